@@ -1,0 +1,171 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Options is what a [Generation] is made of.
+type Options struct {
+	// Certificate is this server's chain, its own certificate first; Key belongs
+	// to that one.
+	Certificate, Key PEM
+	// ClientCA is the bundle of CAs that clients' certificates may come from. The
+	// zero value asks no client for a certificate.
+	ClientCA PEM
+	// Require refuses clients without a certificate.
+	Require bool
+	// Name is where a client's name is in its certificate.
+	Name NameRule
+	// NextProtos are the protocols offered by ALPN, the preferred first.
+	NextProtos []string
+	// Now is the clock; time.Now by default.
+	Now func() time.Time
+}
+
+// Generation is a checked, immutable set of certificates.
+type Generation struct {
+	options  Options
+	server   []*x509.Certificate
+	clients  []*x509.Certificate
+	pool     *x509.CertPool // nil if no client is asked for a certificate
+	config   *tls.Config
+	warnings []string
+}
+
+// New checks everything and makes a generation. Errors name the file.
+func New(o Options) (*Generation, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	g := &Generation{options: o}
+	key, err := g.loadServer()
+	if err != nil {
+		return nil, err
+	}
+	if o.ClientCA.File != "" || len(o.ClientCA.Data) > 0 {
+		if err := g.loadClientCA(); err != nil {
+			return nil, err
+		}
+	} else if o.Require {
+		return nil, fmt.Errorf("client certificates are required but there are no CAs to verify them with")
+	}
+	chain := tls.Certificate{PrivateKey: key, Leaf: g.server[0]}
+	for _, c := range g.server {
+		chain.Certificate = append(chain.Certificate, c.Raw)
+	}
+	g.config = g.newConfig(chain)
+	return g, nil
+}
+
+// loadServer reads the chain and its key.
+func (g *Generation) loadServer() (key any, err error) {
+	o := &g.options
+	if g.server, err = parseCertificates(o.Certificate); err != nil {
+		return nil, err
+	}
+	signer, err := parseKey(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	leaf := g.server[0]
+	if !fits(signer, leaf) {
+		for _, c := range g.server[1:] {
+			if fits(signer, c) {
+				return nil, fileError(o.Certificate, "the chain is in the wrong order", "put the server's own certificate first, then the one that signed it")
+			}
+		}
+		return nil, fileError(o.Key, "the key does not belong to the certificate in "+o.Certificate.File, "was only one of the two files exchanged?")
+	}
+	for i, c := range g.server[1:] {
+		if err := g.server[i].CheckSignatureFrom(c); err != nil {
+			return nil, fileError(o.Certificate, fmt.Sprintf("certificate %d was not signed by certificate %d", i+1, i+2), "put each certificate before the one that signed it, and remove what does not belong to the chain")
+		}
+	}
+	now := o.Now()
+	// Not errors: a service with an expired certificate serves those who do not
+	// look, as PyBal; one that does not start serves nobody.
+	if now.After(leaf.NotAfter) {
+		g.warn("%s: the certificate expired at %s", o.Certificate.File, leaf.NotAfter.Format(time.RFC3339))
+	}
+	if now.Before(leaf.NotBefore) {
+		g.warn("%s: the certificate is not valid before %s", o.Certificate.File, leaf.NotBefore.Format(time.RFC3339))
+	}
+	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
+		g.warn("%s: the certificate names no host; clients that verify will refuse it", o.Certificate.File)
+	}
+	if len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+		g.warn("%s: the certificate is not for servers; clients that verify will refuse it", o.Certificate.File)
+	}
+	return signer, nil
+}
+
+func (g *Generation) loadClientCA() error {
+	o := &g.options
+	var err error
+	if g.clients, err = parseCertificates(o.ClientCA); err != nil {
+		return err
+	}
+	g.pool = x509.NewCertPool()
+	now, usable := o.Now(), 0
+	for i, c := range g.clients {
+		if !c.BasicConstraintsValid || !c.IsCA {
+			return fileError(o.ClientCA, fmt.Sprintf("certificate %d is not a CA's", i+1), "only CAs belong in the bundle; a client's own certificate would vouch for itself")
+		}
+		if now.After(c.NotAfter) {
+			g.warn("%s: certificate %d expired at %s", o.ClientCA.File, i+1, c.NotAfter.Format(time.RFC3339))
+		} else {
+			usable++
+		}
+		g.pool.AddCert(c)
+	}
+	if usable == 0 {
+		return fileError(o.ClientCA, "all of its CAs have expired", "no client could be known by a certificate; renew the bundle")
+	}
+	return nil
+}
+
+func (g *Generation) warn(format string, args ...any) {
+	g.warnings = append(g.warnings, fmt.Sprintf(format, args...))
+}
+
+// Warnings are what an operator should know but what is no error.
+func (g *Generation) Warnings() []string { return g.warnings }
+
+// Required reports whether clients without a certificate are refused.
+func (g *Generation) Required() bool { return g.options.Require }
+
+// HasClientCA reports whether clients can be known by a certificate.
+func (g *Generation) HasClientCA() bool { return g.pool != nil }
+
+// Expiry is when a certificate expires.
+type Expiry struct {
+	// Role is what it is for: "server" or "client_ca".
+	Role     string
+	Subject  string
+	NotAfter time.Time
+}
+
+// Certificates lists all certificates of the generation.
+func (g *Generation) Certificates() []Expiry {
+	var list []Expiry
+	for _, c := range g.server {
+		list = append(list, Expiry{"server", c.Subject.String(), c.NotAfter})
+	}
+	for _, c := range g.clients {
+		list = append(list, Expiry{"client_ca", c.Subject.String(), c.NotAfter})
+	}
+	return list
+}
+
+// Equal reports whether both were made of the same bytes by the same rules.
+func (g *Generation) Equal(other *Generation) bool {
+	a, b := &g.options, &other.options
+	return bytes.Equal(a.Certificate.Data, b.Certificate.Data) && bytes.Equal(a.Key.Data, b.Key.Data) &&
+		bytes.Equal(a.ClientCA.Data, b.ClientCA.Data) && a.Require == b.Require && a.Name == b.Name &&
+		slices.Equal(a.NextProtos, b.NextProtos)
+}

@@ -1,0 +1,127 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestGenerationsThatAreRefused(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	good := ca.serverOptions()
+	other := ca.serverOptions()
+	stranger := newAuthority(t, "stranger")
+	leaf, _ := ca.issue("client", x509.ExtKeyUsageClientAuth, nil)
+	refused := func(what, want string, change func(*Options)) {
+		t.Helper()
+		t.Run(what, func(t *testing.T) {
+			o := good
+			change(&o)
+			_, err := New(o)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q does not say %q", err, want)
+			}
+		})
+	}
+	refused("no certificate", "server.crt: there is no certificate", func(o *Options) { o.Certificate.Data = nil })
+	refused("a key instead of a certificate", "server.crt: there is no certificate", func(o *Options) { o.Certificate.Data = o.Key.Data })
+	refused("a certificate that is cut off", "1 of 1 PEM blocks are broken", func(o *Options) { o.Certificate.Data = o.Certificate.Data[:200] })
+	refused("two files joined without a line end", "PEM blocks are broken", func(o *Options) {
+		o.Certificate.Data = append(bytes.TrimSpace(bytes.Clone(o.Certificate.Data)), certPEM(ca.cert)...)
+	})
+	refused("no key", "server.key: there is no private key", func(o *Options) { o.Key.Data = o.Certificate.Data })
+	refused("two keys", "more than one private key", func(o *Options) { o.Key.Data = append(bytes.Clone(o.Key.Data), o.Key.Data...) })
+	refused("the key of another certificate", "server.key: the key does not belong to the certificate in server.crt", func(o *Options) { o.Key = PEM{"server.key", other.Key.Data} })
+	refused("an encrypted key", "the private key is encrypted", func(o *Options) {
+		o.Key.Data = pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
+	})
+	refused("a key that is none", "cannot be read", func(o *Options) {
+		o.Key.Data = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
+	})
+	refused("a chain that begins with the CA", "wrong order", func(o *Options) { o.Certificate.Data = append(certPEM(ca.cert), o.Certificate.Data...) })
+	refused("a chain with a stranger", "certificate 1 was not signed by certificate 2", func(o *Options) {
+		o.Certificate.Data = append(bytes.Clone(o.Certificate.Data), certPEM(stranger.cert)...)
+	})
+	refused("a client's own certificate among the CAs", "clients.pem: certificate 1 is not a CA's", func(o *Options) { o.ClientCA = PEM{"clients.pem", certPEM(leaf)} })
+	refused("an empty bundle", "clients.pem: there is no certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", nil} })
+	refused("a bundle that has expired", "all of its CAs have expired", func(o *Options) {
+		o.ClientCA = PEM{"clients.pem", certPEM((&authority{t: t}).issueCA("old", -time.Hour).cert)}
+	})
+	refused("certificates required without CAs", "no CAs", func(o *Options) { o.Require = true })
+}
+
+func TestKeysOfAllKindsAreRead(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	cert, key := ca.issue("localhost", x509.ExtKeyUsageServerAuth, nil)
+	der, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1 := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+	for name, data := range map[string][]byte{
+		"PKCS #8": keyPEM(t, key), "SEC 1": sec1, "with parameters": append([]byte("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"), sec1...),
+		"one file for both": append(certPEM(cert), sec1...),
+	} {
+		if _, err := New(Options{Certificate: PEM{"c", append(certPEM(cert, ca.cert), bytes.ReplaceAll(data, certPEM(cert), nil)...)}, Key: PEM{"k", data}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatAnOperatorIsWarnedOf(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	warned := func(want string, change func(*x509.Certificate)) {
+		t.Helper()
+		cert, key := ca.issue("x", x509.ExtKeyUsageServerAuth, func(c *x509.Certificate) {
+			c.DNSNames = []string{"localhost"}
+			change(c)
+		})
+		g := mustNew(t, Options{Certificate: PEM{"c", certPEM(cert)}, Key: PEM{"k", keyPEM(t, key)}})
+		if got := strings.Join(g.Warnings(), "\n"); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("warnings %q, want %q", got, want)
+		}
+	}
+	warned("", func(*x509.Certificate) {})
+	warned("expired at", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	warned("not valid before", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
+	warned("names no host", func(c *x509.Certificate) { c.DNSNames = nil })
+	warned("not for servers", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+}
+
+func TestTheSameBytesAreTheSameGeneration(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	o := ca.serverOptions()
+	a, b := mustNew(t, o), mustNew(t, o)
+	if !a.Equal(b) {
+		t.Error("the same options made another generation")
+	}
+	for name, changed := range map[string]Options{
+		"certificate": ca.serverOptions(), "clients": o.withClients(ca),
+	} {
+		if a.Equal(mustNew(t, changed)) {
+			t.Errorf("another %s made the same generation", name)
+		}
+	}
+	if roles := mustNew(t, o.withClients(ca)).Certificates(); len(roles) != 2 || roles[0].Role != "server" || roles[1].Role != "client_ca" {
+		t.Errorf("certificates %+v", roles)
+	}
+}
+
+func FuzzPEM(f *testing.F) {
+	ca := newAuthority(f, "CA")
+	good := ca.serverOptions()
+	f.Add(good.Certificate.Data, good.Key.Data, certPEM(ca.cert))
+	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: x\n\n-----END RSA PRIVATE KEY-----\n"), []byte{})
+	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
+		g, err := New(Options{Certificate: PEM{"c", cert}, Key: PEM{"k", key}, ClientCA: PEM{"a", ca}})
+		if (g == nil) == (err == nil) {
+			t.Errorf("generation %v, error %v", g, err)
+		}
+	})
+}
