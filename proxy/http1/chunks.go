@@ -1,0 +1,121 @@
+package http1
+
+// Chunks decodes a chunked body as its bytes come. The zero Chunks is at the
+// body's start. Extensions are refused: nothing here sends any, and servers have
+// disagreed about where they end.
+type Chunks struct {
+	// SkipTrailers drops trailers, which the gateway of etcd's v3 API sends. Else
+	// they are refused, as from every client.
+	SkipTrailers bool
+
+	state   chunkState
+	digits  int
+	left    int64 // of the current chunk's data
+	skipped int   // bytes of trailers
+}
+
+type chunkState int
+
+const (
+	chunkSize chunkState = iota
+	chunkSizeLF
+	chunkData
+	chunkDataCR
+	chunkDataLF
+	chunkEndCR
+	chunkTrailer
+	chunkEndLF
+	chunkDone
+)
+
+var errChunk = &Error{400, "the chunked body is malformed"}
+
+// mostHexDigits keeps a chunk's size within an int64.
+const mostHexDigits = 15
+
+// mostTrailers bounds the bytes of trailers that are skipped.
+const mostTrailers = 4096
+
+// Done reports whether the body is complete.
+func (c *Chunks) Done() bool { return c.state == chunkDone }
+
+// Next reads from the start of buf up to the end of the first stretch of data,
+// of the body, or of buf. It returns that data, as a view, and how many bytes of
+// buf it has read: more if there is framing around the data. The error is an
+// [*Error].
+func (c *Chunks) Next(buf []byte) (data []byte, n int, err error) {
+	for n < len(buf) && c.state != chunkDone {
+		if c.state == chunkData {
+			take := int(min(c.left, int64(len(buf)-n)))
+			data = buf[n : n+take]
+			c.left -= int64(take)
+			if c.left == 0 {
+				c.state = chunkDataCR
+			}
+			return data, n + take, nil
+		}
+		if !c.step(buf[n]) {
+			return nil, n, errChunk
+		}
+		n++
+	}
+	return nil, n, nil
+}
+
+// step takes one byte of framing.
+func (c *Chunks) step(b byte) bool {
+	switch c.state {
+	case chunkSize:
+		if b == '\r' && c.digits > 0 {
+			c.state = chunkSizeLF
+			return true
+		}
+		digit := unhex(b)
+		if digit < 0 || c.digits == mostHexDigits {
+			return false
+		}
+		c.left, c.digits = c.left<<4|int64(digit), c.digits+1
+		return true
+	case chunkSizeLF:
+		c.state, c.digits = chunkData, 0
+		if c.left == 0 {
+			c.state = chunkEndCR
+		}
+		return b == '\n'
+	case chunkDataCR:
+		c.state = chunkDataLF
+		return b == '\r'
+	case chunkDataLF:
+		c.state = chunkSize
+		return b == '\n'
+	case chunkEndCR:
+		if b != '\r' && c.SkipTrailers {
+			c.state = chunkTrailer
+			return b != '\n'
+		}
+		c.state = chunkEndLF
+		return b == '\r' // anything else would be a trailer
+	case chunkTrailer:
+		if b == '\n' {
+			c.state = chunkEndCR
+		}
+		c.skipped++
+		return c.skipped <= mostTrailers
+	case chunkEndLF:
+		c.state = chunkDone
+		return b == '\n'
+	}
+	panic("BUG: a byte of framing inside or behind the data")
+}
+
+func unhex(b byte) int {
+	switch {
+	case isDigit(b):
+		return int(b - '0')
+	case 'a' <= b && b <= 'f':
+		return int(b-'a') + 10
+	case 'A' <= b && b <= 'F':
+		return int(b-'A') + 10
+	}
+	return -1
+}

@@ -1,0 +1,75 @@
+package http1
+
+import (
+	"bytes"
+	"io"
+	"net/http/httputil"
+	"testing"
+)
+
+// decode feeds body in pieces of the given size.
+func decode(c *Chunks, body []byte, size int) (data []byte, n int, err error) {
+	for n < len(body) && !c.Done() {
+		piece, taken, err := c.Next(body[n:min(n+size, len(body))])
+		data = append(data, piece...)
+		n += taken
+		if err != nil {
+			return data, n, err
+		}
+	}
+	return data, n, nil
+}
+
+func TestChunksThatAreRefused(t *testing.T) {
+	for what, body := range map[string]string{
+		"a bare line feed":          "3\nabc\r\n0\r\n\r\n",
+		"no digits":                 "\r\nabc\r\n",
+		"a prefix of hexadecimal":   "0x3\r\nabc\r\n0\r\n\r\n",
+		"a sign":                    "+3\r\nabc\r\n0\r\n\r\n",
+		"a blank behind the size":   "3 \r\nabc\r\n0\r\n\r\n",
+		"an extension":              "3;a=b\r\nabc\r\n0\r\n\r\n",
+		"a size that overflows":     "ffffffffffffffff\r\n",
+		"data longer than its size": "3\r\nabcd\r\n0\r\n\r\n",
+		"a trailer":                 "0\r\nContent-Length: 3\r\n\r\n",
+	} {
+		for _, size := range []int{1, 1000} {
+			if data, _, err := decode(&Chunks{}, []byte(body), size); err == nil {
+				t.Errorf("%s was accepted: %q", what, data)
+			}
+		}
+	}
+}
+
+func TestTrailersOfAServerAreSkipped(t *testing.T) {
+	body := "3\r\nabc\r\n0\r\nGrpc-Trailer-Content-Type: application/grpc\r\nA: b\r\n\r\nrest"
+	for _, size := range []int{1, 7, 1000} {
+		c := Chunks{SkipTrailers: true}
+		if data, n, err := decode(&c, []byte(body), size); string(data) != "abc" || n != len(body)-4 || err != nil || !c.Done() {
+			t.Errorf("%q, %d, %v", data, n, err)
+		}
+	}
+	endless := append([]byte("0\r\n"), bytes.Repeat([]byte("A: b\r\n"), 1000)...)
+	if _, _, err := decode(&Chunks{SkipTrailers: true}, endless, 1000); err == nil {
+		t.Error("trailers without end were accepted")
+	}
+}
+
+func FuzzChunks(f *testing.F) {
+	f.Add([]byte("3\r\nabc\r\n00A\r\n0123456789\r\n0\r\n\r\nrest"), 1)
+	f.Add([]byte("0\r\n\r\n"), 2)
+	f.Fuzz(func(t *testing.T, body []byte, size int) {
+		var whole, split Chunks
+		data, n, err := decode(&whole, body, len(body)+1)
+		again, m, err2 := decode(&split, body, min(max(size, 1), 1000))
+		if !bytes.Equal(data, again) || n != m || (err == nil) != (err2 == nil) {
+			t.Fatalf("%q at once: %q, %d, %v; in pieces: %q, %d, %v", body, data, n, err, again, m, err2)
+		}
+		if !whole.Done() {
+			return
+		}
+		want, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(body[:n])))
+		if err != nil || !bytes.Equal(want, data) {
+			t.Fatalf("%q: %q; net/http: %q, %v", body[:n], data, want, err)
+		}
+	})
+}

@@ -1,0 +1,14 @@
+// Package http1 is the wire grammar of HTTP/1.1, read strictly: heads and the
+// framing of bodies, without sockets and without policy.
+//
+// A front end and the server behind it must never see two different messages in
+// the same bytes. So what has been read in two ways before is refused rather
+// than interpreted: bare line feeds, folded fields, blanks before a colon, two
+// lengths, a length beside a transfer coding, codings other than chunked, chunk
+// extensions and trailers, versions other than 1.0 and 1.1. What is accepted,
+// net/http accepts as well and reads in the same way; a fuzz test compares them.
+//
+// Nothing is allocated in the steady state. Parsed strings are views into the
+// caller's buffer: they are valid until the caller changes those bytes, and must
+// be copied to be kept.
+package http1

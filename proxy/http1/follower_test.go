@@ -1,0 +1,124 @@
+package http1
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// follow feeds a stream in pieces and returns what was shown.
+func follow(f *Follower, stream []byte, size int) (shown []byte, err error) {
+	var held []byte
+	for len(stream) > 0 {
+		size := min(size, len(stream))
+		held, stream = append(held, stream[:size]...), stream[size:]
+		n, err := f.Feed(held)
+		shown, held = append(shown, held[:n]...), held[n:]
+		if err != nil {
+			return shown, err
+		}
+	}
+	for { // what is wrong is told once all before it was shown
+		n, err := f.Feed(held)
+		shown, held = append(shown, held[:n]...), held[n:]
+		if n == 0 || err != nil {
+			return shown, err
+		}
+	}
+}
+
+const (
+	putFive    = "PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nvalue"
+	postChunks = "POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nvalue\r\n0\r\n\r\n"
+	getNothing = "GET /c HTTP/1.1\r\nHost: h\r\n\r\n"
+)
+
+func TestOnlyWholeGoodMessagesAreShown(t *testing.T) {
+	good := putFive + postChunks + getNothing
+	for _, bad := range []string{
+		"", "GET / HTTP/1.1\r\n", // one that is not complete
+		"GET / HTTP/1.1\nHost: h\r\n\r\n",
+		"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+	} {
+		for _, size := range []int{1, 2, 7, 50, 10000} {
+			shown, err := follow(&Follower{}, []byte(good+bad), size)
+			if string(shown) != good || (err != nil) != (len(bad) > 20) {
+				t.Errorf("pieces of %d, %q: shown %q, %v", size, bad, shown, err)
+			}
+		}
+	}
+	for _, size := range []int{1, 10000} {
+		const head = "POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+		shown, err := follow(&Follower{}, []byte(head+"5\r\nvalue\r\n0;x\r\n\r\n"), size)
+		if err == nil || !strings.HasPrefix(string(shown), head) || strings.Contains(string(shown), ";") {
+			t.Errorf("a bad chunk: %q, %v", shown, err)
+		}
+	}
+}
+
+func TestACheckCanRefuseAHead(t *testing.T) {
+	refuse := &Error{400, "no"}
+	f := Follower{Check: func(r *Request) *Error {
+		if r.Target == "/c" {
+			return refuse
+		}
+		return nil
+	}}
+	if shown, err := follow(&f, []byte(putFive+getNothing), 3); string(shown) != putFive || err != refuse {
+		t.Errorf("shown %q, %v", shown, err)
+	}
+}
+
+func TestAFollowerKnowsWhenItIsInABody(t *testing.T) {
+	var f Follower
+	for i, want := range map[int]bool{3: false, len(putFive) - 3: true, len(putFive): false} {
+		f = Follower{}
+		if _, err := follow(&f, []byte(putFive[:i]), 1000); err != nil || f.InBody() != want {
+			t.Errorf("after %d bytes: in a body %v, %v", i, f.InBody(), err)
+		}
+	}
+}
+
+// FuzzFollower: net/http reads the same messages in what is shown.
+func FuzzFollower(f *testing.F) {
+	f.Add([]byte(putFive+postChunks+getNothing), 10)
+	f.Add([]byte(getNothing+"GET / HTTP/1.0\r\n\r\nx"), 1)
+	f.Fuzz(func(t *testing.T, stream []byte, size int) {
+		var targets []string
+		note := func(r *Request) *Error {
+			if !strings.HasPrefix(r.Target, "/") || strings.ContainsAny(r.Target, "%#?:") {
+				return &Error{400, "net/http may not read it"}
+			}
+			targets = append(targets, strings.Clone(r.Method+" "+r.Target))
+			return nil
+		}
+		shown, err := follow(&Follower{Check: note}, stream, min(max(size, 1), 1000))
+		first := targets
+		targets = nil
+		again, err2 := follow(&Follower{Check: note}, stream, len(stream)+1)
+		// Of a body that goes wrong, more can have been shown before it did.
+		same := bytes.Equal(shown, again) || err != nil && (bytes.HasPrefix(shown, again) || bytes.HasPrefix(again, shown))
+		if !same || (err == nil) != (err2 == nil) {
+			t.Fatalf("%q in pieces: %q, %v; at once: %q, %v", stream, shown, err, again, err2)
+		}
+		r := bufio.NewReader(bytes.NewReader(shown))
+		for i, want := range first {
+			got, err := http.ReadRequest(r)
+			if err != nil || got.Method+" "+got.RequestURI != want {
+				t.Fatalf("message %d of %q: %v, want %q", i, shown, err, want)
+			}
+			if _, err := io.Copy(io.Discard, got.Body); err != nil {
+				if i == len(first)-1 {
+					return // its body has not all come
+				}
+				t.Fatalf("body %d of %q: %v", i, shown, err)
+			}
+		}
+		if rest, _ := io.ReadAll(r); len(rest) > 0 {
+			t.Fatalf("%q holds %q behind the last message", shown, rest)
+		}
+	})
+}

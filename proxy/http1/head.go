@@ -1,0 +1,161 @@
+package http1
+
+import (
+	"bytes"
+	"unsafe"
+)
+
+// Limits bounds a head. Zero values are the defaults.
+type Limits struct {
+	// Head is its size in bytes, with the empty line that ends it; 32 KiB.
+	Head int
+	// Fields is the number of its fields; 100.
+	Fields int
+}
+
+const (
+	defaultHead   = 32 << 10
+	defaultFields = 100
+)
+
+func (l *Limits) head() int {
+	if l.Head > 0 {
+		return l.Head
+	}
+	return defaultHead
+}
+
+func (l *Limits) fields() int {
+	if l.Fields > 0 {
+		return l.Fields
+	}
+	return defaultFields
+}
+
+// Error is why a message is refused. Reason is a constant text, fit to be shown
+// to a client: it never repeats what was received.
+type Error struct {
+	// Status is the HTTP status that a server answers with.
+	Status int
+	Reason string
+}
+
+func (e *Error) Error() string { return e.Reason }
+
+// Refusals that requests and responses share.
+var (
+	errBareLF      = &Error{400, "a line does not end with CR LF"}
+	errControl     = &Error{400, "a header value contains a control byte"}
+	errFieldName   = &Error{400, "a header name is empty, malformed or followed by a blank"}
+	errFolded      = &Error{400, "a header is folded over several lines"}
+	errNoColon     = &Error{400, "a header line has no colon"}
+	errLength      = &Error{400, "the Content-Length is not a plain number"}
+	errTwoLengths  = &Error{400, "there is more than one Content-Length"}
+	errBothLengths = &Error{400, "there is a Content-Length beside a Transfer-Encoding"}
+	errTwoCodings  = &Error{400, "there is more than one Transfer-Encoding"}
+	errCoding      = &Error{501, "the only supported transfer coding is chunked"}
+	errCodingIn10  = &Error{400, "a Transfer-Encoding in HTTP/1.0"}
+	errHeadSize    = &Error{431, "the request head is too large"}
+	errFieldCount  = &Error{431, "there are too many headers"}
+)
+
+// Field is one line of a head.
+type Field struct{ Name, Value string }
+
+// Framing says where a body ends.
+type Framing int
+
+// The framings. UntilClose is for responses alone.
+const (
+	None Framing = iota
+	Length
+	Chunked
+	UntilClose
+)
+
+// headEnd finds the end of a head that begins at buf[0]: the length with the
+// empty line, or 0 if it has not all come yet. *scanned is the start of the
+// first line that was not complete; it is kept between calls with more of the
+// same bytes, so that a head which trickles in is not scanned over and over.
+func headEnd(buf []byte, scanned *int, limits *Limits) (int, *Error) {
+	at := *scanned
+	for {
+		lf := bytes.IndexByte(buf[at:], '\n')
+		if lf < 0 {
+			*scanned = at
+			if len(buf) >= limits.head() {
+				return 0, errHeadSize
+			}
+			return 0, nil
+		}
+		end := at + lf + 1
+		if end > limits.head() {
+			return 0, errHeadSize
+		}
+		if lf == 0 || buf[end-2] != '\r' {
+			return 0, errBareLF
+		}
+		if lf == 1 {
+			*scanned = 0
+			return end, nil
+		}
+		at = end
+	}
+}
+
+// cutLine cuts the first line, without its end, from the bytes of a whole head.
+func cutLine(head []byte) (line, rest []byte) {
+	lf := bytes.IndexByte(head, '\n')
+	return head[:lf-1], head[lf+1:]
+}
+
+// parseField reads a field's line.
+func parseField(line []byte) (Field, *Error) {
+	colon := -1
+	for i, c := range line {
+		if !tokenBytes[c] {
+			colon = i
+			break
+		}
+	}
+	switch {
+	case colon < 0:
+		return Field{}, errNoColon
+	case line[colon] != ':':
+		if colon == 0 && (line[0] == ' ' || line[0] == '\t') {
+			return Field{}, errFolded
+		}
+		return Field{}, errFieldName
+	case colon == 0:
+		return Field{}, errFieldName
+	}
+	value := trimBlanks(line[colon+1:])
+	for _, c := range value {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return Field{}, errControl
+		}
+	}
+	return Field{view(line[:colon]), view(value)}, nil
+}
+
+func trimBlanks(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// view is b as a string, without a copy; see the package comment for how long.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// tokenBytes are those of a token (RFC 9110, 5.6.2).
+var tokenBytes = func() (t [256]bool) {
+	const token = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	for i := range len(token) {
+		t[token[i]] = true
+	}
+	return t
+}()

@@ -1,0 +1,133 @@
+package http1
+
+import (
+	"strings"
+)
+
+// Response is the head of a response. It is meant to be used again for the next
+// one. Its strings are views; see the package comment.
+type Response struct {
+	// Status is 100 to 599; an interim one is followed by another response.
+	Status int
+	Minor  int
+	Fields []Field
+
+	// Body says how it ends; Length is the number of its bytes, or -1 if the head
+	// does not tell. With Body None it can be above 0: the answer to a HEAD tells
+	// what a GET would bring.
+	Body   Framing
+	Length int64
+	// Close is set if the connection ends with the message.
+	Close bool
+
+	scanned int
+}
+
+// Refusals of responses. Their status is what a proxy answers.
+var (
+	errStatusLine = &Error{502, "the status line is malformed"}
+	errSwitched   = &Error{502, "the server changed the protocol unasked"}
+)
+
+// Parse reads the head at the start of buf, the answer to a request with the
+// given method, and returns its length, or 0 if more bytes are needed; it must
+// then be called with the same bytes and more. The error is an [*Error].
+func (r *Response) Parse(buf []byte, method string, limits Limits) (n int, err error) {
+	end, refused := headEnd(buf, &r.scanned, &limits)
+	if refused == nil && end > 0 {
+		refused = r.parse(buf[:end], method, &limits)
+	}
+	if refused != nil {
+		r.scanned = 0
+		return 0, refused
+	}
+	return end, nil
+}
+
+func (r *Response) parse(head []byte, method string, limits *Limits) *Error {
+	*r = Response{Fields: r.Fields[:0]}
+	line, rest := cutLine(head)
+	if err := r.parseLine(view(line)); err != nil {
+		return err
+	}
+	var f framing
+	for {
+		line, rest = cutLine(rest)
+		if len(line) == 0 {
+			break
+		}
+		if len(r.Fields) == limits.fields() {
+			return errFieldCount
+		}
+		field, err := parseField(line)
+		if err != nil {
+			return err
+		}
+		r.Fields = append(r.Fields, field)
+		if err := f.take(&field); err != nil {
+			return err
+		}
+	}
+	return r.frame(&f, method)
+}
+
+// parseLine reads HTTP/1.x SP STATUS SP REASON.
+func (r *Response) parseLine(line string) *Error {
+	switch {
+	case strings.HasPrefix(line, "HTTP/1.1 "):
+		r.Minor = 1
+	case strings.HasPrefix(line, "HTTP/1.0 "):
+	default:
+		return errStatusLine
+	}
+	line = line[len("HTTP/1.1 "):]
+	if len(line) < 3 || len(line) > 3 && line[3] != ' ' {
+		return errStatusLine
+	}
+	for i := range 3 {
+		if !isDigit(line[i]) {
+			return errStatusLine
+		}
+		r.Status = r.Status*10 + int(line[i]-'0')
+	}
+	for i := 3; i < len(line); i++ {
+		if c := line[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return errStatusLine
+		}
+	}
+	switch {
+	case r.Status < 100 || r.Status > 599:
+		return errStatusLine
+	case r.Status == 101:
+		return errSwitched
+	}
+	return nil
+}
+
+func (r *Response) frame(f *framing, method string) *Error {
+	if err := f.conflict(); err != nil {
+		return err
+	}
+	if f.chunked && r.Minor == 0 {
+		return errCodingIn10
+	}
+	r.Length = -1
+	if f.hasLength {
+		r.Length = f.length
+	}
+	switch {
+	case method == "HEAD" || r.Status < 200 || r.Status == 204 || r.Status == 304:
+		r.Body = None
+	case f.chunked:
+		r.Body = Chunked
+	case f.hasLength:
+		r.Body = Length
+		if f.length == 0 {
+			r.Body = None
+		}
+	default:
+		r.Body = UntilClose
+	}
+	r.Close = f.ends(r.Minor) || r.Body == UntilClose
+	return nil
+}
