@@ -1,0 +1,180 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"etcd-tlsproxy/proxy/http1"
+)
+
+// conn is one connection to etcd, with everything a request on it needs, so that
+// nothing is allocated for the next one.
+type conn struct {
+	net.Conn          // TLS or plain
+	raw      net.Conn // the socket below
+	at       *endpoint
+	reused   bool
+	since    time.Time // idle since
+
+	out      []byte // the request
+	head     []byte // the head of the answer, and what came with it
+	body     []byte // where more of the answer is received
+	received []byte // what of the two is not yet read; a view
+	parsed   http1.Response
+	response Response
+}
+
+const (
+	headSize  = 2 << 10  // etcd's heads are about 300 bytes
+	bodySize  = 16 << 10 // as much as a TLS record
+	smallBody = 16 << 10 // up to here a body is copied behind the head and sent with it
+	largeHead = 64 << 10
+)
+
+// silent looks at the socket without reading: an open connection between
+// requests holds nothing. One that holds bytes would answer the next request
+// with them, and one that was closed would swallow it.
+func (c *conn) silent() bool {
+	sys, ok := c.raw.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	access, err := sys.SyscallConn()
+	if err != nil {
+		return false
+	}
+	quiet := false
+	err = access.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		quiet = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err == nil && quiet
+}
+
+// exchange sends a request and receives the head of its answer.
+func (c *conn) exchange(ctx context.Context, req *Request) error {
+	c.head = c.head[:0]
+	if err := c.SetDeadline(time.Now().Add(c.at.pool.o.HeaderTimeout)); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err // its deadline may be the one just moved
+	}
+	if err := c.send(req); err != nil {
+		// etcd may have refused the body early, and its answer be here already.
+		if c.receiveHead(req.Method) == nil && c.parsed.Status >= 400 {
+			c.parsed.Close = true
+			return nil
+		}
+		return err
+	}
+	return c.receiveHead(req.Method)
+}
+
+func (c *conn) send(req *Request) error {
+	length := int64(-1)
+	if req.Body != nil || !safe(req.Method) && req.Method != "DELETE" {
+		length = int64(len(req.Body))
+	}
+	c.out = http1.AppendRequest(c.out[:0], &http1.Outgoing{
+		Method: req.Method, Target: req.Target, Host: "etcd",
+		ContentType: req.ContentType, Accept: req.Accept, AcceptEncoding: req.AcceptEncoding, UserAgent: req.UserAgent,
+		ForwardedFor: req.ForwardedFor, RealIP: req.RealIP, Length: length,
+	})
+	if len(req.Body) <= smallBody {
+		c.out = append(c.out, req.Body...)
+		_, err := c.Write(c.out)
+		return err
+	}
+	if _, err := c.Write(c.out); err != nil {
+		return err
+	}
+	_, err := c.Write(req.Body)
+	return err
+}
+
+// mostInterim bounds the interim answers before the real one; etcd sends none.
+const mostInterim = 4
+
+func (c *conn) receiveHead(method string) error {
+	if c.head == nil {
+		c.head = make([]byte, 0, headSize)
+	}
+	c.head, c.received = c.head[:0], nil
+	interim := 0
+	for {
+		if len(c.head) > 0 {
+			n, err := c.parsed.Parse(c.head, method, http1.Limits{Head: largeHead})
+			if err != nil {
+				return err
+			}
+			if n > 0 && c.parsed.Status >= 200 {
+				c.received = c.head[n:]
+				return nil
+			}
+			if n > 0 {
+				if interim++; interim > mostInterim {
+					return errors.New("too many interim answers")
+				}
+				c.head = c.head[:copy(c.head, c.head[n:])]
+				continue
+			}
+		}
+		if len(c.head) == cap(c.head) {
+			larger := make([]byte, len(c.head), 2*cap(c.head))
+			copy(larger, c.head)
+			c.head = larger
+		}
+		n, err := c.Read(c.head[len(c.head):cap(c.head)])
+		c.head = c.head[:len(c.head)+n]
+		if n == 0 && err != nil {
+			return unexpected(err)
+		}
+	}
+}
+
+// begun reports whether anything of an answer came.
+func (c *conn) begun() bool { return len(c.head) > 0 }
+
+// receive waits for more of the answer's body.
+func (c *conn) receive() error {
+	if c.body == nil {
+		c.body = make([]byte, bodySize)
+	}
+	n, err := c.Read(c.body)
+	c.received = c.body[:n]
+	if n > 0 {
+		return nil // an error comes again
+	}
+	return err
+}
+
+// unexpected names an end that came too early.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// use binds the connection to a request and a slot, until the response is
+// closed.
+func (c *conn) use(ctx context.Context, slot *semaphore.Weighted, req *Request) *Response {
+	r := &c.response
+	*r = Response{conn: c, slot: slot, ctx: ctx, method: req.Method, watch: req.Watch}
+	if ctx.Done() != nil {
+		r.release = context.AfterFunc(ctx, c.interrupt)
+	}
+	return r
+}
+
+// interrupt makes whatever waits on the connection fail at once.
+func (c *conn) interrupt() { _ = c.raw.SetDeadline(time.Unix(1, 0)) }

@@ -1,0 +1,227 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// endpoint is an Endpoint with its idle connections and its health.
+type endpoint struct {
+	Endpoint
+	pool *Pool
+	tls  *tls.Config
+
+	mu    sync.Mutex
+	idle  []*conn // the most recently used last
+	sweep *time.Timer
+	down  bool // a probe is trying to reach it
+}
+
+// keepAlive finds connections whose peer is gone without a word, below a watch
+// that may stay silent for days.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
+
+func newEndpoint(p *Pool, at Endpoint) *endpoint {
+	e := &endpoint{Endpoint: at, pool: p}
+	if at.tls {
+		e.tls = &tls.Config{}
+		if p.o.TLS != nil {
+			e.tls = p.o.TLS.Clone()
+		}
+		if e.tls.ServerName == "" {
+			e.tls.ServerName = at.host
+		}
+		e.tls.NextProtos = []string{"http/1.1"} // over HTTP/2 etcd would serve its v3 API
+	}
+	return e
+}
+
+// dial connects, without a look at the idle connections.
+func (e *endpoint) dial(ctx context.Context) (*conn, error) {
+	p := e.pool
+	p.count.Dials.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, p.o.DialTimeout)
+	defer cancel()
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	raw, err := dialer.DialContext(ctx, e.network, e.address)
+	if err != nil {
+		p.count.DialFailures.Add(1)
+		return nil, err
+	}
+	c := &conn{Conn: raw, raw: raw, at: e}
+	if e.tls != nil {
+		secure := tls.Client(raw, e.tls)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			p.count.DialFailures.Add(1)
+			return nil, errors.Join(err, raw.Close())
+		}
+		c.Conn = secure
+	}
+	return c, nil
+}
+
+// connect finds a connection for a request: a pooled one, unless fresh is asked
+// for, else a new one. Endpoints that are known to be down are tried only if all
+// others fail as well.
+func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *Error) {
+	var failed *Error
+	for _, onlyDown := range []bool{false, true} {
+		for _, e := range p.endpoints {
+			if e.isDown() != onlyDown {
+				continue
+			}
+			if !fresh {
+				if c := e.take(safe(method)); c != nil {
+					return c, nil
+				}
+			}
+			c, err := e.dial(ctx)
+			if err == nil {
+				return c, nil
+			}
+			if ctx.Err() != nil {
+				return nil, &Error{Kind: Canceled, Endpoint: e.String(), Err: context.Cause(ctx)}
+			}
+			failed = &Error{Kind: Unreachable, Endpoint: e.String(), Err: err}
+			e.failed()
+		}
+	}
+	if failed == nil {
+		// Between the two rounds the last endpoint came back.
+		return p.connect(ctx, method, fresh)
+	}
+	return nil, failed
+}
+
+func (e *endpoint) isDown() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.down
+}
+
+// failed takes note that a dial failed. With other endpoints to go to, a probe
+// finds out when this one is back, so that no request waits for its timeout.
+func (e *endpoint) failed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down || len(e.pool.endpoints) == 1 || e.pool.closed.Load() {
+		return
+	}
+	e.down = true
+	e.pool.probes.Go(e.probe)
+}
+
+// How often an endpoint that is down is dialled: soon at first, because most
+// outages are restarts.
+const (
+	firstProbe = 50 * time.Millisecond
+	lastProbe  = time.Second
+)
+
+func (e *endpoint) probe() {
+	ctx := e.pool.background
+	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
+		// Many proxies must not dial a member that starts all at once.
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		c, err := e.dial(ctx)
+		if err != nil {
+			continue
+		}
+		e.mu.Lock()
+		e.down = false
+		e.mu.Unlock()
+		e.put(c)
+		return
+	}
+}
+
+// take is the most recently used idle connection, or nil. Unless the request is
+// safe to repeat, the connection is first looked at.
+func (e *endpoint) take(safe bool) *conn {
+	for {
+		e.mu.Lock()
+		last := len(e.idle) - 1
+		if last < 0 {
+			e.mu.Unlock()
+			return nil
+		}
+		c := e.idle[last]
+		e.idle[last] = nil
+		e.idle = e.idle[:last]
+		e.mu.Unlock()
+		e.pool.count.Idle.Add(-1)
+		if !safe && !c.silent() {
+			e.pool.count.Stale.Add(1)
+			_ = c.Close()
+			continue
+		}
+		c.reused = true
+		e.pool.count.Reuses.Add(1)
+		return c
+	}
+}
+
+// put keeps a connection for the next request, if there is room.
+func (e *endpoint) put(c *conn) {
+	c.since = time.Now()
+	e.mu.Lock()
+	room := len(e.idle) < e.pool.o.Idle && !e.pool.closed.Load()
+	if room {
+		e.idle = append(e.idle, c)
+		e.pool.count.Idle.Add(1)
+		if e.sweep == nil {
+			e.sweep = time.AfterFunc(e.pool.o.IdleTimeout, e.closeOld)
+		}
+	}
+	e.mu.Unlock()
+	if !room {
+		_ = c.Close()
+	}
+}
+
+// closeOld closes what was idle for too long: the first in the list.
+func (e *endpoint) closeOld() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	limit := time.Now().Add(-e.pool.o.IdleTimeout)
+	fresh := slices.IndexFunc(e.idle, func(c *conn) bool { return c.since.After(limit) })
+	if fresh < 0 {
+		fresh = len(e.idle)
+	}
+	e.drop(fresh)
+	if len(e.idle) > 0 {
+		e.sweep.Reset(e.idle[0].since.Sub(limit))
+	} else {
+		e.sweep = nil
+	}
+}
+
+func (e *endpoint) closeIdle() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.sweep != nil {
+		e.sweep.Stop()
+	}
+	e.drop(len(e.idle))
+}
+
+// drop closes the first n idle connections; e.mu is held.
+func (e *endpoint) drop(n int) {
+	for _, c := range e.idle[:n] {
+		_ = c.Close()
+	}
+	e.idle = slices.Delete(e.idle, 0, n)
+	e.pool.count.Idle.Add(int64(-n))
+}

@@ -1,0 +1,150 @@
+package upstream
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Options describes a pool. Zero values are the defaults.
+type Options struct {
+	// Endpoints are etcd's, the preferred first; at least one.
+	Endpoints []Endpoint
+	// TLS is for https endpoints; its ServerName, if "", is the endpoint's host.
+	TLS *tls.Config
+	// Requests bounds the requests on their way at a time; 1,024. More wait: when
+	// one key changes, thousands of clients read at once.
+	Requests int
+	// Watches bounds the watches on their way at a time; 20,000.
+	Watches int
+	// Idle bounds the idle connections kept to each endpoint; 256.
+	Idle int
+	// IdleTimeout is how long one is kept; 90 seconds.
+	IdleTimeout time.Duration
+	// DialTimeout bounds dialling, TLS included; 2 seconds, as etcd is near.
+	DialTimeout time.Duration
+	// HeaderTimeout bounds the wait for a free slot, and again the time from
+	// sending a request to the head of its answer; 30 seconds: an etcd without a
+	// leader answers a write after 5 to 7.
+	HeaderTimeout time.Duration
+	// BodyTimeout bounds the wait for more of an answer; 30 seconds. Watches have
+	// none.
+	BodyTimeout time.Duration
+	// Counters are counted on; they can be shared by pools that follow each other.
+	Counters *Counters
+}
+
+// Counters tell what happens in a pool.
+type Counters struct {
+	// Dials and DialFailures are attempts to connect and those that failed; Reuses
+	// are requests sent on a pooled connection; Stale are pooled connections that
+	// were found closed; Retries are requests sent once more.
+	Dials, DialFailures, Reuses, Stale, Retries atomic.Uint64
+	// Active, Watching and Idle are connections at this moment.
+	Active, Watching, Idle atomic.Int64
+}
+
+func (o *Options) setDefaults() {
+	set := func(n *int, value int) {
+		if *n <= 0 {
+			*n = value
+		}
+	}
+	wait := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	set(&o.Requests, 1024)
+	set(&o.Watches, 20_000)
+	set(&o.Idle, 256)
+	wait(&o.IdleTimeout, 90*time.Second)
+	wait(&o.DialTimeout, 2*time.Second)
+	wait(&o.HeaderTimeout, 30*time.Second)
+	wait(&o.BodyTimeout, 30*time.Second)
+	if o.Counters == nil {
+		o.Counters = &Counters{}
+	}
+}
+
+// Pool is the connections to etcd. It is safe for concurrent use.
+type Pool struct {
+	o         Options
+	count     *Counters
+	endpoints []*endpoint
+	requests  *semaphore.Weighted
+	watches   *semaphore.Weighted
+
+	background context.Context // of probes; ends with the pool
+	stop       context.CancelFunc
+	probes     sync.WaitGroup
+	closed     atomic.Bool
+}
+
+// New makes a pool. It connects to nothing yet.
+func New(o Options) (*Pool, error) {
+	if len(o.Endpoints) == 0 {
+		return nil, errors.New("making a pool: no endpoints")
+	}
+	o.setDefaults()
+	p := &Pool{
+		o:        o,
+		count:    o.Counters,
+		requests: semaphore.NewWeighted(int64(o.Requests)),
+		watches:  semaphore.NewWeighted(int64(o.Watches)),
+	}
+	p.background, p.stop = context.WithCancel(context.Background())
+	for _, at := range o.Endpoints {
+		p.endpoints = append(p.endpoints, newEndpoint(p, at))
+	}
+	return p, nil
+}
+
+// Close closes the idle connections and lets running requests finish; their
+// connections are closed then. New requests still work, each on a connection of
+// its own: those who loaded an old snapshot just before a reload.
+func (p *Pool) Close() {
+	p.closed.Store(true)
+	p.stop()
+	for _, e := range p.endpoints {
+		e.closeIdle()
+	}
+	p.probes.Wait()
+}
+
+// enter takes a slot, and returns what gives it back.
+func (p *Pool) enter(ctx context.Context, watch bool) (*semaphore.Weighted, *Error) {
+	if watch {
+		if !p.watches.TryAcquire(1) {
+			return nil, &Error{Kind: Busy, Err: errors.New("too many watches")}
+		}
+		p.count.Watching.Add(1)
+		return p.watches, nil
+	}
+	if !p.requests.TryAcquire(1) {
+		wait, cancel := context.WithTimeout(ctx, p.o.HeaderTimeout)
+		defer cancel()
+		if err := p.requests.Acquire(wait, 1); err != nil {
+			if ctx.Err() != nil {
+				return nil, &Error{Kind: Canceled, Err: context.Cause(ctx)}
+			}
+			return nil, &Error{Kind: Busy, Err: errors.New("too many requests")}
+		}
+	}
+	p.count.Active.Add(1)
+	return p.requests, nil
+}
+
+func (p *Pool) leave(slot *semaphore.Weighted) {
+	if slot == p.watches {
+		p.count.Watching.Add(-1)
+	} else {
+		p.count.Active.Add(-1)
+	}
+	slot.Release(1)
+}

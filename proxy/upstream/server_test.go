@@ -1,0 +1,156 @@
+package upstream
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server is an etcd that misbehaves as a test wants it to.
+type server struct {
+	t       testing.TB
+	ln      net.Listener
+	conns   atomic.Int64
+	running sync.WaitGroup
+	mu      sync.Mutex
+	open    map[net.Conn]bool
+}
+
+// serve answers each connection with script; nth counts from 1.
+func serve(t testing.TB, script func(c *session)) *server {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serveOn(t, ln, script)
+}
+
+func serveOn(t testing.TB, ln net.Listener, script func(c *session)) *server {
+	s := &server{t: t, ln: ln, open: make(map[net.Conn]bool)}
+	s.running.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			s.mu.Lock()
+			s.open[c] = true
+			s.mu.Unlock()
+			nth := s.conns.Add(1)
+			s.running.Go(func() {
+				defer c.Close()
+				script(&session{Conn: c, r: bufio.NewReader(c), nth: nth})
+			})
+		}
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *server) stop() {
+	s.ln.Close()
+	s.mu.Lock()
+	for c := range s.open {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+func (s *server) endpoint() Endpoint {
+	s.t.Helper()
+	e, err := ParseEndpoint("http://" + s.ln.Addr().String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e
+}
+
+// session is one connection as the server sees it.
+type session struct {
+	net.Conn
+	r   *bufio.Reader
+	nth int64
+}
+
+// request reads one whole request; false at the connection's end.
+func (c *session) request() (*http.Request, bool) {
+	r, err := http.ReadRequest(c.r)
+	if err != nil {
+		return nil, false
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	return r, err == nil
+}
+
+func (c *session) say(s string) { _, _ = io.WriteString(c, s) }
+
+const ok = "HTTP/1.1 200 OK\r\nX-Etcd-Index: 7\r\nContent-Length: 2\r\n\r\nok"
+
+// always answers every request with ok.
+func always(c *session) {
+	for {
+		if _, more := c.request(); !more {
+			return
+		}
+		c.say(ok)
+	}
+}
+
+func newPool(t testing.TB, o Options, endpoints ...Endpoint) *Pool {
+	t.Helper()
+	o.Endpoints = append(o.Endpoints, endpoints...)
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.Close()
+		for name, n := range map[string]int64{"active": p.count.Active.Load(), "watching": p.count.Watching.Load(), "idle": p.count.Idle.Load()} {
+			if n != 0 {
+				t.Errorf("%d connections are still %s", n, name)
+			}
+		}
+	})
+	return p
+}
+
+// ask makes a request and reads its answer; kind is -1 if all went well.
+func ask(t testing.TB, p *Pool, method string) (body string, kind Kind) {
+	t.Helper()
+	return askWith(t, context.Background(), p, &Request{Method: method, Target: "/v2/keys/a"})
+}
+
+func askWith(t testing.TB, ctx context.Context, p *Pool, req *Request) (body string, kind Kind) {
+	t.Helper()
+	r, err := p.Do(ctx, req)
+	if err != nil {
+		return "", kindOf(t, err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return string(data), kindOf(t, err)
+	}
+	return string(data), -1
+}
+
+func kindOf(t testing.TB, err error) Kind {
+	t.Helper()
+	var failed *Error
+	if !errors.As(err, &failed) {
+		t.Fatalf("an error of no kind: %v", err)
+	}
+	return failed.Kind
+}
