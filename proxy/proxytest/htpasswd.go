@@ -1,0 +1,24 @@
+package proxytest
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/GehirnInc/crypt/apr1_crypt"
+)
+
+// Htpasswd is a file with these users and passwords, hashed with apr1 and one
+// salt for all, as Puppet writes it.
+func Htpasswd(passwords map[string]string) ([]byte, error) {
+	var b bytes.Buffer
+	for _, user := range slices.Sorted(maps.Keys(passwords)) {
+		hash, err := apr1_crypt.New().Generate([]byte(passwords[user]), []byte("$apr1$saltsalt$"))
+		if err != nil {
+			return nil, fmt.Errorf("hashing a password: %w", err)
+		}
+		fmt.Fprintf(&b, "%s:%s\n", user, hash)
+	}
+	return b.Bytes(), nil
+}

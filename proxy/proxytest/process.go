@@ -1,0 +1,139 @@
+package proxytest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// FindEtcd finds an installed etcd with the v2 API: 3.4 or 3.5.
+func FindEtcd() (path, version string, ok bool) {
+	path, err := exec.LookPath("etcd")
+	if err != nil {
+		return "", "", false
+	}
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return "", "", false
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	_, version, _ = strings.Cut(first, ": ")
+	return path, version, strings.HasPrefix(version, "3.4.") || strings.HasPrefix(version, "3.5.")
+}
+
+// Process is an installed etcd of one member, as a process of its own.
+type Process struct {
+	path, dir    string
+	client, peer string // addresses; they stay the same across a restart
+	advertise    string
+	cmd          *exec.Cmd
+	exited       chan struct{}
+}
+
+// StartProcess starts the etcd at path and waits until it serves.
+func StartProcess(path string, o Options) (*Process, error) {
+	client, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	peer, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{path: path, dir: o.Dir, client: client, peer: peer, advertise: o.Advertise}
+	if p.advertise == "" {
+		p.advertise = p.URL()
+	}
+	return p, p.Start()
+}
+
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("finding a free port: %w", err)
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// Start starts it, the first time or again on the same data and ports.
+func (p *Process) Start() error {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own copy
+	p.cmd = exec.Command(p.path, "--name=default", "--data-dir="+filepath.Join(p.dir, "data"), "--enable-v2=true",
+		"--listen-client-urls="+p.URL(), "--advertise-client-urls="+p.advertise,
+		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster=default=http://"+p.peer)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	// No etcd outlives a test that dies.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		return fmt.Errorf("starting etcd: %w", err)
+	}
+	p.exited = make(chan struct{})
+	go func(cmd *exec.Cmd, exited chan struct{}) {
+		_ = cmd.Wait()
+		close(exited)
+	}(p.cmd, p.exited)
+	return p.waitHealthy()
+}
+
+func (p *Process) waitHealthy() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for {
+		if healthy(ctx, p.URL()) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			p.Kill()
+			return errors.New("starting etcd: it is not healthy after 30 s; see the log in " + p.dir)
+		case <-p.exited:
+			return errors.New("starting etcd: it has exited; see the log in " + p.dir)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func healthy(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health", nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	var status struct{ Health string }
+	return json.NewDecoder(resp.Body).Decode(&status) == nil && status.Health == "true"
+}
+
+// URL is where clients reach it.
+func (p *Process) URL() string { return "http://" + p.client }
+
+// Signal sends it a signal: SIGSTOP makes it a server that says nothing.
+func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Kill ends it at once, as a crash would, and waits until it is gone.
+func (p *Process) Kill() {
+	p.Signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// Close ends it.
+func (p *Process) Close() { p.Kill() }
