@@ -1,0 +1,34 @@
+// Package proxy is the front end: it carries one request from decrypted bytes
+// to its response.
+//
+// # The way of a request
+//
+//  1. A connection is accepted, and TLS ends here, with the certificate and the
+//     client CAs of the snapshot in force.
+//  2. A lane reads the request. On HTTP/1 only heads that the strict grammar of
+//     package http1 accepts are read at all; HTTP/2 is net/http's.
+//  3. The snapshot is loaded, once: rules, users, certificates, limits, upstream.
+//  4. The [Gate] decides: one canonical target or 400; then the surface it lies
+//     on; then the client's identity, if it matters; then the rules. A refusal is
+//     answered in the shape of etcd's own errors, and nothing reaches etcd.
+//  5. The operation is forwarded: the method, the canonical target, the body,
+//     received whole, and four fields of the head. Everything else the client
+//     sent ends here: credentials, claims of identity, framing, upgrades.
+//  6. etcd's answer goes back as it is, without the fields that belong to its
+//     connection and without its invitation to every web page.
+//  7. The request is counted; it is written to the access log, and if it was a
+//     write or was refused to the audit log, without any value or secret.
+//
+// # What is promised
+//
+// A write is never sent to etcd twice. A read is sent a second time only if the
+// pooled connection it went out on turns out to have been closed before. A
+// running watch ends with its event, its client, etcd, the reader's right, or
+// this process; in all but the first case its answer is broken off rather than
+// ended, so that the client connects again instead of taking an empty body for
+// an event. Every TLS connection ends with close_notify.
+//
+// Where something is not known, the answer is no: a path no one named, a spelling
+// with two readings, a certificate without exactly one name, a key without a
+// rule.
+package proxy

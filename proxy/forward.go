@@ -1,0 +1,217 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// forward carries an operation to etcd and its answer to the client.
+func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, rec *record) *Refusal {
+	req := upstreamRequest(r, rec)
+	if rec.op.hasBody() {
+		body, refusal := l.bodies.receive(w, r, &s.Limits)
+		defer body.free()
+		if refusal != nil {
+			return refusal
+		}
+		req.Body = body.bytes
+	}
+	resp, err := s.Upstream.Do(r.Context(), req)
+	if err != nil {
+		return l.failed(err, rec)
+	}
+	defer resp.Close()
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	// The first bytes are read before the head is sent, so that an answer which
+	// breaks off at once can still become an error that clients understand.
+	n, err := readFull(resp, buf[:])
+	if err != nil && err != io.EOF {
+		return l.failed(err, rec)
+	}
+	copyHeader(w.Header(), resp)
+	w.WriteHeader(resp.Status)
+	control := http.NewResponseController(w)
+	for {
+		// A client that does not take its answer holds a connection to etcd.
+		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
+		if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if n, err = resp.Read(buf[:]); err != nil && err != io.EOF {
+			// The head is out: only a broken answer can tell that this one is.
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// watch carries a long poll: the head at once, because clients take the index
+// from it, and each event when it comes.
+func (l standard) watch(w http.ResponseWriter, r *http.Request, s *Snapshot, rec *record) *Refusal {
+	ctx, running, refusal := l.watches.enter(r.Context(), &rec.op, rec.peer)
+	if refusal != nil {
+		return refusal
+	}
+	reason := "client"
+	defer func() { l.watches.leave(running, reason) }()
+	// A reload between the decision and this line did not see the watch.
+	if now := l.snapshot.Load(); now != s && !l.gate.Still(now, &rec.op, rec.peer) {
+		reason = "revoked"
+		return refuseIdentity
+	}
+	req := upstreamRequest(r, rec)
+	req.Watch = true
+	resp, err := s.Upstream.Do(ctx, req)
+	if err != nil {
+		if reason = endReason(ctx, r); reason == "drain" {
+			return refuseDraining
+		}
+		return l.failed(err, rec)
+	}
+	defer resp.Close()
+	copyHeader(w.Header(), resp)
+	w.WriteHeader(resp.Status)
+	control := http.NewResponseController(w)
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	got := false
+	for {
+		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
+		if control.Flush() != nil {
+			panic(http.ErrAbortHandler)
+		}
+		n, err := resp.Read(buf[:])
+		got = got || n > 0
+		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
+		if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if err == io.EOF && got {
+			reason = "event"
+			return nil
+		}
+		if err != nil {
+			// Also a clean end without an event, which is how a dying etcd leaves: a
+			// client library takes it for an answer and fails on the empty body, but
+			// connects again after a broken one.
+			reason = endReason(ctx, r)
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+// endReason names what ended a watch before its event.
+func endReason(ctx context.Context, r *http.Request) string {
+	switch context.Cause(ctx) {
+	case errRevoked:
+		return "revoked"
+	case errDraining:
+		return "drain"
+	}
+	if r.Context().Err() != nil {
+		return "client"
+	}
+	return "upstream"
+}
+
+// upstreamRequest is the request etcd gets. Of the client's fields only those
+// named here go on; framing, host and the client's address are our own.
+func upstreamRequest(r *http.Request, rec *record) *upstream.Request {
+	address := rec.peer.Addr.Addr().String()
+	return &upstream.Request{
+		Method:         rec.op.Method,
+		Target:         rec.op.Target,
+		ContentType:    r.Header.Get("Content-Type"),
+		Accept:         r.Header.Get("Accept"),
+		AcceptEncoding: r.Header.Get("Accept-Encoding"),
+		UserAgent:      r.Header.Get("User-Agent"),
+		ForwardedFor:   address,
+		RealIP:         address,
+	}
+}
+
+// copyHeader hands etcd's header on, spelled as etcd spells it: PyBal looks for
+// X-Etcd-Index in exactly this case. Dropped are the fields that belong to the
+// connection, and those that would open the API to any web page.
+func copyHeader(h http.Header, resp *upstream.Response) {
+	for _, f := range resp.Fields {
+		if !connectionField(f.Name) {
+			// Clone: the views end with the response, the header may be sent later.
+			name := strings.Clone(f.Name)
+			h[name] = append(h[name], strings.Clone(f.Value))
+		}
+	}
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = nil // net/http would guess one from the body
+	}
+	if resp.Length >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(resp.Length, 10)}
+	}
+}
+
+// connectionFields belong to etcd's connection, or to the framing of its message.
+var connectionFields = [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
+
+func connectionField(name string) bool {
+	for _, field := range connectionFields {
+		if strings.EqualFold(name, field) {
+			return true
+		}
+	}
+	const cors = "Access-Control-"
+	return len(name) > len(cors) && strings.EqualFold(name[:len(cors)], cors)
+}
+
+// failed is what a client hears if etcd did not answer.
+func (l standard) failed(err error, rec *record) *Refusal {
+	var failure *upstream.Error
+	if !errors.As(err, &failure) {
+		panic("BUG: the pool failed with an error of no kind: " + err.Error())
+	}
+	refusal := failureRefusals[failure.Kind]
+	if refusal == nil {
+		panic(http.ErrAbortHandler) // the client is gone
+	}
+	if rec.op.Access == acl.Write && failure.Kind == upstream.Broken {
+		refusal = refuseLost // a malformed answer tells as little as none
+	}
+	l.metrics.upstreamFailures.WithLabelValues(failure.Kind.String()).Inc()
+	l.log.Warn("etcd did not answer", "kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
+	return refusal
+}
+
+// failureRefusals has no answer to Canceled: there is nobody to hear it.
+var failureRefusals = map[upstream.Kind]*Refusal{
+	upstream.Unreachable: refuseUnreachable,
+	upstream.Busy:        refuseUpstreamBusy,
+	upstream.TooLong:     refuseTooLong,
+	upstream.Lost:        refuseLost,
+	upstream.Broken:      refuseBroken,
+	upstream.Timeout:     refuseTimeout,
+}
+
+const bufferSize = 32 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// readFull reads until buf is full or the message ends; io.EOF is its end.
+func readFull(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+	}
+	return n, err
+}

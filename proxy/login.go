@@ -1,0 +1,50 @@
+package proxy
+
+import (
+	"context"
+	"math"
+	"net/netip"
+
+	"etcd-tlsproxy/acl"
+)
+
+// login verifies a password. A remembered one costs no hash; another must first
+// pass the throttle of its address, so that guessing is slow and cannot use the
+// processor up.
+func (g *Gate) login(ctx context.Context, users *acl.Users, from netip.Addr, name, password string) (Identity, *Refusal) {
+	if users.Remembered(name, password) {
+		g.metrics.remembered.Inc()
+		return known(users, name), nil
+	}
+	if ok, wait := g.throttle.Allow(from); !ok {
+		g.loginResult("throttled")
+		refusal := *refuseThrottled
+		refusal.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
+		return Identity{}, &refusal
+	}
+	ok, err := users.Verify(ctx, name, password)
+	switch {
+	case err != nil: // too many are waiting, or the client left while it waited
+		g.throttle.Return(from)
+		g.loginResult("busy")
+		return Identity{}, refuseBusy
+	case !ok:
+		g.loginResult("failed")
+		return Identity{}, nil
+	}
+	g.throttle.Return(from)
+	g.loginResult("ok")
+	return known(users, name), nil
+}
+
+func (g *Gate) loginResult(result string) {
+	g.metrics.logins.WithLabelValues(ByPassword.String(), result).Inc()
+}
+
+func known(users *acl.Users, name string) Identity {
+	print, ok := users.Fingerprint(name)
+	if !ok {
+		panic("BUG: a verified user is unknown")
+	}
+	return Identity{Name: name, Known: ByPassword, print: print}
+}

@@ -1,0 +1,153 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+)
+
+// Options is what a Server is made of. What can change while it runs is in the
+// [Snapshot].
+type Options struct {
+	// Snapshot is the first one; see [Server.Publish].
+	Snapshot *Snapshot
+	// Metrics, Records and Log get what the server has to say.
+	Metrics *Metrics
+	Records *Records
+	Log     *slog.Logger
+	// Throttle slows failed logins, across all snapshots.
+	Throttle *acl.Throttle
+	// Connections bounds the open connections of clients; beyond it new ones are
+	// closed at once.
+	Connections int
+	// Watches bounds the running watches.
+	Watches int
+	// BodyMemory bounds what all large request bodies together may hold, in bytes.
+	BodyMemory int64
+	// HandshakeTimeout bounds a TLS handshake.
+	HandshakeTimeout time.Duration
+	// IdleTimeout is how long a client's connection may wait for its next request.
+	IdleTimeout time.Duration
+}
+
+// Server is the front end: it accepts connections, ends TLS, and hands each
+// connection to a lane.
+type Server struct {
+	options  Options
+	log      *slog.Logger
+	metrics  *Metrics
+	records  *Records
+	gate     *Gate
+	watches  *watches
+	bodies   *bodies
+	snapshot atomic.Pointer[Snapshot]
+
+	tls   *tls.Config
+	http  *http.Server
+	queue *connQueue // connections on their way to http
+
+	open       atomic.Int64
+	handshakes context.Context // ends when no handshake may go on
+	giveUp     context.CancelFunc
+	running    sync.WaitGroup // handshakes
+
+	mu        sync.Mutex
+	listeners []net.Listener
+	draining  bool
+}
+
+// NewServer makes a server that serves nothing yet.
+func NewServer(o Options) *Server {
+	s := &Server{
+		options: o,
+		log:     o.Log,
+		metrics: o.Metrics,
+		records: o.Records,
+		gate:    &Gate{throttle: o.Throttle, metrics: o.Metrics},
+		watches: newWatches(o.Watches, o.Metrics),
+		bodies:  newBodies(o.BodyMemory),
+		queue:   newConnQueue(),
+	}
+	s.snapshot.Store(o.Snapshot)
+	s.handshakes, s.giveUp = context.WithCancel(context.Background())
+	s.tls = certs.Server(func() *certs.Generation { return s.snapshot.Load().Certs })
+	s.http = &http.Server{
+		Handler:        standard{s},
+		IdleTimeout:    o.IdleTimeout,
+		MaxHeaderBytes: o.Snapshot.Limits.Head,
+		// For HTTP/2; on HTTP/1 the strict connection cuts slow heads itself.
+		ReadHeaderTimeout: o.Snapshot.Limits.HeaderTimeout,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ConnContext:       withConnection,
+		// OPTIONS * goes through the gate like all else.
+		DisableGeneralOptionsHandler: true,
+	}
+	return s
+}
+
+// Serve accepts connections until the server is drained. Several listeners may
+// be served at a time.
+func (s *Server) Serve(ln net.Listener) error {
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		return ln.Close()
+	}
+	first := len(s.listeners) == 0
+	s.listeners = append(s.listeners, ln)
+	s.mu.Unlock()
+	if first {
+		go func() {
+			if err := s.http.Serve(s.queue); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("the standard lane stopped", "error", err)
+			}
+		}()
+	}
+	return s.accept(ln)
+}
+
+// Publish puts a new snapshot in force: for every request that begins from now
+// on, and for the running watches, which end if their reader lost the right.
+func (s *Server) Publish(next *Snapshot) {
+	s.snapshot.Store(next)
+	s.watches.recheck(s.gate, next)
+}
+
+// Snapshot is the one in force.
+func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }
+
+// Drain stops accepting, breaks the watches off so that their clients connect
+// elsewhere, and waits for the other requests. When ctx ends first, what still
+// runs is cut; either way every connection has been closed on return.
+func (s *Server) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining = true
+	for _, ln := range s.listeners {
+		_ = ln.Close() // closing twice is an error of no interest
+	}
+	s.mu.Unlock()
+	s.watches.drain()
+	s.giveUp()
+	s.running.Wait()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		_ = s.http.Close()
+	}
+	return err
+}
+
+// Draining reports whether Drain was called.
+func (s *Server) Draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}

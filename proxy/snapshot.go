@@ -1,0 +1,46 @@
+package proxy
+
+import (
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Snapshot is everything that decides about a request. It is immutable; a
+// request loads it once, so that it never sees half of a new configuration.
+type Snapshot struct {
+	// Rules is the table of key prefixes.
+	Rules *acl.Rules
+	// Users are those with a password.
+	Users *acl.Users
+	// Certs is this server's certificate and the clients' CAs.
+	Certs *certs.Generation
+	// Surfaces lists who may use what is closed by default. A surface that is
+	// absent is open to nobody.
+	Surfaces map[Surface]acl.Group
+	// ReadOnly refuses everything but reads, whoever asks.
+	ReadOnly bool
+	// Limits bounds one request.
+	Limits Limits
+	// Upstream is the way to etcd.
+	Upstream *upstream.Pool
+}
+
+// Limits bounds what one client can make the proxy hold, and for how long.
+type Limits struct {
+	// Head bounds a request's head, in bytes: nginx's 4 buffers of 8 KiB.
+	Head int
+	// Target bounds a request target, in bytes, as received and as forwarded.
+	// Plaintext etcd resets a new connection whose first line exceeds 4,096.
+	Target int
+	// Body bounds a request's body, in bytes. etcd refuses forms above 10 MiB.
+	Body int64
+	// HeaderTimeout is how long a head may take from its first byte, and a new
+	// connection to send its first request. It cuts clients that trickle.
+	HeaderTimeout time.Duration
+	// BodyTimeout is how long a client may take to send, or to take, the next
+	// bytes of a body.
+	BodyTimeout time.Duration
+}

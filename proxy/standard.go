@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	"etcd-tlsproxy/acl"
+)
+
+// standard is the lane on net/http: every request shape HTTP allows and the gate
+// accepts, HTTP/2 included.
+type standard struct {
+	*Server
+}
+
+// ServeHTTP takes one request from its head to the last byte of its answer.
+func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
+	conn := connectionOf(r.Context())
+	w := middleware.NewWrapResponseWriter(out, r.ProtoMajor)
+	rec := &record{peer: conn.peer, started: time.Now(), proto: r.Proto, userAgent: r.UserAgent()}
+	// Also for an answer that is broken off: the panic that does so goes on.
+	defer func() {
+		rec.status, rec.bytes = w.Status(), int64(w.BytesWritten())
+		if rec.status == 0 {
+			rec.status = statusClientGone
+		}
+		l.metrics.answered(&rec.op, rec.status, time.Since(rec.started))
+		l.records.write(rec)
+	}()
+	if rec.refusal = l.handle(w, r, conn, rec); rec.refusal != nil {
+		l.refuse(w, r, rec.refusal)
+	}
+}
+
+// statusClientGone is recorded, as nginx does, if the client left before it was
+// answered.
+const statusClientGone = 499
+
+func (l standard) handle(w http.ResponseWriter, r *http.Request, conn *connection, rec *record) *Refusal {
+	s := l.snapshot.Load()
+	if refusal := conn.malformed(r); refusal != nil {
+		return refusal
+	}
+	authorization := r.Header["Authorization"]
+	if len(authorization) > 1 {
+		return refuseAuthorizations
+	}
+	req := Request{
+		Method:  r.Method,
+		Target:  r.RequestURI,
+		Upgrade: len(r.Header["Upgrade"]) > 0,
+		Peer:    conn.peer,
+	}
+	if len(authorization) == 1 {
+		req.Authorization = authorization[0]
+	}
+	if refusal := l.gate.Decide(r.Context(), s, &req, &rec.op); refusal != nil {
+		return refusal
+	}
+	switch {
+	case rec.op.Method == http.MethodOptions:
+		w.Header().Set("Allow", allowedMethods)
+		w.Header().Set("Content-Length", "0")
+		w.WriteHeader(http.StatusOK)
+		return nil
+	case rec.op.Watch:
+		return l.watch(w, r, s, rec)
+	}
+	return l.forward(w, r, s, rec)
+}
+
+// refuse answers and keeps the connection: what the client still sends of its
+// body is read and dropped after the answer, as nginx did, so that the refused
+// client can go on with its next request.
+func (l standard) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+	refusal.Header(w.Header().Set)
+	if refusal.Close || r.ContentLength == 0 {
+		w.WriteHeader(refusal.Status)
+		_, _ = io.WriteString(w, refusal.Body)
+		return
+	}
+	control := http.NewResponseController(w)
+	if r.ProtoMajor == 1 {
+		// Else net/http reads the body before it sends the answer.
+		if err := control.EnableFullDuplex(); err != nil {
+			panic("BUG: an HTTP/1 response is not full duplex: " + err.Error())
+		}
+	}
+	w.WriteHeader(refusal.Status)
+	_, _ = io.WriteString(w, refusal.Body)
+	if r.Header.Get("Expect") != "" || control.Flush() != nil {
+		return // the client waits for a 100 that does not come, or is gone
+	}
+	l.discard(control, r.Body)
+}
+
+// discard reads what a refused client sends, up to what an allowed one could
+// have sent. If there is more, net/http closes the connection.
+func (l standard) discard(control *http.ResponseController, body io.Reader) {
+	limits := &l.snapshot.Load().Limits
+	defer control.SetReadDeadline(time.Time{})
+	buf := make([]byte, 8<<10)
+	for left := limits.Body; left > 0; {
+		if control.SetReadDeadline(time.Now().Add(limits.BodyTimeout)) != nil {
+			return
+		}
+		n, err := body.Read(buf)
+		left -= int64(n)
+		if err != nil {
+			return
+		}
+	}
+}
+
+// hasBody reports whether etcd looks at the body of an operation. It ignores
+// those of reads and deletions, and then so do we: what is not sent on cannot be
+// read by anyone in another way.
+func (op *Operation) hasBody() bool {
+	return op.Access == acl.Write && op.Method != http.MethodDelete
+}
