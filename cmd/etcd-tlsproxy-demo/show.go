@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// show runs etcd and the proxy until ctx ends.
+func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w; another --listen helps if the port is taken", err)
+	}
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: filepath.Join(dir, "etcd")})
+	if err != nil {
+		return errors.Join(fmt.Errorf("starting etcd: %w", err), listener.Close())
+	}
+	defer etcd.Close()
+	snapshot, err := newSnapshot(dir, etcd.URL())
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer snapshot.Upstream.Close()
+	server := proxy.NewServer(proxy.Options{
+		Snapshot:         snapshot,
+		Metrics:          proxy.NewMetrics("demo"),
+		Records:          &proxy.Records{},
+		Log:              slog.New(slog.DiscardHandler),
+		Throttle:         acl.NewThrottle(acl.ThrottleOptions{}),
+		Connections:      1000,
+		Watches:          1000,
+		BodyMemory:       128 << 20,
+		HandshakeTimeout: 10 * time.Second,
+		IdleTimeout:      time.Hour,
+	})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	fmt.Fprint(out, guide("https://"+listener.Addr().String(), filepath.Join(dir, "ca.crt")))
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	// Ctrl-C is to end all of it within two seconds, whatever still runs.
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 700*time.Millisecond)
+	defer cancel()
+	_ = server.Drain(drain) // cutting what does not end is what is wanted here
+	return err
+}
+
+// newSnapshot makes the keys, the users and the table.
+func newSnapshot(dir, endpoint string) (*proxy.Snapshot, error) {
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		return nil, err
+	}
+	if err := pki.WriteCA(filepath.Join(dir, "ca.crt")); err != nil {
+		return nil, err
+	}
+	cert, key, err := pki.Server("localhost", "127.0.0.1", "::1")
+	if err != nil {
+		return nil, err
+	}
+	generation, err := certs.New(certs.Options{
+		Certificate: certs.PEM{File: "demo certificate", Data: cert},
+		Key:         certs.PEM{File: "demo key", Data: key},
+		NextProtos:  []string{"h2", "http/1.1"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	passwords, err := proxytest.Htpasswd(map[string]string{"root": "root-demo", "conftool": "conftool-demo"})
+	if err != nil {
+		return nil, err
+	}
+	users, err := acl.ParseUsers(acl.NewHasher(acl.HasherOptions{}), acl.Source{Name: "demo users", Data: passwords})
+	if err != nil {
+		return nil, err
+	}
+	everyone := acl.Everyone()
+	rules, err := acl.NewRules(acl.MatchSegments,
+		acl.Rule{Prefix: acl.Root, Read: everyone, Write: acl.Only("root")},
+		acl.Rule{Prefix: "/conftool", Read: everyone, Write: acl.Only("root", "conftool")},
+		acl.Rule{Prefix: "/eventlogging", Read: everyone, Write: everyone},
+	)
+	if err != nil {
+		return nil, err
+	}
+	at, err := upstream.ParseEndpoint(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}})
+	if err != nil {
+		return nil, err
+	}
+	return &proxy.Snapshot{
+		Rules:    rules,
+		Users:    users,
+		Certs:    generation,
+		Upstream: pool,
+		Limits: proxy.Limits{
+			Head: 32 << 10, Target: 4000, Body: 10 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second,
+		},
+	}, nil
+}
+
+// guide is what the demo says: the line that it is ready, and what to try.
+func guide(url, ca string) string {
+	return fmt.Sprintf(`ready %[1]s
+
+# anyone reads
+curl --cacert %[2]s '%[1]s/v2/keys/?recursive=true'
+# conftool writes below /conftool
+curl --cacert %[2]s -u conftool:conftool-demo -X PUT -d value=pooled %[1]s/v2/keys/conftool/v1/mw1001
+# and is refused elsewhere (401)
+curl --cacert %[2]s -u conftool:conftool-demo -X PUT -d value=mine %[1]s/v2/keys/other
+# a watch: it answers with the next write below /conftool; repeat the second command in another terminal
+curl --cacert %[2]s '%[1]s/v2/keys/conftool?wait=true&recursive=true'
+
+Ctrl-C ends the proxy and its etcd.
+`, url, ca)
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// newAdmin is the handler of the admin listener: plain HTTP, for this host's own
+// tools. It changes nothing but what the files on disk already say.
+func newAdmin(registry *prometheus.Registry, ready func() error, reload func() error) http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	r.Get("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") })
+	r.Get("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready(); err != nil {
+			say(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		say(w, http.StatusOK, "ready")
+	})
+	r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
+		if err := reload(); err != nil {
+			say(w, http.StatusInternalServerError, "not reloaded, the old state serves on:\n"+err.Error())
+			return
+		}
+		say(w, http.StatusOK, "reloaded")
+	})
+	return r
+}
+
+func say(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n") // a client that left needs no answer
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// loader makes a state of the files on disk.
+type loader struct {
+	file     string
+	counters *upstream.Counters
+	hasher   *acl.Hasher // made with the first configuration, kept across reloads
+}
+
+// loaded is one state of all files.
+type loaded struct {
+	config   *Config
+	snapshot *proxy.Snapshot
+	warnings []string
+	text     []byte // of the configuration file
+	ca       []byte // of upstream.ca
+}
+
+// load reads everything. What has not changed since the state before is taken
+// over from it, so that verified passwords stay remembered and connections to
+// etcd stay open. The stamps tell which files were wanted, also if it fails.
+func (l *loader) load(before *loaded) (*loaded, stamps, error) {
+	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
+	state, err := l.build(files, before)
+	return state, files.seen, err
+}
+
+func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
+	text, err := files.read(l.file)
+	if err != nil {
+		return nil, err
+	}
+	c, doc, err := parseConfig(l.file, text)
+	if err != nil {
+		return nil, err
+	}
+	c.config.Log.Access, c.config.Log.Audit = files.logPath(c.config.Log.Access), files.logPath(c.config.Log.Audit)
+	if before != nil {
+		if err := needsRestart(doc, before.config, c.config); err != nil {
+			return nil, err
+		}
+	}
+	if l.hasher == nil {
+		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.config.Limits.HashWorkers})
+	}
+	state := &loaded{config: c.config, text: text}
+	ps := &problems{doc: doc}
+	limits := &c.config.Limits
+	state.snapshot = &proxy.Snapshot{
+		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly,
+		Users: l.loadUsers(files, ps, c.config, before),
+		Certs: loadCerts(files, ps, c, before),
+		Limits: proxy.Limits{
+			Head: limits.HeadBytes, Target: limits.TargetBytes, Body: limits.BodyBytes,
+			HeaderTimeout: limits.HeaderTimeout.Duration(), BodyTimeout: limits.BodyTimeout.Duration(),
+		},
+	}
+	upstreamTLS := state.loadUpstreamCA(files, ps, c)
+	if err := ps.err(); err != nil {
+		return nil, err
+	}
+	state.warnings = slices.Clone(state.snapshot.Certs.Warnings())
+	state.checkKnown(ps)
+	if err := ps.err(); err != nil {
+		return nil, err
+	}
+	if state.snapshot.Upstream, err = l.pool(c, upstreamTLS, state, before); err != nil {
+		return nil, err
+	}
+	return state, nil
+}
+
+// reader reads files and remembers in which state it found them.
+type reader struct {
+	folder string
+	seen   stamps
+}
+
+func (r *reader) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(r.folder, name)
+}
+
+// logPath leaves the words that stand for no file as they are.
+func (r *reader) logPath(where string) string {
+	switch where {
+	case "off", "stdout", "stderr":
+		return where
+	}
+	return r.path(where)
+}
+
+// read takes the stamp first: a change while the file is read shows later.
+func (r *reader) read(path string) ([]byte, error) {
+	r.seen[path] = stampOf(path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a file: %w", err)
+	}
+	return data, nil
+}
+
+// readFor reads a file that a key names.
+func (r *reader) readFor(ps *problems, name string, key ...string) ([]byte, bool) {
+	data, err := r.read(r.path(name))
+	if err != nil {
+		hint := "check the path and that the service's user may read it"
+		var wrong *os.PathError
+		if errors.As(err, &wrong) {
+			err = wrong.Err // the path follows
+		}
+		ps.add(fmt.Sprintf("%s cannot be read: %v", r.path(name), err), hint, key...)
+		return nil, false
+	}
+	return data, true
+}
+
+func (l *loader) loadUsers(files *reader, ps *problems, c *Config, before *loaded) *acl.Users {
+	var sources []acl.Source
+	for _, name := range c.Auth.Htpasswd {
+		if data, ok := files.readFor(ps, name, "auth", "htpasswd"); ok {
+			sources = append(sources, acl.Source{Name: files.path(name), Data: data})
+		}
+	}
+	users, err := acl.ParseUsers(l.hasher, sources...)
+	if err != nil {
+		ps.addAll(err, "auth", "htpasswd")
+		return nil
+	}
+	if before != nil && before.snapshot.Users.Equal(users) {
+		return before.snapshot.Users
+	}
+	return users
+}
+
+func loadCerts(files *reader, ps *problems, c *checked, before *loaded) *certs.Generation {
+	t := &c.config.TLS
+	o := certs.Options{Require: t.ClientAuth == "require", Name: c.nameRule, NextProtos: []string{"h2", "http/1.1", "http/1.0"}}
+	good := true
+	pem := func(name, key string) certs.PEM {
+		data, ok := files.readFor(ps, name, "tls", key)
+		good = good && ok
+		return certs.PEM{File: files.path(name), Data: data}
+	}
+	o.Certificate, o.Key = pem(t.Certificate, "certificate"), pem(t.Key, "key")
+	if t.ClientCA != "" {
+		o.ClientCA = pem(t.ClientCA, "client_ca")
+	}
+	if !good {
+		return nil
+	}
+	generation, err := certs.New(o)
+	if err != nil {
+		ps.add(err.Error(), "", "tls")
+		return nil
+	}
+	if before != nil && before.snapshot.Certs.Equal(generation) {
+		return before.snapshot.Certs
+	}
+	return generation
+}
+
+// loadUpstreamCA is the configuration of TLS towards etcd, nil if there is none.
+func (state *loaded) loadUpstreamCA(files *reader, ps *problems, c *checked) *tls.Config {
+	u := &c.config.Upstream
+	if !slices.ContainsFunc(c.endpoints, upstream.Endpoint.TLS) {
+		return nil
+	}
+	config := &tls.Config{ServerName: u.ServerName, InsecureSkipVerify: u.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
+	if u.CA != "" {
+		var ok bool
+		if state.ca, ok = files.readFor(ps, u.CA, "upstream", "ca"); ok {
+			config.RootCAs = x509.NewCertPool()
+			if !config.RootCAs.AppendCertsFromPEM(state.ca) {
+				ps.add(files.path(u.CA)+": there is no certificate in it", "it should hold PEM blocks that begin with -----BEGIN CERTIFICATE-----", "upstream", "ca")
+			}
+		}
+	}
+	return config
+}
+
+// pool takes the pool over if nothing about it has changed.
+func (l *loader) pool(c *checked, config *tls.Config, state, before *loaded) (*upstream.Pool, error) {
+	limits := &c.config.Limits
+	if before != nil {
+		a, b := before.config, c.config
+		if slices.Equal(a.Upstream.Endpoints, b.Upstream.Endpoints) && a.Upstream.CA == b.Upstream.CA && bytes.Equal(before.ca, state.ca) &&
+			a.Upstream.ServerName == b.Upstream.ServerName && a.Upstream.InsecureSkipVerify == b.Upstream.InsecureSkipVerify &&
+			a.Limits.UpstreamRequests == b.Limits.UpstreamRequests && a.Limits.UpstreamTimeout == b.Limits.UpstreamTimeout {
+			return before.snapshot.Upstream, nil
+		}
+	}
+	return upstream.New(upstream.Options{
+		Endpoints: c.endpoints, TLS: config, Counters: l.counters,
+		Requests: limits.UpstreamRequests, Watches: limits.Watches,
+		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
+	})
+}
+
+// same reports whether nothing that matters has changed.
+func (s *loaded) same(old *loaded) bool {
+	a, b := s.snapshot, old.snapshot
+	return bytes.Equal(s.text, old.text) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream
+}
+
+func (s *loaded) warn(log *slog.Logger) {
+	for _, warning := range s.warnings {
+		log.Warn("configuration", "warning", warning)
+	}
+}

@@ -1,0 +1,79 @@
+// Command etcd-tlsproxy is an HTTPS front end for etcd's v2 API. It ends TLS,
+// knows its clients by password or client certificate, decides by a table of key
+// prefixes who may read and write what, and forwards what is allowed to etcd.
+//
+//	etcd-tlsproxy serve --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
+//	etcd-tlsproxy check-config --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
+//
+// The configuration is described at [Config].
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: ctx ends with the signal to stop. It returns the exit
+// status: 0 if all went well, 1 if not, 2 if the command line was wrong.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	started := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	command, err := root.ExecuteContextC(ctx)
+	switch {
+	case err == nil:
+		return 0
+	case !started: // it is the command line that is wrong
+		fmt.Fprintf(stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", command.CommandPath(), err)
+		return 2
+	}
+	separator := " "
+	if strings.Contains(err.Error(), "\n") {
+		separator = "\n" // a list, each with its file and line
+	}
+	fmt.Fprintf(stderr, "%s:%s%v\n", command.CommandPath(), separator, err)
+	return 1
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "etcd-tlsproxy",
+		Short: "An HTTPS front end for etcd's v2 API",
+		Long: `etcd-tlsproxy stands before an etcd member. It ends TLS, knows its clients by
+password or client certificate, decides by a table of key prefixes who may read
+and write what, and forwards what is allowed to etcd's v2 API.`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(newServe(), newCheckConfig(), newVersion(), newMan())
+	return root
+}
+
+// defaultConfigFile is where the packages install the configuration.
+const defaultConfigFile = "/etc/etcd-tlsproxy/etcd-tlsproxy.toml"
+
+func configFlag(cmd *cobra.Command) *string {
+	file := cmd.Flags().StringP("config", "c", defaultConfigFile, "configuration `file`")
+	if err := cmd.MarkFlagFilename("config", "toml"); err != nil {
+		panic("BUG: the flag was added above: " + err.Error())
+	}
+	return file
+}

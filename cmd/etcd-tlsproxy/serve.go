@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy"
+)
+
+func newServe() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the front end",
+		Long: `Runs the front end until SIGTERM or SIGINT, then drains: the readiness check
+fails, no connection is accepted, running requests finish, watches are broken off
+so that their clients connect elsewhere, and the program exits with 0.
+
+Changes to the configuration, the htpasswd files, the certificates and the client
+CAs are taken over within two seconds, and at once on SIGHUP or on POST /-/reload
+at the admin address: all of them together or, if anything is wrong, none; the old
+state then serves on. SIGHUP also opens log files again.`,
+		Args: cobra.NoArgs,
+	}
+	file := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		// Before anything is loaded: the default action of SIGHUP ends the process.
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		defer signal.Stop(hangup)
+		return serve(cmd.Context(), *file, hangup, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+// serve runs the service that a configuration file describes until ctx ends.
+func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, stderr io.Writer) error {
+	metrics := proxy.NewMetrics(version())
+	loader := &loader{file: file, counters: metrics.Upstream}
+	first, seen, err := loader.load(nil)
+	if err != nil {
+		return err
+	}
+	config := first.config
+	logs, err := openLogs(&config.Log, stdout, stderr)
+	if err != nil {
+		return err
+	}
+	defer logs.close()
+	server := proxy.NewServer(proxy.Options{
+		Snapshot: first.snapshot,
+		Metrics:  metrics,
+		Records:  logs.records,
+		Log:      logs.service,
+		Throttle: acl.NewThrottle(acl.ThrottleOptions{
+			Burst: config.Limits.LoginBurst,
+			Every: config.Limits.LoginEvery.Duration(),
+		}),
+		Connections:      config.Limits.Connections,
+		Watches:          config.Limits.Watches,
+		BodyMemory:       config.Limits.BodyMemory,
+		HandshakeTimeout: config.Limits.HandshakeTimeout.Duration(),
+		IdleTimeout:      config.Limits.IdleTimeout.Duration(),
+	})
+	metrics.Reloaded(first.snapshot, nil)
+	first.warn(logs.service)
+	reloader := &reloader{loader: loader, current: first, server: server, metrics: metrics, logs: logs, seen: seen}
+
+	listener, err := net.Listen("tcp", config.Listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	adminListener, err := net.Listen("tcp", config.Admin)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for the admin: %w", err), listener.Close())
+	}
+	ready := func() error {
+		if server.Draining() {
+			return errors.New("draining")
+		}
+		return nil
+	}
+	admin := &http.Server{
+		Handler:           newAdmin(metrics.Registry, ready, reloader.reload),
+		ReadHeaderTimeout: 10 * time.Second, // as for clients: nobody needs longer
+		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
+	}
+	logs.service.Info("serving", "version", version(), "listen", listener.Addr().String(), "admin", adminListener.Addr().String())
+
+	group, failed := errgroup.WithContext(ctx)
+	group.Go(func() error { return server.Serve(listener) })
+	group.Go(func() error {
+		if err := admin.Serve(adminListener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serving the admin: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		reloader.run(failed, hangup)
+		// The end of all: the signal to stop came, or a listener failed.
+		logs.service.Info("draining", "for", config.Limits.Drain.String())
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.Limits.Drain.Duration())
+		defer cancel()
+		if err := server.Drain(drain); err != nil {
+			logs.service.Warn("requests were cut: they did not finish within limits.drain")
+		}
+		server.Snapshot().Upstream.Close()
+		return admin.Close()
+	})
+	err = group.Wait()
+	logs.service.Info("stopped")
+	return err
+}
