@@ -44,8 +44,10 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	for {
 		// A client that does not take its answer holds a connection to etcd.
 		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
-		if _, writeErr := w.Write(buf[:n]); writeErr != nil {
-			panic(http.ErrAbortHandler)
+		if n > 0 { // writing nothing is an error where no body is allowed
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				panic(http.ErrAbortHandler)
+			}
 		}
 		if err == io.EOF {
 			return nil

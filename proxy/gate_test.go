@@ -16,7 +16,7 @@ import (
 
 // newTestGate is a gate and a snapshot with the seed's table and the users root,
 // conftool and alice, whose passwords are their names with "-pw".
-func newTestGate(t *testing.T, change func(*Snapshot)) (*Gate, *Snapshot) {
+func newTestGate(t testing.TB, change func(*Snapshot)) (*Gate, *Snapshot) {
 	t.Helper()
 	pki, err := proxytest.NewPKI()
 	if err != nil {
@@ -50,7 +50,7 @@ func newTestGate(t *testing.T, change func(*Snapshot)) (*Gate, *Snapshot) {
 	return &Gate{throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}), metrics: NewMetrics("test")}, s
 }
 
-func seedRules(t *testing.T, more ...acl.Rule) *acl.Rules {
+func seedRules(t testing.TB, more ...acl.Rule) *acl.Rules {
 	t.Helper()
 	rules, err := acl.NewRules(acl.MatchSegments, append([]acl.Rule{
 		{Prefix: "/", Read: acl.Everyone(), Write: acl.Only("root")},

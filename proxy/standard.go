@@ -74,27 +74,31 @@ func (l standard) handle(w http.ResponseWriter, r *http.Request, conn *connectio
 
 // refuse answers and keeps the connection: what the client still sends of its
 // body is read and dropped after the answer, as nginx did, so that the refused
-// client can go on with its next request.
+// client can go on with its next request. HTTP/2 gives up one stream instead.
 func (l standard) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	refusal.Header(w.Header().Set)
-	if refusal.Close || r.ContentLength == 0 {
-		w.WriteHeader(refusal.Status)
-		_, _ = io.WriteString(w, refusal.Body)
-		return
-	}
 	control := http.NewResponseController(w)
-	if r.ProtoMajor == 1 {
+	unread := r.ProtoMajor == 1 && r.ContentLength != 0 && !refusal.Close
+	if unread {
 		// Else net/http reads the body before it sends the answer.
 		if err := control.EnableFullDuplex(); err != nil {
 			panic("BUG: an HTTP/1 response is not full duplex: " + err.Error())
 		}
 	}
 	w.WriteHeader(refusal.Status)
-	_, _ = io.WriteString(w, refusal.Body)
-	if r.Header.Get("Expect") != "" || control.Flush() != nil {
-		return // the client waits for a 100 that does not come, or is gone
+	_, _ = io.WriteString(w, refusal.Body) // a client that is gone needs no answer
+	if !unread {
+		return
 	}
-	l.discard(control, r.Body)
+	if r.Header.Get("Expect") != "" {
+		// The client waits for a 100 that does not come: there is nothing to read,
+		// and net/http, which closes the connection, must not wait for it either.
+		_ = control.SetReadDeadline(time.Now())
+		return
+	}
+	if control.Flush() == nil {
+		l.discard(control, r.Body)
+	}
 }
 
 // discard reads what a refused client sends, up to what an allowed one could

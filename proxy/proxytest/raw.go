@@ -132,8 +132,9 @@ func (c *Raw) ReadBody(a *Answer, method string) error {
 	a.Body, a.Whole = string(data), err == nil
 	if coding == "chunked" && a.Whole {
 		_, err = c.line() // the empty one that ends the trailers
+		return err
 	}
-	return err
+	return nil // a body that broke off is an answer, too
 }
 
 // How a connection ended.
