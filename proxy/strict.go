@@ -102,6 +102,9 @@ func (c *strictConn) release() bool {
 	c.released = c.start + n
 	if n > 0 {
 		c.mark(time.Time{})
+		if c.released < len(c.buf) {
+			c.mark(time.Now()) // the next head has begun in the same bytes
+		}
 	}
 	return n > 0
 }

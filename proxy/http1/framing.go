@@ -11,7 +11,6 @@ type framing struct {
 	chunked   bool
 	close     bool // a "close" among the connection options
 	keepAlive bool // a "keep-alive" among them
-	upgrade   bool // an "upgrade" among them
 }
 
 // take looks at one field. Whatever could be read in two ways is refused.
@@ -69,8 +68,6 @@ func (f *framing) takeOptions(value string) {
 			f.close = true
 		case equalFold(option, "keep-alive"):
 			f.keepAlive = true
-		case equalFold(option, "upgrade"):
-			f.upgrade = true
 		}
 	}
 }

@@ -187,7 +187,6 @@ func (r *Request) frame(f *framing) *Error {
 		r.Body, r.Length = Length, f.length
 	}
 	r.Close = f.ends(r.Minor)
-	r.Upgrade = r.Upgrade || f.upgrade
 	return nil
 }
 

@@ -126,7 +126,7 @@ func TestHeadsOfRealClients(t *testing.T) {
 		t.Errorf("HTTP/1.0 with keep-alive: %+v, %v", r, err)
 	}
 	r, err = parseRequest(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade,close\r\nConnection: x\r\n\r\n")
-	if err != nil || !r.Close || !r.Upgrade {
+	if err != nil || !r.Close || r.Upgrade {
 		t.Errorf("connection options: %+v, %v", r, err)
 	}
 	if r, err = parseRequest(t, "GET / HTTP/1.1\r\nHost: [::1]:4001\r\nUpgrade: websocket\r\nA: \t b\xe9\t \r\n\r\n"); err != nil || !r.Upgrade || r.Fields[2].Value != "b\xe9" {
