@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+// NextProtos are the protocols that the lanes serve, for ALPN: curl names HTTP/1.0
+// when it is told to use it, and is refused if the server does not.
+func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+
 // accept takes connections from ln until it is closed.
 func (s *Server) accept(ln net.Listener) error {
 	pause := time.Duration(0)

@@ -119,7 +119,7 @@ func (f *front) snapshot(endpoint string, change func(*Snapshot, *proxytest.PKI)
 
 func (f *front) generation(o certs.Options) *certs.Generation {
 	f.t.Helper()
-	o.NextProtos = []string{"h2", "http/1.1"}
+	o.NextProtos = NextProtos()
 	g, err := certs.New(o)
 	if err != nil {
 		f.t.Fatal(err)

@@ -75,7 +75,7 @@ func newSnapshot(dir, endpoint string) (*proxy.Snapshot, error) {
 	generation, err := certs.New(certs.Options{
 		Certificate: certs.PEM{File: "demo certificate", Data: cert},
 		Key:         certs.PEM{File: "demo key", Data: key},
-		NextProtos:  []string{"h2", "http/1.1"},
+		NextProtos:  proxy.NextProtos(),
 	})
 	if err != nil {
 		return nil, err

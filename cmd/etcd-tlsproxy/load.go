@@ -154,7 +154,7 @@ func (l *loader) loadUsers(files *reader, ps *problems, c *Config, before *loade
 
 func loadCerts(files *reader, ps *problems, c *checked, before *loaded) *certs.Generation {
 	t := &c.config.TLS
-	o := certs.Options{Require: t.ClientAuth == "require", Name: c.nameRule, NextProtos: []string{"h2", "http/1.1", "http/1.0"}}
+	o := certs.Options{Require: t.ClientAuth == "require", Name: c.nameRule, NextProtos: proxy.NextProtos()}
 	good := true
 	pem := func(name, key string) certs.PEM {
 		data, ok := files.readFor(ps, name, "tls", key)

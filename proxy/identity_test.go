@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+func TestAuthorizationIsReadAsNginxReadIt(t *testing.T) {
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	good := func(value string) {
+		t.Helper()
+		if user, password, ok := parseBasic(value); !ok || user != "root" || password != "p:w=" {
+			t.Errorf("%q: %q, %q, %v", value, user, password, ok)
+		}
+	}
+	pair := encode("root:p:w=")
+	good("Basic " + pair)
+	good("basic   " + pair)
+	good("BASIC " + pair + " \t")
+	good("Basic " + strings.TrimRight(pair, "="))
+	for _, value := range []string{
+		"", "Basic", "Basic ", "Basic" + pair, "Bearer " + pair, "Basic !!!", "Basic " + pair + " " + pair, "Basic " + encode("root"),
+		"Basic " + encode(":pw"), "Basic " + encode("root:"), "Digest username=root", "Basic\t" + pair, "Basic " + pair + ",Basic " + pair,
+	} {
+		if user, _, ok := parseBasic(value); ok {
+			t.Errorf("%q was read as %q", value, user)
+		}
+	}
+}
+
+// withClientCA lets clients show certificates of the test's CA.
+func withClientCA(t testing.TB, require bool, f func(*Snapshot)) func(*Snapshot, *proxytest.PKI) {
+	return func(s *Snapshot, pki *proxytest.PKI) {
+		s.Certs = clientGeneration(t, pki, pki.CA(), require)
+		if f != nil {
+			f(s)
+		}
+	}
+}
+
+func clientGeneration(t testing.TB, pki *proxytest.PKI, ca []byte, require bool) *certs.Generation {
+	t.Helper()
+	cert, key, err := pki.Server("localhost", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := certs.New(certs.Options{Certificate: certs.PEM{File: "c", Data: cert}, Key: certs.PEM{File: "k", Data: key},
+		ClientCA: certs.PEM{File: "ca", Data: ca}, Require: require, NextProtos: NextProtos()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func (f *front) certificate(cn string) tls.Certificate {
+	f.t.Helper()
+	cert, key, err := f.pki.Client(cn)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return pair
+}
+
+func TestACertificateIsAnIdentityAndAPasswordReplacesIt(t *testing.T) {
+	f, e := newEmbedded(t, withClientCA(t, false, nil))
+	for _, proto := range []string{"h1", "h2"} {
+		write := func(cn, user, key string, want int) {
+			t.Helper()
+			client := f.client(proto)
+			if cn != "" {
+				client = f.client(proto, f.certificate(cn))
+			}
+			if status, body, _ := do(t, client, "PUT", f.url()+"/v2/keys"+key, user, "value=1"); (status < 300) != (want < 300) || want == 401 && status != 401 {
+				t.Errorf("%s: %s by certificate %q and password %q: %d %s", proto, key, cn, user, status, body)
+			}
+		}
+		write("conftool", "", "/conftool/a", 200)
+		write("conftool", "", "/a", 401)
+		write("root", "", "/a", 200)
+		write("stranger", "", "/conftool/a", 401)
+		write("", "", "/conftool/a", 401)
+		write("", "conftool", "/conftool/a", 200)
+		// Never the union: a password that is wrong, or another's, decides alone.
+		write("root", "alice", "/a", 401)
+		write("root", "nobody", "/a", 401)
+		write("alice", "root", "/a", 200)
+	}
+	// A CA that is taken away ends the identity of a connection that lives on.
+	client := f.client("h1", f.certificate("root"))
+	if status, _, _ := do(t, client, "PUT", f.url()+"/v2/keys/a", "", "value=1"); status != 200 {
+		t.Fatalf("before: %d", status)
+	}
+	other, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := *f.server.Snapshot()
+	next.Certs = clientGeneration(t, f.pki, other.CA(), false)
+	f.server.Publish(&next)
+	before := dump(t, e)
+	if status, _, _ := do(t, client, "PUT", f.url()+"/v2/keys/a", "", "value=2"); status != 401 || dump(t, e) != before {
+		t.Errorf("after its CA is gone: %d", status)
+	}
+}
+
+func TestRequiredCertificates(t *testing.T) {
+	f, _ := newEmbedded(t, withClientCA(t, true, nil))
+	if _, err := f.client("h1").Get(f.url() + "/v2/keys"); err == nil {
+		t.Error("a client without a certificate was let in")
+	}
+	client := f.client("h1", f.certificate("alice"))
+	if status, _, _ := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != 200 {
+		t.Errorf("a client with one: %d", status)
+	}
+	other, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := *f.server.Snapshot()
+	next.Certs = clientGeneration(t, f.pki, other.CA(), true)
+	f.server.Publish(&next)
+	if status, _, _ := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != 401 {
+		t.Errorf("an open read on a connection whose CA is gone: %d", status)
+	}
+}
+
+func TestGuessingIsSlowedDownPerAddress(t *testing.T) {
+	g, s := newTestGate(t, nil)
+	g.throttle = acl.NewThrottle(acl.ThrottleOptions{Burst: 3, Every: time.Hour})
+	try := func(addr, user, password string) *Refusal {
+		var op Operation
+		return g.Decide(context.Background(), s, &Request{
+			Method: "PUT", Target: "/v2/keys/x", Peer: NewPeer(netip.MustParseAddrPort(addr), nil),
+			Authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
+		}, &op)
+	}
+	for range 3 {
+		if r := try("192.0.2.1:1", "root", "guess"); r != refuseIdentity {
+			t.Errorf("a guess: %+v", r)
+		}
+	}
+	if r := try("192.0.2.1:2", "root", "root-pw"); r == nil || r.Status != 429 || r.RetryAfter < 1 {
+		t.Errorf("the right one after too many: %+v", r)
+	}
+	for range 10 { // another address is not concerned, and success costs nothing
+		if r := try("192.0.2.2:1", "root", "root-pw"); r != nil {
+			t.Errorf("another address: %+v", r)
+		}
+	}
+	if r := try("192.0.2.1:3", "root", "root-pw"); r != nil {
+		t.Errorf("a remembered password: %+v", r)
+	}
+}
