@@ -2,9 +2,10 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -83,30 +84,29 @@ func (doc *document) locate(key ...string) (name string, line int) {
 
 // libraryError puts the library's errors into our form.
 func (doc *document) libraryError(err error) error {
+	e := &ConfigError{File: doc.file, Problem: err.Error()}
 	var parse toml.ParseError
-	if !errors.As(err, &parse) {
-		return &ConfigError{File: doc.file, Problem: err.Error()}
-	}
-	e := &ConfigError{File: doc.file, Line: parse.Position.Line, Key: parse.LastKey, Problem: parse.Message}
-	var got, want string
-	if typeError(parse.Message, &got, &want) {
-		e.Problem = fmt.Sprintf("the value is of type %s", got)
-		e.Hint = "it should be of type " + want
+	if errors.As(err, &parse) {
+		e.Line, e.Key, e.Problem = parse.Position.Line, parse.LastKey, parse.Message
+	} else if match := typeError.FindStringSubmatch(err.Error()); match != nil {
+		// Values of a wrong type are only told of in a text.
+		if key, err := strconv.Unquote(match[1]); err == nil {
+			e.Key, e.Line = key, doc.lines[key]
+		}
+		e.Problem, e.Hint = "the value is of type "+typeName(match[2]), "it should be of type "+typeName(match[3])
 	}
 	return e
 }
 
-// typeError reads the library's message about a value of the wrong type.
-func typeError(message string, got, want *string) bool {
-	rest, ok := strings.CutPrefix(message, "incompatible types: TOML value has type ")
-	if ok {
-		*got, *want, ok = strings.Cut(rest, "; destination has type ")
+var typeError = regexp.MustCompile(`^toml: .*\(last key (".*")\): incompatible types: TOML value has type (.*); destination has type (.*)$`)
+
+// typeName is TOML's name of a type.
+func typeName(name string) string {
+	names := map[string]string{"slice": "array", "map": "table", "int": "integer", "int64": "integer", "float64": "float", "bool": "boolean"}
+	if known, ok := names[name]; ok {
+		return known
 	}
-	names := map[string]string{"slice": "array", "map": "table", "int": "integer", "int64": "integer", "bool": "boolean"}
-	if name, known := names[*want]; known {
-		*want = name
-	}
-	return ok
+	return name
 }
 
 // knownKeys are all keys of the configuration, from the struct that they are

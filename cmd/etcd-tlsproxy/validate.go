@@ -130,7 +130,7 @@ func (c *checked) checkTLS(ps *problems) {
 	}
 	var err error
 	if c.nameRule, err = certs.ParseNameRule(t.ClientName); err != nil {
-		ps.add("the value is not known", err.Error(), "tls", "client_name")
+		ps.add("the value is not known", "choose one of cn, dns, uri, email", "tls", "client_name")
 	}
 }
 

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// start runs the demo until it has said what to try, and returns what it said.
+func start(t *testing.T, args ...string) (guide string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	out, in := io.Pipe()
+	ended := make(chan int, 1)
+	go func() {
+		ended <- run(ctx, args, in, in)
+		in.Close()
+	}()
+	t.Cleanup(cancel)
+	text := ""
+	buf := make([]byte, 4096)
+	for !strings.Contains(text, "Ctrl-C") {
+		n, err := out.Read(buf)
+		text += string(buf[:n])
+		if err != nil {
+			t.Fatalf("it ended with %d and said %s", <-ended, text)
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	return text, func() int {
+		cancel()
+		return <-ended
+	}
+}
+
+func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("curl is not installed")
+	}
+	guide, stop := start(t, "--listen", "127.0.0.1:0")
+	ready := regexp.MustCompile(`^ready (https://127\.0\.0\.1:(\d+))\n`).FindStringSubmatch(guide)
+	commands := regexp.MustCompile(`(?m)^curl .*$`).FindAllString(guide, -1)
+	ca := regexp.MustCompile(`--cacert (\S+)`).FindStringSubmatch(guide)
+	if ready == nil || len(commands) != 4 || ca == nil {
+		t.Fatalf("it says %s", guide)
+	}
+	shell := func(command string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, "sh", "-c", command+" -sS -w ' %{http_code}'").CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", command, err, out)
+		}
+		return string(out)
+	}
+	for i, want := range []string{`"action":"get"`, `"value":"pooled"`, `"errorCode":110`} {
+		if got := shell(commands[i]); !strings.Contains(got, want) {
+			t.Errorf("%s\nsays %s", commands[i], got)
+		}
+	}
+	heard := make(chan string)
+	go func() { heard <- shell(commands[3]) }()
+	for event := ""; event == ""; { // until the watch has begun
+		shell(commands[1])
+		select {
+		case event = <-heard:
+			if !strings.Contains(event, `"action":"set"`) || !strings.HasSuffix(event, " 200") {
+				t.Errorf("the watch says %s", event)
+			}
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if status := stop(); status != 0 {
+		t.Errorf("it ended with %d", status)
+	}
+	if _, err := os.Stat(filepath.Dir(ca[1])); !os.IsNotExist(err) {
+		t.Errorf("its folder is left behind: %v", err)
+	}
+	if c, err := net.Dial("tcp", "127.0.0.1:"+ready[2]); err == nil {
+		c.Close()
+		t.Error("its port is left open")
+	}
+}
+
+func TestAFolderThatWasAskedForIsKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "demo")
+	_, stop := start(t, "--listen", "127.0.0.1:0", "--dir", dir)
+	if status := stop(); status != 0 {
+		t.Errorf("it ended with %d", status)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ca.crt")); err != nil {
+		t.Errorf("the CA: %v", err)
+	}
+}
+
+func TestAPortThatIsTakenIsTold(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	var out strings.Builder
+	if status := run(context.Background(), []string{"--listen", ln.Addr().String()}, io.Discard, &out); status != 1 || !strings.Contains(out.String(), "--listen") {
+		t.Errorf("it ended with %d and said %s", status, out.String())
+	}
+}

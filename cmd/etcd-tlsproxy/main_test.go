@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"etcd-tlsproxy": main})
+}
+
+// TestScripts runs the program as an operator does; each script is a manual of
+// one command.
+func TestScripts(t *testing.T) {
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			cert, key, err := pki.Server("localhost")
+			if err != nil {
+				return err
+			}
+			users, err := proxytest.Htpasswd(map[string]string{"root": "root-1", "conftool": "conftool-1"})
+			if err != nil {
+				return err
+			}
+			for name, data := range map[string][]byte{"server.crt": cert, "server.key": key, "ca.crt": pki.CA(), "htpasswd": users} {
+				if err := os.WriteFile(env.WorkDir+"/"+name, data, 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}
+
+// TestArrows pins which package may know which: each ban has its reason.
+func TestArrows(t *testing.T) {
+	depends := func(of string) []string {
+		t.Helper()
+		out, err := exec.Command("go", "list", "-deps", of).Output()
+		if err != nil {
+			t.Fatalf("listing what %s depends on: %v", of, err)
+		}
+		return strings.Fields(string(out))
+	}
+	banned := func(of, reason string, prefixes ...string) {
+		t.Helper()
+		for _, dependency := range depends("etcd-tlsproxy/" + of) {
+			if slices.ContainsFunc(prefixes, func(prefix string) bool {
+				return dependency == prefix || strings.HasPrefix(dependency, prefix+"/")
+			}) {
+				t.Errorf("%s depends on %s: %s", of, dependency, reason)
+			}
+		}
+	}
+	banned("cmd/etcd-tlsproxy", "the embedded etcd is for the demo and the tests", "go.etcd.io/etcd/server/v3", "etcd-tlsproxy/proxy/proxytest", "testing")
+	banned("acl", "decisions know no transport, no file format and no logger", "net/http", "log/slog", "github.com/BurntSushi/toml",
+		"etcd-tlsproxy/proxy", "etcd-tlsproxy/certs", "etcd-tlsproxy/cmd")
+	banned("certs", "certificates know no transport but TLS, no file format and no logger", "net/http", "log/slog", "github.com/BurntSushi/toml",
+		"etcd-tlsproxy/proxy", "etcd-tlsproxy/acl", "etcd-tlsproxy/cmd")
+	banned("proxy/http1", "a grammar has no sockets and no policy", "net", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs", "etcd-tlsproxy/proxy/upstream")
+	banned("proxy/upstream", "the pool decides nothing, and speaks no HTTP but our own grammar", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
+	banned("proxy", "configuration lives in cmd", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/cmd", "etcd-tlsproxy/proxy/proxytest")
+}
