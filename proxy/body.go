@@ -22,6 +22,9 @@ type bodies struct {
 // confd's bodies are a few hundred bytes, and must pass while large ones wait.
 const smallBody = 64 << 10
 
+// firstBody is what is made room for before any byte has come.
+const firstBody = 4 << 10
+
 func newBodies(memory int64) *bodies { return &bodies{memory: semaphore.NewWeighted(memory)} }
 
 // body is a received body. free gives its memory back.
@@ -52,7 +55,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *Limits
 	// The deadline must not outlive the body: the server goes on reading, to
 	// notice when the client leaves.
 	defer control.SetReadDeadline(time.Time{})
-	b.bytes = make([]byte, 0, min(max(r.ContentLength, 512), smallBody))
+	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
 	for {
 		if len(b.bytes) == cap(b.bytes) {
 			if refusal := b.grow(limits.Body); refusal != nil {

@@ -42,12 +42,8 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	w.WriteHeader(resp.Status)
 	control := http.NewResponseController(w)
 	for {
-		// A client that does not take its answer holds a connection to etcd.
-		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
-		if n > 0 { // writing nothing is an error where no body is allowed
-			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
-				panic(http.ErrAbortHandler)
-			}
+		if sendErr := write(w, control, buf[:n], s.Limits.BodyTimeout); sendErr != nil {
+			panic(http.ErrAbortHandler)
 		}
 		if err == io.EOF {
 			return nil
@@ -57,6 +53,30 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 			panic(http.ErrAbortHandler)
 		}
 	}
+}
+
+// write hands some of a body to the client. One that does not take its answer
+// would hold a connection to etcd, so there is a deadline; it is lifted again,
+// because on HTTP/2 it would end the whole stream later.
+func write(w http.ResponseWriter, control *http.ResponseController, data []byte, limit time.Duration) error {
+	if len(data) == 0 {
+		return nil // writing nothing is an error where no body is allowed
+	}
+	_ = control.SetWriteDeadline(time.Now().Add(limit))
+	_, err := w.Write(data)
+	_ = control.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// send is write, and does not wait for more to send with it.
+func send(w http.ResponseWriter, control *http.ResponseController, data []byte, limit time.Duration) error {
+	_ = control.SetWriteDeadline(time.Now().Add(limit))
+	_, err := w.Write(data)
+	if err == nil {
+		err = control.Flush()
+	}
+	_ = control.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // watch carries a long poll: the head at once, because clients take the index
@@ -89,17 +109,12 @@ func (l standard) watch(w http.ResponseWriter, r *http.Request, s *Snapshot, rec
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
 	got := false
-	for {
-		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
-		if control.Flush() != nil {
+	for n := 0; ; {
+		if send(w, control, buf[:n], s.Limits.BodyTimeout) != nil {
 			panic(http.ErrAbortHandler)
 		}
-		n, err := resp.Read(buf[:])
+		n, err = resp.Read(buf[:])
 		got = got || n > 0
-		_ = control.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout))
-		if _, writeErr := w.Write(buf[:n]); writeErr != nil {
-			panic(http.ErrAbortHandler)
-		}
 		if err == io.EOF && got {
 			reason = "event"
 			return nil

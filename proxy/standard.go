@@ -30,8 +30,9 @@ func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		l.metrics.answered(&rec.op, rec.status, time.Since(rec.started))
 		l.records.write(rec)
 	}()
-	if rec.refusal = l.handle(w, r, conn, rec); rec.refusal != nil {
-		l.refuse(w, r, rec.refusal)
+	s := l.snapshot.Load()
+	if rec.refusal = l.handle(w, r, s, conn, rec); rec.refusal != nil {
+		l.refuse(w, r, s, rec.refusal)
 	}
 }
 
@@ -39,8 +40,7 @@ func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 // answered.
 const statusClientGone = 499
 
-func (l standard) handle(w http.ResponseWriter, r *http.Request, conn *connection, rec *record) *Refusal {
-	s := l.snapshot.Load()
+func (l standard) handle(w http.ResponseWriter, r *http.Request, s *Snapshot, conn *connection, rec *record) *Refusal {
 	if refusal := conn.malformed(r); refusal != nil {
 		return refusal
 	}
@@ -60,6 +60,11 @@ func (l standard) handle(w http.ResponseWriter, r *http.Request, conn *connectio
 	if refusal := l.gate.Decide(r.Context(), s, &req, &rec.op); refusal != nil {
 		return refusal
 	}
+	if !rec.op.hasBody() && r.ContentLength != 0 {
+		if refusal := l.drop(w, r, s); refusal != nil {
+			return refusal
+		}
+	}
 	switch {
 	case rec.op.Method == http.MethodOptions:
 		w.Header().Set("Allow", allowedMethods)
@@ -75,7 +80,7 @@ func (l standard) handle(w http.ResponseWriter, r *http.Request, conn *connectio
 // refuse answers and keeps the connection: what the client still sends of its
 // body is read and dropped after the answer, as nginx did, so that the refused
 // client can go on with its next request. HTTP/2 gives up one stream instead.
-func (l standard) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
+func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, refusal *Refusal) {
 	refusal.Header(w.Header().Set)
 	control := http.NewResponseController(w)
 	unread := r.ProtoMajor == 1 && r.ContentLength != 0 && !refusal.Close
@@ -86,7 +91,8 @@ func (l standard) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 		}
 	}
 	w.WriteHeader(refusal.Status)
-	_, _ = io.WriteString(w, refusal.Body) // a client that is gone needs no answer
+	// A client that is gone needs no answer.
+	_ = send(w, control, []byte(refusal.Body), s.Limits.BodyTimeout)
 	if !unread {
 		return
 	}
@@ -96,15 +102,22 @@ func (l standard) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusa
 		_ = control.SetReadDeadline(time.Now())
 		return
 	}
-	if control.Flush() == nil {
-		l.discard(control, r.Body)
-	}
+	discard(control, r.Body, &s.Limits)
+}
+
+// drop reads a body that etcd would not look at. Unread it would hide from
+// net/http that the client is gone.
+func (l standard) drop(w http.ResponseWriter, r *http.Request, s *Snapshot) *Refusal {
+	limits := s.Limits
+	limits.Body = min(limits.Body, smallBody)
+	body, refusal := l.bodies.receive(w, r, &limits)
+	body.free()
+	return refusal
 }
 
 // discard reads what a refused client sends, up to what an allowed one could
 // have sent. If there is more, net/http closes the connection.
-func (l standard) discard(control *http.ResponseController, body io.Reader) {
-	limits := &l.snapshot.Load().Limits
+func discard(control *http.ResponseController, body io.Reader, limits *Limits) {
 	defer control.SetReadDeadline(time.Time{})
 	buf := make([]byte, 8<<10)
 	for left := limits.Body; left > 0; {

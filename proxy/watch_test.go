@@ -191,6 +191,30 @@ func TestAWatchEndsWhenItsReaderLosesTheRight(t *testing.T) {
 	}
 }
 
+func TestAWatchMayWaitLongerThanABodyMayPause(t *testing.T) {
+	const pause = 50 * time.Millisecond
+	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = pause })
+	for _, proto := range []string{"h1", "h2"} {
+		resp, err := f.client(proto).Get(f.url() + "/v2/keys/eventlogging/w?wait=true")
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := time.AfterFunc(4*pause, func() { put(t, f, "/eventlogging/w", "late") })
+		if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), "late") {
+			t.Errorf("%s: %q, %v", proto, body, err)
+		}
+		resp.Body.Close()
+		later.Stop()
+	}
+}
+
+func TestAWatchWithABodyStillNoticesThatItsClientIsGone(t *testing.T) {
+	f, _ := newEmbedded(t, nil)
+	c, _ := startWatch(t, f, "GET /v2/keys/eventlogging/w?wait=true HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n\r\nvalue=1")
+	c.Close()
+	eventually(t, "no watch is left at etcd", func() bool { return f.metrics.Upstream.Watching.Load() == 0 })
+}
+
 func TestWatchesBeyondTheLimitAreTurnedAway(t *testing.T) {
 	f, _ := newEmbedded(t, nil)
 	f.server.watches.limit = 1

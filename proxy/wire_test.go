@@ -226,6 +226,29 @@ func TestABodyThatStopsIsCut(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatWaitedIsAnswered(t *testing.T) {
+	const pause = 30 * time.Millisecond
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}),
+		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = pause })
+	c := f.raw()
+	for _, request := range []string{"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "DELETE /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"} {
+		if err := c.Send(request); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Answer("GET"); err != nil {
+			t.Errorf("%.7s: %v", request, err)
+		}
+		<-time.After(2 * pause) // longer than any deadline of the answer before
+	}
+}
+
+func TestALargeBodyOfAReadIsRefused(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }), nil)
+	if a := f.exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"); a.Status != 413 {
+		t.Errorf("%d %s", a.Status, a.Body)
+	}
+}
+
 func TestALongRequestLineIsServedOnAnyConnection(t *testing.T) {
 	f, _ := newEmbedded(t, nil)
 	// On a new connection of the pool, and on a used one; etcd resets new ones at 4,096 bytes.
