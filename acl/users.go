@@ -71,6 +71,16 @@ func (u *Users) Fingerprint(name string) (print [16]byte, ok bool) {
 	return found.print, true
 }
 
+// Stored is the user's name as it is stored here: for callers whose own copy does
+// not last.
+func (u *Users) Stored(name string) (stored string, ok bool) {
+	found, ok := u.byName[name]
+	if !ok {
+		return "", false
+	}
+	return found.name, true
+}
+
 // Equal reports whether both hold the same users with the same stored hashes.
 func (u *Users) Equal(other *Users) bool {
 	return maps.EqualFunc(u.byName, other.byName, func(a, b *user) bool { return a.hash.text == b.hash.text })

@@ -25,6 +25,9 @@ func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 		Certificates: []tls.Certificate{chain},
 		NextProtos:   g.options.NextProtos,
 		MinVersion:   tls.VersionTLS12,
+		// Small records at first are for browsers that show a page while it loads;
+		// here they would cost a system call for each kilobyte of a tree.
+		DynamicRecordSizingDisabled: true,
 		// Suites without forward secrecy or without AEAD are left out of TLS 1.2;
 		// those of TLS 1.3 cannot be chosen and need not be.
 		CipherSuites: []uint16{

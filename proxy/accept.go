@@ -83,7 +83,18 @@ func (s *Server) handshake(c *countedConn) {
 		s.queue.put(t) // net/http speaks HTTP/2 only on the TLS connection itself
 		return
 	}
-	s.queue.put(newStrictConn(t, peerOf(t), s.currentLimits))
+	peer := peerOf(t)
+	if !s.snapshot.Load().FastLane {
+		s.queue.put(newStrictConn(t, peer, s.currentLimits))
+		return
+	}
+	lane := newFast(s, t, peer)
+	if !s.lanes.enter(lane) {
+		_ = t.Close()
+		return
+	}
+	// A goroutine of its own: the stack of a handshake is large.
+	go lane.serve()
 }
 
 func (s *Server) currentLimits() *Limits { return &s.snapshot.Load().Limits }

@@ -71,11 +71,12 @@ func TestDrainingFinishesRequestsAndBreaksWatchesOff(t *testing.T) {
 }
 
 func TestDrainingCutsWhatDoesNotFinish(t *testing.T) {
-	asked := make(chan struct{}, 1)
-	f := newFront(t, listen(t), standIn(t, func(_ http.ResponseWriter, r *http.Request) {
+	asked, given := make(chan struct{}, 1), make(chan struct{})
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {
 		asked <- struct{}{}
-		<-r.Context().Done()
+		<-given
 	}), nil)
+	defer close(given)
 	c := f.raw()
 	if err := c.Send("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 		t.Fatal(err)

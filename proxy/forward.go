@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -25,6 +27,19 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 		}
 		req.Body = body.bytes
 	}
+	var turn share.Turn
+	if s.Reads != nil && rec.op.shareable() {
+		var answer *share.Answer
+		var err error
+		if turn, answer, err = s.Reads.Join(r.Context(), rec.op.Target); err != nil {
+			return l.failed(err, rec)
+		}
+		if answer != nil {
+			defer answer.Release()
+			return l.sendShared(w, s, answer)
+		}
+		defer turn.Done()
+	}
 	resp, err := s.Upstream.Do(r.Context(), req)
 	if err != nil {
 		return l.failed(err, rec)
@@ -38,7 +53,8 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	if err != nil && err != io.EOF {
 		return l.failed(err, rec)
 	}
-	copyHeader(w.Header(), resp)
+	turn.Done() // others wait for etcd, not for this client
+	copyHeader(w.Header(), resp.Fields, resp.Length)
 	w.WriteHeader(resp.Status)
 	control := http.NewResponseController(w)
 	for {
@@ -53,6 +69,16 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 			panic(http.ErrAbortHandler)
 		}
 	}
+}
+
+// sendShared sends an answer that others get as well.
+func (l standard) sendShared(w http.ResponseWriter, s *Snapshot, answer *share.Answer) *Refusal {
+	copyHeader(w.Header(), answer.Fields, int64(len(answer.Body)))
+	w.WriteHeader(answer.Status)
+	if write(w, http.NewResponseController(w), answer.Body, s.Limits.BodyTimeout) != nil {
+		panic(http.ErrAbortHandler)
+	}
+	return nil
 }
 
 // write hands some of a body to the client. One that does not take its answer
@@ -103,7 +129,7 @@ func (l standard) watch(w http.ResponseWriter, r *http.Request, s *Snapshot, rec
 		return l.failed(err, rec)
 	}
 	defer resp.Close()
-	copyHeader(w.Header(), resp)
+	copyHeader(w.Header(), resp.Fields, resp.Length)
 	w.WriteHeader(resp.Status)
 	control := http.NewResponseController(w)
 	buf := buffers.Get().(*[bufferSize]byte)
@@ -146,7 +172,6 @@ func endReason(ctx context.Context, r *http.Request) string {
 // upstreamRequest is the request etcd gets. Of the client's fields only those
 // named here go on; framing, host and the client's address are our own.
 func upstreamRequest(r *http.Request, rec *record) *upstream.Request {
-	address := rec.peer.Addr.Addr().String()
 	return &upstream.Request{
 		Method:         rec.op.Method,
 		Target:         rec.op.Target,
@@ -154,16 +179,16 @@ func upstreamRequest(r *http.Request, rec *record) *upstream.Request {
 		Accept:         r.Header.Get("Accept"),
 		AcceptEncoding: r.Header.Get("Accept-Encoding"),
 		UserAgent:      r.Header.Get("User-Agent"),
-		ForwardedFor:   address,
-		RealIP:         address,
+		ForwardedFor:   rec.peer.address,
+		RealIP:         rec.peer.address,
 	}
 }
 
 // copyHeader hands etcd's header on, spelled as etcd spells it: PyBal looks for
 // X-Etcd-Index in exactly this case. Dropped are the fields that belong to the
 // connection, and those that would open the API to any web page.
-func copyHeader(h http.Header, resp *upstream.Response) {
-	for _, f := range resp.Fields {
+func copyHeader(h http.Header, fields []http1.Field, length int64) {
+	for _, f := range fields {
 		if !connectionField(f.Name) {
 			// Clone: the views end with the response, the header may be sent later.
 			name := strings.Clone(f.Name)
@@ -173,8 +198,8 @@ func copyHeader(h http.Header, resp *upstream.Response) {
 	if h["Content-Type"] == nil {
 		h["Content-Type"] = nil // net/http would guess one from the body
 	}
-	if resp.Length >= 0 {
-		h["Content-Length"] = []string{strconv.FormatInt(resp.Length, 10)}
+	if length >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
 }
 
@@ -193,19 +218,29 @@ func connectionField(name string) bool {
 
 // failed is what a client hears if etcd did not answer.
 func (l standard) failed(err error, rec *record) *Refusal {
+	refusal := l.failure(err, &rec.op)
+	if refusal == nil {
+		panic(http.ErrAbortHandler) // the client is gone
+	}
+	return refusal
+}
+
+// failure counts and logs that etcd did not answer, and finds what the client is
+// told: nil if the client itself ended the request.
+func (s *Server) failure(err error, op *Operation) *Refusal {
 	var failure *upstream.Error
 	if !errors.As(err, &failure) {
 		panic("BUG: the pool failed with an error of no kind: " + err.Error())
 	}
 	refusal := failureRefusals[failure.Kind]
 	if refusal == nil {
-		panic(http.ErrAbortHandler) // the client is gone
+		return nil
 	}
-	if rec.op.Access == acl.Write && failure.Kind == upstream.Broken {
+	if op.Access == acl.Write && failure.Kind == upstream.Broken {
 		refusal = refuseLost // a malformed answer tells as little as none
 	}
-	l.metrics.upstreamFailures.WithLabelValues(failure.Kind.String()).Inc()
-	l.log.Warn("etcd did not answer", "kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
+	s.metrics.upstreamFailures.WithLabelValues(failure.Kind.String()).Inc()
+	s.log.Warn("etcd did not answer", "kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
 	return refusal
 }
 

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -111,6 +114,8 @@ func (f *front) snapshot(endpoint string, change func(*Snapshot, *proxytest.PKI)
 	if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: f.metrics.Upstream}); err != nil {
 		f.t.Fatal(err)
 	}
+	s.FastLane = os.Getenv(laneVariable) != "standard"
+	s.Reads = share.NewReads(s.Upstream, &f.metrics.SharedReads)
 	if change != nil {
 		change(s, f.pki)
 	}
@@ -125,6 +130,26 @@ func (f *front) generation(o certs.Options) *certs.Generation {
 		f.t.Fatal(err)
 	}
 	return g
+}
+
+// laneVariable names the lane that the tests are run in: the fast one, unless it
+// is "standard".
+const laneVariable = "ETCD_TLSPROXY_TEST_LANE"
+
+// TestAllTestsPassInTheStandardLane runs this package's tests again.
+func TestAllTestsPassInTheStandardLane(t *testing.T) {
+	if os.Getenv(laneVariable) == "standard" {
+		t.Skip("this is the run in the standard lane")
+	}
+	args := []string{"-test.timeout=5m"}
+	if testing.Short() {
+		args = append(args, "-test.short")
+	}
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), laneVariable+"=standard")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // client is an ordinary HTTP client that trusts the proxy; proto is "h1" or "h2".

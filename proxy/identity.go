@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"etcd-tlsproxy/certs"
 )
@@ -40,7 +42,8 @@ type Peer struct {
 	// Addr is the client's address, IPv4 ones in their own form.
 	Addr netip.AddrPort
 
-	chain []*x509.Certificate
+	address string // of Addr, without the port
+	chain   []*x509.Certificate
 
 	mu       sync.Mutex
 	verified *certs.Generation // by which name, until and err were worked out
@@ -52,7 +55,8 @@ type Peer struct {
 // NewPeer is the peer at addr that showed a chain of certificates in its
 // handshake, or none.
 func NewPeer(addr netip.AddrPort, chain []*x509.Certificate) *Peer {
-	return &Peer{Addr: netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), chain: chain}
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	return &Peer{Addr: addr, address: addr.Addr().String(), chain: chain}
 }
 
 // certificate is the name the peer's certificate has under a generation of CAs.
@@ -76,19 +80,20 @@ func (p *Peer) certificate(g *certs.Generation) (string, error) {
 var errNoCertificate = errors.New("the client showed no certificate")
 
 // parseBasic reads an Authorization value. It is as lenient as nginx about
-// blanks and padding, because clients rely on it, and strict about the rest.
-func parseBasic(value string) (user, password string, ok bool) {
+// blanks and padding, because clients rely on it, and strict about the rest. What
+// it returns lies in room, if that is large enough.
+func parseBasic(value string, room []byte) (user, password []byte, ok bool) {
 	scheme, rest, found := strings.Cut(value, " ")
 	if !found || !strings.EqualFold(scheme, "Basic") {
-		return "", "", false
+		return nil, nil, false
 	}
 	encoded := strings.TrimRight(strings.Trim(rest, " \t"), "=")
-	decoded, err := base64.RawStdEncoding.DecodeString(encoded)
+	decoded, err := base64.RawStdEncoding.AppendDecode(room[:0], unsafe.Slice(unsafe.StringData(encoded), len(encoded)))
 	if err != nil {
-		return "", "", false
+		return nil, nil, false
 	}
-	user, password, ok = strings.Cut(string(decoded), ":")
-	return user, password, ok && user != "" && password != ""
+	user, password, ok = bytes.Cut(decoded, []byte(":"))
+	return user, password, ok && len(user) > 0 && len(password) > 0
 }
 
 // identify finds out who the client is, once it matters. A refusal means that
@@ -107,7 +112,8 @@ func (g *Gate) identify(ctx context.Context, s *Snapshot, req *Request) (Identit
 		g.metrics.logins.WithLabelValues(ByCertificate.String(), "ok").Inc()
 		return Identity{Name: name, Known: ByCertificate}, nil
 	}
-	user, password, ok := parseBasic(req.Authorization)
+	var room [256]byte // most fit, and need no memory of their own
+	user, password, ok := parseBasic(req.Authorization, room[:])
 	if !ok {
 		g.loginResult("failed")
 		return Identity{}, nil

@@ -27,10 +27,13 @@ type Metrics struct {
 	remembered  prometheus.Counter
 	connections prometheus.Gauge
 	turnedAway  prometheus.Counter
+	handedOver  prometheus.Counter
 	handshakes  *prometheus.CounterVec
 	watches     prometheus.Gauge
 	watchEnds   *prometheus.CounterVec
 
+	// SharedReads counts the reads that etcd was not asked for.
+	SharedReads atomic.Uint64
 	// Upstream is for the pools of connections to etcd: one follows the other when
 	// the endpoints change, and the figures go on.
 	Upstream         *upstream.Counters
@@ -64,6 +67,7 @@ func NewMetrics(version string) *Metrics {
 		}, []string{"access"}),
 		connections:      gauge("connections", "Open connections of clients."),
 		turnedAway:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_refused_total", Help: "Connections closed at once because limits.connections were open."}),
+		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Connections that left the fast lane for the standard one."}),
 		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		watches:          gauge("watches", "Running watches."),
 		watchEnds:        counter("watches_ended_total", "Ended watches by reason (event, client, upstream, revoked, drain).", "reason"),
@@ -90,8 +94,11 @@ func NewMetrics(version string) *Metrics {
 	return m
 }
 
-// exportPool exports what the pool counts.
+// exportPool exports what the pool and those who share it count.
 func (m *Metrics) exportPool(f promauto.Factory) {
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "etcd_tlsproxy_shared_reads_total", Help: "Reads that were answered by a request to etcd which answered others, too.",
+	}, func() float64 { return float64(m.SharedReads.Load()) })
 	const events = "What happened in the pool of connections to etcd: dial, dial_failed, reuse, stale (found closed), retry."
 	for event, n := range map[string]*atomic.Uint64{
 		"dial": &m.Upstream.Dials, "dial_failed": &m.Upstream.DialFailures, "reuse": &m.Upstream.Reuses,

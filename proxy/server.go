@@ -48,6 +48,7 @@ type Server struct {
 	records  *Records
 	gate     *Gate
 	watches  *watches
+	lanes    *lanes
 	bodies   *bodies
 	snapshot atomic.Pointer[Snapshot]
 
@@ -75,6 +76,7 @@ func NewServer(o Options) *Server {
 		gate:    &Gate{throttle: o.Throttle, metrics: o.Metrics},
 		watches: newWatches(o.Watches, o.Metrics),
 		bodies:  newBodies(o.BodyMemory),
+		lanes:   newLanes(),
 		queue:   newConnQueue(),
 	}
 	s.snapshot.Store(o.Snapshot)
@@ -138,11 +140,13 @@ func (s *Server) Drain(ctx context.Context) error {
 	s.watches.drain()
 	s.giveUp()
 	s.running.Wait()
+	fast := make(chan error, 1)
+	go func() { fast <- s.lanes.drain(ctx) }()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		_ = s.http.Close()
 	}
-	return err
+	return errors.Join(err, <-fast)
 }
 
 // Draining reports whether Drain was called.

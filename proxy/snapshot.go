@@ -5,6 +5,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -22,10 +23,14 @@ type Snapshot struct {
 	Surfaces map[Surface]acl.Group
 	// ReadOnly refuses everything but reads, whoever asks.
 	ReadOnly bool
+	// FastLane serves plain requests of HTTP/1.1 without net/http.
+	FastLane bool
 	// Limits bounds one request.
 	Limits Limits
 	// Upstream is the way to etcd.
 	Upstream *upstream.Pool
+	// Reads shares equal reads through Upstream; nil sends each on its own.
+	Reads *share.Reads
 }
 
 // Limits bounds what one client can make the proxy hold, and for how long.

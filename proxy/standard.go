@@ -132,6 +132,12 @@ func discard(control *http.ResponseController, body io.Reader, limits *Limits) {
 	}
 }
 
+// shareable reports whether equal operations may be answered by one: reads of
+// keys that end.
+func (op *Operation) shareable() bool {
+	return op.Surface == Keys && op.Method == http.MethodGet && !op.Watch
+}
+
 // hasBody reports whether etcd looks at the body of an operation. It ignores
 // those of reads and deletions, and then so do we: what is not sent on cannot be
 // read by anyone in another way.

@@ -194,7 +194,7 @@ func TestAnAnswerThatBreaksOffIsNotEndedWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := c.Answer("GET")
-	if err != nil || a.Status != 200 || a.Whole || len(a.Body) != 100_000 {
+	if err != nil || a.Status != 200 || a.Whole || len(a.Body) < 50_000 {
 		t.Errorf("%d, whole %v, %d bytes, %v", a.Status, a.Whole, len(a.Body), err)
 	}
 	if end := c.End(); end != proxytest.EndedWell {

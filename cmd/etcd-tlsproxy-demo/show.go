@@ -14,6 +14,7 @@ import (
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -28,14 +29,15 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 		return errors.Join(fmt.Errorf("starting etcd: %w", err), listener.Close())
 	}
 	defer etcd.Close()
-	snapshot, err := newSnapshot(dir, etcd.URL())
+	metrics := proxy.NewMetrics("demo")
+	snapshot, err := newSnapshot(dir, etcd.URL(), metrics)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer snapshot.Upstream.Close()
 	server := proxy.NewServer(proxy.Options{
 		Snapshot:         snapshot,
-		Metrics:          proxy.NewMetrics("demo"),
+		Metrics:          metrics,
 		Records:          &proxy.Records{},
 		Log:              slog.New(slog.DiscardHandler),
 		Throttle:         acl.NewThrottle(acl.ThrottleOptions{}),
@@ -60,7 +62,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 }
 
 // newSnapshot makes the keys, the users and the table.
-func newSnapshot(dir, endpoint string) (*proxy.Snapshot, error) {
+func newSnapshot(dir, endpoint string, metrics *proxy.Metrics) (*proxy.Snapshot, error) {
 	pki, err := proxytest.NewPKI()
 	if err != nil {
 		return nil, err
@@ -110,6 +112,8 @@ func newSnapshot(dir, endpoint string) (*proxy.Snapshot, error) {
 		Users:    users,
 		Certs:    generation,
 		Upstream: pool,
+		FastLane: true,
+		Reads:    share.NewReads(pool, &metrics.SharedReads),
 		Limits: proxy.Limits{
 			Head: 32 << 10, Target: 4000, Body: 10 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second,
 		},

@@ -21,6 +21,12 @@ type Config struct {
 	// Match is "segment", or "both" to allow only what both whole segments and the
 	// byte-wise prefixes of an nginx site allow.
 	Match string `toml:"match"`
+	// FastLane serves plain HTTP/1.1 requests without Go's general HTTP server. To
+	// switch it off costs speed and changes nothing else.
+	FastLane bool `toml:"fast_lane"`
+	// ShareReads answers equal reads that wait at the same time with one request to
+	// etcd, which is sent after all of them have come.
+	ShareReads bool `toml:"share_reads"`
 
 	Upstream Upstream `toml:"upstream"`
 	TLS      TLS      `toml:"tls"`
@@ -133,9 +139,7 @@ type Log struct {
 func DefaultConfig() Config {
 	seconds := func(n int) Duration { return Duration(n) * Duration(time.Second) }
 	return Config{
-		Listen:   ":4001",
-		Admin:    "127.0.0.1:4002",
-		Match:    "segment",
+		Listen: ":4001", Admin: "127.0.0.1:4002", Match: "segment", FastLane: true, ShareReads: true,
 		Upstream: Upstream{Endpoints: []string{"http://127.0.0.1:2379"}},
 		TLS:      TLS{ClientAuth: "optional", ClientName: "cn"},
 		Limits: Limits{

@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -21,7 +23,8 @@ import (
 type loader struct {
 	file     string
 	counters *upstream.Counters
-	hasher   *acl.Hasher // made with the first configuration, kept across reloads
+	saved    *atomic.Uint64 // reads that etcd was not asked for
+	hasher   *acl.Hasher    // made with the first configuration, kept across reloads
 }
 
 // loaded is one state of all files.
@@ -64,7 +67,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	ps := &problems{doc: doc}
 	limits := &c.config.Limits
 	state.snapshot = &proxy.Snapshot{
-		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly,
+		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, FastLane: c.config.FastLane,
 		Users: l.loadUsers(files, ps, c.config, before),
 		Certs: loadCerts(files, ps, c, before),
 		Limits: proxy.Limits{
@@ -83,6 +86,9 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	}
 	if state.snapshot.Upstream, err = l.pool(c, upstreamTLS, state, before); err != nil {
 		return nil, err
+	}
+	if c.config.ShareReads {
+		state.shareReads(l.saved, before)
 	}
 	return state, nil
 }
@@ -214,6 +220,16 @@ func (l *loader) pool(c *checked, config *tls.Config, state, before *loaded) (*u
 		Requests: limits.UpstreamRequests, Watches: limits.Watches,
 		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
 	})
+}
+
+// shareReads goes on with the reads of the same pool, or begins anew with those of
+// another.
+func (s *loaded) shareReads(saved *atomic.Uint64, before *loaded) {
+	if before != nil && before.snapshot.Reads != nil && before.snapshot.Upstream == s.snapshot.Upstream {
+		s.snapshot.Reads = before.snapshot.Reads
+		return
+	}
+	s.snapshot.Reads = share.NewReads(s.snapshot.Upstream, saved)
 }
 
 // same reports whether nothing that matters has changed.

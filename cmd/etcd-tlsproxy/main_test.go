@@ -71,5 +71,6 @@ func TestArrows(t *testing.T) {
 		"etcd-tlsproxy/proxy", "etcd-tlsproxy/acl", "etcd-tlsproxy/cmd")
 	banned("proxy/http1", "a grammar has no sockets and no policy", "net", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs", "etcd-tlsproxy/proxy/upstream")
 	banned("proxy/upstream", "the pool decides nothing, and speaks no HTTP but our own grammar", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
+	banned("proxy/share", "sharing decides nothing: who may read is known before", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
 	banned("proxy", "configuration lives in cmd", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/cmd", "etcd-tlsproxy/proxy/proxytest")
 }

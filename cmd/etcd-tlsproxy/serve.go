@@ -47,7 +47,7 @@ state then serves on. SIGHUP also opens log files again.`,
 // serve runs the service that a configuration file describes until ctx ends.
 func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, stderr io.Writer) error {
 	metrics := proxy.NewMetrics(version())
-	loader := &loader{file: file, counters: metrics.Upstream}
+	loader := &loader{file: file, counters: metrics.Upstream, saved: &metrics.SharedReads}
 	first, seen, err := loader.load(nil)
 	if err != nil {
 		return err

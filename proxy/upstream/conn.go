@@ -22,6 +22,11 @@ type conn struct {
 	reused   bool
 	since    time.Time // idle since
 
+	access syscall.RawConn // to raw
+	peek   func(fd uintptr) bool
+	peeked [1]byte
+	quiet  bool // what peek found
+
 	out      []byte // the request
 	head     []byte // the head of the answer, and what came with it
 	body     []byte // where more of the answer is received
@@ -37,26 +42,28 @@ const (
 	largeHead = 64 << 10
 )
 
+// newConn prepares a connection. What looking at its socket needs is made once.
+func newConn(raw net.Conn, at *endpoint) *conn {
+	c := &conn{Conn: raw, raw: raw, at: at}
+	if sys, ok := raw.(syscall.Conn); ok {
+		if access, err := sys.SyscallConn(); err == nil {
+			c.access = access
+		}
+	}
+	c.peek = func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), c.peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		c.quiet = errors.Is(err, syscall.EAGAIN)
+		return true
+	}
+	return c
+}
+
 // silent looks at the socket without reading: an open connection between
 // requests holds nothing. One that holds bytes would answer the next request
 // with them, and one that was closed would swallow it.
 func (c *conn) silent() bool {
-	sys, ok := c.raw.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	access, err := sys.SyscallConn()
-	if err != nil {
-		return false
-	}
-	quiet := false
-	err = access.Read(func(fd uintptr) bool {
-		var b [1]byte
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = errors.Is(err, syscall.EAGAIN)
-		return true
-	})
-	return err == nil && quiet
+	c.quiet = false
+	return c.access != nil && c.access.Read(c.peek) == nil && c.quiet
 }
 
 // exchange sends a request and receives the head of its answer.

@@ -54,7 +54,7 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 		p.count.DialFailures.Add(1)
 		return nil, err
 	}
-	c := &conn{Conn: raw, raw: raw, at: e}
+	c := newConn(raw, e)
 	if e.tls != nil {
 		secure := tls.Client(raw, e.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {

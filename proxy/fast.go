@@ -1,0 +1,300 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// fast is the lane for plain requests of HTTP/1.1: one goroutine a connection
+// reads a request, asks the gate, forwards, and writes the answer, in buffers it
+// borrows for the time between two silences. What is not plain (watches, chunked
+// or large bodies, expectations, HTTP/1.0, methods and heads that will be
+// refused) is handed over, with the bytes already read, to the standard lane for
+// the rest of the connection's life.
+type fast struct {
+	*Server
+	conn  *tls.Conn
+	peer  *Peer
+	first [32]byte // where a silent connection waits for its next bytes
+
+	*scratch     // nil while the connection is silent
+	have     int // bytes of in that are read and not yet used
+
+	rec       record
+	written   time.Time // when the write deadline was armed
+	idleSince time.Time // when the read deadline was armed for silence
+
+	mu     sync.Mutex
+	silent bool // between two requests: draining may end it
+}
+
+// scratch is the memory of an active connection.
+type scratch struct {
+	in, out  []byte
+	request  http1.Request
+	upstream upstream.Request
+}
+
+const (
+	scratchIn  = 8 << 10
+	scratchOut = 18 << 10 // a full TLS record and some
+	mostPlain  = 16 << 10 // a larger body is the standard lane's
+)
+
+var scratches = sync.Pool{New: func() any {
+	return &scratch{in: make([]byte, scratchIn), out: make([]byte, 0, scratchOut)}
+}}
+
+func newFast(s *Server, t *tls.Conn, peer *Peer) *fast {
+	return &fast{Server: s, conn: t, peer: peer, rec: record{peer: peer}}
+}
+
+// serve carries requests until the connection ends or leaves the lane.
+func (c *fast) serve() {
+	defer c.lanes.leave(c)
+	for first := true; ; first = false {
+		n, ok := c.readHead(first)
+		if !ok {
+			c.end()
+			return
+		}
+		if n == 0 || !c.plain() {
+			c.handOver()
+			return
+		}
+		if !c.answer(n) {
+			c.end()
+			return
+		}
+	}
+}
+
+// end closes the connection with close_notify.
+func (c *fast) end() {
+	c.giveBack()
+	_ = c.conn.Close()
+}
+
+// handOver lets the standard lane read what was read here.
+func (c *fast) handOver() {
+	strict := newStrictConn(c.conn, c.peer, c.currentLimits)
+	strict.buf = append(strict.buf, c.in[:c.have]...)
+	c.giveBack()
+	_ = c.conn.SetDeadline(time.Time{})
+	c.metrics.handedOver.Inc()
+	c.queue.put(strict)
+}
+
+func (c *fast) giveBack() {
+	if c.scratch == nil {
+		return
+	}
+	if len(c.in) > 4*scratchIn {
+		c.in = make([]byte, scratchIn) // grown for one large request
+	}
+	scratches.Put(c.scratch)
+	c.scratch, c.have = nil, 0
+}
+
+// readHead reads the head of the next request and returns its length, or 0 if it
+// is one that the standard lane will refuse; ok is false at the connection's end.
+func (c *fast) readHead(first bool) (n int, ok bool) {
+	if c.have == 0 {
+		c.giveBack()
+		if !c.wait(first) {
+			return 0, false
+		}
+	}
+	limits := c.currentLimits()
+	timed := false
+	for {
+		n, err := c.request.Parse(c.in[:c.have], http1.Limits{Head: limits.Head})
+		if err != nil {
+			return 0, true
+		}
+		if n > 0 {
+			if timed {
+				c.idleSince = time.Time{} // the deadline in force is the head's
+			}
+			return n, true
+		}
+		if !timed {
+			timed = true
+			if c.conn.SetReadDeadline(time.Now().Add(limits.HeaderTimeout)) != nil {
+				return 0, false
+			}
+		}
+		if !c.more() {
+			return 0, false
+		}
+	}
+}
+
+// more reads what the connection has.
+func (c *fast) more() bool {
+	if c.have == len(c.in) {
+		larger := make([]byte, 2*len(c.in))
+		copy(larger, c.in)
+		c.in = larger
+	}
+	n, err := c.conn.Read(c.in[c.have:])
+	c.have += n
+	return n > 0 || err == nil
+}
+
+// rearm is how far a deadline may be off: arming it for each request costs as
+// much as parsing the request.
+const rearm = 8
+
+// wait waits for the next request in almost no memory, then borrows some.
+func (c *fast) wait(first bool) bool {
+	idle := c.options.IdleTimeout
+	if first {
+		idle = c.currentLimits().HeaderTimeout
+	}
+	now := time.Now()
+	c.mu.Lock()
+	if c.lanes.draining.Load() {
+		c.mu.Unlock()
+		return false
+	}
+	c.silent = true
+	if first || now.Sub(c.idleSince) > idle/rearm {
+		_ = c.conn.SetReadDeadline(now.Add(idle))
+		c.idleSince = now
+		if first {
+			c.idleSince = time.Time{}
+		}
+	}
+	c.mu.Unlock()
+	n, err := c.conn.Read(c.first[:])
+	c.mu.Lock()
+	c.silent = false
+	c.mu.Unlock()
+	if n == 0 && err != nil {
+		return false
+	}
+	c.scratch = scratches.Get().(*scratch)
+	c.have = copy(c.in, c.first[:n])
+	if n == len(c.first) {
+		// The rest of the record is decrypted already; this read does not wait.
+		return c.more()
+	}
+	return true
+}
+
+// endSilence ends the connection if no request is being carried, and soon if one is.
+func (c *fast) endSilence() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silent {
+		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// plain reports whether the request is one for this lane.
+func (c *fast) plain() bool {
+	r := &c.request
+	if r.Minor != 1 || r.Expect || r.Upgrade || r.Target[0] != '/' {
+		return false
+	}
+	switch r.Method {
+	case http.MethodGet:
+		if _, query, ok := strings.Cut(r.Target, "?"); ok && waits(query) {
+			return false
+		}
+		return r.Body == http1.None
+	case http.MethodHead, http.MethodDelete:
+		return r.Body == http1.None
+	case http.MethodPut, http.MethodPost:
+		return r.Body == http1.None || r.Body == http1.Length && r.Length <= mostPlain
+	}
+	return false
+}
+
+// answer carries one request with a head of n bytes, and reports whether the
+// connection can serve another.
+func (c *fast) answer(n int) bool {
+	s := c.snapshot.Load()
+	r := &c.request
+	c.rec = record{peer: c.peer, started: time.Now(), proto: "HTTP/1.1", userAgent: r.UserAgent}
+	end := n + int(r.Length)
+	alive := !r.Close && !c.lanes.draining.Load()
+	err := c.carry(s, n, end, &alive)
+	c.metrics.answered(&c.rec.op, c.rec.status, time.Since(c.rec.started))
+	c.records.write(&c.rec)
+	if err != nil || !alive {
+		return false
+	}
+	c.have = copy(c.in, c.in[end:c.have])
+	return true
+}
+
+// carry decides, and answers. The error means that the connection is of no more
+// use: the client is gone, or its answer was broken off.
+func (c *fast) carry(s *Snapshot, head, end int, alive *bool) error {
+	r := &c.request
+	req := Request{Method: r.Method, Target: r.Target, Authorization: r.Authorization, Peer: c.peer}
+	refusal := c.gate.Decide(context.Background(), s, &req, &c.rec.op)
+	if refusal == nil {
+		if err := c.readBody(s, end); err != nil {
+			refusal = refuseBody
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				refusal = refuseSlowBody
+			}
+		} else {
+			refusal, err = c.forward(s, c.in[head:end], alive)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if refusal == nil {
+		return nil
+	}
+	*alive = *alive && !refusal.Close
+	if err := c.refuse(s, refusal, *alive); err != nil {
+		return err
+	}
+	// The client may send the rest of its body yet; it is dropped, as in the other
+	// lane, and the connection serves on.
+	if *alive {
+		return c.readBody(s, end)
+	}
+	return nil
+}
+
+// readBody reads until the whole request is here.
+func (c *fast) readBody(s *Snapshot, end int) error {
+	for c.have < end {
+		if c.have == len(c.in) || end > len(c.in) {
+			larger := make([]byte, end+scratchIn)
+			copy(larger, c.in[:c.have])
+			// The head's strings go on living in the old memory.
+			c.in = larger
+		}
+		if err := c.conn.SetReadDeadline(time.Now().Add(s.Limits.BodyTimeout)); err != nil {
+			return err
+		}
+		c.idleSince = time.Time{}
+		n, err := c.conn.Read(c.in[c.have:])
+		c.have += n
+		if n == 0 && err != nil {
+			if err == io.EOF {
+				return io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
