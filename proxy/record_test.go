@@ -90,10 +90,14 @@ func TestSecretsReachNoLogAndNoMetric(t *testing.T) {
 
 func TestTheAccessLogIsNginxsCombinedFormat(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "12345") }), nil)
-	f.exchange("GET /v2/keys/a%20b?wait=false&secret=x HTTP/1.1\r\nHost: h\r\nUser-Agent: a\"b\\c\xe9\r\n\r\n")
-	f.exchange("PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\nAuthorization: " + basic("conftool") + "\r\nContent-Length: 0\r\n\r\n")
-	f.exchange("nonsense\r\n\r\n")
-	eventually(t, "three lines are written", func() bool { return strings.Count(f.access.String(), "\n") == 3 })
+	for i, request := range []string{
+		"GET /v2/keys/a%20b?wait=false&secret=x HTTP/1.1\r\nHost: h\r\nUser-Agent: a\"b\\c\xe9\r\n\r\n",
+		"PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\nAuthorization: " + basic("conftool") + "\r\nContent-Length: 0\r\n\r\n",
+		"nonsense\r\n\r\n",
+	} {
+		f.exchange(request)
+		eventually(t, "its line is written", func() bool { return strings.Count(f.access.String(), "\n") == i+1 })
+	}
 	got := strings.Split(f.access.String(), "\n")
 	for i, want := range [][2]string{
 		{"127.0.0.1 - - [", `] "GET /v2/keys/a%20b?wait=false&secret=- HTTP/1.1" 200 5 "-" "a\x22b\x5Cc\xE9"`},
