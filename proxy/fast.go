@@ -208,6 +208,11 @@ func (c *fast) plain() bool {
 	if r.Minor != 1 || r.Expect || r.Upgrade || r.Target[0] != '/' {
 		return false
 	}
+	// What net/http cannot parse is refused by what stands before it, with an
+	// answer of its own; only an escape can be the reason.
+	if strings.IndexByte(r.Target, '%') >= 0 && checkTarget(r) != nil {
+		return false
+	}
 	switch r.Method {
 	case http.MethodGet:
 		if _, query, ok := strings.Cut(r.Target, "?"); ok && waits(query) {

@@ -32,7 +32,7 @@ func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	}()
 	s := l.snapshot.Load()
 	if rec.refusal = l.handle(w, r, s, conn, rec); rec.refusal != nil {
-		l.refuse(w, r, s, rec.refusal)
+		l.refuse(w, r, s, conn, rec.refusal)
 	}
 }
 
@@ -80,10 +80,10 @@ func (l standard) handle(w http.ResponseWriter, r *http.Request, s *Snapshot, co
 // refuse answers and keeps the connection: what the client still sends of its
 // body is read and dropped after the answer, as nginx did, so that the refused
 // client can go on with its next request. HTTP/2 gives up one stream instead.
-func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, refusal *Refusal) {
+func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, conn *connection, refusal *Refusal) {
 	refusal.Header(w.Header().Set)
 	control := http.NewResponseController(w)
-	unread := r.ProtoMajor == 1 && r.ContentLength != 0 && !refusal.Close
+	unread := r.ProtoMajor == 1 && r.ContentLength != 0
 	if unread {
 		// Else net/http reads the body before it sends the answer.
 		if err := control.EnableFullDuplex(); err != nil {
@@ -96,13 +96,18 @@ func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, re
 	if !unread {
 		return
 	}
-	if r.Header.Get("Expect") != "" {
-		// The client waits for a 100 that does not come: there is nothing to read,
-		// and net/http, which closes the connection, must not wait for it either.
+	if refusal.Close || r.Header.Get("Expect") != "" {
+		// The body is broken, or its client waits for a 100 that does not come: there
+		// is nothing to read, and net/http must not wait for it before it closes.
 		_ = control.SetReadDeadline(time.Now())
 		return
 	}
-	discard(control, r.Body, &s.Limits)
+	if !discard(control, r.Body, &s.Limits) {
+		// Where the next request would begin is not known any more; net/http would
+		// take the rest of the body for it.
+		conn.strict.unread.Store(true)
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // drop reads a body that etcd would not look at. Unread it would hide from
@@ -116,20 +121,20 @@ func (l standard) drop(w http.ResponseWriter, r *http.Request, s *Snapshot) *Ref
 }
 
 // discard reads what a refused client sends, up to what an allowed one could
-// have sent. If there is more, net/http closes the connection.
-func discard(control *http.ResponseController, body io.Reader, limits *Limits) {
-	defer control.SetReadDeadline(time.Time{})
+// have sent, and reports whether that was the whole body.
+func discard(control *http.ResponseController, body io.Reader, limits *Limits) bool {
 	buf := make([]byte, 8<<10)
 	for left := limits.Body; left > 0; {
 		if control.SetReadDeadline(time.Now().Add(limits.BodyTimeout)) != nil {
-			return
+			return false
 		}
 		n, err := body.Read(buf)
 		left -= int64(n)
 		if err != nil {
-			return
+			return err == io.EOF && control.SetReadDeadline(time.Time{}) == nil
 		}
 	}
+	return false
 }
 
 // shareable reports whether equal operations may be answered by one: reads of

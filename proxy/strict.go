@@ -33,6 +33,7 @@ type strictConn struct {
 	start    int
 	released int
 	bad      atomic.Pointer[malformed]
+	unread   atomic.Bool // the client may still be sending when the connection ends
 
 	mu    sync.Mutex
 	began time.Time // when the head that is being received began; zero between messages
@@ -193,7 +194,7 @@ const lingerFor = 500 * time.Millisecond
 // Close says goodbye in TLS, always: PyBal never connects again after a
 // connection that ended without.
 func (c *strictConn) Close() error {
-	if c.bad.Load() != nil {
+	if c.bad.Load() != nil || c.unread.Load() {
 		_ = c.Conn.CloseWrite()
 		linger(c.Conn.NetConn())
 	}

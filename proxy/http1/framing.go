@@ -32,7 +32,7 @@ func (f *framing) take(field *Field) *Error {
 		}
 	case len("Connection"):
 		if equalFold(field.Name, "connection") {
-			f.takeOptions(field.Value)
+			return f.takeOptions(field.Value)
 		}
 	}
 	return nil
@@ -59,10 +59,16 @@ func (f *framing) takeLength(value string) *Error {
 }
 
 // takeOptions reads the connection options that concern a server. The fields a
-// client names there are not forwarded anyway: only known ones are.
-func (f *framing) takeOptions(value string) {
+// client names there are not forwarded anyway: only known ones are. What is no list
+// of tokens is refused: net/http finds a "close" in it in its own way.
+func (f *framing) takeOptions(value string) *Error {
 	for option := range strings.SplitSeq(value, ",") {
 		option = strings.Trim(option, " \t")
+		for i := range len(option) {
+			if !tokenBytes[option[i]] {
+				return errOptions
+			}
+		}
 		switch {
 		case equalFold(option, "close"):
 			f.close = true
@@ -70,6 +76,7 @@ func (f *framing) takeOptions(value string) {
 			f.keepAlive = true
 		}
 	}
+	return nil
 }
 
 // conflict reports what fields are only wrong together.

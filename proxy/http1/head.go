@@ -55,6 +55,7 @@ var (
 	errTwoCodings  = &Error{400, "there is more than one Transfer-Encoding"}
 	errCoding      = &Error{501, "the only supported transfer coding is chunked"}
 	errCodingIn10  = &Error{400, "a Transfer-Encoding in HTTP/1.0"}
+	errOptions     = &Error{400, "the Connection header is no list of options"}
 	errHeadSize    = &Error{431, "the request head is too large"}
 	errFieldCount  = &Error{431, "there are too many headers"}
 )

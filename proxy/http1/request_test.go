@@ -92,6 +92,7 @@ func TestHeadsThatAreRefused(t *testing.T) {
 	field("two codings", 400, "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n")
 	field("an empty coding", 501, "Transfer-Encoding:\r\n")
 	field("a trailer announced", 400, "Transfer-Encoding: chunked\r\nTrailer: Content-Length\r\n")
+	field("connection options that are none", 400, "Connection: a close\r\n")
 	field("two Authorizations", 400, "Authorization: Basic eDp5\r\nauthorization: Basic eDp5\r\n")
 	field("two types", 400, "Content-Type: text/plain\r\nContent-Type: application/x-www-form-urlencoded\r\n")
 	field("another expectation", 417, "Expect: the best\r\n")

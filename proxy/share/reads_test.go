@@ -1,0 +1,344 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newReads are reads from a server that a test controls.
+func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
+	t.Helper()
+	s := httptest.NewServer(handle)
+	t.Cleanup(s.Close)
+	at, err := upstream.ParseEndpoint(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	saved := &atomic.Uint64{}
+	r := NewReads(pool, saved)
+	t.Cleanup(func() {
+		// A request that was canceled ends on its own.
+		for limit := time.Now().Add(10 * time.Second); r.lines() > 0 || r.held.Load() != 0; {
+			if time.Now().After(limit) {
+				t.Errorf("%d lines and %d bytes are left", r.lines(), r.held.Load())
+				return
+			}
+		}
+	})
+	return r, saved
+}
+
+func (r *Reads) lines() (n int) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		n += len(s.lines)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// read does what a lane does, and returns the body.
+func read(ctx context.Context, r *Reads, target string) (string, error) {
+	turn, answer, err := r.Join(ctx, target)
+	if err != nil {
+		return "", err
+	}
+	if answer != nil {
+		defer answer.Release()
+		return string(answer.Body), nil
+	}
+	defer turn.Done()
+	resp, err := r.pool.Do(ctx, &upstream.Request{Method: "GET", Target: target})
+	if err != nil {
+		return "", err
+	}
+	defer resp.Close()
+	body, err := io.ReadAll(resp)
+	return string(body), err
+}
+
+// waiting is how many wait for the next batch of a target.
+func (r *Reads) waiting(target string) int {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, l := range s.lines {
+			if string(l.target) == target && l.next != nil {
+				defer s.mu.Unlock()
+				return l.next.members
+			}
+		}
+		s.mu.Unlock()
+	}
+	return 0
+}
+
+func (r *Reads) awaitWaiting(t testing.TB, target string, want int) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); r.waiting(target) != want; {
+		if time.Now().After(limit) {
+			t.Fatalf("%d wait, not %d", r.waiting(target), want)
+		}
+	}
+}
+
+// gated counts requests and answers each when it is let.
+type gated struct {
+	asked   chan int
+	let     chan struct{}
+	counter atomic.Int64
+}
+
+func newGated() *gated { return &gated{asked: make(chan int, 100), let: make(chan struct{})} }
+
+func (g *gated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n := int(g.counter.Add(1))
+	g.asked <- n
+	select {
+	case <-g.let:
+	case <-r.Context().Done():
+		return
+	}
+	w.Header().Set("X-Etcd-Index", strconv.Itoa(n))
+	_, _ = io.WriteString(w, strconv.Itoa(n))
+}
+
+func TestWhoComesLateGetsTheNextAnswerNeverTheOneUnderWay(t *testing.T) {
+	g := newGated()
+	r, saved := newReads(t, g.ServeHTTP)
+	bodies := make(chan string, 100)
+	start := func(n int) {
+		for range n {
+			go func() {
+				body, err := read(context.Background(), r, "/a")
+				if err != nil {
+					t.Error(err)
+				}
+				bodies <- body
+			}()
+		}
+	}
+	start(1)
+	<-g.asked
+	start(10)
+	r.awaitWaiting(t, "/a", 10)
+	g.let <- struct{}{}
+	if body := <-bodies; body != "1" {
+		t.Errorf("the first got %s", body)
+	}
+	<-g.asked
+	start(5) // while the second is under way
+	r.awaitWaiting(t, "/a", 5)
+	g.let <- struct{}{}
+	for range 10 {
+		if body := <-bodies; body != "2" {
+			t.Errorf("one of the ten got %s", body)
+		}
+	}
+	<-g.asked
+	g.let <- struct{}{}
+	for range 5 {
+		if body := <-bodies; body != "3" {
+			t.Errorf("one of the five got %s", body)
+		}
+	}
+	if n := g.counter.Load(); n != 3 || saved.Load() != 9+4 {
+		t.Errorf("%d requests, %d saved", n, saved.Load())
+	}
+}
+
+func TestOtherTargetsDoNotWait(t *testing.T) {
+	g := newGated()
+	r, _ := newReads(t, g.ServeHTTP)
+	var all sync.WaitGroup
+	for _, target := range []string{"/a", "/b", "/a?x"} {
+		all.Go(func() {
+			if _, err := read(context.Background(), r, target); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		<-g.asked // all three at once
+	}
+	close(g.let)
+	all.Wait()
+}
+
+func TestOneThatLeavesDoesNotDisturbTheOthersAndTheLastOneCancels(t *testing.T) {
+	g := newGated()
+	r, _ := newReads(t, g.ServeHTTP)
+	results := make(chan error, 10)
+	ctx, leave := context.WithCancel(context.Background())
+	join := func(ctx context.Context) {
+		go func() {
+			_, err := read(ctx, r, "/a")
+			results <- err
+		}()
+	}
+	canceled := func(err error) bool {
+		var failed *upstream.Error
+		return errors.As(err, &failed) && failed.Kind == upstream.Canceled
+	}
+	join(context.Background())
+	<-g.asked
+	join(ctx)
+	join(context.Background())
+	r.awaitWaiting(t, "/a", 2)
+	leave()
+	if err := <-results; !canceled(err) {
+		t.Errorf("the one that left: %v", err)
+	}
+	g.let <- struct{}{}
+	<-g.asked
+	g.let <- struct{}{}
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Errorf("one that stayed: %v", err)
+		}
+	}
+	// Now all members of a batch leave, after it was sent.
+	join(context.Background())
+	<-g.asked
+	ctx, leave = context.WithCancel(context.Background())
+	join(ctx)
+	join(ctx)
+	r.awaitWaiting(t, "/a", 2)
+	g.let <- struct{}{}
+	if err := <-results; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	<-g.asked
+	leave() // the server's handler ends when the request is canceled
+	for range 2 {
+		if err := <-results; !canceled(err) {
+			t.Errorf("one of those that left: %v", err)
+		}
+	}
+}
+
+func TestAFailureIsEveryonesFailure(t *testing.T) {
+	g := newGated()
+	r, _ := newReads(t, func(w http.ResponseWriter, req *http.Request) {
+		if n := g.counter.Add(1); n == 2 {
+			panic(http.ErrAbortHandler)
+		}
+		g.asked <- 1
+		<-g.let
+	})
+	results := make(chan error, 10)
+	join := func() {
+		go func() {
+			_, err := read(context.Background(), r, "/a")
+			results <- err
+		}()
+	}
+	join()
+	<-g.asked
+	for range 3 {
+		join()
+	}
+	r.awaitWaiting(t, "/a", 3)
+	close(g.let)
+	failures := 0
+	for range 4 {
+		if err := <-results; err != nil {
+			failures++
+		}
+	}
+	// The pool sends a read once more if its pooled connection is lost; if not, all
+	// three fail alike.
+	if failures != 0 && failures != 3 {
+		t.Errorf("%d of 3 failed", failures)
+	}
+}
+
+func TestALargeAnswerIsNotShared(t *testing.T) {
+	large := strings.Repeat("x", mostShared+1)
+	g := newGated()
+	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {
+		if g.counter.Add(1) == 1 {
+			g.asked <- 1
+			<-g.let
+		}
+		_, _ = io.WriteString(w, large)
+	})
+	var all sync.WaitGroup
+	join := func() {
+		all.Go(func() {
+			if body, err := read(context.Background(), r, "/a"); err != nil || len(body) != len(large) {
+				t.Errorf("%d bytes, %v", len(body), err)
+			}
+		})
+	}
+	join()
+	<-g.asked
+	join()
+	join()
+	r.awaitWaiting(t, "/a", 2)
+	close(g.let)
+	all.Wait()
+	if saved.Load() != 0 || g.counter.Load() != 4 {
+		t.Errorf("%d saved, %d requests", saved.Load(), g.counter.Load())
+	}
+}
+
+// TestEveryAnswerIsComputedAfterItWasAskedFor hammers one target: the server's
+// clock must have gone on between a question and its answer.
+func TestEveryAnswerIsComputedAfterItWasAskedFor(t *testing.T) {
+	var clock atomic.Int64
+	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strconv.FormatInt(clock.Load(), 10)+" "+strings.Repeat("x", 3000))
+	})
+	var all sync.WaitGroup
+	for i := range 32 {
+		all.Go(func() {
+			target := "/" + strconv.Itoa(i%3)
+			for range 300 {
+				ctx := context.Background()
+				if i%7 == 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Millisecond)
+					defer cancel()
+				}
+				asked := clock.Add(1)
+				body, err := read(ctx, r, target)
+				if err != nil {
+					if i%7 != 0 {
+						t.Error(err)
+					}
+					continue
+				}
+				answered, rest, _ := strings.Cut(body, " ")
+				if n, err := strconv.ParseInt(answered, 10, 64); err != nil || n < asked || len(rest) != 3000 {
+					t.Errorf("asked at %d, answered as of %s: %v", asked, answered, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if saved.Load() == 0 {
+		t.Error("nothing was shared")
+	}
+}
