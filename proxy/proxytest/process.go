@@ -126,6 +126,9 @@ func healthy(ctx context.Context, url string) bool {
 // URL is where clients reach it.
 func (p *Process) URL() string { return "http://" + p.client }
 
+// Pid is its number.
+func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
 // Signal sends it a signal: SIGSTOP makes it a server that says nothing.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+)
+
+// newNullCommand is the upstream that answers at once: what is left is the
+// proxy's own cost.
+func newNullCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "null-upstream", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), ln.Addr())
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return err
+				}
+				go answerAll(c)
+			}
+		},
+	}
+}
+
+const (
+	nullBody = `{"action":"get","node":{"key":"/conftool/v1/a","value":"1","modifiedIndex":12345,"createdIndex":1}}`
+	nullHead = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Etcd-Cluster-Id: cdf818194e3a8c32\r\nX-Etcd-Index: 123456\r\n" +
+		"X-Raft-Index: 234567\r\nX-Raft-Term: 7\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n"
+)
+
+// answerAll answers each request; those of the benchmark come whole in one read
+// or a few.
+func answerAll(c net.Conn) {
+	defer c.Close()
+	rest := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(nullBody), nullBody)
+	keep, last := []byte(nullHead+rest), []byte(nullHead+"Connection: close\r\n"+rest)
+	buf := make([]byte, 0, 16<<10)
+	for {
+		n, err := c.Read(buf[len(buf):cap(buf)])
+		if err != nil {
+			return
+		}
+		buf = buf[:len(buf)+n]
+		head, form, ok := bytes.Cut(buf, []byte("\r\n\r\n"))
+		if !ok {
+			continue
+		}
+		if bytes.HasPrefix(head, []byte("PUT")) && len(form) == 0 {
+			continue // its form comes separately
+		}
+		answer := keep
+		ends := bytes.Contains(head, []byte(" HTTP/1.0")) || bytes.Contains(head, []byte("onnection: close"))
+		if ends {
+			answer = last
+		}
+		if _, err := c.Write(answer); err != nil || ends {
+			return
+		}
+		buf = buf[:0]
+	}
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// process is a server that is measured, with all its children.
+type process struct {
+	cmd *exec.Cmd
+}
+
+// start runs a program that ends with this one.
+func start(log io.Writer, name string, args ...string) (*process, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	return &process{cmd}, nil
+}
+
+// startTelling runs a program that says its address in its first line.
+func startTelling(name string, args ...string) (*process, string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, "", fmt.Errorf("starting %s: %w", name, err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	return &process{cmd}, strings.TrimSpace(line), err
+}
+
+// stop ends it by its number: politely first, because a master ends its workers.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	timer := time.AfterFunc(3*time.Second, func() { _ = p.cmd.Process.Kill() })
+	_ = p.cmd.Wait()
+	timer.Stop()
+}
+
+// family is the process and its children.
+func (p *process) family() []int {
+	root := p.cmd.Process.Pid
+	pids := []int{root}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return pids
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if fields := stat(pid); len(fields) > 1 && fields[1] == strconv.Itoa(root) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// stat is the fields of /proc/PID/stat from the state on.
+func stat(pid int) []string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil
+	}
+	_, rest, _ := strings.Cut(string(data), ") ")
+	return strings.Fields(rest)
+}
+
+// clockTick is the kernel's unit of CPU time, the same on all Linux platforms.
+const clockTick = 10 * time.Millisecond
+
+// cpu is the time that the process and its children have used, in both modes.
+func (p *process) cpu() (total time.Duration) {
+	for _, pid := range p.family() {
+		total += cpuOf(pid)
+	}
+	return total
+}
+
+// cpuOf is the time that one process has used.
+func cpuOf(pid int) (total time.Duration) {
+	fields := stat(pid)
+	if len(fields) < 13 {
+		return 0
+	}
+	for _, field := range fields[11:13] { // utime, stime
+		ticks, _ := strconv.ParseInt(field, 10, 64)
+		total += time.Duration(ticks) * clockTick
+	}
+	return total
+}
+
+// rss is the memory they have in use, in bytes: their own, not what they share.
+func (p *process) rss() (total int64) {
+	for _, pid := range p.family() {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue
+		}
+		for line := range strings.SplitSeq(string(data), "\n") {
+			if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+				kib, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+				total += kib << 10
+			}
+		}
+	}
+	return total
+}
+
+// freePort finds a port of loopback.
+func freePort() (int, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+}
+
+// awaitPort waits until something listens.
+func awaitPort(address string) error {
+	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			return c.Close()
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("nothing listens at %s: %w", address, err)
+		}
+	}
+}

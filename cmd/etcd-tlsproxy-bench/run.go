@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+)
+
+// outcome is all samples of a scenario, by proxy.
+type outcome struct {
+	Name    string
+	What    string
+	Figure  string
+	Samples map[string][]*sample
+	Notes   []string `json:",omitempty"`
+
+	scenario *scenario
+}
+
+func (s *settings) run(ctx context.Context, out io.Writer) error {
+	if s.quick {
+		s.rounds, s.duration = 1, 2*time.Second
+	}
+	stage, err := newStage(s.proxy)
+	if err != nil {
+		return err
+	}
+	defer stage.close()
+	var outcomes []*outcome
+	for _, sc := range scenarios() {
+		if len(s.scenarios) > 0 && !slices.Contains(s.scenarios, sc.name) {
+			continue
+		}
+		o, err := s.compare(ctx, stage, &sc)
+		if err != nil {
+			return fmt.Errorf("%s: %w", sc.name, err)
+		}
+		outcomes = append(outcomes, o)
+		o.print(out)
+	}
+	if s.json != "" {
+		data, err := json.MarshalIndent(outcomes, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(s.json, data, 0o644); err != nil {
+			return err
+		}
+	}
+	if s.html != "" {
+		return writeHTML(s.html, outcomes)
+	}
+	return nil
+}
+
+// compare measures the proxies of a scenario in turn, so that what the machine
+// does besides hits all of them.
+func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*outcome, error) {
+	o := &outcome{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample), scenario: sc}
+	upstream := stage.nullAddr
+	if sc.etcd {
+		upstream = stage.etcdAddr
+	}
+	var targets []*target
+	defer func() {
+		for _, t := range targets {
+			t.proc.stop()
+		}
+	}()
+	for _, name := range proxies {
+		reason := sc.except[name]
+		if !installed(name) {
+			reason = "it is not installed"
+		}
+		if len(s.only) > 0 && !slices.Contains(s.only, name) {
+			continue
+		}
+		if reason != "" {
+			o.Notes = append(o.Notes, name+" is left out: "+reason)
+			continue
+		}
+		t, err := stage.startTarget(name, upstream, "")
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	for range s.rounds {
+		for _, t := range targets {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			m, err := stage.measure(t, sc, s.duration)
+			if err != nil {
+				return nil, err
+			}
+			o.Samples[t.name] = append(o.Samples[t.name], m)
+		}
+	}
+	return o, nil
+}
+
+// median of one figure over the rounds; 0 if there is none.
+func (o *outcome) median(name string, figure func(*sample) float64) float64 {
+	samples := o.Samples[name]
+	if len(samples) == 0 {
+		return 0
+	}
+	values := make([]float64, len(samples))
+	for i, m := range samples {
+		values[i] = figure(m)
+	}
+	slices.Sort(values)
+	if n := len(values); n%2 == 0 {
+		return (values[n/2-1] + values[n/2]) / 2
+	}
+	return values[len(values)/2]
+}
+
+// figures are those whose ratio can be the point of a scenario.
+var figures = map[string]func(*sample) float64{
+	"cpu":    func(m *sample) float64 { return m.CPU },
+	"rate":   func(m *sample) float64 { return m.Rate },
+	"p99":    func(m *sample) float64 { return m.P99 },
+	"memory": func(m *sample) float64 { return m.Memory },
+}
+
+// ratio is ours to another's; 0 if one is missing.
+func (o *outcome) ratio(other string) float64 {
+	ours, theirs := o.median("ours", figures[o.Figure]), o.median(other, figures[o.Figure])
+	if theirs == 0 {
+		return 0
+	}
+	return ours / theirs
+}

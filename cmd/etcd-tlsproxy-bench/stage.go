@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// The one user of all proxies, and its key.
+const (
+	benchUser     = "conftool"
+	benchPassword = "conftool-bench"
+	treeKeys      = 500
+)
+
+// stage is everything that measurements need and that stays the same.
+type stage struct {
+	dir      string
+	ca       []byte
+	self     string // this program, for its children
+	proxy    string
+	null     *process
+	nullAddr string
+	etcd     *proxytest.Process
+	etcdAddr string
+	closers  []func()
+}
+
+// newStage makes the files and starts the upstreams.
+func newStage(proxy string) (s *stage, err error) {
+	s = &stage{proxy: proxy}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "etcd-tlsproxy-bench-"); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, func() { _ = os.RemoveAll(s.dir) })
+	if s.self, err = os.Executable(); err != nil {
+		return s, err
+	}
+	if s.proxy == "" {
+		s.proxy = s.path("etcd-tlsproxy")
+		if out, err := exec.Command("go", "build", "-o", s.proxy, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput(); err != nil {
+			return s, fmt.Errorf("building the proxy: %w\n%s", err, out)
+		}
+	}
+	if err := s.writeKeys(); err != nil {
+		return s, err
+	}
+	if s.null, s.nullAddr, err = startTelling(s.self, "null-upstream"); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, s.null.stop)
+	return s, s.startEtcd()
+}
+
+func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *stage) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+}
+
+func (s *stage) writeKeys() error {
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		return err
+	}
+	s.ca = pki.CA()
+	cert, key, err := pki.Server("localhost", "127.0.0.1")
+	if err != nil {
+		return err
+	}
+	users, err := proxytest.Htpasswd(map[string]string{benchUser: benchPassword, "root": "root-bench"})
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(s.path("server.crt"), cert, 0o600), os.WriteFile(s.path("server.key"), key, 0o600),
+		// HAProxy wants both in one.
+		os.WriteFile(s.path("server.pem"), append(cert, key...), 0o600), os.WriteFile(s.path("htpasswd"), users, 0o644))
+}
+
+// startEtcd starts the installed etcd, whose CPU time is its own, or the embedded
+// one, and fills it.
+func (s *stage) startEtcd() error {
+	if path, _, ok := proxytest.FindEtcd(); ok {
+		etcd, err := proxytest.StartProcess(path, proxytest.Options{Dir: s.path("etcd")})
+		if err != nil {
+			return err
+		}
+		s.etcd, s.etcdAddr = etcd, strings.TrimPrefix(etcd.URL(), "http://")
+		s.closers = append(s.closers, etcd.Close)
+	} else {
+		etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: s.path("etcd")})
+		if err != nil {
+			return err
+		}
+		s.etcdAddr = strings.TrimPrefix(etcd.URL(), "http://")
+		s.closers = append(s.closers, etcd.Close)
+	}
+	value := url.Values{"value": {strings.Repeat("x", 60)}}.Encode()
+	for i := range treeKeys {
+		req, err := http.NewRequest(http.MethodPut, "http://"+s.etcdAddr+"/v2/keys"+treeKey(i), strings.NewReader(value))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return fmt.Errorf("filling etcd: %w", err)
+		}
+		_ = resp.Body.Close()
+	}
+	return nil
+}
+
+func treeKey(i int) string { return fmt.Sprintf("/conftool/v1/pools/eqiad/mw%04d", i) }

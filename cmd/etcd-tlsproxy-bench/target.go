@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// target is a proxy that is measured.
+type target struct {
+	name    string
+	address string
+	proc    *process
+}
+
+// proxies are what is compared, in the order of the report.
+var proxies = []string{"ours", "tuned", "profile", "haproxy"}
+
+// startTarget starts a proxy before an upstream.
+func (s *stage) startTarget(name, upstream string, extra string) (*target, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	t := &target{name: name, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	dir, err := os.MkdirTemp(s.dir, name+"-")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "config")
+	var text string
+	var command []string
+	switch name {
+	case "ours":
+		text, command = s.ownConfig(t.address, upstream)+extra, []string{s.proxy, "serve", "--config", file}
+	case "tuned", "profile":
+		text, command = s.nginxConfig(t.address, upstream, dir, name == "tuned"), []string{"nginx", "-p", dir, "-c", file}
+	case "haproxy":
+		text, command = s.haproxyConfig(t.address, upstream), []string{"haproxy", "-db", "-f", file}
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has its own copy
+	if t.proc, err = start(log, command[0], command[1:]...); err != nil {
+		return nil, err
+	}
+	if err := awaitPort(t.address); err != nil {
+		t.proc.stop()
+		said, _ := os.ReadFile(log.Name())
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, said)
+	}
+	return t, nil
+}
+
+// installed reports whether a proxy can be measured here.
+func installed(name string) bool {
+	program := map[string]string{"tuned": "nginx", "profile": "nginx", "haproxy": "haproxy"}[name]
+	if program == "" {
+		return true
+	}
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+func (s *stage) ownConfig(listen, upstream string) string {
+	return fmt.Sprintf(`listen = %q
+admin = "127.0.0.1:0"
+[upstream]
+endpoints = ["http://%s"]
+[tls]
+certificate = %q
+key = %q
+[auth]
+htpasswd = [%q]
+[log]
+audit = "off"
+level = "error"
+[acls]
+"/" = ["root"]
+"/conftool" = ["root", "conftool"]
+"/eventlogging" = []
+`, listen, upstream, s.path("server.crt"), s.path("server.key"), s.path("htpasswd"))
+}
+
+// nginxConfig is a site of the same rules: in the shape that is replaced, or with
+// what makes nginx faster.
+func (s *stage) nginxConfig(listen, upstream, dir string, tuned bool) string {
+	keep, connection := "", `proxy_set_header Connection close;`
+	if tuned {
+		keep = "keepalive 256; keepalive_requests 1000000000;"
+		connection = `proxy_http_version 1.1; proxy_set_header Connection "";`
+	}
+	locations := &strings.Builder{}
+	for _, prefix := range []string{"/v2/keys/", "/v2/keys/conftool", "/v2/keys/eventlogging"} {
+		auth := fmt.Sprintf(`auth_basic "etcd"; auth_basic_user_file %s;`, s.path("htpasswd"))
+		if strings.HasSuffix(prefix, "eventlogging") {
+			auth = "auth_basic off;"
+		}
+		fmt.Fprintf(locations, "location %s { limit_except GET { %s } proxy_pass http://etcd; %s }\n", prefix, auth, connection)
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;" // the folder is nobody else's
+	}
+	return user + fmt.Sprintf(`daemon off; worker_processes auto; pid %[1]s/pid; error_log stderr crit; worker_rlimit_nofile 20000;
+events { worker_connections 10000; }
+http {
+access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+client_max_body_size 100m; keepalive_timeout 3600; keepalive_requests 1000000000;
+ssl_session_cache shared:SSL:10m; ssl_protocols TLSv1.2 TLSv1.3;
+upstream etcd { server %[2]s; %[3]s }
+server { listen %[4]s ssl backlog=4096; ssl_certificate %[5]s; ssl_certificate_key %[6]s; proxy_read_timeout 1h;
+%[7]s location / { proxy_pass http://etcd; %[8]s } } }
+`, dir, upstream, keep, listen, s.path("server.crt"), s.path("server.key"), locations, connection)
+}
+
+func (s *stage) haproxyConfig(listen, upstream string) string {
+	return fmt.Sprintf(`global
+  maxconn 5000
+  ssl-default-bind-options ssl-min-ver TLSv1.2
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  http-reuse always
+frontend front
+  bind %s ssl crt %s
+  default_backend etcd
+backend etcd
+  server one %s
+`, listen, s.path("server.pem"), upstream)
+}
