@@ -38,7 +38,9 @@ func (c *fast) forward(s *Snapshot, body []byte, alive *bool) (*Refusal, error) 
 	*req = upstream.Request{
 		Method: c.rec.op.Method, Target: c.rec.op.Target,
 		ContentType: r.ContentType, Accept: r.Accept, AcceptEncoding: r.AcceptEncoding, UserAgent: r.UserAgent,
-		ForwardedFor: c.peer.address, RealIP: c.peer.address,
+	}
+	if c.rec.op.Surface != Keys {
+		req.ForwardedFor, req.RealIP = c.peer.address, c.peer.address
 	}
 	if c.rec.op.hasBody() {
 		req.Body = body

@@ -170,18 +170,22 @@ func endReason(ctx context.Context, r *http.Request) string {
 }
 
 // upstreamRequest is the request etcd gets. Of the client's fields only those
-// named here go on; framing, host and the client's address are our own.
+// named here go on; framing, host and the client's address are our own. The address
+// is left out where the nginx site left it out: etcd does not look at it, but would
+// parse it for each read.
 func upstreamRequest(r *http.Request, rec *record) *upstream.Request {
-	return &upstream.Request{
+	req := &upstream.Request{
 		Method:         rec.op.Method,
 		Target:         rec.op.Target,
 		ContentType:    r.Header.Get("Content-Type"),
 		Accept:         r.Header.Get("Accept"),
 		AcceptEncoding: r.Header.Get("Accept-Encoding"),
 		UserAgent:      r.Header.Get("User-Agent"),
-		ForwardedFor:   rec.peer.address,
-		RealIP:         rec.peer.address,
 	}
+	if rec.op.Surface != Keys {
+		req.ForwardedFor, req.RealIP = rec.peer.address, rec.peer.address
+	}
+	return req
 }
 
 // copyHeader hands etcd's header on, spelled as etcd spells it: PyBal looks for

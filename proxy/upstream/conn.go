@@ -26,6 +26,8 @@ type conn struct {
 	peek   func(fd uintptr) bool
 	peeked [1]byte
 	quiet  bool // what peek found
+	talk   func(fd uintptr) bool
+	wrote  int // how much of out talk has written
 
 	out      []byte // the request
 	head     []byte // the head of the answer, and what came with it
@@ -54,6 +56,14 @@ func newConn(raw net.Conn, at *endpoint) *conn {
 		_, _, err := syscall.Recvfrom(int(fd), c.peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		c.quiet = errors.Is(err, syscall.EAGAIN)
 		return true
+	}
+	c.talk = func(fd uintptr) bool {
+		if c.wrote > 0 {
+			return true // the answer is here
+		}
+		n, err := syscall.Write(int(fd), c.out)
+		c.wrote = max(n, 0)
+		return err != nil || n < len(c.out)
 	}
 	return c
 }
@@ -98,13 +108,30 @@ func (c *conn) send(req *Request) error {
 	})
 	if len(req.Body) <= smallBody {
 		c.out = append(c.out, req.Body...)
-		_, err := c.Write(c.out)
-		return err
+		return c.sendSmall()
 	}
 	if _, err := c.Write(c.out); err != nil {
 		return err
 	}
 	_, err := c.Write(req.Body)
+	return err
+}
+
+// sendSmall sends what fits into one write, and sleeps until there is something to
+// read. net.Conn's own Read would try first, in vain: etcd needs longer than that.
+// The order makes it sound: the poller is reset before the request is written, so
+// nothing that etcd says to it can be missed.
+func (c *conn) sendSmall() error {
+	c.wrote = 0
+	if c.access != nil && c.Conn == c.raw {
+		if err := c.access.Read(c.talk); err != nil {
+			return err
+		}
+		if c.wrote == len(c.out) {
+			return nil
+		}
+	}
+	_, err := c.Write(c.out[c.wrote:])
 	return err
 }
 
