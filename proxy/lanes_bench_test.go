@@ -77,17 +77,11 @@ var laneRequests = map[string]string{
 		"\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\nvalue=1",
 }
 
-// withoutRecords keeps what is measured to the lane.
-func withoutRecords(f *front) *front {
-	f.server.records.Access, f.server.records.Audit = nil, nil
-	return f
-}
-
 func BenchmarkLanes(b *testing.B) {
 	for _, lane := range []string{"fast", "standard"} {
 		for _, method := range []string{"GET", "PUT"} {
 			b.Run(lane+"/"+method, func(b *testing.B) {
-				f := withoutRecords(newFront(b, listen(b), quick(b), func(s *Snapshot, _ *proxytest.PKI) { s.FastLane = lane == "fast" }))
+				f := withoutAudit(newFront(b, listen(b), quick(b), func(s *Snapshot, _ *proxytest.PKI) { s.FastLane = lane == "fast" }))
 				a := newAsker(b, f, laneRequests[method])
 				if err := a.ask(); err != nil {
 					b.Fatal(err)
@@ -104,7 +98,7 @@ func BenchmarkLanes(b *testing.B) {
 }
 
 func TestTheFastLaneAllocatesNothing(t *testing.T) {
-	f := withoutRecords(newFront(t, listen(t), quick(t), func(s *Snapshot, _ *proxytest.PKI) { s.FastLane = true }))
+	f := withoutAudit(newFront(t, listen(t), quick(t), func(s *Snapshot, _ *proxytest.PKI) { s.FastLane = true }))
 	for method, text := range laneRequests {
 		a := newAsker(t, f, text)
 		var failed error

@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// tagEcho is an upstream whose every answer names the request it belongs to.
+func tagEcho(t testing.TB) string {
+	t.Helper()
+	ln := listen(t)
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go echoTags(c)
+		}
+	}()
+	return "http://" + ln.Addr().String()
+}
+
+func echoTags(c net.Conn) {
+	defer c.Close()
+	var r http1.Request
+	buf, have := make([]byte, 64<<10), 0
+	for {
+		n, err := r.Parse(buf[:have], http1.Limits{})
+		if err != nil {
+			return
+		}
+		end := n + int(r.Length)
+		if n == 0 || have < end {
+			got, err := c.Read(buf[have:])
+			if err != nil {
+				return
+			}
+			have += got
+			continue
+		}
+		body := r.Method + " " + r.Target + " " + string(buf[n:end])
+		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		if len(body)%3 == 0 { // as etcd answers with trees
+			answer = fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+		}
+		if _, err := c.Write([]byte(answer)); err != nil {
+			return
+		}
+		have = copy(buf, buf[end:have])
+	}
+}
+
+// requestsVariable is how many requests TestNoAnswerIsLostDoubledOrMixedUp sends.
+const requestsVariable = "ETCD_TLSPROXY_TEST_REQUESTS"
+
+// TestNoAnswerIsLostDoubledOrMixedUp sends tagged requests from clients that
+// pipeline, trickle, share and abort, and checks every answer that comes.
+func TestNoAnswerIsLostDoubledOrMixedUp(t *testing.T) {
+	total := int64(20_000)
+	if text := os.Getenv(requestsVariable); text != "" {
+		var err error
+		if total, err = strconv.ParseInt(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := withoutAudit(newFront(t, listen(t), tagEcho(t), nil))
+	config := &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(64)}
+	var sent, aborted atomic.Int64
+	var all sync.WaitGroup
+	for id := range 16 {
+		all.Go(func() {
+			for round := 0; sent.Load() < total && !t.Failed(); round++ {
+				if err := converse(f, config, id, round, &sent, &aborted); err != nil {
+					t.Errorf("client %d, round %d: %v", id, round, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d requests, %d of them aborted, %d shared", sent.Load(), aborted.Load(), f.metrics.SharedReads.Load())
+}
+
+func withoutAudit(f *front) *front {
+	f.server.records.Access, f.server.records.Audit = nil, nil
+	return f
+}
+
+// converse opens a connection, sends some batches of requests on it, and leaves
+// well or in the middle.
+func converse(f *front, config *tls.Config, id, round int, sent, aborted *atomic.Int64) error {
+	c, err := proxytest.DialRaw(f.addr, config)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for batch := range 1 + rand.IntN(30) {
+		var text strings.Builder
+		var want []string
+		for n := range 1 + rand.IntN(8) {
+			one, answer := tagged(id, round, batch, n)
+			text.WriteString(one)
+			want = append(want, answer)
+		}
+		sent.Add(int64(len(want)))
+		if err := trickle(c, text.String()); err != nil {
+			return fmt.Errorf("sending: %w", err)
+		}
+		if rand.IntN(40) == 0 {
+			aborted.Add(int64(len(want)))
+			return nil // it is gone before it was answered
+		}
+		for _, answer := range want {
+			a, err := c.Answer("GET")
+			if err != nil || a.Status != 200 || a.Body != answer {
+				return fmt.Errorf("got %+v, %v; want %q", a, err, answer)
+			}
+		}
+	}
+	return nil
+}
+
+// tagged is a request, and the answer that belongs to it alone; or to all that
+// ask for the same key, which some do.
+func tagged(id, round, batch, n int) (request, answer string) {
+	tag := fmt.Sprintf("/v2/keys/eventlogging/%d/%d/%d/%d", id, round, batch, n)
+	switch rand.IntN(6) {
+	case 0:
+		body := strings.Repeat(strconv.Itoa(n), rand.IntN(2000))
+		return fmt.Sprintf("PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", tag, len(body), body), "PUT " + tag + " " + body
+	case 1:
+		return "DELETE " + tag + " HTTP/1.1\r\nHost: h\r\n\r\n", "DELETE " + tag + " "
+	case 2:
+		return fmt.Sprintf("POST %s HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", tag, len(tag), tag), "POST " + tag + " " + tag
+	case 3, 4:
+		tag = "/v2/keys/shared/" + strconv.Itoa(n)
+	}
+	return "GET " + tag + " HTTP/1.1\r\nHost: h\r\n\r\n", "GET " + tag + " "
+}
+
+// trickle sends a text at once or in a few pieces.
+func trickle(c *proxytest.Raw, text string) error {
+	for rand.IntN(3) == 0 && len(text) > 1 {
+		cut := 1 + rand.IntN(len(text)-1)
+		if err := c.Send(text[:cut]); err != nil {
+			return err
+		}
+		text = text[cut:]
+	}
+	return c.Send(text)
+}
