@@ -29,6 +29,8 @@ type load struct {
 	Rate float64
 	// Handshake makes a connection for each request: "full" or "resumed".
 	Handshake string
+	// Refused takes any refusal for the expected answer.
+	Refused bool
 	// Idle only keeps the connections open for the duration.
 	Idle bool
 }

@@ -48,6 +48,13 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 		return nil, err
 	}
 	memory := t.proc.rss()
+	if t.storm != nil {
+		stop, err := s.storm(t)
+		if err != nil {
+			return nil, err
+		}
+		defer stop()
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -78,6 +85,24 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 		m.P50, m.P99, m.P999 = float64(r.P50), float64(r.P99), float64(r.P999)
 	}
 	return m, nil
+}
+
+// storm starts clients that are refused, as fast as they can be, until stop.
+func (s *stage) storm(t *target) (stop func(), err error) {
+	spec, err := json.Marshal(load{Address: t.address, CA: s.ca, Conns: 16, Duration: time.Hour, Requests: [][]byte{t.storm}, Refused: true})
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(s.self, "load")
+	cmd.Stdin = strings.NewReader(string(spec) + "\ngo\n")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}, nil
 }
 
 // upstreamCPU is the time used behind the proxy.

@@ -13,11 +13,11 @@ func (o *outcome) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%s: %s\n", o.Name, o.What)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if o.Figure == "memory" {
-		fmt.Fprintln(w, "\tKB a connection\tours/it\t")
+		fmt.Fprintln(w, "\tKB a connection\tratio\t")
 	} else {
-		fmt.Fprintln(w, "\trequests/s\tCPU us\tupstream us\tp50 us\tp99 us\tp99.9 us\terrors\tours/it\t")
+		fmt.Fprintln(w, "\trequests/s\tCPU us\tupstream us\tp50 us\tp99 us\tp99.9 us\terrors\tratio\t")
 	}
-	for _, name := range proxies {
+	for _, name := range o.Order {
 		if len(o.Samples[name]) == 0 {
 			continue
 		}
@@ -43,7 +43,7 @@ func (o *outcome) print(out io.Writer) {
 	}
 	_ = w.Flush() // to a terminal or a file; the report files check their own
 	figure := map[string]string{"cpu": "CPU a request", "rate": "requests a second", "p99": "p99", "memory": "memory"}[o.Figure]
-	fmt.Fprintf(out, "  (ours/it compares %s)\n", figure)
+	fmt.Fprintf(out, "  (the ratio is of the %s: ours to the other's, or a variant's to ours)\n", figure)
 	for _, note := range o.Notes {
 		fmt.Fprintf(out, "  (%s)\n", note)
 	}
@@ -72,11 +72,11 @@ func writeHTML(path string, outcomes []*outcome) error {
 // bars scales the figures of a scenario to the largest.
 func bars(o *outcome) []bar {
 	largest := 0.0
-	for _, name := range proxies {
+	for _, name := range o.Order {
 		largest = max(largest, o.median(name, figures[o.Figure]))
 	}
 	var list []bar
-	for _, name := range proxies {
+	for _, name := range o.Order {
 		value := o.median(name, figures[o.Figure])
 		if value <= 0 {
 			continue

@@ -15,10 +15,9 @@ type outcome struct {
 	Name    string
 	What    string
 	Figure  string
+	Order   []string // of those that were measured, ours first
 	Samples map[string][]*sample
 	Notes   []string `json:",omitempty"`
-
-	scenario *scenario
 }
 
 func (s *settings) run(ctx context.Context, out io.Writer) error {
@@ -60,7 +59,7 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 // compare measures the proxies of a scenario in turn, so that what the machine
 // does besides hits all of them.
 func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*outcome, error) {
-	o := &outcome{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample), scenario: sc}
+	o := &outcome{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
 	upstream := stage.nullAddr
 	if sc.etcd {
 		upstream = stage.etcdAddr
@@ -71,7 +70,8 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 			t.proc.stop()
 		}
 	}()
-	for _, name := range proxies {
+	for _, v := range sc.contenders() {
+		name := v.name
 		reason := sc.except[name]
 		if !installed(name) {
 			reason = "it is not installed"
@@ -83,11 +83,12 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 			o.Notes = append(o.Notes, name+" is left out: "+reason)
 			continue
 		}
-		t, err := stage.startTarget(name, upstream, "")
+		t, err := stage.startTarget(v, upstream)
 		if err != nil {
 			return nil, err
 		}
 		targets = append(targets, t)
+		o.Order = append(o.Order, name)
 	}
 	for range s.rounds {
 		for _, t := range targets {
@@ -129,11 +130,15 @@ var figures = map[string]func(*sample) float64{
 	"memory": func(m *sample) float64 { return m.Memory },
 }
 
-// ratio is ours to another's; 0 if one is missing.
+// ratio is ours to another's, or a variant's to ours, which is the first; 0 if one
+// is missing.
 func (o *outcome) ratio(other string) float64 {
 	ours, theirs := o.median("ours", figures[o.Figure]), o.median(other, figures[o.Figure])
-	if theirs == 0 {
+	if ours == 0 || theirs == 0 {
 		return 0
+	}
+	if !slices.Contains(proxies, other) {
+		return theirs / ours
 	}
 	return ours / theirs
 }

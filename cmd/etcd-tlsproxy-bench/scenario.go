@@ -18,6 +18,42 @@ type scenario struct {
 	load   load
 	// not measured for these proxies, and why.
 	except map[string]string
+	// variants of our own proxy, compared with it as it is; no other proxy then.
+	variants []variant
+}
+
+// variant is our proxy under other circumstances.
+type variant struct {
+	name   string
+	config string // appended to the configuration
+	storm  []byte // a request that others send as fast as they can meanwhile
+}
+
+// contenders are what a scenario compares, ours first.
+func (sc *scenario) contenders() []variant {
+	if sc.variants != nil {
+		return append([]variant{{name: "ours"}}, sc.variants...)
+	}
+	var list []variant
+	for _, name := range proxies {
+		list = append(list, variant{name: name})
+	}
+	return list
+}
+
+// manyRules are n rules of their own prefixes, behind those that all have.
+func manyRules(n int) string {
+	b := &strings.Builder{}
+	for i := range n {
+		fmt.Fprintf(b, "\"/conftool/v1/pools/dc%d/cluster%d\" = [\"root\", \"conftool\"]\n", i%7, i)
+	}
+	return b.String()
+}
+
+// wrong is a write with a password that is not right.
+func wrong(user string) []byte {
+	credentials := base64.StdEncoding.EncodeToString([]byte(user + ":wrong"))
+	return fmt.Appendf(nil, "DELETE /v2/keys/conftool/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic %s\r\n\r\n", credentials)
 }
 
 func get(target string) []byte {
@@ -51,6 +87,11 @@ func scenarios() []scenario {
 		{name: "handshake-full", what: "full ECDSA handshakes, one request each", figure: "rate", load: load{Conns: 16, Requests: one, Handshake: "full"}},
 		{name: "handshake-resumed", what: "resumed handshakes, one request each", figure: "rate", load: load{Conns: 16, Requests: one, Handshake: "resumed"}},
 		{name: "open-5000", what: "5,000 requests a second, open loop", figure: "p99", etcd: true, load: load{Conns: 64, Requests: keys, Rate: 5000}},
+		{name: "rules", what: "small GET, upstream answers at once, with 10,000 rules more", figure: "cpu", load: load{Conns: 64, Requests: keys},
+			variants: []variant{{name: "10000-rules", config: manyRules(10_000)}}},
+		{name: "login-storm", what: "2,000 reads a second, open loop, while one address tries wrong passwords as fast as it can", figure: "p99", etcd: true,
+			load:     load{Conns: 32, Requests: keys, Rate: 2000},
+			variants: []variant{{name: "apr1-storm", storm: wrong(benchUser)}, {name: "bcrypt-storm", storm: wrong("bcrypt")}}},
 		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
 	}
 }

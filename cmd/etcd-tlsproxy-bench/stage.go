@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/crypto/bcrypt"
+
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -86,6 +88,11 @@ func (s *stage) writeKeys() error {
 	if err != nil {
 		return err
 	}
+	slow, err := bcrypt.GenerateFromPassword([]byte(benchPassword), 10)
+	if err != nil {
+		return err
+	}
+	users = fmt.Appendf(users, "bcrypt:%s\n", slow)
 	return errors.Join(os.WriteFile(s.path("server.crt"), cert, 0o600), os.WriteFile(s.path("server.key"), key, 0o600),
 		// HAProxy wants both in one.
 		os.WriteFile(s.path("server.pem"), append(cert, key...), 0o600), os.WriteFile(s.path("htpasswd"), users, 0o644))

@@ -13,18 +13,20 @@ type target struct {
 	name    string
 	address string
 	proc    *process
+	storm   []byte
 }
 
 // proxies are what is compared, in the order of the report.
 var proxies = []string{"ours", "tuned", "profile", "haproxy"}
 
 // startTarget starts a proxy before an upstream.
-func (s *stage) startTarget(name, upstream string, extra string) (*target, error) {
+func (s *stage) startTarget(v variant, upstream string) (*target, error) {
+	name := v.name
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: name, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	t := &target{name: name, storm: v.storm, address: fmt.Sprintf("127.0.0.1:%d", port)}
 	dir, err := os.MkdirTemp(s.dir, name+"-")
 	if err != nil {
 		return nil, err
@@ -33,8 +35,8 @@ func (s *stage) startTarget(name, upstream string, extra string) (*target, error
 	var text string
 	var command []string
 	switch name {
-	case "ours":
-		text, command = s.ownConfig(t.address, upstream)+extra, []string{s.proxy, "serve", "--config", file}
+	default: // ours, as it is or as a variant
+		text, command = s.ownConfig(t.address, upstream)+v.config, []string{s.proxy, "serve", "--config", file}
 	case "tuned", "profile":
 		text, command = s.nginxConfig(t.address, upstream, dir, name == "tuned"), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":

@@ -103,7 +103,7 @@ func (w *worker) ask() error {
 				continue
 			}
 			head = end + 4
-			if status := w.buf[9:12]; string(status) != strconv.Itoa(w.load.Status) {
+			if status := w.buf[9:12]; string(status) != strconv.Itoa(w.load.Status) && !(w.load.Refused && status[0] != '2') {
 				return fmt.Errorf("status %s", status)
 			}
 			need, chunked = framing(w.buf[:head])
