@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -28,6 +29,21 @@ type Answer struct {
 func (a *Answer) Release() {
 	if a.readers.Add(-1) == 0 {
 		a.free()
+	}
+}
+
+// yield lets most receivers go first if there are not processors enough for all:
+// those who were answered ask again, and the next batch is for more of them. It
+// waits for nobody: a receiver that is slow to take its answer, or a processor that
+// is free, costs a few turns of the scheduler.
+func (a *Answer) yield() {
+	defer a.Release()
+	most := a.readers.Load() / 4
+	for range 16 {
+		if a.readers.Load() <= most+1 {
+			return
+		}
+		runtime.Gosched()
 	}
 }
 

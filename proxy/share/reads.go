@@ -155,8 +155,11 @@ func (t *Turn) Done() {
 // run sends a batch's request and hands its answer to those who wait.
 func (t *Turn) run(ctx context.Context, b *batch) {
 	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.line.target)})
-	t.Done() // the next batch need not wait until these have been told
 	b.finish(answer, err, t.reads.saved)
+	if answer != nil {
+		answer.yield()
+	}
+	t.Done()
 }
 
 // seal closes the batch to newcomers; the shard's lock is held.
@@ -199,14 +202,8 @@ func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
 	b.cancel()
 	b.answer, b.err = answer, err
 	if answer != nil {
-		if b.members == 0 {
-			answer.readers.Store(1)
-			answer.Release()
-			b.answer = nil
-		} else {
-			answer.readers.Store(int32(b.members))
-			saved.Add(uint64(b.members - 1))
-		}
+		answer.readers.Store(int32(b.members) + 1) // and run itself
+		saved.Add(uint64(max(b.members, 1) - 1))
 	}
 	close(b.done)
 }
