@@ -122,27 +122,6 @@ func looksLikeHTTP(head [5]byte) bool {
 	return false
 }
 
-// countedConn tells once that it was closed.
-type countedConn struct {
-	net.Conn
-	once   sync.Once
-	closed func()
-}
-
-func (c *countedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.closed)
-	return err
-}
-
-// CloseWrite lets TLS and lingering closes end one direction.
-func (c *countedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
 // connQueue is the listener that net/http accepts from: connections whose
 // handshake is done.
 type connQueue struct {

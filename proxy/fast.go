@@ -24,6 +24,7 @@ import (
 type fast struct {
 	*Server
 	conn  *tls.Conn
+	wire  *countedConn // below conn
 	peer  *Peer
 	first [32]byte // where a silent connection waits for its next bytes
 
@@ -56,7 +57,7 @@ var scratches = sync.Pool{New: func() any {
 }}
 
 func newFast(s *Server, t *tls.Conn, peer *Peer) *fast {
-	return &fast{Server: s, conn: t, peer: peer, rec: record{peer: peer}}
+	return &fast{Server: s, conn: t, wire: t.NetConn().(*countedConn), peer: peer, rec: record{peer: peer}}
 }
 
 // serve carries requests until the connection ends or leaves the lane.

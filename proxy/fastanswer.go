@@ -138,12 +138,17 @@ func (c *fast) sendShared(s *Snapshot, answer *share.Answer, alive bool) error {
 	c.endHead(int64(len(answer.Body)), alive)
 	c.rec.bytes = int64(len(answer.Body))
 	// One record with the head and what fits behind it, then the rest.
-	some := min(len(answer.Body), fullRecord-len(c.out))
-	c.out = append(c.out, answer.Body[:max(some, 0)]...)
-	if err := c.write(s, c.out); err != nil || some >= len(answer.Body) {
-		return err
+	some := max(0, min(len(answer.Body), fullRecord-len(c.out)))
+	c.out = append(c.out, answer.Body[:some]...)
+	if some == len(answer.Body) {
+		return c.write(s, c.out)
 	}
-	return c.write(s, answer.Body[max(some, 0):])
+	c.wire.cork()
+	err := c.write(s, c.out)
+	if err == nil {
+		err = c.write(s, answer.Body[some:])
+	}
+	return errors.Join(err, c.wire.uncork())
 }
 
 // fullRecord is what one TLS record holds.

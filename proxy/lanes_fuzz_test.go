@@ -89,7 +89,7 @@ func FuzzLanes(f *testing.F) {
 		"GET /v2/keys/a HTTP/1.0\r\n\r\n", "GET http://x/v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "PATCH /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n",
 		"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc", "GET /v2/keys/a HTTP/1.1\r\n\r\n", "GET /v2/members HTTP/1.1\r\nHost: h\r\n\r\nPOST /v2/members HTTP/1.1\r\nHost: h\r\n\r\n",
 		"GET /v2/keys/a%zz HTTP/1.1\r\nHost: h\r\n\r\n", "GET /v2/keys/..%2f0 HTTP/1.1\r\nHost: h\r\n\r\n", "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\n\r\n", "GET /v2/keys/" + strings.Repeat("x", 4000) + " HTTP/1.1\r\nHost: h\r\n\r\n",
-		"PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nAuthorization: Basic !!\r\nContent-Length: 0\r\n\r\n", "HEAD /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+		"PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nAuthorization: Basic !!\r\nContent-Length: 0\r\n\r\n", "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
 	} {
 		f.Add([]byte(text))
 	}
@@ -107,7 +107,7 @@ func FuzzLanes(f *testing.F) {
 		configs[front] = &tls.Config{RootCAs: front.pki.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if bytes.Contains(text, []byte("HEAD")) && len(text) > 60 || bytes.Contains(text, []byte("wait")) {
+		if bytes.Contains(text, []byte("HEAD")) || bytes.Contains(text, []byte("wait")) {
 			return // its answers cannot be told apart without knowing the requests; or it waits
 		}
 		w.take()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"etcd-tlsproxy/proxy/proxytest"
@@ -67,6 +68,28 @@ func TestAnswersOfEveryShapeArriveWhole(t *testing.T) {
 		status, body, header := do(t, client, "HEAD", f.url()+"/v2/keys/length", "", "")
 		if status != 200 || body != "" || header.Get("Content-Length") != "3000000" {
 			t.Errorf("%s: a HEAD: %d %q %v", proto, status, body, header)
+		}
+	}
+}
+
+func TestLargeAnswersThatAreSharedArriveWhole(t *testing.T) {
+	for _, size := range []int{100, 15_900, 16_100, 73_000, 200_000, 3_000_000} {
+		body := strings.Repeat("0123456789", size/10)
+		f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }), nil)
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				client := f.client(map[bool]string{true: "h1", false: "h2"}[i < 6])
+				for range 10 {
+					if _, got, _ := do(t, client, "GET", f.url()+"/v2/keys/a", "", ""); got != body {
+						t.Errorf("%d bytes, want %d", len(got), len(body))
+					}
+				}
+			})
+		}
+		all.Wait()
+		if f.metrics.SharedReads.Load() == 0 {
+			t.Errorf("no answer of %d bytes was shared", size)
 		}
 	}
 }

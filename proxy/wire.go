@@ -1,0 +1,76 @@
+package proxy
+
+import (
+	"net"
+	"sync"
+)
+
+// countedConn tells once that it was closed.
+type countedConn struct {
+	net.Conn
+	once   sync.Once
+	closed func()
+
+	mu     sync.Mutex // a connection that is cut says goodbye at any time
+	corked *[]byte    // what is written while the connection is corked; nil if it is not
+}
+
+func (c *countedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(c.closed)
+	return err
+}
+
+// CloseWrite lets TLS and lingering closes end one direction.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// mostCorked is what a corked connection holds back, in bytes.
+const mostCorked = 128 << 10
+
+var corks = sync.Pool{New: func() any {
+	b := make([]byte, 0, mostCorked+fullRecord+256) // and the record that exceeds it
+	return &b
+}}
+
+// cork holds written bytes back until uncork: crypto/tls writes each record on its
+// own, and a large answer has many.
+func (c *countedConn) cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = corks.Get().(*[]byte)
+}
+
+// uncork writes what was held back.
+func (c *countedConn) uncork() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held := c.corked
+	c.corked = nil
+	_, err := c.Conn.Write(*held)
+	*held = (*held)[:0]
+	corks.Put(held)
+	return err
+}
+
+// Write writes, or holds back.
+func (c *countedConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.corked == nil {
+		return c.Conn.Write(p)
+	}
+	*c.corked = append(*c.corked, p...)
+	if len(*c.corked) > mostCorked {
+		_, err := c.Conn.Write(*c.corked)
+		*c.corked = (*c.corked)[:0]
+		if err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
