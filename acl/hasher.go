@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -76,10 +77,20 @@ func (h *Hasher) acquire(ctx context.Context) error {
 	return nil
 }
 
-func (h *Hasher) release() {
-	h.workers.Release(1)
+// release gives the worker back, after a rest: see [failedRest].
+func (h *Hasher) release(rest time.Duration) {
 	h.pending.Add(-1)
+	if rest <= 0 {
+		h.workers.Release(1)
+		return
+	}
+	time.AfterFunc(rest, func() { h.workers.Release(1) })
 }
+
+// failedRest is for how many times its own duration a hash that failed keeps its
+// worker idle afterwards: guessing gets a quarter of a worker's time, and right
+// passwords all of it.
+const failedRest = 3
 
 // digest is a keyed digest of the parts, each with its length, so that no two
 // lists of parts have the same input.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 )
@@ -108,14 +109,17 @@ func (u *Users) Verify(ctx context.Context, name, password string) (bool, error)
 	if err := u.hasher.acquire(ctx); err != nil {
 		return false, err
 	}
-	defer u.hasher.release()
+	rest := time.Duration(0)
+	defer func() { u.hasher.release(rest) }()
 	d := u.hasher.digest(name, entry.hash.text, password)
 	// Many clients may bring one password at once after a reload: the first hash
 	// is enough for those who waited behind it.
 	if u.remembered.Contains(d) && known {
 		return true, nil
 	}
+	began := time.Now()
 	if !entry.hash.matches(password) || !known {
+		rest = failedRest * time.Since(began)
 		return false, nil
 	}
 	u.remembered.Add(d, struct{}{})

@@ -167,7 +167,7 @@ func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 	}
 	cancel()
 	waiting.Wait()
-	h.release()
+	h.release(0)
 	if !verify(t, users, "apr1", "apr1-Secret1") {
 		t.Error("no login is possible after the rush")
 	}

@@ -5,13 +5,18 @@
 //
 //  1. A connection is accepted, and TLS ends here, with the certificate and the
 //     client CAs of the snapshot in force.
-//  2. A lane reads the request. On HTTP/1 only heads that the strict grammar of
-//     package http1 accepts are read at all; HTTP/2 is net/http's.
+//  2. A lane reads the request. The fast lane carries plain requests of HTTP/1.1
+//     in buffers of its own; all else, with the bytes already read, goes to the
+//     standard lane on net/http. On HTTP/1 only messages that the strict grammar of
+//     package http1 accepts are read at all; HTTP/2 is net/http's. Both lanes meet
+//     at the gate, and a fuzz test holds them to the same answers.
 //  3. The snapshot is loaded, once: rules, users, certificates, limits, upstream.
 //  4. The [Gate] decides: one canonical target or 400; then the surface it lies
 //     on; then the client's identity, if it matters; then the rules. A refusal is
 //     answered in the shape of etcd's own errors, and nothing reaches etcd.
-//  5. The operation is forwarded: the method, the canonical target, the body,
+//  5. A read joins the next request for the same target, if one is on its way
+//     already: package share has the argument why that is as fresh. Else the
+//     operation is forwarded: the method, the canonical target, the body,
 //     received whole, and four fields of the head. Everything else the client
 //     sent ends here: credentials, claims of identity, framing, upgrades.
 //  6. etcd's answer goes back as it is, without the fields that belong to its

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"crypto/tls"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -93,12 +94,17 @@ func FuzzLanes(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
+	// Long enough for any machine; but most of what a fuzzer makes never ends.
+	patience := 2 * time.Second
+	if flag.Lookup("test.fuzz").Value.String() != "" {
+		patience = 100 * time.Millisecond
+	}
 	w := &witness{}
 	etcd := standIn(f, w.ServeHTTP)
 	lane := func(fast bool) *front {
 		return newFront(f, listen(f), etcd, func(s *Snapshot, _ *proxytest.PKI) {
 			s.FastLane, s.Reads = fast, nil
-			s.Limits.HeaderTimeout, s.Limits.BodyTimeout = 100*time.Millisecond, 100*time.Millisecond
+			s.Limits.HeaderTimeout, s.Limits.BodyTimeout = patience, patience
 		})
 	}
 	fast, standard := lane(true), lane(false)

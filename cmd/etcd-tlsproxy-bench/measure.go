@@ -87,9 +87,9 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 	return m, nil
 }
 
-// storm starts clients that are refused, as fast as they can be, until stop.
+// storm starts clients that are refused, 3,000 times a second, until stop.
 func (s *stage) storm(t *target) (stop func(), err error) {
-	spec, err := json.Marshal(load{Address: t.address, CA: s.ca, Conns: 16, Duration: time.Hour, Requests: [][]byte{t.storm}, Refused: true})
+	spec, err := json.Marshal(load{Address: t.address, CA: s.ca, Conns: 16, Duration: time.Hour, Rate: 3000, Requests: [][]byte{t.storm}, Refused: true})
 	if err != nil {
 		return nil, err
 	}

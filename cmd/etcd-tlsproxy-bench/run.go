@@ -90,7 +90,11 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 		targets = append(targets, t)
 		o.Order = append(o.Order, name)
 	}
-	for range s.rounds {
+	rounds := s.rounds
+	if sc.load.Idle {
+		rounds = 1 // a second one would find the memory of the first
+	}
+	for range rounds {
 		for _, t := range targets {
 			if err := ctx.Err(); err != nil {
 				return nil, err

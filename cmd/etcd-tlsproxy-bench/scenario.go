@@ -26,7 +26,7 @@ type scenario struct {
 type variant struct {
 	name   string
 	config string // appended to the configuration
-	storm  []byte // a request that others send as fast as they can meanwhile
+	storm  []byte // a request that others send meanwhile
 }
 
 // contenders are what a scenario compares, ours first.
@@ -89,7 +89,7 @@ func scenarios() []scenario {
 		{name: "open-5000", what: "5,000 requests a second, open loop", figure: "p99", etcd: true, load: load{Conns: 64, Requests: keys, Rate: 5000}},
 		{name: "rules", what: "small GET, upstream answers at once, with 10,000 rules more", figure: "cpu", load: load{Conns: 64, Requests: keys},
 			variants: []variant{{name: "10000-rules", config: manyRules(10_000)}}},
-		{name: "login-storm", what: "2,000 reads a second, open loop, while one address tries wrong passwords as fast as it can", figure: "p99", etcd: true,
+		{name: "login-storm", what: "2,000 reads a second, open loop, while one address tries 3,000 wrong passwords a second", figure: "p99", etcd: true,
 			load:     load{Conns: 32, Requests: keys, Rate: 2000},
 			variants: []variant{{name: "apr1-storm", storm: wrong(benchUser)}, {name: "bcrypt-storm", storm: wrong("bcrypt")}}},
 		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
