@@ -242,6 +242,22 @@ func TestAConnectionThatWaitedIsAnswered(t *testing.T) {
 	}
 }
 
+func TestAHeadThatBreaksOffLeavesNothingToTheNextConnection(t *testing.T) {
+	f := echo(t)
+	for range 50 {
+		c := f.raw()
+		// Lines longer than all of the next request.
+		if err := c.Send("GET /v2/keys/" + strings.Repeat("a", 200) + " HTTP/1.1\r\nHost: h\r\nA: b\r\nHalf"); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.CloseWrite()
+		c.End()
+		if a := f.exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"); a.Status != 200 {
+			t.Fatalf("%d %s", a.Status, a.Body)
+		}
+	}
+}
+
 func TestALargeBodyOfAReadIsRefused(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }), nil)
 	if a := f.exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"); a.Status != 413 {
