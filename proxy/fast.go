@@ -21,7 +21,7 @@ type fast struct {
 	conn  *tls.Conn
 	wire  *countedConn // below conn
 	peer  *Peer
-	first [32]byte // where a silent connection waits for its next bytes
+	first [firstBytes]byte // where a silent connection waits for its next bytes
 
 	*scratch     // nil while the connection is silent
 	have     int // bytes of in that are read and not yet used
@@ -50,6 +50,10 @@ const (
 var scratches = sync.Pool{New: func() any {
 	return &scratch{in: make([]byte, scratchIn), out: make([]byte, 0, scratchOut)}
 }}
+
+// firstBytes is about as much as a small request has: it then needs no second read,
+// and no deadline for one.
+const firstBytes = 256
 
 func newFast(s *Server, t *tls.Conn, peer *Peer) *fast {
 	return &fast{Server: s, conn: t, wire: t.NetConn().(*countedConn), peer: peer, rec: record{peer: peer}}
@@ -196,10 +200,6 @@ func (c *fast) wait(first bool) bool {
 	}
 	c.scratch = scratches.Get().(*scratch)
 	c.have = copy(c.in, c.first[:n])
-	if n == len(c.first) {
-		// The rest of the record is decrypted already; this read does not wait.
-		return c.more()
-	}
 	return true
 }
 

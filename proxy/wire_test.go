@@ -258,6 +258,20 @@ func TestAHeadThatBreaksOffLeavesNothingToTheNextConnection(t *testing.T) {
 	}
 }
 
+func TestRequestsOfEverySizeAreServedAtOnce(t *testing.T) {
+	f := echo(t)
+	c := f.raw()
+	const frame = "GET /v2/keys/ HTTP/1.1\r\nHost: h\r\n\r\n"
+	for size := len(frame) + 1; size < 2*firstBytes+10; size++ {
+		if err := c.Send("GET /v2/keys/" + strings.Repeat("a", size-len(frame)) + " HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := c.Answer("GET"); err != nil || a.Status != 200 {
+			t.Fatalf("%d bytes: %+v, %v", size, a, err)
+		}
+	}
+}
+
 func TestALargeBodyOfAReadIsRefused(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }), nil)
 	if a := f.exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"); a.Status != 413 {
