@@ -51,9 +51,9 @@ var scratches = sync.Pool{New: func() any {
 	return &scratch{in: make([]byte, scratchIn), out: make([]byte, 0, scratchOut)}
 }}
 
-// firstBytes is about as much as a small request has: it then needs no second read,
+// firstBytes is as much as a small write with a password has: it then needs no second read,
 // and no deadline for one.
-const firstBytes = 256
+const firstBytes = 512
 
 func newFast(s *Server, t *tls.Conn, peer *Peer) *fast {
 	return &fast{Server: s, conn: t, wire: t.NetConn().(*countedConn), peer: peer, rec: record{peer: peer}}
