@@ -169,6 +169,42 @@ func TestReports(t *testing.T) {
 	}
 }
 
+func TestAnOpenLoopThatFallsBehindEnds(t *testing.T) {
+	address, ca := server(t, func(http.ResponseWriter, *http.Request) {})
+	l := &load{Address: address, CA: ca, Status: 200, Conns: 1, Requests: [][]byte{get("/")}, Rate: 10_000_000, Duration: time.Second}
+	began := time.Now().Add(-l.Duration - 2*backlog) // as if it had been stuck
+	w := &worker{load: l, created: time.Now(), latency: newHistogram()}
+	var first atomic.Pointer[string]
+	w.work(began, &first)
+	if w.done != 0 || w.failed != 1 || *first.Load() != errBehind.Error() {
+		t.Errorf("%d done, %d failed, %v", w.done, w.failed, first.Load())
+	}
+}
+
+func TestAServerWithoutSessionsFailsResumption(t *testing.T) {
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := pki.Server("localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	r := generate(t, &load{Address: s.Listener.Addr().String(), CA: pki.CA(), Status: 200, Conns: 1, Requests: [][]byte{get("/")},
+		Handshake: "resumed", Duration: 50 * time.Millisecond})
+	if r.Requests != 0 || r.Errors == 0 || !strings.Contains(r.FirstError, "resumed is false") {
+		t.Errorf("%+v", r)
+	}
+}
+
 // TestABriefRun measures one scenario with whatever proxies are installed.
 func TestABriefRun(t *testing.T) {
 	if testing.Short() {
@@ -179,7 +215,7 @@ func TestABriefRun(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	out, err := exec.Command(program, "--rounds", "1", "--duration", "200ms", "--scenarios", "get-500-keys,put-null", "--json", filepath.Join(dir, "out.json")).CombinedOutput()
+	out, err := exec.Command(program, "--rounds", "2", "--duration", "200ms", "--scenarios", "get-500-keys,put-null,idle-memory", "--json", filepath.Join(dir, "out.json")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -188,13 +224,14 @@ func TestABriefRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var outcomes []*outcome
-	if err := json.Unmarshal(data, &outcomes); err != nil || len(outcomes) != 2 {
+	if err := json.Unmarshal(data, &outcomes); err != nil || len(outcomes) != 3 {
 		t.Fatalf("%v\n%s", err, data)
 	}
 	for _, o := range outcomes {
 		for name, samples := range o.Samples {
 			for _, m := range samples {
-				if m.Errors > 0 || m.Rate <= 0 {
+				// A round that finds no memory has measured an old process.
+				if idle := o.Figure == "memory"; m.Errors > 0 || !idle && m.Rate <= 0 || idle && m.Memory < 1000 {
 					t.Errorf("%s, %s: %+v", o.Name, name, m)
 				}
 			}

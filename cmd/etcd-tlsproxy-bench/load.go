@@ -73,7 +73,7 @@ func (l *load) run(in *bufio.Reader, out io.Writer) error {
 	for i := range workers {
 		w := &worker{
 			load: l, next: i * len(l.Requests) / l.Conns,
-			number: i,
+			number: i, created: time.Now(),
 			// One key exchange for all: Go's own would agree with our proxy on a
 			// post-quantum one, which OpenSSL 3.0 behind nginx does not know.
 			config: &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}},

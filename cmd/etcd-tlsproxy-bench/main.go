@@ -43,6 +43,7 @@ type settings struct {
 	json      string
 	html      string
 	quick     bool
+	keep      bool
 }
 
 func newCommand() *cobra.Command {
@@ -67,6 +68,7 @@ medians of all rounds, with ratios. What is not installed is left out.`,
 	f.StringVar(&s.json, "json", "", "also write the figures to this `file`")
 	f.StringVar(&s.html, "html", "", "also write a report with plots to this `file`")
 	f.BoolVar(&s.quick, "quick", false, "one short round: all scenarios in less than 3 minutes, with more noise")
+	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data, and say where it is")
 	cmd.AddCommand(newLoadCommand(), newNullCommand())
 	return cmd
 }

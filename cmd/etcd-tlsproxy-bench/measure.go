@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,13 +22,14 @@ type sample struct {
 	P99         float64
 	P999        float64
 	Memory      float64 // bytes an idle connection
+	Refused     float64 `json:",omitempty"` // wrong passwords answered meanwhile, a second
 	Errors      int64
 	FirstError  string `json:",omitempty"`
 }
 
 // measure loads a target from a process of its own and takes the CPU times
 // around the load, without the time to connect.
-func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sample, error) {
+func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration time.Duration) (*sample, error) {
 	l := sc.load
 	l.Address, l.CA, l.Status = t.address, s.ca, 200
 	if l.Duration == 0 {
@@ -36,7 +39,10 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.self, "load")
+	// Whatever the proxy does, and when the user has had enough, this ends.
+	ctx, cancel := context.WithTimeout(ctx, l.Duration+2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.self, "load")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -48,17 +54,17 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 		return nil, err
 	}
 	memory := t.proc.rss()
+	var refused func() (float64, error)
 	if t.storm != nil {
-		stop, err := s.storm(t)
-		if err != nil {
+		if refused, err = s.storm(ctx, t, l.Duration+time.Second); err != nil {
 			return nil, err
 		}
-		defer stop()
 	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	defer cmd.Wait()
+	defer cancel()
 	fmt.Fprintf(in, "%s\n", spec)
 	lines := bufio.NewReader(out)
 	if line, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
@@ -69,7 +75,7 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 	fmt.Fprintln(in, "go")
 	line, err := lines.ReadBytes('\n')
 	if err != nil {
-		return nil, fmt.Errorf("loading %s: %w", t.name, err)
+		return nil, fmt.Errorf("loading %s: %w", t.name, errors.Join(ctx.Err(), err))
 	}
 	proxy, upstream = t.proc.cpu()-proxy, s.upstreamCPU(sc)-upstream
 	var r result
@@ -84,24 +90,43 @@ func (s *stage) measure(t *target, sc *scenario, duration time.Duration) (*sampl
 		m.UpstreamCPU = float64(upstream.Microseconds()) / n
 		m.P50, m.P99, m.P999 = float64(r.P50), float64(r.P99), float64(r.P999)
 	}
+	if refused != nil {
+		if m.Refused, err = refused(); err != nil {
+			return nil, err
+		}
+	}
 	return m, nil
 }
 
-// storm starts clients that are refused, 3,000 times a second, until stop.
-func (s *stage) storm(t *target) (stop func(), err error) {
-	spec, err := json.Marshal(load{Address: t.address, CA: s.ca, Conns: 16, Duration: time.Hour, Rate: 3000, Requests: [][]byte{t.storm}, Refused: true})
+// storm starts clients that are refused, 3,000 times a second, and returns when
+// they are connected. The function waits for their end and tells their rate.
+func (s *stage) storm(ctx context.Context, t *target, duration time.Duration) (func() (float64, error), error) {
+	spec, err := json.Marshal(load{Address: t.address, CA: s.ca, Conns: 16, Duration: duration, Rate: 3000, Requests: [][]byte{t.storm}, Refused: true})
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.self, "load")
+	cmd := exec.CommandContext(ctx, s.self, "load")
 	cmd.Stdin = strings.NewReader(string(spec) + "\ngo\n")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return func() {
-		_ = cmd.Process.Kill()
+	lines := bufio.NewReader(out)
+	if _, err := lines.ReadString('\n'); err != nil {
 		_ = cmd.Wait()
+		return nil, fmt.Errorf("starting the storm on %s: %w", t.name, err)
+	}
+	return func() (float64, error) {
+		var r result
+		err := json.NewDecoder(lines).Decode(&r)
+		if err := errors.Join(err, cmd.Wait()); err != nil {
+			return 0, fmt.Errorf("the storm on %s: %w", t.name, err)
+		}
+		return float64(r.Requests) / r.Seconds, nil
 	}, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 
@@ -18,9 +19,14 @@ func newNullCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// The context takes the signals, so without this none would end it.
+			context.AfterFunc(cmd.Context(), func() { _ = ln.Close() })
 			fmt.Fprintln(cmd.OutOrStdout(), ln.Addr())
 			for {
 				c, err := ln.Accept()
+				if cmd.Context().Err() != nil {
+					return nil
+				}
 				if err != nil {
 					return err
 				}

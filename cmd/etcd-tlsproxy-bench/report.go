@@ -5,12 +5,14 @@ import (
 	"html/template"
 	"io"
 	"os"
+	"slices"
 	"text/tabwriter"
 )
 
 // print writes the table of a scenario: medians of all rounds.
 func (o *outcome) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%s: %s\n", o.Name, o.What)
+	notes := slices.Clone(o.Notes)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if o.Figure == "memory" {
 		fmt.Fprintln(w, "\tKB a connection\tratio\t")
@@ -37,6 +39,9 @@ func (o *outcome) print(out io.Writer) {
 				first = " (" + s.FirstError + ")"
 			}
 		}
+		if storm := m(func(s *sample) float64 { return s.Refused }); storm > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %.0f wrong passwords a second were refused meanwhile", name, storm))
+		}
 		fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%d%s\t%s\t\n", name, m(figures["rate"]), m(figures["cpu"]),
 			m(func(s *sample) float64 { return s.UpstreamCPU }), m(func(s *sample) float64 { return s.P50 }), m(figures["p99"]),
 			m(func(s *sample) float64 { return s.P999 }), errors, first, ratio)
@@ -44,7 +49,7 @@ func (o *outcome) print(out io.Writer) {
 	_ = w.Flush() // to a terminal or a file; the report files check their own
 	figure := map[string]string{"cpu": "CPU a request", "rate": "requests a second", "p99": "p99", "memory": "memory"}[o.Figure]
 	fmt.Fprintf(out, "  (the ratio is of the %s: ours to the other's, or a variant's to ours)\n", figure)
-	for _, note := range o.Notes {
+	for _, note := range notes {
 		fmt.Fprintf(out, "  (%s)\n", note)
 	}
 }

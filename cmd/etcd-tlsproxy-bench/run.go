@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,11 +26,18 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if s.quick {
 		s.rounds, s.duration = 1, 2*time.Second
 	}
+	if err := s.check(); err != nil {
+		return err
+	}
 	stage, err := newStage(s.proxy)
 	if err != nil {
 		return err
 	}
+	stage.keep = s.keep
 	defer stage.close()
+	if s.keep {
+		fmt.Fprintf(out, "configurations and logs stay in %s\n", stage.dir)
+	}
 	var outcomes []*outcome
 	for _, sc := range scenarios() {
 		if len(s.scenarios) > 0 && !slices.Contains(s.scenarios, sc.name) {
@@ -56,6 +65,36 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
+// check refuses what would measure nothing and look like success.
+func (s *settings) check() error {
+	if s.rounds < 1 || s.duration <= 0 {
+		return errors.New("reading the flags: --rounds and --duration must be above 0")
+	}
+	var known []string
+	for _, sc := range scenarios() {
+		known = append(known, sc.name)
+	}
+	for _, name := range s.scenarios {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("reading --scenarios: no scenario %q; there are %s", name, strings.Join(known, ", "))
+		}
+	}
+	for _, name := range s.only {
+		if !slices.Contains(proxies, name) {
+			return fmt.Errorf("reading --only: no proxy %q; there are %s", name, strings.Join(proxies, ", "))
+		}
+	}
+	return nil
+}
+
+// wants reports whether --only lets a contender take part; variants go with ours.
+func (s *settings) wants(name string) bool {
+	if !slices.Contains(proxies, name) {
+		name = "ours"
+	}
+	return len(s.only) == 0 || slices.Contains(s.only, name)
+}
+
 // compare measures the proxies of a scenario in turn, so that what the machine
 // does besides hits all of them.
 func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*outcome, error) {
@@ -76,7 +115,7 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 		if !installed(name) {
 			reason = "it is not installed"
 		}
-		if len(s.only) > 0 && !slices.Contains(s.only, name) {
+		if !s.wants(name) {
 			continue
 		}
 		if reason != "" {
@@ -99,7 +138,7 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			m, err := stage.measure(t, sc, s.duration)
+			m, err := stage.measure(ctx, t, sc, s.duration)
 			if err != nil {
 				return nil, err
 			}

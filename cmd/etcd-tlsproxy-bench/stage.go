@@ -32,6 +32,7 @@ type stage struct {
 	nullAddr string
 	etcd     *proxytest.Process
 	etcdAddr string
+	keep     bool // the folder stays
 	closers  []func()
 }
 
@@ -46,7 +47,11 @@ func newStage(proxy string) (s *stage, err error) {
 	if s.dir, err = os.MkdirTemp("", "etcd-tlsproxy-bench-"); err != nil {
 		return s, err
 	}
-	s.closers = append(s.closers, func() { _ = os.RemoveAll(s.dir) })
+	s.closers = append(s.closers, func() {
+		if !s.keep {
+			_ = os.RemoveAll(s.dir)
+		}
+	})
 	if s.self, err = os.Executable(); err != nil {
 		return s, err
 	}

@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -11,11 +13,21 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
+const (
+	// patience is what connecting and the last answers may take beside the load.
+	patience = 15 * time.Second
+	// backlog is how far an open loop may be behind before it gives up.
+	backlog = 5 * time.Second
+)
+
+var errBehind = errors.New("the proxy cannot keep up with the rate")
+
 // worker is one client: a connection with one request at a time.
 type worker struct {
 	load    *load
 	config  *tls.Config
 	number  int
+	created time.Time
 	conn    *tls.Conn
 	next    int
 	buf     []byte
@@ -25,13 +37,20 @@ type worker struct {
 }
 
 func (w *worker) connect() error {
-	c, err := tls.Dial("tcp", w.load.Address, w.config)
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+	c, err := tls.DialWithDialer(&net.Dialer{Deadline: w.limit()}, "tcp", w.load.Address, w.config)
 	if err != nil {
 		return err
 	}
 	w.conn = c
-	return nil
+	return c.SetDeadline(w.limit())
 }
+
+// limit is when nobody waits any longer: a proxy that hangs must not hang the
+// comparison. It is set once for a connection, so that requests do not pay for it.
+func (w *worker) limit() time.Time { return w.created.Add(w.load.Duration + patience) }
 
 // work sends requests until the time is over.
 func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
@@ -57,10 +76,16 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 		if now.After(end) {
 			return
 		}
+		if w.load.Refused && time.Now().After(end) {
+			return // a proxy may take fewer wrong passwords than are offered
+		}
+		if pace > 0 && time.Since(end) > backlog {
+			// Without this an open loop would go on until all that was due is sent.
+			w.fail(errBehind, first)
+			return
+		}
 		if err := w.once(); err != nil {
-			w.failed++
-			text := err.Error()
-			first.CompareAndSwap(nil, &text)
+			w.fail(err, first)
 			if err := w.connect(); err != nil {
 				return
 			}
@@ -71,13 +96,22 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 	}
 }
 
+func (w *worker) fail(err error, first *atomic.Pointer[string]) {
+	w.failed++
+	text := err.Error()
+	first.CompareAndSwap(nil, &text)
+}
+
 func (w *worker) once() error {
 	if w.load.Handshake == "" {
 		return w.ask()
 	}
-	_ = w.conn.Close()
 	if err := w.connect(); err != nil {
 		return err
+	}
+	// The figure is named after the handshake, so it has to be that one.
+	if resumed := w.conn.ConnectionState().DidResume; resumed != (w.load.Handshake == "resumed") {
+		return fmt.Errorf("a handshake that is to be %s: resumed is %t", w.load.Handshake, resumed)
 	}
 	return w.ask()
 }
@@ -103,7 +137,7 @@ func (w *worker) ask() error {
 				continue
 			}
 			head = end + 4
-			if status := w.buf[9:12]; string(status) != strconv.Itoa(w.load.Status) && !(w.load.Refused && status[0] != '2') {
+			if status := w.buf[9:12]; number(status) != w.load.Status && !(w.load.Refused && status[0] != '2') {
 				return fmt.Errorf("status %s", status)
 			}
 			need, chunked = framing(w.buf[:head])
@@ -115,6 +149,11 @@ func (w *worker) ask() error {
 			return fmt.Errorf("an answer of more than %d bytes", len(w.buf))
 		}
 	}
+}
+
+// number reads a status without making a string of it: it is done for each answer.
+func number(status []byte) int {
+	return int(status[0]-'0')*100 + int(status[1]-'0')*10 + int(status[2]-'0')
 }
 
 // framing finds the length of a body, or that it is chunked.
