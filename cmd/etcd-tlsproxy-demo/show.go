@@ -55,7 +55,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	case <-ctx.Done():
 	}
 	// Ctrl-C is to end all of it within two seconds, whatever still runs.
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 700*time.Millisecond)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
 	defer cancel()
 	_ = server.Drain(drain) // cutting what does not end is what is wanted here
 	return err
