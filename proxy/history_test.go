@@ -8,12 +8,17 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // What a client did to the one key of a history, and what came of it.
@@ -65,8 +70,9 @@ func (h *history) add(client int, call historyCall, asked, answered time.Duratio
 	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: call, Call: int64(asked), Output: result, Return: end})
 }
 
-// do makes one random request and records it.
-func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int) {
+// do makes one random request and records it. With quorum no read is a plain one:
+// those of a member show what it knows, which may be less than another.
+func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int, quorum bool) {
 	t.Helper()
 	key := f.url() + "/v2/keys/conftool/register"
 	value := fmt.Sprintf("%d-%d", id, n)
@@ -80,6 +86,9 @@ func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int) {
 		call = historyCall{kind: "cas", value: value, old: fmt.Sprintf("%d-%d", rand.IntN(4), n)}
 		method, form = "PUT", url.Values{"value": {value}, "prevValue": {call.old}}.Encode()
 	case 2, 3:
+		quorum = true
+	}
+	if quorum && call.kind == "read" {
 		key += "?quorum=true"
 	}
 	asked := time.Since(h.began)
@@ -106,12 +115,12 @@ func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int) {
 }
 
 // check looks for an order that explains the history.
-func (h *history) check(t *testing.T, f *front) {
+func (h *history) check(t *testing.T, shared uint64) {
 	t.Helper()
 	if got := porcupine.CheckOperationsTimeout(register, h.ops, time.Minute); got != porcupine.Ok {
 		t.Errorf("a history of %d operations is not linearizable: %v", len(h.ops), got)
 	}
-	t.Logf("%d operations, %d reads shared", len(h.ops), f.metrics.SharedReads.Load())
+	t.Logf("%d operations, %d reads shared", len(h.ops), shared)
 }
 
 func TestHistoriesThroughTheProxyAreLinearizable(t *testing.T) {
@@ -122,24 +131,90 @@ func TestHistoriesThroughTheProxyAreLinearizable(t *testing.T) {
 			all.Go(func() {
 				client := f.client("h1")
 				for n := range 100 {
-					h.do(t, f, client, id, n)
+					h.do(t, f, client, id, n, false)
 				}
 			})
 		}
 		if etcd, ok := e.(*proxytest.Process); ok { // it dies and comes back in the middle
-			eventually(t, "it is half done", func() bool {
-				h.mu.Lock()
-				defer h.mu.Unlock()
-				return len(h.ops) > 400
-			})
+			h.await(t, 400)
 			etcd.Kill()
 			if err := etcd.Start(); err != nil {
 				t.Error(err)
 			}
 		}
 		all.Wait()
-		h.check(t, f)
+		h.check(t, f.metrics.SharedReads.Load())
 	})
+}
+
+// await waits until so many operations are done.
+func (h *history) await(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d operations are done", n), func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return len(h.ops) > n
+	})
+}
+
+// TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable has one member behind
+// each proxy. One of them dies and comes back, then the other is stopped for longer
+// than the proxy waits, and goes on.
+func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
+	path, _, ok := proxytest.FindEtcd()
+	if !ok {
+		t.Skip("no etcd 3.4 or 3.5 is installed")
+	}
+	dir := func() proxytest.Options { return proxytest.Options{Dir: t.TempDir()} }
+	members, err := proxytest.StartCluster(path, dir(), dir(), dir())
+	for _, m := range members {
+		t.Cleanup(m.Close)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fronts []*front
+	var shared atomic.Uint64
+	for _, m := range members[:2] {
+		fronts = append(fronts, newFront(t, listen(t), m.URL(), func(s *Snapshot, _ *proxytest.PKI) { impatient(t, m.URL(), s, &shared) }))
+	}
+	h := &history{began: time.Now()}
+	var all sync.WaitGroup
+	for id := range 12 {
+		all.Go(func() {
+			f := fronts[id%2]
+			client := f.client("h1")
+			for n := range 100 {
+				h.do(t, f, client, id, n, true)
+			}
+		})
+	}
+	h.await(t, 300)
+	members[0].Kill()
+	if err := members[0].Start(); err != nil {
+		t.Error(err)
+	}
+	h.await(t, 600)
+	members[1].Signal(syscall.SIGSTOP)
+	failed := fronts[1].metrics.upstreamFailures.WithLabelValues("timeout")
+	eventually(t, "the stopped member is noticed", func() bool { return testutil.ToFloat64(failed) >= 3 })
+	members[1].Signal(syscall.SIGCONT)
+	all.Wait()
+	h.check(t, shared.Load())
+}
+
+// impatient puts a pool in place that waits half a second for an answer.
+func impatient(t *testing.T, url string, s *Snapshot, shared *atomic.Uint64) {
+	t.Helper()
+	s.Upstream.Close()
+	at, err := upstream.ParseEndpoint(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, HeaderTimeout: 500 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	s.Reads = share.NewReads(s.Upstream, shared)
 }
 
 // TestAStaleReadIsNotLinearizable shows that the check can fail.

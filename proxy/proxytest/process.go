@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,17 +31,53 @@ func FindEtcd() (path, version string, ok bool) {
 	return path, version, strings.HasPrefix(version, "3.4.") || strings.HasPrefix(version, "3.5.")
 }
 
-// Process is an installed etcd of one member, as a process of its own.
+// Process is an installed etcd, as a process of its own.
 type Process struct {
-	path, dir    string
-	client, peer string // addresses; they stay the same across a restart
-	advertise    string
-	cmd          *exec.Cmd
-	exited       chan struct{}
+	path, dir, name string
+	client, peer    string // addresses; they stay the same across a restart
+	advertise       string
+	cluster         string // all members, as name=http://peer
+	cmd             *exec.Cmd
+	exited          chan struct{}
 }
 
-// StartProcess starts the etcd at path and waits until it serves.
+// StartProcess starts the etcd at path, of one member, and waits until it serves.
 func StartProcess(path string, o Options) (*Process, error) {
+	p, err := newProcess(path, "default", o)
+	if err != nil {
+		return nil, err
+	}
+	p.cluster = p.initial()
+	return p, p.Start()
+}
+
+// StartCluster starts the etcd at path once for each of the options, as members of
+// one cluster, and waits until all of them serve.
+func StartCluster(path string, options ...Options) ([]*Process, error) {
+	var members []*Process
+	var initial []string
+	for i, o := range options {
+		p, err := newProcess(path, "member"+strconv.Itoa(i), o)
+		if err != nil {
+			return nil, err
+		}
+		members, initial = append(members, p), append(initial, p.initial())
+	}
+	for _, p := range members {
+		p.cluster = strings.Join(initial, ",")
+		if err := p.launch(); err != nil {
+			return members, err
+		}
+	}
+	for _, p := range members {
+		if err := p.waitHealthy(); err != nil {
+			return members, err
+		}
+	}
+	return members, nil
+}
+
+func newProcess(path, name string, o Options) (*Process, error) {
 	client, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -49,12 +86,14 @@ func StartProcess(path string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{path: path, dir: o.Dir, client: client, peer: peer, advertise: o.Advertise}
+	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise}
 	if p.advertise == "" {
 		p.advertise = p.URL()
 	}
-	return p, p.Start()
+	return p, nil
 }
+
+func (p *Process) initial() string { return p.name + "=http://" + p.peer }
 
 func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -66,6 +105,13 @@ func freeAddress() (string, error) {
 
 // Start starts it, the first time or again on the same data and ports.
 func (p *Process) Start() error {
+	if err := p.launch(); err != nil {
+		return err
+	}
+	return p.waitHealthy()
+}
+
+func (p *Process) launch() error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
@@ -74,9 +120,9 @@ func (p *Process) Start() error {
 		return err
 	}
 	defer log.Close() // the process has its own copy
-	p.cmd = exec.Command(p.path, "--name=default", "--data-dir="+filepath.Join(p.dir, "data"), "--enable-v2=true",
+	p.cmd = exec.Command(p.path, "--name="+p.name, "--data-dir="+filepath.Join(p.dir, "data"), "--enable-v2=true",
 		"--listen-client-urls="+p.URL(), "--advertise-client-urls="+p.advertise,
-		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster=default=http://"+p.peer)
+		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster="+p.cluster)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// No etcd outlives a test that dies.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -88,7 +134,7 @@ func (p *Process) Start() error {
 		_ = cmd.Wait()
 		close(exited)
 	}(p.cmd, p.exited)
-	return p.waitHealthy()
+	return nil
 }
 
 func (p *Process) waitHealthy() error {
