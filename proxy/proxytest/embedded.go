@@ -1,6 +1,7 @@
 package proxytest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -61,7 +62,18 @@ func StartEmbedded(o Options) (*Embedded, error) {
 			etcd.Close()
 			return nil, fmt.Errorf("starting the embedded etcd: %w", err)
 		}
-		return &Embedded{link, etcd}, nil
+		e := &Embedded{link, etcd}
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		for !settled(ctx, e.URL()) {
+			select {
+			case <-ctx.Done():
+				e.Close()
+				return nil, errors.New("starting the embedded etcd: it has not settled after 30 s")
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+		return e, nil
 	case err = <-etcd.Err():
 	case <-time.After(30 * time.Second):
 		err = errors.New("it is not ready after 30 s")

@@ -141,7 +141,7 @@ func (p *Process) waitHealthy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for {
-		if healthy(ctx, p.URL()) {
+		if healthy(ctx, p.URL()) && settled(ctx, p.URL()) {
 			return nil
 		}
 		select {
@@ -156,7 +156,19 @@ func (p *Process) waitHealthy() error {
 }
 
 func healthy(ctx context.Context, url string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/health", nil)
+	var status struct{ Health string }
+	return ask(ctx, url+"/health", &status) && status.Health == "true"
+}
+
+// settled reports whether the members have agreed on a version, which they do some
+// time after they began to serve. It changes etcd's index.
+func settled(ctx context.Context, url string) bool {
+	var version struct{ Etcdcluster string }
+	return ask(ctx, url+"/version", &version) && version.Etcdcluster != "not_decided"
+}
+
+func ask(ctx context.Context, url string, answer any) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
@@ -165,8 +177,7 @@ func healthy(ctx context.Context, url string) bool {
 		return false
 	}
 	defer resp.Body.Close()
-	var status struct{ Health string }
-	return json.NewDecoder(resp.Body).Decode(&status) == nil && status.Health == "true"
+	return json.NewDecoder(resp.Body).Decode(answer) == nil
 }
 
 // URL is where clients reach it.

@@ -1,7 +1,8 @@
 // Package share lets many equal reads cost etcd one, without any of them being
-// staler than if it had been sent alone.
+// staler than if it had been sent alone, and many equal watches cost etcd one,
+// without any of them missing an event.
 //
-// # The next batch
+// # Reads: the next batch
 //
 // At most one request for the same target is on its way to etcd at a time. Who
 // arrives while it is does not get its answer, which etcd may have computed
@@ -21,4 +22,23 @@
 //
 // The first to come, when nothing is on its way, goes alone: it streams its own
 // answer and shares it with nobody.
+//
+// # Watches: the hub
+//
+// For each key that is watched, recursive or not, there is one stream of events
+// from etcd, and a ring of those that came last. A watcher is answered with etcd's
+// index as it was after the watcher asked, which is read by the next batch, and gets
+// the first event above it:
+//
+//	hub watches from A0  <=  watcher asks  <  index A is read  <  events above A
+//
+// Since the hub watched before, every event above A is in its ring or to come, and
+// since A was read after the watcher asked, none of them is old. With a waitIndex the
+// first event from there on is looked for in the ring; if the ring does not reach
+// back so far, in etcd's history, by a request that all with that index share.
+//
+// A stream from etcd tells what a watcher hears that came in time, in order. It
+// ends when etcd goes away or drops events because they are not taken fast enough.
+// Then the ring has a gap that cannot be known, and all watchers are told that their
+// watch failed.
 package share

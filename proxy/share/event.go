@@ -1,0 +1,91 @@
+package share
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Event is one change of what is watched, or the end of watching.
+type Event struct {
+	// Index is its modifiedIndex; no two events have the same.
+	Index uint64
+	// Body is what etcd answers a watch with: JSON and a line feed.
+	Body []byte
+	// Err is why there is no event and will be none: etcd broke off, or events may
+	// have been missed. Watchers must be told that their watch failed.
+	Err error
+
+	received time.Time
+	sending  atomic.Int32 // watchers that were woken for it and have not left
+}
+
+var errUnreadableEvent = errors.New("etcd sent an event without an index")
+
+// parseEvent reads one line of a watch. The line is the event's from now on.
+func parseEvent(line []byte) (*Event, error) {
+	var text struct {
+		Node struct{ ModifiedIndex uint64 }
+	}
+	if err := json.Unmarshal(line, &text); err != nil || text.Node.ModifiedIndex == 0 {
+		return nil, errUnreadableEvent
+	}
+	return &Event{Index: text.Node.ModifiedIndex, Body: line, received: time.Now()}, nil
+}
+
+// ring is the recent events of a hub, the oldest first.
+type ring struct {
+	// start is the index from which on nothing is missing.
+	start  uint64
+	last   uint64 // the newest index that is known
+	events []*Event
+	size   int // bytes of their bodies
+	held   *atomic.Int64
+}
+
+const (
+	// mostEvents is what etcd itself remembers, of all keys together.
+	mostEvents = 1000
+	// mostRing bounds the bytes of one ring, mostRings those of all.
+	mostRing  = 4 << 20
+	mostRings = 64 << 20
+)
+
+// add takes an event that is newer than all others, and forgets old ones.
+func (r *ring) add(e *Event) {
+	r.events = append(r.events, e)
+	r.last = e.Index
+	r.grow(len(e.Body))
+	drop := 0
+	for drop < len(r.events)-1 && (len(r.events)-drop > mostEvents || r.size > mostRing || r.held.Load() > mostRings) {
+		r.start = r.events[drop].Index + 1
+		r.grow(-len(r.events[drop].Body))
+		drop++
+	}
+	r.events = slices.Delete(r.events, 0, drop)
+}
+
+func (r *ring) grow(n int) {
+	r.size += n
+	r.held.Add(int64(n))
+}
+
+// release counts the memory out.
+func (r *ring) release() { r.grow(-r.size) }
+
+// from is the first event with the index or above; nil if there is none yet. The
+// ring must cover the index.
+func (r *ring) from(index uint64) *Event {
+	at, _ := slices.BinarySearchFunc(r.events, index, func(e *Event, index uint64) int {
+		if e.Index < index {
+			return -1
+		}
+		return 1
+	})
+	if at == len(r.events) {
+		return nil
+	}
+	return r.events[at]
+}

@@ -1,0 +1,154 @@
+package share
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Watch is what a client asks for.
+type Watch struct {
+	// Path is the canonical path of the key, as it is sent: /v2/keys/a.
+	Path      string
+	Recursive bool
+	// Since is the waitIndex; 0 for what comes from now on.
+	Since uint64
+}
+
+// Waker is told, from another goroutine, that a watcher has a result. It must not
+// wait.
+type Waker interface{ Wake() }
+
+// Watcher is one client that waits.
+type Watcher struct {
+	hub    *hub
+	waker  Waker
+	since  uint64
+	at     int  // where in hub.waiting; under hub.mu
+	woken  bool // for a result that others were woken for as well
+	result atomic.Pointer[Event]
+}
+
+// notWaiting is the place of a watcher that has its result.
+const notWaiting = -1
+
+// Result is the event that was waited for, or nil. It never changes once it is
+// there.
+func (w *Watcher) Result() *Event { return w.result.Load() }
+
+// Leave must be called when the client has its event, or gives up.
+func (w *Watcher) Leave() {
+	h := w.hub
+	h.mu.Lock()
+	if w.at != notWaiting {
+		last := len(h.waiting) - 1
+		h.waiting[w.at] = h.waiting[last]
+		h.waiting[w.at].at = w.at
+		h.waiting[last] = nil
+		h.waiting = h.waiting[:last]
+		w.at = notWaiting
+	}
+	h.mu.Unlock()
+	if e := w.result.Load(); e != nil && w.woken && e.sending.Add(-1) == 0 && e.Err == nil {
+		h.watches.took(e)
+	}
+	h.watches.leave(h)
+}
+
+// Join begins a watch. It returns when the head of the answer is known, which tells
+// an index that was etcd's after Join was called; the watcher's result is the first
+// event above it, or from w.Since on. Without a watcher the head is a whole answer,
+// a refusal of etcd's. The error is an [*upstream.Error].
+func (ws *Watches) Join(ctx context.Context, w Watch, waker Waker) (*Watcher, *Head, error) {
+	for {
+		watcher, head, again, err := ws.join(ctx, place{path: w.Path, recursive: w.Recursive}, w.Since, waker)
+		if again == pastTheRing {
+			ws.count.Misses.Add(1)
+			watcher, head, again, err = ws.join(ctx, place{path: w.Path, recursive: w.Recursive, since: w.Since}, w.Since, waker)
+		}
+		if again == joined {
+			return watcher, head, err
+		}
+	}
+}
+
+// What became of an attempt to join.
+type attempt int
+
+const (
+	joined      attempt = iota // or it failed, for good
+	tooLate                    // the hub ended before anything was said to the client
+	pastTheRing                // the index is older than what the hub remembers
+)
+
+func (ws *Watches) join(ctx context.Context, p place, since uint64, waker Waker) (_ *Watcher, head *Head, _ attempt, err error) {
+	h, inTime := ws.enter(p)
+	entered := true
+	defer func() {
+		if entered {
+			ws.leave(h)
+		}
+	}()
+	select {
+	case <-h.ready:
+	case <-ctx.Done():
+		return nil, nil, joined, &upstream.Error{Kind: upstream.Canceled, Err: context.Cause(ctx)}
+	}
+	if h.err != nil || h.head.Status != 200 {
+		if !inTime {
+			return nil, nil, tooLate, nil // that answer is older than the question
+		}
+		return nil, h.head, joined, h.err
+	}
+	if head = h.head; !inTime {
+		if head, err = ws.index.read(ctx); err != nil {
+			return nil, nil, joined, err
+		}
+		if head.cluster != h.head.cluster {
+			h.stop(errElsewhere)
+			return nil, nil, joined, &upstream.Error{Kind: upstream.Broken, Err: errElsewhere}
+		}
+	}
+	watcher := &Watcher{hub: h, waker: waker, since: since, at: notWaiting}
+	again := h.attach(watcher, &head)
+	if again == joined {
+		entered = false
+		return watcher, head, joined, nil
+	}
+	return nil, nil, again, nil
+}
+
+// attach lets a watcher wait, or gives it its event at once.
+func (h *hub) attach(w *Watcher, head **Head) attempt {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	// The index may come from a member that is behind the one which is watched.
+	if h.since == 0 && h.ring.last > (*head).Index {
+		*head = (*head).at(h.ring.last)
+	}
+	asked := w.since
+	if asked == 0 {
+		w.since = (*head).Index + 1
+	}
+	if w.since < h.ring.start {
+		if asked == 0 {
+			return tooLate // so many events came since the index was read
+		}
+		return pastTheRing
+	}
+	if e := h.ring.from(w.since); e != nil {
+		w.result.Store(e)
+		return joined
+	}
+	if h.end != nil {
+		return tooLate
+	}
+	w.at = len(h.waiting)
+	h.waiting = append(h.waiting, w)
+	return joined
+}
+
+// took measures an event that its last watcher has.
+func (ws *Watches) took(e *Event) { ws.count.Took(time.Since(e.received)) }

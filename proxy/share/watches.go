@@ -1,0 +1,138 @@
+package share
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// WatchOptions describes shared watches.
+type WatchOptions struct {
+	Pool *upstream.Pool
+	// Linger is how long a hub that nobody uses stays: clients that were just
+	// answered come back; 10 seconds.
+	Linger time.Duration
+	// Counters are counted on; those of several Watches may be the same.
+	Counters *WatchCounters
+}
+
+// WatchCounters tell what watches do.
+type WatchCounters struct {
+	// Hubs are the watches at etcd at this moment.
+	Hubs atomic.Int64
+	// Fanned are events handed to watchers; Misses are watchers that asked for an
+	// index which no ring covered, so that etcd had to be asked.
+	Fanned, Misses atomic.Uint64
+	// Took is told how long each event took from etcd to its last watcher.
+	Took func(time.Duration)
+}
+
+// Watches are the watches through one pool.
+type Watches struct {
+	pool   *upstream.Pool
+	linger time.Duration
+	count  *WatchCounters
+	index  indexReads
+	held   atomic.Int64 // bytes in all rings
+
+	mu     sync.Mutex
+	hubs   map[place]*hub
+	closed bool
+}
+
+// NewWatches makes watches through a pool.
+func NewWatches(o WatchOptions) *Watches {
+	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[place]*hub)}
+	if ws.linger <= 0 {
+		ws.linger = 10 * time.Second
+	}
+	if ws.count == nil {
+		ws.count = &WatchCounters{}
+	}
+	if ws.count.Took == nil {
+		ws.count.Took = func(time.Duration) {}
+	}
+	return ws
+}
+
+// Close ends all watches.
+func (ws *Watches) Close() {
+	ws.mu.Lock()
+	ws.closed = true
+	hubs := make([]*hub, 0, len(ws.hubs))
+	for _, h := range ws.hubs {
+		hubs = append(hubs, h)
+	}
+	ws.mu.Unlock()
+	for _, h := range hubs {
+		h.stop(errUnused)
+	}
+}
+
+// enter finds the hub of a place or makes it, and counts its caller in. It is in
+// time if the hub's request to etcd comes after it.
+func (ws *Watches) enter(p place) (h *hub, inTime bool) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	h = ws.hubs[p]
+	if h == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		h = &hub{place: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{held: &ws.held}}
+		ws.hubs[p] = h
+		ws.count.Hubs.Add(1)
+		go h.run(ctx)
+		if ws.closed {
+			cancel() // it fails, as it would at a pool that is gone
+		}
+	}
+	h.users++
+	if h.unused != nil {
+		h.unused.Stop()
+		h.unused = nil
+	}
+	return h, !h.sent
+}
+
+// send takes note that a hub's request is on its way.
+func (ws *Watches) send(h *hub) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	h.sent = true
+}
+
+// leave counts out. A hub that waits for one event only is of no use any more
+// without users; others stay for a while.
+func (ws *Watches) leave(h *hub) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if h.users--; h.users > 0 || ws.hubs[h.place] != h {
+		return
+	}
+	linger := ws.linger
+	if h.since != 0 {
+		linger = 0
+	}
+	var timer *time.Timer
+	timer = time.AfterFunc(linger, func() {
+		ws.mu.Lock()
+		still := h.unused == timer
+		ws.mu.Unlock()
+		if still {
+			h.stop(errUnused)
+		}
+	})
+	h.unused = timer
+}
+
+// remove lets nobody new enter a hub.
+func (ws *Watches) remove(h *hub) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.hubs[h.place] == h {
+		delete(ws.hubs, h.place)
+		ws.count.Hubs.Add(-1)
+	}
+}

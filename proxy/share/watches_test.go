@@ -1,0 +1,263 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// newWatches are watches at a server, which nobody may leave anything of.
+func newWatches(t *testing.T, server string) *Watches {
+	t.Helper()
+	at, err := upstream.ParseEndpoint(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	ws := NewWatches(WatchOptions{Pool: pool, Linger: 10 * time.Millisecond})
+	t.Cleanup(func() {
+		ws.Close()
+		soon(t, "no hub and no memory is left", func() bool { return ws.count.Hubs.Load() == 0 && ws.held.Load() == 0 })
+	})
+	return ws
+}
+
+func soon(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(10 * time.Second); !reached(); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+func newEtcd(t *testing.T) *proxytest.Embedded {
+	t.Helper()
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		etcd.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return etcd
+}
+
+func set(t *testing.T, etcd *proxytest.Embedded, key, value string) {
+	t.Helper()
+	req, err := http.NewRequest("PUT", etcd.URL()+"/v2/keys"+key, strings.NewReader(url.Values{"value": {value}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		t.Fatalf("writing %s: %s", key, resp.Status)
+	}
+}
+
+// bell is a watcher's news.
+type bell chan struct{}
+
+func (b bell) Wake() { b <- struct{}{} }
+
+func join(t *testing.T, ws *Watches, path string, recursive bool, since uint64) (*Watcher, *Head, bell) {
+	t.Helper()
+	news := make(bell, 1)
+	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys" + path, Recursive: recursive, Since: since}, news)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w, head, news
+}
+
+func TestAThousandWatchersAreOneConnectionToEtcd(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	before := etcd.Open()
+	var watchers []*Watcher
+	var bells []bell
+	for range 1000 {
+		w, _, news := join(t, ws, "/a", true, 0)
+		watchers, bells = append(watchers, w), append(bells, news)
+	}
+	// The other one reads indexes, and is idle now.
+	if n := etcd.Open() - before; n > 2 {
+		t.Errorf("%d connections", n)
+	}
+	set(t, etcd, "/a/b", "1")
+	for i, news := range bells {
+		<-news
+		if e := watchers[i].Result(); e == nil || !strings.Contains(string(e.Body), `"value":"1"`) {
+			t.Fatalf("%+v", e)
+		}
+		watchers[i].Leave()
+	}
+	soon(t, "the hub is gone", func() bool { return ws.count.Hubs.Load() == 0 })
+	if fanned := ws.count.Fanned.Load(); fanned != 1000 {
+		t.Errorf("%d events were fanned out", fanned)
+	}
+}
+
+func TestAWatcherWithoutAnIndexHearsNothingOld(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	first, _, news := join(t, ws, "/a", false, 0)
+	for i := range 20 {
+		set(t, etcd, "/a", fmt.Sprint(i))
+		w, _, own := join(t, ws, "/a", false, 0) // the hub may not have heard of the write yet
+		set(t, etcd, "/a", fmt.Sprint("after", i))
+		<-own
+		if e := w.Result(); !strings.Contains(string(e.Body), fmt.Sprintf(`"node":{"key":"/a","value":"after%d"`, i)) {
+			t.Errorf("%s", e.Body)
+		}
+		w.Leave()
+	}
+	<-news
+	first.Leave()
+}
+
+func TestAnIndexIsAnsweredFromTheRingOrElseByEtcd(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	set(t, etcd, "/a", "old")
+	keep, head, _ := join(t, ws, "/a", false, 1<<40) // far in the future
+	start := head.Index
+	for i := range 5 {
+		set(t, etcd, "/a", fmt.Sprint(i))
+	}
+	soon(t, "all are in the ring", func() bool {
+		keep.hub.mu.Lock()
+		defer keep.hub.mu.Unlock()
+		return len(keep.hub.ring.events) == 5
+	})
+	for i := range uint64(5) {
+		w, head, _ := join(t, ws, "/a", false, start+1+i)
+		if e := w.Result(); e == nil || e.Index != start+1+i || head.Index != start+5 {
+			t.Errorf("%d: %+v with head %d", i, e, head.Index)
+		}
+		w.Leave()
+	}
+	if n := ws.count.Misses.Load(); n != 0 {
+		t.Errorf("%d misses", n)
+	}
+	w, _, news := join(t, ws, "/a", false, start)
+	if w.Result() == nil {
+		<-news
+	}
+	if e := w.Result(); e.Index != start || ws.count.Misses.Load() != 1 {
+		t.Errorf("%+v after %d misses", e, ws.count.Misses.Load())
+	}
+	w.Leave()
+	if keep.Result() != nil {
+		t.Error("the one that waits for the future was woken")
+	}
+	keep.Leave()
+}
+
+func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
+	held := &atomic.Int64{}
+	r := ring{start: 5, last: 4, held: held}
+	for i := range uint64(mostEvents + 10) {
+		r.add(&Event{Index: 10 + 2*i, Body: make([]byte, 100)})
+	}
+	if len(r.events) != mostEvents || r.start != 10+2*9+1 || held.Load() != mostEvents*100 {
+		t.Errorf("%d events from %d, %d bytes", len(r.events), r.start, held.Load())
+	}
+	if e := r.from(r.start); e.Index != r.start+1 {
+		t.Errorf("from %d: %d", r.start, e.Index)
+	}
+	if r.from(r.last+1) != nil {
+		t.Error("an event from the future")
+	}
+	r.add(&Event{Index: r.last + 1, Body: make([]byte, mostRing)})
+	if len(r.events) != 1 {
+		t.Errorf("%d events beside a large one", len(r.events))
+	}
+	r.release()
+	if held.Load() != 0 {
+		t.Errorf("%d bytes are held", held.Load())
+	}
+}
+
+func TestWatchersAreToldWhenEtcdGoesAway(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	old, _, oldNews := join(t, ws, "/a", false, 1)
+	w, _, news := join(t, ws, "/a", false, 0)
+	etcd.Cut()
+	for watcher, news := range map[*Watcher]bell{old: oldNews, w: news} {
+		<-news
+		if e := watcher.Result(); e.Err == nil {
+			t.Errorf("%+v", e)
+		}
+		watcher.Leave()
+	}
+	var failed *upstream.Error
+	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a"}, make(bell, 1)); !errors.As(err, &failed) {
+		t.Errorf("joining now: %v", err)
+	}
+	etcd.Mend()
+	again, _, _ := join(t, ws, "/a", false, 0)
+	again.Leave()
+}
+
+func TestWhatEtcdRefusesIsRefused(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	for i := range mostEvents + 10 {
+		set(t, etcd, "/b", fmt.Sprint(i))
+	}
+	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Since: 2}, make(bell, 1))
+	if err != nil || w != nil || head.Status != 400 || !strings.Contains(string(head.Body), `"errorCode":401`) {
+		t.Errorf("%v, %+v, %v", w, head, err)
+	}
+}
+
+func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
+	cluster := atomic.Pointer[string]{}
+	one, other := "1", "2"
+	cluster.Store(&one)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Etcd-Index", "7")
+		w.Header().Set("X-Etcd-Cluster-Id", *cluster.Load())
+		w.WriteHeader(200)
+		if r.Method == "GET" {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	}))
+	t.Cleanup(server.Close)
+	ws := newWatches(t, server.URL)
+	w, _, news := join(t, ws, "/a", false, 0)
+	cluster.Store(&other)
+	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a"}, make(bell, 1)); err == nil {
+		t.Error("two clusters were taken for one")
+	}
+	<-news
+	if e := w.Result(); !errors.Is(e.Err, errElsewhere) {
+		t.Errorf("%+v", e)
+	}
+	w.Leave()
+}
