@@ -12,9 +12,9 @@ import (
 
 // fast is the lane for plain requests of HTTP/1.1: one goroutine a connection
 // reads a request, asks the gate, forwards, and writes the answer, in buffers it
-// borrows for the time between two silences. What is not plain (watches, chunked
-// or large bodies, expectations, HTTP/1.0, methods and heads that will be
-// refused) is handed over, with the bytes already read, to the standard lane for
+// borrows for the time between two silences. What is not plain (watches that cannot
+// be shared, chunked or large bodies, expectations, HTTP/1.0, methods and heads that
+// will be refused) is handed over, with the bytes already read, to the standard lane for
 // the rest of the connection's life.
 type fast struct {
 	*Server
@@ -27,8 +27,9 @@ type fast struct {
 	have     int // bytes of in that are read and not yet used
 
 	rec       record
-	written   time.Time // when the write deadline was armed
-	idleSince time.Time // when the read deadline was armed for silence
+	watch     *fastWatch // that is running
+	written   time.Time  // when the write deadline was armed
+	idleSince time.Time  // when the read deadline was armed for silence
 
 	mu     sync.Mutex
 	silent bool // between two requests: draining may end it
@@ -69,11 +70,12 @@ func (c *fast) serve() {
 			c.end()
 			return
 		}
-		if n == 0 || !c.plain() {
+		s := c.snapshot.Load()
+		if n == 0 || !c.plain(s) {
 			c.handOver()
 			return
 		}
-		if !c.answer(n) {
+		if !c.answer(s, n) {
 			c.end()
 			return
 		}
@@ -111,6 +113,9 @@ func (c *fast) giveBack() {
 	}
 	if len(c.in) > 4*scratchIn {
 		c.in = make([]byte, scratchIn) // grown for one large request
+	}
+	if cap(c.out) > 4*scratchOut {
+		c.out = make([]byte, 0, scratchOut) // or one large event
 	}
 	// Nothing of one client may reach the next: neither what was parsed of a head
 	// that broke off nor how far.

@@ -19,7 +19,7 @@ var errBrokenOff = errors.New("the answer was broken off")
 
 // forward carries an operation to etcd and its answer to the client. A refusal is
 // to be sent by the caller.
-func (c *fast) forward(s *Snapshot, body []byte, alive *bool) (*Refusal, error) {
+func (c *fast) forward(s *Snapshot, body []byte, alive bool) (*Refusal, error) {
 	var turn share.Turn
 	if s.Reads != nil && c.rec.op.shareable() {
 		var answer *share.Answer
@@ -30,7 +30,7 @@ func (c *fast) forward(s *Snapshot, body []byte, alive *bool) (*Refusal, error) 
 		}
 		if answer != nil {
 			defer answer.Release()
-			return nil, c.sendShared(s, answer, *alive)
+			return nil, c.sendWhole(s, answer.Status, answer.Fields, answer.Body, alive)
 		}
 		defer turn.Done()
 	}
@@ -50,7 +50,7 @@ func (c *fast) forward(s *Snapshot, body []byte, alive *bool) (*Refusal, error) 
 		return c.failed(err)
 	}
 	defer resp.Close()
-	return c.sendDirect(s, resp, &turn, *alive)
+	return c.sendDirect(s, resp, &turn, alive)
 }
 
 // failed is what the client hears if etcd did not answer.
@@ -131,22 +131,27 @@ func (c *fast) refuse(s *Snapshot, refusal *Refusal, alive bool) error {
 	return c.write(s, c.out)
 }
 
-// sendShared sends an answer that others get as well.
-func (c *fast) sendShared(s *Snapshot, answer *share.Answer, alive bool) error {
-	c.startHead(answer.Status)
-	c.fields(answer.Fields)
-	c.endHead(int64(len(answer.Body)), alive)
-	c.rec.bytes = int64(len(answer.Body))
-	// One record with the head and what fits behind it, then the rest.
-	some := max(0, min(len(answer.Body), fullRecord-len(c.out)))
-	c.out = append(c.out, answer.Body[:some]...)
-	if some == len(answer.Body) {
+// sendWhole sends an answer of etcd's that is here completely.
+func (c *fast) sendWhole(s *Snapshot, status int, fields []http1.Field, body []byte, alive bool) error {
+	c.startHead(status)
+	c.fields(fields)
+	c.endHead(int64(len(body)), alive)
+	c.rec.bytes = int64(len(body))
+	return c.writeBehind(s, body)
+}
+
+// writeBehind writes c.out and what comes behind it: as much as possible in the
+// same record, and the rest with one system call.
+func (c *fast) writeBehind(s *Snapshot, body []byte) error {
+	some := max(0, min(len(body), fullRecord-len(c.out)))
+	c.out = append(c.out, body[:some]...)
+	if some == len(body) {
 		return c.write(s, c.out)
 	}
 	c.wire.cork()
 	err := c.write(s, c.out)
 	if err == nil {
-		err = c.write(s, answer.Body[some:])
+		err = c.write(s, body[some:])
 	}
 	return errors.Join(err, c.wire.uncork())
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // plain reports whether the request is one for this lane.
-func (c *fast) plain() bool {
+func (c *fast) plain(s *Snapshot) bool {
 	r := &c.request
 	if r.Minor != 1 || r.Expect || r.Upgrade || r.Target[0] != '/' {
 		return false
@@ -26,7 +26,9 @@ func (c *fast) plain() bool {
 	switch r.Method {
 	case http.MethodGet:
 		if _, query, ok := strings.Cut(r.Target, "?"); ok && waits(query) {
-			return false
+			if _, shared := parseWatch(query); !shared || s.Watches == nil {
+				return false
+			}
 		}
 		return r.Body == http1.None
 	case http.MethodHead, http.MethodDelete:
@@ -39,13 +41,19 @@ func (c *fast) plain() bool {
 
 // answer carries one request with a head of n bytes, and reports whether the
 // connection can serve another.
-func (c *fast) answer(n int) bool {
-	s := c.snapshot.Load()
+func (c *fast) answer(s *Snapshot, n int) bool {
 	r := &c.request
 	c.rec = record{peer: c.peer, started: time.Now(), proto: "HTTP/1.1", userAgent: r.UserAgent}
 	end := n + int(r.Length)
 	alive := !r.Close && !c.lanes.draining.Load()
 	err := c.carry(s, n, end, &alive)
+	if c.watch != nil {
+		c.have = copy(c.in, c.in[end:c.have])
+		if c.have == 0 {
+			c.giveBack()
+		}
+		return c.finishWatch()
+	}
 	c.metrics.answered(&c.rec.op, c.rec.status, time.Since(c.rec.started))
 	c.records.write(&c.rec)
 	if err != nil || !alive {
@@ -68,7 +76,11 @@ func (c *fast) carry(s *Snapshot, head, end int, alive *bool) error {
 				refusal = refuseSlowBody
 			}
 		} else {
-			refusal, err = c.forward(s, c.in[head:end], alive)
+			if c.rec.op.Watch {
+				refusal, err = c.startWatch(s, *alive)
+			} else {
+				refusal, err = c.forward(s, c.in[head:end], *alive)
+			}
 			if err != nil {
 				return err
 			}

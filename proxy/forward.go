@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -100,70 +99,6 @@ func send(w http.ResponseWriter, control *http.ResponseController, data []byte, 
 	}
 	_ = control.SetWriteDeadline(time.Time{})
 	return err
-}
-
-// watch carries a long poll: the head at once, because clients take the index
-// from it, and each event when it comes.
-func (l standard) watch(w http.ResponseWriter, r *http.Request, s *Snapshot, rec *record) *Refusal {
-	ctx, running, refusal := l.watches.enter(r.Context(), &rec.op, rec.peer)
-	if refusal != nil {
-		return refusal
-	}
-	reason := "client"
-	defer func() { l.watches.leave(running, reason) }()
-	// A reload between the decision and this line did not see the watch.
-	if now := l.snapshot.Load(); now != s && !l.gate.Still(now, &rec.op, rec.peer) {
-		reason = "revoked"
-		return refuseIdentity
-	}
-	req := upstreamRequest(r, rec)
-	req.Watch = true
-	resp, err := s.Upstream.Do(ctx, req)
-	if err != nil {
-		if reason = endReason(ctx, r); reason == "drain" {
-			return refuseDraining
-		}
-		return l.failed(err, rec)
-	}
-	defer resp.Close()
-	copyHeader(w.Header(), resp.Fields, resp.Length)
-	w.WriteHeader(resp.Status)
-	control := http.NewResponseController(w)
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
-	got := false
-	for n := 0; ; {
-		if send(w, control, buf[:n], s.Limits.BodyTimeout) != nil {
-			panic(http.ErrAbortHandler)
-		}
-		n, err = resp.Read(buf[:])
-		got = got || n > 0
-		if err == io.EOF && got {
-			reason = "event"
-			return nil
-		}
-		if err != nil {
-			// Also a clean end without an event, which is how a dying etcd leaves: a
-			// client library takes it for an answer and fails on the empty body, but
-			// connects again after a broken one.
-			reason = endReason(ctx, r)
-			panic(http.ErrAbortHandler)
-		}
-	}
-}
-
-// endReason names what ended a watch before its event.
-func endReason(ctx context.Context, r *http.Request) string {
-	switch context.Cause(ctx) {
-	case errRevoked:
-		return "revoked"
-	case errDraining:
-		return "drain"
-	}
-	if r.Context().Err() != nil {
-		return "client"
-	}
-	return "upstream"
 }
 
 // upstreamRequest is the request etcd gets. Of the client's fields only those

@@ -36,6 +36,9 @@ type front struct {
 
 func (f *front) url() string { return "https://" + f.addr }
 
+// lingerInTests is short, because tests wait until nothing is left.
+const lingerInTests = 50 * time.Millisecond
+
 // lines is a log that a test reads while it is written.
 type lines struct {
 	mu   sync.Mutex
@@ -78,7 +81,7 @@ func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*Snaps
 		Records:     &Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))},
 		Log:         slog.New(slog.DiscardHandler),
 		Throttle:    acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
-		Connections: 10_000, Watches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
+		Connections: 10_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
 	})
 	go func() { f.served <- f.server.Serve(ln) }()
 	t.Cleanup(func() {
@@ -116,6 +119,7 @@ func (f *front) snapshot(endpoint string, change func(*Snapshot, *proxytest.PKI)
 	}
 	s.FastLane = os.Getenv(laneVariable) != "standard"
 	s.Reads = share.NewReads(s.Upstream, &f.metrics.SharedReads)
+	s.Watches = share.NewWatches(share.WatchOptions{Pool: s.Upstream, Counters: f.metrics.Watches, Linger: lingerInTests})
 	if change != nil {
 		change(s, f.pki)
 	}

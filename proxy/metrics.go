@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -34,6 +35,8 @@ type Metrics struct {
 
 	// SharedReads counts the reads that etcd was not asked for.
 	SharedReads atomic.Uint64
+	// Watches is for shared watches, of all pools.
+	Watches *share.WatchCounters
 	// Upstream is for the pools of connections to etcd: one follows the other when
 	// the endpoints change, and the figures go on.
 	Upstream         *upstream.Counters
@@ -70,7 +73,8 @@ func NewMetrics(version string) *Metrics {
 		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Connections that left the fast lane for the standard one."}),
 		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		watches:          gauge("watches", "Running watches."),
-		watchEnds:        counter("watches_ended_total", "Ended watches by reason (event, client, upstream, revoked, drain).", "reason"),
+		watchEnds:        counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain).", "reason"),
+		Watches:          &share.WatchCounters{},
 		Upstream:         &upstream.Counters{},
 		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
 		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "When the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
@@ -79,6 +83,7 @@ func NewMetrics(version string) *Metrics {
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was taken over, in seconds since the epoch."),
 	}
 	m.exportPool(f)
+	m.exportWatches(f)
 	m.remembered = m.logins.WithLabelValues(ByPassword.String(), "remembered")
 	for s, name := range surfaceNames {
 		m.allowedBy[s] = m.decisions.WithLabelValues(name, "allowed")
@@ -114,6 +119,24 @@ func (m *Metrics) exportPool(f promauto.Factory) {
 			Name: "etcd_tlsproxy_upstream_connections", Help: connections, ConstLabels: prometheus.Labels{"state": state},
 		}, func() float64 { return float64(n.Load()) })
 	}
+}
+
+// exportWatches exports what shared watches count.
+func (m *Metrics) exportWatches(f promauto.Factory) {
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "etcd_tlsproxy_watch_hubs", Help: "Watches at etcd that are shared by all who watch the same.",
+	}, func() float64 { return float64(m.Watches.Hubs.Load()) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "etcd_tlsproxy_watch_events_fanned_out_total", Help: "Events handed to watchers, counted once for each.",
+	}, func() float64 { return float64(m.Watches.Fanned.Load()) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "etcd_tlsproxy_watch_ring_misses_total", Help: "Watches whose waitIndex was older than what is remembered here, so that etcd was asked.",
+	}, func() float64 { return float64(m.Watches.Misses.Load()) })
+	took := f.NewHistogram(prometheus.HistogramOpts{
+		Name: "etcd_tlsproxy_watch_fan_out_duration_seconds", Help: "Time from an event's arrival to the last byte handed to the kernel for its last watcher.",
+		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+	})
+	m.Watches.Took = func(d time.Duration) { took.Observe(d.Seconds()) }
 }
 
 func (m *Metrics) decision(op *Operation, refusal *Refusal) {

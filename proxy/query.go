@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"etcd-tlsproxy/proxy/share"
 )
 
 // originForm is the path and query of a request target. An absolute form is
@@ -61,6 +63,41 @@ func waits(query string) bool {
 		return err == nil && wait
 	}
 	return false
+}
+
+// parseWatch is the watch that a query asks for, if it is one that others may ask
+// for as well: with nothing but waitIndex and recursive, each written plainly.
+// Everything else etcd gets to see as it is.
+func parseWatch(query string) (w share.Watch, ok bool) {
+	var seenWait, seenIndex, seenRecursive bool
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		var err error
+		switch {
+		case name == "wait" && !seenWait:
+			seenWait = true // its value was looked at by waits
+		case name == "waitIndex" && !seenIndex:
+			seenIndex = true
+			w.Since, err = strconv.ParseUint(value, 10, 64)
+		case name == "recursive" && !seenRecursive:
+			seenRecursive = true
+			w.Recursive, err = strconv.ParseBool(value)
+		default:
+			return w, false
+		}
+		if err != nil {
+			return w, false
+		}
+	}
+	return w, seenWait
+}
+
+// sharedWatch is the watch of an operation, if it can be shared.
+func (op *Operation) sharedWatch() (w share.Watch, ok bool) {
+	_, query, _ := strings.Cut(op.Target, "?")
+	w, ok = parseWatch(query)
+	w.Path = op.Path
+	return w, ok
 }
 
 // shownParameters may be logged with their values: flags, times and indexes.

@@ -123,6 +123,8 @@ var (
 		"The proxy is busy", "Too many large bodies at once").retryAfter(1)
 	refuseWatches = refuse(http.StatusServiceUnavailable, "busy", codeRaft,
 		"The proxy is busy", "Too many watches at once").retryAfter(1)
+	refuseUserWatches = refuse(http.StatusServiceUnavailable, "busy", codeRaft,
+		"The proxy is busy", "Too many watches of this user or address at once").retryAfter(1)
 	refuseDraining = refuse(http.StatusServiceUnavailable, "draining", codeRaft,
 		"The proxy is shutting down", "Connect again").retryAfter(1).closing()
 	refuseUnreachable = refuse(http.StatusServiceUnavailable, "unreachable", codeRaft,

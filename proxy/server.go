@@ -29,8 +29,9 @@ type Options struct {
 	// Connections bounds the open connections of clients; beyond it new ones are
 	// closed at once.
 	Connections int
-	// Watches bounds the running watches.
-	Watches int
+	// Watches bounds the running watches, UserWatches those of one user or, where
+	// users do not matter, of one address.
+	Watches, UserWatches int
 	// BodyMemory bounds what all large request bodies together may hold, in bytes.
 	BodyMemory int64
 	// HandshakeTimeout bounds a TLS handshake.
@@ -74,7 +75,7 @@ func NewServer(o Options) *Server {
 		metrics: o.Metrics,
 		records: o.Records,
 		gate:    &Gate{throttle: o.Throttle, metrics: o.Metrics},
-		watches: newWatches(o.Watches, o.Metrics),
+		watches: newWatches(o.Watches, o.UserWatches, o.Metrics),
 		bodies:  newBodies(o.BodyMemory),
 		lanes:   newLanes(),
 		queue:   newConnQueue(),
@@ -146,7 +147,11 @@ func (s *Server) Drain(ctx context.Context) error {
 	if err != nil {
 		_ = s.http.Close()
 	}
-	return errors.Join(err, <-fast)
+	err = errors.Join(err, <-fast)
+	if watches := s.snapshot.Load().Watches; watches != nil {
+		watches.Close()
+	}
+	return err
 }
 
 // Draining reports whether Drain was called.

@@ -31,6 +31,8 @@ type Snapshot struct {
 	Upstream *upstream.Pool
 	// Reads shares equal reads through Upstream; nil sends each on its own.
 	Reads *share.Reads
+	// Watches shares equal watches through Upstream; nil sends each on its own.
+	Watches *share.Watches
 }
 
 // Limits bounds what one client can make the proxy hold, and for how long.

@@ -270,3 +270,46 @@ func TestAThousandWatchesLeaveNothingBehind(t *testing.T) {
 		t.Errorf("%d watches are left at etcd", n)
 	}
 }
+
+func TestRequestsBehindAWatchAreAnsweredAfterIt(t *testing.T) {
+	f, _ := newEmbedded(t, nil)
+	const read = "GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\n\r\n"
+	for _, behind := range []int{1, 5, 500} { // with the watch, more than a silent connection has room for, more than any
+		c := f.raw()
+		if err := c.Send(watchRequest + strings.Repeat(read, behind)); err != nil {
+			t.Fatal(err)
+		}
+		head, err := c.Head()
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, f, "/eventlogging/w", "event")
+		if err := c.ReadBody(head, "GET"); err != nil || !head.Whole || !strings.Contains(head.Body, "event") {
+			t.Fatalf("%d behind: %+v, %v", behind, head, err)
+		}
+		for i := range behind {
+			if a, err := c.Answer("GET"); err != nil || a.Status != 200 {
+				t.Fatalf("request %d of %d: %+v, %v", i, behind, a, err)
+			}
+		}
+		c.Close()
+	}
+}
+
+func TestAUserOrAddressHasAShareOfTheWatches(t *testing.T) {
+	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) {
+		s.Rules = seedRules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
+	})
+	f.server.watches.each = 1
+	secret := func(user string) string {
+		return "GET /v2/keys/secret/a?wait=true HTTP/1.1\r\nHost: h\r\nAuthorization: " + basic(user) + "\r\n\r\n"
+	}
+	startWatch(t, f, secret("alice"))
+	startWatch(t, f, secret("root"))
+	startWatch(t, f, watchRequest)
+	for _, request := range []string{secret("alice"), secret("root"), watchRequest} {
+		if a := f.exchange(request); a.Status != 503 || a.Body != refuseUserWatches.Body {
+			t.Errorf("%d %s", a.Status, a.Body)
+		}
+	}
+}

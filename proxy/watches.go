@@ -9,19 +9,31 @@ import (
 // watches knows the running watches, because they outlive what allowed them: a
 // reload can take the reader's right away, and a shutdown cannot wait for them.
 type watches struct {
-	limit   int
-	metrics *Metrics
+	limit, each int // of all, and of one user
+	metrics     *Metrics
 
 	mu      sync.Mutex
 	running map[*watch]struct{}
+	users   map[string]int
 	drained bool
 }
 
 // watch is one running watch.
 type watch struct {
-	op   Operation
+	op   *Operation // not changed while the watch runs
 	peer *Peer
-	end  context.CancelCauseFunc
+	// end is called to end it from here, with one of the reasons below. It must not
+	// wait.
+	end context.CancelCauseFunc
+}
+
+// user is whose watch it is: the user's name or, where it did not matter, the
+// client's address, which is no name of a user.
+func (w *watch) user() string {
+	if w.op.Identity.Name != "" {
+		return "user " + w.op.Identity.Name
+	}
+	return w.peer.address
 }
 
 // Why a watch was ended from here.
@@ -30,36 +42,38 @@ var (
 	errDraining = errors.New("the proxy is shutting down")
 )
 
-func newWatches(limit int, m *Metrics) *watches {
-	return &watches{limit: limit, metrics: m, running: make(map[*watch]struct{})}
+func newWatches(limit, each int, m *Metrics) *watches {
+	return &watches{limit: limit, each: each, metrics: m, running: make(map[*watch]struct{}), users: make(map[string]int)}
 }
 
-// enter takes note of a watch that is about to start. Its context ends with the
-// client's, with the right to read, and with the proxy.
-func (ws *watches) enter(ctx context.Context, op *Operation, peer *Peer) (context.Context, *watch, *Refusal) {
-	ctx, end := context.WithCancelCause(ctx)
-	w := &watch{op: *op, peer: peer, end: end}
+// enter takes note of a watch that is about to start.
+func (ws *watches) enter(w *watch) *Refusal {
+	user := w.user()
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	switch {
 	case ws.drained:
-		end(errDraining)
-		return nil, nil, refuseDraining
+		return refuseDraining
 	case len(ws.running) >= ws.limit:
-		end(nil)
-		return nil, nil, refuseWatches
+		return refuseWatches
+	case ws.users[user] >= ws.each:
+		return refuseUserWatches
 	}
 	ws.running[w] = struct{}{}
+	ws.users[user]++
 	ws.metrics.watches.Inc()
-	return ctx, w, nil
+	return nil
 }
 
 // leave takes note of a watch's end and its reason, from the closed set of the
-// metric.
+// metric. On return its end will not be called any more.
 func (ws *watches) leave(w *watch, reason string) {
-	w.end(nil)
+	user := w.user()
 	ws.mu.Lock()
 	delete(ws.running, w)
+	if ws.users[user]--; ws.users[user] == 0 {
+		delete(ws.users, user)
+	}
 	ws.mu.Unlock()
 	ws.metrics.watches.Dec()
 	ws.metrics.watchEnds.WithLabelValues(reason).Inc()
@@ -67,8 +81,10 @@ func (ws *watches) leave(w *watch, reason string) {
 
 // recheck ends the watches that a new snapshot does not allow any more.
 func (ws *watches) recheck(g *Gate, s *Snapshot) {
-	for _, w := range ws.list() {
-		if !g.Still(s, &w.op, w.peer) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.running {
+		if !g.Still(s, w.op, w.peer) {
 			w.end(errRevoked)
 		}
 	}
@@ -77,19 +93,9 @@ func (ws *watches) recheck(g *Gate, s *Snapshot) {
 // drain ends all watches and lets no new one start.
 func (ws *watches) drain() {
 	ws.mu.Lock()
+	defer ws.mu.Unlock()
 	ws.drained = true
-	ws.mu.Unlock()
-	for _, w := range ws.list() {
+	for w := range ws.running {
 		w.end(errDraining)
 	}
-}
-
-func (ws *watches) list() []*watch {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	list := make([]*watch, 0, len(ws.running))
-	for w := range ws.running {
-		list = append(list, w)
-	}
-	return list
 }

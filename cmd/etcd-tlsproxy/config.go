@@ -27,6 +27,8 @@ type Config struct {
 	// ShareReads answers equal reads that wait at the same time with one request to
 	// etcd, which is sent after all of them have come.
 	ShareReads bool `toml:"share_reads"`
+	// ShareWatches lets all clients that watch the same wait for one watch at etcd.
+	ShareWatches bool `toml:"share_watches"`
 
 	Upstream Upstream `toml:"upstream"`
 	TLS      TLS      `toml:"tls"`
@@ -103,9 +105,12 @@ type Limits struct {
 	// Connections (*) bounds the clients' open connections. Each costs about 40 KiB
 	// and one file descriptor.
 	Connections int `toml:"connections"`
-	// Watches (*) bounds the running watches, each of which holds a connection to
-	// etcd.
+	// Watches (*) bounds the running watches. All of one key share a connection to
+	// etcd, unless share_watches is off.
 	Watches int `toml:"watches"`
+	// UserWatches (*) bounds those of one user or, where reads are open and users do
+	// not matter, of one address.
+	UserWatches int `toml:"user_watches"`
 	// UpstreamRequests bounds the requests that are on their way to etcd at a time;
 	// more wait.
 	UpstreamRequests int `toml:"upstream_requests"`
@@ -139,13 +144,13 @@ type Log struct {
 func DefaultConfig() Config {
 	seconds := func(n int) Duration { return Duration(n) * Duration(time.Second) }
 	return Config{
-		Listen: ":4001", Admin: "127.0.0.1:4002", Match: "segment", FastLane: true, ShareReads: true,
+		Listen: ":4001", Admin: "127.0.0.1:4002", Match: "segment", FastLane: true, ShareReads: true, ShareWatches: true,
 		Upstream: Upstream{Endpoints: []string{"http://127.0.0.1:2379"}},
 		TLS:      TLS{ClientAuth: "optional", ClientName: "cn"},
 		Limits: Limits{
 			HeaderTimeout: seconds(10), BodyTimeout: seconds(30), IdleTimeout: seconds(3600), HandshakeTimeout: seconds(10), Drain: seconds(10),
 			HeadBytes: 32 << 10, TargetBytes: maxPlainTarget, BodyBytes: 10 << 20, BodyMemory: 128 << 20,
-			Connections: 20_000, Watches: 20_000, UpstreamRequests: 1024, UpstreamTimeout: seconds(30),
+			Connections: 20_000, Watches: 20_000, UserWatches: 10_000, UpstreamRequests: 1024, UpstreamTimeout: seconds(30),
 			LoginBurst: 20, LoginEvery: seconds(1), HashWorkers: max(1, runtime.NumCPU()/2),
 		},
 		Log: Log{Access: "off", Format: "combined", Audit: "stderr", Level: "info"},

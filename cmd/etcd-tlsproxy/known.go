@@ -55,6 +55,7 @@ func needsRestart(doc *document, before, after *Config) error {
 	changed(a.BodyMemory != b.BodyMemory, "limits", "body_memory")
 	changed(a.Connections != b.Connections, "limits", "connections")
 	changed(a.Watches != b.Watches, "limits", "watches")
+	changed(a.UserWatches != b.UserWatches, "limits", "user_watches")
 	changed(a.LoginBurst != b.LoginBurst, "limits", "login_burst")
 	changed(a.LoginEvery != b.LoginEvery, "limits", "login_every")
 	changed(a.HashWorkers != b.HashWorkers, "limits", "hash_workers")

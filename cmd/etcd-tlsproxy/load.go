@@ -24,7 +24,8 @@ type loader struct {
 	file     string
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // reads that etcd was not asked for
-	hasher   *acl.Hasher    // made with the first configuration, kept across reloads
+	watches  *share.WatchCounters
+	hasher   *acl.Hasher // made with the first configuration, kept across reloads
 }
 
 // loaded is one state of all files.
@@ -87,9 +88,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	if state.snapshot.Upstream, err = l.pool(c, upstreamTLS, state, before); err != nil {
 		return nil, err
 	}
-	if c.config.ShareReads {
-		state.shareReads(l.saved, before)
-	}
+	state.share(l, before)
 	return state, nil
 }
 
@@ -222,14 +221,24 @@ func (l *loader) pool(c *checked, config *tls.Config, state, before *loaded) (*u
 	})
 }
 
-// shareReads goes on with the reads of the same pool, or begins anew with those of
-// another.
-func (s *loaded) shareReads(saved *atomic.Uint64, before *loaded) {
-	if before != nil && before.snapshot.Reads != nil && before.snapshot.Upstream == s.snapshot.Upstream {
-		s.snapshot.Reads = before.snapshot.Reads
-		return
+// share goes on sharing what goes through the same pool, or begins anew with
+// another: who waits at the old one keeps waiting there.
+func (s *loaded) share(l *loader, before *loaded) {
+	same := before != nil && before.snapshot.Upstream == s.snapshot.Upstream
+	if s.config.ShareReads {
+		if same && before.snapshot.Reads != nil {
+			s.snapshot.Reads = before.snapshot.Reads
+		} else {
+			s.snapshot.Reads = share.NewReads(s.snapshot.Upstream, l.saved)
+		}
 	}
-	s.snapshot.Reads = share.NewReads(s.snapshot.Upstream, saved)
+	if s.config.ShareWatches {
+		if same && before.snapshot.Watches != nil {
+			s.snapshot.Watches = before.snapshot.Watches
+		} else {
+			s.snapshot.Watches = share.NewWatches(share.WatchOptions{Pool: s.snapshot.Upstream, Counters: l.watches})
+		}
+	}
 }
 
 // same reports whether nothing that matters has changed.

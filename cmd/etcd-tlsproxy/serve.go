@@ -47,7 +47,7 @@ state then serves on. SIGHUP also opens log files again.`,
 // serve runs the service that a configuration file describes until ctx ends.
 func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, stderr io.Writer) error {
 	metrics := proxy.NewMetrics(version())
-	loader := &loader{file: file, counters: metrics.Upstream, saved: &metrics.SharedReads}
+	loader := &loader{file: file, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches}
 	first, seen, err := loader.load(nil)
 	if err != nil {
 		return err
@@ -69,6 +69,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 		}),
 		Connections:      config.Limits.Connections,
 		Watches:          config.Limits.Watches,
+		UserWatches:      config.Limits.UserWatches,
 		BodyMemory:       config.Limits.BodyMemory,
 		HandshakeTimeout: config.Limits.HandshakeTimeout.Duration(),
 		IdleTimeout:      config.Limits.IdleTimeout.Duration(),

@@ -180,6 +180,7 @@ func (c *checked) checkLimits(ps *problems) {
 	within(l.BodyMemory, l.BodyBytes+1, 1<<40, "body_memory")
 	within(int64(l.Connections), 1, 10_000_000, "connections")
 	within(int64(l.Watches), 1, 10_000_000, "watches")
+	within(int64(l.UserWatches), 1, 10_000_000, "user_watches")
 	within(int64(l.UpstreamRequests), 1, 1_000_000, "upstream_requests")
 	within(int64(l.LoginBurst), 1, 1_000_000, "login_burst")
 	within(int64(l.HashWorkers), 1, 1024, "hash_workers")

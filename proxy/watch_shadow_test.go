@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// watched is what is watched in a test.
+type watched struct {
+	key       string
+	recursive bool
+}
+
+func (w watched) query(since uint64) string {
+	query := url.Values{"wait": {"true"}}
+	if w.recursive {
+		query.Set("recursive", "true")
+	}
+	if since > 0 {
+		query.Set("waitIndex", strconv.FormatUint(since, 10))
+	}
+	return "/v2/keys" + w.key + "?" + query.Encode()
+}
+
+// shadow watches directly at etcd, in both ways that there are: live is a stream,
+// and has exactly what a watcher gets that came in time; late asks again and again
+// with a waitIndex, and has what is found in the history as well.
+type shadow struct {
+	watched
+	url    string
+	client http.Client
+
+	mu   sync.Mutex
+	live map[uint64]string
+	late map[uint64]string
+	gaps [][2]uint64 // in which live did not watch
+	seen [2]uint64   // the last index of each
+}
+
+func newShadow(base string, w watched) *shadow {
+	return &shadow{watched: w, url: base, live: map[uint64]string{}, late: map[uint64]string{}}
+}
+
+// note remembers an event. A stream gets some twice.
+func (s *shadow) note(events map[uint64]string, which int, body string) error {
+	index, err := eventIndex(body)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	events[index] = withoutTTL.ReplaceAllString(body, "")
+	s.seen[which] = max(s.seen[which], index)
+	return nil
+}
+
+// withoutTTL removes what etcd itself tells differently of one event: an etcd that
+// has read its log again knows the time of expiry, but not the seconds until then.
+var withoutTTL = regexp.MustCompile(`"ttl":-?\d+,`)
+
+func eventIndex(body string) (uint64, error) {
+	var event struct{ Node struct{ ModifiedIndex uint64 } }
+	if err := json.Unmarshal([]byte(body), &event); err != nil || event.Node.ModifiedIndex == 0 {
+		return 0, fmt.Errorf("%q is no event", body)
+	}
+	return event.Node.ModifiedIndex, nil
+}
+
+// onlyInHistory reports whether a watcher hears of an event only if it comes late and
+// asks for its index: one of a hidden key below, or the end of a directory above
+// what did not exist.
+func (w watched) onlyInHistory(body string) bool {
+	var event struct {
+		Action string
+		Node   struct{ Key string }
+	}
+	if json.Unmarshal([]byte(body), &event) != nil {
+		return false
+	}
+	below, under := strings.CutPrefix(event.Node.Key, w.key+"/")
+	return under && w.recursive && strings.Contains("/"+below, "/_") ||
+		strings.HasPrefix(w.key, event.Node.Key) && (event.Action == "delete" || event.Action == "expire")
+}
+
+// run watches until ctx ends, across deaths of etcd.
+func (s *shadow) run(ctx context.Context, t *testing.T, started *sync.WaitGroup) {
+	var both sync.WaitGroup
+	first := sync.OnceFunc(started.Done)
+	both.Go(func() {
+		for ctx.Err() == nil {
+			_ = s.stream(ctx, t, first)
+		}
+	})
+	both.Go(func() {
+		for ctx.Err() == nil {
+			s.poll(ctx, t)
+		}
+	})
+	both.Wait()
+}
+
+func (s *shadow) get(ctx context.Context, target string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, "GET", s.url+target, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.Do(req)
+}
+
+func (s *shadow) stream(ctx context.Context, t *testing.T, started func()) error {
+	resp, err := s.get(ctx, s.query(0)+"&stream=true")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	index, err := strconv.ParseUint(resp.Header.Get("X-Etcd-Index"), 10, 64)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if index > s.seen[0] {
+		s.gaps = append(s.gaps, [2]uint64{s.seen[0] + 1, index})
+	}
+	s.mu.Unlock()
+	started()
+	lines := bufio.NewReader(resp.Body)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if err := s.note(s.live, 0, line); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (s *shadow) poll(ctx context.Context, t *testing.T) {
+	resp, err := s.get(ctx, s.query(s.seen[1]+1))
+	if err != nil {
+		return
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || len(body) == 0 {
+		return
+	}
+	if resp.StatusCode != 200 {
+		t.Errorf("a shadow was too slow: %d %s", resp.StatusCode, body)
+		s.seen[1] += 1000
+		return
+	}
+	if err := s.note(s.late, 1, string(body)); err != nil {
+		t.Error(err)
+	}
+}
+
+// reached reports whether both have seen an index or a later one.
+func (s *shadow) reached(index uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[0] >= index && s.seen[1] >= index
+}
+
+// check compares the two with each other: what came live is in the history.
+func (s *shadow) check(t *testing.T) {
+	t.Helper()
+	for index, body := range s.live {
+		if s.late[index] != body {
+			t.Errorf("%v: event %d is %q live and %q late", s.watched, index, body, s.late[index])
+		}
+	}
+}
+
+// gap reports whether live did not watch at an index.
+func (s *shadow) gap(index uint64) bool {
+	for _, g := range s.gaps {
+		if g[0] <= index && index <= g[1] {
+			return true
+		}
+	}
+	return false
+}
