@@ -69,6 +69,6 @@ medians of all rounds, with ratios. What is not installed is left out.`,
 	f.StringVar(&s.html, "html", "", "also write a report with plots to this `file`")
 	f.BoolVar(&s.quick, "quick", false, "one short round: all scenarios in less than 3 minutes, with more noise")
 	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data, and say where it is")
-	cmd.AddCommand(newLoadCommand(), newNullCommand())
+	cmd.AddCommand(newLoadCommand(), newWatchLoadCommand(), newNullCommand())
 	return cmd
 }

@@ -25,6 +25,8 @@ type sample struct {
 	Refused     float64 `json:",omitempty"` // wrong passwords answered meanwhile, a second
 	Errors      int64
 	FirstError  string `json:",omitempty"`
+
+	Watch *watchSample `json:",omitempty"` // and nothing else
 }
 
 // measure loads a target from a process of its own and takes the CPU times

@@ -110,15 +110,21 @@ func cpuOf(pid int) (total time.Duration) {
 // rss is the memory they have in use, in bytes: their own, not what they share.
 func (p *process) rss() (total int64) {
 	for _, pid := range p.family() {
-		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			continue
-		}
-		for line := range strings.SplitSeq(string(data), "\n") {
-			if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-				kib, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
-				total += kib << 10
-			}
+		total += rssOf(pid)
+	}
+	return total
+}
+
+// rssOf is the memory of one process.
+func rssOf(pid int) (total int64) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(string(data), "\n") {
+		if value, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			kib, _ := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			total += kib << 10
 		}
 	}
 	return total

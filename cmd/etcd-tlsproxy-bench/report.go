@@ -12,6 +12,10 @@ import (
 // print writes the table of a scenario: medians of all rounds.
 func (o *outcome) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%s: %s\n", o.Name, o.What)
+	if o.Figure == "last" || o.Figure == "total" {
+		o.printWatches(out)
+		return
+	}
 	notes := slices.Clone(o.Notes)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if o.Figure == "memory" {
@@ -86,8 +90,8 @@ func bars(o *outcome) []bar {
 		if value <= 0 {
 			continue
 		}
-		unit := map[string]string{"cpu": "us CPU", "rate": "requests/s", "p99": "us p99", "memory": "bytes"}[o.Figure]
-		list = append(list, bar{name, fmt.Sprintf("%.0f %s", value, unit), 400 * value / largest})
+		unit := map[string]string{"cpu": "us CPU", "rate": "requests/s", "p99": "us p99", "memory": "bytes", "last": "us until the last hears", "total": "s for all events"}[o.Figure]
+		list = append(list, bar{name, fmt.Sprintf("%.4g %s", value, unit), 400 * value / largest})
 	}
 	return list
 }

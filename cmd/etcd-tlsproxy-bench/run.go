@@ -43,7 +43,11 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 		if len(s.scenarios) > 0 && !slices.Contains(s.scenarios, sc.name) {
 			continue
 		}
-		o, err := s.compare(ctx, stage, &sc)
+		compare := func() (*outcome, error) { return s.compare(ctx, stage, &sc) }
+		if sc.watch != nil {
+			compare = func() (*outcome, error) { return s.compareWatches(ctx, &sc, stage.proxy) }
+		}
+		o, err := compare()
 		if err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
@@ -171,6 +175,8 @@ var figures = map[string]func(*sample) float64{
 	"rate":   func(m *sample) float64 { return m.Rate },
 	"p99":    func(m *sample) float64 { return m.P99 },
 	"memory": func(m *sample) float64 { return m.Memory },
+	"last":   func(m *sample) float64 { return m.Watch.Last },
+	"total":  func(m *sample) float64 { return m.Watch.Seconds },
 }
 
 // ratio is ours to another's, or a variant's to ours, which is the first; 0 if one

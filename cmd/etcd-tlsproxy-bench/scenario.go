@@ -18,6 +18,8 @@ type scenario struct {
 	load   load
 	// not measured for these proxies, and why.
 	except map[string]string
+	// watch is a scenario of watches, instead of a load.
+	watch *watchLoad
 	// variants of our own proxy, compared with it as it is; no other proxy then.
 	variants []variant
 }
@@ -27,6 +29,8 @@ type variant struct {
 	name   string
 	config string // appended to the configuration
 	storm  []byte // a request that others send meanwhile
+	// watches lets others send the head of an answer before there is a body.
+	watches bool
 }
 
 // contenders are what a scenario compares, ours first.
@@ -81,6 +85,7 @@ func scenarios() []scenario {
 	one := [][]byte{get("/v2/keys" + treeKey(0))}
 	tree := [][]byte{get("/v2/keys/conftool/v1/pools/?recursive=true")}
 	write := [][]byte{put("/v2/keys" + treeKey(0))}
+	onlyTuned := map[string]string{"profile": "its watches are those of tuned", "haproxy": "one peer is enough where thousands of connections are made"}
 	noAuth := map[string]string{"haproxy": "it knows no apr1 hashes"}
 	return []scenario{
 		{name: "get-null", what: "small GET, upstream answers at once", figure: "cpu", load: load{Conns: 64, Requests: keys}},
@@ -98,6 +103,12 @@ func scenarios() []scenario {
 			load: load{Conns: 32, Requests: keys, Rate: 2000},
 			variants: []variant{{name: "apr1-storm", storm: wrong(benchUser)}, {name: "bcrypt-storm", storm: wrong("bcrypt")},
 				{name: "apr1-unlimited", storm: wrong(benchUser), config: noLoginLimit}, {name: "bcrypt-unlimited", storm: wrong("bcrypt"), config: noLoginLimit}}},
+		{name: "watch-one", what: "8,000 watchers of one prefix, 5 writes", figure: "last", etcd: true, except: onlyTuned,
+			watch: &watchLoad{Watchers: 8000, Prefixes: 1, Events: 5}},
+		{name: "watch-many", what: "50 watchers each of 200 prefixes, 5 times 200 writes", figure: "last", etcd: true, except: onlyTuned,
+			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
+		{name: "stampede", what: "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again", figure: "total", etcd: true, except: onlyTuned,
+			watch: &watchLoad{Watchers: 1000, Prefixes: 1, Events: 50, Reread: true}},
 		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
 	}
 }

@@ -38,7 +38,7 @@ func (s *stage) startTarget(v variant, upstream string) (*target, error) {
 	default: // ours, as it is or as a variant
 		text, command = s.ownConfig(t.address, upstream)+v.config, []string{s.proxy, "serve", "--config", file}
 	case "tuned", "profile":
-		text, command = s.nginxConfig(t.address, upstream, dir, name == "tuned"), []string{"nginx", "-p", dir, "-c", file}
+		text, command = s.nginxConfig(t.address, upstream, dir, name == "tuned", v.watches), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":
 		text, command = s.haproxyConfig(t.address, upstream), []string{"haproxy", "-db", "-f", file}
 	}
@@ -93,26 +93,31 @@ level = "error"
 
 // nginxConfig is a site of the same rules: in the shape that is replaced, or with
 // what makes nginx faster.
-func (s *stage) nginxConfig(listen, upstream, dir string, tuned bool) string {
+func (s *stage) nginxConfig(listen, upstream, dir string, tuned, watches bool) string {
 	keep, connection := "", `proxy_set_header Connection close;`
 	if tuned {
 		keep = "keepalive 256; keepalive_requests 1000000000;"
 		connection = `proxy_http_version 1.1; proxy_set_header Connection "";`
 	}
 	locations := &strings.Builder{}
+	watch := ""
+	if watches { // else the head of an answer waits until there is a body
+		watch = "error_page 418 = @watch; if ($arg_wait) { return 418; }"
+		fmt.Fprintf(locations, "location @watch { proxy_buffering off; proxy_pass http://etcd; %s }\n", connection)
+	}
 	for _, prefix := range []string{"/v2/keys/", "/v2/keys/conftool", "/v2/keys/eventlogging"} {
 		auth := fmt.Sprintf(`auth_basic "etcd"; auth_basic_user_file %s;`, s.path("htpasswd"))
 		if strings.HasSuffix(prefix, "eventlogging") {
 			auth = "auth_basic off;"
 		}
-		fmt.Fprintf(locations, "location %s { limit_except GET { %s } proxy_pass http://etcd; %s }\n", prefix, auth, connection)
+		fmt.Fprintf(locations, "location %s { limit_except GET { %s } %s proxy_pass http://etcd; %s }\n", prefix, auth, watch, connection)
 	}
 	user := ""
 	if os.Geteuid() == 0 {
 		user = "user root;" // the folder is nobody else's
 	}
 	return user + fmt.Sprintf(`daemon off; worker_processes auto; pid %[1]s/pid; error_log stderr crit; worker_rlimit_nofile 20000;
-events { worker_connections 10000; }
+events { worker_connections 20000; }
 http {
 access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 client_max_body_size 100m; keepalive_timeout 3600; keepalive_requests 1000000000;

@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// watchLoad is many clients that watch, and what happens to them.
+type watchLoad struct {
+	Address string // of the proxy
+	Etcd    string // where is written, so that the write costs the same for all
+	CA      []byte
+	// Watchers are the clients of each prefix, Prefixes how many of them there are.
+	Watchers, Prefixes int
+	// Events are how often something is written to each prefix, after all watch.
+	Events int
+	// Reread lets each client read the tree after each event, before it watches again.
+	Reread bool
+}
+
+// watchResult is what was measured. Times are in microseconds.
+type watchResult struct {
+	// Last is, for each event, when the last watcher heard of it, since the write was
+	// sent.
+	Last []int64
+	P50  int64 // of all watchers and events
+	// Seconds is the time for all events, with reading and watching again.
+	Seconds float64
+}
+
+// newWatchLoadCommand reads a load, connects and watches, says "ready", waits for
+// a line, writes, and tells what happened.
+func newWatchLoadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "watch-load", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			in := bufio.NewReader(cmd.InOrStdin())
+			line, err := in.ReadBytes('\n')
+			if err != nil {
+				return err
+			}
+			l := &watchLoad{}
+			if err := json.Unmarshal(line, l); err != nil {
+				return err
+			}
+			return l.run(in, cmd.OutOrStdout())
+		},
+	}
+}
+
+// prefix is where the n-th watcher watches.
+func (l *watchLoad) prefix(n int) string {
+	if l.Reread {
+		return "/conftool/v1/pools"
+	}
+	return fmt.Sprintf("/conftool/watched/%d", n%l.Prefixes)
+}
+
+func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(l.CA) {
+		return errors.New("reading the CA")
+	}
+	config := &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}}
+	watchers := make([]*watcher, l.Watchers*l.Prefixes)
+	err := each(watchers, 64, func(i int) error {
+		w := &watcher{load: l, prefix: l.prefix(i)}
+		watchers[i] = w
+		return w.begin(config)
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "ready")
+	if _, err := in.ReadString('\n'); err != nil {
+		return err
+	}
+	r := watchResult{}
+	var all []int64
+	began := time.Now()
+	for e := range l.Events {
+		sent := make(chan time.Time, 1)
+		var hearing, listening, heard sync.WaitGroup
+		listening.Add(len(watchers))
+		heard.Add(len(watchers))
+		failed := make(chan error, len(watchers)+1)
+		for _, w := range watchers {
+			hearing.Go(func() {
+				listening.Done()
+				if err := w.hear(&heard); err != nil {
+					failed <- err
+				}
+			})
+		}
+		listening.Wait() // what it takes to begin is not what is measured
+		hearing.Go(func() {
+			sent <- time.Now()
+			if err := l.write(e); err != nil {
+				failed <- err
+			}
+		})
+		hearing.Wait()
+		select {
+		case err := <-failed:
+			return fmt.Errorf("event %d: %w", e, err)
+		default:
+		}
+		start := <-sent
+		last := int64(0)
+		for _, w := range watchers {
+			took := w.heard.Sub(start).Microseconds()
+			all = append(all, took)
+			last = max(last, took)
+		}
+		r.Last = append(r.Last, last)
+	}
+	r.Seconds = time.Since(began).Seconds()
+	slices.Sort(all)
+	r.P50 = all[len(all)/2]
+	return json.NewEncoder(out).Encode(r)
+}
+
+// each calls f for all indexes, some at a time, and returns an error if there was
+// one.
+func each[T any](list []T, some int, f func(int) error) error {
+	var running sync.WaitGroup
+	failed := make(chan error, some)
+	for worker := range some {
+		running.Go(func() {
+			for i := worker; i < len(list); i += some {
+				if err := f(i); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	running.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// write changes something below each prefix.
+func (l *watchLoad) write(n int) error {
+	prefixes := make([]string, l.Prefixes)
+	return each(prefixes, min(8, l.Prefixes), func(i int) error {
+		form := url.Values{"value": {fmt.Sprintf("event-%d", n)}}.Encode()
+		req, err := http.NewRequest(http.MethodPut, "http://"+l.Etcd+"/v2/keys"+l.prefix(i)+"/eqiad/mw0000", strings.NewReader(form))
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		return resp.Body.Close()
+	})
+}
+
+// watcher is one client that watches.
+type watcher struct {
+	load   *watchLoad
+	prefix string
+	conn   *tls.Conn
+	in     *bufio.Reader
+	heard  time.Time
+}
+
+func (w *watcher) begin(config *tls.Config) error {
+	dialer := net.Dialer{Timeout: patience}
+	var err error
+	if w.conn, err = tls.DialWithDialer(&dialer, "tcp", w.load.Address, config); err != nil {
+		return err
+	}
+	w.in = bufio.NewReaderSize(w.conn, 4<<10)
+	return w.watch()
+}
+
+// watch sends a watch and reads the head of its answer, which tells that etcd
+// watches.
+func (w *watcher) watch() error {
+	if err := w.conn.SetDeadline(time.Now().Add(4 * patience)); err != nil {
+		return err
+	}
+	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
+		return err
+	}
+	_, _, err := w.head()
+	return err
+}
+
+// hear waits for the event, and goes on: at once if it is to read again, else when
+// all have heard, so that only the telling is measured.
+func (w *watcher) hear(all *sync.WaitGroup) error {
+	err := w.body(0, true)
+	w.heard = time.Now()
+	all.Done()
+	if err != nil {
+		return err
+	}
+	if !w.load.Reread {
+		all.Wait()
+	} else {
+		if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
+			return err
+		}
+		length, chunked, err := w.head()
+		if err != nil {
+			return err
+		}
+		if err := w.body(length, chunked); err != nil {
+			return err
+		}
+	}
+	return w.watch()
+}
+
+// head reads the head of an answer.
+func (w *watcher) head() (length int, chunked bool, err error) {
+	var head []byte
+	for {
+		line, err := w.in.ReadSlice('\n')
+		if err != nil {
+			return 0, false, err
+		}
+		if len(line) <= 2 {
+			break
+		}
+		head = append(head, line...)
+	}
+	if !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
+		return 0, false, fmt.Errorf("an answer of %.20q", head)
+	}
+	length, chunked = framing(head)
+	return length, chunked, nil
+}
+
+// body drops the body of an answer.
+func (w *watcher) body(length int, chunked bool) error {
+	if !chunked {
+		_, err := w.in.Discard(length)
+		return err
+	}
+	for {
+		line, err := w.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		size := 0
+		for _, c := range bytes.TrimSuffix(line, []byte("\r\n")) {
+			digit := strings.IndexByte("0123456789abcdef", c)
+			if digit < 0 {
+				return fmt.Errorf("a chunk of %.20q", line)
+			}
+			size = size<<4 | digit
+		}
+		if _, err := w.in.Discard(size + 2); err != nil {
+			return err
+		}
+		if size == 0 {
+			return nil
+		}
+	}
+}
