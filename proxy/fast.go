@@ -114,9 +114,6 @@ func (c *fast) giveBack() {
 	if len(c.in) > 4*scratchIn {
 		c.in = make([]byte, scratchIn) // grown for one large request
 	}
-	if cap(c.out) > 4*scratchOut {
-		c.out = make([]byte, 0, scratchOut) // or one large event
-	}
 	// Nothing of one client may reach the next: neither what was parsed of a head
 	// that broke off nor how far.
 	c.request = http1.Request{Fields: c.request.Fields[:0]}
@@ -203,9 +200,17 @@ func (c *fast) wait(first bool) bool {
 	if n == 0 && err != nil {
 		return false
 	}
-	c.scratch = scratches.Get().(*scratch)
-	c.have = copy(c.in, c.first[:n])
+	c.have = n
+	c.borrow()
 	return true
+}
+
+// borrow takes memory for what a silent connection has received.
+func (c *fast) borrow() {
+	if c.scratch == nil && c.have > 0 {
+		c.scratch = scratches.Get().(*scratch)
+		copy(c.in, c.first[:c.have])
+	}
 }
 
 // endSilence ends the connection if no request is being carried, and soon if one is.

@@ -1,39 +1,78 @@
 package proxy
 
 import (
-	"context"
 	"errors"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/share"
 )
 
 // fastWatch is a watch in the fast lane. While it waits there is one goroutine,
-// which reads, so that it notices when the client leaves; whoever has news for it
-// ends that read. Its memory is what an idle connection holds, and this.
+// which reads, so that it notices when the client leaves. The event is written by
+// the hub's goroutine, which for thousands of watchers is much less work than to
+// wake theirs; where that could block it ends the read, and the watch's own
+// goroutine goes on.
 type fastWatch struct {
 	c       *fast
 	watcher *share.Watcher
 	running watch
+	rec     record // the connection's own is for its next request
 	alive   bool
 
 	// Under c.mu.
-	over  bool // the connection reads its next request: leave it alone
-	cause error
-	full  chan struct{} // set while there is no room to read into
+	waiting bool      // the head is out, and nothing came behind the request
+	over    bool      // the connection is between requests, or at its next one
+	since   time.Time // when it was over
+	failed  bool      // the client did not take the event
+	cause   error
+	full    chan struct{} // set while there is no room to read into
 }
 
-// Wake ends the read of a watch that has news.
+// Wake is told that there is news.
 func (f *fastWatch) Wake() {
-	f.c.mu.Lock()
-	defer f.c.mu.Unlock()
+	c := f.c
+	c.mu.Lock()
 	if f.over {
+		c.mu.Unlock()
 		return
 	}
+	event := f.writable()
+	if event == nil {
+		f.interrupt()
+		c.mu.Unlock()
+		return
+	}
+	f.over = true
+	f.failed = c.writeEvent(event) != nil
+	f.since = time.Now()
+	c.silent = true // as in wait, which is where the goroutine would be now
+	if f.failed || c.lanes.draining.Load() {
+		f.interrupt()
+	}
+	c.mu.Unlock()
+	// Not under the lock, which is taken by who ends watches.
+	f.finish("event", int64(len(event.Body)))
+}
+
+// mostAtOnce is what the kernel takes of a connection that has nothing to send.
+const mostAtOnce = 4 << 10
+
+// writable is the event, if it can be written without waiting and the connection
+// goes on after it; c.mu is held.
+func (f *fastWatch) writable() *share.Event {
+	if !f.waiting || !f.alive || f.cause != nil || f.c.lanes.draining.Load() {
+		return nil
+	}
+	event := f.watcher.Result()
+	if event == nil || event.Err != nil || len(event.Body) > mostAtOnce || !f.c.wire.drained() {
+		return nil
+	}
+	return event
+}
+
+// interrupt ends the read; c.mu is held.
+func (f *fastWatch) interrupt() {
 	_ = f.c.conn.SetReadDeadline(time.Unix(1, 0))
 	if f.full != nil {
 		close(f.full)
@@ -44,105 +83,57 @@ func (f *fastWatch) Wake() {
 // end ends the watch from our side.
 func (f *fastWatch) end(cause error) {
 	f.c.mu.Lock()
-	if f.cause == nil {
-		f.cause = cause
-	}
-	f.c.mu.Unlock()
-	f.Wake()
-}
-
-func (f *fastWatch) ended() error {
-	f.c.mu.Lock()
 	defer f.c.mu.Unlock()
-	return f.cause
+	if !f.over && f.cause == nil {
+		f.cause = cause
+		f.interrupt()
+	}
 }
 
-// startWatch joins a hub and sends the head, which tells the index. The event is
-// sent by finishWatch, once there is nothing left to keep of the request.
-func (c *fast) startWatch(s *Snapshot, alive bool) (*Refusal, error) {
-	c.rec.keep()
-	want, ok := c.rec.op.sharedWatch()
-	if !ok {
-		panic("BUG: a watch in the fast lane that cannot be shared")
-	}
-	f := &fastWatch{c: c, alive: alive}
-	f.running = watch{op: &c.rec.op, peer: c.peer, end: f.end}
-	if refusal := c.watches.enter(&f.running); refusal != nil {
-		return refusal, nil
-	}
-	reason := "client"
-	defer func() {
-		if c.watch == nil {
-			c.watches.leave(&f.running, reason)
-		}
-	}()
-	// A reload between the decision and this line did not see the watch.
-	if now := c.snapshot.Load(); now != s && !c.gate.Still(now, &c.rec.op, c.peer) {
-		reason = "revoked"
-		return refuseIdentity, nil
-	}
-	// Before anybody may end the read.
-	if err := c.conn.SetReadDeadline(time.Time{}); err != nil {
-		return nil, err
-	}
-	c.idleSince = time.Time{}
-	watcher, head, err := s.Watches.Join(context.Background(), want, f)
-	if err != nil {
-		reason = "upstream"
-		return c.failed(err)
-	}
-	if watcher == nil {
-		reason = "refused"
-		return nil, c.sendWhole(s, head.Status, head.Fields, head.Body, alive)
-	}
-	f.watcher = watcher
-	c.startHead(head.Status)
-	c.fields(head.Fields)
-	c.field("Transfer-Encoding", "chunked")
-	c.endHead(-1, alive)
-	if err := c.write(s, c.out); err != nil {
-		watcher.Leave()
-		return nil, err
-	}
-	c.watch = f
-	return nil, nil
-}
-
-// finishWatch waits, sends the event, and reports whether the connection can serve
-// another request.
-func (c *fast) finishWatch() bool {
-	f := c.watch
-	event, reason := f.await()
-	c.mu.Lock()
-	f.over = true
-	c.mu.Unlock()
-	c.idleSince = time.Time{} // whatever the deadline is now
-	if event != nil {
-		if err := c.sendEvent(event); err != nil {
-			reason = "client"
-		}
-	}
+// finish takes note of the end.
+func (f *fastWatch) finish(reason string, bytes int64) {
+	c := f.c
 	f.watcher.Leave()
 	c.watches.leave(&f.running, reason)
-	c.watch = nil
-	c.metrics.answered(&c.rec.op, c.rec.status, time.Since(c.rec.started))
-	c.records.write(&c.rec)
-	return reason == "event" && f.alive && !c.lanes.draining.Load()
+	f.rec.bytes = bytes
+	c.metrics.answered(&f.rec.op, f.rec.status, time.Since(f.rec.started))
+	c.records.write(&f.rec)
 }
 
-// await waits for the event, and reads on meanwhile.
-func (f *fastWatch) await() (event *share.Event, reason string) {
+// await reads until the watch is over, and returns the event to be sent, or why
+// there is none. Without a reason it is over already, and the connection may serve
+// again.
+func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 	c := f.c
-	for {
-		if reason, ok := endReasons[f.ended()]; ok {
-			return nil, reason
+	gone, late := false, false
+	for n := 0; ; {
+		c.mu.Lock()
+		f.waiting = c.have == 0
+		switch {
+		case f.over && (n > 0 || gone || f.idle() <= 0):
+			c.silent = false
+			c.mu.Unlock()
+			c.idleSince = time.Time{}
+			return nil, "", n > 0 && !f.failed
+		case f.over:
+		case f.cause != nil:
+			reason = endReasons[f.cause]
+		case gone:
+			reason = "client"
+		default:
+			event, reason = f.news()
 		}
-		if event := f.watcher.Result(); event != nil {
-			if event.Err != nil {
-				return nil, "upstream"
-			}
-			return event, "event"
+		if reason != "" {
+			f.over = true
+			c.mu.Unlock()
+			c.idleSince = time.Time{} // whatever the deadline is now
+			return event, reason, false
 		}
+		if late {
+			// It was meant for a silence that ended long ago.
+			_ = c.conn.SetReadDeadline(time.Now().Add(f.idle()))
+		}
+		c.mu.Unlock()
 		room := c.first[:]
 		if c.scratch != nil {
 			room = c.in
@@ -151,11 +142,35 @@ func (f *fastWatch) await() (event *share.Event, reason string) {
 			f.sleep()
 			continue
 		}
-		n, err := c.conn.Read(room[c.have:])
+		var err error
+		n, err = c.conn.Read(room[c.have:])
 		c.have += n
-		if n == 0 && err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil, "client"
-		}
+		late = errors.Is(err, os.ErrDeadlineExceeded)
+		gone = n == 0 && err != nil && !late
+	}
+}
+
+// idle is how much longer the client may be silent. While it waits for its event
+// there is no limit; c.mu is held.
+func (f *fastWatch) idle() time.Duration {
+	if !f.over {
+		return f.c.options.IdleTimeout
+	}
+	if f.failed || f.c.lanes.draining.Load() {
+		return 0
+	}
+	return time.Until(f.since.Add(f.c.options.IdleTimeout))
+}
+
+// news is the watcher's result, if there is one.
+func (f *fastWatch) news() (*share.Event, string) {
+	switch event := f.watcher.Result(); {
+	case event == nil:
+		return nil, ""
+	case event.Err != nil:
+		return nil, "upstream"
+	default:
+		return event, "event"
 	}
 }
 
@@ -171,31 +186,4 @@ func (f *fastWatch) sleep() {
 	f.full = full
 	f.c.mu.Unlock()
 	<-full
-}
-
-// sendEvent ends the answer to a watch.
-func (c *fast) sendEvent(event *share.Event) error {
-	if c.scratch == nil {
-		c.scratch = scratches.Get().(*scratch)
-		copy(c.in, c.first[:c.have])
-	}
-	c.rec.bytes = int64(len(event.Body))
-	c.out = strconv.AppendInt(c.out[:0], int64(len(event.Body)), 16)
-	c.out = append(c.out, "\r\n"...)
-	c.out = append(c.out, event.Body...)
-	c.out = append(c.out, "\r\n0\r\n\r\n"...)
-	return c.write(c.snapshot.Load(), c.out)
-}
-
-// keep makes the record independent of the memory that the request was read into.
-func (r *record) keep() {
-	op := &r.op
-	op.Target = strings.Clone(op.Target)
-	op.Path, _, _ = strings.Cut(op.Target, "?") // which is what it was made of
-	if key := op.Path[len(keysPrefix):]; key == string(op.Key) {
-		op.Key = acl.Key(key)
-	} else {
-		op.Key = acl.Key(strings.Clone(string(op.Key)))
-	}
-	r.userAgent = strings.Clone(r.userAgent)
 }

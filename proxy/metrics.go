@@ -31,7 +31,7 @@ type Metrics struct {
 	handedOver  prometheus.Counter
 	handshakes  *prometheus.CounterVec
 	watches     prometheus.Gauge
-	watchEnds   *prometheus.CounterVec
+	watchEnds   map[string]prometheus.Counter // by reason
 
 	// SharedReads counts the reads that etcd was not asked for.
 	SharedReads atomic.Uint64
@@ -73,7 +73,7 @@ func NewMetrics(version string) *Metrics {
 		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Connections that left the fast lane for the standard one."}),
 		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		watches:          gauge("watches", "Running watches."),
-		watchEnds:        counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain).", "reason"),
+		watchEnds:        make(map[string]prometheus.Counter),
 		Watches:          &share.WatchCounters{},
 		Upstream:         &upstream.Counters{},
 		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
@@ -81,6 +81,10 @@ func NewMetrics(version string) *Metrics {
 		reloads:          counter("config_reloads_total", "Attempts to take over changed files by result (ok, failed).", "result"),
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to take over changed files succeeded, else 0: the old state serves on."),
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was taken over, in seconds since the epoch."),
+	}
+	ends := counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain).", "reason")
+	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain"} {
+		m.watchEnds[reason] = ends.WithLabelValues(reason)
 	}
 	m.exportPool(f)
 	m.exportWatches(f)

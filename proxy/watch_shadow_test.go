@@ -69,7 +69,9 @@ func (s *shadow) note(events map[uint64]string, which int, body string) error {
 var withoutTTL = regexp.MustCompile(`"ttl":-?\d+,`)
 
 func eventIndex(body string) (uint64, error) {
-	var event struct{ Node struct{ ModifiedIndex uint64 } }
+	var event struct {
+		Node struct{ ModifiedIndex uint64 }
+	}
 	if err := json.Unmarshal([]byte(body), &event); err != nil || event.Node.ModifiedIndex == 0 {
 		return 0, fmt.Errorf("%q is no event", body)
 	}

@@ -76,7 +76,7 @@ func (ws *watches) leave(w *watch, reason string) {
 	}
 	ws.mu.Unlock()
 	ws.metrics.watches.Dec()
-	ws.metrics.watchEnds.WithLabelValues(reason).Inc()
+	ws.metrics.watchEnds[reason].Inc()
 }
 
 // recheck ends the watches that a new snapshot does not allow any more.

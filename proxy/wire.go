@@ -3,6 +3,9 @@ package proxy
 import (
 	"net"
 	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // countedConn tells once that it was closed.
@@ -27,6 +30,26 @@ func (c *countedConn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return nil
+}
+
+// drained reports whether the client has taken everything that was written: the
+// kernel then has room for more.
+func (c *countedConn) drained() bool {
+	sys, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return false
+	}
+	left := -1
+	err = raw.Control(func(fd uintptr) {
+		if n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
+			left = n
+		}
+	})
+	return err == nil && left == 0
 }
 
 // mostCorked is what a corked connection holds back, in bytes.

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -175,110 +173,4 @@ func (l *watchLoad) write(n int) error {
 		}
 		return resp.Body.Close()
 	})
-}
-
-// watcher is one client that watches.
-type watcher struct {
-	load   *watchLoad
-	prefix string
-	conn   *tls.Conn
-	in     *bufio.Reader
-	heard  time.Time
-}
-
-func (w *watcher) begin(config *tls.Config) error {
-	dialer := net.Dialer{Timeout: patience}
-	var err error
-	if w.conn, err = tls.DialWithDialer(&dialer, "tcp", w.load.Address, config); err != nil {
-		return err
-	}
-	w.in = bufio.NewReaderSize(w.conn, 4<<10)
-	return w.watch()
-}
-
-// watch sends a watch and reads the head of its answer, which tells that etcd
-// watches.
-func (w *watcher) watch() error {
-	if err := w.conn.SetDeadline(time.Now().Add(4 * patience)); err != nil {
-		return err
-	}
-	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
-		return err
-	}
-	_, _, err := w.head()
-	return err
-}
-
-// hear waits for the event, and goes on: at once if it is to read again, else when
-// all have heard, so that only the telling is measured.
-func (w *watcher) hear(all *sync.WaitGroup) error {
-	err := w.body(0, true)
-	w.heard = time.Now()
-	all.Done()
-	if err != nil {
-		return err
-	}
-	if !w.load.Reread {
-		all.Wait()
-	} else {
-		if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
-			return err
-		}
-		length, chunked, err := w.head()
-		if err != nil {
-			return err
-		}
-		if err := w.body(length, chunked); err != nil {
-			return err
-		}
-	}
-	return w.watch()
-}
-
-// head reads the head of an answer.
-func (w *watcher) head() (length int, chunked bool, err error) {
-	var head []byte
-	for {
-		line, err := w.in.ReadSlice('\n')
-		if err != nil {
-			return 0, false, err
-		}
-		if len(line) <= 2 {
-			break
-		}
-		head = append(head, line...)
-	}
-	if !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
-		return 0, false, fmt.Errorf("an answer of %.20q", head)
-	}
-	length, chunked = framing(head)
-	return length, chunked, nil
-}
-
-// body drops the body of an answer.
-func (w *watcher) body(length int, chunked bool) error {
-	if !chunked {
-		_, err := w.in.Discard(length)
-		return err
-	}
-	for {
-		line, err := w.in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		size := 0
-		for _, c := range bytes.TrimSuffix(line, []byte("\r\n")) {
-			digit := strings.IndexByte("0123456789abcdef", c)
-			if digit < 0 {
-				return fmt.Errorf("a chunk of %.20q", line)
-			}
-			size = size<<4 | digit
-		}
-		if _, err := w.in.Discard(size + 2); err != nil {
-			return err
-		}
-		if size == 0 {
-			return nil
-		}
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -176,8 +177,24 @@ func (h *hub) take(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	return taken
 }
 
-// wake is not for under a lock: it takes others.
+// some is how many watchers are worth a goroutine.
+const some = 64
+
+// wake is not for under a lock: it takes others. To wake a watcher is to encrypt and
+// write its event, so all processors take part.
 func wake(woken []*Watcher) {
+	share := max(some, (len(woken)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	var others sync.WaitGroup
+	for len(woken) > share {
+		part := woken[:share]
+		woken = woken[share:]
+		others.Go(func() { wakeAll(part) })
+	}
+	wakeAll(woken)
+	others.Wait()
+}
+
+func wakeAll(woken []*Watcher) {
 	for _, w := range woken {
 		w.waker.Wake()
 	}
