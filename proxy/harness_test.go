@@ -70,6 +70,12 @@ func listen(t testing.TB) net.Listener {
 // snapshot.
 func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*Snapshot, *proxytest.PKI)) *front {
 	t.Helper()
+	return newIdleFront(t, ln, endpoint, time.Hour, change)
+}
+
+// newIdleFront is newFront with a limit on the silence of connections.
+func newIdleFront(t testing.TB, ln net.Listener, endpoint string, idle time.Duration, change func(*Snapshot, *proxytest.PKI)) *front {
+	t.Helper()
 	f := &front{t: t, addr: ln.Addr().String(), audit: &lines{}, access: &lines{}, metrics: NewMetrics("test"), served: make(chan error, 1)}
 	var err error
 	if f.pki, err = proxytest.NewPKI(); err != nil {
@@ -81,7 +87,7 @@ func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*Snaps
 		Records:     &Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))},
 		Log:         slog.New(slog.DiscardHandler),
 		Throttle:    acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
-		Connections: 10_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
+		Connections: 10_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: idle,
 	})
 	go func() { f.served <- f.server.Serve(ln) }()
 	t.Cleanup(func() {

@@ -54,8 +54,12 @@ func TestAUserOrAddressHasAShareOfTheWatches(t *testing.T) {
 
 func TestAWatchOutlivesTheIdleTimeoutAndSoDoesItsConnection(t *testing.T) {
 	const idle = 50 * time.Millisecond
-	f, _ := newEmbedded(t, nil)
-	f.server.options.IdleTimeout, f.server.http.IdleTimeout = idle, idle
+	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	f := newIdleFront(t, listen(t), e.URL(), idle, nil)
 	c, a := startWatch(t, f, watchRequest)
 	later := time.AfterFunc(4*idle, func() { put(t, f, "/eventlogging/w", "late") })
 	defer later.Stop()
