@@ -76,6 +76,8 @@ func put(target string) []byte {
 		target, credentials, len(form), form)
 }
 
+const filesFor19000 = "etcd would need a file for each watcher, and it two"
+
 // scenarios are all there are.
 func scenarios() []scenario {
 	var keys [][]byte
@@ -105,6 +107,9 @@ func scenarios() []scenario {
 				{name: "apr1-unlimited", storm: wrong(benchUser), config: noLoginLimit}, {name: "bcrypt-unlimited", storm: wrong("bcrypt"), config: noLoginLimit}}},
 		{name: "watch-one", what: "8,000 watchers of one prefix, 5 writes", figure: "last", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 8000, Prefixes: 1, Events: 5}},
+		{name: "watch-most", what: "19,000 watchers of one prefix, as many as 20,000 files allow, 5 writes", figure: "last", etcd: true,
+			except: map[string]string{"tuned": filesFor19000, "profile": filesFor19000, "haproxy": filesFor19000},
+			watch:  &watchLoad{Watchers: 19_000, Prefixes: 1, Events: 5}},
 		{name: "watch-many", what: "50 watchers each of 200 prefixes, 5 times 200 writes", figure: "last", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
 		{name: "stampede", what: "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again", figure: "total", etcd: true, except: onlyTuned,
