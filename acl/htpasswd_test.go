@@ -2,6 +2,8 @@ package acl
 
 import (
 	"context"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -93,4 +95,29 @@ func FuzzHtpasswd(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestWhereFIPS140IsEnforcedOtherHashesAreRefusedWhenTheyAreRead(t *testing.T) {
+	const variable = "ETCD_TLSPROXY_TEST_FIPS"
+	if os.Getenv(variable) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), variable+"=1", "GODEBUG=fips140=only")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	for text, good := range map[string]bool{
+		"$apr1$salt4567$kfjEmSLlmSyxHVRjgxgEf.": false, "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=": false,
+		"$2y$04$" + bcryptOf72: false,
+		"$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA": true,
+	} {
+		h, err := parseHash(text)
+		if (err == nil) != good {
+			t.Errorf("%.6s: %v", text, err)
+		}
+		if good && h.matches("wrong") {
+			t.Errorf("%.6s matches a wrong password", text)
+		}
+	}
 }
