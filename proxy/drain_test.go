@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +109,36 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 	}
 	if a, err := c.Answer("GET"); err != nil || a.Status != 200 {
 		t.Errorf("the first: %+v, %v", a, err)
+	}
+}
+
+func TestAMistakeOfOursInOneRequestIsLoggedAndHurtsNoOther(t *testing.T) {
+	f, _ := newEmbedded(t, nil)
+	good := f.server.Snapshot()
+	bad := *good
+	bad.Rules = nil // what must never be
+	other := f.raw()
+	if err := other.Send("GET /v2/keys/ HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := other.Answer("GET"); err != nil || a.Status != 200 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	f.server.Publish(&bad)
+	for _, proto := range []string{"h1", "h2"} {
+		if resp, err := f.client(proto).Get(f.url() + "/v2/keys/"); err == nil {
+			resp.Body.Close()
+			t.Errorf("%s: %s", proto, resp.Status)
+		}
+	}
+	f.server.Publish(good)
+	if err := other.Send("GET /v2/keys/ HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := other.Answer("GET"); err != nil || a.Status != 200 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if text := f.log.String(); strings.Count(text, "given up") < 2 || !strings.Contains(text, "nil pointer") {
+		t.Errorf("the log says %q", text)
 	}
 }

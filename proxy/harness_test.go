@@ -31,6 +31,7 @@ type front struct {
 	metrics *Metrics
 	audit   *lines
 	access  *lines
+	log     *lines
 	served  chan error
 }
 
@@ -82,7 +83,7 @@ func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*Snaps
 // newIdleFront is newFront with a limit on the silence of connections.
 func newIdleFront(t testing.TB, ln net.Listener, endpoint string, idle time.Duration, change func(*Snapshot, *proxytest.PKI)) *front {
 	t.Helper()
-	f := &front{t: t, addr: ln.Addr().String(), audit: &lines{}, access: &lines{}, metrics: NewMetrics("test"), served: make(chan error, 1)}
+	f := &front{t: t, addr: ln.Addr().String(), audit: &lines{}, access: &lines{}, log: &lines{}, metrics: NewMetrics("test"), served: make(chan error, 1)}
 	var err error
 	if f.pki, err = proxytest.NewPKI(); err != nil {
 		t.Fatal(err)
@@ -91,7 +92,7 @@ func newIdleFront(t testing.TB, ln net.Listener, endpoint string, idle time.Dura
 	f.server = NewServer(Options{
 		Snapshot: snapshot, Metrics: f.metrics,
 		Records:     &Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))},
-		Log:         slog.New(slog.DiscardHandler),
+		Log:         slog.New(slog.NewTextHandler(f.log, nil)),
 		Throttle:    acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
 		Connections: 10_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: idle,
 	})

@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -23,6 +24,12 @@ func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	rec := &record{peer: conn.peer, started: time.Now(), proto: r.Proto, userAgent: r.UserAgent()}
 	// Also for an answer that is broken off: the panic that does so goes on.
 	defer func() {
+		if mistake := recover(); mistake != nil {
+			if mistake != http.ErrAbortHandler {
+				l.log.Error("a request was given up", "from", conn.peer.Addr.String(), "panic", mistake, "stack", string(debug.Stack()))
+			}
+			defer panic(http.ErrAbortHandler)
+		}
 		rec.status, rec.bytes = w.Status(), int64(w.BytesWritten())
 		if rec.status == 0 {
 			rec.status = statusClientGone
