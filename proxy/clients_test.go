@@ -39,7 +39,12 @@ func (f *front) caFile() string {
 // command runs a program with a bounded time.
 func command(t *testing.T, env []string, name string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	return commandFor(t, 30*time.Second, env, name, args...)
+}
+
+func commandFor(t *testing.T, limit time.Duration, env []string, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), env...)
