@@ -55,6 +55,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *Limits
 	// The deadline must not outlive the body: the server goes on reading, to
 	// notice when the client leaves.
 	defer control.SetReadDeadline(time.Time{})
+	began := time.Now()
 	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
 	for {
 		if len(b.bytes) == cap(b.bytes) {
@@ -62,7 +63,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *Limits
 				return b, refusal
 			}
 		}
-		if err := control.SetReadDeadline(time.Now().Add(limits.BodyTimeout)); err != nil {
+		if err := control.SetReadDeadline(limits.bodyDeadline(began, int64(len(b.bytes)))); err != nil {
 			return b, refuseBody
 		}
 		n, err := r.Body.Read(b.bytes[len(b.bytes):cap(b.bytes)])

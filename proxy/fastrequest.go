@@ -103,6 +103,7 @@ func (c *fast) carry(s *Snapshot, head, end int, alive *bool) error {
 
 // readBody reads until the whole request is here.
 func (c *fast) readBody(s *Snapshot, end int) error {
+	began, had := time.Now(), c.have
 	for c.have < end {
 		if c.have == len(c.in) || end > len(c.in) {
 			larger := make([]byte, end+scratchIn)
@@ -110,7 +111,7 @@ func (c *fast) readBody(s *Snapshot, end int) error {
 			// The head's strings go on living in the old memory.
 			c.in = larger
 		}
-		if err := c.conn.SetReadDeadline(time.Now().Add(s.Limits.BodyTimeout)); err != nil {
+		if err := c.conn.SetReadDeadline(s.Limits.bodyDeadline(began, int64(c.have-had))); err != nil {
 			return err
 		}
 		c.idleSince = time.Time{}

@@ -48,6 +48,20 @@ type Limits struct {
 	// connection to send its first request. It cuts clients that trickle.
 	HeaderTimeout time.Duration
 	// BodyTimeout is how long a client may take to send, or to take, the next
-	// bytes of a body.
+	// bytes of a body. Beyond that a body it sends must come with slowestBody, so
+	// that one which comes byte by byte ends as well.
 	BodyTimeout time.Duration
+}
+
+// slowestBody is an average, in bytes a second.
+const slowestBody = 4 << 10
+
+// bodyDeadline is when a body that began at some time must go on.
+func (l *Limits) bodyDeadline(began time.Time, received int64) time.Time {
+	next := time.Now().Add(l.BodyTimeout)
+	whole := began.Add(l.BodyTimeout + time.Duration(received)*time.Second/slowestBody)
+	if whole.Before(next) {
+		return whole
+	}
+	return next
 }

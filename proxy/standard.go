@@ -131,8 +131,9 @@ func (l standard) drop(w http.ResponseWriter, r *http.Request, s *Snapshot) *Ref
 // have sent, and reports whether that was the whole body.
 func discard(control *http.ResponseController, body io.Reader, limits *Limits) bool {
 	buf := make([]byte, 8<<10)
+	began := time.Now()
 	for left := limits.Body; left > 0; {
-		if control.SetReadDeadline(time.Now().Add(limits.BodyTimeout)) != nil {
+		if control.SetReadDeadline(limits.bodyDeadline(began, limits.Body-left)) != nil {
 			return false
 		}
 		n, err := body.Read(buf)

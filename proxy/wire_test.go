@@ -226,6 +226,46 @@ func TestABodyThatStopsIsCut(t *testing.T) {
 	}
 }
 
+func TestABodyThatTricklesIsCut(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }),
+		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 100 * time.Millisecond })
+	for what, head := range map[string]string{
+		"small":   "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n",
+		"large":   "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n",
+		"refused": "PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n",
+	} {
+		c := f.raw()
+		if err := c.Send(head); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() { // well within the pause that a client may make
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ended:
+					return
+				case <-tick.C:
+					_ = c.Send("x")
+				}
+			}
+		}()
+		a, err := c.Answer("PUT")
+		if what == "refused" { // answered before its body, which is then read
+			if err != nil || a.Status != 401 {
+				t.Errorf("%s: %+v, %v", what, a, err)
+			}
+		} else if err != nil || a.Status != 408 {
+			t.Errorf("%s: %+v, %v", what, a, err)
+		}
+		if end := c.End(); end == proxytest.StaysOpen {
+			t.Errorf("%s: the connection stays open", what)
+		}
+		close(ended)
+	}
+}
+
 func TestAConnectionThatWaitedIsAnswered(t *testing.T) {
 	const pause = 30 * time.Millisecond
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}),

@@ -84,7 +84,8 @@ type Limits struct {
 	// HeaderTimeout (*) is how long a request's head may take, and a new connection
 	// to send its first: it cuts clients that trickle.
 	HeaderTimeout Duration `toml:"header_timeout"`
-	// BodyTimeout is how long a client may pause in sending or taking a body.
+	// BodyTimeout is how long a client may pause in sending or taking a body. One
+	// that takes longer to send it must send 4 KiB a second on average.
 	BodyTimeout Duration `toml:"body_timeout"`
 	// IdleTimeout (*) is how long a connection may wait for its next request. It is
 	// long, as in the nginx site: reconnecting costs a TLS handshake.
