@@ -102,6 +102,9 @@ func TestHandshakes(t *testing.T) {
 	passes("CBC suites only", false, func(c *tls.Config) {
 		c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 	})
+	if state, _, _ := d.knock(config, nil); state.Version != tls.VersionTLS13 || state.CurveID != tls.X25519MLKEM768 {
+		t.Errorf("version %x with key exchange %v; a post-quantum one is offered", state.Version, state.CurveID)
+	}
 	if state, _, _ := d.knock(config, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }); state.NegotiatedProtocol != "http/1.1" {
 		t.Errorf("protocol %q", state.NegotiatedProtocol)
 	}
