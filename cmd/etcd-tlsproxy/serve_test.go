@@ -74,6 +74,12 @@ func newService(t testing.TB, handler http.HandlerFunc) *service {
 	t.Helper()
 	etcd := httptest.NewServer(handler)
 	t.Cleanup(etcd.Close)
+	return newServiceBefore(t, etcd.URL)
+}
+
+// newServiceBefore is a service before an etcd.
+func newServiceBefore(t testing.TB, etcd string) *service {
+	t.Helper()
 	s := &service{t: t, dir: t.TempDir(), log: &output{}, hangup: make(chan os.Signal, 1), ended: make(chan error, 1)}
 	var err error
 	if s.pki, err = proxytest.NewPKI(); err != nil {
@@ -81,7 +87,7 @@ func newService(t testing.TB, handler http.HandlerFunc) *service {
 	}
 	s.writeCertificate()
 	s.writeUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
-	s.write("etcd-tlsproxy.toml", fmt.Sprintf(seedConfig, etcd.URL))
+	s.write("etcd-tlsproxy.toml", fmt.Sprintf(seedConfig, etcd))
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.ended <- serve(ctx, s.path("etcd-tlsproxy.toml"), s.hangup, io.Discard, s.log) }()
