@@ -26,7 +26,9 @@ type sample struct {
 	Errors      int64
 	FirstError  string `json:",omitempty"`
 
-	Watch *watchSample `json:",omitempty"` // and nothing else
+	// Of scenarios of their own kind, and nothing else.
+	Watch  *watchSample  `json:",omitempty"`
+	Outage *outageSample `json:",omitempty"`
 }
 
 // measure loads a target from a process of its own and takes the CPU times

@@ -16,6 +16,10 @@ func (o *outcome) print(out io.Writer) {
 		o.printWatches(out)
 		return
 	}
+	if o.Figure == "back" {
+		o.printOutages(out)
+		return
+	}
 	notes := slices.Clone(o.Notes)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if o.Figure == "memory" {
@@ -90,7 +94,7 @@ func bars(o *outcome) []bar {
 		if value <= 0 {
 			continue
 		}
-		unit := map[string]string{"cpu": "us CPU", "rate": "requests/s", "p99": "us p99", "memory": "bytes", "last": "us until the last hears", "total": "s for all events"}[o.Figure]
+		unit := map[string]string{"cpu": "us CPU", "rate": "requests/s", "p99": "us p99", "memory": "bytes", "last": "us until the last hears", "total": "s for all events", "back": "us after etcd's own answer"}[o.Figure]
 		list = append(list, bar{name, fmt.Sprintf("%.4g %s", value, unit), 400 * value / largest})
 	}
 	return list

@@ -50,6 +50,9 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 		if sc.watch != nil {
 			compare = func() (*outcome, error) { return s.compareWatches(ctx, &sc, stage.proxy) }
 		}
+		if sc.outage {
+			compare = func() (*outcome, error) { return s.compareOutages(ctx, &sc, stage.proxy) }
+		}
 		o, err := compare()
 		if err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
@@ -180,6 +183,7 @@ var figures = map[string]func(*sample) float64{
 	"memory": func(m *sample) float64 { return m.Memory },
 	"last":   func(m *sample) float64 { return m.Watch.Last },
 	"total":  func(m *sample) float64 { return m.Watch.Seconds },
+	"back":   func(m *sample) float64 { return m.Outage.Back },
 }
 
 // ratio is ours to another's, or a variant's to ours, which is the first; 0 if one

@@ -20,6 +20,8 @@ type scenario struct {
 	except map[string]string
 	// watch is a scenario of watches, instead of a load.
 	watch *watchLoad
+	// outage lets etcd die and come back, instead of a load.
+	outage bool
 	// variants of our own proxy, compared with it as it is; no other proxy then.
 	variants []variant
 }
@@ -114,6 +116,7 @@ func scenarios() []scenario {
 			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
 		{name: "stampede", what: "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again", figure: "total", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 1000, Prefixes: 1, Events: 50, Reread: true}},
+		{name: "outage", what: "etcd is killed for a second and comes back", figure: "back", etcd: true, outage: true},
 		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
 	}
 }
