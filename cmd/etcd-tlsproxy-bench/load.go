@@ -31,6 +31,8 @@ type load struct {
 	Handshake string
 	// Refused takes any refusal for the expected answer.
 	Refused bool
+	// Trickle sends requests byte by byte, and connects again when it is cut.
+	Trickle bool
 	// Idle only keeps the connections open for the duration.
 	Idle bool
 }
@@ -78,7 +80,7 @@ func (l *load) run(in *bufio.Reader, out io.Writer) error {
 			// post-quantum one, which OpenSSL 3.0 behind nginx does not know.
 			config: &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}},
 		}
-		if !l.Idle {
+		if !l.Idle && !l.Trickle {
 			w.buf, w.latency = make([]byte, 256<<10), newHistogram()
 		}
 		if l.Handshake == "resumed" {
@@ -87,7 +89,7 @@ func (l *load) run(in *bufio.Reader, out io.Writer) error {
 		if err := w.connect(); err != nil {
 			return err
 		}
-		if !l.Idle {
+		if !l.Idle && !l.Trickle {
 			if err := w.ask(); err != nil { // warm: connections upstream, remembered passwords
 				return fmt.Errorf("the first request: %w", err)
 			}
@@ -109,7 +111,7 @@ func (l *load) run(in *bufio.Reader, out io.Writer) error {
 	r.Seconds = time.Since(began).Seconds()
 	total := newHistogram()
 	for _, w := range workers {
-		if l.Idle {
+		if l.Idle || l.Trickle {
 			break
 		}
 		r.Requests += w.done

@@ -102,10 +102,12 @@ func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration t
 	return m, nil
 }
 
-// storm starts clients that are refused, 3,000 times a second, and returns when
+// storm starts the target's other clients, and returns when
 // they are connected. The function waits for their end and tells their rate.
 func (s *stage) storm(ctx context.Context, t *target, duration time.Duration) (func() (float64, error), error) {
-	spec, err := json.Marshal(load{Address: t.address, CA: s.ca, Conns: 16, Duration: duration, Rate: 3000, Requests: [][]byte{t.storm}, Refused: true})
+	l := *t.storm
+	l.Address, l.CA, l.Duration = t.address, s.ca, duration
+	spec, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func (o *outcome) print(out io.Writer) {
 			}
 		}
 		if storm := m(func(s *sample) float64 { return s.Refused }); storm > 0 {
-			notes = append(notes, fmt.Sprintf("%s: %.0f wrong passwords a second were refused meanwhile", name, storm))
+			notes = append(notes, fmt.Sprintf("%s: %.0f requests a second of the others were answered meanwhile", name, storm))
 		}
 		fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%d%s\t%s\t\n", name, m(figures["rate"]), m(figures["cpu"]),
 			m(func(s *sample) float64 { return s.UpstreamCPU }), m(func(s *sample) float64 { return s.P50 }), m(figures["p99"]),

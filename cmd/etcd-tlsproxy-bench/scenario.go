@@ -30,7 +30,7 @@ type scenario struct {
 type variant struct {
 	name   string
 	config string // appended to the configuration
-	storm  []byte // a request that others send meanwhile
+	storm  *load  // what others do meanwhile
 	// watches lets others send the head of an answer before there is a body.
 	watches bool
 }
@@ -65,6 +65,21 @@ const noLoginLimit = "[limits]\nlogin_burst = 1000000\nlogin_every = \"1us\"\n"
 func wrong(user string) []byte {
 	credentials := base64.StdEncoding.EncodeToString([]byte(user + ":wrong"))
 	return fmt.Appendf(nil, "DELETE /v2/keys/conftool/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic %s\r\n\r\n", credentials)
+}
+
+// guesses are wrong passwords of one user, 3,000 a second.
+func guesses(user string) *load {
+	return &load{Conns: 16, Rate: 3000, Requests: [][]byte{wrong(user)}, Refused: true}
+}
+
+// floods are what a proxy has to bear from others.
+func floods(request []byte) []variant {
+	requests := [][]byte{request}
+	return []variant{
+		{name: "9000-idle", storm: &load{Conns: 9000, Requests: requests, Idle: true}},
+		{name: "1000-trickling", storm: &load{Conns: 1000, Requests: requests, Trickle: true}},
+		{name: "200-handshakes", storm: &load{Conns: 8, Rate: 200, Requests: requests, Handshake: "full", Status: 200}},
+	}
 }
 
 func get(target string) []byte {
@@ -105,8 +120,8 @@ func scenarios() []scenario {
 			variants: []variant{{name: "10000-rules", config: manyRules(10_000)}}},
 		{name: "login-storm", what: "2,000 reads a second, open loop, while one address tries 3,000 wrong passwords a second, with and without the limit on failed logins", figure: "p99", etcd: true,
 			load: load{Conns: 32, Requests: keys, Rate: 2000},
-			variants: []variant{{name: "apr1-storm", storm: wrong(benchUser)}, {name: "bcrypt-storm", storm: wrong("bcrypt")},
-				{name: "apr1-unlimited", storm: wrong(benchUser), config: noLoginLimit}, {name: "bcrypt-unlimited", storm: wrong("bcrypt"), config: noLoginLimit}}},
+			variants: []variant{{name: "apr1-storm", storm: guesses(benchUser)}, {name: "bcrypt-storm", storm: guesses("bcrypt")},
+				{name: "apr1-unlimited", storm: guesses(benchUser), config: noLoginLimit}, {name: "bcrypt-unlimited", storm: guesses("bcrypt"), config: noLoginLimit}}},
 		{name: "watch-one", what: "8,000 watchers of one prefix, 5 writes", figure: "last", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 8000, Prefixes: 1, Events: 5}},
 		{name: "watch-most", what: "19,000 watchers of one prefix, as many as 20,000 files allow, 5 writes", figure: "last", etcd: true,
@@ -116,6 +131,8 @@ func scenarios() []scenario {
 			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
 		{name: "stampede", what: "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again", figure: "total", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 1000, Prefixes: 1, Events: 50, Reread: true}},
+		{name: "floods", what: "2,000 reads a second, open loop, beside 9,000 idle connections, 1,000 that send a head byte by byte, or 200 new connections a second", figure: "p99", etcd: true,
+			load: load{Conns: 32, Requests: keys, Rate: 2000}, variants: floods(get("/v2/keys" + treeKey(0)))},
 		{name: "outage", what: "etcd is killed for a second and comes back", figure: "back", etcd: true, outage: true},
 		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
 	}

@@ -13,7 +13,7 @@ type target struct {
 	name    string
 	address string
 	proc    *process
-	storm   []byte
+	storm   *load
 }
 
 // proxies are what is compared, in the order of the report.

@@ -59,6 +59,10 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 		time.Sleep(time.Until(end))
 		return
 	}
+	if w.load.Trickle {
+		w.trickle(end)
+		return
+	}
 	pace := time.Duration(0)
 	if w.load.Rate > 0 {
 		pace = time.Duration(float64(time.Second) * float64(w.load.Conns) / w.load.Rate)
@@ -93,6 +97,22 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 		}
 		w.done++
 		_ = w.latency.RecordValue(max(1, time.Since(now).Microseconds()))
+	}
+}
+
+// trickle sends a byte now and then. To be cut is what it expects.
+func (w *worker) trickle(end time.Time) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for request := w.load.Requests[0]; ; w.next++ {
+		if time.Now().After(end) {
+			return
+		}
+		<-tick.C
+		at := w.next % (len(request) - 1) // never the last one
+		if _, err := w.conn.Write(request[at : at+1]); err != nil && w.connect() != nil {
+			return
+		}
 	}
 }
 
