@@ -25,10 +25,10 @@
 //
 // # Watches: the hub
 //
-// For each key that is watched, recursive or not, there is one stream of events
-// from etcd, and a ring of those that came last. A watcher is answered with etcd's
-// index as it was after the watcher asked, which is read by the next batch, and gets
-// the first event above it:
+// For each key that is watched, recursive or not, there is one watch at etcd, which
+// is armed again from the index behind each event, and a ring of the events that came
+// last. A watcher is answered with etcd's index as it was after the watcher asked,
+// which is read by the next batch, and gets the first event above it:
 //
 //	hub watches from A0  <=  watcher asks  <  index A is read  <  events above A
 //
@@ -37,8 +37,7 @@
 // first event from there on is looked for in the ring; if the ring does not reach
 // back so far, in etcd's history, by a request that all with that index share.
 //
-// A stream from etcd tells what a watcher hears that came in time, in order. It
-// ends when etcd goes away or drops events because they are not taken fast enough.
-// Then the ring has a gap that cannot be known, and all watchers are told that their
-// watch failed.
+// A hub ends when etcd goes away, does not remember what came since the last event,
+// or is another etcd than before. Then its ring has a gap that cannot be known, and
+// all watchers are told that their watch failed.
 package share

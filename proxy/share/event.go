@@ -18,21 +18,25 @@ type Event struct {
 	// have been missed. Watchers must be told that their watch failed.
 	Err error
 
+	key      string
 	received time.Time
 	sending  atomic.Int32 // watchers that were woken for it and have not left
 }
 
 var errUnreadableEvent = errors.New("etcd sent an event without an index")
 
-// parseEvent reads one line of a watch. The line is the event's from now on.
+// parseEvent reads the answer to a watch, which is the event's from now on.
 func parseEvent(line []byte) (*Event, error) {
 	var text struct {
-		Node struct{ ModifiedIndex uint64 }
+		Node struct {
+			Key           string
+			ModifiedIndex uint64
+		}
 	}
 	if err := json.Unmarshal(line, &text); err != nil || text.Node.ModifiedIndex == 0 {
 		return nil, errUnreadableEvent
 	}
-	return &Event{Index: text.Node.ModifiedIndex, Body: line, received: time.Now()}, nil
+	return &Event{Index: text.Node.ModifiedIndex, Body: line, key: text.Node.Key, received: time.Now()}, nil
 }
 
 // ring is the recent events of a hub, the oldest first.
@@ -43,6 +47,7 @@ type ring struct {
 	events []*Event
 	size   int // bytes of their bodies
 	held   *atomic.Int64
+	keep   bool // forget nothing: it is one event
 }
 
 const (
@@ -53,13 +58,14 @@ const (
 	mostRings = 64 << 20
 )
 
-// add takes an event that is newer than all others, and forgets old ones.
+// add takes an event that is newer than all others, and forgets old ones; even that
+// one, if all rings together are too large.
 func (r *ring) add(e *Event) {
 	r.events = append(r.events, e)
 	r.last = e.Index
 	r.grow(len(e.Body))
 	drop := 0
-	for drop < len(r.events)-1 && (len(r.events)-drop > mostEvents || r.size > mostRing || r.held.Load() > mostRings) {
+	for !r.keep && drop < len(r.events) && (len(r.events)-drop > mostEvents || r.size > mostRing || r.held.Load() > mostRings) {
 		r.start = r.events[drop].Index + 1
 		r.grow(-len(r.events[drop].Body))
 		drop++

@@ -1,12 +1,12 @@
 package share
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +16,7 @@ import (
 // place is what a hub is for. With since 0 it follows all events from now on;
 // else it waits for the first one from an index on that no ring covers.
 type place struct {
-	path      string
+	path, key string // one tells the other
 	recursive bool
 	since     uint64
 }
@@ -31,9 +31,11 @@ type hub struct {
 	err     error
 
 	// Under the lock of watches.
-	users  int // who waits, or is about to
-	sent   bool
+	users  int       // who waits, or is about to
+	visits uint64    // how often somebody came
+	sent   time.Time // when etcd was asked first
 	unused *time.Timer
+	heard  bool // somebody was told of an event
 
 	mu      sync.Mutex
 	ring    ring
@@ -41,14 +43,16 @@ type hub struct {
 	end     *Event // set when the hub has ended
 }
 
-// target is what etcd is asked. With stream it sends each event once it happens,
-// so nothing can slip between two requests. What a late waitIndex finds in etcd's
-// history is a little more: events of hidden keys, and deletions of directories
-// above a key that did not exist. A watcher that came in time never sees these.
-func (p place) target() string {
-	query := "?wait=true&stream=true"
-	if p.since != 0 {
-		query = "?wait=true&waitIndex=" + strconv.FormatUint(p.since, 10)
+// target is what etcd is asked, for events from an index on; 0 is from now on.
+//
+// One event is asked for at a time. A stream would save the asking, but etcd lets a
+// stream die without a word when it has a hundred events to send that nobody took
+// yet, as when that many keys expire at once; what a waitIndex asks for is found in
+// etcd's history, or etcd says that it is not there any more.
+func (p place) target(since uint64) string {
+	query := "?wait=true"
+	if since != 0 {
+		query += "&waitIndex=" + strconv.FormatUint(since, 10)
 	}
 	if p.recursive {
 		query += "&recursive=true"
@@ -59,99 +63,151 @@ func (p place) target() string {
 // Why a hub ends.
 var (
 	errEnded     = errors.New("etcd ended the watch")
+	errCleared   = errors.New("etcd does not remember all events any more")
 	errUnused    = errors.New("nobody watches")
 	errElsewhere = errors.New("the endpoints are of different clusters")
+	errBackwards = errors.New("etcd's index went backwards")
 )
 
-// run carries the watch from its request to its end.
+// run carries the hub from its first request to its end.
 func (h *hub) run(ctx context.Context) {
 	h.watches.send(h)
-	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "GET", Target: h.target(), Watch: true})
-	if err == nil {
-		defer resp.Close()
-		err = h.begin(resp)
-	}
-	if err != nil {
+	resp, head, err := h.ask(ctx, h.since)
+	if err != nil || head.Status != 200 {
 		h.err = err
-		h.stop(err)
-		close(h.ready)
-		return
-	}
-	if h.head.Status != 200 {
+		if err == nil { // a whole answer, and no watch
+			h.head = head
+			head.Body, h.err = readAll(resp)
+			resp.Close()
+		}
 		h.stop(errEnded)
 		close(h.ready)
 		return
 	}
-	close(h.ready)
-	h.stop(h.follow(resp))
+	h.begin(head)
+	for h.since == 0 {
+		if err := h.follow(resp); err != nil {
+			h.stop(err)
+			return
+		}
+		if resp, head, err = h.ask(ctx, h.ring.last+1); err == nil {
+			err = h.fits(head)
+		}
+		if err != nil {
+			if resp != nil {
+				resp.Close()
+			}
+			h.stop(err)
+			return
+		}
+	}
+	err = h.follow(resp)
+	if err == nil {
+		err = errEnded // it was asked for one
+	}
+	h.stop(err)
 }
 
-// begin reads the head, and all of an answer that is none to a watch.
-func (h *hub) begin(resp *upstream.Response) error {
-	head := newHead(resp)
-	if head.Status != 200 {
-		var err error
-		if head.Body, err = io.ReadAll(io.LimitReader(resp, mostShared)); err != nil {
-			return err
-		}
-	} else if head.Index == 0 {
-		return &upstream.Error{Kind: upstream.Broken, Err: errNoIndex}
+func (h *hub) ask(ctx context.Context, since uint64) (*upstream.Response, *Head, error) {
+	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "GET", Target: h.target(since), Watch: true})
+	if err != nil {
+		return nil, nil, err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.head = head
-	h.ring.start, h.ring.last = head.Index+1, head.Index
-	if h.since != 0 {
-		h.ring.start, h.ring.last = h.since, h.since-1
+	head := newHead(resp)
+	if head.Status == 200 && head.Index == 0 {
+		resp.Close()
+		return nil, nil, &upstream.Error{Kind: upstream.Broken, Err: errNoIndex}
+	}
+	return resp, head, nil
+}
+
+// fits reports whether another answer goes on where the last one ended.
+func (h *hub) fits(head *Head) error {
+	switch {
+	case head.Status != 200:
+		return errCleared
+	case head.cluster != h.head.cluster:
+		return errElsewhere
+	case head.Index < h.ring.last:
+		return errBackwards
 	}
 	return nil
 }
 
-// follow hands the events on. It returns why there are no more.
+// begin lets those in who wait for the head.
+func (h *hub) begin(head *Head) {
+	h.mu.Lock()
+	h.head = head
+	h.ring.start, h.ring.last = head.Index+1, head.Index
+	if h.since != 0 {
+		h.ring.start, h.ring.last, h.ring.keep = h.since, h.since-1, true
+	}
+	h.mu.Unlock()
+	close(h.ready)
+}
+
+// follow hands on the event that an answer brings.
 func (h *hub) follow(resp *upstream.Response) error {
-	var line []byte
-	buf := make([]byte, 4<<10)
+	defer resp.Close()
+	body, err := readAll(resp)
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return errEnded // which is how an etcd leaves that shuts down
+	}
+	e, err := parseEvent(body)
+	if err != nil {
+		return &upstream.Error{Kind: upstream.Broken, Err: err}
+	}
+	h.deliver(e)
+	return nil
+}
+
+// readAll reads what etcd sends at once; an event holds two values at most.
+func readAll(resp *upstream.Response) ([]byte, error) {
+	body := make([]byte, 0, 512)
 	for {
-		n, err := resp.Read(buf)
-		line = append(line, buf[:n]...)
-		for {
-			end := bytes.IndexByte(line, '\n')
-			if end < 0 {
-				break
-			}
-			e, err := parseEvent(bytes.Clone(line[:end+1]))
-			if err != nil {
-				return &upstream.Error{Kind: upstream.Broken, Err: err}
-			}
-			h.deliver(e)
-			if h.since != 0 {
-				return errEnded // it was asked for one
-			}
-			line = append(line[:0], line[end+1:]...)
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
 		}
-		switch {
-		case err == io.EOF:
-			return errEnded // etcd shuts down, or its buffer of events ran over
-		case err != nil:
-			return err
-		case len(line) == 0 && cap(line) > 64<<10:
-			line = nil // grown for one large event
+		n, err := resp.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if err == io.EOF {
+			return body, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 }
 
-// deliver wakes those who wait for an event. etcd tells a stream twice that the
-// watched directory was deleted.
+// concerns reports whether an event is one that etcd tells a watcher who came in
+// time. Its history, from which late questions are answered, also has those of hidden
+// keys below, and the end of directories whose name the key's begins with.
+func (p place) concerns(key string) bool {
+	below, isBelow := strings.CutPrefix(key, strings.TrimSuffix(p.key, "/")+"/")
+	return key == p.key || isBelow && !strings.Contains("/"+below, "/_") || strings.HasPrefix(p.key, strings.TrimSuffix(key, "/")+"/")
+}
+
+// deliver wakes those who wait for an event.
 func (h *hub) deliver(e *Event) {
 	h.mu.Lock()
-	if e.Index <= h.ring.last {
+	if h.end != nil || e.Index <= h.ring.last {
+		h.mu.Unlock()
+		return
+	}
+	if h.since == 0 && !h.concerns(e.key) {
+		h.ring.last = e.Index
 		h.mu.Unlock()
 		return
 	}
 	h.ring.add(e)
 	woken := h.take(func(w *Watcher) bool { return w.since <= e.Index }, e)
 	h.mu.Unlock()
-	h.watches.count.Fanned.Add(uint64(len(woken)))
+	if len(woken) > 0 {
+		h.watches.told(h, len(woken))
+	}
 	wake(woken)
 }
 
@@ -169,6 +225,7 @@ func (h *hub) take(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	clear(h.waiting[len(rest):])
 	h.waiting = rest
 	e.sending.Store(int32(len(taken)))
+	h.watches.count.Waiting.Add(int64(-len(taken)))
 	for _, w := range taken {
 		w.at = notWaiting
 		w.woken = true

@@ -10,8 +10,9 @@ import (
 
 // Watch is what a client asks for.
 type Watch struct {
-	// Path is the canonical path of the key, as it is sent: /v2/keys/a.
-	Path      string
+	// Path is the canonical path of the key, as it is sent: /v2/keys/a%20b; Key is
+	// what it stands for: /a b.
+	Path, Key string
 	Recursive bool
 	// Since is the waitIndex; 0 for what comes from now on.
 	Since uint64
@@ -49,6 +50,7 @@ func (w *Watcher) Leave() {
 		h.waiting[last] = nil
 		h.waiting = h.waiting[:last]
 		w.at = notWaiting
+		h.watches.count.Waiting.Add(-1)
 	}
 	h.mu.Unlock()
 	if e := w.result.Load(); e != nil && w.woken && e.sending.Add(-1) == 0 && e.Err == nil {
@@ -62,11 +64,14 @@ func (w *Watcher) Leave() {
 // event above it, or from w.Since on. Without a watcher the head is a whole answer,
 // a refusal of etcd's. The error is an [*upstream.Error].
 func (ws *Watches) Join(ctx context.Context, w Watch, waker Waker) (*Watcher, *Head, error) {
+	asked := time.Now()
 	for {
-		watcher, head, again, err := ws.join(ctx, place{path: w.Path, recursive: w.Recursive}, w.Since, waker)
+		p := place{path: w.Path, key: w.Key, recursive: w.Recursive}
+		watcher, head, again, err := ws.join(ctx, p, asked, w.Since, waker)
 		if again == pastTheRing {
 			ws.count.Misses.Add(1)
-			watcher, head, again, err = ws.join(ctx, place{path: w.Path, recursive: w.Recursive, since: w.Since}, w.Since, waker)
+			p.since = w.Since
+			watcher, head, again, err = ws.join(ctx, p, asked, w.Since, waker)
 		}
 		if again == joined {
 			return watcher, head, err
@@ -83,8 +88,8 @@ const (
 	pastTheRing                // the index is older than what the hub remembers
 )
 
-func (ws *Watches) join(ctx context.Context, p place, since uint64, waker Waker) (_ *Watcher, head *Head, _ attempt, err error) {
-	h, inTime := ws.enter(p)
+func (ws *Watches) join(ctx context.Context, p place, asked time.Time, since uint64, waker Waker) (_ *Watcher, head *Head, _ attempt, err error) {
+	h, inTime := ws.enter(p, asked)
 	entered := true
 	defer func() {
 		if entered {
@@ -147,6 +152,7 @@ func (h *hub) attach(w *Watcher, head **Head) attempt {
 	}
 	w.at = len(h.waiting)
 	h.waiting = append(h.waiting, w)
+	h.watches.count.Waiting.Add(1)
 	return joined
 }
 

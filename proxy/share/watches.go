@@ -21,8 +21,8 @@ type WatchOptions struct {
 
 // WatchCounters tell what watches do.
 type WatchCounters struct {
-	// Hubs are the watches at etcd at this moment.
-	Hubs atomic.Int64
+	// Hubs are the watches at etcd at this moment, and Waiting those who wait in them.
+	Hubs, Waiting atomic.Int64
 	// Fanned are events handed to watchers; Misses are watchers that asked for an
 	// index which no ring covered, so that etcd had to be asked.
 	Fanned, Misses atomic.Uint64
@@ -38,9 +38,10 @@ type Watches struct {
 	index  indexReads
 	held   atomic.Int64 // bytes in all rings
 
-	mu     sync.Mutex
-	hubs   map[place]*hub
-	closed bool
+	mu        sync.Mutex
+	hubs      map[place]*hub
+	lingering int // hubs without users
+	closed    bool
 }
 
 // NewWatches makes watches through a pool.
@@ -73,8 +74,8 @@ func (ws *Watches) Close() {
 }
 
 // enter finds the hub of a place or makes it, and counts its caller in. It is in
-// time if the hub's request to etcd comes after it.
-func (ws *Watches) enter(p place) (h *hub, inTime bool) {
+// time if the hub's request to etcd comes after the caller's own.
+func (ws *Watches) enter(p place, asked time.Time) (h *hub, inTime bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	h = ws.hubs[p]
@@ -89,48 +90,82 @@ func (ws *Watches) enter(p place) (h *hub, inTime bool) {
 		}
 	}
 	h.users++
+	h.visits++
 	if h.unused != nil {
 		h.unused.Stop()
 		h.unused = nil
+		ws.lingering--
 	}
-	return h, !h.sent
+	return h, h.sent.IsZero() || h.sent.After(asked)
 }
 
 // send takes note that a hub's request is on its way.
 func (ws *Watches) send(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	h.sent = true
+	h.sent = time.Now()
 }
 
-// leave counts out. A hub that waits for one event only is of no use any more
-// without users; others stay for a while.
-func (ws *Watches) leave(h *hub) {
+// told takes note that a hub's watchers hear of an event.
+func (ws *Watches) told(h *hub, watchers int) {
+	ws.count.Fanned.Add(uint64(watchers))
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if h.users--; h.users > 0 || ws.hubs[h.place] != h {
-		return
+	h.heard = true
+}
+
+// mostLingering bounds the hubs without users: who comes and goes must not use up
+// what others need.
+const mostLingering = 256
+
+// leave counts out. A hub stays for a while without users if it has just told its
+// own of an event: they come back.
+func (ws *Watches) leave(h *hub) {
+	ws.mu.Lock()
+	h.users--
+	last := h.users == 0 && ws.hubs[h.place] == h
+	if last && h.heard && h.since == 0 && ws.lingering < mostLingering {
+		visit := h.visits
+		h.unused = time.AfterFunc(ws.linger, func() { ws.expire(h, visit) })
+		ws.lingering++
+		last = false
 	}
-	linger := ws.linger
-	if h.since != 0 {
-		linger = 0
+	if last {
+		ws.forget(h)
 	}
-	var timer *time.Timer
-	timer = time.AfterFunc(linger, func() {
-		ws.mu.Lock()
-		still := h.unused == timer
-		ws.mu.Unlock()
-		if still {
-			h.stop(errUnused)
-		}
-	})
-	h.unused = timer
+	ws.mu.Unlock()
+	if last {
+		h.stop(errUnused)
+	}
+}
+
+// expire ends a hub that nobody came back to since a visit.
+func (ws *Watches) expire(h *hub, visit uint64) {
+	ws.mu.Lock()
+	expired := h.unused != nil && h.visits == visit
+	if expired {
+		ws.forget(h)
+	}
+	ws.mu.Unlock()
+	if expired {
+		h.stop(errUnused)
+	}
 }
 
 // remove lets nobody new enter a hub.
 func (ws *Watches) remove(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	ws.forget(h)
+}
+
+// forget is remove; ws.mu is held.
+func (ws *Watches) forget(h *hub) {
+	if h.unused != nil {
+		h.unused.Stop()
+		h.unused = nil
+		ws.lingering--
+	}
 	if ws.hubs[h.place] == h {
 		delete(ws.hubs, h.place)
 		ws.count.Hubs.Add(-1)

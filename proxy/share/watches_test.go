@@ -85,7 +85,7 @@ func (b bell) Wake() { b <- struct{}{} }
 func join(t *testing.T, ws *Watches, path string, recursive bool, since uint64) (*Watcher, *Head, bell) {
 	t.Helper()
 	news := make(bell, 1)
-	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys" + path, Recursive: recursive, Since: since}, news)
+	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys" + path, Key: path, Recursive: recursive, Since: since}, news)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,9 +191,14 @@ func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
 	if r.from(r.last+1) != nil {
 		t.Error("an event from the future")
 	}
-	r.add(&Event{Index: r.last + 1, Body: make([]byte, mostRing)})
-	if len(r.events) != 1 {
-		t.Errorf("%d events beside a large one", len(r.events))
+	large := &Event{Index: r.last + 1, Body: make([]byte, mostRing)}
+	r.add(large)
+	if len(r.events) != 1 || r.start != large.Index {
+		t.Errorf("%d events beside a large one, from %d", len(r.events), r.start)
+	}
+	r.add(&Event{Index: r.last + 1, Body: make([]byte, mostRing+1)})
+	if len(r.events) != 0 || r.start != r.last+1 {
+		t.Errorf("%d events after one that is too large, from %d of %d", len(r.events), r.start, r.last)
 	}
 	r.release()
 	if held.Load() != 0 {
@@ -215,7 +220,7 @@ func TestWatchersAreToldWhenEtcdGoesAway(t *testing.T) {
 		watcher.Leave()
 	}
 	var failed *upstream.Error
-	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a"}, make(bell, 1)); !errors.As(err, &failed) {
+	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); !errors.As(err, &failed) {
 		t.Errorf("joining now: %v", err)
 	}
 	etcd.Mend()
@@ -229,7 +234,7 @@ func TestWhatEtcdRefusesIsRefused(t *testing.T) {
 	for i := range mostEvents + 10 {
 		set(t, etcd, "/b", fmt.Sprint(i))
 	}
-	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Since: 2}, make(bell, 1))
+	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a", Since: 2}, make(bell, 1))
 	if err != nil || w != nil || head.Status != 400 || !strings.Contains(string(head.Body), `"errorCode":401`) {
 		t.Errorf("%v, %+v, %v", w, head, err)
 	}
@@ -252,7 +257,7 @@ func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
 	ws := newWatches(t, server.URL)
 	w, _, news := join(t, ws, "/a", false, 0)
 	cluster.Store(&other)
-	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a"}, make(bell, 1)); err == nil {
+	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); err == nil {
 		t.Error("two clusters were taken for one")
 	}
 	<-news

@@ -1,0 +1,172 @@
+package share
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// TestABurstOfExpiriesIsHeardToItsEnd has more events at once than etcd keeps for a
+// watcher that is slow.
+func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	const keys = 400
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range keys / 8 {
+				req, err := http.NewRequest("PUT", etcd.URL()+fmt.Sprintf("/v2/keys/a/%d-%d", g, i), strings.NewReader(url.Values{"value": {"v"}, "ttl": {"2"}}.Encode()))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+	all.Wait()
+	next, expired := uint64(0), 0
+	for expired < keys {
+		w, _, news := join(t, ws, "/a", true, next)
+		select {
+		case <-news:
+		default:
+			if w.Result() == nil {
+				<-news
+			}
+		}
+		e := w.Result()
+		if e.Err != nil {
+			t.Fatalf("after %d: %v", expired, e.Err)
+		}
+		if strings.Contains(string(e.Body), `"action":"expire"`) {
+			expired++
+		}
+		next = e.Index + 1
+		w.Leave()
+	}
+	w, _, news := join(t, ws, "/a", true, 0)
+	set(t, etcd, "/a/x", "1")
+	<-news
+	if e := w.Result(); !strings.Contains(string(e.Body), `"key":"/a/x"`) {
+		t.Errorf("%s", e.Body)
+	}
+	w.Leave()
+}
+
+func TestAHubThatHasEndedDeliversNothing(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	w, head, news := join(t, ws, "/a", false, 1<<40)
+	h := w.hub
+	event := func(n uint64) *Event { return &Event{Index: head.Index + n, Body: []byte("body\n"), key: "/a"} }
+	h.deliver(event(1))
+	h.deliver(event(2))
+	h.stop(errUnused)
+	h.deliver(event(3)) // which was on its way
+	late := &Watcher{hub: h, since: head.Index + 1, at: notWaiting}
+	if got := h.attach(late, &head); got == joined {
+		t.Errorf("events before %d were missed", late.Result().Index)
+	}
+	<-news
+	w.Leave()
+}
+
+func TestWhoComesAndGoesLeavesNoHubs(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	ws.linger = time.Hour
+	for i := range 20 {
+		w, _, _ := join(t, ws, fmt.Sprint("/k", i), false, 0)
+		w.Leave()
+		if n := ws.count.Hubs.Load(); n != 0 {
+			t.Fatalf("%d hubs after %d clients", n, i+1)
+		}
+	}
+	for i := range mostLingering + 10 {
+		path := fmt.Sprint("/k", i)
+		w, _, news := join(t, ws, path, false, 0)
+		set(t, etcd, path, "1")
+		<-news
+		w.Leave()
+	}
+	if n := ws.count.Hubs.Load(); n != mostLingering {
+		t.Errorf("%d hubs wait for those who were just answered", n)
+	}
+}
+
+// TestAllWhoWaitedForADeadEtcdAreToldTogether has clients that come while a hub is
+// about to fail: the next failure is theirs, not each next one for a few of them.
+func TestAllWhoWaitedForADeadEtcdAreToldTogether(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	asked := make(chan net.Conn, 1000)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			asked <- c // and no answer
+		}
+	}()
+	at, err := upstream.ParseEndpoint("http://" + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, HeaderTimeout: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	ws := NewWatches(WatchOptions{Pool: pool})
+	defer ws.Close()
+	var all sync.WaitGroup
+	for range 2000 {
+		all.Go(func() {
+			if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); err == nil {
+				t.Error("a dead etcd was joined")
+			}
+		})
+	}
+	all.Wait()
+	rounds := len(asked)
+	for range rounds {
+		(<-asked).Close()
+	}
+	if rounds > 10 { // two, if all come at once
+		t.Errorf("etcd was asked %d times", rounds)
+	}
+}
+
+func TestWhatAWatcherInTimeDoesNotHearIsLeftOut(t *testing.T) {
+	for key, heard := range map[string]bool{
+		"/a/b": true, "/a/b/c": true, "/a/b/c/d": true, "/a": true, "/": true,
+		"/a/b/_c": false, "/a/b/c/_d/e": false, "/a/bc": false, "/a/": true, "/ab": false, "/a/x": false,
+	} {
+		if got := (place{key: "/a/b", recursive: true}).concerns(key); got != heard {
+			t.Errorf("a watch of /a/b hears of %s: %v", key, got)
+		}
+	}
+	if !(place{key: "/a/_b"}).concerns("/a/_b") || (place{key: "/"}).concerns("/_x/y") || !(place{key: "/"}).concerns("/x") {
+		t.Error("hidden keys are hidden from what is above them, not from themselves")
+	}
+}
