@@ -115,7 +115,7 @@ func watchWith(t *testing.T, f *front, want, name string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the watch has reached etcd", func() bool { return f.metrics.Upstream.Watching.Load() == 1 })
+	eventually(t, "the watch has reached etcd", func() bool { return f.metrics.Watches.Waiting.Load() == 1 })
 	put(t, f, "/conftool/a", "5")
 	_ = cmd.Wait() // exec-watch is killed by what it runs
 	if !strings.Contains(out.String(), want) {
@@ -200,7 +200,7 @@ func TestGoClient(t *testing.T) {
 			}
 			heard <- r
 		}()
-		eventually(t, "the watch has reached etcd", func() bool { return f.metrics.Upstream.Watching.Load() == 1 })
+		eventually(t, "the watch has reached etcd", func() bool { return f.metrics.Watches.Waiting.Load() == 1 })
 		if _, err := conftool.Set(ctx, "/conftool/a", "2", &client.SetOptions{PrevIndex: made.Node.ModifiedIndex, PrevExist: client.PrevExist}); err != nil {
 			t.Errorf("conftool's write: %v", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/share"
@@ -26,6 +27,7 @@ func (c *fast) startWatch(s *Snapshot, alive bool) (*Refusal, error) {
 	defer func() {
 		if c.watch == nil {
 			c.watches.leave(&f.running, reason)
+			c.idleSince = time.Time{} // the read may have been ended meanwhile
 		}
 	}()
 	// A reload between the decision and this line did not see the watch.
@@ -33,10 +35,9 @@ func (c *fast) startWatch(s *Snapshot, alive bool) (*Refusal, error) {
 		reason = "revoked"
 		return refuseIdentity, nil
 	}
-	watcher, head, err := s.Watches.Join(context.Background(), want, f)
+	watcher, head, err := f.join(s, want)
 	if err != nil {
-		reason = "upstream"
-		return c.failed(err)
+		return f.unanswered(err, &reason)
 	}
 	if watcher == nil {
 		reason = "refused"
@@ -54,6 +55,39 @@ func (c *fast) startWatch(s *Snapshot, alive bool) (*Refusal, error) {
 	f.watcher = watcher
 	c.watch = f
 	return nil, nil
+}
+
+// join waits for the head; whoever ends the watch ends this, too.
+func (f *fastWatch) join(s *Snapshot, want share.Watch) (*share.Watcher, *share.Head, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	f.c.mu.Lock()
+	f.joining = cancel
+	if f.cause != nil {
+		cancel()
+	}
+	f.c.mu.Unlock()
+	watcher, head, err := s.Watches.Join(ctx, want, f)
+	f.c.mu.Lock()
+	f.joining = nil
+	f.c.mu.Unlock()
+	return watcher, head, err
+}
+
+// unanswered is how a watch ends that did not begin.
+func (f *fastWatch) unanswered(err error, reason *string) (*Refusal, error) {
+	f.c.mu.Lock()
+	cause := f.cause
+	f.c.mu.Unlock()
+	if ended, ok := endReasons[cause]; ok {
+		*reason = ended
+		if ended == "drain" {
+			return refuseDraining, nil
+		}
+		return nil, errBrokenOff
+	}
+	*reason = "upstream"
+	return f.c.failed(err)
 }
 
 // finishWatch waits for the end of the watch, and reports whether the connection

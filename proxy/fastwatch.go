@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/share"
@@ -23,36 +25,46 @@ type fastWatch struct {
 	// Under c.mu.
 	waiting bool      // the head is out, and nothing came behind the request
 	over    bool      // the connection is between requests, or at its next one
-	since   time.Time // when it was over
 	failed  bool      // the client did not take the event
+	since   time.Time // when it was over
 	cause   error
-	full    chan struct{} // set while there is no room to read into
+	joining context.CancelFunc // set while the watch is about to begin
+
+	noted sync.WaitGroup // what is to be noted of its end
 }
 
 // Wake is told that there is news.
 func (f *fastWatch) Wake() {
+	defer f.c.survive() // a mistake here would end all hubs
+	if event := f.write(); event != nil {
+		defer f.noted.Done()
+		// Not under the lock, which is taken by who ends watches.
+		f.finish("event", int64(len(event.Body)))
+	}
+}
+
+// write writes the event, and returns it, or lets the watch's own goroutine do so.
+func (f *fastWatch) write() *share.Event {
 	c := f.c
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if f.over {
-		c.mu.Unlock()
-		return
+		return nil
 	}
 	event := f.writable()
 	if event == nil {
 		f.interrupt()
-		c.mu.Unlock()
-		return
+		return nil
 	}
 	f.over = true
+	f.noted.Add(1)
 	f.failed = c.writeEvent(event) != nil
 	f.since = time.Now()
 	c.silent = true // as in wait, which is where the goroutine would be now
 	if f.failed || c.lanes.draining.Load() {
 		f.interrupt()
 	}
-	c.mu.Unlock()
-	// Not under the lock, which is taken by who ends watches.
-	f.finish("event", int64(len(event.Body)))
+	return event
 }
 
 // mostAtOnce is what the kernel takes of a connection that has nothing to send.
@@ -74,9 +86,8 @@ func (f *fastWatch) writable() *share.Event {
 // interrupt ends the read; c.mu is held.
 func (f *fastWatch) interrupt() {
 	_ = f.c.conn.SetReadDeadline(time.Unix(1, 0))
-	if f.full != nil {
-		close(f.full)
-		f.full = nil
+	if f.joining != nil {
+		f.joining()
 	}
 }
 
@@ -113,6 +124,7 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 		case f.over && (n > 0 || gone || f.idle() <= 0):
 			c.silent = false
 			c.mu.Unlock()
+			f.noted.Wait() // its share of the limits is free again
 			c.idleSince = time.Time{}
 			return nil, "", n > 0 && !f.failed
 		case f.over:
@@ -134,16 +146,13 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 			_ = c.conn.SetReadDeadline(time.Now().Add(f.idle()))
 		}
 		c.mu.Unlock()
-		room := c.first[:]
-		if c.scratch != nil {
-			room = c.in
-		}
-		if c.have == len(room) {
-			f.sleep()
+		room := c.room()
+		if len(room) == 0 {
+			gone = true // more requests behind a watch than anyone sends; none is lost unseen
 			continue
 		}
 		var err error
-		n, err = c.conn.Read(room[c.have:])
+		n, err = c.conn.Read(room)
 		c.have += n
 		late = errors.Is(err, os.ErrDeadlineExceeded)
 		gone = n == 0 && err != nil && !late
@@ -174,16 +183,13 @@ func (f *fastWatch) news() (*share.Event, string) {
 	}
 }
 
-// sleep waits without reading: the client has sent more requests behind the watch
-// than there is room for.
-func (f *fastWatch) sleep() {
-	f.c.mu.Lock()
-	if f.cause != nil || f.watcher.Result() != nil {
-		f.c.mu.Unlock()
-		return
+// room is where requests behind the watch are received.
+func (c *fast) room() []byte {
+	if c.have == len(c.first) {
+		c.borrow()
 	}
-	full := make(chan struct{})
-	f.full = full
-	f.c.mu.Unlock()
-	<-full
+	if c.scratch != nil {
+		return c.in[c.have:]
+	}
+	return c.first[c.have:]
 }

@@ -83,6 +83,9 @@ func (p *longPoll) shared(want share.Watch) (reason string, refusal *Refusal, er
 			return p.endReason(), nil, errBrokenOff
 		}
 	}
+	if p.ctx.Err() != nil { // a right that is gone counts before an event that is here
+		return p.endReason(), nil, errBrokenOff
+	}
 	event := watcher.Result()
 	if event.Err != nil {
 		return "upstream", nil, errBrokenOff
@@ -105,6 +108,9 @@ func (p *longPoll) alone() (reason string, refusal *Refusal, err error) {
 	defer buffers.Put(buf)
 	got := false
 	for n := 0; ; {
+		if p.ctx.Err() != nil {
+			return p.endReason(), nil, errBrokenOff
+		}
 		if err := p.send(buf[:n]); err != nil {
 			return "client", nil, err
 		}

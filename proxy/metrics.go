@@ -130,6 +130,9 @@ func (m *Metrics) exportWatches(f promauto.Factory) {
 	f.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "etcd_tlsproxy_watch_hubs", Help: "Watches at etcd that are shared by all who watch the same.",
 	}, func() float64 { return float64(m.Watches.Hubs.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "etcd_tlsproxy_watch_hub_watchers", Help: "Watches of clients that wait in a hub.",
+	}, func() float64 { return float64(m.Watches.Waiting.Load()) })
 	f.NewCounterFunc(prometheus.CounterOpts{
 		Name: "etcd_tlsproxy_watch_events_fanned_out_total", Help: "Events handed to watchers, counted once for each.",
 	}, func() float64 { return float64(m.Watches.Fanned.Load()) })

@@ -96,7 +96,7 @@ func parseWatch(query string) (w share.Watch, ok bool) {
 func (op *Operation) sharedWatch() (w share.Watch, ok bool) {
 	_, query, _ := strings.Cut(op.Target, "?")
 	w, ok = parseWatch(query)
-	w.Path = op.Path
+	w.Path, w.Key = op.Path, string(op.Key)
 	return w, ok
 }
 

@@ -46,7 +46,7 @@ func follow(t *testing.T, f *front, name string, args ...string) *follower {
 	return &follower{t, f, bufio.NewScanner(out), cmd}
 }
 
-// watching waits until the program does, in a hub or on its own.
+// watching waits until the program does, in a hub.
 func (w *follower) watching() {
 	w.t.Helper()
 	awaitWatch(w.t, w.f)
@@ -54,11 +54,7 @@ func (w *follower) watching() {
 
 func awaitWatch(t *testing.T, f *front) {
 	t.Helper()
-	eventually(t, "it watches", func() bool {
-		f.server.watches.mu.Lock()
-		defer f.server.watches.mu.Unlock()
-		return len(f.server.watches.running) == 1 && f.metrics.Upstream.Watching.Load() >= 1
-	})
+	eventually(t, "it watches", func() bool { return f.metrics.Watches.Waiting.Load() == 1 })
 }
 
 func (w *follower) says(want string) {
@@ -156,11 +152,29 @@ func TestCurlStreams(t *testing.T) {
 	path := tool(t, "curl")
 	withEtcd(t, func(t *testing.T, f *front, _ etcd) {
 		w := follow(t, f, path, "-sSN", "--cacert", f.caFile(), f.url()+"/v2/keys/conftool?wait=true&recursive=true&stream=true")
-		w.watching()
+		first := make(chan struct{})
+		go func() {
+			w.says(`"value":"first"`)
+			close(first)
+		}()
+		for heard := false; !heard; { // curl does not tell when it watches
+			put(t, f, "/conftool/a", "first")
+			select {
+			case <-first:
+				heard = true
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
 		for i := range 3 {
 			put(t, f, "/conftool/a", fmt.Sprint(i))
-			w.says(fmt.Sprintf(`"value":"%d"`, i))
 		}
+		for w.lines.Scan() && strings.Contains(w.lines.Text(), `"node":{"key":"/conftool/a","value":"first"`) {
+		}
+		if !strings.Contains(w.lines.Text(), `"value":"0"`) {
+			t.Errorf("behind the first: %s", w.lines.Text())
+		}
+		w.says(`"value":"1"`)
+		w.says(`"value":"2"`)
 	})
 }
 

@@ -54,6 +54,11 @@ func (o *seen) check(all map[uint64]string) error {
 	case body == o.live[got]:
 		return nil
 	case o.since == 0 && !o.gap(got):
+		// Between two questions of a hub its event comes from the history, which has
+		// the end of what is above although the key did not exist. A client reads again.
+		if body == all[got] && o.endsAbove(body) {
+			return nil
+		}
 	case body == o.late[got], body == all[got] && o.onlyInHistory(body):
 		return nil
 	}
@@ -286,6 +291,7 @@ func (x *fire) run(seed uint64, length time.Duration, e etcd) {
 	}
 	watching.Wait()
 	// A last event, of all that is watched, shows that the shadows have seen all.
+	put(t, x.f, "/w/any", "1")
 	x.remove()
 	for _, key := range []string{"/w/d/k", "/w/d/_hidden", "/w/d/sub/deep/x", "/w/q/last"} {
 		put(t, x.f, key, "1")

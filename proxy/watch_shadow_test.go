@@ -82,16 +82,22 @@ func eventIndex(body string) (uint64, error) {
 // asks for its index: one of a hidden key below, or the end of a directory above
 // what did not exist.
 func (w watched) onlyInHistory(body string) bool {
-	var event struct {
-		Action string
-		Node   struct{ Key string }
-	}
+	var event struct{ Node struct{ Key string } }
 	if json.Unmarshal([]byte(body), &event) != nil {
 		return false
 	}
 	below, under := strings.CutPrefix(event.Node.Key, w.key+"/")
-	return under && w.recursive && strings.Contains("/"+below, "/_") ||
-		strings.HasPrefix(w.key, event.Node.Key) && (event.Action == "delete" || event.Action == "expire")
+	return under && w.recursive && strings.Contains("/"+below, "/_") || w.endsAbove(body)
+}
+
+// endsAbove reports whether an event is the end of a directory above.
+func (w watched) endsAbove(body string) bool {
+	var event struct {
+		Action string
+		Node   struct{ Key string }
+	}
+	return json.Unmarshal([]byte(body), &event) == nil && (event.Action == "delete" || event.Action == "expire") &&
+		strings.HasPrefix(w.key, event.Node.Key+"/")
 }
 
 // run watches until ctx ends, across deaths of etcd.

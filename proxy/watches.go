@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -20,7 +22,7 @@ type watches struct {
 
 // watch is one running watch.
 type watch struct {
-	op   *Operation // not changed while the watch runs
+	op   *Operation // never changed again
 	peer *Peer
 	// end is called to end it from here, with one of the reasons below. It must not
 	// wait.
@@ -82,9 +84,14 @@ func (ws *watches) leave(w *watch, reason string) {
 // recheck ends the watches that a new snapshot does not allow any more.
 func (ws *watches) recheck(g *Gate, s *Snapshot) {
 	ws.mu.Lock()
+	all := slices.Collect(maps.Keys(ws.running))
+	ws.mu.Unlock()
+	// Not under the lock: to verify thousands of certificates takes a while.
+	gone := slices.DeleteFunc(all, func(w *watch) bool { return g.Still(s, w.op, w.peer) })
+	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for w := range ws.running {
-		if !g.Still(s, w.op, w.peer) {
+	for _, w := range gone {
+		if _, running := ws.running[w]; running {
 			w.end(errRevoked)
 		}
 	}

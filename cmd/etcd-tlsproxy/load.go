@@ -216,7 +216,10 @@ func (l *loader) pool(c *checked, config *tls.Config, state, before *loaded) (*u
 	}
 	return upstream.New(upstream.Options{
 		Endpoints: c.endpoints, TLS: config, Counters: l.counters,
-		Requests: limits.UpstreamRequests, Watches: limits.Watches,
+		Requests: limits.UpstreamRequests,
+		// A watch with an old index is one more, and hubs outlive their watchers a little.
+		Watches: 2*limits.Watches + 1024,
+
 		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
 	})
 }
