@@ -87,7 +87,7 @@ func (t *Throttle) Return(addr netip.Addr) {
 }
 
 func (t *Throttle) allowance(addr netip.Addr) *allowance {
-	client := clientOf(addr)
+	client := ClientOf(addr)
 	now := t.now()
 	a, ok := t.clients.Get(client)
 	if !ok {
@@ -101,9 +101,9 @@ func (t *Throttle) allowance(addr netip.Addr) *allowance {
 	return a
 }
 
-// clientOf is the address, or the /64 of an IPv6 one: whoever has one address of
+// ClientOf is the address, or the /64 of an IPv6 one: whoever has one address of
 // it has them all.
-func clientOf(addr netip.Addr) netip.Prefix {
+func ClientOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
 	if addr.Is6() {

@@ -49,7 +49,6 @@ func (c *fast) forward(s *Snapshot, body []byte, alive bool) (*Refusal, error) {
 	if err != nil {
 		return c.failed(err)
 	}
-	defer resp.Close()
 	return c.sendDirect(s, resp, &turn, alive)
 }
 
@@ -159,8 +158,8 @@ func (c *fast) writeBehind(s *Snapshot, body []byte) error {
 // fullRecord is what one TLS record holds.
 const fullRecord = 16 << 10
 
-// sendDirect sends etcd's answer as it comes. Others wait for the end of turn,
-// not for this client.
+// sendDirect sends etcd's answer as it comes. Others wait for the end of turn, not
+// for this client, and etcd for neither, once all of the answer is here.
 func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn, alive bool) (*Refusal, error) {
 	chunked := resp.Length < 0 && c.rec.op.Method != http.MethodHead && resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified
 	c.startHead(resp.Status)
@@ -169,7 +168,14 @@ func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn
 		c.field("Transfer-Encoding", "chunked")
 	}
 	c.endHead(resp.Length, alive)
+	open := true
+	defer func() {
+		if open { // once: the response is another request's then
+			resp.Close()
+		}
+	}()
 	sent := false
+	began := time.Now()
 	for {
 		mark := len(c.out)
 		if chunked {
@@ -188,6 +194,10 @@ func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn
 			return nil, errBrokenOff
 		}
 		turn.Done()
+		if err == io.EOF {
+			resp.Close()
+			open = false
+		}
 		c.out = c.out[:start+n]
 		c.rec.bytes += int64(n)
 		if chunked {
@@ -197,9 +207,17 @@ func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn
 			return nil, err
 		}
 		if err == io.EOF {
+			if sent {
+				c.written = time.Time{} // the deadline was this answer's
+			}
 			return nil, nil
 		}
 		c.out, sent = c.out[:0], true
+		// While etcd has more to say, the client must keep up.
+		c.written = time.Now()
+		if err := c.conn.SetWriteDeadline(s.Limits.bodyDeadline(began, c.rec.bytes)); err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"sync"
-	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/share"
@@ -32,7 +31,7 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 		}
 		if answer != nil {
 			defer answer.Release()
-			return l.sendShared(w, s, answer)
+			return l.sendShared(w, r, s, answer)
 		}
 		defer turn.Done()
 	}
@@ -40,7 +39,12 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	if err != nil {
 		return l.failed(err, rec)
 	}
-	defer resp.Close()
+	open := true
+	defer func() {
+		if open { // once: the response is another request's then
+			resp.Close()
+		}
+	}()
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
 	// The first bytes are read before the head is sent, so that an answer which
@@ -52,9 +56,13 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	turn.Done() // others wait for etcd, not for this client
 	copyHeader(w.Header(), resp.Fields, resp.Length)
 	w.WriteHeader(resp.Status)
-	control := http.NewResponseController(w)
+	out := newSender(w, r, &s.Limits)
 	for {
-		if sendErr := write(w, control, buf[:n], s.Limits.BodyTimeout); sendErr != nil {
+		if err == io.EOF {
+			resp.Close() // etcd need not wait for a client that is slow to take its answer
+			open = false
+		}
+		if sendErr := out.write(buf[:n], err == io.EOF); sendErr != nil {
 			panic(http.ErrAbortHandler)
 		}
 		if err == io.EOF {
@@ -68,37 +76,13 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 }
 
 // sendShared sends an answer that others get as well.
-func (l standard) sendShared(w http.ResponseWriter, s *Snapshot, answer *share.Answer) *Refusal {
+func (l standard) sendShared(w http.ResponseWriter, r *http.Request, s *Snapshot, answer *share.Answer) *Refusal {
 	copyHeader(w.Header(), answer.Fields, int64(len(answer.Body)))
 	w.WriteHeader(answer.Status)
-	if write(w, http.NewResponseController(w), answer.Body, s.Limits.BodyTimeout) != nil {
+	if newSender(w, r, &s.Limits).write(answer.Body, true) != nil {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
-}
-
-// write hands some of a body to the client. One that does not take its answer
-// would hold a connection to etcd, so there is a deadline; it is lifted again,
-// because on HTTP/2 it would end the whole stream later.
-func write(w http.ResponseWriter, control *http.ResponseController, data []byte, limit time.Duration) error {
-	if len(data) == 0 {
-		return nil // writing nothing is an error where no body is allowed
-	}
-	_ = control.SetWriteDeadline(time.Now().Add(limit))
-	_, err := w.Write(data)
-	_ = control.SetWriteDeadline(time.Time{})
-	return err
-}
-
-// send is write, and does not wait for more to send with it.
-func send(w http.ResponseWriter, control *http.ResponseController, data []byte, limit time.Duration) error {
-	_ = control.SetWriteDeadline(time.Now().Add(limit))
-	_, err := w.Write(data)
-	if err == nil {
-		err = control.Flush()
-	}
-	_ = control.SetWriteDeadline(time.Time{})
-	return err
 }
 
 // upstreamRequest is the request etcd gets. Of the client's fields only those

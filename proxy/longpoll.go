@@ -129,7 +129,7 @@ func (p *longPoll) alone() (reason string, refusal *Refusal, err error) {
 }
 
 func (p *longPoll) send(data []byte) error {
-	return send(p.w, http.NewResponseController(p.w), data, p.snapshot.Limits.BodyTimeout)
+	return newSender(p.w, p.r, &p.snapshot.Limits).send(data, true)
 }
 
 // unanswered is how a watch ends to which etcd said nothing.

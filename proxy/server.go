@@ -89,8 +89,10 @@ func NewServer(o Options) *Server {
 		MaxHeaderBytes: o.Snapshot.Limits.Head,
 		// For HTTP/2; on HTTP/1 the strict connection cuts slow heads itself.
 		ReadHeaderTimeout: o.Snapshot.Limits.HeaderTimeout,
-		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-		ConnContext:       withConnection,
+		// Each stream of a client that takes nothing holds what an answer holds.
+		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 100},
+		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		ConnContext: withConnection,
 		// OPTIONS * goes through the gate like all else.
 		DisableGeneralOptionsHandler: true,
 	}

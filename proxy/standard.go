@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -97,13 +99,18 @@ func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, co
 			panic("BUG: an HTTP/1 response is not full duplex: " + err.Error())
 		}
 	}
+	waits := unread && r.Header.Get("Expect") != ""
+	if waits {
+		// net/http closes by itself only for HTTP/1.1.
+		w.Header().Set("Connection", "close")
+	}
 	w.WriteHeader(refusal.Status)
 	// A client that is gone needs no answer.
-	_ = send(w, control, []byte(refusal.Body), s.Limits.BodyTimeout)
+	_ = newSender(w, r, &s.Limits).send([]byte(refusal.Body), true)
 	if !unread {
 		return
 	}
-	if refusal.Close || r.Header.Get("Expect") != "" {
+	if refusal.Close || waits {
 		// The body is broken, or its client waits for a 100 that does not come: there
 		// is nothing to read, and net/http must not wait for it before it closes.
 		_ = control.SetReadDeadline(time.Now())
@@ -120,11 +127,30 @@ func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, co
 // drop reads a body that etcd would not look at. Unread it would hide from
 // net/http that the client is gone.
 func (l standard) drop(w http.ResponseWriter, r *http.Request, s *Snapshot) *Refusal {
-	limits := s.Limits
-	limits.Body = min(limits.Body, smallBody)
-	body, refusal := l.bodies.receive(w, r, &limits)
-	body.free()
-	return refusal
+	most := min(s.Limits.Body, smallBody)
+	if r.ContentLength > most {
+		return refuseTooLarge
+	}
+	control := http.NewResponseController(w)
+	defer control.SetReadDeadline(time.Time{})
+	var buf [1 << 10]byte
+	began := time.Now()
+	for read := int64(0); ; {
+		if control.SetReadDeadline(s.Limits.bodyDeadline(began, read)) != nil {
+			return refuseBody
+		}
+		n, err := r.Body.Read(buf[:])
+		switch read += int64(n); {
+		case read > most:
+			return refuseTooLarge
+		case err == io.EOF:
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return refuseSlowBody
+		case err != nil:
+			return refuseBody
+		}
+	}
 }
 
 // discard reads what a refused client sends, up to what an allowed one could

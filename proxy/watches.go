@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"etcd-tlsproxy/acl"
 )
 
 // watches knows the running watches, because they outlive what allowed them: a
@@ -35,7 +37,7 @@ func (w *watch) user() string {
 	if w.op.Identity.Name != "" {
 		return "user " + w.op.Identity.Name
 	}
-	return w.peer.address
+	return acl.ClientOf(w.peer.Addr.Addr()).String()
 }
 
 // Why a watch was ended from here.

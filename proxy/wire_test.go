@@ -328,3 +328,19 @@ func TestALongRequestLineIsServedOnAnyConnection(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatComesBehindARefusedBodyOfHTTP10IsNoRequest(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }), nil)
+	c := f.raw()
+	if err := c.Send("PUT /v2/keys/x HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 44\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	a, err := c.Answer("PUT")
+	if err != nil || a.Status != 401 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	_ = c.Send("OPTIONS /v2/keys/smuggled HTTP/1.1\nHost: a\n\n") // it may be closed already
+	if a, err := c.Answer("OPTIONS"); err == nil {
+		t.Errorf("a body was answered: %+v", a)
+	}
+}

@@ -1,0 +1,86 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// narrow leaves two connections to etcd for all.
+func narrow(t *testing.T, endpoint string) func(*Snapshot, *proxytest.PKI) {
+	return func(s *Snapshot, _ *proxytest.PKI) {
+		s.Upstream.Close()
+		at, err := upstream.ParseEndpoint(endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Requests: 2}); err != nil {
+			t.Fatal(err)
+		}
+		s.Reads = nil
+	}
+}
+
+// TestClientsThatTakeNothingHoldNoConnectionToEtcd asks for answers over HTTP/2 with a
+// window of nothing, and over HTTP/1.1 without reading.
+func TestClientsThatTakeNothingHoldNoConnectionToEtcd(t *testing.T) {
+	endpoint := standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 15_000))) })
+	f := newFront(t, listen(t), endpoint, narrow(t, endpoint))
+	c, err := tls.Dial("tcp", f.addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(http2.ClientPreface)); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(c, c)
+	if err := framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}); err != nil {
+		t.Fatal(err)
+	}
+	// :method GET, :scheme https, :path /version, :authority h, by the static table.
+	head := append([]byte{0x82, 0x87, 0x04, 8}, "/version\x01\x01h"...)
+	for i := range uint32(20) {
+		if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: head, EndStream: true, EndHeaders: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 4 {
+		slow := f.raw()
+		if err := slow.Send("GET /version HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 10 {
+		if a := f.exchange("GET /version HTTP/1.1\r\nHost: h\r\n\r\n"); a.Status != 200 {
+			t.Fatalf("%+v", a)
+		}
+	}
+}
+
+func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
+	large := strings.Repeat("x", 8<<20)
+	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(large)) }),
+		func(s *Snapshot, _ *proxytest.PKI) {
+			s.Limits.BodyTimeout = 200 * time.Millisecond
+			s.Reads = nil
+		})
+	c := f.raw()
+	if err := c.Send("GET /version HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	eventually(t, "it is cut", func() bool {
+		<-tick.C
+		_, _ = c.NetConn().Read(make([]byte, 1))
+		return f.server.open.Load() == 0
+	})
+}
