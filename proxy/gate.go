@@ -21,9 +21,6 @@ type Request struct {
 	// Upgrade is set if the client asks for another protocol.
 	Upgrade bool
 	Peer    *Peer
-
-	// known is an identity that need not be proven: nobody asks but ourselves.
-	known *Identity
 }
 
 // Operation is what the gate made of a request.
@@ -76,7 +73,7 @@ func (g *Gate) decide(ctx context.Context, s *Snapshot, req *Request, op *Operat
 	if req.Upgrade {
 		return refuseUpgrade
 	}
-	if s.Certs.Required() && req.known == nil {
+	if s.Certs.Required() {
 		// The handshake asked for a certificate; since then its CA may have gone.
 		if _, err := req.Peer.certificate(s.Certs); err != nil {
 			return refuseIdentity

@@ -19,8 +19,6 @@ type Refusal struct {
 	Close bool
 	// Body is the JSON, without a final newline, as nginx served it.
 	Body string
-
-	text string // message and cause of it
 }
 
 // Header is the fields of the answer besides those of every JSON body.
@@ -65,7 +63,7 @@ func refuse(status int, reason string, code int, message, cause string) *Refusal
 	if err != nil {
 		panic("BUG: a refusal cannot be encoded: " + err.Error())
 	}
-	return &Refusal{Status: status, Reason: reason, Body: string(body), text: message + ": " + cause}
+	return &Refusal{Status: status, Reason: reason, Body: string(body)}
 }
 
 func (r *Refusal) closing() *Refusal {
