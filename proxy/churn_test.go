@@ -49,6 +49,7 @@ func TestTenThousandWatchersComeAndGo(t *testing.T) {
 	}
 	f := newProcessFront(t)
 	f.server.watches.each = 20_000
+	writer := f.client("h1") // one: each is remembered until the test ends
 	round := func(n int) {
 		var all, started sync.WaitGroup
 		for i := range 1000 {
@@ -56,7 +57,10 @@ func TestTenThousandWatchersComeAndGo(t *testing.T) {
 			all.Go(func() { watchAndGo(t, f, i, &started) })
 		}
 		started.Wait()
-		put(t, f, "/eventlogging/churn", fmt.Sprint(n))
+		if status, body, _ := do(t, writer, "PUT", f.url()+"/v2/keys/eventlogging/churn", "", "value="+fmt.Sprint(n)); status >= 300 {
+			t.Errorf("%d %s", status, body)
+		}
+		writer.CloseIdleConnections()
 		all.Wait()
 		f.access.clear()
 		f.audit.clear()
