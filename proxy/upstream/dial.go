@@ -49,6 +49,9 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.DialTimeout)
 	defer cancel()
 	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	if p.o.Resolver != nil {
+		dialer.Resolver = p.o.Resolver.dns
+	}
 	raw, err := dialer.DialContext(ctx, e.network, e.address)
 	if err != nil {
 		p.count.DialFailures.Add(1)

@@ -17,7 +17,8 @@
 // The first endpoint is preferred, because it is the local member. Another one
 // is used only while the first accepts no connection. While an endpoint is down
 // and others are there, it is dialled in the background until it is back; a
-// single endpoint is dialled anew by each request.
+// single endpoint is dialled anew by each request. [Discover] finds endpoints in
+// DNS, the local member first.
 //
 // The package takes nothing from a client's framing: a request is its method,
 // target, body and a few fields, and is framed here.

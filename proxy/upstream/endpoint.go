@@ -11,7 +11,8 @@ import (
 // Endpoint is where an etcd listens for clients.
 type Endpoint struct {
 	network string // tcp or unix
-	address string
+	address string // to dial
+	text    string // to show
 	tls     bool
 	host    string // to verify the certificate against
 }
@@ -24,7 +25,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 		if !strings.HasPrefix(path, "/") {
 			return Endpoint{}, errors.New("a socket's path must be absolute, as in unix:///run/etcd.sock")
 		}
-		return Endpoint{network: "unix", address: path}, nil
+		return Endpoint{network: "unix", address: path, text: text}, nil
 	}
 	u, err := url.Parse(text)
 	if err != nil {
@@ -45,19 +46,12 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
 		return Endpoint{}, errors.New("its port is not between 1 and 65535")
 	}
-	return Endpoint{network: "tcp", address: net.JoinHostPort(u.Hostname(), u.Port()), tls: u.Scheme == "https", host: u.Hostname()}, nil
+	address := net.JoinHostPort(u.Hostname(), u.Port())
+	return Endpoint{network: "tcp", address: address, text: u.Scheme + "://" + address, tls: u.Scheme == "https", host: u.Hostname()}, nil
 }
 
 // TLS reports whether connections to the endpoint are encrypted.
 func (e Endpoint) TLS() bool { return e.tls }
 
 // String is the endpoint as [ParseEndpoint] reads it.
-func (e Endpoint) String() string {
-	switch {
-	case e.network == "unix":
-		return "unix://" + e.address
-	case e.tls:
-		return "https://" + e.address
-	}
-	return "http://" + e.address
-}
+func (e Endpoint) String() string { return e.text }

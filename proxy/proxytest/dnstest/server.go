@@ -1,0 +1,142 @@
+// Package dnstest is a DNS server for tests, on loopback, over UDP and TCP. It is
+// apart from proxytest so that the demo does without it.
+package dnstest
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// Server answers for all names: with its records, or that there are none.
+type Server struct {
+	t    testing.TB
+	addr string
+
+	mu      sync.Mutex
+	records []dns.RR
+	failing map[string]bool
+	asked   map[string]int // by network, a space, and the name
+}
+
+// New starts a server, which ends with the test.
+func New(t testing.TB) *Server {
+	t.Helper()
+	s := &Server{t: t, failing: make(map[string]bool), asked: make(map[string]int)}
+	stream, packets := s.listen()
+	s.addr = stream.Addr().String()
+	for _, server := range []*dns.Server{{Listener: stream}, {PacketConn: packets}} {
+		started, ended := make(chan struct{}), make(chan error, 1)
+		server.Handler, server.NotifyStartedFunc = dns.HandlerFunc(s.answer), func() { close(started) }
+		go func() { ended <- server.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() {
+			if err := server.Shutdown(); err != nil {
+				t.Error(err)
+			}
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	return s
+}
+
+// listen finds a port that is free for both protocols.
+func (s *Server) listen() (net.Listener, net.PacketConn) {
+	s.t.Helper()
+	var last error
+	for range 20 {
+		stream, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		packets, err := net.ListenPacket("udp", stream.Addr().String())
+		if err == nil {
+			return stream, packets
+		}
+		last = err
+		stream.Close()
+	}
+	s.t.Fatalf("no port is free for UDP and TCP: %v", last)
+	return nil, nil
+}
+
+// Addr is the server's address, host:port.
+func (s *Server) Addr() string { return s.addr }
+
+// Set makes these the only records, and lets no name fail. They are written as
+// in a zone file: "a.example.org. IN A 192.0.2.1".
+func (s *Server) Set(records ...string) {
+	s.t.Helper()
+	parsed := make([]dns.RR, len(records))
+	for i, text := range records {
+		var err error
+		if parsed[i], err = dns.NewRR(text); err != nil {
+			s.t.Fatalf("%q: %v", text, err)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.records = parsed
+	clear(s.failing)
+}
+
+// Fail answers questions for a name with SERVFAIL.
+func (s *Server) Fail(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failing[dns.Fqdn(name)] = true
+}
+
+// Asked counts the questions for a name over a network, "udp" or "tcp".
+func (s *Server) Asked(network, name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked[network+" "+dns.Fqdn(name)]
+}
+
+func (s *Server) answer(w dns.ResponseWriter, question *dns.Msg) {
+	answer := s.find(w.RemoteAddr().Network(), question)
+	if w.RemoteAddr().Network() == "udp" {
+		room := dns.MinMsgSize
+		if options := question.IsEdns0(); options != nil {
+			room = int(options.UDPSize())
+		}
+		answer.Truncate(room)
+	}
+	_ = w.WriteMsg(answer) // who asked may have left
+}
+
+func (s *Server) find(network string, question *dns.Msg) *dns.Msg {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := question.Question[0]
+	name := strings.ToLower(q.Name)
+	s.asked[network+" "+name]++
+	answer := new(dns.Msg)
+	if s.failing[name] {
+		return answer.SetRcode(question, dns.RcodeServerFailure)
+	}
+	answer.SetRcode(question, dns.RcodeNameError)
+	answer.Authoritative = true
+	for _, record := range s.records {
+		if strings.ToLower(record.Header().Name) != name {
+			continue
+		}
+		answer.Rcode = dns.RcodeSuccess // the name is there, if not the type
+		if record.Header().Rrtype == q.Qtype {
+			answer.Answer = append(answer.Answer, record)
+		}
+	}
+	return answer
+}
+
+// SRV is a record of a member in the form that Set reads.
+func SRV(service, domain string, priority, weight int, target string, port any) string {
+	return fmt.Sprintf("_%s._tcp.%s. 60 IN SRV %d %d %v %s.", service, domain, priority, weight, port, target)
+}

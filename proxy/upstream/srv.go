@@ -1,0 +1,111 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// services are the records that etcd's members have for their clients, those
+// that win first.
+var services = []struct{ name, scheme string }{
+	{"_etcd-client-ssl._tcp.", "https://"},
+	{"_etcd-client._tcp.", "http://"},
+}
+
+// mostLookups bounds the addresses asked for at a time, so that a domain with
+// many members is no flood of questions.
+const mostLookups = 8
+
+// Discover asks DNS for the endpoints of a domain, the preferred first: those on
+// this machine, then by priority, then by weight, with draw as the die. The same
+// records and the same draw make the same order.
+//
+// If there are encrypted endpoints, the others are not even asked for. Mixed in,
+// they would take over when the encrypted ones cannot be reached, and a man in the
+// middle who drops packets could choose plaintext. For the same reason only a
+// clear no leads from one question to the next: a DNS server that fails or is
+// silent ends the discovery.
+//
+// DNS itself is trusted. Who can forge its answers chooses the hosts, and a
+// certificate proves no more than the name that the answer gave.
+func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed) ([]Endpoint, error) {
+	var nothing []string
+	for _, service := range services {
+		question := service.name + domain
+		// The dot at its end keeps the search domains of resolv.conf out.
+		_, found, err := r.dns.LookupSRV(ctx, "", "", question+".")
+		switch {
+		case missing(err):
+			nothing = append(nothing, "asked for "+question+": "+r.answer(err))
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("asked for %s: %s", question, r.answer(err))
+		case len(found) == 1 && found[0].Target == ".":
+			nothing = append(nothing, "asked for "+question+": the domain says that it has none")
+			continue
+		}
+		members := make([]member, len(found))
+		for i, record := range found {
+			if record.Target == "." || record.Port == 0 {
+				return nil, fmt.Errorf("asked for %s: a record names no host or no port", question)
+			}
+			members[i] = member{at: discovered(service.scheme, record), priority: record.Priority, weight: record.Weight}
+		}
+		if err := r.locate(ctx, members); err != nil {
+			return nil, err
+		}
+		return inOrder(members, draw), nil
+	}
+	return nil, errors.New(strings.Join(nothing, "; "))
+}
+
+// discovered is the endpoint of a record. Its name is absolute, which only the
+// resolver needs to see. DNS servers may change a name's case from answer to
+// answer, which must not look like a change.
+func discovered(scheme string, record *net.SRV) Endpoint {
+	host := strings.ToLower(strings.TrimSuffix(record.Target, "."))
+	port := fmt.Sprint(record.Port)
+	return Endpoint{
+		network: "tcp", address: net.JoinHostPort(host+".", port), text: scheme + net.JoinHostPort(host, port),
+		tls: scheme == "https://", host: host,
+	}
+}
+
+// locate finds out which members are on this machine. A member without an address
+// is elsewhere; if it cannot be known, the order is not known either.
+func (r *Resolver) locate(ctx context.Context, members []member) error {
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return fmt.Errorf("listing this machine's addresses: %w", err)
+	}
+	lookups, ctx := errgroup.WithContext(ctx)
+	lookups.SetLimit(mostLookups)
+	for i := range members {
+		m := &members[i]
+		lookups.Go(func() error {
+			addresses, err := r.dns.LookupNetIP(ctx, "ip", m.at.host+".")
+			if err != nil && !missing(err) {
+				return fmt.Errorf("asked for the addresses of %s: %s", m.at.host, r.answer(err))
+			}
+			m.local = slices.ContainsFunc(addresses, func(a netip.Addr) bool { return isOwn(a.Unmap(), own) })
+			return nil
+		})
+	}
+	return lookups.Wait()
+}
+
+// isOwn counts all loopback addresses: Debian gives a host's own name 127.0.1.1.
+func isOwn(a netip.Addr, own []net.Addr) bool {
+	return a.IsLoopback() || slices.ContainsFunc(own, func(b net.Addr) bool {
+		prefix, err := netip.ParsePrefix(b.String())
+		return err == nil && prefix.Addr().Unmap() == a
+	})
+}

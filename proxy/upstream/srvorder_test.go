@@ -1,0 +1,45 @@
+package upstream
+
+import (
+	"fmt"
+	"hash/maphash"
+	"net"
+	"strings"
+	"testing"
+)
+
+func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
+	members := func(names ...string) []member {
+		var all []member
+		for _, name := range names {
+			weight := map[string]uint16{"heavy": 30, "light": 10}[name]
+			all = append(all, member{at: discovered("http://", &net.SRV{Target: name + ".", Port: 1}), weight: weight})
+		}
+		return all
+	}
+	first := make(map[string]int)
+	const draws = 4000
+	for range draws {
+		draw := maphash.MakeSeed()
+		order := fmt.Sprint(inOrder(members("heavy", "light", "zero"), draw))
+		if again := fmt.Sprint(inOrder(members("zero", "light", "heavy"), draw)); again != order {
+			t.Fatalf("the same members are in the order %s, then %s", order, again)
+		}
+		if less := fmt.Sprint(inOrder(members("heavy", "light"), draw)); less != strings.NewReplacer(" http://zero:1", "", "http://zero:1 ", "").Replace(order) {
+			t.Fatalf("without one the order %s becomes %s", order, less)
+		}
+		name, _, _ := strings.Cut(strings.TrimPrefix(order, "[http://"), ":")
+		first[name]++
+	}
+	// Seven standard deviations are 5 percent.
+	if share := float64(first["heavy"]) / draws; share < 0.70 || share > 0.80 || first["zero"] > draws/100 {
+		t.Errorf("weights 30, 10 and 0 are first %v times", first)
+	}
+	first = make(map[string]int)
+	for range draws {
+		first[inOrder(members("a", "b"), maphash.MakeSeed())[0].String()]++
+	}
+	if share := float64(first["http://a:1"]) / draws; share < 0.44 || share > 0.56 {
+		t.Errorf("two without a weight are first %v times", first)
+	}
+}
