@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -48,11 +49,7 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	p.count.Dials.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, p.o.DialTimeout)
 	defer cancel()
-	dialer := net.Dialer{KeepAliveConfig: keepAlive}
-	if p.o.Resolver != nil {
-		dialer.Resolver = p.o.Resolver.dns
-	}
-	raw, err := dialer.DialContext(ctx, e.network, e.address)
+	raw, err := e.open(ctx)
 	if err != nil {
 		p.count.DialFailures.Add(1)
 		return nil, err
@@ -67,6 +64,24 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 		c.Conn = secure
 	}
 	return c, nil
+}
+
+// open connects to the first address that accepts; each has an equal share of the
+// time that is left.
+func (e *endpoint) open(ctx context.Context) (c net.Conn, err error) {
+	addresses := []string{e.address}
+	if e.network == "tcp" {
+		addresses = strings.Fields(e.address)
+	}
+	last, _ := ctx.Deadline()
+	for i, address := range addresses {
+		share := time.Until(last) / time.Duration(len(addresses)-i)
+		dialer := net.Dialer{KeepAliveConfig: keepAlive, Deadline: time.Now().Add(share)}
+		if c, err = dialer.DialContext(ctx, e.network, address); err == nil {
+			break
+		}
+	}
+	return c, err
 }
 
 // connect finds a connection for a request: a pooled one, unless fresh is asked

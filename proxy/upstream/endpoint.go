@@ -11,7 +11,7 @@ import (
 // Endpoint is where an etcd listens for clients.
 type Endpoint struct {
 	network string // tcp or unix
-	address string // to dial
+	address string // to dial; of a discovered member all, with spaces between
 	text    string // to show
 	tls     bool
 	host    string // to verify the certificate against

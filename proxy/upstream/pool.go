@@ -17,8 +17,6 @@ type Options struct {
 	Endpoints []Endpoint
 	// TLS is for https endpoints; its ServerName, if "", is the endpoint's host.
 	TLS *tls.Config
-	// Resolver finds the addresses of endpoints; nil is the system's way.
-	Resolver *Resolver
 	// Requests bounds the requests on their way at a time; 1,024. More wait: when
 	// one key changes, thousands of clients read at once.
 	Requests int

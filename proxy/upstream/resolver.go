@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Resolver asks DNS: for the records of a domain, and for the addresses of what
-// they name. A server that knows the one may be the only one to know the other.
+// Resolver asks DNS for the members of a domain and for their addresses.
 type Resolver struct {
 	server string // "" for the system's
 	dns    *net.Resolver

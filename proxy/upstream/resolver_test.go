@@ -17,29 +17,46 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
-// discoverAt finds a server by a name that only the test's DNS server knows.
-func discoverAt(t testing.TB, service, target string, server net.Addr) ([]Endpoint, *Resolver) {
+// discoverAt finds a server by a name that only the test's DNS server knows, and
+// that is forgotten as soon as it was found.
+func discoverAt(t testing.TB, service, target string, server net.Addr, addresses ...string) []Endpoint {
 	t.Helper()
 	_, port, err := net.SplitHostPort(server.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	dns := dnstest.New(t)
-	dns.Set(dnstest.SRV(service, "example.org", 0, 0, target, port), target+". IN A 127.0.0.1")
-	resolver := NewResolver(dns.Addr())
-	found, err := Discover(t.Context(), resolver, "example.org", maphash.MakeSeed())
+	records := []string{dnstest.SRV(service, "example.org", 0, 0, target, port)}
+	for _, address := range addresses {
+		records = append(records, target+". IN A "+address)
+	}
+	dns.Set(records...)
+	found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", maphash.MakeSeed())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return found, resolver
+	dns.Set()
+	return found
 }
 
-func TestADiscoveredEndpointIsDialledThroughItsResolver(t *testing.T) {
+func TestADiscoveredEndpointIsDialledWithoutDNS(t *testing.T) {
 	s := serve(t, always)
-	found, resolver := discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr())
-	p := newPool(t, Options{Resolver: resolver}, found...)
+	p := newPool(t, Options{}, discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr(), "127.0.0.1")...)
 	if body, kind := ask(t, p, "GET"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
+	}
+}
+
+func TestEachAddressOfAMemberIsTried(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serveOn(t, ln, always)
+	// Nothing listens at the first and at the last.
+	p := newPool(t, Options{}, discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr(), "127.0.0.1", "127.0.0.2", "127.0.0.3")...)
+	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
+		t.Errorf("%q, %v over %d connections", body, kind, s.conns.Load())
 	}
 }
 
@@ -52,8 +69,8 @@ func TestACertificateMustBeForTheTargetOfTheRecord(t *testing.T) {
 	roots.AddCert(s.Certificate()) // for example.com
 	check := func(target, name string, want Kind) {
 		t.Helper()
-		found, resolver := discoverAt(t, "etcd-client-ssl", target, s.Listener.Addr())
-		p := newPool(t, Options{Resolver: resolver, TLS: &tls.Config{RootCAs: roots, ServerName: name}}, found...)
+		found := discoverAt(t, "etcd-client-ssl", target, s.Listener.Addr(), "127.0.0.1")
+		p := newPool(t, Options{TLS: &tls.Config{RootCAs: roots, ServerName: name}}, found...)
 		defer p.Close()
 		if body, kind := ask(t, p, "PUT"); kind != want {
 			t.Errorf("target %s, server name %q: %q, %v", target, name, body, kind)

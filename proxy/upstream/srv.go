@@ -34,6 +34,9 @@ const mostLookups = 8
 // clear no leads from one question to the next: a DNS server that fails or is
 // silent ends the discovery.
 //
+// The endpoints hold the addresses that DNS gave, so that connections are made
+// while DNS is away.
+//
 // DNS itself is trusted. Who can forge its answers chooses the hosts, and a
 // certificate proves no more than the name that the answer gave.
 func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed) ([]Endpoint, error) {
@@ -57,30 +60,33 @@ func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed
 			if record.Target == "." || record.Port == 0 {
 				return nil, fmt.Errorf("asked for %s: a record names no host or no port", question)
 			}
-			members[i] = member{at: discovered(service.scheme, record), priority: record.Priority, weight: record.Weight}
+			members[i] = discovered(service.scheme, record)
 		}
 		if err := r.locate(ctx, members); err != nil {
 			return nil, err
+		}
+		members = slices.DeleteFunc(members, func(m member) bool { return m.at.address == "" })
+		if len(members) == 0 {
+			return nil, fmt.Errorf("asked for %s: no target of its records has an address", question)
 		}
 		return inOrder(members, draw), nil
 	}
 	return nil, errors.New(strings.Join(nothing, "; "))
 }
 
-// discovered is the endpoint of a record. Its name is absolute, which only the
-// resolver needs to see. DNS servers may change a name's case from answer to
-// answer, which must not look like a change.
-func discovered(scheme string, record *net.SRV) Endpoint {
+// discovered is the endpoint of a record, without its addresses. DNS servers may
+// change a name's case from answer to answer, which must not look like a change.
+func discovered(scheme string, record *net.SRV) member {
 	host := strings.ToLower(strings.TrimSuffix(record.Target, "."))
-	port := fmt.Sprint(record.Port)
-	return Endpoint{
-		network: "tcp", address: net.JoinHostPort(host+".", port), text: scheme + net.JoinHostPort(host, port),
-		tls: scheme == "https://", host: host,
+	text := fmt.Sprintf("%s%s:%d", scheme, host, record.Port)
+	return member{
+		at:   Endpoint{network: "tcp", text: text, tls: scheme == "https://", host: host},
+		port: record.Port, priority: record.Priority, weight: record.Weight,
 	}
 }
 
-// locate finds out which members are on this machine. A member without an address
-// is elsewhere; if it cannot be known, the order is not known either.
+// locate finds the members' addresses, and which are on this machine. A member
+// whose name has no address keeps none; if that cannot be known, nothing is.
 func (r *Resolver) locate(ctx context.Context, members []member) error {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
@@ -95,11 +101,38 @@ func (r *Resolver) locate(ctx context.Context, members []member) error {
 			if err != nil && !missing(err) {
 				return fmt.Errorf("asked for the addresses of %s: %s", m.at.host, r.answer(err))
 			}
-			m.local = slices.ContainsFunc(addresses, func(a netip.Addr) bool { return isOwn(a.Unmap(), own) })
+			for i, a := range addresses {
+				addresses[i] = a.Unmap()
+				m.local = m.local || isOwn(addresses[i], own)
+			}
+			m.at.address = inTurn(addresses, m.port)
 			return nil
 		})
 	}
 	return lookups.Wait()
+}
+
+// inTurn joins addresses in the order in which they are dialled: first the kind
+// that the resolver has put first, because it knows the routes. DNS servers turn
+// the order of one kind round and round, which must not look like a change.
+func inTurn(addresses []netip.Addr, port uint16) string {
+	texts := make([]string, len(addresses))
+	if len(addresses) > 0 {
+		first := addresses[0].Is4()
+		slices.SortFunc(addresses, func(a, b netip.Addr) int {
+			switch {
+			case a.Is4() == b.Is4():
+				return a.Compare(b)
+			case a.Is4() == first:
+				return -1
+			}
+			return 1
+		})
+	}
+	for i, a := range addresses {
+		texts[i] = netip.AddrPortFrom(a, port).String()
+	}
+	return strings.Join(texts, " ")
 }
 
 // isOwn counts all loopback addresses: Debian gives a host's own name 127.0.1.1.

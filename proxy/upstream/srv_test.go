@@ -24,6 +24,22 @@ func secureRecord(priority, weight int, target string) string {
 	return dnstest.SRV("etcd-client-ssl", "example.org", priority, weight, target, 2379)
 }
 
+// publish makes these the only records. Targets without an address get one that
+// is elsewhere.
+func publish(dns *dnstest.Server, records ...string) {
+	all := strings.Join(records, "\n")
+	for _, record := range records {
+		if _, target, ok := strings.Cut(record, " SRV "); ok {
+			target = target[strings.LastIndexByte(target, ' ')+1:]
+			if address := target + " IN A"; !strings.Contains(all, address) {
+				all += address
+				records = append(records, address+" 198.51.100.1")
+			}
+		}
+	}
+	dns.Set(records...)
+}
+
 // discover asks a DNS server, and returns its endpoints as text.
 func discover(t testing.TB, dns *dnstest.Server) (string, error) {
 	t.Helper()
@@ -53,15 +69,15 @@ func wantNothing(t testing.TB, dns *dnstest.Server, says ...string) {
 
 func TestEitherKindOfRecordIsFound(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(0, 0, "a.example.org"))
+	publish(dns, plainRecord(0, 0, "a.example.org"))
 	wantEndpoints(t, dns, "http://a.example.org:2379")
-	dns.Set(secureRecord(0, 0, "a.example.org"))
+	publish(dns, secureRecord(0, 0, "a.example.org"))
 	wantEndpoints(t, dns, "https://a.example.org:2379")
 }
 
 func TestEncryptedEndpointsAreNotMixedWithOthers(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(0, 9, "a.example.org"), secureRecord(7, 0, "b.example.org"), plainRecord(0, 9, "b.example.org"))
+	publish(dns, plainRecord(0, 9, "a.example.org"), secureRecord(7, 0, "b.example.org"), plainRecord(0, 9, "b.example.org"))
 	wantEndpoints(t, dns, "https://b.example.org:2379")
 	if n := dns.Asked("udp", plainQuestion); n != 0 {
 		t.Errorf("the others were asked for %d times", n)
@@ -70,7 +86,7 @@ func TestEncryptedEndpointsAreNotMixedWithOthers(t *testing.T) {
 
 func TestAFailingServerDoesNotLeadToPlaintext(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(0, 0, "a.example.org"))
+	publish(dns, plainRecord(0, 0, "a.example.org"))
 	dns.Fail(secureQuestion)
 	wantNothing(t, dns, secureQuestion, "server misbehaving", dns.Addr())
 	if n := dns.Asked("udp", plainQuestion); n != 0 {
@@ -80,13 +96,13 @@ func TestAFailingServerDoesNotLeadToPlaintext(t *testing.T) {
 
 func TestPrioritiesMakeTheOrder(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(20, 100, "a.example.org"), plainRecord(30, 0, "b.example.org"), plainRecord(10, 1, "c.example.org"))
+	publish(dns, plainRecord(20, 100, "a.example.org"), plainRecord(30, 0, "b.example.org"), plainRecord(10, 1, "c.example.org"))
 	wantEndpoints(t, dns, "http://c.example.org:2379 http://a.example.org:2379 http://b.example.org:2379")
 }
 
 func TestTheLocalMemberIsFirst(t *testing.T) {
 	dns := dnstest.New(t)
-	records := []string{plainRecord(10, 9, "a.example.org"), plainRecord(20, 0, "b.example.org"), plainRecord(10, 9, "nowhere.example.org"),
+	records := []string{plainRecord(10, 9, "a.example.org"), plainRecord(20, 0, "b.example.org"),
 		"a.example.org. IN A 198.51.100.1"}
 	dns.Set(append(records, "b.example.org. IN A 198.51.100.2", "b.example.org. IN A 127.0.1.1")...)
 	if got, err := discover(t, dns); err != nil || !strings.HasPrefix(got, "http://b.") {
@@ -120,7 +136,7 @@ func TestAnAddressOfThisMachineIsItsOwn(t *testing.T) {
 
 func TestTheOrderIsNotKnownWhileAnAddressFails(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(10, 0, "a.example.org"), plainRecord(10, 0, "b.example.org"), "b.example.org. IN A 127.0.0.1")
+	publish(dns, plainRecord(10, 0, "a.example.org"), plainRecord(10, 0, "b.example.org"), "b.example.org. IN A 127.0.0.1")
 	dns.Fail("a.example.org")
 	wantNothing(t, dns, "addresses of a.example.org", "server misbehaving")
 }
@@ -131,7 +147,7 @@ func TestAnAnswerThatDoesNotFitIsAskedForOverTCP(t *testing.T) {
 	for i := range 100 {
 		records = append(records, plainRecord(i, 0, fmt.Sprintf("member-%02d.example.org", i)))
 	}
-	dns.Set(records...)
+	publish(dns, records...)
 	got, err := discover(t, dns)
 	if n := len(strings.Fields(got)); n != 100 || err != nil {
 		t.Errorf("%d endpoints, %v", n, err)
@@ -141,32 +157,80 @@ func TestAnAnswerThatDoesNotFitIsAskedForOverTCP(t *testing.T) {
 	}
 }
 
+func TestAMemberWithoutAnAddressIsLeftOut(t *testing.T) {
+	dns := dnstest.New(t)
+	dns.Set(plainRecord(1, 0, "a.example.org"), plainRecord(2, 0, "b.example.org"), "b.example.org. IN A 198.51.100.1")
+	wantEndpoints(t, dns, "http://b.example.org:2379")
+	dns.Set(plainRecord(1, 0, "a.example.org"))
+	wantNothing(t, dns, plainQuestion, "no target of its records has an address")
+}
+
+func TestAnotherAddressIsAChangeAndAnotherOrderIsNot(t *testing.T) {
+	dns, draw := dnstest.New(t), maphash.MakeSeed()
+	find := func(addresses ...string) Endpoint {
+		t.Helper()
+		records := []string{plainRecord(0, 0, "a.example.org")}
+		for _, address := range addresses {
+			records = append(records, "a.example.org. IN A "+address)
+		}
+		dns.Set(records...)
+		found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", draw)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("found %v, %v", found, err)
+		}
+		return found[0]
+	}
+	at := find("198.51.100.1", "198.51.100.2")
+	if again := find("198.51.100.2", "198.51.100.1"); again != at {
+		t.Errorf("%q became %q", at.address, again.address)
+	}
+	if other := find("198.51.100.1", "198.51.100.3"); other == at {
+		t.Errorf("another address is not seen: %q", other.address)
+	}
+}
+
+func TestAddressesAreDialledInTheResolversOrderOfKinds(t *testing.T) {
+	check := func(want string, addresses ...string) {
+		t.Helper()
+		var parsed []netip.Addr
+		for _, address := range addresses {
+			parsed = append(parsed, netip.MustParseAddr(address))
+		}
+		if got := inTurn(parsed, 1); got != want {
+			t.Errorf("%v: %q, want %q", addresses, got, want)
+		}
+	}
+	check("")
+	check("198.51.100.1:1 198.51.100.2:1 [2001:db8::1]:1", "198.51.100.2", "2001:db8::1", "198.51.100.1")
+	check("[2001:db8::1]:1 [2001:db8::2]:1 198.51.100.1:1", "2001:db8::2", "198.51.100.1", "2001:db8::1")
+}
+
 func TestNoRecordsAreAnErrorThatNamesBothQuestions(t *testing.T) {
 	dns := dnstest.New(t)
 	wantNothing(t, dns, secureQuestion+": no such host, says "+dns.Addr(), plainQuestion+": no such host, says "+dns.Addr())
 	// The names are there, the type is not.
-	dns.Set(plainQuestion+". IN TXT none", secureQuestion+". IN TXT none")
+	publish(dns, plainQuestion+". IN TXT none", secureQuestion+". IN TXT none")
 	wantNothing(t, dns, secureQuestion, plainQuestion)
-	dns.Set(secureRecord(0, 0, ""), plainRecord(0, 0, ""))
+	publish(dns, secureRecord(0, 0, ""), plainRecord(0, 0, ""))
 	wantNothing(t, dns, secureQuestion+": the domain says that it has none", plainQuestion+": the domain says that it has none")
 }
 
 func TestADomainWithoutEncryptedMembersMaySaySo(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(secureRecord(0, 0, ""), plainRecord(0, 0, "a.example.org"))
+	publish(dns, secureRecord(0, 0, ""), plainRecord(0, 0, "a.example.org"))
 	wantEndpoints(t, dns, "http://a.example.org:2379")
 }
 
 func TestARecordThatCannotBeDialledIsAnError(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(0, 0, "a.example.org"), dnstest.SRV("etcd-client", "example.org", 0, 0, "b.example.org", 0))
+	publish(dns, plainRecord(0, 0, "a.example.org"), dnstest.SRV("etcd-client", "example.org", 0, 0, "b.example.org", 0))
 	wantNothing(t, dns, plainQuestion, "no port")
-	dns.Set(plainRecord(0, 0, "a.example.org"), plainRecord(0, 0, "192.0.2.1"))
+	publish(dns, plainRecord(0, 0, "a.example.org"), plainRecord(0, 0, "192.0.2.1"))
 	wantNothing(t, dns, plainQuestion)
 }
 
 func TestTheSpellingOfANameIsNoChange(t *testing.T) {
 	dns := dnstest.New(t)
-	dns.Set(plainRecord(1, 0, "A.Example.org"), plainRecord(2, 0, "a.eXample.org"))
+	publish(dns, plainRecord(1, 0, "A.Example.org"), plainRecord(2, 0, "a.eXample.org"))
 	wantEndpoints(t, dns, "http://a.example.org:2379")
 }

@@ -9,9 +9,9 @@ import (
 
 // member is what DNS tells of one endpoint.
 type member struct {
-	at               Endpoint
-	priority, weight uint16
-	local            bool
+	at                     Endpoint
+	port, priority, weight uint16
+	local                  bool
 }
 
 // inOrder is the order in which members are preferred. An endpoint that is named

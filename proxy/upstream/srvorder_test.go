@@ -13,7 +13,7 @@ func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
 		var all []member
 		for _, name := range names {
 			weight := map[string]uint16{"heavy": 30, "light": 10}[name]
-			all = append(all, member{at: discovered("http://", &net.SRV{Target: name + ".", Port: 1}), weight: weight})
+			all = append(all, discovered("http://", &net.SRV{Target: name + ".", Port: 1, Weight: weight}))
 		}
 		return all
 	}
