@@ -46,6 +46,7 @@ type Metrics struct {
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
+	refreshes   *prometheus.CounterVec
 }
 
 // NewMetrics registers all metrics of a proxy of the given version.
@@ -82,6 +83,7 @@ func NewMetrics(version string) *Metrics {
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to take over changed files succeeded, else 0: the old state serves on."),
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was taken over, in seconds since the epoch."),
 	}
+	m.refreshes = counter("srv_refreshes_total", "Attempts to find etcd's endpoints in DNS again by result (ok, failed: the old ones serve on).", "result")
 	ends := counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain).", "reason")
 	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain"} {
 		m.watchEnds[reason] = ends.WithLabelValues(reason)
@@ -97,6 +99,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	for _, result := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(result)
+		m.refreshes.WithLabelValues(result)
 	}
 	f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_build_info", Help: "Always 1; the labels say what runs."},
 		[]string{"version", "goversion"}).WithLabelValues(version, runtime.Version()).Set(1)
@@ -194,4 +197,13 @@ func (m *Metrics) Reloaded(s *Snapshot, err error) {
 	for role, t := range first {
 		m.certificate.WithLabelValues(role).Set(float64(t.Unix()))
 	}
+}
+
+// Refreshed records an attempt to find etcd's endpoints in DNS again.
+func (m *Metrics) Refreshed(err error) {
+	result := "ok"
+	if err != nil {
+		result = "failed"
+	}
+	m.refreshes.WithLabelValues(result).Inc()
 }

@@ -48,9 +48,22 @@ type Upstream struct {
 	// Endpoints are etcd's client URLs: http://host:port, https://host:port or
 	// unix:///path. The first is preferred; another serves while it is down.
 	Endpoints []string `toml:"endpoints"`
+	// SRV is a domain whose SRV records name the endpoints, instead of Endpoints:
+	// _etcd-client-ssl._tcp.DOMAIN or, only if there are none, _etcd-client._tcp.
+	// The member on this machine is preferred, then priority and weight decide.
+	// With CA, ServerName or InsecureSkipVerify, only encrypted ones are taken.
+	SRV string `toml:"srv"`
+	// Resolver is the DNS server to ask for them and for their addresses, as in
+	// "127.0.0.1:53"; the system's by default.
+	Resolver string `toml:"resolver"`
+	// SRVRefresh is how often they are asked for again; a reload asks at once. If
+	// there is no answer, or plaintext where there was TLS, the old ones stay, with
+	// the addresses that were found with them.
+	SRVRefresh Duration `toml:"srv_refresh"`
 	// CA is a PEM file to verify https endpoints with; the system's CAs by default.
 	CA string `toml:"ca"`
-	// ServerName is the name to verify; the endpoint's host by default.
+	// ServerName is the name to verify; the endpoint's host by default, for
+	// discovered ones the target of the record.
 	ServerName string `toml:"server_name"`
 	// InsecureSkipVerify does not verify, as the nginx site did not.
 	InsecureSkipVerify bool `toml:"insecure_skip_verify"`
@@ -146,7 +159,7 @@ func DefaultConfig() Config {
 	seconds := func(n int) Duration { return Duration(n) * Duration(time.Second) }
 	return Config{
 		Listen: ":4001", Admin: "127.0.0.1:4002", Match: "segment", FastLane: true, ShareReads: true, ShareWatches: true,
-		Upstream: Upstream{Endpoints: []string{"http://127.0.0.1:2379"}},
+		Upstream: Upstream{Endpoints: []string{"http://127.0.0.1:2379"}, SRVRefresh: seconds(60)},
 		TLS:      TLS{ClientAuth: "optional", ClientName: "cn"},
 		Limits: Limits{
 			HeaderTimeout: seconds(10), BodyTimeout: seconds(30), IdleTimeout: seconds(3600), HandshakeTimeout: seconds(10), Drain: seconds(10),

@@ -2,10 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,22 +26,35 @@ type loader struct {
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // reads that etcd was not asked for
 	watches  *share.WatchCounters
-	hasher   *acl.Hasher // made with the first configuration, kept across reloads
+	hasher   *acl.Hasher  // made with the first configuration, kept across reloads
+	draw     maphash.Seed // for the order of discovered endpoints, which is kept as well
 }
 
 // loaded is one state of all files.
 type loaded struct {
-	config   *Config
-	snapshot *proxy.Snapshot
-	warnings []string
-	text     []byte // of the configuration file
-	ca       []byte // of upstream.ca
+	config    *Config
+	doc       *document
+	snapshot  *proxy.Snapshot
+	warnings  []string
+	text      []byte              // of the configuration file
+	ca        []byte              // of upstream.ca
+	tls       *tls.Config         // towards etcd
+	endpoints []upstream.Endpoint // nil if they are still to be discovered
 }
 
 // load reads everything. What has not changed since the state before is taken
 // over from it, so that verified passwords stay remembered and connections to
 // etcd stay open. The stamps tell which files were wanted, also if it fails.
-func (l *loader) load(before *loaded) (*loaded, stamps, error) {
+func (l *loader) load(ctx context.Context, before *loaded) (*loaded, stamps, error) {
+	state, seen, err := l.read(before)
+	if err != nil {
+		return nil, seen, err
+	}
+	return state, seen, l.connect(ctx, state, before)
+}
+
+// read is load without the way to etcd: all that needs no network.
+func (l *loader) read(before *loaded) (*loaded, stamps, error) {
 	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
 	state, err := l.build(files, before)
 	return state, files.seen, err
@@ -64,7 +78,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.config.Limits.HashWorkers})
 	}
-	state := &loaded{config: c.config, text: text}
+	state := &loaded{config: c.config, doc: doc, text: text, endpoints: c.endpoints}
 	ps := &problems{doc: doc}
 	limits := &c.config.Limits
 	state.snapshot = &proxy.Snapshot{
@@ -76,7 +90,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 			HeaderTimeout: limits.HeaderTimeout.Duration(), BodyTimeout: limits.BodyTimeout.Duration(),
 		},
 	}
-	upstreamTLS := state.loadUpstreamCA(files, ps, c)
+	state.loadUpstreamCA(files, ps)
 	if err := ps.err(); err != nil {
 		return nil, err
 	}
@@ -85,10 +99,6 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	if err := ps.err(); err != nil {
 		return nil, err
 	}
-	if state.snapshot.Upstream, err = l.pool(c, upstreamTLS, state, before); err != nil {
-		return nil, err
-	}
-	state.share(l, before)
 	return state, nil
 }
 
@@ -182,46 +192,6 @@ func loadCerts(files *reader, ps *problems, c *checked, before *loaded) *certs.G
 		return before.snapshot.Certs
 	}
 	return generation
-}
-
-// loadUpstreamCA is the configuration of TLS towards etcd, nil if there is none.
-func (state *loaded) loadUpstreamCA(files *reader, ps *problems, c *checked) *tls.Config {
-	u := &c.config.Upstream
-	if !slices.ContainsFunc(c.endpoints, upstream.Endpoint.TLS) {
-		return nil
-	}
-	config := &tls.Config{ServerName: u.ServerName, InsecureSkipVerify: u.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
-	if u.CA != "" {
-		var ok bool
-		if state.ca, ok = files.readFor(ps, u.CA, "upstream", "ca"); ok {
-			config.RootCAs = x509.NewCertPool()
-			if !config.RootCAs.AppendCertsFromPEM(state.ca) {
-				ps.add(files.path(u.CA)+": there is no certificate in it", "it should hold PEM blocks that begin with -----BEGIN CERTIFICATE-----", "upstream", "ca")
-			}
-		}
-	}
-	return config
-}
-
-// pool takes the pool over if nothing about it has changed.
-func (l *loader) pool(c *checked, config *tls.Config, state, before *loaded) (*upstream.Pool, error) {
-	limits := &c.config.Limits
-	if before != nil {
-		a, b := before.config, c.config
-		if slices.Equal(a.Upstream.Endpoints, b.Upstream.Endpoints) && a.Upstream.CA == b.Upstream.CA && bytes.Equal(before.ca, state.ca) &&
-			a.Upstream.ServerName == b.Upstream.ServerName && a.Upstream.InsecureSkipVerify == b.Upstream.InsecureSkipVerify &&
-			a.Limits.UpstreamRequests == b.Limits.UpstreamRequests && a.Limits.UpstreamTimeout == b.Limits.UpstreamTimeout {
-			return before.snapshot.Upstream, nil
-		}
-	}
-	return upstream.New(upstream.Options{
-		Endpoints: c.endpoints, TLS: config, Counters: l.counters,
-		Requests: limits.UpstreamRequests,
-		// A watch with an old index is one more, and hubs outlive their watchers a little.
-		Watches: 2*limits.Watches + 1024,
-
-		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
-	})
 }
 
 // share goes on sharing what goes through the same pool, or begins anew with

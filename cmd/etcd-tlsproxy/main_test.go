@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
 func TestMain(m *testing.M) {
@@ -23,9 +24,14 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	dns := dnstest.New(t)
+	dns.Set(dnstest.SRV("etcd-client-ssl", "example.org", 10, 0, "conf1001.example.org", 2379),
+		dnstest.SRV("etcd-client-ssl", "example.org", 20, 0, "conf1002.example.org", 2379), "conf1001.example.org. IN A 198.51.100.1", "conf1002.example.org. IN A 127.0.0.1",
+		dnstest.SRV("etcd-client", "plain.example.org", 10, 0, "conf1001.example.org", 2379))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
+			env.Setenv("DNS", dns.Addr())
 			cert, key, err := pki.Server("localhost")
 			if err != nil {
 				return err
@@ -65,6 +71,7 @@ func TestArrows(t *testing.T) {
 		}
 	}
 	banned("cmd/etcd-tlsproxy", "the embedded etcd is for the demo and the tests", "go.etcd.io/etcd/server/v3", "etcd-tlsproxy/proxy/proxytest", "testing")
+	banned("cmd/etcd-tlsproxy", "DNS is asked with the standard library; the other one is the tests' server", "github.com/miekg/dns")
 	banned("acl", "decisions know no transport, no file format and no logger", "net/http", "log/slog", "github.com/BurntSushi/toml",
 		"etcd-tlsproxy/proxy", "etcd-tlsproxy/certs", "etcd-tlsproxy/cmd")
 	banned("certs", "certificates know no transport but TLS, no file format and no logger", "net/http", "log/slog", "github.com/BurntSushi/toml",

@@ -10,7 +10,7 @@ import (
 	"etcd-tlsproxy/proxy"
 )
 
-// reloader takes changed files over.
+// reloader takes changed files over, and changed endpoints.
 type reloader struct {
 	loader  *loader
 	server  *proxy.Server
@@ -20,6 +20,9 @@ type reloader struct {
 	mu      sync.Mutex // one reload at a time
 	current *loaded
 	seen    stamps // the files as the last attempt found them, good or bad
+
+	again        chan struct{} // asks for a refresh
+	refreshFails bool          // of refresh alone: the last one has, and it was told
 }
 
 // pollEvery is how often the files are looked at. A change counts once it was
@@ -31,6 +34,9 @@ const pollEvery = 500 * time.Millisecond
 func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
+	var refreshing sync.WaitGroup
+	refreshing.Go(func() { r.refreshes(ctx) })
+	defer refreshing.Wait() // or it could put a pool in force that nobody closes
 	var before stamps
 	for {
 		select {
@@ -40,11 +46,11 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 			if err := r.logs.reopen(); err != nil {
 				r.logs.service.Error("log files were not opened again", "error", err)
 			}
-			_ = r.reload() // it has logged what is wrong
+			_ = r.reload(ctx) // it has logged what is wrong
 		case <-ticker.C:
 			now, changed := r.look()
 			if changed && maps.Equal(now, before) {
-				_ = r.reload()
+				_ = r.reload(ctx)
 			}
 			before = now
 		}
@@ -63,28 +69,37 @@ func (r *reloader) look() (now stamps, changed bool) {
 }
 
 // reload reads everything again and puts it in force, or keeps what is.
-func (r *reloader) reload() error {
+func (r *reloader) reload(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next, seen, err := r.loader.load(r.current)
+	next, seen, err := r.loader.load(ctx, r.current)
 	r.seen = seen
 	if err != nil {
 		r.metrics.Reloaded(nil, err)
 		r.logs.service.Error("not reloaded, the old state serves on", "error", err)
 		return err
 	}
+	defer r.refreshSoon()
 	old := r.current
-	r.current = next
 	r.metrics.Reloaded(next.snapshot, nil)
 	if next.same(old) {
+		r.current = next
 		r.logs.service.Info("reloaded: nothing has changed")
 		return nil
 	}
+	r.put(next)
+	next.warn(r.logs.service)
+	r.logs.service.Info("reloaded")
+	return nil
+}
+
+// put makes a state the one in force; r.mu is held. Running requests finish on the
+// pool that they began with.
+func (r *reloader) put(next *loaded) {
+	old := r.current
+	r.current = next
 	r.server.Publish(next.snapshot)
 	if old.snapshot.Upstream != next.snapshot.Upstream {
 		old.snapshot.Upstream.Close()
 	}
-	next.warn(r.logs.service)
-	r.logs.service.Info("reloaded")
-	return nil
 }

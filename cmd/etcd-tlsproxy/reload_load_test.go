@@ -106,7 +106,7 @@ func TestFiftyReloadsUnderLoadFailNoRequestAndLoseNoWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	l := &load{service: newServiceBefore(t, etcd.URL())}
+	l := &load{service: startService(t, fmt.Sprintf(seedConfig, etcd.URL()))}
 	var stop context.CancelFunc
 	l.ctx, stop = context.WithCancel(context.Background())
 	writer := l.client(false)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net"
 	"net/http"
@@ -30,7 +31,11 @@ so that their clients connect elsewhere, and the program exits with 0.
 Changes to the configuration, the htpasswd files, the certificates and the client
 CAs are taken over within two seconds, and at once on SIGHUP or on POST /-/reload
 at the admin address: all of them together or, if anything is wrong, none; the old
-state then serves on. SIGHUP also opens log files again.`,
+state then serves on. SIGHUP also opens log files again.
+
+If etcd's endpoints are found in DNS (upstream.srv), a change of its records is
+taken over within upstream.srv_refresh, and at once at each of these reloads. If
+DNS does not answer, the endpoints that were found before serve on.`,
 		Args: cobra.NoArgs,
 	}
 	file := configFlag(cmd)
@@ -47,8 +52,10 @@ state then serves on. SIGHUP also opens log files again.`,
 // serve runs the service that a configuration file describes until ctx ends.
 func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, stderr io.Writer) error {
 	metrics := proxy.NewMetrics(version())
-	loader := &loader{file: file, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches}
-	first, seen, err := loader.load(nil)
+	loader := &loader{
+		file: file, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, draw: maphash.MakeSeed(),
+	}
+	first, seen, err := loader.load(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -76,7 +83,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	})
 	metrics.Reloaded(first.snapshot, nil)
 	first.warn(logs.service)
-	reloader := &reloader{loader: loader, current: first, server: server, metrics: metrics, logs: logs, seen: seen}
+	reloader := &reloader{loader: loader, current: first, server: server, metrics: metrics, logs: logs, seen: seen, again: make(chan struct{}, 1)}
 
 	listener, err := net.Listen("tcp", config.Listen)
 	if err != nil {
@@ -92,14 +99,17 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 		}
 		return nil
 	}
+	group, failed := errgroup.WithContext(ctx)
 	admin := &http.Server{
-		Handler:           newAdmin(metrics.Registry, ready, reloader.reload),
+		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }),
 		ReadHeaderTimeout: 10 * time.Second, // as for clients: nobody needs longer
 		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
 	}
+	if config.Upstream.SRV != "" {
+		logs.service.Info("endpoints were found", "domain", config.Upstream.SRV, "endpoints", first.endpoints)
+	}
 	logs.service.Info("serving", "version", version(), "listen", listener.Addr().String(), "admin", adminListener.Addr().String())
 
-	group, failed := errgroup.WithContext(ctx)
 	group.Go(func() error { return server.Serve(listener) })
 	group.Go(func() error {
 		if err := admin.Serve(adminListener); !errors.Is(err, http.ErrServerClosed) {

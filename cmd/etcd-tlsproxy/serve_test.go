@@ -74,11 +74,10 @@ func newService(t testing.TB, handler http.HandlerFunc) *service {
 	t.Helper()
 	etcd := httptest.NewServer(handler)
 	t.Cleanup(etcd.Close)
-	return newServiceBefore(t, etcd.URL)
+	return startService(t, fmt.Sprintf(seedConfig, etcd.URL))
 }
 
-// newServiceBefore is a service before an etcd.
-func newServiceBefore(t testing.TB, etcd string) *service {
+func startService(t testing.TB, config string) *service {
 	t.Helper()
 	s := &service{t: t, dir: t.TempDir(), log: &output{}, hangup: make(chan os.Signal, 1), ended: make(chan error, 1)}
 	var err error
@@ -87,7 +86,7 @@ func newServiceBefore(t testing.TB, etcd string) *service {
 	}
 	s.writeCertificate()
 	s.writeUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
-	s.write("etcd-tlsproxy.toml", fmt.Sprintf(seedConfig, etcd))
+	s.write("etcd-tlsproxy.toml", config)
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	go func() { s.ended <- serve(ctx, s.path("etcd-tlsproxy.toml"), s.hangup, io.Discard, s.log) }()

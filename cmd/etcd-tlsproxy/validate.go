@@ -86,37 +86,6 @@ func oneOf(ps *problems, value string, choices []string, key ...string) bool {
 	return false
 }
 
-func (c *checked) checkUpstream(ps *problems) {
-	u := &c.config.Upstream
-	if len(u.Endpoints) == 0 {
-		ps.add("there is no endpoint", `name etcd's client URL, as in ["http://127.0.0.1:2379"]`, "upstream", "endpoints")
-	}
-	secure := false
-	for _, text := range u.Endpoints {
-		e, err := upstream.ParseEndpoint(text)
-		if err != nil {
-			ps.add("an endpoint is no client URL: "+err.Error(), `as in "http://127.0.0.1:2379"`, "upstream", "endpoints")
-			continue
-		}
-		if slices.Contains(c.endpoints, e) {
-			ps.add(fmt.Sprintf("endpoint %s is named twice", e), "remove one", "upstream", "endpoints")
-		}
-		c.endpoints = append(c.endpoints, e)
-		secure = secure || e.TLS()
-	}
-	onlyTLS := func(set bool, key string) {
-		if set && !secure {
-			ps.add("no endpoint is https", "it would do nothing; remove it, or write https:// in upstream.endpoints", "upstream", key)
-		}
-	}
-	onlyTLS(u.CA != "", "ca")
-	onlyTLS(u.ServerName != "", "server_name")
-	onlyTLS(u.InsecureSkipVerify, "insecure_skip_verify")
-	if u.InsecureSkipVerify && (u.CA != "" || u.ServerName != "") {
-		ps.add("it does not go with ca or server_name", "set it to false to verify, or remove the others", "upstream", "insecure_skip_verify")
-	}
-}
-
 func (c *checked) checkTLS(ps *problems) {
 	t := &c.config.TLS
 	if t.Certificate == "" {
@@ -172,7 +141,7 @@ func (c *checked) checkLimits(ps *problems) {
 	positive(l.LoginEvery, "login_every")
 	within(int64(l.HeadBytes), 1024, 1<<20, "head_bytes")
 	target := int64(maxPlainTarget)
-	if !slices.ContainsFunc(c.endpoints, func(e upstream.Endpoint) bool { return !e.TLS() }) {
+	if c.onlyTLS() {
 		target = int64(l.HeadBytes)
 	}
 	within(int64(l.TargetBytes), 256, target, "target_bytes")
