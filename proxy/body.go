@@ -48,7 +48,8 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *Limits
 	if r.ContentLength > limits.Body {
 		return b, refuseTooLarge
 	}
-	if r.ContentLength == 0 {
+	// On HTTP/2 a body can follow that was announced as none; net/http notices as it is read.
+	if r.ContentLength == 0 && r.ProtoMajor == 1 {
 		return b, nil
 	}
 	control := http.NewResponseController(w)

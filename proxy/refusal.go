@@ -97,6 +97,8 @@ var (
 		"Method not allowed", "The methods are "+allowedMethods)
 	refuseAuthorizations = refuse(http.StatusBadRequest, "bad_request", codeInvalidField,
 		"Bad request", "More than one Authorization header").closing()
+	refuseLength = refuse(http.StatusBadRequest, "bad_request", codeInvalidField,
+		"Bad request", "The Content-Length is malformed, or there are several").closing()
 	refuseTarget = refuse(http.StatusBadRequest, "bad_target", codeInvalidField,
 		"Bad request", "The request target is neither a path nor an http URL")
 	refuseQuery = refuse(http.StatusBadRequest, "bad_target", codeInvalidField,

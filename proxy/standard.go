@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -56,6 +57,9 @@ func (l standard) handle(w http.ResponseWriter, r *http.Request, s *Snapshot, co
 	authorization := r.Header["Authorization"]
 	if len(authorization) > 1 {
 		return refuseAuthorizations
+	}
+	if !goodLength(r) {
+		return refuseLength
 	}
 	req := Request{
 		Method:  r.Method,
@@ -122,6 +126,17 @@ func (l standard) refuse(w http.ResponseWriter, r *http.Request, s *Snapshot, co
 		conn.strict.unread.Store(true)
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// goodLength refuses what the strict connection refuses of HTTP/1: of several lengths on
+// HTTP/2 net/http takes the first, and one that is no number for 0.
+func goodLength(r *http.Request) bool {
+	lengths := r.Header["Content-Length"]
+	if len(lengths) == 0 {
+		return true
+	}
+	n, err := strconv.ParseUint(lengths[0], 10, 63)
+	return err == nil && len(lengths) == 1 && int64(n) == r.ContentLength
 }
 
 // drop reads a body that etcd would not look at. Unread it would hide from

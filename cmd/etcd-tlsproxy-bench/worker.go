@@ -100,9 +100,10 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 	}
 }
 
-// trickle sends a byte now and then. To be cut is what it expects.
+// trickle sends a byte a second, not all workers at once. To be cut is what it expects.
 func (w *worker) trickle(end time.Time) {
-	tick := time.NewTicker(100 * time.Millisecond)
+	time.Sleep(time.Second * time.Duration(w.number) / time.Duration(w.load.Conns))
+	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for request := w.load.Requests[0]; ; w.next++ {
 		if time.Now().After(end) {

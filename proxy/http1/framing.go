@@ -11,6 +11,7 @@ type framing struct {
 	chunked   bool
 	close     bool // a "close" among the connection options
 	keepAlive bool // a "keep-alive" among them
+	nominates bool // another among them: the name of a field, most likely
 }
 
 // take looks at one field. Whatever could be read in two ways is refused.
@@ -74,6 +75,8 @@ func (f *framing) takeOptions(value string) *Error {
 			f.close = true
 		case equalFold(option, "keep-alive"):
 			f.keepAlive = true
+		case option != "":
+			f.nominates = true
 		}
 	}
 	return nil

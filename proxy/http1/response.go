@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -68,7 +69,23 @@ func (r *Response) parse(head []byte, method string, limits *Limits) *Error {
 			return err
 		}
 	}
+	if f.nominates {
+		r.dropNominated()
+	}
 	return r.frame(&f, method)
+}
+
+// dropNominated removes the fields that Connection names: they are not for who comes
+// behind us. etcd names none.
+func (r *Response) dropNominated() {
+	nominated := ""
+	for _, field := range r.Fields {
+		if equalFold(field.Name, "connection") {
+			nominated += "," + strings.ToLower(field.Value)
+		}
+	}
+	options := strings.FieldsFunc(nominated, func(c rune) bool { return c == ',' || c == ' ' || c == '\t' })
+	r.Fields = slices.DeleteFunc(r.Fields, func(field Field) bool { return slices.Contains(options, strings.ToLower(field.Name)) })
 }
 
 // parseLine reads HTTP/1.x SP STATUS SP REASON.

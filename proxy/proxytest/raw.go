@@ -111,7 +111,7 @@ func (c *Raw) ReadBody(a *Answer, method string) error {
 	coding, _ := a.Field("Transfer-Encoding")
 	var body io.Reader
 	switch {
-	case method == http.MethodHead || a.Status == http.StatusNoContent:
+	case method == http.MethodHead || a.Status == http.StatusNoContent || a.Status == http.StatusNotModified:
 		a.Whole = true
 		return nil
 	case coding == "chunked":
