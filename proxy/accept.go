@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -14,7 +15,8 @@ import (
 // when it is told to use it, and is refused if the server does not.
 func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
 
-// accept takes connections from ln until it is closed.
+// accept takes connections from ln until it is closed. What it has taken is served, also
+// if the server begins to drain at that moment: the client saw its connection accepted.
 func (s *Server) accept(ln net.Listener) error {
 	pause := time.Duration(0)
 	for {
@@ -33,38 +35,28 @@ func (s *Server) accept(ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		if s.open.Add(1) > int64(s.options.Connections) {
-			s.open.Add(-1)
-			s.metrics.turnedAway.Inc()
+		counted, wait, refused := s.admit(c)
+		if refused != "" {
+			s.metrics.turnedAway.WithLabelValues(refused).Inc()
 			_ = c.Close()
 			continue
 		}
-		s.metrics.connections.Inc()
-		counted := &countedConn{Conn: c, closed: func() {
-			s.open.Add(-1)
-			s.metrics.connections.Dec()
-		}}
-		if !s.startHandshake() {
-			_ = counted.Close()
-			continue
-		}
-		go s.handshake(counted)
-	}
-}
-
-// startHandshake counts a handshake in, unless the server drains already.
-func (s *Server) startHandshake() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.draining {
 		s.running.Add(1)
+		go s.handshake(counted, wait)
 	}
-	return !s.draining
 }
 
-// handshake ends TLS and hands the connection to a lane.
-func (s *Server) handshake(c *countedConn) {
+// handshake ends TLS and hands the connection to a lane, after it has waited for its turn.
+func (s *Server) handshake(c *countedConn, wait time.Duration) {
 	defer s.running.Done()
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-s.handshakes.Done():
+			_ = c.Close()
+			return
+		}
+	}
 	t := tls.Server(c, s.tls)
 	ctx, cancel := context.WithTimeout(s.handshakes, s.options.HandshakeTimeout)
 	defer cancel()
@@ -128,6 +120,7 @@ type connQueue struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
+	open  sync.WaitGroup // connections that were put here
 }
 
 func newConnQueue() *connQueue {
@@ -136,10 +129,19 @@ func newConnQueue() *connQueue {
 
 // put hands a connection over, or closes it if nobody takes it any more.
 func (q *connQueue) put(c net.Conn) {
+	q.open.Add(1)
 	select {
 	case q.conns <- c:
 	case <-q.done:
+		q.open.Done()
 		_ = c.Close()
+	}
+}
+
+// state is net/http's hook for the states of connections.
+func (q *connQueue) state(_ net.Conn, state http.ConnState) {
+	if state == http.StateClosed {
+		q.open.Done()
 	}
 }
 

@@ -94,9 +94,17 @@ func TestDrainingCutsWhatDoesNotFinish(t *testing.T) {
 }
 
 func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
-	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), nil)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-answer
+	}), nil)
 	f.server.open.Store(9_999) // as if all others were taken
 	c := f.raw()
+	if err := c.Send("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-asked // it is not silent, so it is not ended for the second
 	if second, err := net.Dial("tcp", f.addr); err == nil {
 		_ = second.SetDeadline(time.Now().Add(10 * time.Second))
 		if _, err := second.Read(make([]byte, 1)); err != io.EOF {
@@ -104,9 +112,7 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 		}
 		second.Close()
 	}
-	if err := c.Send("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
+	close(answer)
 	if a, err := c.Answer("GET"); err != nil || a.Status != 200 {
 		t.Errorf("the first: %+v, %v", a, err)
 	}

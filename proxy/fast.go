@@ -32,7 +32,9 @@ type fast struct {
 	idleSince time.Time  // when the read deadline was armed for silence
 
 	mu     sync.Mutex
-	silent bool // between two requests: draining may end it
+	silent bool // between two requests: it may be ended from outside
+	asked  bool // there was one before
+	ending bool // it was; the request that came at the same time is its last
 }
 
 // scratch is the memory of an active connection.
@@ -175,16 +177,20 @@ const rearm = 8
 // wait waits for the next request in almost no memory, then borrows some.
 func (c *fast) wait(first bool) bool {
 	idle := c.options.IdleTimeout
-	if first {
-		idle = c.currentLimits().HeaderTimeout
-	}
 	now := time.Now()
 	c.mu.Lock()
-	if c.lanes.draining.Load() {
+	draining := c.lanes.draining.Load()
+	if c.ending || draining && !first {
 		c.mu.Unlock()
 		return false
 	}
-	c.silent = true
+	if first {
+		idle = c.currentLimits().HeaderTimeout
+		if draining {
+			idle = min(idle, lastCall)
+		}
+	}
+	c.silent, c.asked = true, !first
 	if first || now.Sub(c.idleSince) > idle/rearm {
 		_ = c.conn.SetReadDeadline(now.Add(idle))
 		c.idleSince = now
@@ -213,11 +219,24 @@ func (c *fast) borrow() {
 	}
 }
 
-// endSilence ends the connection if no request is being carried, and soon if one is.
-func (c *fast) endSilence() {
+// lastCall is how long a connection may take for its handshake, and then for its first
+// request, after the server began to drain. It was accepted, so its client counts on an
+// answer; a second is enough for three ways around the earth.
+const lastCall = time.Second
+
+// endSilence ends the connection if it waits for a request, and reports whether it did.
+// While the server drains a new one may ask yet.
+func (c *fast) endSilence() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.silent {
-		_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	switch {
+	case !c.silent || c.ending:
+		return false
+	case c.lanes.draining.Load() && !c.asked:
+		_ = c.conn.SetReadDeadline(time.Now().Add(lastCall))
+		return false
 	}
+	c.ending = true
+	_ = c.conn.SetReadDeadline(time.Unix(1, 0))
+	return true
 }

@@ -60,7 +60,7 @@ func (f *fastWatch) write() *share.Event {
 	f.noted.Add(1)
 	f.failed = c.writeEvent(event) != nil
 	f.since = time.Now()
-	c.silent = true // as in wait, which is where the goroutine would be now
+	c.silent, c.asked = true, true // as in wait, which is where the goroutine would be now
 	if f.failed || c.lanes.draining.Load() {
 		f.interrupt()
 	}

@@ -47,12 +47,14 @@ type Operation struct {
 // Gate decides. It is written once, over small values that any lane can fill.
 type Gate struct {
 	throttle *acl.Throttle
+	memory   *memory
 	metrics  *Metrics
 }
 
 // Decide finds out what a request asks for and whether its client may. It fills
 // op, as far as it got, for the records; a nil refusal means that op may be
-// carried out. It reads nothing but its arguments, and works while etcd is down.
+// carried out. It reads nothing but its arguments and how much
+// memory is left, and works while etcd is down.
 func (g *Gate) Decide(ctx context.Context, s *Snapshot, req *Request, op *Operation) *Refusal {
 	refusal := g.decide(ctx, s, req, op)
 	g.metrics.decision(op, refusal)
@@ -66,6 +68,9 @@ func (g *Gate) decide(ctx context.Context, s *Snapshot, req *Request, op *Operat
 	}
 	if op.Method != http.MethodGet && op.Method != http.MethodHead && op.Method != http.MethodOptions {
 		op.Access = acl.Write
+	}
+	if !g.memory.admits(op.Access) {
+		return refuseSpace
 	}
 	if refusal := readTarget(s, req, op); refusal != nil {
 		return refusal

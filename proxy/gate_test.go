@@ -47,7 +47,7 @@ func newTestGate(t testing.TB, change func(*Snapshot)) (*Gate, *Snapshot) {
 	if change != nil {
 		change(s)
 	}
-	return &Gate{throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}), metrics: NewMetrics("test")}, s
+	return &Gate{throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}), memory: &memory{}, metrics: NewMetrics("test")}, s
 }
 
 func seedRules(t testing.TB, more ...acl.Rule) *acl.Rules {

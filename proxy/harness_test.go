@@ -94,7 +94,7 @@ func newIdleFront(t testing.TB, ln net.Listener, endpoint string, idle time.Dura
 		Records:     &Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))},
 		Log:         slog.New(slog.NewTextHandler(f.log, nil)),
 		Throttle:    acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
-		Connections: 10_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: idle,
+		Connections: 10_000, AddressConnections: 10_000, AddressHandshakes: 100_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: idle,
 	})
 	go func() { f.served <- f.server.Serve(ln) }()
 	t.Cleanup(func() {

@@ -13,7 +13,8 @@ type lanes struct {
 
 	mu      sync.Mutex
 	running map[*fast]struct{}
-	empty   chan struct{} // closed when draining and none is left
+	closed  bool          // none may come any more
+	empty   chan struct{} // closed when none is left then
 	ended   bool          // empty is closed
 }
 
@@ -21,11 +22,11 @@ func newLanes() *lanes {
 	return &lanes{running: make(map[*fast]struct{}), empty: make(chan struct{})}
 }
 
-// enter takes note of a connection; false if the server drains.
+// enter takes note of a connection; false if it comes too late.
 func (ls *lanes) enter(c *fast) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if ls.draining.Load() {
+	if ls.closed {
 		return false
 	}
 	ls.running[c] = struct{}{}
@@ -39,23 +40,47 @@ func (ls *lanes) leave(c *fast) {
 	ls.end()
 }
 
+// shed ends up to so many silent connections, any of them, and returns how many. It
+// does not look at all: where few are silent it should not cost more than it brings.
+func (ls *lanes) shed(most int) (n int) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	looks := 10*most + 100
+	for c := range ls.running { // begins anywhere
+		if c.endSilence() {
+			n++
+		}
+		if looks--; n == most || looks == 0 {
+			break
+		}
+	}
+	return n
+}
+
 // end tells drain that nothing is left; ls.mu is held.
 func (ls *lanes) end() {
-	if ls.draining.Load() && len(ls.running) == 0 && !ls.ended {
+	if ls.closed && len(ls.running) == 0 && !ls.ended {
 		ls.ended = true
 		close(ls.empty)
 	}
 }
 
-// drain ends the silent connections at once, the others after their request, and
-// all of them when ctx ends.
-func (ls *lanes) drain(ctx context.Context) error {
+// begin ends the silent connections at once and the others after their request. Those
+// that come yet, because they were accepted before, may ask once.
+func (ls *lanes) begin() {
 	ls.mu.Lock()
+	defer ls.mu.Unlock()
 	ls.draining.Store(true)
-	ls.end()
 	for c := range ls.running {
 		c.endSilence()
 	}
+}
+
+// drain waits for the connections that are left, and ends all when ctx ends.
+func (ls *lanes) drain(ctx context.Context) error {
+	ls.mu.Lock()
+	ls.closed = true
+	ls.end()
 	ls.mu.Unlock()
 	select {
 	case <-ls.empty:

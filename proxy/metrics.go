@@ -27,7 +27,9 @@ type Metrics struct {
 	logins      *prometheus.CounterVec
 	remembered  prometheus.Counter
 	connections prometheus.Gauge
-	turnedAway  prometheus.Counter
+	turnedAway  *prometheus.CounterVec
+	shed        prometheus.Counter
+	memoryLevel prometheus.Gauge
 	handedOver  prometheus.Counter
 	handshakes  *prometheus.CounterVec
 	watches     prometheus.Gauge
@@ -70,7 +72,9 @@ func NewMetrics(version string) *Metrics {
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"access"}),
 		connections:      gauge("connections", "Open connections of clients."),
-		turnedAway:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_refused_total", Help: "Connections closed at once because limits.connections were open."}),
+		turnedAway:       counter("connections_refused_total", "Connections closed at once by reason: the limit on all (connections), on one address or its handshakes (address), or memory.", "reason"),
+		shed:             f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Silent connections that were ended to make room for others."}),
+		memoryLevel:      gauge("memory_pressure", "0 while there is memory, 1 while reads are refused for want of it, 2 while all is."),
 		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Connections that left the fast lane for the standard one."}),
 		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		watches:          gauge("watches", "Running watches."),

@@ -123,6 +123,8 @@ var (
 		"The proxy is busy", "Too many logins at once").retryAfter(1)
 	refuseMemory = refuse(http.StatusServiceUnavailable, "busy", codeRaft,
 		"The proxy is busy", "Too many large bodies at once").retryAfter(1)
+	refuseSpace = refuse(http.StatusServiceUnavailable, "memory", codeRaft,
+		"The proxy is busy", "There is little memory left; reads are refused first").retryAfter(1)
 	refuseWatches = refuse(http.StatusServiceUnavailable, "busy", codeRaft,
 		"The proxy is busy", "Too many watches at once").retryAfter(1)
 	refuseUserWatches = refuse(http.StatusServiceUnavailable, "busy", codeRaft,

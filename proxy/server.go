@@ -29,6 +29,14 @@ type Options struct {
 	// Connections bounds the open connections of clients; beyond it new ones are
 	// closed at once.
 	Connections int
+	// AddressConnections bounds those of one address, or of one /64 of IPv6.
+	AddressConnections int
+	// AddressHandshakes is how many connections of one address may begin in a second;
+	// more wait for their turn.
+	AddressHandshakes int
+	// Memory is what the process may need, in bytes; 0 is no bound. Before it is
+	// reached reads are refused, then writes and connections too.
+	Memory uint64
 	// Watches bounds the running watches, UserWatches those of one user or, where
 	// users do not matter, of one address.
 	Watches, UserWatches int
@@ -58,8 +66,11 @@ type Server struct {
 	queue *connQueue // connections on their way to http
 
 	open       atomic.Int64
+	arrivals   *arrivals
+	memory     *memory
 	handshakes context.Context // ends when no handshake may go on
 	giveUp     context.CancelFunc
+	accepting  sync.WaitGroup
 	running    sync.WaitGroup // handshakes
 
 	mu        sync.Mutex
@@ -74,12 +85,15 @@ func NewServer(o Options) *Server {
 		log:     o.Log,
 		metrics: o.Metrics,
 		records: o.Records,
-		gate:    &Gate{throttle: o.Throttle, metrics: o.Metrics},
 		watches: newWatches(o.Watches, o.UserWatches, o.Metrics),
 		bodies:  newBodies(o.BodyMemory),
 		lanes:   newLanes(),
 		queue:   newConnQueue(),
+
+		arrivals: newArrivals(&o),
 	}
+	s.memory = newMemory(o.Memory, s.shed, o.Metrics.memoryLevel)
+	s.gate = &Gate{throttle: o.Throttle, memory: s.memory, metrics: o.Metrics}
 	s.snapshot.Store(o.Snapshot)
 	s.handshakes, s.giveUp = context.WithCancel(context.Background())
 	s.tls = certs.Server(func() *certs.Generation { return s.snapshot.Load().Certs })
@@ -93,6 +107,7 @@ func NewServer(o Options) *Server {
 		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 100},
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		ConnContext: withConnection,
+		ConnState:   s.queue.state,
 		// OPTIONS * goes through the gate like all else.
 		DisableGeneralOptionsHandler: true,
 	}
@@ -109,8 +124,11 @@ func (s *Server) Serve(ln net.Listener) error {
 	}
 	first := len(s.listeners) == 0
 	s.listeners = append(s.listeners, ln)
+	s.accepting.Add(1)
+	defer s.accepting.Done()
 	s.mu.Unlock()
 	if first {
+		go s.memory.watch(s.handshakes)
 		go func() {
 			if err := s.http.Serve(s.queue); !errors.Is(err, http.ErrServerClosed) {
 				s.log.Error("the standard lane stopped", "error", err)
@@ -131,8 +149,9 @@ func (s *Server) Publish(next *Snapshot) {
 func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }
 
 // Drain stops accepting, breaks the watches off so that their clients connect
-// elsewhere, and waits for the other requests. When ctx ends first, what still
-// runs is cut; either way every connection has been closed on return.
+// elsewhere, and waits for the other requests: those that run, and the first ones of
+// connections that were accepted already. When ctx ends first, what still runs is cut;
+// either way every connection has been closed on return.
 func (s *Server) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining = true
@@ -140,16 +159,29 @@ func (s *Server) Drain(ctx context.Context) error {
 		_ = ln.Close() // closing twice is an error of no interest
 	}
 	s.mu.Unlock()
+	s.accepting.Wait()
 	s.watches.drain()
-	s.giveUp()
+	s.lanes.begin()
+	s.http.SetKeepAlivesEnabled(false) // ends the silent ones
+	last, cancel := context.WithTimeout(ctx, lastCall)
+	defer cancel()
+	defer context.AfterFunc(last, s.giveUp)()
 	s.running.Wait()
-	fast := make(chan error, 1)
-	go func() { fast <- s.lanes.drain(ctx) }()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		_ = s.http.Close()
+	err := s.lanes.drain(ctx)
+	// From now on no connection comes to net/http. Its Shutdown would drop the requests
+	// that it reads from then on, so the last ones are waited for before.
+	ended := make(chan struct{})
+	go func() {
+		s.queue.open.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-last.Done():
 	}
-	err = errors.Join(err, <-fast)
+	if closing := s.http.Shutdown(ctx); closing != nil {
+		err = errors.Join(err, closing, s.http.Close())
+	}
 	if watches := s.snapshot.Load().Watches; watches != nil {
 		watches.Close()
 	}

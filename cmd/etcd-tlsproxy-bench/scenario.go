@@ -30,6 +30,7 @@ type scenario struct {
 type variant struct {
 	name   string
 	config string // appended to the configuration
+	limits string // of it; without them no limit concerns a single address
 	storm  *load  // what others do meanwhile
 	// watches lets others send the head of an answer before there is a body.
 	watches bool
@@ -56,10 +57,13 @@ func manyRules(n int) string {
 	return b.String()
 }
 
+// noAddressLimit lets all clients of the benchmark come from one address.
+const noAddressLimit = "address_connections = 20000\naddress_handshakes = 1000000\nuser_watches = 20000\n"
+
 // noLoginLimit lets a storm reach the hashes. As the proxy is configured, an
 // address is told to wait after 20 failures, and nearly nothing is hashed: with
 // that limit it makes no difference which hash a user has.
-const noLoginLimit = "[limits]\nlogin_burst = 1000000\nlogin_every = \"1us\"\n"
+const noLoginLimit = noAddressLimit + "login_burst = 1000000\nlogin_every = \"1us\"\n"
 
 // wrong is a write with a password that is not right.
 func wrong(user string) []byte {
@@ -79,6 +83,7 @@ func floods(request []byte) []variant {
 		{name: "9000-idle", storm: &load{Conns: 9000, Requests: requests, Idle: true}},
 		{name: "1000-trickling", storm: &load{Conns: 1000, Requests: requests, Trickle: true}},
 		{name: "200-handshakes", storm: &load{Conns: 8, Rate: 200, Requests: requests, Handshake: "full", Status: 200}},
+		{name: "all-handshakes", storm: &load{Conns: 64, Rate: 5000, Requests: requests, Handshake: "full", Status: 200}, limits: "address_handshakes = 200\n"},
 	}
 }
 
@@ -121,7 +126,7 @@ func scenarios() []scenario {
 		{name: "login-storm", what: "2,000 reads a second, open loop, while one address tries 3,000 wrong passwords a second, with and without the limit on failed logins", figure: "p99", etcd: true,
 			load: load{Conns: 32, Requests: keys, Rate: 2000},
 			variants: []variant{{name: "apr1-storm", storm: guesses(benchUser)}, {name: "bcrypt-storm", storm: guesses("bcrypt")},
-				{name: "apr1-unlimited", storm: guesses(benchUser), config: noLoginLimit}, {name: "bcrypt-unlimited", storm: guesses("bcrypt"), config: noLoginLimit}}},
+				{name: "apr1-unlimited", storm: guesses(benchUser), limits: noLoginLimit}, {name: "bcrypt-unlimited", storm: guesses("bcrypt"), limits: noLoginLimit}}},
 		{name: "watch-one", what: "8,000 watchers of one prefix, 5 writes", figure: "last", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 8000, Prefixes: 1, Events: 5}},
 		{name: "watch-most", what: "19,000 watchers of one prefix, as many as 20,000 files allow, 5 writes", figure: "last", etcd: true,
@@ -131,7 +136,7 @@ func scenarios() []scenario {
 			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
 		{name: "stampede", what: "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again", figure: "total", etcd: true, except: onlyTuned,
 			watch: &watchLoad{Watchers: 1000, Prefixes: 1, Events: 50, Reread: true}},
-		{name: "floods", what: "2,000 reads a second, open loop, beside 9,000 idle connections, 1,000 that send a head byte by byte, or 200 new connections a second", figure: "p99", etcd: true,
+		{name: "floods", what: "2,000 reads a second, open loop, beside 9,000 idle connections, 1,000 that send a byte of a head a second, 200 new connections a second, or as many as 64 clients can make of one address with a limit of 200", figure: "p99", etcd: true,
 			load: load{Conns: 32, Requests: keys, Rate: 2000}, variants: floods(get("/v2/keys" + treeKey(0)))},
 		{name: "outage", what: "etcd is killed for a second and comes back", figure: "back", etcd: true, outage: true},
 		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},

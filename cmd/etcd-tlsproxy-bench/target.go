@@ -36,7 +36,7 @@ func (s *stage) startTarget(v variant, upstream string) (*target, error) {
 	var command []string
 	switch name {
 	default: // ours, as it is or as a variant
-		text, command = s.ownConfig(t.address, upstream)+v.config, []string{s.proxy, "serve", "--config", file}
+		text, command = s.ownConfig(t.address, upstream, v.limits)+v.config, []string{s.proxy, "serve", "--config", file}
 	case "tuned", "profile":
 		text, command = s.nginxConfig(t.address, upstream, dir, name == "tuned", v.watches), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":
@@ -71,7 +71,10 @@ func installed(name string) bool {
 	return err == nil
 }
 
-func (s *stage) ownConfig(listen, upstream string) string {
+func (s *stage) ownConfig(listen, upstream, limits string) string {
+	if limits == "" {
+		limits = noAddressLimit
+	}
 	return fmt.Sprintf(`listen = %q
 admin = "127.0.0.1:0"
 [upstream]
@@ -84,11 +87,13 @@ htpasswd = [%q]
 [log]
 audit = "off"
 level = "error"
+[limits]
+%s
 [acls]
 "/" = ["root"]
 "/conftool" = ["root", "conftool"]
 "/eventlogging" = []
-`, listen, upstream, s.path("server.crt"), s.path("server.key"), s.path("htpasswd"))
+`, listen, upstream, s.path("server.crt"), s.path("server.key"), s.path("htpasswd"), limits)
 }
 
 // nginxConfig is a site of the same rules: in the shape that is replaced, or with

@@ -67,7 +67,7 @@ func measureWatches(ctx context.Context, name, proxy string, load *watchLoad) (*
 	if stage.etcd == nil {
 		return nil, errors.New("etcd is not installed; its memory could not be told from this program's")
 	}
-	t, err := stage.startTarget(variant{name: name, watches: true, config: "[limits]\nuser_watches = 20000\n"}, stage.etcdAddr)
+	t, err := stage.startTarget(variant{name: name, watches: true}, stage.etcdAddr)
 	if err != nil {
 		return nil, err
 	}

@@ -36,17 +36,20 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	}
 	defer snapshot.Upstream.Close()
 	server := proxy.NewServer(proxy.Options{
-		Snapshot:         snapshot,
-		Metrics:          metrics,
-		Records:          &proxy.Records{},
-		Log:              slog.New(slog.DiscardHandler),
-		Throttle:         acl.NewThrottle(acl.ThrottleOptions{}),
-		Connections:      1000,
-		Watches:          1000,
-		UserWatches:      1000,
-		BodyMemory:       128 << 20,
-		HandshakeTimeout: 10 * time.Second,
-		IdleTimeout:      time.Hour,
+		Snapshot:    snapshot,
+		Metrics:     metrics,
+		Records:     &proxy.Records{},
+		Log:         slog.New(slog.DiscardHandler),
+		Throttle:    acl.NewThrottle(acl.ThrottleOptions{}),
+		Connections: 1000,
+		// All clients of the demo come from here.
+		AddressConnections: 1000,
+		AddressHandshakes:  1000,
+		Watches:            1000,
+		UserWatches:        1000,
+		BodyMemory:         128 << 20,
+		HandshakeTimeout:   10 * time.Second,
+		IdleTimeout:        time.Hour,
 	})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

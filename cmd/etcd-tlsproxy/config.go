@@ -116,9 +116,19 @@ type Limits struct {
 	BodyBytes int64 `toml:"body_bytes"`
 	// BodyMemory (*) bounds what all large bodies together hold while they arrive.
 	BodyMemory int64 `toml:"body_memory"`
+	// Memory (*) bounds what the process needs, in bytes. At 80 % of it reads are
+	// refused with 503 and silent connections are ended, at 92 % writes and new
+	// connections too, so that the kernel has no reason to end the process. Go's own
+	// limit, GOMEMLIMIT, is set to the same.
+	Memory int64 `toml:"memory"`
 	// Connections (*) bounds the clients' open connections. Each costs about 40 KiB
-	// and one file descriptor.
+	// and one file descriptor. Beyond it a silent one is ended for each new one.
 	Connections int `toml:"connections"`
+	// AddressConnections (*) bounds those of one address, or of one /64 of IPv6.
+	AddressConnections int `toml:"address_connections"`
+	// AddressHandshakes (*) is how many connections of one address may begin in a
+	// second. More wait for their turn, up to handshake_timeout.
+	AddressHandshakes int `toml:"address_handshakes"`
 	// Watches (*) bounds the running watches. All of one key share a connection to
 	// etcd, unless share_watches is off.
 	Watches int `toml:"watches"`
@@ -164,7 +174,7 @@ func DefaultConfig() Config {
 		Limits: Limits{
 			HeaderTimeout: seconds(10), BodyTimeout: seconds(30), IdleTimeout: seconds(3600), HandshakeTimeout: seconds(10), Drain: seconds(10),
 			HeadBytes: 32 << 10, TargetBytes: maxPlainTarget, BodyBytes: 10 << 20, BodyMemory: 128 << 20,
-			Connections: 20_000, Watches: 20_000, UserWatches: 10_000, UpstreamRequests: 1024, UpstreamTimeout: seconds(30),
+			Memory: 1 << 30, Connections: 20_000, AddressConnections: 10_000, AddressHandshakes: 500, Watches: 20_000, UserWatches: 10_000, UpstreamRequests: 1024, UpstreamTimeout: seconds(30),
 			LoginBurst: 20, LoginEvery: seconds(1), HashWorkers: max(1, runtime.NumCPU()/2),
 		},
 		Log: Log{Access: "off", Format: "combined", Audit: "stderr", Level: "info"},

@@ -16,6 +16,7 @@ type reloader struct {
 	server  *proxy.Server
 	metrics *proxy.Metrics
 	logs    *logs
+	manager *manager
 
 	mu      sync.Mutex // one reload at a time
 	current *loaded
@@ -69,9 +70,11 @@ func (r *reloader) look() (now stamps, changed bool) {
 }
 
 // reload reads everything again and puts it in force, or keeps what is.
-func (r *reloader) reload(ctx context.Context) error {
+func (r *reloader) reload(ctx context.Context) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.manager.reloading()
+	defer func() { r.manager.serving(err) }()
 	next, seen, err := r.loader.load(ctx, r.current)
 	r.seen = seen
 	if err != nil {

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,6 +28,12 @@ func newServe() *cobra.Command {
 		Long: `Runs the front end until SIGTERM or SIGINT, then drains: the readiness check
 fails, no connection is accepted, running requests finish, watches are broken off
 so that their clients connect elsewhere, and the program exits with 0.
+
+If the service manager passes sockets (systemd.socket), those are served instead of
+the configured addresses: the one with FileDescriptorName=admin instead of admin, all
+others instead of listen. They stay open while one process follows another, so that
+an upgrade refuses no connection. The manager is told of the start, of reloads and of
+the end (Type=notify or notify-reload), and its watchdog is served (WatchdogSec=).
 
 Changes to the configuration, the htpasswd files, the certificates and the client
 CAs are taken over within two seconds, and at once on SIGHUP or on POST /-/reload
@@ -65,6 +72,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 		return err
 	}
 	defer logs.close()
+	debug.SetMemoryLimit(config.Limits.Memory)
 	server := proxy.NewServer(proxy.Options{
 		Snapshot: first.snapshot,
 		Metrics:  metrics,
@@ -74,24 +82,24 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 			Burst: config.Limits.LoginBurst,
 			Every: config.Limits.LoginEvery.Duration(),
 		}),
-		Connections:      config.Limits.Connections,
-		Watches:          config.Limits.Watches,
-		UserWatches:      config.Limits.UserWatches,
-		BodyMemory:       config.Limits.BodyMemory,
-		HandshakeTimeout: config.Limits.HandshakeTimeout.Duration(),
-		IdleTimeout:      config.Limits.IdleTimeout.Duration(),
+		Connections:        config.Limits.Connections,
+		AddressConnections: config.Limits.AddressConnections,
+		AddressHandshakes:  config.Limits.AddressHandshakes,
+		Memory:             uint64(config.Limits.Memory),
+		Watches:            config.Limits.Watches,
+		UserWatches:        config.Limits.UserWatches,
+		BodyMemory:         config.Limits.BodyMemory,
+		HandshakeTimeout:   config.Limits.HandshakeTimeout.Duration(),
+		IdleTimeout:        config.Limits.IdleTimeout.Duration(),
 	})
 	metrics.Reloaded(first.snapshot, nil)
 	first.warn(logs.service)
-	reloader := &reloader{loader: loader, current: first, server: server, metrics: metrics, logs: logs, seen: seen, again: make(chan struct{}, 1)}
+	manager := &manager{logs.service}
+	reloader := &reloader{loader: loader, manager: manager, current: first, server: server, metrics: metrics, logs: logs, seen: seen, again: make(chan struct{}, 1)}
 
-	listener, err := net.Listen("tcp", config.Listen)
+	sockets, err := openSockets(config)
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
-	}
-	adminListener, err := net.Listen("tcp", config.Admin)
-	if err != nil {
-		return errors.Join(fmt.Errorf("listening for the admin: %w", err), listener.Close())
+		return err
 	}
 	ready := func() error {
 		if server.Draining() {
@@ -108,11 +116,14 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	if config.Upstream.SRV != "" {
 		logs.service.Info("endpoints were found", "domain", config.Upstream.SRV, "endpoints", first.endpoints)
 	}
-	logs.service.Info("serving", "version", version(), "listen", listener.Addr().String(), "admin", adminListener.Addr().String())
+	logs.service.Info("serving", "version", version(), "listen", strings.Join(sockets.addresses(), ","), "admin", sockets.admin.Addr().String(), "inherited", sockets.inherited)
 
-	group.Go(func() error { return server.Serve(listener) })
+	for _, listener := range sockets.front {
+		group.Go(func() error { return server.Serve(listener) })
+	}
+	group.Go(func() error { return manager.watchdog(failed, sockets.admin.Addr()) })
 	group.Go(func() error {
-		if err := admin.Serve(adminListener); !errors.Is(err, http.ErrServerClosed) {
+		if err := admin.Serve(sockets.admin); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serving the admin: %w", err)
 		}
 		return nil
@@ -120,6 +131,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	group.Go(func() error {
 		reloader.run(failed, hangup)
 		// The end of all: the signal to stop came, or a listener failed.
+		manager.stopping()
 		logs.service.Info("draining", "for", config.Limits.Drain.String())
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), config.Limits.Drain.Duration())
 		defer cancel()
@@ -129,6 +141,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 		server.Snapshot().Upstream.Close()
 		return admin.Close()
 	})
+	manager.serving(nil)
 	err = group.Wait()
 	logs.service.Info("stopped")
 	return err

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// TestAnUpgradeRefusesNoConnection replaces the process four times below one socket, with
+// clients that connect anew for each request and watches that are to be told goodbye.
+func TestAnUpgradeRefusesNoConnection(t *testing.T) {
+	t.Run("fast lane", func(t *testing.T) { upgrade(t, "") })
+	t.Run("standard lane", func(t *testing.T) { upgrade(t, "fast_lane = false\n") })
+}
+
+func upgrade(t *testing.T, config string) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	f := newFolder(t, config+fmt.Sprintf(seedConfig, etcd.URL()))
+	file, addr := socket(t)
+	running := f.start("etcd-tlsproxy.socket", nil, file)
+	stop := make(chan struct{})
+	var asked atomic.Int64
+	var clients sync.WaitGroup
+	for id := range 4 {
+		clients.Go(func() {
+			client := f.client()
+			client.Transport.(*http.Transport).DisableKeepAlives = true
+			client.Transport.(*http.Transport).ForceAttemptHTTP2 = id%2 == 0
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				key := "https://" + addr + "/v2/keys/eventlogging/" + strconv.Itoa(id)
+				want := strconv.Itoa(n)
+				if err := putAndGet(client, key, want); err != nil {
+					t.Errorf("request %d of client %d: %v", n, id, err)
+					return
+				}
+				asked.Add(2)
+			}
+		})
+	}
+	for range 4 {
+		watch, err := proxytest.DialRaw(addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := watch.Send("GET /v2/keys/conftool/?wait=true&recursive=true HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := watch.Head(); err != nil {
+			t.Fatal(err)
+		}
+		before := asked.Load()
+		running.terminate()
+		if end := watch.End(); end != proxytest.EndedWell {
+			t.Errorf("a watch ended with %s", end)
+		}
+		watch.Close()
+		running = f.start("etcd-tlsproxy.socket", nil, file)
+		waitFor(t, "the clients go on", func() bool { return asked.Load() > before+20 })
+	}
+	close(stop)
+	clients.Wait()
+	t.Logf("%d requests on as many connections", asked.Load())
+}
+
+func putAndGet(client *http.Client, key, value string) error {
+	for _, method := range []string{"PUT", "GET"} {
+		req, err := http.NewRequest(method, key, nil)
+		if err != nil {
+			return err
+		}
+		if method == "PUT" {
+			req.URL.RawQuery = "value=" + value
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode > 201 || !strings.Contains(string(body), `"value":"`+value+`"`) {
+			return fmt.Errorf("%s: %s %s %w", method, resp.Status, body, err)
+		}
+	}
+	return nil
+}
+
+func waitFor(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(20 * time.Second); !reached(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("it never came to this: %s", what)
+		}
+	}
+}
+
+func TestSocketsOfTheServiceManagerAreServed(t *testing.T) {
+	f := newFolder(t, fmt.Sprintf(seedConfig, "http://127.0.0.1:1"))
+	one, oneAddr := socket(t)
+	two, twoAddr := socket(t)
+	admin, adminAddr := socket(t)
+	p := f.start("https:admin:other", nil, one, admin, two)
+	for _, addr := range []string{oneAddr, twoAddr} {
+		resp, err := f.client().Get("https://" + addr + "/v2/keys/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != 503 { // there is no etcd
+			t.Errorf("%s: %s", addr, resp.Status)
+		}
+	}
+	resp, err := http.Get("http://" + adminAddr + "/-/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("the admin answers %s", resp.Status)
+	}
+	p.terminate()
+	if !strings.Contains(p.log.String(), "inherited=3") {
+		t.Errorf("the log says %s", p.log)
+	}
+}
+
+// TestTheServiceManagerIsTold listens where a service manager would.
+func TestTheServiceManagerIsTold(t *testing.T) {
+	f := newFolder(t, fmt.Sprintf(seedConfig, "http://127.0.0.1:1"))
+	path := filepath.Join(f.dir, "notify")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	heard := make(chan string, 1000)
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return
+			}
+			heard <- string(buf[:n])
+		}
+	}()
+	hear := func(want string) {
+		t.Helper()
+		limit := time.After(20 * time.Second)
+		for {
+			select {
+			case said := <-heard:
+				if strings.Contains(said, want) {
+					return
+				}
+			case <-limit:
+				t.Fatalf("nobody said %s", want)
+			}
+		}
+	}
+	p := f.start("", []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=200000"})
+	hear("READY=1\nSTATUS=serving")
+	hear("WATCHDOG=1")
+	hear("WATCHDOG=1")
+	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	hear("RELOADING=1\nMONOTONIC_USEC=")
+	hear("READY=1\nSTATUS=serving")
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	hear("WATCHDOG=1")
+	p.terminate()
+	hear("STOPPING=1")
+}
