@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func put(t *testing.T, url, key, value string) {
@@ -108,4 +109,30 @@ func TestALinkCanBeCutAndMended(t *testing.T) {
 	}
 	etcd.Mend()
 	put(t, etcd.URL(), "/a", "1")
+}
+
+func TestALinkCanBeHeldUp(t *testing.T) {
+	etcd, err := StartEmbedded(Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer etcd.Close()
+	etcd.Pause()
+	said := make(chan bool, 1)
+	go func() {
+		resp, err := http.Get(etcd.URL() + "/version")
+		if err == nil {
+			resp.Body.Close()
+		}
+		said <- err == nil
+	}()
+	select {
+	case <-said:
+		t.Error("a link that is held up carries")
+	case <-time.After(200 * time.Millisecond): // for what does not happen there is no signal
+	}
+	etcd.Resume()
+	if !<-said {
+		t.Error("the link does not go on")
+	}
 }

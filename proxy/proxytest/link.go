@@ -19,7 +19,15 @@ type Link struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 	down  bool
+	pause chan struct{} // closed by Resume; nil if nothing is held up
+	left  [2]int        // bytes that may pass yet, by direction; below 0 is any number
 }
+
+// The directions of a link.
+const (
+	ToEtcd = iota
+	FromEtcd
+)
 
 // NewLink makes a link to an address, as in 127.0.0.1:2379.
 func NewLink(to string) (*Link, error) {
@@ -27,7 +35,7 @@ func NewLink(to string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{ln: ln, to: to, conns: make(map[net.Conn]struct{})}
+	l := &Link{ln: ln, to: to, conns: make(map[net.Conn]struct{}), left: [2]int{-1, -1}}
 	l.running.Go(l.accept)
 	return l, nil
 }
@@ -69,13 +77,38 @@ func (l *Link) carry(client net.Conn) {
 	defer l.open.Add(-1)
 	done := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(server, client)
+		_, _ = io.Copy(server, held{client, l, ToEtcd})
 		_ = server.Close()
 		close(done)
 	}()
-	_, _ = io.Copy(client, server)
+	_, _ = io.Copy(client, held{server, l, FromEtcd})
 	_ = client.Close()
 	<-done
+}
+
+// held is one direction of a connection, which stands still while the link does, and
+// ends where the link does.
+type held struct {
+	io.Reader
+	link      *Link
+	direction int
+}
+
+func (h held) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.link.mu.Lock()
+	pause := h.link.pause
+	if left := &h.link.left[h.direction]; *left >= 0 {
+		if n > *left {
+			n, err = *left, io.ErrUnexpectedEOF
+		}
+		*left -= n
+	}
+	h.link.mu.Unlock()
+	if pause != nil {
+		<-pause
+	}
+	return n, err
 }
 
 func (l *Link) hold(c net.Conn) bool {
@@ -106,16 +139,45 @@ func (l *Link) Cut() {
 	}
 }
 
-// Mend lets connections through again.
+// CutAfter lets so many more bytes through in one direction, and ends the connections
+// that carry what follows, until Mend.
+func (l *Link) CutAfter(direction, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left[direction] = bytes
+}
+
+// Mend lets connections and bytes through again.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.down = false
+	l.down, l.left = false, [2]int{-1, -1}
+}
+
+// Pause holds up what is sent in either direction, as a server that says nothing
+// does, until Resume. Connections stay, and new ones are accepted.
+func (l *Link) Pause() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pause == nil {
+		l.pause = make(chan struct{})
+	}
+}
+
+// Resume lets everything go on.
+func (l *Link) Resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pause != nil {
+		close(l.pause)
+		l.pause = nil
+	}
 }
 
 // Close ends the link and waits for all of it.
 func (l *Link) Close() {
 	_ = l.ln.Close()
+	l.Resume()
 	l.Cut()
 	l.running.Wait()
 }

@@ -124,8 +124,8 @@ func (p *Process) launch() error {
 		"--listen-client-urls="+p.URL(), "--advertise-client-urls="+p.advertise,
 		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster="+p.cluster)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// No etcd outlives a test that dies.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// No etcd outlives a test that dies. Ctrl-C is for whoever started it.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("starting etcd: %w", err)
 	}
