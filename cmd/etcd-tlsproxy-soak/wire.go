@@ -38,9 +38,9 @@ func (w *wire) ask(ctx context.Context, r *request) (got *answer, err error) {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	defer func() {
-		if err != nil {
+		// If ctx ended at the same time its deadline can come at any time now.
+		if !stop() || err != nil {
 			w.close()
 		}
 	}()
