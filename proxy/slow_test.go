@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -83,4 +84,27 @@ func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 		_, _ = c.NetConn().Read(make([]byte, 1))
 		return f.server.open.Load() == 0
 	})
+}
+
+func TestAHandshakeThatStopsOrTricklesIsCut(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), nil)
+	f.server.options.HandshakeTimeout = 100 * time.Millisecond
+	hello := []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+	for _, trickles := range []bool{false, true} {
+		c, err := net.Dial("tcp", f.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		_, _ = c.Write(hello)
+		eventually(t, "it is cut", func() bool {
+			if trickles {
+				<-tick.C
+				_, _ = c.Write([]byte{0})
+			}
+			return f.server.open.Load() == 0
+		})
+	}
 }
