@@ -21,6 +21,8 @@ type Request struct {
 	// Upgrade is set if the client asks for another protocol.
 	Upgrade bool
 	Peer    *Peer
+	// assumed is who the client is taken for; only an explanation takes it for someone.
+	assumed *Identity
 }
 
 // Operation is what the gate made of a request.
@@ -78,7 +80,7 @@ func (g *Gate) decide(ctx context.Context, s *Snapshot, req *Request, op *Operat
 	if req.Upgrade {
 		return refuseUpgrade
 	}
-	if s.Certs.Required() {
+	if req.assumed == nil && s.Certs.Required() {
 		// The handshake asked for a certificate; since then its CA may have gone.
 		if _, err := req.Peer.certificate(s.Certs); err != nil {
 			return refuseIdentity

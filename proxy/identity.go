@@ -99,6 +99,9 @@ func parseBasic(value string, room []byte) (user, password []byte, ok bool) {
 // identify finds out who the client is, once it matters. A refusal means that
 // it could not be found out now; an unknown client is the zero Identity.
 func (g *Gate) identify(ctx context.Context, s *Snapshot, req *Request) (Identity, *Refusal) {
+	if req.assumed != nil {
+		return *req.assumed, nil
+	}
 	if req.Authorization == "" {
 		name, err := req.Peer.certificate(s.Certs)
 		switch {

@@ -13,6 +13,8 @@ type Refusal struct {
 	Status int
 	// Reason names the refusal in logs and metrics: from a closed set.
 	Reason string
+	// Cause is the body's, in words.
+	Cause string
 	// RetryAfter, in whole seconds, is sent if above zero.
 	RetryAfter int
 	// Close ends the client's connection after the answer.
@@ -63,7 +65,7 @@ func refuse(status int, reason string, code int, message, cause string) *Refusal
 	if err != nil {
 		panic("BUG: a refusal cannot be encoded: " + err.Error())
 	}
-	return &Refusal{Status: status, Reason: reason, Body: string(body)}
+	return &Refusal{Status: status, Reason: reason, Cause: cause, Body: string(body)}
 }
 
 func (r *Refusal) closing() *Refusal {
