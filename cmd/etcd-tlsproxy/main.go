@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
 )
 
 func main() {
@@ -27,18 +30,22 @@ func main() {
 }
 
 // run is the program: ctx ends with the signal to stop. It returns the exit
-// status: 0 if all went well, 1 if not, 2 if the command line was wrong.
+// status: 0 if all went well, 1 if not, 2 if the command line was wrong, or what a
+// verb that has its own says.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	started := false
+	var exit *console.ExitError
 	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	command, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return 0
+	case errors.As(err, &exit):
+		return exit.Code
 	case !started: // it is the command line that is wrong
 		fmt.Fprintf(stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", command.CommandPath(), err)
 		return 2

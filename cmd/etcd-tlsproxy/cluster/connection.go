@@ -1,0 +1,142 @@
+// Package cluster knows etcd clusters: how to reach them, what their members say of
+// themselves, and what may be done to them without losing what they hold.
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	client "go.etcd.io/etcd/client/v2"
+)
+
+// Connection is how a verb reaches etcd, directly or through proxies.
+type Connection struct {
+	// Endpoints are client URLs; each is asked until one answers.
+	Endpoints []string
+	// CA verifies https endpoints; the system's CAs by default.
+	CA string
+	// Certificate and Key are this client's, in PEM files.
+	Certificate, Key string
+	// User is sent with the first line of PasswordFile as its password: never an
+	// argument, which every user of the machine could read.
+	User, PasswordFile string
+	// Timeout bounds each request.
+	Timeout time.Duration
+}
+
+// Flags adds the connection's flags to a verb.
+func (c *Connection) Flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringSliceVar(&c.Endpoints, "endpoints", []string{"http://127.0.0.1:2379"}, "client `URLs` of etcd or of its proxies, with commas between them")
+	f.StringVar(&c.CA, "ca-file", "", "PEM `file` to verify https endpoints with (default: the system's CAs)")
+	f.StringVar(&c.Certificate, "cert-file", "", "PEM `file` of this client's certificate")
+	f.StringVar(&c.Key, "key-file", "", "PEM `file` of its key")
+	f.StringVar(&c.User, "username", "", "`name` of the user")
+	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
+	f.DurationVar(&c.Timeout, "timeout", 5*time.Second, "how long a request may take")
+}
+
+// Transport reaches the endpoints.
+func (c *Connection) Transport() (*http.Transport, error) {
+	t := &http.Transport{
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+		DialContext:         (&net.Dialer{Timeout: c.Timeout}).DialContext,
+		TLSHandshakeTimeout: c.Timeout,
+	}
+	if c.CA != "" {
+		pem, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("reading --ca-file: %w", err)
+		}
+		t.TLSClientConfig.RootCAs = x509.NewCertPool()
+		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading --ca-file: there is no certificate in %s (hint: it should hold PEM blocks that begin with -----BEGIN CERTIFICATE-----)", c.CA)
+		}
+	}
+	if (c.Certificate == "") != (c.Key == "") {
+		return nil, errors.New("--cert-file and --key-file go together")
+	}
+	if c.Certificate != "" {
+		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("reading --cert-file and --key-file: %w", err)
+		}
+		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	}
+	return t, nil
+}
+
+// password is the first line of PasswordFile.
+func (c *Connection) password() (string, error) {
+	if (c.User == "") != (c.PasswordFile == "") {
+		return "", errors.New("--username and --password-file go together")
+	}
+	if c.User == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("reading --password-file: %w", err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	return string(bytes.TrimSuffix(line, []byte("\r"))), nil
+}
+
+// check finds what the library would find late or not at all.
+func (c *Connection) check() error {
+	if len(c.Endpoints) == 0 {
+		return errors.New("--endpoints names none")
+	}
+	for _, endpoint := range c.Endpoints {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+			return fmt.Errorf("endpoint %q is no client URL (hint: write it as in https://conf1001.example.org:4001; the user goes into --username)", redacted(endpoint))
+		}
+	}
+	return nil
+}
+
+// redacted hides what may be a password in a URL.
+func redacted(endpoint string) string {
+	if _, after, ok := strings.Cut(endpoint, "@"); ok {
+		return "...@" + after
+	}
+	return endpoint
+}
+
+// Client speaks etcd's v2 API with all the endpoints.
+func (c *Connection) Client() (client.Client, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	transport, err := c.Transport()
+	if err != nil {
+		return nil, err
+	}
+	password, err := c.password()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{
+		Endpoints: c.Endpoints, Transport: transport, Username: c.User, Password: password,
+		HeaderTimeoutPerRequest: c.Timeout,
+		// One order for all: the operator wrote the preferred endpoint first.
+		SelectionMode: client.EndpointSelectionPrioritizeLeader,
+	})
+}
+
+// Context bounds one request to all the endpoints.
+func (c *Connection) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.Timeout*time.Duration(max(1, len(c.Endpoints))))
+}

@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+func TestAConnectionReachesEtcd(t *testing.T) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer etcd.Close()
+	c := &Connection{Endpoints: []string{"http://127.0.0.1:1", etcd.URL()}, Timeout: 10 * time.Second}
+	etcdClient, err := c.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := c.Context(context.Background())
+	defer cancel()
+	if _, err := client.NewKeysAPI(etcdClient).Set(ctx, "/a", "1", nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, c := range map[string]*Connection{
+		"names none":                  {},
+		`endpoint "conf1001:4001"`:    {Endpoints: []string{"conf1001:4001"}},
+		`endpoint "...@conf1001:1"`:   {Endpoints: []string{"http://root:secret@conf1001:1"}},
+		"--username and":              {Endpoints: []string{"http://conf1001:1"}, User: "root"},
+		"--cert-file and --key-file":  {Endpoints: []string{"http://conf1001:1"}, Key: empty},
+		"there is no certificate in":  {Endpoints: []string{"http://conf1001:1"}, CA: empty},
+		"reading --password-file":     {Endpoints: []string{"http://conf1001:1"}, User: "root", PasswordFile: empty + "2"},
+		"reading --ca-file: open ":    {Endpoints: []string{"http://conf1001:1"}, CA: empty + "2"},
+		"reading --cert-file and --k": {Endpoints: []string{"http://conf1001:1"}, Certificate: empty, Key: empty},
+	} {
+		if _, err := c.Client(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%+v: %v, want %s", c, err, want)
+		}
+	}
+}
