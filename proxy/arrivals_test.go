@@ -111,8 +111,7 @@ func TestASilentConnectionMakesRoomForANewOne(t *testing.T) {
 }
 
 func TestConnectionsOfOneAddressBeyondItsLimitAreTurnedAway(t *testing.T) {
-	f, _ := newEmbedded(t, nil)
-	f.server.arrivals.each = 1
+	f, _ := newPreparedEmbedded(t, func(s *Server) { s.arrivals.each = 1 }, nil)
 	first := f.raw()
 	c, err := net.Dial("tcp", f.addr)
 	if err != nil {

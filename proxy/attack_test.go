@@ -93,7 +93,7 @@ func TestNoAttackGetsPastTheGate(t *testing.T) {
 	var workers sync.WaitGroup
 	for range 32 {
 		r := newRecorder(t)
-		f := newIdleFront(t, listen(t), r.url, attackPatience, underAttack)
+		f := newPreparedFront(t, listen(t), r.url, idle(attackPatience), underAttack)
 		workers.Go(func() {
 			for j := range jobs {
 				r.begin(j.text)

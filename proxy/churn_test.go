@@ -47,8 +47,7 @@ func TestTenThousandWatchersComeAndGo(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	f := newProcessFront(t)
-	f.server.watches.each = 20_000
+	f := newProcessFront(t, func(s *Server) { s.watches.each = 20_000 })
 	writer := f.client("h1") // one: each is remembered until the test ends
 	round := func(n int) {
 		var all, started sync.WaitGroup
@@ -96,11 +95,11 @@ func TestTenThousandWatchersComeAndGo(t *testing.T) {
 
 // newProcessFront is before an etcd whose memory is not this process's, if there is
 // one.
-func newProcessFront(t *testing.T) *front {
+func newProcessFront(t *testing.T, prepare func(*Server)) *front {
 	t.Helper()
 	path, _, ok := proxytest.FindEtcd()
 	if !ok {
-		f, _ := newEmbedded(t, nil)
+		f, _ := newPreparedEmbedded(t, prepare, nil)
 		return f
 	}
 	e, err := proxytest.StartProcess(path, proxytest.Options{Dir: t.TempDir()})
@@ -108,7 +107,7 @@ func newProcessFront(t *testing.T) *front {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	return newFront(t, listen(t), e.URL(), nil)
+	return newPreparedFront(t, listen(t), e.URL(), prepare, nil)
 }
 
 // watchAndGo is a client that watches and hears, or does not wait so long.

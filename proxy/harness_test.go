@@ -77,11 +77,11 @@ func listen(t testing.TB) net.Listener {
 // snapshot.
 func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*Snapshot, *proxytest.PKI)) *front {
 	t.Helper()
-	return newIdleFront(t, ln, endpoint, time.Hour, change)
+	return newPreparedFront(t, ln, endpoint, nil, change)
 }
 
-// newIdleFront is newFront with a limit on the silence of connections.
-func newIdleFront(t testing.TB, ln net.Listener, endpoint string, idle time.Duration, change func(*Snapshot, *proxytest.PKI)) *front {
+// newPreparedFront is newFront with a server that is altered before it serves.
+func newPreparedFront(t testing.TB, ln net.Listener, endpoint string, prepare func(*Server), change func(*Snapshot, *proxytest.PKI)) *front {
 	t.Helper()
 	f := &front{t: t, addr: ln.Addr().String(), audit: &lines{}, access: &lines{}, log: &lines{}, metrics: NewMetrics("test"), served: make(chan error, 1)}
 	var err error
@@ -94,11 +94,14 @@ func newIdleFront(t testing.TB, ln net.Listener, endpoint string, idle time.Dura
 		Records:     &Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))},
 		Log:         slog.New(slog.NewTextHandler(f.log, nil)),
 		Throttle:    acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
-		Connections: 10_000, AddressConnections: 10_000, AddressHandshakes: 100_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: idle,
+		Connections: 10_000, AddressConnections: 10_000, AddressHandshakes: 100_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
 	})
+	if prepare != nil {
+		prepare(f.server)
+	}
 	go func() { f.served <- f.server.Serve(ln) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := f.server.Drain(ctx); err != nil {
 			t.Errorf("draining: %v", err)
@@ -264,22 +267,33 @@ func withEtcd(t *testing.T, test func(t *testing.T, f *front, e etcd)) {
 	run(fmt.Sprintf("installed etcd %s", version), func(o proxytest.Options) (etcd, error) { return proxytest.StartProcess(path, o) })
 }
 
+// idle bounds the silence of connections.
+func idle(d time.Duration) func(*Server) {
+	return func(s *Server) { s.options.IdleTimeout, s.http.IdleTimeout = d, d }
+}
+
 // newEmbedded is a front before an embedded etcd, for tests that do not depend
 // on its version.
 func newEmbedded(t testing.TB, change func(*Snapshot, *proxytest.PKI)) (*front, *proxytest.Embedded) {
+	t.Helper()
+	return newPreparedEmbedded(t, nil, change)
+}
+
+// newPreparedEmbedded is newEmbedded with a server that is altered before it serves.
+func newPreparedEmbedded(t testing.TB, prepare func(*Server), change func(*Snapshot, *proxytest.PKI)) (*front, *proxytest.Embedded) {
 	t.Helper()
 	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	return newFront(t, listen(t), e.URL(), change), e
+	return newPreparedFront(t, listen(t), e.URL(), prepare, change), e
 }
 
 // eventually waits for a state that nothing signals.
 func eventually(t testing.TB, what string, reached func() bool) {
 	t.Helper()
-	limit := time.Now().Add(10 * time.Second)
+	limit := time.Now().Add(30 * time.Second)
 	for !reached() {
 		if time.Now().After(limit) {
 			t.Fatalf("it never came to this: %s", what)

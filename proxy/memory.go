@@ -14,11 +14,12 @@ import (
 
 // memory watches what the process really needs against a limit, and keeps it from
 // being ended by the kernel: first reads are refused, then writes and new connections
-// too. What is collected as garbage does not count; Go's own limit, which is set to
-// the same, makes the collector keep up.
+// too. What is collected as garbage does not count as long as Go's own limit, which is
+// set to the same, makes the collector keep up; it gives way where to collect would
+// take more than half of the processors.
 type memory struct {
 	limit uint64
-	needs func() (live, collections uint64)
+	needs func() usage
 	shed  func(most int) int
 	level atomic.Int32
 	shown prometheus.Gauge // the level
@@ -36,7 +37,15 @@ const (
 
 	shortPercent = 80
 	fullPercent  = 92
+
+	// beyondPercent is of what Go has from the kernel: a little above its own limit,
+	// so that garbage comes faster than it is collected.
+	beyondPercent = 110
 )
+
+// usage is what a process needs, in bytes, as of the last collection of garbage; what
+// it has from the kernel now; and how many collections there were.
+type usage struct{ live, mapped, collections uint64 }
 
 // memoryLook is how often it is looked at: a hundred megabytes cannot come through TLS
 // in that time, and a look costs some microseconds.
@@ -49,14 +58,18 @@ const collectAfter = int(time.Second / memoryLook)
 const sheds = 50
 
 func newMemory(limit uint64, shed func(most int) int, shown prometheus.Gauge) *memory {
-	return &memory{limit: limit, needs: liveBytes, shed: shed, shown: shown}
+	return &memory{limit: limit, needs: ownUsage, shed: shed, shown: shown}
 }
 
-// liveBytes is what the last collection of garbage left, and the stacks, in bytes.
-func liveBytes() (live, collections uint64) {
-	samples := [...]metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}}
+// ownUsage is this process's.
+func ownUsage() usage {
+	samples := [...]metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/memory/classes/total:bytes"},
+		{Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+	}
 	metrics.Read(samples[:])
-	return samples[0].Value.Uint64() + samples[1].Value.Uint64(), samples[2].Value.Uint64()
+	n := func(i int) uint64 { return samples[i].Value.Uint64() }
+	return usage{live: n(0) + n(1), mapped: n(2) - n(3), collections: n(4)}
 }
 
 // watch looks until ctx ends.
@@ -77,10 +90,10 @@ func (m *memory) watch(ctx context.Context) {
 }
 
 func (m *memory) look() {
-	live, collections := m.needs()
+	now := m.needs()
 	level := memoryFree
-	switch percent := live * 100 / m.limit; {
-	case percent >= fullPercent:
+	switch percent := now.live * 100 / m.limit; {
+	case percent >= fullPercent, now.mapped*100/m.limit >= beyondPercent:
 		level = memoryFull
 	case percent >= shortPercent:
 		level = memoryShort
@@ -93,8 +106,8 @@ func (m *memory) look() {
 	m.shed(sheds)
 	// Who is refused allocates nothing, so the next collection, which alone can show that
 	// there is memory again, might not come.
-	if m.since++; collections != m.collections {
-		m.collections, m.since = collections, 0
+	if m.since++; now.collections != m.collections {
+		m.collections, m.since = now.collections, 0
 	}
 	if m.since >= collectAfter {
 		m.since = 0

@@ -8,23 +8,31 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// withMemory is a front before an etcd whose memory is as full as a test says, in percent.
-func withMemory(t *testing.T) (f *front, percent *atomic.Uint64) {
-	f, _ = newEmbedded(t, nil)
-	percent = &atomic.Uint64{}
-	f.server.memory.limit = 100
-	f.server.memory.needs = func() (uint64, uint64) { return percent.Load(), 0 }
-	return f, percent
+// withMemory is a front before an etcd whose memory is as full as a test says, in
+// percent; reach waits until that has been noticed.
+func withMemory(t *testing.T, prepare func(*Server)) (f *front, reach func(percent uint64, level int32)) {
+	var percent atomic.Uint64
+	f, _ = newPreparedEmbedded(t, func(s *Server) {
+		s.memory.limit = 100
+		s.memory.needs = func() usage { return usage{live: percent.Load()} }
+		if prepare != nil {
+			prepare(s)
+		}
+	}, nil)
+	return f, func(now uint64, level int32) {
+		t.Helper()
+		percent.Store(now)
+		eventually(t, "it is noticed", func() bool { return f.server.memory.level.Load() == level })
+	}
 }
 
 func TestWritesAreServedLongerThanReadsWhenMemoryEnds(t *testing.T) {
-	f, percent := withMemory(t)
-	f.server.memory.shed = func(int) int { return 0 } // the client goes on, on its connection
+	// The client goes on, on its connection.
+	f, reach := withMemory(t, func(s *Server) { s.memory.shed = func(int) int { return 0 } })
 	client := f.client("h1")
-	expect := func(at uint64, read, write int) {
+	expect := func(at uint64, level int32, read, write int) {
 		t.Helper()
-		percent.Store(at)
-		f.server.memory.look()
+		reach(at, level)
 		if status, body, header := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != read || status == 503 && (header.Get("Retry-After") != "1" || body != refuseSpace.Body) {
 			t.Errorf("at %d %% a read is answered with %d %s", at, status, body)
 		}
@@ -32,15 +40,25 @@ func TestWritesAreServedLongerThanReadsWhenMemoryEnds(t *testing.T) {
 			t.Errorf("at %d %% a write is answered with %d %s", at, status, body)
 		}
 	}
-	expect(79, 200, 200)
-	expect(80, 503, 200)
-	expect(91, 503, 200)
-	expect(92, 503, 503)
-	expect(79, 200, 200)
+	expect(79, memoryFree, 200, 200)
+	expect(80, memoryShort, 503, 200)
+	expect(92, memoryFull, 503, 503)
+	expect(91, memoryShort, 503, 200)
+	expect(79, memoryFree, 200, 200)
+}
+
+func TestGarbageThatIsNotCollectedInTimeCountsBeyondTheLimit(t *testing.T) {
+	m := newMemory(100, func(int) int { return 0 }, NewMetrics("test").memoryLevel)
+	for mapped, want := range map[uint64]int32{109: memoryFree, 110: memoryFull} {
+		m.needs = func() usage { return usage{live: 50, mapped: mapped} }
+		if m.look(); m.level.Load() != want {
+			t.Errorf("with %d %% from the kernel the level is %d", mapped, m.level.Load())
+		}
+	}
 }
 
 func TestSilentConnectionsAreEndedWhenMemoryIsShort(t *testing.T) {
-	f, percent := withMemory(t)
+	f, reach := withMemory(t, nil)
 	if f.server.Snapshot().FastLane == false {
 		t.Skip("net/http does not tell which connections are silent")
 	}
@@ -51,34 +69,31 @@ func TestSilentConnectionsAreEndedWhenMemoryIsShort(t *testing.T) {
 	if a, err := silent.Answer("GET"); err != nil || a.Status != 200 {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	percent.Store(85)
-	eventually(t, "it is ended", func() bool {
-		f.server.memory.look()
-		return f.server.open.Load() == 0
-	})
+	reach(85, memoryShort)
+	eventually(t, "it is ended", func() bool { return f.server.open.Load() == 0 })
 	if end := silent.End(); end != proxytest.EndedWell {
 		t.Errorf("ended with %s", end)
 	}
 }
 
 func TestACollectionIsAskedForWhenNoneComesByItself(t *testing.T) {
-	_, before := liveBytes()
+	before := ownUsage().collections
 	m := newMemory(1, func(int) int { return 0 }, NewMetrics("test").memoryLevel)
-	m.needs = func() (uint64, uint64) { return 1, 0 }
+	m.needs = func() usage { return usage{live: 1} }
 	for range collectAfter + 1 {
 		m.look()
 	}
-	if _, after := liveBytes(); after == before {
+	if ownUsage().collections == before {
 		t.Error("there was none")
 	}
 }
 
 func TestWhatIsNeededGrowsWithWhatIsHeld(t *testing.T) {
 	runtime.GC()
-	before, _ := liveBytes()
+	before := ownUsage().live
 	held := make([]byte, 64<<20)
 	runtime.GC()
-	if after, _ := liveBytes(); after < before+32<<20 {
+	if after := ownUsage().live; after < before+32<<20 {
 		t.Errorf("of 64 MiB %d bytes were noticed", int64(after)-int64(before))
 	}
 	runtime.KeepAlive(held)

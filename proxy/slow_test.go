@@ -87,8 +87,8 @@ func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 }
 
 func TestAHandshakeThatStopsOrTricklesIsCut(t *testing.T) {
-	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), nil)
-	f.server.options.HandshakeTimeout = 100 * time.Millisecond
+	quick := func(s *Server) { s.options.HandshakeTimeout = 100 * time.Millisecond }
+	f := newPreparedFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), quick, nil)
 	hello := []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 	for _, trickles := range []bool{false, true} {
 		c, err := net.Dial("tcp", f.addr)

@@ -39,10 +39,9 @@ func TestRequestsBehindAWatchAreAnsweredAfterIt(t *testing.T) {
 }
 
 func TestAUserOrAddressHasAShareOfTheWatches(t *testing.T) {
-	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) {
+	f, _ := newPreparedEmbedded(t, func(s *Server) { s.watches.each = 1 }, func(s *Snapshot, _ *proxytest.PKI) {
 		s.Rules = seedRules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
 	})
-	f.server.watches.each = 1
 	secret := func(user string) string {
 		return "GET /v2/keys/secret/a?wait=true HTTP/1.1\r\nHost: h\r\nAuthorization: " + basic(user) + "\r\n\r\n"
 	}
@@ -57,15 +56,15 @@ func TestAUserOrAddressHasAShareOfTheWatches(t *testing.T) {
 }
 
 func TestAWatchOutlivesTheIdleTimeoutAndSoDoesItsConnection(t *testing.T) {
-	const idle = 50 * time.Millisecond
+	const silence = 50 * time.Millisecond
 	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	f := newIdleFront(t, listen(t), e.URL(), idle, nil)
+	f := newPreparedFront(t, listen(t), e.URL(), idle(silence), nil)
 	c, a := startWatch(t, f, watchRequest)
-	later := time.AfterFunc(4*idle, func() { put(t, f, "/eventlogging/w", "late") })
+	later := time.AfterFunc(4*silence, func() { put(t, f, "/eventlogging/w", "late") })
 	defer later.Stop()
 	if err := c.ReadBody(a, "GET"); err != nil || !strings.Contains(a.Body, "late") {
 		t.Fatalf("%+v, %v", a, err)

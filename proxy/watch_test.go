@@ -216,8 +216,7 @@ func TestAWatchWithABodyStillNoticesThatItsClientIsGone(t *testing.T) {
 }
 
 func TestWatchesBeyondTheLimitAreTurnedAway(t *testing.T) {
-	f, _ := newEmbedded(t, nil)
-	f.server.watches.limit = 1
+	f, _ := newPreparedEmbedded(t, func(s *Server) { s.watches.limit = 1 }, nil)
 	startWatch(t, f, watchRequest)
 	if a := f.exchange(watchRequest); a.Status != 503 || a.Body != refuseWatches.Body {
 		t.Errorf("%d %s", a.Status, a.Body)
