@@ -100,7 +100,7 @@ func (u *Users) Remembered(name, password string) bool {
 
 // Verify reports whether the password is the user's, at the cost of one hash
 // unless it is remembered. Unknown users cost the same as known ones. The error
-// is [ErrBusy] or that of ctx; nothing was found out then.
+// is [ErrBusy], that of ctx, or one of where it is hashed; nothing was found out then.
 func (u *Users) Verify(ctx context.Context, name, password string) (bool, error) {
 	entry, known := u.entry(name)
 	if entry == nil {
@@ -118,7 +118,11 @@ func (u *Users) Verify(ctx context.Context, name, password string) (bool, error)
 		return true, nil
 	}
 	began := time.Now()
-	if !entry.hash.matches(password) || !known {
+	matches, err := u.hasher.compare(ctx, entry.hash.text, password)
+	if err != nil {
+		return false, err
+	}
+	if !matches || !known {
 		rest = failedRest * time.Since(began)
 		return false, nil
 	}
