@@ -103,8 +103,12 @@ func NewServer(o Options) *Server {
 		MaxHeaderBytes: o.Snapshot.Limits.Head,
 		// For HTTP/2; on HTTP/1 the strict connection cuts slow heads itself.
 		ReadHeaderTimeout: o.Snapshot.Limits.HeaderTimeout,
-		// Each stream of a client that takes nothing holds what an answer holds.
-		HTTP2:       &http.HTTP2Config{MaxConcurrentStreams: 100},
+		HTTP2: &http.HTTP2Config{
+			// Each stream of a client that takes nothing holds what an answer holds.
+			MaxConcurrentStreams: 100,
+			// A stream's own deadline cannot end it while the connection blocks.
+			WriteByteTimeout: o.Snapshot.Limits.BodyTimeout,
+		},
 		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		ConnContext: withConnection,
 		ConnState:   s.queue.state,

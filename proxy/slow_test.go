@@ -66,6 +66,50 @@ func TestClientsThatTakeNothingHoldNoConnectionToEtcd(t *testing.T) {
 	}
 }
 
+// TestAnHTTP2ConnectionThatTakesNothingHoldsNoConnectionToEtcd gives all the window there
+// is to its answers, but reads nothing at all: what blocks is the connection, not a stream.
+func TestAnHTTP2ConnectionThatTakesNothingHoldsNoConnectionToEtcd(t *testing.T) {
+	large := strings.Repeat("x", 16<<20)
+	asked := make(chan struct{}, 2)
+	endpoint := standIn(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/version" {
+			asked <- struct{}{}
+			_, _ = w.Write([]byte(large))
+		}
+	})
+	f := newFront(t, listen(t), endpoint, func(s *Snapshot, pki *proxytest.PKI) {
+		narrow(t, endpoint)(s, pki)
+		s.Limits.BodyTimeout = 200 * time.Millisecond
+	})
+	c, err := tls.Dial("tcp", f.addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte(http2.ClientPreface)); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(c, c)
+	const most = 1<<31 - 1
+	if err := framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: most}); err != nil {
+		t.Fatal(err)
+	}
+	if err := framer.WriteWindowUpdate(0, most-1<<16); err != nil {
+		t.Fatal(err)
+	}
+	head := append([]byte{0x82, 0x87, 0x04, 8}, "/version\x01\x01h"...)
+	for i := range uint32(2) {
+		if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: head, EndStream: true, EndHeaders: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-asked
+	<-asked
+	if a := f.exchange("GET /v2/keys HTTP/1.1\r\nHost: h\r\n\r\n"); a.Status != 200 {
+		t.Fatalf("%+v", a)
+	}
+}
+
 func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 	large := strings.Repeat("x", 8<<20)
 	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(large)) }),
