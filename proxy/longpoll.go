@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"time"
 
 	"etcd-tlsproxy/proxy/share"
 )
@@ -24,6 +25,9 @@ func (l standard) watch(w http.ResponseWriter, r *http.Request, s *Snapshot, rec
 		reason = "revoked"
 		return refuseIdentity
 	}
+	if conn := connectionOf(r.Context()); conn.strict != nil {
+		go conn.strict.endWith(ctx, end)
+	}
 	poll := longPoll{standard: l, ctx: ctx, w: w, r: r, snapshot: s, rec: rec}
 	var refusal *Refusal
 	var err error
@@ -36,6 +40,26 @@ func (l standard) watch(w http.ResponseWriter, r *http.Request, s *Snapshot, rec
 		panic(http.ErrAbortHandler) // only a broken answer can tell what happened
 	}
 	return refusal
+}
+
+// endWith calls end when the client leaves. net/http notices that itself, but not any
+// more once it has seen a byte of a request behind the one that it answers; a watch
+// could last for ever then.
+func (c *strictConn) endWith(ctx context.Context, end context.CancelCauseFunc) {
+	wire := c.Conn.NetConn().(*countedConn)
+	tick := time.NewTicker(c.limits().HeaderTimeout) // which is when half a request ends it
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if wire.left() {
+				end(errGone)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // longPoll is a watch in the standard lane.
@@ -155,4 +179,4 @@ func (p *longPoll) endReason() string {
 	return "upstream"
 }
 
-var endReasons = map[error]string{errRevoked: "revoked", errDraining: "drain"}
+var endReasons = map[error]string{errRevoked: "revoked", errDraining: "drain", errGone: "client"}

@@ -146,3 +146,24 @@ func TestAClientThatLeavesIsNoticedWhateverItSentBehindItsWatch(t *testing.T) {
 		})
 	}
 }
+
+// TestAWatchEndsWithItsClientWhateverItAskedForBehindIt is for those of the standard lane:
+// net/http reads on while it answers, but no more once it has seen a byte of the next
+// request.
+func TestAWatchEndsWithItsClientWhateverItAskedForBehindIt(t *testing.T) {
+	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = 200 * time.Millisecond })
+	const streams = "GET /v2/keys/eventlogging/w?wait=true&stream=true HTTP/1.1\r\nHost: h\r\n\r\n"
+	for _, watch := range []string{watchRequest, streams, strings.Replace(watchRequest, "HTTP/1.1", "HTTP/1.0", 1)} {
+		for _, behind := range []int{1, 3, 300} {
+			c, _ := startWatch(t, f, watch)
+			// The largest may not get through.
+			_ = c.Send(strings.Repeat("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\n\r\n", behind))
+			c.Close()
+			eventually(t, "nothing is left", func() bool {
+				f.server.watches.mu.Lock()
+				defer f.server.watches.mu.Unlock()
+				return len(f.server.watches.running) == 0 && f.server.open.Load() == 0
+			})
+		}
+	}
+}

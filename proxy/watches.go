@@ -44,6 +44,7 @@ func (w *watch) user() string {
 var (
 	errRevoked  = errors.New("the reader lost the right to the key")
 	errDraining = errors.New("the proxy is shutting down")
+	errGone     = errors.New("the client has left")
 )
 
 func newWatches(limit, each int, m *Metrics) *watches {

@@ -52,6 +52,24 @@ func (c *countedConn) drained() bool {
 	return err == nil && left == 0
 }
 
+// left reports whether the client has ended its side, or is gone. Bytes of its that
+// nobody has read do not hide that.
+func (c *countedConn) left() bool {
+	sys, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sys.SyscallConn()
+	if err != nil {
+		return false
+	}
+	n := 0
+	err = raw.Control(func(fd uintptr) {
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 0)
+	})
+	return err != nil || n > 0 // an error means that it is closed here
+}
+
 // mostCorked is what a corked connection holds back, in bytes.
 const mostCorked = 128 << 10
 
