@@ -1,0 +1,25 @@
+# frozen_string_literal: true
+
+require 'json'
+
+# Writes a value as TOML does; a hash becomes an inline table.
+Puppet::Functions.create_function(:'etcd_tlsproxy::toml') do
+  dispatch :write do
+    param 'Variant[Boolean, Integer, String, Array, Hash]', :value
+    return_type 'String'
+  end
+
+  def write(value)
+    case value
+    when Hash then "{ #{value.map { |key, item| "#{write(key)} = #{write(item)}" }.join(', ')} }"
+    when Array then "[#{value.map { |item| write(item) }.join(', ')}]"
+    when String then quote(value)
+    else value.to_s
+    end
+  end
+
+  # JSON's strings are TOML's, but for one character that JSON does not escape.
+  def quote(text)
+    JSON.generate(text).gsub("\u007f") { '\u007F' }
+  end
+end

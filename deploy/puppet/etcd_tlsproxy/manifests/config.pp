@@ -1,0 +1,90 @@
+# @summary Writes the files of etcd-tlsproxy. The users come before the table that names
+#   them, because the table is checked against them.
+#
+# @api private
+class etcd_tlsproxy::config {
+  $htpasswd = "${etcd_tlsproxy::config_dir}/htpasswd"
+  $file = "${etcd_tlsproxy::config_dir}/etcd-tlsproxy.toml"
+
+  $acls = $etcd_tlsproxy::acls.keys.sort.reduce({}) |$sorted, $prefix| { $sorted + { $prefix => $etcd_tlsproxy::acls[$prefix] } }
+  $endpoints = 'srv' in $etcd_tlsproxy::upstream ? {
+    true    => {},
+    default => { 'endpoints' => $etcd_tlsproxy::upstream_endpoints },
+  }
+  $top = {
+    'listen'    => $etcd_tlsproxy::listen,
+    'admin'     => $etcd_tlsproxy::admin,
+    'read_only' => $etcd_tlsproxy::read_only,
+    'match'     => $etcd_tlsproxy::match,
+  }
+
+  # The limits that a running service takes over; all others take a restart.
+  $live_limits = ['body_bytes', 'body_timeout', 'target_bytes', 'upstream_requests', 'upstream_timeout']
+  $at_restart = {
+    'listen' => $etcd_tlsproxy::listen,
+    'admin'  => $etcd_tlsproxy::admin,
+  }
+  $limits_at_restart = $etcd_tlsproxy::limits.filter |$name, $_| { !($name in $live_limits) }
+
+  unless $etcd_tlsproxy::user_groups.empty {
+    user { 'etcd-tlsproxy':
+      groups     => $etcd_tlsproxy::user_groups,
+      membership => minimum,
+    }
+  }
+
+  file { $etcd_tlsproxy::config_dir:
+    ensure => directory,
+    owner  => $etcd_tlsproxy::owner,
+    group  => $etcd_tlsproxy::group,
+    mode   => '0750',
+  }
+
+  # Neither a difference nor a copy of the old hashes is kept anywhere.
+  file { $htpasswd:
+    ensure    => file,
+    owner     => $etcd_tlsproxy::owner,
+    group     => $etcd_tlsproxy::group,
+    mode      => '0640',
+    content   => Sensitive(epp('etcd_tlsproxy/htpasswd.epp', { 'users' => $etcd_tlsproxy::users.unwrap })),
+    show_diff => false,
+    backup    => false,
+  }
+
+  file { $file:
+    ensure       => file,
+    owner        => $etcd_tlsproxy::owner,
+    group        => $etcd_tlsproxy::group,
+    mode         => '0640',
+    content      => epp('etcd_tlsproxy/etcd-tlsproxy.toml.epp', {
+        'comment' => 'Written by Puppet: what is changed here is lost at its next run.',
+        'top'     => $top,
+        'tables'  => {
+          'upstream' => $endpoints + $etcd_tlsproxy::upstream,
+          'tls'      => { 'certificate' => $etcd_tlsproxy::certificate, 'key' => $etcd_tlsproxy::key } + $etcd_tlsproxy::tls,
+          'auth'     => { 'htpasswd' => [$htpasswd] },
+          'acls'     => $acls,
+          'surfaces' => $etcd_tlsproxy::surfaces,
+          'limits'   => $etcd_tlsproxy::limits,
+          'log'      => $etcd_tlsproxy::log,
+        },
+    }),
+    validate_cmd => "${etcd_tlsproxy::binary} check-config --config %",
+    require      => File[$htpasswd],
+  }
+
+  # The service does not read this: its change tells the resource of the service to
+  # restart it.
+  file { "${etcd_tlsproxy::config_dir}/restart-triggers":
+    ensure  => file,
+    owner   => $etcd_tlsproxy::owner,
+    group   => $etcd_tlsproxy::group,
+    mode    => '0640',
+    content => epp('etcd_tlsproxy/etcd-tlsproxy.toml.epp', {
+        'comment' => 'Written by Puppet for itself: when this changes, it restarts the service.',
+        'top'     => $at_restart,
+        'tables'  => { 'limits' => $limits_at_restart, 'log' => $etcd_tlsproxy::log },
+    }),
+    require => File[$file],
+  }
+}

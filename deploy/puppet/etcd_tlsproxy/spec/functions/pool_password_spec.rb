@@ -1,0 +1,9 @@
+# frozen_string_literal: true
+
+describe 'etcd_tlsproxy::pool_password' do
+  it 'derives what those who log in derive' do
+    secret = RSpec::Puppet::Sensitive
+    # printf 'sown|||eqiad-testserver' | openssl dgst -sha256 -binary | base64 | cut -c1-21
+    is_expected.to run.with_params('eqiad-testserver', secret.new('sown')).and_return(secret.new('uPFl4LRnx30JxqK0q4rV0'))
+  end
+end

@@ -1,0 +1,14 @@
+# frozen_string_literal: true
+
+require 'rspec-puppet'
+
+RSpec.configure do |c|
+  # Both modules stand side by side, as in a site's own tree.
+  c.module_path = File.expand_path('../..', __dir__)
+  c.setup_fixtures = false
+  c.strict_variables = true
+  c.default_facts = {
+    'domain' => 'example.org', 'fqdn' => 'conf1001.example.org',
+    'networking' => { 'domain' => 'example.org', 'fqdn' => 'conf1001.example.org' }
+  }
+end

@@ -1,0 +1,113 @@
+# @summary Puts etcd-tlsproxy where an nginx site of the same name ended TLS for etcd:
+#   with the same hiera, the same users and passwords, the same port.
+#
+# Passwords are given as Sensitive, because the parameters of a class are stored with
+# the catalog; what stands in hiera in plain text is wrapped here.
+#
+# @param cert_name
+#   The name of the certificate.
+# @param acls
+#   For each prefix the users who may write; everyone if the list is empty.
+# @param salt
+#   The salt of all password hashes.
+# @param read_only
+#   Refuses all writes.
+# @param listen_port
+#   The port for clients.
+# @param upstream_port
+#   etcd's port.
+# @param tls_upstream
+#   Whether etcd listens with TLS, on this host's name; else it is asked on loopback.
+# @param pool_pwd_seed
+#   What the passwords of users pool-... are derived from.
+# @param accounts
+#   The other users' passwords. If it is empty, the class passwords::etcd has them.
+# @param pools
+#   The pools to add rules for. By default those of the services in production, if the
+#   module wmflib is there to tell.
+# @param ssl_dir
+#   The folder of localcerts/NAME.chained.crt and private/NAME.key.
+# @param user_groups
+#   Who may read the key: the service's user joins these groups.
+# @param match
+#   "both" opens nothing that nginx refused; "segment" when the migration is over.
+# @param upstream
+#   More of the table [upstream], such as ca or insecure_skip_verify.
+class profile::etcd::tlsproxy (
+  Pattern[/\A[A-Za-z0-9][A-Za-z0-9._-]*\z/] $cert_name,
+  Etcd_tlsproxy::Acls $acls,
+  Etcd_tlsproxy::Salt $salt,
+  Boolean $read_only = false,
+  Integer[1, 65535] $listen_port = 4001,
+  Integer[1, 65535] $upstream_port = 2379,
+  Boolean $tls_upstream = false,
+  Sensitive[String] $pool_pwd_seed = Sensitive(lookup('etcd::autogen_pwd_seed', { 'default_value' => '' })),
+  Sensitive[Hash[String, String]] $accounts = Sensitive(lookup('profile::etcd::htpasswd', { 'default_value' => {} })),
+  Optional[Etcd_tlsproxy::Pools] $pools = undef,
+  Pattern[/\A\//] $ssl_dir = '/etc/ssl',
+  Array[String[1]] $user_groups = ['ssl-cert'],
+  Enum['segment', 'both'] $match = 'both',
+  Etcd_tlsproxy::Table $upstream = {},
+) {
+  $wanted = $pools ? {
+    undef   => module_directory('wmflib') ? {
+      undef   => {},
+      default => etcd_tlsproxy::pools(call('wmflib::service::fetch')),
+    },
+    default => $pools,
+  }
+  $pool_acls = $wanted.reduce({}) |$rules, $entry| {
+    [$dc, $clusters] = $entry
+    $clusters.reduce($rules) |$more, $cluster| {
+      $more + { "/conftool/v1/pools/${dc}/${cluster}" => ['root', 'conftool', "pool-${dc}-${cluster}"] }
+    }
+  }
+  $all = $acls + $pool_acls
+
+  if $accounts.unwrap.empty and defined('passwords::etcd') {
+    include passwords::etcd
+    $given = $passwords::etcd::accounts
+  } else {
+    $given = $accounts
+  }
+  $passwords = $given ? { Sensitive => $given.unwrap, default => $given }
+
+  $names = ($all.values.map |$rule| { $rule ? { Hash => $rule.values, default => $rule } }).flatten.unique
+  $users = $names.reduce({}) |$hashes, $name| {
+    if $name =~ /\Apool-(.+)\z/ {
+      if $pool_pwd_seed.unwrap.empty {
+        fail("profile::etcd::tlsproxy: ${name} needs a password: etcd::autogen_pwd_seed is missing in the private hieradata")
+      }
+      $password = etcd_tlsproxy::pool_password($1, $pool_pwd_seed)
+    } elsif $passwords[$name] =~ String[1] {
+      $password = Sensitive($passwords[$name])
+    } else {
+      fail("profile::etcd::tlsproxy: ${name} needs a password: add it to profile::etcd::htpasswd in the private hieradata")
+    }
+    $hashes + { $name => etcd_tlsproxy::apr1($password, $salt).unwrap }
+  }
+
+  $endpoint = $tls_upstream ? {
+    true    => "https://${facts['networking']['fqdn']}:${upstream_port}",
+    default => "http://127.0.0.1:${upstream_port}",
+  }
+
+  if defined('sslcert::certificate') {
+    sslcert::certificate { $cert_name:
+      before => Class['etcd_tlsproxy::config'],
+    }
+  }
+
+  class { 'etcd_tlsproxy':
+    acls               => $all,
+    users              => Sensitive($users),
+    certificate        => "${ssl_dir}/localcerts/${cert_name}.chained.crt",
+    key                => "${ssl_dir}/private/${cert_name}.key",
+    listen             => ":${listen_port}",
+    user_groups        => $user_groups,
+    read_only          => $read_only,
+    match              => $match,
+    upstream_endpoints => [$endpoint],
+    upstream           => $upstream,
+  }
+}
