@@ -1,0 +1,28 @@
+package share
+
+import (
+	"context"
+	"testing"
+)
+
+// nothing is a waker that nobody waits for.
+type nothing struct{}
+
+func (nothing) Wake() {}
+
+func TestTheLargestHubsAreTold(t *testing.T) {
+	ws := newWatches(t, newEtcd(t).URL())
+	for key, watchers := range map[string]int{"/a": 1, "/b": 3, "/c": 2} {
+		for range watchers {
+			w, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys" + key, Key: key}, nothing{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Leave()
+		}
+	}
+	list := ws.Largest(2)
+	if len(list) != 2 || list[0].Key != "/b" || list[0].Watchers != 3 || list[1].Key != "/c" || list[0].Index == 0 || list[0].Recursive {
+		t.Errorf("%+v", list)
+	}
+}

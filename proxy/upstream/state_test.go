@@ -1,0 +1,60 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"testing"
+)
+
+func TestOneEndpointIsAskedWhetherItIsAvoidedOrNot(t *testing.T) {
+	named := func(name string) func(*session) {
+		return func(c *session) {
+			for {
+				if _, more := c.request(); !more {
+					return
+				}
+				c.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + name)
+			}
+		}
+	}
+	first, second := serve(t, named("1")), serve(t, named("2"))
+	p := newPool(t, Options{}, first.endpoint(), second.endpoint())
+	askAt := func(at int) (string, error) {
+		resp, err := p.DoAt(context.Background(), at, &Request{Method: "GET", Target: "/"})
+		if err != nil {
+			return "", err
+		}
+		defer resp.Close()
+		var b [1]byte
+		_, err = resp.Read(b[:])
+		return string(b[:]), err
+	}
+	for range 3 {
+		if body, err := askAt(1); body != "2" || err != nil {
+			t.Errorf("the second says %q, %v", body, err)
+		}
+	}
+	if n := second.conns.Load(); n != 1 {
+		t.Errorf("on %d connections", n)
+	}
+	first.stop()
+	var failed *Error
+	if _, err := askAt(0); !errors.As(err, &failed) || failed.Kind != Unreachable {
+		t.Errorf("the first, which is gone: %v", err)
+	}
+	if p.States()[0].Avoided {
+		t.Error("who only asks how it is changes where requests go")
+	}
+	if body, _ := ask(t, p, "GET"); body != "2" {
+		t.Errorf("served by %q", body)
+	}
+	states := p.States()
+	if states[0].Endpoint.String() != "http://"+first.ln.Addr().String() || !states[0].Avoided || states[1].Avoided || states[1].Idle != 1 {
+		t.Errorf("%+v", states)
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := p.DoAt(gone, 0, &Request{Method: "GET", Target: "/"}); !errors.As(err, &failed) || failed.Kind != Canceled {
+		t.Errorf("for somebody who left: %v", err)
+	}
+}
