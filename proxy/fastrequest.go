@@ -54,8 +54,7 @@ func (c *fast) answer(s *Snapshot, n int) bool {
 		}
 		return c.finishWatch()
 	}
-	c.metrics.answered(&c.rec.op, c.rec.status, time.Since(c.rec.started))
-	c.records.write(&c.rec)
+	c.answered(&c.rec)
 	if err != nil || !alive {
 		return false
 	}

@@ -107,8 +107,7 @@ func (f *fastWatch) finish(reason string, bytes int64) {
 	f.watcher.Leave()
 	c.watches.leave(&f.running, reason)
 	f.rec.bytes = bytes
-	c.metrics.answered(&f.rec.op, f.rec.status, time.Since(f.rec.started))
-	c.records.write(&f.rec)
+	c.answered(&f.rec)
 }
 
 // await reads until the watch is over, and returns the event to be sent, or why

@@ -60,6 +60,7 @@ type Gate struct {
 func (g *Gate) Decide(ctx context.Context, s *Snapshot, req *Request, op *Operation) *Refusal {
 	refusal := g.decide(ctx, s, req, op)
 	g.metrics.decision(op, refusal)
+	s.tallies.count(op, refusal)
 	return refusal
 }
 

@@ -56,6 +56,10 @@ type Server struct {
 	metrics  *Metrics
 	records  *Records
 	gate     *Gate
+	traffic  traffic
+	refusals refusals
+	samples  samples
+	members  members
 	watches  *watches
 	lanes    *lanes
 	bodies   *bodies
@@ -94,7 +98,7 @@ func NewServer(o Options) *Server {
 	}
 	s.memory = newMemory(o.Memory, s.shed, o.Metrics.memoryLevel)
 	s.gate = &Gate{throttle: o.Throttle, memory: s.memory, metrics: o.Metrics}
-	s.snapshot.Store(o.Snapshot)
+	s.putInForce(o.Snapshot)
 	s.handshakes, s.giveUp = context.WithCancel(context.Background())
 	s.tls = certs.Server(func() *certs.Generation { return s.snapshot.Load().Certs })
 	s.http = &http.Server{
@@ -133,6 +137,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Unlock()
 	if first {
 		go s.memory.watch(s.handshakes)
+		go s.sample(s.handshakes)
 		go func() {
 			if err := s.http.Serve(s.queue); !errors.Is(err, http.ErrServerClosed) {
 				s.log.Error("the standard lane stopped", "error", err)
@@ -145,8 +150,25 @@ func (s *Server) Serve(ln net.Listener) error {
 // Publish puts a new snapshot in force: for every request that begins from now
 // on, and for the running watches, which end if their reader lost the right.
 func (s *Server) Publish(next *Snapshot) {
-	s.snapshot.Store(next)
+	s.putInForce(next)
 	s.watches.recheck(s.gate, next)
+}
+
+// putInForce completes a snapshot and stores it. One that was in force before can be
+// read yet by those who loaded it, so a copy is completed.
+func (s *Server) putInForce(next *Snapshot) {
+	var old *tallies
+	if before := s.snapshot.Load(); before != nil {
+		old = before.tallies
+	}
+	if ts := tallied(next, old); ts != next.tallies {
+		if next.tallies != nil {
+			again := *next
+			next = &again
+		}
+		next.tallies = ts
+	}
+	s.snapshot.Store(next)
 }
 
 // Snapshot is the one in force.
@@ -157,6 +179,7 @@ func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }
 // connections that were accepted already. When ctx ends first, what still runs is cut;
 // either way every connection has been closed on return.
 func (s *Server) Drain(ctx context.Context) error {
+	defer s.giveUp() // what looks at the server from time to time ends as well
 	s.mu.Lock()
 	s.draining = true
 	for _, ln := range s.listeners {

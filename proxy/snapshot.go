@@ -33,6 +33,8 @@ type Snapshot struct {
 	Reads *share.Reads
 	// Watches shares equal watches through Upstream; nil sends each on its own.
 	Watches *share.Watches
+
+	tallies *tallies // set when it is put in force
 }
 
 // Limits bounds what one client can make the proxy hold, and for how long.

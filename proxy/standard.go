@@ -37,8 +37,7 @@ func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 		if rec.status == 0 {
 			rec.status = statusClientGone
 		}
-		l.metrics.answered(&rec.op, rec.status, time.Since(rec.started))
-		l.records.write(rec)
+		l.answered(rec)
 	}()
 	s := l.snapshot.Load()
 	if rec.refusal = l.handle(w, r, s, conn, rec); rec.refusal != nil {

@@ -84,6 +84,13 @@ func (ws *watches) leave(w *watch, reason string) {
 	ws.metrics.watchEnds[reason].Inc()
 }
 
+// count is how many run.
+func (ws *watches) count() int {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return len(ws.running)
+}
+
 // recheck ends the watches that a new snapshot does not allow any more.
 func (ws *watches) recheck(g *Gate, s *Snapshot) {
 	ws.mu.Lock()
