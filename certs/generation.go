@@ -139,6 +139,9 @@ func (g *Generation) Warnings() []string { return g.warnings }
 // Required reports whether clients without a certificate are refused.
 func (g *Generation) Required() bool { return g.options.Require }
 
+// Serves reports whether the server's certificate is for a host of that name.
+func (g *Generation) Serves(host string) bool { return g.server[0].VerifyHostname(host) == nil }
+
 // HasClientCA reports whether clients can be known by a certificate.
 func (g *Generation) HasClientCA() bool { return g.pool != nil }
 

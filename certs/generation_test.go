@@ -125,3 +125,16 @@ func FuzzPEM(f *testing.F) {
 		}
 	})
 }
+
+func TestTheNamesOfTheServer(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	o := ca.serverOptions()
+	leaf, key := ca.issue("server", x509.ExtKeyUsageServerAuth, func(c *x509.Certificate) { c.DNSNames = []string{"conf1001.example.org"} })
+	o.Certificate.Data, o.Key.Data = certPEM(leaf), keyPEM(t, key)
+	g := mustNew(t, o)
+	for host, want := range map[string]bool{"conf1001.example.org": true, "CONF1001.example.org": true, "conf1002.example.org": false, "server": false, "": false} {
+		if g.Serves(host) != want {
+			t.Errorf("%q is served: %v", host, !want)
+		}
+	}
+}

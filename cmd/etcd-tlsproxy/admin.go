@@ -8,11 +8,13 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/statuspage"
 )
 
 // newAdmin is the handler of the admin listener: plain HTTP, for this host's own
 // tools. It changes nothing but what the files on disk already say.
-func newAdmin(registry *prometheus.Registry, ready func() error, reload func() error) http.Handler {
+func newAdmin(registry *prometheus.Registry, ready, reload func() error, page *statuspage.Page) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
@@ -31,6 +33,9 @@ func newAdmin(registry *prometheus.Registry, ready func() error, reload func() e
 		}
 		say(w, http.StatusOK, "reloaded")
 	})
+	r.Method(http.MethodGet, "/-/status", page.HTML())
+	r.Method(http.MethodGet, "/-/status.json", page.JSON())
+	r.Method(http.MethodGet, "/", http.RedirectHandler("/-/status", http.StatusFound))
 	return r
 }
 

@@ -5,8 +5,10 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/statuspage"
 	"etcd-tlsproxy/proxy"
 )
 
@@ -21,6 +23,8 @@ type reloader struct {
 	mu      sync.Mutex // one reload at a time
 	current *loaded
 	seen    stamps // the files as the last attempt found them, good or bad
+
+	told atomic.Pointer[statuspage.Config] // of the last attempt
 
 	again        chan struct{} // asks for a refresh
 	refreshFails bool          // of refresh alone: the last one has, and it was told
@@ -77,6 +81,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	defer func() { r.manager.serving(err) }()
 	next, seen, err := r.loader.load(ctx, r.current)
 	r.seen = seen
+	r.tell(next, err)
 	if err != nil {
 		r.metrics.Reloaded(nil, err)
 		r.logs.service.Error("not reloaded, the old state serves on", "error", err)

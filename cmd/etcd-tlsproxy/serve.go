@@ -104,6 +104,8 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	manager := &manager{logs.service}
 	reloader := &reloader{loader: loader, manager: manager, current: first, server: server, metrics: metrics, logs: logs, seen: seen, again: make(chan struct{}, 1)}
 
+	reloader.tell(first, nil)
+
 	sockets, err := openSockets(config)
 	if err != nil {
 		return err
@@ -115,8 +117,9 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 		return nil
 	}
 	group, failed := errgroup.WithContext(ctx)
+	page := newStatusPage(server, reloader, sockets.addresses(), config.Admin)
 	admin := &http.Server{
-		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }),
+		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }, page),
 		ReadHeaderTimeout: 10 * time.Second, // as for clients: nobody needs longer
 		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
 	}

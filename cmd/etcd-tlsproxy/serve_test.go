@@ -240,7 +240,7 @@ func TestTheAdminListenerTells(t *testing.T) {
 	if status, _ := s.ask("GET", "/-/reload"); status != 405 {
 		t.Errorf("a reload by GET: %d", status)
 	}
-	if status, _ := s.ask("GET", "/"); status != 404 {
+	if status, _ := s.ask("GET", "/-/"); status != 404 {
 		t.Errorf("a path nobody named: %d", status)
 	}
 }

@@ -1,0 +1,102 @@
+package statuspage
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+)
+
+// Options is what a page is made of.
+type Options struct {
+	// Read is asked for each answer. Time, uptime and problems are filled in here.
+	Read func() *Status
+	// Known reports whether a host's name is this machine's. Addresses and localhost
+	// always are.
+	Known func(host string) bool
+}
+
+// Page answers with the page and with its JSON.
+type Page struct {
+	options Options
+	html    *template.Template
+	policy  string
+}
+
+//go:embed page.html
+var pageHTML string
+
+//go:embed page.css
+var pageCSS string
+
+//go:embed page.js
+var pageJS string
+
+// New makes a page.
+func New(o Options) *Page {
+	p := &Page{options: o}
+	p.html = template.Must(template.New("page").Parse(pageHTML))
+	// Style and script are part of the page and known by their digests: it loads
+	// nothing, and runs nothing else, whatever gets into it. It asks only where it
+	// came from.
+	p.policy = "default-src 'none'; script-src '" + digest(pageJS) + "'; style-src '" + digest(pageCSS) + "'; img-src data:; connect-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+	return p
+}
+
+func digest(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// HTML answers with the page.
+func (p *Page) HTML() http.Handler {
+	return p.guard(func(w http.ResponseWriter, _ *http.Request) {
+		status, now := p.read()
+		var page bytes.Buffer
+		v, err := newView(p, status, now)
+		if err == nil {
+			err = p.html.Execute(&page, v)
+		}
+		if err != nil {
+			panic("BUG: the page cannot be written: " + err.Error())
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", p.policy)
+		_, _ = w.Write(page.Bytes()) // a client that left needs no answer
+	})
+}
+
+// JSON answers with a [Status].
+func (p *Page) JSON() http.Handler {
+	return p.guard(func(w http.ResponseWriter, _ *http.Request) {
+		status, _ := p.read()
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		_, _ = w.Write(append(status, '\n'))
+	})
+}
+
+func (p *Page) read() ([]byte, time.Time) {
+	s := p.options.Read()
+	s.Time = time.Now().UTC().Truncate(time.Millisecond)
+	s.UptimeSeconds = int64(s.Time.Sub(s.Started).Seconds())
+	s.Problems = s.problems()
+	status, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: the status cannot be encoded: %v", err))
+	}
+	return status, s.Time
+}
+
+// Style and Script are put into the page as they are: they are constant, and the policy
+// names their digests.
+func (v *view) Style() template.CSS { return template.CSS(pageCSS) }
+
+// Script is the page's.
+func (v *view) Script() template.JS { return template.JS(pageJS) }

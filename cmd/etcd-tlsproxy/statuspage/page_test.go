@@ -1,0 +1,173 @@
+package statuspage
+
+import (
+	"encoding/json"
+	"html"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy"
+)
+
+// hostile is what a client might write into a key to harm who reads of it.
+const hostile = `/<script>document.title="hacked"</script><img src=x onerror="document.title='hacked'">{{.}}&lt;'"` + "\u2028`${1}`"
+
+// example is a status with something in every place, and the same each time.
+func example() *Status {
+	at := time.Now().Add(-time.Minute).UTC()
+	s := &Status{
+		Host: "conf1001.example.org", Version: "v1.2.3", Go: "go1.26", Listen: []string{"192.0.2.1:4001", "[2001:db8::1]:4001"}, Started: at.Add(-50 * time.Hour),
+		Config: Config{File: "/etc/etcd-tlsproxy/etcd-tlsproxy.toml", Loaded: at.Add(-time.Hour), Tried: at, Error: "etcd-tlsproxy.toml:3: " + hostile, Warnings: []string{"one", "two"}},
+		Status: &proxy.Status{
+			State:       "serving",
+			Totals:      proxy.Totals{Reads: 1234567, Writes: 999, Refused: 1000},
+			Connections: proxy.Connections{Open: 12345, Limit: 20000},
+			Watches:     proxy.Watching{Running: 3, Hubs: 1, Largest: []proxy.Hub{{Key: hostile, Recursive: true, Watchers: 3, Index: 1 << 40}}},
+			Sharing:     proxy.Sharing{Reads: 77, ReadsPercent: 12.25, WatchersPerHub: 2.5},
+			Upstream: proxy.Upstream{Leader: "conf1002", LeaderID: "2", Endpoints: []proxy.EndpointStatus{
+				{Endpoint: "http://127.0.0.1:2379", Health: "up", Role: "follower", Name: hostile, Version: "3.4.23", Took: .994, Checked: at},
+				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at},
+			}},
+			Rules: []proxy.RuleStatus{
+				{Prefix: "/", Read: proxy.Who{Everyone: true}, Decisions: proxy.Decisions{WritesAllowed: 5, WritesRefused: 3}},
+				{Prefix: hostile, Read: proxy.Who{Users: []string{"a", "b"}, LeftOut: 1001}, Write: proxy.Who{Users: []string{hostile}}},
+			},
+			Users: []proxy.UserStatus{{Known: "anonymous"}, {User: hostile, Known: "certificate"}, {Known: "certificate", Others: true}},
+			Refusals: []proxy.RefusalStatus{
+				{Time: at, First: at, Times: 2, Client: "192.0.2.7", User: hostile, Method: "PUT", Key: hostile, Path: "/v2/keys/x", Rule: hostile, Status: 401, Reason: "unauthorized"},
+				{Time: at, First: at, Times: 1, Client: "2001:db8::7", Method: "other", Status: 400, Reason: "bad_target"},
+			},
+			Certificates: []proxy.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
+			Memory:       proxy.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000},
+		},
+	}
+	for i := range 3 {
+		w := proxy.Window{Seconds: math.Pow(10, float64(i+1)), ReadP50: .25, ReadP99: 12.5, WriteP50: 9.95, WriteP99: 1250}
+		w.Reads, w.Writes, w.Failed, w.Bytes = 1234.5, 9.949, .05, 1048575
+		s.Windows = append(s.Windows, w)
+	}
+	for i := range 60 {
+		s.History.Times = append(s.History.Times, at.Add(time.Duration(i)*2*time.Second))
+		v := proxy.Point(100 + 50*math.Sin(float64(i)/5))
+		if i == 30 {
+			v = proxy.Point(math.NaN())
+		}
+		h := &s.History
+		for _, curve := range []*[]proxy.Point{&h.Reads, &h.Writes, &h.Refused, &h.Failed, &h.ReadP50, &h.ReadP99, &h.WriteP99} {
+			*curve = append(*curve, v)
+			v /= 2
+		}
+		s.History.Watches, s.History.Connections = append(s.History.Watches, int64(i)), append(s.History.Connections, 2*int64(i))
+	}
+	return s
+}
+
+func newTestPage(t *testing.T, read func() *Status) *httptest.Server {
+	t.Helper()
+	page := New(Options{Read: read, Known: func(name string) bool { return name == "conf1001.example.org" }})
+	mux := http.NewServeMux()
+	mux.Handle("/-/status", page.HTML())
+	mux.Handle("/-/status.json", page.JSON())
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+func get(t *testing.T, page *httptest.Server, path string, change func(*http.Request)) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest("GET", "http://localhost"+path, nil)
+	if change != nil {
+		change(r)
+	}
+	w := httptest.NewRecorder()
+	page.Config.Handler.ServeHTTP(w, r)
+	return w
+}
+
+func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
+	body := get(t, newTestPage(t, example), "/-/status", nil).Body.String()
+	for _, want := range []string{
+		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
+		">a, b and 1,001 more</td>", ">everyone</td>", ">nobody</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized</td>", ">0.99 ms</td>",
+		">no, the old state serves on</span>", "The configuration on disk could not be taken over", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	if text := html.UnescapeString(body); !strings.Contains(text, hostile) {
+		t.Error("the key is not shown as it is")
+	}
+	for _, bad := range []string{"<script>document", "<img", "onerror=\""} {
+		if strings.Contains(body, bad) {
+			t.Errorf("%q is on the page", bad)
+		}
+	}
+	if n := strings.Count(body, "<script"); n != 1 {
+		t.Errorf("%d scripts", n)
+	}
+}
+
+func TestTheJSONHasItsPromisedNames(t *testing.T) {
+	w := get(t, newTestPage(t, example), "/-/status.json", nil)
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v", w.Code, w.Header())
+	}
+	if strings.ContainsAny(w.Body.String(), "<>\u2028") {
+		t.Error("a browser that took it for a page would find one")
+	}
+	var root any
+	if err := json.Unmarshal(w.Body.Bytes(), &root); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{
+		"time", "host", "version", "listen.0", "started", "uptime_seconds", "problems.0", "config.file", "config.loaded", "config.tried", "config.error",
+		"state", "totals.reads", "windows.2.write_p99_ms", "history.read_p50_ms.59", "history.times.0", "connections.open", "watches.running", "watches.largest_hubs.0.key",
+		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times",
+		"certificates.0.not_after", "memory.live_bytes",
+	} {
+		if v := reach(root, path); v == nil || v == "" {
+			t.Errorf("%s is missing", path)
+		}
+	}
+}
+
+func TestNoOtherSiteMayReadIt(t *testing.T) {
+	page := newTestPage(t, example)
+	for _, path := range []string{"/-/status", "/-/status.json"} {
+		for host, want := range map[string]int{
+			"localhost:4002": 200, "127.0.0.1": 200, "[::1]:4002": 200, "192.0.2.1:4002": 200, "CONF1001.example.org.:4002": 200,
+			"rebound.example.net:4002": 421, "localhost.example.net": 421, "127.0.0.1.example.net": 421, "": 421,
+		} {
+			if w := get(t, page, path, func(r *http.Request) { r.Host = host }); w.Code != want {
+				t.Errorf("%s of %q: %d, want %d", path, host, w.Code, want)
+			}
+		}
+		for fetch, want := range map[string]int{"same-origin cors": 200, "none navigate": 200, "cross-site navigate": 200, "cross-site no-cors": 403, "same-site cors": 403, "cross-site ": 403} {
+			site, mode, _ := strings.Cut(fetch, " ")
+			w := get(t, page, path, func(r *http.Request) {
+				r.Header.Set("Sec-Fetch-Site", site)
+				r.Header.Set("Sec-Fetch-Mode", mode)
+			})
+			if w.Code != want {
+				t.Errorf("%s %s: %d, want %d", path, fetch, w.Code, want)
+			}
+		}
+		h := get(t, page, path, nil).Header()
+		for name, want := range map[string]string{
+			"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+			"Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+		} {
+			if h.Get(name) != want {
+				t.Errorf("%s: %s is %q", path, name, h.Get(name))
+			}
+		}
+		if policy := h.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: the policy is %s", path, policy)
+		}
+	}
+}

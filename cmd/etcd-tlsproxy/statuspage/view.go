@@ -1,0 +1,84 @@
+package statuspage
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// view is the JSON as the template sees it.
+type view struct {
+	root any
+	now  time.Time
+	// Style and Script are the page's own.
+	page *Page
+}
+
+func newView(page *Page, status []byte, now time.Time) (*view, error) {
+	v := &view{now: now, page: page}
+	return v, json.Unmarshal(status, &v.root)
+}
+
+// cell is one place on the page: where its value is in the JSON, how it is written, and
+// what that is now.
+type cell struct{ At, As, Label, Text, Mood string }
+
+// At is the cell of a value, by its path: windows.0.reads.
+func (v *view) At(path, as string) cell { return v.cell(v.root, path, as) }
+
+func (v *view) cell(item any, path, as string) cell {
+	text, mood := format(reach(item, path), as, v.now)
+	return cell{At: path, As: as, Text: text, Mood: mood}
+}
+
+// reach goes down into a value; the empty path is the value itself.
+func reach(value any, path string) any {
+	if path == "" {
+		return value
+	}
+	for step := range strings.SplitSeq(path, ".") {
+		switch inner := value.(type) {
+		case map[string]any:
+			value = inner[step]
+		case []any:
+			i, err := strconv.Atoi(step)
+			if err != nil || i >= len(inner) {
+				return nil
+			}
+			value = inner[i]
+		default:
+			return nil
+		}
+	}
+	return value
+}
+
+// rows is a table of the page.
+type rows struct {
+	table
+	Rows [][]cell
+}
+
+// Table is a table by the path of its list.
+func (v *view) Table(list string) rows {
+	t := tableOf(list)
+	items, _ := reach(v.root, list).([]any)
+	r := rows{table: t}
+	for _, item := range items {
+		row := make([]cell, 0, len(t.Columns))
+		for _, c := range t.Columns {
+			filled := v.cell(item, c.At, c.As)
+			filled.Label = c.Title
+			row = append(row, filled)
+		}
+		r.Rows = append(r.Rows, row)
+	}
+	return r
+}
+
+// Problems are listed rather than tabled.
+func (v *view) Problems() []any {
+	list, _ := reach(v.root, "problems").([]any)
+	return list
+}
