@@ -52,6 +52,19 @@ func (g Group) Names() []string {
 	return names
 }
 
+// within reports whether all who are in g are in h.
+func (g Group) within(h Group) bool {
+	if g.everyone || h.everyone {
+		return h.everyone
+	}
+	for name := range g.names {
+		if _, ok := h.names[name]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // and is the group of those who are in both.
 func (g Group) and(h Group) Group {
 	if g.everyone {

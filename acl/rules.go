@@ -1,7 +1,9 @@
 package acl
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +26,8 @@ type Rule struct {
 	Read, Write Group
 }
 
-func (r *Rule) group(a Access) Group {
+// Group is who may.
+func (r *Rule) Group(a Access) Group {
 	if a == Write {
 		return r.Write
 	}
@@ -46,6 +49,7 @@ const (
 // Rules is a compiled table.
 type Rules struct {
 	match   Match
+	list    []*Rule // in the order of their prefixes
 	root    *node
 	byText  map[string]*Rule // MatchBoth only: rules by their prefix
 	longest int              // length of the longest prefix in byText
@@ -85,6 +89,7 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 			return nil, fmt.Errorf("compiling rules: two rules for %v", rule.Prefix)
 		}
 		n.governing = rule
+		t.list = append(t.list, rule)
 		if match == MatchBoth {
 			t.byText[string(rule.Prefix)] = rule
 			t.longest = max(t.longest, len(rule.Prefix))
@@ -94,6 +99,7 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 		t.root.governing = &Rule{Prefix: Root, Read: Everyone()}
 	}
 	t.root.compile(t.root.governing)
+	slices.SortFunc(t.list, func(a, b *Rule) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	return t, nil
 }
 
@@ -132,12 +138,12 @@ func (t *Rules) find(key Key) (n *node, exact bool) {
 // was compiled with [MatchBoth].
 func (t *Rules) Allowed(a Access, key Key) Group {
 	n, exact := t.find(key)
-	g := n.governing.group(a)
+	g := n.governing.Group(a)
 	if exact {
 		g = n.reach[a]
 	}
 	if t.match == MatchBoth {
-		g = g.and(t.byPrefix(key).group(a))
+		g = g.and(t.byPrefix(key).Group(a))
 	}
 	return g
 }
@@ -165,22 +171,56 @@ func (t *Rules) Governing(key Key) *Rule {
 // the access is allowed.
 func (t *Rules) Refusing(a Access, key Key, user string) *Rule {
 	n, exact := t.find(key)
-	if !n.governing.group(a).Has(user) {
+	if !n.governing.Group(a).Has(user) {
 		return n.governing
 	}
 	if exact && !n.reach[a].Has(user) {
 		return n.refusingBelow(a, user)
 	}
 	if t.match == MatchBoth {
-		if rule := t.byPrefix(key); !rule.group(a).Has(user) {
+		if rule := t.byPrefix(key); !rule.Group(a).Has(user) {
 			return rule
 		}
 	}
 	return nil
 }
 
+// Match is how the table compares prefixes.
+func (t *Rules) Match() Match { return t.match }
+
+// List is the table, in the order of prefixes, as it was compiled: without the rule
+// for "/" that stands in for one that is missing.
+func (t *Rules) List() []Rule {
+	list := make([]Rule, len(t.list))
+	for i, rule := range t.list {
+		list[i] = *rule
+	}
+	return list
+}
+
+// Narrowing lists the rules that take from the governing one's group: rules of
+// prefixes below the key and, with [MatchBoth], the one nginx would have taken.
+func (t *Rules) Narrowing(a Access, key Key) []Rule {
+	governing := t.Governing(key)
+	var narrowing []Rule
+	add := func(rule *Rule) {
+		if rule != governing && !governing.Group(a).within(rule.Group(a)) {
+			narrowing = append(narrowing, *rule)
+		}
+	}
+	if t.match == MatchBoth {
+		add(t.byPrefix(key))
+	}
+	for _, rule := range t.list {
+		if key.Covers(rule.Prefix) {
+			add(rule)
+		}
+	}
+	return narrowing
+}
+
 func (n *node) refusingBelow(a Access, user string) *Rule {
-	if !n.governing.group(a).Has(user) {
+	if !n.governing.Group(a).Has(user) {
 		return n.governing
 	}
 	first := ""

@@ -148,7 +148,14 @@ func TestTheCompiledTableAgreesWithTheDefinition(t *testing.T) {
 				if got := rules.Allowed(a, k).Has(user); got != want {
 					t.Fatalf("%v %v by %q: %v, defined %v\n%v", a, k, user, got, want, list)
 				}
-				if rule := rules.Refusing(a, k, user); (rule == nil) != want || rule != nil && rule.group(a).Has(user) {
+				narrowed := rules.Governing(k).Group(a).Has(user)
+				for _, rule := range rules.Narrowing(a, k) {
+					narrowed = narrowed && rule.Group(a).Has(user)
+				}
+				if narrowed != want {
+					t.Fatalf("%v %v by %q: %v by the rules that narrow it, defined %v\n%v", a, k, user, narrowed, want, list)
+				}
+				if rule := rules.Refusing(a, k, user); (rule == nil) != want || rule != nil && rule.Group(a).Has(user) {
 					t.Fatalf("%v %v by %q: refusing rule %v, allowed %v", a, k, user, rule, want)
 				}
 			}
@@ -165,11 +172,11 @@ func defined(rules []Rule, match Match, a Access, k Key, user string) bool {
 		if strings.HasPrefix(string(k), string(r.Prefix)) && len(r.Prefix) >= len(text.Prefix) {
 			text = r
 		}
-		if k.Covers(r.Prefix) && !r.group(a).Has(user) {
+		if k.Covers(r.Prefix) && !r.Group(a).Has(user) {
 			return false
 		}
 	}
-	return segment.group(a).Has(user) && (match == MatchSegments || text.group(a).Has(user))
+	return segment.Group(a).Has(user) && (match == MatchSegments || text.Group(a).Has(user))
 }
 
 func BenchmarkAllowed(b *testing.B) {

@@ -19,7 +19,7 @@ type Explanation struct {
 	Cause   string `json:"cause,omitempty"`  // of a refusal, in words
 	Rule    string `json:"rule,omitempty"`   // the prefix of the rule that decides
 	// May is who may, if a rule or the configuration says so: users, or everyone.
-	May      []string `json:"may,omitempty"`
+	May      []string `json:"may,omitzero"`
 	Everyone bool     `json:"everyone,omitempty"`
 }
 

@@ -14,7 +14,7 @@ import (
 
 // newAdmin is the handler of the admin listener: plain HTTP, for this host's own
 // tools. It changes nothing but what the files on disk already say.
-func newAdmin(registry *prometheus.Registry, ready, reload func() error, page *statuspage.Page) http.Handler {
+func newAdmin(registry *prometheus.Registry, ready, reload func() error, page *statuspage.Page, explain http.Handler) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
@@ -26,6 +26,7 @@ func newAdmin(registry *prometheus.Registry, ready, reload func() error, page *s
 		}
 		say(w, http.StatusOK, "ready")
 	})
+	r.Method(http.MethodGet, "/-/explain", explain)
 	r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		if err := reload(); err != nil {
 			say(w, http.StatusInternalServerError, "not reloaded, the old state serves on:\n"+err.Error())

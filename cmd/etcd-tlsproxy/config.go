@@ -12,9 +12,9 @@ import (
 type Config struct {
 	// Listen is the HTTPS address. Without a host it is IPv4 and IPv6.
 	Listen string `toml:"listen"`
-	// Admin is the address for metrics, health and reload, in plain HTTP. It should
-	// stay on loopback or a network of operators: whoever reaches it sees the
-	// metrics and can ask for a reload.
+	// Admin is the address for metrics, health, reload and explanations, in plain HTTP.
+	// It should stay on loopback or a network of operators: whoever reaches it sees the
+	// metrics and the table of rules, and can ask for a reload.
 	Admin string `toml:"admin"`
 	// ReadOnly refuses everything but reads, whoever asks, with etcd's error 107.
 	ReadOnly bool `toml:"read_only"`

@@ -4,6 +4,7 @@
 //
 //	etcd-tlsproxy serve --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
 //	etcd-tlsproxy check-config --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
+//	etcd-tlsproxy explain --user conftool --method PUT /conftool/v1/x
 //
 // The configuration is described at [Config].
 package main
@@ -70,7 +71,7 @@ and write what, and forwards what is allowed to etcd's v2 API.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newVersion(), newMan(), newHashWorker())
+	root.AddCommand(newServe(), newCheckConfig(), newExplain(), newVersion(), newMan(), newHashWorker())
 	return root
 }
 

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/explain"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/hashing"
 	"etcd-tlsproxy/proxy"
 )
@@ -119,7 +120,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	group, failed := errgroup.WithContext(ctx)
 	page := newStatusPage(server, reloader, sockets.addresses(), config.Admin)
 	admin := &http.Server{
-		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }, page),
+		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }, page, explain.Handler(server.Snapshot)),
 		ReadHeaderTimeout: 10 * time.Second, // as for clients: nobody needs longer
 		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
 	}

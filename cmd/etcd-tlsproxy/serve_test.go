@@ -164,10 +164,18 @@ func (s *service) eventually(what string, reached func() bool) {
 	}
 }
 
+// transport trusts the service.
+func (s *service) transport() *http.Transport {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.pki.Pool()}}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
 // put writes below /conftool and returns the status.
 func (s *service) put(user, password string) int {
 	s.t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.pki.Pool()}, DisableKeepAlives: true}
+	transport := s.transport()
+	transport.DisableKeepAlives = true
 	req, err := http.NewRequest("PUT", s.url+"/v2/keys/conftool/a", strings.NewReader("value=1"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -1,0 +1,121 @@
+package explain
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy"
+)
+
+// Diff is what another table decides otherwise.
+type Diff struct {
+	Keys      int `json:"keys"`
+	Users     int `json:"users"` // with nobody
+	Decisions int `json:"decisions"`
+	// Changed is how many decisions are another one.
+	Changed int       `json:"changed"`
+	Changes []*Change `json:"changes"`
+	// Unread are keys that no request can name through the proxy, by either table.
+	Unread []string `json:"unread,omitempty"`
+}
+
+// Change is decisions that change alike: of one user, by the same two rules.
+type Change struct {
+	Cause
+	// Keys are those that are decided otherwise; none if it is a surface.
+	Keys []string `json:"keys,omitempty"`
+}
+
+// Cause is what decisions that change alike have in common.
+type Cause struct {
+	User    string `json:"user"` // "" is nobody
+	Access  string `json:"access"`
+	Surface string `json:"surface,omitempty"` // if it is no keys
+	Now     string `json:"now"`               // allowed or refused, by the other table
+	// RuleBefore and RuleNow are the prefixes of the rules that decide.
+	RuleBefore string `json:"rule_before,omitempty"`
+	RuleNow    string `json:"rule_now,omitempty"`
+}
+
+// Compare decides about all keys for every user that a table names and for nobody, by
+// two tables. The surfaces are compared as well.
+func Compare(before, after *proxy.Snapshot, keys []acl.Key, unread []string) *Diff {
+	c := &comparison{before: before, after: after, users: usersOf(before, after), groups: make(map[Cause]*Change)}
+	c.diff = &Diff{Keys: len(keys), Users: len(c.users), Changes: []*Change{}, Unread: unread}
+	for _, key := range keys {
+		for _, a := range accesses {
+			c.decide(a.method, target(key), Cause{Access: a.access.String()}, string(key))
+		}
+	}
+	for _, surface := range surfaces {
+		c.decide(http.MethodGet, surface.path, Cause{Access: acl.Read.String(), Surface: surface.name}, "")
+		c.decide(http.MethodPost, surface.path, Cause{Access: acl.Write.String(), Surface: surface.name}, "")
+	}
+	slices.SortStableFunc(c.diff.Changes, func(a, b *Change) int {
+		// What breaks first, then what opens; the larger first.
+		return cmp.Or(cmp.Compare(b.Now, a.Now), cmp.Compare(len(b.Keys), len(a.Keys)), cmp.Compare(a.User, b.User), cmp.Compare(a.Access, b.Access), cmp.Compare(a.RuleNow, b.RuleNow))
+	})
+	return c.diff
+}
+
+// comparison is a Compare at work.
+type comparison struct {
+	before, after *proxy.Snapshot
+	users         []string
+	groups        map[Cause]*Change
+	diff          *Diff
+}
+
+// decide compares what both tables say to one operation, for each user.
+func (c *comparison) decide(method, target string, cause Cause, key string) {
+	c.diff.Decisions += len(c.users)
+	was, refusedBefore := mayDo(c.before, method, target)
+	is, refusedNow := mayDo(c.after, method, target)
+	if refusedBefore == refusedNow && was.Everyone == is.Everyone && slices.Equal(was.Users, is.Users) {
+		return // for all users at once: most keys are decided as before
+	}
+	for _, user := range c.users {
+		old, now := c.before.Explain(method, target, user), c.after.Explain(method, target, user)
+		if old.Allowed == now.Allowed {
+			continue
+		}
+		c.diff.Changed++
+		cause := cause
+		cause.User, cause.RuleBefore, cause.RuleNow, cause.Now = user, old.Rule, now.Rule, "refused"
+		if now.Allowed {
+			cause.Now = "allowed"
+		}
+		change := c.groups[cause]
+		if change == nil {
+			change = &Change{Cause: cause}
+			c.groups[cause] = change
+			c.diff.Changes = append(c.diff.Changes, change)
+		}
+		if key != "" {
+			change.Keys = append(change.Keys, key)
+		}
+	}
+}
+
+// usersOf are nobody and all that some tables name.
+func usersOf(snapshots ...*proxy.Snapshot) []string {
+	names := map[string]struct{}{"": {}}
+	add := func(group acl.Group) {
+		for _, name := range group.Names() {
+			names[name] = struct{}{}
+		}
+	}
+	for _, s := range snapshots {
+		for _, rule := range s.Rules.List() {
+			add(rule.Read)
+			add(rule.Write)
+		}
+		for _, group := range s.Surfaces {
+			add(group)
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}

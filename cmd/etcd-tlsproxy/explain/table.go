@@ -1,0 +1,74 @@
+package explain
+
+import (
+	"fmt"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy"
+)
+
+// Table is all of a snapshot that decides, as a running proxy tells it: prefixes and
+// names, no secrets.
+type Table struct {
+	ReadOnly bool `json:"read_only"`
+	// Bytewise is match = "both".
+	Bytewise bool             `json:"bytewise"`
+	Target   int              `json:"target_bytes"`
+	Rules    []TableRule      `json:"rules"`
+	Surfaces map[string]Group `json:"surfaces"`
+}
+
+// TableRule is one rule.
+type TableRule struct {
+	Prefix string `json:"prefix"`
+	Read   Group  `json:"read"`
+	Write  Group  `json:"write"`
+}
+
+// TableOf is the table of a snapshot.
+func TableOf(s *proxy.Snapshot) *Table {
+	t := &Table{ReadOnly: s.ReadOnly, Bytewise: s.Rules.Match() == acl.MatchBoth, Target: s.Limits.Target, Rules: []TableRule{}, Surfaces: map[string]Group{}}
+	for _, rule := range s.Rules.List() {
+		t.Rules = append(t.Rules, TableRule{Prefix: string(rule.Prefix), Read: groupOf(rule.Read), Write: groupOf(rule.Write)})
+	}
+	for surface, group := range s.Surfaces {
+		t.Surfaces[surface.String()] = groupOf(group)
+	}
+	return t
+}
+
+// Snapshot is what the table decides by.
+func (t *Table) Snapshot() (*proxy.Snapshot, error) {
+	match := acl.MatchSegments
+	if t.Bytewise {
+		match = acl.MatchBoth
+	}
+	var rules []acl.Rule
+	for _, rule := range t.Rules {
+		prefix, err := acl.NewKey(rule.Prefix)
+		if err != nil {
+			return nil, fmt.Errorf("reading a table: prefix %q: %w", rule.Prefix, err)
+		}
+		rules = append(rules, acl.Rule{Prefix: prefix, Read: rule.Read.acl(), Write: rule.Write.acl()})
+	}
+	compiled, err := acl.NewRules(match, rules...)
+	if err != nil {
+		return nil, fmt.Errorf("reading a table: %w", err)
+	}
+	s := &proxy.Snapshot{Rules: compiled, ReadOnly: t.ReadOnly, Limits: proxy.Limits{Target: t.Target}, Surfaces: map[proxy.Surface]acl.Group{}}
+	for name, group := range t.Surfaces {
+		surface, ok := proxy.ParseSurface(name)
+		if !ok {
+			return nil, fmt.Errorf("reading a table: there is no surface %q (hint: is the running proxy of another version?)", name)
+		}
+		s.Surfaces[surface] = group.acl()
+	}
+	return s, nil
+}
+
+func (g Group) acl() acl.Group {
+	if g.Everyone {
+		return acl.Everyone()
+	}
+	return acl.Only(g.Users...)
+}

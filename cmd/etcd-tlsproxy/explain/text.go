@@ -1,0 +1,139 @@
+package explain
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy"
+)
+
+// named is a user as texts call it.
+func named(user string) string {
+	if user == "" {
+		return "nobody"
+	}
+	return user
+}
+
+// rule is a prefix as texts call its rule.
+func rule(prefix string) string {
+	if prefix == "" {
+		return "no rule"
+	}
+	return "rule " + prefix
+}
+
+// WriteExplanation writes one: its first word is allowed or refused.
+func WriteExplanation(w io.Writer, e *proxy.Explanation) error {
+	verdict := "allowed"
+	if !e.Allowed {
+		verdict = "refused"
+	}
+	text := fmt.Sprintf("%s: %s %s by %s", verdict, e.Method, e.Target, named(e.User))
+	if e.Rule != "" {
+		text += ", by rule " + e.Rule
+	}
+	if !e.Allowed {
+		text += fmt.Sprintf("\n%d %s: %s", e.Status, e.Reason, e.Cause)
+	}
+	if e.Everyone || e.May != nil {
+		text += "\nmay: " + Group{Everyone: e.Everyone, Users: e.May}.String()
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// WriteText writes who may, a line for reads and one for writes.
+func (who *Who) WriteText(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s\nread:  %s\nwrite: %s\n", who.Key, who.Read, who.Write)
+	return err
+}
+
+// mostNamed is how many of a long list a text shows; JSON has all.
+const mostNamed = 3
+
+// some is the beginning of a list.
+func some(list []string) string {
+	if len(list) > mostNamed {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:mostNamed], ", "), len(list)-mostNamed)
+	}
+	return strings.Join(list, ", ")
+}
+
+// printable quotes keys that could confuse a terminal.
+func printable(keys []string) []string {
+	list := make([]string, 0, mostNamed)
+	for _, key := range keys {
+		list = append(list, acl.Key(key).String())
+	}
+	return list
+}
+
+func (r Right) String() string {
+	if r.Refused != "" {
+		return "nobody: " + r.Refused
+	}
+	text := r.Group.String() + ", by " + rule(r.Rule)
+	if len(r.Narrowing) > 0 {
+		text += "; less those whom these rules keep out: " + some(r.Narrowing)
+	}
+	return text
+}
+
+// WriteText writes what a user may, a line for each rule.
+func (what *What) WriteText(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "%s\n\nrule\tread\twrite\n", named(what.User))
+	for _, e := range what.Rules {
+		prefix := e.Rule
+		if prefix == "" {
+			prefix = "(no rule)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", prefix, e.Read, e.Write)
+	}
+	fmt.Fprint(t, "\nelse on etcd's port\tread\twrite\n")
+	words := map[bool]string{true: Yes, false: No}
+	for _, s := range what.Surfaces {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, words[s.Read], words[s.Write])
+	}
+	if what.Bytewise {
+		fmt.Fprint(t, "\nmatch = \"both\": keys that begin with a rule's prefix byte by byte, as /ab does with /a, need that rule as well\n")
+	}
+	return t.Flush()
+}
+
+func (r Reach) String() string {
+	switch {
+	case r.Refused != "":
+		return No + ": " + r.Refused
+	case r.Refusing != "":
+		return r.Allowed + ": not what is at or above " + r.Refusing
+	}
+	return r.Allowed
+}
+
+// WriteText writes what changes, two lines for each cause and the count at the end.
+func (d *Diff) WriteText(w io.Writer) error {
+	var b strings.Builder
+	for _, c := range d.Changes {
+		verdict := map[string]string{"refused": "refused now: ", "allowed": "allowed now: "}[c.Now]
+		if c.Surface != "" {
+			fmt.Fprintf(&b, "%s%s of the surface %s by %s\n", verdict, c.Access, c.Surface, named(c.User))
+			continue
+		}
+		noun := "keys"
+		if len(c.Keys) == 1 {
+			noun = "key"
+		}
+		fmt.Fprintf(&b, "%s%s of %d %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, len(c.Keys), noun, named(c.User), rule(c.RuleBefore), rule(c.RuleNow), some(printable(c.Keys)))
+	}
+	if len(d.Unread) > 0 {
+		fmt.Fprintf(&b, "keys that cannot be named through the proxy, by either table: %d, for example %q\n", len(d.Unread), d.Unread[0])
+	}
+	fmt.Fprintf(&b, "%d of %d decisions change: %d keys and %d other parts of etcd's port, %d users with nobody, reads and writes\n", d.Changed, d.Decisions, d.Keys, len(surfaces), d.Users)
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,119 @@
+package explain
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy"
+)
+
+// Group is some users, or everyone.
+type Group struct {
+	Everyone bool     `json:"everyone,omitempty"`
+	Users    []string `json:"users,omitzero"`
+}
+
+func (g Group) String() string {
+	switch {
+	case g.Everyone:
+		return "everyone"
+	case len(g.Users) == 0:
+		return "nobody"
+	}
+	return strings.Join(g.Users, ", ")
+}
+
+func groupOf(g acl.Group) Group { return Group{Everyone: g.IsEveryone(), Users: g.Names()} }
+
+// Who is who may do what to a key.
+type Who struct {
+	Key   string `json:"key"`
+	Read  Right  `json:"read"`
+	Write Right  `json:"write"`
+}
+
+// Right is who may read or write a key, and why.
+type Right struct {
+	Group
+	// Rule is the prefix of the rule that governs the key; "" if none covers it.
+	Rule string `json:"rule"`
+	// Narrowing are the prefixes of other rules that keep users out of the group, because
+	// the operation reaches what they protect.
+	Narrowing []string `json:"narrowing,omitempty"`
+	// Refused is why nobody may, whoever is in the rules.
+	Refused string `json:"refused,omitempty"`
+}
+
+// accesses are the two kinds of operation with the method that stands for each: the
+// gate decides about all methods of a kind alike.
+var accesses = [...]struct {
+	access acl.Access
+	method string
+}{{acl.Read, http.MethodGet}, {acl.Write, http.MethodPut}}
+
+// target is a key as the gate reads it.
+func target(key acl.Key) string {
+	if key == acl.Root {
+		return "/v2/keys"
+	}
+	return "/v2/keys" + key.Escaped()
+}
+
+// ParseKey reads a key as operators write it: as in rules, with a slash at its end or
+// the API's prefix before it if they like.
+func ParseKey(text string) (acl.Key, error) {
+	text = strings.TrimPrefix(text, "/v2/keys")
+	if len(text) > 1 {
+		text = strings.TrimSuffix(text, "/")
+	}
+	if text == "" {
+		return acl.Root, nil
+	}
+	key, err := acl.NewKey(text)
+	if err != nil {
+		return "", fmt.Errorf("key %q: %w (hint: write it as in rules, not encoded)", text, err)
+	}
+	return key, nil
+}
+
+// WhoMay tells who may read and write a key.
+func WhoMay(s *proxy.Snapshot, key acl.Key) *Who {
+	return &Who{Key: string(key), Read: rightOf(s, 0, key), Write: rightOf(s, 1, key)}
+}
+
+func rightOf(s *proxy.Snapshot, kind int, key acl.Key) Right {
+	a := accesses[kind]
+	group, refused := mayDo(s, a.method, target(key))
+	right := Right{Group: group, Refused: refused, Rule: governing(s, key)}
+	if refused == "" {
+		for _, rule := range s.Rules.Narrowing(a.access, key) {
+			right.Narrowing = append(right.Narrowing, string(rule.Prefix))
+		}
+	}
+	return right
+}
+
+// mayDo is who may, or why nobody may for a reason that no user changes.
+func mayDo(s *proxy.Snapshot, method, target string) (group Group, refused string) {
+	e := s.Explain(method, target, "")
+	if !e.Allowed && e.Status != http.StatusUnauthorized {
+		return Group{}, e.Cause
+	}
+	return Group{Everyone: e.Everyone, Users: e.May}, ""
+}
+
+// governing is the prefix of the rule that governs a key; "" if none covers it.
+func governing(s *proxy.Snapshot, key acl.Key) string {
+	prefix := s.Rules.Governing(key).Prefix
+	if prefix == acl.Root && !hasRootRule(s) {
+		return ""
+	}
+	return string(prefix)
+}
+
+func hasRootRule(s *proxy.Snapshot) bool {
+	list := s.Rules.List()
+	return len(list) > 0 && list[0].Prefix == acl.Root
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/explain"
+	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// explainedTable has rules that narrow others, restricted reads and an open surface.
+const explainedTable = `"/conftool/locked" = ["conftool"]
+"/secret" = { read = ["root", "conftool"], write = ["root"] }
+"/secret/shared" = { read = [], write = ["root"] }
+[surfaces]
+members = ["root"]
+`
+
+func TestWhatIsExplainedIsWhatHappensBeforeARealEtcd(t *testing.T) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	config := fmt.Sprintf(seedConfig, etcd.URL()) + explainedTable
+	s := startService(t, config)
+	client := &http.Client{Transport: s.transport()}
+	random := rand.New(rand.NewPCG(1, 2))
+	outcomes := map[string]int{}
+	for _, first := range []string{"", "match = \"both\"\n", "read_only = true\n"} {
+		s.write("etcd-tlsproxy.toml", first+config)
+		if status, body := s.ask("POST", "/-/reload"); status != 200 {
+			t.Fatalf("reload: %d %s", status, body)
+		}
+		file, err := deciding(s.path("etcd-tlsproxy.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 700 {
+			user, method, target := randomRequest(random)
+			want := file.Explain(method, target, user)
+			running, err := explain.Running(s.admin).Explain(context.Background(), method, target, user)
+			if err != nil || !reflect.DeepEqual(want, running) {
+				t.Fatalf("%s %s by %q: the file says %+v, the running proxy %+v, %v", method, target, user, want, running, err)
+			}
+			status, fromEtcd, cause := send(t, client, method, s.url+target, user)
+			outcomes[fmt.Sprintf("%v %d %s", want.Allowed, want.Status, want.Reason)]++
+			if want.Allowed && !fromEtcd && method != "OPTIONS" || !want.Allowed && (fromEtcd || status != want.Status || method != "HEAD" && cause != want.Cause) {
+				t.Errorf("%s%s %s by %q: %d %q (by etcd: %v), explained as %+v", first, method, target, user, status, cause, fromEtcd, want)
+			}
+		}
+	}
+	t.Log(outcomes)
+	if len(outcomes) < 5 {
+		t.Error("the requests have hardly met different decisions")
+	}
+}
+
+func randomRequest(random *rand.Rand) (user, method, target string) {
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	target = "/v2/keys"
+	if random.IntN(12) == 0 {
+		target = pick("/v2/members", "/v2/auth/users", "/v3/kv/put", "/v2/nothing", "/v2/keysX")
+	}
+	for range random.IntN(4) {
+		target += pick("/", "//") + pick("conftool", "conftool", "secret", "eventlogging", "locked", "shared", "x", "conftoolX", "secretly", "a%20b", "%63onftool", "..", "%2e", "0/members/1f/attributes")
+	}
+	target += pick("", "", "/", "?recursive=true", "?dir=true&recursive=true")
+	return pick("", "root", "conftool"), pick("GET", "GET", "HEAD", "PUT", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"), target
+}
+
+// send makes a request; etcd's own answers about keys and members carry its cluster's id.
+func send(t *testing.T, client *http.Client, method, at, user string) (status int, fromEtcd bool, cause string) {
+	t.Helper()
+	req, err := http.NewRequest(method, at, strings.NewReader(url.Values{"value": {"1"}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if user != "" {
+		req.SetBasicAuth(user, user+"-1")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var refusal struct{ Cause string }
+	_ = json.Unmarshal(body, &refusal) // etcd's answers are not all JSON
+	// Methods that a handler of etcd does not have it refuses without its id, and with a
+	// list that is shorter than the proxy's.
+	foreign := resp.StatusCode == 405 && !strings.Contains(resp.Header.Get("Allow"), "OPTIONS")
+	return resp.StatusCode, resp.Header.Get("X-Etcd-Cluster-Id") != "" || foreign, refusal.Cause
+}
+
+func TestARunningProxyTellsWhatItsFileSays(t *testing.T) {
+	s := startService(t, fmt.Sprintf(seedConfig, "http://127.0.0.1:1")+explainedTable)
+	file, err := deciding(s.path("etcd-tlsproxy.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, ctx := explain.Running(s.admin), context.Background()
+	who, err := running.Who(ctx, "/conftool/")
+	if want := explain.WhoMay(file, "/conftool"); err != nil || !reflect.DeepEqual(who, want) {
+		t.Errorf("%+v, %v", who, err)
+	}
+	what, err := running.What(ctx, "root")
+	if want := explain.WhatMay(file, "root"); err != nil || !reflect.DeepEqual(what, want) {
+		t.Errorf("%+v, %v", what, err)
+	}
+	table, err := running.Table(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := table.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(explain.TableOf(again), explain.TableOf(file)) {
+		t.Errorf("%+v", table)
+	}
+	for query, says := range map[string]string{"?who=x": "slash", "?who=/a&what=b": "parameters", "?target=/": "parameters", "?what=a&what=b": "twice", "?%zz": "malformed"} {
+		if status, body := s.ask("GET", "/-/explain"+query); status != 400 || !strings.Contains(body, says) {
+			t.Errorf("%s: %d %s", query, status, body)
+		}
+	}
+	if status, _ := s.ask("POST", "/-/explain"); status != 405 {
+		t.Errorf("POST: %d", status)
+	}
+	if _, err := running.Who(ctx, "/a//b"); err == nil || !strings.Contains(err.Error(), "empty segment") {
+		t.Error(err)
+	}
+}
+
+func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer etcd.Close()
+	for _, key := range []string{"/conftool/v1/a", "/conftool/v1/b%0a", "/x"} {
+		if status, _, _ := send(t, http.DefaultClient, "PUT", etcd.URL()+"/v2/keys"+key, ""); status != 201 {
+			t.Fatalf("%s: %d", key, status)
+		}
+	}
+	f := newFolder(t, fmt.Sprintf(seedConfig, etcd.URL()))
+	other := newFolder(t, strings.Replace(fmt.Sprintf(seedConfig, etcd.URL()), `"/conftool" = ["root", "conftool"]`, `"/conftool" = ["conftool", "x"]`, 1))
+	var out, errs strings.Builder
+	code := run(context.Background(), []string{"explain", "-c", filepath.Join(f.dir, "etcd-tlsproxy.toml"), "--diff", filepath.Join(other.dir, "etcd-tlsproxy.toml"),
+		"--endpoints", etcd.URL(), "--output", "json"}, &out, &errs)
+	var diff explain.Diff
+	if err := json.Unmarshal([]byte(out.String()), &diff); err != nil || code != exitNo {
+		t.Fatalf("%d %s%s: %v", code, &out, &errs, err)
+	}
+	// Keys: /, /conftool, /conftool/v1, its one good key, /x. Root loses /, too, by the rule below it.
+	got := map[string][]string{}
+	for _, c := range diff.Changes {
+		who := fmt.Sprintf("%s %s %s", c.Now, c.User, c.Access)
+		got[who] = append(got[who], c.Keys...)
+		slices.Sort(got[who])
+	}
+	// Root loses / as well, by the rule below it.
+	want := map[string][]string{"refused root write": {"/", "/conftool", "/conftool/v1", "/conftool/v1/a"}, "allowed x write": {"/conftool", "/conftool/v1", "/conftool/v1/a"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+	if diff.Keys != 5 || diff.Changed != 7 || diff.Users != 4 || diff.Decisions != (5+6)*2*4 || len(diff.Unread) != 1 {
+		t.Errorf("%+v", diff)
+	}
+}
+
+// A comparison says of each key and user what both tables say when they are asked alone.
+func TestAComparisonMissesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	table := func() *proxy.Snapshot {
+		group := func() explain.Group {
+			if random.IntN(3) == 0 {
+				return explain.Group{Everyone: true}
+			}
+			return explain.Group{Users: []string{"u", "v", "w"}[:1+random.IntN(3)]}
+		}
+		t := &explain.Table{Target: 4000, ReadOnly: random.IntN(8) == 0, Bytewise: random.IntN(2) == 0}
+		for _, prefix := range []string{"/", "/a", "/a/b", "/ab"} {
+			if random.IntN(3) > 0 {
+				t.Rules = append(t.Rules, explain.TableRule{Prefix: prefix, Read: group(), Write: group()})
+			}
+		}
+		s, err := t.Snapshot()
+		if err != nil {
+			panic(err)
+		}
+		return s
+	}
+	keys, _, err := explain.ReadKeys(strings.NewReader("/a/b/c\n/ab/c/\n/abc\n/b\n\n"), "keys")
+	if err != nil || len(keys) != 8 {
+		t.Fatal(keys, err)
+	}
+	for range 300 {
+		before, after := table(), table()
+		diff := explain.Compare(before, after, keys, nil)
+		told := map[string]string{}
+		for _, change := range diff.Changes {
+			for _, key := range change.Keys {
+				told[change.User+" "+change.Access+" "+key] = change.Now
+			}
+		}
+		users := usersNamed(before, after)
+		count := 0
+		for _, user := range append(users, "", "stranger") {
+			for method, access := range map[string]string{"DELETE": "write", "GET": "read"} {
+				for _, key := range keys {
+					was, is := before.Explain(method, string(key), user).Allowed, after.Explain(method, string(key), user).Allowed
+					want := map[bool]string{true: "allowed", false: "refused"}[is]
+					if was == is {
+						want = ""
+					}
+					name := user
+					if user == "stranger" {
+						name = "" // whom no table names is decided about as nobody is
+					} else if want != "" {
+						count++
+					}
+					if got := told[name+" "+access+" "+string(key)]; got != want {
+						t.Fatalf("%s %s by %q: %q, want %q", access, key, user, got, want)
+					}
+				}
+			}
+		}
+		if count != diff.Changed || diff.Users != len(users)+1 {
+			t.Fatalf("%d changes for %d users were counted, there are %d", diff.Changed, diff.Users, count)
+		}
+	}
+}
+
+func usersNamed(snapshots ...*proxy.Snapshot) []string {
+	var names []string
+	for _, s := range snapshots {
+		for _, rule := range explain.TableOf(s).Rules {
+			names = append(names, slices.Concat(rule.Read.Users, rule.Write.Users)...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
