@@ -14,6 +14,7 @@ import (
 // storedHash is a password as a htpasswd file holds it.
 type storedHash struct {
 	text    string
+	scheme  string
 	matcher htpasswd.EncodedPasswd
 	longest int // passwords above this many bytes do not match
 }
@@ -38,6 +39,7 @@ const (
 // the library below reads leniently and a hash it misreads would lock a user out
 // only at the first login.
 type scheme struct {
+	name    string
 	prefix  string // what the text of such a hash begins with
 	fips    bool   // made of what FIPS 140 approves
 	pattern *regexp.Regexp
@@ -46,12 +48,12 @@ type scheme struct {
 }
 
 var schemes = []scheme{
-	{`$apr1$`, false, regexp.MustCompile(`^\$apr1\$[^$:\s]{1,8}\$[./0-9A-Za-z]{22}$`), htpasswd.AcceptMd5, longestPassword},
-	{`$2`, false, regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./0-9A-Za-z]{53}$`), htpasswd.AcceptBcrypt, longestBcrypt},
-	{`{SHA}`, false, regexp.MustCompile(`^\{SHA\}[+/0-9A-Za-z]{27}=$`), htpasswd.AcceptSha, longestPassword},
-	{`{SSHA}`, false, regexp.MustCompile(`^\{SSHA\}[+/0-9A-Za-z]{28,200}={0,2}$`), htpasswd.AcceptSsha, longestPassword},
-	{`$5$`, true, regexp.MustCompile(`^\$5\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{43}$`), htpasswd.AcceptCryptSha, longestPassword},
-	{`$6$`, true, regexp.MustCompile(`^\$6\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{86}$`), htpasswd.AcceptCryptSha, longestPassword},
+	{"apr1", `$apr1$`, false, regexp.MustCompile(`^\$apr1\$[^$:\s]{1,8}\$[./0-9A-Za-z]{22}$`), htpasswd.AcceptMd5, longestPassword},
+	{"bcrypt", `$2`, false, regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./0-9A-Za-z]{53}$`), htpasswd.AcceptBcrypt, longestBcrypt},
+	{"SHA", `{SHA}`, false, regexp.MustCompile(`^\{SHA\}[+/0-9A-Za-z]{27}=$`), htpasswd.AcceptSha, longestPassword},
+	{"SSHA", `{SSHA}`, false, regexp.MustCompile(`^\{SSHA\}[+/0-9A-Za-z]{28,200}={0,2}$`), htpasswd.AcceptSsha, longestPassword},
+	{"sha256-crypt", `$5$`, true, regexp.MustCompile(`^\$5\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{43}$`), htpasswd.AcceptCryptSha, longestPassword},
+	{"sha512-crypt", `$6$`, true, regexp.MustCompile(`^\$6\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{86}$`), htpasswd.AcceptCryptSha, longestPassword},
 }
 
 const acceptedSchemes = "apr1, bcrypt, SHA, SSHA, sha256-crypt and sha512-crypt are accepted"
@@ -84,7 +86,7 @@ func parseHash(text string) (storedHash, error) {
 			// The library's error repeats the hash.
 			return storedHash{}, &hashError{"the hash is malformed", "write the line again, for example with htpasswd -B"}
 		}
-		return storedHash{text: text, matcher: matcher, longest: s.longest}, nil
+		return storedHash{text: text, scheme: s.name, matcher: matcher, longest: s.longest}, nil
 	}
 	return storedHash{}, &hashError{"the hash is of no accepted kind", acceptedSchemes + "; plain text, DES and $1$ are not"}
 }

@@ -72,6 +72,16 @@ func (u *Users) Fingerprint(name string) (print [16]byte, ok bool) {
 	return found.print, true
 }
 
+// Scheme is how the user's password is hashed: apr1, bcrypt, SHA, SSHA, sha256-crypt
+// or sha512-crypt.
+func (u *Users) Scheme(name string) (scheme string, ok bool) {
+	found, ok := u.byName[name]
+	if !ok {
+		return "", false
+	}
+	return found.hash.scheme, true
+}
+
 // Stored is the user's name as it is stored here: for callers whose own copy does
 // not last.
 func (u *Users) Stored(name string) (stored string, ok bool) {

@@ -43,6 +43,9 @@ func TestHashesOfTheRealToolsVerify(t *testing.T) {
 		t.Errorf("%d users, want 11: %v", users.Len(), users.Names())
 	}
 	for _, name := range users.Names() {
+		if scheme, ok := users.Scheme(name); !ok || !strings.Contains(strings.ToLower(name), strings.ToLower(strings.TrimSuffix(scheme, "-crypt"))) {
+			t.Errorf("the hash of %s is said to be %s", name, scheme)
+		}
 		right := name + "-Secret1"
 		for password, want := range map[string]bool{
 			right: true, "": false, strings.ToLower(right): false, right + "x": false, right[:len(right)-1]: false,

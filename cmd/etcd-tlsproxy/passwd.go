@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/passwd"
+)
+
+func newPasswd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "passwd",
+		Short: "Edit htpasswd files",
+		Long: `Adds users to a htpasswd file, gives them other passwords, verifies those, removes
+users and lists them. The password is asked for on the terminal, or read from standard
+input with --stdin; it is never an argument, which every user of the machine could read.
+
+A file is read as the proxy reads it: if a line would be refused nothing is written, and
+the line is told. All other lines, comments and their order stay byte for byte, and so do
+mode and owner. The new file takes the old one's place in one step or not at all. Edits
+at the same time wait for each other. A running proxy takes the file over by itself.`,
+		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
+  etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
+  etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newPasswdAdd(), newPasswdChange(), newPasswdVerify(), newPasswdRemove(), newPasswdList())
+	return cmd
+}
+
+// password is how a verb comes by one.
+type password struct {
+	console *console.Console
+	stdin   bool
+	scheme  string
+	cost    int
+}
+
+func (p *password) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.stdin, "stdin", false, "read the password from standard input, one line")
+}
+
+const hashHelp = `
+
+The password is hashed with bcrypt, or with --hash sha512-crypt (where FIPS 140 counts)
+or apr1 (weak, for nginx sites that know nothing else). Each step of bcrypt's --cost
+doubles the time of a login, right or wrong: 10 is about 50 ms. Right passwords are
+remembered by the proxy; wrong ones, and the first after a change of the files, are
+not. With cost 12 or more two addresses that guess can keep one worker busy.`
+
+func (p *password) hashFlags(cmd *cobra.Command) {
+	p.flags(cmd)
+	cmd.Flags().StringVar(&p.scheme, "hash", passwd.Schemes()[0], "`how` to hash the password: bcrypt, sha512-crypt or apr1")
+	cmd.Flags().IntVar(&p.cost, "cost", passwd.DefaultCost, "bcrypt's cost, 4 to 14")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := cobra.ExactArgs(2)(cmd, args); err != nil {
+			return err
+		}
+		return passwd.CheckHash(p.scheme, p.cost)
+	}
+}
+
+// get asks for a password; a new one twice.
+func (p *password) get(ctx context.Context, again bool) (string, error) {
+	if p.stdin {
+		return passwd.FromStdin(p.console.In())
+	}
+	return passwd.FromTerminal(ctx, p.console.In(), p.console.Err(), again)
+}
+
+// hash asks for a new password and hashes it.
+func (p *password) hash(ctx context.Context) (string, error) {
+	text, err := p.get(ctx, true)
+	if err != nil {
+		return "", err
+	}
+	return passwd.Hash(p.scheme, p.cost, text)
+}
+
+// edited is what a verb has done.
+type edited struct {
+	File   string `json:"file"`
+	User   string `json:"user"`
+	Action string `json:"action"`
+	Scheme string `json:"scheme,omitempty"`
+}
+
+func (e *edited) print(c *console.Console) error {
+	return c.Print(e, func(w io.Writer) error {
+		text := fmt.Sprintf("%s: user %q was %s", e.File, e.User, e.Action)
+		if e.Scheme != "" {
+			text += ", hashed with " + e.Scheme
+		}
+		_, err := fmt.Fprintln(w, text)
+		return err
+	})
+}
+
+func newPasswdAdd() *cobra.Command {
+	cmd := &cobra.Command{Use: "add FILE USER", Short: "Add a user", Long: "Adds a user to a htpasswd file." + hashHelp}
+	p := &password{console: console.New(cmd)}
+	p.hashFlags(cmd)
+	create := cmd.Flags().Bool("create", false, "make the file, with mode 0640; it must not exist")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !*create { // what can be found out is told before the password is asked for
+			file, err := passwd.Read(args[0])
+			if err != nil {
+				return err
+			}
+			if _, err := file.Add(args[1], ""); err != nil {
+				return err
+			}
+		} else if err := passwd.CheckName(args[1]); err != nil {
+			return err
+		}
+		hash, err := p.hash(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := passwd.Update(args[0], *create, func(f *passwd.File) ([]byte, error) { return f.Add(args[1], hash) }); err != nil {
+			return err
+		}
+		return (&edited{args[0], args[1], "added", p.scheme}).print(p.console)
+	}
+	return cmd
+}
+
+func newPasswdChange() *cobra.Command {
+	cmd := &cobra.Command{Use: "change FILE USER", Short: "Give a user another password", Long: "Gives a user of a htpasswd file another password. The old one ends to work." + hashHelp}
+	p := &password{console: console.New(cmd)}
+	p.hashFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		file, err := passwd.Read(args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := file.Change(args[1], ""); err != nil {
+			return err
+		}
+		hash, err := p.hash(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if err := passwd.Update(args[0], false, func(f *passwd.File) ([]byte, error) { return f.Change(args[1], hash) }); err != nil {
+			return err
+		}
+		return (&edited{args[0], args[1], "changed", p.scheme}).print(p.console)
+	}
+	return cmd
+}
+
+func newPasswdVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "verify FILE USER", Short: "Tell whether a password is a user's", Args: cobra.ExactArgs(2),
+		Long: `Tells whether a password is a user's, as the proxy would decide. The exit status is
+0 if it is, 3 if it is not, 1 if that could not be found out.`,
+	}
+	p := &password{console: console.New(cmd)}
+	p.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		file, err := passwd.Read(args[0])
+		if err != nil {
+			return err
+		}
+		text, err := p.get(cmd.Context(), false)
+		if err != nil {
+			return err
+		}
+		right, err := file.Verify(cmd.Context(), args[1], text)
+		if err != nil {
+			return err
+		}
+		result := struct {
+			File  string `json:"file"`
+			User  string `json:"user"`
+			Right bool   `json:"right"`
+		}{args[0], args[1], right}
+		err = p.console.Print(result, func(w io.Writer) error {
+			_, err := fmt.Fprintf(w, "%s: user %q: the password is %s\n", args[0], args[1], map[bool]string{true: "right", false: "wrong"}[right])
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return yesOrNo(right)
+	}
+	return cmd
+}
+
+func newPasswdRemove() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "remove FILE USER", Short: "Remove a user", Args: cobra.ExactArgs(2),
+		Long: `Removes a user from a htpasswd file. A running proxy refuses the file while a rule
+names a user whom no file has, and keeps its old state: change the rules first.`,
+	}
+	c := console.NewActing(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		remove := func(f *passwd.File) ([]byte, error) { return f.Remove(args[1]) }
+		file, err := passwd.Read(args[0])
+		if err != nil {
+			return err
+		}
+		if _, err := remove(file); err != nil {
+			return err
+		}
+		if err := c.Agreed(fmt.Sprintf("remove user %q from %s: the password ends to work", args[1], args[0])); err != nil {
+			return err
+		}
+		if err := passwd.Update(args[0], false, remove); err != nil {
+			return err
+		}
+		return (&edited{File: args[0], User: args[1], Action: "removed"}).print(c)
+	}
+	return cmd
+}
+
+func newPasswdList() *cobra.Command {
+	cmd := &cobra.Command{Use: "list FILE", Short: "List the users", Long: "Lists the users of a htpasswd file, each with how the password is hashed.", Args: cobra.ExactArgs(1)}
+	c := console.New(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		file, err := passwd.Read(args[0])
+		if err != nil {
+			return err
+		}
+		users := file.Users()
+		return c.Print(users, func(w io.Writer) error {
+			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			for _, user := range users {
+				fmt.Fprintf(t, "%s\t%s\n", user.Name, user.Scheme)
+			}
+			return t.Flush()
+		})
+	}
+	return cmd
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A disk of its own that is full, and a folder that takes nothing: root, whom no mode
+// stops, meets both.
+func TestAFullDiskAndAnUnwritableFolderLeaveTheOldFile(t *testing.T) {
+	if err := exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run(); err != nil {
+		t.Skip("no file system can be mounted here:", err)
+	}
+	f := newFolder(t, "")
+	script := filepath.Join(f.dir, "script")
+	if err := os.WriteFile(script, []byte(`set -u
+try() {
+	cp disk/htpasswd before
+	echo secret | ./etcd-tlsproxy passwd add --stdin --cost 4 disk/htpasswd "$1" 2>said
+	echo "$1: exit $?: $(cat said)"
+	cmp before disk/htpasswd && echo "$1: same"
+	echo "$1: files: $(ls -A disk | tr '\n' ' ')"
+}
+mkdir disk
+mount -t tmpfs -o size=16k none disk
+cp htpasswd disk/htpasswd
+try room
+cat /dev/zero >disk/zero 2>/dev/null
+try full
+rm disk/zero
+mount -o remount,ro disk
+try readonly
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "-rm", "sh", script)
+	cmd.Dir = f.dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{
+		"room: exit 0: ", "room: files: htpasswd \n",
+		"full: exit 1: ", "which is as it was: ", "no space left on device", "full: same", "full: files: htpasswd zero \n",
+		"readonly: exit 1: ", "read-only file system", "readonly: same", "readonly: files: htpasswd \n",
+	} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("there is no %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(string(out), "room: same") {
+		t.Error("with room nothing was added")
+	}
+}

@@ -1,0 +1,85 @@
+package proxytest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Nginx is an installed nginx, as a process of its own.
+type Nginx struct {
+	// Addr is what its site listens at.
+	Addr   string
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+// FindNginx reports whether one is installed.
+func FindNginx() bool {
+	_, err := exec.LookPath("nginx")
+	return err == nil
+}
+
+// StartNginx starts one with the site that is returned for an address, and waits until
+// it listens there. Its files lie in dir.
+func StartNginx(dir string, site func(addr string) string) (*Nginx, error) {
+	addr, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	user := ""
+	if os.Geteuid() == 0 {
+		user = "user root;" // the folder is nobody else's
+	}
+	config := user + fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
+events { worker_connections 1000; }
+http {
+access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+%[2]s
+}
+`, dir, site(addr))
+	file := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(dir, "stderr"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the process has its own copy
+	n := &Nginx{Addr: addr, cmd: exec.Command("nginx", "-p", dir, "-c", file), exited: make(chan struct{})}
+	n.cmd.Stdout, n.cmd.Stderr = log, log
+	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if err := n.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting nginx: %w", err)
+	}
+	go func() {
+		_ = n.cmd.Wait()
+		close(n.exited)
+	}()
+	limit := time.After(20 * time.Second)
+	for {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			return n, c.Close()
+		}
+		select {
+		case <-n.exited:
+			said, _ := os.ReadFile(log.Name())
+			return nil, fmt.Errorf("starting nginx: it has exited: %s", said)
+		case <-limit:
+			n.Close()
+			return nil, fmt.Errorf("starting nginx: nothing listens at %s", addr)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Close ends it: politely, because a master ends its workers.
+func (n *Nginx) Close() {
+	_ = n.cmd.Process.Signal(syscall.SIGTERM)
+	<-n.exited
+}
