@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -40,7 +41,18 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for name, data := range map[string][]byte{"server.crt": cert, "server.key": key, "ca.crt": pki.CA(), "htpasswd": users} {
+			// nginx's paths are absolute.
+			site := fmt.Sprintf(`upstream etcd { server 127.0.0.1:2379; }
+server {
+	listen 4001 ssl;
+	ssl_certificate %[1]s/server.crt; ssl_certificate_key %[1]s/server.key;
+	location / { proxy_pass http://etcd; }
+	location /v2/keys/ { limit_except GET OPTIONS { auth_basic "etcd"; auth_basic_user_file %[1]s/auth/_; } proxy_pass http://etcd; }
+	location /v2/keys/conftool { limit_except GET OPTIONS { auth_basic "etcd"; auth_basic_user_file %[1]s/auth/_conftool; } proxy_pass http://etcd; }
+	location /v2/keys/eventlogging { auth_basic off; proxy_pass http://etcd; }
+}
+`, env.WorkDir)
+			for name, data := range map[string][]byte{"server.crt": cert, "server.key": key, "ca.crt": pki.CA(), "htpasswd": users, "site": []byte(site)} {
 				if err := os.WriteFile(env.WorkDir+"/"+name, data, 0o600); err != nil {
 					return err
 				}

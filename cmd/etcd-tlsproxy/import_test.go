@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/migrate"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// imported runs import.
+func imported(t *testing.T, args ...string) *migrate.Report {
+	t.Helper()
+	var out, errs strings.Builder
+	if code := run(context.Background(), append([]string{"import", "--output", "json"}, args...), &out, &errs); code != 0 {
+		t.Fatalf("import ends with %d: %s%s", code, &out, &errs)
+	}
+	report := &migrate.Report{}
+	if err := json.Unmarshal([]byte(out.String()), report); err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
+	p := newProfile(t)
+	p.write(t, p.path("hiera.yaml"), profileHiera)
+	p.write(t, p.path("site"), p.site("4001", "conf1001.example.org:2379"))
+	for _, match := range []string{"both", "segment"} {
+		hiera := imported(t, "--match", match, "--hiera", p.path("hiera.yaml"), "--htpasswd", p.dir, "--pools", p.path("pools"), "--domain", "example.org", "--host", "conf1001.example.org")
+		nginx := imported(t, "--match", match, "--nginx", p.path("site"))
+		a, err := ParseConfig("hiera", []byte(hiera.Config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := ParseConfig("nginx", []byte(nginx.Config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(a.ACLs) != 73 || !reflect.DeepEqual(a.ACLs, b.ACLs) || !reflect.DeepEqual(a.Auth, b.Auth) || a.Listen != b.Listen || a.Match != match {
+			t.Errorf("%s and\n%s differ", hiera.Config, nginx.Config)
+		}
+		if a.TLS.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" || !slices.Equal(a.Upstream.Endpoints, []string{"https://conf1001.example.org:2379"}) {
+			t.Errorf("%+v %+v", a.TLS, a.Upstream)
+		}
+		if strings.Contains(hiera.Config, "saltsalt") || strings.Contains(hiera.Config, "seed") {
+			t.Error("a secret of hiera is in the configuration")
+		}
+		last := len(hiera.Differences) - 1 // it is that nginx did not verify etcd
+		if hiera.Differences[last].Class != migrate.Upstream || !reflect.DeepEqual(hiera.Differences[:last], nginx.Differences) {
+			t.Errorf("%+v and\n%+v", hiera.Differences, nginx.Differences)
+		}
+	}
+}
+
+// side is one of the two proxies that are asked the same.
+type side struct {
+	addr   string
+	config *tls.Config
+	c      *proxytest.Raw
+}
+
+// ask sends a request and tells what became of it: the key that etcd took it for, or
+// "etcd" for what is no key, or the status that it was refused with.
+func (s *side) ask(t *testing.T, method, target, authorization string) (outcome string) {
+	t.Helper()
+	var err error
+	for range 2 { // nginx closes a connection now and then
+		if s.c == nil {
+			if s.c, err = proxytest.DialRaw(s.addr, s.config); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err = s.c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if err = s.c.Send(method + " " + target + " HTTP/1.1\r\nHost: localhost\r\n" + authorization + "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\nvalue=1"); err == nil {
+			var a *proxytest.Answer
+			if a, err = s.c.Answer(method); err == nil {
+				if end, _ := a.Field("Connection"); end == "close" || !a.Whole {
+					s.close()
+				}
+				return outcomeOf(a)
+			}
+		}
+		s.close()
+	}
+	t.Fatalf("%s %s at %s: %v", method, target, s.addr, err)
+	return ""
+}
+
+func (s *side) close() {
+	if s.c != nil {
+		_ = s.c.Close()
+		s.c = nil
+	}
+}
+
+func outcomeOf(a *proxytest.Answer) string {
+	var body struct {
+		ErrorCode int
+		Cause     string
+		Index     uint64
+		Node      struct{ Key string }
+	}
+	isJSON := json.Unmarshal([]byte(a.Body), &body) == nil
+	_, byEtcd := a.Field("X-Etcd-Cluster-Id")
+	allow, _ := a.Field("Allow")
+	switch {
+	case byEtcd && strings.HasPrefix(body.Cause, "/"):
+		return "key " + body.Cause
+	case byEtcd:
+		return "key " + body.Node.Key
+	// What neither etcd's keys nor its members answer: nginx's own, ours, or the rest of etcd.
+	case strings.HasPrefix(a.Body, "<html>"), a.Status == 401, isJSON && body.ErrorCode != 0 && body.Index == 0, a.Status == 405 && strings.Contains(allow, "OPTIONS"):
+		return fmt.Sprint("status ", a.Status)
+	}
+	return "etcd"
+}
+
+// request is one, and what is needed to judge it.
+type request struct {
+	method, target, user, password, behind string
+	known                                  bool // the password is the user's
+}
+
+func (r *request) authorization() string {
+	if r.user == "" {
+		return ""
+	}
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(r.user+":"+r.password)) + r.behind + "\r\n"
+}
+
+func (p *profile) random(random *rand.Rand) *request {
+	pick := func(from ...string) string { return from[random.IntN(len(from))] }
+	r := &request{method: pick("PUT", "PUT", "PUT", "PUT", "DELETE", "DELETE", "POST", "GET", "GET", "HEAD"), target: "/v2/keys"}
+	prefix := p.prefixes[random.IntN(len(p.prefixes))]
+	if random.IntN(4) == 0 {
+		prefix = p.prefixes[random.IntN(3)]
+	}
+	r.target += strings.TrimSuffix(prefix, "/")
+	r.target += pick("", "", "/", "X", "~/y", "s", "2")
+	for range random.IntN(3) {
+		r.target += pick("/", "/", "//") + pick("a", "b", "a%20b", "%63onf", "x+y", "x%2By", "%c3%a9", "q=1", "a:b", "conftool", "_h", "...")
+	}
+	switch random.IntN(40) {
+	case 0:
+		r.target += pick("/../z", "/%2e%2e/z", "/a%2fb", "/a%5Cb", "/.", "/%ff", "/..%2fconftool/k")
+	case 1:
+		r.target = pick("/v2/keys", "/v2/keys?recursive=true")
+	case 2:
+		r.method, r.target = pick("GET", "PUT", "DELETE"), pick("/v2/members/1234", "/v2/auth/users/nobody", "/config/local/log", "/nothing", "/v2/stats/self", "/version", "/v2/machines", "/v2/keysX")
+	case 3:
+		r.method = pick("PATCH", "PROPFIND", "put", "OPTIONS")
+	case 4: // a write of it would stop etcd
+		r.method, r.target = "DELETE", "/v2/keys"+pick("", "/conftool", "/eventlogging")+"/0/members/1f/attributes"
+	}
+	if !strings.Contains(r.target, "?") {
+		r.target += pick("", "", "", "?recursive=true", "?dir=true", "?prevExist=false")
+	}
+	switch own := p.users[prefix]; random.IntN(8) {
+	case 0:
+	case 1, 2:
+		r.user = pick("root", "conftool", "pool-"+strings.ReplaceAll(p.pools[random.IntN(len(p.pools))], "/", "-"), "nobody")
+	default:
+		if r.user = "root"; own != nil {
+			r.user = own[random.IntN(len(own))]
+		}
+	}
+	r.password = p.passwords[r.user]
+	switch random.IntN(20) {
+	case 0:
+		r.password = pick("wrong", "", p.passwords["root"]+"x")
+	case 1:
+		r.behind = pick(" x", "=", " ")
+	}
+	r.known = r.user != "" && r.password != "" && r.password == p.passwords[r.user]
+	return r
+}
+
+// class is why two outcomes may differ; ok is false if the import has not listed it.
+func (r *request) class(differences []migrate.Difference) (class string, ok bool) {
+	path, _, _ := strings.Cut(r.target, "?")
+	listed := func(class string, fits func(d *migrate.Difference) bool) (string, bool) {
+		return class, slices.ContainsFunc(differences, func(d migrate.Difference) bool { return d.Class == class && fits(&d) })
+	}
+	any := func(*migrate.Difference) bool { return true }
+	canonical, err := acl.ParsePath(path)
+	switch {
+	case !slices.Contains([]string{"GET", "HEAD", "PUT", "POST", "DELETE"}, r.method):
+		return listed(migrate.Methods, any)
+	case err != nil:
+		return listed(migrate.Spelling, any)
+	case path == "/v2/keys":
+		return listed(migrate.Redirect, any)
+	case !strings.HasPrefix(canonical.Decoded, "/v2/keys/") && canonical.Decoded != "/v2/keys":
+		return listed(migrate.Elsewhere, any)
+	}
+	key := acl.Key(strings.TrimPrefix(canonical.Decoded, "/v2/keys"))
+	if key == "" {
+		key = "/"
+	}
+	if key.Reserved() {
+		return listed(migrate.Reserved, any)
+	}
+	if strings.TrimLeft(r.behind, "= ") != "" {
+		return listed(migrate.Credentials, any)
+	}
+	return listed(migrate.RawPrefix, func(d *migrate.Difference) bool {
+		beside := strings.HasPrefix(string(key), d.Key) && !acl.Key(d.Key).Covers(key)
+		return beside && (r.known && slices.Contains(d.Users, r.user) || d.Everyone && !(r.known && slices.Contains(d.But, r.user)))
+	})
+}
+
+func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
+	if !proxytest.FindNginx() {
+		t.Skip("nginx is not installed")
+	}
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	p := newProfile(t)
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := pki.Server("localhost", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, p.path("server.crt"), string(cert))
+	p.write(t, p.path("server.key"), string(key))
+	upstream := strings.TrimPrefix(etcd.URL(), "http://")
+	nginx, err := proxytest.StartNginx(t.TempDir(), func(addr string) string {
+		site := p.site(addr, upstream)
+		p.write(t, p.path("site"), site)
+		return site
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nginx.Close)
+
+	for _, match := range []string{"both", "segment"} {
+		file := filepath.Join(t.TempDir(), "etcd-tlsproxy.toml")
+		report := imported(t, "--match", match, "--nginx", p.path("site"), "--write", file)
+		var out, errs strings.Builder
+		if code := run(context.Background(), []string{"check-config", "-c", file}, &out, &errs); code != 0 || !strings.Contains(out.String(), "73 rules, 72 users") {
+			t.Fatalf("check-config: %d %s%s", code, &out, &errs)
+		}
+		// The same configuration, at other ports, and patient with wrong passwords.
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := strings.Replace(string(text), nginx.Addr, "127.0.0.1:0", 1)
+		s := startService(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[acls]", "\n[limits]\nlogin_burst = 1000000\n[acls]", 1))
+
+		before := &side{addr: nginx.Addr, config: &tls.Config{RootCAs: pki.Pool(), ServerName: "localhost"}}
+		now := &side{addr: strings.TrimPrefix(s.url, "https://"), config: before.config}
+		defer before.close()
+		defer now.close()
+		random := rand.New(rand.NewPCG(7, uint64(len(match))))
+		same, reached, differ := 0, 0, map[string]int{}
+		for range 1500 {
+			r := p.random(random)
+			a, b := before.ask(t, r.method, r.target, r.authorization()), now.ask(t, r.method, r.target, r.authorization())
+			if r.method == "POST" && strings.HasPrefix(a, "key ") && strings.HasPrefix(b, "key ") {
+				a, b = filepath.Dir(a), filepath.Dir(b) // each makes a key of its own below
+			}
+			if a == b {
+				same++
+				if !strings.HasPrefix(a, "status") {
+					reached++
+				}
+				continue
+			}
+			class, listed := r.class(report.Differences)
+			differ[class]++
+			if !listed {
+				t.Errorf("match %s: %s %s by %q %q: nginx says %q, we say %q, and no difference of class %s was listed", match, r.method, r.target, r.user, r.behind, a, b, class)
+			}
+		}
+		t.Logf("match %s: %d alike (%d of them reached etcd), different by class: %v", match, same, reached, differ)
+		for _, class := range []string{migrate.RawPrefix, migrate.Elsewhere, migrate.Redirect, migrate.Reserved, migrate.Spelling, migrate.Methods, migrate.Credentials} {
+			if differ[class] == 0 {
+				t.Errorf("match %s: no request was of class %s: what was listed was not tried", match, class)
+			}
+		}
+		if same < 1000 || reached < 500 {
+			t.Errorf("match %s: only %d were alike, and %d reached etcd", match, same, reached)
+		}
+	}
+}
