@@ -238,21 +238,3 @@ func (r *nginxReader) elsewhere(d *directive, kind, path, passed string, read, w
 	}
 	return r.pass(d, kind, path, passed)
 }
-
-// pass notes where requests go: all to one place, as they are. A path behind the place
-// replaces the location's own, so it must be the same.
-func (r *nginxReader) pass(d *directive, kind, path, passed string) error {
-	scheme, rest, found := strings.Cut(passed, "://")
-	host, uri, _ := strings.Cut(rest, "/")
-	same := uri == "" && host == rest || kind != "~" && "/"+uri == path
-	switch {
-	case !found || scheme != "http" && scheme != "https" || strings.Contains(rest, "$"):
-		return r.fail(d, "proxy_pass %q is not understood (hint: it should be a scheme and a server or upstream)", passed)
-	case !same:
-		return r.fail(d, "proxy_pass %q is of another path than its location", passed)
-	case r.passed != "" && r.passed != scheme+"://"+host:
-		return r.fail(d, "requests are passed to %s and to %s, which is not taken over", r.passed, passed)
-	}
-	r.passed = scheme + "://" + host
-	return nil
-}

@@ -115,14 +115,3 @@ func (s *Site) nodes() []acl.Key {
 }
 
 func parent(key acl.Key) acl.Key { return key[:max(1, strings.LastIndexByte(string(key), '/'))] }
-
-// users are all that rules name.
-func (s *Site) users() []string {
-	names := map[string]struct{}{}
-	for _, rule := range s.Rules {
-		for _, name := range slices.Concat(rule.Read.Names(), rule.Write.Names()) {
-			names[name] = struct{}{}
-		}
-	}
-	return slices.Sorted(maps.Keys(names))
-}
