@@ -18,6 +18,9 @@ type Options struct {
 	// Advertise is the client URL it tells others; by default the one it listens
 	// on.
 	Advertise string
+	// Hasty lets members be added and removed at once. Else etcd refuses that until
+	// all have been connected for 5 s.
+	Hasty bool
 }
 
 // Embedded is an etcd 3.5 of one member with the v2 API, in this process.

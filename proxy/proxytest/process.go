@@ -37,6 +37,8 @@ type Process struct {
 	client, peer    string // addresses; they stay the same across a restart
 	advertise       string
 	cluster         string // all members, as name=http://peer
+	state           string // "new", or "existing" for one that joins
+	hasty           bool
 	cmd             *exec.Cmd
 	exited          chan struct{}
 }
@@ -86,14 +88,14 @@ func newProcess(path, name string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise}
+	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty}
 	if p.advertise == "" {
 		p.advertise = p.URL()
 	}
 	return p, nil
 }
 
-func (p *Process) initial() string { return p.name + "=http://" + p.peer }
+func (p *Process) initial() string { return p.name + "=" + p.PeerURL() }
 
 func freeAddress() (string, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -122,7 +124,10 @@ func (p *Process) launch() error {
 	defer log.Close() // the process has its own copy
 	p.cmd = exec.Command(p.path, "--name="+p.name, "--data-dir="+filepath.Join(p.dir, "data"), "--enable-v2=true",
 		"--listen-client-urls="+p.URL(), "--advertise-client-urls="+p.advertise,
-		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster="+p.cluster)
+		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster="+p.cluster, "--initial-cluster-state="+p.state)
+	if p.hasty {
+		p.cmd.Args = append(p.cmd.Args, "--strict-reconfig-check=false")
+	}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// No etcd outlives a test that dies. Ctrl-C is for whoever started it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -160,6 +165,14 @@ func healthy(ctx context.Context, url string) bool {
 	return ask(ctx, url+"/health", &status) && status.Health == "true"
 }
 
+// leads reports whether a member is the leader now: only it has this answer.
+func leads(url string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var stats struct{ Leader string }
+	return ask(ctx, url+"/v2/stats/leader", &stats) && stats.Leader != ""
+}
+
 // settled reports whether the members have agreed on a version, which they do some
 // time after they began to serve. It changes etcd's index.
 func settled(ctx context.Context, url string) bool {
@@ -183,8 +196,16 @@ func ask(ctx context.Context, url string, answer any) bool {
 // URL is where clients reach it.
 func (p *Process) URL() string { return "http://" + p.client }
 
+// Name is its name in the cluster.
+func (p *Process) Name() string { return p.name }
+
+// PeerURL is where the other members reach it.
+func (p *Process) PeerURL() string { return "http://" + p.peer }
+
 // Pid is its number.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
+
+func (p *Process) joins(cluster, state string) { p.cluster, p.state = cluster, state }
 
 // Signal sends it a signal: SIGSTOP makes it a server that says nothing.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
@@ -195,5 +216,9 @@ func (p *Process) Kill() {
 	<-p.exited
 }
 
-// Close ends it.
-func (p *Process) Close() { p.Kill() }
+// Close ends it, if it was started.
+func (p *Process) Close() {
+	if p.cmd != nil {
+		p.Kill()
+	}
+}

@@ -1,0 +1,77 @@
+package proxytest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+)
+
+// TestMembersOfAClusterComeAndGo is about what the tests of cluster verbs build on.
+func TestMembersOfAClusterComeAndGo(t *testing.T) {
+	kinds := map[string]string{"embedded": ""}
+	if path, version, ok := FindEtcd(); ok {
+		kinds["installed "+version] = path
+	}
+	for name, path := range kinds {
+		t.Run(name, func(t *testing.T) { comeAndGo(t, path) })
+	}
+}
+
+func comeAndGo(t *testing.T, path string) {
+	c, err := NewCluster(ClusterOptions{Etcd: path, Dir: t.TempDir(), Hasty: true, Advertise: []string{"https://conf1001.example.org:4001", "", ""}})
+	t.Cleanup(c.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd, err := client.New(client.Config{Endpoints: c.URLs()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	members := client.NewMembersAPI(etcd)
+	advertised := func(want int) map[string]string {
+		t.Helper()
+		all, err := members.List(ctx)
+		if err != nil || len(all) != want {
+			t.Fatalf("%v, %v", all, err)
+		}
+		urls := make(map[string]string)
+		for _, m := range all {
+			urls[m.Name] = m.ClientURLs[0]
+		}
+		return urls
+	}
+	if urls := advertised(3); urls["conf1001"] != "https://conf1001.example.org:4001" || urls["conf1002"] != c.Members[1].URL() {
+		t.Errorf("advertised: %v", urls)
+	}
+	follower, err := c.Follower()
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower.Close()
+	if err := follower.Start(); err != nil {
+		t.Fatal(err)
+	}
+	newcomer, err := c.Newcomer("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	added, err := members.Add(ctx, newcomer.PeerURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Join(newcomer); err != nil {
+		t.Fatal(err)
+	}
+	if urls := advertised(4); urls["conf1004"] != newcomer.URL() {
+		t.Errorf("advertised: %v", urls)
+	}
+	if err := members.Remove(ctx, added.ID); err != nil {
+		t.Fatal(err)
+	}
+	c.Left(newcomer)
+	advertised(3)
+}
