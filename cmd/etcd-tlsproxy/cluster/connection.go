@@ -107,6 +107,15 @@ func (c *Connection) check() error {
 	return nil
 }
 
+// Check finds what is wrong with the connection without making it.
+func (c *Connection) Check() error {
+	a, err := c.asker()
+	if err == nil {
+		a.close()
+	}
+	return err
+}
+
 // redacted hides what may be a password in a URL.
 func redacted(endpoint string) string {
 	if _, after, ok := strings.Cut(endpoint, "@"); ok {

@@ -124,16 +124,25 @@ func (s *Server) find(network string, question *dns.Msg) *dns.Msg {
 	}
 	answer.SetRcode(question, dns.RcodeNameError)
 	answer.Authoritative = true
+	s.collect(answer, name, q.Qtype)
+	return answer
+}
+
+// collect adds the records of a name, and of the one that its CNAME leads to.
+func (s *Server) collect(answer *dns.Msg, name string, kind uint16) {
 	for _, record := range s.records {
 		if strings.ToLower(record.Header().Name) != name {
 			continue
 		}
 		answer.Rcode = dns.RcodeSuccess // the name is there, if not the type
-		if record.Header().Rrtype == q.Qtype {
+		alias, leads := record.(*dns.CNAME)
+		if record.Header().Rrtype == kind || leads {
 			answer.Answer = append(answer.Answer, record)
 		}
+		if leads && kind != dns.TypeCNAME {
+			s.collect(answer, strings.ToLower(alias.Target), kind)
+		}
 	}
-	return answer
 }
 
 // SRV is a record of a member in the form that Set reads.

@@ -1,0 +1,226 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Domain is what DNS says of a cluster.
+type Domain struct {
+	Name     string    `json:"domain"`
+	Services []Service `json:"services"`
+}
+
+// Service is the records of one name.
+type Service struct {
+	// Name is what was asked for.
+	Name string `json:"name"`
+	// For tells who asks for it.
+	For audience `json:"for"`
+	// Scheme is how they speak with the targets.
+	Scheme  string   `json:"scheme"`
+	Records []Record `json:"records"`
+	// Problem is why there is no answer; without one, there is nothing to judge.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Record is one SRV record.
+type Record struct {
+	Priority uint16 `json:"priority"`
+	Weight   uint16 `json:"weight"`
+	Port     uint16 `json:"port"`
+	// Target is as DNS wrote it: clients compare it with what members advertise
+	// letter by letter.
+	Target    string   `json:"target"`
+	Addresses []string `json:"addresses"`
+	// Alias is where a CNAME of the target leads.
+	Alias string `json:"alias,omitempty"`
+	// Problem is why the addresses are not known.
+	Problem string `json:"problem,omitempty"`
+}
+
+type audience string
+
+const (
+	peers     audience = "peers"
+	clients   audience = "clients"
+	libraries audience = "libraries"
+)
+
+// services are all names under which etcd, its clients and their libraries look.
+// python-etcd looks for the last two after those of the clients, MediaWiki for the
+// last only, with a scheme of its own.
+func services(domain string) []Service {
+	all := []Service{
+		{Name: "_etcd-server-ssl", For: peers, Scheme: "https"},
+		{Name: "_etcd-server", For: peers, Scheme: "http"},
+		{Name: "_etcd-client-ssl", For: clients, Scheme: "https"},
+		{Name: "_etcd-client", For: clients, Scheme: "http"},
+		{Name: "_etcd-ssl", For: libraries, Scheme: "https"},
+		{Name: "_etcd", For: libraries, Scheme: "http"},
+	}
+	for i := range all {
+		all[i].Name += "._tcp." + domain
+		all[i].Records = []Record{}
+	}
+	return all
+}
+
+// mostQuestions bounds those that DNS is asked at a time.
+const mostQuestions = 8
+
+// LookUp asks DNS for all that it says of a domain. What it does not answer is told
+// where it is missing.
+func LookUp(ctx context.Context, r *upstream.Resolver, domain string) *Domain {
+	d := &Domain{Name: domain, Services: services(domain)}
+	var questions errgroup.Group
+	questions.SetLimit(mostQuestions)
+	for i := range d.Services {
+		questions.Go(func() error {
+			d.Services[i].lookUp(ctx, r)
+			return nil
+		})
+	}
+	_ = questions.Wait() // none returns an error
+	hosts := &hosts{known: make(map[string]*host)}
+	for _, s := range d.Services {
+		for i := range s.Records {
+			record := &s.Records[i]
+			questions.Go(func() error {
+				h := hosts.of(ctx, r, strings.ToLower(record.Target))
+				record.Addresses, record.Alias, record.Problem = h.addresses, h.alias, h.problem
+				return nil
+			})
+		}
+	}
+	_ = questions.Wait()
+	return d
+}
+
+func (s *Service) lookUp(ctx context.Context, r *upstream.Resolver) {
+	found, err := r.Records(ctx, s.Name)
+	if err != nil {
+		s.Problem = err.Error()
+		return
+	}
+	for _, srv := range found {
+		s.Records = append(s.Records, Record{Priority: srv.Priority, Weight: srv.Weight, Port: srv.Port, Target: strings.TrimSuffix(srv.Target, ".")})
+	}
+	// DNS draws an order; a report has one.
+	slices.SortFunc(s.Records, func(a, b Record) int {
+		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Weight, a.Weight), strings.Compare(a.Target, b.Target), cmp.Compare(a.Port, b.Port))
+	})
+}
+
+// hosts are asked for once, though several services have them.
+type hosts struct {
+	mu    sync.Mutex
+	known map[string]*host
+}
+
+type host struct {
+	once           sync.Once
+	addresses      []string
+	alias, problem string
+}
+
+func (hs *hosts) of(ctx context.Context, r *upstream.Resolver, name string) *host {
+	hs.mu.Lock()
+	h := hs.known[name]
+	if h == nil {
+		h = &host{addresses: []string{}}
+		hs.known[name] = h
+	}
+	hs.mu.Unlock()
+	h.once.Do(func() { h.lookUp(ctx, r, name) })
+	return h
+}
+
+func (h *host) lookUp(ctx context.Context, r *upstream.Resolver, name string) {
+	if name == "" { // a record of ".": there is no such host
+		return
+	}
+	addresses, err := r.Addresses(ctx, name)
+	if err == nil {
+		h.alias, err = r.Alias(ctx, name)
+	}
+	if err != nil {
+		h.problem = err.Error()
+	}
+	for _, a := range addresses {
+		h.addresses = append(h.addresses, a.String())
+	}
+}
+
+// HostPort is where the record leads, as it is written.
+func (r *Record) HostPort() string { return net.JoinHostPort(r.Target, fmt.Sprint(r.Port)) }
+
+// URL is what those who use the service make of a record.
+func (s *Service) URL(r *Record) string { return s.Scheme + "://" + r.HostPort() }
+
+// records goes through the records of an audience, with their services.
+func (d *Domain) records(of audience) func(yield func(*Service, *Record) bool) {
+	return func(yield func(*Service, *Record) bool) {
+		for i := range d.Services {
+			s := &d.Services[i]
+			for j := range s.Records {
+				if s.For == of && !yield(s, &s.Records[j]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// known reports whether DNS answered all questions of an audience.
+func (d *Domain) known(of audience) bool {
+	return !slices.ContainsFunc(d.Services, func(s Service) bool { return s.For == of && s.Problem != "" })
+}
+
+// Peers are the members of the initial cluster that the records describe.
+func (d *Domain) Peers() []Peer {
+	var all []Peer
+	var targets []string
+	for s, r := range d.records(peers) {
+		all = append(all, Peer{URL: s.Scheme + "://" + strings.ToLower(r.HostPort())})
+		targets = append(targets, strings.ToLower(r.Target))
+	}
+	for i, name := range shortNames(targets) {
+		all[i].Name = name
+	}
+	return all
+}
+
+// shortNames are hosts' first labels, or all of a host where that would name two.
+func shortNames(hosts []string) []string {
+	count := make(map[string]int)
+	for _, h := range hosts {
+		count[firstLabel(h)]++
+	}
+	names := make([]string, len(hosts))
+	for i, h := range hosts {
+		names[i] = firstLabel(h)
+		if count[names[i]] > 1 {
+			names[i] = h
+		}
+	}
+	return names
+}
+
+// firstLabel is all of an address, which has none.
+func firstLabel(host string) string {
+	if net.ParseIP(host) != nil {
+		return host
+	}
+	label, _, _ := strings.Cut(host, ".")
+	return label
+}

@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Findings are what is missing or inconsistent in a domain's records. What DNS did
+// not answer is one of them, and nothing is concluded from it.
+func (d *Domain) Findings() []string {
+	var all []string
+	for i := range d.Services {
+		all = append(all, d.Services[i].findings()...)
+	}
+	all = append(all, d.mixed(peers, "a member that finds the cluster by DNS takes both, and would know members twice or by two schemes")...)
+	all = append(all, d.mixed(clients, "some clients take the encrypted ones, some both, and speak plaintext")...)
+	all = append(all, d.unmatched()...)
+	return append(all, d.forLibraries()...)
+}
+
+func (s *Service) findings() []string {
+	if s.Problem != "" {
+		return []string{s.Problem}
+	}
+	var all []string
+	add := func(r *Record, form string, args ...any) {
+		all = append(all, fmt.Sprintf("%s: %s: %s", s.Name, r.HostPort(), fmt.Sprintf(form, args...)))
+	}
+	seen, ports := make(map[string]int), make(map[uint16][]string)
+	for i := range s.Records {
+		r := &s.Records[i]
+		seen[strings.ToLower(r.HostPort())]++
+		switch {
+		case r.Target == "" || r.Port == 0:
+			add(r, "it names no host or no port")
+			continue
+		case r.Problem != "":
+			add(r, "%s", r.Problem)
+		case len(r.Addresses) == 0:
+			add(r, "the target has no address")
+		}
+		if r.Alias != "" {
+			add(r, "the target is an alias (CNAME) of %s, which SRV records may not have, and certificates and advertised URLs seldom name", r.Alias)
+		}
+		if seen[strings.ToLower(r.HostPort())] == 2 {
+			add(r, "there is more than one record of it")
+		}
+		ports[r.Port] = append(ports[r.Port], r.Target)
+	}
+	if len(ports) > 1 {
+		var each []string
+		for _, port := range slices.Sorted(maps.Keys(ports)) {
+			each = append(each, fmt.Sprintf("%d (%s)", port, strings.Join(ports[port], ", ")))
+		}
+		all = append(all, s.Name+": the ports differ: "+strings.Join(each, ", "))
+	}
+	return all
+}
+
+// mixed finds encrypted and plaintext records of one audience.
+func (d *Domain) mixed(of audience, why string) []string {
+	var names []string
+	for _, s := range d.Services {
+		if s.For == of && len(s.Records) > 0 {
+			names = append(names, s.Name)
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	return []string{strings.Join(names, " and ") + ": schemes are mixed: " + why}
+}
+
+// unmatched finds hosts that are there for peers or for clients only. A domain
+// without records of peers is one whose members know each other from their flags.
+func (d *Domain) unmatched() []string {
+	if !d.known(peers) || !d.known(clients) {
+		return nil
+	}
+	ofPeers, ofClients := d.targets(peers), d.targets(clients)
+	switch {
+	case len(ofPeers) == 0 && len(ofClients) == 0:
+		return []string{d.Name + ": there are neither records for peers (_etcd-server-ssl._tcp, _etcd-server._tcp) nor for clients (_etcd-client-ssl._tcp, _etcd-client._tcp)"}
+	case len(ofClients) == 0:
+		return []string{d.Name + ": there are records for peers, and none for clients (_etcd-client-ssl._tcp, _etcd-client._tcp)"}
+	case len(ofPeers) == 0:
+		return nil
+	}
+	var all []string
+	for _, host := range slices.Sorted(maps.Keys(ofPeers)) {
+		if !ofClients[host] {
+			all = append(all, host+": it has a record for peers, and none for clients")
+		}
+	}
+	for _, host := range slices.Sorted(maps.Keys(ofClients)) {
+		if !ofPeers[host] {
+			all = append(all, host+": it has a record for clients, and none for peers")
+		}
+	}
+	return all
+}
+
+func (d *Domain) targets(of audience) map[string]bool {
+	all := make(map[string]bool)
+	for _, r := range d.records(of) {
+		if r.Target != "" {
+			all[strings.ToLower(r.Target)] = true
+		}
+	}
+	return all
+}
+
+// forLibraries finds records of the libraries' names that lead elsewhere than those
+// of the clients.
+func (d *Domain) forLibraries() []string {
+	places := make(map[string]bool)
+	for _, r := range d.records(clients) {
+		places[strings.ToLower(r.HostPort())] = true
+	}
+	if len(places) == 0 || !d.known(clients) {
+		return nil
+	}
+	var all []string
+	for s, r := range d.records(libraries) {
+		if !places[strings.ToLower(r.HostPort())] {
+			all = append(all, fmt.Sprintf("%s: %s: no record for clients leads there", s.Name, r.HostPort()))
+		}
+	}
+	return all
+}

@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// Remove checks that a member may be removed. An error cannot be forced.
+func (h *Health) Remove(which string) (*MemberHealth, *Change, error) {
+	m, err := h.Find(which)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(h.Members) == 1 {
+		return nil, nil, errors.New("it is the only member: to remove it is to end the cluster (hint: stop its etcd and delete its data)")
+	}
+	if err := h.decidable(); err != nil {
+		return nil, nil, err
+	}
+	c := &Change{}
+	before := len(h.Members)
+	after := before - 1
+	healthy := h.Healthy
+	if m.State == Healthy {
+		healthy--
+	}
+	if m.Leader {
+		c.object("member %s is the leader: without it the cluster takes no writes until another is elected, and what it was just doing may be lost (restart its etcd, which lets another lead, and come again)", m.Label())
+	} else if h.LeaderID == "" {
+		c.object("no healthy member knows a leader: it could be this one")
+	}
+	switch {
+	case healthy == 0:
+		c.object("member %s is the last healthy one: the cluster's data would be reached nowhere, and have to be recovered from a backup", m.Label())
+	case healthy < Quorum(after):
+		c.object("%d members would be left healthy, and %d of %d would have to agree: the quorum would be lost, and the cluster have to be recovered from a backup", healthy, Quorum(after), after)
+	}
+	for _, u := range m.ClientURLs {
+		if place, err := url.Parse(u); err == nil {
+			c.step("before: no record for clients leads to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
+		}
+	}
+	c.step("remove member %s: %s, and %d may fail then", m.Label(), counts(before, after), max(0, healthy-Quorum(after)))
+	if even := Even(after); even != "" {
+		c.step("note that %s", even)
+	}
+	c.step("its etcd stops by itself, and never joins again with its data")
+	return m, c, nil
+}
+
+// Leaving is what an operator drops when a member is gone.
+type Leaving struct {
+	// Records are those of its domain, or how they look if the domain is not known.
+	Records []string `json:"records"`
+	// Hiera is the configuration of those that stay.
+	Hiera *Hiera `json:"hiera"`
+}
+
+// Left describes it for a member that was removed.
+func (h *Health) Left(gone *MemberHealth, domain *Domain) *Leaving {
+	stay := &Health{}
+	for _, m := range h.Members {
+		if m.ID != gone.ID {
+			stay.Members = append(stay.Members, m)
+		}
+	}
+	l := &Leaving{Records: []string{}, Hiera: &Hiera{Discovery: Initial(stay.Peers()), UseProxy: true}}
+	if domain != nil {
+		l.Records = append(l.Records, domain.of(gone)...)
+		return l
+	}
+	l.Records = append(l.Records, likely(gone.PeerURLs, "_etcd-server-ssl._tcp", "_etcd-server._tcp")...)
+	l.Records = append(l.Records, likely(gone.ClientURLs, "_etcd-client-ssl._tcp", "_etcd-client._tcp")...)
+	return l
+}
+
+func likely(urls []string, https, http string) []string {
+	var all []string
+	for _, text := range urls {
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		name := http
+		if u.Scheme == "https" {
+			name = https
+		}
+		all = append(all, fmt.Sprintf("%s IN SRV ... %s %s.", name, u.Port(), u.Hostname()))
+	}
+	return all
+}

@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+)
+
+const waitPoll = 200 * time.Millisecond
+
+// Wait waits until a member has started and answers where it says it does. ctx
+// bounds it; the error tells what it was waiting for.
+func (c *Connection) Wait(ctx context.Context, id string) error {
+	a, err := c.asker()
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	for {
+		why := c.waitsFor(ctx, a, id)
+		if why == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for member %s: %s", id, why)
+		case <-time.After(waitPoll):
+		}
+	}
+}
+
+func (c *Connection) waitsFor(ctx context.Context, a *asker, id string) string {
+	members, err := c.Members(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	at := slices.IndexFunc(members, func(m client.Member) bool { return m.ID == id })
+	if at < 0 {
+		return "it is no member any more"
+	}
+	if m := a.look(ctx, members[at]); m.State != Healthy {
+		return m.Problem()
+	}
+	return ""
+}

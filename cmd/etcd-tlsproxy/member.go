@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+)
+
+func newMember() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "member",
+		Short: "List, add and remove members of a cluster",
+		Long: `Lists the members of a cluster, adds one or removes one, by etcd's members API.
+
+To add and remove through the proxy takes a user whom its configuration lets do that,
+as in [surfaces] members = ["root"], with --username and --password-file.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newMemberList(), newMemberAdd(), newMemberRemove())
+	return cmd
+}
+
+// memberList is the result of member list.
+type memberList struct {
+	Members []listedMember `json:"members"`
+}
+
+type listedMember struct {
+	ID         string   `json:"id"`
+	Name       string   `json:"name"`
+	PeerURLs   []string `json:"peer_urls"`
+	ClientURLs []string `json:"client_urls"`
+	Leader     bool     `json:"leader"`
+	Started    bool     `json:"started"`
+}
+
+func newMemberList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the members",
+		Long: `Lists the members as the first endpoint that answers knows them: id, name, peer URLs,
+the client URLs that they advertise, and which one leads. One that was added and has
+not started has neither name nor client URLs. How they are, cluster-health tells.`,
+		Example: `  etcd-tlsproxy member list --endpoints https://conf1001.example.org:4001`,
+		Args:    cobra.NoArgs,
+	}
+	term := console.New(cmd)
+	connection := &cluster.Connection{}
+	connection.Flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		members, err := connection.Members(cmd.Context())
+		if err != nil {
+			return err
+		}
+		leader, err := connection.Leader(cmd.Context())
+		if err != nil {
+			term.Note("warning: who leads is not known: %v", err)
+		}
+		result := &memberList{Members: []listedMember{}}
+		for _, m := range members {
+			result.Members = append(result.Members, listedMember{
+				ID: m.ID, Name: m.Name, PeerURLs: append([]string{}, m.PeerURLs...), ClientURLs: append([]string{}, m.ClientURLs...),
+				Leader: m.ID == leader, Started: started(m),
+			})
+		}
+		return term.Print(result, result.text)
+	}
+	return cmd
+}
+
+func started(m client.Member) bool { return m.Name != "" || len(m.ClientURLs) > 0 }
+
+// text is as etcdctl writes it.
+func (l *memberList) text(w io.Writer) error {
+	for _, m := range l.Members {
+		line := fmt.Sprintf("%s[unstarted]: peerURLs=%s", m.ID, strings.Join(m.PeerURLs, ","))
+		if m.Started {
+			line = fmt.Sprintf("%s: name=%s peerURLs=%s clientURLs=%s isLeader=%t", m.ID, m.Name, strings.Join(m.PeerURLs, ","), strings.Join(m.ClientURLs, ","), m.Leader)
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookForChange tells on the way what is known, because a plan is made of it.
+func lookForChange(ctx context.Context, term *console.Console, connection *cluster.Connection) (*cluster.Health, error) {
+	health, err := connection.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range health.Members {
+		term.Note("%s", health.Members[i].String())
+	}
+	return health, nil
+}
+
+// portOf is a checked peer URL's.
+func portOf(u *url.URL) int {
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		panic("BUG: the port was checked: " + err.Error())
+	}
+	return port
+}

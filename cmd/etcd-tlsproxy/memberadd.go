@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+)
+
+// addedMember is the result of member add.
+type addedMember struct {
+	ID             string         `json:"id"`
+	Member         memberSettings `json:"member"`
+	InitialCluster string         `json:"initial_cluster"`
+	Hiera          *cluster.Hiera `json:"hiera"`
+}
+
+func newMemberAdd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "add NAME PEERURL",
+		Short: "Add a member to a cluster",
+		Long: `Adds a member that does not run yet, and prints what its etcd and Puppet have to know
+to start it: the exact initial cluster, and its proxy's URL as the one to advertise.
+
+A newcomer counts as a member that is down until it has started. So all members must
+be healthy first, and one that was added before must have started; one that is added
+to a single member takes the cluster's writes until then, because 2 of 2 have to
+agree. Its peer URL must have the scheme of the others: http, as long as there is no
+TLS between peers. --force adds it all the same.
+
+etcd takes a change only when its members have been connected for 5 seconds; the
+verb tries for 10. With --wait it waits until the newcomer has started and answers at
+the URL that it advertises.`,
+		Example: `  etcd-tlsproxy member add conf1004 http://conf1004.example.org:2380 --yes --wait`,
+		Args:    cobra.ExactArgs(2),
+	}
+	term := console.NewActing(cmd)
+	connection := &cluster.Connection{}
+	connection.Flags(cmd)
+	b := &cluster.Bootstrap{}
+	settingsFlags(cmd, b)
+	f := cmd.Flags()
+	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster, for hiera and as its token")
+	force := f.Bool("force", false, "add it although something speaks against it; the plan tells what it may cost")
+	wait := f.Bool("wait", false, "wait until it has started and answers")
+	limit := f.Duration("wait-timeout", 10*time.Minute, "how long to wait")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		name := args[0]
+		u, err := cluster.CheckPeerURL(args[1])
+		if err != nil {
+			return err
+		}
+		b.PeerScheme, b.PeerPort = u.Scheme, portOf(u)
+		if err := b.Check(); err != nil {
+			return err
+		}
+		health, err := lookForChange(cmd.Context(), term, connection)
+		if err != nil {
+			return err
+		}
+		change, err := health.Add(name, u.String())
+		if err != nil {
+			return err
+		}
+		if err := change.Refuse(*force); err != nil {
+			return err
+		}
+		result, err := joining(b, health, name, u.String())
+		if err != nil {
+			return err
+		}
+		if err := term.Agreed(change.Steps...); err != nil {
+			return err
+		}
+		if result.ID, err = connection.ApplyAdd(cmd.Context(), health, u.String()); err != nil {
+			return err
+		}
+		if err := term.Print(result, result.text); err != nil || !*wait {
+			return err
+		}
+		term.Note("waiting until member %s has started and answers", name)
+		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
+		defer cancel()
+		if err := connection.Wait(ctx, result.ID); err != nil {
+			return fmt.Errorf("%w (hint: the member was added; start its etcd and its proxy, and see cluster-health)", err)
+		}
+		term.Note("member %s has started and answers", name)
+		return nil
+	}
+	return cmd
+}
+
+// joining is made before the member is added, so that nothing can fail after it.
+func joining(b *cluster.Bootstrap, health *cluster.Health, name, peerURL string) (*addedMember, error) {
+	all := health.Joining(name, peerURL)
+	s, err := b.Settings(all, name)
+	if err != nil {
+		return nil, err
+	}
+	s.State = "existing"
+	m, err := newMemberSettings(s)
+	if err != nil {
+		return nil, err
+	}
+	initial := cluster.Initial(all)
+	return &addedMember{Member: m, InitialCluster: initial, Hiera: &cluster.Hiera{Cluster: b.Cluster, Discovery: initial, UseProxy: true}}, nil
+}
+
+func (a *addedMember) text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# member %s was added with id %s; start it with an empty %s\n", a.Member.Name, a.ID, a.Member.Environment["ETCD_DATA_DIR"])
+	b.WriteString(cluster.Env(a.Member.list))
+	b.WriteString("\n# hiera, for the whole cluster\n")
+	b.WriteString(a.Hiera.String())
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,63 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Records are the SRV records of a name, as in _etcd-client._tcp.example.org. They
+// are nil if DNS says that there are none; an error says nothing about them.
+func (r *Resolver) Records(ctx context.Context, name string) ([]*net.SRV, error) {
+	// The dot at its end keeps the search domains of resolv.conf out.
+	_, found, err := r.dns.LookupSRV(ctx, "", "", name+".")
+	switch {
+	case missing(err):
+		return nil, nil
+	case err != nil:
+		return nil, r.failure(name, err)
+	}
+	return found, nil
+}
+
+// Addresses are those of a host, in order; none if DNS says that it has none.
+func (r *Resolver) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	found, err := r.dns.LookupNetIP(ctx, "ip", host+".")
+	switch {
+	case missing(err):
+		return nil, nil
+	case err != nil:
+		return nil, r.failure("the addresses of "+host, err)
+	}
+	for i, a := range found {
+		found[i] = a.Unmap()
+	}
+	slices.SortFunc(found, netip.Addr.Compare)
+	return slices.Compact(found), nil
+}
+
+// Alias is the name that a host's CNAME leads to, or "" if it has none.
+func (r *Resolver) Alias(ctx context.Context, host string) (string, error) {
+	name, err := r.dns.LookupCNAME(ctx, host+".")
+	switch {
+	case missing(err):
+		return "", nil
+	case err != nil:
+		return "", r.failure("the name of "+host, err)
+	}
+	if name = strings.TrimSuffix(name, "."); strings.EqualFold(name, host) {
+		return "", nil
+	}
+	return name, nil
+}
+
+func (r *Resolver) failure(question string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("asked for %s: %s", question, r.answer(err))
+}
