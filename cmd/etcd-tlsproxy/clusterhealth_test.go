@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
+)
+
+// TestHealthIsOfTheMembersThemselves: proxies can hide that a member is down, and
+// can be down while their members are not.
+func TestHealthIsOfTheMembersThemselves(t *testing.T) {
+	p := newProxied(t, "", 3)
+	leader, err := p.etcds.Leader()
+	if err != nil {
+		t.Fatal(err)
+	}
+	down, err := p.etcds.Follower()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := p.verbAt(leader.URL(), "cluster-health", "--nagios", "--proxy-port", "0", "--expiry-critical", "60")
+	wants(t, code, stdout, stderr, 2, "ETCD CRITICAL - the certificate at https://127.0.0.1:", " expires on 20", "certificate_days=29;21:;60:")
+
+	// With a CA that did not issue them, the certificates are not trusted, and still
+	// tell when they expire.
+	other := newFolder(t, "").pki
+	if err := other.WriteCA(p.ca); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr = p.verbAt(leader.URL(), "cluster-health", "--output", "json")
+	wants(t, code, stdout, stderr, 1, "certificate signed by unknown authority")
+	var health cluster.Health
+	if err := json.Unmarshal([]byte(stdout), &health); err != nil || health.State != "unavailable" || health.Members[0].URLs[0].Expires == nil {
+		t.Errorf("%v, %s", err, stdout)
+	}
+	if err := p.pki.WriteCA(p.ca); err != nil {
+		t.Fatal(err)
+	}
+
+	// Its proxy turns to the leader.
+	url := p.urls[down.Name()]
+	p.proxies[down.Name()].terminate()
+	p.front(down, url, leader.URL())
+	down.Close()
+	code, stdout, stderr = p.verbAt(leader.URL(), "cluster-health")
+	wants(t, code, stdout, stderr, 1, "member "+down.Name()+" (", ") is unhealthy: "+url+": member ", "answers there (hint: is this member's etcd down")
+
+	for name, process := range p.proxies {
+		if name != leader.Name() {
+			process.terminate()
+			p.sockets[p.urls[name]].Close()
+		}
+	}
+	code, stdout, stderr = p.verbAt(leader.URL(), "member", "remove", leader.Name(), "--yes")
+	wants(t, code, stdout, stderr, 1, ") is the last healthy one", "is the leader", ") is unreachable: "+url+": dial tcp")
+	// --force overrides all but etcd; this one says what it would do, and does not.
+	code, stdout, stderr = p.verbAt(leader.URL(), "member", "remove", leader.Name(), "--force")
+	wants(t, code, stdout, stderr, 1, "FORCED although", "recovered from a backup", "nothing was done")
+}
+
+// TestASingleMemberGrows waits for newcomers, with etcd's own check of what it is
+// asked for: it takes no second one until the first has been connected for 5 s.
+func TestASingleMemberGrows(t *testing.T) {
+	p := &proxied{t: t}
+	p.start("", 1)
+	first := p.etcds.Members[0]
+	code, stdout, stderr := p.verb(p.asRoot("member", "remove", "conf1001", "--yes", "--force")...)
+	wants(t, code, stdout, stderr, 1, "it is the only member")
+	code, stdout, stderr = p.verb(p.asRoot("member", "add", "conf1002", "http://127.0.0.1:1", "--yes")...)
+	wants(t, code, stdout, stderr, 1, `answers 403: Not served here`, `unless its configuration has [surfaces] members = ["root"]`)
+
+	advertise := p.socket()
+	second, err := p.etcds.Newcomer(advertise)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := make(chan struct{})
+	go func() {
+		defer close(waited)
+		code, stdout, stderr = p.verbAt(first.URL(), "member", "add", second.Name(), second.PeerURL(), "--yes", "--wait", "--wait-timeout", "60s")
+	}()
+	waitFor(t, "the newcomer is added", func() bool {
+		_, stdout, _ := p.verbAt(first.URL(), "member", "list")
+		return strings.Contains(stdout, "[unstarted]: peerURLs="+second.PeerURL())
+	})
+	p.front(second, advertise)
+	if err := p.etcds.Join(second); err != nil {
+		t.Fatal(err)
+	}
+	<-waited
+	wants(t, code, stdout, stderr, 0, "until conf1002 has started and answers, the cluster has no quorum and takes no writes", "ETCD_INITIAL_CLUSTER=\""+p.etcds.Initial()+"\"", "member conf1002 has started and answers")
+
+	// The third does not come.
+	code, stdout, stderr = p.verbAt(first.URL(), "member", "add", "conf1003", "http://127.0.0.1:1", "--yes", "--wait", "--wait-timeout", "1ms")
+	wants(t, code, stdout, stderr, 1, "2 members become 3, and 2 instead of 2", "ETCD_NAME=\"conf1003\"", "waiting for member ", "start its etcd and its proxy")
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestMembersAreLookedAtAddedAndRemoved goes the way of the manual, through the
+// proxies, with everything that it warns of.
+func TestMembersAreLookedAtAddedAndRemoved(t *testing.T) {
+	eachEtcd(t, func(t *testing.T, path string) {
+		p := newProxied(t, path, 3)
+		p.isHealthy()
+		newcomer := p.refusesAndAdds()
+		p.refusesTheLeader()
+		p.removes(newcomer)
+		p.refusesWhileOneIsDown()
+		p.refusesWithoutQuorum()
+	})
+}
+
+func (p *proxied) isHealthy() {
+	p.t.Helper()
+	leader, err := p.etcds.Leader()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	code, stdout, stderr := p.verb("cluster-health", "--proxy-port", "0")
+	wants(p.t, code, stdout, stderr, 0, "cluster is healthy: 3 of 3 members, leader "+leader.Name()+", quorum 2, 1 may fail",
+		"conf1003 (", ") is healthy: "+p.urls["conf1003"], "0 behind", "certificate until 20")
+	if strings.Contains(stdout, "warning") {
+		p.t.Errorf("it warns:\n%s", stdout)
+	}
+	code, stdout, stderr = p.verb("cluster-health")
+	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", which is not a proxy's port")
+
+	code, stdout, stderr = p.verb("member", "list", "--output", "json")
+	wants(p.t, code, stdout, stderr, 0)
+	var listed memberList
+	if err := json.Unmarshal([]byte(stdout), &listed); err != nil || len(listed.Members) != 3 {
+		p.t.Fatalf("%v, %s", err, stdout)
+	}
+	for _, m := range listed.Members {
+		if m.Leader != (m.Name == leader.Name()) || m.ClientURLs[0] != p.urls[m.Name] || !m.Started {
+			p.t.Errorf("%+v", m)
+		}
+	}
+	code, stdout, stderr = p.verb("member", "list")
+	wants(p.t, code, stdout, stderr, 0, "name="+leader.Name()+" peerURLs="+leader.PeerURL()+" clientURLs="+p.urls[leader.Name()]+" isLeader=true")
+}
+
+func (p *proxied) refusesAndAdds() (name string) {
+	p.t.Helper()
+	advertise := p.socket()
+	newcomer, err := p.etcds.Newcomer(advertise)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	name, peer := newcomer.Name(), newcomer.PeerURL()
+	u, err := url.Parse(advertise)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	add := func(args ...string) []string { return append([]string{"member", "add"}, args...) }
+	for want, args := range map[string][]string{
+		"peers do not reach each other with different schemes":              add(name, strings.Replace(peer, "http:", "https:", 1)),
+		"from one machine the other's loopback is not reached":              add(name, "http://conf1004.example.org:2380"),
+		"the one that member conf1002 (":                                    add(name, "http://127.0.0.1:"+strings.TrimPrefix(p.urls["conf1002"], "https://127.0.0.1:")),
+		"has that name already":                                             add("conf1001", peer),
+		"has the peer URL " + p.etcds.Members[1].PeerURL() + " already":     add(name, p.etcds.Members[1].PeerURL()),
+		"is no name for a member":                                           add("", peer),
+		"it holds more than a host and a port":                              add(name, peer+"/x"),
+		"nothing was done":                                                  add(name, peer),
+		"answers 401: The request requires user authentication":             add(name, peer, "--yes"),
+		"--username and --password-file, of a user that the proxy's surfac": add(name, peer, "--yes"),
+	} {
+		code, stdout, stderr := p.verb(args...)
+		wants(p.t, code, stdout, stderr, 1, want)
+	}
+	code, stdout, stderr := p.verb(p.asRoot(add(name, peer, "--yes", "--output", "json", "--proxy-port", u.Port(), "--cluster-name", "conf")...)...)
+	wants(p.t, code, stdout, stderr, 0, "3 members become 4, and 3 instead of 2 of them have to agree", "4 members need 3 to agree")
+	var added addedMember
+	if err := json.Unmarshal([]byte(stdout), &added); err != nil {
+		p.t.Fatalf("%v, %s", err, stdout)
+	}
+	initial := p.etcds.Initial() + "," + name + "=" + peer
+	env := added.Member.Environment
+	if env["ETCD_INITIAL_CLUSTER"] != initial || env["ETCD_INITIAL_CLUSTER_STATE"] != "existing" || env["ETCD_NAME"] != name || env["ETCD_ADVERTISE_CLIENT_URLS"] != advertise ||
+		added.Hiera.Discovery != initial || added.Hiera.Bootstrap {
+		p.t.Errorf("%s, want the cluster %s", stdout, initial)
+	}
+	// A second one, while the first has not started.
+	code, stdout, stderr = p.verb(add("conf1005", "http://127.0.0.1:1")...)
+	wants(p.t, code, stdout, stderr, 1, "member "+added.ID+" was added and has not started: two that are missing")
+	code, stdout, stderr = p.verb(add(name, peer)...)
+	wants(p.t, code, stdout, stderr, 1, "was added before and has not started")
+	code, stdout, stderr = p.verb("member", "list")
+	wants(p.t, code, stdout, stderr, 0, added.ID+"[unstarted]: peerURLs="+peer)
+	code, stdout, stderr = p.verb("cluster-health")
+	wants(p.t, code, stdout, stderr, 1, "cluster is degraded: 3 of 4 members", "member "+added.ID+" is unstarted")
+
+	p.front(newcomer, advertise)
+	if err := p.etcds.Join(newcomer); err != nil {
+		p.t.Fatal(err)
+	}
+	waitFor(p.t, "the newcomer is healthy", func() bool { code, _, _ := p.verb("cluster-health"); return code == 0 })
+	return name
+}
+
+func (p *proxied) refusesTheLeader() {
+	p.t.Helper()
+	leader, err := p.etcds.Leader()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	code, stdout, stderr := p.verb(p.asRoot("member", "remove", leader.Name(), "--yes")...)
+	wants(p.t, code, stdout, stderr, 1, "member "+leader.Name()+" (", "is the leader: ", "--force")
+	code, stdout, stderr = p.verb(p.asRoot("member", "remove", leader.Name(), "--force")...)
+	wants(p.t, code, stdout, stderr, 1, "1. FORCED although member "+leader.Name(), "nothing was done")
+	code, stdout, stderr = p.verb("member", "remove", "conf1009")
+	wants(p.t, code, stdout, stderr, 1, `no member has the name or the id "conf1009"`, "they are conf1001 (")
+}
+
+// removes removes a follower that is not the one that is asked, by its name.
+func (p *proxied) removes(name string) {
+	p.t.Helper()
+	leader, err := p.etcds.Leader()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, m := range p.etcds.Members {
+		if leader.Name() == name && m != leader { // another leads, if the newcomer does
+			name = m.Name()
+		}
+	}
+	code, stdout, stderr := p.verb(p.asRoot("member", "remove", name, "--yes")...)
+	wants(p.t, code, stdout, stderr, 0, "4 members become 3", "_etcd-client-ssl._tcp IN SRV ... "+strings.TrimPrefix(p.urls[name], "https://127.0.0.1:")+" 127.0.0.1.", "_etcd-server._tcp IN SRV")
+	for _, m := range p.etcds.Members {
+		if m.Name() == name {
+			p.etcds.Left(m)
+		}
+	}
+	if !strings.Contains(stdout, `profile::etcd::discovery: "`+p.etcds.Initial()+`"`) {
+		p.t.Errorf("%s, want the cluster %s", stdout, p.etcds.Initial())
+	}
+	code, stdout, stderr = p.verb("cluster-health")
+	wants(p.t, code, stdout, stderr, 0, "3 of 3 members")
+}
+
+func (p *proxied) refusesWhileOneIsDown() {
+	p.t.Helper()
+	down, err := p.etcds.Follower()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	down.Close()
+	var up string // another follower, at whose proxy the verbs ask
+	leader, err := p.etcds.Leader()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, m := range p.etcds.Members {
+		if m != down && m != leader {
+			up = m.Name()
+		}
+	}
+	code, stdout, stderr := p.verbAt(p.urls[up], "cluster-health", "--proxy-port", "0")
+	wants(p.t, code, stdout, stderr, 1, "cluster is degraded: 2 of 3 members", "member "+down.Name()+" (", "is unhealthy: "+p.urls[down.Name()]+": it answers /health with 503: etcd cannot be reached")
+	code, stdout, stderr = p.verbAt(p.urls[up], "cluster-health", "--proxy-port", "0", "--nagios")
+	wants(p.t, code, stdout, stderr, 1, "ETCD WARNING - member "+down.Name(), "| members=3 healthy=2;3:;2: margin=0;0:;0: has_leader=1;;1: lag=0;999;9999 certificate_days=29;21:;7:\n")
+	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "add", "conf1006", "http://127.0.0.1:1", "--yes")...)
+	wants(p.t, code, stdout, stderr, 1, "member "+down.Name(), "is unhealthy", "together with a newcomer that has not started it may cost the quorum", "2 healthy members are less than the 3")
+	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "remove", up, "--yes")...)
+	wants(p.t, code, stdout, stderr, 1, "1 members would be left healthy, and 2 of 2 would have to agree: the quorum would be lost")
+	// The one that is down may go.
+	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "remove", down.Name(), "--yes")...)
+	wants(p.t, code, stdout, stderr, 0, "3 members become 2, and 2 instead of 2 of them have to agree, and 0 may fail then")
+	p.etcds.Left(down)
+}
+
+// refusesWithoutQuorum leaves one of two.
+func (p *proxied) refusesWithoutQuorum() {
+	p.t.Helper()
+	down, up := p.etcds.Members[0], p.etcds.Members[1]
+	down.Close()
+	waitFor(p.t, "the quorum is lost", func() bool {
+		code, stdout, _ := p.verbAt(p.urls[up.Name()], "cluster-health", "--nagios", "--timeout", "20s")
+		return code == 2 && strings.Contains(stdout, "ETCD CRITICAL - there is no quorum: 0 of 2 members are healthy, and 2 have to be; ")
+	})
+	for _, args := range [][]string{{"member", "add", "conf1006", "http://127.0.0.1:1", "--force", "--yes"}, {"member", "remove", down.Name(), "--force", "--yes"}} {
+		code, stdout, stderr := p.verbAt(p.urls[up.Name()], p.asRoot(args...)...)
+		wants(p.t, code, stdout, stderr, 1, "no member is healthy: a cluster without quorum takes no changes", "recover the cluster from a backup")
+	}
+	code, stdout, stderr := p.verbAt("https://127.0.0.1:1", "cluster-health", "--nagios")
+	wants(p.t, code, stdout, stderr, 2, "ETCD CRITICAL - asking for the members: no endpoint answers")
+	code, stdout, stderr = p.verbAt("127.0.0.1:1", "cluster-health", "--nagios")
+	wants(p.t, code, stdout, stderr, 3, "ETCD UNKNOWN - endpoint")
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// proxied is a cluster in which each member is behind a proxy of its own, a process,
+// and advertises that.
+type proxied struct {
+	t       *testing.T
+	etcds   *proxytest.Cluster
+	sockets map[string]*os.File // of proxies, by what their members advertise
+	pki     *proxytest.PKI
+	proxies map[string]*process // by the name of the member
+	urls    map[string]string
+	// ca and password are files for the verbs.
+	ca, password string
+	hasty        bool
+	more         string // of each proxy's configuration
+}
+
+const proxiedConfig = `
+admin = "127.0.0.1:0"
+[upstream]
+endpoints = ["%s"]
+[tls]
+certificate = "server.crt"
+key = "server.key"
+[auth]
+htpasswd = ["htpasswd"]
+[acls]
+"/" = ["root"]
+"/conftool" = ["root", "conftool"]
+[log]
+audit = "off"
+`
+
+// openMembers lets root change the members.
+const openMembers = `
+[surfaces]
+members = ["root"]
+`
+
+// newProxied starts n members that take changes at once, with the etcd at path or
+// embedded ones, and with proxies that let root change members.
+func newProxied(t *testing.T, path string, n int) *proxied {
+	p := &proxied{t: t, hasty: true, more: openMembers}
+	p.start(path, n)
+	return p
+}
+
+func (p *proxied) start(path string, n int) {
+	t := p.t
+	t.Helper()
+	p.sockets, p.proxies, p.urls = make(map[string]*os.File), make(map[string]*process), make(map[string]string)
+	advertise := make([]string, n)
+	for i := range advertise {
+		advertise[i] = p.socket()
+	}
+	var err error
+	p.etcds, err = proxytest.NewCluster(proxytest.ClusterOptions{Etcd: path, Dir: t.TempDir(), Advertise: advertise, Hasty: p.hasty})
+	t.Cleanup(p.etcds.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	p.ca, p.password = filepath.Join(dir, "ca.crt"), filepath.Join(dir, "password")
+	if p.pki, err = proxytest.NewPKI(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.pki.WriteCA(p.ca); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.password, []byte("root-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range p.etcds.Members {
+		p.front(m, advertise[i])
+	}
+}
+
+// socket is where a proxy is going to listen: members are told before it starts.
+func (p *proxied) socket() (url string) {
+	p.t.Helper()
+	file, addr := socket(p.t)
+	url = "https://" + addr
+	p.sockets[url] = file
+	return url
+}
+
+// front starts a member's proxy, which may have others to go to.
+func (p *proxied) front(m proxytest.Member, url string, others ...string) {
+	p.t.Helper()
+	f := newFolder(p.t, fmt.Sprintf(proxiedConfig, strings.Join(append([]string{m.URL()}, others...), `", "`))+p.more)
+	cert, key, err := p.pki.Server("localhost", "127.0.0.1")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{"server.crt": cert, "server.key": key} {
+		if err := os.WriteFile(filepath.Join(f.dir, name), data, 0o600); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	p.proxies[m.Name()], p.urls[m.Name()] = f.start("https", nil, p.sockets[url]), url
+}
+
+// verb runs a verb with the first proxy, and returns what it printed.
+func (p *proxied) verb(args ...string) (code int, stdout, stderr string) {
+	p.t.Helper()
+	return p.verbAt(p.urls[p.etcds.Members[0].Name()], args...)
+}
+
+func (p *proxied) verbAt(endpoint string, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(p.t.Context(), append(args, "--endpoints", endpoint, "--ca-file", p.ca), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// asRoot adds the flags of a user who may change members.
+func (p *proxied) asRoot(args ...string) []string {
+	return append(args, "--username", "root", "--password-file", p.password)
+}
+
+// wants fails unless a verb ended with a code and said all the texts.
+func wants(t *testing.T, code int, stdout, stderr string, want int, texts ...string) {
+	t.Helper()
+	if code != want {
+		t.Errorf("it ended with %d, want %d:\n%s%s", code, want, stdout, stderr)
+	}
+	for _, text := range texts {
+		if !strings.Contains(stdout+stderr, text) {
+			t.Errorf("it does not say %q:\n%s%s", text, stdout, stderr)
+		}
+	}
+}
+
+// eachEtcd runs a test with the installed etcd and with embedded ones.
+func eachEtcd(t *testing.T, test func(t *testing.T, path string)) {
+	if path, version, ok := proxytest.FindEtcd(); ok {
+		t.Run("installed "+version, func(t *testing.T) { test(t, path) })
+	}
+	t.Run("embedded", func(t *testing.T) { test(t, "") })
+}
