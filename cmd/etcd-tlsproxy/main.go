@@ -6,6 +6,9 @@
 //	etcd-tlsproxy check-config --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
 //	etcd-tlsproxy explain --user conftool --method PUT /conftool/v1/x
 //
+// It also builds clusters, looks after them and changes them: bootstrap, srv,
+// cluster-health and member.
+//
 // The configuration is described at [Config].
 package main
 

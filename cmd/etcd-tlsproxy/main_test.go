@@ -28,7 +28,10 @@ func TestScripts(t *testing.T) {
 	dns := dnstest.New(t)
 	dns.Set(dnstest.SRV("etcd-client-ssl", "example.org", 10, 0, "conf1001.example.org", 2379),
 		dnstest.SRV("etcd-client-ssl", "example.org", 20, 0, "conf1002.example.org", 2379), "conf1001.example.org. IN A 198.51.100.1", "conf1002.example.org. IN A 127.0.0.1",
-		dnstest.SRV("etcd-client", "plain.example.org", 10, 0, "conf1001.example.org", 2379))
+		dnstest.SRV("etcd-client", "plain.example.org", 10, 0, "conf1001.example.org", 2379),
+		dnstest.SRV("etcd-server", "peers.example.org", 0, 0, "conf1001.example.org", 2380), dnstest.SRV("etcd-server", "peers.example.org", 0, 0, "conf1002.example.org", 2380),
+		dnstest.SRV("etcd-client-ssl", "peers.example.org", 0, 0, "conf1001.example.org", 4001), dnstest.SRV("etcd-client-ssl", "peers.example.org", 0, 0, "conf1002.example.org", 4001),
+		dnstest.SRV("etcd-server", "bad.example.org", 0, 0, "conf1001.example.org", 2380), dnstest.SRV("etcd-client", "bad.example.org", 0, 0, "conf1009.example.org", 2379))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {

@@ -10,6 +10,7 @@ import (
 // TestMembersAreLookedAtAddedAndRemoved goes the way of the manual, through the
 // proxies, with everything that it warns of.
 func TestMembersAreLookedAtAddedAndRemoved(t *testing.T) {
+	t.Parallel() // most of the time it waits
 	eachEtcd(t, func(t *testing.T, path string) {
 		p := newProxied(t, path, 3)
 		p.isHealthy()
@@ -79,33 +80,45 @@ func (p *proxied) refusesAndAdds() (name string) {
 		code, stdout, stderr := p.verb(args...)
 		wants(p.t, code, stdout, stderr, 1, want)
 	}
-	code, stdout, stderr := p.verb(p.asRoot(add(name, peer, "--yes", "--output", "json", "--proxy-port", u.Port(), "--cluster-name", "conf")...)...)
-	wants(p.t, code, stdout, stderr, 0, "3 members become 4, and 3 instead of 2 of them have to agree", "4 members need 3 to agree")
-	var added addedMember
-	if err := json.Unmarshal([]byte(stdout), &added); err != nil {
-		p.t.Fatalf("%v, %s", err, stdout)
+	type result struct {
+		code           int
+		stdout, stderr string
 	}
+	waited := make(chan result, 1)
+	go func() {
+		code, stdout, stderr := p.verb(p.asRoot(add(name, peer, "--yes", "--output", "json", "--proxy-port", u.Port(), "--cluster-name", "conf", "--wait", "--wait-timeout", "60s")...)...)
+		waited <- result{code, stdout, stderr}
+	}()
 	initial := p.etcds.Initial() + "," + name + "=" + peer
-	env := added.Member.Environment
-	if env["ETCD_INITIAL_CLUSTER"] != initial || env["ETCD_INITIAL_CLUSTER_STATE"] != "existing" || env["ETCD_NAME"] != name || env["ETCD_ADVERTISE_CLIENT_URLS"] != advertise ||
-		added.Hiera.Discovery != initial || added.Hiera.Bootstrap {
-		p.t.Errorf("%s, want the cluster %s", stdout, initial)
-	}
+	waitFor(p.t, "the newcomer is added", func() bool {
+		_, stdout, _ := p.verb("member", "list")
+		return strings.Contains(stdout, "[unstarted]: peerURLs="+peer)
+	})
 	// A second one, while the first has not started.
-	code, stdout, stderr = p.verb(add("conf1005", "http://127.0.0.1:1")...)
-	wants(p.t, code, stdout, stderr, 1, "member "+added.ID+" was added and has not started: two that are missing")
+	code, stdout, stderr := p.verb(add("conf1005", "http://127.0.0.1:1")...)
+	wants(p.t, code, stdout, stderr, 1, " was added and has not started: two that are missing")
 	code, stdout, stderr = p.verb(add(name, peer)...)
 	wants(p.t, code, stdout, stderr, 1, "was added before and has not started")
-	code, stdout, stderr = p.verb("member", "list")
-	wants(p.t, code, stdout, stderr, 0, added.ID+"[unstarted]: peerURLs="+peer)
 	code, stdout, stderr = p.verb("cluster-health")
-	wants(p.t, code, stdout, stderr, 1, "cluster is degraded: 3 of 4 members", "member "+added.ID+" is unstarted")
+	wants(p.t, code, stdout, stderr, 1, "cluster is degraded: 3 of 4 members", " is unstarted: it was added and has not started")
 
 	p.front(newcomer, advertise)
 	if err := p.etcds.Join(newcomer); err != nil {
 		p.t.Fatal(err)
 	}
-	waitFor(p.t, "the newcomer is healthy", func() bool { code, _, _ := p.verb("cluster-health"); return code == 0 })
+	r := <-waited
+	wants(p.t, r.code, r.stdout, r.stderr, 0, "3 members become 4, and 3 instead of 2 of them have to agree", "4 members need 3 to agree", "member "+name+" has started and answers")
+	var added addedMember
+	if err := json.Unmarshal([]byte(r.stdout), &added); err != nil {
+		p.t.Fatalf("%v, %s", err, r.stdout)
+	}
+	env := added.Member.Environment
+	if env["ETCD_INITIAL_CLUSTER"] != initial || env["ETCD_INITIAL_CLUSTER_STATE"] != "existing" || env["ETCD_NAME"] != name || env["ETCD_ADVERTISE_CLIENT_URLS"] != advertise ||
+		added.Hiera.Discovery != initial || added.Hiera.Bootstrap {
+		p.t.Errorf("%s, want the cluster %s", r.stdout, initial)
+	}
+	code, stdout, stderr = p.verb("cluster-health")
+	wants(p.t, code, stdout, stderr, 0, "4 of 4 members", ") is healthy: "+advertise)
 	return name
 }
 

@@ -119,7 +119,11 @@ func (p *proxied) verb(args ...string) (code int, stdout, stderr string) {
 
 func (p *proxied) verbAt(endpoint string, args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	code = run(p.t.Context(), append(args, "--endpoints", endpoint, "--ca-file", p.ca), &out, &errs)
+	args = append(args, "--endpoints", endpoint)
+	if p.ca != "" {
+		args = append(args, "--ca-file", p.ca)
+	}
+	code = run(p.t.Context(), args, &out, &errs)
 	return code, out.String(), errs.String()
 }
 
@@ -143,8 +147,14 @@ func wants(t *testing.T, code int, stdout, stderr string, want int, texts ...str
 
 // eachEtcd runs a test with the installed etcd and with embedded ones.
 func eachEtcd(t *testing.T, test func(t *testing.T, path string)) {
-	if path, version, ok := proxytest.FindEtcd(); ok {
-		t.Run("installed "+version, func(t *testing.T) { test(t, path) })
+	each := func(name, path string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, path)
+		})
 	}
-	t.Run("embedded", func(t *testing.T) { test(t, "") })
+	if path, version, ok := proxytest.FindEtcd(); ok {
+		each("installed "+version, path)
+	}
+	each("embedded", "")
 }

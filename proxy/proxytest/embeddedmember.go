@@ -105,6 +105,8 @@ func (m *embeddedMember) waitHealthy() error {
 
 func (m *embeddedMember) Close() {
 	if m.etcd != nil {
+		// One that never became ready would otherwise be waited for for ever.
+		m.etcd.Server.HardStop()
 		m.etcd.Close()
 		m.etcd = nil
 	}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// TestAnEtcdStartsFromWhatBootstrapWrites reads the file as a service manager does.
+func TestAnEtcdStartsFromWhatBootstrapWrites(t *testing.T) {
+	path, _, ok := proxytest.FindEtcd()
+	if !ok {
+		t.Skip("no etcd 3.4 or 3.5 is installed")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	file, client, peer := filepath.Join(dir, "etcd"), freeAddress(t), freeAddress(t)
+	args := []string{"bootstrap", "--cluster-name", "conf", "--members", "conf1001=" + peer + ",conf1002=127.0.0.2", "--first", "conf1001", "--write", file,
+		"--data-dir", filepath.Join(dir, "data"), "--listen-peer", "127.0.0.1", "--listen-client", "http://" + client}
+	var out, errs bytes.Buffer
+	code := run(t.Context(), args, &out, &errs)
+	wants(t, code, out.String(), errs.String(), 0, file+": written")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd := exec.Command(path)
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		etcd.Env = append(etcd.Env, name+"="+strings.Trim(value, `"`))
+	}
+	log := &output{}
+	etcd.Stdout, etcd.Stderr = log, log
+	etcd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := etcd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = etcd.Process.Kill()
+		_ = etcd.Wait()
+	}()
+	var members struct {
+		Members []struct {
+			Name                 string
+			PeerURLs, ClientURLs []string
+		}
+	}
+	waitFor(t, "etcd serves; it says "+log.String(), func() bool {
+		resp, err := http.Get("http://" + client + "/v2/members")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return json.NewDecoder(resp.Body).Decode(&members) == nil && len(members.Members) == 1 && members.Members[0].Name != ""
+	})
+	if m := members.Members[0]; m.Name != "conf1001" || m.ClientURLs[0] != "https://127.0.0.1:4001" || m.PeerURLs[0] != "http://"+peer {
+		t.Errorf("%+v", m)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
