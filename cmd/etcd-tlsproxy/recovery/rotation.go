@@ -1,0 +1,168 @@
+package recovery
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+)
+
+const (
+	nameLayout = "etcd-20060102T150405Z"
+	// Backups that are not whole have a dot before their names: neither a glob nor
+	// a person takes them for one.
+	partialPrefix = ".partial-"
+	expiredPrefix = ".expired-"
+	// ownMark is a file in what we work on: leftovers without it are not ours.
+	ownMark = ".etcd-tlsproxy-backup"
+)
+
+var ownName = regexp.MustCompile(`^(\.partial-|\.expired-)?etcd-\d{8}T\d{6}Z$`)
+
+// lock keeps a second backup out of the folder, until the file is closed. The
+// system gives it back even if this process is killed.
+func lock(folder string) (*os.File, error) {
+	file, err := os.OpenFile(filepath.Join(folder, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = file.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another backup into %s is running (hint: wait for it; each member needs a folder of its own)", folder)
+		}
+		return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
+	}
+	return file, nil
+}
+
+// begin makes the folder that a backup is written into.
+func begin(folder string, at time.Time) (partial, final string, err error) {
+	name := at.UTC().Format(nameLayout)
+	final = filepath.Join(folder, name)
+	if _, err := os.Lstat(final); err == nil {
+		return "", "", fmt.Errorf("%s exists already (hint: backups are named by the second)", final)
+	}
+	partial = filepath.Join(folder, partialPrefix+name)
+	if err := os.Mkdir(partial, 0o700); err != nil {
+		return "", "", err
+	}
+	return partial, final, os.WriteFile(filepath.Join(partial, ownMark), nil, 0o600)
+}
+
+// publish gives a whole backup its name, once all of it is on the disk.
+func publish(partial, final string) error {
+	if err := os.Remove(filepath.Join(partial, ownMark)); err != nil {
+		return err
+	}
+	if err := syncAll(partial); err != nil {
+		return err
+	}
+	if err := os.Rename(partial, final); err != nil {
+		return err
+	}
+	return syncPath(filepath.Dir(final))
+}
+
+// syncAll waits until a folder's files and folders are on the disk.
+func syncAll(folder string) error {
+	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncPath(path)
+	})
+}
+
+func syncPath(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		_ = file.Close()
+		return err
+	}
+	return file.Close()
+}
+
+// sweep removes what backups left that were killed.
+func sweep(folder string) error {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if !entry.IsDir() || !ownName.MatchString(name) || name[0] != '.' {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(folder, name, ownMark)); err != nil {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rotate removes backups beyond the newest keep ones, and returns their names. The
+// one that was just made stays, wherever a clock that was set back sorts it. What
+// has no manifest of ours counts for nothing and is left alone.
+func rotate(folder, made string, keep int) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(entries) // newest first: they are sorted by name
+	var removed []string
+	kept := 1
+	for _, entry := range entries {
+		name := entry.Name()
+		path := filepath.Join(folder, name)
+		if name == filepath.Base(made) || name[0] == '.' || !entry.IsDir() || !ownName.MatchString(name) {
+			continue
+		}
+		m, err := readManifest(path)
+		if err != nil {
+			continue
+		}
+		if kept < keep {
+			if complete(path, m) {
+				kept++
+			}
+			continue
+		}
+		// Renamed first: what is half removed must not look like a backup.
+		expired := filepath.Join(folder, expiredPrefix+name)
+		if err := os.WriteFile(filepath.Join(path, ownMark), nil, 0o600); err != nil {
+			return removed, err
+		}
+		if err := os.Rename(path, expired); err != nil {
+			return removed, err
+		}
+		if err := os.RemoveAll(expired); err != nil {
+			return removed, err
+		}
+		removed = append(removed, name)
+	}
+	return removed, nil
+}
+
+// complete reports whether all files are there: one that lost some does not count
+// among those that are kept.
+func complete(folder string, m *Manifest) bool {
+	for _, f := range m.Files {
+		info, err := os.Stat(filepath.Join(folder, f.Path))
+		if err != nil || info.Size() != f.Size {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,193 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// The tool leaves out what the log has of the cluster's members. Each such record
+// has moved the index by one, so that without them everything after has lower
+// indexes when the log is read again: a write that was conditional on an index
+// (prevIndex) then fails and IS LOST, and in-order keys get other names. That the
+// members' records are in the log is the normal case: each start of a member writes
+// one.
+//
+// What is in a snapshot is not read again. So a plain copy of the member's files is
+// taken, an etcd reads it as the member itself would, and makes a snapshot of all of
+// it. That is what the tool then makes the backup of.
+
+// settle makes a data folder in which everything is in a snapshot. It returns the
+// keys, too. The folder is made in scratch.
+func (b *Backup) settle(ctx context.Context, scratch string) (settled string, copied *tree, err error) {
+	settled = filepath.Join(scratch, "settled")
+	for attempt := 1; ; attempt++ {
+		err = b.copyLive(ctx, scratch, settled)
+		if err == nil {
+			copied, err = b.snapshot(ctx, settled)
+		}
+		if err == nil || attempt == settleAttempts || ctx.Err() != nil || errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC) {
+			return settled, copied, err
+		}
+		b.Console.Note("copying again: %v", err)
+		if err := os.RemoveAll(scratch); err != nil {
+			return "", nil, err
+		}
+	}
+}
+
+// settleAttempts: the log may be written while it is copied, so that its last record
+// is torn in a way that etcd takes for damage.
+const settleAttempts = 3
+
+// copyLive copies the files of a member that may run. The order counts: the tool's
+// v3 store must be at least as new as the snapshot, the log as the store.
+func (b *Backup) copyLive(ctx context.Context, scratch, settled string) error {
+	snapDir, walDir := filepath.Join(b.DataDir, "member", "snap"), b.WALDir
+	if walDir == "" {
+		walDir = filepath.Join(b.DataDir, "member", "wal")
+	}
+	if err := copyFiles(snapDir, filepath.Join(settled, "member", "snap"), ".snap"); err != nil {
+		return err
+	}
+	byTool := filepath.Join(scratch, "tool")
+	if err := copyData(ctx, b.Tool, b.DataDir, b.WALDir, byTool, b.WithV3); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(byTool, "member", "snap", "db"), filepath.Join(settled, "member", "snap", "db")); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(byTool); err != nil {
+		return err
+	}
+	before, err := listFiles(walDir, ".wal")
+	if err != nil {
+		return err
+	}
+	if err := copyFiles(walDir, filepath.Join(settled, "member", "wal"), ".wal"); err != nil {
+		return err
+	}
+	after, err := listFiles(walDir, ".wal")
+	if err == nil && !slices.Equal(before, after) {
+		err = errors.New("etcd has begun a new file of its log meanwhile")
+	}
+	return err
+}
+
+// copyFiles copies those with a suffix, in the order of their names: the log's
+// beginning first.
+func copyFiles(from, to, suffix string) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	names, err := listFiles(from, suffix)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func listFiles(folder, suffix string) ([]string, error) {
+	entries, err := os.ReadDir(folder)
+	var names []string
+	for _, entry := range entries {
+		if strings.HasSuffix(entry.Name(), suffix) && entry.Type().IsRegular() {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, err
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		return errors.Join(err, out.Close())
+	}
+	return out.Close()
+}
+
+// snapshot lets an etcd read the copy, and read it again with a snapshot due as soon
+// as it has come to where it was.
+func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err error) {
+	var end uint64
+	err = b.during(ctx, folder, func(t *trial) error {
+		if copied, err = t.read(ctx); err != nil {
+			return err
+		}
+		end, err = t.raftIndex(ctx)
+		return err
+	}, "--force-new-cluster")
+	if err != nil {
+		return nil, err
+	}
+	had, err := snapshotIndex(folder)
+	if err != nil {
+		return nil, err
+	}
+	due := max(int64(end)-int64(had)-1, 1)
+	return copied, b.during(ctx, folder, func(t *trial) error {
+		return t.await(ctx, func(ctx context.Context) error {
+			if _, err := t.raftIndex(ctx); err != nil { // which takes it forward
+				return err
+			}
+			has, err := snapshotIndex(folder)
+			if err == nil && has < end {
+				err = fmt.Errorf("it makes no snapshot of index %d", end)
+			}
+			return err
+		})
+	}, "--snapshot-count="+strconv.FormatInt(due, 10))
+}
+
+// during runs an etcd on a folder, and ends it well.
+func (b *Backup) during(ctx context.Context, folder string, do func(*trial) error, flag string) (err error) {
+	t, err := startTrial(ctx, b.Etcd, folder, flag)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := do(t); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, trialTime)
+	defer cancel()
+	return t.end(ctx)
+}
+
+// snapshotIndex is that of the newest snapshot in a data folder, 0 if there is none.
+// Its name has the term and the index.
+func snapshotIndex(dataDir string) (uint64, error) {
+	names, err := listFiles(filepath.Join(dataDir, "member", "snap"), ".snap")
+	if errors.Is(err, fs.ErrNotExist) || len(names) == 0 {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	_, index, ok := strings.Cut(strings.TrimSuffix(names[len(names)-1], ".snap"), "-")
+	if !ok {
+		return 0, fmt.Errorf("%s is no name of a snapshot", names[len(names)-1])
+	}
+	return strconv.ParseUint(index, 16, 64)
+}
