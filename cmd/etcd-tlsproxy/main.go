@@ -43,7 +43,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	started := false
 	var exit *console.ExitError
-	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+		started = cmd.ValidateRequiredFlags() == nil && cmd.ValidateFlagGroups() == nil // which cobra finds only later
+	}
 	command, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
@@ -74,7 +76,7 @@ and write what, and forwards what is allowed to etcd's v2 API.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newExplain(), newPasswd(), newImport(), newVersion(), newMan(), newHashWorker(), newBootstrap(), newSRV(), newClusterHealth(), newMember(), newBackup())
+	root.AddCommand(newServe(), newCheckConfig(), newExplain(), newPasswd(), newImport(), newVersion(), newMan(), newHashWorker(), newBootstrap(), newSRV(), newClusterHealth(), newMember(), newBackup(), newRecover())
 	return root
 }
 

@@ -396,7 +396,7 @@ func TestOnlyOwnBackupsAreRotatedAndOnlyAfterASuccess(t *testing.T) {
 	}
 	// A clock that was set back sorts the new one last.
 	b.Now, b.Keep = func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }, 1
-	r = run(t, b)
+	run(t, b)
 	if got := names(t, b.Folder); got != ".partial-etcd-20250101T000000Z etcd-20200101T000000Z etcd-20250101T000000Z member notes" {
 		t.Errorf("with an old clock: %s", got)
 	}

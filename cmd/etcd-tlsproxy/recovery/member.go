@@ -1,0 +1,116 @@
+package recovery
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Member is one of the cluster that is to run again.
+type Member struct {
+	Name string `json:"name"`
+	// Peer is where the other members reach it, Client where etcd listens for
+	// clients, and Advertise what it tells them: its proxy.
+	Peer      string `json:"peer_url"`
+	Client    string `json:"client_url"`
+	Advertise string `json:"advertise_url"`
+}
+
+// Defaults make members of names and hosts.
+type Defaults struct {
+	PeerScheme   string
+	PeerPort     int
+	ClientScheme string
+	ProxyPort    int
+	ListenClient string
+}
+
+var memberName = regexp.MustCompile(`^[A-Za-z0-9]([-._A-Za-z0-9]{0,62}[A-Za-z0-9])?$`)
+
+// Members reads them from name=host, or from name=peer+client+advertised with a URL
+// each; without the last clients are told where etcd listens.
+func (d *Defaults) Members(list []string) ([]Member, error) {
+	var all []Member
+	seen := make(map[string]string)
+	for _, text := range list {
+		m, err := d.member(text)
+		if err != nil {
+			return nil, fmt.Errorf("member %q: %w", text, err)
+		}
+		for _, mine := range []string{m.Name, m.Peer} {
+			if other, ok := seen[mine]; ok {
+				return nil, fmt.Errorf("member %q: %s has %s, too", text, other, mine)
+			}
+			seen[mine] = m.Name
+		}
+		all = append(all, m)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("--members names none (hint: --members conf1001=conf1001.example.org,conf1002=conf1002.example.org)")
+	}
+	return all, nil
+}
+
+func (d *Defaults) member(text string) (Member, error) {
+	name, rest, ok := strings.Cut(text, "=")
+	if !ok || !memberName.MatchString(name) {
+		return Member{}, fmt.Errorf("it is not as in conf1001=conf1001.example.org")
+	}
+	m := Member{Name: name}
+	if strings.Contains(rest, "://") {
+		urls := strings.Split(rest, "+")
+		if len(urls) < 2 || len(urls) > 3 {
+			return Member{}, fmt.Errorf("it is not as in conf1001=http://PEER:2380+http://CLIENT:2379+https://PROXY:4001")
+		}
+		m.Peer, m.Client, m.Advertise = urls[0], urls[1], urls[len(urls)-1]
+	} else {
+		m.Peer = d.PeerScheme + "://" + net.JoinHostPort(rest, strconv.Itoa(d.PeerPort))
+		m.Client = d.ListenClient
+		m.Advertise = d.ClientScheme + "://" + net.JoinHostPort(rest, strconv.Itoa(d.ProxyPort))
+	}
+	for _, u := range []string{m.Peer, m.Client, m.Advertise} {
+		if err := checkURL(u); err != nil {
+			return Member{}, err
+		}
+	}
+	return m, nil
+}
+
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([-.:_A-Za-z0-9]*[A-Za-z0-9])?$`)
+
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Port() == "" || !hostName.MatchString(u.Hostname()) {
+		return fmt.Errorf("%q is no URL with a host and a port and nothing else", text)
+	}
+	return nil
+}
+
+// Host is the machine it runs on.
+func (m *Member) Host() string { return parse(m.Peer).Hostname() }
+
+func parse(text string) *url.URL {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic("BUG: it was checked: " + err.Error())
+	}
+	return u
+}
+
+// loopback reports whether a URL is that of another service on each machine.
+func loopback(text string) bool {
+	host := parse(text).Hostname()
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// initialCluster is members as etcd's flag has them.
+func initialCluster(all []Member) string {
+	texts := make([]string, len(all))
+	for i, m := range all {
+		texts[i] = m.Name + "=" + m.Peer
+	}
+	return strings.Join(texts, ",")
+}

@@ -1,0 +1,113 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	client "go.etcd.io/etcd/client/v2"
+)
+
+// connect speaks with the first member, past all proxies.
+func (r *Recovery) connect() (client.Client, error) {
+	c := r.Connection
+	c.Endpoints = []string{r.Members[0].Client}
+	return c.Client()
+}
+
+// members are those that the cluster has.
+func (r *Recovery) members(ctx context.Context) ([]client.Member, error) {
+	c, err := r.connect()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.Connection.Context(ctx)
+	defer cancel()
+	return client.NewMembersAPI(c).List(ctx)
+}
+
+// checkCopy makes sure that the data folder holds what it should.
+func (r *Recovery) checkCopy(m Member, from *origin) error {
+	identity, err := Identify(r.dataDir(m), "")
+	if err == nil && identity != from.identity {
+		err = fmt.Errorf("the data folder is that of %s, not of %s", identity.Member, from.identity.Member)
+	}
+	return err
+}
+
+// checkAlone makes sure that the cluster has one member, the one that was started
+// on the backup.
+func (r *Recovery) checkAlone(ctx context.Context, m Member, from *origin) error {
+	return r.await(ctx, m.Name+" to serve", func() error {
+		all, err := r.members(ctx)
+		if err == nil && (len(all) != 1 || all[0].ID != from.identity.Member.String() || all[0].Name != m.Name) {
+			err = fmt.Errorf("the cluster has the members %v, and should have %s (%s) alone", all, m.Name, from.identity.Member)
+		}
+		return err
+	})
+}
+
+func (r *Recovery) checkPeerURL(ctx context.Context, m Member) error {
+	all, err := r.members(ctx)
+	if err == nil && (len(all) != 1 || !slices.Equal(all[0].PeerURLs, []string{m.Peer})) {
+		err = fmt.Errorf("the members are %v, and the peer URL should be %s", all, m.Peer)
+	}
+	return err
+}
+
+func (r *Recovery) checkAdded(ctx context.Context, m Member) error {
+	all, err := r.members(ctx)
+	if err == nil && !slices.ContainsFunc(all, func(other client.Member) bool { return slices.Contains(other.PeerURLs, m.Peer) }) {
+		err = fmt.Errorf("the members are %v, without %s", all, m.Peer)
+	}
+	return err
+}
+
+// awaitMember waits until a member has told the others its name, and they agree on
+// a read.
+func (r *Recovery) awaitMember(ctx context.Context, m Member) error {
+	return r.await(ctx, m.Name+" to start", func() error {
+		all, err := r.members(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(all, func(other client.Member) bool { return other.Name == m.Name }) {
+			return errors.New("it has not told its name yet")
+		}
+		c, err := r.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := r.Connection.Context(ctx)
+		defer cancel()
+		_, err = client.NewKeysAPI(c).Get(ctx, "/", &client.GetOptions{Quorum: true})
+		return err
+	})
+}
+
+// compareKeys tells whether the keys are those of the backup. Clients may have
+// written since the first member serves: a difference is told, and is no failure.
+func (r *Recovery) compareKeys(ctx context.Context, from *origin) error {
+	c, err := r.connect()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := r.Connection.Context(ctx)
+	defer cancel()
+	t, err := readTree(ctx, client.NewKeysAPI(c), true)
+	if err != nil {
+		return fmt.Errorf("reading the keys of the cluster, which is back: %w", err)
+	}
+	now := t.keys()
+	r.Console.Note("the cluster has %d keys", now.Count)
+	switch {
+	case from.manifest == nil || from.manifest.Keys == nil || from.manifest.Keys.Digest == "":
+	case from.manifest.Keys.Digest == now.Digest:
+		r.Console.Note("those that do not expire are exactly the backup's")
+	default:
+		r.Console.Note("NOTE: they are not the backup's, which had %d: clients have written since, or %s was changed", from.manifest.Keys.Count, filepath.Base(from.path))
+	}
+	return nil
+}

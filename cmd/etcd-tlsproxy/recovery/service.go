@@ -1,0 +1,85 @@
+package recovery
+
+import (
+	"fmt"
+	"net"
+	"strings"
+)
+
+// stop ends a member's etcd. Without a service manager the file with its process's
+// number says which one it is.
+func (r *Recovery) stop(m Member) string {
+	if !r.Foreground {
+		return "systemctl stop " + quote(r.unit(m)) + "\n"
+	}
+	return fmt.Sprintf(`pid=$(cat %s.pid 2>/dev/null || true)
+runs() { [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = etcd ] && ! grep -qs '^State:.*Z' "/proc/$pid/status"; }
+ended() { ! runs; }
+if runs; then kill "$pid"; wait_for %s 60 ended; fi
+`, quote(r.dataDir(m)), quote(m.Name+" to end"))
+}
+
+func (r *Recovery) unit(m Member) string { return strings.ReplaceAll(r.Service, "{name}", m.Name) }
+
+// start starts a member that is to be one of those in all, or a cluster of its own.
+func (r *Recovery) start(m Member, all []Member, alone bool) string {
+	if r.Foreground {
+		flags := []string{"--initial-cluster=" + initialCluster(all), "--initial-cluster-state=existing"}
+		if alone {
+			flags = append(flags, "--force-new-cluster")
+		}
+		return r.launch(m, flags...)
+	}
+	if alone {
+		return r.startUnit(m, `ETCD_FORCE_NEW_CLUSTER="true"`)
+	}
+	return r.startUnit(m, `ETCD_INITIAL_CLUSTER="`+initialCluster(all)+`"`, `ETCD_INITIAL_CLUSTER_STATE="existing"`,
+		// etcd starts with only one of these; an empty one counts for none.
+		`ETCD_DISCOVERY_SRV=""`, `ETCD_DISCOVERY=""`)
+}
+
+// restart ends the etcd that was a cluster of its own by a flag, and starts it as it
+// always starts.
+func (r *Recovery) restart(m Member) string {
+	if !r.Foreground {
+		return "systemctl restart " + quote(r.unit(m)) + "\n" + r.waitHealthy(m)
+	}
+	return r.stop(m) + r.launch(m) + r.waitHealthy(m)
+}
+
+func (r *Recovery) waitHealthy(m Member) string {
+	return fmt.Sprintf("healthy() { %s | grep -q '\"health\":\"true\"'; }\nwait_for %s 120 healthy\n", r.curl(m.Client+"/health"), quote(m.Name+" to answer"))
+}
+
+// launch starts etcd itself, in a session of its own, so that it outlives the shell
+// and its terminal. Variables of etcd's in the environment would be flags.
+func (r *Recovery) launch(m Member, flags ...string) string {
+	peer := parse(m.Peer)
+	listen := peer.Scheme + "://" + net.JoinHostPort(r.ListenPeer, peer.Port())
+	words := []string{"--name=" + m.Name, "--data-dir=" + r.dataDir(m), "--enable-v2=true",
+		"--listen-peer-urls=" + listen, "--initial-advertise-peer-urls=" + m.Peer,
+		"--listen-client-urls=" + m.Client, "--advertise-client-urls=" + m.Advertise}
+	words = append(append(words, flags...), r.EtcdArgs...)
+	dir := quote(r.dataDir(m))
+	return fmt.Sprintf("mkdir -p %s; chmod 700 %[1]s\nenv -i PATH=\"$PATH\" setsid %s %s </dev/null >>%[1]s.log 2>&1 &\necho $! >%[1]s.pid\n",
+		dir, quote(r.Etcd), quoteAll(words))
+}
+
+// startUnit starts a unit with variables that are gone again as soon as it has
+// started: none of them may be there at a later start, least of all the first. A
+// file is read after the unit's own, and so overrides it; /run does not outlive the
+// machine.
+func (r *Recovery) startUnit(m Member, variables ...string) string {
+	unit := r.unit(m)
+	dropIn := "/run/systemd/system/" + unit + ".d/etcd-tlsproxy-recover.conf"
+	environment := "/run/etcd-tlsproxy-recover." + unit + ".env"
+	return fmt.Sprintf(`mkdir -p %[1]s
+printf '%%s\n' %[2]s >%[3]s
+printf '%%s\n' '[Service]' %[4]s >%[5]s
+systemctl daemon-reload
+started=yes; systemctl start %[6]s || started=no
+rm -f %[3]s %[5]s
+systemctl daemon-reload
+[ $started = yes ] || fail 'see journalctl --unit' %[6]s
+`, quote("/run/systemd/system/"+unit+".d"), quoteAll(variables), quote(environment), quote("EnvironmentFile="+environment), quote(dropIn), quote(unit))
+}

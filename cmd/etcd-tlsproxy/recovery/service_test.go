@@ -1,0 +1,146 @@
+package recovery
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// systemctl is as much of it as the commands use: units have an environment file,
+// those of drop-ins come after it, and start ends when etcd serves.
+const systemctl = `#!/bin/sh
+set -eu
+unit=${2-}
+stop() {
+  pid=$(cat "$UNITS/$unit.pid" 2>/dev/null) || return 0
+  kill "$pid" 2>/dev/null || return 0
+  while [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = etcd ] && ! grep -qs '^State:.*Z' "/proc/$pid/status"; do sleep 0.05; done
+}
+start() {
+  name=${unit#etcd-test-*-} name=${name%.service}
+  set -a
+  . "$UNITS/$unit.env"
+  for drop in /run/systemd/system/"$unit".d/*.conf; do
+    [ ! -e "$drop" ] || . "$(sed -n 's/^EnvironmentFile=//p' "$drop")"
+  done
+  set +a
+  echo "$name force=${ETCD_FORCE_NEW_CLUSTER-} cluster=${ETCD_INITIAL_CLUSTER_STATE-}" >>"$UNITS/starts"
+  setsid etcd </dev/null >>"$UNITS/log" 2>&1 &
+  mkdir -p "$UNITS/$name"
+  echo $! >"$UNITS/$unit.pid"
+  cp "$UNITS/$unit.pid" "$UNITS/$name/data.pid"
+  until curl -fs --noproxy '*' "$ETCD_LISTEN_CLIENT_URLS/version" >/dev/null; do sleep 0.05; done
+}
+case $1 in
+daemon-reload) ;;
+stop) stop ;;
+start) start ;;
+restart) stop; start ;;
+*) exit 1 ;;
+esac
+`
+
+func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may write below /run")
+	}
+	if err := os.MkdirAll("/run/systemd/system", 0o755); err != nil {
+		t.Skip(err)
+	}
+	c, folders := startCluster(t, 1)
+	put(t, c.Members[0].URL(), "/a", "1")
+	backup := run(t, newBackup(t, c.Members[0].URL(), folders[0])).Path
+	c.Members[0].Close()
+
+	units, bin := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte(systemctl), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, name := range []string{"conf1001", "conf1002"} {
+		list = append(list, name+"=http://"+free(t)+"+http://"+free(t))
+	}
+	members, err := new(Defaults).Members(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRecovery(t, t.TempDir(), backup, members)
+	r.Foreground, r.Owner, r.Service = false, "root:root", fmt.Sprintf("etcd-test-%d-{name}.service", os.Getpid())
+	for _, m := range members {
+		// As Puppet leaves it for a cluster that finds its members in DNS.
+		env := []string{"NAME=" + m.Name, "DATA_DIR=" + r.dataDir(m), "ENABLE_V2=true", "LISTEN_PEER_URLS=" + m.Peer, "INITIAL_ADVERTISE_PEER_URLS=" + m.Peer,
+			"LISTEN_CLIENT_URLS=" + m.Client, "ADVERTISE_CLIENT_URLS=" + m.Client, "DISCOVERY_SRV=example.invalid", "INITIAL_CLUSTER_STATE=new"}
+		if err := os.WriteFile(filepath.Join(units, r.unit(m)+".env"), []byte("ETCD_"+strings.Join(env, "\nETCD_")+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		dropIns := "/run/systemd/system/" + r.unit(m) + ".d"
+		t.Cleanup(func() { _ = os.RemoveAll(dropIns) })
+	}
+	t.Cleanup(func() { endAll(t, units) })
+	p, err := r.Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh := exec.CommandContext(t.Context(), "sh")
+	sh.Stdin = strings.NewReader(p.Script)
+	sh.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "UNITS="+units)
+	if out, err := sh.CombinedOutput(); err != nil {
+		log, _ := os.ReadFile(filepath.Join(units, "log"))
+		t.Fatalf("%v\n%s\n%s\n%s", err, out, p.Script, log)
+	}
+	for _, m := range members {
+		if status, n := read(t, m.Client, "/a"); status != http.StatusOK || n.Value != "1" {
+			t.Errorf("%s: %d %q", m.Name, status, n.Value)
+		}
+		if left := names(t, "/run/systemd/system/"+r.unit(m)+".d"); left != "" {
+			t.Errorf("%s would be started with %s again", m.Name, left)
+		}
+	}
+	starts, err := os.ReadFile(filepath.Join(units, "starts"))
+	if want := "conf1001 force=true cluster=new\nconf1001 force= cluster=new\nconf1002 force= cluster=existing\n"; err != nil || string(starts) != want {
+		t.Errorf("%s, %v, want\n%s", starts, err, want)
+	}
+}
+
+// free is an address that nobody listens on.
+func free(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+func TestWhatIsForAnotherMachineGoesThere(t *testing.T) {
+	d := Defaults{PeerScheme: "http", PeerPort: 2380, ClientScheme: "https", ProxyPort: 4001, ListenClient: "http://127.0.0.1:2379"}
+	members, err := d.Members([]string{"conf1001=conf1001.example.org", "conf1002=conf1002.example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	marks := t.TempDir()
+	r := &Recovery{Members: members, RemoteShell: "sh " + filepath.Join(marks, "remote"), DataDir: filepath.Join(marks, "it's etcd's")}
+	if err := os.WriteFile(filepath.Join(marks, "remote"), []byte("echo \"$1\" >>\"$(dirname \"$0\")/hosts\"; shift; exec \"$@\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.Now = newBackup(t, "", "").Now
+	mkdir(t, filepath.Join(r.DataDir, "member"))
+	p := &Plan{Steps: []Step{{Title: "move it's data", Host: members[1].Host(), Commands: r.moveAside(members[1])}}, Facts: []string{"one\ntwo; exit 1"}}
+	sh := exec.CommandContext(t.Context(), "sh")
+	sh.Stdin = strings.NewReader(r.script(p))
+	if out, err := sh.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if hosts, err := os.ReadFile(filepath.Join(marks, "hosts")); err != nil || string(hosts) != "conf1002.example.org\n" {
+		t.Errorf("%s, %v", hosts, err)
+	}
+	if moved := names(t, r.DataDir); !strings.HasPrefix(moved, "member.before-recovery-") {
+		t.Errorf("in the folder: %s", moved)
+	}
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/recovery"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+func TestABackupAndAPlanAreJSONToo(t *testing.T) {
+	etcd, _, ok := proxytest.FindEtcd()
+	if !ok {
+		t.Skip("etcd is not installed")
+	}
+	dir := t.TempDir()
+	member, err := proxytest.StartProcess(etcd, proxytest.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer member.Close()
+	verb := func(result any, args ...string) string {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append(args, "--output", "json"), &stdout, &stderr)
+		if strings.Contains(stderr.String(), "may not make") {
+			t.Skip(stderr.String())
+		}
+		if code == 0 {
+			if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
+				t.Errorf("%s: %v", &stdout, err)
+			}
+		}
+		return stderr.String()
+	}
+	data, backups := filepath.Join(dir, "data"), filepath.Join(dir, "backups")
+	var made recovery.Result
+	if said := verb(&made, "backup", "--data-dir", data, "--dir", backups, "--endpoints", member.URL(), "--verify"); made.Path == "" || !made.Manifest.Keys.Verified {
+		t.Fatalf("%+v, %s", made, said)
+	}
+	recover := []string{"recover", "--backup", made.Path, "--data-dir", data, "--timeout", "1s",
+		"--members", "default=" + member.PeerURL() + "+" + member.URL()}
+	if said := verb(&recovery.Plan{}, recover...); !strings.Contains(said, "the cluster is alive") {
+		t.Errorf("%s", said)
+	}
+	member.Kill()
+	var plan recovery.Plan
+	said := verb(&plan, recover...)
+	if len(plan.Steps) != 6 || !strings.HasPrefix(plan.Script, "#!/bin/sh\n") || len(plan.Advice) == 0 {
+		t.Errorf("%+v, %s", plan, said)
+	}
+	if said := verb(&plan, append(recover, "--run")...); !strings.Contains(said, "6. restart default") || !strings.Contains(said, "run it again with --yes") {
+		t.Errorf("%s", said)
+	}
+}
