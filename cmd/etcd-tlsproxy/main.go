@@ -76,7 +76,7 @@ and write what, and forwards what is allowed to etcd's v2 API.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newExplain(), newPasswd(), newImport(), newVersion(), newMan(), newHashWorker(), newBootstrap(), newSRV(), newClusterHealth(), newMember(), newBackup(), newRecover())
+	root.AddCommand(newServe(), newCheckConfig(), newExplain(), newPasswd(), newImport(), newVersion(), newMan(), newHashWorker(), newBootstrap(), newSRV(), newClusterHealth(), newMember(), newBackup(), newRecover(), newDump(), newLoad())
 	return root
 }
 
