@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
+	"etcd-tlsproxy/proxy/proxytest/dnstest"
+)
+
+// story is what happens to the cluster besides the manual's commands: clients use it,
+// and it loses its quorum.
+type story struct {
+	t    *testing.T
+	m    *machines
+	keys client.KeysAPI
+	kept map[string]string // what was written before the backup
+
+	stop   context.CancelFunc
+	ended  chan struct{}
+	writes atomic.Int64
+	worst  time.Duration
+}
+
+func newStory(t *testing.T, m *machines) *story {
+	var records []string
+	for n := 1; n <= machineCount; n++ {
+		name := fmt.Sprintf("conf100%d.example.org", n)
+		records = append(records, dnstest.SRV("etcd-server", "example.org", 10, 0, name, 2380),
+			dnstest.SRV("etcd-client-ssl", "example.org", 10, 0, name, 4001), name+". IN A "+m.address(n))
+	}
+	m.dns.Set(records...)
+	return &story{t: t, m: m, kept: make(map[string]string)}
+}
+
+// before is what happens before a section is begun.
+func (s *story) before(section string) {
+	switch section {
+	case "Adding a member":
+		s.begin()
+	case "Removing a member":
+		s.lead()
+	case "The nightly backup":
+		s.fill()
+	case "After the quorum is lost":
+		for _, n := range []int{2, 3} {
+			s.run(n, "systemctl kill --signal=KILL etcd; rm -r "+s.m.root+"/conf100"+strconv.Itoa(n)+"/var/lib/etcd/default/member")
+		}
+	case "A cluster from SRV records":
+		s.check()
+		s.end()
+		for n := 1; n <= machineCount; n++ {
+			s.run(n, "systemctl stop etcd etcd-tlsproxy; cd "+s.m.root+"/conf100"+strconv.Itoa(n)+"; rm -r var/lib/etcd/default etc/default/etcd")
+		}
+	}
+}
+
+func (s *story) run(n int, script string) string {
+	s.t.Helper()
+	code, output := s.m.run(n, script)
+	if code != 0 {
+		s.t.Fatalf("on conf100%d: %s: %d\n%s%s", n, script, code, output, s.logs())
+	}
+	return output
+}
+
+func (s *story) connection(user string, n ...int) *cluster.Connection {
+	s.t.Helper()
+	first := filepath.Join(s.m.root, "conf1001")
+	c := &cluster.Connection{CA: filepath.Join(first, "etc/ssl/certs/ca.pem"), User: user, Timeout: 2 * time.Second}
+	for _, n := range n {
+		c.Endpoints = append(c.Endpoints, "https://"+s.m.address(n)+":4001")
+	}
+	c.PasswordFile = map[string]string{"root": filepath.Join(first, "root/etcd.password"), "conftool": filepath.Join(first, "root/conftool.password")}[user]
+	return c
+}
+
+func (s *story) api(user string, n ...int) client.KeysAPI {
+	s.t.Helper()
+	etcd, err := s.connection(user, n...).Client()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return client.NewKeysAPI(etcd)
+}
+
+// begin starts a client that counts, as conftool changes what it has read: with
+// whichever proxy answers.
+func (s *story) begin() {
+	s.t.Helper()
+	s.keys = s.api("root", 1)
+	conftool := s.api("conftool", 1, 2, 3)
+	ctx, stop := context.WithCancel(s.t.Context())
+	s.stop, s.ended = stop, make(chan struct{})
+	s.t.Cleanup(s.end)
+	go func() {
+		defer close(s.ended)
+		last := time.Now()
+		for ctx.Err() == nil {
+			if err := count(ctx, conftool); err == nil {
+				s.writes.Add(1)
+				s.worst = max(s.worst, time.Since(last))
+				last = time.Now()
+			}
+			select {
+			case <-time.After(20 * time.Millisecond): // not to be the load that others wait for
+			case <-ctx.Done():
+			}
+		}
+	}()
+}
+
+// count adds one to a counter, if nobody else has meanwhile.
+func count(ctx context.Context, keys client.KeysAPI) error {
+	const key = "/conftool/counter"
+	seen, err := keys.Get(ctx, key, &client.GetOptions{Quorum: true})
+	if client.IsKeyNotFound(err) {
+		_, err = keys.Create(ctx, key, "1")
+		return err
+	} else if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(seen.Node.Value)
+	if err != nil {
+		return err
+	}
+	_, err = keys.Set(ctx, key, strconv.Itoa(n+1), &client.SetOptions{PrevIndex: seen.Node.ModifiedIndex})
+	return err
+}
+
+// end ends that client, once.
+func (s *story) end() {
+	if s.stop == nil {
+		return
+	}
+	s.stop()
+	<-s.ended
+	s.stop = nil
+	s.t.Logf("the client has written %d times; the longest time without a write was %v", s.writes.Load(), s.worst)
+	if s.writes.Load() == 0 {
+		s.t.Error("the client has never written")
+	}
+}
+
+// lead lets conf1001 lead, which the manual wants to remove.
+func (s *story) lead() {
+	s.t.Helper()
+	code, output := s.m.run(1, s.m.here(1, "etcd-tlsproxy member list --output json --endpoints http://127.0.0.1:2379"))
+	var list struct {
+		Members []struct {
+			ID, Name string
+			Leader   bool
+		}
+	}
+	if err := json.Unmarshal([]byte(output), &list); code != 0 || err != nil {
+		s.t.Fatalf("%d, %v: %s", code, err, output)
+	}
+	first, leader := "", 0
+	for _, member := range list.Members {
+		if member.Name == "conf1001" {
+			first = member.ID
+		}
+		if member.Leader {
+			leader = int(member.Name[len(member.Name)-1] - '0')
+		}
+	}
+	if leader != 1 {
+		s.run(leader, s.m.here(leader, "ETCDCTL_API=3 etcdctl --endpoints http://127.0.0.1:2379 move-leader "+first))
+	}
+}
+
+// fill writes what has to be there again after the cluster was recovered.
+func (s *story) fill() {
+	s.t.Helper()
+	for i := range 20 {
+		key, value := fmt.Sprintf("/kept/%d/key", i), fmt.Sprintf("value %d", i)
+		if _, err := s.keys.Set(s.t.Context(), key, value, nil); err != nil {
+			s.t.Fatal(err)
+		}
+		s.kept[key] = value
+	}
+	for i := range 5 {
+		got, err := s.keys.CreateInOrder(s.t.Context(), "/kept/queue", strconv.Itoa(i), nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.kept[got.Node.Key] = strconv.Itoa(i)
+	}
+	if _, err := s.keys.Set(s.t.Context(), "/kept/lock", "mine", &client.SetOptions{TTL: time.Hour}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.kept["/kept/lock"] = "mine"
+}
+
+// check reads all of it back, through each proxy.
+func (s *story) check() {
+	s.t.Helper()
+	for n := 1; n <= machineCount; n++ {
+		got, err := s.api("root", n).Get(s.t.Context(), "/kept", &client.GetOptions{Recursive: true, Sort: true, Quorum: true})
+		if err != nil {
+			s.t.Fatalf("proxy %d: %v", n, err)
+		}
+		found := make(map[string]string)
+		var queue []string
+		var walk func(*client.Node)
+		walk = func(node *client.Node) {
+			if !node.Dir {
+				found[node.Key] = node.Value
+			}
+			if strings.HasPrefix(node.Key, "/kept/queue/") {
+				queue = append(queue, node.Value)
+			}
+			if (node.Key == "/kept/lock") != (node.TTL > 0) || node.TTL > 3600 {
+				s.t.Errorf("proxy %d: %v", n, node)
+			}
+			for _, child := range node.Nodes {
+				walk(child)
+			}
+		}
+		walk(got.Node)
+		for key, value := range s.kept {
+			if found[key] != value {
+				s.t.Errorf("proxy %d: %s is %q, and was %q", n, key, found[key], value)
+			}
+		}
+		if len(found) != len(s.kept) || !slices.Equal(queue, []string{"0", "1", "2", "3", "4"}) {
+			s.t.Errorf("proxy %d: %d keys, of %d; the queue is %v", n, len(found), len(s.kept), queue)
+		}
+	}
+	before := s.writes.Load()
+	for limit := time.Now().Add(20 * time.Second); s.writes.Load() == before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			s.t.Fatal("the client does not write any more")
+		}
+	}
+}
+
+// logs are the ends of what the services said.
+func (s *story) logs() string {
+	var b strings.Builder
+	for _, pattern := range []string{"*/var/lib/etcd/*.log", "*/var/*.log"} {
+		files, _ := filepath.Glob(filepath.Join(s.m.root, pattern))
+		for _, file := range files {
+			text, _ := os.ReadFile(file)
+			fmt.Fprintf(&b, "\n== %s\n%s", file, text[max(0, len(text)-1500):])
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// block is a fenced block of the manual.
+type block struct {
+	line    int // of the manual
+	section string
+	// kind is sh, text or a remark to the test; words are what follows it.
+	kind  string
+	words []string
+	text  string
+}
+
+var fence = regexp.MustCompile("^```(\\w*) *(.*)$")
+
+// readManual returns all blocks. One without a kind would be one that is not tested.
+func readManual(t *testing.T) []block {
+	t.Helper()
+	data, err := os.ReadFile("../../MANUAL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blocks []block
+	var open *block
+	section := ""
+	for i, line := range strings.Split(string(data), "\n") {
+		found := fence.FindStringSubmatch(line)
+		switch {
+		case open != nil && line == "```":
+			blocks, open = append(blocks, *open), nil
+		case open != nil:
+			open.text += line + "\n"
+		case found != nil:
+			if found[1] != "sh" && found[1] != "text" && found[1] != "yaml" {
+				t.Fatalf("MANUAL.md:%d: a block of the kind %q", i+1, found[1])
+			}
+			open = &block{line: i + 1, section: section, kind: found[1], words: strings.Fields(found[2])}
+		case strings.HasPrefix(line, "## "):
+			section = strings.TrimPrefix(line, "## ")
+		case strings.Contains(line, "    etcd-tlsproxy "):
+			t.Fatalf("MANUAL.md:%d: a command that is not in a block", i+1)
+		}
+	}
+	if open != nil {
+		t.Fatalf("MANUAL.md:%d: the block does not end", open.line)
+	}
+	return blocks
+}
+
+// says fails unless the lines of a text block are in an output, in their order. In
+// them ... is anything.
+func (b *block) says(t *testing.T, output, want string) {
+	t.Helper()
+	lines := strings.Split(output, "\n")
+	for _, line := range strings.Split(strings.TrimSpace(want), "\n") {
+		pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(line), `\.\.\.`, ".*") + "$")
+		i := slices.IndexFunc(lines, pattern.MatchString)
+		if i < 0 {
+			t.Fatalf("MANUAL.md:%d: the output does not say %q:\n%s", b.line, line, output)
+		}
+		lines = lines[i+1:]
+	}
+}
+
+// TestTheManual follows the manual from top to bottom: each block of commands is run
+// on the machines it is for, and prints what the block of text after it says. Clients
+// write throughout.
+func TestTheManual(t *testing.T) {
+	m := newMachines(t)
+	story := newStory(t, m)
+	every, section := "", ""
+	var output string
+	for _, b := range readManual(t) {
+		if b.section != section {
+			section = b.section
+			story.before(section)
+		}
+		switch b.kind {
+		case "text":
+			b.says(t, output, m.here(1, b.text))
+			continue
+		case "yaml":
+			continue
+		}
+		if slices.Equal(b.words, []string{"every"}) {
+			every += b.text
+			continue
+		}
+		want, machines := 0, []int{}
+		for _, word := range b.words {
+			if status, ok := strings.CutPrefix(word, "exit="); ok {
+				want, _ = strconv.Atoi(status)
+			} else if n, ok := strings.CutPrefix(word, "conf100"); ok && len(n) == 1 && n >= "1" && n <= "3" {
+				machines = append(machines, int(n[0]-'0'))
+			} else {
+				t.Fatalf("MANUAL.md:%d: what is %q?", b.line, word)
+			}
+		}
+		if len(machines) == 0 {
+			t.Fatalf("MANUAL.md:%d: it does not say on which machine", b.line)
+		}
+		for _, n := range machines {
+			var code int
+			began := time.Now()
+			code, output = m.run(n, m.here(n, every+b.text))
+			if code != want {
+				t.Fatalf("MANUAL.md:%d: on conf100%d: exit status %d, want %d:\n%s\n%s%s", b.line, n, code, want, b.text, output, story.logs())
+			}
+			t.Logf("MANUAL.md:%d: on conf100%d, in %v:\n%s%s", b.line, n, time.Since(began).Round(time.Millisecond), b.text, output)
+		}
+	}
+	story.end()
+}
