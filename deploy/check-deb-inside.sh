@@ -1,0 +1,162 @@
+#!/bin/bash
+# Runs in the system that deploy/check-deb.sh boots, as a service of its own: everything that is done to a package
+# from its installation to its end. It leaves /shared/passed if all of it held.
+set -euo pipefail
+
+config=/etc/etcd-tlsproxy/etcd-tlsproxy.toml
+cd /tmp
+
+fail() { echo "FAILED: $*"; journalctl --no-pager -n 40 -u etcd-tlsproxy || true; exit 1; }
+trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
+holds() { echo "holds: $*"; }
+state() { systemctl show -p "$1" --value etcd-tlsproxy; }
+none_failed() { [[ -z $(systemctl list-units --state=failed --no-legend 'etcd*') ]] || fail "$1: there are failed units"; }
+ask() { curl --silent --fail-with-body --cacert /tmp/ca.crt --max-time 20 "$@"; }
+eventually() { # a condition that a signal or another process brings about
+	local limit=$((SECONDS + 30))
+	while ((SECONDS < limit)); do
+		if "$@"; then return; fi
+		sleep 0.1
+	done
+	fail "it never came to this: $*"
+}
+
+# The commands of the README, as they stand there, with a password typed in.
+documented() { # begins with
+	awk '/^## /{here=$0=="## Run it in production"} !here{next} /^```sh$/{block=1; text=""; next} /^```$/{if(block) printf "%s%c",text,0; block=0; next} block{text=text $0 "\n"}' /shared/README.md |
+		while IFS= read -r -d '' block; do
+			if [[ $block == "$1"* ]]; then printf '%s' "$block"; fi
+		done
+}
+openssl() { if [[ $1 == passwd ]]; then command openssl "$@" -stdin <<<secret; else command openssl "$@"; fi; }
+follow() {
+	local block
+	block=$(documented "$1")
+	[[ $block ]] || fail "the README has no block that begins with: $1"
+	eval "$block"
+}
+
+# --- a machine with an etcd and a certificate
+echo '127.0.0.1 localhost conf1001.example.org' >/etc/hosts
+echo ETCD_ENABLE_V2=true >>/etc/default/etcd
+systemctl start etcd
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=check -keyout ca.key -out ca.crt 2>/dev/null
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=conf1001.example.org -keyout conf1001.example.org.key -out request 2>/dev/null
+openssl x509 -req -in request -CA ca.crt -CAkey ca.key -days 2 -out conf1001.example.org.crt \
+	-extfile <(echo subjectAltName=DNS:conf1001.example.org,DNS:localhost) 2>/dev/null
+cp ca.crt /etc/ssl/certs/example.org.pem
+cp /shared/etcd-tlsproxy_*.deb .
+
+# --- installation
+output=$(follow 'apt install' 2>&1) || fail "the installation: $output"
+[[ $output == *'is not configured yet'* ]] || fail "the installation does not say what to do: $output"
+systemctl is-enabled --quiet etcd-tlsproxy || fail "it is not enabled"
+if systemctl is-active --quiet etcd-tlsproxy; then fail "it runs without a configuration"; fi
+none_failed "after the installation"
+systemctl start etcd-tlsproxy
+[[ $(state ConditionResult)$(state Result)$(state ActiveState) == *inactive ]] || fail "started unconfigured it is $(state ActiveState)"
+none_failed "after a start without a configuration"
+holds "installed and enabled, it waits to be configured and no unit has failed"
+[[ $(getent passwd etcd-tlsproxy) == *:/nonexistent:/usr/sbin/nologin ]] || fail "the user is $(getent passwd etcd-tlsproxy)"
+[[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy) == '2750 etcd-tlsproxy adm' ]] || fail "the log folder is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy)"
+bash -n /usr/share/bash-completion/completions/etcd-tlsproxy
+
+# --- configuration and start, as in the README
+follow 'install -m'
+follow 'cat >'
+follow 'runuser'
+systemctl is-active --quiet etcd-tlsproxy || fail "it does not run"
+follow 'curl'
+[[ $(ask -u root:secret -X PUT -d value=1 https://conf1001.example.org:4001/v2/keys/conftool/a) == *'"value":"1"'* ]] || fail "the write"
+status=$(ask -o /dev/null -w '%{http_code}' -u root:wrong -X PUT -d value=2 https://localhost:4001/v2/keys/conftool/a || true)
+[[ $status == 401 ]] || fail "a write with a wrong password: $status"
+[[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log) == '640 etcd-tlsproxy adm' ]] || fail "the audit log is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log)"
+[[ $(wc -l </var/log/etcd-tlsproxy/audit.log) == 2 ]] || fail "the audit log has $(wc -l </var/log/etcd-tlsproxy/audit.log) lines"
+[[ $(curl -s http://127.0.0.1:4002/metrics) == *process_start_time_seconds* ]] || fail "the metrics lack what is in /proc"
+files() { awk '/^Max open files/{print $5}' "/proc/$1/limits"; }
+# The system itself may have fewer than the unit asks for.
+wanted=$(($(files 1) < 65536 ? $(files 1) : 65536))
+[[ $(files "$(state MainPID)") == "$wanted" ]] || fail "its limit of files is $(files "$(state MainPID)"), not $wanted"
+[[ $(awk '/^(Seccomp|NoNewPrivs|CapBnd):/{printf "%s ", $2}' "/proc/$(state MainPID)/status") == *'0000000000000000 1 2 '* ]] || fail "the sandbox"
+holds "configured as in the README it serves, in its sandbox"
+
+# --- reloads and logs
+systemctl reload etcd-tlsproxy
+cp $config good
+echo nonsense = 1 >>$config
+if systemctl reload etcd-tlsproxy 2>/dev/null; then fail "a reload of a bad configuration does not fail"; fi
+systemctl is-active --quiet etcd-tlsproxy || fail "a bad reload ended it"
+logrotate --force /etc/logrotate.d/etcd-tlsproxy
+written() { ask -o /dev/null -u root:secret -X PUT -d value=3 https://localhost:4001/v2/keys/conftool/a; [[ -s /var/log/etcd-tlsproxy/audit.log ]]; }
+eventually written
+cp good $config
+systemctl reload etcd-tlsproxy
+holds "it reloads, says no to a bad configuration and opens rotated logs again"
+
+# --- the watchdog
+mkdir -p /run/systemd/system/etcd-tlsproxy.service.d
+printf '[Service]\nWatchdogSec=2s\n' >/run/systemd/system/etcd-tlsproxy.service.d/check.conf
+systemctl daemon-reload
+systemctl restart etcd-tlsproxy
+before=$(state MainPID)
+kill -STOP "$before"
+another() { [[ $(state MainPID) != "$1" && $(state ActiveState) == active ]]; }
+eventually another "$before"
+rm -r /run/systemd/system/etcd-tlsproxy.service.d
+systemctl daemon-reload
+systemctl restart etcd-tlsproxy
+holds "a process that hangs is replaced"
+
+# --- upgrades
+before=$(state MainPID)
+dpkg -i /shared/1.deb >/dev/null 2>&1 </dev/null
+cmp good $config
+another "$before" || fail "the upgrade did not restart it"
+[[ $(ask https://localhost:4001/v2/keys/conftool/a) == *'"value":"3"'* ]] || fail "reading after the upgrade"
+before=$(state MainPID)
+echo nonsense = 1 >>$config
+cp $config bad
+output=$(DEBIAN_FRONTEND=noninteractive dpkg -i --force-confdef --force-confold /shared/2.deb 2>&1 </dev/null)
+[[ $output == *'NOT restarted'* && $output == *nonsense* ]] || fail "the upgrade with a bad configuration says: $output"
+cmp bad $config
+[[ -e $config.dpkg-dist ]] || fail "the new configuration is nowhere"
+[[ $(state MainPID) == "$before" ]] || fail "the upgrade ended a service that worked"
+cp good $config
+holds "upgrades keep the configuration, and a working process if the new one would not start"
+
+# --- sockets
+systemctl stop etcd-tlsproxy
+follow 'systemctl stop'
+clients() {
+	local n
+	for n in {1..400}; do
+		ask -o /dev/null https://localhost:4001/v2/keys/conftool/a || { echo "request $n" >>refused; }
+		[[ ! -e enough ]] || break
+	done
+	echo "$n" >asked
+}
+clients &
+asking=$!
+for _ in {1..3}; do
+	systemctl restart etcd-tlsproxy
+	curl -s --fail -o /dev/null http://127.0.0.1:4002/-/ready || fail "the admin socket"
+done
+touch enough
+wait "$asking"
+(($(cat asked) > 3)) || fail "in three restarts only $(cat asked) connections were tried"
+[[ ! -e refused ]] || fail "restarts refused $(wc -l <refused) of $(cat asked) connections"
+journalctl --no-pager -u etcd-tlsproxy | grep -q inherited=2 || fail "the sockets were not taken"
+holds "with sockets, three restarts refused none of $(cat asked) new connections"
+
+# --- the end
+dpkg -r etcd-tlsproxy >/dev/null 2>&1
+if systemctl is-active --quiet etcd-tlsproxy etcd-tlsproxy.socket; then fail "it runs after its removal"; fi
+cmp good $config
+dpkg -P etcd-tlsproxy >/dev/null 2>&1
+[[ ! -e $config && ! -e /var/log/etcd-tlsproxy && ! -e /lib/systemd/system/etcd-tlsproxy.service && ! -e /etc/logrotate.d/etcd-tlsproxy ]] || fail "the purge left something"
+[[ -e /etc/etcd-tlsproxy/htpasswd && -e /etc/etcd-tlsproxy/server.key ]] || fail "the purge took the administrator's files"
+[[ -z $(find /etc/systemd -name '*tlsproxy*') ]] || fail "the purge left links: $(find /etc/systemd -name '*tlsproxy*')"
+systemctl reset-failed
+none_failed "after the purge"
+holds "removed and purged, only the administrator's own files are left"
+touch /shared/passed
