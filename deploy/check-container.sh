@@ -30,17 +30,17 @@ if readelf --program-headers "$program" | grep -q INTERP; then fail "the program
 
 ./prepare.sh "$work/files" >/dev/null
 root=$work/root
-mkdir -p "$root/usr/bin" "$root/etc/etcd-tlsproxy"
+mkdir -p "$root"/{usr/bin,etc/etcd-tlsproxy,proc}
 cp "$program" "$root/usr/bin/etcd-tlsproxy"
 cp -a "$work"/files/{etcd-tlsproxy.toml,server.crt,server.key,htpasswd} "$root/etc/etcd-tlsproxy/"
 echo '127.0.0.1 etcd localhost' >"$root/etc/hosts" # as an engine writes it
 chmod 0755 "$work" "$root"
 
-# A process that keeps the network, in which all others then run at the ports of compose.yaml.
-unshare --net sleep 300 &
+# A process that keeps a network, in which all others then run at the ports of compose.yaml, and what is mounted.
+unshare --net --mount sleep 300 &
 network=$!
 running+=("$network")
-inside=(nsenter --target "$network" --net --)
+inside=(nsenter --target "$network" --net --mount --wd="$PWD" --)
 eventually() { # what another process brings about
 	local limit=$((SECONDS + 30))
 	until "$@" >/dev/null 2>&1; do
@@ -48,9 +48,10 @@ eventually() { # what another process brings about
 		sleep 0.1
 	done
 }
-apart() { [[ $(readlink "/proc/$network/ns/net") != "$(readlink /proc/self/ns/net)" ]]; }
+apart() { [[ $(readlink "/proc/$network/ns/mnt") != "$(readlink /proc/self/ns/mnt)" ]]; }
 eventually apart
 "${inside[@]}" ip link set lo up
+"${inside[@]}" mount -t proc proc "$root/proc" # as an engine does
 
 mapfile -t flags < <(sed -n '/^  etcd1:/,/^  etcd2:/s/^      - \(--.*\)/\1/p' compose.yaml | grep -v -e --initial- -e --data-dir)
 [[ ${flags[*]} == *--enable-v2* ]] || fail "compose.yaml has no flags for etcd1"
