@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks how a release is made, without making one here: a clone of this commit gets the tag v999.1.0-rc.1, and
+# Checks how a release is made, without making one here: a clone of this commit gets the tag v1.999.0-rc.1, and
 # deploy/release.sh runs in it. Then the program, the package and the SBOM must be of that version.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,17 +18,17 @@ if deploy/debian-version.sh latest 2>/dev/null; then fail "a version that is non
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 git clone --quiet "$PWD" "$work/clone"
-git -C "$work/clone" -c user.name=check -c user.email=check@example.org tag -a -m check v999.1.0-rc.1
+git -C "$work/clone" -c user.name=check -c user.email=check@example.org tag -a -m check v1.999.0-rc.1
 RELEASE_CACHE=${RELEASE_CACHE:-shared} "$work/clone/deploy/release.sh" "$work/release"
 cd "$work/release"
 sha256sum --quiet --check SHA256SUMS
 platform=$(go env GOOS)_$(go env GOARCH)
-[[ $("./etcd-tlsproxy_v999.1.0-rc.1_$platform" version) == 'etcd-tlsproxy v999.1.0-rc.1 '* ]] || fail "the program is of another version"
-package=(etcd-tlsproxy_999.1.0~rc.1-1_*.deb)
-[[ $(dpkg-deb --field "${package[0]}" Version) == 999.1.0~rc.1-1 ]] || fail "the package is of another version"
-dpkg-deb --fsys-tarfile "${package[0]}" | tar -xO ./usr/bin/etcd-tlsproxy | cmp - "etcd-tlsproxy_v999.1.0-rc.1_$platform" || fail "the package has another program"
+[[ $("./etcd-tlsproxy_v1.999.0-rc.1_$platform" version) == 'etcd-tlsproxy v1.999.0-rc.1 '* ]] || fail "the program is of another version"
+package=(etcd-tlsproxy_1.999.0~rc.1-1_*.deb)
+[[ $(dpkg-deb --field "${package[0]}" Version) == 1.999.0~rc.1-1 ]] || fail "the package is of another version"
+dpkg-deb --fsys-tarfile "${package[0]}" | tar -xO ./usr/bin/etcd-tlsproxy | cmp - "etcd-tlsproxy_v1.999.0-rc.1_$platform" || fail "the package has another program"
 # The SBOM has exactly the modules that the program says it is made of.
-named() { sed -n 's/^ *"purl": "pkg:golang\/\([^?"]*\).*/\1/p' etcd-tlsproxy_v999.1.0-rc.1.cdx.json | grep -v '^std@\|^etcd-tlsproxy@' | sed 's/%2F/\//g' | LC_ALL=C sort -u; }
-linked() { go version -m "etcd-tlsproxy_v999.1.0-rc.1_$platform" | awk '$1=="dep"{print $2 "@" $3}' | LC_ALL=C sort -u; }
+named() { sed -n 's/^ *"purl": "pkg:golang\/\([^?"]*\).*/\1/p' etcd-tlsproxy_v1.999.0-rc.1.cdx.json | grep -v '^std@\|^etcd-tlsproxy@' | sed 's/%2F/\//g' | LC_ALL=C sort -u; }
+linked() { go version -m "etcd-tlsproxy_v1.999.0-rc.1_$platform" | awk '$1=="dep"{print $2 "@" $3}' | LC_ALL=C sort -u; }
 diff <(named) <(linked) || fail "the SBOM and the program name different modules"
-echo "a release from the tag v999.1.0-rc.1 is of that version in all its parts, and two builds are equal"
+echo "a release from the tag v1.999.0-rc.1 is of that version in all its parts, and two builds are equal"
