@@ -55,10 +55,23 @@ StandardError=inherit
 TimeoutStartSec=5min
 TEXT
 
-options=(--quiet --console=pipe --private-network --volatile=overlay "--directory=$root")
+# What changes in it is in memory, and gone afterwards.
+layer=$(mktemp -d)
+forget() {
+	umount "$layer/system" "$layer" 2>/dev/null || true
+	rmdir "$layer"
+}
+trap forget EXIT
+mount -t tmpfs -o mode=755 tmpfs "$layer"
+mkdir "$layer"/{changes,work,system}
+mount -t overlay -o "lowerdir=$root,upperdir=$layer/changes,workdir=$layer/work" overlay "$layer/system"
+# Else it would be taken for this machine, where that is what is booted.
+: >"$layer/system/etc/machine-id"
+
+options=(--quiet --console=pipe --private-network "--directory=$layer/system")
 options+=("--bind=$check/shared:/shared" "--bind-ro=$check/check.service:/etc/systemd/system/check.service")
 # Where no systemd runs there is none that could keep the container.
-[[ -d /run/systemd/system ]] || options+=(--register=no --keep-unit)
+[[ $(</proc/1/comm) == systemd ]] || options+=(--register=no --keep-unit)
 timeout 400 systemd-nspawn "${options[@]}" --boot -- --unit=check.service </dev/null >"$check/console" 2>&1 || true
 cat "$check/shared/output" || { cat "$check/console" >&2; exit 1; }
 [[ -e $check/shared/passed ]] || { echo "$0: the package failed; dist/check/console may say more" >&2; exit 1; }
