@@ -31,8 +31,8 @@ certificates expire, which advertised URLs lead past the proxy (those that are n
 https, or have none of --proxy-port), and how many more members may fail.
 
 A member is behind by what another one had committed before it was asked. For that the
-root of the keys must be readable without a password; else it is not known. The
-user's password is sent to --endpoints only.
+root of the keys must be readable; else it is not known. The user's password is sent to
+--endpoints only: where reading takes one, name all members there, as they advertise.
 
 It exits with 0 if all members are healthy, and with 1 if not. With --nagios it speaks
 to Icinga instead: a line with performance data and more below, and an exit status of

@@ -74,6 +74,7 @@ type asker struct {
 	http           *http.Client
 	timeout        time.Duration
 	user, password string
+	endpoints      []string
 }
 
 func (c *Connection) asker() (*asker, error) {
@@ -94,7 +95,7 @@ func (c *Connection) asker() (*asker, error) {
 			// An answer is the member's own, or it is none.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		timeout: c.Timeout, user: c.User, password: password,
+		timeout: c.Timeout, user: c.User, password: password, endpoints: c.Endpoints,
 	}, nil
 }
 
