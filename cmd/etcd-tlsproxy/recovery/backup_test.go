@@ -173,6 +173,7 @@ func names(t *testing.T, folder string) string {
 }
 
 func TestTheNewestWriteIsInABackup(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 2)
 	for i, member := range c.Members {
 		for round, old := range []bool{true, false} {
@@ -279,6 +280,7 @@ func TestABackupIsVerifiedWhileWritesGoOn(t *testing.T) {
 }
 
 func TestAFullDiskLeavesNothingHalf(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root may mount")
 	}
@@ -355,6 +357,7 @@ func oldBackup(t *testing.T, folder, name string) string {
 }
 
 func TestOnlyOwnBackupsAreRotatedAndOnlyAfterASuccess(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 1)
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	b.Keep = 3
@@ -447,6 +450,7 @@ func hold(t *testing.T, folder string) {
 }
 
 func TestAStoppedMemberCanBeBackedUpWithItsV3Store(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 1)
 	put(t, c.Members[0].URL(), "/a", "1")
 	c.Members[0].Close()
@@ -495,6 +499,7 @@ func TestMetricsTellTheLastSuccessAndWhetherTheLastAttemptFailed(t *testing.T) {
 }
 
 func TestADamagedBackupIsNotWhole(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 1)
 	whole := run(t, newBackup(t, c.Members[0].URL(), folders[0])).Path
 	segments, err := filepath.Glob(filepath.Join(whole, "member", "wal", "*.wal"))

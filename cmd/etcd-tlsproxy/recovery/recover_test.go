@@ -155,6 +155,7 @@ func kill(pid int) {
 }
 
 func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 3)
 	dir := filepath.Dir(filepath.Dir(folders[0]))
 	t.Cleanup(func() { endAll(t, dir) })
@@ -293,6 +294,7 @@ func back(t *testing.T, members []Member, want *written) {
 }
 
 func TestWhatCannotBeRecoveredIsRefused(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 1)
 	backup := run(t, newBackup(t, c.Members[0].URL(), folders[0])).Path
 	members := spec(t, c.Members)

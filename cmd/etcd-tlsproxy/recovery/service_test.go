@@ -46,6 +46,7 @@ esac
 `
 
 func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root may write below /run")
 	}
