@@ -139,9 +139,14 @@ func (q *connQueue) put(c net.Conn) {
 }
 
 // state is net/http's hook for the states of connections.
-func (q *connQueue) state(_ net.Conn, state http.ConnState) {
-	if state == http.StateClosed {
+func (q *connQueue) state(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateClosed:
 		q.open.Done()
+	case http.StateIdle:
+		if c, ok := c.(*strictConn); ok {
+			_ = c.SetWriteDeadline(time.Time{}) // it was the last answer's
+		}
 	}
 }
 

@@ -56,6 +56,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *Limits
 	// The deadline must not outlive the body: the server goes on reading, to
 	// notice when the client leaves.
 	defer control.SetReadDeadline(time.Time{})
+	boundRest(w, r, limits)
 	began := time.Now()
 	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
 	for {

@@ -42,3 +42,11 @@ func (s *sender) send(data []byte, flush bool) error {
 	}
 	return nil
 }
+
+// boundRest bounds what net/http writes by itself on HTTP/1: a 100 Continue, and what it
+// has kept until a handler ends. A client that takes nothing would hold its connection.
+func boundRest(w http.ResponseWriter, r *http.Request, limits *Limits) {
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limits.BodyTimeout))
+	}
+}

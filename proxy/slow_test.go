@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,6 +129,21 @@ func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 		_, _ = c.NetConn().Read(make([]byte, 1))
 		return f.server.open.Load() == 0
 	})
+}
+
+func TestAClientThatAsksOnAndOnAndTakesNothingIsCut(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 1000))) }),
+		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 200 * time.Millisecond })
+	var sending sync.WaitGroup
+	for _, line := range []string{"GET /version", "OPTIONS /version", "PUT /v2/keys/x"} {
+		c := f.raw()
+		sending.Go(func() {
+			for c.Send(strings.Repeat(line+" HTTP/1.1\r\nHost: h\r\n\r\n", 100)) == nil {
+			}
+		})
+	}
+	eventually(t, "all are cut", func() bool { return f.server.open.Load() == 0 })
+	sending.Wait()
 }
 
 func TestAHandshakeThatStopsOrTricklesIsCut(t *testing.T) {

@@ -27,6 +27,7 @@ func (l standard) ServeHTTP(out http.ResponseWriter, r *http.Request) {
 	rec := &record{peer: conn.peer, started: time.Now(), proto: r.Proto, userAgent: r.UserAgent()}
 	// Also for an answer that is broken off: the panic that does so goes on.
 	defer func() {
+		defer boundRest(w, r, l.currentLimits()) // the last bytes are still to go
 		if mistake := recover(); mistake != nil {
 			if mistake != http.ErrAbortHandler {
 				l.log.Error("a request was given up", "from", conn.peer.Addr.String(), "panic", mistake, "stack", string(debug.Stack()))
@@ -147,6 +148,7 @@ func (l standard) drop(w http.ResponseWriter, r *http.Request, s *Snapshot) *Ref
 	}
 	control := http.NewResponseController(w)
 	defer control.SetReadDeadline(time.Time{})
+	boundRest(w, r, &s.Limits)
 	var buf [1 << 10]byte
 	began := time.Now()
 	for read := int64(0); ; {
