@@ -110,6 +110,38 @@ func TestASilentConnectionMakesRoomForANewOne(t *testing.T) {
 	}
 }
 
+// TestAConnectionThatIsSilentBehindAnEventMakesRoom is about those whose event the hub has
+// written: they wait for their next request where they waited for the event.
+func TestAConnectionThatIsSilentBehindAnEventMakesRoom(t *testing.T) {
+	f, _ := newEmbedded(t, nil)
+	if f.server.Snapshot().FastLane == false {
+		t.Skip("net/http does not tell which connections are silent")
+	}
+	c, a := startWatch(t, f, watchRequest)
+	// Else the hub leaves the event to the watch.
+	eventually(t, "the client has the head", func() bool {
+		ls := f.server.lanes
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		for c := range ls.running {
+			return c.wire.drained()
+		}
+		return false
+	})
+	put(t, f, "/eventlogging/w", "event")
+	if err := c.ReadBody(a, "GET"); err != nil || !a.Whole {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	eventually(t, "it alone is left, and silent", func() bool { return f.silent() == 1 && f.server.open.Load() == 1 })
+	if n := f.server.shed(1); n != 1 {
+		t.Fatalf("%d were ended", n)
+	}
+	eventually(t, "it is ended", func() bool { return f.server.open.Load() == 0 })
+	if end := c.End(); end != proxytest.EndedWell {
+		t.Errorf("it ended with %s", end)
+	}
+}
+
 func TestConnectionsOfOneAddressBeyondItsLimitAreTurnedAway(t *testing.T) {
 	f, _ := newPreparedEmbedded(t, func(s *Server) { s.arrivals.each = 1 }, nil)
 	first := f.raw()

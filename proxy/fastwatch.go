@@ -61,7 +61,7 @@ func (f *fastWatch) write() *share.Event {
 	f.failed = c.writeEvent(event) != nil
 	f.since = time.Now()
 	c.silent, c.asked = true, true // as in wait, which is where the goroutine would be now
-	if f.failed || c.lanes.draining.Load() {
+	if f.failed || c.ending || c.lanes.draining.Load() {
 		f.interrupt()
 	}
 	return event
@@ -164,7 +164,7 @@ func (f *fastWatch) idle() time.Duration {
 	if !f.over {
 		return f.c.options.IdleTimeout
 	}
-	if f.failed || f.c.lanes.draining.Load() {
+	if f.failed || f.c.ending || f.c.lanes.draining.Load() {
 		return 0
 	}
 	return time.Until(f.since.Add(f.c.options.IdleTimeout))
