@@ -53,6 +53,9 @@ DNS does not answer, the endpoints that were found before serve on.`,
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)
 		defer signal.Stop(hangup)
+		// The default action ends the process when a log's reader is gone, as a journal that
+		// crashes: a write that fails is all that should come of it.
+		signal.Ignore(syscall.SIGPIPE)
 		return serve(cmd.Context(), *file, hangup, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
 	return cmd
