@@ -34,7 +34,7 @@ func (c *fast) plain(s *Snapshot) bool {
 	case http.MethodHead, http.MethodDelete:
 		return r.Body == http1.None
 	case http.MethodPut, http.MethodPost:
-		return r.Body == http1.None || r.Body == http1.Length && r.Length <= mostPlain
+		return r.Body == http1.None || r.Body == http1.Length && r.Length <= min(mostPlain, s.Limits.Body)
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -163,6 +164,15 @@ func TestTooLargeABodyIsRefusedWithoutReadingIt(t *testing.T) {
 	status, body, _ := do(t, f.client("h2"), "PUT", f.url()+"/v2/keys/eventlogging/a", "", strings.Repeat("x", 1<<20+1))
 	if status != 413 {
 		t.Errorf("over HTTP/2: %d %s", status, body)
+	}
+}
+
+func TestASmallLimitOnBodiesHoldsInBothLanes(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), func(s *Snapshot, _ *proxytest.PKI) { s.Limits.Body = 1024 })
+	for length, want := range map[int]int{1024: 200, 1025: 413} {
+		if a := f.exchange(fmt.Sprintf("PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", length))); a.Status != want {
+			t.Errorf("%d bytes: %d %s", length, a.Status, a.Body)
+		}
 	}
 }
 
