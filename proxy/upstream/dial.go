@@ -87,7 +87,7 @@ func (e *endpoint) open(ctx context.Context) (c net.Conn, err error) {
 // connect finds a connection for a request: a pooled one, unless fresh is asked
 // for, else a new one. Endpoints that are known to be down are tried only if all
 // others fail as well.
-func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *Error) {
+func (p *Pool) connect(ctx context.Context, fresh bool) (*conn, *Error) {
 	var failed *Error
 	for _, onlyDown := range []bool{false, true} {
 		for _, e := range p.endpoints {
@@ -95,7 +95,7 @@ func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *
 				continue
 			}
 			if !fresh {
-				if c := e.take(safe(method)); c != nil {
+				if c := e.take(); c != nil {
 					return c, nil
 				}
 			}
@@ -112,7 +112,7 @@ func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *
 	}
 	if failed == nil {
 		// Between the two rounds the last endpoint came back.
-		return p.connect(ctx, method, fresh)
+		return p.connect(ctx, fresh)
 	}
 	return nil, failed
 }
@@ -165,9 +165,9 @@ func (e *endpoint) probe() {
 	}
 }
 
-// take is the most recently used idle connection, or nil. Unless the request is
-// safe to repeat, the connection is first looked at.
-func (e *endpoint) take(safe bool) *conn {
+// take is the most recently used idle connection, or nil. It is looked at first: one
+// that holds bytes already would answer with them.
+func (e *endpoint) take() *conn {
 	for {
 		e.mu.Lock()
 		last := len(e.idle) - 1
@@ -180,7 +180,7 @@ func (e *endpoint) take(safe bool) *conn {
 		e.idle = e.idle[:last]
 		e.mu.Unlock()
 		e.pool.count.Idle.Add(-1)
-		if !safe && !c.silent() {
+		if !c.silent() {
 			e.pool.count.Stale.Add(1)
 			_ = c.Close()
 			continue
