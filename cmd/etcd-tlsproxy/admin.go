@@ -17,6 +17,8 @@ import (
 func newAdmin(registry *prometheus.Registry, ready, reload func() error, page *statuspage.Page, explain http.Handler) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
+	// A page that an operator's browser shows may not ask for a reload.
+	r.Use(http.NewCrossOriginProtection().Handler)
 	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	r.Get("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") })
 	r.Get("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
@@ -26,7 +28,7 @@ func newAdmin(registry *prometheus.Registry, ready, reload func() error, page *s
 		}
 		say(w, http.StatusOK, "ready")
 	})
-	r.Method(http.MethodGet, "/-/explain", explain)
+	r.Method(http.MethodGet, "/-/explain", page.Guard(explain))
 	r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		if err := reload(); err != nil {
 			say(w, http.StatusInternalServerError, "not reloaded, the old state serves on:\n"+err.Error())

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// guard keeps other sites' pages from reading this one through an operator's browser.
-func (p *Page) guard(next http.HandlerFunc) http.Handler {
+// Guard keeps other sites' pages from reading what a handler tells through an
+// operator's browser.
+func (p *Page) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -26,7 +27,7 @@ func (p *Page) guard(next http.HandlerFunc) http.Handler {
 		case foreign(r):
 			refuse(w, http.StatusForbidden, "another site's page may not read this")
 		default:
-			next(w, r)
+			next.ServeHTTP(w, r)
 		}
 	})
 }

@@ -56,7 +56,7 @@ func digest(text string) string {
 
 // HTML answers with the page.
 func (p *Page) HTML() http.Handler {
-	return p.guard(func(w http.ResponseWriter, _ *http.Request) {
+	return p.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		status, now := p.read()
 		var page bytes.Buffer
 		v, err := newView(p, status, now)
@@ -69,17 +69,17 @@ func (p *Page) HTML() http.Handler {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", p.policy)
 		_, _ = w.Write(page.Bytes()) // a client that left needs no answer
-	})
+	}))
 }
 
 // JSON answers with a [Status].
 func (p *Page) JSON() http.Handler {
-	return p.guard(func(w http.ResponseWriter, _ *http.Request) {
+	return p.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		status, _ := p.read()
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		_, _ = w.Write(append(status, '\n'))
-	})
+	}))
 }
 
 func (p *Page) read() ([]byte, time.Time) {
