@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
@@ -276,6 +277,32 @@ func TestABackupIsVerifiedWhileWritesGoOn(t *testing.T) {
 	sums.Dir = r.Path
 	if out, err := sums.CombinedOutput(); err != nil {
 		t.Errorf("%s", out)
+	}
+}
+
+// TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp is for one that was started without flags,
+// or was just recovered and has its peer URL from --force-new-cluster.
+func TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp(t *testing.T) {
+	t.Parallel()
+	c, folders := startCluster(t, 1)
+	url := c.Members[0].URL()
+	etcd, err := client.New(client.Config{Endpoints: []string{url}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := client.NewMembersAPI(etcd)
+	all, err := members.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := members.Update(t.Context(), all[0].ID, []string{forcedPeerURL}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, url, "/a", "1")
+	b := newBackup(t, url, folders[0])
+	b.Verify = true
+	if got := restored(t, run(t, b).Path).keys(); got.Count != 1 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -135,6 +135,9 @@ func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err
 		if copied, err = t.read(ctx); err != nil {
 			return err
 		}
+		if err = t.makeRoom(ctx); err != nil {
+			return err
+		}
 		end, err = t.raftIndex(ctx)
 		return err
 	}, "--force-new-cluster")
@@ -158,6 +161,29 @@ func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err
 			return err
 		})
 	}, "--snapshot-count="+strconv.FormatInt(due, 10))
+}
+
+// forcedPeerURL is what --force-new-cluster gives the member that it makes of a backup,
+// and etcd's default.
+const forcedPeerURL = "http://localhost:2380"
+
+// makeRoom gives the copied member another peer URL, if it has that one. Where two
+// members would have the same, etcd leaves the new one out, removes the old one, and
+// ends for want of members.
+func (t *trial) makeRoom(ctx context.Context) error {
+	all, err := t.members.List(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the copy's members: %w", err)
+	}
+	for _, m := range all {
+		if !slices.Contains(m.PeerURLs, forcedPeerURL) {
+			continue
+		}
+		if err := t.members.Update(ctx, m.ID, []string{"http://backup.invalid:2380"}); err != nil {
+			return fmt.Errorf("changing the peer URL of the copy's member: %w", err)
+		}
+	}
+	return nil
 }
 
 // during runs an etcd on a folder, and ends it well.

@@ -34,6 +34,7 @@ type trial struct {
 	folder  string // of the sockets and the log
 	http    *http.Client
 	keys    client.KeysAPI
+	members client.MembersAPI
 	dataDir string
 }
 
@@ -54,7 +55,7 @@ func startTrial(ctx context.Context, etcd, dataDir string, flags ...string) (*tr
 	t.http = &http.Client{Transport: transport}
 	c, err := client.New(client.Config{Endpoints: []string{"http://trial"}, Transport: transport})
 	if err == nil {
-		t.keys = client.NewKeysAPI(c)
+		t.keys, t.members = client.NewKeysAPI(c), client.NewMembersAPI(c)
 		flags = append([]string{"--name=trial", "--data-dir=" + dataDir, "--enable-v2=true",
 			"--listen-client-urls=unix://client:0", "--advertise-client-urls=http://localhost:1", "--listen-peer-urls=unix://peer:0",
 			"--heartbeat-interval=10", "--election-timeout=100"}, flags...)
