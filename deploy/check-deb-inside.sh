@@ -150,6 +150,15 @@ wait "$asking"
 journalctl --no-pager -u etcd-tlsproxy | grep -q inherited=2 || fail "the sockets were not taken"
 holds "with sockets, three restarts refused none of $(cat asked) new connections"
 
+# --- the nightly backup
+follow 'mkdir -p /srv/backup'
+systemctl is-active --quiet etcd-tlsproxy-backup.timer || fail "the timer does not run"
+systemctl start etcd-tlsproxy-backup || fail "the backup: $(journalctl --no-pager -n 20 -u etcd-tlsproxy-backup)"
+grep -q '^etcd_tlsproxy_backup_verified 1' /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom || fail "the backup was not verified"
+[[ $(stat -c %a /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom) == 644 ]] || fail "the node exporter cannot read the metrics"
+(cd /srv/backup/etcd/etcd-* && sha256sum --quiet --check SHA256SUMS)
+holds "the nightly backup copies the member and proves the copy"
+
 # --- the end
 dpkg -r etcd-tlsproxy >/dev/null 2>&1
 if systemctl is-active --quiet etcd-tlsproxy etcd-tlsproxy.socket; then fail "it runs after its removal"; fi

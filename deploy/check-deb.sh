@@ -4,7 +4,7 @@
 #
 # Needs root, and lintian, systemd-container and mmdebstrap. The Debian is made once, in dist/check/debian. With
 # CHECK_ROOT=/ this machine's own system is booted instead, below a layer of memory that takes all changes: that is
-# quick, and right where this machine is a Debian 12 with systemd-sysv, dbus, curl, openssl, logrotate, etcd-server.
+# quick, and right where this machine is a Debian 12 with systemd-sysv, dbus, curl, openssl, logrotate and etcd.
 set -euo pipefail
 deb=$(realpath "$1")
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ lintian --allow-root --tag-display-limit 0 --fail-on error,warning "$deb"
 
 mkdir -p "$check"
 if [[ ! -e $root/etc/debian_version ]]; then
-	mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssl,logrotate,procps,etcd-server bookworm "$root"
+	mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssl,logrotate,procps,etcd-server,etcd-client bookworm "$root"
 fi
 
 # Two later versions of the same package: one with the same configuration, one that brings another.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the units: systemd reads each without a complaint, and grades the services' sandboxes below 2.0 of 10.
+# Checks the units: systemd reads each without a complaint, and grades the services' sandboxes at most 2.0 of 10.
 # Needs systemd's tools, no running systemd. deploy/check-deb.sh runs the units.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,7 +10,7 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/lib/systemd/system "$root"/usr/{bin,libexec/etcd-tlsproxy} "$root"/bin
 cp /lib/systemd/system/*.target /lib/systemd/system/*.slice "$root/lib/systemd/system/"
-cp deploy/systemd/*.service deploy/systemd/*.socket "$root/lib/systemd/system/"
+cp deploy/systemd/*.service deploy/systemd/*.socket deploy/systemd/*.timer "$root/lib/systemd/system/"
 for program in usr/bin/etcd-tlsproxy usr/libexec/etcd-tlsproxy/configured bin/kill; do
 	install /bin/true "$root/$program"
 done

@@ -27,7 +27,10 @@ cp deploy/systemd/configured "$stage/libexec/"
 for unit in etcd-tlsproxy.service etcd-tlsproxy.socket; do
 	cp "deploy/systemd/$unit" "$stage/debian/$unit"
 done
-cp deploy/systemd/etcd-tlsproxy-admin.socket "$stage/debian/etcd-tlsproxy.etcd-tlsproxy-admin.socket"
+# debhelper finds units of other names than the package's behind the package's.
+for unit in etcd-tlsproxy-admin.socket etcd-tlsproxy-backup.service etcd-tlsproxy-backup.timer; do
+	cp "deploy/systemd/$unit" "$stage/debian/etcd-tlsproxy.$unit"
+done
 "$program" man "$stage/man"
 "$program" completion bash >"$stage/completions/bash/etcd-tlsproxy"
 "$program" completion zsh >"$stage/completions/zsh/_etcd-tlsproxy"
