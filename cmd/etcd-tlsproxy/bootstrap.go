@@ -8,11 +8,11 @@ import (
 	"os"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/wholefile"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -212,7 +212,7 @@ func writeSettings(term *console.Console, result *bootstrapped, form, file strin
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("reading what --write would replace: %w", err)
 	}
-	if err := renameio.WriteFile(file, text, 0o644, renameio.WithExistingPermissions()); err != nil {
+	if err := wholefile.Write(file, text, 0o644); err != nil {
 		return fmt.Errorf("writing the settings: %w", err)
 	}
 	term.Note("%s: written", file)

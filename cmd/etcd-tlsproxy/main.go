@@ -70,14 +70,28 @@ func newRoot() *cobra.Command {
 		Short: "An HTTPS front end for etcd's v2 API",
 		Long: `etcd-tlsproxy stands before an etcd member. It ends TLS, knows its clients by
 password or client certificate, decides by a table of key prefixes who may read
-and write what, and forwards what is allowed to etcd's v2 API.`,
+and write what, and forwards what is allowed to etcd's v2 API. Its other commands
+build, check, back up and recover the clusters behind it.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newServe(), newCheckConfig(), newExplain(), newPasswd(), newImport(), newVersion(), newMan(), newHashWorker(), newBootstrap(), newSRV(), newClusterHealth(), newMember(), newBackup(), newRecover(), newDump(), newLoad())
+	addGroup(root, "Serve", newServe(), newCheckConfig())
+	addGroup(root, "Rules and users", newExplain(), newPasswd(), newImport())
+	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
+	addGroup(root, "Data", newBackup(), newRecover(), newDump(), newLoad())
+	root.AddCommand(newVersion(), newMan(), newHashWorker())
 	return root
+}
+
+// addGroup adds verbs that the help shows together.
+func addGroup(root *cobra.Command, title string, verbs ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
+	for _, verb := range verbs {
+		verb.GroupID = title
+	}
+	root.AddCommand(verbs...)
 }
 
 // defaultConfigFile is where the packages install the configuration.

@@ -22,7 +22,8 @@ import (
 
 // Connection is how a verb reaches etcd, directly or through proxies.
 type Connection struct {
-	// Endpoints are client URLs; each is asked until one answers.
+	// Endpoints are client URLs; each is asked, in an order of the library's, until one
+	// answers.
 	Endpoints []string
 	// CA verifies https endpoints; the system's CAs by default.
 	CA string
@@ -140,8 +141,6 @@ func (c *Connection) Client() (client.Client, error) {
 	return client.New(client.Config{
 		Endpoints: c.Endpoints, Transport: transport, Username: c.User, Password: password,
 		HeaderTimeoutPerRequest: c.Timeout,
-		// One order for all: the operator wrote the preferred endpoint first.
-		SelectionMode: client.EndpointSelectionPrioritizeLeader,
 	})
 }
 
