@@ -55,14 +55,14 @@ func boundaryAttacks() attacks {
 		c.list = append(c.list, each([]string{"conftoolX", "conftool-v2/x", "conftool.", "Conftool/x", "conftool%20", "conftoo", "_conftool", "eventlogging2/x", "x", "0", "secret"}, 0,
 			func(key string) string { return request(method, "/v2/keys/"+key, by("conftool"), "value=attack") })...)
 	}
-	for _, target := range []string{"/v2/keys", "/v2/keys/", "//v2//keys//", "/v2/keys/?recursive=true", "/v2/keys?dir=true&recursive=true", "/v2/keys/?dir=true&prevExist=true&ttl=1", "http://h/v2/keys/?recursive=true"} {
+	for _, target := range []string{"/v2/keys", "/v2/keys/", "//v2//keys//", "/v2/keys/?recursive=true", "/v2/keys?dir=true&recursive=true", "/v2/keys/?dir=true&prevExist=true&ttl=1000", "http://h/v2/keys/?recursive=true"} {
 		for _, method := range []string{"PUT", "POST", "DELETE"} {
 			for _, user := range []string{"", "conftool"} {
 				fields := ""
 				if user != "" {
 					fields = by(user)
 				}
-				c.list = append(c.list, attack{fmt.Sprintf("%s %s by %q", method, target, user), request(method, target, fields, "dir=true&ttl=1&prevExist=true"), 0})
+				c.list = append(c.list, attack{fmt.Sprintf("%s %s by %q", method, target, user), request(method, target, fields, "dir=true&ttl=1000&prevExist=true"), 0})
 			}
 		}
 	}
@@ -75,7 +75,7 @@ func reservedAttacks() attacks {
 		"0/members/1/attributes", "a/0/members/1/attributes", "a/b/c/0/members/8e9e05c52164694d/attributes", "0/members/DEADbeef/attributes", "0/members/1/attributesX", "0/members/1/attributes/x",
 		"0/members/1/attributes%20", "%30/members/1/attributes", "0/%6dembers/1/attributes", "0/members/%31/attributes", "0/members/1/%61ttributes", "0/members/1/attribute%73", "0//members/1/attributes",
 		"0/members//1//attributes", "0/members/1/attributes/", "x0/0/members/1/attributes", "0/0/members/1/attributes", "0/members/1/0/members/2/attributes", "0/members/0000000000000001/attributes",
-		"0/members/1/attributes?dir=true", "0/members/1/attributes?value=%7b%7d", "0/members/1/attributes?refresh=true&ttl=1", "0/members/1/attributes%23x", "0/members/1/attributes;x", "_/0/members/1/attributes",
+		"0/members/1/attributes?dir=true", "0/members/1/attributes?value=%7b%7d", "0/members/1/attributes?refresh=true&ttl=1000", "0/members/1/attributes%23x", "0/members/1/attributes;x", "_/0/members/1/attributes",
 	}
 	for _, method := range []string{"PUT", "POST", "DELETE"} {
 		c.list = append(c.list, each(keys, 0, func(key string) string { return request(method, "/v2/keys/eventlogging/"+key, "", "value=attack") })...)

@@ -122,7 +122,7 @@ func TestAMistakeOfOursInOneRequestIsLoggedAndHurtsNoOther(t *testing.T) {
 	f, _ := newEmbedded(t, nil)
 	good := f.server.Snapshot()
 	bad := *good
-	bad.Rules = nil // what must never be
+	bad.Upstream, bad.Reads = nil, nil // what must never be
 	other := f.raw()
 	if err := other.Send("GET /v2/keys/ HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 		t.Fatal(err)
