@@ -79,7 +79,7 @@ func http2Attacks() []frames {
 
 func TestNoAttackOverHTTP2GetsPastTheGate(t *testing.T) {
 	r := newRecorder(t)
-	f := newPreparedFront(t, listen(t), r.url, idle(attackPatience), underAttack)
+	f := newPreparedFront(t, listen(t), r.url, idle(attackPatience()), underAttack)
 	for _, a := range http2Attacks() {
 		text := strings.Join(a.fields, " ")
 		r.begin(text)

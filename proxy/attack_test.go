@@ -47,11 +47,16 @@ const (
 // so the gate would not hold it back.
 const smuggled = "/v2/keys/eventlogging/smuggled"
 
-// patience of a proxy under attack: it waits for the rest of a message no longer.
-const attackPatience = 400 * time.Millisecond
+// attackPatience of a proxy under attack: it waits for the rest of a message no longer.
+func attackPatience() time.Duration {
+	if proxytest.UnderRaceDetector() {
+		return 3 * time.Second
+	}
+	return 400 * time.Millisecond
+}
 
 func underAttack(s *Snapshot, _ *proxytest.PKI) {
-	s.Limits.HeaderTimeout, s.Limits.BodyTimeout = attackPatience, attackPatience
+	s.Limits.HeaderTimeout, s.Limits.BodyTimeout = attackPatience(), attackPatience()
 	s.Watches = nil // their own requests to etcd are no attack
 }
 
@@ -93,7 +98,7 @@ func TestNoAttackGetsPastTheGate(t *testing.T) {
 	var workers sync.WaitGroup
 	for range 32 {
 		r := newRecorder(t)
-		f := newPreparedFront(t, listen(t), r.url, idle(attackPatience), underAttack)
+		f := newPreparedFront(t, listen(t), r.url, idle(attackPatience()), underAttack)
 		workers.Go(func() {
 			for j := range jobs {
 				r.begin(j.text)

@@ -161,7 +161,7 @@ func TestAllTestsPassInTheStandardLane(t *testing.T) {
 	if os.Getenv(laneVariable) == "standard" {
 		t.Skip("this is the run in the standard lane")
 	}
-	args := []string{"-test.timeout=5m"}
+	args := []string{"-test.timeout=15m"}
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +19,7 @@ import (
 // TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory opens far more connections than the
 // limit has room for. Meanwhile writes must be carried out and the admin must answer.
 func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
-	if underRaceDetector() {
+	if proxytest.UnderRaceDetector() {
 		t.Skip("the race detector needs several times the memory, and Go does not count it")
 	}
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
@@ -85,11 +83,6 @@ func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
 		t.Errorf("only %d writes were answered", answered)
 	}
 	t.Logf("at most %d MiB, %d writes", most>>20, answered)
-}
-
-func underRaceDetector() bool {
-	info, ok := debug.ReadBuildInfo()
-	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func tryWrite(client *http.Client, target string) error {

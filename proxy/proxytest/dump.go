@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -22,10 +23,13 @@ func Dump(url string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("dumping etcd: %w", err)
 		}
-		fmt.Fprintf(&b, "%s %d %s %s\n", path, resp.StatusCode, resp.Header.Get("X-Etcd-Index"), body)
+		fmt.Fprintf(&b, "%s %d %s %s\n", path, resp.StatusCode, resp.Header.Get("X-Etcd-Index"), secondsLeft.ReplaceAll(body, nil))
 	}
 	return b.String(), nil
 }
+
+// secondsLeft count down without a change; when a key expires stands beside them.
+var secondsLeft = regexp.MustCompile(`,"ttl":\d+`)
 
 // Value reads a key past the proxy; ok is false if it does not exist.
 func Value(url, key string) (value string, ok bool, err error) {
