@@ -1,7 +1,6 @@
 package acl
 
 import (
-	"context"
 	"crypto/fips140"
 	"fmt"
 	"regexp"
@@ -120,14 +119,4 @@ func (h *storedHash) matches(password string) (yes bool) {
 		yes = h.matcher.MatchesPassword(password) && password != ""
 	})
 	return yes
-}
-
-// Compare reports whether a password is the one that a hash of a htpasswd file stands
-// for. It keeps a processor busy; only a hash that no file could hold is an error.
-func Compare(_ context.Context, hash, password string) (bool, error) {
-	stored, err := parseHash(hash)
-	if err != nil {
-		return false, err
-	}
-	return stored.matches(password), nil
 }

@@ -26,10 +26,6 @@ type HasherOptions struct {
 	// Remember is how many verified passwords each set of users remembers; 4,096
 	// by default, about 200 bytes each.
 	Remember int
-	// Compare is [Compare] by default. Another one can do it elsewhere, so that
-	// hashing takes no processor from what this process serves; an error of its own
-	// means that nothing was found out.
-	Compare func(ctx context.Context, hash, password string) (bool, error)
 }
 
 // Hasher is what all generations of [Users] share: a bounded part of the
@@ -40,7 +36,6 @@ type Hasher struct {
 	pending  atomic.Int64
 	most     int64
 	remember int
-	compare  func(ctx context.Context, hash, password string) (bool, error)
 	digests  sync.Pool // of *digester
 }
 
@@ -59,16 +54,12 @@ func NewHasher(o HasherOptions) *Hasher {
 	if o.Remember <= 0 {
 		o.Remember = 4096
 	}
-	if o.Compare == nil {
-		o.Compare = Compare
-	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // documented never to fail
 	return &Hasher{
 		workers:  semaphore.NewWeighted(int64(o.Workers)),
 		most:     int64(o.Workers + o.Queue),
 		remember: o.Remember,
-		compare:  o.Compare,
 		digests:  sync.Pool{New: func() any { return &digester{mac: hmac.New(sha256.New, key)} }},
 	}
 }

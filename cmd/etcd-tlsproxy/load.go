@@ -26,7 +26,6 @@ type loader struct {
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // reads that etcd was not asked for
 	watches  *share.WatchCounters
-	compare  func(ctx context.Context, hash, password string) (bool, error)
 	hasher   *acl.Hasher  // made with the first configuration, kept across reloads
 	draw     maphash.Seed // for the order of discovered endpoints, which is kept as well
 }
@@ -77,7 +76,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 		}
 	}
 	if l.hasher == nil {
-		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.config.Limits.HashWorkers, Compare: l.compare})
+		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.config.Limits.HashWorkers})
 	}
 	state := &loaded{config: c.config, doc: doc, text: text, endpoints: c.endpoints}
 	ps := &problems{doc: doc}

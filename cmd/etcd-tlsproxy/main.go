@@ -81,7 +81,7 @@ build, check, back up and recover the clusters behind it.`,
 	addGroup(root, "Rules and users", newExplain(), newPasswd(), newImport())
 	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
 	addGroup(root, "Data", newBackup(), newRecover(), newDump(), newLoad())
-	root.AddCommand(newVersion(), newMan(), newHashWorker())
+	root.AddCommand(newVersion(), newMan())
 	return root
 }
 

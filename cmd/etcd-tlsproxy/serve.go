@@ -19,7 +19,6 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/explain"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/hashing"
 	"etcd-tlsproxy/proxy"
 )
 
@@ -64,12 +63,8 @@ DNS does not answer, the endpoints that were found before serve on.`,
 // serve runs the service that a configuration file describes until ctx ends.
 func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, stderr io.Writer) error {
 	metrics := proxy.NewMetrics(version())
-	var hashes *hashing.Workers // made before anybody can log in, and with the log
 	loader := &loader{
 		file: file, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, draw: maphash.MakeSeed(),
-		compare: func(ctx context.Context, hash, password string) (bool, error) {
-			return hashes.Compare(ctx, hash, password)
-		},
 	}
 	first, seen, err := loader.load(ctx, nil)
 	if err != nil {
@@ -81,8 +76,6 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 		return err
 	}
 	defer logs.close()
-	hashes = hashing.New(logs.service)
-	defer hashes.Close()
 	debug.SetMemoryLimit(config.Limits.Memory)
 	server := proxy.NewServer(proxy.Options{
 		Snapshot: first.snapshot,
