@@ -136,7 +136,7 @@ type Limits struct {
 	// not matter, of one address.
 	UserWatches int `toml:"user_watches"`
 	// UpstreamRequests bounds the requests that are on their way to etcd at a time;
-	// more wait.
+	// more wait. An eighth of them, and at least one, is for writes alone.
 	UpstreamRequests int `toml:"upstream_requests"`
 	// UpstreamTimeout bounds the wait for etcd's answer. An etcd without a leader
 	// answers a write after 5 to 7 seconds. Watches have no timeout.

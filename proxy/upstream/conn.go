@@ -8,8 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"etcd-tlsproxy/proxy/http1"
 )
 
@@ -201,7 +199,7 @@ func unexpected(err error) error {
 
 // use binds the connection to a request and a slot, until the response is
 // closed.
-func (c *conn) use(ctx context.Context, slot *semaphore.Weighted, req *Request) *Response {
+func (c *conn) use(ctx context.Context, slot slot, req *Request) *Response {
 	r := &c.response
 	*r = Response{conn: c, slot: slot, ctx: ctx, method: req.Method, watch: req.Watch}
 	if ctx.Done() != nil {

@@ -28,8 +28,8 @@ const mostFirstLine = 4096
 // closed. When ctx ends, Do and reading from the response fail at once. The
 // error is an [*Error].
 func (p *Pool) Do(ctx context.Context, req *Request) (*Response, error) {
-	slot, busy := p.enter(ctx, req.Watch)
-	if busy != nil {
+	slot := slotFor(req)
+	if busy := p.enter(ctx, slot); busy != nil {
 		return nil, busy
 	}
 	c, failed := p.connect(ctx, false)

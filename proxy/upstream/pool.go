@@ -18,7 +18,8 @@ type Options struct {
 	// TLS is for https endpoints; its ServerName, if "", is the endpoint's host.
 	TLS *tls.Config
 	// Requests bounds the requests on their way at a time; 1,024. More wait: when
-	// one key changes, thousands of clients read at once.
+	// one key changes, thousands of clients read at once. An eighth of them, and at
+	// least one, is for writes alone.
 	Requests int
 	// Watches bounds the watches on their way at a time; 20,000.
 	Watches int
@@ -78,6 +79,7 @@ type Pool struct {
 	count     *Counters
 	endpoints []*endpoint
 	requests  *semaphore.Weighted
+	reads     *semaphore.Weighted // a part of requests
 	watches   *semaphore.Weighted
 
 	background context.Context // of probes; ends with the pool
@@ -96,6 +98,7 @@ func New(o Options) (*Pool, error) {
 		o:        o,
 		count:    o.Counters,
 		requests: semaphore.NewWeighted(int64(o.Requests)),
+		reads:    semaphore.NewWeighted(int64(max(1, o.Requests-max(1, o.Requests/8)))),
 		watches:  semaphore.NewWeighted(int64(o.Watches)),
 	}
 	p.background, p.stop = context.WithCancel(context.Background())
@@ -115,36 +118,4 @@ func (p *Pool) Close() {
 		e.closeIdle()
 	}
 	p.probes.Wait()
-}
-
-// enter takes a slot, and returns what gives it back.
-func (p *Pool) enter(ctx context.Context, watch bool) (*semaphore.Weighted, *Error) {
-	if watch {
-		if !p.watches.TryAcquire(1) {
-			return nil, &Error{Kind: Busy, Err: errors.New("too many watches")}
-		}
-		p.count.Watching.Add(1)
-		return p.watches, nil
-	}
-	if !p.requests.TryAcquire(1) {
-		wait, cancel := context.WithTimeout(ctx, p.o.HeaderTimeout)
-		defer cancel()
-		if err := p.requests.Acquire(wait, 1); err != nil {
-			if ctx.Err() != nil {
-				return nil, &Error{Kind: Canceled, Err: context.Cause(ctx)}
-			}
-			return nil, &Error{Kind: Busy, Err: errors.New("too many requests")}
-		}
-	}
-	p.count.Active.Add(1)
-	return p.requests, nil
-}
-
-func (p *Pool) leave(slot *semaphore.Weighted) {
-	if slot == p.watches {
-		p.count.Watching.Add(-1)
-	} else {
-		p.count.Active.Add(-1)
-	}
-	slot.Release(1)
 }

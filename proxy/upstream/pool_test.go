@@ -244,6 +244,26 @@ func TestManyRequestsShareFewConnections(t *testing.T) {
 	}
 }
 
+// TestReadsThatAreNotTakenLeaveRoomForWrites lets readers have their answers and not
+// read them.
+func TestReadsThatAreNotTakenLeaveRoomForWrites(t *testing.T) {
+	s := serve(t, always)
+	p := newPool(t, Options{Requests: 4, HeaderTimeout: 100 * time.Millisecond}, s.endpoint())
+	for range 3 {
+		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/r"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+	}
+	if _, kind := ask(t, p, "GET"); kind != Busy {
+		t.Errorf("one more read: %v", kind)
+	}
+	if body, kind := ask(t, p, "PUT"); body != "ok" {
+		t.Errorf("a write: %q, %v", body, kind)
+	}
+}
+
 func TestAWatchBeyondTheLimitIsToldSo(t *testing.T) {
 	s := serve(t, func(c *session) {
 		c.request()

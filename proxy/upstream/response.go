@@ -5,8 +5,6 @@ import (
 	"io"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"etcd-tlsproxy/proxy/http1"
 )
 
@@ -22,7 +20,7 @@ type Response struct {
 	Length int64
 
 	conn    *conn
-	slot    *semaphore.Weighted
+	slot    slot
 	ctx     context.Context // the request's; the response ends with it
 	release func() bool     // takes the connection out of ctx's reach
 	method  string
@@ -144,4 +142,4 @@ func (r *Response) disconnect() {
 }
 
 // forget drops what would keep the request's memory alive in an idle connection.
-func (r *Response) forget() { r.ctx, r.release, r.slot, r.Fields = nil, nil, nil, nil }
+func (r *Response) forget() { r.ctx, r.release, r.Fields = nil, nil, nil }

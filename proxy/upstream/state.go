@@ -25,8 +25,8 @@ func (p *Pool) States() []State {
 // DoAt is [Pool.Do] at one endpoint, by its place in the order of preference, whether it
 // is avoided or not, and once: whoever asks wants to know how it is.
 func (p *Pool) DoAt(ctx context.Context, endpoint int, req *Request) (*Response, error) {
-	slot, busy := p.enter(ctx, req.Watch)
-	if busy != nil {
+	slot := slotFor(req)
+	if busy := p.enter(ctx, slot); busy != nil {
 		return nil, busy
 	}
 	e := p.endpoints[endpoint]
