@@ -15,7 +15,7 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// narrow leaves two connections to etcd for all.
+// narrow leaves two connections to etcd for all reads, and one for writes.
 func narrow(t *testing.T, endpoint string) func(*Snapshot, *proxytest.PKI) {
 	return func(s *Snapshot, _ *proxytest.PKI) {
 		s.Upstream.Close()
@@ -23,7 +23,7 @@ func narrow(t *testing.T, endpoint string) func(*Snapshot, *proxytest.PKI) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Requests: 2}); err != nil {
+		if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Requests: 3}); err != nil {
 			t.Fatal(err)
 		}
 		s.Reads = nil
