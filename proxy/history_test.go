@@ -126,8 +126,12 @@ func (h *history) check(t *testing.T, shared uint64) {
 func TestHistoriesThroughTheProxyAreLinearizable(t *testing.T) {
 	withEtcd(t, func(t *testing.T, f *front, e etcd) {
 		h := &history{began: time.Now()}
+		clients := 12
+		if proxytest.UnderRaceDetector() {
+			clients = 5 // each can leave a write of unknown outcome: the search doubles with it
+		}
 		var all sync.WaitGroup
-		for id := range 12 {
+		for id := range clients {
 			all.Go(func() {
 				client := f.client("h1")
 				for n := range 100 {

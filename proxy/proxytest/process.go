@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -97,12 +98,22 @@ func newProcess(path, name string, o Options) (*Process, error) {
 
 func (p *Process) initial() string { return p.name + "=" + p.PeerURL() }
 
+// The ports that are given out: none that the kernel gives to connections by itself,
+// or one of these could have it while an etcd is away.
+const (
+	firstPort = 10_000
+	lastPort  = 32_000
+)
+
 func freeAddress() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+	var err error
+	for range 100 {
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))); err == nil {
+			return ln.Addr().String(), ln.Close()
+		}
 	}
-	return ln.Addr().String(), ln.Close()
+	return "", fmt.Errorf("finding a free port: %w", err)
 }
 
 // Start starts it, the first time or again on the same data and ports.
