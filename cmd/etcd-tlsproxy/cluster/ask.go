@@ -78,14 +78,7 @@ type asker struct {
 }
 
 func (c *Connection) asker() (*asker, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	transport, err := c.Transport()
-	if err != nil {
-		return nil, err
-	}
-	password, err := c.password()
+	transport, password, err := c.open()
 	if err != nil {
 		return nil, err
 	}

@@ -125,16 +125,21 @@ func redacted(endpoint string) string {
 	return endpoint
 }
 
+// open checks the flags and reads all files that they name.
+func (c *Connection) open() (transport *http.Transport, password string, err error) {
+	if err := c.check(); err != nil {
+		return nil, "", err
+	}
+	if transport, err = c.Transport(); err != nil {
+		return nil, "", err
+	}
+	password, err = c.password()
+	return transport, password, err
+}
+
 // Client speaks etcd's v2 API with all the endpoints.
 func (c *Connection) Client() (client.Client, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	transport, err := c.Transport()
-	if err != nil {
-		return nil, err
-	}
-	password, err := c.password()
+	transport, password, err := c.open()
 	if err != nil {
 		return nil, err
 	}
