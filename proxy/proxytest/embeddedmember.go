@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -105,6 +106,8 @@ func (m *embeddedMember) waitHealthy() error {
 
 func (m *embeddedMember) Close() {
 	if m.etcd != nil {
+		// It waits for connections on which nothing was ever said.
+		http.DefaultClient.CloseIdleConnections()
 		// One that never became ready would otherwise be waited for for ever.
 		m.etcd.Server.HardStop()
 		m.etcd.Close()

@@ -54,6 +54,9 @@ func (c *Connection) Transport() (*http.Transport, error) {
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		DialContext:         (&net.Dialer{Timeout: c.Timeout}).DialContext,
 		TLSHandshakeTimeout: c.Timeout,
+		// A connection that came too late for its request is never used, and etcd does
+		// not end while one is open on which nothing was ever said.
+		IdleConnTimeout: c.Timeout,
 	}
 	if c.CA != "" {
 		pem, err := os.ReadFile(c.CA)
