@@ -149,8 +149,11 @@ func (c *fast) writeBehind(s *Snapshot, body []byte) error {
 	}
 	c.wire.cork()
 	err := c.write(s, c.out)
-	if err == nil {
-		err = c.write(s, body[some:])
+	for rest := body[some:]; err == nil && len(rest) > 0; {
+		// The limit on the time that a write may take is for this much.
+		piece := rest[:min(len(rest), mostCorked)]
+		rest = rest[len(piece):]
+		err = c.write(s, piece)
 	}
 	return errors.Join(err, c.wire.uncork())
 }
@@ -158,88 +161,57 @@ func (c *fast) writeBehind(s *Snapshot, body []byte) error {
 // fullRecord is what one TLS record holds.
 const fullRecord = 16 << 10
 
-// sendDirect sends etcd's answer as it comes. Others wait for the end of turn, not
-// for this client, and etcd for neither, once all of the answer is here.
+// sendDirect sends etcd's answer. Others wait for the end of turn, not for this client,
+// and etcd for neither, once all of the answer is here.
 func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn, alive bool) (*Refusal, error) {
-	chunked := resp.Length < 0 && c.rec.op.Method != http.MethodHead && resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified
+	open := true
+	finish := func() {
+		if open { // once: the response is another request's then
+			open = false
+			resp.Close()
+		}
+	}
+	defer finish()
 	c.startHead(resp.Status)
 	c.fields(resp.Fields)
+	chunked := c.chunks(resp)
 	if chunked {
 		c.field("Transfer-Encoding", "chunked")
 	}
 	c.endHead(resp.Length, alive)
-	open := true
-	defer func() {
-		if open { // once: the response is another request's then
-			resp.Close()
-		}
-	}()
-	sent := false
-	began := time.Now()
-	for {
-		mark := len(c.out)
-		if chunked {
-			c.out = append(c.out, chunkHead...)
-		}
-		start := len(c.out)
-		if cap(c.out) < start+fullRecord/2 { // etcd's head is large
-			c.out = append(make([]byte, 0, start+fullRecord), c.out...)
-		}
-		space := min(cap(c.out), max(fullRecord, start+fullRecord/2)) - start - len(chunkTail)
-		n, err := readFull(resp, c.out[start:start+space])
-		if err != nil && err != io.EOF {
-			if !sent {
-				return c.failed(err) // nothing is out: an error the client understands
-			}
-			return nil, errBrokenOff
-		}
-		turn.Done()
-		if err == io.EOF {
-			resp.Close()
-			open = false
-		}
-		c.out = c.out[:start+n]
-		c.rec.bytes += int64(n)
-		if chunked {
-			c.closeChunk(mark, n, err == io.EOF)
-		}
-		if err := c.write(s, c.out); err != nil {
-			return nil, err
-		}
-		if err == io.EOF {
-			if sent {
-				c.written = time.Time{} // the deadline was this answer's
-			}
-			return nil, nil
-		}
-		c.out, sent = c.out[:0], true
-		// While etcd has more to say, the client must keep up.
-		c.written = time.Now()
-		if err := c.conn.SetWriteDeadline(s.Limits.bodyDeadline(began, c.rec.bytes)); err != nil {
-			return nil, err
-		}
+	mark := len(c.out)
+	if chunked {
+		c.out = append(c.out, chunkHead...)
 	}
+	n, err := c.fill(resp)
+	if err != nil && err != io.EOF {
+		return c.failed(err) // nothing is out: an error the client understands
+	}
+	turn.Done()
+	if err == nil {
+		return c.sendLarge(s, resp, c.out[len(c.out)-n:], alive, finish)
+	}
+	finish()
+	c.rec.bytes = int64(n)
+	if chunked {
+		c.closeChunk(mark, n, true)
+	}
+	return nil, c.write(s, c.out)
 }
 
-// chunkHead has room for the size of any chunk that fits the buffer.
-const (
-	chunkHead = "0000\r\n"
-	chunkTail = "\r\n0\r\n\r\n"
-)
+// chunks reports whether only chunks can tell the end of an answer.
+func (c *fast) chunks(resp *upstream.Response) bool {
+	return resp.Length < 0 && c.rec.op.Method != http.MethodHead && resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified
+}
 
-// closeChunk writes the size of the chunk that begins at mark and holds n bytes,
-// and what ends it. An empty chunk would end the body, so none is written.
-func (c *fast) closeChunk(mark, n int, last bool) {
-	if n == 0 {
-		c.out = c.out[:mark]
-	} else {
-		const hex = "0123456789abcdef"
-		for i := range 4 {
-			c.out[mark+i] = hex[n>>(12-4*i)&15]
-		}
-		c.out = append(c.out, "\r\n"...)
+// fill reads as much behind c.out as one write should have.
+func (c *fast) fill(body io.Reader) (n int, err error) {
+	start := len(c.out)
+	if cap(c.out) < start+fullRecord/2 { // etcd's head is large
+		c.out = append(make([]byte, 0, start+fullRecord), c.out...)
 	}
-	if last {
-		c.out = append(c.out, chunkTail[2:]...)
-	}
+	space := min(cap(c.out), max(fullRecord, start+fullRecord/2)) - start - len(chunkTail)
+	n, err = readFull(body, c.out[start:start+space])
+	c.out = c.out[:start+n]
+	return n, err
 }

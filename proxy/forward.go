@@ -40,11 +40,13 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 		return l.failed(err, rec)
 	}
 	open := true
-	defer func() {
+	finish := func() {
 		if open { // once: the response is another request's then
+			open = false
 			resp.Close()
 		}
-	}()
+	}
+	defer finish()
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
 	// The first bytes are read before the head is sent, so that an answer which
@@ -54,15 +56,25 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 		return l.failed(err, rec)
 	}
 	turn.Done() // others wait for etcd, not for this client
-	copyHeader(w.Header(), resp.Fields, resp.Length)
+	body, length := buf[:n], resp.Length
+	if err == nil {
+		var ahead *upstream.Ahead
+		if ahead, err = resp.ReadAhead(body); err != nil && err != io.EOF {
+			return l.failed(err, rec)
+		}
+		defer ahead.Free()
+		if body = ahead.Bytes; err == io.EOF {
+			length = int64(len(body))
+		}
+	}
+	copyHeader(w.Header(), resp.Fields, length)
+	if err == io.EOF {
+		finish() // etcd need not wait for a client that is slow to take its answer
+	}
 	w.WriteHeader(resp.Status)
 	out := newSender(w, r, &s.Limits)
 	for {
-		if err == io.EOF {
-			resp.Close() // etcd need not wait for a client that is slow to take its answer
-			open = false
-		}
-		if sendErr := out.write(buf[:n], err == io.EOF); sendErr != nil {
+		if sendErr := out.write(body, err == io.EOF); sendErr != nil {
 			panic(http.ErrAbortHandler)
 		}
 		if err == io.EOF {
@@ -72,6 +84,7 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 			// The head is out: only a broken answer can tell that this one is.
 			panic(http.ErrAbortHandler)
 		}
+		body = buf[:n]
 	}
 }
 

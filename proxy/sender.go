@@ -26,16 +26,20 @@ func (s *sender) write(data []byte, last bool) error {
 	return s.send(data, last && s.http2)
 }
 
-// send writes, and may wait until it is sent. The deadline is lifted again: on HTTP/2
-// it would end the whole stream later.
+// send writes, and may wait until it is sent. The deadline is for a piece, and lifted
+// again: on HTTP/2 it would end the whole stream later.
 func (s *sender) send(data []byte, flush bool) error {
-	_ = s.control.SetWriteDeadline(s.limits.bodyDeadline(s.began, s.sent))
 	defer s.control.SetWriteDeadline(time.Time{})
-	if len(data) > 0 { // writing nothing is an error where no body is allowed
-		if _, err := s.w.Write(data); err != nil {
-			return err
+	for first := true; first || len(data) > 0; first = false {
+		_ = s.control.SetWriteDeadline(s.limits.bodyDeadline(s.began, s.sent))
+		piece := data[:min(len(data), mostCorked)]
+		data = data[len(piece):]
+		if len(piece) > 0 { // writing nothing is an error where no body is allowed
+			if _, err := s.w.Write(piece); err != nil {
+				return err
+			}
+			s.sent += int64(len(piece))
 		}
-		s.sent += int64(len(data))
 	}
 	if flush {
 		return s.control.Flush()

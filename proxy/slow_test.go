@@ -33,7 +33,13 @@ func narrow(t *testing.T, endpoint string) func(*Snapshot, *proxytest.PKI) {
 // TestClientsThatTakeNothingHoldNoConnectionToEtcd asks for answers over HTTP/2 with a
 // window of nothing, and over HTTP/1.1 without reading.
 func TestClientsThatTakeNothingHoldNoConnectionToEtcd(t *testing.T) {
-	endpoint := standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 15_000))) })
+	for name, size := range map[string]int{"a small answer": 15_000, "a large answer": 3 << 20} {
+		t.Run(name, func(t *testing.T) { takeNothing(t, strings.Repeat("x", size)) })
+	}
+}
+
+func takeNothing(t *testing.T, answer string) {
+	endpoint := standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(answer)) })
 	f := newFront(t, listen(t), endpoint, narrow(t, endpoint))
 	c, err := tls.Dial("tcp", f.addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
 	if err != nil {

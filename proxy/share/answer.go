@@ -20,9 +20,9 @@ type Answer struct {
 	Fields []http1.Field
 	Body   []byte
 
+	ahead   *upstream.Ahead
 	text    []byte // where the strings of Fields are
 	readers atomic.Int32
-	held    *atomic.Int64 // the sum of all answers' memory
 }
 
 // Release gives the memory back when the last receiver is done.
@@ -48,26 +48,15 @@ func (a *Answer) yield() {
 }
 
 func (a *Answer) free() {
-	a.held.Add(-int64(cap(a.Body)))
-	if cap(a.Body) > mostKept {
-		a.Body = nil
-	}
+	a.ahead.Free()
+	a.ahead, a.Body = nil, nil
 	answers.Put(a)
 }
 
 var answers = sync.Pool{New: func() any { return &Answer{} }}
 
-const (
-	// mostShared bounds an answer, in bytes. A tree that is larger is streamed to
-	// each client instead.
-	mostShared = 4 << 20
-	// mostHeld bounds all answers that are received or sent at a time.
-	mostHeld = 256 << 20
-	// mostKept is what an answer may keep for the next one.
-	mostKept = 1 << 20
-)
-
-// errTooLarge sends the receivers of a batch on their own ways.
+// errTooLarge sends the receivers of a batch on their own ways: an answer for which there
+// is not that much memory is streamed to each client.
 var errTooLarge = errors.New("the answer is too large to be shared")
 
 // receive reads a whole answer.
@@ -77,35 +66,26 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 		return nil, err
 	}
 	defer resp.Close()
-	if resp.Length > mostShared {
+	if resp.Length > upstream.MostAhead {
 		return nil, errTooLarge
 	}
-	a := answers.Get().(*Answer)
-	a.held = &r.held
-	a.held.Add(int64(cap(a.Body)))
-	a.take(resp)
-	for {
-		if len(a.Body) == cap(a.Body) {
-			a.grow(int(resp.Length))
-		}
-		n, err := resp.Read(a.Body[len(a.Body):cap(a.Body)])
-		a.Body = a.Body[:len(a.Body)+n]
-		switch {
-		case err == io.EOF:
-			return a, nil
-		case err == nil && (len(a.Body) > mostShared || r.held.Load() > mostHeld):
-			err = errTooLarge
-		}
-		if err != nil {
-			a.free()
-			return nil, err
-		}
+	ahead, err := resp.ReadAhead(nil)
+	if err == nil {
+		ahead.Free()
+		return nil, errTooLarge
 	}
+	if err != io.EOF {
+		return nil, err
+	}
+	a := answers.Get().(*Answer)
+	a.take(resp)
+	a.ahead, a.Body = ahead, ahead.Bytes
+	return a, nil
 }
 
 // take copies the head, whose strings end with the response.
 func (a *Answer) take(resp *upstream.Response) {
-	a.Status, a.Fields, a.Body, a.text = resp.Status, a.Fields[:0], a.Body[:0], a.text[:0]
+	a.Status, a.Fields, a.text = resp.Status, a.Fields[:0], a.text[:0]
 	size := 0
 	for _, f := range resp.Fields {
 		size += len(f.Name) + len(f.Value)
@@ -121,13 +101,4 @@ func (a *Answer) take(resp *upstream.Response) {
 	for _, f := range resp.Fields {
 		a.Fields = append(a.Fields, http1.Field{Name: keep(f.Name), Value: keep(f.Value)})
 	}
-}
-
-// grow makes room for the rest of a body of a known length, or for as much again.
-func (a *Answer) grow(length int) {
-	size := max(2*cap(a.Body), 16<<10, length+1) // one more byte lets the end be seen without growing
-	a.held.Add(int64(size - cap(a.Body)))
-	larger := make([]byte, len(a.Body), size)
-	copy(larger, a.Body)
-	a.Body = larger
 }

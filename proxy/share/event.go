@@ -3,9 +3,12 @@ package share
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // Event is one change of what is watched, or the end of watching.
@@ -94,4 +97,30 @@ func (r *ring) from(index uint64) *Event {
 		return nil
 	}
 	return r.events[at]
+}
+
+// mostEvent is more than etcd ever sends at once, in bytes: an event holds two values.
+const mostEvent = 64 << 20
+
+var errEventTooLarge = errors.New("the answer does not end")
+
+// readAll reads what etcd sends at once.
+func readAll(resp *upstream.Response) ([]byte, error) {
+	body := make([]byte, 0, 512)
+	for {
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		n, err := resp.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		if err == io.EOF {
+			return body, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(body) > mostEvent {
+			return nil, &upstream.Error{Kind: upstream.Broken, Err: errEventTooLarge}
+		}
+	}
 }

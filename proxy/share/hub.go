@@ -3,7 +3,6 @@ package share
 import (
 	"context"
 	"errors"
-	"io"
 	"runtime"
 	"strconv"
 	"strings"
@@ -162,24 +161,6 @@ func (h *hub) follow(resp *upstream.Response) error {
 	}
 	h.deliver(e)
 	return nil
-}
-
-// readAll reads what etcd sends at once; an event holds two values at most.
-func readAll(resp *upstream.Response) ([]byte, error) {
-	body := make([]byte, 0, 512)
-	for {
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
-		n, err := resp.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if err == io.EOF {
-			return body, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
 }
 
 // concerns reports whether an event is one that etcd tells a watcher who came in

@@ -15,7 +15,6 @@ import (
 type Reads struct {
 	pool   *upstream.Pool
 	saved  *atomic.Uint64
-	held   atomic.Int64 // memory of all answers
 	seed   maphash.Seed
 	shards [64]shard
 }

@@ -38,9 +38,9 @@ func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
 	r := NewReads(pool, saved)
 	t.Cleanup(func() {
 		// A request that was canceled ends on its own.
-		for limit := time.Now().Add(10 * time.Second); r.lines() > 0 || r.held.Load() != 0; {
+		for limit := time.Now().Add(10 * time.Second); r.lines() > 0 || r.pool.Ahead() != 0; {
 			if time.Now().After(limit) {
-				t.Errorf("%d lines and %d bytes are left", r.lines(), r.held.Load())
+				t.Errorf("%d lines and %d bytes are left", r.lines(), r.pool.Ahead())
 				return
 			}
 		}
@@ -275,7 +275,7 @@ func TestAFailureIsEveryonesFailure(t *testing.T) {
 }
 
 func TestALargeAnswerIsNotShared(t *testing.T) {
-	large := strings.Repeat("x", mostShared+1)
+	large := strings.Repeat("x", upstream.MostAhead+1)
 	g := newGated()
 	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {
 		if g.counter.Add(1) == 1 {

@@ -266,3 +266,30 @@ func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
 	}
 	w.Leave()
 }
+
+func TestAnEventThatDoesNotEndEndsItsWatch(t *testing.T) {
+	gone := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Etcd-Index", "7")
+		if r.URL.Query().Get("wait") != "true" {
+			_, _ = io.WriteString(w, "{}")
+			return
+		}
+		defer close(gone)
+		piece := []byte(strings.Repeat("x", 1<<20))
+		for {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	}))
+	defer s.Close()
+	ws := newWatches(t, s.URL)
+	w, _, news := join(t, ws, "/a", false, 8)
+	defer w.Leave()
+	<-news
+	if e := w.Result(); e == nil || e.Err == nil {
+		t.Errorf("%+v", e)
+	}
+	<-gone
+}

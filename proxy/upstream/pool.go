@@ -81,6 +81,7 @@ type Pool struct {
 	requests  *semaphore.Weighted
 	reads     *semaphore.Weighted // a part of requests
 	watches   *semaphore.Weighted
+	ahead     budget
 
 	background context.Context // of probes; ends with the pool
 	stop       context.CancelFunc

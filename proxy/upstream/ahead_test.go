@@ -1,0 +1,119 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+// large says a body in pieces, as etcd does, or with its length.
+func large(body string, chunked bool) string {
+	if !chunked {
+		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	}
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+}
+
+// readAll reads some, as much ahead as there may be, and the rest.
+func readAll(t *testing.T, r *Response) (body string, whole bool) {
+	t.Helper()
+	defer r.Close()
+	first := make([]byte, 1000)
+	if _, err := io.ReadFull(r, first); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.ReadAhead(first)
+	if err != nil && err != io.EOF {
+		t.Fatal(err)
+	}
+	defer a.Free()
+	rest, restErr := io.ReadAll(r)
+	if restErr != nil {
+		t.Fatal(restErr)
+	}
+	return string(a.Bytes) + string(rest), err == io.EOF
+}
+
+func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
+	sizes := map[int]bool{1001: true, 64 << 10: true, 70_001: true, MostAhead: true, MostAhead + 1: false, 2*MostAhead + 17: false}
+	for size, whole := range sizes {
+		for _, chunked := range []bool{false, true} {
+			if size == MostAhead && chunked {
+				continue // the end could not be seen
+			}
+			body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
+			s := serve(t, func(c *session) {
+				for {
+					if _, more := c.request(); !more {
+						return
+					}
+					c.say(large(body, chunked))
+				}
+			})
+			p := newPool(t, Options{}, s.endpoint())
+			for range 3 { // also in memory that was used
+				r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, all := readAll(t, r); got != body || all != whole {
+					t.Errorf("%d bytes, chunked %v: %d bytes, equal %v, whole %v", size, chunked, len(got), got == body, all)
+				}
+			}
+			if p.Ahead() != 0 {
+				t.Errorf("%d bytes, chunked %v: memory is still held", size, chunked)
+			}
+			if s.conns.Load() != 1 {
+				t.Errorf("%d bytes, chunked %v: %d connections", size, chunked, s.conns.Load())
+			}
+		}
+	}
+}
+
+func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
+	body := strings.Repeat("x", 1<<20)
+	s := serve(t, func(c *session) {
+		c.request()
+		c.say(large(body, true))
+		c.request()
+	})
+	p := newPool(t, Options{}, s.endpoint())
+	p.ahead.take(allAhead - 1000)
+	r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, whole := readAll(t, r); got != body || whole {
+		t.Errorf("%d bytes, whole %v", len(got), whole)
+	}
+	if p.Ahead() != allAhead-1000 {
+		t.Error("memory is still held")
+	}
+}
+
+func TestAnAnswerThatBreaksOffWhileItIsReadAheadIsBroken(t *testing.T) {
+	for _, chunked := range []bool{false, true} {
+		s := serve(t, func(c *session) {
+			c.request()
+			text := large(strings.Repeat("x", 1<<20), chunked)
+			c.say(text[:len(text)-10])
+		})
+		p := newPool(t, Options{}, s.endpoint())
+		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := r.ReadAhead(nil)
+		var failed *Error
+		if a != nil || !errors.As(err, &failed) || failed.Kind != Broken {
+			t.Errorf("chunked %v: %v, %v", chunked, a, err)
+		}
+		r.Close()
+		if p.Ahead() != 0 {
+			t.Error("memory is still held")
+		}
+	}
+}
