@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ type conn struct {
 	at       *endpoint
 	reused   bool
 	since    time.Time // idle since
+	armed    time.Time // when the deadline of heads was set, if it is in force
 
 	access syscall.RawConn // to raw
 	peek   func(fd uintptr) bool
@@ -71,13 +73,44 @@ func newConn(raw net.Conn, at *endpoint) *conn {
 // with them, and one that was closed would swallow it.
 func (c *conn) silent() bool {
 	c.quiet = false
-	return c.access != nil && c.access.Read(c.peek) == nil && c.quiet
+	// The last deadline may have passed meanwhile.
+	if c.access == nil || c.arm() != nil || c.access.Read(c.peek) != nil || !c.quiet {
+		return false
+	}
+	if c.plain() {
+		return true
+	}
+	// TLS may have received more than it was asked for. Time is up, so this does not
+	// wait for the socket.
+	c.armed = time.Time{}
+	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
+		return false
+	}
+	n, err := c.Read(c.peeked[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// plain reports whether nothing stands between the socket and HTTP.
+func (c *conn) plain() bool { return c.Conn == c.raw }
+
+// rearm is which part of a timeout a deadline may come too early: to set it for each
+// request costs as much as to write the request.
+const rearm = 8
+
+// arm sets the deadline of a head, unless there is one that was set shortly before.
+func (c *conn) arm() error {
+	now, timeout := time.Now(), c.at.pool.o.HeaderTimeout
+	if now.Sub(c.armed) <= timeout/rearm {
+		return nil
+	}
+	c.armed = now
+	return c.SetDeadline(now.Add(timeout))
 }
 
 // exchange sends a request and receives the head of its answer.
 func (c *conn) exchange(ctx context.Context, req *Request) error {
 	c.head = c.head[:0]
-	if err := c.SetDeadline(time.Now().Add(c.at.pool.o.HeaderTimeout)); err != nil {
+	if err := c.arm(); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
@@ -121,7 +154,7 @@ func (c *conn) send(req *Request) error {
 // nothing that etcd says to it can be missed.
 func (c *conn) sendSmall() error {
 	c.wrote = 0
-	if c.access != nil && c.Conn == c.raw {
+	if c.access != nil && c.plain() {
 		if err := c.access.Read(c.talk); err != nil {
 			return err
 		}

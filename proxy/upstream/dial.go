@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +22,7 @@ type endpoint struct {
 	mu    sync.Mutex
 	idle  []*conn // the most recently used last
 	sweep *time.Timer
-	down  bool // a probe is trying to reach it
+	down  atomic.Bool // a probe is trying to reach it
 }
 
 // keepAlive finds connections whose peer is gone without a word, below a watch
@@ -87,15 +88,15 @@ func (e *endpoint) open(ctx context.Context) (c net.Conn, err error) {
 // connect finds a connection for a request: a pooled one, unless fresh is asked
 // for, else a new one. Endpoints that are known to be down are tried only if all
 // others fail as well.
-func (p *Pool) connect(ctx context.Context, fresh bool) (*conn, *Error) {
+func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *Error) {
 	var failed *Error
 	for _, onlyDown := range []bool{false, true} {
 		for _, e := range p.endpoints {
-			if e.isDown() != onlyDown {
+			if e.down.Load() != onlyDown {
 				continue
 			}
 			if !fresh {
-				if c := e.take(); c != nil {
+				if c := e.take(method); c != nil {
 					return c, nil
 				}
 			}
@@ -112,15 +113,9 @@ func (p *Pool) connect(ctx context.Context, fresh bool) (*conn, *Error) {
 	}
 	if failed == nil {
 		// Between the two rounds the last endpoint came back.
-		return p.connect(ctx, fresh)
+		return p.connect(ctx, method, fresh)
 	}
 	return nil, failed
-}
-
-func (e *endpoint) isDown() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.down
 }
 
 // failed takes note that a dial failed. With other endpoints to go to, a probe
@@ -128,10 +123,10 @@ func (e *endpoint) isDown() bool {
 func (e *endpoint) failed() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.down || len(e.pool.endpoints) == 1 || e.pool.closed.Load() {
+	if e.down.Load() || len(e.pool.endpoints) == 1 || e.pool.closed.Load() {
 		return
 	}
-	e.down = true
+	e.down.Store(true)
 	e.pool.probes.Go(e.probe)
 }
 
@@ -157,17 +152,22 @@ func (e *endpoint) probe() {
 		if err != nil {
 			continue
 		}
-		e.mu.Lock()
-		e.down = false
-		e.mu.Unlock()
+		e.down.Store(false)
 		e.put(c)
 		return
 	}
 }
 
+// soon is after how short a rest a connection need not be looked at for a read: that
+// costs a read a thirtieth of its time where many are asked for. What came too much is
+// received together with the answer then, which is refused; see [Response.Read]. Through
+// TLS it would be received alone.
+const soon = time.Millisecond
+
 // take is the most recently used idle connection, or nil. It is looked at first: one
-// that holds bytes already would answer with them.
-func (e *endpoint) take() *conn {
+// that was closed would swallow a write, and one that holds bytes already would answer
+// with them.
+func (e *endpoint) take(method string) *conn {
 	for {
 		e.mu.Lock()
 		last := len(e.idle) - 1
@@ -180,7 +180,7 @@ func (e *endpoint) take() *conn {
 		e.idle = e.idle[:last]
 		e.mu.Unlock()
 		e.pool.count.Idle.Add(-1)
-		if !c.silent() {
+		if (!safe(method) || !c.plain() || time.Since(c.since) > soon) && !c.silent() {
 			e.pool.count.Stale.Add(1)
 			_ = c.Close()
 			continue

@@ -78,8 +78,7 @@ type Pool struct {
 	o         Options
 	count     *Counters
 	endpoints []*endpoint
-	requests  *semaphore.Weighted
-	reads     *semaphore.Weighted // a part of requests
+	slots     *slots
 	watches   *semaphore.Weighted
 	ahead     budget
 
@@ -96,11 +95,10 @@ func New(o Options) (*Pool, error) {
 	}
 	o.setDefaults()
 	p := &Pool{
-		o:        o,
-		count:    o.Counters,
-		requests: semaphore.NewWeighted(int64(o.Requests)),
-		reads:    semaphore.NewWeighted(int64(max(1, o.Requests-max(1, o.Requests/8)))),
-		watches:  semaphore.NewWeighted(int64(o.Watches)),
+		o:       o,
+		count:   o.Counters,
+		slots:   newSlots(o.Requests),
+		watches: semaphore.NewWeighted(int64(o.Watches)),
 	}
 	p.background, p.stop = context.WithCancel(context.Background())
 	for _, at := range o.Endpoints {

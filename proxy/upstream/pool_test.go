@@ -217,7 +217,7 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 		t.Skip("the port was taken: ", err)
 	}
 	serveOn(t, ln, named("1"))
-	for p.endpoints[0].isDown() { // until the probe has found it
+	for p.endpoints[0].down.Load() { // until the probe has found it
 		runtime.Gosched()
 	}
 	if body, kind := ask(t, p, "PUT"); body != "1" {
@@ -370,5 +370,22 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 	}
 	if e, err := ParseEndpoint("http://h:2379/"); err != nil || e.String() != "http://h:2379" {
 		t.Errorf("a slash at the end: %v, %v", e, err)
+	}
+}
+
+func TestAConnectionThatRestedLongerThanARequestMayTakeIsUsedAgain(t *testing.T) {
+	s := serve(t, always)
+	p := newPool(t, Options{}, s.endpoint())
+	ask(t, p, "GET")
+	e := p.endpoints[0]
+	e.mu.Lock()
+	c := e.idle[0]
+	c.since, c.armed = c.since.Add(-time.Minute), c.armed.Add(-time.Minute)
+	if err := c.SetDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Unlock()
+	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
+		t.Errorf("%q, %v on connection %d", body, kind, s.conns.Load())
 	}
 }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -38,9 +39,13 @@ func (r *Response) begin() error {
 	r.Status, r.Fields, r.Length = parsed.Status, parsed.Fields, parsed.Length
 	r.body, r.left, r.chunks = parsed.Body, parsed.Length, http1.Chunks{SkipTrailers: true}
 	r.done = r.body == http1.None
+	if r.surplus() {
+		return errSurplus
+	}
 	if !r.watch {
 		return nil
 	}
+	r.conn.armed = time.Time{}
 	if err := r.conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -48,11 +53,21 @@ func (r *Response) begin() error {
 	return r.ctx.Err()
 }
 
+// errSurplus means that an answer is not to be believed: it may be one to an earlier
+// request, with the right one behind it.
+var errSurplus = errors.New("more bytes came than the answer has")
+
+// surplus reports whether there is something behind a message that is complete.
+func (r *Response) surplus() bool { return r.done && len(r.conn.received) > 0 }
+
 // Read reads the body. It returns io.EOF when the message is complete and not
-// before; any other error is an [*Error].
+// before, and alone; any other error is an [*Error].
 func (r *Response) Read(p []byte) (int, error) {
 	for !r.done {
 		n, err := r.next(p)
+		if err == nil && r.surplus() {
+			err = errSurplus
+		}
 		if err != nil {
 			return 0, classify(r.ctx, r.conn.at, r.method, err)
 		}
@@ -68,6 +83,7 @@ func (r *Response) next(p []byte) (n int, err error) {
 	c := r.conn
 	if len(c.received) == 0 {
 		if !r.watch {
+			c.armed = time.Time{}
 			if err := c.SetReadDeadline(time.Now().Add(c.at.pool.o.BodyTimeout)); err != nil {
 				return 0, err
 			}

@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"container/list"
 	"context"
 	"errors"
-
-	"golang.org/x/sync/semaphore"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // slot is what a request on its way holds.
@@ -27,8 +29,116 @@ func slotFor(req *Request) slot {
 	return writing
 }
 
-// enter takes a slot, which leave gives back. Reads do not get all there are: clients
-// that are slow to take large answers hold theirs for long, and writes must go on.
+// slots bounds the requests on their way. Reads do not get all there are: clients that
+// are slow to take large answers hold theirs for long, and writes must go on. As long
+// as nobody has to wait, a request takes no lock.
+type slots struct {
+	most, mostReads int64
+
+	taken   atomic.Int64 // all in the lower half, the reads among them in the upper
+	waiting atomic.Int64
+	mu      sync.Mutex
+	queues  [2]list.List // of *turn; for writes and for reads
+	turns   uint64
+}
+
+// turn is the place of one that waits: the lower the earlier.
+type turn struct {
+	nth      uint64
+	admitted chan struct{}
+}
+
+const (
+	aRequest = 1
+	aRead    = 1<<32 | aRequest
+)
+
+var weights = [...]int64{writing: aRequest, reading: aRead}
+
+func newSlots(most int) *slots {
+	return &slots{most: int64(most), mostReads: int64(max(1, most-max(1, most/8)))}
+}
+
+// try takes a slot if one is free. It is never taken in passing, which could keep
+// another from a free one.
+func (p *slots) try(s slot) bool {
+	for {
+		now := p.taken.Load()
+		if now&(1<<32-1) >= p.most || s == reading && now>>32 >= p.mostReads {
+			return false
+		}
+		if p.taken.CompareAndSwap(now, now+weights[s]) {
+			return true
+		}
+	}
+}
+
+// take takes a slot, now or when it is this one's turn.
+func (p *slots) take(ctx context.Context, s slot, patience time.Duration) error {
+	if p.waiting.Load() == 0 && p.try(s) {
+		return nil
+	}
+	p.mu.Lock()
+	p.turns++
+	t := &turn{nth: p.turns, admitted: make(chan struct{})}
+	place := p.queues[s].PushBack(t)
+	p.waiting.Add(1) // whoever gives a slot back from now on sees it
+	p.admit()
+	p.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-t.admitted:
+		return nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = context.DeadlineExceeded
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-t.admitted:
+		return nil // at the last moment
+	default:
+	}
+	p.queues[s].Remove(place)
+	p.waiting.Add(-1)
+	return err
+}
+
+// give gives a slot back.
+func (p *slots) give(s slot) {
+	p.taken.Add(-weights[s])
+	if p.waiting.Load() > 0 {
+		p.mu.Lock()
+		p.admit()
+		p.mu.Unlock()
+	}
+}
+
+// admit lets in who waits, in their order; p.mu is held.
+func (p *slots) admit() {
+	for {
+		write, read := p.queues[writing].Front(), p.queues[reading].Front()
+		switch {
+		case read != nil && (write == nil || read.Value.(*turn).nth < write.Value.(*turn).nth) && p.try(reading):
+			p.let(reading, read)
+		case write != nil && p.try(writing):
+			p.let(writing, write)
+		default:
+			return // a read that is later than a write fits only where the write does
+		}
+	}
+}
+
+func (p *slots) let(s slot, place *list.Element) {
+	close(p.queues[s].Remove(place).(*turn).admitted)
+	p.waiting.Add(-1)
+}
+
+// enter takes a slot, which leave gives back.
 func (p *Pool) enter(ctx context.Context, s slot) *Error {
 	if s == watching {
 		if !p.watches.TryAcquire(1) {
@@ -37,34 +147,13 @@ func (p *Pool) enter(ctx context.Context, s slot) *Error {
 		p.count.Watching.Add(1)
 		return nil
 	}
-	if s == reading {
-		if err := p.wait(ctx, p.reads); err != nil {
-			return err
-		}
-	}
-	if err := p.wait(ctx, p.requests); err != nil {
-		if s == reading {
-			p.reads.Release(1)
-		}
-		return err
-	}
-	p.count.Active.Add(1)
-	return nil
-}
-
-// wait takes a place of a semaphore, now or when there is one.
-func (p *Pool) wait(ctx context.Context, places *semaphore.Weighted) *Error {
-	if places.TryAcquire(1) {
-		return nil
-	}
-	waiting, cancel := context.WithTimeout(ctx, p.o.HeaderTimeout)
-	defer cancel()
-	if err := places.Acquire(waiting, 1); err != nil {
+	if err := p.slots.take(ctx, s, p.o.HeaderTimeout); err != nil {
 		if ctx.Err() != nil {
 			return &Error{Kind: Canceled, Err: context.Cause(ctx)}
 		}
 		return &Error{Kind: Busy, Err: errors.New("too many requests")}
 	}
+	p.count.Active.Add(1)
 	return nil
 }
 
@@ -75,8 +164,5 @@ func (p *Pool) leave(s slot) {
 		return
 	}
 	p.count.Active.Add(-1)
-	p.requests.Release(1)
-	if s == reading {
-		p.reads.Release(1)
-	}
+	p.slots.give(s)
 }

@@ -16,7 +16,7 @@ func (p *Pool) States() []State {
 	states := make([]State, 0, len(p.endpoints))
 	for _, e := range p.endpoints {
 		e.mu.Lock()
-		states = append(states, State{Endpoint: e.Endpoint, Avoided: e.down, Idle: len(e.idle)})
+		states = append(states, State{Endpoint: e.Endpoint, Avoided: e.down.Load(), Idle: len(e.idle)})
 		e.mu.Unlock()
 	}
 	return states
@@ -30,7 +30,7 @@ func (p *Pool) DoAt(ctx context.Context, endpoint int, req *Request) (*Response,
 		return nil, busy
 	}
 	e := p.endpoints[endpoint]
-	c := e.take() // not one that was closed
+	c := e.take(req.Method) // not one that was closed
 	if c == nil {
 		var err error
 		if c, err = e.dial(ctx); err != nil {

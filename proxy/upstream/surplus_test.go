@@ -2,64 +2,189 @@ package upstream
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func TestBytesThatCameBehindAnAnswerAnswerNoLaterRead(t *testing.T) {
+// whole sends what is written at once, when it is flushed.
+type whole struct {
+	net.Conn
+	held bytes.Buffer
+	hold bool
+}
+
+func (c *whole) Write(p []byte) (int, error) {
+	if c.hold {
+		return c.held.Write(p)
+	}
+	return c.Conn.Write(p)
+}
+
+func (c *whole) flush() {
+	c.hold = false
+	_, _ = c.held.WriteTo(c.Conn)
+}
+
+// surplus answers each path with itself, and /a with one answer too much: at once, or
+// when it is told to.
+type surplus struct {
+	tls       *tls.Config
+	now, sent chan struct{}
+}
+
+func (s *surplus) serve(raw net.Conn) {
+	w := &whole{Conn: raw}
+	c := net.Conn(w)
+	if s.tls != nil {
+		c = tls.Server(w, s.tls)
+	}
+	r := bufio.NewReader(c)
+	for {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		w.hold = req.URL.Path == "/a" && s.now == nil
+		say := func(body string) {
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		}
+		say(req.URL.Path)
+		if req.URL.Path != "/a" {
+			continue
+		}
+		if s.now != nil {
+			<-s.now
+		}
+		say("/x")
+		w.flush()
+		if s.sent != nil {
+			close(s.sent)
+		}
+	}
+}
+
+func (s *surplus) pool(t *testing.T) *Pool {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	now, sent := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { ln.Close() })
 	go func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
-				r := bufio.NewReader(c)
-				for {
-					req, err := http.ReadRequest(r)
-					if err != nil {
-						return
-					}
-					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"+req.URL.Path)
-					if req.URL.Path == "/a" {
-						<-now
-						_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n/x")
-						close(sent)
-					}
-				}
-			}()
+			go s.serve(c)
 		}
 	}()
-	at, _ := ParseEndpoint("http://" + ln.Addr().String())
-	p, err := New(Options{Endpoints: []Endpoint{at}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	for _, path := range []string{"/a", "/b"} {
-		resp, err := p.Do(context.Background(), &Request{Method: "GET", Target: path})
+	scheme, o := "http://", Options{}
+	if s.tls != nil {
+		pki, err := proxytest.NewPKI()
 		if err != nil {
 			t.Fatal(err)
 		}
-		body := make([]byte, 10)
-		n, _ := resp.Read(body)
-		_, _ = resp.Read(body[n:])
-		resp.Close()
-		if string(body[:n]) != path {
-			t.Errorf("%s is answered with %q", path, body[:n])
+		cert, key, err := pki.Server("localhost", "127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
 		}
-		if path == "/a" {
-			close(now)
-			<-sent
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.tls.Certificates = []tls.Certificate{pair}
+		scheme, o.TLS = "https://", &tls.Config{RootCAs: pki.Pool()}
+	}
+	at, err := ParseEndpoint(scheme + ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Endpoints = []Endpoint{at}
+	p, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// read is what a GET is answered with; "refused" if with nothing.
+func (p *Pool) read(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := p.Do(context.Background(), &Request{Method: "GET", Target: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Close()
+	body, err := io.ReadAll(resp)
+	if err != nil {
+		return "refused"
+	}
+	return string(body)
+}
+
+// rested lets the pool's idle connections have rested for a time.
+func (p *Pool) rested(d time.Duration) {
+	e := p.endpoints[0]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.idle {
+		c.since = time.Now().Add(-d)
+	}
+}
+
+func TestBytesThatCameBehindAnAnswerAnswerNoLaterRead(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		for _, rests := range []bool{false, true} {
+			t.Run(fmt.Sprintf("through TLS %v after a rest %v", secure, rests), func(t *testing.T) {
+				s := &surplus{now: make(chan struct{}), sent: make(chan struct{})}
+				if secure {
+					s.tls = &tls.Config{SessionTicketsDisabled: true}
+				}
+				p := s.pool(t)
+				if got := p.read(t, "/a"); got != "/a" {
+					t.Fatalf("/a is answered with %q", got)
+				}
+				close(s.now)
+				<-s.sent
+				p.rested(map[bool]time.Duration{false: -time.Hour, true: time.Second}[rests])
+				// Without a rest nobody has looked, but two answers came at once.
+				want := map[bool]string{false: "refused", true: "/b"}[secure || rests]
+				if got := p.read(t, "/b"); got != want {
+					t.Errorf("/b is answered with %q, want %q", got, want)
+				}
+				if got := p.read(t, "/c"); got != "/c" {
+					t.Errorf("/c is answered with %q", got)
+				}
+			})
+		}
+	}
+}
+
+func TestBytesThatCameTogetherWithAnAnswerAnswerNoLaterRead(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := &surplus{}
+		want := "refused"
+		if secure {
+			// TLS hands out one record at a time, and keeps the other.
+			s.tls, want = &tls.Config{SessionTicketsDisabled: true}, "/a"
+		}
+		p := s.pool(t)
+		if got := p.read(t, "/a"); got != want {
+			t.Errorf("through TLS %v /a is answered with %q, want %q", secure, got, want)
+		}
+		if got := p.read(t, "/b"); got != "/b" {
+			t.Errorf("through TLS %v /b is answered with %q", secure, got)
 		}
 	}
 }
