@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // arrivals knows how many connections each address has and how fast they come, so
@@ -123,7 +124,7 @@ func (s *Server) admit(c net.Conn) (counted *countedConn, wait time.Duration, re
 		return nil, 0, tooMany
 	}
 	s.metrics.connections.Inc()
-	return &countedConn{Conn: c, closed: func() {
+	return &countedConn{Conn: c, raw: rawio.New(c), closed: func() {
 		leave()
 		s.metrics.connections.Dec()
 	}}, wait, ""

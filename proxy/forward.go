@@ -68,10 +68,10 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 		}
 	}
 	copyHeader(w.Header(), resp.Fields, length)
+	w.WriteHeader(resp.Status)
 	if err == io.EOF {
 		finish() // etcd need not wait for a client that is slow to take its answer
 	}
-	w.WriteHeader(resp.Status)
 	out := newSender(w, r, &s.Limits)
 	for {
 		if sendErr := out.write(body, err == io.EOF); sendErr != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // standIn takes etcd's place where a test must see what etcd would get, or needs
@@ -217,8 +218,8 @@ func TestFailuresOfEtcdAreToldInItsOwnForm(t *testing.T) {
 
 func TestAnAnswerThatBreaksOffIsNotEndedWell(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, r *http.Request) {
-		// More than is read before the head goes out.
-		_, _ = w.Write(make([]byte, 100_000))
+		// More than is received before the head goes out.
+		_, _ = w.Write(make([]byte, upstream.MostAhead+100_000))
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}), nil)
@@ -227,10 +228,23 @@ func TestAnAnswerThatBreaksOffIsNotEndedWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := c.Answer("GET")
-	if err != nil || a.Status != 200 || a.Whole || len(a.Body) < 50_000 {
+	if err != nil || a.Status != 200 || a.Whole || len(a.Body) < upstream.MostAhead {
 		t.Errorf("%d, whole %v, %d bytes, %v", a.Status, a.Whole, len(a.Body), err)
 	}
 	if end := c.End(); end != proxytest.EndedWell {
 		t.Errorf("the connection ended with %s", end)
+	}
+}
+
+func TestAnAnswerThatBreaksOffBeforeTheClientHasAnyOfItIsAnError(t *testing.T) {
+	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, 100_000))
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}), nil)
+	for _, proto := range []string{"h1", "h2"} {
+		if status, body, _ := do(t, f.client(proto), "GET", f.url()+"/v2/keys/a", "", ""); status != 502 || body != refuseBroken.Body {
+			t.Errorf("%s: %d %s", proto, status, body)
+		}
 	}
 }

@@ -6,11 +6,14 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // countedConn tells once that it was closed.
 type countedConn struct {
 	net.Conn
+	raw    *rawio.Conn // the same
 	once   sync.Once
 	closed func()
 
@@ -92,22 +95,25 @@ func (c *countedConn) uncork() error {
 	defer c.mu.Unlock()
 	held := c.corked
 	c.corked = nil
-	_, err := c.Conn.Write(*held)
+	_, err := c.raw.Write(*held)
 	*held = (*held)[:0]
 	corks.Put(held)
 	return err
 }
+
+// Read reads what there is, or waits for something.
+func (c *countedConn) Read(p []byte) (int, error) { return c.raw.Read(p) }
 
 // Write writes, or holds back.
 func (c *countedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.corked == nil {
-		return c.Conn.Write(p)
+		return c.raw.Write(p)
 	}
 	*c.corked = append(*c.corked, p...)
 	if len(*c.corked) > mostCorked {
-		_, err := c.Conn.Write(*c.corked)
+		_, err := c.raw.Write(*c.corked)
 		*c.corked = (*c.corked)[:0]
 		if err != nil {
 			return 0, err

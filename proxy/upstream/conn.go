@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // conn is one connection to etcd, with everything a request on it needs, so that
 // nothing is allocated for the next one.
 type conn struct {
-	net.Conn          // TLS or plain
-	raw      net.Conn // the socket below
+	net.Conn             // TLS or plain
+	raw      *rawio.Conn // the socket below
 	at       *endpoint
 	reused   bool
 	since    time.Time // idle since
@@ -45,24 +46,19 @@ const (
 )
 
 // newConn prepares a connection. What looking at its socket needs is made once.
-func newConn(raw net.Conn, at *endpoint) *conn {
-	c := &conn{Conn: raw, raw: raw, at: at}
-	if sys, ok := raw.(syscall.Conn); ok {
-		if access, err := sys.SyscallConn(); err == nil {
-			c.access = access
-		}
-	}
+func newConn(raw *rawio.Conn, at *endpoint) *conn {
+	c := &conn{Conn: raw, raw: raw, at: at, access: raw.Access()}
 	c.peek = func(fd uintptr) bool {
-		_, _, err := syscall.Recvfrom(int(fd), c.peeked[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		c.quiet = errors.Is(err, syscall.EAGAIN)
+		_, err := rawio.Peek(fd, c.peeked[:])
+		c.quiet = err == syscall.EAGAIN
 		return true
 	}
 	c.talk = func(fd uintptr) bool {
 		if c.wrote > 0 {
 			return true // the answer is here
 		}
-		n, err := syscall.Write(int(fd), c.out)
-		c.wrote = max(n, 0)
+		n, err := rawio.Write(fd, c.out)
+		c.wrote = n
 		return err != nil || n < len(c.out)
 	}
 	return c

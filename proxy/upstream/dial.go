@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // endpoint is an Endpoint with its idle connections and its health.
@@ -50,11 +52,12 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	p.count.Dials.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, p.o.DialTimeout)
 	defer cancel()
-	raw, err := e.open(ctx)
+	socket, err := e.open(ctx)
 	if err != nil {
 		p.count.DialFailures.Add(1)
 		return nil, err
 	}
+	raw := rawio.New(socket)
 	c := newConn(raw, e)
 	if e.tls != nil {
 		secure := tls.Client(raw, e.tls)
