@@ -20,7 +20,9 @@
 //     received whole, and four fields of the head. Everything else the client
 //     sent ends here: credentials, claims of identity, framing, upgrades.
 //  6. etcd's answer goes back as it is, without the fields that belong to its
-//     connection and without its invitation to every web page.
+//     connection and without its invitation to every web page. One that is not too
+//     large is received whole before its client takes it: a slow client holds memory,
+//     which is bounded, and no connection to etcd.
 //  7. The request is counted; it is written to the access log, and if it was a
 //     write or was refused to the audit log, without any value or secret.
 //
