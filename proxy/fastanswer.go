@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -153,7 +154,11 @@ func (c *fast) writeBehind(s *Snapshot, body []byte) error {
 		// The limit on the time that a write may take is for this much.
 		piece := rest[:min(len(rest), mostCorked)]
 		rest = rest[len(piece):]
+		c.written = time.Time{}
 		err = c.write(s, piece)
+	}
+	if err == nil && len(body)-some > mostCorked {
+		err = c.conn.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout)) // for what is held back
 	}
 	return errors.Join(err, c.wire.uncork())
 }
@@ -188,6 +193,9 @@ func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn
 		return c.failed(err) // nothing is out: an error the client understands
 	}
 	turn.Done()
+	if err == nil && !c.rec.op.receivedWhole() {
+		return nil, c.stream(s, resp, bytes.NewReader(append([]byte(nil), c.out[len(c.out)-n:]...)), alive)
+	}
 	if err == nil {
 		return c.sendLarge(s, resp, c.out[len(c.out)-n:], alive, finish)
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"io"
+	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/upstream"
@@ -17,27 +18,38 @@ func (c *fast) sendLarge(s *Snapshot, resp *upstream.Response, first []byte, ali
 	if err != nil && err != io.EOF {
 		return c.failed(err)
 	}
-	defer ahead.Free()
+	free := sync.OnceFunc(ahead.Free)
+	defer free()
+	if err == nil {
+		return nil, c.stream(s, resp, io.MultiReader(bytes.NewReader(ahead.Bytes), atEnd(free)), alive)
+	}
 	c.startHead(resp.Status)
 	c.fields(resp.Fields)
-	if err == nil {
-		return nil, c.stream(s, resp, ahead.Bytes, alive)
-	}
 	finish()
 	c.endHead(int64(len(ahead.Bytes)), alive)
 	c.rec.bytes = int64(len(ahead.Bytes))
 	return nil, c.writeBehind(s, ahead.Bytes)
 }
 
+// atEnd is called when a reader gets to it, and holds nothing itself.
+type atEnd func()
+
+func (f atEnd) Read([]byte) (int, error) {
+	f()
+	return 0, io.EOF
+}
+
 // stream sends an answer as the client takes it; ahead was received.
-func (c *fast) stream(s *Snapshot, resp *upstream.Response, ahead []byte, alive bool) error {
+func (c *fast) stream(s *Snapshot, resp *upstream.Response, ahead io.Reader, alive bool) error {
+	c.startHead(resp.Status)
+	c.fields(resp.Fields)
 	chunked := c.chunks(resp)
 	if chunked {
 		c.field("Transfer-Encoding", "chunked")
 	}
 	c.endHead(resp.Length, alive)
 	began := time.Now()
-	for body, last := io.MultiReader(bytes.NewReader(ahead), resp), false; !last; {
+	for body, last := io.MultiReader(ahead, resp), false; !last; {
 		mark := len(c.out)
 		if chunked {
 			c.out = append(c.out, chunkHead...)

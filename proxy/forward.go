@@ -57,12 +57,14 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	}
 	turn.Done() // others wait for etcd, not for this client
 	body, length := buf[:n], resp.Length
-	if err == nil {
+	free := func() {}
+	if err == nil && rec.op.receivedWhole() {
 		var ahead *upstream.Ahead
 		if ahead, err = resp.ReadAhead(body); err != nil && err != io.EOF {
 			return l.failed(err, rec)
 		}
-		defer ahead.Free()
+		free = sync.OnceFunc(ahead.Free)
+		defer free()
 		if body = ahead.Bytes; err == io.EOF {
 			length = int64(len(body))
 		}
@@ -80,6 +82,7 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 		if err == io.EOF {
 			return nil
 		}
+		free()
 		if n, err = resp.Read(buf[:]); err != nil && err != io.EOF {
 			// The head is out: only a broken answer can tell that this one is.
 			panic(http.ErrAbortHandler)

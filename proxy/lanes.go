@@ -88,12 +88,16 @@ func (ls *lanes) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	ls.mu.Lock()
-	defer ls.mu.Unlock()
+	var left sync.WaitGroup
 	for c := range ls.running {
-		// One that waits for etcd notices when etcd answers; nobody waits for that.
-		_ = c.conn.Close()
+		// One that waits for etcd notices when etcd answers; nobody waits for that. One
+		// whose client takes nothing is said goodbye to for some seconds, so at the same
+		// time as all others.
+		left.Go(func() { _ = c.conn.Close() })
 		delete(ls.running, c)
 	}
 	ls.end()
+	ls.mu.Unlock()
+	left.Wait()
 	return ctx.Err()
 }

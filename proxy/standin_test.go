@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -246,5 +247,31 @@ func TestAnAnswerThatBreaksOffBeforeTheClientHasAnyOfItIsAnError(t *testing.T) {
 		if status, body, _ := do(t, f.client(proto), "GET", f.url()+"/v2/keys/a", "", ""); status != 502 || body != refuseBroken.Body {
 			t.Errorf("%s: %d %s", proto, status, body)
 		}
+	}
+}
+
+func TestWhatEtcdSaysWithoutEndReachesTheClientAsItComes(t *testing.T) {
+	heard := make(chan struct{}, 2)
+	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write(make([]byte, 100_000))
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-heard:
+		case <-r.Context().Done():
+		}
+	}), func(s *Snapshot, _ *proxytest.PKI) { s.Surfaces = map[Surface]acl.Group{Debug: acl.Everyone()} })
+	for _, proto := range []string{"h1", "h2"} {
+		resp, err := f.client(proto).Get(f.url() + "/debug/trace")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(resp.Body, make([]byte, 32_000)); err != nil {
+			t.Errorf("%s: %v", proto, err)
+		}
+		heard <- struct{}{}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Errorf("%s: %v", proto, err)
+		}
+		resp.Body.Close()
 	}
 }

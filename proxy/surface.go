@@ -67,3 +67,10 @@ func surfaceOf(path string) Surface {
 func under(path, prefix string) bool {
 	return strings.HasPrefix(path, prefix) && (len(path) == len(prefix) || path[len(prefix)] == '/')
 }
+
+// receivedWhole reports whether an answer is received whole before its client takes it,
+// if it is not too large. What other surfaces send may never end, and says something
+// before it does.
+func (op *Operation) receivedWhole() bool {
+	return op.Surface == Keys || op.Surface == Members || op.Surface == Info
+}

@@ -43,6 +43,7 @@ func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 		Requests: limits.UpstreamRequests,
 		// A watch with an old index is one more, and hubs outlive their watchers a little.
 		Watches:       2*limits.Watches + 1024,
+		Ahead:         min(128<<20, limits.Memory/8),
 		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
 	})
 }

@@ -14,19 +14,23 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 )
 
-// Conn is a connection that is read and written so. It takes one reader and one writer
-// at a time.
+// Conn is a connection that is read and written so.
 type Conn struct {
 	net.Conn
 	access  syscall.RawConn
 	in, out transfer
 }
 
+// mostAtOnce is how much a system call may carry: while it does, nothing can stop it.
+const mostAtOnce = 64 << 10
+
 // transfer is one read or write under way. What the poller calls is made once.
 type transfer struct {
+	mu   sync.Mutex // others wait for their turn
 	data []byte
 	n    int
 	err  error
@@ -58,23 +62,26 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return c.Conn.Read(p)
 	}
 	t := &c.in
+	t.mu.Lock()
 	t.data, t.n, t.err = p, 0, nil
 	err := c.access.Read(t.step)
+	n, callErr := t.n, t.err
 	t.data = nil
+	t.mu.Unlock()
 	switch {
 	case err != nil:
 		return 0, err
-	case t.err != nil:
-		return 0, c.failed("read", t.err)
-	case t.n == 0:
+	case callErr != nil:
+		return 0, c.failed("read", callErr)
+	case n == 0:
 		return 0, io.EOF
 	}
-	return t.n, nil
+	return n, nil
 }
 
 func (c *Conn) readSome(fd uintptr) (done bool) {
 	t := &c.in
-	t.n, t.err = Read(fd, t.data)
+	t.n, t.err = Read(fd, t.data[:min(mostAtOnce, len(t.data))])
 	return t.err != syscall.EAGAIN
 }
 
@@ -84,6 +91,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 		return c.Conn.Write(p)
 	}
 	t := &c.out
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	t.data, t.n, t.err = p, 0, nil
 	err := c.access.Write(t.step)
 	t.data = nil
@@ -96,7 +105,10 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) writeAll(fd uintptr) (done bool) {
 	t := &c.out
 	for t.n < len(t.data) {
-		n, err := Write(fd, t.data[t.n:])
+		n, err := Write(fd, t.data[t.n:min(t.n+mostAtOnce, len(t.data))])
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			t.err = err
 			if err == syscall.EAGAIN {
@@ -110,7 +122,13 @@ func (c *Conn) writeAll(fd uintptr) (done bool) {
 	return true
 }
 
-// failed says of an error what package net says.
+// failed says of an error what package net says. It stays out of the frames of those who
+// wait: thousands of them do.
+//
+//go:noinline
 func (c *Conn) failed(call string, err error) error {
+	if err == io.ErrUnexpectedEOF {
+		return err
+	}
 	return &net.OpError{Op: call, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(call, err)}
 }

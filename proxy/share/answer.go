@@ -66,10 +66,7 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 		return nil, err
 	}
 	defer resp.Close()
-	if resp.Length > upstream.MostAhead {
-		return nil, errTooLarge
-	}
-	ahead, err := resp.ReadAhead(nil)
+	ahead, err := resp.ReadShared()
 	if err == nil {
 		ahead.Free()
 		return nil, errTooLarge

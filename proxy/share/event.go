@@ -99,8 +99,9 @@ func (r *ring) from(index uint64) *Event {
 	return r.events[at]
 }
 
-// mostEvent is more than etcd ever sends at once, in bytes: an event holds two values.
-const mostEvent = 64 << 20
+// mostEvent is more than etcd ever sends at once, in bytes: an event holds two values,
+// which come in forms of 10 MiB at most, and six bytes are the most that JSON makes of one.
+const mostEvent = 128 << 20
 
 var errEventTooLarge = errors.New("the answer does not end")
 
@@ -113,6 +114,7 @@ func readAll(resp *upstream.Response) ([]byte, error) {
 		}
 		n, err := resp.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
+		resp.Begun()
 		if err == io.EOF {
 			return body, nil
 		}

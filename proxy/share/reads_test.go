@@ -38,9 +38,9 @@ func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
 	r := NewReads(pool, saved)
 	t.Cleanup(func() {
 		// A request that was canceled ends on its own.
-		for limit := time.Now().Add(10 * time.Second); r.lines() > 0 || r.pool.Ahead() != 0; {
+		for limit := time.Now().Add(10 * time.Second); r.lines() > 0 || r.pool.Counters().Shared.Held() != 0; {
 			if time.Now().After(limit) {
-				t.Errorf("%d lines and %d bytes are left", r.lines(), r.pool.Ahead())
+				t.Errorf("%d lines and %d bytes are left", r.lines(), r.pool.Counters().Shared.Held())
 				return
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // large says a body in pieces, as etcd does, or with its length.
@@ -63,7 +64,7 @@ func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
 					t.Errorf("%d bytes, chunked %v: %d bytes, equal %v, whole %v", size, chunked, len(got), got == body, all)
 				}
 			}
-			if p.Ahead() != 0 {
+			if p.count.Ahead.Held() != 0 {
 				t.Errorf("%d bytes, chunked %v: memory is still held", size, chunked)
 			}
 			if s.conns.Load() != 1 {
@@ -81,7 +82,7 @@ func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
 		c.request()
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	p.ahead.take(allAhead - 1000)
+	p.count.Ahead.take(p.o.Ahead-1000, p.o.Ahead)
 	r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
 	if got, whole := readAll(t, r); got != body || whole {
 		t.Errorf("%d bytes, whole %v", len(got), whole)
 	}
-	if p.Ahead() != allAhead-1000 {
+	if p.count.Ahead.Held() != p.o.Ahead-1000 {
 		t.Error("memory is still held")
 	}
 }
@@ -112,8 +113,95 @@ func TestAnAnswerThatBreaksOffWhileItIsReadAheadIsBroken(t *testing.T) {
 			t.Errorf("chunked %v: %v, %v", chunked, a, err)
 		}
 		r.Close()
-		if p.Ahead() != 0 {
+		if p.count.Ahead.Held() != 0 {
 			t.Error("memory is still held")
 		}
+	}
+}
+
+func TestASmallAnswerIsReceivedWholeWhateverTheLargeOnesHold(t *testing.T) {
+	body := strings.Repeat("x", 40<<10)
+	s := serve(t, func(c *session) {
+		for {
+			if _, more := c.request(); !more {
+				return
+			}
+			c.say(large(body, true))
+		}
+	})
+	p := newPool(t, Options{}, s.endpoint())
+	p.count.Ahead.take(p.o.Ahead, p.o.Ahead)
+	for range 2 {
+		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, whole := readAll(t, r); got != body || !whole {
+			t.Errorf("%d bytes, whole %v", len(got), whole)
+		}
+	}
+}
+
+func TestAnAnswerThatComesSlowlyIsNotWaitedFor(t *testing.T) {
+	more := make(chan struct{})
+	s := serve(t, func(c *session) {
+		c.request()
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for i := range 1000 {
+			select {
+			case <-more:
+			case <-tick.C:
+				if i < 50 {
+					c.say("x")
+				}
+				continue
+			}
+			break
+		}
+		c.say(strings.Repeat("x", 100_000))
+	})
+	p := newPool(t, Options{BodyTimeout: 40 * time.Millisecond}, s.endpoint())
+	r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	a, err := r.ReadAhead(nil)
+	if err != nil || len(a.Bytes) == 0 || len(a.Bytes) > 1000 {
+		t.Fatalf("%v", err)
+	}
+	a.Free()
+	close(more)
+}
+
+func TestAWatchThatIsAnsweredHasALimitOfTime(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a refusal": "HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\nhalf",
+		"an event":  "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+	} {
+		s := serve(t, func(c *session) {
+			c.request()
+			c.say(answer)
+			c.request() // until the client has had enough
+		})
+		p := newPool(t, Options{BodyTimeout: 40 * time.Millisecond}, s.endpoint())
+		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/", Watch: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 100)
+		if n, err := r.Read(buf); n == 0 || err != nil {
+			t.Fatal(err)
+		}
+		if name == "an event" {
+			r.Begun()
+		}
+		var failed *Error
+		if _, err := r.Read(buf); !errors.As(err, &failed) || failed.Kind != Timeout {
+			t.Errorf("%s: %v", name, err)
+		}
+		r.Close()
 	}
 }

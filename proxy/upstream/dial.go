@@ -91,7 +91,7 @@ func (e *endpoint) open(ctx context.Context) (c net.Conn, err error) {
 // connect finds a connection for a request: a pooled one, unless fresh is asked
 // for, else a new one. Endpoints that are known to be down are tried only if all
 // others fail as well.
-func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *Error) {
+func (p *Pool) connect(ctx context.Context, fresh bool) (*conn, *Error) {
 	var failed *Error
 	for _, onlyDown := range []bool{false, true} {
 		for _, e := range p.endpoints {
@@ -99,7 +99,7 @@ func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *
 				continue
 			}
 			if !fresh {
-				if c := e.take(method); c != nil {
+				if c := e.take(); c != nil {
 					return c, nil
 				}
 			}
@@ -116,7 +116,7 @@ func (p *Pool) connect(ctx context.Context, method string, fresh bool) (*conn, *
 	}
 	if failed == nil {
 		// Between the two rounds the last endpoint came back.
-		return p.connect(ctx, method, fresh)
+		return p.connect(ctx, fresh)
 	}
 	return nil, failed
 }
@@ -161,16 +161,10 @@ func (e *endpoint) probe() {
 	}
 }
 
-// soon is after how short a rest a connection need not be looked at for a read: that
-// costs a read a thirtieth of its time where many are asked for. What came too much is
-// received together with the answer then, which is refused; see [Response.Read]. Through
-// TLS it would be received alone.
-const soon = time.Millisecond
-
 // take is the most recently used idle connection, or nil. It is looked at first: one
 // that was closed would swallow a write, and one that holds bytes already would answer
 // with them.
-func (e *endpoint) take(method string) *conn {
+func (e *endpoint) take() *conn {
 	for {
 		e.mu.Lock()
 		last := len(e.idle) - 1
@@ -183,7 +177,7 @@ func (e *endpoint) take(method string) *conn {
 		e.idle = e.idle[:last]
 		e.mu.Unlock()
 		e.pool.count.Idle.Add(-1)
-		if (!safe(method) || !c.plain() || time.Since(c.since) > soon) && !c.silent() {
+		if !c.silent() {
 			e.pool.count.Stale.Add(1)
 			_ = c.Close()
 			continue

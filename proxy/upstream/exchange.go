@@ -32,7 +32,7 @@ func (p *Pool) Do(ctx context.Context, req *Request) (*Response, error) {
 	if busy := p.enter(ctx, slot); busy != nil {
 		return nil, busy
 	}
-	c, failed := p.connect(ctx, req.Method, false)
+	c, failed := p.connect(ctx, false)
 	for failed == nil {
 		// Each new connection can be the one that resets; a used one cannot.
 		if !c.reused && !c.at.Endpoint.tls && len(req.Method)+len(req.Target)+len("  HTTP/1.1\r\n") > mostFirstLine {
@@ -54,7 +54,7 @@ func (p *Pool) Do(ctx context.Context, req *Request) (*Response, error) {
 		}
 		p.count.Stale.Add(1)
 		p.count.Retries.Add(1)
-		c, failed = p.connect(ctx, req.Method, true)
+		c, failed = p.connect(ctx, true)
 	}
 	p.leave(slot)
 	return nil, failed

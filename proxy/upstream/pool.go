@@ -23,6 +23,9 @@ type Options struct {
 	Requests int
 	// Watches bounds the watches on their way at a time; 20,000.
 	Watches int
+	// Ahead bounds the memory, in bytes, of answers that are received before their client
+	// takes them, and again of those for many clients; 128 MiB.
+	Ahead int64
 	// Idle bounds the idle connections kept to each endpoint; 256.
 	Idle int
 	// IdleTimeout is how long one is kept; 90 seconds.
@@ -48,6 +51,8 @@ type Counters struct {
 	Dials, DialFailures, Reuses, Stale, Retries atomic.Uint64
 	// Active, Watching and Idle are connections at this moment.
 	Active, Watching, Idle atomic.Int64
+	// Ahead and Shared are what is held of answers for one client and for many.
+	Ahead, Shared Budget
 }
 
 func (o *Options) setDefaults() {
@@ -64,6 +69,9 @@ func (o *Options) setDefaults() {
 	set(&o.Requests, 1024)
 	set(&o.Watches, 20_000)
 	set(&o.Idle, 256)
+	if o.Ahead <= 0 {
+		o.Ahead = 128 << 20
+	}
 	wait(&o.IdleTimeout, 90*time.Second)
 	wait(&o.DialTimeout, 2*time.Second)
 	wait(&o.HeaderTimeout, 30*time.Second)
@@ -80,7 +88,6 @@ type Pool struct {
 	endpoints []*endpoint
 	slots     *slots
 	watches   *semaphore.Weighted
-	ahead     budget
 
 	background context.Context // of probes; ends with the pool
 	stop       context.CancelFunc

@@ -42,6 +42,9 @@ func (r *Response) begin() error {
 	if r.surplus() {
 		return errSurplus
 	}
+	if r.watch && r.Status != 200 {
+		r.watch = false // it is answered, not waited for
+	}
 	if !r.watch {
 		return nil
 	}
@@ -121,6 +124,10 @@ func (r *Response) next(p []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// Begun says of a watch that what was waited for has begun to come: the rest must not
+// take longer than that of any answer.
+func (r *Response) Begun() { r.watch = false }
 
 // Close gives the connection back if the answer was read to its end and nothing
 // came after it, and closes it otherwise.

@@ -30,7 +30,7 @@ func (p *Pool) DoAt(ctx context.Context, endpoint int, req *Request) (*Response,
 		return nil, busy
 	}
 	e := p.endpoints[endpoint]
-	c := e.take(req.Method) // not one that was closed
+	c := e.take() // not one that was closed
 	if c == nil {
 		var err error
 		if c, err = e.dial(ctx); err != nil {
