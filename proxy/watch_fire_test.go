@@ -341,7 +341,11 @@ func (x *fire) report() {
 	}
 	x.t.Logf("%d events of %d places; %d watches answered, %d broken off, %d too old; %d wrong; %d ring misses",
 		events, len(x.shadows), len(x.observed), x.broken, x.cleared, wrong, x.f.metrics.Watches.Misses.Load())
-	if len(x.observed) < 100 {
+	enough := 100
+	if proxytest.UnderRaceDetector() {
+		enough = 20
+	}
+	if len(x.observed) < enough {
 		x.t.Error("hardly anything was observed")
 	}
 }
