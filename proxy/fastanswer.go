@@ -171,19 +171,13 @@ const fullRecord = 16 << 10
 func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn, alive bool) (*Refusal, error) {
 	open := true
 	finish := func() {
-		if open { // once: the response is another request's then
+		if open { // the response is another request's then; sync.OnceFunc would allocate
 			open = false
 			resp.Close()
 		}
 	}
 	defer finish()
-	c.startHead(resp.Status)
-	c.fields(resp.Fields)
-	chunked := c.chunks(resp)
-	if chunked {
-		c.field("Transfer-Encoding", "chunked")
-	}
-	c.endHead(resp.Length, alive)
+	chunked := c.directHead(resp, alive)
 	mark := len(c.out)
 	if chunked {
 		c.out = append(c.out, chunkHead...)
@@ -207,9 +201,17 @@ func (c *fast) sendDirect(s *Snapshot, resp *upstream.Response, turn *share.Turn
 	return nil, c.write(s, c.out)
 }
 
-// chunks reports whether only chunks can tell the end of an answer.
-func (c *fast) chunks(resp *upstream.Response) bool {
-	return resp.Length < 0 && c.rec.op.Method != http.MethodHead && resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified
+// directHead makes the head of an answer in c.out whose body comes from etcd, and reports
+// whether only chunks can tell that body's end.
+func (c *fast) directHead(resp *upstream.Response, alive bool) (chunked bool) {
+	chunked = resp.Length < 0 && c.rec.op.Method != http.MethodHead && resp.Status != http.StatusNoContent && resp.Status != http.StatusNotModified
+	c.startHead(resp.Status)
+	c.fields(resp.Fields)
+	if chunked {
+		c.field("Transfer-Encoding", "chunked")
+	}
+	c.endHead(resp.Length, alive)
+	return chunked
 }
 
 // fill reads as much behind c.out as one write should have.

@@ -41,13 +41,7 @@ func (f atEnd) Read([]byte) (int, error) {
 
 // stream sends an answer as the client takes it; ahead was received.
 func (c *fast) stream(s *Snapshot, resp *upstream.Response, ahead io.Reader, alive bool) error {
-	c.startHead(resp.Status)
-	c.fields(resp.Fields)
-	chunked := c.chunks(resp)
-	if chunked {
-		c.field("Transfer-Encoding", "chunked")
-	}
-	c.endHead(resp.Length, alive)
+	chunked := c.directHead(resp, alive)
 	began := time.Now()
 	for body, last := io.MultiReader(ahead, resp), false; !last; {
 		mark := len(c.out)

@@ -39,13 +39,7 @@ func (l standard) forward(w http.ResponseWriter, r *http.Request, s *Snapshot, r
 	if err != nil {
 		return l.failed(err, rec)
 	}
-	open := true
-	finish := func() {
-		if open { // once: the response is another request's then
-			open = false
-			resp.Close()
-		}
-	}
+	finish := sync.OnceFunc(resp.Close) // the response is another request's then
 	defer finish()
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)

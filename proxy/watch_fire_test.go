@@ -343,7 +343,7 @@ func (x *fire) report() {
 		events, len(x.shadows), len(x.observed), x.broken, x.cleared, wrong, x.f.metrics.Watches.Misses.Load())
 	enough := 100
 	if proxytest.UnderRaceDetector() {
-		enough = 20
+		enough = 20 // all takes several times as long there
 	}
 	if len(x.observed) < enough {
 		x.t.Error("hardly anything was observed")
