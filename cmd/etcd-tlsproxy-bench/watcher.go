@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -21,11 +20,15 @@ type watcher struct {
 }
 
 func (w *watcher) begin(config *tls.Config) error {
-	dialer := net.Dialer{Timeout: patience}
-	var err error
-	if w.conn, err = tls.DialWithDialer(&dialer, "tcp", w.load.Address, config); err != nil {
+	dial := dialBlocking
+	if w.load.Reread { // each goes on at once
+		dial = (&net.Dialer{Timeout: patience}).Dial
+	}
+	conn, err := dial("tcp", w.load.Address)
+	if err != nil {
 		return err
 	}
+	w.conn = tls.Client(conn, config)
 	w.in = bufio.NewReaderSize(w.conn, 4<<10)
 	return w.watch()
 }
@@ -33,9 +36,6 @@ func (w *watcher) begin(config *tls.Config) error {
 // watch sends a watch and reads the head of its answer, which tells that etcd
 // watches.
 func (w *watcher) watch() error {
-	if err := w.conn.SetDeadline(time.Now().Add(4 * patience)); err != nil {
-		return err
-	}
 	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
 		return err
 	}
@@ -43,30 +43,30 @@ func (w *watcher) watch() error {
 	return err
 }
 
-// hear waits for the event, and goes on: at once if it is to read again, else when
-// all have heard, so that only the telling is measured.
-func (w *watcher) hear(all *sync.WaitGroup) error {
-	err := w.body(0, true)
-	w.heard = time.Now()
-	all.Done()
-	if err != nil {
+// hear reads the event, and watches again.
+func (w *watcher) hear() error {
+	if err := w.body(0, true); err != nil {
 		return err
 	}
-	if !w.load.Reread {
-		all.Wait()
-	} else {
-		if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
-			return err
-		}
-		length, chunked, err := w.head()
-		if err != nil {
-			return err
-		}
-		if err := w.body(length, chunked); err != nil {
+	if w.load.Reread {
+		w.heard = time.Now()
+		if err := w.read(); err != nil {
 			return err
 		}
 	}
 	return w.watch()
+}
+
+// read reads the tree.
+func (w *watcher) read() error {
+	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
+		return err
+	}
+	length, chunked, err := w.head()
+	if err != nil {
+		return err
+	}
+	return w.body(length, chunked)
 }
 
 // head reads the head of an answer.

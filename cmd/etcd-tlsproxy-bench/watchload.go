@@ -29,6 +29,8 @@ type watchLoad struct {
 	Events int
 	// Reread lets each client read the tree after each event, before it watches again.
 	Reread bool
+
+	arrivals *arrivals
 }
 
 // watchResult is what was measured. Times are in microseconds.
@@ -84,6 +86,12 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if !l.Reread {
+		if l.arrivals, err = newArrivals(watchers); err != nil {
+			return err
+		}
+		defer l.arrivals.close()
+	}
 	fmt.Fprintln(out, "ready")
 	if _, err := in.ReadString('\n'); err != nil {
 		return err
@@ -92,33 +100,10 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 	var all []int64
 	began := time.Now()
 	for e := range l.Events {
-		sent := make(chan time.Time, 1)
-		var hearing, listening, heard sync.WaitGroup
-		listening.Add(len(watchers))
-		heard.Add(len(watchers))
-		failed := make(chan error, len(watchers)+1)
-		for _, w := range watchers {
-			hearing.Go(func() {
-				listening.Done()
-				if err := w.hear(&heard); err != nil {
-					failed <- err
-				}
-			})
-		}
-		listening.Wait() // what it takes to begin is not what is measured
-		hearing.Go(func() {
-			sent <- time.Now()
-			if err := l.write(e); err != nil {
-				failed <- err
-			}
-		})
-		hearing.Wait()
-		select {
-		case err := <-failed:
+		start, err := l.event(e, watchers)
+		if err != nil {
 			return fmt.Errorf("event %d: %w", e, err)
-		default:
 		}
-		start := <-sent
 		last := int64(0)
 		for _, w := range watchers {
 			took := w.heard.Sub(start).Microseconds()
@@ -131,6 +116,48 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 	slices.Sort(all)
 	r.P50 = all[len(all)/2]
 	return json.NewEncoder(out).Encode(r)
+}
+
+// event writes once, and returns when that was after all have heard, and watch again.
+// Those who read the tree hear and go on each on its own; for the others it is taken
+// when the event reached them, before any of them reads it.
+func (l *watchLoad) event(n int, watchers []*watcher) (start time.Time, err error) {
+	var running, listening sync.WaitGroup
+	failed := make(chan error, len(watchers)+1)
+	try := func(f func() error) {
+		running.Go(func() {
+			if err := f(); err != nil {
+				failed <- err
+			}
+		})
+	}
+	if l.Reread {
+		listening.Add(len(watchers))
+		for _, w := range watchers {
+			try(func() error {
+				listening.Done()
+				return w.hear()
+			})
+		}
+		listening.Wait() // what it takes to begin is not what is measured
+	}
+	start = time.Now()
+	try(func() error { return l.write(n) })
+	if !l.Reread {
+		if err := l.arrivals.await(watchers); err != nil {
+			return start, err
+		}
+		if err := each(watchers, 64, func(i int) error { return watchers[i].hear() }); err != nil {
+			return start, err
+		}
+	}
+	running.Wait()
+	select {
+	case err := <-failed:
+		return start, err
+	default:
+		return start, nil
+	}
 }
 
 // each calls f for all indexes, some at a time, and returns an error if there was
