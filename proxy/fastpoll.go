@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
@@ -102,24 +101,13 @@ func (c *fast) finishWatch() bool {
 	}
 	sent := int64(0)
 	if event != nil {
-		if err := c.writeEvent(event); err != nil {
+		if err := c.write(c.snapshot.Load(), event.Chunked); err != nil {
 			reason = "client"
 		}
 		sent = int64(len(event.Body))
 	}
 	f.finish(reason, sent)
 	return reason == "event" && f.alive && !c.lanes.draining.Load()
-}
-
-// writeEvent ends the answer to a watch: with the chunk of an event and the last one.
-func (c *fast) writeEvent(event *share.Event) error {
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
-	out := strconv.AppendInt(buf[:0], int64(len(event.Body)), 16)
-	out = append(out, "\r\n"...)
-	out = append(out, event.Body...)
-	out = append(out, "\r\n0\r\n\r\n"...)
-	return c.write(c.snapshot.Load(), out)
 }
 
 // keep makes the record independent of the memory that the request was read into.

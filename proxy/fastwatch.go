@@ -13,18 +13,20 @@ import (
 // fastWatch is a watch in the fast lane. While it waits there is one goroutine,
 // which reads, so that it notices when the client leaves. The event is written by
 // the hub's goroutine, which for thousands of watchers is much less work than to
-// wake theirs; where that could block it ends the read, and the watch's own
-// goroutine goes on.
+// wake theirs; where it cannot, or the client does not take all of it at once, it ends
+// the read, and the watch's own goroutine goes on.
 type fastWatch struct {
 	c       *fast
 	watcher *share.Watcher
 	running watch
 	rec     record // the connection's own is for its next request
 	alive   bool
+	told    *share.Event // that Wake has written
 
 	// Under c.mu.
 	waiting bool      // the head is out, and nothing came behind the request
 	over    bool      // the connection is between requests, or at its next one
+	behind  bool      // a part of the event is held back
 	failed  bool      // the client did not take the event
 	since   time.Time // when it was over
 	cause   error
@@ -36,10 +38,15 @@ type fastWatch struct {
 // Wake is told that there is news.
 func (f *fastWatch) Wake() {
 	defer f.c.survive() // a mistake here would end all hubs
-	if event := f.write(); event != nil {
+	f.told = f.write()
+}
+
+// Woken takes note of the event that was written.
+func (f *fastWatch) Woken() {
+	defer f.c.survive()
+	if f.told != nil {
 		defer f.noted.Done()
-		// Not under the lock, which is taken by who ends watches.
-		f.finish("event", int64(len(event.Body)))
+		f.finish("event", int64(len(f.told.Body)))
 	}
 }
 
@@ -57,27 +64,31 @@ func (f *fastWatch) write() *share.Event {
 		return nil
 	}
 	f.over = true
+	all, err := c.wire.attempt(func() error {
+		_, err := c.conn.Write(event.Chunked)
+		return err
+	})
+	f.behind, f.failed = !all, err != nil
 	f.noted.Add(1)
-	f.failed = c.writeEvent(event) != nil
 	f.since = time.Now()
 	c.silent, c.asked = true, true // as in wait, which is where the goroutine would be now
-	if f.failed || c.ending || c.lanes.draining.Load() {
+	if f.failed || f.behind || c.ending || c.lanes.draining.Load() {
 		f.interrupt()
 	}
 	return event
 }
 
-// mostAtOnce is what the kernel takes of a connection that has nothing to send.
+// mostAtOnce is the largest event that one goroutine encrypts for all.
 const mostAtOnce = 4 << 10
 
-// writable is the event, if it can be written without waiting and the connection
-// goes on after it; c.mu is held.
+// writable is the event, if it is one to be written here and the connection goes on
+// after it; c.mu is held.
 func (f *fastWatch) writable() *share.Event {
 	if !f.waiting || !f.alive || f.cause != nil || f.c.lanes.draining.Load() {
 		return nil
 	}
 	event := f.watcher.Result()
-	if event == nil || event.Err != nil || len(event.Body) > mostAtOnce || !f.c.wire.drained() {
+	if event == nil || event.Err != nil || len(event.Body) > mostAtOnce {
 		return nil
 	}
 	return event
@@ -117,6 +128,7 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 	c := f.c
 	gone, late := false, false
 	for n := 0; ; {
+		f.catchUp()
 		c.mu.Lock()
 		f.waiting = c.have == 0
 		switch {
@@ -156,6 +168,25 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 		late = errors.Is(err, os.ErrDeadlineExceeded)
 		gone = n == 0 && err != nil && !late
 	}
+}
+
+// catchUp waits until the client takes what is held back of its event.
+func (f *fastWatch) catchUp() {
+	c := f.c
+	c.mu.Lock()
+	behind := f.behind
+	c.mu.Unlock()
+	if !behind {
+		return
+	}
+	c.written = time.Now()
+	err := c.conn.SetWriteDeadline(c.written.Add(c.currentLimits().BodyTimeout))
+	if err == nil {
+		err = c.wire.uncork()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.behind, f.failed = false, err != nil
 }
 
 // idle is how much longer the client may be silent. While it waits for its event

@@ -82,6 +82,9 @@ func (w waker) Wake() {
 	}
 }
 
+// Woken has nothing to do: the watch's own goroutine takes note of its end.
+func (w waker) Woken() {}
+
 // shared waits in a hub. It returns why the watch ended, and how.
 func (p *longPoll) shared(want share.Watch) (reason string, refusal *Refusal, err error) {
 	woken := make(waker, 1)

@@ -1,9 +1,10 @@
 package proxy
 
 import (
+	"bytes"
+	"errors"
 	"net"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ type countedConn struct {
 
 	mu     sync.Mutex // a connection that is cut says goodbye at any time
 	corked *[]byte    // what is written while the connection is corked; nil if it is not
+	trying bool       // what is not written at once is corked
 }
 
 func (c *countedConn) Close() error {
@@ -35,42 +37,28 @@ func (c *countedConn) CloseWrite() error {
 	return nil
 }
 
-// drained reports whether the client has taken everything that was written: the
-// kernel then has room for more.
-func (c *countedConn) drained() bool {
-	sys, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
-		return false
-	}
-	left := -1
-	err = raw.Control(func(fd uintptr) {
-		if n, err := unix.IoctlGetInt(int(fd), unix.TIOCOUTQ); err == nil {
-			left = n
-		}
-	})
-	return err == nil && left == 0
-}
-
 // left reports whether the client has ended its side, or is gone. Bytes of its that
 // nobody has read do not hide that.
 func (c *countedConn) left() bool {
-	sys, ok := c.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sys.SyscallConn()
-	if err != nil {
-		return false
-	}
 	n := 0
-	err = raw.Control(func(fd uintptr) {
+	err := c.look(func(fd uintptr) {
 		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 0)
 	})
+	if err == errNoSocket {
+		return false
+	}
 	return err != nil || n > 0 // an error means that it is closed here
+}
+
+var errNoSocket = errors.New("the connection is no socket")
+
+// look lets something be asked of the socket.
+func (c *countedConn) look(at func(fd uintptr)) error {
+	access := c.raw.Access()
+	if access == nil {
+		return errNoSocket
+	}
+	return access.Control(at)
 }
 
 // mostCorked is what a corked connection holds back, in bytes.
@@ -93,12 +81,35 @@ func (c *countedConn) cork() {
 func (c *countedConn) uncork() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	_, err := c.raw.Write(*c.corked)
+	c.release()
+	return err
+}
+
+// attempt lets a small write go as far as the client takes it at once. If that is not
+// all, the rest is held back and uncork has to follow, which may wait.
+func (c *countedConn) attempt(write func() error) (all bool, err error) {
+	c.setTrying(true)
+	err = write()
+	return c.setTrying(false), err
+}
+
+// setTrying reports whether nothing is held back.
+func (c *countedConn) setTrying(trying bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trying = trying
+	return c.corked == nil
+}
+
+// release gives back the memory of what was written; c.mu is held.
+func (c *countedConn) release() {
 	held := c.corked
 	c.corked = nil
-	_, err := c.raw.Write(*held)
-	*held = (*held)[:0]
-	corks.Put(held)
-	return err
+	if cap(*held) >= mostCorked {
+		*held = (*held)[:0]
+		corks.Put(held)
+	}
 }
 
 // Read reads what there is, or waits for something.
@@ -108,10 +119,22 @@ func (c *countedConn) Read(p []byte) (int, error) { return c.raw.Read(p) }
 func (c *countedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.corked == nil {
+	switch {
+	case c.corked != nil:
+		*c.corked = append(*c.corked, p...)
+	case c.trying:
+		n, err := c.raw.Try(p)
+		if err != nil {
+			return n, err
+		}
+		if n < len(p) {
+			rest := bytes.Clone(p[n:])
+			c.corked = &rest
+		}
+		return len(p), nil
+	default:
 		return c.raw.Write(p)
 	}
-	*c.corked = append(*c.corked, p...)
 	if len(*c.corked) > mostCorked {
 		_, err := c.raw.Write(*c.corked)
 		*c.corked = (*c.corked)[:0]

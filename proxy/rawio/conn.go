@@ -122,6 +122,20 @@ func (c *Conn) writeAll(fd uintptr) (done bool) {
 	return true
 }
 
+// Try writes what the socket takes at once, which may be nothing. No deadline matters.
+func (c *Conn) Try(p []byte) (n int, err error) {
+	if c.access == nil || !c.out.mu.TryLock() {
+		return 0, nil
+	}
+	defer c.out.mu.Unlock()
+	var failed error
+	err = c.access.Control(func(fd uintptr) { n, failed = Write(fd, p[:min(mostAtOnce, len(p))]) })
+	if err == nil && failed != nil && failed != syscall.EAGAIN {
+		err = c.failed("write", failed)
+	}
+	return n, err
+}
+
 // failed says of an error what package net says. It stays out of the frames of those who
 // wait: thousands of them do.
 //

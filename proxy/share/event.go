@@ -1,8 +1,10 @@
 package share
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync/atomic"
@@ -15,8 +17,9 @@ import (
 type Event struct {
 	// Index is its modifiedIndex; no two events have the same.
 	Index uint64
-	// Body is what etcd answers a watch with: JSON and a line feed.
-	Body []byte
+	// Body is what etcd answers a watch with: JSON and a line feed. Chunked is the same
+	// as HTTP/1.1 carries it, with the end of the answer.
+	Body, Chunked []byte
 	// Err is why there is no event and will be none: etcd broke off, or events may
 	// have been missed. Watchers must be told that their watch failed.
 	Err error
@@ -28,7 +31,7 @@ type Event struct {
 
 var errUnreadableEvent = errors.New("etcd sent an event without an index")
 
-// parseEvent reads the answer to a watch, which is the event's from now on.
+// parseEvent reads the answer to a watch.
 func parseEvent(line []byte) (*Event, error) {
 	var text struct {
 		Node struct {
@@ -39,7 +42,11 @@ func parseEvent(line []byte) (*Event, error) {
 	if err := json.Unmarshal(line, &text); err != nil || text.Node.ModifiedIndex == 0 {
 		return nil, errUnreadableEvent
 	}
-	return &Event{Index: text.Node.ModifiedIndex, Body: line, key: text.Node.Key, received: time.Now()}, nil
+	e := &Event{Index: text.Node.ModifiedIndex, key: text.Node.Key, received: time.Now()}
+	e.Chunked = fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", len(line), line)
+	start := bytes.IndexByte(e.Chunked, '\n') + 1
+	e.Body = e.Chunked[start:][:len(line):len(line)]
+	return e, nil
 }
 
 // ring is the recent events of a hub, the oldest first.

@@ -236,6 +236,9 @@ func wakeAll(woken []*Watcher) {
 	for _, w := range woken {
 		w.waker.Wake()
 	}
+	for _, w := range woken {
+		w.waker.Woken()
+	}
 }
 
 // stop ends the hub, and the waiting of all.

@@ -8,7 +8,8 @@ import (
 // nothing is a waker that nobody waits for.
 type nothing struct{}
 
-func (nothing) Wake() {}
+func (nothing) Wake()  {}
+func (nothing) Woken() {}
 
 func TestTheLargestHubsAreTold(t *testing.T) {
 	ws := newWatches(t, newEtcd(t).URL())

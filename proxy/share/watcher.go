@@ -20,7 +20,12 @@ type Watch struct {
 
 // Waker is told, from another goroutine, that a watcher has a result. It must not
 // wait.
-type Waker interface{ Wake() }
+type Waker interface {
+	Wake()
+	// Woken follows when all of those who hear at the same time were woken: for what
+	// none of them should have to wait for.
+	Woken()
+}
 
 // Watcher is one client that waits.
 type Watcher struct {

@@ -80,7 +80,8 @@ func set(t *testing.T, etcd *proxytest.Embedded, key, value string) {
 // bell is a watcher's news.
 type bell chan struct{}
 
-func (b bell) Wake() { b <- struct{}{} }
+func (b bell) Wake()  { b <- struct{}{} }
+func (b bell) Woken() {}
 
 func join(t *testing.T, ws *Watches, path string, recursive bool, since uint64) (*Watcher, *Head, bell) {
 	t.Helper()
