@@ -79,7 +79,7 @@ type blocking struct {
 	remote net.Addr
 }
 
-func dialBlocking(_, address string) (net.Conn, error) {
+func dialBlocking(address string) (net.Conn, error) {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // watcher is one client that watches.
@@ -20,17 +22,24 @@ type watcher struct {
 }
 
 func (w *watcher) begin(config *tls.Config) error {
-	dial := dialBlocking
-	if w.load.Reread { // each goes on at once
-		dial = (&net.Dialer{Timeout: patience}).Dial
-	}
-	conn, err := dial("tcp", w.load.Address)
+	conn, err := w.dial()
 	if err != nil {
 		return err
 	}
 	w.conn = tls.Client(conn, config)
 	w.in = bufio.NewReaderSize(w.conn, 4<<10)
 	return w.watch()
+}
+
+func (w *watcher) dial() (net.Conn, error) {
+	if !w.load.Reread {
+		return dialBlocking(w.load.Address)
+	}
+	conn, err := (&net.Dialer{Timeout: patience}).Dial("tcp", w.load.Address)
+	if err != nil {
+		return nil, err
+	}
+	return rawio.New(conn), nil
 }
 
 // watch sends a watch and reads the head of its answer, which tells that etcd
