@@ -1,12 +1,9 @@
 package proxy
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 )
@@ -41,77 +38,8 @@ func (s *Server) accept(ln net.Listener) error {
 			_ = c.Close()
 			continue
 		}
-		s.running.Add(1)
-		go s.handshake(counted, wait)
+		s.greet(greeting{counted, wait})
 	}
-}
-
-// handshake ends TLS and hands the connection to a lane, after it has waited for its turn.
-func (s *Server) handshake(c *countedConn, wait time.Duration) {
-	defer s.running.Done()
-	if wait > 0 {
-		select {
-		case <-time.After(wait):
-		case <-s.handshakes.Done():
-			_ = c.Close()
-			return
-		}
-	}
-	t := tls.Server(c, s.tls)
-	ctx, cancel := context.WithTimeout(s.handshakes, s.options.HandshakeTimeout)
-	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
-		s.failedHandshake(c, err)
-		_ = c.Close()
-		return
-	}
-	state := t.ConnectionState()
-	if state.DidResume {
-		s.metrics.handshakes.WithLabelValues("resumed").Inc()
-	} else {
-		s.metrics.handshakes.WithLabelValues("full").Inc()
-	}
-	if state.NegotiatedProtocol == "h2" {
-		s.queue.put(t) // net/http speaks HTTP/2 only on the TLS connection itself
-		return
-	}
-	peer := peerOf(t)
-	if !s.snapshot.Load().FastLane {
-		s.queue.put(newStrictConn(t, peer, s.currentLimits))
-		return
-	}
-	lane := newFast(s, t, peer)
-	if !s.lanes.enter(lane) {
-		_ = t.Close()
-		return
-	}
-	// A goroutine of its own: the stack of a handshake is large.
-	go lane.serve()
-}
-
-func (s *Server) currentLimits() *Limits { return &s.snapshot.Load().Limits }
-
-func (s *Server) failedHandshake(c net.Conn, err error) {
-	result := "failed"
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader):
-		result = "plain_http"
-		answerPlain(c, refusePlainHTTP)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		result = "timeout"
-	}
-	s.metrics.handshakes.WithLabelValues(result).Inc()
-	// Port scans and impatient clients are no news.
-	s.log.Debug("TLS handshake failed", "from", c.RemoteAddr().String(), "error", err)
-}
-
-func looksLikeHTTP(head [5]byte) bool {
-	switch string(head[:]) {
-	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET":
-		return true
-	}
-	return false
 }
 
 // connQueue is the listener that net/http accepts from: connections whose

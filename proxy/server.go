@@ -76,6 +76,7 @@ type Server struct {
 	giveUp     context.CancelFunc
 	accepting  sync.WaitGroup
 	running    sync.WaitGroup // handshakes
+	crew       crew
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -95,6 +96,7 @@ func NewServer(o Options) *Server {
 		queue:   newConnQueue(),
 
 		arrivals: newArrivals(&o),
+		crew:     crew{next: make(chan greeting)},
 	}
 	s.memory = newMemory(o.Memory, s.shed, o.Metrics.memoryLevel)
 	s.gate = &Gate{throttle: o.Throttle, memory: s.memory, metrics: o.Metrics}
