@@ -32,9 +32,8 @@ type HasherOptions struct {
 // processor, and the secret that digests of passwords are keyed with, which
 // exists only in this process.
 type Hasher struct {
-	workers  *semaphore.Weighted
-	pending  atomic.Int64
-	most     int64
+	workers  turns
+	suspects turns // who has to wait for one of these first
 	remember int
 	digests  sync.Pool // of *digester
 }
@@ -57,40 +56,78 @@ func NewHasher(o HasherOptions) *Hasher {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // documented never to fail
 	return &Hasher{
-		workers:  semaphore.NewWeighted(int64(o.Workers)),
-		most:     int64(o.Workers + o.Queue),
+		workers:  turns{places: semaphore.NewWeighted(int64(o.Workers)), most: int64(o.Workers + o.Queue)},
+		suspects: turns{places: semaphore.NewWeighted(1), most: 1 + mostSuspects},
 		remember: o.Remember,
 		digests:  sync.Pool{New: func() any { return &digester{mac: hmac.New(sha256.New, key)} }},
 	}
 }
 
-// acquire waits for a worker.
-func (h *Hasher) acquire(ctx context.Context) error {
-	if h.pending.Add(1) > h.most {
-		h.pending.Add(-1)
+// acquire waits for a worker. What is returned gives it back, and is told how long a hash
+// took that failed. Whether the client is suspect is asked again at the end of a wait:
+// those it waited for may have been its own.
+func (h *Hasher) acquire(ctx context.Context, suspect func() bool) (release func(failed time.Duration), err error) {
+	if !suspect() {
+		if err := h.workers.enter(ctx); err != nil {
+			return nil, err
+		}
+		if !suspect() {
+			return func(failed time.Duration) { h.workers.leave(failedRest * failed) }, nil
+		}
+		h.workers.leave(0)
+	}
+	if err := h.suspects.enter(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.workers.enter(ctx); err != nil {
+		h.suspects.leave(0)
+		return nil, err
+	}
+	return func(failed time.Duration) {
+		h.workers.leave(0)
+		h.suspects.leave(suspectRest * failed)
+	}, nil
+}
+
+// For how many times its own duration a hash that failed keeps idle what it was computed
+// by. Guessing gets a quarter of a worker's time, and from an address where several failed
+// a twentieth, beside that of all others; right passwords get all of it.
+const (
+	failedRest  = 3
+	suspectRest = 19
+)
+
+// mostSuspects may wait; those that come then are told to come again.
+const mostSuspects = 8
+
+// turns lets some in at a time, and so many more wait.
+type turns struct {
+	places  *semaphore.Weighted
+	pending atomic.Int64
+	most    int64
+}
+
+func (t *turns) enter(ctx context.Context) error {
+	if t.pending.Add(1) > t.most {
+		t.pending.Add(-1)
 		return ErrBusy
 	}
-	if err := h.workers.Acquire(ctx, 1); err != nil {
-		h.pending.Add(-1)
+	if err := t.places.Acquire(ctx, 1); err != nil {
+		t.pending.Add(-1)
 		return err
 	}
 	return nil
 }
 
-// release gives the worker back, after a rest: see [failedRest].
-func (h *Hasher) release(rest time.Duration) {
-	h.pending.Add(-1)
+// leave gives the place back after a rest.
+func (t *turns) leave(rest time.Duration) {
+	t.pending.Add(-1)
 	if rest <= 0 {
-		h.workers.Release(1)
+		t.places.Release(1)
 		return
 	}
-	time.AfterFunc(rest, func() { h.workers.Release(1) })
+	time.AfterFunc(rest, func() { t.places.Release(1) })
 }
-
-// failedRest is for how many times its own duration a hash that failed keeps its
-// worker idle afterwards: guessing gets a quarter of a worker's time, and right
-// passwords all of it.
-const failedRest = 3
 
 // digest is a keyed digest of the parts, each with its length, so that no two
 // lists of parts have the same input.

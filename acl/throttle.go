@@ -37,11 +37,17 @@ type Throttle struct {
 	clients *simplelru.LRU[netip.Prefix, *allowance]
 }
 
-// allowance is how many tries an address had left at a time.
+// allowance is how many tries an address had left at a time, and how many it has begun
+// whose end is not known.
 type allowance struct {
-	left float64
-	at   time.Time
+	left  float64
+	at    time.Time
+	begun float64
 }
+
+// suspicion is how many tries must have failed lately for an address to be suspect: more
+// than a person mistypes.
+const suspicion = 3
 
 // NewThrottle makes a throttle.
 func NewThrottle(o ThrottleOptions) *Throttle {
@@ -66,7 +72,8 @@ func NewThrottle(o ThrottleOptions) *Throttle {
 
 // Allow takes one try from an address, or says how long it must wait for one.
 // The try is taken before the password is known to be wrong, so that many at
-// once cannot all be the last one; [Throttle.Return] gives it back.
+// once cannot all be the last one; [Throttle.Return] gives it back, or
+// [Throttle.Failed] tells that it is used up.
 func (t *Throttle) Allow(addr netip.Addr) (ok bool, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -75,7 +82,23 @@ func (t *Throttle) Allow(addr netip.Addr) (ok bool, wait time.Duration) {
 		return false, time.Duration((1 - a.left) * float64(t.every))
 	}
 	a.left--
+	a.begun++
 	return true, 0
+}
+
+// Failed takes note of a try that was a failure.
+func (t *Throttle) Failed(addr netip.Addr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.allowance(addr).end()
+}
+
+// Suspect reports whether several tries of an address failed lately.
+func (t *Throttle) Suspect(addr netip.Addr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.allowance(addr)
+	return t.burst-a.left-a.begun >= suspicion
 }
 
 // Return gives back a try that was no failure.
@@ -83,8 +106,12 @@ func (t *Throttle) Return(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a := t.allowance(addr)
+	a.end()
 	a.left = min(t.burst, a.left+1)
 }
+
+// end ends a try; the address may have been forgotten since it began.
+func (a *allowance) end() { a.begun = max(0, a.begun-1) }
 
 func (t *Throttle) allowance(addr netip.Addr) *allowance {
 	client := ClientOf(addr)

@@ -59,3 +59,33 @@ func TestTriesDoNotPileUp(t *testing.T) {
 		t.Error("a clock that was set back gave a try")
 	}
 }
+
+func TestAnAddressIsSuspectWhileSeveralOfItsTriesFailed(t *testing.T) {
+	now := time.Unix(1000, 0)
+	throttle := NewThrottle(ThrottleOptions{Burst: 10, Every: time.Second, Now: func() time.Time { return now }})
+	addr := netip.MustParseAddr("192.0.2.1")
+	is := func(want bool, when string) {
+		t.Helper()
+		if got := throttle.Suspect(addr); got != want {
+			t.Errorf("%s: suspect is %t", when, got)
+		}
+	}
+	for range 8 {
+		throttle.Allow(addr)
+	}
+	is(false, "many tries at once")
+	for range 5 {
+		throttle.Return(addr)
+	}
+	is(false, "most were right")
+	throttle.Failed(addr)
+	throttle.Failed(addr)
+	is(false, "two failed")
+	throttle.Failed(addr)
+	is(true, "three failed")
+	throttle.Allow(addr)
+	throttle.Return(addr)
+	is(true, "a right one behind them")
+	now = now.Add(time.Second)
+	is(false, "a second later")
+}

@@ -109,18 +109,19 @@ func (u *Users) Remembered(name, password string) bool {
 }
 
 // Verify reports whether the password is the user's, at the cost of one hash
-// unless it is remembered. Unknown users cost the same as known ones. The error
-// is [ErrBusy] or that of ctx; nothing was found out then.
-func (u *Users) Verify(ctx context.Context, name, password string) (bool, error) {
+// unless it is remembered. Unknown users cost the same as known ones; a suspect client
+// waits longer. The error is [ErrBusy] or that of ctx; nothing was found out then.
+func (u *Users) Verify(ctx context.Context, name, password string, suspect func() bool) (bool, error) {
 	entry, known := u.entry(name)
 	if entry == nil {
 		return false, nil
 	}
-	if err := u.hasher.acquire(ctx); err != nil {
+	release, err := u.hasher.acquire(ctx, suspect)
+	if err != nil {
 		return false, err
 	}
-	rest := time.Duration(0)
-	defer func() { u.hasher.release(rest) }()
+	failed := time.Duration(0)
+	defer func() { release(failed) }()
 	d := u.hasher.digest(name, entry.hash.text, password)
 	// Many clients may bring one password at once after a reload: the first hash
 	// is enough for those who waited behind it.
@@ -129,12 +130,15 @@ func (u *Users) Verify(ctx context.Context, name, password string) (bool, error)
 	}
 	began := time.Now()
 	if !entry.hash.matches(password) || !known {
-		rest = failedRest * time.Since(began)
+		failed = time.Since(began)
 		return false, nil
 	}
 	u.remembered.Add(d, struct{}{})
 	return true, nil
 }
+
+// Trusted is for a client that is never suspect.
+func Trusted() bool { return false }
 
 // entry is the user or, for an unknown name, one whose hash is computed in its
 // stead. Which one is drawn by a keyed digest of the name: always the same for a

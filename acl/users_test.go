@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func testUsers(t testing.TB, h *Hasher, lines string) *Users {
@@ -30,7 +31,7 @@ func toolsFile(t testing.TB) string {
 
 func verify(t testing.TB, u *Users, name, password string) bool {
 	t.Helper()
-	ok, err := u.Verify(context.Background(), name, password)
+	ok, err := u.Verify(context.Background(), name, password, Trusted)
 	if err != nil {
 		t.Fatalf("verifying %s: %v", name, err)
 	}
@@ -151,30 +152,65 @@ func TestUnknownUsersStandInForAllKnownOnes(t *testing.T) {
 func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 	h := NewHasher(HasherOptions{Workers: 1, Queue: 1})
 	users := testUsers(t, h, toolsFile(t))
-	if err := h.acquire(context.Background()); err != nil { // the worker is taken
+	release, err := h.acquire(context.Background(), Trusted) // the worker is taken
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		if _, err := users.Verify(ctx, "apr1", "x"); !errors.Is(err, context.Canceled) {
+		if _, err := users.Verify(ctx, "apr1", "x", Trusted); !errors.Is(err, context.Canceled) {
 			t.Errorf("a login that waited ended with %v", err)
 		}
 	})
-	for h.pending.Load() < 2 {
+	for h.workers.pending.Load() < 2 {
 		runtime.Gosched()
 	}
-	if _, err := users.Verify(ctx, "apr1", "x"); !errors.Is(err, ErrBusy) {
+	if _, err := users.Verify(ctx, "apr1", "x", Trusted); !errors.Is(err, ErrBusy) {
 		t.Errorf("the third login ended with %v, want ErrBusy", err)
 	}
 	cancel()
 	waiting.Wait()
-	h.release(0)
+	release(0)
 	if !verify(t, users, "apr1", "apr1-Secret1") {
 		t.Error("no login is possible after the rush")
 	}
 }
+
+func TestSuspectsRestLongerAndKeepNobodyElseWaiting(t *testing.T) {
+	h := NewHasher(HasherOptions{Workers: 1})
+	users := testUsers(t, h, toolsFile(t))
+	asked := 0
+	becomesSuspect := func() bool { asked++; return asked > 1 } // while it waits for the worker
+	release, err := h.acquire(context.Background(), becomesSuspect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release(time.Hour) // its hash failed
+	if !verify(t, users, "apr1", "apr1-Secret1") {
+		t.Error("others cannot log in")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var waiting sync.WaitGroup
+	for range mostSuspects {
+		waiting.Go(func() {
+			if _, err := users.Verify(ctx, "apr1", "apr1-Secret1", suspect); !errors.Is(err, context.Canceled) {
+				t.Errorf("a suspect that waited ended with %v", err)
+			}
+		})
+	}
+	for h.suspects.pending.Load() < mostSuspects {
+		runtime.Gosched()
+	}
+	if h.workers.pending.Load() != 0 {
+		t.Error("suspects that wait take part of the queue of all")
+	}
+	cancel()
+	waiting.Wait()
+}
+
+func suspect() bool { return true }
 
 func TestManyLoginsAtOnceAreAllVerified(t *testing.T) {
 	users := testUsers(t, NewHasher(HasherOptions{Workers: 2, Queue: 1000}), toolsFile(t))

@@ -26,13 +26,14 @@ func (g *Gate) login(ctx context.Context, users *acl.Users, from netip.Addr, use
 		refusal.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
 		return Identity{}, &refusal
 	}
-	ok, err := users.Verify(ctx, name, password)
+	ok, err := users.Verify(ctx, name, password, func() bool { return g.throttle.Suspect(from) })
 	switch {
 	case err != nil: // too many are waiting, or the client left while it waited
 		g.throttle.Return(from)
 		g.loginResult("busy")
 		return Identity{}, refuseBusy
 	case !ok:
+		g.throttle.Failed(from)
 		g.loginResult("failed")
 		return Identity{}, nil
 	}
