@@ -63,15 +63,19 @@ func (f *fastWatch) write() *share.Event {
 		f.interrupt()
 		return nil
 	}
-	f.over = true
-	all, err := c.wire.attempt(func() error {
+	begun, all, err := c.wire.attempt(func() error {
+		f.over = true
 		_, err := c.conn.Write(event.Chunked)
 		return err
 	})
+	if !begun {
+		f.interrupt()
+		return nil
+	}
 	f.behind, f.failed = !all, err != nil
 	f.noted.Add(1)
 	f.since = time.Now()
-	c.silent, c.asked = true, true // as in wait, which is where the goroutine would be now
+	c.silent, c.asked = all, true // as in wait, which is where the goroutine would be now
 	if f.failed || f.behind || c.ending || c.lanes.draining.Load() {
 		f.interrupt()
 	}
@@ -128,8 +132,12 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 	c := f.c
 	gone, late := false, false
 	for n := 0; ; {
-		f.catchUp()
 		c.mu.Lock()
+		if f.behind {
+			c.mu.Unlock()
+			f.catchUp()
+			continue
+		}
 		f.waiting = c.have == 0
 		switch {
 		case f.over && (n > 0 || gone || f.idle() <= 0):
@@ -173,12 +181,6 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 // catchUp waits until the client takes what is held back of its event.
 func (f *fastWatch) catchUp() {
 	c := f.c
-	c.mu.Lock()
-	behind := f.behind
-	c.mu.Unlock()
-	if !behind {
-		return
-	}
 	c.written = time.Now()
 	err := c.conn.SetWriteDeadline(c.written.Add(c.currentLimits().BodyTimeout))
 	if err == nil {
@@ -186,7 +188,9 @@ func (f *fastWatch) catchUp() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f.behind, f.failed = false, err != nil
+	f.behind, f.failed = false, f.failed || err != nil
+	f.since = time.Now()
+	c.silent = true
 }
 
 // idle is how much longer the client may be silent. While it waits for its event

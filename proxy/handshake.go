@@ -37,6 +37,7 @@ func (s *Server) greet(g greeting) {
 		go func() {
 			for again := true; again; g, again = s.crew.await(s.handshakes) {
 				s.handshake(g)
+				g = greeting{} // nobody needs it while the next one is waited for
 			}
 		}()
 	}
@@ -78,8 +79,8 @@ func (s *Server) handshake(g greeting) {
 	if err == nil {
 		err = t.Handshake()
 	}
-	if !goOn() && err == nil {
-		err = os.ErrDeadlineExceeded
+	if !goOn() {
+		err = s.handshakes.Err()
 	}
 	if err == nil {
 		err = c.SetDeadline(time.Time{})
@@ -122,7 +123,7 @@ func (s *Server) failedHandshake(c net.Conn, err error) {
 	case errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader):
 		result = "plain_http"
 		answerPlain(c, refusePlainHTTP)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		result = "timeout"
 	}
 	s.metrics.handshakes.WithLabelValues(result).Inc()

@@ -93,7 +93,13 @@ func (ls *lanes) drain(ctx context.Context) error {
 		// One that waits for etcd notices when etcd answers; nobody waits for that. One
 		// whose client takes nothing is said goodbye to for some seconds, so at the same
 		// time as all others.
-		left.Go(func() { _ = c.conn.Close() })
+		left.Go(func() {
+			if c.wire.stuck() {
+				_ = c.wire.Close() // a goodbye would wait behind it
+				return
+			}
+			_ = c.conn.Close()
+		})
 		delete(ls.running, c)
 	}
 	ls.end()

@@ -60,6 +60,26 @@ func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
 // fill writes to the one client that watches until it takes no more at once.
 func (f *front) fill(t *testing.T) (filler int) {
 	t.Helper()
+	c := f.waiting(t)
+	c.mu.Lock() // as the hub has it
+	defer c.mu.Unlock()
+	for piece := strings.Repeat("f", 4000); ; filler += len(piece) {
+		begun, all, err := c.wire.attempt(func() error {
+			_, err := fmt.Fprintf(c.conn, "%x\r\n%s\r\n", len(piece), piece)
+			return err
+		})
+		if err != nil || !begun {
+			t.Fatal(begun, err)
+		}
+		if !all {
+			return filler + len(piece)
+		}
+	}
+}
+
+// waiting is the one client that watches, when its goroutine waits for the hub.
+func (f *front) waiting(t *testing.T) (c *fast) {
+	t.Helper()
 	eventually(t, "it waits, so that the hub will write", func() bool {
 		stacks := make([]byte, 4<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
@@ -67,7 +87,6 @@ func (f *front) fill(t *testing.T) (filler int) {
 			return strings.Contains(stack, "[IO wait") && strings.Contains(stack, "(*fastWatch).await")
 		})
 	})
-	var c *fast
 	eventually(t, "one connection is left", func() bool {
 		ls := f.server.lanes
 		ls.mu.Lock()
@@ -76,18 +95,38 @@ func (f *front) fill(t *testing.T) (filler int) {
 		}
 		return len(ls.running) == 1
 	})
-	c.mu.Lock() // as the hub has it
-	defer c.mu.Unlock()
-	for piece := strings.Repeat("f", 4000); ; filler += len(piece) {
-		all, err := c.wire.attempt(func() error {
-			_, err := fmt.Fprintf(c.conn, "%x\r\n%s\r\n", len(piece), piece)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
+	return c
+}
+
+func TestAClientWhoseConnectionIsBeingWrittenToKeepsNoOtherWaiting(t *testing.T) {
+	if os.Getenv(laneVariable) == "standard" {
+		t.Skip("there each watch writes its own event")
+	}
+	f, _ := newEmbedded(t, nil)
+	first, firstHead := startWatch(t, f, watchRequest)
+	c := f.waiting(t)
+	c.wire.mu.Lock() // as TLS has it, which answers a client by itself and waits for it
+	var others []*proxytest.Raw
+	var heads []*proxytest.Answer
+	for range 3 {
+		other, head := startWatch(t, f, watchRequest)
+		others, heads = append(others, other), append(heads, head)
+	}
+	put(t, f, "/eventlogging/w", "event")
+	for i, other := range others {
+		if err := other.ReadBody(heads[i], "GET"); err != nil || !heads[i].Whole {
+			t.Errorf("another one: %+v, %v", heads[i], err)
 		}
-		if !all {
-			return filler + len(piece)
+	}
+	eventually(t, "the hub does not wait, and whoever ends connections need not", func() bool {
+		free := c.mu.TryLock()
+		if free {
+			c.mu.Unlock()
 		}
+		return free
+	})
+	c.wire.mu.Unlock()
+	if err := first.ReadBody(firstHead, "GET"); err != nil || !firstHead.Whole || !strings.Contains(firstHead.Body, "event") {
+		t.Errorf("the one that was held: %+v, %v", firstHead, err)
 	}
 }

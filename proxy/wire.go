@@ -74,6 +74,9 @@ var corks = sync.Pool{New: func() any {
 func (c *countedConn) cork() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.corked != nil {
+		panic("BUG: what was held back is forgotten")
+	}
 	c.corked = corks.Get().(*[]byte)
 }
 
@@ -87,19 +90,29 @@ func (c *countedConn) uncork() error {
 }
 
 // attempt lets a small write go as far as the client takes it at once. If that is not
-// all, the rest is held back and uncork has to follow, which may wait.
-func (c *countedConn) attempt(write func() error) (all bool, err error) {
-	c.setTrying(true)
+// all, the rest is held back and uncork has to follow, which may wait. Where somebody
+// writes, and may wait for the client, it is not begun: TLS answers some of what a client
+// sends by itself.
+func (c *countedConn) attempt(write func() error) (begun, all bool, err error) {
+	if !c.mu.TryLock() {
+		return false, false, nil
+	}
+	c.trying = true
+	c.mu.Unlock()
 	err = write()
-	return c.setTrying(false), err
+	c.mu.Lock() // nobody waits who writes meanwhile
+	defer c.mu.Unlock()
+	c.trying = false
+	return true, c.corked == nil, err
 }
 
-// setTrying reports whether nothing is held back.
-func (c *countedConn) setTrying(trying bool) bool {
-	c.mu.Lock()
+// stuck reports whether something that was written waits for the client.
+func (c *countedConn) stuck() bool {
+	if !c.mu.TryLock() {
+		return true
+	}
 	defer c.mu.Unlock()
-	c.trying = trying
-	return c.corked == nil
+	return c.corked != nil
 }
 
 // release gives back the memory of what was written; c.mu is held.
