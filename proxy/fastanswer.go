@@ -103,14 +103,18 @@ func (c *fast) endHead(length int64, alive bool) {
 // write sends bytes. A client that does not take them is cut, at the latest after
 // the limit and at the earliest shortly before.
 func (c *fast) write(s *Snapshot, data []byte) error {
-	if now := time.Now(); now.Sub(c.written) > s.Limits.BodyTimeout/rearm {
-		if err := c.conn.SetWriteDeadline(now.Add(s.Limits.BodyTimeout)); err != nil {
+	if time.Since(c.written) > s.Limits.BodyTimeout/rearm {
+		if err := c.armWrite(s.Limits.BodyTimeout); err != nil {
 			return err
 		}
-		c.written = now
 	}
 	_, err := c.conn.Write(data)
 	return err
+}
+
+func (c *fast) armWrite(timeout time.Duration) error {
+	c.written = time.Now()
+	return c.conn.SetWriteDeadline(c.written.Add(timeout))
 }
 
 // refuse sends an answer of our own.
@@ -158,7 +162,7 @@ func (c *fast) writeBehind(s *Snapshot, body []byte) error {
 		err = c.write(s, piece)
 	}
 	if err == nil && len(body)-some > mostCorked {
-		err = c.conn.SetWriteDeadline(time.Now().Add(s.Limits.BodyTimeout)) // for what is held back
+		err = c.armWrite(s.Limits.BodyTimeout) // for what is held back
 	}
 	return errors.Join(err, c.wire.uncork())
 }

@@ -181,8 +181,7 @@ func (f *fastWatch) await() (event *share.Event, reason string, again bool) {
 // catchUp waits until the client takes what is held back of its event.
 func (f *fastWatch) catchUp() {
 	c := f.c
-	c.written = time.Now()
-	err := c.conn.SetWriteDeadline(c.written.Add(c.currentLimits().BodyTimeout))
+	err := c.armWrite(c.currentLimits().BodyTimeout)
 	if err == nil {
 		err = c.wire.uncork()
 	}

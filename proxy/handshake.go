@@ -114,8 +114,6 @@ func (s *Server) handshake(g greeting) {
 	go lane.serve()
 }
 
-func (s *Server) currentLimits() *Limits { return &s.snapshot.Load().Limits }
-
 func (s *Server) failedHandshake(c net.Conn, err error) {
 	result := "failed"
 	var record tls.RecordHeaderError

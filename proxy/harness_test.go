@@ -156,11 +156,17 @@ func (f *front) generation(o certs.Options) *certs.Generation {
 // is "standard".
 const laneVariable = "ETCD_TLSPROXY_TEST_LANE"
 
+// onlyFast is for tests that the standard lane has nothing to do with.
+func onlyFast(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv(laneVariable) == "standard" {
+		t.Skip(why)
+	}
+}
+
 // TestAllTestsPassInTheStandardLane runs this package's tests again.
 func TestAllTestsPassInTheStandardLane(t *testing.T) {
-	if os.Getenv(laneVariable) == "standard" {
-		t.Skip("this is the run in the standard lane")
-	}
+	onlyFast(t, "this is the run in the standard lane")
 	args := []string{"-test.timeout=15m"}
 	if testing.Short() {
 		args = append(args, "-test.short")

@@ -176,6 +176,8 @@ func (s *Server) putInForce(next *Snapshot) {
 // Snapshot is the one in force.
 func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }
 
+func (s *Server) currentLimits() *Limits { return &s.snapshot.Load().Limits }
+
 // Drain stops accepting, breaks the watches off so that their clients connect
 // elsewhere, and waits for the other requests: those that run, and the first ones of
 // connections that were accepted already. When ctx ends first, what still runs is cut;

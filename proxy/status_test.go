@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -169,9 +168,7 @@ func TestTheStatusTellsRefusalsAndNothingThatWasOnlyClaimed(t *testing.T) {
 }
 
 func TestTheStatusTellsOfEveryMember(t *testing.T) {
-	if os.Getenv(laneVariable) == "standard" {
-		t.Skip("no request of a client's is part of this")
-	}
+	onlyFast(t, "no request of a client's is part of this")
 	path, _, ok := proxytest.FindEtcd()
 	if !ok {
 		t.Skip("no etcd 3.4 or 3.5 is installed")

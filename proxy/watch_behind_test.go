@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,9 +15,7 @@ import (
 // TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater fills a connection as far as
 // the kernel goes, with chunks before that of the event.
 func TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater(t *testing.T) {
-	if os.Getenv(laneVariable) == "standard" {
-		t.Skip("there each watch writes its own event")
-	}
+	onlyFast(t, "there each watch writes its own event")
 	f, _ := newEmbedded(t, nil)
 	for range 3 {
 		client, head := startWatch(t, f, watchRequest)
@@ -43,9 +40,7 @@ func TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater(t *testing.T) {
 }
 
 func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
-	if os.Getenv(laneVariable) == "standard" {
-		t.Skip("there each watch writes its own event")
-	}
+	onlyFast(t, "there each watch writes its own event")
 	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 300 * time.Millisecond })
 	client, _ := startWatch(t, f, watchRequest)
 	// Else it grows, and the kernel takes what its owner does not.
@@ -99,9 +94,7 @@ func (f *front) waiting(t *testing.T) (c *fast) {
 }
 
 func TestAClientWhoseConnectionIsBeingWrittenToKeepsNoOtherWaiting(t *testing.T) {
-	if os.Getenv(laneVariable) == "standard" {
-		t.Skip("there each watch writes its own event")
-	}
+	onlyFast(t, "there each watch writes its own event")
 	f, _ := newEmbedded(t, nil)
 	first, firstHead := startWatch(t, f, watchRequest)
 	c := f.waiting(t)

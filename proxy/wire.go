@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"errors"
 	"net"
 	"sync"
 
@@ -40,25 +39,15 @@ func (c *countedConn) CloseWrite() error {
 // left reports whether the client has ended its side, or is gone. Bytes of its that
 // nobody has read do not hide that.
 func (c *countedConn) left() bool {
-	n := 0
-	err := c.look(func(fd uintptr) {
-		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 0)
-	})
-	if err == errNoSocket {
-		return false
-	}
-	return err != nil || n > 0 // an error means that it is closed here
-}
-
-var errNoSocket = errors.New("the connection is no socket")
-
-// look lets something be asked of the socket.
-func (c *countedConn) look(at func(fd uintptr)) error {
 	access := c.raw.Access()
 	if access == nil {
-		return errNoSocket
+		return false
 	}
-	return access.Control(at)
+	n := 0
+	err := access.Control(func(fd uintptr) {
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 0)
+	})
+	return err != nil || n > 0 // an error means that it is closed here
 }
 
 // mostCorked is what a corked connection holds back, in bytes.
@@ -132,28 +121,32 @@ func (c *countedConn) Read(p []byte) (int, error) { return c.raw.Read(p) }
 func (c *countedConn) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case c.corked != nil:
-		*c.corked = append(*c.corked, p...)
-	case c.trying:
-		n, err := c.raw.Try(p)
-		if err != nil {
-			return n, err
+	if c.corked == nil {
+		if c.trying {
+			return c.writeSome(p)
 		}
-		if n < len(p) {
-			rest := bytes.Clone(p[n:])
-			c.corked = &rest
-		}
-		return len(p), nil
-	default:
 		return c.raw.Write(p)
 	}
+	*c.corked = append(*c.corked, p...)
 	if len(*c.corked) > mostCorked {
 		_, err := c.raw.Write(*c.corked)
 		*c.corked = (*c.corked)[:0]
 		if err != nil {
 			return 0, err
 		}
+	}
+	return len(p), nil
+}
+
+// writeSome writes what the client takes at once and holds back the rest; c.mu is held.
+func (c *countedConn) writeSome(p []byte) (int, error) {
+	n, err := c.raw.Try(p)
+	if err != nil {
+		return n, err
+	}
+	if n < len(p) {
+		rest := bytes.Clone(p[n:])
+		c.corked = &rest
 	}
 	return len(p), nil
 }

@@ -45,6 +45,11 @@ func (w *watcher) dial() (net.Conn, error) {
 // watch sends a watch and reads the head of its answer, which tells that etcd
 // watches.
 func (w *watcher) watch() error {
+	if w.load.Reread { // the others' sockets have a limit of their own
+		if err := w.conn.SetDeadline(time.Now().Add(4 * patience)); err != nil {
+			return err
+		}
+	}
 	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
 		return err
 	}

@@ -38,6 +38,19 @@ func readAll(t *testing.T, r *Response) (body string, whole bool) {
 	return string(a.Bytes) + string(rest), err == io.EOF
 }
 
+// serveLarge answers each request with the same body.
+func serveLarge(t *testing.T, body string, chunked bool) *server {
+	t.Helper()
+	return serve(t, func(c *session) {
+		for {
+			if _, more := c.request(); !more {
+				return
+			}
+			c.say(large(body, chunked))
+		}
+	})
+}
+
 func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
 	sizes := map[int]bool{1001: true, 64 << 10: true, 70_001: true, MostAhead: true, MostAhead + 1: false, 2*MostAhead + 17: false}
 	for size, whole := range sizes {
@@ -46,14 +59,7 @@ func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
 				continue // the end could not be seen
 			}
 			body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
-			s := serve(t, func(c *session) {
-				for {
-					if _, more := c.request(); !more {
-						return
-					}
-					c.say(large(body, chunked))
-				}
-			})
+			s := serveLarge(t, body, chunked)
 			p := newPool(t, Options{}, s.endpoint())
 			for range 3 { // also in memory that was used
 				r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
@@ -121,14 +127,7 @@ func TestAnAnswerThatBreaksOffWhileItIsReadAheadIsBroken(t *testing.T) {
 
 func TestASmallAnswerIsReceivedWholeWhateverTheLargeOnesHold(t *testing.T) {
 	body := strings.Repeat("x", 40<<10)
-	s := serve(t, func(c *session) {
-		for {
-			if _, more := c.request(); !more {
-				return
-			}
-			c.say(large(body, true))
-		}
-	})
+	s := serveLarge(t, body, true)
 	p := newPool(t, Options{}, s.endpoint())
 	p.count.Ahead.take(p.o.Ahead, p.o.Ahead)
 	for range 2 {
