@@ -9,7 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/statuspage"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 )
 
 // newAdmin is the handler of the admin listener: plain HTTP, for this host's own

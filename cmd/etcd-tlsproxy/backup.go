@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/recovery"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
 )
 
 func newBackup() *cobra.Command {

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/wholefile"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -212,7 +212,7 @@ func writeSettings(term *console.Console, result *bootstrapped, form, file strin
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("reading what --write would replace: %w", err)
 	}
-	if err := wholefile.Write(file, text, 0o644); err != nil {
+	if err := atomicfile.Write(file, text, 0o644); err != nil {
 		return fmt.Errorf("writing the settings: %w", err)
 	}
 	term.Note("%s: written", file)

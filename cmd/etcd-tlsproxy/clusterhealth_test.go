@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"testing"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 

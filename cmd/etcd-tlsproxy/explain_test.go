@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/proxytest"
 )

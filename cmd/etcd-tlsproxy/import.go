@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/migrate"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/wholefile"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/siteimport"
 )
 
 // importer is one run of import.
@@ -20,7 +20,7 @@ type importer struct {
 	hiera           []string
 	nginx, htpasswd string
 	pools           string
-	options         migrate.HieraOptions
+	options         siteimport.HieraOptions
 	match, write    string
 	console         *console.Console
 }
@@ -112,22 +112,22 @@ func (m *importer) run() error {
 }
 
 // read reads the site from either source.
-func (m *importer) read() (*migrate.Site, error) {
-	source := func(name string) (migrate.Source, error) {
+func (m *importer) read() (*siteimport.Site, error) {
+	source := func(name string) (siteimport.Source, error) {
 		data, err := os.ReadFile(name)
 		if err != nil {
-			return migrate.Source{}, fmt.Errorf("reading the source: %w", err)
+			return siteimport.Source{}, fmt.Errorf("reading the source: %w", err)
 		}
-		return migrate.Source{Name: name, Data: data}, nil
+		return siteimport.Source{Name: name, Data: data}, nil
 	}
 	if m.nginx != "" {
 		site, err := source(m.nginx)
 		if err != nil {
 			return nil, err
 		}
-		return migrate.ReadNginx(site, m.passwords)
+		return siteimport.ReadNginx(site, m.passwords)
 	}
-	var sources []migrate.Source
+	var sources []siteimport.Source
 	for _, name := range m.hiera {
 		one, err := source(name)
 		if err != nil {
@@ -144,9 +144,9 @@ func (m *importer) read() (*migrate.Site, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading --pools: %w", err)
 		}
-		options.Pools = migrate.ReadPools(data)
+		options.Pools = siteimport.ReadPools(data)
 	}
-	return migrate.ReadHiera(options, sources...)
+	return siteimport.ReadHiera(options, sources...)
 }
 
 // passwords reads a htpasswd file, for nginx from where --htpasswd says.
@@ -161,14 +161,14 @@ func (m *importer) passwords(name string) ([]byte, error) {
 const newConfigMode = 0o644
 
 // tell prints the configuration, or writes it, and prints what was found.
-func (m *importer) tell(report *migrate.Report) error {
+func (m *importer) tell(report *siteimport.Report) error {
 	if m.write != "" {
 		if _, err := os.Lstat(m.write); !errors.Is(err, fs.ErrNotExist) {
 			if err := m.console.Agreed("write over " + m.write); err != nil {
 				return err
 			}
 		}
-		if err := wholefile.Write(m.write, []byte(report.Config), newConfigMode); err != nil {
+		if err := atomicfile.Write(m.write, []byte(report.Config), newConfigMode); err != nil {
 			return err
 		}
 		report.File = m.write

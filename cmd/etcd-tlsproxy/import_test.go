@@ -16,18 +16,18 @@ import (
 	"time"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/migrate"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/siteimport"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // imported runs import.
-func imported(t *testing.T, args ...string) *migrate.Report {
+func imported(t *testing.T, args ...string) *siteimport.Report {
 	t.Helper()
 	var out, errs strings.Builder
 	if code := run(context.Background(), append([]string{"import", "--output", "json"}, args...), &out, &errs); code != 0 {
 		t.Fatalf("import ends with %d: %s%s", code, &out, &errs)
 	}
-	report := &migrate.Report{}
+	report := &siteimport.Report{}
 	if err := json.Unmarshal([]byte(out.String()), report); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 			t.Error("a secret of hiera is in the configuration")
 		}
 		last := len(hiera.Differences) - 1 // it is that nginx did not verify etcd
-		if hiera.Differences[last].Class != migrate.Upstream || !reflect.DeepEqual(hiera.Differences[:last], nginx.Differences) {
+		if hiera.Differences[last].Class != siteimport.Upstream || !reflect.DeepEqual(hiera.Differences[:last], nginx.Differences) {
 			t.Errorf("%+v and\n%+v", hiera.Differences, nginx.Differences)
 		}
 	}
@@ -191,34 +191,34 @@ func (p *profile) random(random *rand.Rand) *request {
 }
 
 // class is why two outcomes may differ; ok is false if the import has not listed it.
-func (r *request) class(differences []migrate.Difference) (class string, ok bool) {
+func (r *request) class(differences []siteimport.Difference) (class string, ok bool) {
 	path, _, _ := strings.Cut(r.target, "?")
-	listed := func(class string, fits func(d *migrate.Difference) bool) (string, bool) {
-		return class, slices.ContainsFunc(differences, func(d migrate.Difference) bool { return d.Class == class && fits(&d) })
+	listed := func(class string, fits func(d *siteimport.Difference) bool) (string, bool) {
+		return class, slices.ContainsFunc(differences, func(d siteimport.Difference) bool { return d.Class == class && fits(&d) })
 	}
-	any := func(*migrate.Difference) bool { return true }
+	any := func(*siteimport.Difference) bool { return true }
 	canonical, err := acl.ParsePath(path)
 	switch {
 	case !slices.Contains([]string{"GET", "HEAD", "PUT", "POST", "DELETE"}, r.method):
-		return listed(migrate.Methods, any)
+		return listed(siteimport.Methods, any)
 	case err != nil:
-		return listed(migrate.Spelling, any)
+		return listed(siteimport.Spelling, any)
 	case path == "/v2/keys":
-		return listed(migrate.Redirect, any)
+		return listed(siteimport.Redirect, any)
 	case !strings.HasPrefix(canonical.Decoded, "/v2/keys/") && canonical.Decoded != "/v2/keys":
-		return listed(migrate.Elsewhere, any)
+		return listed(siteimport.Elsewhere, any)
 	}
 	key := acl.Key(strings.TrimPrefix(canonical.Decoded, "/v2/keys"))
 	if key == "" {
 		key = "/"
 	}
 	if key.Reserved() {
-		return listed(migrate.Reserved, any)
+		return listed(siteimport.Reserved, any)
 	}
 	if strings.TrimLeft(r.behind, "= ") != "" {
-		return listed(migrate.Credentials, any)
+		return listed(siteimport.Credentials, any)
 	}
-	return listed(migrate.RawPrefix, func(d *migrate.Difference) bool {
+	return listed(siteimport.RawPrefix, func(d *siteimport.Difference) bool {
 		beside := strings.HasPrefix(string(key), d.Key) && !acl.Key(d.Key).Covers(key)
 		return beside && (r.known && slices.Contains(d.Users, r.user) || d.Everyone && !(r.known && slices.Contains(d.But, r.user)))
 	})
@@ -292,7 +292,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 			class, listed := r.class(report.Differences)
 			differ[class]++
 			// Keeping both readings opens nothing; /v2/keys is read where nginx redirected.
-			if opens := strings.HasPrefix(a, "status") && !strings.HasPrefix(b, "status"); opens && match == "both" && class != migrate.Redirect {
+			if opens := strings.HasPrefix(a, "status") && !strings.HasPrefix(b, "status"); opens && match == "both" && class != siteimport.Redirect {
 				t.Errorf("%s %s by %q: nginx refuses it with %q, we say %q", r.method, r.target, r.user, a, b)
 			}
 			if !listed {
@@ -300,7 +300,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 			}
 		}
 		t.Logf("match %s: %d alike (%d of them reached etcd), different by class: %v", match, same, reached, differ)
-		for _, class := range []string{migrate.RawPrefix, migrate.Elsewhere, migrate.Redirect, migrate.Reserved, migrate.Spelling, migrate.Methods, migrate.Credentials} {
+		for _, class := range []string{siteimport.RawPrefix, siteimport.Elsewhere, siteimport.Redirect, siteimport.Reserved, siteimport.Spelling, siteimport.Methods, siteimport.Credentials} {
 			if differ[class] == 0 {
 				t.Errorf("match %s: no request was of class %s: what was listed was not tried", match, class)
 			}

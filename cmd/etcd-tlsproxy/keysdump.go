@@ -10,9 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/keys"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
 )
 
 func newDump() *cobra.Command {
@@ -69,7 +69,7 @@ its owner alone. Values can be secrets.`,
 		if err != nil {
 			return err
 		}
-		dump, err := keys.Take(cmd.Context(), etcd, prefix, named, time.Now())
+		dump, err := keydump.Take(cmd.Context(), etcd, prefix, named, time.Now())
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ its owner alone. Values can be secrets.`,
 	return cmd
 }
 
-func writeDump(c *console.Console, dump *keys.Dump, file string) error {
+func writeDump(c *console.Console, dump *keydump.Dump, file string) error {
 	if file == "" {
 		if err := dump.Write(c.Out()); err != nil {
 			return fmt.Errorf("writing the dump: %w", err)
@@ -107,8 +107,8 @@ func writeDump(c *console.Console, dump *keys.Dump, file string) error {
 	}
 	summary := struct {
 		File string `json:"file"`
-		keys.Header
-		LeftOut []keys.Remark `json:"leftOut,omitempty"`
+		keydump.Header
+		LeftOut []keydump.Remark `json:"leftOut,omitempty"`
 	}{file, dump.Header, dump.LeftOut}
 	return c.Print(summary, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s: %d entries of %v at index %d of cluster %s\n", file, dump.Entries, dump.Prefix, dump.Index, dump.ClusterID)

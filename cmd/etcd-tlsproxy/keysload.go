@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/keys"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
 )
 
 func newLoad() *cobra.Command {
@@ -83,11 +83,11 @@ No file with a key is loaded that etcd takes for its own record of a member (a k
 		if plan.Writes() > 0 {
 			counts := plan.Counts()
 			if err := c.Agreed(fmt.Sprintf("in cluster %s: create %d and update %d keys and directories (--dry-run tells which)",
-				plan.ClusterID, counts[keys.Create], counts[keys.Update])); err != nil {
+				plan.ClusterID, counts[keydump.Create], counts[keydump.Update])); err != nil {
 				return err
 			}
 			progress := c.Progress("keys", int64(plan.Writes()))
-			loader := keys.Loader{Client: etcd, Each: func() { progress.Add(1) }}
+			loader := keydump.Loader{Client: etcd, Each: func() { progress.Add(1) }}
 			err := loader.Do(cmd.Context(), plan)
 			progress.Done()
 			if err != nil {
@@ -99,7 +99,7 @@ No file with a key is loaded that etcd takes for its own record of a member (a k
 	return cmd
 }
 
-func readDump(c *console.Console, args []string) (*keys.Dump, error) {
+func readDump(c *console.Console, args []string) (*keydump.Dump, error) {
 	name, data, err := "standard input", []byte(nil), error(nil)
 	if len(args) == 0 || args[0] == "-" {
 		data, err = io.ReadAll(c.In())
@@ -110,10 +110,10 @@ func readDump(c *console.Console, args []string) (*keys.Dump, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the dump: %w", err)
 	}
-	return keys.Parse(name, data)
+	return keydump.Parse(name, data)
 }
 
-func moveDump(dump *keys.Dump, from, to string) error {
+func moveDump(dump *keydump.Dump, from, to string) error {
 	source, err := acl.NewKey(from)
 	if err != nil {
 		return fmt.Errorf("--prefix-from %q: %w", from, err)
@@ -126,22 +126,22 @@ func moveDump(dump *keys.Dump, from, to string) error {
 }
 
 // tellLoad tells what was done, or would be, and fails if there are conflicts.
-func tellLoad(c *console.Console, plan *keys.Plan, dryRun bool) error {
+func tellLoad(c *console.Console, plan *keydump.Plan, dryRun bool) error {
 	type line struct {
-		Key    acl.Key     `json:"key"`
-		Action keys.Action `json:"action"`
-		Reason string      `json:"reason,omitempty"`
+		Key    acl.Key        `json:"key"`
+		Action keydump.Action `json:"action"`
+		Reason string         `json:"reason,omitempty"`
 	}
 	counts := plan.Counts()
 	result := struct {
-		ClusterID string              `json:"clusterId"`
-		Index     uint64              `json:"index"`
-		Counts    map[keys.Action]int `json:"counts"`
+		ClusterID string                 `json:"clusterId"`
+		Index     uint64                 `json:"index"`
+		Counts    map[keydump.Action]int `json:"counts"`
 		// Entries are all of them, or those that were left alone.
 		Entries []line `json:"entries"`
 	}{plan.ClusterID, plan.Index, counts, []line{}}
 	for _, s := range plan.Steps {
-		if dryRun || s.Action == keys.Conflict || s.Action == keys.Expired {
+		if dryRun || s.Action == keydump.Conflict || s.Action == keydump.Expired {
 			result.Entries = append(result.Entries, line{s.Key, s.Action, s.Reason})
 		}
 	}
@@ -157,10 +157,10 @@ func tellLoad(c *console.Console, plan *keys.Plan, dryRun bool) error {
 		if dryRun {
 			form = "would create %d, update %d, leave unchanged %d, expired %d, conflicts %d\n"
 		}
-		_, err := fmt.Fprintf(w, form, counts[keys.Create], counts[keys.Update], counts[keys.Unchanged], counts[keys.Expired], counts[keys.Conflict])
+		_, err := fmt.Fprintf(w, form, counts[keydump.Create], counts[keydump.Update], counts[keydump.Unchanged], counts[keydump.Expired], counts[keydump.Conflict])
 		return err
 	})
-	if err == nil && counts[keys.Conflict] > 0 {
+	if err == nil && counts[keydump.Conflict] > 0 {
 		err = &console.ExitError{Code: 1}
 	}
 	return err

@@ -24,7 +24,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 func main() {

@@ -95,6 +95,6 @@ func TestArrows(t *testing.T) {
 	banned("proxy/upstream", "the pool decides nothing, and speaks no HTTP but our own grammar", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
 	banned("proxy/share", "sharing decides nothing: who may read is known before", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
 	banned("proxy", "what operators see is made in cmd", "html/template")
-	banned("cmd/etcd-tlsproxy/statuspage", "a page reads and shows; it loads and changes nothing", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/proxy/proxytest")
+	banned("cmd/etcd-tlsproxy/internal/statuspage", "a page reads and shows; it loads and changes nothing", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/proxy/proxytest")
 	banned("proxy", "configuration lives in cmd", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/cmd", "etcd-tlsproxy/proxy/proxytest")
 }

@@ -15,7 +15,7 @@ import (
 
 	client "go.etcd.io/etcd/client/v2"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 

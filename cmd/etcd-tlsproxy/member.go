@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	client "go.etcd.io/etcd/client/v2"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 func newMember() *cobra.Command {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 // addedMember is the result of member add.

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/passwd"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/htpasswd"
 )
 
 func newPasswd() *cobra.Command {
@@ -56,22 +56,22 @@ not. With cost 12 or more two addresses that guess can keep one worker busy.`
 
 func (p *password) hashFlags(cmd *cobra.Command) {
 	p.flags(cmd)
-	cmd.Flags().StringVar(&p.scheme, "hash", passwd.Schemes()[0], "`how` to hash the password: bcrypt, sha512-crypt or apr1")
-	cmd.Flags().IntVar(&p.cost, "cost", passwd.DefaultCost, "bcrypt's cost, 4 to 14")
+	cmd.Flags().StringVar(&p.scheme, "hash", htpasswd.Schemes()[0], "`how` to hash the password: bcrypt, sha512-crypt or apr1")
+	cmd.Flags().IntVar(&p.cost, "cost", htpasswd.DefaultCost, "bcrypt's cost, 4 to 14")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(2)(cmd, args); err != nil {
 			return err
 		}
-		return passwd.CheckHash(p.scheme, p.cost)
+		return htpasswd.CheckHash(p.scheme, p.cost)
 	}
 }
 
 // get asks for a password; a new one twice.
 func (p *password) get(ctx context.Context, again bool) (string, error) {
 	if p.stdin {
-		return passwd.FromStdin(p.console.In())
+		return htpasswd.FromStdin(p.console.In())
 	}
-	return passwd.FromTerminal(ctx, p.console.In(), p.console.Err(), again)
+	return htpasswd.FromTerminal(ctx, p.console.In(), p.console.Err(), again)
 }
 
 // hash asks for a new password and hashes it.
@@ -80,7 +80,7 @@ func (p *password) hash(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return passwd.Hash(p.scheme, p.cost, text)
+	return htpasswd.Hash(p.scheme, p.cost, text)
 }
 
 // edited is what a verb has done.
@@ -109,21 +109,21 @@ func newPasswdAdd() *cobra.Command {
 	create := cmd.Flags().Bool("create", false, "make the file, with mode 0640; it must not exist")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !*create { // what can be found out is told before the password is asked for
-			file, err := passwd.Read(args[0])
+			file, err := htpasswd.Read(args[0])
 			if err != nil {
 				return err
 			}
 			if _, err := file.Add(args[1], ""); err != nil {
 				return err
 			}
-		} else if err := passwd.CheckName(args[1]); err != nil {
+		} else if err := htpasswd.CheckName(args[1]); err != nil {
 			return err
 		}
 		hash, err := p.hash(cmd.Context())
 		if err != nil {
 			return err
 		}
-		if err := passwd.Update(args[0], *create, func(f *passwd.File) ([]byte, error) { return f.Add(args[1], hash) }); err != nil {
+		if err := htpasswd.Update(args[0], *create, func(f *htpasswd.File) ([]byte, error) { return f.Add(args[1], hash) }); err != nil {
 			return err
 		}
 		return (&edited{args[0], args[1], "added", p.scheme}).print(p.console)
@@ -136,7 +136,7 @@ func newPasswdChange() *cobra.Command {
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		file, err := passwd.Read(args[0])
+		file, err := htpasswd.Read(args[0])
 		if err != nil {
 			return err
 		}
@@ -147,7 +147,7 @@ func newPasswdChange() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := passwd.Update(args[0], false, func(f *passwd.File) ([]byte, error) { return f.Change(args[1], hash) }); err != nil {
+		if err := htpasswd.Update(args[0], false, func(f *htpasswd.File) ([]byte, error) { return f.Change(args[1], hash) }); err != nil {
 			return err
 		}
 		return (&edited{args[0], args[1], "changed", p.scheme}).print(p.console)
@@ -164,7 +164,7 @@ func newPasswdVerify() *cobra.Command {
 	p := &password{console: console.New(cmd)}
 	p.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		file, err := passwd.Read(args[0])
+		file, err := htpasswd.Read(args[0])
 		if err != nil {
 			return err
 		}
@@ -201,8 +201,8 @@ names a user whom no file has, and keeps its old state: change the rules first.`
 	}
 	c := console.NewActing(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		remove := func(f *passwd.File) ([]byte, error) { return f.Remove(args[1]) }
-		file, err := passwd.Read(args[0])
+		remove := func(f *htpasswd.File) ([]byte, error) { return f.Remove(args[1]) }
+		file, err := htpasswd.Read(args[0])
 		if err != nil {
 			return err
 		}
@@ -212,7 +212,7 @@ names a user whom no file has, and keeps its old state: change the rules first.`
 		if err := c.Agreed(fmt.Sprintf("remove user %q from %s: the password ends to work", args[1], args[0])); err != nil {
 			return err
 		}
-		if err := passwd.Update(args[0], false, remove); err != nil {
+		if err := htpasswd.Update(args[0], false, remove); err != nil {
 			return err
 		}
 		return (&edited{File: args[0], User: args[1], Action: "removed"}).print(c)
@@ -224,7 +224,7 @@ func newPasswdList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list FILE", Short: "List the users", Long: "Lists the users of a htpasswd file, each with how the password is hashed.", Args: cobra.ExactArgs(1)}
 	c := console.New(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		file, err := passwd.Read(args[0])
+		file, err := htpasswd.Read(args[0])
 		if err != nil {
 			return err
 		}

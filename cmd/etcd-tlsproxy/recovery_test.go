@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/recovery"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/statuspage"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 	"etcd-tlsproxy/proxy"
 )
 

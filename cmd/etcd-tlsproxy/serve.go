@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
 	"etcd-tlsproxy/proxy"
 )
 

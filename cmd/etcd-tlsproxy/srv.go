@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/proxy/upstream"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/statuspage"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 	"etcd-tlsproxy/proxy"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/statuspage"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 )
 
 func (s *service) status() (status statuspage.Status) {

@@ -1,0 +1,75 @@
+package htpasswd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// longestInput is beyond every password that is accepted.
+const longestInput = 4096
+
+// FromStdin reads a password that a program sends: one line, whole.
+func FromStdin(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, longestInput))
+	if err != nil {
+		return "", fmt.Errorf("reading the password: %w", err)
+	}
+	line := bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
+	if bytes.ContainsAny(line, "\r\n") {
+		return "", errors.New("there is more than one line on standard input (hint: send the password and nothing else)")
+	}
+	return string(line), nil
+}
+
+// FromTerminal asks for a password without showing it; a new one twice.
+func FromTerminal(ctx context.Context, in io.Reader, prompt io.Writer, again bool) (string, error) {
+	file, ok := in.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return "", errors.New("there is no terminal to ask for the password (hint: send it with --stdin)")
+	}
+	password, err := ask(ctx, file, prompt, "Password: ")
+	if err != nil || !again {
+		return password, err
+	}
+	repeated, err := ask(ctx, file, prompt, "The same again: ")
+	if err == nil && repeated != password {
+		err = errors.New("the two passwords differ, nothing was written")
+	}
+	return password, err
+}
+
+// ask puts the terminal back in order if it is left with Ctrl-C.
+func ask(ctx context.Context, terminal *os.File, prompt io.Writer, text string) (string, error) {
+	fd := int(terminal.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", fmt.Errorf("reading the password: %w", err)
+	}
+	fmt.Fprint(prompt, text)
+	type answer struct {
+		password []byte
+		err      error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		password, err := term.ReadPassword(fd)
+		answered <- answer{password, err}
+	}()
+	select {
+	case a := <-answered:
+		fmt.Fprintln(prompt) // the typed one was not shown
+		if a.err != nil {
+			return "", fmt.Errorf("reading the password: %w", a.err)
+		}
+		return string(a.password), nil
+	case <-ctx.Done():
+		fmt.Fprintln(prompt)
+		return "", errors.Join(errors.New("it was interrupted, nothing was written"), term.Restore(fd, state))
+	}
+}

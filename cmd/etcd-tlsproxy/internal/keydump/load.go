@@ -1,0 +1,109 @@
+package keydump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/acl"
+)
+
+// Loader does what a plan says.
+type Loader struct {
+	Client client.Client
+	// Each is called after each step that wrote or tried to.
+	Each func()
+}
+
+// Do does the plan's creations and updates, one after another, and notes in the plan
+// what became of them: whoever was faster keeps what they wrote. After an error the
+// steps before it are done, and the same load can be run again.
+func (l *Loader) Do(ctx context.Context, p *Plan) error {
+	closed := make(map[acl.Key]Step)
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Action != Create && s.Action != Update {
+			continue
+		}
+		if above, ok := closedAbove(closed, s.Key); ok {
+			s.Action, s.Reason = above.Action, fmt.Sprintf("so is %v above it", above.Key)
+		} else if err := l.step(ctx, s); err != nil {
+			return fmt.Errorf("writing %v: %w", s.Key, err)
+		}
+		if s.Dir && s.Action != Create && s.Action != Unchanged {
+			closed[s.Key] = *s
+		}
+		l.Each()
+	}
+	return nil
+}
+
+// Counts counts the steps of each action.
+func (p *Plan) Counts() map[Action]int {
+	counts := make(map[Action]int)
+	for _, s := range p.Steps {
+		counts[s.Action]++
+	}
+	return counts
+}
+
+// Writes counts what Do will do.
+func (p *Plan) Writes() int {
+	counts := p.Counts()
+	return counts[Create] + counts[Update]
+}
+
+func (l *Loader) step(ctx context.Context, s *Step) error {
+	options := &client.SetOptions{Dir: s.Dir, PrevExist: client.PrevNoExist, NoValueOnSuccess: true}
+	if s.Action == Update {
+		options.PrevExist, options.PrevIndex = client.PrevExist, s.was
+	}
+	if s.Expiration != nil {
+		left := time.Until(*s.Expiration)
+		if left <= 0 {
+			s.Action, s.Reason = Expired, "while this ran"
+			return nil
+		}
+		// Whole seconds, rounded up: it ends a little late rather than early.
+		options.TTL = (left + time.Second - 1).Truncate(time.Second)
+	}
+	value := ""
+	if s.Value != nil {
+		value = *s.Value
+	}
+	_, err := client.NewKeysAPI(l.Client).Set(ctx, string(s.Key), value, options)
+	var refusal client.Error
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &refusal):
+		return explained(err)
+	}
+	switch refusal.Code {
+	case client.ErrorCodeNodeExist, client.ErrorCodeTestFailed, client.ErrorCodeKeyNotFound, client.ErrorCodeNotFile, client.ErrorCodeNotDir:
+		return l.beaten(ctx, s)
+	}
+	return explained(err)
+}
+
+// beaten looks what is there in place of what the plan was made for. It is what the
+// entry says if the request was answered late and asked of another member again.
+func (l *Loader) beaten(ctx context.Context, s *Step) error {
+	found, err := read(ctx, l.Client, s.Key)
+	if err != nil {
+		return err
+	}
+	differs := s.difference(found.node)
+	switch {
+	case differs == "":
+		s.Action = Unchanged
+	case found.node == nil && s.Action == Create:
+		s.Action, s.Reason = Conflict, "what is above it is a key here"
+	default:
+		s.Action, s.Reason = Conflict, differs+": it was changed while this ran"
+	}
+	return nil
+}

@@ -1,0 +1,532 @@
+package keydump
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// store is an etcd of its own.
+type store struct {
+	t    *testing.T
+	url  string
+	etcd client.Client
+	keys client.KeysAPI
+}
+
+// TestTrees runs the tests of this file with both etcds there are: with two clusters,
+// each empty but for its indexes.
+func TestTrees(t *testing.T) {
+	run := func(t *testing.T, start func() (url string, end func(), err error)) {
+		var stores [2]*store
+		for i := range stores {
+			url, end, err := start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(end)
+			etcd, err := client.New(client.Config{Endpoints: []string{url}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stores[i] = &store{url: url, etcd: etcd, keys: client.NewKeysAPI(etcd)}
+		}
+		for name, test := range map[string]func(*testing.T, *store, *store){
+			"a tree goes to another cluster and is the same there": goesToAnotherCluster,
+			"nothing newer is overwritten":                         nothingNewerIsOverwritten,
+			"whoever is faster keeps what they wrote":              whoeverIsFaster,
+			"an index that went backwards does not compare":        backwards,
+			"a cluster that was built anew does not compare":       builtAnew,
+			"what would be below a key is a conflict":              belowAKey,
+			"what has expired is left out and told":                expired,
+			"an interrupted load can be run again":                 interrupted,
+			"what could not be loaded is left out of the dump":     leftOut,
+			"what cannot be dumped is said":                        notDumped,
+			"a refusal is explained":                               refused,
+		} {
+			t.Run(name, func(t *testing.T) {
+				for _, s := range stores {
+					s.t = t
+					s.clear()
+				}
+				test(t, stores[0], stores[1])
+			})
+		}
+	}
+	t.Run("embedded", func(t *testing.T) {
+		run(t, func() (string, func(), error) {
+			etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+			if err != nil {
+				return "", nil, err
+			}
+			return etcd.URL(), etcd.Close, nil
+		})
+	})
+	t.Run("installed", func(t *testing.T) {
+		path, version, ok := proxytest.FindEtcd()
+		if !ok {
+			t.Skip("no etcd with the v2 API is installed")
+		}
+		t.Log(version)
+		run(t, func() (string, func(), error) {
+			etcd, err := proxytest.StartProcess(path, proxytest.Options{Dir: t.TempDir()})
+			if err != nil {
+				return "", nil, err
+			}
+			return etcd.URL(), etcd.Close, nil
+		})
+	})
+}
+
+// clear removes what the tests make.
+func (s *store) clear() {
+	s.t.Helper()
+	for _, key := range []string{"/c", "/d", "/_h"} {
+		if _, err := s.keys.Delete(s.t.Context(), key, &client.DeleteOptions{Recursive: true}); err != nil && !client.IsKeyNotFound(err) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// elsewhere makes a dump one of another cluster: the embedded etcds have one id.
+func elsewhere(dump *Dump) *Dump {
+	dump.ClusterID = "another"
+	return dump
+}
+
+func (s *store) set(key, value string, options *client.SetOptions) *client.Node {
+	s.t.Helper()
+	response, err := s.keys.Set(s.t.Context(), key, value, options)
+	if err != nil {
+		s.t.Fatalf("%s: %v", key, err)
+	}
+	return response.Node
+}
+
+func (s *store) delete(key string) {
+	s.t.Helper()
+	if _, err := s.keys.Delete(s.t.Context(), key, &client.DeleteOptions{Recursive: true}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *store) take(prefix acl.Key, hidden ...acl.Key) *Dump {
+	s.t.Helper()
+	dump, err := Take(s.t.Context(), s.etcd, prefix, hidden, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return dump
+}
+
+func (s *store) plan(dump *Dump, overwrite bool) *Plan {
+	s.t.Helper()
+	plan, err := dump.Plan(s.t.Context(), s.etcd, overwrite, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return plan
+}
+
+func (s *store) do(plan *Plan) *Plan {
+	s.t.Helper()
+	loader := Loader{Client: s.etcd, Each: func() {}}
+	if err := loader.Do(s.t.Context(), plan); err != nil {
+		s.t.Fatal(err)
+	}
+	return plan
+}
+
+// found is what is below a prefix, hidden keys included if they are named.
+func (s *store) found(prefix acl.Key, hidden ...acl.Key) map[acl.Key]string {
+	s.t.Helper()
+	all := make(map[acl.Key]string)
+	for _, e := range s.take(prefix, hidden...).Tree {
+		switch {
+		case e.Dir:
+			all[e.Key] = "a directory"
+		default:
+			all[e.Key] = *e.Value
+		}
+		if e.Expiration != nil {
+			all[e.Key] += ", which expires"
+		}
+	}
+	return all
+}
+
+func (s *store) holds(want map[acl.Key]string, prefix acl.Key, hidden ...acl.Key) {
+	s.t.Helper()
+	if got := s.found(prefix, hidden...); !maps.Equal(got, want) {
+		s.t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func actions(p *Plan) map[acl.Key]Action {
+	all := make(map[acl.Key]Action)
+	for _, s := range p.Steps {
+		all[s.Key] = s.Action
+	}
+	return all
+}
+
+func same(t *testing.T, p *Plan, want map[acl.Key]Action) {
+	t.Helper()
+	if got := actions(p); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for _, s := range p.Steps {
+		if s.Action == Conflict && s.Reason == "" {
+			t.Errorf("%v: a conflict without a reason", s.Key)
+		}
+	}
+}
+
+func goesToAnotherCluster(t *testing.T, a, b *store) {
+	want := map[acl.Key]string{
+		"/c": "a directory", "/c/empty": "a directory", "/c/nothing": "", "/c/text": "<&>\"\\ line\nline \x00 \u2028 äöü 😀 \uFFFD \\ufffd",
+		"/c/odd name %41?x=1#+;~": "1", "/c/lock": "mine, which expires", "/c/session": "a directory, which expires", "/c/session/a": "x",
+		"/c/_hidden": "a directory", "/c/_hidden/a": "h",
+	}
+	a.set("/c/empty", "", &client.SetOptions{Dir: true})
+	a.set("/c/nothing", "", nil)
+	a.set("/c/text", want["/c/text"], nil)
+	a.set("/c/odd name %41?x=1#+;~", "1", nil)
+	a.set("/c/lock", "mine", &client.SetOptions{TTL: time.Hour})
+	a.set("/c/session", "", &client.SetOptions{Dir: true, TTL: 2 * time.Hour})
+	a.set("/c/session/a", "x", nil)
+	a.set("/c/_hidden/a", "h", nil)
+	if _, listed := a.found("/c")["/c/_hidden"]; listed {
+		t.Error("etcd lists hidden keys")
+	}
+	dump := a.take("/c", "/c/_hidden")
+	var file bytes.Buffer
+	if err := dump.Write(&file); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Parse("f", file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere(read)
+	plan := b.plan(read, false)
+	if plan.Writes() != len(want) || plan.Compared {
+		t.Errorf("%d writes, compared %v", plan.Writes(), plan.Compared)
+	}
+	b.do(plan)
+	b.holds(want, "/c", "/c/_hidden")
+	for key, ttl := range map[string]int64{"/c/lock": 3600, "/c/session": 7200} {
+		got, err := b.keys.Get(t.Context(), key, nil)
+		if err != nil || got.Node.TTL > ttl || got.Node.TTL < ttl-60 {
+			t.Errorf("%s: %+v, %v", key, got, err)
+		}
+	}
+	if again := b.plan(read, false); again.Writes() != 0 || again.Counts()[Unchanged] != len(want) {
+		t.Errorf("loading it again: %v", actions(again))
+	}
+	if err := read.Move("/c", "/d/e"); err != nil {
+		t.Fatal(err)
+	}
+	b.do(b.plan(read, false))
+	if got := b.found("/d", "/d/e/_hidden"); got["/d/e/text"] != want["/c/text"] || got["/d/e/_hidden/a"] != "h" || len(got) != len(want)+1 {
+		t.Errorf("moved: %v", got)
+	}
+}
+
+func nothingNewerIsOverwritten(t *testing.T, a, b *store) {
+	for _, key := range []string{"same", "edited", "deleted", "changed", "becomesdir", "touched", "becameforever"} {
+		a.set("/c/"+key, "1", nil)
+	}
+	a.set("/c/dir/a", "1", nil)
+	a.set("/c/becomeskey/a/b", "1", nil)
+	a.set("/c/becameforever", "1", &client.SetOptions{TTL: time.Hour})
+	dump := a.take("/c")
+	edited := "2"
+	for i := range dump.Tree {
+		if dump.Tree[i].Key == "/c/edited" {
+			dump.Tree[i].Value = &edited
+		}
+	}
+	a.delete("/c/deleted")
+	a.set("/c/changed", "3", nil)
+	a.set("/c/touched", "1", nil)
+	a.set("/c/becameforever", "1", nil)
+	for _, key := range []string{"/c/becomesdir", "/c/becomeskey"} {
+		a.delete(key)
+	}
+	a.set("/c/becomesdir/a", "3", nil)
+	a.set("/c/becomeskey", "3", nil)
+	a.set("/c/new", "3", nil)
+	want := map[acl.Key]Action{
+		"/c": Unchanged, "/c/same": Unchanged, "/c/edited": Update, "/c/deleted": Create, "/c/changed": Conflict, "/c/touched": Unchanged,
+		"/c/becameforever": Conflict, "/c/becomesdir": Conflict, "/c/becomeskey": Conflict, "/c/becomeskey/a": Conflict, "/c/becomeskey/a/b": Conflict,
+		"/c/dir": Unchanged, "/c/dir/a": Unchanged,
+	}
+	plan := a.plan(dump, false)
+	same(t, plan, want)
+	a.do(plan)
+	same(t, plan, want)
+	after := map[acl.Key]string{
+		"/c": "a directory", "/c/same": "1", "/c/edited": "2", "/c/deleted": "1", "/c/changed": "3", "/c/touched": "1", "/c/becameforever": "1",
+		"/c/becomesdir": "a directory", "/c/becomesdir/a": "3", "/c/becomeskey": "3", "/c/dir": "a directory", "/c/dir/a": "1", "/c/new": "3",
+	}
+	a.holds(after, "/c")
+
+	want["/c/edited"], want["/c/deleted"] = Unchanged, Unchanged
+	same(t, a.plan(dump, false), want)
+
+	// In another cluster nobody knows what is newer.
+	b.set("/c/edited", "1", nil)
+	b.set("/c/same", "1", nil)
+	here := *dump
+	other := b.plan(elsewhere(dump), false)
+	dump = &here
+	if got := actions(other); got["/c/edited"] != Conflict || got["/c/same"] != Unchanged || got["/c/changed"] != Create {
+		t.Errorf("%v", got)
+	}
+
+	want["/c/changed"], want["/c/becameforever"] = Update, Update
+	plan = a.plan(dump, true)
+	same(t, plan, want)
+	a.do(plan)
+	after["/c/changed"], after["/c/becameforever"] = "1", "1, which expires"
+	a.holds(after, "/c")
+}
+
+func whoeverIsFaster(t *testing.T, a, _ *store) {
+	for _, key := range []string{"/c/created", "/c/changed", "/c/deleted", "/c/dir/a", "/c/madetheSame"} {
+		a.set(key, "1", nil)
+	}
+	dump := a.take("/c")
+	for i := range dump.Tree {
+		if e := &dump.Tree[i]; !e.Dir {
+			value := "2"
+			e.Value = &value
+		}
+	}
+	a.delete("/c/created")
+	a.delete("/c/dir")
+	a.delete("/c/madetheSame")
+	plan := a.plan(dump, false)
+	same(t, plan, map[acl.Key]Action{"/c": Unchanged, "/c/created": Create, "/c/changed": Update, "/c/deleted": Update, "/c/dir": Create, "/c/dir/a": Create, "/c/madetheSame": Create})
+	a.set("/c/created", "3", nil)
+	a.set("/c/changed", "3", nil)
+	a.delete("/c/deleted")
+	a.set("/c/dir", "3", nil)
+	a.set("/c/madetheSame", "2", nil)
+	a.do(plan)
+	same(t, plan, map[acl.Key]Action{"/c": Unchanged, "/c/created": Conflict, "/c/changed": Conflict, "/c/deleted": Conflict, "/c/dir": Conflict, "/c/dir/a": Conflict, "/c/madetheSame": Unchanged})
+	a.holds(map[acl.Key]string{"/c": "a directory", "/c/created": "3", "/c/changed": "3", "/c/dir": "3", "/c/madetheSame": "2"}, "/c")
+}
+
+func backwards(t *testing.T, a, _ *store) {
+	a.set("/c/a", "1", nil)
+	dump := a.take("/c")
+	// So it is after a copy of the data folder was put back, with its cluster's id.
+	dump.Index += 100
+	other := "2"
+	dump.Tree[1].Value = &other
+	same(t, a.plan(dump, false), map[acl.Key]Action{"/c": Unchanged, "/c/a": Conflict})
+}
+
+func expired(t *testing.T, a, b *store) {
+	a.set("/c/lock", "1", &client.SetOptions{TTL: time.Hour})
+	a.set("/c/session", "", &client.SetOptions{Dir: true, TTL: time.Hour})
+	a.set("/c/session/a", "1", nil)
+	a.set("/c/stays", "1", nil)
+	dump := a.take("/c")
+	later, err := dump.Plan(t.Context(), b.etcd, false, time.Now().Add(2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, later, map[acl.Key]Action{"/c": Create, "/c/lock": Expired, "/c/session": Expired, "/c/session/a": Expired, "/c/stays": Create})
+	b.do(later)
+	b.holds(map[acl.Key]string{"/c": "a directory", "/c/stays": "1"}, "/c")
+
+	// It can also expire while a load runs.
+	now := b.plan(dump, false)
+	for i := range now.Steps {
+		if s := &now.Steps[i]; s.Expiration != nil {
+			past := time.Now()
+			s.Expiration = &past
+		}
+	}
+	b.do(now)
+	same(t, now, map[acl.Key]Action{"/c": Unchanged, "/c/lock": Expired, "/c/session": Expired, "/c/session/a": Expired, "/c/stays": Unchanged})
+}
+
+func interrupted(t *testing.T, a, b *store) {
+	for i := range 9 {
+		a.set(fmt.Sprintf("/c/%d", i), "1", nil)
+	}
+	dump := a.take("/c")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := 0
+	loader := Loader{Client: b.etcd, Each: func() {
+		if done++; done == 4 {
+			cancel()
+		}
+	}}
+	if err := loader.Do(ctx, b.plan(dump, false)); err == nil || !strings.Contains(err.Error(), "writing /c/3: context canceled") {
+		t.Errorf("%v", err)
+	}
+	plan := b.plan(dump, false)
+	if counts := plan.Counts(); counts[Unchanged] < 4 || counts[Unchanged]+counts[Create] != 10 {
+		t.Errorf("%v", counts)
+	}
+	b.do(plan)
+	if got := b.found("/c"); len(got) != 10 {
+		t.Errorf("%v", got)
+	}
+}
+
+func leftOut(t *testing.T, a, b *store) {
+	a.set("/c/good", "1", nil)
+	put := func(path, value string) {
+		t.Helper()
+		// The library would clean it. A key that may not exist yet is no danger.
+		request, err := http.NewRequest("PUT", a.url+"/v2/keys/c/"+path+"?prevExist=false", strings.NewReader(url.Values{"value": {value}}.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusCreated {
+			t.Fatalf("%s: %s", path, response.Status)
+		}
+	}
+	put("bytes", "\xff\xfe")
+	put("replacement", "a \uFFFD of its own and \\ufffd")
+	put("bytes%ff", "1")
+	put("back%5cslash", "1")
+	put("control%0a", "1")
+	put("0/members/1/attributes/a", "1")
+	dump := a.take("/c")
+	var keys []acl.Key
+	for _, e := range dump.Tree {
+		keys = append(keys, e.Key)
+	}
+	if want := []acl.Key{"/c", "/c/0", "/c/0/members", "/c/0/members/1", "/c/good", "/c/replacement"}; !reflect.DeepEqual(keys, want) {
+		t.Errorf("%v, want %v", keys, want)
+	}
+	reasons := make(map[string]string)
+	for _, left := range dump.LeftOut {
+		reasons[left.Key] = left.Reason
+	}
+	for key, want := range map[string]string{
+		"/c/bytes": "its value holds bytes", `"/c/bytes\ufffd"`: "it holds bytes", `/c/back\slash`: "backslash", `"/c/control\n"`: "control byte",
+		"/c/0/members/1/attributes": "record of a member", "/c/0/members/1/attributes/a": "record of a member",
+	} {
+		if !strings.Contains(reasons[key], want) {
+			t.Errorf("%s: %q, want %q", key, reasons[key], want)
+		}
+	}
+	if dump.Entries != len(keys) {
+		t.Errorf("the header says %d", dump.Entries)
+	}
+	b.do(b.plan(dump, false))
+	if got := b.found("/c"); got["/c/replacement"] != "a \uFFFD of its own and \\ufffd" {
+		t.Errorf("%v", got)
+	}
+}
+
+func notDumped(t *testing.T, a, _ *store) {
+	a.set("/c/a", "1", nil)
+	a.set("/_h/a", "1", nil)
+	refused := func(want string, prefix acl.Key, hidden ...acl.Key) {
+		t.Helper()
+		if dump, err := Take(t.Context(), a.etcd, prefix, hidden, time.Now()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v, %v; want %s", dump, err, want)
+		}
+	}
+	refused("there is no key /d", "/d")
+	refused("there is no hidden key /_i", "/", "/_i")
+	refused("the hidden key /_h is not below /c", "/c", "/_h")
+	refused("/c/a is named as hidden, but is in the dump already", "/", "/c/a")
+	if got := a.found("/c/a"); !maps.Equal(got, map[acl.Key]string{"/c/a": "1"}) {
+		t.Errorf("a key alone: %v", got)
+	}
+}
+
+func builtAnew(t *testing.T, a, _ *store) {
+	a.set("/c/a", "1", nil)
+	// The same id, and yet not what was dumped.
+	for _, change := range []func(*Entry){
+		func(e *Entry) {},
+		func(e *Entry) { e.CreatedIndex-- },
+		func(e *Entry) { e.ModifiedIndex++ },
+		func(e *Entry) { e.ModifiedIndex, e.CreatedIndex = 0, 0 },
+	} {
+		dump := a.take("/c")
+		other, want := "2", Conflict
+		dump.Tree[1].Value = &other
+		before := dump.Tree[1]
+		if change(&dump.Tree[1]); reflect.DeepEqual(before, dump.Tree[1]) {
+			want = Update
+		}
+		same(t, a.plan(dump, false), map[acl.Key]Action{"/c": Unchanged, "/c/a": want})
+	}
+}
+
+func belowAKey(t *testing.T, a, b *store) {
+	a.set("/c/a/b", "1", nil)
+	b.set("/c", "1", nil)
+	plan := b.do(b.plan(elsewhere(a.take("/c/a")), true))
+	same(t, plan, map[acl.Key]Action{"/c/a": Conflict, "/c/a/b": Conflict})
+	b.holds(map[acl.Key]string{"/c": "1"}, "/c")
+}
+
+// refused is what other servers than etcd say, before and after a plan was made.
+func refused(t *testing.T, a, _ *store) {
+	a.set("/c/a", "1", nil)
+	dump := a.take("/c")
+	a.clear()
+	plan := a.plan(dump, false)
+	for answer, want := range map[string]string{
+		`401 {"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}`: "hint: --username and --password-file",
+		`403 {"errorCode":107,"message":"Root is read only","cause":"/c","index":0}`:                                              "hint: the proxy is read-only",
+		`502 {"errorCode":300,"message":"Raft Internal Error","cause":"upstream","index":0}`:                                      "server error [Bad Gateway]",
+		`200 {}`:                 "lacks what etcd's have",
+		`200 <html>secret`:       "is not etcd's",
+		`200 {"etcdserver":"3"}`: "lacks what etcd's have",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			code, _ := strconv.Atoi(answer[:3])
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, answer[4:])
+		}))
+		etcd, err := client.New(client.Config{Endpoints: []string{server.URL}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, readErr := Take(t.Context(), etcd, "/c", nil, time.Now())
+		if readErr == nil || !strings.Contains(readErr.Error(), want) || strings.Contains(readErr.Error(), "secret") {
+			t.Errorf("%s: reading: %v, want %s", answer, readErr, want)
+		}
+		loader := Loader{Client: etcd, Each: func() {}}
+		if err := loader.Do(t.Context(), plan); answer[:1] != "2" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: writing: %v, want %s", answer, err, want)
+		}
+		server.Close()
+	}
+}

@@ -1,0 +1,130 @@
+package keydump
+
+import (
+	"bytes"
+	"reflect"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/acl"
+)
+
+const (
+	header = `{"etcdTlsproxyDump":1,"prefix":"/a","clusterId":"cdf818194e3a8c32","index":12,"taken":"2026-01-02T03:04:05Z","entries":2}`
+	dir    = `{"key":"/a","dir":true,"createdIndex":4,"modifiedIndex":4}`
+	leaf   = `{"key":"/a/b","value":"1","expiration":"2026-01-02T03:05:05.25Z","createdIndex":5,"modifiedIndex":6}`
+)
+
+func TestADumpReadsAsItWasWritten(t *testing.T) {
+	text := strings.Join([]string{header, dir, leaf, ""}, "\n")
+	dump, err := Parse("f", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again bytes.Buffer
+	if err := dump.Write(&again); err != nil || again.String() != text {
+		t.Errorf("%s%v, want\n%s", again.String(), err, text)
+	}
+	// The order of the lines is nobody's concern; parents are made first.
+	turned, err := Parse("f", []byte(strings.Join([]string{header, leaf, dir}, "\n")))
+	if err != nil || !reflect.DeepEqual(turned, dump) {
+		t.Errorf("%+v, %v", turned, err)
+	}
+}
+
+func TestWhatIsNoDumpIsRefusedWithItsLine(t *testing.T) {
+	refused := func(want string, lines ...string) {
+		t.Helper()
+		_, err := Parse("f", []byte(strings.Join(lines, "\n")))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	refused("f:1: it is no dump's first line: it is no JSON object")
+	refused("f:1: it is no dump's first line: field etcdTlsproxyDump is missing", `{"prefix":"/a"}`)
+	refused("its format is 2", strings.Replace(header, `Dump":1`, `Dump":2`, 1))
+	refused("clusterId and index say", strings.Replace(header, "cdf818194e3a8c32", "", 1), dir, leaf)
+	refused("prefix: path refused: it ends with a slash", strings.Replace(header, `"/a"`, `"/a/"`, 1), dir, leaf)
+	refused("f:2: the dump ends after 1 of its 2 entries", header, dir)
+	refused("f:4: the dump ends after 3 of its 2 entries", header, dir, leaf, `{"key":"/a/c","value":""}`)
+	refused("f:3: it is no JSON object", header, dir, "", "")
+	refused("f:3: it is no JSON object", header, dir, "[1]")
+	refused("f:3: field value: it is no JSON", header, dir, `{"key":"/a/b","value":"secret`)
+	refused("f:3: the object does not end", header, dir, `{"key":"/a/b","value":"secret"`)
+	refused("f:3: something follows the object", header, dir, leaf+"{}")
+	refused(`f:3: there is no field "Value"`, header, dir, `{"key":"/a/b","Value":"secret"}`)
+	refused("f:3: field value is there twice", header, dir, `{"key":"/a/b","value":"secret","value":"secret"}`)
+	refused("f:3: field value is of another type", header, dir, `{"key":"/a/b","value":1}`)
+	refused("f:3: field value is of another type", header, dir, `{"key":"/a/b","value":null}`)
+	refused("f:3: field modifiedIndex is of another type", header, dir, `{"key":"/a/b","value":"","modifiedIndex":-1}`)
+	refused("f:3: field expiration is of another type", header, dir, `{"key":"/a/b","value":"","expiration":"tomorrow"}`)
+	refused("f:3: field value: it holds half of a surrogate pair", header, dir, `{"key":"/a/b","value":"secret\ud800"}`)
+	refused("f:3: field value is of another type", header, dir, "{\"key\":\"/a/b\",\"value\":\"secret\xff\"}")
+	refused("f:3: field key is missing", header, dir, `{"value":"secret"}`)
+	refused("f:3: key: path refused: it contains a . or .. segment", header, dir, `{"key":"/a/../b","value":"secret"}`)
+	refused("f:3: /b is not below the dump's prefix, /a", header, dir, `{"key":"/b","value":"secret"}`)
+	refused("f:3: / is not below the dump's prefix, /", strings.Replace(header, `"/a"`, `"/"`, 1), dir, `{"key":"/","dir":true}`)
+	refused("f:3: /a is in line 2 already", header, dir, dir)
+	refused("f:3: /a/b must have a value or be a directory", header, dir, `{"key":"/a/b"}`)
+	refused("f:3: /a/b must have a value or be a directory", header, dir, `{"key":"/a/b","dir":true,"value":"secret"}`)
+	refused("f:3: /a/b is below /a, which line 2 says is no directory", header, `{"key":"/a","value":"secret"}`, leaf)
+	refused("f:3: nobody may write /a/0/members/1/attributes", header, dir, `{"key":"/a/0/members/1/attributes","value":"secret"}`)
+	refused("f:3: nobody may write /a/0/members/1/attributes/b", header, dir, `{"key":"/a/0/members\u002f1/attributes/b","dir":true}`)
+	// All that is wrong is told.
+	refused("f:2: it is no JSON object\nf:3: it is no JSON object", header, "x", "y")
+}
+
+func TestATreeMovesToAnotherPrefix(t *testing.T) {
+	moved := func(from, to acl.Key, want ...acl.Key) {
+		t.Helper()
+		dump, err := Parse("f", []byte(strings.Join([]string{header, dir, leaf}, "\n")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = dump.Move(from, to)
+		if len(want) == 0 {
+			if err == nil {
+				t.Errorf("%v to %v: %+v", from, to, dump)
+			}
+			return
+		}
+		if got := []acl.Key{dump.Prefix, dump.Tree[0].Key, dump.Tree[1].Key}; err != nil || !reflect.DeepEqual(got, want) || dump.ClusterID != "" {
+			t.Errorf("%v to %v: %v, %v", from, to, got, err)
+		}
+	}
+	moved("/a", "/x/y", "/x/y", "/x/y", "/x/y/b")
+	moved("/", "/x", "/x/a", "/x/a", "/x/a/b")
+	moved("/", "/", "/a", "/a", "/a/b")
+	moved("/a", "/")   // the root is no key
+	moved("/a/b", "/") // not all is below it
+	moved("/a", "/0/members/1/attributes")
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(strings.Join([]string{header, dir, leaf, ""}, "\n")))
+	f.Add([]byte(header + "\n" + dir + "\n" + `{"key":"/a/\ud83d\ude00","value":"\ufffd"}`))
+	f.Add([]byte(header + "\n" + dir + "\n" + `{"key":"/a/0/members/1/attributes","value":""}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		dump, err := Parse("f", data)
+		if err != nil {
+			return
+		}
+		for _, e := range dump.Tree {
+			if key, err := acl.NewKey(string(e.Key)); err != nil || key.Reserved() || !dump.Prefix.Covers(key) || e.Dir == (e.Value != nil) {
+				t.Fatalf("%+v", e)
+			}
+		}
+		var written bytes.Buffer
+		if err := dump.Write(&written); err != nil {
+			t.Fatal(err) // a year that JSON cannot write, for one
+		}
+		again, err := Parse("f", written.Bytes())
+		if err != nil {
+			t.Fatalf("%v:\n%s", err, written.Bytes())
+		}
+		var twice bytes.Buffer
+		if err := again.Write(&twice); err != nil || !bytes.Equal(twice.Bytes(), written.Bytes()) {
+			t.Fatalf("%v:\n%s", err, twice.Bytes())
+		}
+	})
+}

@@ -1,0 +1,87 @@
+package keydump
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/acl"
+)
+
+// tree is etcd's answer to a read.
+type tree struct {
+	node      *node // nil if there is no such key
+	index     uint64
+	clusterID string
+}
+
+// node is etcd's own form of a key.
+type node struct {
+	Key           text       `json:"key"`
+	Dir           bool       `json:"dir"`
+	Value         text       `json:"value"`
+	Nodes         []*node    `json:"nodes"`
+	Expiration    *time.Time `json:"expiration"`
+	CreatedIndex  uint64     `json:"createdIndex"`
+	ModifiedIndex uint64     `json:"modifiedIndex"`
+}
+
+// get is the request of a read. The library's own would not tell which bytes etcd
+// could not show, nor the cluster's id where there is no such key.
+type get struct{ key acl.Key }
+
+func (g get) HTTPRequest(endpoint url.URL) *http.Request {
+	endpoint.Path, endpoint.RawPath = "/v2/keys"+string(g.key), "/v2/keys"+g.key.Escaped()
+	endpoint.RawQuery = "quorum=true&recursive=true&sorted=true"
+	return &http.Request{Method: http.MethodGet, URL: &endpoint, Host: endpoint.Host, Header: make(http.Header)}
+}
+
+// read reads a key and all below it, as a quorum of the members has it.
+func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
+	response, body, err := etcd.Do(ctx, get{key})
+	if err != nil {
+		return nil, fmt.Errorf("reading %v: %w", key, explained(err))
+	}
+	answer := struct {
+		Node *node `json:"node"`
+		client.Error
+	}{}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("reading %v: the answer, %s, is not etcd's: %w (hint: does --endpoints name a client URL?)", key, response.Status, err)
+	}
+	switch answer.Code {
+	case 0, client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir: // what is above it may be a key
+	default:
+		return nil, fmt.Errorf("reading %v: %w", key, explained(answer.Error))
+	}
+	t := &tree{node: answer.Node, clusterID: response.Header.Get("X-Etcd-Cluster-Id")}
+	t.index, err = strconv.ParseUint(response.Header.Get("X-Etcd-Index"), 10, 64)
+	if err != nil || t.clusterID == "" || (answer.Code == 0) != (answer.Node != nil) {
+		return nil, fmt.Errorf("reading %v: the answer, %s, lacks what etcd's have (hint: does --endpoints name a client URL?)", key, response.Status)
+	}
+	return t, nil
+}
+
+// explained adds to a refusal what to do about it.
+func explained(err error) error {
+	var refusal client.Error
+	var cluster *client.ClusterError
+	switch {
+	case errors.As(err, &refusal) && refusal.Code == client.ErrorCodeUnauthorized:
+		return fmt.Errorf("%w (hint: --username and --password-file must be those of a user whom the proxy's table lets do it)", err)
+	case errors.As(err, &refusal) && refusal.Code == client.ErrorCodeRootROnly:
+		return fmt.Errorf("%w (hint: the proxy is read-only; use one that is not)", err)
+	case errors.As(err, &cluster) && len(cluster.Errors) > 0:
+		// Its own text has a line for each.
+		return fmt.Errorf("no endpoint answers: %s", strings.ReplaceAll(errors.Join(cluster.Errors...).Error(), "\n", "; "))
+	}
+	return err
+}

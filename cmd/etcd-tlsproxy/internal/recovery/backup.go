@@ -1,0 +1,259 @@
+// Package recovery takes backups of an etcd member and brings a cluster back from
+// one.
+//
+// A backup is a folder that holds what etcdctl's backup made of a settled copy of a
+// member's data folder, a manifest and checksums. It is written below a name with a dot, put on
+// the disk, and only then given its own; so whatever has a backup's name is whole.
+//
+// A recovery is a list of steps with the commands of each. They are printed as a
+// script that can be run as it stands, or carried out one by one with a check after
+// each. Data is moved aside and never removed.
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+)
+
+// Backup says what to copy, and where to.
+type Backup struct {
+	// Connection reaches the member itself.
+	Connection cluster.Connection
+	// DataDir is its data folder; WALDir that of its log, if it is elsewhere.
+	DataDir, WALDir string
+	// Folder holds the backups. Keep of them stay; 0 is all.
+	Folder string
+	Keep   int
+	// Verify starts an etcd on a copy and compares its keys with the member's.
+	Verify bool
+	// WithV3 copies the v3 store, too, which only works while the member is stopped.
+	WithV3 bool
+	// Offline copies the folder of a member that does not run or has no quorum.
+	Offline bool
+	// MetricsFile is for the node exporter; none by default.
+	MetricsFile string
+	// Tool is etcdctl or etcdutl, Etcd is etcd; found in PATH by default.
+	Tool, Etcd string
+
+	Console *console.Console
+	Now     func() time.Time
+}
+
+// Result is what a backup made.
+type Result struct {
+	Path     string    `json:"path"`
+	Bytes    int64     `json:"bytes"`
+	Seconds  float64   `json:"seconds"`
+	Removed  []string  `json:"removed,omitempty"`
+	Manifest *Manifest `json:"manifest"`
+}
+
+// Text tells it to a person.
+func (r *Result) Text(w io.Writer) error {
+	fmt.Fprintf(w, "%s: %d files, %d bytes, %.1f s\n", r.Path, len(r.Manifest.Files), r.Bytes, r.Seconds)
+	if k := r.Manifest.Keys; k != nil {
+		fmt.Fprintf(w, "keys: %d, of which %d expire\n", k.Count, k.Expiring)
+		if k.Verified {
+			fmt.Fprintf(w, "verified: an etcd that was started on a copy has them\n")
+		}
+	}
+	for _, name := range r.Removed {
+		fmt.Fprintf(w, "removed: %s\n", name)
+	}
+	return nil
+}
+
+// Run takes the backup, and tells in the metrics how it went.
+func (b *Backup) Run(ctx context.Context) (*Result, error) {
+	began := b.Now()
+	result, err := b.run(ctx)
+	if err == nil {
+		result.Seconds = b.Now().Sub(began).Seconds()
+	}
+	if b.MetricsFile == "" {
+		return result, err
+	}
+	if err != nil {
+		return nil, errors.Join(err, failed(b.MetricsFile))
+	}
+	if err := succeeded(b.MetricsFile, result); err != nil {
+		return nil, fmt.Errorf("writing --metrics-file (the backup %s is good): %w", result.Path, err)
+	}
+	return result, nil
+}
+
+func (b *Backup) run(ctx context.Context) (*Result, error) {
+	source, err := b.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(b.Folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	held, err := lock(b.Folder)
+	if err != nil {
+		return nil, err
+	}
+	defer held.Close()
+	if err := sweep(b.Folder); err != nil {
+		return nil, fmt.Errorf("removing what an earlier backup left: %w", err)
+	}
+	partial, final, err := begin(b.Folder, b.Now())
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := b.take(ctx, source, partial)
+	if err == nil {
+		err = publish(partial, final)
+	}
+	if err != nil {
+		// Nothing half-done stays, and nothing older goes.
+		return nil, errors.Join(fmt.Errorf("taking a backup: %w", err), os.RemoveAll(partial))
+	}
+	result := &Result{Path: final, Bytes: manifest.Size(), Manifest: manifest}
+	if b.Keep > 0 {
+		if result.Removed, err = rotate(b.Folder, final, b.Keep); err != nil {
+			return nil, fmt.Errorf("removing old backups (the new one, %s, is good): %w", final, err)
+		}
+	}
+	return result, nil
+}
+
+// check finds what is wrong before anything is written.
+func (b *Backup) check() (Identity, error) {
+	if b.Keep < 0 {
+		return Identity{}, fmt.Errorf("--keep is %d (hint: 0 keeps all)", b.Keep)
+	}
+	source, err := Identify(b.DataDir, b.WALDir)
+	if err != nil {
+		return Identity{}, err
+	}
+	within, err := isWithin(b.Folder, b.DataDir)
+	if err != nil {
+		return Identity{}, err
+	}
+	if within {
+		return Identity{}, fmt.Errorf("the backups' folder %s is in etcd's data folder, which is etcd's alone", b.Folder)
+	}
+	if b.WithV3 {
+		running, err := inUse(b.DataDir)
+		if err != nil {
+			return Identity{}, err
+		}
+		if running {
+			return Identity{}, errors.New("--with-v3 needs the member to be stopped: etcd holds a lock on its v3 store, and the tool would wait for it for ever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
+		}
+	}
+	if b.Tool, err = findTool(b.Tool); err != nil {
+		return Identity{}, err
+	}
+	b.Etcd, err = findEtcd(b.Etcd)
+	return source, err
+}
+
+// take fills a folder with a backup.
+func (b *Backup) take(ctx context.Context, source Identity, partial string) (*Manifest, error) {
+	m := &Manifest{MadeBy: madeBy, Time: b.Now().UTC().Truncate(time.Second), Source: Source{Identity: source}, WithV3: b.WithV3}
+	var member *subject
+	var before, after *tree
+	var err error
+	if !b.Offline {
+		if member, err = reach(&b.Connection); err != nil {
+			return nil, err
+		}
+		if m.Source, err = member.source(ctx, source); err != nil {
+			return nil, err
+		}
+		// In a cluster the log says only with the next entry that a write is
+		// committed, and what is not is dropped by a recovery. This read is that
+		// next entry.
+		if before, err = member.keys(ctx, true); err != nil {
+			return nil, err
+		}
+		m.Index = before.index
+	}
+	scratch := filepath.Join(partial, "scratch")
+	settled, copied, err := b.settle(ctx, scratch)
+	if err != nil {
+		return nil, err
+	}
+	m.Keys = copied.keys()
+	if !b.Offline {
+		if after, err = member.keys(ctx, false); err != nil {
+			return nil, err
+		}
+		if m.Keys.Compared, err = same(before, after, copied, b.Now()); err != nil {
+			return nil, err
+		}
+	}
+	if err := copyData(ctx, b.Tool, settled, "", partial, b.WithV3); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(scratch); err != nil {
+		return nil, err
+	}
+	if m.Copy, err = Identify(partial, ""); err != nil {
+		return nil, fmt.Errorf("reading the copy: %w", err)
+	}
+	if b.Verify {
+		b.Console.Note("starting an etcd on a copy, to compare its keys")
+		final, err := try(ctx, b.Etcd, partial, scratch)
+		if err != nil {
+			return nil, err
+		}
+		// With a member that does not run, that the copy is what was read is known.
+		if before == nil {
+			before, after = copied, copied
+		}
+		if _, err := same(before, after, final, b.Now()); err != nil {
+			return nil, err
+		}
+		m.Keys.Verified = true
+	}
+	progress := b.Console.Progress("bytes of the copy read", -1)
+	m.Files, err = sum(partial, progress.Add)
+	progress.Done()
+	if err != nil {
+		return nil, err
+	}
+	return m, m.write(partial)
+}
+
+// same makes sure that a copy has what the member has.
+func same(before, after, copied *tree, now time.Time) (compared int, err error) {
+	compared, differences := compare(before, after, copied, now)
+	if len(differences) > 0 {
+		err = fmt.Errorf("the copy differs from the member: %s", some(differences))
+	}
+	return compared, err
+}
+
+// isWithin reports whether a path is a folder or below it. The path need not exist.
+func isWithin(path, folder string) (bool, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return false, err
+	}
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved
+	} else if parent, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		path = filepath.Join(parent, filepath.Base(path))
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return false, err
+	}
+	if folder, err = filepath.EvalSymlinks(folder); err != nil {
+		return false, err
+	}
+	separator := string(filepath.Separator)
+	return strings.HasPrefix(path+separator, folder+separator), nil
+}

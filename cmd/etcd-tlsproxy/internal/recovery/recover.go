@@ -1,0 +1,166 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+)
+
+// Recovery says what to recover a cluster from, and how its members run.
+type Recovery struct {
+	// Backup is one that Backup made, or the data folder of a member that survived.
+	Backup string
+	// Members are those of the cluster. The first one is on this machine.
+	Members []Member
+	// DataDir is etcd's on each machine, with {name} for the member's name.
+	DataDir string
+	// Owner owns a data folder that does not exist yet.
+	Owner string
+	// Service is the unit of systemd, with {name} for the member's name. With
+	// Foreground etcd is started as a process, listening for peers on ListenPeer,
+	// with EtcdArgs beside the flags that it needs.
+	Service    string
+	Foreground bool
+	ListenPeer string
+	Etcd       string
+	EtcdArgs   []string
+	// RemoteShell runs commands on another machine: its name and they follow.
+	RemoteShell string
+	// Wait is how long a step may take to have its effect.
+	Wait time.Duration
+	// Connection has the files for https, and the time an answer may take.
+	Connection cluster.Connection
+
+	Console *console.Console
+	Now     func() time.Time
+}
+
+// Plan looks at the backup and at the cluster, refuses what should not be, and lists
+// what to do.
+func (r *Recovery) Plan(ctx context.Context) (*Plan, error) {
+	p, _, _, err := r.prepare(ctx)
+	return p, err
+}
+
+func (r *Recovery) prepare(ctx context.Context) (*Plan, *origin, map[string]state, error) {
+	at := r.Now()
+	r.Now = func() time.Time { return at } // one name for what is moved, whenever a step is made
+	if err := r.check(); err != nil {
+		return nil, nil, nil, err
+	}
+	progress := r.Console.Progress("bytes of the backup read", -1)
+	from, err := findOrigin(r.Backup, progress.Add)
+	progress.Done()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	target := r.dataDir(r.Members[0])
+	if err := checkTarget(target, from.path); err != nil {
+		return nil, nil, nil, err
+	}
+	states, err := r.look(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	facts, err := r.judge(states)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p := &Plan{Facts: append(originFacts(from, target), facts...), Advice: r.advice(from)}
+	p.Steps = r.plan(from)
+	p.Script = r.script(p)
+	return p, from, states, nil
+}
+
+// check finds what cannot work.
+func (r *Recovery) check() error {
+	if r.DataDir == "" || !filepath.IsAbs(r.DataDir) {
+		return fmt.Errorf("--data-dir %q is not absolute (hint: other machines are in other folders)", r.DataDir)
+	}
+	folders := make(map[string]string)
+	for _, m := range r.Members {
+		place := m.Host() + ":" + r.dataDir(m)
+		if other, ok := folders[place]; ok {
+			return fmt.Errorf("%s and %s have the same host and data folder (hint: {name} in --data-dir is the member's name)", other, m.Name)
+		}
+		folders[place] = m.Name
+	}
+	if strings.ContainsAny(r.DataDir+r.Backup, "\n\r") {
+		return errors.New("a folder's name has more than one line")
+	}
+	if strings.ContainsAny(r.Service, "/ \n") {
+		return fmt.Errorf("--etcd-service %q is no unit", r.Service)
+	}
+	return nil
+}
+
+// Text is the script, for a person or for sh.
+func (p *Plan) Text(w io.Writer) error {
+	_, err := io.WriteString(w, p.Script)
+	return err
+}
+
+// Run carries out the steps for this machine, one after another, each with a check
+// of its effect. For those on others it tells what to run there and waits for it.
+func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
+	p, from, states, err := r.prepare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range r.Members {
+		if states[m.Name] == silent {
+			return nil, fmt.Errorf("it is not known whether %s runs: its host does not answer, and the cluster may be alive without this one (hint: if the host is lost, leave it out of --members; add it when it is back)", m.Name)
+		}
+	}
+	for _, fact := range p.Facts {
+		r.Console.Note("%s", fact)
+	}
+	var titles []string
+	for _, s := range p.Steps {
+		titles = append(titles, s.Title+" ("+s.Host+")")
+	}
+	if err := r.Console.Agreed(titles...); err != nil {
+		return nil, err
+	}
+	progress := r.Console.Progress("steps", int64(len(p.Steps)))
+	for i, s := range p.Steps {
+		r.Console.Note("%d. %s", i+1, s.Title)
+		if err := r.carryOut(ctx, s); err != nil {
+			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was removed; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.aside()))
+		}
+		progress.Add(1)
+	}
+	progress.Done()
+	if err := r.compareKeys(ctx, from); err != nil {
+		return nil, err
+	}
+	for _, advice := range p.Advice {
+		r.Console.Note("%s", advice)
+	}
+	return p, nil
+}
+
+func (r *Recovery) carryOut(ctx context.Context, s Step) error {
+	if s.Local {
+		cmd := exec.CommandContext(ctx, "sh", "-c", prelude+s.Commands)
+		var said strings.Builder
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("%w: %s", err, lastLines(said.String()))
+		}
+	} else {
+		r.Console.Note("run this on %s as root:\n%s", s.Host, prelude+s.Commands)
+	}
+	if s.check == nil {
+		return nil
+	}
+	return s.check(ctx)
+}

@@ -1,0 +1,73 @@
+package siteimport
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"etcd-tlsproxy/acl"
+)
+
+// Config writes the site as a configuration of this proxy. Whatever is not in it has the
+// default's value.
+func (s *Site) Config(match acl.Match) string {
+	var b strings.Builder
+	line := func(form string, args ...any) { fmt.Fprintf(&b, form+"\n", args...) }
+	line("listen = %s", quote(s.Listen))
+	if s.ReadOnly {
+		line("read_only = true")
+	}
+	if match == acl.MatchBoth {
+		line("match = \"both\" # nothing that nginx refused opens; \"segment\" when the audit log is quiet")
+	}
+	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
+	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
+		line("# ca = \"...\" # nginx did not verify etcd's certificate; the system's CAs do now")
+	}
+	line("\n[tls]\ncertificate = %s\nkey = %s", quote(s.Certificate), quote(s.Key))
+	if files := s.Files(); len(files) > 0 {
+		line("\n[auth]\nhtpasswd = [")
+		for _, file := range files {
+			line("  %s,", quote(file))
+		}
+		line("]")
+	}
+	line("\n[acls]")
+	for _, rule := range s.Rules {
+		users := listOfGroup(rule.Write)
+		if !rule.Read.IsEveryone() {
+			users = fmt.Sprintf("{ read = %s, write = %s }", listOfGroup(rule.Read), users)
+		}
+		line("%s = %s", quote(string(rule.Prefix)), users)
+	}
+	return b.String()
+}
+
+// quote is a text as TOML writes it: what JSON escapes, TOML reads.
+func quote(text string) string {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(text); err != nil {
+		panic("BUG: a text cannot be written: " + err.Error())
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// listOfGroup writes who may: an empty list is everyone, so nobody cannot be written.
+func listOfGroup(g acl.Group) string {
+	if !g.IsEveryone() && len(g.Names()) == 0 {
+		panic("BUG: a rule for nobody would open its keys to everyone")
+	}
+	return list(g.Names())
+}
+
+func list(texts []string) string {
+	quoted := make([]string, len(texts))
+	for i, text := range texts {
+		quoted[i] = quote(text)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}

@@ -1,0 +1,162 @@
+package siteimport
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"etcd-tlsproxy/acl"
+)
+
+// Difference is requests whose outcome will differ.
+type Difference struct {
+	// Class is the kind: one of the constants below.
+	Class string `json:"class"`
+	// Effect is Refused, Allowed, or Answered: otherwise than before.
+	Effect string `json:"effect"`
+	// What are the requests, and Why it is so.
+	What string `json:"what"`
+	Why  string `json:"why"`
+	// Key is the prefix that is concerned, if it is one.
+	Key string `json:"key,omitempty"`
+	// Rules are the prefixes of the rules that decide now.
+	Rules []string `json:"rules,omitempty"`
+	// Everyone and Users are for whom it differs; if neither is given, it is for all alike.
+	Everyone bool     `json:"everyone,omitempty"`
+	But      []string `json:"but,omitempty"` // of Everyone
+	Users    []string `json:"users,omitempty"`
+}
+
+// The effects.
+const (
+	Refused  = "refused now"
+	Allowed  = "allowed now"
+	Answered = "answered otherwise"
+)
+
+// The classes.
+const (
+	RawPrefix   = "raw-prefix"    // keys beside a prefix that begin with its bytes
+	RulesBelow  = "rules-below"   // keys at or above a rule
+	Uncovered   = "uncovered"     // keys that no rule covers
+	Elsewhere   = "outside-keys"  // etcd's port besides /v2/keys
+	Redirect    = "keys-redirect" // a prefix without the slash that nginx redirects to
+	Reserved    = "reserved-key"  // what etcd takes for its own membership
+	Spelling    = "path-spelling" // paths that could be read in two ways
+	Methods     = "methods"       // methods that etcd's v2 API does not have, and OPTIONS
+	Credentials = "credentials"   // malformed ones, and floods of wrong ones
+	Limits      = "limits"        // large bodies and long targets
+	Upstream    = "upstream"      // how etcd is reached
+)
+
+// Differences compares the site with the configuration that [Site.Config] writes, by
+// the classes' order above.
+func (s *Site) Differences(match acl.Match) ([]Difference, error) {
+	rules, err := s.rules(match)
+	if err != nil {
+		return nil, err
+	}
+	c := &comparison{site: s, rules: rules}
+	c.beside()
+	c.above()
+	c.uncovered()
+	c.fixed()
+	return c.list, nil
+}
+
+type comparison struct {
+	site  *Site
+	rules *acl.Rules
+	list  []Difference
+}
+
+// ours is who may here.
+func (c *comparison) ours(a acl.Access, key acl.Key) acl.Group {
+	if a == acl.Write && c.site.ReadOnly {
+		return acl.Only()
+	}
+	return c.rules.Allowed(a, key)
+}
+
+// compare tells for whom the access to a key differs.
+func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
+	before, now := c.site.may(a, key), c.ours(a, key)
+	d.What = a.String() + "s of " + d.What
+	differ := func(effect string, from, to acl.Group) {
+		d := d
+		d.Effect = effect
+		switch {
+		case to.IsEveryone():
+			return
+		case from.IsEveryone():
+			d.Everyone, d.But = true, to.Names()
+		default:
+			for _, user := range from.Names() {
+				if !to.Has(user) {
+					d.Users = append(d.Users, user)
+				}
+			}
+			if d.Users == nil {
+				return
+			}
+		}
+		c.list = append(c.list, d)
+	}
+	differ(Refused, before, now)
+	differ(Allowed, now, before)
+}
+
+// beside compares the keys that begin with a rule's prefix and are not below it.
+func (c *comparison) beside() {
+	for _, rule := range c.site.Rules {
+		// Any key will do that no longer prefix takes.
+		key := rule.Prefix + "~"
+		for slices.ContainsFunc(c.site.Rules, func(r Rule) bool {
+			return len(r.Prefix) > len(rule.Prefix) && strings.HasPrefix(string(key), string(r.Prefix))
+		}) {
+			key += "~"
+		}
+		d := Difference{
+			Class: RawPrefix, Key: string(rule.Prefix), What: fmt.Sprintf("keys that begin with %s and go on without a slash, as %[1]sX does", rule.Prefix),
+			Why:   "nginx compares bytes, so a rule covered what is beside its prefix as well; here it covers whole segments",
+			Rules: []string{string(c.rules.Governing(key).Prefix)},
+		}
+		if rule.Whole || rule.Below {
+			d.Why = "match = \"both\" asks the rule of a prefix for what is beside it as well, which this site did not"
+		}
+		c.compare(d, key, acl.Read)
+		c.compare(d, key, acl.Write)
+	}
+}
+
+// above compares the keys that have rules below them.
+func (c *comparison) above() {
+	for _, key := range c.site.nodes() {
+		for _, a := range []acl.Access{acl.Read, acl.Write} {
+			narrowing := c.rules.Narrowing(a, key)
+			if len(narrowing) == 0 && c.site.governing(key) != nil && c.site.governing(key).Prefix == c.rules.Governing(key).Prefix {
+				continue
+			}
+			d := Difference{
+				Class: RulesBelow, Key: string(key), What: "the folder " + string(key) + " itself",
+				Why: "an operation on a folder can reach all that is in it, so every rule below it must allow it as well",
+			}
+			for _, rule := range narrowing {
+				d.Rules = append(d.Rules, string(rule.Prefix))
+			}
+			if d.Rules == nil {
+				d.Rules = []string{string(c.rules.Governing(key).Prefix)}
+			}
+			c.compare(d, key, a)
+		}
+	}
+}
+
+// uncovered compares the keys that no rule covers.
+func (c *comparison) uncovered() {
+	if slices.ContainsFunc(c.site.Rules, func(r Rule) bool { return r.Prefix == acl.Root }) || c.site.ReadOnly || !c.site.Uncovered.IsEveryone() {
+		return
+	}
+	c.list = append(c.list, Difference{Class: Uncovered, Effect: Refused, What: "writes of keys that no rule covers", Everyone: true,
+		Why: "without a rule for / nginx let everyone write them; here nobody may"})
+}

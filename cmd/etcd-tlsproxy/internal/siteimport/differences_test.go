@@ -1,0 +1,123 @@
+package siteimport
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/acl"
+)
+
+// What is listed is what differs, and nothing else: for tables of all kinds, each key
+// and user is decided by both readings, one by one.
+func TestTheDifferencesOfATableAreExactlyThoseOfItsDecisions(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	users := []string{"u", "v", "w"}
+	var keys []acl.Key
+	for _, a := range []string{"/a", "/ab", "/abc", "/b", "/b~~"} {
+		keys = append(keys, acl.Key(a))
+		for _, b := range []string{"/a", "/ab", "/b"} {
+			keys = append(keys, acl.Key(a+b), acl.Key(a+b+"/x"))
+		}
+	}
+	keys = append(keys, "/", "/a~~~", "/ab~", "/a/a~", "/a/ab~~/x")
+	group := func() acl.Group {
+		if random.IntN(4) == 0 {
+			return acl.Everyone()
+		}
+		return acl.Only(users[:1+random.IntN(3)]...)
+	}
+	classes := map[string]int{}
+	for range 150 {
+		s := &Site{Elsewhere: true, Uncovered: acl.Everyone(), ReadOnly: random.IntN(10) == 0, Listen: ":1", Certificate: "c", Key: "k", Endpoints: []string{"http://127.0.0.1:1"}}
+		for _, prefix := range []acl.Key{"/", "/a", "/a/a", "/a/ab", "/ab", "/b", "/b/b/x"} {
+			if random.IntN(2) == 0 {
+				rule := Rule{Prefix: prefix, Below: prefix == acl.Root, Whole: random.IntN(5) == 0, Read: acl.Everyone(), Write: group()}
+				if random.IntN(4) == 0 {
+					rule.Read = group()
+				}
+				s.Rules = append(s.Rules, rule)
+			}
+		}
+		match := []acl.Match{acl.MatchSegments, acl.MatchBoth}[random.IntN(2)]
+		differences, err := s.Differences(match)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rules, err := s.rules(match)
+		if err != nil {
+			t.Fatal(err)
+		}
+		met := make([]bool, len(differences))
+		for _, key := range keys {
+			for _, a := range []acl.Access{acl.Read, acl.Write} {
+				for _, user := range append(users, "") {
+					before, now := s.may(a, key).Has(user), rules.Allowed(a, key).Has(user) && !(s.ReadOnly && a == acl.Write)
+					effect := map[bool]string{true: Refused, false: Allowed}[before]
+					listed := false
+					for i, d := range differences {
+						if d.fits(s, key, a, user) && d.Effect == effect {
+							listed, met[i] = true, true
+							classes[d.Class]++
+						}
+					}
+					if (before != now) != listed {
+						t.Fatalf("%v of %s by %q: %v before, %v now, listed: %v\n%+v\n%+v", a, key, user, before, now, listed, s.Rules, differences)
+					}
+				}
+			}
+		}
+		for i, d := range differences {
+			if !met[i] && d.Class == RulesBelow && slices.Contains(keys, acl.Key(d.Key)) {
+				t.Fatalf("listed, and not so: %+v\n%+v", d, s.Rules)
+			}
+		}
+	}
+	t.Log(classes)
+	if classes[RawPrefix] == 0 || classes[RulesBelow] == 0 || classes[Uncovered] == 0 {
+		t.Error("not all classes were met")
+	}
+}
+
+// fits reports whether a difference of the table is about a request.
+func (d *Difference) fits(s *Site, key acl.Key, a acl.Access, user string) bool {
+	if d.Class != Uncovered && !strings.HasPrefix(d.What, a.String()) || a == acl.Read && d.Class == Uncovered {
+		return false
+	}
+	// Keys that have rules at or below them are of their own class.
+	folder := slices.Contains(s.nodes(), key)
+	switch d.Class {
+	case RulesBelow:
+		if string(key) != d.Key {
+			return false
+		}
+	case RawPrefix:
+		longest := acl.Key("")
+		for _, rule := range s.Rules {
+			if strings.HasPrefix(string(key), string(rule.Prefix)) && len(rule.Prefix) > len(longest) {
+				longest = rule.Prefix
+			}
+		}
+		if folder || string(longest) != d.Key || longest.Covers(key) {
+			return false
+		}
+	case Uncovered:
+		if folder || s.governing(key) != nil {
+			return false
+		}
+	default:
+		return false
+	}
+	return d.Everyone && !slices.Contains(d.But, user) || slices.Contains(d.Users, user)
+}
+
+func TestAConfigurationNeverOpensWhatNobodyMay(t *testing.T) {
+	defer func() {
+		if fmt.Sprint(recover()) == "<nil>" {
+			t.Error("a rule for nobody was written as one for everyone")
+		}
+	}()
+	(&Site{Rules: []Rule{{Prefix: "/", Read: acl.Everyone(), Write: acl.Only()}}}).Config(acl.MatchBoth)
+}

@@ -1,0 +1,243 @@
+package siteimport
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"etcd-tlsproxy/acl"
+)
+
+// Source is a file that was read.
+type Source struct {
+	Name string
+	Data []byte
+}
+
+// HieraOptions is what hiera leaves to Puppet and to the host.
+type HieraOptions struct {
+	// Domain stands for %{::domain}; "" keeps it.
+	Domain string
+	// Host is the name that etcd is reached at if the site speaks TLS with it.
+	Host string
+	// Passwords is the folder of the htpasswd files: one for each prefix that has users,
+	// named by the prefix with _ for /.
+	Passwords string
+	// Pools are the clusters that rules are generated for, as dc/cluster.
+	Pools []string
+}
+
+const (
+	hieraClass = "profile::etcd::tlsproxy::"
+	// poolsBelow is where the generated rules begin.
+	poolsBelow = "/conftool/v1/pools/"
+)
+
+// hiera is the class's parameters. The secrets are known so that they are no mistake;
+// they are not needed, because the htpasswd files hold what is made of them.
+type hiera struct {
+	acls         map[string]yaml.Node
+	certName     string
+	readOnly     *bool
+	listenPort   *int
+	upstreamPort *int
+	tlsUpstream  *bool
+}
+
+// ReadHiera reads the class's parameters from files of hiera; of several that have a
+// parameter the first counts. Keys of other classes are left out.
+func ReadHiera(o HieraOptions, sources ...Source) (*Site, error) {
+	var h hiera
+	seen := map[string]bool{}
+	for _, source := range sources {
+		if err := h.read(source, seen); err != nil {
+			return nil, err
+		}
+	}
+	if h.acls == nil {
+		return nil, fmt.Errorf("reading hiera: no file has %sacls", hieraClass)
+	}
+	s := &Site{Elsewhere: true, Uncovered: acl.Everyone()}
+	if err := h.place(s, o); err != nil {
+		return nil, err
+	}
+	if err := h.table(s, o); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (h *hiera) read(source Source, seen map[string]bool) error {
+	fail := func(line int, form string, args ...any) error {
+		return fmt.Errorf("reading hiera: %s:%d: %s", source.Name, line, fmt.Sprintf(form, args...))
+	}
+	var keys map[string]yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(source.Data))
+	if err := decoder.Decode(&keys); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading hiera: %s: %w", source.Name, err)
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("reading hiera: %s: there is a second document in it", source.Name)
+	}
+	into := map[string]any{
+		"acls": &h.acls, "cert_name": &h.certName, "read_only": &h.readOnly, "listen_port": &h.listenPort,
+		"upstream_port": &h.upstreamPort, "tls_upstream": &h.tlsUpstream, "salt": nil, "pool_pwd_seed": nil,
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		node := keys[key]
+		name, ours := strings.CutPrefix(key, hieraClass)
+		if !ours {
+			continue
+		}
+		target, known := into[name]
+		if !known {
+			return fail(node.Line, "%s is not understood (hint: what it does is not taken over; remove the line if that is well)", key)
+		}
+		if target == nil || seen[name] {
+			continue
+		}
+		seen[name] = true
+		if node.Tag == "!!null" {
+			return fail(node.Line, "%s has no value", key)
+		}
+		if err := node.Decode(target); err != nil {
+			// The library's text holds the value, which for no key above is a secret.
+			return fail(node.Line, "%s: %v", key, err)
+		}
+	}
+	return nil
+}
+
+// place is where the site listens and where etcd is.
+func (h *hiera) place(s *Site, o HieraOptions) error {
+	assume := func(what string) { s.Assumed = append(s.Assumed, what) }
+	listen, upstream := 4001, 2379
+	if h.listenPort != nil {
+		listen = *h.listenPort
+	} else {
+		assume("listen_port is not given: 4001")
+	}
+	if h.upstreamPort != nil {
+		upstream = *h.upstreamPort
+	} else {
+		assume("upstream_port is not given: 2379")
+	}
+	if listen < 1 || listen > 65535 || upstream < 1 || upstream > 65535 {
+		return errors.New("reading hiera: a port is not between 1 and 65535")
+	}
+	s.Listen = fmt.Sprintf(":%d", listen)
+	s.Endpoints = []string{fmt.Sprintf("http://127.0.0.1:%d", upstream)}
+	if h.tlsUpstream != nil && *h.tlsUpstream {
+		if o.Host == "" {
+			return errors.New("reading hiera: tls_upstream needs the name that etcd is reached at (hint: give it with --host, as in conf1001.example.org)")
+		}
+		s.Endpoints = []string{fmt.Sprintf("https://%s:%d", o.Host, upstream)}
+	}
+	if h.readOnly != nil {
+		s.ReadOnly = *h.readOnly
+	} else {
+		assume("read_only is not given: writes are served")
+	}
+	if s.ReadOnly {
+		s.OpenElsewhere = []string{"/metrics"} // the site's one exception
+	}
+	name, err := o.interpolate(h.certName)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return fmt.Errorf("reading hiera: no file has %scert_name", hieraClass)
+	}
+	s.Certificate, s.Key = "/etc/ssl/localcerts/"+name+".chained.crt", "/etc/ssl/private/"+name+".key"
+	return nil
+}
+
+var domainForms = regexp.MustCompile(`%\{(::|facts\.|facts\.networking\.|trusted\.)?domain\}`)
+
+// interpolate puts the domain in; all else that hiera could look up is refused.
+func (o *HieraOptions) interpolate(name string) (string, error) {
+	rest := domainForms.ReplaceAllLiteralString(name, "")
+	if strings.Contains(rest, "%{") || strings.ContainsAny(rest, "/\x00") {
+		return "", fmt.Errorf("reading hiera: cert_name %q is not understood (hint: only %%{::domain} is put in)", name)
+	}
+	if o.Domain == "" {
+		return name, nil
+	}
+	return domainForms.ReplaceAllLiteralString(name, o.Domain), nil
+}
+
+func (h *hiera) table(s *Site, o HieraOptions) error {
+	lists := map[string][]string{}
+	for prefix, node := range h.acls {
+		users, err := listOf(prefix, &node)
+		if err != nil {
+			return err
+		}
+		lists[prefix] = users
+	}
+	for _, pool := range o.Pools {
+		dc, cluster, ok := strings.Cut(pool, "/")
+		prefix := poolsBelow + pool
+		if !ok || dc == "" || cluster == "" || strings.Contains(cluster, "/") {
+			return fmt.Errorf("reading pools: %q is no dc/cluster", pool)
+		}
+		if _, twice := lists[prefix]; twice {
+			return fmt.Errorf("reading pools: there are two rules for %s", prefix)
+		}
+		lists[prefix] = []string{"root", "conftool", "pool-" + dc + "-" + cluster}
+	}
+	owner := map[string]string{}
+	for _, prefix := range slices.Sorted(maps.Keys(lists)) {
+		key, err := acl.NewKey(prefix)
+		if err != nil {
+			return fmt.Errorf("reading hiera: acls: prefix %q: %w", prefix, err)
+		}
+		rule := Rule{Prefix: key, Below: key == acl.Root, Read: acl.Everyone(), Write: acl.Everyone()}
+		if users := lists[prefix]; len(users) > 0 {
+			rule.Write = acl.Only(users...)
+			rule.File = path.Join(o.Passwords, strings.ReplaceAll(prefix, "/", "_"))
+			if other, shared := owner[rule.File]; shared {
+				s.Conflicts = append(s.Conflicts, fmt.Sprintf("the rules %s and %s have one htpasswd file, %s: nginx lets the users of either into both", other, prefix, rule.File))
+			}
+			owner[rule.File] = prefix
+		}
+		s.Redirects = s.Redirects || key == acl.Root && !s.ReadOnly
+		s.Rules = append(s.Rules, rule)
+	}
+	return nil
+}
+
+// listOf reads a list of users strictly: a number or a word that YAML takes for
+// something else is more likely a mistake than a name.
+func listOf(prefix string, node *yaml.Node) ([]string, error) {
+	fail := func(line int, what string) error {
+		return fmt.Errorf("reading hiera: acls: %q, line %d: %s (hint: write [\"user\", ...], or [] for everyone)", prefix, line, what)
+	}
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.SequenceNode {
+		return nil, fail(node.Line, "it is no list")
+	}
+	users := []string{}
+	for _, item := range node.Content {
+		if item.Kind != yaml.ScalarNode || item.Tag != "!!str" {
+			return nil, fail(item.Line, "a user is no text")
+		}
+		if err := acl.CheckName(item.Value); err != nil {
+			return nil, fail(item.Line, err.Error())
+		}
+		if !slices.Contains(users, item.Value) {
+			users = append(users, item.Value)
+		}
+	}
+	return users, nil
+}

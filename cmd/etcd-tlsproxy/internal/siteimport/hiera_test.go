@@ -1,0 +1,110 @@
+package siteimport
+
+import (
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/acl"
+)
+
+func hieraOf(text string) Source { return Source{Name: "h.yaml", Data: []byte(text)} }
+
+const seedHiera = `profile::etcd::tlsproxy::cert_name: "etcd.%{::domain}"
+profile::etcd::tlsproxy::acls: { /: ["root"], /conftool: ["root", "conftool"], /eventlogging: []}
+other::class: { x: 1 }
+`
+
+func TestOfSeveralHieraFilesTheFirstCounts(t *testing.T) {
+	s, err := ReadHiera(HieraOptions{Passwords: "/p", Domain: "example.org"}, hieraOf("profile::etcd::tlsproxy::read_only: false\n"), hieraOf(seedHiera+"profile::etcd::tlsproxy::read_only: true\nprofile::etcd::tlsproxy::listen_port: 2379\n"), hieraOf(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ReadOnly || s.Listen != ":2379" || s.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" || len(s.Rules) != 3 || !s.Redirects || len(s.Assumed) != 1 {
+		t.Errorf("%+v", s)
+	}
+	if s.Rules[1].File != "/p/_conftool" || s.Rules[2].File != "" || !s.Rules[2].Write.IsEveryone() {
+		t.Errorf("%+v", s.Rules)
+	}
+}
+
+func TestHieraIsReadStrictly(t *testing.T) {
+	const p = "profile::etcd::tlsproxy::"
+	for text, says := range map[string]string{
+		"":                        "no file has profile::etcd::tlsproxy::acls",
+		p + "acls: {/: [root]}\n": "cert_name",
+		p + "acls: {/: [root]}\n" + p + "acls: {}\n":                         "already defined",
+		p + "acls: {/: [root], /: []}\n" + p + "cert_name: x\n":              "already defined",
+		p + "acls: {/: }\n" + p + "cert_name: x\n":                           "it is no list",
+		p + "acls: {/: root}\n" + p + "cert_name: x\n":                       "it is no list",
+		p + "acls: {/: [1]}\n" + p + "cert_name: x\n":                        "a user is no text",
+		p + "acls: {/: [true]}\n" + p + "cert_name: x\n":                     "a user is no text",
+		p + "acls: {/: ['a:b']}\n" + p + "cert_name: x\n":                    "colon",
+		p + "acls: {/a/: [root]}\n" + p + "cert_name: x\n":                   "empty segment",
+		p + "acls: {}\n" + p + "acl: {}\n":                                   "h.yaml:2: profile::etcd::tlsproxy::acl is not understood",
+		p + "acls:\n":                                                        "has no value",
+		p + "acls: {}\n" + p + "cert_name: '%{lookup(x)}'\n":                 "is not understood",
+		p + "acls: {}\n" + p + "cert_name: x\n" + p + "listen_port: 70000":   "between 1 and 65535",
+		p + "acls: {}\n" + p + "cert_name: x\n" + p + "tls_upstream: true":   "--host",
+		p + "acls: {}\n" + p + "cert_name: x\n" + p + "read_only: perhaps\n": "cannot unmarshal",
+		"a: [":              "h.yaml",
+		"a: 1\n---\nb: 2\n": "second document",
+	} {
+		if _, err := ReadHiera(HieraOptions{}, hieraOf(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q for\n%s", err, says, text)
+		}
+	}
+	for _, pools := range [][]string{{"eqiad"}, {"eqiad/"}, {"a/b/c"}, {"a/b", "a/b"}} {
+		if _, err := ReadHiera(HieraOptions{Pools: pools}, hieraOf(seedHiera)); err == nil {
+			t.Errorf("pools %v were taken", pools)
+		}
+	}
+}
+
+func TestPasswordsThatDoNotFitAreConflicts(t *testing.T) {
+	table := "profile::etcd::tlsproxy::cert_name: x\nprofile::etcd::tlsproxy::acls: {/: [root], /a/b: [root, alice], /a_b: [root], /c: [bob]}\n"
+	s, err := ReadHiera(HieraOptions{Passwords: "/p"}, hieraOf(table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(hash, "saltsalt", "saltsal2", 1)
+	content := map[string]string{"/p/_": "root:" + hash + "\n", "/p/_a_b": "root:" + other + "\nmallory:" + hash + "\n"}
+	err = s.CheckPasswords(func(name string) ([]byte, error) {
+		if text, ok := content[name]; ok {
+			return []byte(text), nil
+		}
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := strings.Join(append(s.Conflicts, s.Assumed...), "\n")
+	for _, says := range []string{
+		"the rules /a/b and /a_b have one htpasswd file, /p/_a_b", `/p/_a_b:1: user "root": another password stands at /p/_:1`,
+		`rule /a/b names user "alice", who is not in /p/_a_b`, `user "mallory" is in /p/_a_b and not in rule /a_b`, "1 of 3 htpasswd files are not here",
+	} {
+		if !strings.Contains(told, says) {
+			t.Errorf("there is no %q in\n%s", says, told)
+		}
+	}
+	if strings.Contains(told, "$apr1") {
+		t.Error("a hash is told")
+	}
+}
+
+func TestAReadOnlyTableDiffersInNoWriteOfKeys(t *testing.T) {
+	s, err := ReadHiera(HieraOptions{}, hieraOf(seedHiera+"profile::etcd::tlsproxy::read_only: true\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	differences, err := s.Differences(acl.MatchSegments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range differences {
+		if d.Class == RawPrefix || d.Class == RulesBelow || d.Class == Redirect {
+			t.Errorf("%+v", d)
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package siteimport
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"etcd-tlsproxy/acl"
+)
+
+// nginxReader reads one site.
+type nginxReader struct {
+	source    Source
+	read      ReadFile
+	site      *Site
+	upstreams map[string]*directive
+	pages     map[string]bool // what error_page names
+	passed    string          // where the keys are passed to
+	denied    bool            // some prefixes can be written by nobody
+	regexes   []Rule          // those of site.Rules that are expressions
+}
+
+func (r *nginxReader) fail(d *directive, form string, args ...any) error {
+	return fmt.Errorf("reading nginx's site: %s:%d: %s", r.source.Name, d.line, fmt.Sprintf(form, args...))
+}
+
+// ReadNginx reads a site's file, or a whole configuration with one such site in it, and
+// the htpasswd files that it names: they say who may.
+func ReadNginx(source Source, read ReadFile) (*Site, error) {
+	r := &nginxReader{source: source, read: read, site: &Site{}, upstreams: map[string]*directive{}, pages: map[string]bool{}}
+	directives, err := parseNginx(source)
+	if err != nil {
+		return nil, err
+	}
+	var servers []*directive
+	var walk func([]*directive) error
+	walk = func(list []*directive) error {
+		for _, d := range list {
+			switch d.name() {
+			case "http":
+				if err := walk(d.block); err != nil {
+					return err
+				}
+			case "upstream":
+				if len(d.args()) != 1 {
+					return r.fail(d, "upstream has no name")
+				}
+				r.upstreams[d.args()[0]] = d
+			case "server":
+				if isTLS(d) {
+					servers = append(servers, d)
+				}
+			default:
+				if decides[d.name()] {
+					return r.fail(d, "%s outside of a server is not understood", d.name())
+				}
+			}
+		}
+		return nil
+	}
+	if err := walk(directives); err != nil {
+		return nil, err
+	}
+	if len(servers) != 1 {
+		return nil, fmt.Errorf("reading nginx's site: %s: there are %d servers that listen with ssl (hint: give the file of the one before etcd)", source.Name, len(servers))
+	}
+	if err := r.server(servers[0]); err != nil {
+		return nil, err
+	}
+	return r.site, r.finish(servers[0])
+}
+
+func isTLS(server *directive) bool {
+	return slices.ContainsFunc(server.block, func(d *directive) bool {
+		return d.name() == "listen" && slices.Contains(d.args(), "ssl") || d.name() == "ssl" && slices.Equal(d.args(), []string{"on"})
+	})
+}
+
+// harmless are directives, and beginnings of families, that change no decision.
+var harmless = []string{
+	"ssl_", "ssl", "keepalive_", "proxy_", "client_", "large_client_header_buffers", "access_log", "error_log", "log_", "add_header", "default_type", "root", "alias", "internal",
+	"expires", "charset", "server_name", "server_tokens", "send_timeout", "lingering_", "tcp_", "reset_timedout_connection", "etag", "types", "gzip", "http2", "resolver", "sendfile", "underscores_in_headers",
+}
+
+// decides are directives that change who may do what, wherever they stand.
+var decides = map[string]bool{
+	"auth_basic": true, "auth_basic_user_file": true, "allow": true, "deny": true, "satisfy": true, "auth_request": true, "rewrite": true, "return": true, "if": true,
+}
+
+// isHarmless reports whether a directive changes no decision.
+func isHarmless(d *directive) bool {
+	if d.name() == "proxy_method" || d.name() == "proxy_set_header" && len(d.args()) > 0 && strings.EqualFold(d.args()[0], "Authorization") {
+		return false // etcd would be asked something else, or as somebody else
+	}
+	return slices.ContainsFunc(harmless, func(known string) bool {
+		return d.name() == known || strings.HasSuffix(known, "_") && strings.HasPrefix(d.name(), known)
+	})
+}
+
+// findPages notes what error_page names: those locations are no part of the table.
+func (r *nginxReader) findPages(list []*directive) {
+	for _, d := range list {
+		if d.name() == "error_page" && len(d.args()) > 1 {
+			r.pages[d.args()[len(d.args())-1]] = true
+		}
+		r.findPages(d.block)
+	}
+}
+
+// server reads the server's own directives, then its locations.
+func (r *nginxReader) server(server *directive) error {
+	var outer access
+	var locations []*directive
+	for _, d := range server.block {
+		one := func() (string, error) {
+			if len(d.args()) != 1 || strings.Contains(d.args()[0], "$") {
+				return "", r.fail(d, "%s should have one value, without variables", d.name())
+			}
+			return d.args()[0], nil
+		}
+		var err error
+		switch d.name() {
+		case "listen":
+			err = r.listen(d)
+		case "ssl_certificate":
+			r.site.Certificate, err = one()
+			r.site.Certificate = absolute(r.site.Certificate)
+		case "ssl_certificate_key":
+			r.site.Key, err = one()
+			r.site.Key = absolute(r.site.Key)
+		case "ssl_verify_client", "ssl_client_certificate":
+			err = r.fail(d, "client certificates are not taken over (hint: set tls.client_ca and tls.client_auth by hand, and remove the line)")
+		case "error_page":
+		case "location":
+			locations = append(locations, d)
+		default:
+			var known bool
+			if known, err = outer.take(r, d); err == nil && !known && !isHarmless(d) {
+				err = r.fail(d, "%s is not understood (hint: what it does is not taken over; remove the line if that is well)", d.name())
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.findPages(server.block)
+	for _, d := range locations {
+		if err := r.location(d, outer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish checks what the file has not said.
+func (r *nginxReader) finish(server *directive) error {
+	s := r.site
+	switch {
+	case s.Listen == "" || s.Certificate == "" || s.Key == "":
+		return r.fail(server, "listen, ssl_certificate or ssl_certificate_key is missing")
+	case r.passed == "":
+		return r.fail(server, "no location passes requests on")
+	}
+	if r.denied && len(s.Rules) > 0 {
+		return r.fail(server, "some prefixes can be written by nobody, which no rule can say (hint: name a user who may, or make all of it read-only)")
+	}
+	if len(s.Rules) == 0 && !r.denied && s.Uncovered.IsEveryone() {
+		return r.fail(server, "no location is for keys below /v2/keys (hint: is it the site before etcd?)")
+	}
+	s.ReadOnly = r.denied || len(s.Rules) == 0 && !s.Uncovered.IsEveryone()
+	slices.SortFunc(s.Rules, func(a, b Rule) int { return cmp.Compare(a.Prefix, b.Prefix) })
+	for i, rule := range s.Rules {
+		if i > 0 && s.Rules[i-1].Prefix == rule.Prefix {
+			return r.fail(server, "two locations are for %s", rule.Prefix)
+		}
+		// The first expression that matches wins, and wins over prefixes.
+		for _, regex := range r.regexes {
+			if regex.Prefix != rule.Prefix && strings.HasPrefix(string(rule.Prefix), string(regex.Prefix)) && !slices.ContainsFunc(r.regexes, func(own Rule) bool { return own.Prefix == rule.Prefix }) {
+				return r.fail(server, "the location for %s is hidden by the expression for %s", rule.Prefix, regex.Prefix)
+			}
+		}
+	}
+	return r.endpoints(server)
+}
+
+// usersOf is the group that a htpasswd file makes.
+func (r *nginxReader) usersOf(d *directive, file string) (acl.Group, error) {
+	data, err := r.read(file)
+	if err != nil {
+		return acl.Group{}, r.fail(d, "the users of %s cannot be read: %v (hint: run import where nginx runs, or give the folder of the files with --htpasswd)", file, err)
+	}
+	users, err := acl.ParseUsers(acl.NewHasher(acl.HasherOptions{}), acl.Source{Name: file, Data: data})
+	if err != nil {
+		return acl.Group{}, errors.Join(r.fail(d, "the users of %s cannot be read", file), err)
+	}
+	if users.Len() == 0 {
+		return acl.Group{}, r.fail(d, "%s holds no user, and no rule can say that nobody may (hint: name a user who may)", file)
+	}
+	return acl.Only(users.Names()...), nil
+}

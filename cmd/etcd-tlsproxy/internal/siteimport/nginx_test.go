@@ -1,0 +1,148 @@
+package siteimport
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/acl"
+)
+
+const hash = "$apr1$saltsalt$OEnK0QmmvoDzFw9W2yFYT/"
+
+// files are htpasswd files: the name is the user's in them, behind the last underscore.
+func files(name string) ([]byte, error) {
+	if !strings.HasPrefix(name, "/etc/nginx/auth_") {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	var data []byte
+	for user := range strings.SplitSeq(strings.TrimPrefix(name, "/etc/nginx/auth_"), "+") {
+		if user != "" {
+			data = fmt.Appendf(data, "%s:%s\n", user, hash)
+		}
+	}
+	return data, nil
+}
+
+// around is a site with these locations.
+func around(locations string) Source {
+	return Source{Name: "site", Data: []byte(`# a site
+upstream etcd { server 127.0.0.1:2378; server unix:/run/etcd backup; keepalive 4; }
+server { listen 80; return 301 https://$host; }
+server {
+  listen 4001 ssl; listen [::]:4001 ssl ipv6only=on;
+  ssl_certificate "/etc/c.crt"; ssl_certificate_key c.key;
+  error_page 401 /401.json; location = /401.json { internal; root '/srv'; }
+  ` + locations + `
+}`)}
+}
+
+const (
+	auth  = `auth_basic "etcd"; auth_basic_user_file `
+	pass  = ` proxy_pass http://etcd; `
+	all   = `location / {` + pass + `} `
+	admin = `location /v2/keys/ { limit_except GET OPTIONS { ` + auth + `auth_root; }` + pass + `} `
+)
+
+func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
+	s, err := ReadNginx(around(all+admin+`
+  location /v2/keys/conftool { limit_except GET HEAD { `+auth+`/etc/nginx/auth_root+conftool; } proxy_pass http://etcd/v2/keys/conftool; }
+  location ^~ /v2/keys/open { auth_basic off;`+pass+`}
+  location /v2/keys/secret/ { `+auth+`auth_root;`+pass+`}
+  location ~ ^/v2/keys/whole(/|$) { limit_except GET { `+auth+`auth_w; }`+pass+`}`), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Listen != ":4001" || s.Certificate != "/etc/c.crt" || s.Key != "/etc/nginx/c.key" || !slices.Equal(s.Endpoints, []string{"http://127.0.0.1:2378", "unix:///run/etcd"}) || !s.Redirects || !s.Elsewhere || !s.Uncovered.IsEveryone() {
+		t.Errorf("%+v", s)
+	}
+	var got []string
+	for _, rule := range s.Rules {
+		got = append(got, fmt.Sprintf("%s read %v write %v whole %v below %v %s", rule.Prefix, rule.Read.Names(), rule.Write.Names(), rule.Whole, rule.Below, rule.File))
+	}
+	want := []string{
+		"/ read [] write [root] whole false below true /etc/nginx/auth_root", "/conftool read [] write [conftool root] whole false below false /etc/nginx/auth_root+conftool",
+		"/open read [] write [] whole false below false ", "/secret read [root] write [root] whole false below true /etc/nginx/auth_root",
+		"/whole read [] write [w] whole true below false /etc/nginx/auth_w",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s", strings.Join(got, "\n"))
+	}
+	if config := s.Config(acl.MatchBoth); !strings.Contains(config, `"/secret" = { read = ["root"], write = ["root"] }`) || !strings.Contains(config, `"/open" = []`) {
+		t.Error(config)
+	}
+}
+
+func TestAReadOnlySiteIsReadOnly(t *testing.T) {
+	for _, keys := range []string{"", "location /v2/keys/ { limit_except GET { deny all; }" + pass + "}"} {
+		s, err := ReadNginx(around("location / { limit_except GET OPTIONS { deny all; }"+pass+"} location /metrics {"+pass+"}"+keys), files)
+		if err != nil || !s.ReadOnly || s.Redirects != (keys != "") || len(s.Rules) != 0 || !slices.Equal(s.OpenElsewhere, []string{"/metrics"}) {
+			t.Fatalf("%+v, %v", s, err)
+		}
+		if config := s.Config(acl.MatchBoth); !strings.Contains(config, "read_only = true\n") {
+			t.Error(config)
+		}
+	}
+}
+
+func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
+	refused := func(source Source, says string) {
+		t.Helper()
+		if _, err := ReadNginx(source, files); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%v, want %q, for\n%s", err, says, source.Data)
+		}
+	}
+	for locations, says := range map[string]string{
+		all: "site:4: no location is for keys",
+		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if in a location is not understood",
+		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow is not understood",
+		"deny 10.0.0.1;" + all + admin:                                                                "a firewall",
+		"include more;" + all + admin:                                                                 "include is not understood",
+		"rewrite ^ /;" + all + admin:                                                                  "rewrite is not understood",
+		"proxy_set_header Authorization x;" + all + admin:                                             "proxy_set_header is not understood",
+		"satisfy any;" + all + admin:                                                                  "satisfy is not understood",
+		"listen 4002 ssl;" + all + admin:                                                              "as well as",
+		"ssl_verify_client on;" + all + admin:                                                         "client certificates",
+		all + admin + "location /v2/keys {" + pass + "}":                                              "two locations are for /",
+		all + "location /v2/keys/ {limit_except GET PUT { deny all; }" + pass + "}":                   "lets PUT through",
+		all + "location /v2/keys/ {limit_except POST { deny all; }" + pass + "}":                      "without GET",
+		all + "location /v2/keys/ {proxy_pass http://etcd/other; }":                                   "another path",
+		all + "location /v2/keys/ {proxy_pass http://$up; }":                                          "not understood",
+		all + "location /v2/keys/ {proxy_pass http://other; }":                                        "which is not taken over",
+		all + admin + "location ~ /v2/keys/.*x {" + pass + "}":                                        "the expression",
+		all + admin + "location ~* ^/v2/keys/x {" + pass + "}":                                        "location with ~*",
+		all + admin + "location /v2/keys/a..b/../x {" + pass + "}":                                    "segment",
+		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location /v2/keys/ab {" + pass + "}":     "hidden by the expression for /a",
+		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location ~ ^/v2/keys/a/b {" + pass + "}": "hidden by the one for /a",
+		all + admin + "location /v2/ {" + pass + "}":                                                  "begins above",
+		all + "location /v2/keys/ {limit_except GET { " + auth + "auth_; }" + pass + "}":              "holds no user",
+		all + "location /v2/keys/ {limit_except GET { " + auth + "missing; }" + pass + "}":            "cannot be read",
+		all + "location /v2/keys/ {limit_except GET { auth_basic x; }" + pass + "}":                   "has no auth_basic_user_file",
+		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "by nobody",
+		all + admin + "location /metrics {" + auth + "auth_root;" + pass + "}":                        "reads of what is no key are restricted",
+	} {
+		refused(around(locations), says)
+	}
+	for text, says := range map[string]string{
+		"server {": "ends inside", "server }": "unexpected }", "}": "unexpected }", ";": "unexpected ;", "a 'b": "does not end", `a "b\"";`: "backslash", "a 'b'c;": "no blank", "a b": "ends in a word",
+		"a ${x};": "braces", "a b'c;": "quotes", strings.Repeat("a {", 40): "too deeply", "": "0 servers", "http { auth_basic x; }": "outside of a server",
+	} {
+		refused(Source{Name: "site", Data: []byte(text)}, says)
+	}
+}
+
+func FuzzNginx(f *testing.F) {
+	f.Add(string(around(all + admin).Data))
+	f.Add("a 'b' { c \"d\"; } # e")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := ReadNginx(Source{Name: "site", Data: []byte(text)}, files)
+		if err != nil {
+			return
+		}
+		if _, err := s.Report(acl.MatchBoth); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,151 @@
+package siteimport
+
+import (
+	"fmt"
+	"strings"
+)
+
+// directive is one of an nginx file: words, and a block if it has one.
+type directive struct {
+	words []string
+	block []*directive
+	line  int
+}
+
+func (d *directive) name() string   { return d.words[0] }
+func (d *directive) args() []string { return d.words[1:] }
+
+// tokens reads nginx's grammar. There are libraries for it; those that are kept read
+// more than nginx does, by heuristics, and here a file that is read otherwise than by
+// nginx would be a hole.
+type tokens struct {
+	file string
+	text string
+	line int
+}
+
+// token is a word, or one of ; { }.
+type token struct {
+	text   string
+	quoted bool
+	line   int
+}
+
+func (t token) is(mark string) bool { return !t.quoted && t.text == mark }
+
+func (t *tokens) fail(line int, what string) error {
+	return fmt.Errorf("reading nginx's site: %s:%d: %s", t.file, line, what)
+}
+
+func (t *tokens) skipBlank() {
+	for t.text != "" {
+		switch c := t.text[0]; {
+		case c == '\n':
+			t.line++
+			fallthrough
+		case c == ' ' || c == '\t' || c == '\r':
+			t.text = t.text[1:]
+		case c == '#':
+			if _, _, found := strings.Cut(t.text, "\n"); !found {
+				t.text = ""
+				return
+			}
+			t.text = t.text[strings.IndexByte(t.text, '\n'):]
+		default:
+			return
+		}
+	}
+}
+
+// next is the next token; ok is false at the end of the file.
+func (t *tokens) next() (tok token, ok bool, err error) {
+	t.skipBlank()
+	if t.text == "" {
+		return token{line: t.line}, false, nil
+	}
+	line := t.line
+	switch c := t.text[0]; c {
+	case ';', '{', '}':
+		t.text = t.text[1:]
+		return token{text: string(c), line: line}, true, nil
+	case '"', '\'':
+		return t.quotedWord(c)
+	}
+	// A word ends at a blank, ; or {. What escapes or ${} mean in one depends on the
+	// directive; no site of this kind has them.
+	end := strings.IndexAny(t.text, " \t\r\n;{")
+	if end < 0 {
+		return token{}, false, t.fail(line, "the file ends in a word")
+	}
+	word := t.text[:end]
+	if strings.Contains(word, "${") || t.text[end] == '{' && strings.HasSuffix(word, "$") || strings.ContainsAny(word, `"'}`) {
+		return token{}, false, t.fail(line, "quotes and braces in a word are not understood")
+	}
+	t.text = t.text[end:]
+	return token{text: word, line: line}, true, nil
+}
+
+func (t *tokens) quotedWord(quote byte) (token, bool, error) {
+	line := t.line
+	end := strings.IndexByte(t.text[1:], quote)
+	if end < 0 {
+		return token{}, false, t.fail(line, "a quote does not end")
+	}
+	word := t.text[1 : 1+end]
+	if strings.Contains(word, `\`) {
+		return token{}, false, t.fail(line, "a backslash in quotes is not understood")
+	}
+	t.line += strings.Count(word, "\n")
+	t.text = t.text[end+2:]
+	if t.text != "" && !strings.ContainsRune(" \t\r\n;{)", rune(t.text[0])) {
+		return token{}, false, t.fail(line, "there is no blank behind a quote")
+	}
+	return token{text: word, quoted: true, line: line}, true, nil
+}
+
+// parseNginx reads a file into its directives.
+func parseNginx(source Source) ([]*directive, error) {
+	t := &tokens{file: source.Name, text: string(source.Data), line: 1}
+	return t.block(false, 0)
+}
+
+// deepest is deeper than any site.
+const deepest = 16
+
+// block reads directives up to the brace that ends them, or the end of the file.
+func (t *tokens) block(inside bool, depth int) ([]*directive, error) {
+	if depth > deepest {
+		return nil, t.fail(t.line, "blocks are nested too deeply")
+	}
+	var list []*directive
+	var d *directive
+	for {
+		tok, ok, err := t.next()
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok && (inside || d != nil):
+			return nil, t.fail(tok.line, "the file ends inside of a block or a directive")
+		case !ok:
+			return list, nil
+		case d == nil && tok.is("}") && inside:
+			return list, nil
+		case tok.is("}"), d == nil && (tok.is(";") || tok.is("{")):
+			return nil, t.fail(tok.line, "there is an unexpected "+tok.text)
+		case d == nil:
+			d = &directive{words: []string{tok.text}, line: tok.line}
+		case tok.is(";"):
+			list, d = append(list, d), nil
+		case tok.is("{"):
+			if d.block, err = t.block(true, depth+1); err != nil {
+				return nil, err
+			}
+			if d.block == nil {
+				d.block = []*directive{}
+			}
+			list, d = append(list, d), nil
+		default:
+			d.words = append(d.words, tok.text)
+		}
+	}
+}
