@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"io"
 	"net"
@@ -73,7 +74,7 @@ func TestNoAnswerOfAHostileEtcdReachesAnotherRequest(t *testing.T) {
 	for _, answer := range hostileAnswers() {
 		for _, closes := range []bool{true, false} {
 			endpoint := hostileEtcd(t, answer, closes)
-			f := newFront(t, listen(t), endpoint, func(s *Snapshot, _ *proxytest.PKI) {
+			f := newFront(t, listen(t), endpoint, func(s *lane.Snapshot, _ *proxytest.PKI) {
 				s.Upstream.Close()
 				at, err := upstream.ParseEndpoint(endpoint)
 				if err != nil {

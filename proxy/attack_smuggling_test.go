@@ -18,7 +18,7 @@ func envelope(fields, body string) string {
 const inChunks = "0\r\n\r\n" + hidden
 
 func lengthAttacks() attacks {
-	c := attacks{name: "lengths", source: "Linhart and others, HTTP Request Smuggling (2005); CVE-2021-40346, CVE-2023-40225, CVE-2017-7658, CVE-2020-7238; RFC 9112 6.3"}
+	c := attacks{name: "lengths", source: "Linhart and others, HTTP gate.Request Smuggling (2005); CVE-2021-40346, CVE-2023-40225, CVE-2017-7658, CVE-2020-7238; RFC 9112 6.3"}
 	n := len(hidden)
 	c.list = each([]string{
 		fmt.Sprintf("Content-Length: 0\r\nContent-Length: %d\r\n", n), fmt.Sprintf("Content-Length: %d\r\nContent-Length: 0\r\n", n), "Content-Length: 0\r\nContent-Length: 0\r\n", "Content-Length: 0, 0\r\n",

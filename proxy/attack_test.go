@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"io"
 	"strings"
@@ -55,7 +56,7 @@ func attackPatience() time.Duration {
 	return 400 * time.Millisecond
 }
 
-func underAttack(s *Snapshot, _ *proxytest.PKI) {
+func underAttack(s *lane.Snapshot, _ *proxytest.PKI) {
 	s.Limits.HeaderTimeout, s.Limits.BodyTimeout = attackPatience(), attackPatience()
 	s.Watches = nil // their own requests to etcd are no attack
 }

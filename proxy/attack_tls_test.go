@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
+	"etcd-tlsproxy/proxy/lane"
 	"io"
 	"math/big"
 	"net"
@@ -169,7 +170,7 @@ func TestNoCertificateButTheRightOneIsRoots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := newFront(t, listen(t), r.url, func(s *Snapshot, pki *proxytest.PKI) {
+		f := newFront(t, listen(t), r.url, func(s *lane.Snapshot, pki *proxytest.PKI) {
 			underAttack(s, pki)
 			s.Rules = seedRules(t)
 			if c.rule == "uri" {

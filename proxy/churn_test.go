@@ -49,11 +49,9 @@ func TestTenThousandWatchersComeAndGo(t *testing.T) {
 		rounds, watchers = 2, 300
 	}
 	// All of a round shake hands at once, which takes a busy machine its time.
-	f := newProcessFront(t, func(s *Server) {
-		s.watches.each, s.options.HandshakeTimeout = 20_000, time.Minute
-		patient := *s.Snapshot()
-		patient.Limits.HeaderTimeout = time.Minute
-		s.Publish(&patient)
+	f := newProcessFront(t, func(o *Options) {
+		o.MaxUserWatches, o.HandshakeTimeout = 20_000, time.Minute
+		o.Snapshot.Limits.HeaderTimeout = time.Minute
 	})
 	writer := f.client("h1") // one: each is remembered until the test ends
 	round := func(n int) {
@@ -102,7 +100,7 @@ func TestTenThousandWatchersComeAndGo(t *testing.T) {
 
 // newProcessFront is before an etcd whose memory is not this process's, if there is
 // one.
-func newProcessFront(t *testing.T, prepare func(*Server)) *front {
+func newProcessFront(t *testing.T, prepare func(*Options)) *front {
 	t.Helper()
 	path, _, ok := proxytest.FindEtcd()
 	if !ok {

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"encoding/json"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"net/http"
 	"strings"
@@ -42,9 +44,9 @@ func (ps posts) write(t *testing.T, f *front, client *http.Client, value string)
 	switch {
 	case status == 201 && strings.Contains(body, `"`+value+`"`):
 		outcome = "written"
-	case status == 503 && body == refuseUnreachable.Body:
+	case status == 503 && body == gate.RefuseUnreachable.Body:
 		outcome = "not sent"
-	case status == 503 && body == refuseLost.Body, status == 500 && strings.Contains(body, `"errorCode":300`):
+	case status == 503 && body == gate.RefuseUnknownOutcome.Body, status == 500 && strings.Contains(body, `"errorCode":300`):
 		outcome = "unknown" // also if etcd itself says that it does not know
 	default:
 		t.Errorf("%s: %d %s", value, status, body)
@@ -129,7 +131,7 @@ func TestThePreferredMemberServesAgainWhenItIsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFront(t, listen(t), members[0].URL(), func(s *Snapshot, _ *proxytest.PKI) {
+	f := newFront(t, listen(t), members[0].URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
 		s.Upstream.Close()
 		var endpoints []upstream.Endpoint
 		for _, m := range members {

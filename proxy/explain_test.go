@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,10 +11,10 @@ import (
 )
 
 func TestAnExplanationSaysWhatTheGateDecides(t *testing.T) {
-	g, s := newTestGate(t, func(s *Snapshot) {
+	g, s := newTestGate(t, func(s *lane.Snapshot) {
 		s.Rules = seedRules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")},
 			acl.Rule{Prefix: "/secret", Read: acl.Only("alice"), Write: acl.Only("alice")})
-		s.Surfaces = map[Surface]acl.Group{Members: acl.Only("root")}
+		s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root")}
 	})
 	for _, method := range []string{"GET", "PUT", "DELETE", "OPTIONS", "PATCH"} {
 		for _, target := range []string{"/v2/keys", "/v2/keys/x", "/v2/keys/conftool/x", "/v2/keys/conftool", "/v2/keys/eventlogging/x?recursive=true", "/v2/keys/secret/x", "/v2/members", "/v3/kv/put",
@@ -32,7 +34,7 @@ func TestAnExplanationSaysWhatTheGateDecides(t *testing.T) {
 }
 
 func TestAnExplanationSaysWhoMay(t *testing.T) {
-	_, s := newTestGate(t, func(s *Snapshot) { s.Surfaces = map[Surface]acl.Group{Members: acl.Only("root")} })
+	_, s := newTestGate(t, func(s *lane.Snapshot) { s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root")} })
 	for call, want := range map[string]string{
 		"PUT /conftool/x": "conftool,root", "PUT /eventlogging/x": "everyone", "GET /x": "everyone", "POST /v2/members": "root", "POST /v3/kv/put": "", "GET /version": "everyone",
 	} {

@@ -3,6 +3,9 @@ package proxy
 import (
 	"context"
 	"encoding/base64"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -16,7 +19,7 @@ import (
 
 // newTestGate is a gate and a snapshot with the seed's table and the users root,
 // conftool and alice, whose passwords are their names with "-pw".
-func newTestGate(t testing.TB, change func(*Snapshot)) (*Gate, *Snapshot) {
+func newTestGate(t testing.TB, change func(*lane.Snapshot)) (*gate.Gate, *lane.Snapshot) {
 	t.Helper()
 	pki, err := proxytest.NewPKI()
 	if err != nil {
@@ -40,14 +43,14 @@ func newTestGate(t testing.TB, change func(*Snapshot)) (*Gate, *Snapshot) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Snapshot{
-		Rules: seedRules(t), Users: users, Certs: generation,
-		Limits: Limits{Head: 32 << 10, Target: 4000, Body: 1 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 10 * time.Second},
+	s := &lane.Snapshot{
+		Policy: gate.Policy{Rules: seedRules(t), Users: users, Certs: generation, MaxTarget: 4000},
+		Limits: lane.Limits{Head: 32 << 10, Body: 1 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 10 * time.Second},
 	}
 	if change != nil {
 		change(s)
 	}
-	return &Gate{throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}), memory: &memory{}, metrics: NewMetrics("test")}, s
+	return &gate.Gate{Throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}), Admits: (&memory{}).admits, Login: observe.NewMetrics("test").CountLogin}, s
 }
 
 func seedRules(t testing.TB, more ...acl.Rule) *acl.Rules {
@@ -70,12 +73,12 @@ func basic(user string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+user+"-pw"))
 }
 
-func testPeer() *Peer { return NewPeer(netip.MustParseAddrPort("192.0.2.1:1234"), nil) }
+func testPeer() *gate.Peer { return gate.NewPeer(netip.MustParseAddrPort("192.0.2.1:1234"), nil) }
 
 // ask puts one request to the gate and returns the status, 0 for allowed.
-func ask(g *Gate, s *Snapshot, method, target, user string) (int, Operation) {
-	var op Operation
-	refusal := g.Decide(context.Background(), s, &Request{Method: method, Target: target, Authorization: basic(user), Peer: testPeer()}, &op)
+func ask(g *gate.Gate, s *lane.Snapshot, method, target, user string) (int, gate.Operation) {
+	var op gate.Operation
+	refusal := g.Decide(context.Background(), &s.Policy, &gate.Request{Method: method, Target: target, Authorization: basic(user), Peer: testPeer()}, &op)
 	if refusal == nil {
 		return 0, op
 	}
@@ -169,7 +172,7 @@ func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
 }
 
 func TestWritingADirectoryNeedsTheRightBelow(t *testing.T) {
-	g, s := newTestGate(t, func(s *Snapshot) {
+	g, s := newTestGate(t, func(s *lane.Snapshot) {
 		s.Rules = seedRules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")})
 	})
 	for target, want := range map[string]int{"/v2/keys/conftool/other": 0, "/v2/keys/conftool": 401, "/v2/keys/": 401} {
@@ -220,7 +223,7 @@ func TestATargetThatEtcdWouldResetTheConnectionForIsTooLong(t *testing.T) {
 }
 
 func TestReadOnlyRefusesEveryWriteAndNothingElse(t *testing.T) {
-	g, s := newTestGate(t, func(s *Snapshot) { s.ReadOnly = true })
+	g, s := newTestGate(t, func(s *lane.Snapshot) { s.ReadOnly = true })
 	for _, target := range []string{"/v2/keys/eventlogging/x", "/v2/keys/x", "/v2/members", "/metricsX", "/v3/kv/put"} {
 		if status, _ := ask(g, s, http.MethodPut, target, "root"); status != 403 {
 			t.Errorf("%s: %d", target, status)
@@ -230,21 +233,21 @@ func TestReadOnlyRefusesEveryWriteAndNothingElse(t *testing.T) {
 		t.Errorf("a read: %d", status)
 	}
 	const want = `{"errorCode":107,"message":"This cluster is in read-only mode","cause":"Cluster configured to be read-only","index":0}`
-	if refuseReadOnly.Body != want {
-		t.Errorf("body %s", refuseReadOnly.Body)
+	if gate.RefuseReadOnly.Body != want {
+		t.Errorf("body %s", gate.RefuseReadOnly.Body)
 	}
 }
 
 func TestTheBodyOf401IsWhatClientsParse(t *testing.T) {
 	const want = `{"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}`
-	if refuseIdentity.Body != want || len(want) != 115 {
-		t.Errorf("body %s", refuseIdentity.Body)
+	if gate.RefuseIdentity.Body != want || len(want) != 115 {
+		t.Errorf("body %s", gate.RefuseIdentity.Body)
 	}
 }
 
 func TestASurfaceOpensToNamedUsersOnly(t *testing.T) {
-	g, s := newTestGate(t, func(s *Snapshot) {
-		s.Surfaces = map[Surface]acl.Group{Members: acl.Only("root"), Auth: acl.Only("alice")}
+	g, s := newTestGate(t, func(s *lane.Snapshot) {
+		s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root"), gate.Auth: acl.Only("alice")}
 	})
 	for _, c := range []struct {
 		method, target, user string
@@ -262,14 +265,14 @@ func TestASurfaceOpensToNamedUsersOnly(t *testing.T) {
 
 func TestUpgradesAreRefused(t *testing.T) {
 	g, s := newTestGate(t, nil)
-	var op Operation
-	if r := g.Decide(context.Background(), s, &Request{Method: "GET", Target: "/v2/keys/a", Upgrade: true, Peer: testPeer()}, &op); r != refuseUpgrade {
+	var op gate.Operation
+	if r := g.Decide(context.Background(), &s.Policy, &gate.Request{Method: "GET", Target: "/v2/keys/a", Upgrade: true, Peer: testPeer()}, &op); r != gate.RefuseUpgrade {
 		t.Errorf("%+v", r)
 	}
 }
 
 func TestRestrictedReadsNeedAReader(t *testing.T) {
-	g, s := newTestGate(t, func(s *Snapshot) {
+	g, s := newTestGate(t, func(s *lane.Snapshot) {
 		s.Rules = seedRules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
 	})
 	for _, c := range []struct {

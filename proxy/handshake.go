@@ -4,76 +4,85 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/netip"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 )
 
-// greeting is a connection whose handshake is to be done, after it has waited for its turn.
-type greeting struct {
-	conn *countedConn
+// pending is a connection whose handshake is due after a wait.
+type pending struct {
+	conn *lane.ClientConn
 	wait time.Duration
 }
 
-// crew is the goroutines that do handshakes. A handshake needs a large stack, which grows
-// step by step; one that has it waits a while for the next connection.
-type crew struct {
-	next    chan greeting // for one that waits
-	waiting atomic.Int64
+// handshakers are the goroutines that do handshakes. A handshake needs a large stack, which
+// grows step by step, so a goroutine that has one waits a while for its next connection.
+type handshakers struct {
+	next chan pending // for an idle worker
+	idle atomic.Int64
 }
 
 const (
-	mostWaiting = 32
-	stay        = time.Second
+	maxIdleWorkers = 32
+	workerIdle     = time.Second
 )
 
-// greet lets somebody do the handshake.
-func (s *Server) greet(g greeting) {
+// dispatch hands the connection to an idle handshake worker, or starts one.
+func (s *Server) dispatch(p pending) {
 	s.running.Add(1)
 	select {
-	case s.crew.next <- g:
+	case s.handshakers.next <- p:
 	default:
 		go func() {
-			for again := true; again; g, again = s.crew.await(s.handshakes) {
-				s.handshake(g)
-				g = greeting{} // nobody needs it while the next one is waited for
+			for again := true; again; p, again = s.handshakers.wait(s.handshakes) {
+				s.handshake(p)
+				p = pending{} // so that a waiting worker keeps no connection in memory
 			}
 		}()
 	}
 }
 
-// await waits for the next one, if not enough others do.
-func (c *crew) await(ctx context.Context) (g greeting, ok bool) {
-	defer c.waiting.Add(-1)
-	if c.waiting.Add(1) > mostWaiting {
-		return greeting{}, false
+// wait waits for the next connection. ok is false if enough other workers wait, or none
+// arrives for a while.
+func (hs *handshakers) wait(ctx context.Context) (p pending, ok bool) {
+	defer hs.idle.Add(-1)
+	if hs.idle.Add(1) > maxIdleWorkers {
+		return pending{}, false
 	}
-	enough := time.NewTimer(stay)
-	defer enough.Stop()
+	expired := time.NewTimer(workerIdle)
+	defer expired.Stop()
 	select {
-	case g := <-c.next:
-		return g, true
-	case <-enough.C:
+	case p := <-hs.next:
+		return p, true
+	case <-expired.C:
 	case <-ctx.Done():
 	}
-	return greeting{}, false
+	return pending{}, false
 }
 
-// handshake ends TLS and hands the connection to a lane, after it has waited for its turn.
-func (s *Server) handshake(g greeting) {
+// handshake waits for the connection's turn, does the TLS handshake, and hands the
+// connection to a lane.
+func (s *Server) handshake(p pending) {
 	defer s.running.Done()
-	c := g.conn
-	if g.wait > 0 {
+	c := p.conn
+	if p.wait > 0 {
 		select {
-		case <-time.After(g.wait):
+		case <-time.After(p.wait):
 		case <-s.handshakes.Done():
 			_ = c.Close()
 			return
 		}
 	}
 	t := tls.Server(c, s.tls)
-	// A context for the handshake alone would take a goroutine to watch it.
+	// A context for each handshake would need a goroutine that watches it.
 	err := c.SetDeadline(time.Now().Add(s.options.HandshakeTimeout))
 	goOn := context.AfterFunc(s.handshakes, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {
@@ -86,46 +95,47 @@ func (s *Server) handshake(g greeting) {
 		err = c.SetDeadline(time.Time{})
 	}
 	if err != nil {
-		s.failedHandshake(c, err)
+		s.handshakeFailed(c, err)
 		_ = c.Close()
 		return
 	}
 	state := t.ConnectionState()
 	if state.DidResume {
-		s.metrics.handshakes.WithLabelValues("resumed").Inc()
+		s.metrics.Handshake("resumed")
 	} else {
-		s.metrics.handshakes.WithLabelValues("full").Inc()
+		s.metrics.Handshake("full")
 	}
-	if state.NegotiatedProtocol == "h2" {
-		s.queue.put(t) // net/http speaks HTTP/2 only on the TLS connection itself
-		return
+	switch peer := peerOf(t); {
+	case state.NegotiatedProtocol == "h2":
+		s.std.PutHTTP2(t, peer)
+	case s.current.Load().FastLane:
+		s.fast.Start(t, peer)
+	default:
+		s.std.Put(t, peer, nil)
 	}
-	peer := peerOf(t)
-	if !s.snapshot.Load().FastLane {
-		s.queue.put(newStrictConn(t, peer, s.currentLimits))
-		return
-	}
-	lane := newFast(s, t, peer)
-	if !s.lanes.enter(lane) {
-		_ = t.Close()
-		return
-	}
-	// A goroutine of its own: the stack of a handshake is large.
-	go lane.serve()
 }
 
-func (s *Server) failedHandshake(c net.Conn, err error) {
+// peerOf returns the client of a TLS connection whose handshake is done.
+func peerOf(t *tls.Conn) *gate.Peer {
+	addr, err := netip.ParseAddrPort(t.RemoteAddr().String())
+	if err != nil {
+		addr = netip.AddrPort{} // a unix socket has no address to log or to throttle by
+	}
+	return gate.NewPeer(addr, t.ConnectionState().PeerCertificates)
+}
+
+func (s *Server) handshakeFailed(c net.Conn, err error) {
 	result := "failed"
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader):
 		result = "plain_http"
-		answerPlain(c, refusePlainHTTP)
+		answerPlain(c, gate.RefusePlainHTTP)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		result = "timeout"
 	}
-	s.metrics.handshakes.WithLabelValues(result).Inc()
-	// Port scans and impatient clients are no news.
+	s.metrics.Handshake(result)
+	// Port scans and impatient clients are too frequent for a higher level.
 	s.log.Debug("TLS handshake failed", "from", c.RemoteAddr().String(), "error", err)
 }
 
@@ -135,4 +145,14 @@ func looksLikeHTTP(head [5]byte) bool {
 		return true
 	}
 	return false
+}
+
+// answerPlain answers a client that does not speak TLS.
+func answerPlain(c net.Conn, refusal *gate.Refusal) {
+	_ = c.SetDeadline(time.Now().Add(lane.LingerTimeout))
+	answer := "HTTP/1.1 " + strconv.Itoa(refusal.Status) + " " + http.StatusText(refusal.Status) + "\r\n"
+	refusal.Header(func(name, value string) { answer += name + ": " + value + "\r\n" })
+	if _, err := io.WriteString(c, answer+"\r\n"+refusal.Body); err == nil {
+		lane.Linger(c)
+	}
 }

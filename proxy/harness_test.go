@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,7 +30,7 @@ type front struct {
 	addr    string
 	server  *Server
 	pki     *proxytest.PKI
-	metrics *Metrics
+	metrics *observe.Metrics
 	audit   *lines
 	access  *lines
 	log     *lines
@@ -75,30 +77,31 @@ func listen(t testing.TB) net.Listener {
 
 // newFront serves on ln, before the etcd at endpoint; change alters the first
 // snapshot.
-func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*Snapshot, *proxytest.PKI)) *front {
+func newFront(t testing.TB, ln net.Listener, endpoint string, change func(*lane.Snapshot, *proxytest.PKI)) *front {
 	t.Helper()
 	return newPreparedFront(t, ln, endpoint, nil, change)
 }
 
 // newPreparedFront is newFront with a server that is altered before it serves.
-func newPreparedFront(t testing.TB, ln net.Listener, endpoint string, prepare func(*Server), change func(*Snapshot, *proxytest.PKI)) *front {
+func newPreparedFront(t testing.TB, ln net.Listener, endpoint string, prepare func(*Options), change func(*lane.Snapshot, *proxytest.PKI)) *front {
 	t.Helper()
-	f := &front{t: t, addr: ln.Addr().String(), audit: &lines{}, access: &lines{}, log: &lines{}, metrics: NewMetrics("test"), served: make(chan error, 1)}
+	f := &front{t: t, addr: ln.Addr().String(), audit: &lines{}, access: &lines{}, log: &lines{}, metrics: observe.NewMetrics("test"), served: make(chan error, 1)}
 	var err error
 	if f.pki, err = proxytest.NewPKI(); err != nil {
 		t.Fatal(err)
 	}
 	snapshot := f.snapshot(endpoint, change)
-	f.server = NewServer(Options{
-		Snapshot: snapshot, Metrics: f.metrics,
-		Records:     &Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))},
-		Log:         slog.New(slog.NewTextHandler(f.log, nil)),
-		Throttle:    acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
-		Connections: 10_000, AddressConnections: 10_000, AddressHandshakes: 100_000, Watches: 10_000, UserWatches: 10_000, BodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
-	})
-	if prepare != nil {
-		prepare(f.server)
+	o := Options{
+		Snapshot:       snapshot,
+		Observer:       observe.New(f.metrics, &observe.Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))}),
+		Log:            slog.New(slog.NewTextHandler(f.log, nil)),
+		Throttle:       acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
+		MaxConnections: 10_000, MaxAddressConnections: 10_000, MaxAddressHandshakes: 100_000, MaxWatches: 10_000, MaxUserWatches: 10_000, MaxBodyMemory: 64 << 20, HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
 	}
+	if prepare != nil {
+		prepare(&o)
+	}
+	f.server = NewServer(o)
 	go func() { f.served <- f.server.Serve(ln) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
@@ -116,9 +119,9 @@ func newPreparedFront(t testing.TB, ln net.Listener, endpoint string, prepare fu
 
 // snapshot is the seed's table and users root, conftool and alice, whose
 // passwords are their names with "-pw".
-func (f *front) snapshot(endpoint string, change func(*Snapshot, *proxytest.PKI)) *Snapshot {
+func (f *front) snapshot(endpoint string, change func(*lane.Snapshot, *proxytest.PKI)) *lane.Snapshot {
 	f.t.Helper()
-	var s *Snapshot
+	var s *lane.Snapshot
 	_, s = newTestGate(f.t, nil)
 	s.Limits.HeaderTimeout = 5 * time.Second
 	cert, key, err := f.pki.Server("localhost", "127.0.0.1")
@@ -274,19 +277,19 @@ func withEtcd(t *testing.T, test func(t *testing.T, f *front, e etcd)) {
 }
 
 // idle bounds the silence of connections.
-func idle(d time.Duration) func(*Server) {
-	return func(s *Server) { s.options.IdleTimeout, s.http.IdleTimeout = d, d }
+func idle(d time.Duration) func(*Options) {
+	return func(o *Options) { o.IdleTimeout = d }
 }
 
 // newEmbedded is a front before an embedded etcd, for tests that do not depend
 // on its version.
-func newEmbedded(t testing.TB, change func(*Snapshot, *proxytest.PKI)) (*front, *proxytest.Embedded) {
+func newEmbedded(t testing.TB, change func(*lane.Snapshot, *proxytest.PKI)) (*front, *proxytest.Embedded) {
 	t.Helper()
 	return newPreparedEmbedded(t, nil, change)
 }
 
 // newPreparedEmbedded is newEmbedded with a server that is altered before it serves.
-func newPreparedEmbedded(t testing.TB, prepare func(*Server), change func(*Snapshot, *proxytest.PKI)) (*front, *proxytest.Embedded) {
+func newPreparedEmbedded(t testing.TB, prepare func(*Options), change func(*lane.Snapshot, *proxytest.PKI)) (*front, *proxytest.Embedded) {
 	t.Helper()
 	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {

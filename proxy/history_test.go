@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"encoding/json"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -14,7 +16,6 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/share"
@@ -99,7 +100,7 @@ func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int, quo
 		t.Errorf("%s: %d %s", call.kind, status, body)
 	}
 	switch {
-	case body == refuseUnreachable.Body, call.kind == "read" && status >= 500:
+	case body == gate.RefuseUnreachable.Body, call.kind == "read" && status >= 500:
 		return // nothing was carried out, or seen
 	case status >= 500:
 		h.add(id, call, asked, answered, historyResult{unknown: true})
@@ -180,7 +181,7 @@ func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
 	var fronts []*front
 	var shared atomic.Uint64
 	for _, m := range members[:2] {
-		fronts = append(fronts, newFront(t, listen(t), m.URL(), func(s *Snapshot, _ *proxytest.PKI) { impatient(t, m.URL(), s, &shared) }))
+		fronts = append(fronts, newFront(t, listen(t), m.URL(), func(s *lane.Snapshot, _ *proxytest.PKI) { impatient(t, m.URL(), s, &shared) }))
 	}
 	h := &history{began: time.Now()}
 	var all sync.WaitGroup
@@ -200,15 +201,15 @@ func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
 	}
 	h.await(t, 600)
 	members[1].Signal(syscall.SIGSTOP)
-	failed := fronts[1].metrics.upstreamFailures.WithLabelValues("timeout")
-	eventually(t, "the stopped member is noticed", func() bool { return testutil.ToFloat64(failed) >= 3 })
+
+	eventually(t, "the stopped member is noticed", func() bool { return timeouts(fronts[1]) >= 3 })
 	members[1].Signal(syscall.SIGCONT)
 	all.Wait()
 	h.check(t, shared.Load())
 }
 
 // impatient puts a pool in place that waits half a second for an answer.
-func impatient(t *testing.T, url string, s *Snapshot, shared *atomic.Uint64) {
+func impatient(t *testing.T, url string, s *lane.Snapshot, shared *atomic.Uint64) {
 	t.Helper()
 	s.Upstream.Close()
 	at, err := upstream.ParseEndpoint(url)

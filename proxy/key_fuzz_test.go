@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"io"
 	"strings"
 	"testing"
@@ -38,20 +40,20 @@ func FuzzKey(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(pool.Close)
-	gate, s := newTestGate(f, func(s *Snapshot) {
+	g, s := newTestGate(f, func(s *lane.Snapshot) {
 		var err error
 		if s.Rules, err = acl.NewRules(acl.MatchSegments, acl.Rule{Prefix: acl.Root, Read: acl.Everyone(), Write: acl.Everyone()}); err != nil {
 			f.Fatal(err)
 		}
 	})
 	f.Fuzz(func(t *testing.T, target string) {
-		var op Operation
-		if gate.Decide(context.Background(), s, &Request{Method: "PUT", Target: target, Peer: testPeer()}, &op) != nil || op.Surface != Keys || op.Key == acl.Root {
+		var op gate.Operation
+		if g.Decide(context.Background(), &s.Policy, &gate.Request{Method: "PUT", Target: target, Peer: testPeer()}, &op) != nil || op.Surface != gate.Keys || op.Key == acl.Root {
 			return
 		}
 		path, _, _ := strings.Cut(op.Target, "?")
-		var again Operation
-		if r := gate.Decide(context.Background(), s, &Request{Method: "PUT", Target: op.Target, Peer: testPeer()}, &again); r != nil ||
+		var again gate.Operation
+		if r := g.Decide(context.Background(), &s.Policy, &gate.Request{Method: "PUT", Target: op.Target, Peer: testPeer()}, &again); r != nil ||
 			again.Target != op.Target || again.Key != op.Key {
 			t.Fatalf("%q is forwarded as %q, and that as %q", target, op.Target, again.Target)
 		}

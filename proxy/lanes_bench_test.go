@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"etcd-tlsproxy/proxy/lane"
 
 	"net"
 	"testing"
@@ -78,10 +79,10 @@ var laneRequests = map[string]string{
 }
 
 func BenchmarkLanes(b *testing.B) {
-	for _, lane := range []string{"fast", "standard"} {
+	for _, name := range []string{"fast", "standard"} {
 		for _, method := range []string{"GET", "PUT"} {
-			b.Run(lane+"/"+method, func(b *testing.B) {
-				f := withoutAudit(newFront(b, listen(b), quick(b), func(s *Snapshot, _ *proxytest.PKI) { s.FastLane = lane == "fast" }))
+			b.Run(name+"/"+method, func(b *testing.B) {
+				f := withoutAudit(newFront(b, listen(b), quick(b), func(s *lane.Snapshot, _ *proxytest.PKI) { s.FastLane = name == "fast" }))
 				a := newAsker(b, f, laneRequests[method])
 				if err := a.ask(); err != nil {
 					b.Fatal(err)
@@ -98,7 +99,7 @@ func BenchmarkLanes(b *testing.B) {
 }
 
 func TestTheFastLaneAllocatesNothing(t *testing.T) {
-	f := withoutAudit(newFront(t, listen(t), quick(t), func(s *Snapshot, _ *proxytest.PKI) { s.FastLane = true }))
+	f := withoutAudit(newFront(t, listen(t), quick(t), func(s *lane.Snapshot, _ *proxytest.PKI) { s.FastLane = true }))
 	for method, text := range laneRequests {
 		a := newAsker(t, f, text)
 		var failed error

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"crypto/tls"
+	"etcd-tlsproxy/proxy/lane"
 	"flag"
 	"fmt"
 	"io"
@@ -101,13 +102,13 @@ func FuzzLanes(f *testing.F) {
 	}
 	w := &witness{}
 	etcd := standIn(f, w.ServeHTTP)
-	lane := func(fast bool) *front {
-		return newFront(f, listen(f), etcd, func(s *Snapshot, _ *proxytest.PKI) {
+	start := func(fast bool) *front {
+		return newFront(f, listen(f), etcd, func(s *lane.Snapshot, _ *proxytest.PKI) {
 			s.FastLane, s.Reads = fast, nil
 			s.Limits.HeaderTimeout, s.Limits.BodyTimeout = patience, patience
 		})
 	}
-	fast, standard := lane(true), lane(false)
+	fast, standard := start(true), start(false)
 	configs := map[*front]*tls.Config{}
 	for _, front := range []*front{fast, standard} {
 		configs[front] = &tls.Config{RootCAs: front.pki.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}

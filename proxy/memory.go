@@ -7,62 +7,59 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/observe"
 )
 
-// memory watches what the process really needs against a limit, and keeps it from
-// being ended by the kernel: first reads are refused, then writes and new connections
-// too. What is collected as garbage does not count as long as Go's own limit, which is
-// set to the same, makes the collector keep up; it gives way where to collect would
-// take more than half of the processors.
+// memory compares what the process needs with a limit, so that the kernel has no reason
+// to end the process. When memory is short, reads are refused first, then writes and new
+// connections too. Garbage does not count: Go's own limit is set to the same value and
+// makes the collector keep up. But that limit yields when collecting would take more than
+// half of the processors.
 type memory struct {
-	limit uint64
-	needs func() usage
-	shed  func(most int) int
-	level atomic.Int32
-	shown prometheus.Gauge // the level
+	limit   uint64
+	read    func() usage
+	shed    func(max int) int
+	publish func(level int)
+	level   atomic.Int32
 
-	collections uint64 // of garbage, when it was last looked at
-	since       int    // looks since there was one
+	collections  uint64 // garbage collections at the last poll
+	pollsSinceGC int
 }
 
-// The levels, and from which share of the limit on they hold, in percent. Between the
-// two is the share that is reserved for writes.
+// The levels, and the percentage of the limit from which each holds. The part between the
+// two is reserved for writes.
 const (
 	memoryFree  = iota
 	memoryShort // reads are refused
-	memoryFull  // all are
+	memoryFull  // all requests are refused
 
 	shortPercent = 80
 	fullPercent  = 92
 
-	// beyondPercent is of what Go has from the kernel: a little above its own limit,
-	// so that garbage comes faster than it is collected.
-	beyondPercent = 110
+	// mappedPercent is of the memory that Go has from the kernel. It is a little above
+	// Go's own limit, so it is reached only if garbage is made faster than it is collected.
+	mappedPercent = 110
 )
 
-// usage is what a process needs, in bytes, as of the last collection of garbage; what
-// it has from the kernel now; and how many collections there were.
+// usage is what a process needs, in bytes, at the last garbage collection; the memory that
+// it has from the kernel now; and the number of garbage collections.
 type usage struct{ live, mapped, collections uint64 }
 
-// memoryLook is how often it is looked at: a hundred megabytes cannot come through TLS
-// in that time, and a look costs some microseconds.
-const memoryLook = 50 * time.Millisecond
+// memoryPoll is the interval of the polls. TLS cannot bring a hundred megabytes in that
+// time, and a poll costs some microseconds.
+const memoryPoll = 50 * time.Millisecond
 
-// collectAfter is after how many looks without one a collection is asked for: a second.
-const collectAfter = int(time.Second / memoryLook)
+// maxPollsWithoutGC is the number of polls without a garbage collection after which one is
+// forced: a second.
+const maxPollsWithoutGC = int(time.Second / memoryPoll)
 
-// sheds is how many silent connections are ended at each look while memory is short.
-const sheds = 50
+// shedBatch is the number of idle connections that are closed at each poll while memory is
+// short.
+const shedBatch = 50
 
-func newMemory(limit uint64, shed func(most int) int, shown prometheus.Gauge) *memory {
-	return &memory{limit: limit, needs: ownUsage, shed: shed, shown: shown}
-}
-
-// ownUsage is this process's.
-func ownUsage() usage {
+// readUsage returns the usage of this process.
+func readUsage() usage {
 	samples := [...]metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/memory/classes/total:bytes"},
 		{Name: "/memory/classes/heap/released:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
@@ -72,45 +69,45 @@ func ownUsage() usage {
 	return usage{live: n(0) + n(1), mapped: n(2) - n(3), collections: n(4)}
 }
 
-// watch looks until ctx ends.
-func (m *memory) watch(ctx context.Context) {
+// run polls until ctx ends.
+func (m *memory) run(ctx context.Context) {
 	if m.limit == 0 {
 		return
 	}
-	tick := time.NewTicker(memoryLook)
+	tick := time.NewTicker(memoryPoll)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			m.look()
+			m.poll()
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (m *memory) look() {
-	now := m.needs()
+func (m *memory) poll() {
+	now := m.read()
 	level := memoryFree
 	switch percent := now.live * 100 / m.limit; {
-	case percent >= fullPercent, now.mapped*100/m.limit >= beyondPercent:
+	case percent >= fullPercent, now.mapped*100/m.limit >= mappedPercent:
 		level = memoryFull
 	case percent >= shortPercent:
 		level = memoryShort
 	}
 	m.level.Store(int32(level))
-	m.shown.Set(float64(level))
+	m.publish(level)
 	if level == memoryFree {
 		return
 	}
-	m.shed(sheds)
-	// Who is refused allocates nothing, so the next collection, which alone can show that
-	// there is memory again, might not come.
-	if m.since++; now.collections != m.collections {
-		m.collections, m.since = now.collections, 0
+	m.shed(shedBatch)
+	// While everything is refused nothing is allocated, so the collection that would
+	// reveal free memory might never run. Force one.
+	if m.pollsSinceGC++; now.collections != m.collections {
+		m.collections, m.pollsSinceGC = now.collections, 0
 	}
-	if m.since >= collectAfter {
-		m.since = 0
+	if m.pollsSinceGC >= maxPollsWithoutGC {
+		m.pollsSinceGC = 0
 		runtime.GC()
 	}
 }
@@ -126,5 +123,10 @@ func (m *memory) admits(access acl.Access) bool {
 	return false
 }
 
-// full reports whether there is none left for a connection.
+// full reports whether there is no memory for another connection.
 func (m *memory) full() bool { return m.level.Load() == memoryFull }
+
+func (m *memory) status() observe.MemoryStatus {
+	level := [...]string{"free", "short", "full"}[m.level.Load()]
+	return observe.MemoryStatus{Live: m.read().live, Limit: m.limit, Level: level, Goroutines: runtime.NumGoroutine()}
+}

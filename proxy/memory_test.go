@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"etcd-tlsproxy/proxy/gate"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -10,13 +11,13 @@ import (
 
 // withMemory is a front before an etcd whose memory is as full as a test says, in
 // percent; reach waits until that has been noticed.
-func withMemory(t *testing.T, prepare func(*Server)) (f *front, reach func(percent uint64, level int32)) {
+func withMemory(t *testing.T, prepare func(*Options)) (f *front, reach func(percent uint64, level int32)) {
 	var percent atomic.Uint64
-	f, _ = newPreparedEmbedded(t, func(s *Server) {
-		s.memory.limit = 100
-		s.memory.needs = func() usage { return usage{live: percent.Load()} }
+	f, _ = newPreparedEmbedded(t, func(o *Options) {
+		o.MaxMemory = 100
+		o.usage = func() usage { return usage{live: percent.Load()} }
 		if prepare != nil {
-			prepare(s)
+			prepare(o)
 		}
 	}, nil)
 	return f, func(now uint64, level int32) {
@@ -28,12 +29,12 @@ func withMemory(t *testing.T, prepare func(*Server)) (f *front, reach func(perce
 
 func TestWritesAreServedLongerThanReadsWhenMemoryEnds(t *testing.T) {
 	// The client goes on, on its connection.
-	f, reach := withMemory(t, func(s *Server) { s.memory.shed = func(int) int { return 0 } })
+	f, reach := withMemory(t, nil)
 	client := f.client("h1")
 	expect := func(at uint64, level int32, read, write int) {
 		t.Helper()
 		reach(at, level)
-		if status, body, header := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != read || status == 503 && (header.Get("Retry-After") != "1" || body != refuseSpace.Body) {
+		if status, body, header := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != read || status == 503 && (header.Get("Retry-After") != "1" || body != gate.RefuseSpace.Body) {
 			t.Errorf("at %d %% a read is answered with %d %s", at, status, body)
 		}
 		if status, body, _ := do(t, client, "PUT", f.url()+"/v2/keys/conftool/a", "conftool", "value=1"); status/100 != write/100 {
@@ -48,10 +49,10 @@ func TestWritesAreServedLongerThanReadsWhenMemoryEnds(t *testing.T) {
 }
 
 func TestGarbageThatIsNotCollectedInTimeCountsBeyondTheLimit(t *testing.T) {
-	m := newMemory(100, func(int) int { return 0 }, NewMetrics("test").memoryLevel)
+	m := &memory{limit: 100, shed: func(int) int { return 0 }, publish: func(int) {}}
 	for mapped, want := range map[uint64]int32{109: memoryFree, 110: memoryFull} {
-		m.needs = func() usage { return usage{live: 50, mapped: mapped} }
-		if m.look(); m.level.Load() != want {
+		m.read = func() usage { return usage{live: 50, mapped: mapped} }
+		if m.poll(); m.level.Load() != want {
 			t.Errorf("with %d %% from the kernel the level is %d", mapped, m.level.Load())
 		}
 	}
@@ -59,9 +60,6 @@ func TestGarbageThatIsNotCollectedInTimeCountsBeyondTheLimit(t *testing.T) {
 
 func TestSilentConnectionsAreEndedWhenMemoryIsShort(t *testing.T) {
 	f, reach := withMemory(t, nil)
-	if f.server.Snapshot().FastLane == false {
-		t.Skip("net/http does not tell which connections are silent")
-	}
 	silent := f.raw()
 	if err := silent.Send("GET /v2/keys HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 		t.Fatal(err)
@@ -77,23 +75,23 @@ func TestSilentConnectionsAreEndedWhenMemoryIsShort(t *testing.T) {
 }
 
 func TestACollectionIsAskedForWhenNoneComesByItself(t *testing.T) {
-	before := ownUsage().collections
-	m := newMemory(1, func(int) int { return 0 }, NewMetrics("test").memoryLevel)
-	m.needs = func() usage { return usage{live: 1} }
-	for range collectAfter + 1 {
-		m.look()
+	before := readUsage().collections
+	m := &memory{limit: 1, shed: func(int) int { return 0 }, publish: func(int) {}}
+	m.read = func() usage { return usage{live: 1} }
+	for range maxPollsWithoutGC + 1 {
+		m.poll()
 	}
-	if ownUsage().collections == before {
+	if readUsage().collections == before {
 		t.Error("there was none")
 	}
 }
 
 func TestWhatIsNeededGrowsWithWhatIsHeld(t *testing.T) {
 	runtime.GC()
-	before := ownUsage().live
+	before := readUsage().live
 	held := make([]byte, 64<<20)
 	runtime.GC()
-	if after := ownUsage().live; after < before+32<<20 {
+	if after := readUsage().live; after < before+32<<20 {
 		t.Errorf("of 64 MiB %d bytes were noticed", int64(after)-int64(before))
 	}
 	runtime.KeepAlive(held)

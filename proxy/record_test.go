@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"etcd-tlsproxy/proxy/lane"
 	"io"
 	"net/http"
 	"strings"
@@ -111,7 +112,7 @@ func TestTheAccessLogIsNginxsCombinedFormat(t *testing.T) {
 }
 
 func TestMetricsHaveClosedLabels(t *testing.T) {
-	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) { s.ReadOnly = true })
+	f, _ := newEmbedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) { s.ReadOnly = true })
 	client := f.client("h1")
 	series := func() (n int) {
 		families, err := f.metrics.Registry.Gather()

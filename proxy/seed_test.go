@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"etcd-tlsproxy/proxy/gate"
 	"net/http"
 	"strings"
 	"testing"
@@ -35,7 +36,7 @@ func TestTheSeedTableBeforeARealEtcd(t *testing.T) {
 				t.Helper()
 				before := dump(t, e)
 				status, body, header := do(t, client, method, f.url()+"/v2/keys"+key, user, "value="+proto)
-				if status != 401 || body != refuseIdentity.Body || header.Get("Www-Authenticate") != `Basic realm="etcd"` {
+				if status != 401 || body != gate.RefuseIdentity.Body || header.Get("Www-Authenticate") != `Basic realm="etcd"` {
 					t.Errorf("%s: %s %s by %q: %d %s", proto, method, key, user, status, body)
 				}
 				if dump(t, e) != before {

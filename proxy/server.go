@@ -3,124 +3,111 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/lane/fast"
+	"etcd-tlsproxy/proxy/lane/std"
+	"etcd-tlsproxy/proxy/observe"
 )
 
-// Options is what a Server is made of. What can change while it runs is in the
-// [Snapshot].
+// Options describes a [Server]. What can change while it runs is in the
+// [lane.Snapshot].
 type Options struct {
-	// Snapshot is the first one; see [Server.Publish].
-	Snapshot *Snapshot
-	// Metrics, Records and Log get what the server has to say.
-	Metrics *Metrics
-	Records *Records
-	Log     *slog.Logger
+	// Snapshot is the first snapshot; see [Server.Publish].
+	Snapshot *lane.Snapshot
+	// Observer receives the reports about connections and requests.
+	Observer *observe.Observer
+	// Log receives the server's own messages.
+	Log *slog.Logger
 	// Throttle slows failed logins, across all snapshots.
 	Throttle *acl.Throttle
-	// Connections bounds the open connections of clients; beyond it new ones are
-	// closed at once.
-	Connections int
-	// AddressConnections bounds those of one address, or of one /64 of IPv6.
-	AddressConnections int
-	// AddressHandshakes is how many connections of one address may begin in a second;
-	// more wait for their turn.
-	AddressHandshakes int
-	// Memory is what the process may need, in bytes; 0 is no bound. Before it is
-	// reached reads are refused, then writes and connections too.
-	Memory uint64
-	// Watches bounds the running watches, UserWatches those of one user or, where
-	// users do not matter, of one address.
-	Watches, UserWatches int
-	// BodyMemory bounds what all large request bodies together may hold, in bytes.
-	BodyMemory int64
+	// MaxConnections bounds the open connections of clients. Beyond it an idle
+	// connection is closed for each new one, or the new one is refused.
+	MaxConnections int
+	// MaxAddressConnections bounds the connections of one address, or of one /64 of IPv6.
+	MaxAddressConnections int
+	// MaxAddressHandshakes bounds the connections of one address that may start in a
+	// second. More connections wait for their turn.
+	MaxAddressHandshakes int
+	// MaxMemory bounds the memory that the process may need, in bytes; 0 means no
+	// bound. Before it is reached reads are refused, then writes and connections too.
+	MaxMemory uint64
+	// MaxWatches bounds the running watches. MaxUserWatches bounds those of one user or,
+	// if users do not matter for the decision, of one address.
+	MaxWatches, MaxUserWatches int
+	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
+	MaxBodyMemory int64
 	// HandshakeTimeout bounds a TLS handshake.
 	HandshakeTimeout time.Duration
-	// IdleTimeout is how long a client's connection may wait for its next request.
+	// IdleTimeout bounds the time that a client's connection may wait for its next request.
 	IdleTimeout time.Duration
+
+	usage func() usage // replaces the process's own in tests
 }
 
-// Server is the front end: it accepts connections, ends TLS, and hands each
+// Server is the front end. It accepts connections, ends TLS, and hands each
 // connection to a lane.
 type Server struct {
 	options  Options
 	log      *slog.Logger
-	metrics  *Metrics
-	records  *Records
-	gate     *Gate
-	traffic  traffic
-	refusals refusals
-	samples  samples
-	members  members
-	watches  *watches
-	lanes    *lanes
-	bodies   *bodies
-	snapshot atomic.Pointer[Snapshot]
+	observer *observe.Observer
+	metrics  *observe.Metrics
+	current  lane.Current
+	conns    lane.Conns
+	exchange *lane.Exchange
+	fast     *fast.Lane
+	std      *std.Server
+	tls      *tls.Config
 
-	tls   *tls.Config
-	http  *http.Server
-	queue *connQueue // connections on their way to http
-
-	open       atomic.Int64
-	arrivals   *arrivals
-	memory     *memory
-	handshakes context.Context // ends when no handshake may go on
-	giveUp     context.CancelFunc
-	accepting  sync.WaitGroup
-	running    sync.WaitGroup // handshakes
-	crew       crew
+	open           atomic.Int64 // connections
+	admission      *admission
+	memory         *memory
+	handshakes     context.Context // ends when no handshake may continue
+	stopHandshakes context.CancelFunc
+	accepting      sync.WaitGroup
+	running        sync.WaitGroup // handshakes
+	handshakers    handshakers
 
 	mu        sync.Mutex
 	listeners []net.Listener
 	draining  bool
 }
 
-// NewServer makes a server that serves nothing yet.
+// NewServer returns a server that serves nothing yet.
 func NewServer(o Options) *Server {
 	s := &Server{
-		options: o,
-		log:     o.Log,
-		metrics: o.Metrics,
-		records: o.Records,
-		watches: newWatches(o.Watches, o.UserWatches, o.Metrics),
-		bodies:  newBodies(o.BodyMemory),
-		lanes:   newLanes(),
-		queue:   newConnQueue(),
-
-		arrivals: newArrivals(&o),
-		crew:     crew{next: make(chan greeting)},
+		options: o, log: o.Log, observer: o.Observer, metrics: o.Observer.Metrics,
+		admission:   newAdmission(&o),
+		handshakers: handshakers{next: make(chan pending)},
 	}
-	s.memory = newMemory(o.Memory, s.shed, o.Metrics.memoryLevel)
-	s.gate = &Gate{throttle: o.Throttle, memory: s.memory, metrics: o.Metrics}
-	s.putInForce(o.Snapshot)
-	s.handshakes, s.giveUp = context.WithCancel(context.Background())
-	s.tls = certs.Server(func() *certs.Generation { return s.snapshot.Load().Certs })
-	s.http = &http.Server{
-		Handler:        standard{s},
-		IdleTimeout:    o.IdleTimeout,
-		MaxHeaderBytes: o.Snapshot.Limits.Head,
-		// For HTTP/2; on HTTP/1 the strict connection cuts slow heads itself.
-		ReadHeaderTimeout: o.Snapshot.Limits.HeaderTimeout,
-		HTTP2: &http.HTTP2Config{
-			// Each stream of a client that takes nothing holds what an answer holds.
-			MaxConcurrentStreams: 100,
-			// A stream's own deadline cannot end it while the connection blocks.
-			WriteByteTimeout: o.Snapshot.Limits.BodyTimeout,
-		},
-		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-		ConnContext: withConnection,
-		ConnState:   s.queue.state,
-		// OPTIONS * goes through the gate like all else.
-		DisableGeneralOptionsHandler: true,
+	if o.usage == nil {
+		o.usage = readUsage
 	}
+	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.shed, publish: s.metrics.SetMemoryLevel}
+	s.exchange = &lane.Exchange{
+		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Login: s.metrics.CountLogin},
+		Observer: o.Observer,
+		Current:  &s.current,
+		Watches:  lane.NewWatches(o.MaxWatches, o.MaxUserWatches, s.metrics),
+		Log:      o.Log,
+	}
+	s.current.Publish(o.Snapshot)
+	s.std = std.NewServer(std.Options{
+		Exchange: s.exchange, Conns: &s.conns,
+		MaxHead: o.Snapshot.Limits.Head, HeaderTimeout: o.Snapshot.Limits.HeaderTimeout, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
+		MaxBodyMemory: o.MaxBodyMemory, IdleTimeout: o.IdleTimeout,
+	})
+	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
+	s.handshakes, s.stopHandshakes = context.WithCancel(context.Background())
+	s.tls = certs.Server(func() *certs.Generation { return s.current.Load().Certs })
 	return s
 }
 
@@ -138,90 +125,36 @@ func (s *Server) Serve(ln net.Listener) error {
 	defer s.accepting.Done()
 	s.mu.Unlock()
 	if first {
-		go s.memory.watch(s.handshakes)
-		go s.sample(s.handshakes)
-		go func() {
-			if err := s.http.Serve(s.queue); !errors.Is(err, http.ErrServerClosed) {
-				s.log.Error("the standard lane stopped", "error", err)
-			}
-		}()
+		go s.memory.run(s.handshakes)
+		go s.observer.Sample(s.handshakes, s.gauges)
+		go s.std.Serve()
 	}
 	return s.accept(ln)
 }
 
-// Publish puts a new snapshot in force: for every request that begins from now
-// on, and for the running watches, which end if their reader lost the right.
-func (s *Server) Publish(next *Snapshot) {
-	s.putInForce(next)
-	s.watches.recheck(s.gate, next)
+// Publish puts a new snapshot in force, for every request that starts from now
+// on, and for the running watches: a watch ends if its reader has lost the right.
+func (s *Server) Publish(next *lane.Snapshot) {
+	s.current.Publish(next)
+	s.exchange.Watches.Recheck(s.exchange.Gate, &next.Policy)
 }
 
-// putInForce completes a snapshot and stores it. One that was in force before can be
-// read yet by those who loaded it, so a copy is completed.
-func (s *Server) putInForce(next *Snapshot) {
-	var old *tallies
-	if before := s.snapshot.Load(); before != nil {
-		old = before.tallies
-	}
-	if ts := tallied(next, old); ts != next.tallies {
-		if next.tallies != nil {
-			again := *next
-			next = &again
-		}
-		next.tallies = ts
-	}
-	s.snapshot.Store(next)
+// Snapshot returns the snapshot in force.
+func (s *Server) Snapshot() *lane.Snapshot { return s.current.Load() }
+
+func (s *Server) gauges() observe.Gauges {
+	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.open.Load(), Memory: s.memory.read().live}
 }
 
-// Snapshot is the one in force.
-func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }
-
-func (s *Server) currentLimits() *Limits { return &s.snapshot.Load().Limits }
-
-// Drain stops accepting, breaks the watches off so that their clients connect
-// elsewhere, and waits for the other requests: those that run, and the first ones of
-// connections that were accepted already. When ctx ends first, what still runs is cut;
-// either way every connection has been closed on return.
-func (s *Server) Drain(ctx context.Context) error {
-	defer s.giveUp() // what looks at the server from time to time ends as well
-	s.mu.Lock()
-	s.draining = true
-	for _, ln := range s.listeners {
-		_ = ln.Close() // closing twice is an error of no interest
-	}
-	s.mu.Unlock()
-	s.accepting.Wait()
-	s.watches.drain()
-	s.lanes.begin()
-	s.http.SetKeepAlivesEnabled(false) // ends the silent ones
-	last, cancel := context.WithTimeout(ctx, lastCall)
-	defer cancel()
-	defer context.AfterFunc(last, s.giveUp)()
-	s.running.Wait()
-	err := s.lanes.drain(ctx)
-	// From now on no connection comes to net/http. Its Shutdown would drop the requests
-	// that it reads from then on, so the last ones are waited for before.
-	ended := make(chan struct{})
-	go func() {
-		s.queue.open.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-last.Done():
-	}
-	if closing := s.http.Shutdown(ctx); closing != nil {
-		err = errors.Join(err, closing, s.http.Close())
-	}
-	if watches := s.snapshot.Load().Watches; watches != nil {
-		watches.Close()
-	}
-	return err
-}
-
-// Draining reports whether Drain was called.
-func (s *Server) Draining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
+// Status reports the state of the server and of etcd; see [observe.Observer.Status].
+func (s *Server) Status() *observe.Status {
+	snapshot := s.current.Load()
+	return s.observer.Status(observe.State{
+		Draining: s.Draining(),
+		Policy:   &snapshot.Policy, Counts: snapshot.Counts(),
+		Connections: observe.Connections{Open: s.open.Load(), Limit: s.options.MaxConnections},
+		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
+		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
+		Memory: s.memory.status(),
+	})
 }

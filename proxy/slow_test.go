@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"etcd-tlsproxy/proxy/lane"
 	"net"
 	"net/http"
 	"strings"
@@ -16,8 +17,8 @@ import (
 )
 
 // narrow leaves two connections to etcd for all reads, and one for writes.
-func narrow(t *testing.T, endpoint string) func(*Snapshot, *proxytest.PKI) {
-	return func(s *Snapshot, _ *proxytest.PKI) {
+func narrow(t *testing.T, endpoint string) func(*lane.Snapshot, *proxytest.PKI) {
+	return func(s *lane.Snapshot, _ *proxytest.PKI) {
 		s.Upstream.Close()
 		at, err := upstream.ParseEndpoint(endpoint)
 		if err != nil {
@@ -84,7 +85,7 @@ func TestAnHTTP2ConnectionThatTakesNothingHoldsNoConnectionToEtcd(t *testing.T) 
 			_, _ = w.Write([]byte(large))
 		}
 	})
-	f := newFront(t, listen(t), endpoint, func(s *Snapshot, pki *proxytest.PKI) {
+	f := newFront(t, listen(t), endpoint, func(s *lane.Snapshot, pki *proxytest.PKI) {
 		narrow(t, endpoint)(s, pki)
 		s.Limits.BodyTimeout = 200 * time.Millisecond
 	})
@@ -120,7 +121,7 @@ func TestAnHTTP2ConnectionThatTakesNothingHoldsNoConnectionToEtcd(t *testing.T) 
 func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 	large := strings.Repeat("x", 8<<20)
 	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(large)) }),
-		func(s *Snapshot, _ *proxytest.PKI) {
+		func(s *lane.Snapshot, _ *proxytest.PKI) {
 			s.Limits.BodyTimeout = 200 * time.Millisecond
 			s.Reads = nil
 		})
@@ -139,7 +140,7 @@ func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 
 func TestAClientThatAsksOnAndOnAndTakesNothingIsCut(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 1000))) }),
-		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 200 * time.Millisecond })
+		func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 200 * time.Millisecond })
 	var sending sync.WaitGroup
 	for _, line := range []string{"GET /version", "OPTIONS /version", "PUT /v2/keys/x"} {
 		c := f.raw()
@@ -153,7 +154,7 @@ func TestAClientThatAsksOnAndOnAndTakesNothingIsCut(t *testing.T) {
 }
 
 func TestAHandshakeThatStopsOrTricklesIsCut(t *testing.T) {
-	quick := func(s *Server) { s.options.HandshakeTimeout = 100 * time.Millisecond }
+	quick := func(o *Options) { o.HandshakeTimeout = 100 * time.Millisecond }
 	f := newPreparedFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), quick, nil)
 	hello := []byte("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
 	for _, trickles := range []bool{false, true} {

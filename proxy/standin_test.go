@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"io"
 	"net/http"
@@ -170,7 +172,7 @@ func TestTooLargeABodyIsRefusedWithoutReadingIt(t *testing.T) {
 }
 
 func TestASmallLimitOnBodiesHoldsInBothLanes(t *testing.T) {
-	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), func(s *Snapshot, _ *proxytest.PKI) { s.Limits.Body = 1024 })
+	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}), func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.Body = 1024 })
 	for length, want := range map[int]int{1024: 200, 1025: 413} {
 		if a := f.exchange(fmt.Sprintf("PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", length, strings.Repeat("x", length))); a.Status != want {
 			t.Errorf("%d bytes: %d %s", length, a.Status, a.Body)
@@ -194,10 +196,10 @@ func TestFailuresOfEtcdAreToldInItsOwnForm(t *testing.T) {
 	for _, c := range []struct {
 		method, key string
 		status      int
-		reason      *Refusal
+		reason      *gate.Refusal
 	}{
-		{"GET", "nonsense", 502, refuseBroken}, {"GET", "closed", 502, refuseBroken},
-		{"PUT", "nonsense", 503, refuseLost}, {"PUT", "closed", 503, refuseLost}, {"DELETE", "closed", 503, refuseLost},
+		{"GET", "nonsense", 502, gate.RefuseBroken}, {"GET", "closed", 502, gate.RefuseBroken},
+		{"PUT", "nonsense", 503, gate.RefuseUnknownOutcome}, {"PUT", "closed", 503, gate.RefuseUnknownOutcome}, {"DELETE", "closed", 503, gate.RefuseUnknownOutcome},
 	} {
 		if status, body, _ := do(t, f.client("h1"), c.method, f.url()+"/v2/keys/eventlogging/"+c.key, "", ""); status != c.status || body != c.reason.Body {
 			t.Errorf("%s %s: %d %s", c.method, c.key, status, body)
@@ -207,12 +209,12 @@ func TestFailuresOfEtcdAreToldInItsOwnForm(t *testing.T) {
 	nobody.Close()
 	f = newFront(t, listen(t), "http://"+nobody.Addr().String(), nil)
 	for _, method := range []string{"GET", "PUT"} {
-		if status, body, _ := do(t, f.client("h1"), method, f.url()+"/v2/keys/eventlogging/a", "", ""); status != 503 || body != refuseUnreachable.Body {
+		if status, body, _ := do(t, f.client("h1"), method, f.url()+"/v2/keys/eventlogging/a", "", ""); status != 503 || body != gate.RefuseUnreachable.Body {
 			t.Errorf("%s to nobody: %d %s", method, status, body)
 		}
 	}
 	// A refusal needs no etcd.
-	if status, body, _ := do(t, f.client("h1"), "PUT", f.url()+"/v2/keys/x", "", ""); status != 401 || body != refuseIdentity.Body {
+	if status, body, _ := do(t, f.client("h1"), "PUT", f.url()+"/v2/keys/x", "", ""); status != 401 || body != gate.RefuseIdentity.Body {
 		t.Errorf("a refusal without an etcd: %d %s", status, body)
 	}
 }
@@ -244,7 +246,7 @@ func TestAnAnswerThatBreaksOffBeforeTheClientHasAnyOfItIsAnError(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}), nil)
 	for _, proto := range []string{"h1", "h2"} {
-		if status, body, _ := do(t, f.client(proto), "GET", f.url()+"/v2/keys/a", "", ""); status != 502 || body != refuseBroken.Body {
+		if status, body, _ := do(t, f.client(proto), "GET", f.url()+"/v2/keys/a", "", ""); status != 502 || body != gate.RefuseBroken.Body {
 			t.Errorf("%s: %d %s", proto, status, body)
 		}
 	}
@@ -259,7 +261,9 @@ func TestWhatEtcdSaysWithoutEndReachesTheClientAsItComes(t *testing.T) {
 		case <-heard:
 		case <-r.Context().Done():
 		}
-	}), func(s *Snapshot, _ *proxytest.PKI) { s.Surfaces = map[Surface]acl.Group{Debug: acl.Everyone()} })
+	}), func(s *lane.Snapshot, _ *proxytest.PKI) {
+		s.Surfaces = map[gate.Surface]acl.Group{gate.Debug: acl.Everyone()}
+	})
 	for _, proto := range []string{"h1", "h2"} {
 		resp, err := f.client(proto).Get(f.url() + "/debug/trace")
 		if err != nil {

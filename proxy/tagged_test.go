@@ -94,7 +94,7 @@ func TestNoAnswerIsLostDoubledOrMixedUp(t *testing.T) {
 }
 
 func withoutAudit(f *front) *front {
-	f.server.records.Access, f.server.records.Audit = nil, nil
+	f.server.observer.Records.Access, f.server.observer.Records.Audit = nil, nil
 	return f
 }
 

@@ -1,15 +1,14 @@
 package proxy
 
 import (
-	"context"
-	"net/http/httptest"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"strings"
 	"testing"
 	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/proxytest"
-	"etcd-tlsproxy/proxy/share"
 )
 
 func TestRequestsBehindAWatchAreAnsweredAfterIt(t *testing.T) {
@@ -38,7 +37,7 @@ func TestRequestsBehindAWatchAreAnsweredAfterIt(t *testing.T) {
 }
 
 func TestAUserOrAddressHasAShareOfTheWatches(t *testing.T) {
-	f, _ := newPreparedEmbedded(t, func(s *Server) { s.watches.each = 1 }, func(s *Snapshot, _ *proxytest.PKI) {
+	f, _ := newPreparedEmbedded(t, func(o *Options) { o.MaxUserWatches = 1 }, func(s *lane.Snapshot, _ *proxytest.PKI) {
 		s.Rules = seedRules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
 	})
 	secret := func(user string) string {
@@ -48,7 +47,7 @@ func TestAUserOrAddressHasAShareOfTheWatches(t *testing.T) {
 	startWatch(t, f, secret("root"))
 	startWatch(t, f, watchRequest)
 	for _, request := range []string{secret("alice"), secret("root"), watchRequest} {
-		if a := f.exchange(request); a.Status != 503 || a.Body != refuseUserWatches.Body {
+		if a := f.exchange(request); a.Status != 503 || a.Body != gate.RefuseUserWatches.Body {
 			t.Errorf("%d %s", a.Status, a.Body)
 		}
 	}
@@ -97,37 +96,6 @@ func TestEventsOfAllSizesReachAllKindsOfWatchers(t *testing.T) {
 	}
 }
 
-func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
-	f, _ := newEmbedded(t, nil)
-	ctx, end := context.WithCancelCause(context.Background())
-	w := &slowHead{ResponseRecorder: httptest.NewRecorder(), out: func() {
-		end(errRevoked)
-		put(t, f, "/eventlogging/w", "secret")
-		eventually(t, "the event is here", func() bool { return f.metrics.Watches.Fanned.Load() == 1 })
-	}}
-	poll := longPoll{standard: standard{f.server}, ctx: ctx, w: w, r: httptest.NewRequest("GET", "/v2/keys/eventlogging/w?wait=true", nil), snapshot: f.server.Snapshot(), rec: &record{}}
-	reason, _, err := poll.shared(share.Watch{Path: "/v2/keys/eventlogging/w", Key: "/eventlogging/w"})
-	if reason != "revoked" || err == nil || w.Body.Len() > 0 {
-		t.Errorf("%s, %v, %q", reason, err, w.Body)
-	}
-}
-
-// slowHead is a client that takes its time to take a head.
-type slowHead struct {
-	*httptest.ResponseRecorder
-	out func()
-}
-
-func (w *slowHead) FlushError() error {
-	if out := w.out; out != nil {
-		w.out = nil
-		out()
-	}
-	return nil
-}
-
-func (w *slowHead) SetWriteDeadline(time.Time) error { return nil }
-
 func TestAClientThatLeavesIsNoticedWhateverItSentBehindItsWatch(t *testing.T) {
 	onlyFast(t, "net/http reads one byte behind a request")
 	f, _ := newEmbedded(t, nil)
@@ -137,9 +105,7 @@ func TestAClientThatLeavesIsNoticedWhateverItSentBehindItsWatch(t *testing.T) {
 		_ = c.Send("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", behind))
 		c.Close()
 		eventually(t, "nothing is left", func() bool {
-			f.server.watches.mu.Lock()
-			defer f.server.watches.mu.Unlock()
-			return len(f.server.watches.running) == 0 && f.server.open.Load() == 0
+			return f.server.exchange.Watches.Count() == 0 && f.server.open.Load() == 0
 		})
 	}
 }
@@ -148,7 +114,7 @@ func TestAClientThatLeavesIsNoticedWhateverItSentBehindItsWatch(t *testing.T) {
 // net/http reads on while it answers, but no more once it has seen a byte of the next
 // request.
 func TestAWatchEndsWithItsClientWhateverItAskedForBehindIt(t *testing.T) {
-	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = 200 * time.Millisecond })
+	f, _ := newEmbedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = 200 * time.Millisecond })
 	const streams = "GET /v2/keys/eventlogging/w?wait=true&stream=true HTTP/1.1\r\nHost: h\r\n\r\n"
 	for _, watch := range []string{watchRequest, streams, strings.Replace(watchRequest, "HTTP/1.1", "HTTP/1.0", 1)} {
 		for _, behind := range []int{1, 3, 300} {
@@ -157,9 +123,7 @@ func TestAWatchEndsWithItsClientWhateverItAskedForBehindIt(t *testing.T) {
 			_ = c.Send(strings.Repeat("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\n\r\n", behind))
 			c.Close()
 			eventually(t, "nothing is left", func() bool {
-				f.server.watches.mu.Lock()
-				defer f.server.watches.mu.Unlock()
-				return len(f.server.watches.running) == 0 && f.server.open.Load() == 0
+				return f.server.exchange.Watches.Count() == 0 && f.server.open.Load() == 0
 			})
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"io"
 	"net/http"
 	"runtime"
@@ -161,7 +163,7 @@ func TestAnEmptyAnswerToAWatchIsBrokenOff(t *testing.T) {
 }
 
 func TestAWatchEndsWhenItsReaderLosesTheRight(t *testing.T) {
-	f, e := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) {
+	f, e := newEmbedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) {
 		s.Rules = seedRules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
 	})
 	watch := func(user, key string) (*proxytest.Raw, *proxytest.Answer) {
@@ -193,7 +195,7 @@ func TestAWatchEndsWhenItsReaderLosesTheRight(t *testing.T) {
 
 func TestAWatchMayWaitLongerThanABodyMayPause(t *testing.T) {
 	const pause = 50 * time.Millisecond
-	f, _ := newEmbedded(t, func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = pause })
+	f, _ := newEmbedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = pause })
 	for _, proto := range []string{"h1", "h2"} {
 		resp, err := f.client(proto).Get(f.url() + "/v2/keys/eventlogging/w?wait=true")
 		if err != nil {
@@ -216,9 +218,9 @@ func TestAWatchWithABodyStillNoticesThatItsClientIsGone(t *testing.T) {
 }
 
 func TestWatchesBeyondTheLimitAreTurnedAway(t *testing.T) {
-	f, _ := newPreparedEmbedded(t, func(s *Server) { s.watches.limit = 1 }, nil)
+	f, _ := newPreparedEmbedded(t, func(o *Options) { o.MaxWatches = 1 }, nil)
 	startWatch(t, f, watchRequest)
-	if a := f.exchange(watchRequest); a.Status != 503 || a.Body != refuseWatches.Body {
+	if a := f.exchange(watchRequest); a.Status != 503 || a.Body != gate.RefuseWatches.Body {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bufio"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"io"
 	"net"
 	"net/http"
@@ -78,7 +80,7 @@ func TestAConnectionEndsWellAfterAMalformedRequest(t *testing.T) {
 
 func TestAClientCannotPassForTheStandInOfAMalformedRequest(t *testing.T) {
 	f := echo(t)
-	if a := f.exchange("GET /v2/keys/a HTTP/1.1\r\nHost: malformed\r\n" + malformedField + ": AAAA\r\n\r\n"); a.Status != 200 {
+	if a := f.exchange("GET /v2/keys/a HTTP/1.1\r\nHost: malformed\r\nMalformed-Request: AAAA\r\n\r\n"); a.Status != 200 {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
@@ -98,7 +100,7 @@ func TestPipelinedRequestsAreDecidedOneByOne(t *testing.T) {
 		status int
 		body   string
 	}{
-		{"PUT", 200, "PUT /v2/keys/eventlogging/a value=1"}, {"PUT", 401, refuseIdentity.Body}, {"DELETE", 401, refuseIdentity.Body},
+		{"PUT", 200, "PUT /v2/keys/eventlogging/a value=1"}, {"PUT", 401, gate.RefuseIdentity.Body}, {"DELETE", 401, gate.RefuseIdentity.Body},
 		{"PUT", 200, "PUT /v2/keys/x value=3"}, {"HEAD", 200, ""}, {"GET", 200, "GET /v2/keys/y "},
 	} {
 		if a, err := c.Answer(want.method); err != nil || a.Status != want.status || a.Body != want.body {
@@ -117,7 +119,7 @@ func TestARefusedClientKeepsItsConnectionAndItsBodyIsDropped(t *testing.T) {
 	if err := c.Send("PUT /v2/keys/x HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	if a, err := c.Answer("PUT"); err != nil || a.Status != 401 || a.Body != refuseIdentity.Body {
+	if a, err := c.Answer("PUT"); err != nil || a.Status != 401 || a.Body != gate.RefuseIdentity.Body {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	if err := c.Send(strings.Repeat("x", 900_000) + "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
@@ -173,7 +175,7 @@ func TestOptionsAreAnsweredHere(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }), nil)
 	for _, target := range []string{"*", "/v2/keys/a"} {
 		a := f.exchange("OPTIONS " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")
-		if allow, _ := a.Field("Allow"); a.Status != 200 || a.Body != "" || allow != allowedMethods {
+		if allow, _ := a.Field("Allow"); a.Status != 200 || a.Body != "" || allow != gate.AllowedMethods {
 			t.Errorf("%s: %+v", target, a)
 		}
 	}
@@ -195,7 +197,7 @@ func TestAPlainHTTPRequestIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(resp.Body)
-	if resp.StatusCode != 400 || string(body) != refusePlainHTTP.Body || err != nil {
+	if resp.StatusCode != 400 || string(body) != gate.RefusePlainHTTP.Body || err != nil {
 		t.Errorf("%d %s %v", resp.StatusCode, body, err)
 	}
 }
@@ -203,7 +205,7 @@ func TestAPlainHTTPRequestIsTold(t *testing.T) {
 func TestAHeadThatTricklesIsCut(t *testing.T) {
 	const limit = 50 * time.Millisecond
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}),
-		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = limit })
+		func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = limit })
 	for what, text := range map[string]string{
 		"nothing at all": "", "half a head": "GET /v2/keys/a HTTP/1.1\r\nHo", "half a second head": "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\nGET",
 	} {
@@ -219,16 +221,16 @@ func TestAHeadThatTricklesIsCut(t *testing.T) {
 
 func TestABodyThatStopsIsCut(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }),
-		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 50 * time.Millisecond })
+		func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 50 * time.Millisecond })
 	a := f.exchange("PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nvalue=1")
-	if a.Status != 408 || a.Body != refuseSlowBody.Body {
+	if a.Status != 408 || a.Body != gate.RefuseSlowBody.Body {
 		t.Errorf("%d %s", a.Status, a.Body)
 	}
 }
 
 func TestABodyThatTricklesIsCut(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd was asked") }),
-		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 100 * time.Millisecond })
+		func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 100 * time.Millisecond })
 	for what, head := range map[string]string{
 		"small":   "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n",
 		"large":   "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n",
@@ -269,7 +271,7 @@ func TestABodyThatTricklesIsCut(t *testing.T) {
 func TestAConnectionThatWaitedIsAnswered(t *testing.T) {
 	const pause = 30 * time.Millisecond
 	f := newFront(t, listen(t), standIn(t, func(http.ResponseWriter, *http.Request) {}),
-		func(s *Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = pause })
+		func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = pause })
 	c := f.raw()
 	for _, request := range []string{"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "DELETE /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"} {
 		if err := c.Send(request); err != nil {
@@ -302,7 +304,7 @@ func TestRequestsOfEverySizeAreServedAtOnce(t *testing.T) {
 	f := echo(t)
 	c := f.raw()
 	const frame = "GET /v2/keys/ HTTP/1.1\r\nHost: h\r\n\r\n"
-	for size := len(frame) + 1; size < 2*firstBytes+10; size++ {
+	for size := len(frame) + 1; size < 2*512+10; size++ {
 		if err := c.Send("GET /v2/keys/" + strings.Repeat("a", size-len(frame)) + " HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,9 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
@@ -29,27 +32,26 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 		return errors.Join(fmt.Errorf("starting etcd: %w", err), listener.Close())
 	}
 	defer etcd.Close()
-	metrics := proxy.NewMetrics("demo")
+	metrics := observe.NewMetrics("demo")
 	snapshot, err := newSnapshot(dir, etcd.URL(), metrics)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer snapshot.Upstream.Close()
 	server := proxy.NewServer(proxy.Options{
-		Snapshot:    snapshot,
-		Metrics:     metrics,
-		Records:     &proxy.Records{},
-		Log:         slog.New(slog.DiscardHandler),
-		Throttle:    acl.NewThrottle(acl.ThrottleOptions{}),
-		Connections: 1000,
+		Snapshot:       snapshot,
+		Observer:       observe.New(metrics, &observe.Records{}),
+		Log:            slog.New(slog.DiscardHandler),
+		Throttle:       acl.NewThrottle(acl.ThrottleOptions{}),
+		MaxConnections: 1000,
 		// All clients of the demo come from here.
-		AddressConnections: 1000,
-		AddressHandshakes:  1000,
-		Watches:            1000,
-		UserWatches:        1000,
-		BodyMemory:         128 << 20,
-		HandshakeTimeout:   10 * time.Second,
-		IdleTimeout:        time.Hour,
+		MaxAddressConnections: 1000,
+		MaxAddressHandshakes:  1000,
+		MaxWatches:            1000,
+		MaxUserWatches:        1000,
+		MaxBodyMemory:         128 << 20,
+		HandshakeTimeout:      10 * time.Second,
+		IdleTimeout:           time.Hour,
 	})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -66,7 +68,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 }
 
 // newSnapshot makes the keys, the users and the table.
-func newSnapshot(dir, endpoint string, metrics *proxy.Metrics) (*proxy.Snapshot, error) {
+func newSnapshot(dir, endpoint string, metrics *observe.Metrics) (*lane.Snapshot, error) {
 	pki, err := proxytest.NewPKI()
 	if err != nil {
 		return nil, err
@@ -111,16 +113,14 @@ func newSnapshot(dir, endpoint string, metrics *proxy.Metrics) (*proxy.Snapshot,
 	if err != nil {
 		return nil, err
 	}
-	return &proxy.Snapshot{
-		Rules:    rules,
-		Users:    users,
-		Certs:    generation,
+	return &lane.Snapshot{
+		Policy:   gate.Policy{Rules: rules, Users: users, Certs: generation, MaxTarget: 4000},
 		Upstream: pool,
 		FastLane: true,
 		Reads:    share.NewReads(pool, &metrics.SharedReads),
 		Watches:  share.NewWatches(share.WatchOptions{Pool: pool, Counters: metrics.Watches}),
-		Limits: proxy.Limits{
-			Head: 32 << 10, Target: 4000, Body: 10 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second,
+		Limits: lane.Limits{
+			Head: 32 << 10, Body: 10 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 30 * time.Second,
 		},
 	}, nil
 }

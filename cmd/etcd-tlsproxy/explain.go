@@ -13,7 +13,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // exitNo is the status of a verb whose answer is no: it did what it was asked to, and
@@ -119,7 +119,7 @@ func (e *explainer) check(cmd *cobra.Command, args []string) error {
 
 // deciding is a configuration file as a snapshot that decides and serves nothing: only
 // the file itself is read.
-func deciding(file string) (*proxy.Snapshot, error) {
+func deciding(file string) (*gate.Policy, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("reading the configuration: %w", err)
@@ -128,17 +128,17 @@ func deciding(file string) (*proxy.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &proxy.Snapshot{
-		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, Limits: proxy.Limits{Target: c.config.Limits.TargetBytes},
+	return &gate.Policy{
+		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, MaxTarget: c.config.Limits.TargetBytes,
 	}, nil
 }
 
 func (e *explainer) tell(ctx context.Context, target string) (err error) {
-	var answer *proxy.Explanation
+	var answer *gate.Explanation
 	if e.running != "" {
 		answer, err = explain.Running(e.running).Explain(ctx, e.method, target, e.user)
 	} else {
-		var s *proxy.Snapshot
+		var s *gate.Policy
 		if s, err = deciding(e.file); err == nil {
 			answer = s.Explain(e.method, target, e.user)
 		}
@@ -165,7 +165,7 @@ func (e *explainer) tellWho(ctx context.Context) (err error) {
 		answer, err = explain.Running(e.running).Who(ctx, e.who)
 	} else {
 		var key acl.Key
-		var s *proxy.Snapshot
+		var s *gate.Policy
 		if key, err = explain.ParseKey(e.who); err != nil {
 			return err
 		}
@@ -184,7 +184,7 @@ func (e *explainer) tellWhat(ctx context.Context) (err error) {
 	if e.running != "" {
 		answer, err = explain.Running(e.running).What(ctx, e.what)
 	} else {
-		var s *proxy.Snapshot
+		var s *gate.Policy
 		if s, err = deciding(e.file); err == nil {
 			answer = explain.WhatMay(s, e.what)
 		}
@@ -216,7 +216,7 @@ func (e *explainer) tellDiff(ctx context.Context) error {
 }
 
 // current is the table that the other one would replace.
-func (e *explainer) current(ctx context.Context) (*proxy.Snapshot, error) {
+func (e *explainer) current(ctx context.Context) (*gate.Policy, error) {
 	if e.running == "" {
 		return deciding(e.file)
 	}

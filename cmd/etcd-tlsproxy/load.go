@@ -16,6 +16,8 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -34,7 +36,7 @@ type loader struct {
 type loaded struct {
 	config    *Config
 	doc       *document
-	snapshot  *proxy.Snapshot
+	snapshot  *lane.Snapshot
 	warnings  []string
 	text      []byte              // of the configuration file
 	ca        []byte              // of upstream.ca
@@ -81,12 +83,15 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	state := &loaded{config: c.config, doc: doc, text: text, endpoints: c.endpoints}
 	ps := &problems{doc: doc}
 	limits := &c.config.Limits
-	state.snapshot = &proxy.Snapshot{
-		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, FastLane: c.config.FastLane,
-		Users: l.loadUsers(files, ps, c.config, before),
-		Certs: loadCerts(files, ps, c, before),
-		Limits: proxy.Limits{
-			Head: limits.HeadBytes, Target: limits.TargetBytes, Body: limits.BodyBytes,
+	state.snapshot = &lane.Snapshot{
+		Policy: gate.Policy{
+			Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, MaxTarget: limits.TargetBytes,
+			Users: l.loadUsers(files, ps, c.config, before),
+			Certs: loadCerts(files, ps, c, before),
+		},
+		FastLane: c.config.FastLane,
+		Limits: lane.Limits{
+			Head: limits.HeadBytes, Body: limits.BodyBytes,
 			HeaderTimeout: limits.HeaderTimeout.Duration(), BodyTimeout: limits.BodyTimeout.Duration(),
 		},
 	}

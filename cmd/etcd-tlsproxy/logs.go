@@ -8,7 +8,7 @@ import (
 	"os"
 	"sync"
 
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // logFile is a file that is appended to and can be opened again under its name,
@@ -57,7 +57,7 @@ func (l *logFile) close() error {
 type logs struct {
 	// service is what the operator reads: starts, reloads, faults.
 	service *slog.Logger
-	records *proxy.Records
+	records *observe.Records
 	files   []*logFile
 }
 
@@ -75,7 +75,7 @@ func openLogs(c *Log, stdout, stderr io.Writer) (*logs, error) {
 	if err != nil {
 		return nil, errors.Join(err, l.close())
 	}
-	l.records = &proxy.Records{Access: access, JSON: c.Format == "json"}
+	l.records = &observe.Records{Access: access, JSON: c.Format == "json"}
 	if audit != nil {
 		l.records.Audit = slog.New(slog.NewJSONHandler(audit, nil))
 	}

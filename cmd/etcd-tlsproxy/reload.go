@@ -10,13 +10,14 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // reloader takes changed files over, and changed endpoints.
 type reloader struct {
 	loader  *loader
 	server  *proxy.Server
-	metrics *proxy.Metrics
+	metrics *observe.Metrics
 	logs    *logs
 	manager *manager
 
@@ -89,7 +90,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	}
 	defer r.refreshSoon()
 	old := r.current
-	r.metrics.Reloaded(next.snapshot, nil)
+	r.metrics.Reloaded(next.snapshot.Certs, nil)
 	if next.same(old) {
 		r.current = next
 		r.logs.service.Info("reloaded: nothing has changed")

@@ -20,6 +20,8 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 func newServe() *cobra.Command {
@@ -62,7 +64,7 @@ DNS does not answer, the endpoints that were found before serve on.`,
 
 // serve runs the service that a configuration file describes until ctx ends.
 func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, stderr io.Writer) error {
-	metrics := proxy.NewMetrics(version())
+	metrics := observe.NewMetrics(version())
 	loader := &loader{
 		file: file, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, draw: maphash.MakeSeed(),
 	}
@@ -79,24 +81,23 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	debug.SetMemoryLimit(config.Limits.Memory)
 	server := proxy.NewServer(proxy.Options{
 		Snapshot: first.snapshot,
-		Metrics:  metrics,
-		Records:  logs.records,
+		Observer: observe.New(metrics, logs.records),
 		Log:      logs.service,
 		Throttle: acl.NewThrottle(acl.ThrottleOptions{
 			Burst: config.Limits.LoginBurst,
 			Every: config.Limits.LoginEvery.Duration(),
 		}),
-		Connections:        config.Limits.Connections,
-		AddressConnections: config.Limits.AddressConnections,
-		AddressHandshakes:  config.Limits.AddressHandshakes,
-		Memory:             uint64(config.Limits.Memory),
-		Watches:            config.Limits.Watches,
-		UserWatches:        config.Limits.UserWatches,
-		BodyMemory:         config.Limits.BodyMemory,
-		HandshakeTimeout:   config.Limits.HandshakeTimeout.Duration(),
-		IdleTimeout:        config.Limits.IdleTimeout.Duration(),
+		MaxConnections:        config.Limits.Connections,
+		MaxAddressConnections: config.Limits.AddressConnections,
+		MaxAddressHandshakes:  config.Limits.AddressHandshakes,
+		MaxMemory:             uint64(config.Limits.Memory),
+		MaxWatches:            config.Limits.Watches,
+		MaxUserWatches:        config.Limits.UserWatches,
+		MaxBodyMemory:         config.Limits.BodyMemory,
+		HandshakeTimeout:      config.Limits.HandshakeTimeout.Duration(),
+		IdleTimeout:           config.Limits.IdleTimeout.Duration(),
 	})
-	metrics.Reloaded(first.snapshot, nil)
+	metrics.Reloaded(first.snapshot.Certs, nil)
 	first.warn(logs.service)
 	manager := &manager{logs.service}
 	reloader := &reloader{loader: loader, manager: manager, current: first, server: server, metrics: metrics, logs: logs, seen: seen, again: make(chan struct{}, 1)}
@@ -116,7 +117,7 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	group, failed := errgroup.WithContext(ctx)
 	page := newStatusPage(server, reloader, sockets.addresses(), config.Admin)
 	admin := &http.Server{
-		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }, page, explain.Handler(server.Snapshot)),
+		Handler:           newAdmin(metrics.Registry, ready, func() error { return reloader.reload(failed) }, page, explain.Handler(func() *gate.Policy { return &server.Snapshot().Policy })),
 		ReadHeaderTimeout: 10 * time.Second, // as for clients: nobody needs longer
 		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
 	}

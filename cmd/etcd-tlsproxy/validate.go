@@ -11,7 +11,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -19,7 +19,7 @@ import (
 type checked struct {
 	config    *Config
 	rules     *acl.Rules
-	surfaces  map[proxy.Surface]acl.Group
+	surfaces  map[gate.Surface]acl.Group
 	endpoints []upstream.Endpoint
 	nameRule  certs.NameRule
 }
@@ -104,10 +104,10 @@ func (c *checked) checkTLS(ps *problems) {
 }
 
 func (c *checked) checkSurfaces(ps *problems) {
-	c.surfaces = make(map[proxy.Surface]acl.Group)
+	c.surfaces = make(map[gate.Surface]acl.Group)
 	for _, name := range slices.Sorted(maps.Keys(c.config.Surfaces)) {
 		users := c.config.Surfaces[name]
-		surface, ok := proxy.ParseSurface(name)
+		surface, ok := gate.ParseSurface(name)
 		if !ok {
 			ps.add("there is no such surface", "members, auth, config, debug and v3 can be opened", "surfaces", name)
 			continue

@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // exported is what may be named: the labels of each series.
@@ -38,7 +38,7 @@ func findExported(t *testing.T) exported {
 		"etcd_tlsproxy_backup_last_success_timestamp_seconds": ofTheScrape,
 		"etcd_tlsproxy_backup_last_attempt_failed":            ofTheScrape,
 	}
-	metrics := proxy.NewMetrics("test")
+	metrics := observe.NewMetrics("test")
 	histograms := histograms(t, metrics.Registry)
 	descs := make(chan *prometheus.Desc)
 	go func() {

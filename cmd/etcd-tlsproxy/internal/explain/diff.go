@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // Diff is what another table decides otherwise.
@@ -42,7 +42,7 @@ type Cause struct {
 
 // Compare decides about all keys for every user that a table names and for nobody, by
 // two tables. The surfaces are compared as well.
-func Compare(before, after *proxy.Snapshot, keys []acl.Key, unread []string) *Diff {
+func Compare(before, after *gate.Policy, keys []acl.Key, unread []string) *Diff {
 	c := &comparison{before: before, after: after, users: usersOf(before, after), groups: make(map[Cause]*Change)}
 	c.diff = &Diff{Keys: len(keys), Users: len(c.users), Changes: []*Change{}, Unread: unread}
 	for _, key := range keys {
@@ -63,7 +63,7 @@ func Compare(before, after *proxy.Snapshot, keys []acl.Key, unread []string) *Di
 
 // comparison is a Compare at work.
 type comparison struct {
-	before, after *proxy.Snapshot
+	before, after *gate.Policy
 	users         []string
 	groups        map[Cause]*Change
 	diff          *Diff
@@ -101,7 +101,7 @@ func (c *comparison) decide(method, target string, cause Cause, key string) {
 }
 
 // usersOf are nobody and all that some tables name.
-func usersOf(snapshots ...*proxy.Snapshot) []string {
+func usersOf(snapshots ...*gate.Policy) []string {
 	names := map[string]struct{}{"": {}}
 	add := func(group acl.Group) {
 		for _, name := range group.Names() {

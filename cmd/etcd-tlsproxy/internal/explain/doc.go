@@ -3,7 +3,7 @@
 // an explanation is never another reading of the rules.
 //
 // Users are taken for known: whether a password is right is no matter of the table.
-// All of it works on a [proxy.Snapshot] of which only the rules, the surfaces, the
+// All of it works on a [gate.Policy] of which only the rules, the surfaces, the
 // limit of targets and whether writes are refused are read: from a file, or from a
 // running proxy, which [Handler] makes tell them at its admin address.
 package explain

@@ -5,16 +5,16 @@ import (
 	"net/http"
 	"net/url"
 
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // Handler answers GET at the admin address from the snapshot in force, as JSON:
 //
-//	?user=U&method=M&target=T   what the gate decides: a [proxy.Explanation]
+//	?user=U&method=M&target=T   what the gate decides: a [gate.Explanation]
 //	?who=KEY                    who may: a [Who]
 //	?what=USER                  what a user may: a [What]; "" is nobody
 //	without parameters          all rules: a [Table]
-func Handler(snapshot func() *proxy.Snapshot) http.Handler {
+func Handler(snapshot func() *gate.Policy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
 		if err != nil {
@@ -32,7 +32,7 @@ func Handler(snapshot func() *proxy.Snapshot) http.Handler {
 	})
 }
 
-func answer(s *proxy.Snapshot, query url.Values) (answer any, problem string) {
+func answer(s *gate.Policy, query url.Values) (answer any, problem string) {
 	for name, values := range query {
 		if len(values) > 1 {
 			return nil, name + " is given twice"

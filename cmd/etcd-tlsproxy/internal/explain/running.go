@@ -11,15 +11,15 @@ import (
 	"strings"
 	"time"
 
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // Running is the admin address of a running proxy, as in http://127.0.0.1:4002.
 type Running string
 
 // Explain asks what the proxy's gate decides.
-func (r Running) Explain(ctx context.Context, method, target, user string) (*proxy.Explanation, error) {
-	return ask[proxy.Explanation](ctx, r, url.Values{"method": {method}, "target": {target}, "user": {user}})
+func (r Running) Explain(ctx context.Context, method, target, user string) (*gate.Explanation, error) {
+	return ask[gate.Explanation](ctx, r, url.Values{"method": {method}, "target": {target}, "user": {user}})
 }
 
 // Who asks who may read and write a key.

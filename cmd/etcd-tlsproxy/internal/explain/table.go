@@ -4,7 +4,7 @@ import (
 	"fmt"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // Table is all of a snapshot that decides, as a running proxy tells it: prefixes and
@@ -26,8 +26,8 @@ type TableRule struct {
 }
 
 // TableOf is the table of a snapshot.
-func TableOf(s *proxy.Snapshot) *Table {
-	t := &Table{ReadOnly: s.ReadOnly, Bytewise: s.Rules.Match() == acl.MatchBoth, Target: s.Limits.Target, Rules: []TableRule{}, Surfaces: map[string]Group{}}
+func TableOf(s *gate.Policy) *Table {
+	t := &Table{ReadOnly: s.ReadOnly, Bytewise: s.Rules.Match() == acl.MatchBoth, Target: s.MaxTarget, Rules: []TableRule{}, Surfaces: map[string]Group{}}
 	for _, rule := range s.Rules.List() {
 		t.Rules = append(t.Rules, TableRule{Prefix: string(rule.Prefix), Read: groupOf(rule.Read), Write: groupOf(rule.Write)})
 	}
@@ -38,7 +38,7 @@ func TableOf(s *proxy.Snapshot) *Table {
 }
 
 // Snapshot is what the table decides by.
-func (t *Table) Snapshot() (*proxy.Snapshot, error) {
+func (t *Table) Snapshot() (*gate.Policy, error) {
 	match := acl.MatchSegments
 	if t.Bytewise {
 		match = acl.MatchBoth
@@ -55,9 +55,9 @@ func (t *Table) Snapshot() (*proxy.Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading a table: %w", err)
 	}
-	s := &proxy.Snapshot{Rules: compiled, ReadOnly: t.ReadOnly, Limits: proxy.Limits{Target: t.Target}, Surfaces: map[proxy.Surface]acl.Group{}}
+	s := &gate.Policy{Rules: compiled, ReadOnly: t.ReadOnly, MaxTarget: t.Target, Surfaces: map[gate.Surface]acl.Group{}}
 	for name, group := range t.Surfaces {
-		surface, ok := proxy.ParseSurface(name)
+		surface, ok := gate.ParseSurface(name)
 		if !ok {
 			return nil, fmt.Errorf("reading a table: there is no surface %q (hint: is the running proxy of another version?)", name)
 		}

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // named is a user as texts call it.
@@ -27,7 +27,7 @@ func rule(prefix string) string {
 }
 
 // WriteExplanation writes one: its first word is allowed or refused.
-func WriteExplanation(w io.Writer, e *proxy.Explanation) error {
+func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 	verdict := "allowed"
 	if !e.Allowed {
 		verdict = "refused"

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // What is what a user may do, by every rule of a table.
@@ -56,7 +56,7 @@ var surfaces = [...]struct{ name, path string }{
 }
 
 // WhatMay tells what a user may do, by every rule.
-func WhatMay(s *proxy.Snapshot, user string) *What {
+func WhatMay(s *gate.Policy, user string) *What {
 	w := &What{User: user, Bytewise: s.Rules.Match() == acl.MatchBoth}
 	extent := func(rule string, prefix acl.Key) {
 		w.Rules = append(w.Rules, Extent{Rule: rule, Read: reachOf(s, 0, prefix, user), Write: reachOf(s, 1, prefix, user)})
@@ -74,7 +74,7 @@ func WhatMay(s *proxy.Snapshot, user string) *What {
 	return w
 }
 
-func reachOf(s *proxy.Snapshot, kind int, prefix acl.Key, user string) Reach {
+func reachOf(s *gate.Policy, kind int, prefix acl.Key, user string) Reach {
 	a := accesses[kind]
 	e := s.Explain(a.method, target(prefix), user)
 	governing := s.Rules.Governing(prefix)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 // Group is some users, or everyone.
@@ -79,11 +79,11 @@ func ParseKey(text string) (acl.Key, error) {
 }
 
 // WhoMay tells who may read and write a key.
-func WhoMay(s *proxy.Snapshot, key acl.Key) *Who {
+func WhoMay(s *gate.Policy, key acl.Key) *Who {
 	return &Who{Key: string(key), Read: rightOf(s, 0, key), Write: rightOf(s, 1, key)}
 }
 
-func rightOf(s *proxy.Snapshot, kind int, key acl.Key) Right {
+func rightOf(s *gate.Policy, kind int, key acl.Key) Right {
 	a := accesses[kind]
 	group, refused := mayDo(s, a.method, target(key))
 	right := Right{Group: group, Refused: refused, Rule: governing(s, key)}
@@ -96,7 +96,7 @@ func rightOf(s *proxy.Snapshot, kind int, key acl.Key) Right {
 }
 
 // mayDo is who may, or why nobody may for a reason that no user changes.
-func mayDo(s *proxy.Snapshot, method, target string) (group Group, refused string) {
+func mayDo(s *gate.Policy, method, target string) (group Group, refused string) {
 	e := s.Explain(method, target, "")
 	if !e.Allowed && e.Status != http.StatusUnauthorized {
 		return Group{}, e.Cause
@@ -105,7 +105,7 @@ func mayDo(s *proxy.Snapshot, method, target string) (group Group, refused strin
 }
 
 // governing is the prefix of the rule that governs a key; "" if none covers it.
-func governing(s *proxy.Snapshot, key acl.Key) string {
+func governing(s *gate.Policy, key acl.Key) string {
 	prefix := s.Rules.Governing(key).Prefix
 	if prefix == acl.Root && !hasRootRule(s) {
 		return ""
@@ -113,7 +113,7 @@ func governing(s *proxy.Snapshot, key acl.Key) string {
 	return string(prefix)
 }
 
-func hasRootRule(s *proxy.Snapshot) bool {
+func hasRootRule(s *gate.Policy) bool {
 	list := s.Rules.List()
 	return len(list) > 0 && list[0].Prefix == acl.Root
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // hostile is what a client might write into a key to harm who reads of it.
@@ -22,42 +22,42 @@ func example() *Status {
 	s := &Status{
 		Host: "conf1001.example.org", Version: "v1.2.3", Go: "go1.26", Listen: []string{"192.0.2.1:4001", "[2001:db8::1]:4001"}, Started: at.Add(-50 * time.Hour),
 		Config: Config{File: "/etc/etcd-tlsproxy/etcd-tlsproxy.toml", Loaded: at.Add(-time.Hour), Tried: at, Error: "etcd-tlsproxy.toml:3: " + hostile, Warnings: []string{"one", "two"}},
-		Status: &proxy.Status{
+		Status: &observe.Status{
 			State:       "serving",
-			Totals:      proxy.Totals{Reads: 1234567, Writes: 999, Refused: 1000},
-			Connections: proxy.Connections{Open: 12345, Limit: 20000},
-			Watches:     proxy.Watching{Running: 3, Hubs: 1, Largest: []proxy.Hub{{Key: hostile, Recursive: true, Watchers: 3, Index: 1 << 40}}},
-			Sharing:     proxy.Sharing{Reads: 77, ReadsPercent: 12.25, WatchersPerHub: 2.5},
-			Upstream: proxy.Upstream{Leader: "conf1002", LeaderID: "2", Endpoints: []proxy.EndpointStatus{
+			Totals:      observe.Totals{Reads: 1234567, Writes: 999, Refused: 1000},
+			Connections: observe.Connections{Open: 12345, Limit: 20000},
+			Watches:     observe.WatchStatus{Running: 3, Hubs: 1, Largest: []observe.Hub{{Key: hostile, Recursive: true, Watchers: 3, Index: 1 << 40}}},
+			Sharing:     observe.Sharing{Reads: 77, ReadsPercent: 12.25, WatchersPerHub: 2.5},
+			Upstream: observe.Upstream{Leader: "conf1002", LeaderID: "2", Endpoints: []observe.EndpointStatus{
 				{Endpoint: "http://127.0.0.1:2379", Health: "up", Role: "follower", Name: hostile, Version: "3.4.23", Took: .994, Checked: at},
 				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at},
 			}},
-			Rules: []proxy.RuleStatus{
-				{Prefix: "/", Read: proxy.Who{Everyone: true}, Decisions: proxy.Decisions{WritesAllowed: 5, WritesRefused: 3}},
-				{Prefix: hostile, Read: proxy.Who{Users: []string{"a", "b"}, LeftOut: 1001}, Write: proxy.Who{Users: []string{hostile}}},
+			Rules: []observe.RuleStatus{
+				{Prefix: "/", Read: observe.GroupStatus{Everyone: true}, Decisions: observe.Decisions{WritesAllowed: 5, WritesRefused: 3}},
+				{Prefix: hostile, Read: observe.GroupStatus{Users: []string{"a", "b"}, LeftOut: 1001}, Write: observe.GroupStatus{Users: []string{hostile}}},
 			},
-			Users: []proxy.UserStatus{{Known: "anonymous"}, {User: hostile, Known: "certificate"}, {Known: "certificate", Others: true}},
-			Refusals: []proxy.RefusalStatus{
+			Users: []observe.UserStatus{{Known: "anonymous"}, {User: hostile, Known: "certificate"}, {Known: "certificate", Others: true}},
+			Refusals: []observe.RefusalStatus{
 				{Time: at, First: at, Times: 2, Client: "192.0.2.7", User: hostile, Method: "PUT", Key: hostile, Path: "/v2/keys/x", Rule: hostile, Status: 401, Reason: "unauthorized"},
 				{Time: at, First: at, Times: 1, Client: "2001:db8::7", Method: "other", Status: 400, Reason: "bad_target"},
 			},
-			Certificates: []proxy.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
-			Memory:       proxy.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000},
+			Certificates: []observe.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
+			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000},
 		},
 	}
 	for i := range 3 {
-		w := proxy.Window{Seconds: math.Pow(10, float64(i+1)), ReadP50: .25, ReadP99: 12.5, WriteP50: 9.95, WriteP99: 1250}
+		w := observe.Window{Seconds: math.Pow(10, float64(i+1)), ReadP50: .25, ReadP99: 12.5, WriteP50: 9.95, WriteP99: 1250}
 		w.Reads, w.Writes, w.Failed, w.Bytes = 1234.5, 9.949, .05, 1048575
 		s.Windows = append(s.Windows, w)
 	}
 	for i := range 60 {
 		s.History.Times = append(s.History.Times, at.Add(time.Duration(i)*2*time.Second))
-		v := proxy.Point(100 + 50*math.Sin(float64(i)/5))
+		v := observe.Float(100 + 50*math.Sin(float64(i)/5))
 		if i == 30 {
-			v = proxy.Point(math.NaN())
+			v = observe.Float(math.NaN())
 		}
 		h := &s.History
-		for _, curve := range []*[]proxy.Point{&h.Reads, &h.Writes, &h.Refused, &h.Failed, &h.ReadP50, &h.ReadP99, &h.WriteP99} {
+		for _, curve := range []*[]observe.Float{&h.Reads, &h.Writes, &h.Refused, &h.Failed, &h.ReadP50, &h.ReadP99, &h.WriteP99} {
 			*curve = append(*curve, v)
 			v /= 2
 		}

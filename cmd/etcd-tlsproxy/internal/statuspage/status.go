@@ -3,11 +3,11 @@ package statuspage
 import (
 	"time"
 
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // Status is what the page shows and /-/status.json answers. The names of the fields are
-// stable; fields may be added. The fields of [proxy.Status] are beside these.
+// stable; fields may be added. The fields of [observe.Status] are beside these.
 type Status struct {
 	Time          time.Time `json:"time"`
 	Host          string    `json:"host"` // this machine's name
@@ -19,7 +19,7 @@ type Status struct {
 	// Problems are what an operator should look at, in words; none is the aim.
 	Problems []string `json:"problems"`
 	Config   Config   `json:"config"`
-	*proxy.Status
+	*observe.Status
 }
 
 // Config is the state of the files on disk and of what is in force.

@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// Drain stops accepting, breaks off the watches so that their clients connect
+// elsewhere, and waits for the other requests: those under way, and the first requests of
+// connections that were accepted already. If ctx ends first, the rest is cut. Every
+// connection is closed when Drain returns.
+func (s *Server) Drain(ctx context.Context) error {
+	defer s.stopHandshakes() // ends the polls of the server as well
+	s.mu.Lock()
+	s.draining = true
+	for _, ln := range s.listeners {
+		_ = ln.Close() // closing a listener twice is harmless
+	}
+	s.mu.Unlock()
+	s.accepting.Wait()
+	s.exchange.Watches.Drain()
+	s.conns.StartDrain()
+	s.std.StartDrain()
+	grace, cancel := context.WithTimeout(ctx, lane.DrainGrace)
+	defer cancel()
+	defer context.AfterFunc(grace, s.stopHandshakes)()
+	s.running.Wait()
+	err := s.conns.Close(ctx, lane.Fast)
+	if err != nil {
+		s.conns.Cut(lane.Fast)
+	}
+	// From now on no connection reaches net/http. Its Shutdown drops the requests that it
+	// reads afterwards, so the last connections are waited for first.
+	_ = s.conns.Wait(grace, lane.Standard)
+	err = errors.Join(err, s.std.Shutdown(ctx))
+	if watches := s.current.Load().Watches; watches != nil {
+		watches.Close()
+	}
+	return err
+}
+
+// Draining reports whether Drain was called.
+func (s *Server) Draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}

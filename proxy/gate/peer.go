@@ -1,0 +1,54 @@
+package gate
+
+import (
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/certs"
+)
+
+// Peer is the client's end of one connection.
+type Peer struct {
+	// Addr is the client's address. IPv4 addresses have their own form.
+	Addr netip.AddrPort
+	// Address is Addr without the port, as text.
+	Address string
+
+	chain []*x509.Certificate
+
+	mu       sync.Mutex
+	verified *certs.Generation // the generation that name, until and err are from
+	name     string
+	until    time.Time
+	err      error
+}
+
+// NewPeer returns the peer at addr, with the chain of certificates that it showed in its
+// handshake, if any.
+func NewPeer(addr netip.AddrPort, chain []*x509.Certificate) *Peer {
+	addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+	return &Peer{Addr: addr, Address: addr.Addr().String(), chain: chain}
+}
+
+// certificate returns the name that the peer's certificate has under a generation of CAs.
+// The handshake verified the chain, but perhaps with an earlier generation: a CA that was
+// removed since then, or a certificate that has expired, ends the identity of a connection
+// that is still open.
+func (p *Peer) certificate(g *certs.Generation) (string, error) {
+	if len(p.chain) == 0 {
+		return "", errNoCertificate
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	if p.verified != g || p.err == nil && now.After(p.until) {
+		name, err := g.Identify(p.chain, now)
+		p.verified, p.name, p.until, p.err = g, name.Value, name.Until, err
+	}
+	return p.name, p.err
+}
+
+var errNoCertificate = errors.New("the client showed no certificate")

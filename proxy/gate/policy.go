@@ -1,0 +1,24 @@
+package gate
+
+import (
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+)
+
+// Policy is everything that decides about a request. It is immutable.
+type Policy struct {
+	// Rules is the table of key prefixes.
+	Rules *acl.Rules
+	// Users are the users with a password.
+	Users *acl.Users
+	// Certs is this server's certificate and the CAs of its clients.
+	Certs *certs.Generation
+	// Surfaces lists who may use each surface that is closed by default. A surface that
+	// is absent is open to no one.
+	Surfaces map[Surface]acl.Group
+	// ReadOnly refuses everything but reads, to every client.
+	ReadOnly bool
+	// MaxTarget bounds a request target in bytes, both as received and as forwarded.
+	// Plaintext etcd resets a new connection whose first line exceeds 4,096 bytes.
+	MaxTarget int
+}

@@ -1,0 +1,77 @@
+package gate
+
+// The two texts of the nginx site, which clients parse. Their bytes are an interface.
+var (
+	RefuseIdentity = refuse(401, "unauthorized", codeUnauthorized,
+		"The request requires user authentication", "Insufficient credentials")
+	RefuseReadOnly = refuse(403, "read_only", codeReadOnly,
+		"This cluster is in read-only mode", "Cluster configured to be read-only")
+)
+
+// Refusals of requests that cannot be read, or that ask for what no client is served.
+var (
+	RefuseReserved = refuse(403, "reserved_key", codeUnauthorized,
+		"The key is reserved", "etcd takes a key of this shape for its own membership; nobody may write it")
+	RefuseSurface = refuse(403, "closed_surface", codeUnauthorized,
+		"Not served here", "This path is closed by the proxy's configuration")
+	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
+		"Not served here", "Protocol upgrades are not served")
+	RefuseMethod = refuse(405, "method", codeInvalidField,
+		"Method not allowed", "The methods are "+AllowedMethods)
+	RefuseAuthorizations = refuse(400, "bad_request", codeInvalidField,
+		"Bad request", "More than one Authorization header").closing()
+	RefuseLength = refuse(400, "bad_request", codeInvalidField,
+		"Bad request", "The Content-Length is malformed, or there are several").closing()
+	RefuseTarget = refuse(400, "bad_target", codeInvalidField,
+		"Bad request", "The request target is neither a path nor an http URL")
+	RefuseQuery = refuse(400, "bad_target", codeInvalidField,
+		"Bad request", "The query contains a space, a control byte or a # that is not encoded")
+	RefuseTooLong = refuse(414, "too_long", codeInvalidField,
+		"Request target too long", "The path and query exceed the limit; send parameters in a form body")
+	RefuseTooLarge = refuse(413, "too_large", codeInvalidForm,
+		"Request body too large", "The body exceeds the limit")
+	RefuseBody = refuse(400, "bad_body", codeInvalidForm,
+		"Bad request", "The body ended early or is malformed").closing()
+	RefuseSlowBody = refuse(408, "slow_body", codeInvalidForm,
+		"Request timeout", "The body did not arrive in time").closing()
+	RefusePlainHTTP = refuse(400, "plain_http", codeInvalidField,
+		"Bad request", "The plain HTTP request was sent to HTTPS port").closing()
+)
+
+// Refusals of requests that may be served at another time.
+var (
+	RefuseThrottled = refuse(429, "throttled", codeUnauthorized,
+		"Too many failed logins", "This address must wait before its next login")
+	RefuseBusy = refuse(503, "busy", codeRaft,
+		"The proxy is busy", "Too many logins at once").retryAfter(1)
+	RefuseMemory = refuse(503, "busy", codeRaft,
+		"The proxy is busy", "Too many large bodies at once").retryAfter(1)
+	RefuseSpace = refuse(503, "memory", codeRaft,
+		"The proxy is busy", "There is little memory left; reads are refused first").retryAfter(1)
+	RefuseWatches = refuse(503, "busy", codeRaft,
+		"The proxy is busy", "Too many watches at once").retryAfter(1)
+	RefuseUserWatches = refuse(503, "busy", codeRaft,
+		"The proxy is busy", "Too many watches of this user or address at once").retryAfter(1)
+	RefuseDraining = refuse(503, "draining", codeRaft,
+		"The proxy is shutting down", "Connect again").retryAfter(1).closing()
+	RefuseUnreachable = refuse(503, "unreachable", codeRaft,
+		"etcd cannot be reached", "No endpoint accepted a connection; nothing was sent").retryAfter(1)
+	RefuseUpstreamBusy = refuse(503, "busy", codeRaft,
+		"The proxy is busy", "Too many requests to etcd at once; nothing was sent").retryAfter(1)
+	RefuseUnknownOutcome = refuse(503, "unknown_outcome", codeRaft,
+		"The connection to etcd was lost", "The write may or may not have been carried out; read before writing again")
+	RefuseBroken = refuse(502, "broken", codeRaft,
+		"etcd broke off its answer", "The answer was incomplete or malformed")
+	RefuseTimeout = refuse(504, "timeout", codeRaft,
+		"etcd did not answer in time", "A write may or may not have been carried out; read before writing again")
+)
+
+// refusePath names the reason that acl gives, which is a constant text.
+func refusePath(reason string) *Refusal {
+	return refuse(400, "bad_target", codeInvalidField, "Bad request", "The path is refused: "+reason)
+}
+
+// Malformed refuses a message that cannot be read. The reason is a constant text.
+func Malformed(status int, reason string) *Refusal {
+	return refuse(status, "malformed", codeInvalidField, "Bad request", reason).closing()
+}

@@ -1,0 +1,89 @@
+package lane
+
+import (
+	"io"
+
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Answer is etcd's answer to a call.
+type Answer struct {
+	Status int
+	// Fields is the head in etcd's spelling. The strings are views that end with Finish
+	// or Close. Fields of etcd's connection are among them; see [ConnectionField].
+	Fields []http1.Field
+	// Length is the length of the body, or -1 if etcd's head does not tell. In the answer
+	// to a HEAD it is the length of the body of a GET.
+	Length int64
+	// Body is the received part of the body. It ends with Close.
+	Body []byte
+	// Whole is set if Body is the whole body. Otherwise Read returns all of it.
+	Whole bool
+
+	resp     *upstream.Response
+	buffered *upstream.Ahead
+	shared   *share.Answer
+}
+
+// Finish gives the connection to etcd back if the answer is whole. A lane calls it when it
+// has copied the head, before the client takes the body: etcd, and other clients, need not
+// wait for a client that is slow.
+func (a *Answer) Finish() {
+	if a.Whole && a.resp != nil {
+		a.closeUpstream()
+	}
+}
+
+// Read reads a body that is not whole, from its start. io.EOF is the end of the message. p
+// may be the memory that Body lies in.
+func (a *Answer) Read(p []byte) (n int, err error) {
+	if len(a.Body) > 0 {
+		n = copy(p, a.Body)
+		if a.Body = a.Body[n:]; len(a.Body) == 0 {
+			a.freeBuffered()
+		}
+		return n, nil
+	}
+	if a.Whole {
+		return 0, io.EOF
+	}
+	return a.resp.Read(p)
+}
+
+// ReadFull reads a body that is not whole until p is full or the message ends.
+func (a *Answer) ReadFull(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var m int
+		m, err = a.Read(p[n:])
+		n += m
+	}
+	return n, err
+}
+
+// Close releases everything that the answer holds. A connection to etcd whose message was
+// not read to its end is closed.
+func (a *Answer) Close() {
+	if a.resp != nil {
+		a.closeUpstream()
+	}
+	a.freeBuffered()
+	if a.shared != nil {
+		a.shared.Release()
+		a.shared = nil
+	}
+	a.Body = nil
+}
+
+func (a *Answer) closeUpstream() {
+	a.resp.Close()
+	a.resp, a.Fields = nil, nil
+}
+
+func (a *Answer) freeBuffered() {
+	if a.buffered != nil {
+		a.buffered.Free()
+		a.buffered = nil
+	}
+}

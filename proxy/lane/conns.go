@@ -1,0 +1,159 @@
+package lane
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Conn is a client's connection in the hands of a lane.
+type Conn interface {
+	// CloseIfIdle ends the connection if it waits for its next request, and reports
+	// whether it did. It must not block. If a request arrives at the same time, it is
+	// answered first.
+	CloseIfIdle() bool
+	// Cut closes the connection, whatever it is doing. It may block for some seconds
+	// where the client does not read.
+	Cut()
+}
+
+// Lane tells the lanes apart.
+type Lane int
+
+// The lanes.
+const (
+	Fast Lane = iota
+	Standard
+	numLanes
+)
+
+// Conns registers the connections of all lanes. The zero Conns is ready to use.
+type Conns struct {
+	draining atomic.Bool
+
+	mu      sync.Mutex
+	lanes   [numLanes]map[Conn]struct{}
+	closed  [numLanes]bool
+	changed chan struct{} // closed when a connection is released; nil if no one waits
+}
+
+// DrainGrace bounds the time that a connection may take for its handshake, and then for
+// its first request, after the server has started to drain. The connection was accepted,
+// so its client expects an answer. A second is enough for three times around the earth.
+const DrainGrace = time.Second
+
+// Draining reports whether the server drains.
+func (cs *Conns) Draining() bool { return cs.draining.Load() }
+
+// Register adds a connection. It reports false if the lane is closed: the connection must
+// be closed then.
+func (cs *Conns) Register(l Lane, c Conn) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.closed[l] {
+		return false
+	}
+	if cs.lanes[l] == nil {
+		cs.lanes[l] = make(map[Conn]struct{})
+	}
+	cs.lanes[l][c] = struct{}{}
+	return true
+}
+
+// Release removes a connection that has left the lane. A connection that is not
+// registered is ignored.
+func (cs *Conns) Release(l Lane, c Conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	delete(cs.lanes[l], c)
+	if cs.changed != nil {
+		close(cs.changed)
+		cs.changed = nil
+	}
+}
+
+// Shed ends up to max idle connections and returns their number. It takes any of them,
+// and looks at a bounded number only: where few connections are idle, the search must not
+// cost more than it brings.
+func (cs *Conns) Shed(max int) (n int) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	left := 10*max + 100
+	for _, conns := range cs.lanes {
+		for c := range conns { // starts anywhere
+			if n == max || left == 0 {
+				return n
+			}
+			left--
+			if c.CloseIfIdle() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// StartDrain ends the idle connections at once. The others end after their request. A
+// connection that was accepted and has had no request yet may send one.
+func (cs *Conns) StartDrain() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.draining.Store(true)
+	for _, conns := range cs.lanes {
+		for c := range conns {
+			c.CloseIfIdle()
+		}
+	}
+}
+
+// Close refuses new connections of a lane, and waits until ctx ends for the others to
+// end. It then returns ctx's error.
+func (cs *Conns) Close(ctx context.Context, l Lane) error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.closed[l] = true
+	return cs.wait(ctx, l)
+}
+
+// Wait waits until a lane has no connections, or ctx ends.
+func (cs *Conns) Wait(ctx context.Context, l Lane) error {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.wait(ctx, l)
+}
+
+// wait waits without the lock; cs.mu is held before and after.
+func (cs *Conns) wait(ctx context.Context, l Lane) error {
+	for len(cs.lanes[l]) > 0 {
+		if cs.changed == nil {
+			cs.changed = make(chan struct{})
+		}
+		changed := cs.changed
+		cs.mu.Unlock()
+		select {
+		case <-changed:
+			cs.mu.Lock()
+		case <-ctx.Done():
+			cs.mu.Lock()
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Cut closes all connections of a lane at once, and returns when they are closed.
+func (cs *Conns) Cut(l Lane) {
+	cs.mu.Lock()
+	conns := cs.lanes[l]
+	cs.lanes[l] = nil
+	cs.mu.Unlock()
+	// Closing a connection whose client does not read blocks on close_notify for up to
+	// 5 seconds, so the connections are closed in parallel. A connection that waits for
+	// etcd notices when etcd answers.
+	var closing sync.WaitGroup
+	for c := range conns {
+		closing.Go(c.Cut)
+	}
+	closing.Wait()
+}

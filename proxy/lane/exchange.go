@@ -1,0 +1,127 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Exchange carries operations of clients to etcd and its answers back. One Exchange
+// serves all lanes.
+type Exchange struct {
+	Gate     *gate.Gate
+	Observer *observe.Observer
+	Current  *Current
+	Watches  *Watches
+	Log      *slog.Logger
+}
+
+// ErrBrokenOff means that the client cannot be given a whole answer: it has left, or the
+// answer ended early after its head was sent. Only the end of the connection, or of the
+// stream, can show that.
+var ErrBrokenOff = errors.New("the answer was broken off")
+
+// Call is one operation of one client on its way to etcd.
+type Call struct {
+	Snapshot *Snapshot
+	Peer     *gate.Peer
+	Op       *gate.Operation
+	// The fields of the client's head that etcd is sent; "" for none.
+	ContentType, Accept, AcceptEncoding, UserAgent string
+	// Body is the body of the request. It is sent only if etcd reads it.
+	Body []byte
+
+	request upstream.Request
+}
+
+// Decide asks the gate and counts its decision. See [gate.Gate.Decide].
+func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, op *gate.Operation) *gate.Refusal {
+	refusal := x.Gate.Decide(ctx, &s.Policy, req, op)
+	x.Observer.Decided(s.counts, op, refusal)
+	return refusal
+}
+
+// Do carries a call that is not a watch to etcd and returns the answer, which must be
+// closed; [Exchange.Join] and [Exchange.Alone] carry watches. A read that
+// can be shared joins the next request for the same target. Otherwise the first bytes of
+// the body are read into buf before Do returns, so that an answer that breaks off at once
+// can still become an error that clients understand. An answer that should be received
+// whole is received whole, unless it is too large.
+//
+// A refusal is to be sent by the lane. The error is [ErrBrokenOff]. When ctx ends, Do and
+// reading from the answer fail at once; the connection to etcd is closed then, and its
+// slot and bytes are given back.
+//
+// Nothing but the answer refers to call and buf afterwards.
+func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gate.Refusal, error) {
+	s, op := call.Snapshot, call.Op
+	var turn share.Turn
+	if s.Reads != nil && op.Shareable() {
+		var shared *share.Answer
+		var err error
+		if turn, shared, err = s.Reads.Join(ctx, op.Target); err != nil {
+			return x.failed(err, op)
+		}
+		if shared != nil {
+			return Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, shared: shared}, nil, nil
+		}
+		defer turn.Done()
+	}
+	resp, err := s.Upstream.Do(ctx, call.upstreamRequest())
+	if err != nil {
+		return x.failed(err, op)
+	}
+	a := Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}
+	n, err := readFull(resp, buf)
+	if err != nil && err != io.EOF {
+		resp.Close()
+		return x.failed(err, op)
+	}
+	turn.Done() // other readers wait for etcd, not for this client
+	a.Body, a.Whole = buf[:n], err == io.EOF
+	if !a.Whole && op.ReceivedWhole() {
+		if a.buffered, err = resp.ReadAhead(a.Body); err != nil && err != io.EOF {
+			resp.Close()
+			return x.failed(err, op)
+		}
+		if a.Body, a.Whole = a.buffered.Bytes, err == io.EOF; a.Whole {
+			a.Length = int64(len(a.Body))
+		}
+	}
+	return a, nil, nil
+}
+
+// upstreamRequest returns the request that etcd is sent. Of the client's fields only
+// those of the call are forwarded; framing, host and the client's address are the proxy's
+// own. The address is left out for keys, as the nginx site left it out: etcd does not use
+// it there, but would parse it for each read.
+func (c *Call) upstreamRequest() *upstream.Request {
+	c.request = upstream.Request{
+		Method: c.Op.Method, Target: c.Op.Target,
+		ContentType: c.ContentType, Accept: c.Accept, AcceptEncoding: c.AcceptEncoding, UserAgent: c.UserAgent,
+		Watch: c.Op.Watch,
+	}
+	if c.Op.Surface != gate.Keys {
+		c.request.ForwardedFor, c.request.RealIP = c.Peer.Address, c.Peer.Address
+	}
+	if c.Op.HasBody() {
+		c.request.Body = c.Body
+	}
+	return &c.request
+}
+
+// readFull reads until buf is full or the message ends. io.EOF is the end of the message.
+func readFull(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+	}
+	return n, err
+}

@@ -1,0 +1,46 @@
+package lane
+
+import (
+	"errors"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// failed is what Do returns if etcd did not answer.
+func (x *Exchange) failed(err error, op *gate.Operation) (Answer, *gate.Refusal, error) {
+	if refusal := x.failure(err, op); refusal != nil {
+		return Answer{}, refusal, nil
+	}
+	return Answer{}, nil, ErrBrokenOff
+}
+
+// failure counts and logs that etcd did not answer, and returns the refusal for the
+// client. It returns nil if the client itself ended the request.
+func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
+	var failure *upstream.Error
+	if !errors.As(err, &failure) {
+		panic("BUG: the pool failed with an error of no kind: " + err.Error())
+	}
+	refusal := failureRefusals[failure.Kind]
+	if refusal == nil {
+		return nil
+	}
+	if op.Access == acl.Write && failure.Kind == upstream.Broken {
+		refusal = gate.RefuseUnknownOutcome // a malformed answer says as little as no answer
+	}
+	x.Observer.Metrics.UpstreamFailed(failure.Kind)
+	x.Log.Warn("etcd did not answer", "kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
+	return refusal
+}
+
+// failureRefusals has no refusal for Canceled: no client is left to receive it.
+var failureRefusals = map[upstream.Kind]*gate.Refusal{
+	upstream.Unreachable: gate.RefuseUnreachable,
+	upstream.Busy:        gate.RefuseUpstreamBusy,
+	upstream.TooLong:     gate.RefuseTooLong,
+	upstream.Lost:        gate.RefuseUnknownOutcome,
+	upstream.Broken:      gate.RefuseBroken,
+	upstream.Timeout:     gate.RefuseTimeout,
+}

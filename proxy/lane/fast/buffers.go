@@ -1,0 +1,59 @@
+package fast
+
+import (
+	"sync"
+
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// buffers is the memory of a connection while a request is under way.
+type buffers struct {
+	in []byte // receives requests
+	// out is one TLS record to be sent. The head of an answer is built at its start. The
+	// first bytes of a body are received at bodyAt, and the head is moved before them.
+	out     []byte
+	request http1.Request
+	call    lane.Call
+}
+
+const (
+	inSize  = 8 << 10
+	outSize = lane.FullRecord
+	bodyAt  = 1 << 10 // etcd's heads have 200 to 400 bytes
+
+	// maxPlainBody bounds the bodies that this lane receives.
+	maxPlainBody = 16 << 10
+
+	// firstBytes holds a small write with a password, which then needs no second read, and
+	// no deadline for one.
+	firstBytes = 512
+)
+
+var bufferPool = sync.Pool{New: func() any {
+	return &buffers{in: make([]byte, inSize), out: make([]byte, outSize)}
+}}
+
+// getBuffers gives buffers to a connection that has received something.
+func (c *conn) getBuffers() {
+	if c.buffers == nil && c.have > 0 {
+		c.buffers = bufferPool.Get().(*buffers)
+		copy(c.in, c.first[:c.have])
+	}
+}
+
+// putBuffers returns the buffers of a connection that has used all that it received.
+func (c *conn) putBuffers() {
+	if c.buffers == nil {
+		return
+	}
+	if len(c.in) > 4*inSize {
+		c.in = make([]byte, inSize) // it had grown for one large request
+	}
+	// Nothing of one client may reach the next one: neither the parsed parts of a head
+	// that was not completed, nor the progress of its parser.
+	c.request = http1.Request{Fields: c.request.Fields[:0]}
+	c.call = lane.Call{}
+	bufferPool.Put(c.buffers)
+	c.buffers, c.have = nil, 0
+}

@@ -1,0 +1,85 @@
+package fast
+
+import (
+	"context"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/share"
+)
+
+// startWatch joins a shared watch and sends the head, which tells the index. finishWatch
+// sends the event, when nothing of the request needs to be kept any more.
+func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
+	c.rec.Keep()
+	w := &watch{c: c, alive: alive, rec: c.rec}
+	w.running = lane.Watch{Op: &w.rec.Op, Peer: c.peer, End: w.end}
+	if refusal := c.Exchange.StartWatch(s, &w.running); refusal != nil {
+		return refusal, nil
+	}
+	watcher, head, end := w.join(s)
+	if watcher == nil {
+		if head != nil {
+			refused := lane.Answer{Status: head.Status, Fields: head.Fields, Length: int64(len(head.Body)), Body: head.Body, Whole: true}
+			end.Err = c.send(s, &refused, alive)
+		}
+		c.releaseWatch(w, end.Reason)
+		return end.Refusal, end.Err
+	}
+	text := c.appendFields(c.startHead(head.Status), head.Fields)
+	text = appendField(text, "Transfer-Encoding", "chunked")
+	if err := c.write(s, endHead(text, -1, alive)); err != nil {
+		watcher.Leave()
+		c.releaseWatch(w, "client")
+		return nil, err
+	}
+	w.rec.Status = c.rec.Status
+	w.watcher = watcher
+	c.watch = w
+	return nil, nil
+}
+
+// releaseWatch removes a watch that did not start.
+func (c *conn) releaseWatch(w *watch, reason string) {
+	c.Exchange.Watches.Release(&w.running, reason)
+	c.idleArmed = time.Time{} // the watch may have set another read deadline
+}
+
+// join waits for the head. What ends the watch ends this wait, too.
+func (w *watch) join(s *lane.Snapshot) (*share.Watcher, *share.Head, lane.End) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	w.c.mu.Lock()
+	w.joining = cancel
+	if w.cause != nil {
+		cancel(w.cause)
+	}
+	w.c.mu.Unlock()
+	watcher, head, end := w.c.Exchange.Join(ctx, s, &w.rec.Op, w)
+	w.c.mu.Lock()
+	w.joining = nil
+	w.c.mu.Unlock()
+	return watcher, head, end
+}
+
+// finishWatch waits for the end of the watch, and reports whether the connection can
+// serve another request.
+func (c *conn) finishWatch() bool {
+	w := c.watch
+	c.watch = nil
+	event, reason, again := w.await()
+	c.getBuffers()
+	if reason == "" {
+		return again
+	}
+	sent := int64(0)
+	if event != nil {
+		if err := c.write(c.Exchange.Current.Load(), event.Chunked); err != nil {
+			reason = "client"
+		}
+		sent = int64(len(event.Body))
+	}
+	w.report(reason, sent)
+	return reason == "event" && w.alive && !c.Conns.Draining()
+}

@@ -1,0 +1,148 @@
+package fast
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
+)
+
+// plain reports whether the request is one for this lane.
+func (c *conn) plain(s *lane.Snapshot) bool {
+	r := &c.request
+	if r.Minor != 1 || r.Expect || r.Upgrade || r.Target[0] != '/' {
+		return false
+	}
+	// The standard lane refuses what net/http cannot parse, with an answer of its own.
+	// Only an escape can be the reason.
+	if strings.IndexByte(r.Target, '%') >= 0 && lane.CheckTarget(r) != nil {
+		return false
+	}
+	switch r.Method {
+	case http.MethodGet:
+		if _, query, ok := strings.Cut(r.Target, "?"); ok && gate.Waits(query) {
+			if _, shared := lane.ParseWatch(query); !shared || s.Watches == nil {
+				return false
+			}
+		}
+		return r.Body == http1.None
+	case http.MethodHead, http.MethodDelete:
+		return r.Body == http1.None
+	case http.MethodPut, http.MethodPost:
+		return r.Body == http1.None || r.Body == http1.Length && r.Length <= min(maxPlainBody, s.Limits.Body)
+	}
+	return false
+}
+
+// serveRequest carries one request with a head of n bytes. It reports whether the
+// connection can serve another one.
+func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
+	r := &c.request
+	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent}
+	end := n + int(r.Length)
+	alive := !r.Close && !c.Conns.Draining()
+	err := c.respond(s, n, end, &alive)
+	if c.watch != nil {
+		c.have = copy(c.in, c.in[end:c.have])
+		if c.have == 0 {
+			c.putBuffers()
+		}
+		return c.finishWatch()
+	}
+	c.Exchange.Observer.Answered(&c.rec)
+	if err != nil || !alive {
+		return false
+	}
+	c.have = copy(c.in, c.in[end:c.have])
+	return true
+}
+
+// respond decides on a request and answers it. The error means that the connection cannot
+// be used any more: the client has left, or its answer was broken off.
+func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
+	r := &c.request
+	req := gate.Request{Method: r.Method, Target: r.Target, Authorization: r.Authorization, Peer: c.peer}
+	refusal := c.Exchange.Decide(context.Background(), s, &req, &c.rec.Op)
+	if refusal == nil {
+		switch err := c.readBody(s, end); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			refusal = gate.RefuseSlowBody
+		case err != nil:
+			refusal = gate.RefuseBody
+		case c.rec.Op.Watch:
+			refusal, err = c.startWatch(s, *alive)
+			if err != nil {
+				return err
+			}
+		default:
+			refusal, err = c.forward(s, c.in[head:end], *alive)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if refusal == nil {
+		return nil
+	}
+	*alive = *alive && !refusal.Close
+	if err := c.refuse(s, refusal, *alive); err != nil {
+		return err
+	}
+	// The client may still send the rest of its body. It is dropped, as in the standard
+	// lane, and the connection stays in use.
+	if *alive {
+		return c.readBody(s, end)
+	}
+	return nil
+}
+
+// readBody reads until the whole request has arrived.
+func (c *conn) readBody(s *lane.Snapshot, end int) error {
+	start, had := time.Now(), c.have
+	for c.have < end {
+		if c.have == len(c.in) || end > len(c.in) {
+			larger := make([]byte, end+inSize)
+			copy(larger, c.in[:c.have])
+			// The strings of the head remain in the old memory.
+			c.in = larger
+		}
+		if err := c.tls.SetReadDeadline(s.Limits.BodyDeadline(start, int64(c.have-had))); err != nil {
+			return err
+		}
+		c.idleArmed = time.Time{}
+		n, err := c.tls.Read(c.in[c.have:])
+		c.have += n
+		if n == 0 && err != nil {
+			if err == io.EOF {
+				return io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// forward carries an operation to etcd and its answer to the client. The caller sends the
+// refusal.
+func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal, error) {
+	r := &c.request
+	c.call = lane.Call{
+		Snapshot: s, Peer: c.peer, Op: &c.rec.Op,
+		ContentType: r.ContentType, Accept: r.Accept, AcceptEncoding: r.AcceptEncoding, UserAgent: r.UserAgent,
+		Body: body,
+	}
+	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.bodyBuffer())
+	if refusal != nil || err != nil {
+		return refusal, err
+	}
+	defer answer.Close()
+	return nil, c.send(s, &answer, alive)
+}

@@ -1,0 +1,19 @@
+package lane
+
+import "strings"
+
+// connectionFields belong to etcd's connection, or to the framing of its message.
+var connectionFields = [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
+
+// ConnectionField reports whether a field of etcd's head must not reach the client. Those
+// are the fields that belong to etcd's connection, and etcd's invitation to every web page
+// (Access-Control-*), which would open the API to any site that a browser visits.
+func ConnectionField(name string) bool {
+	for _, field := range connectionFields {
+		if strings.EqualFold(name, field) {
+			return true
+		}
+	}
+	const cors = "Access-Control-"
+	return len(name) > len(cors) && strings.EqualFold(name[:len(cors)], cors)
+}

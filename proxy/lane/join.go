@@ -1,0 +1,134 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/share"
+)
+
+// End is how a watch ended: the reason for the metric, and at most one of a refusal that
+// the lane is to send and [ErrBrokenOff].
+type End struct {
+	Reason  string
+	Refusal *gate.Refusal
+	Err     error
+}
+
+// StartWatch registers a watch that s allows. If there is no refusal, the lane must
+// release it from x.Watches when it ends.
+func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
+	if refusal := x.Watches.register(w); refusal != nil {
+		return refusal
+	}
+	// A reload between the gate's decision and the registration did not see the watch.
+	if now := x.Current.Load(); now != s && !x.Gate.Still(&now.Policy, w.Op, w.Peer) {
+		x.Watches.Release(w, "revoked")
+		return gate.RefuseIdentity
+	}
+	return nil
+}
+
+// Join joins the shared watch of an operation, for which [SharedWatch] must hold. It
+// returns the head of the answer and a watcher, which the lane must leave. The watcher is
+// nil if etcd refused the watch: the head then is its whole answer. The head is nil if the
+// watch ended before etcd answered; end tells how. ctx must end, with its cause, when the
+// watch is ended from outside.
+func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n share.Waker) (watcher *share.Watcher, head *share.Head, end End) {
+	want, ok := SharedWatch(op)
+	if !ok || s.Watches == nil {
+		panic("BUG: a watch that cannot be shared")
+	}
+	watcher, head, err := s.Watches.Join(ctx, want, n)
+	if err != nil {
+		return nil, nil, x.unanswered(ctx, err, op)
+	}
+	if watcher == nil {
+		end.Reason = "refused"
+	}
+	return watcher, head, end
+}
+
+// Alone carries a watch that is not shared, on a connection to etcd of its own. The answer
+// must be closed, if end.Reason is empty.
+func (x *Exchange) Alone(ctx context.Context, call *Call) (a Answer, end End) {
+	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
+	if err != nil {
+		return Answer{}, x.unanswered(ctx, err, call.Op)
+	}
+	return Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}, End{}
+}
+
+// unanswered returns how a watch ended that etcd did not answer.
+func (x *Exchange) unanswered(ctx context.Context, err error, op *gate.Operation) End {
+	end := End{Reason: EndReason(ctx)}
+	switch end.Reason {
+	case "drain":
+		end.Refusal = gate.RefuseDraining
+	case "upstream":
+		if end.Refusal = x.failure(err, op); end.Refusal == nil {
+			end.Err = ErrBrokenOff
+		}
+	default:
+		end.Err = ErrBrokenOff
+	}
+	return end
+}
+
+// EndReason returns the reason why a watch ended before its event. ctx is the watch's.
+func EndReason(ctx context.Context) string {
+	if cause := context.Cause(ctx); cause != nil {
+		return CauseReason(cause)
+	}
+	return "upstream"
+}
+
+// CauseReason returns the reason of a watch that was ended with a cause.
+func CauseReason(cause error) string {
+	switch {
+	case errors.Is(cause, errRevoked):
+		return "revoked"
+	case errors.Is(cause, errDraining):
+		return "drain"
+	}
+	return "client"
+}
+
+// SharedWatch returns the watch of an operation. ok is false if it is one that cannot be
+// shared.
+func SharedWatch(op *gate.Operation) (w share.Watch, ok bool) {
+	_, query, _ := strings.Cut(op.Target, "?")
+	w, ok = ParseWatch(query)
+	w.Path, w.Key = op.Path, string(op.Key)
+	return w, ok
+}
+
+// ParseWatch reads the query of a watch. ok is false unless other clients may ask for the
+// same watch: it must have no parameters but wait, waitIndex and recursive, each written
+// plainly and once. etcd receives any other watch as it is.
+func ParseWatch(query string) (w share.Watch, ok bool) {
+	var seenWait, seenIndex, seenRecursive bool
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		var err error
+		switch {
+		case name == "wait" && !seenWait:
+			seenWait = true // the gate has read its value
+		case name == "waitIndex" && !seenIndex:
+			seenIndex = true
+			w.Since, err = strconv.ParseUint(value, 10, 64)
+		case name == "recursive" && !seenRecursive:
+			seenRecursive = true
+			w.Recursive, err = strconv.ParseBool(value)
+		default:
+			return w, false
+		}
+		if err != nil {
+			return w, false
+		}
+	}
+	return w, seenWait
+}

@@ -1,0 +1,88 @@
+package lane
+
+import (
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Snapshot is everything that decides about a request and carries it. It is immutable.
+type Snapshot struct {
+	gate.Policy
+	// FastLane serves plain requests of HTTP/1.1 without net/http.
+	FastLane bool
+	// Limits bounds one request.
+	Limits Limits
+	// Upstream is the pool of connections to etcd.
+	Upstream *upstream.Pool
+	// Reads shares equal reads through Upstream; nil sends each read on its own.
+	Reads *share.Reads
+	// Watches shares equal watches through Upstream; nil sends each watch on its own.
+	Watches *share.Watches
+
+	counts *observe.DecisionCounts // set by Publish
+}
+
+// Counts returns the counts of the gate's decisions under this snapshot. They are nil
+// until the snapshot is published.
+func (s *Snapshot) Counts() *observe.DecisionCounts { return s.counts }
+
+// Current holds the snapshot in force.
+type Current struct {
+	snapshot atomic.Pointer[Snapshot]
+}
+
+// Load returns the snapshot in force.
+func (c *Current) Load() *Snapshot { return c.snapshot.Load() }
+
+// Publish puts a snapshot in force for every request that starts from now on. Requests
+// may still be reading a snapshot that was in force before, so such a snapshot is copied
+// before its counts are set.
+func (c *Current) Publish(next *Snapshot) {
+	var old *observe.DecisionCounts
+	if before := c.snapshot.Load(); before != nil {
+		old = before.counts
+	}
+	if counts := observe.CountsFor(&next.Policy, old); counts != next.counts {
+		if next.counts != nil {
+			again := *next
+			next = &again
+		}
+		next.counts = counts
+	}
+	c.snapshot.Store(next)
+}
+
+// Limits bounds what one client can make the proxy hold, and for how long.
+type Limits struct {
+	// Head bounds the head of a request, in bytes. nginx has 4 buffers of 8 KiB.
+	Head int
+	// Body bounds the body of a request, in bytes. etcd refuses forms above 10 MiB.
+	Body int64
+	// HeaderTimeout bounds the time from the first byte of a head to its last, and the
+	// time that a new connection may take to send its first request. It ends the
+	// connections of clients that send a byte now and then.
+	HeaderTimeout time.Duration
+	// BodyTimeout bounds the time that a client may take to send, or to take, the next
+	// bytes of a body. A body that takes longer than that altogether must arrive at
+	// minBodyRate, so that one that arrives byte by byte ends as well.
+	BodyTimeout time.Duration
+}
+
+// minBodyRate is an average rate in bytes per second.
+const minBodyRate = 4 << 10
+
+// BodyDeadline returns the time by which the next bytes of a body must have passed.
+// start is the time at which the body started, and done the number of bytes since then.
+func (l *Limits) BodyDeadline(start time.Time, done int64) time.Time {
+	next := time.Now().Add(l.BodyTimeout)
+	whole := start.Add(l.BodyTimeout + time.Duration(done)*time.Second/minBodyRate)
+	if whole.Before(next) {
+		return whole
+	}
+	return next
+}

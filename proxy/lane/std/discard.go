@@ -1,0 +1,61 @@
+package std
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// dropBody reads a body that etcd does not read. Unread, it would keep net/http from
+// noticing that the client has left.
+func (q *request) dropBody() *gate.Refusal {
+	limits := &q.snapshot.Limits
+	maxBody := min(limits.Body, smallBody)
+	if q.r.ContentLength > maxBody {
+		return gate.RefuseTooLarge
+	}
+	control := http.NewResponseController(q.w)
+	defer control.SetReadDeadline(time.Time{})
+	boundRest(q.w, q.r, limits)
+	var buf [1 << 10]byte
+	start := time.Now()
+	for read := int64(0); ; {
+		if control.SetReadDeadline(limits.BodyDeadline(start, read)) != nil {
+			return gate.RefuseBody
+		}
+		n, err := q.r.Body.Read(buf[:])
+		switch read += int64(n); {
+		case read > maxBody:
+			return gate.RefuseTooLarge
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return gate.RefuseSlowBody
+		case err != nil:
+			return gate.RefuseBody
+		}
+	}
+}
+
+// discard reads the body of a refused request, up to the size of a body that is allowed.
+// It reports whether that was the whole body.
+func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits) bool {
+	buf := make([]byte, 8<<10)
+	start := time.Now()
+	for left := limits.Body; left > 0; {
+		if control.SetReadDeadline(limits.BodyDeadline(start, limits.Body-left)) != nil {
+			return false
+		}
+		n, err := body.Read(buf)
+		left -= int64(n)
+		if err != nil {
+			return errors.Is(err, io.EOF) && control.SetReadDeadline(time.Time{}) == nil
+		}
+	}
+	return false
+}

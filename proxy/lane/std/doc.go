@@ -1,0 +1,11 @@
+// Package std is the lane on net/http: it serves every form of request that HTTP allows
+// and the gate accepts, HTTP/2 included.
+//
+// net/http is lenient where front ends and servers have disagreed before, and answers what
+// it refuses in plain text, which clients of etcd cannot parse. So on HTTP/1 a strictConn
+// stands before it, which lets only messages of the strict grammar of package http1 pass.
+// HTTP/2 has a framing of its own, which net/http checks.
+//
+// A request body is received whole before etcd hears of the request: a write reaches etcd
+// complete or not at all, and a slow client holds no connection to etcd.
+package std

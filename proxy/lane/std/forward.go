@@ -1,0 +1,99 @@
+package std
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+const bufferSize = 32 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// newCall is the call of a request that the gate has let pass.
+func (q *request) newCall() *lane.Call {
+	return &lane.Call{
+		Snapshot:       q.snapshot,
+		Peer:           q.conn.peer,
+		Op:             &q.rec.Op,
+		ContentType:    q.r.Header.Get("Content-Type"),
+		Accept:         q.r.Header.Get("Accept"),
+		AcceptEncoding: q.r.Header.Get("Accept-Encoding"),
+		UserAgent:      q.r.Header.Get("User-Agent"),
+	}
+}
+
+// forward carries an operation to etcd and its answer to the client.
+func (q *request) forward() *gate.Refusal {
+	call := q.newCall()
+	if q.rec.Op.HasBody() {
+		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits)
+		defer body.free()
+		if refusal != nil {
+			return refusal
+		}
+		call.Body = body.bytes
+	}
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, buf[:])
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if refusal != nil {
+		return refusal
+	}
+	defer answer.Close()
+	copyHeader(q.w.Header(), answer.Fields, answer.Length)
+	q.w.WriteHeader(answer.Status)
+	answer.Finish()
+	out := newSender(q.w, q.r, &q.snapshot.Limits)
+	if answer.Whole {
+		err = out.write(answer.Body, true)
+	} else {
+		err = relay(out, &answer, buf[:])
+	}
+	if err != nil {
+		// The head is out, so only a broken answer can show that this one is.
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// relay sends an answer as the client takes it.
+func relay(out *sender, a *lane.Answer, buf []byte) error {
+	for {
+		n, err := a.Read(buf)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		last := err == io.EOF
+		if err := out.write(buf[:n], last); err != nil || last {
+			return err
+		}
+	}
+}
+
+// copyHeader copies the head of etcd's answer in etcd's spelling: PyBal looks for
+// X-Etcd-Index in exactly this case. A length below 0 is left out.
+func copyHeader(h http.Header, fields []http1.Field, length int64) {
+	for _, f := range fields {
+		if !lane.ConnectionField(f.Name) {
+			// The views end with the answer, and the header may be sent later.
+			name := strings.Clone(f.Name)
+			h[name] = append(h[name], strings.Clone(f.Value))
+		}
+	}
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = nil // otherwise net/http guesses one from the body
+	}
+	if length >= 0 {
+		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	}
+}

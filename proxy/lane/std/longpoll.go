@@ -1,0 +1,155 @@
+package std
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// watch carries a long poll: the head at once, because clients take the index
+// from it, and the event when it comes.
+func (q *request) watch() *gate.Refusal {
+	x := q.server.exchange
+	ctx, cancel := context.WithCancelCause(q.r.Context())
+	defer cancel(nil)
+	running := &lane.Watch{Op: &q.rec.Op, Peer: q.conn.peer, End: cancel}
+	if refusal := x.StartWatch(q.snapshot, running); refusal != nil {
+		return refusal
+	}
+	end := lane.End{Reason: "client"}
+	defer func() { x.Watches.Release(running, end.Reason) }()
+	if q.conn.strict != nil {
+		go q.conn.strict.endWith(ctx, cancel)
+	}
+	poll := longPoll{request: q, ctx: ctx}
+	if _, ok := lane.SharedWatch(&q.rec.Op); ok && q.snapshot.Watches != nil {
+		end = poll.shared()
+	} else {
+		end = poll.alone()
+	}
+	if end.Err != nil {
+		panic(http.ErrAbortHandler) // only a broken answer can show what happened
+	}
+	return end.Refusal
+}
+
+// endWith ends a watch when its client leaves. net/http itself notices that, but not after
+// it has seen a byte of a request behind the watch. The watch could last forever then.
+func (c *strictConn) endWith(ctx context.Context, end context.CancelCauseFunc) {
+	wire := c.NetConn().(*lane.ClientConn)
+	tick := time.NewTicker(c.limits().HeaderTimeout) // half a request ends then as well
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if wire.PeerClosed() {
+				end(lane.ErrGone)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// longPoll is a watch in the standard lane.
+type longPoll struct {
+	*request
+	ctx context.Context // ends with the client, its right to read, and the proxy
+}
+
+// notifier lets a goroutine wait for its watcher.
+type notifier chan struct{}
+
+// Wake implements [share.Waker].
+func (n notifier) Wake() {
+	select {
+	case n <- struct{}{}:
+	default:
+	}
+}
+
+// Woken implements [share.Waker]. The watch's own goroutine reports its end.
+func (n notifier) Woken() {}
+
+// shared waits for the event of a shared watch.
+func (p *longPoll) shared() lane.End {
+	news := make(notifier, 1)
+	watcher, head, end := p.server.exchange.Join(p.ctx, p.snapshot, &p.rec.Op, news)
+	if watcher == nil {
+		if head != nil {
+			copyHeader(p.w.Header(), head.Fields, int64(len(head.Body)))
+			p.w.WriteHeader(head.Status)
+			end.Err = p.send(head.Body)
+		}
+		return end
+	}
+	defer watcher.Leave()
+	copyHeader(p.w.Header(), head.Fields, -1)
+	p.w.WriteHeader(head.Status)
+	if err := p.send(nil); err != nil {
+		return lane.End{Reason: "client", Err: err}
+	}
+	for watcher.Result() == nil {
+		select {
+		case <-news:
+		case <-p.ctx.Done():
+			return p.brokenOff()
+		}
+	}
+	if p.ctx.Err() != nil { // a right that was taken away counts before an event
+		return p.brokenOff()
+	}
+	event := watcher.Result()
+	if event.Err != nil {
+		return lane.End{Reason: "upstream", Err: lane.ErrBrokenOff}
+	}
+	return lane.End{Reason: "event", Err: p.send(event.Body)}
+}
+
+// alone waits on a connection to etcd of its own.
+func (p *longPoll) alone() lane.End {
+	answer, end := p.server.exchange.Alone(p.ctx, p.newCall())
+	if end.Reason != "" {
+		return end
+	}
+	defer answer.Close()
+	copyHeader(p.w.Header(), answer.Fields, answer.Length)
+	p.w.WriteHeader(answer.Status)
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf)
+	got := false
+	for n := 0; ; {
+		if p.ctx.Err() != nil {
+			return p.brokenOff()
+		}
+		err := p.send(buf[:n])
+		if err != nil {
+			return lane.End{Reason: "client", Err: err}
+		}
+		n, err = answer.Read(buf[:])
+		got = got || n > 0
+		if err == io.EOF && got {
+			return lane.End{Reason: "event"}
+		}
+		if err != nil {
+			// A clean end without an event is broken off as well: it is how an etcd that
+			// shuts down ends a watch. A client library takes it for an answer and fails on
+			// the empty body, but connects again after a broken one.
+			return p.brokenOff()
+		}
+	}
+}
+
+// brokenOff is the end of a watch without its event.
+func (p *longPoll) brokenOff() lane.End {
+	return lane.End{Reason: lane.EndReason(p.ctx), Err: lane.ErrBrokenOff}
+}
+
+func (p *longPoll) send(data []byte) error {
+	return newSender(p.w, p.r, &p.snapshot.Limits).send(data, true)
+}

@@ -1,0 +1,59 @@
+package std
+
+import (
+	"net/http"
+	"time"
+
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// sender sends a body to a client within the limits. A client that does not take it would
+// hold memory and, while etcd has more to send, a connection to etcd.
+type sender struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	limits  *lane.Limits
+	began   time.Time
+	sent    int64
+	http2   bool
+}
+
+func newSender(w http.ResponseWriter, r *http.Request, limits *lane.Limits) *sender {
+	return &sender{w: w, control: http.NewResponseController(w), limits: limits, began: time.Now(), http2: r.ProtoMajor == 2}
+}
+
+// write sends a part of the body. On HTTP/2 net/http would send without a deadline what it
+// holds at the end, so the last bytes are flushed there.
+func (s *sender) write(data []byte, last bool) error {
+	return s.send(data, last && s.http2)
+}
+
+// send writes data, and waits until it is sent if flush is set. Each piece has a deadline,
+// which is removed afterwards: on HTTP/2 it would end the whole stream later.
+func (s *sender) send(data []byte, flush bool) error {
+	defer s.control.SetWriteDeadline(time.Time{})
+	for first := true; first || len(data) > 0; first = false {
+		_ = s.control.SetWriteDeadline(s.limits.BodyDeadline(s.began, s.sent))
+		piece := data[:min(len(data), lane.MaxCorked)]
+		data = data[len(piece):]
+		if len(piece) > 0 { // writing nothing is an error where no body is allowed
+			if _, err := s.w.Write(piece); err != nil {
+				return err
+			}
+			s.sent += int64(len(piece))
+		}
+	}
+	if flush {
+		return s.control.Flush()
+	}
+	return nil
+}
+
+// boundRest sets a deadline for what net/http itself writes on HTTP/1: a 100 Continue, and
+// the bytes that it holds until a handler ends. A client that does not read would hold its
+// connection.
+func boundRest(w http.ResponseWriter, r *http.Request, limits *lane.Limits) {
+	if r.ProtoMajor == 1 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(limits.BodyTimeout))
+	}
+}

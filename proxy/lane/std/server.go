@@ -1,0 +1,126 @@
+package std
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// Options describes a server.
+type Options struct {
+	Exchange *lane.Exchange
+	Conns    *lane.Conns
+	// MaxHead, HeaderTimeout and BodyTimeout are limits of the first snapshot. net/http
+	// cannot change them while it serves.
+	MaxHead                    int
+	HeaderTimeout, BodyTimeout time.Duration
+	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
+	MaxBodyMemory int64
+	// IdleTimeout bounds the time that a connection may wait for its next request.
+	IdleTimeout time.Duration
+}
+
+// Server serves connections whose handshake is done.
+type Server struct {
+	exchange *lane.Exchange
+	conns    *lane.Conns
+	bodies   *bodies
+	http     *http.Server
+	queue    *connQueue
+	http2    sync.Map // from *tls.Conn to *http2Conn
+}
+
+// NewServer returns a server. Serve must be called for it to serve.
+func NewServer(o Options) *Server {
+	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: newBodies(o.MaxBodyMemory), queue: newConnQueue()}
+	s.http = &http.Server{
+		Handler:        http.HandlerFunc(s.serveHTTP),
+		IdleTimeout:    o.IdleTimeout,
+		MaxHeaderBytes: o.MaxHead,
+		// For HTTP/2. On HTTP/1 the strictConn ends slow heads.
+		ReadHeaderTimeout: o.HeaderTimeout,
+		HTTP2: &http.HTTP2Config{
+			// Each stream of a client that does not read holds the memory of an answer.
+			MaxConcurrentStreams: 100,
+			// The deadline of a stream cannot end it while the connection is blocked.
+			WriteByteTimeout: o.BodyTimeout,
+		},
+		ErrorLog:    slog.NewLogLogger(o.Exchange.Log.Handler(), slog.LevelDebug),
+		ConnContext: s.withConnection,
+		ConnState:   s.connState,
+		// OPTIONS * goes through the gate like any other request.
+		DisableGeneralOptionsHandler: true,
+	}
+	return s
+}
+
+// Serve serves connections until Shutdown.
+func (s *Server) Serve() {
+	if err := s.http.Serve(s.queue); !errors.Is(err, http.ErrServerClosed) {
+		s.exchange.Log.Error("the standard lane stopped", "error", err)
+	}
+}
+
+// Put serves a connection of HTTP/1. received are bytes that were read from it, which Put
+// copies.
+func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
+	c := newStrictConn(t, peer, s.currentLimits)
+	c.buf = append(c.buf, received...)
+	s.put(c, c)
+}
+
+// PutHTTP2 serves a connection of HTTP/2.
+func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
+	c := &http2Conn{tls: t, peer: peer}
+	s.http2.Store(t, c)
+	s.put(t, c) // net/http speaks HTTP/2 only on the TLS connection itself
+}
+
+// put registers a connection and hands it to net/http.
+func (s *Server) put(c net.Conn, registered lane.Conn) {
+	if s.conns.Register(lane.Standard, registered) && s.queue.put(c) {
+		return
+	}
+	s.release(c)
+	_ = c.Close()
+}
+
+func (s *Server) release(c net.Conn) {
+	if registered := s.registered(c); registered != nil {
+		s.conns.Release(lane.Standard, registered)
+		s.http2.Delete(c)
+	}
+}
+
+// registered returns a connection in the form in which it is registered.
+func (s *Server) registered(c net.Conn) registeredConn {
+	if strict, ok := c.(*strictConn); ok {
+		return strict
+	}
+	if c, ok := s.http2.Load(c); ok {
+		return c.(*http2Conn)
+	}
+	return nil
+}
+
+func (s *Server) currentLimits() *lane.Limits { return &s.exchange.Current.Load().Limits }
+
+// StartDrain makes every connection end after its request.
+func (s *Server) StartDrain() { s.http.SetKeepAlivesEnabled(false) }
+
+// Shutdown waits for the requests under way and ends all connections. If ctx ends first,
+// it cuts them and returns ctx's error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return errors.Join(err, s.http.Close())
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/observe"
+)
+
+// Watch is one running watch.
+type Watch struct {
+	Op   *gate.Operation // must not change while the watch is registered
+	Peer *gate.Peer
+	// End ends the watch from outside, with one of the causes below. It must not block.
+	End context.CancelCauseFunc
+}
+
+// user returns the account that a watch counts for: the user's name or, if the decision
+// did not depend on it, the client's address, which no user's name can equal.
+func (w *Watch) user() string {
+	if w.Op.Identity.Name != "" {
+		return "user " + w.Op.Identity.Name
+	}
+	return acl.ClientOf(w.Peer.Addr.Addr()).String()
+}
+
+// The causes with which a watch is ended from outside.
+var (
+	errRevoked  = errors.New("the reader lost the right to the key")
+	errDraining = errors.New("the proxy is shutting down")
+	// ErrGone is for lanes: the client has left.
+	ErrGone = errors.New("the client has left")
+)
+
+// Watches registers the running watches of all lanes.
+type Watches struct {
+	max, maxPerUser int
+	metrics         *observe.Metrics
+
+	mu      sync.Mutex
+	running map[*Watch]struct{}
+	users   map[string]int
+	drained bool
+}
+
+// NewWatches returns a registry for at most max watches, and maxPerUser of one user.
+func NewWatches(max, maxPerUser int, m *observe.Metrics) *Watches {
+	return &Watches{max: max, maxPerUser: maxPerUser, metrics: m, running: make(map[*Watch]struct{}), users: make(map[string]int)}
+}
+
+// register adds a watch that is about to start.
+func (ws *Watches) register(w *Watch) *gate.Refusal {
+	user := w.user()
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	switch {
+	case ws.drained:
+		return gate.RefuseDraining
+	case len(ws.running) >= ws.max:
+		return gate.RefuseWatches
+	case ws.users[user] >= ws.maxPerUser:
+		return gate.RefuseUserWatches
+	}
+	ws.running[w] = struct{}{}
+	ws.users[user]++
+	ws.metrics.WatchStarted()
+	return nil
+}
+
+// Release removes a watch that has ended, for a reason of the metric. End is not called
+// after Release has returned.
+func (ws *Watches) Release(w *Watch, reason string) {
+	user := w.user()
+	ws.mu.Lock()
+	delete(ws.running, w)
+	if ws.users[user]--; ws.users[user] == 0 {
+		delete(ws.users, user)
+	}
+	ws.mu.Unlock()
+	ws.metrics.WatchEnded(reason)
+}
+
+// Count returns the number of running watches.
+func (ws *Watches) Count() int {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return len(ws.running)
+}
+
+// Recheck ends the watches that a new policy does not allow any more.
+func (ws *Watches) Recheck(g *gate.Gate, p *gate.Policy) {
+	ws.mu.Lock()
+	all := slices.Collect(maps.Keys(ws.running))
+	ws.mu.Unlock()
+	// Verifying thousands of certificates takes a while, so the lock is not held.
+	revoked := slices.DeleteFunc(all, func(w *Watch) bool { return g.Still(p, w.Op, w.Peer) })
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, w := range revoked {
+		if _, running := ws.running[w]; running {
+			w.End(errRevoked)
+		}
+	}
+}
+
+// Drain ends all watches and refuses new ones.
+func (ws *Watches) Drain() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.drained = true
+	for w := range ws.running {
+		w.End(errDraining)
+	}
+}

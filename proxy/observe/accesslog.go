@@ -1,0 +1,130 @@
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/acl"
+)
+
+// Records writes the access log and the audit log.
+type Records struct {
+	// Access receives one line for each request; nil for none.
+	Access io.Writer
+	// JSON writes the access log as JSON lines instead of nginx's combined format.
+	JSON bool
+	// Audit receives one entry for each write and each refusal; nil for none.
+	Audit *slog.Logger
+
+	mu sync.Mutex
+}
+
+// write adds a record to both logs.
+func (rs *Records) write(r *Record) {
+	if rs.Audit != nil && (r.Refusal != nil || r.Op.Access == acl.Write) {
+		rs.audit(r)
+	}
+	if rs.Access == nil {
+		return
+	}
+	var line []byte
+	if rs.JSON {
+		line = r.json()
+	} else {
+		line = r.combined()
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	// A log that cannot be written must not stop the service. The writer reports the error.
+	_, _ = rs.Access.Write(line)
+}
+
+func (rs *Records) audit(r *Record) {
+	verdict := "allowed"
+	if r.Refusal != nil {
+		verdict = r.Refusal.Reason
+	}
+	method := r.Op.Method
+	if method == "" {
+		method = "other"
+	}
+	rs.Audit.LogAttrs(context.Background(), slog.LevelInfo, "request",
+		slog.String("verdict", verdict),
+		slog.String("user", r.user()),
+		slog.String("known", r.Op.Identity.Known.String()),
+		slog.String("from", r.Peer.Addr.String()),
+		slog.String("method", method),
+		slog.String("surface", r.Op.Surface.String()),
+		slog.String("path", r.Op.Path),
+		slog.String("key", string(r.Op.Key)),
+		slog.String("rule", string(r.Op.Rule)),
+		slog.Int("status", r.Status),
+	)
+}
+
+// combined formats the record in nginx's combined format. The referer is left out: it can
+// carry a query of its own.
+func (r *Record) combined() []byte {
+	b := make([]byte, 0, 256)
+	b = append(b, r.Peer.Addr.Addr().String()...)
+	b = append(b, " - "...)
+	b = appendQuoted(b, r.user())
+	b = r.Started.AppendFormat(b, " [02/Jan/2006:15:04:05 -0700] \"")
+	b = append(b, methodLabels[methodLabel(r.Op.Method)]...)
+	b = append(b, ' ')
+	b = append(b, r.redactedTarget()...)
+	b = append(b, ' ')
+	b = append(b, r.Proto...)
+	b = append(b, "\" "...)
+	b = strconv.AppendInt(b, int64(r.Status), 10)
+	b = append(b, ' ')
+	b = strconv.AppendInt(b, r.Bytes, 10)
+	b = append(b, " \"-\" \""...)
+	if r.UserAgent == "" {
+		b = append(b, '-')
+	}
+	b = appendQuoted(b, r.UserAgent)
+	return append(b, "\"\n"...)
+}
+
+// appendQuoted appends a text that the client chose. Like nginx it writes bytes that
+// could end the field or the line as \xHH.
+func appendQuoted(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '"' || c == '\\' {
+			b = append(b, '\\', 'x', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return b
+}
+
+// json formats the record as a line of JSON.
+func (r *Record) json() []byte {
+	line, err := json.Marshal(struct {
+		Time      time.Time `json:"time"`
+		From      string    `json:"from"`
+		User      string    `json:"user"`
+		Known     string    `json:"known"`
+		Method    string    `json:"method"`
+		Target    string    `json:"target"`
+		Proto     string    `json:"proto"`
+		Status    int       `json:"status"`
+		Bytes     int64     `json:"bytes"`
+		Seconds   float64   `json:"seconds"`
+		Watch     bool      `json:"watch"`
+		UserAgent string    `json:"user_agent"`
+	}{r.Started, r.Peer.Addr.String(), r.user(), r.Op.Identity.Known.String(), methodLabels[methodLabel(r.Op.Method)],
+		r.redactedTarget(), r.Proto, r.Status, r.Bytes, time.Since(r.Started).Seconds(), r.Op.Watch, r.UserAgent})
+	if err != nil {
+		panic("BUG: a record cannot be encoded: " + err.Error())
+	}
+	return append(line, '\n')
+}

@@ -1,0 +1,111 @@
+package observe
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Metrics is every metric that the proxy exports, on its own registry. Labels
+// come from closed sets: never a key, a user or an address.
+type Metrics struct {
+	Registry *prometheus.Registry
+
+	requests     *prometheus.CounterVec
+	requestsBy   [gate.NumSurfaces][len(methodLabels)][len(codeLabels)]atomic.Pointer[prometheus.Counter]
+	duration     *prometheus.HistogramVec
+	durationBy   [2]prometheus.Observer // by acl.Access
+	decisions    *prometheus.CounterVec
+	allowedBy    [gate.NumSurfaces]prometheus.Counter
+	logins       *prometheus.CounterVec
+	remembered   prometheus.Counter
+	connections  prometheus.Gauge
+	refusedConns *prometheus.CounterVec
+	shed         prometheus.Counter
+	memoryLevel  prometheus.Gauge
+	handedOver   prometheus.Counter
+	handshakes   *prometheus.CounterVec
+	watches      prometheus.Gauge
+	watchEnds    map[string]prometheus.Counter // by reason
+
+	// SharedReads counts the reads that needed no request of their own to etcd.
+	SharedReads atomic.Uint64
+	// Watches is for shared watches through all pools.
+	Watches *share.WatchCounters
+	// Upstream is for all pools of connections to etcd. A new pool replaces the old one
+	// when the endpoints change, and continues its counters.
+	Upstream         *upstream.Counters
+	upstreamFailures *prometheus.CounterVec
+
+	certificate *prometheus.GaugeVec
+	reloads     *prometheus.CounterVec
+	reloadOK    prometheus.Gauge
+	reloadTime  prometheus.Gauge
+	refreshes   *prometheus.CounterVec
+}
+
+// NewMetrics registers all metrics of a proxy of the given version.
+func NewMetrics(version string) *Metrics {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	f := promauto.With(reg)
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return f.NewCounterVec(prometheus.CounterOpts{Name: "etcd_tlsproxy_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string) prometheus.Gauge {
+		return f.NewGauge(prometheus.GaugeOpts{Name: "etcd_tlsproxy_" + name, Help: help})
+	}
+	m := &Metrics{
+		Registry:  reg,
+		requests:  counter("requests_total", "Answered requests by surface, method and status.", "surface", "method", "code"),
+		decisions: counter("decisions_total", "Decisions of the gate by surface and outcome. The outcome is allowed, or the reason of the refusal.", "surface", "outcome"),
+		logins:    counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous) and result (ok, remembered, failed, throttled, busy, none).", "means", "result"),
+		duration: f.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "etcd_tlsproxy_request_duration_seconds", Help: "Time from the head of a request to the last byte of its answer, without watches.",
+			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"access"}),
+		connections:      gauge("connections", "Open client connections."),
+		refusedConns:     counter("connections_refused_total", "Client connections closed at once by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
+		shed:             f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Idle client connections closed to make room for others."}),
+		memoryLevel:      gauge("memory_pressure", "0 while there is enough memory, 1 while reads are refused for lack of it, 2 while all requests are."),
+		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
+		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
+		watches:          gauge("watches", "Running watches of clients."),
+		watchEnds:        make(map[string]prometheus.Counter),
+		Watches:          &share.WatchCounters{},
+		Upstream:         &upstream.Counters{},
+		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
+		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
+		reloads:          counter("config_reloads_total", "Attempts to apply changed files by result (ok, failed).", "result"),
+		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: the old state remains in force."),
+		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time at which the configuration in force was applied, in seconds since the epoch."),
+	}
+	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
+	ends := counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain).", "reason")
+	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain"} {
+		m.watchEnds[reason] = ends.WithLabelValues(reason)
+	}
+	m.exportPool(f)
+	m.exportWatches(f)
+	m.remembered = m.logins.WithLabelValues(gate.ByPassword.String(), "remembered")
+	for s := range m.allowedBy {
+		m.allowedBy[s] = m.decisions.WithLabelValues(gate.Surface(s).String(), "allowed")
+	}
+	for i, access := range []string{"read", "write"} {
+		m.durationBy[i] = m.duration.WithLabelValues(access)
+	}
+	for _, result := range []string{"ok", "failed"} {
+		m.reloads.WithLabelValues(result)
+		m.refreshes.WithLabelValues(result)
+	}
+	f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_build_info", Help: "Always 1. The labels name the version of the program and of Go."},
+		[]string{"version", "goversion"}).WithLabelValues(version, runtime.Version()).Set(1)
+	return m
+}

@@ -1,0 +1,37 @@
+package observe
+
+import (
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// Observer takes the reports of all lanes. Its methods may be called at any time from
+// any goroutine.
+type Observer struct {
+	Metrics *Metrics
+	Records *Records
+
+	traffic  traffic
+	refusals recentRefusals
+	samples  samples
+	members  members
+}
+
+// New returns an observer that counts on m and writes to r.
+func New(m *Metrics, r *Records) *Observer { return &Observer{Metrics: m, Records: r} }
+
+// Decided counts a decision of the gate. counts are those of the snapshot that decided.
+func (o *Observer) Decided(counts *DecisionCounts, op *gate.Operation, refusal *gate.Refusal) {
+	o.Metrics.countDecision(op, refusal)
+	counts.add(op, refusal)
+}
+
+// Answered records a request that was answered, or whose answer was broken off.
+func (o *Observer) Answered(r *Record) {
+	duration := time.Since(r.Started)
+	o.Metrics.countAnswer(&r.Op, r.Status, duration)
+	o.traffic.count(r, duration)
+	o.refusals.add(r)
+	o.Records.write(r)
+}

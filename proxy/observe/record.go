@@ -1,0 +1,54 @@
+package observe
+
+import (
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// Record is what is known of one answered request.
+type Record struct {
+	Op        gate.Operation
+	Peer      *gate.Peer
+	Refusal   *gate.Refusal // nil if etcd answered
+	Status    int
+	Bytes     int64 // of the body that was sent
+	Started   time.Time
+	Proto     string
+	UserAgent string
+}
+
+// Keep makes the record independent of the memory that the request was read into.
+func (r *Record) Keep() {
+	op := &r.Op
+	op.Target = strings.Clone(op.Target)
+	op.Path, _, _ = strings.Cut(op.Target, "?") // the path is the first part of the target
+	if key := op.Path[len(gate.KeysPrefix):]; key == string(op.Key) {
+		op.Key = acl.Key(key)
+	} else {
+		op.Key = acl.Key(strings.Clone(string(op.Key)))
+	}
+	r.UserAgent = strings.Clone(r.UserAgent)
+}
+
+// user returns the verified name of the client. A name that was only claimed is not
+// recorded: people type passwords into the wrong field.
+func (r *Record) user() string {
+	if r.Op.Identity.Name == "" {
+		return "-"
+	}
+	return r.Op.Identity.Name
+}
+
+// redactedTarget returns the target without anything secret.
+func (r *Record) redactedTarget() string {
+	if r.Op.Path == "" {
+		return "-" // the target could not be read; its bytes are not safe to show
+	}
+	if _, query, ok := strings.Cut(r.Op.Target, "?"); ok {
+		return r.Op.Path + "?" + redactQuery(query)
+	}
+	return r.Op.Path
+}

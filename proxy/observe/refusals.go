@@ -1,0 +1,134 @@
+package observe
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// recentRefusals are the last refusals. Equal refusals are one entry, so that a client
+// that repeats a request does not hide all other refusals.
+type recentRefusals struct {
+	mu   sync.Mutex
+	list []refusalEntry // the latest last
+}
+
+// refusalEntry is one refusal, or several equal ones. It holds what the audit log holds
+// and no more: no query, and no name that was only claimed.
+type refusalEntry struct {
+	client    netip.Addr
+	user      string
+	known     gate.Known
+	method    string
+	surface   gate.Surface
+	path, key string
+	rule      acl.Key
+	refusal   *gate.Refusal
+
+	first, last time.Time
+	times       uint64
+}
+
+const (
+	maxRefusals = 50
+	maxShown    = 256 // bytes of a path, a key or a name
+)
+
+// add records an answer if it was a refusal. A refusal that equals an entry needs no
+// memory: a proxy that is short of memory refuses often.
+func (rr *recentRefusals) add(r *Record) {
+	if r.Refusal == nil {
+		return
+	}
+	next := refusalEntry{
+		client: r.Peer.Addr.Addr(), user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, method: r.Op.Method, surface: r.Op.Surface,
+		path: shorten(r.Op.Path), key: shorten(string(r.Op.Key)), rule: r.Op.Rule, refusal: r.Refusal,
+	}
+	now := time.Now()
+	rr.mu.Lock()
+	defer rr.mu.Unlock()
+	if i := slices.IndexFunc(rr.list, next.equal); i >= 0 {
+		again := rr.list[i]
+		again.last, again.times = now, again.times+1
+		copy(rr.list[i:], rr.list[i+1:])
+		rr.list[len(rr.list)-1] = again
+		return
+	}
+	if len(rr.list) == maxRefusals {
+		rr.list = rr.list[:copy(rr.list, rr.list[1:])]
+	}
+	// The strings can be views of a connection's memory.
+	next.user, next.path, next.key = strings.Clone(next.user), strings.Clone(next.path), strings.Clone(next.key)
+	next.first, next.last, next.times = now, now, 1
+	rr.list = append(rr.list, next)
+}
+
+func (e refusalEntry) equal(other refusalEntry) bool {
+	return e.client == other.client && e.user == other.user && e.known == other.known && e.method == other.method &&
+		e.surface == other.surface && e.path == other.path && e.key == other.key && e.rule == other.rule &&
+		e.refusal.Reason == other.refusal.Reason && e.refusal.Cause == other.refusal.Cause
+}
+
+// status returns the refusals, the latest first.
+func (rr *recentRefusals) status() []RefusalStatus {
+	rr.mu.Lock()
+	entries := slices.Clone(rr.list)
+	rr.mu.Unlock()
+	list := []RefusalStatus{}
+	for _, e := range slices.Backward(entries) {
+		client := "unix socket"
+		if e.client.IsValid() {
+			client = e.client.String()
+		}
+		surface := ""
+		if e.path != "" { // without a path the surface is unknown
+			surface = e.surface.String()
+		}
+		list = append(list, RefusalStatus{
+			Time: e.last.UTC(), First: e.first.UTC(), Times: e.times, Client: client, User: printable(e.user), Known: e.known.String(),
+			Method: methodLabels[methodLabel(e.method)], Surface: surface, Path: e.path, Key: printable(e.key), Rule: printable(string(e.rule)),
+			Status: e.refusal.Status, Reason: e.refusal.Reason, Cause: e.refusal.Cause,
+		})
+	}
+	return list
+}
+
+// shorten cuts a text to maxShown bytes, between two letters.
+func shorten(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	s = s[:maxShown]
+	for s != "" && !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// printable makes a client's text safe to show. Runes that do not print, or that change
+// the direction of the text, are written in Go's form: \u202e.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, unprintable) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unprintable(r) {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }

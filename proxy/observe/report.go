@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// State is the part of the status that the server knows.
+type State struct {
+	Draining    bool
+	Policy      *gate.Policy
+	Counts      *DecisionCounts
+	Connections Connections
+	// Watches and MaxWatches are the number of running watches and its limit.
+	Watches, MaxWatches int
+	Shared              *share.Watches // nil if watches are not shared
+	Upstream            *upstream.Pool
+	Memory              MemoryStatus
+}
+
+// Status reports the status. It probes etcd's members unless that was done within the
+// last seconds, and waits for their answers no longer than a second.
+func (o *Observer) Status(s State) *Status {
+	status := &Status{
+		State: "serving", ReadOnly: s.Policy.ReadOnly,
+		Totals: o.totals(), Windows: o.samples.summary(), History: o.samples.columns(),
+		Connections:  s.Connections,
+		Watches:      o.watchStatus(&s),
+		Upstream:     o.members.look(s.Upstream),
+		Refusals:     o.refusals.status(),
+		Certificates: certificates(s.Policy.Certs, time.Now()),
+		Memory:       s.Memory,
+	}
+	if s.Draining {
+		status.State = "draining"
+	}
+	status.Sharing = o.sharing(status)
+	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
+	status.Users, status.UsersLeftOut = s.Counts.userStatus()
+	return status
+}
+
+func (o *Observer) totals() Totals {
+	t := &o.traffic
+	return Totals{
+		Reads: t.reads.Load(), Writes: t.writes.Load(), Watches: t.watches.Load(),
+		Refused: t.refused.Load(), Failed: t.failed.Load(), Bytes: t.bytes.Load(), Events: o.Metrics.Watches.Fanned.Load(),
+	}
+}
+
+const maxHubs = 20
+
+func (o *Observer) watchStatus(s *State) WatchStatus {
+	w := WatchStatus{
+		Running: s.Watches, Limit: s.MaxWatches,
+		Waiting: o.Metrics.Watches.Waiting.Load(), Hubs: o.Metrics.Watches.Hubs.Load(),
+	}
+	if s.Shared == nil {
+		return w
+	}
+	for _, h := range s.Shared.Largest(maxHubs) {
+		w.Largest = append(w.Largest, Hub{Key: printable(shorten(h.Key)), Recursive: h.Recursive, Watchers: h.Watchers, Index: h.Index, Buffered: h.Events})
+	}
+	return w
+}
+
+func (o *Observer) sharing(status *Status) Sharing {
+	sharing := Sharing{
+		Reads: o.Metrics.SharedReads.Load(), Events: o.Metrics.Watches.Fanned.Load(), Misses: o.Metrics.Watches.Misses.Load(),
+		ReadsPercent: missing, WatchersPerHub: missing,
+	}
+	if reads := status.Totals.Reads; reads > 0 {
+		sharing.ReadsPercent = Float(100 * float64(min(sharing.Reads, reads)) / float64(reads))
+	}
+	if hubs := status.Watches.Hubs; hubs > 0 {
+		sharing.WatchersPerHub = Float(float64(status.Watches.Waiting) / float64(hubs))
+	}
+	return sharing
+}
+
+func certificates(g *certs.Generation, now time.Time) (list []CertificateStatus) {
+	for _, c := range g.Certificates() {
+		list = append(list, CertificateStatus{Role: c.Role, Subject: printable(c.Subject), NotAfter: c.NotAfter.UTC(), Seconds: int64(c.NotAfter.Sub(now).Seconds())})
+	}
+	return list
+}
+
+func (c *counter) decisions() Decisions {
+	return Decisions{
+		ReadsAllowed: c.allowed[acl.Read].Load(), ReadsRefused: c.refused[acl.Read].Load(),
+		WritesAllowed: c.allowed[acl.Write].Load(), WritesRefused: c.refused[acl.Write].Load(),
+	}
+}
+
+func (d *Decisions) sum() uint64 {
+	return d.ReadsAllowed + d.ReadsRefused + d.WritesAllowed + d.WritesRefused
+}
+
+// maxRows bounds the listed rules and users. No one reads more, and a table of ten
+// thousand rules would be sent every two seconds.
+const maxRows = 500
+
+func (d *DecisionCounts) ruleStatus() (list []RuleStatus, leftOut int) {
+	rules := d.rules.All()
+	counts := make(map[*acl.Rule]Decisions, len(rules))
+	for _, rule := range rules {
+		counts[rule] = d.byRule[rule.Prefix].decisions()
+	}
+	if leftOut = max(0, len(rules)-maxRows); leftOut > 0 {
+		busiest := slices.Clone(rules)
+		slices.SortStableFunc(busiest, func(a, b *acl.Rule) int {
+			x, y := counts[a], counts[b]
+			return cmp.Compare(y.sum(), x.sum())
+		})
+		for _, rule := range busiest[maxRows:] {
+			delete(counts, rule)
+		}
+	}
+	for _, rule := range rules {
+		if decisions, ok := counts[rule]; ok {
+			list = append(list, RuleStatus{Prefix: printable(string(rule.Prefix)), Read: groupStatus(rule.Read), Write: groupStatus(rule.Write), Decisions: decisions})
+		}
+	}
+	return list, leftOut
+}
+
+const maxGroupUsers = 20
+
+func groupStatus(g acl.Group) GroupStatus {
+	names := g.Names()
+	leftOut := max(0, len(names)-maxGroupUsers)
+	names = names[:len(names)-leftOut]
+	for i := range names {
+		names[i] = printable(names[i])
+	}
+	return GroupStatus{Everyone: g.IsEveryone(), Users: names, LeftOut: leftOut}
+}
+
+func (d *DecisionCounts) userStatus() (list []UserStatus, leftOut int) {
+	add := func(name string, known gate.Known, others bool, c *counter) {
+		if decisions := c.decisions(); decisions.sum() > 0 {
+			list = append(list, UserStatus{User: printable(name), Known: known.String(), Others: others, Decisions: decisions})
+		}
+	}
+	for name, c := range d.byUser {
+		add(name, gate.ByPassword, false, c)
+	}
+	for name, c := range d.byName.all() {
+		add(name, gate.ByCertificate, false, c)
+	}
+	add("", gate.ByCertificate, true, &d.byName.others)
+	add("", gate.Anonymous, false, d.anonymous)
+	slices.SortFunc(list, func(a, b UserStatus) int {
+		return cmp.Or(cmp.Compare(b.sum(), a.sum()), cmp.Compare(a.User, b.User), cmp.Compare(a.Known, b.Known))
+	})
+	leftOut = max(0, len(list)-maxRows)
+	return list[:len(list)-leftOut], leftOut
+}

@@ -1,0 +1,148 @@
+package observe
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// samples are the last minutes of traffic. A sample reads some hundred counters, which
+// costs so little that samples are recorded all the time.
+type samples struct {
+	mu   sync.Mutex
+	list []sample // the latest last
+	seen [2][latencyBuckets]uint64
+}
+
+const (
+	sampleEvery = 2 * time.Second
+	maxSamples  = 300 // ten minutes; half a megabyte
+)
+
+// Gauges are the values of the server that samples record.
+type Gauges struct {
+	// Watches and Connections are the open ones.
+	Watches, Connections int64
+	// Memory is what the process needs, in bytes.
+	Memory uint64
+}
+
+// sample is the state at one time, and the durations since the sample before it.
+type sample struct {
+	at        time.Time
+	totals    Totals
+	durations [2]latencySnapshot
+	gauges    Gauges
+}
+
+// Sample records samples until ctx ends. It reads the gauges for each.
+func (o *Observer) Sample(ctx context.Context, gauges func() Gauges) {
+	o.record(time.Now(), gauges())
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			o.record(now, gauges())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (o *Observer) record(now time.Time, gauges Gauges) {
+	next := sample{at: now, totals: o.totals(), gauges: gauges}
+	h := &o.samples
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for access := range next.durations {
+		for i := range next.durations[access] {
+			n := o.traffic.durations[access][i].Load()
+			next.durations[access][i] = uint32(n - h.seen[access][i])
+			h.seen[access][i] = n
+		}
+	}
+	if len(h.list) == maxSamples {
+		h.list = h.list[:copy(h.list, h.list[1:])]
+	}
+	h.list = append(h.list, next)
+}
+
+// Float is a value that may be missing. A missing value is NaN, and null in JSON: for
+// example the latency where there was no request.
+type Float float64
+
+var missing = Float(math.NaN())
+
+// MarshalJSON writes three decimals, and null for a missing value.
+func (f Float) MarshalJSON() ([]byte, error) {
+	if f != f {
+		return []byte("null"), nil
+	}
+	return strconv.AppendFloat(nil, math.Round(float64(f)*1000)/1000, 'f', -1, 64), nil
+}
+
+// columns returns the samples as curves. The first sample is only the start of the second.
+func (h *samples) columns() History {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := History{IntervalSeconds: sampleEvery.Seconds()}
+	for i := 1; i < len(h.list); i++ {
+		before, s := &h.list[i-1], &h.list[i]
+		per := rates(before, s)
+		c.Times = append(c.Times, s.at.UTC().Truncate(time.Millisecond))
+		c.Reads = append(c.Reads, per.Reads)
+		c.Writes = append(c.Writes, per.Writes)
+		c.Refused = append(c.Refused, per.Refused)
+		c.Failed = append(c.Failed, per.Failed)
+		c.Events = append(c.Events, per.Events)
+		c.ReadP50 = append(c.ReadP50, s.durations[0].quantile(.5))
+		c.ReadP99 = append(c.ReadP99, s.durations[0].quantile(.99))
+		c.WriteP50 = append(c.WriteP50, s.durations[1].quantile(.5))
+		c.WriteP99 = append(c.WriteP99, s.durations[1].quantile(.99))
+		c.Watches = append(c.Watches, s.gauges.Watches)
+		c.Connections = append(c.Connections, s.gauges.Connections)
+		c.Memory = append(c.Memory, s.gauges.Memory)
+	}
+	return c
+}
+
+// windows are the lengths of time that the summary covers.
+var windows = [...]time.Duration{10 * time.Second, time.Minute, 10 * time.Minute}
+
+func (h *samples) summary() []Window {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []Window
+	for _, length := range windows {
+		w := Window{Seconds: length.Seconds(), ReadP50: missing, ReadP99: missing, WriteP50: missing, WriteP99: missing}
+		if last := len(h.list) - 1; last > 0 {
+			since := h.list[last].at.Add(-length - sampleEvery/2)
+			first := slices.IndexFunc(h.list, func(s sample) bool { return s.at.After(since) })
+			first = min(first, last-1)
+			w.Rates = rates(&h.list[first], &h.list[last])
+			var durations [2]latencySnapshot
+			for i := first + 1; i <= last; i++ {
+				durations[0].add(&h.list[i].durations[0])
+				durations[1].add(&h.list[i].durations[1])
+			}
+			w.ReadP50, w.ReadP99 = durations[0].quantile(.5), durations[0].quantile(.99)
+			w.WriteP50, w.WriteP99 = durations[1].quantile(.5), durations[1].quantile(.99)
+		}
+		list = append(list, w)
+	}
+	return list
+}
+
+func rates(from, to *sample) Rates {
+	seconds := to.at.Sub(from.at).Seconds()
+	per := func(a, b uint64) Float { return Float(float64(b-a) / seconds) }
+	a, b := &from.totals, &to.totals
+	return Rates{
+		Reads: per(a.Reads, b.Reads), Writes: per(a.Writes, b.Writes), Refused: per(a.Refused, b.Refused),
+		Failed: per(a.Failed, b.Failed), Events: per(a.Events, b.Events), Bytes: per(a.Bytes, b.Bytes),
+	}
+}

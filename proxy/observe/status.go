@@ -1,0 +1,202 @@
+package observe
+
+import "time"
+
+// Status is the state of a server, for its operators. It contains keys, names of users
+// and addresses. It contains no value, no password, and no name that a client only
+// claimed. The names of its fields in JSON are stable. Fields may be added.
+//
+// Names of durations end in _ms or _seconds, names of sizes in _bytes. Rates are per
+// second. Times are in RFC 3339 form. A quantile is null if nothing was measured. Texts
+// that clients or etcd chose are cut at 256 bytes, and runes that do not print are
+// written as \u202e.
+type Status struct {
+	// State is "serving" or "draining".
+	State    string `json:"state"`
+	ReadOnly bool   `json:"read_only"`
+
+	// Totals count from the start of the process. Windows summarize the last 10 seconds,
+	// minute and 10 minutes. History has one value for each 2 seconds of the last 10
+	// minutes.
+	Totals  Totals   `json:"totals"`
+	Windows []Window `json:"windows"`
+	History History  `json:"history"`
+
+	Connections Connections `json:"connections"`
+	Watches     WatchStatus `json:"watches"`
+	Sharing     Sharing     `json:"sharing"`
+	Upstream    Upstream    `json:"upstream"`
+
+	// Rules is the table in the order of its prefixes. Of more than 500 rules, the 500
+	// with the most requests are listed, and RulesLeftOut counts the others.
+	Rules        []RuleStatus `json:"rules"`
+	RulesLeftOut int          `json:"rules_left_out"`
+	// Users are the users that made requests, the most active first, at most 500. The
+	// entry without a name stands for all clients that were not asked who they are, or
+	// are not known.
+	Users        []UserStatus `json:"users"`
+	UsersLeftOut int          `json:"users_left_out"`
+	// Refusals are the last 50 different refusals, the latest first.
+	Refusals []RefusalStatus `json:"refusals"`
+
+	Certificates []CertificateStatus `json:"certificates"`
+	Memory       MemoryStatus        `json:"memory"`
+}
+
+// Totals count answered requests.
+type Totals struct {
+	Reads   uint64 `json:"reads"`
+	Writes  uint64 `json:"writes"`
+	Watches uint64 `json:"watches"` // watches that have ended
+	Refused uint64 `json:"refused"` // requests that the proxy refused with a status below 500
+	Failed  uint64 `json:"failed"`  // answers with a status of 500 or above
+	Events  uint64 `json:"events"`  // events sent to watchers of shared watches
+	Bytes   uint64 `json:"bytes"`   // bytes of bodies that were sent to clients
+}
+
+// Rates are per second.
+type Rates struct {
+	Reads   Float `json:"reads"`
+	Writes  Float `json:"writes"`
+	Refused Float `json:"refused"`
+	Failed  Float `json:"failed"`
+	Events  Float `json:"events"`
+	Bytes   Float `json:"bytes"`
+}
+
+// Window summarizes a length of time.
+type Window struct {
+	Seconds float64 `json:"seconds"`
+	Rates
+	ReadP50  Float `json:"read_p50_ms"`
+	ReadP99  Float `json:"read_p99_ms"`
+	WriteP50 Float `json:"write_p50_ms"`
+	WriteP99 Float `json:"write_p99_ms"`
+}
+
+// History is a list of samples for each figure, the latest last.
+type History struct {
+	IntervalSeconds float64     `json:"interval_seconds"`
+	Times           []time.Time `json:"times"`
+	Reads           []Float     `json:"reads"`
+	Writes          []Float     `json:"writes"`
+	Refused         []Float     `json:"refused"`
+	Failed          []Float     `json:"failed"`
+	Events          []Float     `json:"events"`
+	ReadP50         []Float     `json:"read_p50_ms"`
+	ReadP99         []Float     `json:"read_p99_ms"`
+	WriteP50        []Float     `json:"write_p50_ms"`
+	WriteP99        []Float     `json:"write_p99_ms"`
+	Watches         []int64     `json:"watches"`
+	Connections     []int64     `json:"connections"`
+	Memory          []uint64    `json:"memory_bytes"`
+}
+
+// Connections are the connections of clients.
+type Connections struct {
+	Open  int64 `json:"open"`
+	Limit int   `json:"limit"`
+}
+
+// WatchStatus is the state of the clients' watches.
+type WatchStatus struct {
+	Running int   `json:"running"`
+	Limit   int   `json:"limit"`
+	Waiting int64 `json:"waiting"` // running watches that share a watch at etcd
+	Hubs    int64 `json:"hubs"`    // shared watches at etcd
+	// Largest are the hubs with the most watchers, at most 20.
+	Largest []Hub `json:"largest_hubs"`
+}
+
+// Hub is one watch at etcd and the clients that share it.
+type Hub struct {
+	Key       string `json:"key"`
+	Recursive bool   `json:"recursive"`
+	Watchers  int    `json:"watchers"`
+	Index     uint64 `json:"index"`      // the newest index that is known
+	Buffered  int    `json:"remembered"` // events in memory, for watchers with a waitIndex
+}
+
+// Sharing is the work that sharing saved etcd.
+type Sharing struct {
+	Reads  uint64 `json:"reads_saved"`   // reads answered by a request of other clients
+	Events uint64 `json:"events_shared"` // events sent to watchers of shared watches
+	// Misses are watches with a waitIndex older than the events in memory.
+	Misses uint64 `json:"watch_misses"`
+	// ReadsPercent is the percentage of reads that were answered so.
+	ReadsPercent Float `json:"reads_saved_percent"`
+	// WatchersPerHub is the average number of watchers that share a watch at etcd.
+	WatchersPerHub Float `json:"watchers_per_hub"`
+}
+
+// RuleStatus is one rule and the decisions that the gate made by it.
+type RuleStatus struct {
+	Prefix string      `json:"prefix"`
+	Read   GroupStatus `json:"read"`
+	Write  GroupStatus `json:"write"`
+	Decisions
+}
+
+// GroupStatus lists the users that a rule lets in.
+type GroupStatus struct {
+	Everyone bool     `json:"everyone"`
+	Users    []string `json:"users"` // the first 20
+	LeftOut  int      `json:"left_out"`
+}
+
+// UserStatus is one user and the decisions of the gate about this user. Known is
+// "password", "certificate" or "anonymous". The first 500 users with certificates are
+// listed. All later ones are counted together in an entry with Others set.
+type UserStatus struct {
+	User   string `json:"user"`
+	Known  string `json:"known"`
+	Others bool   `json:"others"`
+	Decisions
+}
+
+// Decisions count the gate's decisions.
+type Decisions struct {
+	ReadsAllowed  uint64 `json:"reads_allowed"`
+	ReadsRefused  uint64 `json:"reads_refused"`
+	WritesAllowed uint64 `json:"writes_allowed"`
+	WritesRefused uint64 `json:"writes_refused"`
+}
+
+// RefusalStatus is one refusal, or several equal ones: Times of them from First to Time.
+// User is empty unless it was verified. Path and Surface are empty unless the path could
+// be read. Key is empty unless the path is that of a key. Rule is empty unless a rule
+// decided.
+type RefusalStatus struct {
+	Time    time.Time `json:"time"`
+	First   time.Time `json:"first"`
+	Times   uint64    `json:"times"`
+	Client  string    `json:"client"`
+	User    string    `json:"user"`
+	Known   string    `json:"known"`
+	Method  string    `json:"method"`
+	Surface string    `json:"surface"`
+	Path    string    `json:"path"`
+	Key     string    `json:"key"`
+	Rule    string    `json:"rule"`
+	Status  int       `json:"status"`
+	Reason  string    `json:"reason"`
+	Cause   string    `json:"cause"`
+}
+
+// CertificateStatus is a certificate that the proxy uses. Role is "server" or
+// "client_ca".
+type CertificateStatus struct {
+	Role     string    `json:"role"`
+	Subject  string    `json:"subject"`
+	NotAfter time.Time `json:"not_after"`
+	Seconds  int64     `json:"expires_in_seconds"`
+}
+
+// MemoryStatus is the memory that the process needs. Level is "free", "short" (reads are
+// refused) or "full" (all requests are refused).
+type MemoryStatus struct {
+	Live       uint64 `json:"live_bytes"`
+	Limit      uint64 `json:"limit_bytes"` // 0 means no limit
+	Level      string `json:"level"`
+	Goroutines int    `json:"goroutines"`
+}
