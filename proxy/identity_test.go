@@ -1,16 +1,10 @@
 package proxy
 
 import (
-	"context"
 	"crypto/tls"
-	"encoding/base64"
-	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
-	"net/netip"
 	"testing"
-	"time"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy/proxytest"
 )
@@ -112,33 +106,5 @@ func TestRequiredCertificates(t *testing.T) {
 	f.server.Publish(&next)
 	if status, _, _ := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != 401 {
 		t.Errorf("an open read on a connection whose CA is gone: %d", status)
-	}
-}
-
-func TestGuessingIsSlowedDownPerAddress(t *testing.T) {
-	g, s := newTestGate(t, nil)
-	g.Throttle = acl.NewThrottle(acl.ThrottleOptions{Burst: 3, Every: time.Hour})
-	try := func(addr, user, password string) *gate.Refusal {
-		var op gate.Operation
-		return g.Decide(context.Background(), &s.Policy, &gate.Request{
-			Method: "PUT", Target: "/v2/keys/x", Peer: gate.NewPeer(netip.MustParseAddrPort(addr), nil),
-			Authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
-		}, &op)
-	}
-	for range 3 {
-		if r := try("192.0.2.1:1", "root", "guess"); r != gate.RefuseIdentity {
-			t.Errorf("a guess: %+v", r)
-		}
-	}
-	if r := try("192.0.2.1:2", "root", "root-pw"); r == nil || r.Status != 429 || r.RetryAfter < 1 {
-		t.Errorf("the right one after too many: %+v", r)
-	}
-	for range 10 { // another address is not concerned, and success costs nothing
-		if r := try("192.0.2.2:1", "root", "root-pw"); r != nil {
-			t.Errorf("another address: %+v", r)
-		}
-	}
-	if r := try("192.0.2.1:3", "root", "root-pw"); r != nil {
-		t.Errorf("a remembered password: %+v", r)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// conn is a connection in the fast lane. All fields but those below mu belong to the
-// goroutine that serves it.
+// conn is a connection in the fast lane. The fields above mu belong to the goroutine that
+// serves it.
 type conn struct {
 	*Lane
 	tls   *tls.Conn
@@ -25,14 +25,14 @@ type conn struct {
 	have     int // the number of bytes in buffers.in that are read and not used
 
 	rec        observe.Record
-	watch      *watch    // the running watch
 	writeArmed time.Time // when the write deadline was set
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
 
 	mu      sync.Mutex
-	idle    bool // between two requests: the connection may be ended from outside
-	served  bool // it has had a request
-	closing bool // it was ended from outside; a request that arrived meanwhile is its last
+	watch   *watch // the running watch; only the serving goroutine sets it
+	idle    bool   // between two requests: the connection may be ended from outside
+	served  bool   // it has had a request
+	closing bool   // it was ended from outside; a request that arrived meanwhile is its last
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {

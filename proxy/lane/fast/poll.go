@@ -36,8 +36,14 @@ func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
 	}
 	w.rec.Status = c.rec.Status
 	w.watcher = watcher
-	c.watch = w
+	c.setWatch(w)
 	return nil, nil
+}
+
+func (c *conn) setWatch(w *watch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch = w
 }
 
 // releaseWatch removes a watch that did not start.
@@ -67,7 +73,7 @@ func (w *watch) join(s *lane.Snapshot) (*share.Watcher, *share.Head, lane.End) {
 // serve another request.
 func (c *conn) finishWatch() bool {
 	w := c.watch
-	c.watch = nil
+	defer c.setWatch(nil)
 	event, reason, again := w.await()
 	c.getBuffers()
 	if reason == "" {

@@ -1,11 +1,8 @@
-package proxy
+package gate_test
 
 import (
 	"context"
 	"encoding/base64"
-	"etcd-tlsproxy/proxy/gate"
-	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/observe"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -13,72 +10,28 @@ import (
 	"time"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/certs"
-	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
-// newTestGate is a gate and a snapshot with the seed's table and the users root,
-// conftool and alice, whose passwords are their names with "-pw".
-func newTestGate(t testing.TB, change func(*lane.Snapshot)) (*gate.Gate, *lane.Snapshot) {
+// newGate returns a gate and the seed's policy, which change alters.
+func newGate(t testing.TB, change func(*gate.Policy)) (*gate.Gate, *gate.Policy) {
 	t.Helper()
-	pki, err := proxytest.NewPKI()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := pki.Server("localhost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	generation, err := certs.New(certs.Options{
-		Certificate: certs.PEM{File: "cert", Data: cert}, Key: certs.PEM{File: "key", Data: key},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := proxytest.Htpasswd(map[string]string{"root": "root-pw", "conftool": "conftool-pw", "alice": "alice-pw"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	users, err := acl.ParseUsers(acl.NewHasher(acl.HasherOptions{}), acl.Source{Name: "htpasswd", Data: lines})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &lane.Snapshot{
-		Policy: gate.Policy{Rules: seedRules(t), Users: users, Certs: generation, MaxTarget: 4000},
-		Limits: lane.Limits{Head: 32 << 10, Body: 1 << 20, HeaderTimeout: 10 * time.Second, BodyTimeout: 10 * time.Second},
-	}
+	p := seed.Policy(t)
 	if change != nil {
-		change(s)
+		change(p)
 	}
-	return &gate.Gate{Throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}), Admits: (&memory{}).admits, Login: observe.NewMetrics("test").CountLogin}, s
+	return &gate.Gate{
+		Throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
+		Admits:   func(acl.Access) bool { return true },
+		Login:    func(gate.Known, string) {},
+	}, p
 }
 
-func seedRules(t testing.TB, more ...acl.Rule) *acl.Rules {
-	t.Helper()
-	rules, err := acl.NewRules(acl.MatchSegments, append([]acl.Rule{
-		{Prefix: "/", Read: acl.Everyone(), Write: acl.Only("root")},
-		{Prefix: "/conftool", Read: acl.Everyone(), Write: acl.Only("root", "conftool")},
-		{Prefix: "/eventlogging", Read: acl.Everyone(), Write: acl.Everyone()},
-	}, more...)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rules
-}
-
-func basic(user string) string {
-	if user == "" {
-		return ""
-	}
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+user+"-pw"))
-}
-
-func testPeer() *gate.Peer { return gate.NewPeer(netip.MustParseAddrPort("192.0.2.1:1234"), nil) }
-
-// ask puts one request to the gate and returns the status, 0 for allowed.
-func ask(g *gate.Gate, s *lane.Snapshot, method, target, user string) (int, gate.Operation) {
+// decide passes one request to the gate and returns the status, 0 for allowed.
+func decide(g *gate.Gate, p *gate.Policy, method, target, user string) (int, gate.Operation) {
 	var op gate.Operation
-	refusal := g.Decide(context.Background(), &s.Policy, &gate.Request{Method: method, Target: target, Authorization: basic(user), Peer: testPeer()}, &op)
+	refusal := g.Decide(context.Background(), p, &gate.Request{Method: method, Target: target, Authorization: seed.Basic(user), Peer: seed.Peer()}, &op)
 	if refusal == nil {
 		return 0, op
 	}
@@ -86,51 +39,51 @@ func ask(g *gate.Gate, s *lane.Snapshot, method, target, user string) (int, gate
 }
 
 func TestTheSeedTableAtTheGate(t *testing.T) {
-	g, s := newTestGate(t, nil)
-	decide := func(method, target, user string, want int) {
+	g, p := newGate(t, nil)
+	expect := func(method, target, user string, want int) {
 		t.Helper()
-		if got, _ := ask(g, s, method, target, user); got != want {
+		if got, _ := decide(g, p, method, target, user); got != want {
 			t.Errorf("%s %s by %q: %d, want %d", method, target, user, got, want)
 		}
 	}
 	for _, method := range []string{"PUT", "POST", "DELETE"} {
-		decide(method, "/v2/keys/x", "root", 0)
-		decide(method, "/v2/keys/conftool/v1/x", "root", 0)
-		decide(method, "/v2/keys/conftool/v1/x", "conftool", 0)
-		decide(method, "/v2/keys/conftool", "conftool", 0)
-		decide(method, "/v2/keys/conftool/", "conftool", 0)
-		decide(method, "/v2/keys/eventlogging/x", "", 0)
-		decide(method, "/v2/keys/eventlogging/x", "alice", 0)
-		decide(method, "/v2/keys/x", "", 401)
-		decide(method, "/v2/keys/x", "conftool", 401)
-		decide(method, "/v2/keys/x", "alice", 401)
-		decide(method, "/v2/keys", "conftool", 401)
-		decide(method, "/v2/keys/", "", 401)
-		decide(method, "/v2/keys", "root", 0)
-		decide(method, "/v2/keys/conftool/x", "", 401)
-		decide(method, "/v2/keys/conftool/x", "alice", 401)
+		expect(method, "/v2/keys/x", "root", 0)
+		expect(method, "/v2/keys/conftool/v1/x", "root", 0)
+		expect(method, "/v2/keys/conftool/v1/x", "conftool", 0)
+		expect(method, "/v2/keys/conftool", "conftool", 0)
+		expect(method, "/v2/keys/conftool/", "conftool", 0)
+		expect(method, "/v2/keys/eventlogging/x", "", 0)
+		expect(method, "/v2/keys/eventlogging/x", "alice", 0)
+		expect(method, "/v2/keys/x", "", 401)
+		expect(method, "/v2/keys/x", "conftool", 401)
+		expect(method, "/v2/keys/x", "alice", 401)
+		expect(method, "/v2/keys", "conftool", 401)
+		expect(method, "/v2/keys/", "", 401)
+		expect(method, "/v2/keys", "root", 0)
+		expect(method, "/v2/keys/conftool/x", "", 401)
+		expect(method, "/v2/keys/conftool/x", "alice", 401)
 	}
 	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
 		for _, user := range []string{"", "root", "alice", "nobody"} {
-			decide(method, "/v2/keys/conftool?recursive=true", user, 0)
-			decide(method, "/v2/machines", user, 0)
+			expect(method, "/v2/keys/conftool?recursive=true", user, 0)
+			expect(method, "/v2/machines", user, 0)
 		}
 	}
-	decide("OPTIONS", "*", "", 0)
-	decide("GET", "*", "", 400)
-	decide("PATCH", "/v2/keys/x", "root", 405)
-	decide("get", "/v2/keys/x", "", 405)
-	decide("TRACE", "/v2/keys/x", "", 405)
-	decide("CONNECT", "localhost:2379", "", 405)
-	decide("PROPFIND", "/v2/keys/x", "", 405)
+	expect("OPTIONS", "*", "", 0)
+	expect("GET", "*", "", 400)
+	expect("PATCH", "/v2/keys/x", "root", 405)
+	expect("get", "/v2/keys/x", "", 405)
+	expect("TRACE", "/v2/keys/x", "", 405)
+	expect("CONNECT", "localhost:2379", "", 405)
+	expect("PROPFIND", "/v2/keys/x", "", 405)
 }
 
 func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
-	g, s := newTestGate(t, nil)
+	g, p := newGate(t, nil)
 	refused := func(hole, method, target, user string, want int) {
 		t.Helper()
 		t.Run(hole, func(t *testing.T) {
-			if got, op := ask(g, s, method, target, user); got != want {
+			if got, op := decide(g, p, method, target, user); got != want {
 				t.Errorf("%s %s by %q: %d, want %d (%+v)", method, target, user, got, want, op)
 			}
 		})
@@ -172,18 +125,18 @@ func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
 }
 
 func TestWritingADirectoryNeedsTheRightBelow(t *testing.T) {
-	g, s := newTestGate(t, func(s *lane.Snapshot) {
-		s.Rules = seedRules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")})
+	g, p := newGate(t, func(p *gate.Policy) {
+		p.Rules = seed.Rules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")})
 	})
 	for target, want := range map[string]int{"/v2/keys/conftool/other": 0, "/v2/keys/conftool": 401, "/v2/keys/": 401} {
-		if got, op := ask(g, s, "DELETE", target+"?recursive=true", "root"); got != want || want == 401 && op.Rule != "/conftool/locked" {
+		if got, op := decide(g, p, "DELETE", target+"?recursive=true", "root"); got != want || want == 401 && op.Rule != "/conftool/locked" {
 			t.Errorf("%s: %d by rule %v, want %d", target, got, op.Rule, want)
 		}
 	}
 }
 
 func TestWhatEtcdIsSentIsTheCanonicalTarget(t *testing.T) {
-	g, s := newTestGate(t, nil)
+	g, p := newGate(t, nil)
 	for target, want := range map[string]string{
 		"/v2/keys":                         "/v2/keys",
 		"/v2/keys/?recursive=true":         "/v2/keys?recursive=true",
@@ -196,40 +149,40 @@ func TestWhatEtcdIsSentIsTheCanonicalTarget(t *testing.T) {
 		"/v2/keys/a/?":                     "/v2/keys/a?",
 		"/v2/keys/a%3Fb??x":                "/v2/keys/a%3Fb??x",
 	} {
-		if status, op := ask(g, s, "GET", target, ""); status != 0 || op.Target != want {
+		if status, op := decide(g, p, "GET", target, ""); status != 0 || op.Target != want {
 			t.Errorf("%s: %d, %q, want %q", target, status, op.Target, want)
 		}
 	}
 	for _, target := range []string{"", "v2/keys", "ftp://h/v2/keys", "http://u@h/v2/keys", "http:///v2/keys", "http://h", "http://h?/v2/keys", "://h/v2/keys"} {
-		if status, op := ask(g, s, "GET", target, ""); status != 400 {
+		if status, op := decide(g, p, "GET", target, ""); status != 400 {
 			t.Errorf("%q: %d, %q", target, status, op.Target)
 		}
 	}
 }
 
 func TestATargetThatEtcdWouldResetTheConnectionForIsTooLong(t *testing.T) {
-	g, s := newTestGate(t, nil)
+	g, p := newGate(t, nil)
 	short := "/v2/keys/" + strings.Repeat("a", 4000-9)
-	if status, _ := ask(g, s, "GET", short, ""); status != 0 {
+	if status, _ := decide(g, p, "GET", short, ""); status != 0 {
 		t.Errorf("4000 bytes: %d", status)
 	}
-	if status, _ := ask(g, s, "GET", short+"a", ""); status != 414 {
+	if status, _ := decide(g, p, "GET", short+"a", ""); status != 414 {
 		t.Errorf("4001 bytes: %d", status)
 	}
 	// Each of these three bytes becomes three when it is encoded.
-	if status, _ := ask(g, s, "GET", "/v2/keys/"+strings.Repeat("{", 2000), ""); status != 414 {
+	if status, _ := decide(g, p, "GET", "/v2/keys/"+strings.Repeat("{", 2000), ""); status != 414 {
 		t.Errorf("encoded it is too long: %d", status)
 	}
 }
 
 func TestReadOnlyRefusesEveryWriteAndNothingElse(t *testing.T) {
-	g, s := newTestGate(t, func(s *lane.Snapshot) { s.ReadOnly = true })
+	g, p := newGate(t, func(p *gate.Policy) { p.ReadOnly = true })
 	for _, target := range []string{"/v2/keys/eventlogging/x", "/v2/keys/x", "/v2/members", "/metricsX", "/v3/kv/put"} {
-		if status, _ := ask(g, s, http.MethodPut, target, "root"); status != 403 {
+		if status, _ := decide(g, p, http.MethodPut, target, "root"); status != 403 {
 			t.Errorf("%s: %d", target, status)
 		}
 	}
-	if status, _ := ask(g, s, http.MethodGet, "/v2/keys/x", ""); status != 0 {
+	if status, _ := decide(g, p, http.MethodGet, "/v2/keys/x", ""); status != 0 {
 		t.Errorf("a read: %d", status)
 	}
 	const want = `{"errorCode":107,"message":"This cluster is in read-only mode","cause":"Cluster configured to be read-only","index":0}`
@@ -246,8 +199,8 @@ func TestTheBodyOf401IsWhatClientsParse(t *testing.T) {
 }
 
 func TestASurfaceOpensToNamedUsersOnly(t *testing.T) {
-	g, s := newTestGate(t, func(s *lane.Snapshot) {
-		s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root"), gate.Auth: acl.Only("alice")}
+	g, p := newGate(t, func(p *gate.Policy) {
+		p.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root"), gate.Auth: acl.Only("alice")}
 	})
 	for _, c := range []struct {
 		method, target, user string
@@ -257,23 +210,23 @@ func TestASurfaceOpensToNamedUsersOnly(t *testing.T) {
 		{"GET", "/v2/members", "", 0}, {"GET", "/v2/auth/users", "", 401}, {"GET", "/v2/auth/users", "alice", 0},
 		{"GET", "/debug/vars", "root", 403},
 	} {
-		if got, _ := ask(g, s, c.method, c.target, c.user); got != c.want {
+		if got, _ := decide(g, p, c.method, c.target, c.user); got != c.want {
 			t.Errorf("%s %s by %q: %d, want %d", c.method, c.target, c.user, got, c.want)
 		}
 	}
 }
 
 func TestUpgradesAreRefused(t *testing.T) {
-	g, s := newTestGate(t, nil)
+	g, p := newGate(t, nil)
 	var op gate.Operation
-	if r := g.Decide(context.Background(), &s.Policy, &gate.Request{Method: "GET", Target: "/v2/keys/a", Upgrade: true, Peer: testPeer()}, &op); r != gate.RefuseUpgrade {
+	if r := g.Decide(context.Background(), p, &gate.Request{Method: "GET", Target: "/v2/keys/a", Upgrade: true, Peer: seed.Peer()}, &op); r != gate.RefuseUpgrade {
 		t.Errorf("%+v", r)
 	}
 }
 
 func TestRestrictedReadsNeedAReader(t *testing.T) {
-	g, s := newTestGate(t, func(s *lane.Snapshot) {
-		s.Rules = seedRules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
+	g, p := newGate(t, func(p *gate.Policy) {
+		p.Rules = seed.Rules(t, acl.Rule{Prefix: "/secret", Read: acl.Only("root", "alice"), Write: acl.Only("root")})
 	})
 	for _, c := range []struct {
 		target, user string
@@ -282,20 +235,74 @@ func TestRestrictedReadsNeedAReader(t *testing.T) {
 		{"/v2/keys/secret/x", "", 401}, {"/v2/keys/secret/x?wait=true", "conftool", 401}, {"/v2/keys/secret/x", "alice", 0},
 		{"/v2/keys/?recursive=true", "", 401}, {"/v2/keys", "conftool", 401}, {"/v2/keys", "alice", 0}, {"/v2/keys/conftool", "", 0},
 	} {
-		if got, _ := ask(g, s, "GET", c.target, c.user); got != c.want {
+		if got, _ := decide(g, p, "GET", c.target, c.user); got != c.want {
 			t.Errorf("%s by %q: %d, want %d", c.target, c.user, got, c.want)
 		}
 	}
 }
 
 func TestAWatchIsWhatEtcdTakesForOne(t *testing.T) {
-	g, s := newTestGate(t, nil)
+	g, p := newGate(t, nil)
 	for target, want := range map[string]bool{
 		"/v2/keys/a?wait=true": true, "/v2/keys/a?recursive=true&wait=1&waitIndex=0": true, "/v2/keys/a?w%61it=t": true, "/v2/keys/a?wait=%74rue": true,
 		"/v2/keys/a": false, "/v2/keys/a?wait=false&wait=true": false, "/v2/keys/a?wait=tRue": false, "/v2/keys/a?Wait=true": false, "/v2/machines?wait=true": false,
 	} {
-		if _, op := ask(g, s, "GET", target, ""); op.Watch != want {
+		if _, op := decide(g, p, "GET", target, ""); op.Watch != want {
 			t.Errorf("%s: %v", target, op.Watch)
 		}
+	}
+}
+
+func TestGuessingIsSlowedDownPerAddress(t *testing.T) {
+	g, p := newGate(t, nil)
+	g.Throttle = acl.NewThrottle(acl.ThrottleOptions{Burst: 3, Every: time.Hour})
+	try := func(addr, user, password string) *gate.Refusal {
+		var op gate.Operation
+		return g.Decide(context.Background(), p, &gate.Request{
+			Method: "PUT", Target: "/v2/keys/x", Peer: gate.NewPeer(netip.MustParseAddrPort(addr), nil),
+			Authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)),
+		}, &op)
+	}
+	for range 3 {
+		if r := try("192.0.2.1:1", "root", "guess"); r != gate.RefuseIdentity {
+			t.Errorf("a guess: %+v", r)
+		}
+	}
+	if r := try("192.0.2.1:2", "root", "root-pw"); r == nil || r.Status != 429 || r.RetryAfter < 1 {
+		t.Errorf("the right one after too many: %+v", r)
+	}
+	for range 10 { // another address is not concerned, and success costs nothing
+		if r := try("192.0.2.2:1", "root", "root-pw"); r != nil {
+			t.Errorf("another address: %+v", r)
+		}
+	}
+	if r := try("192.0.2.1:3", "root", "root-pw"); r != nil {
+		t.Errorf("a remembered password: %+v", r)
+	}
+}
+
+func TestLoginsAreReportedByMeansAndResult(t *testing.T) {
+	g, p := newGate(t, nil)
+	var reports []string
+	g.Login = func(means gate.Known, result string) { reports = append(reports, means.String()+" "+result) }
+	decide(g, p, "PUT", "/v2/keys/conftool/a", "conftool")
+	decide(g, p, "PUT", "/v2/keys/conftool/a", "conftool")
+	decide(g, p, "PUT", "/v2/keys/conftool/a", "nobody")
+	decide(g, p, "PUT", "/v2/keys/conftool/a", "")
+	decide(g, p, "GET", "/v2/keys/conftool/a", "conftool") // open to everyone: no login
+	want := "password ok, password remembered, password failed, anonymous none"
+	if got := strings.Join(reports, ", "); got != want {
+		t.Errorf("reported %s, want %s", got, want)
+	}
+}
+
+func TestWithoutMemoryNothingIsRead(t *testing.T) {
+	g, p := newGate(t, nil)
+	g.Admits = func(access acl.Access) bool { return access == acl.Write }
+	if status, op := decide(g, p, "GET", "/v2/keys/a", ""); status != 503 || op.Path != "" {
+		t.Errorf("a read: status %d with path %q, want 503 before the path is read", status, op.Path)
+	}
+	if status, _ := decide(g, p, "PUT", "/v2/keys/eventlogging/a", ""); status != 0 {
+		t.Errorf("a write: status %d, want 0", status)
 	}
 }

@@ -1,16 +1,16 @@
-package proxy
+package gate_test
 
 import (
 	"context"
 	"encoding/json"
-	"etcd-tlsproxy/proxy/gate"
-	"etcd-tlsproxy/proxy/lane"
 	"io"
 	"strings"
 	"testing"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/seed"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -40,20 +40,20 @@ func FuzzKey(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(pool.Close)
-	g, s := newTestGate(f, func(s *lane.Snapshot) {
+	g, p := newGate(f, func(p *gate.Policy) {
 		var err error
-		if s.Rules, err = acl.NewRules(acl.MatchSegments, acl.Rule{Prefix: acl.Root, Read: acl.Everyone(), Write: acl.Everyone()}); err != nil {
+		if p.Rules, err = acl.NewRules(acl.MatchSegments, acl.Rule{Prefix: acl.Root, Read: acl.Everyone(), Write: acl.Everyone()}); err != nil {
 			f.Fatal(err)
 		}
 	})
 	f.Fuzz(func(t *testing.T, target string) {
 		var op gate.Operation
-		if g.Decide(context.Background(), &s.Policy, &gate.Request{Method: "PUT", Target: target, Peer: testPeer()}, &op) != nil || op.Surface != gate.Keys || op.Key == acl.Root {
+		if g.Decide(context.Background(), p, &gate.Request{Method: "PUT", Target: target, Peer: seed.Peer()}, &op) != nil || op.Surface != gate.Keys || op.Key == acl.Root {
 			return
 		}
 		path, _, _ := strings.Cut(op.Target, "?")
 		var again gate.Operation
-		if r := g.Decide(context.Background(), &s.Policy, &gate.Request{Method: "PUT", Target: op.Target, Peer: testPeer()}, &again); r != nil ||
+		if r := g.Decide(context.Background(), p, &gate.Request{Method: "PUT", Target: op.Target, Peer: seed.Peer()}, &again); r != nil ||
 			again.Target != op.Target || again.Key != op.Key {
 			t.Fatalf("%q is forwarded as %q, and that as %q", target, op.Target, again.Target)
 		}

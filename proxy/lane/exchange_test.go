@@ -1,0 +1,266 @@
+package lane
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/proxytest/seed"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// rig is an exchange before a server that takes etcd's place. No client has a socket.
+type rig struct {
+	*Exchange
+	snapshot *Snapshot
+	metrics  *observe.Metrics
+}
+
+func newRig(t *testing.T, handle http.HandlerFunc) *rig {
+	t.Helper()
+	server := httptest.NewServer(handle)
+	t.Cleanup(server.Close)
+	at, err := upstream.ParseEndpoint(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := observe.NewMetrics("test")
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: metrics.Upstream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	watches := share.NewWatches(share.WatchOptions{Pool: pool, Counters: metrics.Watches})
+	t.Cleanup(watches.Close)
+	r := &rig{metrics: metrics, snapshot: &Snapshot{Policy: *seed.Policy(t), Upstream: pool, Reads: share.NewReads(pool, &metrics.SharedReads), Watches: watches}}
+	r.Exchange = &Exchange{
+		Gate: &gate.Gate{
+			Throttle: acl.NewThrottle(acl.ThrottleOptions{}),
+			Admits:   func(acl.Access) bool { return true },
+			Login:    metrics.CountLogin,
+		},
+		Observer: observe.New(metrics, &observe.Records{}),
+		Current:  &Current{},
+		Watches:  NewWatches(10, 2, metrics),
+		Log:      slog.New(slog.DiscardHandler),
+	}
+	r.Current.Publish(r.snapshot)
+	return r
+}
+
+// call passes a request of a user through the gate, which must allow it.
+func (r *rig) call(t *testing.T, method, target, user string) *Call {
+	t.Helper()
+	op := &gate.Operation{}
+	peer := seed.Peer()
+	req := &gate.Request{Method: method, Target: target, Authorization: seed.Basic(user), Peer: peer}
+	if refusal := r.Decide(context.Background(), r.snapshot, req, op); refusal != nil {
+		t.Fatalf("%s %s by %q was refused with %d %s", method, target, user, refusal.Status, refusal.Body)
+	}
+	return &Call{Snapshot: r.snapshot, Peer: peer, Op: op}
+}
+
+// text reads the whole body of an answer.
+func text(t *testing.T, a *Answer) string {
+	t.Helper()
+	if a.Whole {
+		return string(a.Body)
+	}
+	var b bytes.Buffer
+	if _, err := io.Copy(&b, a); err != nil {
+		t.Fatalf("reading the answer: %v", err)
+	}
+	return b.String()
+}
+
+// quiet waits until nothing of any call is held: no slot, no byte.
+func (r *rig) quiet(t *testing.T) {
+	t.Helper()
+	count := r.metrics.Upstream
+	limit := time.Now().Add(30 * time.Second)
+	for count.Active.Load() != 0 || count.Watching.Load() != 0 || count.Ahead.Held() != 0 || count.Shared.Held() != 0 {
+		if time.Now().After(limit) {
+			t.Fatalf("still held: %d slots, %d watches, %d bytes, %d shared bytes",
+				count.Active.Load(), count.Watching.Load(), count.Ahead.Held(), count.Shared.Held())
+		}
+		time.Sleep(time.Millisecond) // the server side of a closed connection signals nothing
+	}
+}
+
+func TestAnAnswerThatFitsTheBufferLiesInIt(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "small") })
+	buf := make([]byte, 100)
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), buf)
+	if refusal != nil || err != nil {
+		t.Fatalf("got refusal %v and error %v", refusal, err)
+	}
+	defer a.Close()
+	if !a.Whole || a.Length != 5 || string(a.Body) != "small" || &a.Body[0] != &buf[0] {
+		t.Errorf("got whole %t, length %d, body %q in the buffer %t; want the whole body in the buffer", a.Whole, a.Length, a.Body, &a.Body[0] == &buf[0])
+	}
+}
+
+func TestAnAnswerLargerThanTheBufferIsReceivedWholeAndItsConnectionGivenBack(t *testing.T) {
+	body := strings.Repeat("0123456789", 30_000)
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	if refusal != nil || err != nil {
+		t.Fatalf("got refusal %v and error %v", refusal, err)
+	}
+	if !a.Whole || a.Length != int64(len(body)) || string(a.Body) != body {
+		t.Errorf("got whole %t and %d bytes, length %d; want all %d bytes", a.Whole, len(a.Body), a.Length, len(body))
+	}
+	if a.Finish(); r.metrics.Upstream.Active.Load() != 0 {
+		t.Error("after Finish the connection to etcd is still in use")
+	}
+	if string(a.Body) != body {
+		t.Error("after Finish the body is not there any more")
+	}
+	a.Close()
+	r.quiet(t)
+}
+
+func TestAnAnswerTooLargeToHoldIsReadFromItsStart(t *testing.T) {
+	body := strings.Repeat("0123456789", upstream.MostAhead/10+1000)
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	if refusal != nil || err != nil || a.Whole {
+		t.Fatalf("got refusal %v, error %v, whole %t; want an answer that is not whole", refusal, err, a.Whole)
+	}
+	if got := text(t, &a); got != body {
+		t.Errorf("read %d bytes, want %d", len(got), len(body))
+	}
+	a.Close()
+	r.quiet(t)
+}
+
+func TestAReadThatWaitsForAnotherIsAnsweredByTheNextRequest(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	var requests atomic.Int32
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) == 1 {
+			close(started)
+			<-release
+		}
+		_, _ = io.WriteString(w, "value")
+	})
+	var readers sync.WaitGroup
+	read := func() {
+		a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+		if refusal != nil || err != nil || !a.Whole || string(a.Body) != "value" {
+			t.Errorf("got refusal %v, error %v and body %q, want value", refusal, err, a.Body)
+		}
+		a.Close()
+	}
+	readers.Go(read)
+	<-started
+	for range 10 {
+		readers.Go(read)
+	}
+	close(release)
+	readers.Wait()
+	if n := requests.Load(); n > 11 || n < 2 {
+		t.Errorf("etcd got %d requests for 11 reads", n)
+	}
+	r.quiet(t)
+}
+
+func TestTheClientsAddressIsForwardedButForKeys(t *testing.T) {
+	got := make(chan http.Header, 1)
+	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { got <- q.Header })
+	for target, want := range map[string]string{"/v2/keys/a": "", "/v2/members": "192.0.2.1", "/version": "192.0.2.1"} {
+		a, refusal, err := r.Do(context.Background(), r.call(t, "GET", target, ""), make([]byte, 100))
+		if refusal != nil || err != nil {
+			t.Fatalf("%s: got refusal %v and error %v", target, refusal, err)
+		}
+		a.Close()
+		header := <-got
+		if header.Get("X-Forwarded-For") != want || header.Get("X-Real-Ip") != want {
+			t.Errorf("%s: etcd got the addresses %q and %q, want %q", target, header.Get("X-Forwarded-For"), header.Get("X-Real-Ip"), want)
+		}
+	}
+}
+
+func TestABodyIsForwardedOnlyIfEtcdReadsIt(t *testing.T) {
+	got := make(chan string, 1)
+	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		got <- string(body)
+	})
+	for method, want := range map[string]string{"PUT": "value=1", "POST": "value=1", "DELETE": "", "GET": ""} {
+		call := r.call(t, method, "/v2/keys/eventlogging/a", "")
+		call.Body, call.ContentType = []byte("value=1"), "application/x-www-form-urlencoded"
+		a, refusal, err := r.Do(context.Background(), call, make([]byte, 100))
+		if refusal != nil || err != nil {
+			t.Fatalf("%s: got refusal %v and error %v", method, refusal, err)
+		}
+		a.Close()
+		if body := <-got; body != want {
+			t.Errorf("%s: etcd got the body %q, want %q", method, body, want)
+		}
+	}
+}
+
+func TestAnAnswerThatBreaksOffAtOnceBecomesARefusal(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "ten bytes.")
+		panic(http.ErrAbortHandler)
+	})
+	for method, want := range map[string]*gate.Refusal{"GET": gate.RefuseBroken, "PUT": gate.RefuseUnknownOutcome} {
+		_, refusal, err := r.Do(context.Background(), r.call(t, method, "/v2/keys/eventlogging/a", ""), make([]byte, 200))
+		if refusal != want || err != nil {
+			t.Errorf("%s: got refusal %+v and error %v, want %q", method, refusal, err, want.Reason)
+		}
+	}
+	r.quiet(t)
+}
+
+func TestACallThatIsCanceledGivesItsSlotAndItsBytesBack(t *testing.T) {
+	body := strings.Repeat("x", upstream.MostAhead+1<<20)
+	gone := make(chan struct{})
+	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		_, _ = io.WriteString(w, body)
+		w.(http.Flusher).Flush()
+		<-q.Context().Done()
+		close(gone)
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	a, refusal, err := r.Do(ctx, r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	if refusal != nil || err != nil {
+		t.Fatalf("got refusal %v and error %v", refusal, err)
+	}
+	cancel()
+	if _, err := io.Copy(io.Discard, &a); err == nil {
+		t.Error("the canceled answer was read to its end")
+	}
+	a.Close()
+	<-gone // the connection to etcd was closed
+	r.quiet(t)
+}
+
+func TestACallWhoseClientLeavesBeforeTheAnswerIsBrokenOff(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) {
+		cancel()
+		<-q.Context().Done()
+	})
+	_, refusal, err := r.Do(ctx, r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	if refusal != nil || !errors.Is(err, ErrBrokenOff) {
+		t.Errorf("got refusal %+v and error %v, want ErrBrokenOff", refusal, err)
+	}
+	r.quiet(t)
+}

@@ -1,0 +1,175 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/proxytest/seed"
+)
+
+// noWatch answers nothing until its client leaves, as an etcd without events.
+func noWatch(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() }
+
+// startWatch starts a watch of a user that the gate allows under the rig's snapshot.
+func (r *rig) startWatch(t *testing.T, target, user string) (*Watch, *gate.Refusal, chan error) {
+	t.Helper()
+	call := r.call(t, "GET", target, user)
+	ended := make(chan error, 1)
+	w := &Watch{Op: call.Op, Peer: call.Peer, End: func(cause error) { ended <- cause }}
+	return w, r.StartWatch(r.snapshot, w), ended
+}
+
+// restricted lets only some users read below /secret.
+func restricted(t *testing.T, s *Snapshot, readers ...string) *Snapshot {
+	next := *s
+	next.Rules = seed.Rules(t, acl.Rule{Prefix: "/secret", Read: acl.Only(readers...), Write: acl.Only("root")})
+	return &next
+}
+
+func TestAReloadBetweenTheDecisionAndTheRegistrationEndsAWatch(t *testing.T) {
+	r := newRig(t, noWatch)
+	old := restricted(t, r.snapshot, "alice")
+	r.snapshot = old
+	r.Current.Publish(restricted(t, old, "root"))
+	_, refusal, _ := r.startWatch(t, "/v2/keys/secret?wait=true", "alice")
+	if refusal != gate.RefuseIdentity {
+		t.Errorf("got refusal %+v, want %+v", refusal, gate.RefuseIdentity)
+	}
+	if n := r.Watches.Count(); n != 0 {
+		t.Errorf("%d watches are registered, want 0", n)
+	}
+}
+
+func TestAReloadThatTakesTheRightAwayEndsARunningWatchAndNoOther(t *testing.T) {
+	r := newRig(t, noWatch)
+	r.snapshot = restricted(t, r.snapshot, "alice", "root")
+	r.Current.Publish(r.snapshot)
+	_, refusal, aliceEnded := r.startWatch(t, "/v2/keys/secret?wait=true", "alice")
+	if refusal != nil {
+		t.Fatalf("alice's watch was refused: %+v", refusal)
+	}
+	_, refusal, rootEnded := r.startWatch(t, "/v2/keys/secret?wait=true", "root")
+	if refusal != nil {
+		t.Fatalf("root's watch was refused: %+v", refusal)
+	}
+	r.Watches.Recheck(r.Gate, &restricted(t, r.snapshot, "root").Policy)
+	if cause := <-aliceEnded; CauseReason(cause) != "revoked" {
+		t.Errorf("alice's watch ended with %v, want revoked", cause)
+	}
+	select {
+	case cause := <-rootEnded:
+		t.Errorf("root's watch ended with %v, although root may still read", cause)
+	default:
+	}
+}
+
+func TestWatchesAreBoundedForAUserAndAltogether(t *testing.T) {
+	r := newRig(t, noWatch) // 10 watches, 2 of one user
+	r.snapshot = restricted(t, r.snapshot, "alice", "root")
+	r.Current.Publish(r.snapshot)
+	var running []*Watch
+	for i, want := range []*gate.Refusal{nil, nil, gate.RefuseUserWatches} {
+		w, refusal, _ := r.startWatch(t, "/v2/keys/secret?wait=true", "alice")
+		if refusal != want {
+			t.Errorf("alice's watch %d: got refusal %+v, want %+v", i, refusal, want)
+		}
+		running = append(running, w)
+	}
+	if _, refusal, _ := r.startWatch(t, "/v2/keys/secret?wait=true", "root"); refusal != nil {
+		t.Errorf("another user's watch: got refusal %+v, want none", refusal)
+	}
+	r.Watches.Release(running[0], "event")
+	if _, refusal, _ := r.startWatch(t, "/v2/keys/secret?wait=true", "alice"); refusal != nil {
+		t.Errorf("after one has ended: got refusal %+v, want none", refusal)
+	}
+	r.Watches.max = r.Watches.Count()
+	if _, refusal, _ := r.startWatch(t, "/v2/keys/a?wait=true", ""); refusal != gate.RefuseWatches {
+		t.Errorf("beyond all: got refusal %+v, want %+v", refusal, gate.RefuseWatches)
+	}
+}
+
+func TestDrainingEndsTheWatchesAndRefusesNewOnes(t *testing.T) {
+	r := newRig(t, noWatch)
+	_, _, ended := r.startWatch(t, "/v2/keys/a?wait=true", "")
+	r.Watches.Drain()
+	if cause := <-ended; CauseReason(cause) != "drain" {
+		t.Errorf("the running watch ended with %v, want drain", cause)
+	}
+	if _, refusal, _ := r.startWatch(t, "/v2/keys/a?wait=true", ""); refusal != gate.RefuseDraining {
+		t.Errorf("a new watch: got refusal %+v, want %+v", refusal, gate.RefuseDraining)
+	}
+}
+
+func TestAWatchThatEndsBeforeEtcdAnswersSaysWhy(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) {
+		asked <- struct{}{}
+		<-q.Context().Done()
+	})
+	for cause, want := range map[error]End{
+		errDraining: {Reason: "drain", Refusal: gate.RefuseDraining},
+		errRevoked:  {Reason: "revoked", Err: ErrBrokenOff},
+		ErrGone:     {Reason: "client", Err: ErrBrokenOff},
+	} {
+		for _, alone := range []bool{false, true} {
+			call := r.call(t, "GET", "/v2/keys/a?wait=true", "")
+			ctx, cancel := context.WithCancelCause(context.Background())
+			go func() {
+				<-asked
+				cancel(cause)
+			}()
+			var end End
+			if alone {
+				_, end = r.Alone(ctx, call)
+			} else {
+				_, _, end = r.Join(ctx, r.snapshot, call.Op, nil)
+			}
+			if end != want {
+				t.Errorf("cause %q, alone %t: got %+v, want %+v", cause, alone, end, want)
+			}
+		}
+	}
+	r.quiet(t)
+}
+
+func TestAWatchThatEtcdRefusesHasAHeadAndNoWatcher(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, "no")
+	})
+	watcher, head, end := r.Join(context.Background(), r.snapshot, r.call(t, "GET", "/v2/keys/a?wait=true", "").Op, nil)
+	if watcher != nil || head == nil || head.Status != 400 || string(head.Body) != "no" || end != (End{Reason: "refused"}) {
+		t.Errorf("got watcher %v, head %+v, end %+v; want etcd's refusal", watcher, head, end)
+	}
+}
+
+func TestOnlyPlainWatchesAreShared(t *testing.T) {
+	for query, want := range map[string]bool{
+		"wait=true": true, "wait=true&recursive=true": true, "waitIndex=7&wait=true": true, "wait=true&waitIndex=0": true,
+		"wait=true&stream=true": false, "wait=true&wait=true": false, "wait=true&waitIndex=-1": false, "wait=true&recursive=yes": false,
+		"wait=true&sorted=true": false, "w%61it=true": false, "waitIndex=7": false, "": false, "wait=true&": false,
+	} {
+		if _, got := ParseWatch(query); got != want {
+			t.Errorf("%q: got shared %t, want %t", query, got, want)
+		}
+	}
+}
+
+func TestAnEndHasAReasonFromTheClosedSet(t *testing.T) {
+	plain, cancelPlain := context.WithCancel(context.Background())
+	if got := EndReason(plain); got != "upstream" {
+		t.Errorf("of a watch that was not ended from outside: got %s, want upstream", got)
+	}
+	cancelPlain()
+	if got := EndReason(plain); got != "client" {
+		t.Errorf("of a client that left: got %s, want client", got)
+	}
+	if got := CauseReason(errors.New("another")); got != "client" {
+		t.Errorf("of another cause: got %s, want client", got)
+	}
+}

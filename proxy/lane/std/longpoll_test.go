@@ -1,0 +1,117 @@
+package std
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/seed"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	at, err := upstream.ParseEndpoint(etcd.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics := observe.NewMetrics("test")
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: metrics.Upstream})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	watches := share.NewWatches(share.WatchOptions{Pool: pool, Counters: metrics.Watches})
+	t.Cleanup(watches.Close)
+	snapshot := &lane.Snapshot{Policy: *seed.Policy(t), Upstream: pool, Watches: watches, Limits: lane.Limits{BodyTimeout: time.Minute}}
+	x := &lane.Exchange{
+		Gate:     &gate.Gate{Admits: func(acl.Access) bool { return true }, Login: metrics.CountLogin},
+		Observer: observe.New(metrics, &observe.Records{}),
+		Current:  &lane.Current{},
+		Watches:  lane.NewWatches(10, 10, metrics),
+		Log:      slog.New(slog.DiscardHandler),
+	}
+	x.Current.Publish(snapshot)
+
+	r := httptest.NewRequest("GET", "/v2/keys/eventlogging/w?wait=true", nil)
+	rec := &observe.Record{Peer: seed.Peer()}
+	req := &gate.Request{Method: r.Method, Target: r.RequestURI, Peer: rec.Peer}
+	if refusal := x.Decide(r.Context(), snapshot, req, &rec.Op); refusal != nil {
+		t.Fatalf("the watch was refused: %+v", refusal)
+	}
+	w := &slowHead{ResponseRecorder: httptest.NewRecorder(), out: func() {
+		// The head is out and nothing else is. Now the right goes, and then the event comes.
+		x.Watches.Drain()
+		write(t, etcd.URL()+"/v2/keys/eventlogging/w", "secret")
+		for limit := time.Now().Add(time.Minute); metrics.Watches.Fanned.Load() == 0; time.Sleep(time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatal("after a minute the event was not delivered")
+			}
+		}
+	}}
+	q := &request{server: &Server{exchange: x}, w: w, r: r, conn: &connection{peer: rec.Peer}, snapshot: snapshot, rec: rec}
+	func() {
+		defer func() {
+			if got := recover(); got != http.ErrAbortHandler {
+				t.Errorf("the watch ended with %v, want a broken answer", got)
+			}
+		}()
+		q.watch()
+	}()
+	if w.Body.Len() > 0 {
+		t.Errorf("the client got %q, want no event", w.Body)
+	}
+}
+
+// slowHead is a client that takes its time to take a head.
+type slowHead struct {
+	*httptest.ResponseRecorder
+	out func()
+}
+
+func (w *slowHead) FlushError() error {
+	if out := w.out; out != nil {
+		w.out = nil
+		out()
+	}
+	return nil
+}
+
+func (w *slowHead) SetWriteDeadline(time.Time) error { return nil }
+
+// write sets a key at etcd itself.
+func write(t *testing.T, target, value string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), "PUT", target, strings.NewReader(url.Values{"value": {value}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	resp.Body.Close()
+}
