@@ -86,7 +86,7 @@ func FuzzHtpasswd(f *testing.F) {
 				return // right, but too slow to fuzz
 			}
 		}
-		if ok, err := users.Verify(context.Background(), name, password, Trusted); err != nil || ok && !users.Has(name) {
+		if ok, err := users.Verify(context.Background(), name, password, NeverSuspect); err != nil || ok && !users.Has(name) {
 			t.Errorf("verifying: %v, %v", ok, err)
 		}
 		for _, known := range users.Names() {

@@ -82,9 +82,9 @@ func (u *Users) Scheme(name string) (scheme string, ok bool) {
 	return found.hash.scheme, true
 }
 
-// Stored is the user's name as it is stored here: for callers whose own copy does
+// CanonicalName is the user's name as it is stored here: for callers whose own copy does
 // not last.
-func (u *Users) Stored(name string) (stored string, ok bool) {
+func (u *Users) CanonicalName(name string) (stored string, ok bool) {
 	found, ok := u.byName[name]
 	if !ok {
 		return "", false
@@ -137,8 +137,8 @@ func (u *Users) Verify(ctx context.Context, name, password string, suspect func(
 	return true, nil
 }
 
-// Trusted is for a client that is never suspect.
-func Trusted() bool { return false }
+// NeverSuspect is for a client that is never suspect.
+func NeverSuspect() bool { return false }
 
 // entry is the user or, for an unknown name, one whose hash is computed in its
 // stead. Which one is drawn by a keyed digest of the name: always the same for a

@@ -31,7 +31,7 @@ func toolsFile(t testing.TB) string {
 
 func verify(t testing.TB, u *Users, name, password string) bool {
 	t.Helper()
-	ok, err := u.Verify(context.Background(), name, password, Trusted)
+	ok, err := u.Verify(context.Background(), name, password, NeverSuspect)
 	if err != nil {
 		t.Fatalf("verifying %s: %v", name, err)
 	}
@@ -152,7 +152,7 @@ func TestUnknownUsersStandInForAllKnownOnes(t *testing.T) {
 func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 	h := NewHasher(HasherOptions{Workers: 1, Queue: 1})
 	users := testUsers(t, h, toolsFile(t))
-	release, err := h.acquire(context.Background(), Trusted) // the worker is taken
+	release, err := h.acquire(context.Background(), NeverSuspect) // the worker is taken
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,14 +160,14 @@ func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 	defer cancel()
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		if _, err := users.Verify(ctx, "apr1", "x", Trusted); !errors.Is(err, context.Canceled) {
+		if _, err := users.Verify(ctx, "apr1", "x", NeverSuspect); !errors.Is(err, context.Canceled) {
 			t.Errorf("a login that waited ended with %v", err)
 		}
 	})
 	for h.workers.pending.Load() < 2 {
 		runtime.Gosched()
 	}
-	if _, err := users.Verify(ctx, "apr1", "x", Trusted); !errors.Is(err, ErrBusy) {
+	if _, err := users.Verify(ctx, "apr1", "x", NeverSuspect); !errors.Is(err, ErrBusy) {
 		t.Errorf("the third login ended with %v, want ErrBusy", err)
 	}
 	cancel()

@@ -16,7 +16,7 @@ func (g *Gate) login(ctx context.Context, users *acl.Users, from netip.Addr, use
 	// Remembered keeps neither string, so they may be views.
 	if view := unsafe.String(unsafe.SliceData(user), len(user)); users.Remembered(view, unsafe.String(unsafe.SliceData(secret), len(secret))) {
 		g.Login(ByPassword, "remembered")
-		stored, _ := users.Stored(view)
+		stored, _ := users.CanonicalName(view)
 		return known(users, stored), nil
 	}
 	name, password := string(user), string(secret)
