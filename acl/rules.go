@@ -1,9 +1,7 @@
 package acl
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -24,7 +22,12 @@ type Rule struct {
 	Prefix Key
 	// Read and Write are who may.
 	Read, Write Group
+
+	implied bool
 }
+
+// Implied reports whether the rule stands in for the rule for "/" that a table lacks.
+func (r *Rule) Implied() bool { return r.implied }
 
 // Group is who may.
 func (r *Rule) Group(a Access) Group {
@@ -49,7 +52,7 @@ const (
 // Rules is a compiled table.
 type Rules struct {
 	match   Match
-	list    []*Rule // in the order of their prefixes
+	list    []*Rule // in the order of keys, the implied rule included
 	root    *node
 	byText  map[string]*Rule // MatchBoth only: rules by their prefix
 	longest int              // length of the longest prefix in byText
@@ -89,17 +92,16 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 			return nil, fmt.Errorf("compiling rules: two rules for %v", rule.Prefix)
 		}
 		n.governing = rule
-		t.list = append(t.list, rule)
 		if match == MatchBoth {
 			t.byText[string(rule.Prefix)] = rule
 			t.longest = max(t.longest, len(rule.Prefix))
 		}
 	}
 	if t.root.governing == nil {
-		t.root.governing = &Rule{Prefix: Root, Read: Everyone()}
+		t.root.governing = &Rule{Prefix: Root, Read: Everyone(), implied: true}
 	}
 	t.root.compile(t.root.governing)
-	slices.SortFunc(t.list, func(a, b *Rule) int { return cmp.Compare(a.Prefix, b.Prefix) })
+	t.list = t.root.list(nil, make([]*Rule, 0, len(rules)+1))
 	return t, nil
 }
 
@@ -187,16 +189,6 @@ func (t *Rules) Refusing(a Access, key Key, user string) *Rule {
 
 // Match is how the table compares prefixes.
 func (t *Rules) Match() Match { return t.match }
-
-// List is the table, in the order of prefixes, as it was compiled: without the rule
-// for "/" that stands in for one that is missing.
-func (t *Rules) List() []Rule {
-	list := make([]Rule, len(t.list))
-	for i, rule := range t.list {
-		list[i] = *rule
-	}
-	return list
-}
 
 // Narrowing lists the rules that take from the governing one's group: rules of
 // prefixes below the key and, with [MatchBoth], the one nginx would have taken.

@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// All lists the rules as a table reads: each before those below it. Where no rule is
-// given for the root, the one that then governs is listed too: all read, nobody writes.
+// All returns the rules in the order of keys: each before those below it. A table
+// without a rule for "/" begins with the implied one, which lets everyone read and
+// no one write; see [Rule.Implied].
 func (t *Rules) All() []*Rule {
-	return t.root.list(nil, nil)
+	return slices.Clone(t.list)
 }
 
 func (n *node) list(above *Rule, table []*Rule) []*Rule {

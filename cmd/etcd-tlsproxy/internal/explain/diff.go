@@ -109,7 +109,7 @@ func usersOf(snapshots ...*gate.Policy) []string {
 		}
 	}
 	for _, s := range snapshots {
-		for _, rule := range s.Rules.List() {
+		for _, rule := range s.Rules.All() {
 			add(rule.Read)
 			add(rule.Write)
 		}

@@ -28,7 +28,10 @@ type TableRule struct {
 // TableOf is the table of a snapshot.
 func TableOf(s *gate.Policy) *Table {
 	t := &Table{ReadOnly: s.ReadOnly, Bytewise: s.Rules.Match() == acl.MatchBoth, Target: s.MaxTarget, Rules: []TableRule{}, Surfaces: map[string]Group{}}
-	for _, rule := range s.Rules.List() {
+	for _, rule := range s.Rules.All() {
+		if rule.Implied() {
+			continue
+		}
 		t.Rules = append(t.Rules, TableRule{Prefix: string(rule.Prefix), Read: groupOf(rule.Read), Write: groupOf(rule.Write)})
 	}
 	for surface, group := range s.Surfaces {

@@ -58,14 +58,8 @@ var surfaces = [...]struct{ name, path string }{
 // WhatMay tells what a user may do, by every rule.
 func WhatMay(s *gate.Policy, user string) *What {
 	w := &What{User: user, Bytewise: s.Rules.Match() == acl.MatchBoth}
-	extent := func(rule string, prefix acl.Key) {
-		w.Rules = append(w.Rules, Extent{Rule: rule, Read: reachOf(s, 0, prefix, user), Write: reachOf(s, 1, prefix, user)})
-	}
-	if !hasRootRule(s) {
-		extent("", acl.Root)
-	}
-	for _, rule := range s.Rules.List() {
-		extent(string(rule.Prefix), rule.Prefix)
+	for _, rule := range s.Rules.All() {
+		w.Rules = append(w.Rules, Extent{Rule: prefixOf(rule), Read: reachOf(s, 0, rule.Prefix, user), Write: reachOf(s, 1, rule.Prefix, user)})
 	}
 	for _, surface := range surfaces {
 		may := func(method string) bool { return s.Explain(method, surface.path, user).Allowed }

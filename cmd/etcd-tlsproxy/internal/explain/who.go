@@ -106,14 +106,13 @@ func mayDo(s *gate.Policy, method, target string) (group Group, refused string) 
 
 // governing is the prefix of the rule that governs a key; "" if none covers it.
 func governing(s *gate.Policy, key acl.Key) string {
-	prefix := s.Rules.Governing(key).Prefix
-	if prefix == acl.Root && !hasRootRule(s) {
-		return ""
-	}
-	return string(prefix)
+	return prefixOf(s.Rules.Governing(key))
 }
 
-func hasRootRule(s *gate.Policy) bool {
-	list := s.Rules.List()
-	return len(list) > 0 && list[0].Prefix == acl.Root
+// prefixOf is the prefix of a rule, or "" for the implied rule.
+func prefixOf(rule *acl.Rule) string {
+	if rule.Implied() {
+		return ""
+	}
+	return string(rule.Prefix)
 }
