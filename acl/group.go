@@ -4,17 +4,17 @@ import (
 	"slices"
 )
 
-// Group is the set of users a rule lets in: everyone, known or not, or the
-// named. The zero Group is nobody. A Group is immutable.
+// Group is the set of users that a rule admits: everyone, with or without an
+// identity, or named users only. The zero Group is empty. A Group is immutable.
 type Group struct {
 	everyone bool
 	names    map[string]struct{}
 }
 
-// Everyone is the group that needs no identity.
+// Everyone returns the group that needs no identity.
 func Everyone() Group { return Group{everyone: true} }
 
-// Only is the group of the named users; without names it is nobody.
+// Only returns the group of the named users. Without names the group is empty.
 func Only(names ...string) Group {
 	g := Group{names: make(map[string]struct{}, len(names))}
 	for _, name := range names {
@@ -26,8 +26,8 @@ func Only(names ...string) Group {
 // IsEveryone reports whether the group needs no identity.
 func (g Group) IsEveryone() bool { return g.everyone }
 
-// Has reports whether the named user is in the group. The empty name is an
-// unknown client: only Everyone has it.
+// Has reports whether the named user is in the group. The empty name stands for
+// a client without an identity, which only Everyone contains.
 func (g Group) Has(name string) bool {
 	if g.everyone {
 		return true
@@ -39,7 +39,7 @@ func (g Group) Has(name string) bool {
 	return ok
 }
 
-// Names lists the users in order; nil for Everyone.
+// Names returns the users in alphabetical order, or nil for Everyone.
 func (g Group) Names() []string {
 	if g.everyone {
 		return nil
@@ -52,8 +52,8 @@ func (g Group) Names() []string {
 	return names
 }
 
-// within reports whether all who are in g are in h.
-func (g Group) within(h Group) bool {
+// isSubset reports whether every member of g is a member of h.
+func (g Group) isSubset(h Group) bool {
 	if g.everyone || h.everyone {
 		return h.everyone
 	}
@@ -65,8 +65,8 @@ func (g Group) within(h Group) bool {
 	return true
 }
 
-// and is the group of those who are in both.
-func (g Group) and(h Group) Group {
+// intersect returns the group of the users who are in both g and h.
+func (g Group) intersect(h Group) Group {
 	if g.everyone {
 		return h
 	}
@@ -83,7 +83,7 @@ func (g Group) and(h Group) Group {
 		}
 	}
 	if len(both) == len(g.names) {
-		return g // shared, not copied: tables of thousands of rules repeat one group
+		return g // share the map: a table of thousands of rules repeats the same group
 	}
 	return Group{names: both}
 }

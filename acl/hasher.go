@@ -16,33 +16,32 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// HasherOptions bounds the hashing of passwords. Zero values are the defaults.
+// HasherOptions limits the hashing of passwords. Zero values select the defaults.
 type HasherOptions struct {
-	// Workers is how many hashes are computed at a time; by default one for every
-	// two processors, so that logins cannot stop the serving of reads.
+	// Workers is how many hashes are computed at a time. The default is one for every
+	// two processors, so that logins cannot stop the proxy from serving reads.
 	Workers int
-	// Queue is how many logins may wait for a worker; 64 by default.
+	// Queue is how many logins may wait for a worker. The default is 64.
 	Queue int
-	// Remember is how many verified passwords each set of users remembers; 4,096
-	// by default, about 200 bytes each.
+	// Remember is how many verified passwords each set of users remembers. The default
+	// is 4,096; each takes about 200 bytes.
 	Remember int
 }
 
-// Hasher is what all generations of [Users] share: a bounded part of the
-// processor, and the secret that digests of passwords are keyed with, which
-// exists only in this process.
+// Hasher is shared by all generations of [Users]. It limits how much of the processor
+// logins can use, and holds the secret key of the digests of passwords, which exists
+// only in this process.
 type Hasher struct {
-	workers  turns
-	suspects turns // who has to wait for one of these first
+	workers  admission
+	suspects admission // suspects acquire this first, then a worker
 	remember int
 	digests  sync.Pool // of *digester
 }
 
-// ErrBusy means that too many logins wait already. Nothing was found out about
-// the password.
+// ErrBusy means that too many logins are waiting. The password was not checked.
 var ErrBusy = errors.New("too many logins are waiting")
 
-// NewHasher makes a hasher. It starts nothing and needs no closing.
+// NewHasher returns a hasher. It starts no goroutine and need not be closed.
 func NewHasher(o HasherOptions) *Hasher {
 	if o.Workers <= 0 {
 		o.Workers = max(1, runtime.GOMAXPROCS(0)/2)
@@ -56,89 +55,93 @@ func NewHasher(o HasherOptions) *Hasher {
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // documented never to fail
 	return &Hasher{
-		workers:  turns{places: semaphore.NewWeighted(int64(o.Workers)), most: int64(o.Workers + o.Queue)},
-		suspects: turns{places: semaphore.NewWeighted(1), most: 1 + mostSuspects},
+		workers:  admission{sem: semaphore.NewWeighted(int64(o.Workers)), maxPending: int64(o.Workers + o.Queue)},
+		suspects: admission{sem: semaphore.NewWeighted(1), maxPending: 1 + maxSuspects},
 		remember: o.Remember,
 		digests:  sync.Pool{New: func() any { return &digester{mac: hmac.New(sha256.New, key)} }},
 	}
 }
 
-// acquire waits for a worker. What is returned gives it back, and is told how long a hash
-// took that failed. Whether the client is suspect is asked again at the end of a wait:
-// those it waited for may have been its own.
+// acquire waits for a worker. The caller must call release; failed is the duration of
+// the hash if the login failed, otherwise 0. acquire calls suspect again after a wait:
+// the logins it waited for may have been the same client's, and may have failed.
 func (h *Hasher) acquire(ctx context.Context, suspect func() bool) (release func(failed time.Duration), err error) {
 	if !suspect() {
-		if err := h.workers.enter(ctx); err != nil {
+		if err := h.workers.acquire(ctx); err != nil {
 			return nil, err
 		}
 		if !suspect() {
-			return func(failed time.Duration) { h.workers.leave(failedRest * failed) }, nil
+			return func(failed time.Duration) { h.workers.release(failedCooldown * failed) }, nil
 		}
-		h.workers.leave(0)
+		h.workers.release(0)
 	}
-	if err := h.suspects.enter(ctx); err != nil {
+	if err := h.suspects.acquire(ctx); err != nil {
 		return nil, err
 	}
-	if err := h.workers.enter(ctx); err != nil {
-		h.suspects.leave(0)
+	if err := h.workers.acquire(ctx); err != nil {
+		h.suspects.release(0)
 		return nil, err
 	}
 	return func(failed time.Duration) {
-		h.workers.leave(0)
-		h.suspects.leave(suspectRest * failed)
+		h.workers.release(0)
+		h.suspects.release(suspectCooldown * failed)
 	}, nil
 }
 
-// For how many times its own duration a hash that failed keeps idle what it was computed
-// by. Guessing gets a quarter of a worker's time, and from an address where several failed
-// a twentieth, beside that of all others; right passwords get all of it.
+// After a failed login its worker rests for failedCooldown times the duration of the
+// hash. If the client is a suspect, the one place for suspects rests instead, for
+// suspectCooldown times that duration. Guessing thus gets at most a quarter of a
+// worker's time, and from suspect addresses at most a twentieth. Logins with the right
+// password get all of it.
 const (
-	failedRest  = 3
-	suspectRest = 19
+	failedCooldown  = 3
+	suspectCooldown = 19
 )
 
-// mostSuspects may wait; those that come then are told to come again.
-const mostSuspects = 8
+// maxSuspects is how many suspects may wait. Further ones get [ErrBusy].
+const maxSuspects = 8
 
-// turns lets some in at a time, and so many more wait.
-type turns struct {
-	places  *semaphore.Weighted
-	pending atomic.Int64
-	most    int64
+// admission is a semaphore with a limited queue.
+type admission struct {
+	sem        *semaphore.Weighted
+	pending    atomic.Int64 // those that hold the semaphore or wait for it
+	maxPending int64
 }
 
-func (t *turns) enter(ctx context.Context) error {
-	if t.pending.Add(1) > t.most {
-		t.pending.Add(-1)
+// acquire waits for the semaphore. It returns [ErrBusy] at once if the queue is full.
+func (a *admission) acquire(ctx context.Context) error {
+	if a.pending.Add(1) > a.maxPending {
+		a.pending.Add(-1)
 		return ErrBusy
 	}
-	if err := t.places.Acquire(ctx, 1); err != nil {
-		t.pending.Add(-1)
+	if err := a.sem.Acquire(ctx, 1); err != nil {
+		a.pending.Add(-1)
 		return err
 	}
 	return nil
 }
 
-// leave gives the place back after a rest.
-func (t *turns) leave(rest time.Duration) {
-	t.pending.Add(-1)
-	if rest <= 0 {
-		t.places.Release(1)
+// release gives the semaphore back after the cooldown. It does not wait.
+func (a *admission) release(cooldown time.Duration) {
+	a.pending.Add(-1)
+	if cooldown <= 0 {
+		a.sem.Release(1)
 		return
 	}
-	time.AfterFunc(rest, func() { t.places.Release(1) })
+	time.AfterFunc(cooldown, func() { a.sem.Release(1) })
 }
 
-// digest is a keyed digest of the parts, each with its length, so that no two
-// lists of parts have the same input.
+// digest is a keyed digest of a list of strings.
 type digest [sha256.Size]byte
 
 type digester struct {
 	mac   hash.Hash
 	input []byte
-	sum   [sha256.Size]byte // here rather than on the stack, where it would escape
+	sum   [sha256.Size]byte // a field, because a local variable would escape to the heap
 }
 
+// digest returns the keyed digest of the parts. Each part is preceded by its length, so
+// that no two lists of parts have the same input.
 func (h *Hasher) digest(parts ...string) digest {
 	d := h.digests.Get().(*digester)
 	d.input = d.input[:0]
@@ -150,7 +153,7 @@ func (h *Hasher) digest(parts ...string) digest {
 	d.mac.Write(d.input)
 	d.mac.Sum(d.sum[:0])
 	sum := digest(d.sum)
-	clear(d.input) // it holds a password
+	clear(d.input) // it contains a password
 	h.digests.Put(d)
 	return sum
 }

@@ -11,17 +11,17 @@ import (
 
 // Source is the content of a htpasswd file.
 type Source struct {
-	// Name is the file's, for error messages.
+	// Name is the name of the file, for error messages.
 	Name string
 	Data []byte
 }
 
-// ParseError is a line of a htpasswd file that is not accepted. It never repeats
-// what the line holds behind the user's name.
+// ParseError describes a line of a htpasswd file that is not accepted. It never
+// repeats the text after the user name.
 type ParseError struct {
 	File string
 	Line int
-	// User is the name on the line, "" if that is what is wrong.
+	// User is the name on the line, or "" if the name itself is not valid.
 	User    string
 	Problem string
 	Hint    string
@@ -39,11 +39,12 @@ func (e *ParseError) Error() string {
 	return text
 }
 
-// ParseUsers reads htpasswd files: lines of name:hash; blank lines and lines that
-// begin with # are left out. Everything that is wrong is reported, as joined
-// [*ParseError]s. A user may stand in several files, as in a site with one file
-// for each prefix, but only with the same hash: which of two passwords counts
-// must not depend on an order.
+// ParseUsers parses htpasswd files. Each line is name:hash; blank lines and lines
+// that begin with # are ignored. The error joins one [*ParseError] for each bad line.
+//
+// A user may be in several files, because an nginx site has one file for each prefix,
+// but must have the same hash in all of them: the order of files must not decide
+// which password is valid.
 func ParseUsers(h *Hasher, sources ...Source) (*Users, error) {
 	byName := make(map[string]*user)
 	var errs []error
@@ -51,7 +52,7 @@ func ParseUsers(h *Hasher, sources ...Source) (*Users, error) {
 		number := 0
 		for line := range bytes.SplitSeq(source.Data, []byte("\n")) {
 			number++
-			at := place{source.Name, number}
+			at := position{source.Name, number}
 			if err := parseLine(h, byName, at, strings.TrimSuffix(string(line), "\r")); err != nil {
 				errs = append(errs, err)
 			}
@@ -63,7 +64,8 @@ func ParseUsers(h *Hasher, sources ...Source) (*Users, error) {
 	return newUsers(h, byName)
 }
 
-func parseLine(h *Hasher, byName map[string]*user, at place, line string) error {
+// parseLine adds the user of a line to byName.
+func parseLine(h *Hasher, byName map[string]*user, at position, line string) error {
 	if line == "" || line[0] == '#' || strings.TrimSpace(line) == "" {
 		return nil
 	}
@@ -72,19 +74,19 @@ func parseLine(h *Hasher, byName map[string]*user, at place, line string) error 
 	}
 	name, text, found := strings.Cut(line, ":")
 	if !found {
-		return fail("", "there is no colon", "a line is name:hash")
+		return fail("", "there is no colon", "a line has the form name:hash")
 	}
 	if err := CheckName(name); err != nil {
-		return fail("", err.Error(), "a line is name:hash")
+		return fail("", err.Error(), "a line has the form name:hash")
 	}
 	if strings.Contains(text, ":") {
-		return fail(name, "there is something behind the hash", "a line is name:hash; remove the second colon and what follows")
+		return fail(name, "there is text after the hash", "a line has the form name:hash; remove the second colon and the text after it")
 	}
 	stored, err := parseHash(text)
 	if err != nil {
 		var wrong *hashError
 		if !errors.As(err, &wrong) {
-			panic("BUG: a hash is refused without a reason")
+			panic("BUG: parseHash returned an error that is not a hashError")
 		}
 		return fail(name, wrong.problem, wrong.hint)
 	}
@@ -92,16 +94,16 @@ func parseLine(h *Hasher, byName map[string]*user, at place, line string) error 
 		if first.hash.text == stored.text {
 			return nil
 		}
-		return fail(name, fmt.Sprintf("another password stands at %s:%d", first.at.file, first.at.line), "a user has one password; remove one of the lines")
+		return fail(name, fmt.Sprintf("%s:%d has another password for this user", first.at.file, first.at.line), "a user has one password; remove one of the lines")
 	}
-	print := h.digest("fingerprint", name, stored.text)
-	byName[name] = &user{name: name, hash: stored, print: [16]byte(print[:16]), at: at}
+	sum := h.digest("fingerprint", name, stored.text)
+	byName[name] = &user{name: name, hash: stored, fingerprint: [16]byte(sum[:16]), at: at}
 	return nil
 }
 
-// CheckName reports whether a text can be a user's name, in a file or in a rule:
-// 1 to 256 bytes of printable UTF-8 without a colon, which ends the name in both
-// htpasswd files and Basic credentials. The error never repeats the text.
+// CheckName returns an error if a text is not a valid user name in a file or a rule.
+// A name is 1 to 256 bytes of printable UTF-8 without a colon, which ends the name in
+// htpasswd files and in Basic credentials. The error never repeats the text.
 func CheckName(name string) error {
 	switch {
 	case name == "":

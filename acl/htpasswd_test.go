@@ -1,7 +1,6 @@
 package acl
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"strings"
@@ -10,7 +9,7 @@ import (
 
 const goodHash = "$apr1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd1"
 
-// bcryptOf72 is salt and hash of 72 times the letter a, at cost 4.
+// bcryptOf72 is the salt and the hash of 72 times the letter a, with cost 4.
 const bcryptOf72 = "p0soJlhLYJzGb7CCBeKNcOWAEoMSt4xCdPbITwaPRz/.OHTkIutwC"
 
 func TestHtpasswdLinesThatAreRefused(t *testing.T) {
@@ -19,40 +18,40 @@ func TestHtpasswdLinesThatAreRefused(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			_, err := ParseUsers(NewHasher(HasherOptions{}), Source{Name: "f", Data: []byte(lines)})
 			if err == nil {
-				t.Fatal("accepted")
+				t.Fatalf("ParseUsers: got no error, want one with %q", want)
 			}
 			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%q does not say %q", err, want)
+				t.Errorf("ParseUsers: got the error %q, want %q in it", err, want)
 			}
 			for _, secret := range []string{"s3cret", "abcdefgh", "FzGOB"} {
 				if strings.Contains(err.Error(), secret) {
-					t.Errorf("%q repeats the line", err)
+					t.Errorf("ParseUsers: the error %q repeats %q from the line", err, secret)
 				}
 			}
 		})
 	}
-	refused("plain text", "root:s3cret", `f:1: user "root": the hash is of no accepted kind`)
-	refused("plain text with a scheme", "root:{PLAIN}s3cret", "no accepted kind")
-	refused("DES", "root:abcdefghijklm", "no accepted kind")
-	refused("md5-crypt", "root:$1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd1", "no accepted kind")
-	refused("an empty hash", "root:", "no accepted kind")
-	refused("a locked user", "root:!"+goodHash, "no accepted kind")
+	refused("plain text", "root:s3cret", `f:1: user "root": the hash is not of an accepted scheme`)
+	refused("plain text with a scheme", "root:{PLAIN}s3cret", "not of an accepted scheme")
+	refused("DES", "root:abcdefghijklm", "not of an accepted scheme")
+	refused("md5-crypt", "root:$1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd1", "not of an accepted scheme")
+	refused("an empty hash", "root:", "not of an accepted scheme")
+	refused("a locked user", "root:!"+goodHash, "not of an accepted scheme")
 	refused("no colon", "\n# x\ns3cret", "f:3: there is no colon")
 	refused("no name", ":"+goodHash, "f:1: the user name is empty")
 	refused("a control byte in the name", "ro\tot:"+goodHash, "control character")
 	refused("a name that is not UTF-8", "ro\xffot:"+goodHash, "UTF-8")
 	refused("a name that is too long", strings.Repeat("x", 257)+":"+goodHash, "longer than 256")
-	refused("a second colon", "root:"+goodHash+":s3cret", "behind the hash")
-	refused("a short apr1 hash", "root:"+goodHash[:30], "malformed")
-	refused("an apr1 salt that is too long", "root:$apr1$abcdefghi$FzGOBQvzHZ3DRLL1O3Hnd1", "malformed")
-	refused("a blank behind the hash", "root:"+goodHash+" ", "malformed")
+	refused("a second colon", "root:"+goodHash+":s3cret", "text after the hash")
+	refused("a short apr1 hash", "root:"+goodHash[:30], "not a valid apr1 hash")
+	refused("an apr1 salt that is too long", "root:$apr1$abcdefghi$FzGOBQvzHZ3DRLL1O3Hnd1", "not a valid apr1 hash")
+	refused("a blank after the hash", "root:"+goodHash+" ", "not a valid apr1 hash")
 	refused("a bcrypt cost that starves", "root:$2y$31$"+bcryptOf72, "bcrypt cost")
-	refused("a bcrypt version that nobody writes", "root:$2x$05$"+bcryptOf72, "malformed")
-	refused("a SHA of the wrong length", "root:{SHA}AAAA", "malformed")
+	refused("a bcrypt version that no tool writes", "root:$2x$05$"+bcryptOf72, "not a valid bcrypt hash")
+	refused("a SHA of the wrong length", "root:{SHA}AAAA", "not a valid SHA hash")
 	refused("rounds that starve", "root:$6$rounds=99999999$abcdefgh$"+strings.Repeat("x", 86), "rounds")
-	refused("rounds that crypt would change", "root:$6$rounds=10$abcdefgh$"+strings.Repeat("x", 86), "malformed")
-	refused("two passwords for one user", "root:"+goodHash+"\nroot:$apr1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd2", "another password stands at f:1")
-	refused("everything that is wrong is reported", "a:s3cret\n\nb:s3cret", "f:3:")
+	refused("rounds that crypt would change", "root:$6$rounds=10$abcdefgh$"+strings.Repeat("x", 86), "not a valid sha512-crypt hash")
+	refused("two passwords for one user", "root:"+goodHash+"\nroot:$apr1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd2", "f:1 has another password for this user")
+	refused("all errors are reported", "a:s3cret\n\nb:s3cret", "f:3:")
 }
 
 func TestAUserMayStandInSeveralFilesWithOnePassword(t *testing.T) {
@@ -63,8 +62,8 @@ func TestAUserMayStandInSeveralFilesWithOnePassword(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(users.Names(), " "); got != "conftool root" {
-		t.Errorf("users %s", got)
+	if got, want := strings.Join(users.Names(), " "), "conftool root"; got != want {
+		t.Errorf("Names: got %q, want %q", got, want)
 	}
 }
 
@@ -77,21 +76,21 @@ func FuzzHtpasswd(f *testing.F) {
 		users, err := ParseUsers(h, Source{Name: "f", Data: data})
 		if err != nil {
 			if len(err.Error()) > 2000*(1+strings.Count(string(data), "\n")) {
-				t.Errorf("an error of %d bytes for a file of %d", len(err.Error()), len(data))
+				t.Errorf("ParseUsers of %d bytes: got an error of %d bytes, want at most 2000 a line", len(data), len(err.Error()))
 			}
 			return
 		}
-		for _, u := range users.byOrder {
+		for _, u := range users.sorted {
 			if strings.HasPrefix(u.hash.text, "$2") && u.hash.text[4:6] > "06" || strings.Contains(u.hash.text, "rounds=") {
-				return // right, but too slow to fuzz
+				return // accepted, but too slow to fuzz
 			}
 		}
-		if ok, err := users.Verify(context.Background(), name, password, NeverSuspect); err != nil || ok && !users.Has(name) {
-			t.Errorf("verifying: %v, %v", ok, err)
+		if ok, err := users.Verify(t.Context(), name, password, NeverSuspect); err != nil || ok && !users.Has(name) {
+			t.Errorf("Verify(%q): got %t, %v; want no error, and false for an unknown user", name, ok, err)
 		}
 		for _, known := range users.Names() {
 			if err := CheckName(known); err != nil {
-				t.Errorf("user %q: %v", known, err)
+				t.Errorf("CheckName(%q) of a parsed user: got the error %v, want none", known, err)
 			}
 		}
 	})
@@ -103,7 +102,7 @@ func TestWhereFIPS140IsEnforcedOtherHashesAreRefusedWhenTheyAreRead(t *testing.T
 		cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 		cmd.Env = append(os.Environ(), variable+"=1", "GODEBUG=fips140=only")
 		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS") {
-			t.Errorf("%v\n%s", err, out)
+			t.Errorf("running the test with GODEBUG=fips140=only: got %v, want it to pass; output:\n%s", err, out)
 		}
 		return
 	}
@@ -114,10 +113,10 @@ func TestWhereFIPS140IsEnforcedOtherHashesAreRefusedWhenTheyAreRead(t *testing.T
 	} {
 		h, err := parseHash(text)
 		if (err == nil) != good {
-			t.Errorf("%.6s: %v", text, err)
+			t.Errorf("parseHash(%.6s…) under FIPS 140: got the error %v, want it accepted: %t", text, err, good)
 		}
 		if good && h.matches("wrong") {
-			t.Errorf("%.6s matches a wrong password", text)
+			t.Errorf("the hash %.6s… of another password: got a match, want none", text)
 		}
 	}
 }

@@ -6,17 +6,16 @@ import (
 	"strings"
 )
 
-// Key is a canonical, decoded etcd v2 key: "/" or "/a/b", as [ParsePath] leaves
-// it behind the API's own prefix.
+// Key is a canonical, decoded etcd v2 key such as "/" or "/a/b": the part of a path
+// from [ParsePath] that follows the API's own prefix.
 type Key string
 
-// Root is the key of the whole store.
+// Root is the key of the directory that contains all others.
 const Root Key = "/"
 
-// NewKey checks a key written by a person, as a rule's prefix is. Unlike a
-// request's path it is not decoded and nothing is folded: a rule that is not
-// spelled canonically is more likely a mistake than a wish. The error is a
-// [*PathError].
+// NewKey checks a key that a person wrote, such as the prefix of a rule. It neither
+// decodes the text nor removes empty segments, unlike [ParsePath]: a rule that is
+// not canonical is probably a mistake. The error is a [*PathError].
 func NewKey(s string) (Key, error) {
 	if s == string(Root) {
 		return Root, nil
@@ -48,31 +47,33 @@ func NewKey(s string) (Key, error) {
 
 var errEmptySegment = &PathError{"it ends with a slash or contains an empty segment"}
 
-// Escaped is the key as it stands in a URL's path.
+// Escaped returns the key in the form it has in the path of a URL.
 func (k Key) Escaped() string { return escape(string(k)) }
 
-// Covers reports whether k is other or one of its ancestors, by whole segments.
+// Covers reports whether k is other or an ancestor of it. It compares whole
+// segments.
 func (k Key) Covers(other Key) bool {
 	return k == Root || k == other ||
 		strings.HasPrefix(string(other), string(k)) && other[len(k)] == '/'
 }
 
-// Reserved reports whether no one may write to the key.
+// Reserved reports whether the key is one that no one may write.
 //
-// etcd 3.4 and 3.5 take a plain set of any key that contains its own member
-// attributes path for an update of its membership, wherever in the tree the key
-// is: members panic while applying it, and again at every restart, because the
-// entry is in the log. There is no way back but a backup. So the test is at
-// least as wide as etcd's: not anchored, and for every write, whoever asks.
+// etcd 3.4 and 3.5 treat a plain set of any key that contains the path of member
+// attributes as an update of the membership, wherever in the tree the key is.
+// Members panic when they apply the entry, and again at every restart because it
+// is in the log. Only a backup helps then. The test is therefore at least as wide
+// as etcd's: it is not anchored, and it applies to every write by every user.
 func (k Key) Reserved() bool {
-	// The cheap test first; the expression costs more than the rest of a decision.
+	// The expression costs more than the rest of a decision, so try the cheap test
+	// first.
 	return strings.Contains(string(k), "/0/members/") && memberAttributes.MatchString(string(k))
 }
 
 var memberAttributes = regexp.MustCompile(`/0/members/[[:xdigit:]]{1,16}/attributes`)
 
-// String quotes the key when it holds anything that could confuse a terminal or
-// a log, and is the plain key otherwise.
+// String returns the key, quoted if it contains bytes that could confuse a terminal
+// or a log.
 func (k Key) String() string {
 	for _, r := range string(k) {
 		if r <= ' ' || r >= 0x7f || r == '"' {

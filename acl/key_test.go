@@ -23,7 +23,7 @@ func TestKeysThatWouldKillEtcdAreReserved(t *testing.T) {
 		"/": false,
 	} {
 		if got := key.Reserved(); got != want {
-			t.Errorf("%s: reserved %v, want %v", key, got, want)
+			t.Errorf("Reserved of %s: got %t, want %t", string(key), got, want)
 		}
 	}
 }
@@ -37,7 +37,7 @@ func TestAPrefixCoversWholeSegments(t *testing.T) {
 		{"/conftool", "/conftoolX", false}, {"/conftool", "/conf", false}, {"/conftool/v1", "/conftool", false},
 	} {
 		if got := c.prefix.Covers(c.key); got != c.want {
-			t.Errorf("%v covers %v: %v", c.prefix, c.key, got)
+			t.Errorf("%v covers %v: got %t, want %t", c.prefix, c.key, got, c.want)
 		}
 	}
 }
@@ -46,12 +46,12 @@ func TestAKeyWrittenByAPersonIsNotMended(t *testing.T) {
 	for _, s := range []string{"", "a", "/a/", "//", "/a//b", "/a/../b", "/.", "/a\nb", `/a\b`, "/\xff", "/a\x7f"} {
 		var refused *PathError
 		if _, err := NewKey(s); !errors.As(err, &refused) {
-			t.Errorf("NewKey(%q): %v", s, err)
+			t.Errorf("NewKey(%q): got the error %v, want a *PathError", s, err)
 		}
 	}
 	for _, s := range []string{"/", "/a", "/a b", "/a%2fb", "/é", "/a#b", "/..."} {
 		if k, err := NewKey(s); err != nil || string(k) != s {
-			t.Errorf("NewKey(%q) = %q, %v", s, string(k), err)
+			t.Errorf("NewKey(%q): got %q, %v; want the key unchanged", s, string(k), err)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func TestAKeyWrittenByAPersonIsNotMended(t *testing.T) {
 func TestAKeyIsShownWithoutConfusingATerminal(t *testing.T) {
 	for key, want := range map[Key]string{"/a/b": "/a/b", "/a b": `"/a b"`, "/\u202ex": `"/\u202ex"`, `/"`: `"/\""`} {
 		if got := key.String(); got != want {
-			t.Errorf("%q shown as %s", string(key), got)
+			t.Errorf("String of %q: got %s, want %s", string(key), got, want)
 		}
 	}
 }

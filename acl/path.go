@@ -5,24 +5,24 @@ import (
 	"unicode/utf8"
 )
 
-// Path is a request path in its one canonical form.
+// Path is a request path in canonical form.
 type Path struct {
-	// Decoded is the path after one percent-decoding: what etcd makes its key
-	// from. It begins with a slash, and ends with one only if it is "/".
+	// Decoded is the path after one percent-decoding. etcd derives its key from
+	// it. It begins with a slash, and ends with one only if it is "/".
 	Decoded string
-	// Escaped is Decoded, encoded segment by segment: what is sent to etcd.
+	// Escaped is Decoded, encoded segment by segment. This form is sent to etcd.
 	Escaped string
 }
 
-// PathError says why a path is refused. Reason is a constant text, fit to be
-// shown to a client: it never repeats what the client sent.
+// PathError says why a path is refused. Reason is a constant that may be shown to a
+// client: it never repeats what the client sent.
 type PathError struct{ Reason string }
 
 func (e *PathError) Error() string { return "path refused: " + e.Reason }
 
-// The refusals of [ParsePath]. Each stands for a spelling that nginx, a router
-// and etcd's releases have been seen to read as different keys, or that makes
-// different keys look alike in a listing.
+// The errors of [ParsePath]. Each is for a spelling that nginx, routers and etcd
+// releases were observed to read as different keys, or that makes different keys
+// look alike in a listing.
 var (
 	errRelative  = &PathError{"it does not begin with a slash"}
 	errEscape    = &PathError{"a percent sign is not followed by two hexadecimal digits"}
@@ -34,13 +34,13 @@ var (
 	errUTF8      = &PathError{"it is not valid UTF-8"}
 )
 
-// ParsePath reads the path of a request target, as the client spelled it and
-// without the query, into its canonical form. A path that is canonical already
-// is returned as it is, without allocating. The error is a [*PathError].
+// ParsePath converts the path of a request target to canonical form. The path is
+// the client's own spelling, without the query. A path that is already canonical is
+// returned unchanged, without allocating. The error is a [*PathError].
 //
-// It fails closed: etcd's own reading depends on the Go release it was built
-// with (an encoded dot segment or slash climbs out of the key space on recent
-// ones), so nothing that any of them could resolve is let through.
+// ParsePath fails closed. How etcd reads a path depends on the Go release that
+// built it: with recent ones an encoded dot segment or slash leaves the key space.
+// Every spelling that any of them could resolve is refused.
 func ParsePath(raw string) (Path, error) {
 	if isCanonical(raw) {
 		return Path{Decoded: raw, Escaped: raw}, nil
@@ -62,8 +62,8 @@ func ParsePath(raw string) (Path, error) {
 	return Path{Decoded: folded, Escaped: escape(folded)}, nil
 }
 
-// isCanonical reports whether raw is its own canonical form: the common case,
-// and the only one on the fast path.
+// isCanonical reports whether raw is its own canonical form. This is the common
+// case and must stay cheap.
 func isCanonical(raw string) bool {
 	if raw == "" || raw[0] != '/' {
 		return false
@@ -83,11 +83,12 @@ func isCanonical(raw string) bool {
 	return len(raw) == 1 || plainSegment(raw[start:])
 }
 
+// plainSegment reports whether a segment is neither empty nor a dot segment.
 func plainSegment(s string) bool { return s != "" && s != "." && s != ".." }
 
-// decodeOnce undoes one layer of percent-encoding and refuses bytes that must
-// not be in a key, raw or encoded. An encoded slash is told from a raw one
-// here, where both can still be seen.
+// decodeOnce removes one layer of percent-encoding. It refuses bytes that a key must
+// not contain, raw or encoded. It also refuses encoded slashes, which cannot be told
+// from raw ones later.
 func decodeOnce(raw string) (string, error) {
 	var b strings.Builder
 	b.Grow(len(raw))
@@ -124,8 +125,7 @@ func decodeOnce(raw string) (string, error) {
 	return b.String(), nil
 }
 
-// foldSegments drops empty segments and refuses dot segments, whatever they
-// were spelled as.
+// foldSegments removes empty segments, and refuses dot segments in any spelling.
 func foldSegments(decoded string) (string, error) {
 	var b strings.Builder
 	b.Grow(len(decoded))
@@ -145,8 +145,7 @@ func foldSegments(decoded string) (string, error) {
 	return b.String(), nil
 }
 
-// escape encodes every byte of a decoded path that is neither a slash nor
-// literal.
+// escape encodes every byte of a decoded path except slashes and literal bytes.
 func escape(decoded string) string {
 	const upperhex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -164,8 +163,8 @@ func escape(decoded string) string {
 	return b.String()
 }
 
-// literal holds the bytes that stand for themselves in a canonical segment:
-// RFC 3986's pchar without the percent sign.
+// literal marks the bytes that are not encoded in a canonical segment: pchar of
+// RFC 3986 without the percent sign.
 var literal = func() (t [256]bool) {
 	const pchar = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" +
 		"-._~" + "!$&'()*+,;=" + ":@"
@@ -175,6 +174,7 @@ var literal = func() (t [256]bool) {
 	return t
 }()
 
+// unhex returns the value of a hexadecimal digit, or -1.
 func unhex(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':

@@ -1,6 +1,7 @@
 package acl
 
 import (
+	"errors"
 	"net/url"
 	"path"
 	"strings"
@@ -12,7 +13,7 @@ func TestPathsClientsSendAreFoldedIntoOneForm(t *testing.T) {
 		t.Helper()
 		p, err := ParsePath(raw)
 		if err != nil || p.Decoded != decoded || p.Escaped != escaped {
-			t.Errorf("ParsePath(%q) = %q %q, %v; want %q %q", raw, p.Decoded, p.Escaped, err, decoded, escaped)
+			t.Errorf("ParsePath(%q): got %q, %q, %v; want %q, %q", raw, p.Decoded, p.Escaped, err, decoded, escaped)
 		}
 	}
 	fold("/", "/", "/")
@@ -39,8 +40,8 @@ func TestPathsThatTwoReadersCouldReadDifferentlyAreRefused(t *testing.T) {
 	refuse := func(want *PathError, raws ...string) {
 		t.Helper()
 		for _, raw := range raws {
-			if p, err := ParsePath(raw); err != want {
-				t.Errorf("ParsePath(%q) = %q, %v; want %v", raw, p.Decoded, err, want)
+			if p, err := ParsePath(raw); !errors.Is(err, want) {
+				t.Errorf("ParsePath(%q): got %q, %v; want the error %v", raw, p.Decoded, err, want)
 			}
 		}
 	}
@@ -55,22 +56,23 @@ func TestPathsThatTwoReadersCouldReadDifferentlyAreRefused(t *testing.T) {
 }
 
 func TestAnEncodedPathIsDecodedOnce(t *testing.T) {
-	p, err := ParsePath("/a%252e%252e%252fb")
-	if err != nil || p.Decoded != "/a%2e%2e%2fb" {
-		t.Errorf("got %q, %v", p.Decoded, err)
+	const raw, want = "/a%252e%252e%252fb", "/a%2e%2e%2fb"
+	if p, err := ParsePath(raw); err != nil || p.Decoded != want {
+		t.Errorf("ParsePath(%q): got %q, %v; want %q", raw, p.Decoded, err, want)
 	}
 }
 
 func TestACanonicalPathCostsNoAllocation(t *testing.T) {
 	const raw = "/v2/keys/conftool/v1/pools/eqiad/appserver/nginx/mw1001.eqiad.wmnet"
 	if n := testing.AllocsPerRun(100, func() { _, _ = ParsePath(raw) }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("ParsePath(%q): got %v allocations, want none", raw, n)
 	}
 }
 
-// What is forwarded must mean one key to every reader: it is a fixed point of
-// our own reading, net/url (etcd's decoder) reads it as we do, and neither mux
-// cleaning nor path.Join (both in etcd's way) finds anything to change in it.
+// FuzzPath checks that every program reads a forwarded path as the same key. The
+// path is a fixed point of ParsePath, net/url (which etcd decodes with) agrees with
+// ParsePath, and neither the cleaning of a mux nor path.Join (etcd uses both) changes
+// the path.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{"/v2/keys/a", "/a%20b//c/", "/..%2f0", "/%2e%2e/0", "/é%c3%a9;x=%25", "/a#b", `/a\b`, "/%00", "//"} {
 		f.Add(seed)
@@ -79,26 +81,30 @@ func FuzzPath(f *testing.F) {
 		p, err := ParsePath(raw)
 		if err != nil {
 			if strings.Contains(err.Error(), raw) && len(raw) > 3 {
-				t.Fatalf("error repeats the input: %v", err)
+				t.Fatalf("ParsePath(%q): the error repeats the input: %v", raw, err)
 			}
 			return
 		}
 		again, err := ParsePath(p.Escaped)
 		if err != nil || again != p {
-			t.Fatalf("%q: forwarded %q is read again as %q, %v", raw, p.Escaped, again, err)
+			t.Fatalf("ParsePath(%q), the forwarded form of %q: got %+v, %v; want %+v", p.Escaped, raw, again, err, p)
 		}
 		u, err := url.ParseRequestURI(p.Escaped)
-		if err != nil || u.Path != p.Decoded || u.RawQuery != "" || u.Fragment != "" || u.Host != "" && !strings.HasPrefix(p.Escaped, "//") {
-			t.Fatalf("%q: net/url reads %q as %+v, %v", raw, p.Escaped, u, err)
+		if err != nil || u.Path != p.Decoded || u.RawQuery != "" || u.Fragment != "" ||
+			u.Host != "" && !strings.HasPrefix(p.Escaped, "//") {
+			t.Fatalf("%q: net/url parses the forwarded %q to %+v, %v; want the path %q alone", raw, p.Escaped, u, err, p.Decoded)
 		}
-		if path.Clean(p.Decoded) != p.Decoded || path.Clean(p.Escaped) != p.Escaped || path.Join("/1", p.Decoded) != strings.TrimSuffix("/1"+p.Decoded, "/") {
-			t.Fatalf("%q: cleaning changes %q", raw, p.Decoded)
+		if path.Clean(p.Decoded) != p.Decoded || path.Clean(p.Escaped) != p.Escaped {
+			t.Fatalf("%q: path.Clean changes %q or %q", raw, p.Decoded, p.Escaped)
+		}
+		if got, want := path.Join("/1", p.Decoded), strings.TrimSuffix("/1"+p.Decoded, "/"); got != want {
+			t.Fatalf("%q: path.Join: got %q, want %q", raw, got, want)
 		}
 		if direct, err := url.PathUnescape(raw); err != nil || path.Clean("/"+direct) != p.Decoded {
-			t.Fatalf("%q: decoded and cleaned it is %q, not %q", raw, direct, p.Decoded)
+			t.Fatalf("%q: unescaped to %q, %v and cleaned: got %q, want %q", raw, direct, err, path.Clean("/"+direct), p.Decoded)
 		}
 		if _, err := NewKey(p.Decoded); err != nil {
-			t.Fatalf("%q: a canonical path is no key: %v", p.Decoded, err)
+			t.Fatalf("NewKey(%q), a canonical path: got the error %v, want none", p.Decoded, err)
 		}
 	})
 }

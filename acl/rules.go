@@ -5,31 +5,35 @@ import (
 	"strings"
 )
 
-// Access is what an operation does to a key: it reads or writes.
+// Access is what an operation does to a key: read it or write it.
 type Access int
 
-// Reads are GET, HEAD and watches; Writes are everything that changes a key.
+// Read covers GET, HEAD and watches. Write covers every operation that changes a
+// key.
 const (
 	Read Access = iota
 	Write
 )
 
+// String returns "read" or "write".
 func (a Access) String() string { return [...]string{"read", "write"}[a] }
 
 // Rule is one line of the table.
 type Rule struct {
-	// Prefix is the key the rule begins at; it covers that key and what is below.
+	// Prefix is the key at which the rule begins. The rule covers that key and all
+	// keys below it.
 	Prefix Key
-	// Read and Write are who may.
+	// Read and Write are the groups that may read and write.
 	Read, Write Group
 
 	implied bool
 }
 
-// Implied reports whether the rule stands in for the rule for "/" that a table lacks.
+// Implied reports whether the rule is not from the table but the default for "/",
+// which a table without a rule for "/" gets.
 func (r *Rule) Implied() bool { return r.implied }
 
-// Group is who may.
+// Group returns the group that the rule admits for the access.
 func (r *Rule) Group(a Access) Group {
 	if a == Write {
 		return r.Write
@@ -37,38 +41,41 @@ func (r *Rule) Group(a Access) Group {
 	return r.Read
 }
 
-// Match is how prefixes are compared with keys.
+// Match is the way prefixes are compared with keys.
 type Match int
 
 const (
 	// MatchSegments compares whole path segments.
 	MatchSegments Match = iota
-	// MatchBoth allows only what both MatchSegments and the byte-wise prefixes
-	// of an nginx site allow: nothing that the site refused opens, and nothing
-	// that only its reading allowed stays open.
+	// MatchBoth allows an operation only if both MatchSegments and the byte-wise
+	// prefixes of an nginx site allow it. After a migration nothing is open that
+	// the nginx site refused, and nothing stays open that only byte-wise prefixes
+	// allowed.
 	MatchBoth
 )
 
 // Rules is a compiled table.
 type Rules struct {
-	match   Match
-	list    []*Rule // in the order of keys, the implied rule included
-	root    *node
-	byText  map[string]*Rule // MatchBoth only: rules by their prefix
-	longest int              // length of the longest prefix in byText
+	match Match
+	list  []*Rule // in the order of keys, the implied rule included
+	root  *node
+	// byText and maxPrefixLen are for MatchBoth only: the rules by their prefix,
+	// and the length of the longest prefix.
+	byText       map[string]*Rule
+	maxPrefixLen int
 }
 
-// node is a key on the way to a rule's prefix.
+// node is a rule's prefix or one of its ancestors.
 type node struct {
 	children map[string]*node
 	// governing is the rule of the deepest prefix at or above this key.
 	governing *Rule
-	// reach is, for each Access, who may do it here and at every rule below:
-	// worked out once, so that a decision does not walk the table.
+	// reach is, for each Access, the group that this rule and every rule below
+	// admit. It is computed once, so that a decision does not walk the table.
 	reach [2]Group
 }
 
-// NewRules compiles a table. It fails if two rules have the same prefix.
+// NewRules compiles a table. It returns an error if two rules have the same prefix.
 func NewRules(match Match, rules ...Rule) (*Rules, error) {
 	t := &Rules{match: match, root: &node{}}
 	if match == MatchBoth {
@@ -94,7 +101,7 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 		n.governing = rule
 		if match == MatchBoth {
 			t.byText[string(rule.Prefix)] = rule
-			t.longest = max(t.longest, len(rule.Prefix))
+			t.maxPrefixLen = max(t.maxPrefixLen, len(rule.Prefix))
 		}
 	}
 	if t.root.governing == nil {
@@ -105,7 +112,8 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 	return t, nil
 }
 
-// compile hands the governing rule down and brings the reach up.
+// compile passes the governing rule down to nodes without a rule, and collects the
+// reach from the nodes below.
 func (n *node) compile(above *Rule) {
 	if n.governing == nil {
 		n.governing = above
@@ -114,13 +122,13 @@ func (n *node) compile(above *Rule) {
 	for _, child := range n.children {
 		child.compile(n.governing)
 		for a := range n.reach {
-			n.reach[a] = n.reach[a].and(child.reach[a])
+			n.reach[a] = n.reach[a].intersect(child.reach[a])
 		}
 	}
 }
 
-// find walks to the deepest node on the way to key, and reports whether that
-// node is key itself: only then can there be rules below it.
+// find returns the deepest node at or above key, and reports whether that node is
+// key itself. Only then can there be rules below the key.
 func (t *Rules) find(key Key) (n *node, exact bool) {
 	n = t.root
 	rest := string(key[1:])
@@ -135,9 +143,9 @@ func (t *Rules) find(key Key) (n *node, exact bool) {
 	return n, true
 }
 
-// Allowed is who may do a to key: everyone, or the users that the governing
-// rule and all rules below the key let in. It does not allocate unless the table
-// was compiled with [MatchBoth].
+// Allowed returns the group that may access key: everyone, or the users that the
+// governing rule and all rules below the key admit. It does not allocate unless
+// the table was compiled with [MatchBoth].
 func (t *Rules) Allowed(a Access, key Key) Group {
 	n, exact := t.find(key)
 	g := n.governing.Group(a)
@@ -145,15 +153,15 @@ func (t *Rules) Allowed(a Access, key Key) Group {
 		g = n.reach[a]
 	}
 	if t.match == MatchBoth {
-		g = g.and(t.byPrefix(key).Group(a))
+		g = g.intersect(t.byPrefix(key).Group(a))
 	}
 	return g
 }
 
-// byPrefix is the rule whose prefix is the longest that key begins with, byte
-// by byte.
+// byPrefix returns the rule with the longest prefix that key begins with, compared
+// byte by byte.
 func (t *Rules) byPrefix(key Key) *Rule {
-	for i := min(len(key), t.longest); i > 0; i-- {
+	for i := min(len(key), t.maxPrefixLen); i > 0; i-- {
 		if rule, ok := t.byText[string(key[:i])]; ok {
 			return rule
 		}
@@ -161,16 +169,16 @@ func (t *Rules) byPrefix(key Key) *Rule {
 	return t.root.governing
 }
 
-// Governing is the rule of the deepest prefix that covers key.
+// Governing returns the rule with the deepest prefix that covers key.
 func (t *Rules) Governing(key Key) *Rule {
 	n, _ := t.find(key)
 	return n.governing
 }
 
-// Refusing is the rule that refuses user the access to key: the governing one
-// if it does, else one of a prefix below the key, the first in the order of
-// keys; with [MatchBoth] it can be the one nginx would have taken. It is nil if
-// the access is allowed.
+// Refusing returns the rule that refuses user the access to key, or nil if the
+// access is allowed. It is the governing rule if that refuses, otherwise the first
+// refusing rule below the key in the order of keys. With [MatchBoth] it can also
+// be the rule that an nginx site would have applied.
 func (t *Rules) Refusing(a Access, key Key, user string) *Rule {
 	n, exact := t.find(key)
 	if !n.governing.Group(a).Has(user) {
@@ -187,16 +195,17 @@ func (t *Rules) Refusing(a Access, key Key, user string) *Rule {
 	return nil
 }
 
-// Match is how the table compares prefixes.
+// Match returns the way the table compares prefixes.
 func (t *Rules) Match() Match { return t.match }
 
-// Narrowing lists the rules that take from the governing one's group: rules of
-// prefixes below the key and, with [MatchBoth], the one nginx would have taken.
+// Narrowing returns the rules that admit fewer users than the governing rule does:
+// rules below the key and, with [MatchBoth], the rule that an nginx site would have
+// applied.
 func (t *Rules) Narrowing(a Access, key Key) []Rule {
 	governing := t.Governing(key)
 	var narrowing []Rule
 	add := func(rule *Rule) {
-		if rule != governing && !governing.Group(a).within(rule.Group(a)) {
+		if rule != governing && !governing.Group(a).isSubset(rule.Group(a)) {
 			narrowing = append(narrowing, *rule)
 		}
 	}
@@ -211,6 +220,8 @@ func (t *Rules) Narrowing(a Access, key Key) []Rule {
 	return narrowing
 }
 
+// refusingBelow returns the first rule at or below n that refuses user. The caller
+// knows that there is one, from n's reach.
 func (n *node) refusingBelow(a Access, user string) *Rule {
 	if !n.governing.Group(a).Has(user) {
 		return n.governing
@@ -224,6 +235,7 @@ func (n *node) refusingBelow(a Access, user string) *Rule {
 	return n.children[first].refusingBelow(a, user)
 }
 
+// segments iterates over the segments of key. The root has none.
 func segments(key Key) func(yield func(string) bool) {
 	if key == Root {
 		return func(func(string) bool) {}

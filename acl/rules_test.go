@@ -8,6 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
+// open is a rule that everyone may read. Only the writers may write, or everyone if
+// there are none.
 func open(prefix Key, writers ...string) Rule {
 	r := Rule{Prefix: prefix, Read: Everyone(), Write: Only(writers...)}
 	if len(writers) == 0 {
@@ -16,7 +18,7 @@ func open(prefix Key, writers ...string) Rule {
 	return r
 }
 
-func compile(t interface{ Fatal(...any) }, match Match, rules ...Rule) *Rules {
+func mustCompile(t interface{ Fatal(...any) }, match Match, rules ...Rule) *Rules {
 	r, err := NewRules(match, rules...)
 	if err != nil {
 		t.Fatal(err)
@@ -24,103 +26,109 @@ func compile(t interface{ Fatal(...any) }, match Match, rules ...Rule) *Rules {
 	return r
 }
 
-// seed is the operators' own table.
-func seed() []Rule {
+// seedRules is the table that the operators run with today.
+func seedRules() []Rule {
 	return []Rule{open("/", "root"), open("/conftool", "root", "conftool"), open("/eventlogging")}
 }
 
+// expectWriter checks whether user may write key.
+func expectWriter(t *testing.T, rules *Rules, user string, key Key, want bool) {
+	t.Helper()
+	if got := rules.Allowed(Write, key).Has(user); got != want {
+		t.Errorf("%q may write %v: got %t, want %t", user, key, got, want)
+	}
+}
+
+// expectReader checks whether user may read key.
+func expectReader(t *testing.T, rules *Rules, user string, key Key, want bool) {
+	t.Helper()
+	if got := rules.Allowed(Read, key).Has(user); got != want {
+		t.Errorf("%q may read %v: got %t, want %t", user, key, got, want)
+	}
+}
+
+// expectRefusing checks which rule refuses user to write key.
+func expectRefusing(t *testing.T, rules *Rules, user string, key, want Key) {
+	t.Helper()
+	if got := rules.Refusing(Write, key, user); got == nil || got.Prefix != want {
+		t.Errorf("the rule that refuses %q to write %v: got %+v, want that for %v", user, key, got, want)
+	}
+}
+
 func TestTheSeedTable(t *testing.T) {
-	rules := compile(t, MatchSegments, seed()...)
-	may := func(user string, key Key, want bool) {
-		t.Helper()
-		if got := rules.Allowed(Write, key).Has(user); got != want {
-			t.Errorf("%q writes %v: %v, want %v", user, key, got, want)
-		}
-	}
+	rules := mustCompile(t, MatchSegments, seedRules()...)
 	for _, key := range []Key{"/", "/x", "/conftool", "/conftool/v1/x", "/eventlogging", "/eventlogging/token/a"} {
-		may("root", key, true)
+		expectWriter(t, rules, "root", key, true)
 		if !rules.Allowed(Read, key).IsEveryone() {
-			t.Errorf("reading %v needs an identity", key)
+			t.Errorf("reading %v: got a group that needs an identity, want everyone", key)
 		}
 	}
-	may("conftool", "/conftool", true)
-	may("conftool", "/conftool/v1/pools", true)
-	may("conftool", "/", false)
-	may("conftool", "/conftoolX", false)
-	may("conftool", "/conf", false)
-	may("conftool", "/x", false)
-	may("", "/eventlogging/token", true)
-	may("", "/eventloggingX/token", false)
-	may("", "/conftool", false)
-	may("nobody", "/conftool/x", false)
+	expectWriter(t, rules, "conftool", "/conftool", true)
+	expectWriter(t, rules, "conftool", "/conftool/v1/pools", true)
+	expectWriter(t, rules, "conftool", "/", false)
+	expectWriter(t, rules, "conftool", "/conftoolX", false)
+	expectWriter(t, rules, "conftool", "/conf", false)
+	expectWriter(t, rules, "conftool", "/x", false)
+	expectWriter(t, rules, "", "/eventlogging/token", true)
+	expectWriter(t, rules, "", "/eventloggingX/token", false)
+	expectWriter(t, rules, "", "/conftool", false)
+	expectWriter(t, rules, "nobody", "/conftool/x", false)
 }
 
 func TestWritingAnAncestorNeedsEveryRuleBelow(t *testing.T) {
-	rules := compile(t, MatchSegments, open("/", "root"), open("/conftool", "conftool"), open("/conftool/v1/pools/a", "conftool", "pool-a"))
-	if rules.Allowed(Write, "/").Has("root") {
-		t.Error("root may replace / although it may not write /conftool")
-	}
-	if got := rules.Refusing(Write, "/", "root"); got == nil || got.Prefix != "/conftool" {
-		t.Errorf("refused by %v", got)
-	}
-	if !rules.Allowed(Write, "/conftool/v1").Has("conftool") || rules.Allowed(Write, "/conftool/v1").Has("pool-a") {
-		t.Error("a directory between two rules is decided wrongly")
-	}
+	rules := mustCompile(t, MatchSegments, open("/", "root"), open("/conftool", "conftool"), open("/conftool/v1/pools/a", "conftool", "pool-a"))
+	expectWriter(t, rules, "root", "/", false)
+	expectRefusing(t, rules, "root", "/", "/conftool")
+	// A directory between two rules.
+	expectWriter(t, rules, "conftool", "/conftool/v1", true)
+	expectWriter(t, rules, "pool-a", "/conftool/v1", false)
 }
 
 func TestReadingAnAncestorOfARestrictedPrefixNeedsItsReaders(t *testing.T) {
 	secret := Rule{Prefix: "/secret", Read: Only("root", "auditor"), Write: Only("root")}
-	rules := compile(t, MatchSegments, open("/", "root"), secret)
+	rules := mustCompile(t, MatchSegments, open("/", "root"), secret)
 	for key, want := range map[Key]bool{"/": false, "/secret": false, "/secret/x": false, "/secretX": true, "/other": true} {
-		if got := rules.Allowed(Read, key).Has(""); got != want {
-			t.Errorf("anonymous reads %v: %v", key, got)
-		}
+		expectReader(t, rules, "", key, want)
 	}
-	if !rules.Allowed(Read, "/").Has("auditor") {
-		t.Error("the auditor may read all of it, and is refused the root")
-	}
+	expectReader(t, rules, "auditor", "/", true)
 }
 
 func TestWithoutARootRuleNobodyWritesTheRest(t *testing.T) {
-	rules := compile(t, MatchSegments, open("/a"))
-	if rules.Allowed(Write, "/b").Has("root") || !rules.Allowed(Write, "/a/x").Has("") || !rules.Allowed(Read, "/b").Has("") {
-		t.Error("the implicit root rule is wrong")
-	}
+	rules := mustCompile(t, MatchSegments, open("/a"))
+	expectWriter(t, rules, "root", "/b", false)
+	expectWriter(t, rules, "", "/a/x", true)
+	expectReader(t, rules, "", "/b", true)
 }
 
 func TestBothReadingsMustAllow(t *testing.T) {
-	rules := compile(t, MatchBoth, append(seed(), open("/eventlogging2", "el2"))...)
-	// nginx would take /conftool for /conftoolX, whole segments take /.
-	allowed := rules.Allowed(Write, "/conftoolX")
-	if !allowed.Has("root") || allowed.Has("conftool") {
-		t.Error("/conftoolX")
-	}
-	if g := rules.Allowed(Write, "/eventloggingX"); g.Has("") || !g.Has("root") {
-		t.Error("/eventloggingX")
-	}
-	if g := rules.Allowed(Write, "/eventlogging2/x"); g.Has("root") || !g.Has("el2") {
-		t.Error("the longest prefix by bytes is not found")
-	}
-	closed := compile(t, MatchBoth, open("/", "root"), open("/a", "alice"))
-	if rule := closed.Refusing(Write, "/ab", "root"); rule == nil || rule.Prefix != "/a" {
-		t.Errorf("refused by %v", rule)
-	}
+	rules := mustCompile(t, MatchBoth, append(seedRules(), open("/eventlogging2", "el2"))...)
+	// Byte by byte, /conftool is a prefix of /conftoolX; by segments only / is.
+	expectWriter(t, rules, "root", "/conftoolX", true)
+	expectWriter(t, rules, "conftool", "/conftoolX", false)
+	expectWriter(t, rules, "", "/eventloggingX", false)
+	expectWriter(t, rules, "root", "/eventloggingX", true)
+	// The longest prefix by bytes decides.
+	expectWriter(t, rules, "root", "/eventlogging2/x", false)
+	expectWriter(t, rules, "el2", "/eventlogging2/x", true)
+	closed := mustCompile(t, MatchBoth, open("/", "root"), open("/a", "alice"))
+	expectRefusing(t, closed, "root", "/ab", "/a")
 }
 
 func TestTwoRulesForOnePrefixAreRefused(t *testing.T) {
 	if _, err := NewRules(MatchSegments, open("/a"), open("/a", "root")); err == nil {
-		t.Error("compiled")
+		t.Error("NewRules with two rules for /a: got no error, want one")
 	}
 }
 
 func TestADecisionCostsNoAllocation(t *testing.T) {
-	rules := compile(t, MatchSegments, seed()...)
+	rules := mustCompile(t, MatchSegments, seedRules()...)
 	if n := testing.AllocsPerRun(100, func() { _ = rules.Allowed(Write, "/conftool/v1/pools/eqiad/x").Has("conftool") }); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("Allowed and Has: got %v allocations, want none", n)
 	}
 }
 
-// The compiled table must say what the definition says, worked out rule by rule.
+// The compiled table must decide like the definition of the rule language, evaluated
+// rule by rule.
 func TestTheCompiledTableAgreesWithTheDefinition(t *testing.T) {
 	users := []string{"", "u", "v", "w"}
 	key := rapid.Custom(func(t *rapid.T) Key {
@@ -140,30 +148,31 @@ func TestTheCompiledTableAgreesWithTheDefinition(t *testing.T) {
 			list = append(list, Rule{Prefix: p, Read: group.Draw(t, "read"), Write: group.Draw(t, "write")})
 		}
 		match := rapid.SampledFrom([]Match{MatchSegments, MatchBoth}).Draw(t, "match")
-		rules := compile(t, match, list...)
+		rules := mustCompile(t, match, list...)
 		k := key.Draw(t, "key")
 		for _, a := range []Access{Read, Write} {
 			for _, user := range users {
-				want := defined(list, match, a, k, user)
+				want := evaluate(list, match, a, k, user)
 				if got := rules.Allowed(a, k).Has(user); got != want {
-					t.Fatalf("%v %v by %q: %v, defined %v\n%v", a, k, user, got, want, list)
+					t.Fatalf("%q may %v %v: got %t, want %t\nrules: %v", user, a, k, got, want, list)
 				}
 				narrowed := rules.Governing(k).Group(a).Has(user)
 				for _, rule := range rules.Narrowing(a, k) {
 					narrowed = narrowed && rule.Group(a).Has(user)
 				}
 				if narrowed != want {
-					t.Fatalf("%v %v by %q: %v by the rules that narrow it, defined %v\n%v", a, k, user, narrowed, want, list)
+					t.Fatalf("%q may %v %v, by the governing and the narrowing rules: got %t, want %t\nrules: %v", user, a, k, narrowed, want, list)
 				}
 				if rule := rules.Refusing(a, k, user); (rule == nil) != want || rule != nil && rule.Group(a).Has(user) {
-					t.Fatalf("%v %v by %q: refusing rule %v, allowed %v", a, k, user, rule, want)
+					t.Fatalf("%q may %v %v is %t: got %v as the refusing rule\nrules: %v", user, a, k, want, rule, list)
 				}
 			}
 		}
 	})
 }
 
-func defined(rules []Rule, match Match, a Access, k Key, user string) bool {
+// evaluate decides by the definition: it goes through all rules.
+func evaluate(rules []Rule, match Match, a Access, k Key, user string) bool {
 	segment, text := Rule{Read: Everyone()}, Rule{Read: Everyone()}
 	for _, r := range rules {
 		if r.Prefix.Covers(k) && len(r.Prefix) >= len(segment.Prefix) {
@@ -182,11 +191,11 @@ func defined(rules []Rule, match Match, a Access, k Key, user string) bool {
 func BenchmarkAllowed(b *testing.B) {
 	for _, n := range []int{10, 10_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			list := seed()
+			list := seedRules()
 			for i := range n {
 				list = append(list, open(Key(fmt.Sprintf("/conftool/v1/pools/eqiad/cluster%d", i)), "root", "conftool", fmt.Sprintf("pool-eqiad-%d", i)))
 			}
-			rules := compile(b, MatchSegments, list...)
+			rules := mustCompile(b, MatchSegments, list...)
 			b.ReportAllocs()
 			for b.Loop() {
 				_ = rules.Allowed(Write, "/conftool/v1/pools/eqiad/cluster7/nginx/mw1001").Has("pool-eqiad-7")

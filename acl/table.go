@@ -12,6 +12,7 @@ func (t *Rules) All() []*Rule {
 	return slices.Clone(t.list)
 }
 
+// list appends the rules at and below n to table. The rule above is already in it.
 func (n *node) list(above *Rule, table []*Rule) []*Rule {
 	if n.governing != above {
 		table = append(table, n.governing)
@@ -22,7 +23,7 @@ func (n *node) list(above *Rule, table []*Rule) []*Rule {
 	return table
 }
 
-// Equal reports whether both rules say the same of the same keys.
+// Equal reports whether both rules have the same prefix and the same groups.
 func (r *Rule) Equal(other *Rule) bool {
 	return r.Prefix == other.Prefix && r.Read.equal(other.Read) && r.Write.equal(other.Write)
 }

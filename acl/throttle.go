@@ -9,47 +9,46 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// ThrottleOptions bounds the logins that cost a hash. Zero values are the
+// ThrottleOptions limits the logins that compute a hash. Zero values select the
 // defaults.
 type ThrottleOptions struct {
-	// Burst is how many logins of an address may fail in a row; 20 by default: a
-	// person's typing, or a fleet behind one address with an old password.
+	// Burst is how many logins of an address may fail in a row. The default is 20: the
+	// typing errors of a person, or a fleet behind one address with an old password.
 	Burst int
-	// Every is how often an address that used them up may try again; by default
-	// one second.
+	// Every is the time after which an address that used up its burst may try again.
+	// The default is one second.
 	Every time.Duration
-	// Clients is how many addresses are known at a time, the longest silent being
-	// forgotten first; 10,000 by default, about 150 bytes each.
+	// Clients is how many addresses are tracked at a time. The least recently active
+	// address is dropped first. The default is 10,000; each takes about 150 bytes.
 	Clients int
-	// Now is the clock; time.Now by default.
+	// Now is the clock. The default is time.Now.
 	Now func() time.Time
 }
 
-// Throttle slows down guessing: each address has a number of logins that may
-// fail, which comes back slowly. It is consulted only where a hash must be
-// computed, so clients whose password is remembered never meet it.
+// Throttle slows down password guessing. It gives each address a token bucket: a login
+// that fails uses up a token, and tokens are refilled slowly. It is consulted only where
+// a hash must be computed, so it never delays clients whose password is remembered.
 type Throttle struct {
 	burst float64
 	every time.Duration
 	now   func() time.Time
 
 	mu      sync.Mutex
-	clients *simplelru.LRU[netip.Prefix, *allowance]
+	clients *simplelru.LRU[netip.Prefix, *bucket]
 }
 
-// allowance is how many tries an address had left at a time, and how many it has begun
-// whose end is not known.
-type allowance struct {
-	left  float64
-	at    time.Time
-	begun float64
+// bucket is the token bucket of one address.
+type bucket struct {
+	tokens   float64
+	at       time.Time // when tokens was computed
+	inFlight float64   // attempts that took a token and have not ended
 }
 
-// suspicion is how many tries must have failed lately for an address to be suspect: more
-// than a person mistypes.
-const suspicion = 3
+// suspectFailures is how many attempts of an address must have failed recently for it
+// to be suspect. It is more than a person mistypes.
+const suspectFailures = 3
 
-// NewThrottle makes a throttle.
+// NewThrottle returns a throttle.
 func NewThrottle(o ThrottleOptions) *Throttle {
 	if o.Burst <= 0 {
 		o.Burst = 20
@@ -63,73 +62,76 @@ func NewThrottle(o ThrottleOptions) *Throttle {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	clients, err := simplelru.NewLRU[netip.Prefix, *allowance](o.Clients, nil)
+	clients, err := simplelru.NewLRU[netip.Prefix, *bucket](o.Clients, nil)
 	if err != nil {
-		panic(fmt.Sprintf("BUG: a size of %d: %v", o.Clients, err))
+		panic(fmt.Sprintf("BUG: an LRU of %d clients: %v", o.Clients, err))
 	}
 	return &Throttle{burst: float64(o.Burst), every: o.Every, now: o.Now, clients: clients}
 }
 
-// Allow takes one try from an address, or says how long it must wait for one.
-// The try is taken before the password is known to be wrong, so that many at
-// once cannot all be the last one; [Throttle.Return] gives it back, or
-// [Throttle.Failed] tells that it is used up.
+// Allow takes a token of the address for one attempt, or returns how long the address
+// must wait for one. The token is taken before the password is known to be wrong;
+// otherwise many concurrent attempts could share the last token. The caller must call
+// [Throttle.Return] or [Throttle.Failed] when the attempt has ended.
 func (t *Throttle) Allow(addr netip.Addr) (ok bool, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.allowance(addr)
-	if a.left < 1 {
-		return false, time.Duration((1 - a.left) * float64(t.every))
+	b := t.bucket(addr)
+	if b.tokens < 1 {
+		return false, time.Duration((1 - b.tokens) * float64(t.every))
 	}
-	a.left--
-	a.begun++
+	b.tokens--
+	b.inFlight++
 	return true, 0
 }
 
-// Failed takes note of a try that was a failure.
+// Failed ends an attempt that failed. Its token is used up.
 func (t *Throttle) Failed(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.allowance(addr).end()
+	t.bucket(addr).endAttempt()
 }
 
-// Suspect reports whether several tries of an address failed lately.
+// Suspect reports whether several attempts of the address failed recently.
 func (t *Throttle) Suspect(addr netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.allowance(addr)
-	return t.burst-a.left-a.begun >= suspicion
+	b := t.bucket(addr)
+	return t.burst-b.tokens-b.inFlight >= suspectFailures
 }
 
-// Return gives back a try that was no failure.
+// Return ends an attempt that did not fail, and gives its token back.
 func (t *Throttle) Return(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.allowance(addr)
-	a.end()
-	a.left = min(t.burst, a.left+1)
+	b := t.bucket(addr)
+	b.endAttempt()
+	b.tokens = min(t.burst, b.tokens+1)
 }
 
-// end ends a try; the address may have been forgotten since it began.
-func (a *allowance) end() { a.begun = max(0, a.begun-1) }
+// endAttempt counts an attempt as ended. The count is 0 if the address was dropped
+// from the throttle since the attempt began.
+func (b *bucket) endAttempt() { b.inFlight = max(0, b.inFlight-1) }
 
-func (t *Throttle) allowance(addr netip.Addr) *allowance {
+// bucket returns the refilled bucket of an address. The caller holds t.mu.
+func (t *Throttle) bucket(addr netip.Addr) *bucket {
 	client := ClientOf(addr)
 	now := t.now()
-	a, ok := t.clients.Get(client)
+	b, ok := t.clients.Get(client)
 	if !ok {
-		a = &allowance{left: t.burst, at: now}
-		t.clients.Add(client, a)
+		b = &bucket{tokens: t.burst, at: now}
+		t.clients.Add(client, b)
 	}
-	if passed := now.Sub(a.at); passed > 0 {
-		a.left = min(t.burst, a.left+float64(passed)/float64(t.every))
-		a.at = now
+	if passed := now.Sub(b.at); passed > 0 {
+		b.tokens = min(t.burst, b.tokens+float64(passed)/float64(t.every))
+		b.at = now
 	}
-	return a
+	return b
 }
 
-// ClientOf is the address, or the /64 of an IPv6 one: whoever has one address of
-// it has them all.
+// ClientOf returns the prefix that stands for the client of an address: the IPv4
+// address itself, or the /64 of an IPv6 address, because a client that has one address
+// of a /64 has all of them.
 func ClientOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := addr.BitLen()
@@ -138,7 +140,7 @@ func ClientOf(addr netip.Addr) netip.Prefix {
 	}
 	prefix, err := addr.Prefix(bits)
 	if err != nil {
-		return netip.Prefix{} // no address: all such clients share one allowance
+		return netip.Prefix{} // not a valid address: all such clients share one bucket
 	}
 	return prefix
 }

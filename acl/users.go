@@ -11,29 +11,29 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// Users are the users of some htpasswd files. A Users value is immutable but for
-// what it remembers, and safe for concurrent use.
+// Users is the set of users of some htpasswd files. It is safe for concurrent use,
+// and immutable except for the passwords it remembers.
 //
-// A password that was verified once is remembered, as a keyed digest of name,
-// stored hash and password: the next login with it costs no hash. Failures are
-// not remembered. What is remembered goes with the Users value, so new files
-// begin with nothing.
+// A password that was verified is remembered as a keyed digest of the name, the
+// stored hash and the password. The next login with it computes no hash. Failures are
+// not remembered. The digests belong to the Users value: after a reload the new value
+// starts with none.
 type Users struct {
 	hasher     *Hasher
 	byName     map[string]*user
-	byOrder    []*user // in the order of names
+	sorted     []*user // by name
 	remembered *lru.Cache[digest, struct{}]
 }
 
 type user struct {
-	name  string
-	hash  storedHash
-	print [16]byte
-	at    place
+	name        string
+	hash        storedHash
+	fingerprint [16]byte
+	at          position
 }
 
-// place is where a user was read, for error messages.
-type place struct {
+// position is where a user was defined, for error messages.
+type position struct {
 	file string
 	line int
 }
@@ -41,11 +41,11 @@ type place struct {
 func newUsers(h *Hasher, byName map[string]*user) (*Users, error) {
 	remembered, err := lru.New[digest, struct{}](h.remember)
 	if err != nil {
-		return nil, fmt.Errorf("making room for remembered passwords: %w", err)
+		return nil, fmt.Errorf("allocating the cache of verified passwords: %w", err)
 	}
 	u := &Users{hasher: h, byName: byName, remembered: remembered}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		u.byOrder = append(u.byOrder, byName[name])
+		u.sorted = append(u.sorted, byName[name])
 	}
 	return u, nil
 }
@@ -56,24 +56,24 @@ func (u *Users) Has(name string) bool {
 	return ok
 }
 
-// Names lists the users in order.
+// Names returns the names of the users in alphabetical order.
 func (u *Users) Names() []string { return slices.Sorted(maps.Keys(u.byName)) }
 
-// Len is the number of users.
+// Len returns the number of users.
 func (u *Users) Len() int { return len(u.byName) }
 
-// Fingerprint is a digest of the user's name and stored hash that tells, within
-// this process, whether the stored password is still the same.
-func (u *Users) Fingerprint(name string) (print [16]byte, ok bool) {
+// Fingerprint returns a digest of the user's name and stored hash. Two fingerprints
+// from the same process are equal if the stored password is the same.
+func (u *Users) Fingerprint(name string) (fingerprint [16]byte, ok bool) {
 	found, ok := u.byName[name]
 	if !ok {
-		return print, false
+		return fingerprint, false
 	}
-	return found.print, true
+	return found.fingerprint, true
 }
 
-// Scheme is how the user's password is hashed: apr1, bcrypt, SHA, SSHA, sha256-crypt
-// or sha512-crypt.
+// Scheme returns the scheme that the user's password is hashed with: apr1, bcrypt,
+// SHA, SSHA, sha256-crypt or sha512-crypt.
 func (u *Users) Scheme(name string) (scheme string, ok bool) {
 	found, ok := u.byName[name]
 	if !ok {
@@ -82,9 +82,9 @@ func (u *Users) Scheme(name string) (scheme string, ok bool) {
 	return found.hash.scheme, true
 }
 
-// CanonicalName is the user's name as it is stored here: for callers whose own copy does
-// not last.
-func (u *Users) CanonicalName(name string) (stored string, ok bool) {
+// CanonicalName returns the copy of the user's name that u holds. It is for callers
+// whose own copy shares a buffer that will be reused.
+func (u *Users) CanonicalName(name string) (canonical string, ok bool) {
 	found, ok := u.byName[name]
 	if !ok {
 		return "", false
@@ -92,15 +92,15 @@ func (u *Users) CanonicalName(name string) (stored string, ok bool) {
 	return found.name, true
 }
 
-// Equal reports whether both hold the same users with the same stored hashes.
+// Equal reports whether both sets hold the same users with the same stored hashes.
 func (u *Users) Equal(other *Users) bool {
 	return maps.EqualFunc(u.byName, other.byName, func(a, b *user) bool { return a.hash.text == b.hash.text })
 }
 
-// Remembered reports whether the password was verified before. It costs a
+// Remembered reports whether the password was verified before. It takes about a
 // microsecond and does not allocate.
 func (u *Users) Remembered(name, password string) bool {
-	entry, known := u.entry(name)
+	entry, known := u.lookup(name)
 	if entry == nil {
 		return false
 	}
@@ -108,11 +108,13 @@ func (u *Users) Remembered(name, password string) bool {
 	return ok && known
 }
 
-// Verify reports whether the password is the user's, at the cost of one hash
-// unless it is remembered. Unknown users cost the same as known ones; a suspect client
-// waits longer. The error is [ErrBusy] or that of ctx; nothing was found out then.
+// Verify reports whether the password is the user's. It computes one hash unless the
+// password is remembered; an unknown user costs as much as a known one. It calls
+// suspect to decide whether the client has to wait with other suspects; see
+// [Throttle.Suspect]. If the error is not nil, the password was not checked: the error
+// is [ErrBusy] or that of ctx.
 func (u *Users) Verify(ctx context.Context, name, password string, suspect func() bool) (bool, error) {
-	entry, known := u.entry(name)
+	entry, known := u.lookup(name)
 	if entry == nil {
 		return false, nil
 	}
@@ -123,34 +125,36 @@ func (u *Users) Verify(ctx context.Context, name, password string, suspect func(
 	failed := time.Duration(0)
 	defer func() { release(failed) }()
 	d := u.hasher.digest(name, entry.hash.text, password)
-	// Many clients may bring one password at once after a reload: the first hash
-	// is enough for those who waited behind it.
+	// After a reload many clients may log in with one password at once. The first
+	// hash is enough for all that waited meanwhile.
 	if u.remembered.Contains(d) && known {
 		return true, nil
 	}
-	began := time.Now()
+	start := time.Now()
 	if !entry.hash.matches(password) || !known {
-		failed = time.Since(began)
+		failed = time.Since(start)
 		return false, nil
 	}
 	u.remembered.Add(d, struct{}{})
 	return true, nil
 }
 
-// NeverSuspect is for a client that is never suspect.
+// NeverSuspect is the suspect argument of [Users.Verify] for callers without a
+// throttle.
 func NeverSuspect() bool { return false }
 
-// entry is the user or, for an unknown name, one whose hash is computed in its
-// stead. Which one is drawn by a keyed digest of the name: always the same for a
-// name, and over many names as mixed as the users are, so that times tell
-// nothing even if users differ in their schemes. It is nil if there are no users.
-func (u *Users) entry(name string) (entry *user, known bool) {
+// lookup returns the user or, for an unknown name, another user whose hash is computed
+// instead. A keyed digest of the name selects that user. The same name always gets the
+// same user, and over many names the schemes are as mixed as those of the users, so
+// response times do not reveal which names exist. The entry is nil if there are no
+// users.
+func (u *Users) lookup(name string) (entry *user, known bool) {
 	if found, ok := u.byName[name]; ok {
 		return found, true
 	}
-	if len(u.byOrder) == 0 {
+	if len(u.sorted) == 0 {
 		return nil, false
 	}
 	d := u.hasher.digest("stand-in", name)
-	return u.byOrder[binary.LittleEndian.Uint64(d[:])%uint64(len(u.byOrder))], false
+	return u.sorted[binary.LittleEndian.Uint64(d[:])%uint64(len(u.sorted))], false
 }

@@ -302,7 +302,7 @@ func TestABadFileKeepsTheOldState(t *testing.T) {
 	// A good change beside a bad one: neither.
 	s.write("etcd-tlsproxy.toml", "read_only = true\n"+good)
 	s.write("htpasswd", "root:hunter2\n")
-	reload(500, `htpasswd:1: user "root": the hash is of no accepted kind`)
+	reload(500, `htpasswd:1: user "root": the hash is not of an accepted scheme`)
 	key := s.read("server.key")
 	s.writeUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
 	s.writeCertificate()
