@@ -1,29 +1,30 @@
-// Package certs holds this server's certificate and the CAs of its clients.
+// Package certs holds the certificate of this server and the CAs of its clients.
 //
 // # Generations
 //
 // A [Generation] is one certificate with its key, the bundle of client CAs, and
-// the rule that takes a client's name out of its certificate. It is checked whole
-// when it is made and immutable afterwards. A reload makes a new one; [Server]
-// asks for the current one at each handshake, so that
+// the rule that extracts a client's name from its certificate. It is validated as
+// a whole when it is made, and immutable afterwards. A reload makes a new one.
+// [Server] uses the current generation at each handshake, so that
 //
 //   - a new certificate is served from the next handshake on;
-//   - a CA that was taken away is refused from the next handshake on, resumed
-//     sessions included: the chain is verified at every handshake, not only when
-//     a session begins;
-//   - connections that are open stay open, and their owner asks
-//     [Generation.Identify] again before it relies on an earlier answer.
+//   - a removed CA is not accepted from the next handshake on, including resumed
+//     sessions: the chain is verified at every handshake, not only when a session
+//     begins;
+//   - open connections stay open, and their owner must call
+//     [Generation.Identify] again before it relies on an earlier result.
 //
-// Keys of session tickets are not part of a generation, so clients can resume
-// their sessions across a reload.
+// The keys of session tickets are not part of a generation, so clients can resume
+// sessions after a reload.
 //
 // # Trust
 //
-// A client is trusted to be who its certificate says if the chain leads to one
-// of the client CAs now, for client authentication, and the certificate holds
-// exactly one name of the kind that the rule asks for. None or two are no name:
-// picking one would let whoever asks for a certificate choose.
+// A client is who its certificate says if the chain currently leads to one of the
+// client CAs, for client authentication, and the certificate contains exactly one
+// name of the kind that the rule selects. A certificate with none or with several
+// identifies no one: if the server picked one of several names, whoever requests a
+// certificate could choose it.
 //
-// The package reads no files, and knows no HTTP, no file format of configuration
-// and no logger.
+// The package reads no files, and knows no HTTP, no configuration format and no
+// logger.
 package certs

@@ -22,35 +22,35 @@ func TestGenerationsThatAreRefused(t *testing.T) {
 			change(&o)
 			_, err := New(o)
 			if err == nil {
-				t.Fatal("accepted")
+				t.Fatalf("New: got no error, want one with %q", want)
 			}
 			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%q does not say %q", err, want)
+				t.Errorf("New: got the error %q, want %q in it", err, want)
 			}
 		})
 	}
-	refused("no certificate", "server.crt: there is no certificate", func(o *Options) { o.Certificate.Data = nil })
-	refused("a key instead of a certificate", "server.crt: there is no certificate", func(o *Options) { o.Certificate.Data = o.Key.Data })
-	refused("a certificate that is cut off", "1 of 1 PEM blocks are broken", func(o *Options) { o.Certificate.Data = o.Certificate.Data[:200] })
-	refused("two files joined without a line end", "PEM blocks are broken", func(o *Options) {
+	refused("no certificate", "server.crt: it contains no certificate", func(o *Options) { o.Certificate.Data = nil })
+	refused("a key instead of a certificate", "server.crt: it contains no certificate", func(o *Options) { o.Certificate.Data = o.Key.Data })
+	refused("a truncated certificate", "1 of 1 PEM blocks cannot be decoded", func(o *Options) { o.Certificate.Data = o.Certificate.Data[:200] })
+	refused("two files joined without a newline", "PEM blocks cannot be decoded", func(o *Options) {
 		o.Certificate.Data = append(bytes.TrimSpace(bytes.Clone(o.Certificate.Data)), certPEM(ca.cert)...)
 	})
-	refused("no key", "server.key: there is no private key", func(o *Options) { o.Key.Data = o.Certificate.Data })
+	refused("no key", "server.key: it contains no private key", func(o *Options) { o.Key.Data = o.Certificate.Data })
 	refused("two keys", "more than one private key", func(o *Options) { o.Key.Data = append(bytes.Clone(o.Key.Data), o.Key.Data...) })
 	refused("the key of another certificate", "server.key: the key does not belong to the certificate in server.crt", func(o *Options) { o.Key = PEM{"server.key", other.Key.Data} })
 	refused("an encrypted key", "the private key is encrypted", func(o *Options) {
 		o.Key.Data = pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
 	})
-	refused("a key that is none", "cannot be read", func(o *Options) {
+	refused("a key that cannot be parsed", "the private key is not valid", func(o *Options) {
 		o.Key.Data = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
 	})
 	refused("a chain that begins with the CA", "wrong order", func(o *Options) { o.Certificate.Data = append(certPEM(ca.cert), o.Certificate.Data...) })
-	refused("a chain with a stranger", "certificate 1 was not signed by certificate 2", func(o *Options) {
+	refused("a chain with an unrelated certificate", "certificate 1 was not signed by certificate 2", func(o *Options) {
 		o.Certificate.Data = append(bytes.Clone(o.Certificate.Data), certPEM(stranger.cert)...)
 	})
-	refused("a client's own certificate among the CAs", "clients.pem: certificate 1 is not a CA's", func(o *Options) { o.ClientCA = PEM{"clients.pem", certPEM(leaf)} })
-	refused("an empty bundle", "clients.pem: there is no certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", nil} })
-	refused("a bundle that has expired", "all of its CAs have expired", func(o *Options) {
+	refused("a client's own certificate among the CAs", "clients.pem: certificate 1 is not a CA certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", certPEM(leaf)} })
+	refused("an empty bundle", "clients.pem: it contains no certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", nil} })
+	refused("a bundle that has expired", "all CA certificates have expired", func(o *Options) {
 		o.ClientCA = PEM{"clients.pem", certPEM((&authority{t: t}).issueCA("old", -time.Hour).cert)}
 	})
 	refused("certificates required without CAs", "no CAs", func(o *Options) { o.Require = true })
@@ -69,7 +69,7 @@ func TestKeysOfAllKindsAreRead(t *testing.T) {
 		"one file for both": append(certPEM(cert), sec1...),
 	} {
 		if _, err := New(Options{Certificate: PEM{"c", append(certPEM(cert, ca.cert), bytes.ReplaceAll(data, certPEM(cert), nil)...)}, Key: PEM{"k", data}}); err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("New with a key in the form %s: got the error %v, want none", name, err)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestWhatAnOperatorIsWarnedOf(t *testing.T) {
 		})
 		g := mustNew(t, Options{Certificate: PEM{"c", certPEM(cert)}, Key: PEM{"k", keyPEM(t, key)}})
 		if got := strings.Join(g.Warnings(), "\n"); !strings.Contains(got, want) || want == "" && got != "" {
-			t.Errorf("warnings %q, want %q", got, want)
+			t.Errorf("Warnings: got %q, want %q in them", got, want)
 		}
 	}
 	warned("", func(*x509.Certificate) {})
@@ -99,17 +99,18 @@ func TestTheSameBytesAreTheSameGeneration(t *testing.T) {
 	o := ca.serverOptions()
 	a, b := mustNew(t, o), mustNew(t, o)
 	if !a.Equal(b) {
-		t.Error("the same options made another generation")
+		t.Error("Equal of two generations of the same options: got false, want true")
 	}
 	for name, changed := range map[string]Options{
 		"certificate": ca.serverOptions(), "clients": o.withClients(ca),
 	} {
 		if a.Equal(mustNew(t, changed)) {
-			t.Errorf("another %s made the same generation", name)
+			t.Errorf("Equal with another %s: got true, want false", name)
 		}
 	}
-	if roles := mustNew(t, o.withClients(ca)).Certificates(); len(roles) != 2 || roles[0].Role != "server" || roles[1].Role != "client_ca" {
-		t.Errorf("certificates %+v", roles)
+	list := mustNew(t, o.withClients(ca)).Certificates()
+	if len(list) != 2 || list[0].Role != "server" || list[1].Role != "client_ca" {
+		t.Errorf("Certificates: got %+v, want one of the role server and one of the role client_ca", list)
 	}
 }
 
@@ -121,7 +122,7 @@ func FuzzPEM(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
 		g, err := New(Options{Certificate: PEM{"c", cert}, Key: PEM{"k", key}, ClientCA: PEM{"a", ca}})
 		if (g == nil) == (err == nil) {
-			t.Errorf("generation %v, error %v", g, err)
+			t.Errorf("New: got %v and the error %v, want exactly one of the two", g, err)
 		}
 	})
 }
@@ -133,8 +134,8 @@ func TestTheNamesOfTheServer(t *testing.T) {
 	o.Certificate.Data, o.Key.Data = certPEM(leaf), keyPEM(t, key)
 	g := mustNew(t, o)
 	for host, want := range map[string]bool{"conf1001.example.org": true, "CONF1001.example.org": true, "conf1002.example.org": false, "server": false, "": false} {
-		if g.Serves(host) != want {
-			t.Errorf("%q is served: %v", host, !want)
+		if got := g.Serves(host); got != want {
+			t.Errorf("Serves(%q): got %t, want %t", host, got, want)
 		}
 	}
 }

@@ -8,28 +8,30 @@ import (
 	"time"
 )
 
-// Server is the configuration of a TLS server that uses, at each handshake, the
-// generation that is current then.
+// Server returns the configuration of a TLS server. It calls current at each
+// handshake and uses that generation.
 func Server(current func() *Generation) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		// The keys of session tickets live here, above the generations.
+		// crypto/tls keeps the keys of session tickets in this outer configuration, so
+		// they outlive a generation.
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return current().config, nil },
 	}
 }
 
-// newConfig is the part of a handshake that belongs to a generation. There is
-// one certificate for every name, or none: PyBal and old Pythons send none.
+// newConfig returns the configuration of handshakes that use this generation. The same
+// certificate is served for every server name, and to clients that send none, such as
+// PyBal and old Python versions.
 func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 	config := &tls.Config{
 		Certificates: []tls.Certificate{chain},
 		NextProtos:   g.options.NextProtos,
 		MinVersion:   tls.VersionTLS12,
-		// Small records at first are for browsers that show a page while it loads;
-		// here they would cost a system call for each kilobyte of a tree.
+		// Small first records help browsers that show a page while it loads. Here they
+		// would cost a system call for each kilobyte of a tree.
 		DynamicRecordSizingDisabled: true,
-		// Suites without forward secrecy or without AEAD are left out of TLS 1.2;
-		// those of TLS 1.3 cannot be chosen and need not be.
+		// Of the suites of TLS 1.2, only those with forward secrecy and AEAD are
+		// offered. The suites of TLS 1.3 are not configurable, and all have both.
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -42,13 +44,13 @@ func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 	if g.pool == nil {
 		return config
 	}
-	// Go's own verification is left out (the two "any" modes): it does not run on
-	// resumed sessions, and ours, which does, would be the second one.
+	// These modes skip the verification of crypto/tls, which does not run when a
+	// session is resumed. VerifyConnection below runs at every handshake.
 	config.ClientAuth = tls.RequestClientCert
 	if g.options.Require {
 		config.ClientAuth = tls.RequireAnyClientCert
 	}
-	config.ClientCAs = g.pool // named to clients, so that they can choose a certificate
+	config.ClientCAs = g.pool // sent to clients, so that they can choose a certificate
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
 			if g.options.Require {
@@ -67,14 +69,15 @@ var (
 	errNoClientCA    = errors.New("there are no client CAs")
 )
 
-// Name is a name and the time until which it may be relied on.
+// Name is the name of a client.
 type Name struct {
 	Value string
+	// Until is when the chain that proves the name expires.
 	Until time.Time
 }
 
-// Identify finds out whose certificate chain it is, by this generation's CAs and
-// at the given time.
+// Identify verifies a client's certificate chain with the CAs of this generation at
+// the given time, and returns the client's name.
 func (g *Generation) Identify(chain []*x509.Certificate, now time.Time) (Name, error) {
 	until, err := g.verify(chain, now)
 	if err != nil {
@@ -87,7 +90,7 @@ func (g *Generation) Identify(chain []*x509.Certificate, now time.Time) (Name, e
 	return Name{Value: value, Until: until}, nil
 }
 
-// verify checks a client's chain and reports until when it holds.
+// verify verifies a client's chain and returns the time until which it is valid.
 func (g *Generation) verify(chain []*x509.Certificate, now time.Time) (until time.Time, err error) {
 	switch {
 	case g.pool == nil:
@@ -113,7 +116,7 @@ func (g *Generation) verify(chain []*x509.Certificate, now time.Time) (until tim
 				first = c.NotAfter
 			}
 		}
-		if first.After(until) { // one chain that holds is enough
+		if first.After(until) { // one valid chain is enough
 			until = first
 		}
 	}

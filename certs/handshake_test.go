@@ -3,6 +3,7 @@ package certs
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"sync/atomic"
@@ -10,39 +11,40 @@ import (
 	"time"
 )
 
-// door is a server whose generation a test exchanges.
-type door struct {
+// testServer is a TLS server whose generation a test replaces.
+type testServer struct {
 	t       testing.TB
 	current atomic.Pointer[Generation]
 	roots   *x509.CertPool
 }
 
-func newDoor(t testing.TB, ca *authority, o Options) *door {
-	d := &door{t: t, roots: x509.NewCertPool()}
-	d.roots.AddCert(ca.cert)
-	d.current.Store(mustNew(t, o))
-	return d
+func newTestServer(t testing.TB, ca *authority, o Options) *testServer {
+	s := &testServer{t: t, roots: x509.NewCertPool()}
+	s.roots.AddCert(ca.cert)
+	s.current.Store(mustNew(t, o))
+	return s
 }
 
-// knock makes one connection to config's server side and returns both ends'
-// states; err is the client's. A byte crosses in both directions, so that
-// TLS 1.3's alert to a client that believes it is done is seen.
-func (d *door) knock(server *tls.Config, change func(*tls.Config)) (client, at tls.ConnectionState, err error) {
-	d.t.Helper()
-	a, b := pair(d.t)
+// connect makes one connection to a server with the given configuration. It returns the
+// state of both ends and the error of the client. It sends a byte in both directions:
+// with TLS 1.3 the client finishes its handshake before the server, so a refusal reaches
+// it only when it reads.
+func (s *testServer) connect(server *tls.Config, change func(*tls.Config)) (client, peer tls.ConnectionState, err error) {
+	s.t.Helper()
+	a, b := pair(s.t)
 	defer a.Close()
 	done := make(chan tls.ConnectionState, 1)
 	go func() {
 		defer b.Close()
-		s := tls.Server(b, server)
+		conn := tls.Server(b, server)
 		buf := make([]byte, 1)
-		if _, err := s.Read(buf); err == nil {
-			_, _ = s.Write(buf)
+		if _, err := conn.Read(buf); err == nil {
+			_, _ = conn.Write(buf)
 		}
-		done <- s.ConnectionState()
-		_ = s.Close()
+		done <- conn.ConnectionState()
+		_ = conn.Close()
 	}()
-	config := &tls.Config{RootCAs: d.roots, ServerName: "localhost"}
+	config := &tls.Config{RootCAs: s.roots, ServerName: "localhost"}
 	if change != nil {
 		change(config)
 	}
@@ -50,7 +52,7 @@ func (d *door) knock(server *tls.Config, change func(*tls.Config)) (client, at t
 	if _, err = c.Write([]byte("x")); err == nil {
 		if _, err = io.ReadFull(c, make([]byte, 1)); err == nil {
 			_, err = c.Read(make([]byte, 1))
-			if err == io.EOF { // close_notify
+			if errors.Is(err, io.EOF) { // close_notify
 				err = nil
 			}
 		}
@@ -59,8 +61,8 @@ func (d *door) knock(server *tls.Config, change func(*tls.Config)) (client, at t
 	return c.ConnectionState(), <-done, err
 }
 
-// pair is a connection over loopback: a pipe in memory has no buffer, and both
-// ends of a handshake may write at once.
+// pair returns both ends of a connection over loopback. net.Pipe would not do: it has
+// no buffer, and both ends of a handshake may write at the same time.
 func pair(t testing.TB) (a, b net.Conn) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -80,16 +82,18 @@ func pair(t testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
-func (d *door) config() *tls.Config { return Server(func() *Generation { return d.current.Load() }) }
+func (s *testServer) config() *tls.Config {
+	return Server(func() *Generation { return s.current.Load() })
+}
 
 func TestHandshakes(t *testing.T) {
 	ca := newAuthority(t, "CA")
-	d := newDoor(t, ca, ca.serverOptions())
-	config := d.config()
+	s := newTestServer(t, ca, ca.serverOptions())
+	config := s.config()
 	passes := func(what string, want bool, change func(*tls.Config)) {
 		t.Helper()
-		if _, _, err := d.knock(config, change); (err == nil) != want {
-			t.Errorf("%s: %v", what, err)
+		if _, _, err := s.connect(config, change); (err == nil) != want {
+			t.Errorf("handshake with %s: got the error %v, want success: %t", what, err, want)
 		}
 	}
 	passes("a plain client", true, nil)
@@ -102,11 +106,11 @@ func TestHandshakes(t *testing.T) {
 	passes("CBC suites only", false, func(c *tls.Config) {
 		c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 	})
-	if state, _, _ := d.knock(config, nil); state.Version != tls.VersionTLS13 || state.CurveID != tls.X25519MLKEM768 {
-		t.Errorf("version %x with key exchange %v; a post-quantum one is offered", state.Version, state.CurveID)
+	if state, _, _ := s.connect(config, nil); state.Version != tls.VersionTLS13 || state.CurveID != tls.X25519MLKEM768 {
+		t.Errorf("handshake: got version %#x and key exchange %v, want %#x and %v", state.Version, state.CurveID, tls.VersionTLS13, tls.X25519MLKEM768)
 	}
-	if state, _, _ := d.knock(config, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }); state.NegotiatedProtocol != "http/1.1" {
-		t.Errorf("protocol %q", state.NegotiatedProtocol)
+	if state, _, _ := s.connect(config, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }); state.NegotiatedProtocol != "http/1.1" {
+		t.Errorf("ALPN http/1.1: got the protocol %q, want it negotiated", state.NegotiatedProtocol)
 	}
 }
 
@@ -127,20 +131,20 @@ func TestClientCertificatesInHandshakes(t *testing.T) {
 	for _, require := range []bool{false, true} {
 		o := ca.serverOptions().withClients(ca)
 		o.Require = require
-		d := newDoor(t, ca, o)
-		config := d.config()
+		s := newTestServer(t, ca, o)
+		config := s.config()
 		passes := func(what string, want bool, change func(*tls.Config)) {
 			t.Helper()
-			if _, _, err := d.knock(config, change); (err == nil) != want {
-				t.Errorf("required %v, %s: %v", require, what, err)
+			if _, _, err := s.connect(config, change); (err == nil) != want {
+				t.Errorf("handshake with %s, certificates required: %t: got the error %v, want success: %t", what, require, err, want)
 			}
 		}
-		passes("none", !require, nil)
-		passes("a good one", true, show(good, goodKey))
-		passes("an expired one", false, show(old, oldKey))
-		passes("one for servers", false, show(server, serverKey))
-		passes("one of another CA", false, show(foreign, foreignKey))
-		passes("one without a name, which is no identity but no failure", true, show(nameless, namelessKey))
+		passes("no certificate", !require, nil)
+		passes("a valid certificate", true, show(good, goodKey))
+		passes("an expired certificate", false, show(old, oldKey))
+		passes("a server certificate", false, show(server, serverKey))
+		passes("a certificate of another CA", false, show(foreign, foreignKey))
+		passes("a certificate without a name, which gives no identity", true, show(nameless, namelessKey))
 	}
 }
 
@@ -149,41 +153,42 @@ func TestASessionIsResumedAcrossAReloadButNotPastItsCA(t *testing.T) {
 		ca, next := newAuthority(t, "CA"), newAuthority(t, "next")
 		cert, key := ca.issue("alice", x509.ExtKeyUsageClientAuth, nil)
 		first := ca.serverOptions().withClients(ca)
-		d := newDoor(t, ca, first)
-		config := d.config()
+		s := newTestServer(t, ca, first)
+		config := s.config()
 		sessions := tls.NewLRUClientSessionCache(8)
 		client := func(c *tls.Config) {
 			c.MinVersion, c.MaxVersion = version, version
 			c.ClientSessionCache = sessions
 			c.Certificates = []tls.Certificate{clientCert(cert, key)}
 		}
-		if _, _, err := d.knock(config, client); err != nil {
+		if _, _, err := s.connect(config, client); err != nil {
 			t.Fatal(err)
 		}
 		second := ca.serverOptions().withClients(ca)
-		d.current.Store(mustNew(t, second))
-		state, at, err := d.knock(config, client)
-		if err != nil || !state.DidResume || len(at.PeerCertificates) != 1 {
-			t.Errorf("TLS %x after a reload: resumed %v, %d certificates, %v", version, state.DidResume, len(at.PeerCertificates), err)
+		s.current.Store(mustNew(t, second))
+		state, peer, err := s.connect(config, client)
+		if err != nil || !state.DidResume || len(peer.PeerCertificates) != 1 {
+			t.Errorf("TLS %#x after a reload: got resumed %t, %d client certificates, error %v; want true, 1, none",
+				version, state.DidResume, len(peer.PeerCertificates), err)
 		}
-		d.current.Store(mustNew(t, second.withClients(next)))
-		if _, _, err := d.knock(config, client); err == nil {
-			t.Errorf("TLS %x: a session was resumed although its CA is gone", version)
+		s.current.Store(mustNew(t, second.withClients(next)))
+		if _, _, err := s.connect(config, client); err == nil {
+			t.Errorf("TLS %#x, resuming a session after its CA was removed: got success, want an error", version)
 		}
-		d.current.Store(mustNew(t, first))
-		fresh, _, err := d.knock(config, func(c *tls.Config) { client(c); c.ClientSessionCache = nil })
-		if err != nil || string(fresh.PeerCertificates[0].Raw) != string(d.current.Load().server[0].Raw) {
-			t.Errorf("TLS %x: the new certificate is not served: %v", version, err)
+		s.current.Store(mustNew(t, first))
+		fresh, _, err := s.connect(config, func(c *tls.Config) { client(c); c.ClientSessionCache = nil })
+		if err != nil || string(fresh.PeerCertificates[0].Raw) != string(s.current.Load().server[0].Raw) {
+			t.Errorf("TLS %#x after a reload: got another certificate or the error %v, want the new certificate", version, err)
 		}
 	}
 }
 
 func BenchmarkHandshake(b *testing.B) {
 	ca := newAuthority(b, "CA")
-	d := newDoor(b, ca, ca.serverOptions())
-	config := d.config()
+	s := newTestServer(b, ca, ca.serverOptions())
+	config := s.config()
 	for b.Loop() {
-		if _, _, err := d.knock(config, nil); err != nil {
+		if _, _, err := s.connect(config, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -11,31 +11,31 @@ import (
 	"unicode/utf8"
 )
 
-// NameRule says which part of a client's certificate is its name. The others
-// are never consulted.
+// NameRule selects the part of a client's certificate that is the client's name. The
+// other parts are never used.
 type NameRule int
 
-// The rules, by their names in configuration.
+// The rules, with their names in the configuration.
 const (
-	CN    NameRule = iota // cn: the subject's common name
-	DNS                   // dns: the DNS name among the alternative names, in lower case
-	URI                   // uri: the URI among them, as it is spelled
-	Email                 // email: the e-mail address among them, as it is spelled
+	CN    NameRule = iota // cn: the common name of the subject
+	DNS                   // dns: the DNS name in the subject alternative names, in lower case
+	URI                   // uri: the URI in the subject alternative names, unchanged
+	Email                 // email: the email address in the subject alternative names, unchanged
 )
 
 var nameRules = [...]string{"cn", "dns", "uri", "email"}
 
-// String is the rule's name in configuration.
+// String returns the rule's name in the configuration.
 func (r NameRule) String() string { return nameRules[r] }
 
-// ParseNameRule reads a rule's name.
+// ParseNameRule returns the rule with the given name.
 func ParseNameRule(s string) (NameRule, error) {
 	for i, name := range nameRules {
 		if s == name {
 			return NameRule(i), nil
 		}
 	}
-	return 0, fmt.Errorf("it is none of %s", strings.Join(nameRules[:], ", "))
+	return 0, fmt.Errorf("not a valid rule: it must be one of %s", strings.Join(nameRules[:], ", "))
 }
 
 var (
@@ -44,7 +44,7 @@ var (
 	errBadName   = errors.New("the certificate's name is not a usable user name")
 )
 
-// nameOf takes the one name out of a certificate.
+// nameOf extracts the client's name from a certificate.
 func nameOf(rule NameRule, c *x509.Certificate) (string, error) {
 	names, err := namesOf(rule, c)
 	if err != nil {
@@ -59,18 +59,19 @@ func nameOf(rule NameRule, c *x509.Certificate) (string, error) {
 	}
 	name := names[0]
 	if rule == DNS {
-		// A wildcard stands for many hosts, an address is another kind of name.
+		// A wildcard stands for many hosts, and an IP address is not a DNS name.
 		if strings.Contains(name, "*") || net.ParseIP(name) != nil {
 			return "", errBadName
 		}
 		name = strings.ToLower(name)
 	}
-	if !usable(name) {
+	if !isUserName(name) {
 		return "", errBadName
 	}
 	return name, nil
 }
 
+// namesOf returns all names of the kind that the rule selects.
 func namesOf(rule NameRule, c *x509.Certificate) ([]string, error) {
 	switch rule {
 	case DNS:
@@ -78,18 +79,18 @@ func namesOf(rule NameRule, c *x509.Certificate) ([]string, error) {
 	case Email:
 		return c.EmailAddresses, nil
 	case URI:
-		// The parser's URIs are normalised; a user's name is compared byte for byte.
+		// crypto/x509 normalizes URIs, but user names are compared byte by byte.
 		return rawURIs(c)
 	}
 	var names []string
-	// Subject.CommonName is only the last of several.
+	// Subject.CommonName holds only the last of several common names.
 	for _, attribute := range c.Subject.Names {
 		if !attribute.Type.Equal(oidCommonName) {
 			continue
 		}
 		text, ok := attribute.Value.(string)
 		if !ok {
-			return nil, errBadName // an encoding the parser does not read as text
+			return nil, errBadName // crypto/x509 does not decode this encoding to text
 		}
 		names = append(names, text)
 	}
@@ -101,9 +102,10 @@ var (
 	oidAltName    = asn1.ObjectIdentifier{2, 5, 29, 17}
 )
 
-// tagURI is the context tag of a uniformResourceIdentifier in a GeneralName.
+// tagURI is the context-specific tag of a uniformResourceIdentifier in a GeneralName.
 const tagURI = 6
 
+// rawURIs returns the URIs of the subject alternative names, byte for byte.
 func rawURIs(c *x509.Certificate) ([]string, error) {
 	var uris []string
 	for _, extension := range c.Extensions {
@@ -128,9 +130,9 @@ func rawURIs(c *x509.Certificate) ([]string, error) {
 	return uris, nil
 }
 
-// usable reports whether a text can be a user's name: the same bounds as for
-// names in files, but that a colon is an ordinary letter of a URI.
-func usable(name string) bool {
+// isUserName reports whether a text is a valid user name. The limits are those of names
+// in htpasswd files, except that a colon is allowed: URIs contain one.
+func isUserName(name string) bool {
 	if name == "" || len(name) > 256 || !utf8.ValidString(name) {
 		return false
 	}

@@ -22,7 +22,7 @@ func TestNamesFromCertificates(t *testing.T) {
 			cert, _ := ca.issue("alice", x509.ExtKeyUsageClientAuth, change)
 			got, err := mustNew(t, o).Identify([]*x509.Certificate{cert}, time.Now())
 			if got.Value != want || !errors.Is(err, wantErr) {
-				t.Errorf("name %q, error %v; want %q, %v", got.Value, err, want, wantErr)
+				t.Errorf("Identify by %v: got %q, %v; want %q, %v", rule, got.Value, err, want, wantErr)
 			}
 		})
 	}
@@ -46,7 +46,7 @@ func TestNamesFromCertificates(t *testing.T) {
 	name("a common name that is empty", CN, "", errBadName, func(c *x509.Certificate) {
 		c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: oidCommonName, Value: ""}}
 	})
-	name("a common name with a line end", CN, "", errBadName, func(c *x509.Certificate) { c.Subject.CommonName = "root\n" })
+	name("a common name with a newline", CN, "", errBadName, func(c *x509.Certificate) { c.Subject.CommonName = "root\n" })
 	name("a common name with a NUL", CN, "", errBadName, func(c *x509.Certificate) {
 		c.Subject.ExtraNames = []pkix.AttributeTypeAndValue{{Type: oidCommonName, Value: asn1.RawValue{Tag: asn1.TagUTF8String, Bytes: []byte("root\x00.x")}}}
 	})
@@ -55,7 +55,7 @@ func TestNamesFromCertificates(t *testing.T) {
 	name("two hosts", DNS, "", errManyNames, func(c *x509.Certificate) { c.DNSNames = []string{"a.example", "b.example"} })
 	name("no host, though a common name", DNS, "", errNoName, nil)
 	name("a wildcard", DNS, "", errBadName, func(c *x509.Certificate) { c.DNSNames = []string{"*.example"} })
-	name("a URI as it is spelled", URI, "spiffe://example/Conftool%20x", nil, uri("spiffe://example/Conftool%20x"))
+	name("a URI, unchanged", URI, "spiffe://example/Conftool%20x", nil, uri("spiffe://example/Conftool%20x"))
 	name("two URIs", URI, "", errManyNames, func(c *x509.Certificate) { uri("a:b")(c); uri("c:d")(c) })
 	name("no URI", URI, "", errNoName, func(c *x509.Certificate) { c.DNSNames = []string{"a"} })
 	name("an address", Email, "ops@example.org", nil, func(c *x509.Certificate) { c.EmailAddresses = []string{"ops@example.org"} })
@@ -65,11 +65,11 @@ func TestNamesFromCertificates(t *testing.T) {
 func TestNameRulesAreReadByName(t *testing.T) {
 	for _, rule := range []NameRule{CN, DNS, URI, Email} {
 		if got, err := ParseNameRule(rule.String()); err != nil || got != rule {
-			t.Errorf("%s: %v, %v", rule, got, err)
+			t.Errorf("ParseNameRule(%q): got %v, %v; want %v", rule, got, err, rule)
 		}
 	}
 	if _, err := ParseNameRule("CN"); err == nil || !strings.Contains(err.Error(), "cn, dns, uri, email") {
-		t.Errorf("an unknown rule: %v", err)
+		t.Errorf("ParseNameRule(%q): got the error %v, want one that lists the rules", "CN", err)
 	}
 }
 
@@ -81,15 +81,15 @@ func TestANameHoldsUntilTheFirstCertificateOfItsChainExpires(t *testing.T) {
 	chain := []*x509.Certificate{cert, middle.cert}
 	name, err := g.Identify(chain, time.Now())
 	if err != nil || !name.Until.Equal(middle.cert.NotAfter) {
-		t.Errorf("until %v, error %v; want %v", name.Until, err, middle.cert.NotAfter)
+		t.Errorf("Identify: got a name until %v, %v; want one until %v", name.Until, err, middle.cert.NotAfter)
 	}
 	if _, err := g.Identify(chain, name.Until.Add(time.Second)); err == nil {
-		t.Error("the name holds longer than its chain")
+		t.Error("Identify after the chain has expired: got a name, want an error")
 	}
 	if _, err := g.Identify(chain[:1], time.Now()); err == nil {
-		t.Error("a chain with a gap gave a name")
+		t.Error("Identify without the intermediate certificate: got a name, want an error")
 	}
 	if _, err := mustNew(t, root.serverOptions()).Identify(chain, time.Now()); err == nil {
-		t.Error("a generation without CAs gave a name")
+		t.Error("Identify without client CAs: got a name, want an error")
 	}
 }

@@ -13,21 +13,21 @@ import (
 	"strings"
 )
 
-// PEM is the content of a file with PEM blocks.
+// PEM is the content of a file of PEM blocks.
 type PEM struct {
-	// File is its name, for error messages.
+	// File is the name of the file, for error messages.
 	File string
 	Data []byte
 }
 
-// fileError is what is wrong with a file. It never repeats what the file holds.
+// fileError returns an error about a file. It must not repeat the content of the file.
 func fileError(p PEM, problem, hint string) error {
 	return fmt.Errorf("%s: %s (hint: %s)", p.File, problem, hint)
 }
 
-// blocks splits a file into its PEM blocks. Text between them is allowed, as
-// openssl writes it; what looks like the start of a block and is none is not.
-func blocks(p PEM) ([]*pem.Block, error) {
+// decodeBlocks splits a file into its PEM blocks. Text between them is allowed because
+// openssl writes some. A line that begins a block which cannot be decoded is an error.
+func decodeBlocks(p PEM) ([]*pem.Block, error) {
 	var list []*pem.Block
 	rest := p.Data
 	for {
@@ -39,14 +39,14 @@ func blocks(p PEM) ([]*pem.Block, error) {
 		list = append(list, block)
 	}
 	if n := bytes.Count(p.Data, []byte("-----BEGIN ")); n != len(list) {
-		return nil, fileError(p, fmt.Sprintf("%d of %d PEM blocks are broken", n-len(list), n), "the file may be cut off, or two files were joined without a line end between them")
+		return nil, fileError(p, fmt.Sprintf("%d of %d PEM blocks cannot be decoded", n-len(list), n), "the file may be truncated, or two files were joined without a newline between them")
 	}
 	return list, nil
 }
 
-// parseCertificates reads a file of certificates, which must hold at least one.
+// parseCertificates parses a file that must contain at least one certificate.
 func parseCertificates(p PEM) ([]*x509.Certificate, error) {
-	list, err := blocks(p)
+	list, err := decodeBlocks(p)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +54,9 @@ func parseCertificates(p PEM) ([]*x509.Certificate, error) {
 	for _, block := range list {
 		if block.Type != "CERTIFICATE" {
 			if strings.HasSuffix(block.Type, "PRIVATE KEY") || block.Type == "EC PARAMETERS" {
-				continue // a combined file
+				continue // the file also holds the key
 			}
-			return nil, fileError(p, fmt.Sprintf("a block of type %q", block.Type), "the file should hold certificates")
+			return nil, fileError(p, fmt.Sprintf("it contains a PEM block of type %q", block.Type), "the file should contain certificates only")
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -65,14 +65,14 @@ func parseCertificates(p PEM) ([]*x509.Certificate, error) {
 		certificates = append(certificates, c)
 	}
 	if len(certificates) == 0 {
-		return nil, fileError(p, "there is no certificate in it", "it should hold PEM blocks that begin with -----BEGIN CERTIFICATE-----")
+		return nil, fileError(p, "it contains no certificate", "it should contain PEM blocks that begin with -----BEGIN CERTIFICATE-----")
 	}
 	return certificates, nil
 }
 
-// parseKey reads the one private key of a file.
+// parseKey parses a file that must contain exactly one private key.
 func parseKey(p PEM) (crypto.Signer, error) {
-	list, err := blocks(p)
+	list, err := decodeBlocks(p)
 	if err != nil {
 		return nil, err
 	}
@@ -84,20 +84,21 @@ func parseKey(p PEM) (crypto.Signer, error) {
 	}
 	switch {
 	case len(keys) == 0:
-		return nil, fileError(p, "there is no private key in it", "it should hold a PEM block that begins with -----BEGIN PRIVATE KEY-----")
+		return nil, fileError(p, "it contains no private key", "it should contain a PEM block that begins with -----BEGIN PRIVATE KEY-----")
 	case len(keys) > 1:
-		return nil, fileError(p, "there is more than one private key in it", "keep the one that belongs to the certificate")
+		return nil, fileError(p, "it contains more than one private key", "keep the key that belongs to the certificate")
 	case keys[0].Type == "ENCRYPTED PRIVATE KEY" || keys[0].Headers["DEK-Info"] != "":
-		return nil, fileError(p, "the private key is encrypted", "a service has nobody to ask for the passphrase; remove it with openssl pkey")
+		return nil, fileError(p, "the private key is encrypted", "the service cannot ask for a passphrase; remove it with openssl pkey")
 	}
 	key, err := parseKeyBlock(keys[0])
 	if err != nil {
-		// Parsers' errors may hold bytes of what they could not parse.
-		return nil, fileError(p, "the private key cannot be read", "RSA, ECDSA and Ed25519 keys in PKCS #8, PKCS #1 or SEC 1 can be")
+		// The parser's error could contain bytes of the key.
+		return nil, fileError(p, "the private key is not valid", "RSA, ECDSA and Ed25519 keys in PKCS #8, PKCS #1 or SEC 1 form are accepted")
 	}
 	return key, nil
 }
 
+// parseKeyBlock parses a private key in the form that the type of the block names.
 func parseKeyBlock(block *pem.Block) (crypto.Signer, error) {
 	var key any
 	var err error
@@ -120,11 +121,11 @@ func parseKeyBlock(block *pem.Block) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	}
-	return nil, errors.New("a key of another kind")
+	return nil, errors.New("the key is of another kind")
 }
 
-// fits reports whether the key belongs to the certificate.
-func fits(key crypto.Signer, c *x509.Certificate) bool {
+// keyMatches reports whether the key belongs to the certificate.
+func keyMatches(key crypto.Signer, c *x509.Certificate) bool {
 	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	return ok && public.Equal(c.PublicKey)
 }

@@ -31,7 +31,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// template is a certificate that is valid around now.
+// template returns a certificate that is valid from an hour ago until tomorrow.
 func template(cn string) *x509.Certificate {
 	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
 	return &x509.Certificate{
@@ -48,7 +48,7 @@ func newAuthority(t testing.TB, name string) *authority {
 	return (&authority{t: t}).issueCA(name, time.Hour*48)
 }
 
-// issueCA makes a CA below a, or a root if a has no key.
+// issueCA makes an intermediate CA below a, or a root CA if a has no key.
 func (a *authority) issueCA(name string, lasts time.Duration) *authority {
 	a.t.Helper()
 	ca := &authority{t: a.t, key: newKey(a.t)}
@@ -76,7 +76,8 @@ func sign(t testing.TB, c, parent *x509.Certificate, public any, signer crypto.S
 	return parsed
 }
 
-// issue makes an end certificate; change alters it before it is signed.
+// issue makes an end-entity certificate. The function change modifies it before it is
+// signed.
 func (a *authority) issue(cn string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
 	a.t.Helper()
 	c := template(cn)
@@ -105,7 +106,7 @@ func keyPEM(t testing.TB, key crypto.Signer) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
-// serverOptions are those of a server called localhost.
+// serverOptions returns the options of a server named localhost.
 func (a *authority) serverOptions() Options {
 	a.t.Helper()
 	cert, key := a.issue("localhost", x509.ExtKeyUsageServerAuth, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
