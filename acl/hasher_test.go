@@ -24,7 +24,7 @@ func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 		var waiting sync.WaitGroup
 		waiting.Go(func() {
 			if _, err := users.Verify(ctx, "apr1", "x", NeverSuspect); !errors.Is(err, context.Canceled) {
-				t.Errorf("Verify that waited until it was cancelled: got the error %v, want %v", err, context.Canceled)
+				t.Errorf("Verify that waited until it was canceled: got the error %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait() // until the login waits for the worker
@@ -57,7 +57,7 @@ func TestSuspectsRestLongerAndKeepNobodyElseWaiting(t *testing.T) {
 		for range maxSuspects {
 			waiting.Go(func() {
 				if _, err := users.Verify(ctx, "apr1", "apr1-Secret1", alwaysSuspect); !errors.Is(err, context.Canceled) {
-					t.Errorf("Verify of a suspect, cancelled during the cooldown: got the error %v, want %v", err, context.Canceled)
+					t.Errorf("Verify of a suspect, canceled during the cooldown: got the error %v, want %v", err, context.Canceled)
 				}
 			})
 		}
