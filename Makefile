@@ -1,33 +1,55 @@
-# What is built goes to dist/. Versions come from git: see deploy/README.md.
+# Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build test deb check-deb check-systemd check-container release check-release clean
+.PHONY: help build test lint race fuzz bench vuln ci deb check-deb check-systemd check-container release check-release clean
+
+# Linters are not part of the product: their version is pinned here and not in go.mod.
+GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-build: ## Build the program: dist/etcd-tlsproxy, static, the same bytes in any folder
+build: ## Build the program: dist/etcd-tlsproxy, static, the same bytes in every folder
 	deploy/build.sh dist/etcd-tlsproxy
 
-test: ## Run the tests against a real etcd; needs nothing but Go
+test: ## Run the tests against a real etcd; needs only Go
 	go test ./...
+
+lint: ## Run the linters of .golangci.yml, and check that go.mod is tidy
+	go mod tidy -diff
+	go run $(GOLANGCI_LINT) run ./...
+
+race: ## Run shortened tests with the race detector; needs a C compiler
+	go test -race -short -timeout 20m ./acl ./certs ./proxy/... ./cmd/...
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s); FUZZ=pattern selects targets
+	FUZZTIME="$(FUZZTIME)" .ci/fuzz $(FUZZ)
+
+bench: ## Run a short benchmark; BENCH='--rounds 7' and other flags of cmd/etcd-tlsproxy-bench replace it
+	go run ./cmd/etcd-tlsproxy-bench $(or $(BENCH),--quick)
+
+vuln: ## Check for known vulnerabilities; fails with 3 if the database cannot be reached
+	.ci/vuln
+
+ci: ## Run all that continuous integration runs, about 25 minutes; needs root and a clean checkout
+	.ci/run
 
 deb: build ## Build the Debian package; needs debhelper and dpkg-dev
 	rm -f dist/*.deb dist/*.changes dist/*.buildinfo
 	deploy/deb.sh dist/etcd-tlsproxy dist
 
-check-deb: deb ## Install, start, upgrade and purge it in a booted Debian; needs root, lintian, systemd-container, mmdebstrap
+check-deb: deb ## Install, start, upgrade and purge the package in a booted Debian; needs root, lintian, systemd-container, mmdebstrap
 	deploy/check-deb.sh dist/*.deb
 
 check-systemd: ## Check the units and the shell scripts; needs systemd and shellcheck
 	deploy/check-systemd.sh
 
-check-container: build ## Check the image's content and compose.yaml; needs root, docker-compose and etcd-server
+check-container: build ## Check the content of the image and compose.yaml; needs root, docker-compose and etcd-server
 	deploy/check-container.sh dist/etcd-tlsproxy
 
-release: ## Build program, package, SBOM and checksums, twice in different folders, and compare their bytes
+release: ## Build program, package, SBOM and checksums, twice in different folders, and compare the bytes
 	deploy/release.sh dist/release
 
-check-release: ## Build a release from a tag in a clone and check versions and files; needs what deb needs
+check-release: ## Build a release from a tag in a clone, and check versions and files; needs what deb needs
 	deploy/check-release.sh
 
 clean: ## Remove dist/
