@@ -20,4 +20,4 @@ complaints=$(systemd-analyze verify --man=no --root="$root" "$root"/lib/systemd/
 for service in deploy/systemd/*.service; do
 	systemd-analyze security --offline=true --threshold=20 "$service" | tail -n 1
 done
-shellcheck deploy/*.sh deploy/systemd/configured deploy/debian/*.p{ostinst,rerm,ostrm} deploy/container/*.sh
+shellcheck deploy/*.sh .ci/* deploy/systemd/configured deploy/debian/*.p{ostinst,rerm,ostrm} deploy/container/*.sh
