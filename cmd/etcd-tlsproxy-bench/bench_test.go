@@ -66,10 +66,10 @@ func TestTheGeneratorCountsWhatTheServerCounts(t *testing.T) {
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 10_000))
 	})
 	for _, l := range []*load{
-		{Conns: 3, Requests: [][]byte{get("/length"), get("/chunks")}},
-		{Conns: 3, Requests: [][]byte{get("/length")}, Rate: 500},
-		{Conns: 2, Requests: [][]byte{get("/length")}, Handshake: "full"},
-		{Conns: 2, Requests: [][]byte{get("/length")}, Handshake: "resumed"},
+		{Conns: 3, Requests: [][]byte{getRequest("/length"), getRequest("/chunks")}},
+		{Conns: 3, Requests: [][]byte{getRequest("/length")}, Rate: 500},
+		{Conns: 2, Requests: [][]byte{getRequest("/length")}, Handshake: "full"},
+		{Conns: 2, Requests: [][]byte{getRequest("/length")}, Handshake: "resumed"},
 	} {
 		l.Address, l.CA, l.Status, l.Duration = address, ca, 200, 100*time.Millisecond
 		answered.Store(0)
@@ -90,7 +90,7 @@ func TestAWrongStatusIsAnError(t *testing.T) {
 			w.WriteHeader(http.StatusTeapot)
 		}
 	})
-	r := generate(t, &load{Address: address, CA: ca, Status: 200, Conns: 2, Requests: [][]byte{get("/")}, Duration: 50 * time.Millisecond})
+	r := generate(t, &load{Address: address, CA: ca, Status: 200, Conns: 2, Requests: [][]byte{getRequest("/")}, Duration: 50 * time.Millisecond})
 	if r.Requests != 0 || r.Errors == 0 || r.FirstError != "status 418" {
 		t.Errorf("%+v", r)
 	}
@@ -108,7 +108,7 @@ func TestTheNullUpstreamAnswersWhatProxiesSend(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go answerAll(c)
+			go serveNull(c)
 		}
 	}()
 	c, err := net.Dial("tcp", ln.Addr().String())
@@ -117,7 +117,7 @@ func TestTheNullUpstreamAnswersWhatProxiesSend(t *testing.T) {
 	}
 	defer c.Close()
 	r := bufio.NewReader(c)
-	for _, text := range []string{string(get("/a")), string(put("/a")), "GET / HTTP/1.0\r\n\r\n"} {
+	for _, text := range []string{string(getRequest("/a")), string(putRequest("/a")), "GET / HTTP/1.0\r\n\r\n"} {
 		if _, err := c.Write([]byte(text)); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestCPUTimeOfAFamilyIsSeen(t *testing.T) {
 }
 
 func TestReports(t *testing.T) {
-	o := &outcome{Name: "n", What: "w", Figure: "rate", Order: []string{"ours", "tuned"}, Samples: map[string][]*sample{
+	o := &comparison{Name: "n", What: "w", Figure: "rate", Order: []string{"ours", "tuned"}, Samples: map[string][]*sample{
 		"ours": {{Rate: 300}, {Rate: 100}, {Rate: 200}}, "tuned": {{Rate: 100, Errors: 2, FirstError: "status 500"}},
 	}, Notes: []string{"haproxy is left out: it is not installed"}}
 	if got := o.ratio("tuned"); got != 2 {
@@ -160,7 +160,7 @@ func TestReports(t *testing.T) {
 		}
 	}
 	path := filepath.Join(t.TempDir(), "report.html")
-	if err := writeHTML(path, []*outcome{o}); err != nil {
+	if err := writeHTML(path, []*comparison{o}); err != nil {
 		t.Fatal(err)
 	}
 	page, err := os.ReadFile(path)
@@ -171,8 +171,8 @@ func TestReports(t *testing.T) {
 
 func TestAnOpenLoopThatFallsBehindEnds(t *testing.T) {
 	address, ca := server(t, func(http.ResponseWriter, *http.Request) {})
-	l := &load{Address: address, CA: ca, Status: 200, Conns: 1, Requests: [][]byte{get("/")}, Rate: 10_000_000, Duration: time.Second}
-	began := time.Now().Add(-l.Duration - 2*backlog) // as if it had been stuck
+	l := &load{Address: address, CA: ca, Status: 200, Conns: 1, Requests: [][]byte{getRequest("/")}, Rate: 10_000_000, Duration: time.Second}
+	began := time.Now().Add(-l.Duration - 2*maxLag) // as if it had been stuck
 	w := &worker{load: l, created: time.Now(), latency: newHistogram()}
 	var first atomic.Pointer[string]
 	w.work(began, &first)
@@ -198,7 +198,7 @@ func TestAServerWithoutSessionsFailsResumption(t *testing.T) {
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, SessionTicketsDisabled: true}
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	r := generate(t, &load{Address: s.Listener.Addr().String(), CA: pki.CA(), Status: 200, Conns: 1, Requests: [][]byte{get("/")},
+	r := generate(t, &load{Address: s.Listener.Addr().String(), CA: pki.CA(), Status: 200, Conns: 1, Requests: [][]byte{getRequest("/")},
 		Handshake: "resumed", Duration: 50 * time.Millisecond})
 	if r.Requests != 0 || r.Errors == 0 || !strings.Contains(r.FirstError, "resumed is false") {
 		t.Errorf("%+v", r)
@@ -223,11 +223,11 @@ func TestABriefRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var outcomes []*outcome
-	if err := json.Unmarshal(data, &outcomes); err != nil || len(outcomes) != 3 {
+	var comparisons []*comparison
+	if err := json.Unmarshal(data, &comparisons); err != nil || len(comparisons) != 3 {
 		t.Fatalf("%v\n%s", err, data)
 	}
-	for _, o := range outcomes {
+	for _, o := range comparisons {
 		for name, samples := range o.Samples {
 			for _, m := range samples {
 				// A round that finds no memory has measured an old process.

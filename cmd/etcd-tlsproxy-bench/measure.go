@@ -33,9 +33,9 @@ type sample struct {
 
 // measure loads a target from a process of its own and takes the CPU times
 // around the load, without the time to connect.
-func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration time.Duration) (*sample, error) {
+func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration time.Duration) (*sample, error) {
 	l := sc.load
-	l.Address, l.CA, l.Status = t.address, s.ca, 200
+	l.Address, l.CA, l.Status = t.address, e.ca, 200
 	if l.Duration == 0 {
 		l.Duration = duration
 	}
@@ -44,9 +44,9 @@ func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration t
 		return nil, err
 	}
 	// Whatever the proxy does, and when the user has had enough, this ends.
-	ctx, cancel := context.WithTimeout(ctx, l.Duration+2*patience)
+	ctx, cancel := context.WithTimeout(ctx, l.Duration+2*grace)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.self, "load")
+	cmd := exec.CommandContext(ctx, e.self, "load")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -59,8 +59,8 @@ func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration t
 	}
 	memory := t.proc.rss()
 	var refused func() (float64, error)
-	if t.storm != nil {
-		if refused, err = s.storm(ctx, t, l.Duration+time.Second); err != nil {
+	if t.background != nil {
+		if refused, err = e.background(ctx, t, l.Duration+time.Second); err != nil {
 			return nil, err
 		}
 	}
@@ -75,13 +75,13 @@ func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration t
 		return nil, fmt.Errorf("loading %s: the generator did not start: %q, %v", t.name, line, err)
 	}
 	m := &sample{Memory: float64(t.proc.rss()-memory) / float64(l.Conns)}
-	proxy, upstream := t.proc.cpu(), s.upstreamCPU(sc)
+	proxy, upstream := t.proc.cpu(), e.upstreamCPU(sc)
 	fmt.Fprintln(in, "go")
 	line, err := lines.ReadBytes('\n')
 	if err != nil {
 		return nil, fmt.Errorf("loading %s: %w", t.name, errors.Join(ctx.Err(), err))
 	}
-	proxy, upstream = t.proc.cpu()-proxy, s.upstreamCPU(sc)-upstream
+	proxy, upstream = t.proc.cpu()-proxy, e.upstreamCPU(sc)-upstream
 	var r result
 	if err := json.Unmarshal(line, &r); err != nil {
 		return nil, fmt.Errorf("loading %s: %w", t.name, err)
@@ -102,16 +102,16 @@ func (s *stage) measure(ctx context.Context, t *target, sc *scenario, duration t
 	return m, nil
 }
 
-// storm starts the target's other clients, and returns when
+// background starts the target's other clients, and returns when
 // they are connected. The function waits for their end and tells their rate.
-func (s *stage) storm(ctx context.Context, t *target, duration time.Duration) (func() (float64, error), error) {
-	l := *t.storm
-	l.Address, l.CA, l.Duration = t.address, s.ca, duration
+func (e *env) background(ctx context.Context, t *target, duration time.Duration) (func() (float64, error), error) {
+	l := *t.background
+	l.Address, l.CA, l.Duration = t.address, e.ca, duration
 	spec, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, s.self, "load")
+	cmd := exec.CommandContext(ctx, e.self, "load")
 	cmd.Stdin = strings.NewReader(string(spec) + "\ngo\n")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
@@ -124,25 +124,25 @@ func (s *stage) storm(ctx context.Context, t *target, duration time.Duration) (f
 	lines := bufio.NewReader(out)
 	if _, err := lines.ReadString('\n'); err != nil {
 		_ = cmd.Wait()
-		return nil, fmt.Errorf("starting the storm on %s: %w", t.name, err)
+		return nil, fmt.Errorf("starting the background on %s: %w", t.name, err)
 	}
 	return func() (float64, error) {
 		var r result
 		err := json.NewDecoder(lines).Decode(&r)
 		if err := errors.Join(err, cmd.Wait()); err != nil {
-			return 0, fmt.Errorf("the storm on %s: %w", t.name, err)
+			return 0, fmt.Errorf("the background on %s: %w", t.name, err)
 		}
 		return float64(r.Requests) / r.Seconds, nil
 	}, nil
 }
 
 // upstreamCPU is the time used behind the proxy.
-func (s *stage) upstreamCPU(sc *scenario) time.Duration {
+func (e *env) upstreamCPU(sc *scenario) time.Duration {
 	switch {
 	case !sc.etcd:
-		return s.null.cpu()
-	case s.etcd != nil:
-		return cpuOf(s.etcd.Pid())
+		return e.null.cpu()
+	case e.etcd != nil:
+		return cpuOf(e.etcd.Pid())
 	}
 	return 0
 }

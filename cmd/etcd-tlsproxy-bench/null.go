@@ -30,7 +30,7 @@ func newNullCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				go answerAll(c)
+				go serveNull(c)
 			}
 		},
 	}
@@ -42,9 +42,9 @@ const (
 		"X-Raft-Index: 234567\r\nX-Raft-Term: 7\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n"
 )
 
-// answerAll answers each request; those of the benchmark come whole in one read
+// serveNull answers each request; those of the benchmark come whole in one read
 // or a few.
-func answerAll(c net.Conn) {
+func serveNull(c net.Conn) {
 	defer c.Close()
 	rest := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(nullBody), nullBody)
 	keep, last := []byte(nullHead+rest), []byte(nullHead+"Connection: close\r\n"+rest)

@@ -22,33 +22,33 @@ type outageSample struct {
 }
 
 const (
-	outageLasts = time.Second
-	outagePause = time.Millisecond // between two questions
+	outageDuration = time.Second
+	outageInterval = time.Millisecond // between two questions
 )
 
 // compareOutages kills etcd behind each proxy in turn, and starts it again.
-func (s *settings) compareOutages(ctx context.Context, sc *scenario, proxy string) (*outcome, error) {
-	o := &outcome{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
-	stage, err := newStage(proxy)
+func (s *settings) compareOutages(ctx context.Context, sc *scenario, proxy string) (*comparison, error) {
+	o := &comparison{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
+	env, err := newEnv(proxy)
 	if err != nil {
 		return nil, err
 	}
-	defer stage.close()
-	if stage.etcd == nil {
+	defer env.close()
+	if env.etcd == nil {
 		o.Notes = append(o.Notes, "left out: etcd is not installed, and the one in this process cannot be killed")
 		return o, nil
 	}
 	for _, v := range sc.contenders() {
-		if !s.wants(v.name) || !installed(v.name) {
+		if !s.selected(v.name) || !installed(v.name) {
 			continue
 		}
-		t, err := stage.startTarget(v, stage.etcdAddr)
+		t, err := env.startTarget(v, env.etcdAddr)
 		if err != nil {
 			return nil, err
 		}
 		o.Order = append(o.Order, v.name)
 		for range s.rounds {
-			m, err := stage.outage(ctx, t)
+			m, err := env.outage(ctx, t)
 			if err != nil {
 				t.proc.stop()
 				return nil, fmt.Errorf("%s: %w", v.name, err)
@@ -61,21 +61,21 @@ func (s *settings) compareOutages(ctx context.Context, sc *scenario, proxy strin
 }
 
 // outage asks through the proxy all the time, while etcd dies and comes back.
-func (s *stage) outage(ctx context.Context, t *target) (*outageSample, error) {
+func (e *env) outage(ctx context.Context, t *target) (*outageSample, error) {
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(s.ca) {
+	if !roots.AppendCertsFromPEM(e.ca) {
 		return nil, errors.New("reading the CA")
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: grace}
 	defer client.CloseIdleConnections()
 	through := "https://" + t.address + "/v2/keys" + treeKey(0)
 	if status, _, err := ask(client, through); status != http.StatusOK {
 		return nil, fmt.Errorf("before the outage: %d, %w", status, err)
 	}
-	s.etcd.Kill()
+	e.etcd.Kill()
 	m := &outageSample{}
 	var took []float64
-	for began := time.Now(); time.Since(began) < outageLasts; time.Sleep(outagePause) {
+	for began := time.Now(); time.Since(began) < outageDuration; time.Sleep(outageInterval) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -90,25 +90,25 @@ func (s *stage) outage(ctx context.Context, t *target) (*outageSample, error) {
 	m.Down = took[len(took)*99/100]
 
 	started := make(chan error, 1)
-	go func() { started <- s.etcd.Start() }()
+	go func() { started <- e.etcd.Start() }()
 	direct := make(chan time.Time, 1)
 	go func() {
-		own := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+		own := &http.Client{Transport: &http.Transport{}, Timeout: grace}
 		defer own.CloseIdleConnections()
-		direct <- firstAnswer(ctx, own, "http://"+s.etcdAddr+"/v2/keys"+treeKey(0))
+		direct <- waitForSuccess(ctx, own, "http://"+e.etcdAddr+"/v2/keys"+treeKey(0))
 	}()
-	first := firstAnswer(ctx, client, through)
+	first := waitForSuccess(ctx, client, through)
 	m.Back = float64(max(0, first.Sub(<-direct)).Microseconds())
 	return m, <-started
 }
 
-// firstAnswer asks until the answer is a good one.
-func firstAnswer(ctx context.Context, client *http.Client, url string) time.Time {
+// waitForSuccess asks until the answer is a good one.
+func waitForSuccess(ctx context.Context, client *http.Client, url string) time.Time {
 	for ctx.Err() == nil {
 		if status, _, err := ask(client, url); err == nil && status == http.StatusOK {
 			break
 		}
-		time.Sleep(outagePause / 4)
+		time.Sleep(outageInterval / 4)
 	}
 	return time.Now()
 }
@@ -127,7 +127,7 @@ func ask(client *http.Client, url string) (status int, took time.Duration, err e
 }
 
 // printOutages writes the table of outages.
-func (o *outcome) printOutages(out io.Writer) {
+func (o *comparison) printOutages(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tanswers while down\tp99 ms\tfirst good answer after etcd's own ms\t")
 	for _, name := range o.Order {

@@ -29,8 +29,8 @@ func start(log io.Writer, name string, args ...string) (*process, error) {
 	return &process{cmd}, nil
 }
 
-// startTelling runs a program that says its address in its first line.
-func startTelling(name string, args ...string) (*process, string, error) {
+// startWithAddress runs a program that says its address in its first line.
+func startWithAddress(name string, args ...string) (*process, string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -53,8 +53,8 @@ func (p *process) stop() {
 	timer.Stop()
 }
 
-// family is the process and its children.
-func (p *process) family() []int {
+// pids is the process and its children.
+func (p *process) pids() []int {
 	root := p.cmd.Process.Pid
 	pids := []int{root}
 	entries, err := os.ReadDir("/proc")
@@ -88,7 +88,7 @@ const clockTick = 10 * time.Millisecond
 
 // cpu is the time that the process and its children have used, in both modes.
 func (p *process) cpu() (total time.Duration) {
-	for _, pid := range p.family() {
+	for _, pid := range p.pids() {
 		total += cpuOf(pid)
 	}
 	return total
@@ -109,7 +109,7 @@ func cpuOf(pid int) (total time.Duration) {
 
 // rss is the memory they have in use, in bytes: their own, not what they share.
 func (p *process) rss() (total int64) {
-	for _, pid := range p.family() {
+	for _, pid := range p.pids() {
 		total += rssOf(pid)
 	}
 	return total
@@ -139,8 +139,8 @@ func freePort() (int, error) {
 	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
 }
 
-// awaitPort waits until something listens.
-func awaitPort(address string) error {
+// waitForPort waits until something listens.
+func waitForPort(address string) error {
 	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", address)
 		if err == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // print writes the table of a scenario: medians of all rounds.
-func (o *outcome) print(out io.Writer) {
+func (o *comparison) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%s: %s\n", o.Name, o.What)
 	if o.Figure == "last" || o.Figure == "total" {
 		o.printWatches(out)
@@ -47,8 +47,8 @@ func (o *outcome) print(out io.Writer) {
 				first = " (" + s.FirstError + ")"
 			}
 		}
-		if storm := m(func(s *sample) float64 { return s.Refused }); storm > 0 {
-			notes = append(notes, fmt.Sprintf("%s: %.0f requests a second of the others were answered meanwhile", name, storm))
+		if background := m(func(s *sample) float64 { return s.Refused }); background > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %.0f requests a second of the others were answered meanwhile", name, background))
 		}
 		fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%d%s\t%s\t\n", name, m(figures["rate"]), m(figures["cpu"]),
 			m(func(s *sample) float64 { return s.UpstreamCPU }), m(func(s *sample) float64 { return s.P50 }), m(figures["p99"]),
@@ -69,13 +69,13 @@ type bar struct {
 }
 
 // writeHTML writes one page that needs nothing else.
-func writeHTML(path string, outcomes []*outcome) error {
+func writeHTML(path string, comparisons []*comparison) error {
 	page := template.Must(template.New("report").Funcs(template.FuncMap{"bars": bars}).Parse(pageText))
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	if err := page.Execute(f, outcomes); err != nil {
+	if err := page.Execute(f, comparisons); err != nil {
 		_ = f.Close()
 		return fmt.Errorf("writing the report: %w", err)
 	}
@@ -83,7 +83,7 @@ func writeHTML(path string, outcomes []*outcome) error {
 }
 
 // bars scales the figures of a scenario to the largest.
-func bars(o *outcome) []bar {
+func bars(o *comparison) []bar {
 	largest := 0.0
 	for _, name := range o.Order {
 		largest = max(largest, o.median(name, figures[o.Figure]))

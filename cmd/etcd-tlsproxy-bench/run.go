@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// outcome is all samples of a scenario, by proxy.
-type outcome struct {
+// comparison is all samples of a scenario, by proxy.
+type comparison struct {
 	Name    string
 	What    string
 	Figure  string
@@ -29,39 +29,39 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	stage, err := newStage(s.proxy)
+	env, err := newEnv(s.proxy)
 	if err != nil {
 		return err
 	}
-	stage.keep = s.keep
-	defer stage.close()
+	env.keep = s.keep
+	defer env.close()
 	if s.keep {
-		fmt.Fprintf(out, "configurations and logs stay in %s\n", stage.dir)
+		fmt.Fprintf(out, "configurations and logs stay in %s\n", env.dir)
 	}
-	var outcomes []*outcome
+	var comparisons []*comparison
 	for _, sc := range scenarios() {
 		if len(s.scenarios) > 0 && !slices.Contains(s.scenarios, sc.name) {
 			continue
 		}
-		compare := func() (*outcome, error) { return s.compare(ctx, stage, &sc) }
+		compare := func() (*comparison, error) { return s.compare(ctx, env, &sc) }
 		if sc.watch != nil && s.quick {
 			sc.watch.Events = min(sc.watch.Events, 10)
 		}
 		if sc.watch != nil {
-			compare = func() (*outcome, error) { return s.compareWatches(ctx, &sc, stage.proxy) }
+			compare = func() (*comparison, error) { return s.compareWatches(ctx, &sc, env.proxy) }
 		}
 		if sc.outage {
-			compare = func() (*outcome, error) { return s.compareOutages(ctx, &sc, stage.proxy) }
+			compare = func() (*comparison, error) { return s.compareOutages(ctx, &sc, env.proxy) }
 		}
 		o, err := compare()
 		if err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
-		outcomes = append(outcomes, o)
+		comparisons = append(comparisons, o)
 		o.print(out)
 	}
 	if s.json != "" {
-		data, err := json.MarshalIndent(outcomes, "", "  ")
+		data, err := json.MarshalIndent(comparisons, "", "  ")
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if s.html != "" {
-		return writeHTML(s.html, outcomes)
+		return writeHTML(s.html, comparisons)
 	}
 	return nil
 }
@@ -97,8 +97,8 @@ func (s *settings) check() error {
 	return nil
 }
 
-// wants reports whether --only lets a contender take part; variants go with ours.
-func (s *settings) wants(name string) bool {
+// selected reports whether --only lets a contender take part; variants go with ours.
+func (s *settings) selected(name string) bool {
 	if !slices.Contains(proxies, name) {
 		name = "ours"
 	}
@@ -107,11 +107,11 @@ func (s *settings) wants(name string) bool {
 
 // compare measures the proxies of a scenario in turn, so that what the machine
 // does besides hits all of them.
-func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*outcome, error) {
-	o := &outcome{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
-	upstream := stage.nullAddr
+func (s *settings) compare(ctx context.Context, env *env, sc *scenario) (*comparison, error) {
+	o := &comparison{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
+	upstream := env.nullAddr
 	if sc.etcd {
-		upstream = stage.etcdAddr
+		upstream = env.etcdAddr
 	}
 	var targets []*target
 	defer func() {
@@ -125,14 +125,14 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 		if !installed(name) {
 			reason = "it is not installed"
 		}
-		if !s.wants(name) {
+		if !s.selected(name) {
 			continue
 		}
 		if reason != "" {
 			o.Notes = append(o.Notes, name+" is left out: "+reason)
 			continue
 		}
-		t, err := stage.startTarget(v, upstream)
+		t, err := env.startTarget(v, upstream)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +148,7 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			m, err := stage.measure(ctx, t, sc, s.duration)
+			m, err := env.measure(ctx, t, sc, s.duration)
 			if err != nil {
 				return nil, err
 			}
@@ -159,7 +159,7 @@ func (s *settings) compare(ctx context.Context, stage *stage, sc *scenario) (*ou
 }
 
 // median of one figure over the rounds; 0 if there is none.
-func (o *outcome) median(name string, figure func(*sample) float64) float64 {
+func (o *comparison) median(name string, figure func(*sample) float64) float64 {
 	samples := o.Samples[name]
 	if len(samples) == 0 {
 		return 0
@@ -188,7 +188,7 @@ var figures = map[string]func(*sample) float64{
 
 // ratio is ours to another's, or a variant's to ours, which is the first; 0 if one
 // is missing.
-func (o *outcome) ratio(other string) float64 {
+func (o *comparison) ratio(other string) float64 {
 	ours, theirs := o.median("ours", figures[o.Figure]), o.median(other, figures[o.Figure])
 	if ours == 0 || theirs == 0 {
 		return 0

@@ -26,7 +26,7 @@ func TestFlagsThatWouldMeasureNothingAreRefused(t *testing.T) {
 
 func TestVariantsAreMeasuredWithOurs(t *testing.T) {
 	s := settings{only: []string{"ours"}}
-	if !s.wants("ours") || !s.wants("bcrypt") || s.wants("tuned") {
+	if !s.selected("ours") || !s.selected("bcrypt") || s.selected("tuned") {
 		t.Error("--only ours takes ours and its variants, and nothing else")
 	}
 }

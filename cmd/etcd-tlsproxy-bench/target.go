@@ -10,24 +10,24 @@ import (
 
 // target is a proxy that is measured.
 type target struct {
-	name    string
-	address string
-	proc    *process
-	storm   *load
+	name       string
+	address    string
+	proc       *process
+	background *load
 }
 
 // proxies are what is compared, in the order of the report.
 var proxies = []string{"ours", "tuned", "profile", "haproxy"}
 
 // startTarget starts a proxy before an upstream.
-func (s *stage) startTarget(v variant, upstream string) (*target, error) {
+func (e *env) startTarget(v variant, upstream string) (*target, error) {
 	name := v.name
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: name, storm: v.storm, address: fmt.Sprintf("127.0.0.1:%d", port)}
-	dir, err := os.MkdirTemp(s.dir, name+"-")
+	t := &target{name: name, background: v.background, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	dir, err := os.MkdirTemp(e.dir, name+"-")
 	if err != nil {
 		return nil, err
 	}
@@ -36,11 +36,11 @@ func (s *stage) startTarget(v variant, upstream string) (*target, error) {
 	var command []string
 	switch name {
 	default: // ours, as it is or as a variant
-		text, command = s.ownConfig(t.address, upstream, v.limits)+v.config, []string{s.proxy, "serve", "--config", file}
+		text, command = e.ownConfig(t.address, upstream, v.limits)+v.config, []string{e.proxy, "serve", "--config", file}
 	case "tuned", "profile":
-		text, command = s.nginxConfig(t.address, upstream, dir, name == "tuned", v.watches), []string{"nginx", "-p", dir, "-c", file}
+		text, command = e.nginxConfig(t.address, upstream, dir, name == "tuned", v.watches), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":
-		text, command = s.haproxyConfig(t.address, upstream), []string{"haproxy", "-db", "-f", file}
+		text, command = e.haproxyConfig(t.address, upstream), []string{"haproxy", "-db", "-f", file}
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (s *stage) startTarget(v variant, upstream string) (*target, error) {
 	if t.proc, err = start(log, command[0], command[1:]...); err != nil {
 		return nil, err
 	}
-	if err := awaitPort(t.address); err != nil {
+	if err := waitForPort(t.address); err != nil {
 		t.proc.stop()
 		said, _ := os.ReadFile(log.Name())
 		return nil, fmt.Errorf("%s: %w\n%s", name, err, said)
@@ -71,9 +71,9 @@ func installed(name string) bool {
 	return err == nil
 }
 
-func (s *stage) ownConfig(listen, upstream, limits string) string {
+func (e *env) ownConfig(listen, upstream, limits string) string {
 	if limits == "" {
-		limits = noAddressLimit
+		limits = noAddressLimits
 	}
 	return fmt.Sprintf(`listen = %q
 admin = "127.0.0.1:0"
@@ -93,12 +93,12 @@ level = "error"
 "/" = ["root"]
 "/conftool" = ["root", "conftool"]
 "/eventlogging" = []
-`, listen, upstream, s.path("server.crt"), s.path("server.key"), s.path("htpasswd"), limits)
+`, listen, upstream, e.path("server.crt"), e.path("server.key"), e.path("htpasswd"), limits)
 }
 
 // nginxConfig is a site of the same rules: in the shape that is replaced, or with
 // what makes nginx faster.
-func (s *stage) nginxConfig(listen, upstream, dir string, tuned, watches bool) string {
+func (e *env) nginxConfig(listen, upstream, dir string, tuned, watches bool) string {
 	keep, connection := "", `proxy_set_header Connection close;`
 	if tuned {
 		keep = "keepalive 256; keepalive_requests 1000000000;"
@@ -111,7 +111,7 @@ func (s *stage) nginxConfig(listen, upstream, dir string, tuned, watches bool) s
 		fmt.Fprintf(locations, "location @watch { proxy_buffering off; proxy_pass http://etcd; %s }\n", connection)
 	}
 	for _, prefix := range []string{"/v2/keys/", "/v2/keys/conftool", "/v2/keys/eventlogging"} {
-		auth := fmt.Sprintf(`auth_basic "etcd"; auth_basic_user_file %s;`, s.path("htpasswd"))
+		auth := fmt.Sprintf(`auth_basic "etcd"; auth_basic_user_file %s;`, e.path("htpasswd"))
 		if strings.HasSuffix(prefix, "eventlogging") {
 			auth = "auth_basic off;"
 		}
@@ -130,10 +130,10 @@ ssl_session_cache shared:SSL:10m; ssl_protocols TLSv1.2 TLSv1.3;
 upstream etcd { server %[2]s; %[3]s }
 server { listen %[4]s ssl backlog=4096; ssl_certificate %[5]s; ssl_certificate_key %[6]s; proxy_read_timeout 1h;
 %[7]s location / { proxy_pass http://etcd; %[8]s } } }
-`, dir, upstream, keep, listen, s.path("server.crt"), s.path("server.key"), locations, connection)
+`, dir, upstream, keep, listen, e.path("server.crt"), e.path("server.key"), locations, connection)
 }
 
-func (s *stage) haproxyConfig(listen, upstream string) string {
+func (e *env) haproxyConfig(listen, upstream string) string {
 	return fmt.Sprintf(`global
   maxconn 5000
   ssl-default-bind-options ssl-min-ver TLSv1.2
@@ -148,5 +148,5 @@ frontend front
   default_backend etcd
 backend etcd
   server one %s
-`, listen, s.path("server.pem"), upstream)
+`, listen, e.path("server.pem"), upstream)
 }

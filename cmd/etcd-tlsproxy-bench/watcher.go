@@ -35,7 +35,7 @@ func (w *watcher) dial() (net.Conn, error) {
 	if !w.load.Reread {
 		return dialBlocking(w.load.Address)
 	}
-	conn, err := (&net.Dialer{Timeout: patience}).Dial("tcp", w.load.Address)
+	conn, err := (&net.Dialer{Timeout: grace}).Dial("tcp", w.load.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -46,11 +46,11 @@ func (w *watcher) dial() (net.Conn, error) {
 // watches.
 func (w *watcher) watch() error {
 	if w.load.Reread { // the others' sockets have a limit of their own
-		if err := w.conn.SetDeadline(time.Now().Add(4 * patience)); err != nil {
+		if err := w.conn.SetDeadline(time.Now().Add(4 * grace)); err != nil {
 			return err
 		}
 	}
-	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
+	if _, err := w.conn.Write(getRequest("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
 		return err
 	}
 	_, _, err := w.head()
@@ -73,7 +73,7 @@ func (w *watcher) hear() error {
 
 // read reads the tree.
 func (w *watcher) read() error {
-	if _, err := w.conn.Write(get("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
+	if _, err := w.conn.Write(getRequest("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
 		return err
 	}
 	length, chunked, err := w.head()

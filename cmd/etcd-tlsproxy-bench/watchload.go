@@ -30,7 +30,7 @@ type watchLoad struct {
 	// Reread lets each client read the tree after each event, before it watches again.
 	Reread bool
 
-	arrivals *arrivals
+	poller *poller
 }
 
 // watchResult is what was measured. Times are in microseconds.
@@ -78,7 +78,7 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 	}
 	config := &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}}
 	watchers := make([]*watcher, l.Watchers*l.Prefixes)
-	err := each(watchers, 64, func(i int) error {
+	err := forEach(watchers, 64, func(i int) error {
 		w := &watcher{load: l, prefix: l.prefix(i)}
 		watchers[i] = w
 		return w.begin(config)
@@ -87,10 +87,10 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 		return err
 	}
 	if !l.Reread {
-		if l.arrivals, err = newArrivals(watchers); err != nil {
+		if l.poller, err = newPoller(watchers); err != nil {
 			return err
 		}
-		defer l.arrivals.close()
+		defer l.poller.close()
 	}
 	fmt.Fprintln(out, "ready")
 	if _, err := in.ReadString('\n'); err != nil {
@@ -144,10 +144,10 @@ func (l *watchLoad) event(n int, watchers []*watcher) (start time.Time, err erro
 	start = time.Now()
 	try(func() error { return l.write(n) })
 	if !l.Reread {
-		if err := l.arrivals.await(watchers); err != nil {
+		if err := l.poller.await(watchers); err != nil {
 			return start, err
 		}
-		if err := each(watchers, 64, func(i int) error { return watchers[i].hear() }); err != nil {
+		if err := forEach(watchers, 64, func(i int) error { return watchers[i].hear() }); err != nil {
 			return start, err
 		}
 	}
@@ -162,7 +162,7 @@ func (l *watchLoad) event(n int, watchers []*watcher) (start time.Time, err erro
 
 // each calls f for all indexes, some at a time, and returns an error if there was
 // one.
-func each[T any](list []T, some int, f func(int) error) error {
+func forEach[T any](list []T, some int, f func(int) error) error {
 	var running sync.WaitGroup
 	failed := make(chan error, some)
 	for worker := range some {
@@ -187,7 +187,7 @@ func each[T any](list []T, some int, f func(int) error) error {
 // write changes something below each prefix.
 func (l *watchLoad) write(n int) error {
 	prefixes := make([]string, l.Prefixes)
-	return each(prefixes, min(8, l.Prefixes), func(i int) error {
+	return forEach(prefixes, min(8, l.Prefixes), func(i int) error {
 		form := url.Values{"value": {fmt.Sprintf("event-%d", n)}}.Encode()
 		req, err := http.NewRequest(http.MethodPut, "http://"+l.Etcd+"/v2/keys"+l.prefix(i)+"/eqiad/mw0000", strings.NewReader(form))
 		if err != nil {

@@ -27,17 +27,17 @@ type watchSample struct {
 	UpstreamCPU float64 // of etcd
 }
 
-// mostWatchRounds bounds the rounds: each starts everything anew, because memory
+// maxWatchRounds bounds the rounds: each starts everything anew, because memory
 // that was used once stays with its process.
-const mostWatchRounds = 3
+const maxWatchRounds = 3
 
 // compareWatches measures the proxies of a scenario in turn, each before an etcd of
 // its own.
-func (s *settings) compareWatches(ctx context.Context, sc *scenario, proxy string) (*outcome, error) {
-	o := &outcome{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
+func (s *settings) compareWatches(ctx context.Context, sc *scenario, proxy string) (*comparison, error) {
+	o := &comparison{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
 	for _, v := range sc.contenders() {
 		switch reason := sc.except[v.name]; {
-		case !s.wants(v.name):
+		case !s.selected(v.name):
 		case !installed(v.name):
 			o.Notes = append(o.Notes, v.name+" is left out: it is not installed")
 		case reason != "":
@@ -46,7 +46,7 @@ func (s *settings) compareWatches(ctx context.Context, sc *scenario, proxy strin
 			o.Order = append(o.Order, v.name)
 		}
 	}
-	for range min(s.rounds, mostWatchRounds) {
+	for range min(s.rounds, maxWatchRounds) {
 		for _, name := range o.Order {
 			m, err := measureWatches(ctx, name, proxy, sc.watch)
 			if err != nil {
@@ -59,28 +59,28 @@ func (s *settings) compareWatches(ctx context.Context, sc *scenario, proxy strin
 }
 
 func measureWatches(ctx context.Context, name, proxy string, load *watchLoad) (*watchSample, error) {
-	stage, err := newStage(proxy)
+	env, err := newEnv(proxy)
 	if err != nil {
 		return nil, err
 	}
-	defer stage.close()
-	if stage.etcd == nil {
+	defer env.close()
+	if env.etcd == nil {
 		return nil, errors.New("etcd is not installed; its memory could not be told from this program's")
 	}
-	t, err := stage.startTarget(variant{name: name, watches: true}, stage.etcdAddr)
+	t, err := env.startTarget(variant{name: name, watches: true}, env.etcdAddr)
 	if err != nil {
 		return nil, err
 	}
 	defer t.proc.stop()
 	l := *load
-	l.Address, l.Etcd, l.CA = t.address, stage.etcdAddr, stage.ca
+	l.Address, l.Etcd, l.CA = t.address, env.etcdAddr, env.ca
 	spec, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, stage.self, "watch-load")
+	cmd := exec.CommandContext(ctx, env.self, "watch-load")
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -96,24 +96,24 @@ func measureWatches(ctx context.Context, name, proxy string, load *watchLoad) (*
 	}
 	defer cmd.Wait()
 	defer cancel()
-	before := openFiles(stage.etcd.Pid())
+	before := openFiles(env.etcd.Pid())
 	fmt.Fprintf(in, "%s\n", spec)
 	lines := bufio.NewReader(out)
 	if line, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
 		return nil, fmt.Errorf("the generator did not start: %q, %w", line, err)
 	}
 	m := &watchSample{
-		Memory:      float64(t.proc.rss() + rssOf(stage.etcd.Pid())),
-		Connections: float64(openFiles(stage.etcd.Pid()) - before),
+		Memory:      float64(t.proc.rss() + rssOf(env.etcd.Pid())),
+		Connections: float64(openFiles(env.etcd.Pid()) - before),
 	}
-	own, etcd := t.proc.cpu(), cpuOf(stage.etcd.Pid())
+	own, etcd := t.proc.cpu(), cpuOf(env.etcd.Pid())
 	fmt.Fprintln(in, "go")
 	line, err := lines.ReadBytes('\n')
 	if err != nil {
 		return nil, errors.Join(ctx.Err(), err)
 	}
 	m.CPU = float64((t.proc.cpu() - own).Milliseconds())
-	m.UpstreamCPU = float64((cpuOf(stage.etcd.Pid()) - etcd).Milliseconds())
+	m.UpstreamCPU = float64((cpuOf(env.etcd.Pid()) - etcd).Milliseconds())
 	var r watchResult
 	if err := json.Unmarshal(line, &r); err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func openFiles(pid int) int {
 }
 
 // printWatches writes the table of a scenario of watches.
-func (o *outcome) printWatches(out io.Writer) {
+func (o *comparison) printWatches(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tlast ms\tp50 ms\tall events s\tproxy+etcd MB\tetcd connections\tproxy CPU ms\tetcd CPU ms\tratio\t")
 	for _, name := range o.Order {

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// patience is what connecting and the last answers may take beside the load.
-	patience = 15 * time.Second
-	// backlog is how far an open loop may be behind before it gives up.
-	backlog = 5 * time.Second
+	// grace is what connecting and the last answers may take beside the load.
+	grace = 15 * time.Second
+	// maxLag is how far an open loop may be behind before it gives up.
+	maxLag = 5 * time.Second
 )
 
 var errBehind = errors.New("the proxy cannot keep up with the rate")
@@ -53,7 +53,7 @@ func (w *worker) connect() error {
 
 // limit is when nobody waits any longer: a proxy that hangs must not hang the
 // comparison. It is set once for a connection, so that requests do not pay for it.
-func (w *worker) limit() time.Time { return w.created.Add(w.load.Duration + patience) }
+func (w *worker) limit() time.Time { return w.created.Add(w.load.Duration + grace) }
 
 // work sends requests until the time is over.
 func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
@@ -86,7 +86,7 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 		if w.load.Refused && time.Now().After(end) {
 			return // a proxy may take fewer wrong passwords than are offered
 		}
-		if pace > 0 && time.Since(end) > backlog {
+		if pace > 0 && time.Since(end) > maxLag {
 			// Without this an open loop would go on until all that was due is sent.
 			w.fail(errBehind, first)
 			return
@@ -161,7 +161,7 @@ func (w *worker) ask() error {
 				continue
 			}
 			head = end + 4
-			if status := w.buf[9:12]; number(status) != w.load.Status && !(w.load.Refused && status[0] != '2') {
+			if status := w.buf[9:12]; statusCode(status) != w.load.Status && !(w.load.Refused && status[0] != '2') {
 				return fmt.Errorf("status %s", status)
 			}
 			need, chunked = framing(w.buf[:head])
@@ -176,7 +176,7 @@ func (w *worker) ask() error {
 }
 
 // number reads a status without making a string of it: it is done for each answer.
-func number(status []byte) int {
+func statusCode(status []byte) int {
 	return int(status[0]-'0')*100 + int(status[1]-'0')*10 + int(status[2]-'0')
 }
 

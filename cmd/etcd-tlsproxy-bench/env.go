@@ -22,8 +22,8 @@ const (
 	treeKeys      = 500
 )
 
-// stage is everything that measurements need and that stays the same.
-type stage struct {
+// env is everything that measurements need and that stays the same.
+type env struct {
 	dir      string
 	ca       []byte
 	self     string // this program, for its children
@@ -36,9 +36,9 @@ type stage struct {
 	closers  []func()
 }
 
-// newStage makes the files and starts the upstreams.
-func newStage(proxy string) (s *stage, err error) {
-	s = &stage{proxy: proxy}
+// newEnv makes the files and starts the upstreams.
+func newEnv(proxy string) (s *env, err error) {
+	s = &env{proxy: proxy}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -64,27 +64,27 @@ func newStage(proxy string) (s *stage, err error) {
 	if err := s.writeKeys(); err != nil {
 		return s, err
 	}
-	if s.null, s.nullAddr, err = startTelling(s.self, "null-upstream"); err != nil {
+	if s.null, s.nullAddr, err = startWithAddress(s.self, "null-upstream"); err != nil {
 		return s, err
 	}
 	s.closers = append(s.closers, s.null.stop)
 	return s, s.startEtcd()
 }
 
-func (s *stage) path(name string) string { return filepath.Join(s.dir, name) }
+func (e *env) path(name string) string { return filepath.Join(e.dir, name) }
 
-func (s *stage) close() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		s.closers[i]()
+func (e *env) close() {
+	for i := len(e.closers) - 1; i >= 0; i-- {
+		e.closers[i]()
 	}
 }
 
-func (s *stage) writeKeys() error {
+func (e *env) writeKeys() error {
 	pki, err := proxytest.NewPKI()
 	if err != nil {
 		return err
 	}
-	s.ca = pki.CA()
+	e.ca = pki.CA()
 	cert, key, err := pki.Server("localhost", "127.0.0.1")
 	if err != nil {
 		return err
@@ -98,32 +98,32 @@ func (s *stage) writeKeys() error {
 		return err
 	}
 	users = fmt.Appendf(users, "bcrypt:%s\n", slow)
-	return errors.Join(os.WriteFile(s.path("server.crt"), cert, 0o600), os.WriteFile(s.path("server.key"), key, 0o600),
-		// HAProxy wants both in one.
-		os.WriteFile(s.path("server.pem"), append(cert, key...), 0o600), os.WriteFile(s.path("htpasswd"), users, 0o644))
+	return errors.Join(os.WriteFile(e.path("server.crt"), cert, 0o600), os.WriteFile(e.path("server.key"), key, 0o600),
+		// HAProxy selected both in one.
+		os.WriteFile(e.path("server.pem"), append(cert, key...), 0o600), os.WriteFile(e.path("htpasswd"), users, 0o644))
 }
 
 // startEtcd starts the installed etcd, whose CPU time is its own, or the embedded
 // one, and fills it.
-func (s *stage) startEtcd() error {
+func (e *env) startEtcd() error {
 	if path, _, ok := proxytest.FindEtcd(); ok {
-		etcd, err := proxytest.StartProcess(path, proxytest.Options{Dir: s.path("etcd")})
+		etcd, err := proxytest.StartProcess(path, proxytest.Options{Dir: e.path("etcd")})
 		if err != nil {
 			return err
 		}
-		s.etcd, s.etcdAddr = etcd, strings.TrimPrefix(etcd.URL(), "http://")
-		s.closers = append(s.closers, etcd.Close)
+		e.etcd, e.etcdAddr = etcd, strings.TrimPrefix(etcd.URL(), "http://")
+		e.closers = append(e.closers, etcd.Close)
 	} else {
-		etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: s.path("etcd")})
+		etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: e.path("etcd")})
 		if err != nil {
 			return err
 		}
-		s.etcdAddr = strings.TrimPrefix(etcd.URL(), "http://")
-		s.closers = append(s.closers, etcd.Close)
+		e.etcdAddr = strings.TrimPrefix(etcd.URL(), "http://")
+		e.closers = append(e.closers, etcd.Close)
 	}
 	value := url.Values{"value": {strings.Repeat("x", 60)}}.Encode()
 	for i := range treeKeys {
-		req, err := http.NewRequest(http.MethodPut, "http://"+s.etcdAddr+"/v2/keys"+treeKey(i), strings.NewReader(value))
+		req, err := http.NewRequest(http.MethodPut, "http://"+e.etcdAddr+"/v2/keys"+treeKey(i), strings.NewReader(value))
 		if err != nil {
 			return err
 		}

@@ -11,31 +11,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// arrivals tells when something reaches each of many sockets, without reading it and
+// poller tells when something reaches each of many sockets, without reading it and
 // without being woken for each: the clients of a real proxy are elsewhere, and thousands
 // of them that wake, read and decrypt on the proxy's own processors would be most of what
 // is measured.
-type arrivals struct {
-	poller int
+type poller struct {
+	epoll  int
 	events []unix.EpollEvent
 }
 
-// looking is how often is looked, and how exact the times are.
-const looking = time.Millisecond
+// pollInterval is how often is looked, and how exact the times are.
+const pollInterval = time.Millisecond
 
-// newArrivals looks at the sockets of watchers, which were made by dialBlocking.
-func newArrivals(watchers []*watcher) (*arrivals, error) {
-	poller, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+// newPoller looks at the sockets of watchers, which were made by dialBlocking.
+func newPoller(watchers []*watcher) (*poller, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	a := &arrivals{poller: poller, events: make([]unix.EpollEvent, len(watchers))}
+	a := &poller{epoll: epoll, events: make([]unix.EpollEvent, len(watchers))}
 	for i, w := range watchers {
 		socket, ok := w.conn.NetConn().(*blocking)
 		if !ok {
 			err = errors.New("the poller of Go waits for this connection")
 		} else {
-			err = unix.EpollCtl(poller, unix.EPOLL_CTL_ADD, int(socket.Fd()), &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(i)})
+			err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, int(socket.Fd()), &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(i)})
 		}
 		if err != nil {
 			a.close()
@@ -46,19 +46,19 @@ func newArrivals(watchers []*watcher) (*arrivals, error) {
 }
 
 // await takes the time at which each of the watchers can begin to read.
-func (a *arrivals) await(watchers []*watcher) error {
+func (a *poller) await(watchers []*watcher) error {
 	for _, w := range watchers {
 		w.heard = time.Time{}
 	}
 	began := time.Now()
-	for missing := len(watchers); missing > 0; time.Sleep(looking) {
-		n, err := unix.EpollWait(a.poller, a.events, 0)
+	for missing := len(watchers); missing > 0; time.Sleep(pollInterval) {
+		n, err := unix.EpollWait(a.epoll, a.events, 0)
 		if err != nil && err != unix.EINTR {
 			return err
 		}
 		now := time.Now()
-		if now.Sub(began) > patience {
-			return fmt.Errorf("%d of %d watchers heard nothing in %v", missing, len(watchers), patience)
+		if now.Sub(began) > grace {
+			return fmt.Errorf("%d of %d watchers heard nothing in %v", missing, len(watchers), grace)
 		}
 		for _, e := range a.events[:max(n, 0)] {
 			if w := watchers[e.Fd]; w.heard.IsZero() {
@@ -70,7 +70,7 @@ func (a *arrivals) await(watchers []*watcher) error {
 	return nil
 }
 
-func (a *arrivals) close() { _ = unix.Close(a.poller) }
+func (a *poller) close() { _ = unix.Close(a.epoll) }
 
 // blocking is a connection for which Go's poller does not wait, so that what comes
 // wakes nobody. Who reads from it too early takes a thread.
@@ -89,7 +89,7 @@ func dialBlocking(address string) (net.Conn, error) {
 		return nil, err
 	}
 	b := &blocking{os.NewFile(uintptr(fd), address), net.TCPAddrFromAddrPort(at)}
-	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(patience.Seconds())})
+	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(grace.Seconds())})
 	if err == nil {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	}
