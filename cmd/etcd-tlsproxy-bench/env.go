@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -15,60 +14,53 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// The one user of all proxies, and its key.
+// All proxies have this user. Its hash is apr1; the user bcrypt has the same password.
 const (
 	benchUser     = "conftool"
 	benchPassword = "conftool-bench"
 	treeKeys      = 500
 )
 
-// env is everything that measurements need and that stays the same.
+// env is the environment of a run: files, upstreams and this program for its children.
 type env struct {
 	dir      string
 	ca       []byte
-	self     string // this program, for its children
-	proxy    string
+	self     string // the path of this program
 	null     *process
 	nullAddr string
-	etcd     *proxytest.Process
+	etcd     *proxytest.Process // nil if etcd runs in this process
 	etcdAddr string
-	keep     bool // the folder stays
+	keep     bool // dir is not removed
 	closers  []func()
 }
 
-// newEnv makes the files and starts the upstreams.
-func newEnv(proxy string) (s *env, err error) {
-	s = &env{proxy: proxy}
+// newEnv writes the files and starts the upstreams.
+func newEnv() (e *env, err error) {
+	e = &env{}
 	defer func() {
 		if err != nil {
-			s.close()
+			e.close()
 		}
 	}()
-	if s.dir, err = os.MkdirTemp("", "etcd-tlsproxy-bench-"); err != nil {
-		return s, err
+	if e.dir, err = os.MkdirTemp("", "etcd-tlsproxy-bench-"); err != nil {
+		return e, err
 	}
-	s.closers = append(s.closers, func() {
-		if !s.keep {
-			_ = os.RemoveAll(s.dir)
+	e.closers = append(e.closers, func() {
+		if !e.keep {
+			_ = os.RemoveAll(e.dir)
 		}
 	})
-	if s.self, err = os.Executable(); err != nil {
-		return s, err
+	if e.self, err = os.Executable(); err != nil {
+		return e, err
 	}
-	if s.proxy == "" {
-		s.proxy = s.path("etcd-tlsproxy")
-		if out, err := exec.Command("go", "build", "-o", s.proxy, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput(); err != nil {
-			return s, fmt.Errorf("building the proxy: %w\n%s", err, out)
-		}
+	if err := e.writeKeys(); err != nil {
+		return e, err
 	}
-	if err := s.writeKeys(); err != nil {
-		return s, err
+	if e.null, e.nullAddr, err = startWithAddress(e.self, "null-upstream"); err != nil {
+		return e, err
 	}
-	if s.null, s.nullAddr, err = startWithAddress(s.self, "null-upstream"); err != nil {
-		return s, err
-	}
-	s.closers = append(s.closers, s.null.stop)
-	return s, s.startEtcd()
+	e.closers = append(e.closers, e.null.stop)
+	return e, e.startEtcd()
 }
 
 func (e *env) path(name string) string { return filepath.Join(e.dir, name) }
@@ -79,6 +71,7 @@ func (e *env) close() {
 	}
 }
 
+// writeKeys writes the certificate, its key and the users of all proxies.
 func (e *env) writeKeys() error {
 	pki, err := proxytest.NewPKI()
 	if err != nil {
@@ -98,13 +91,16 @@ func (e *env) writeKeys() error {
 		return err
 	}
 	users = fmt.Appendf(users, "bcrypt:%s\n", slow)
-	return errors.Join(os.WriteFile(e.path("server.crt"), cert, 0o600), os.WriteFile(e.path("server.key"), key, 0o600),
-		// HAProxy selected both in one.
-		os.WriteFile(e.path("server.pem"), append(cert, key...), 0o600), os.WriteFile(e.path("htpasswd"), users, 0o644))
+	return errors.Join(
+		os.WriteFile(e.path("server.crt"), cert, 0o600),
+		os.WriteFile(e.path("server.key"), key, 0o600),
+		os.WriteFile(e.path("server.pem"), append(cert, key...), 0o600), // HAProxy reads both from one file
+		os.WriteFile(e.path("htpasswd"), users, 0o644),
+	)
 }
 
-// startEtcd starts the installed etcd, whose CPU time is its own, or the embedded
-// one, and fills it.
+// startEtcd starts etcd and fills it. The installed etcd is preferred: as a process of
+// its own its CPU time and memory can be measured.
 func (e *env) startEtcd() error {
 	if path, _, ok := proxytest.FindEtcd(); ok {
 		etcd, err := proxytest.StartProcess(path, proxytest.Options{Dir: e.path("etcd")})
@@ -121,20 +117,28 @@ func (e *env) startEtcd() error {
 		e.etcdAddr = strings.TrimPrefix(etcd.URL(), "http://")
 		e.closers = append(e.closers, etcd.Close)
 	}
-	value := url.Values{"value": {strings.Repeat("x", 60)}}.Encode()
+	value := strings.Repeat("x", 60)
 	for i := range treeKeys {
-		req, err := http.NewRequest(http.MethodPut, "http://"+e.etcdAddr+"/v2/keys"+treeKey(i), strings.NewReader(value))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
+		if err := putDirect(e.etcdAddr, treeKey(i), value); err != nil {
 			return fmt.Errorf("filling etcd: %w", err)
 		}
-		_ = resp.Body.Close()
 	}
 	return nil
+}
+
+// putDirect sets a key without going through a proxy.
+func putDirect(etcd, key, value string) error {
+	form := url.Values{"value": {value}}.Encode()
+	req, err := http.NewRequest(http.MethodPut, "http://"+etcd+"/v2/keys"+key, strings.NewReader(form))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
 }
 
 func treeKey(i int) string { return fmt.Sprintf("/conftool/v1/pools/eqiad/mw%04d", i) }

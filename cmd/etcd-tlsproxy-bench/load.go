@@ -5,9 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,26 +16,29 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// load is one measurement, as it is told to the process that makes it.
+// load describes one measurement to the process that makes it.
 type load struct {
 	Address  string
 	CA       []byte
 	Conns    int
 	Duration time.Duration
-	Requests [][]byte // sent in turn
-	Status   int      // expected; another one is an error
-	// Rate is requests a second in an open loop: latencies count from when a
-	// request was due, not from when it could be sent. 0 is a closed loop.
+	Requests [][]byte // are sent in turn
+	Status   int      // is expected; any other is an error
+	// Rate is requests a second in an open loop: a latency counts from when its request
+	// was due, not from when it could be sent. 0 is a closed loop.
 	Rate float64
-	// Handshake makes a connection for each request: "full" or "resumed".
+	// Handshake opens a connection for each request: "full" or "resumed".
 	Handshake string
-	// Refused takes any refusal for the expected answer.
+	// Refused expects any status but 2xx.
 	Refused bool
-	// Trickle sends requests byte by byte, and connects again when it is cut.
+	// Trickle sends requests byte by byte, and connects again when it is disconnected.
 	Trickle bool
-	// Idle only keeps the connections open for the duration.
+	// Idle keeps the connections open for the duration, and sends nothing.
 	Idle bool
 }
+
+// sendsRequests reports whether the load consists of requests that are answered.
+func (l *load) sendsRequests() bool { return !l.Idle && !l.Trickle }
 
 // result is what was measured. Latencies are in microseconds.
 type result struct {
@@ -46,41 +49,62 @@ type result struct {
 	P50, P99, P999 int64
 }
 
-// newLoadCommand is the load generator: it reads a load from its input, connects,
-// says "ready", waits for a line, loads, and writes the result.
+// newLoadCommand returns the load generator. It reads a load from its input, connects,
+// writes "ready", waits for a line, generates the load, and writes the result.
 func newLoadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "load", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			in := bufio.NewReader(os.Stdin)
-			line, err := in.ReadBytes('\n')
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l := &load{}
+			in, err := readLoad(cmd.InOrStdin(), l)
 			if err != nil {
 				return err
 			}
-			l := &load{}
-			if err := json.Unmarshal(line, l); err != nil {
-				return err
-			}
-			return l.run(in, os.Stdout)
+			return l.run(in, cmd.OutOrStdout())
 		},
 	}
 }
 
-func (l *load) run(in *bufio.Reader, out io.Writer) error {
+// readLoad decodes the first line of in, and returns the rest.
+func readLoad(in io.Reader, load any) (*bufio.Reader, error) {
+	lines := bufio.NewReader(in)
+	line, err := lines.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("reading the load: %w", err)
+	}
+	return lines, json.Unmarshal(line, load)
+}
+
+// waitForStart reports that everything is connected, and waits for the line that
+// releases the load.
+func waitForStart(in *bufio.Reader, out io.Writer) error {
+	fmt.Fprintln(out, "ready")
+	_, err := in.ReadString('\n')
+	return err
+}
+
+// clientConfig returns the TLS configuration of all clients. It allows one key exchange:
+// by default Go would agree with our proxy on a post-quantum one, which OpenSSL 3.0 of
+// nginx and HAProxy does not support.
+func clientConfig(ca []byte) (*tls.Config, error) {
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(l.CA) {
-		return fmt.Errorf("reading the CA")
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New("reading the CA: no certificate found")
+	}
+	return &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}}, nil
+}
+
+// run connects all workers, waits for the start, and writes the sum of their results.
+func (l *load) run(in *bufio.Reader, out io.Writer) error {
+	config, err := clientConfig(l.CA)
+	if err != nil {
+		return err
 	}
 	workers := make([]*worker, l.Conns)
 	for i := range workers {
-		w := &worker{
-			load: l, next: i * len(l.Requests) / l.Conns,
-			number: i, created: time.Now(),
-			// One key exchange for all: Go's own would agree with our proxy on a
-			// post-quantum one, which OpenSSL 3.0 behind nginx does not know.
-			config: &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}},
-		}
-		if !l.Idle && !l.Trickle {
+		w := &worker{load: l, next: i * len(l.Requests) / l.Conns, index: i, created: time.Now(), config: config.Clone()}
+		workers[i] = w
+		if l.sendsRequests() {
 			w.buf, w.latency = make([]byte, 256<<10), newHistogram()
 		}
 		if l.Handshake == "resumed" {
@@ -89,41 +113,40 @@ func (l *load) run(in *bufio.Reader, out io.Writer) error {
 		if err := w.connect(); err != nil {
 			return err
 		}
-		if !l.Idle && !l.Trickle {
-			if err := w.ask(); err != nil { // warm: connections upstream, remembered passwords
-				return fmt.Errorf("the first request: %w", err)
+		if l.sendsRequests() {
+			// The first request opens connections to the upstream and hashes passwords.
+			if err := w.roundTrip(); err != nil {
+				return fmt.Errorf("sending the first request: %w", err)
 			}
 		}
-		workers[i] = w
 	}
-	fmt.Fprintln(out, "ready")
-	if _, err := in.ReadString('\n'); err != nil {
+	if err := waitForStart(in, out); err != nil {
 		return err
 	}
 	var r result
-	var first atomic.Pointer[string]
-	var all sync.WaitGroup
-	began := time.Now()
+	var firstError atomic.Pointer[string]
+	var running sync.WaitGroup
+	start := time.Now()
 	for _, w := range workers {
-		all.Go(func() { w.work(began, &first) })
+		running.Go(func() { w.run(start, &firstError) })
 	}
-	all.Wait()
-	r.Seconds = time.Since(began).Seconds()
+	running.Wait()
+	r.Seconds = time.Since(start).Seconds()
 	total := newHistogram()
 	for _, w := range workers {
-		if l.Idle || l.Trickle {
+		if !l.sendsRequests() {
 			break
 		}
 		r.Requests += w.done
 		r.Errors += w.failed
 		total.Merge(w.latency)
 	}
-	if text := first.Load(); text != nil {
+	if text := firstError.Load(); text != nil {
 		r.FirstError = *text
 	}
 	r.P50, r.P99, r.P999 = total.ValueAtQuantile(50), total.ValueAtQuantile(99), total.ValueAtQuantile(99.9)
 	return json.NewEncoder(out).Encode(r)
 }
 
-// newHistogram holds microseconds up to a minute, to about one in a hundred.
+// newHistogram holds microseconds up to a minute, exact to about one part in a hundred.
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, 60_000_000, 2) }

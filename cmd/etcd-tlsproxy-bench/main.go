@@ -1,16 +1,23 @@
-// Command etcd-tlsproxy-bench compares etcd-tlsproxy with nginx and HAProxy on
-// one machine, in one run.
+// Command etcd-tlsproxy-bench compares etcd-tlsproxy with nginx and HAProxy, or with
+// other builds of itself, on one machine and in one run.
 //
 //	go run ./cmd/etcd-tlsproxy-bench --quick
 //
-// It starts an etcd, an upstream that answers at once, nginx in the shape of the
-// site that etcd-tlsproxy replaces ("profile": a connection to etcd for each
-// request) and in the best shape known ("tuned": HTTP/1.1 and 256 connections
-// kept), HAProxy, and this proxy, all with one certificate and the same users;
-// loads them in turn, in rounds, from a process of its own; and prints medians
-// and ratios. All of it stays on loopback and ends with the command.
+// It starts an etcd, an upstream that answers at once, and the proxies, all with the
+// same certificate and the same users. nginx runs in the shape of the site that
+// etcd-tlsproxy replaces ("profile": a connection to etcd for each request) and in the
+// fastest shape known ("tuned": HTTP/1.1 and 256 connections that are kept). A process
+// of its own loads the proxies in turn, round by round. The report shows medians and
+// ratios. Everything stays on loopback and ends with the command.
 //
-// Figures of one run compare; figures of two runs or two machines do not.
+// With several --proxy, builds of etcd-tlsproxy are compared with each other:
+//
+//	etcd-tlsproxy-bench --proxy old=PATH --proxy old-again=PATH --proxy new=PATH --rounds 7
+//
+// The ratio of a build to itself shows the noise of the machine.
+//
+// Figures of one run can be compared; figures of two runs or two machines cannot.
+// README.md in this folder describes the scenarios.
 package main
 
 import (
@@ -33,9 +40,9 @@ func main() {
 	}
 }
 
-// settings are what the command line says.
+// settings are the flags.
 type settings struct {
-	proxy     string
+	proxy     []string
 	rounds    int
 	duration  time.Duration
 	scenarios []string
@@ -44,6 +51,8 @@ type settings struct {
 	html      string
 	quick     bool
 	keep      bool
+
+	builds []build // are parsed from proxy
 }
 
 func newCommand() *cobra.Command {
@@ -53,22 +62,30 @@ func newCommand() *cobra.Command {
 		Short: "Compare etcd-tlsproxy with nginx and HAProxy, side by side in one run",
 		Long: `Starts an etcd, nginx in two shapes, HAProxy and this proxy on loopback, loads them
 in turn, and prints requests per second, CPU time per request and latencies, as
-medians of all rounds, with ratios. What is not installed is left out.`,
+medians of all rounds, with ratios. Programs that are not installed are left out.
+
+With several --proxy, builds of etcd-tlsproxy are compared with each other and with
+no other proxy. Each round measures all of them, in alternating order. Next to the
+ratio of the medians, the report shows the least and the greatest ratio of a single
+round, and how far apart the rounds of each build are. Name one program twice to see
+the noise.`,
+		Example: `  etcd-tlsproxy-bench --quick
+  etcd-tlsproxy-bench --proxy old=./old --proxy old-again=./old --proxy new=./new --rounds 7`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to measure (default: it is built from this checkout)")
-	f.IntVar(&s.rounds, "rounds", 5, "how often each measurement is taken")
-	f.DurationVar(&s.duration, "duration", 3*time.Second, "how long each measurement takes")
+	f.StringArrayVar(&s.proxy, "proxy", nil, "`path` of the etcd-tlsproxy to measure, or several times NAME=PATH; the first is the baseline (default: a build of this checkout)")
+	f.IntVar(&s.rounds, "rounds", 5, "number of measurements of each proxy in each scenario; watches take at most 3, unless builds are compared")
+	f.DurationVar(&s.duration, "duration", 3*time.Second, "length of each measurement")
 	f.StringSliceVar(&s.scenarios, "scenarios", nil, "`names` of the scenarios to run (default: all)")
 	f.StringSliceVar(&s.only, "only", nil, "`names` of the proxies to measure: ours, tuned, profile, haproxy (default: all)")
-	f.StringVar(&s.json, "json", "", "also write the figures to this `file`")
-	f.StringVar(&s.html, "html", "", "also write a report with plots to this `file`")
-	f.BoolVar(&s.quick, "quick", false, "one short round: all scenarios in less than 3 minutes, with more noise")
-	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data, and say where it is")
+	f.StringVar(&s.json, "json", "", "`file` to which the figures are written as well")
+	f.StringVar(&s.html, "html", "", "`file` to which a report with plots is written as well")
+	f.BoolVar(&s.quick, "quick", false, "one round of 2 s: all scenarios in less than 3 minutes, with more noise")
+	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data, and print its path")
 	cmd.AddCommand(newLoadCommand(), newWatchLoadCommand(), newNullCommand())
 	return cmd
 }

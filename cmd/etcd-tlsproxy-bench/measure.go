@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,40 +14,40 @@ import (
 	"time"
 )
 
-// sample is one measurement of one proxy.
+// sample is the measurement of one contender in one round.
 type sample struct {
 	Rate        float64 // requests a second
 	CPU         float64 // of the proxy, in microseconds a request
-	UpstreamCPU float64 // of what is behind it, likewise; 0 if it is not a process of its own
+	UpstreamCPU float64 // of the upstream, likewise; 0 if it is not a process of its own
 	P50         float64 // latencies in microseconds
 	P99         float64
 	P999        float64
-	Memory      float64 // bytes an idle connection
-	Refused     float64 `json:",omitempty"` // wrong passwords answered meanwhile, a second
+	Memory      float64 // bytes of an idle connection
+	Refused     float64 `json:",omitempty"` // background requests answered, a second
 	Errors      int64
 	FirstError  string `json:",omitempty"`
 
-	// Of scenarios of their own kind, and nothing else.
+	// Watch and Outage replace all of the above in scenarios of these kinds.
 	Watch  *watchSample  `json:",omitempty"`
 	Outage *outageSample `json:",omitempty"`
 }
 
-// measure loads a target from a process of its own and takes the CPU times
-// around the load, without the time to connect.
-func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration time.Duration) (*sample, error) {
-	l := sc.load
-	l.Address, l.CA, l.Status = t.address, e.ca, 200
-	if l.Duration == 0 {
-		l.Duration = duration
-	}
-	spec, err := json.Marshal(l)
+// generator is a child process that generates load. It has processors and memory of its
+// own accounting: nothing that it does is counted as the proxy's.
+type generator struct {
+	cmd   *exec.Cmd
+	in    io.Writer
+	lines *bufio.Reader
+}
+
+// startGenerator runs a hidden command of this program, sends it its load, and returns
+// when it is ready. The process ends with ctx; the caller cancels ctx and waits.
+func (e *env) startGenerator(ctx context.Context, command string, load any) (*generator, error) {
+	spec, err := json.Marshal(load)
 	if err != nil {
 		return nil, err
 	}
-	// Whatever the proxy does, and when the user has had enough, this ends.
-	ctx, cancel := context.WithTimeout(ctx, l.Duration+2*grace)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, e.self, "load")
+	cmd := exec.CommandContext(ctx, e.self, command)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
@@ -57,35 +58,77 @@ func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration tim
 	if err != nil {
 		return nil, err
 	}
-	memory := t.proc.rss()
-	var refused func() (float64, error)
-	if t.background != nil {
-		if refused, err = e.background(ctx, t, l.Duration+time.Second); err != nil {
-			return nil, err
-		}
-	}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	defer cmd.Wait()
-	defer cancel()
+	g := &generator{cmd, in, bufio.NewReader(out)}
 	fmt.Fprintf(in, "%s\n", spec)
-	lines := bufio.NewReader(out)
-	if line, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
-		return nil, fmt.Errorf("loading %s: the generator did not start: %q, %v", t.name, line, err)
+	if line, err := g.lines.ReadString('\n'); err != nil || strings.TrimSpace(line) != "ready" {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return nil, fmt.Errorf("starting the generator: got %q, want ready: %w", line, errors.Join(ctx.Err(), err))
 	}
-	m := &sample{Memory: float64(t.proc.rss()-memory) / float64(l.Conns)}
-	proxy, upstream := t.proc.cpu(), e.upstreamCPU(sc)
-	fmt.Fprintln(in, "go")
-	line, err := lines.ReadBytes('\n')
+	return g, nil
+}
+
+// release starts the load.
+func (g *generator) release() { fmt.Fprintln(g.in, "go") }
+
+// result waits for the end of the load and decodes what was measured.
+func (g *generator) result(result any) error {
+	line, err := g.lines.ReadBytes('\n')
 	if err != nil {
-		return nil, fmt.Errorf("loading %s: %w", t.name, errors.Join(ctx.Err(), err))
+		return fmt.Errorf("reading the result of the generator: %w", err)
+	}
+	return json.Unmarshal(line, result)
+}
+
+// stop ends the generator, whatever it does.
+func (g *generator) stop() {
+	_ = g.cmd.Process.Kill()
+	_ = g.cmd.Wait()
+}
+
+// measure loads a target and reads CPU times around the load, which leaves out what it
+// costs to connect.
+func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration time.Duration) (m *sample, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("loading %s: %w", t.name, errors.Join(err, ctx.Err()))
+		}
+	}()
+	l := sc.load
+	l.Address, l.CA, l.Status = t.address, e.ca, 200
+	if l.Duration == 0 {
+		l.Duration = duration
+	}
+	// A proxy that hangs must not hang the benchmark.
+	ctx, cancel := context.WithTimeout(ctx, l.Duration+2*grace)
+	defer cancel()
+	memory := t.proc.rss()
+	var background *generator
+	if t.background != nil {
+		other := *t.background
+		other.Address, other.CA, other.Duration = t.address, e.ca, l.Duration+time.Second
+		if background, err = e.startGenerator(ctx, "load", other); err != nil {
+			return nil, fmt.Errorf("background load: %w", err)
+		}
+		defer background.stop()
+		background.release()
+	}
+	g, err := e.startGenerator(ctx, "load", l)
+	if err != nil {
+		return nil, err
+	}
+	defer g.stop()
+	m = &sample{Memory: float64(t.proc.rss()-memory) / float64(l.Conns)}
+	proxy, upstream := t.proc.cpu(), e.upstreamCPU(sc)
+	g.release()
+	var r result
+	if err := g.result(&r); err != nil {
+		return nil, err
 	}
 	proxy, upstream = t.proc.cpu()-proxy, e.upstreamCPU(sc)-upstream
-	var r result
-	if err := json.Unmarshal(line, &r); err != nil {
-		return nil, fmt.Errorf("loading %s: %w", t.name, err)
-	}
 	m.Errors, m.FirstError = r.Errors, r.FirstError
 	if r.Requests > 0 {
 		n := float64(r.Requests)
@@ -94,49 +137,17 @@ func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration tim
 		m.UpstreamCPU = float64(upstream.Microseconds()) / n
 		m.P50, m.P99, m.P999 = float64(r.P50), float64(r.P99), float64(r.P999)
 	}
-	if refused != nil {
-		if m.Refused, err = refused(); err != nil {
-			return nil, err
+	if background != nil {
+		var other result
+		if err := background.result(&other); err != nil {
+			return nil, fmt.Errorf("background load: %w", err)
 		}
+		m.Refused = float64(other.Requests) / other.Seconds
 	}
 	return m, nil
 }
 
-// background starts the target's other clients, and returns when
-// they are connected. The function waits for their end and tells their rate.
-func (e *env) background(ctx context.Context, t *target, duration time.Duration) (func() (float64, error), error) {
-	l := *t.background
-	l.Address, l.CA, l.Duration = t.address, e.ca, duration
-	spec, err := json.Marshal(l)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, e.self, "load")
-	cmd.Stdin = strings.NewReader(string(spec) + "\ngo\n")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	lines := bufio.NewReader(out)
-	if _, err := lines.ReadString('\n'); err != nil {
-		_ = cmd.Wait()
-		return nil, fmt.Errorf("starting the background on %s: %w", t.name, err)
-	}
-	return func() (float64, error) {
-		var r result
-		err := json.NewDecoder(lines).Decode(&r)
-		if err := errors.Join(err, cmd.Wait()); err != nil {
-			return 0, fmt.Errorf("the background on %s: %w", t.name, err)
-		}
-		return float64(r.Requests) / r.Seconds, nil
-	}, nil
-}
-
-// upstreamCPU is the time used behind the proxy.
+// upstreamCPU returns the CPU time that the upstream has used.
 func (e *env) upstreamCPU(sc *scenario) time.Duration {
 	switch {
 	case !sc.etcd:

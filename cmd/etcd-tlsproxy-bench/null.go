@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newNullCommand is the upstream that answers at once: what is left is the
-// proxy's own cost.
+// newNullCommand returns an upstream that answers at once. In front of it, a proxy's
+// own cost is all there is.
 func newNullCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "null-upstream", Hidden: true, Args: cobra.NoArgs,
@@ -19,7 +19,7 @@ func newNullCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// The context takes the signals, so without this none would end it.
+			// main catches signals, so this command has to end with its context.
 			context.AfterFunc(cmd.Context(), func() { _ = ln.Close() })
 			fmt.Fprintln(cmd.OutOrStdout(), ln.Addr())
 			for {
@@ -42,8 +42,9 @@ const (
 		"X-Raft-Index: 234567\r\nX-Raft-Term: 7\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n"
 )
 
-// serveNull answers each request; those of the benchmark come whole in one read
-// or a few.
+// serveNull gives every request the same answer. It knows no more of HTTP than the
+// requests of this benchmark need: they are not pipelined, and a form follows its head
+// in one piece.
 func serveNull(c net.Conn) {
 	defer c.Close()
 	rest := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(nullBody), nullBody)
@@ -60,14 +61,14 @@ func serveNull(c net.Conn) {
 			continue
 		}
 		if bytes.HasPrefix(head, []byte("PUT")) && len(form) == 0 {
-			continue // its form comes separately
+			continue // nginx and HAProxy may send the form in a packet of its own
 		}
 		answer := keep
-		ends := bytes.Contains(head, []byte(" HTTP/1.0")) || bytes.Contains(head, []byte("onnection: close"))
-		if ends {
+		closes := bytes.Contains(head, []byte(" HTTP/1.0")) || bytes.Contains(head, []byte("onnection: close"))
+		if closes {
 			answer = last
 		}
-		if _, err := c.Write(answer); err != nil || ends {
+		if _, err := c.Write(answer); err != nil || closes {
 			return
 		}
 		buf = buf[:0]

@@ -11,58 +11,59 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller tells when something reaches each of many sockets, without reading it and
-// without being woken for each: the clients of a real proxy are elsewhere, and thousands
-// of them that wake, read and decrypt on the proxy's own processors would be most of what
-// is measured.
+// poller records when each of many sockets becomes readable, without reading from it
+// and without a wakeup for each. The clients of a real proxy run on other machines;
+// here, thousands of clients that wake, read and decrypt on the proxy's own processors
+// would be most of what is measured.
 type poller struct {
 	epoll  int
 	events []unix.EpollEvent
 }
 
-// pollInterval is how often is looked, and how exact the times are.
+// pollInterval bounds how exact the recorded times are.
 const pollInterval = time.Millisecond
 
-// newPoller looks at the sockets of watchers, which were made by dialBlocking.
+// newPoller polls the sockets of watchers, which dialBlocking must have made.
 func newPoller(watchers []*watcher) (*poller, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
-	a := &poller{epoll: epoll, events: make([]unix.EpollEvent, len(watchers))}
+	p := &poller{epoll: epoll, events: make([]unix.EpollEvent, len(watchers))}
 	for i, w := range watchers {
-		socket, ok := w.conn.NetConn().(*blocking)
+		socket, ok := w.conn.NetConn().(*blockingConn)
 		if !ok {
-			err = errors.New("the poller of Go waits for this connection")
+			err = errors.New("polling a connection that the Go runtime polls as well")
 		} else {
-			err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, int(socket.Fd()), &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(i)})
+			event := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(i)}
+			err = unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, int(socket.Fd()), event)
 		}
 		if err != nil {
-			a.close()
+			p.close()
 			return nil, err
 		}
 	}
-	return a, nil
+	return p, nil
 }
 
-// await takes the time at which each of the watchers can begin to read.
-func (a *poller) await(watchers []*watcher) error {
+// wait sets the arrival time of each watcher, and returns when all have one.
+func (p *poller) wait(watchers []*watcher) error {
 	for _, w := range watchers {
-		w.heard = time.Time{}
+		w.arrived = time.Time{}
 	}
-	began := time.Now()
+	start := time.Now()
 	for missing := len(watchers); missing > 0; time.Sleep(pollInterval) {
-		n, err := unix.EpollWait(a.epoll, a.events, 0)
-		if err != nil && err != unix.EINTR {
+		n, err := unix.EpollWait(p.epoll, p.events, 0)
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return err
 		}
 		now := time.Now()
-		if now.Sub(began) > grace {
-			return fmt.Errorf("%d of %d watchers heard nothing in %v", missing, len(watchers), grace)
+		if now.Sub(start) > grace {
+			return fmt.Errorf("the event did not reach %d of %d watchers in %v", missing, len(watchers), grace)
 		}
-		for _, e := range a.events[:max(n, 0)] {
-			if w := watchers[e.Fd]; w.heard.IsZero() {
-				w.heard = now
+		for _, event := range p.events[:max(n, 0)] {
+			if w := watchers[event.Fd]; w.arrived.IsZero() {
+				w.arrived = now
 				missing--
 			}
 		}
@@ -70,11 +71,11 @@ func (a *poller) await(watchers []*watcher) error {
 	return nil
 }
 
-func (a *poller) close() { _ = unix.Close(a.epoll) }
+func (p *poller) close() { _ = unix.Close(p.epoll) }
 
-// blocking is a connection for which Go's poller does not wait, so that what comes
-// wakes nobody. Who reads from it too early takes a thread.
-type blocking struct {
+// blockingConn is a connection that the Go runtime does not poll, so that arriving
+// data wakes no goroutine. A Read before data arrives blocks a thread.
+type blockingConn struct {
 	*os.File
 	remote net.Addr
 }
@@ -88,7 +89,7 @@ func dialBlocking(address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &blocking{os.NewFile(uintptr(fd), address), net.TCPAddrFromAddrPort(at)}
+	c := &blockingConn{os.NewFile(uintptr(fd), address), net.TCPAddrFromAddrPort(at)}
 	err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: int64(grace.Seconds())})
 	if err == nil {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
@@ -97,11 +98,11 @@ func dialBlocking(address string) (net.Conn, error) {
 		err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()})
 	}
 	if err != nil {
-		b.Close()
+		c.Close()
 		return nil, err
 	}
-	return b, nil
+	return c, nil
 }
 
-func (b *blocking) LocalAddr() net.Addr  { return nil } // nobody asks
-func (b *blocking) RemoteAddr() net.Addr { return b.remote }
+func (c *blockingConn) LocalAddr() net.Addr  { return nil } // net.Conn wants it; it is not used
+func (c *blockingConn) RemoteAddr() net.Addr { return c.remote }

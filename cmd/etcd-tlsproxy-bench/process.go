@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// process is a server that is measured, with all its children.
+// process is a server that is measured, together with its children.
 type process struct {
 	cmd *exec.Cmd
 }
 
-// start runs a program that ends with this one.
+// start runs a program. The kernel kills it when this program ends.
 func start(log io.Writer, name string, args ...string) (*process, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -29,7 +29,7 @@ func start(log io.Writer, name string, args ...string) (*process, error) {
 	return &process{cmd}, nil
 }
 
-// startWithAddress runs a program that says its address in its first line.
+// startWithAddress runs a program that writes its address as its first line.
 func startWithAddress(name string, args ...string) (*process, string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stderr = os.Stderr
@@ -45,7 +45,8 @@ func startWithAddress(name string, args ...string) (*process, string, error) {
 	return &process{cmd}, strings.TrimSpace(line), err
 }
 
-// stop ends it by its number: politely first, because a master ends its workers.
+// stop ends the process by SIGTERM, because a master has to end its workers, and by
+// SIGKILL if that takes too long.
 func (p *process) stop() {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.AfterFunc(3*time.Second, func() { _ = p.cmd.Process.Kill() })
@@ -53,7 +54,7 @@ func (p *process) stop() {
 	timer.Stop()
 }
 
-// pids is the process and its children.
+// pids returns the process and its children.
 func (p *process) pids() []int {
 	root := p.cmd.Process.Pid
 	pids := []int{root}
@@ -73,7 +74,7 @@ func (p *process) pids() []int {
 	return pids
 }
 
-// stat is the fields of /proc/PID/stat from the state on.
+// stat returns the fields of /proc/PID/stat that follow the name.
 func stat(pid int) []string {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -83,10 +84,10 @@ func stat(pid int) []string {
 	return strings.Fields(rest)
 }
 
-// clockTick is the kernel's unit of CPU time, the same on all Linux platforms.
+// clockTick is the kernel's unit of CPU time, which is the same on all Linux platforms.
 const clockTick = 10 * time.Millisecond
 
-// cpu is the time that the process and its children have used, in both modes.
+// cpu returns the CPU time of the process and its children, user and system.
 func (p *process) cpu() (total time.Duration) {
 	for _, pid := range p.pids() {
 		total += cpuOf(pid)
@@ -94,7 +95,7 @@ func (p *process) cpu() (total time.Duration) {
 	return total
 }
 
-// cpuOf is the time that one process has used.
+// cpuOf returns the CPU time of one process.
 func cpuOf(pid int) (total time.Duration) {
 	fields := stat(pid)
 	if len(fields) < 13 {
@@ -107,7 +108,7 @@ func cpuOf(pid int) (total time.Duration) {
 	return total
 }
 
-// rss is the memory they have in use, in bytes: their own, not what they share.
+// rss returns the memory of the process and its children, in bytes.
 func (p *process) rss() (total int64) {
 	for _, pid := range p.pids() {
 		total += rssOf(pid)
@@ -115,7 +116,8 @@ func (p *process) rss() (total int64) {
 	return total
 }
 
-// rssOf is the memory of one process.
+// rssOf returns the anonymous memory of one process: program text and libraries, which
+// processes share, are left out.
 func rssOf(pid int) (total int64) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -130,7 +132,7 @@ func rssOf(pid int) (total int64) {
 	return total
 }
 
-// freePort finds a port of loopback.
+// freePort returns a port of loopback on which nothing listens.
 func freePort() (int, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -139,15 +141,18 @@ func freePort() (int, error) {
 	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
 }
 
-// waitForPort waits until something listens.
+// maxStartTime is how long a proxy may take to listen.
+const maxStartTime = 10 * time.Second
+
+// waitForPort waits until a process listens at an address.
 func waitForPort(address string) error {
-	for limit := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for limit := time.Now().Add(maxStartTime); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			return c.Close()
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("nothing listens at %s: %w", address, err)
+			return fmt.Errorf("nothing listens at %s after %v: %w", address, maxStartTime, err)
 		}
 	}
 }

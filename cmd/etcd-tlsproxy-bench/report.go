@@ -2,120 +2,146 @@ package main
 
 import (
 	"fmt"
-	"html/template"
 	"io"
-	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
-// print writes the table of a scenario: medians of all rounds.
-func (o *comparison) print(out io.Writer) {
-	fmt.Fprintf(out, "\n%s: %s\n", o.Name, o.What)
-	if o.Figure == "last" || o.Figure == "total" {
-		o.printWatches(out)
-		return
+// column is one column of a report: its head, and the cell of a contender.
+type column struct {
+	head string
+	cell func(name string) string
+}
+
+// number returns a column of medians.
+func (c *comparison) number(head, format string, value func(*sample) float64) column {
+	return column{head, func(name string) string { return fmt.Sprintf(format, c.median(name, value)) }}
+}
+
+// columns returns the columns of a scenario. Scripts read them by their heads.
+func (c *comparison) columns() []column {
+	var list []column
+	switch c.Figure {
+	case "last", "total":
+		list = c.watchColumns()
+	case "back":
+		list = c.outageColumns()
+		if !c.Builds {
+			return list
+		}
+	case "memory":
+		list = []column{c.number("KB a connection", "%.1f", func(m *sample) float64 { return m.Memory / 1000 })}
+	default:
+		list = []column{
+			c.number("requests/s", "%.0f", func(m *sample) float64 { return m.Rate }),
+			c.number("CPU us", "%.1f", func(m *sample) float64 { return m.CPU }),
+			c.number("upstream us", "%.1f", func(m *sample) float64 { return m.UpstreamCPU }),
+			c.number("p50 us", "%.0f", func(m *sample) float64 { return m.P50 }),
+			c.number("p99 us", "%.0f", func(m *sample) float64 { return m.P99 }),
+			c.number("p99.9 us", "%.0f", func(m *sample) float64 { return m.P999 }),
+			{"errors", c.errors},
+		}
 	}
-	if o.Figure == "back" {
-		o.printOutages(out)
-		return
+	list = append(list, column{"ratio", c.ratioText})
+	if c.Builds {
+		list = append(list, column{"ratio of rounds", c.roundRatiosText}, column{"spread %", c.spreadText})
 	}
-	notes := slices.Clone(o.Notes)
+	return list
+}
+
+// errors returns how many requests of all rounds failed, and one of the reasons.
+func (c *comparison) errors(name string) string {
+	failed, reason := int64(0), ""
+	for _, m := range c.Samples[name] {
+		failed += m.Errors
+		if m.FirstError != "" {
+			reason = " (" + m.FirstError + ")"
+		}
+	}
+	return fmt.Sprint(failed) + reason
+}
+
+func (c *comparison) ratioText(name string) string {
+	ratio := c.ratio(name)
+	switch {
+	case ratio == 0:
+		return "-"
+	case c.Builds:
+		return fmt.Sprintf("%.3f", ratio) // builds differ by a few parts in a hundred
+	}
+	return fmt.Sprintf("%.2f", ratio)
+}
+
+func (c *comparison) roundRatiosText(name string) string {
+	least, greatest := c.roundRatios(name)
+	if greatest == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.3f to %.3f", least, greatest)
+}
+
+func (c *comparison) spreadText(name string) string { return fmt.Sprintf("%.1f", 100*c.spread(name)) }
+
+// print writes the table of a scenario. Its numbers are medians of all rounds.
+func (c *comparison) print(out io.Writer) {
+	fmt.Fprintf(out, "\n%s: %s\n", c.Name, c.What)
+	columns := c.columns()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if o.Figure == "memory" {
-		fmt.Fprintln(w, "\tKB a connection\tratio\t")
-	} else {
-		fmt.Fprintln(w, "\trequests/s\tCPU us\tupstream us\tp50 us\tp99 us\tp99.9 us\terrors\tratio\t")
+	for _, column := range columns {
+		fmt.Fprint(w, "\t"+column.head)
 	}
-	for _, name := range o.Order {
-		if len(o.Samples[name]) == 0 {
+	fmt.Fprintln(w, "\t")
+	notes := slices.Clone(c.Notes)
+	for _, name := range c.Order {
+		if len(c.Samples[name]) == 0 {
 			continue
 		}
-		ratio := "-"
-		if name != "ours" {
-			ratio = fmt.Sprintf("%.2f", o.ratio(name))
+		fmt.Fprint(w, name)
+		for _, column := range columns {
+			fmt.Fprint(w, "\t"+column.cell(name))
 		}
-		m := func(figure func(*sample) float64) float64 { return o.median(name, figure) }
-		if o.Figure == "memory" {
-			fmt.Fprintf(w, "%s\t%.1f\t%s\t\n", name, m(figures["memory"])/1000, ratio)
-			continue
+		fmt.Fprintln(w, "\t")
+		if rate := c.median(name, func(m *sample) float64 { return m.Refused }); rate > 0 {
+			notes = append(notes, fmt.Sprintf("%s: %.0f requests a second of the background load were answered meanwhile", name, rate))
 		}
-		errors, first := int64(0), ""
-		for _, s := range o.Samples[name] {
-			errors += s.Errors
-			if s.FirstError != "" {
-				first = " (" + s.FirstError + ")"
-			}
-		}
-		if background := m(func(s *sample) float64 { return s.Refused }); background > 0 {
-			notes = append(notes, fmt.Sprintf("%s: %.0f requests a second of the others were answered meanwhile", name, background))
-		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%d%s\t%s\t\n", name, m(figures["rate"]), m(figures["cpu"]),
-			m(func(s *sample) float64 { return s.UpstreamCPU }), m(func(s *sample) float64 { return s.P50 }), m(figures["p99"]),
-			m(func(s *sample) float64 { return s.P999 }), errors, first, ratio)
 	}
-	_ = w.Flush() // to a terminal or a file; the report files check their own
-	figure := map[string]string{"cpu": "CPU a request", "rate": "requests a second", "p99": "p99", "memory": "memory"}[o.Figure]
-	fmt.Fprintf(out, "  (the ratio is of the %s: ours to the other's, or a variant's to ours)\n", figure)
+	_ = w.Flush() // to a terminal; the report files check their errors
+	if c.Figure != "back" || c.Builds {
+		fmt.Fprintf(out, "  (the ratio is of the %s: %s)\n", figures[c.Figure].what, c.ratioMeaning())
+	}
 	for _, note := range notes {
 		fmt.Fprintf(out, "  (%s)\n", note)
 	}
 }
 
-// bar is one line of a plot.
-type bar struct {
-	Name, Label string
-	Width       float64
+func (c *comparison) ratioMeaning() string {
+	if c.Builds {
+		return "of a build to the first one"
+	}
+	return "ours to the other proxy's, or a variant's to ours"
 }
 
-// writeHTML writes one page that needs nothing else.
-func writeHTML(path string, comparisons []*comparison) error {
-	page := template.Must(template.New("report").Funcs(template.FuncMap{"bars": bars}).Parse(pageText))
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := page.Execute(f, comparisons); err != nil {
-		_ = f.Close()
-		return fmt.Errorf("writing the report: %w", err)
-	}
-	return f.Close()
-}
-
-// bars scales the figures of a scenario to the largest.
-func bars(o *comparison) []bar {
-	largest := 0.0
-	for _, name := range o.Order {
-		largest = max(largest, o.median(name, figures[o.Figure]))
-	}
-	var list []bar
-	for _, name := range o.Order {
-		value := o.median(name, figures[o.Figure])
-		if value <= 0 {
-			continue
+// printSummary writes one line for each build but the first and each scenario. A build
+// that is listed twice shows the noise: differences of that size mean nothing.
+func printSummary(out io.Writer, comparisons []*comparison) {
+	fmt.Fprintln(out, "\nsummary: ratios of medians to the first build's")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\tbuild\tbaseline\tmedian\tits median\tratio\tratio of rounds\tspread %\tfigure\t")
+	for _, c := range comparisons {
+		figure := figures[c.Figure]
+		for _, name := range c.Order {
+			baseline := c.Baselines[name]
+			if baseline == "" {
+				continue
+			}
+			cells := []string{
+				c.Name, name, baseline,
+				fmt.Sprintf("%.5g", c.median(name, figure.value)), fmt.Sprintf("%.5g", c.median(baseline, figure.value)),
+				c.ratioText(name), c.roundRatiosText(name), c.spreadText(name), figure.unit,
+			}
+			fmt.Fprintln(w, strings.Join(cells, "\t")+"\t")
 		}
-		unit := map[string]string{"cpu": "us CPU", "rate": "requests/s", "p99": "us p99", "memory": "bytes", "last": "us until the last hears", "total": "s for all events", "back": "us after etcd's own answer"}[o.Figure]
-		list = append(list, bar{name, fmt.Sprintf("%.4g %s", value, unit), 400 * value / largest})
 	}
-	return list
+	_ = w.Flush()
 }
-
-const pageText = `<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>etcd-tlsproxy: comparison</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }
-body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
-svg { width: 100%; height: auto } text { fill: currentColor; font-size: 13px }
-rect { fill: #8a94a6 } rect.ours { fill: #2f7de1 }
-</style>
-<h1>etcd-tlsproxy: comparison</h1>
-<p>Medians of all rounds of one run on one machine. Bars of CPU, latency and memory are better when short, of requests when long.</p>
-{{range .}}<h2>{{.Name}}</h2><p>{{.What}}</p>
-{{$bars := bars .}}<svg viewBox="0 0 640 {{len $bars}}6" role="img" aria-label="{{.What}}">
-{{range $i, $bar := $bars}}<g transform="translate(0 {{$i}}4)"><text x="0" y="11">{{.Name}}</text>
-<rect class="{{.Name}}" x="70" y="1" width="{{printf "%.1f" .Width}}" height="12"></rect>
-<text x="{{printf "%.1f" .Width}}" dx="76" y="11">{{.Label}}</text></g>
-{{end}}</svg>{{range .Notes}}<p>{{.}}</p>{{end}}
-{{end}}</html>
-`

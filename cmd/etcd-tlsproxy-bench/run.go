@@ -12,16 +12,7 @@ import (
 	"time"
 )
 
-// comparison is all samples of a scenario, by proxy.
-type comparison struct {
-	Name    string
-	What    string
-	Figure  string
-	Order   []string // of those that were measured, ours first
-	Samples map[string][]*sample
-	Notes   []string `json:",omitempty"`
-}
-
+// run measures the scenarios one after the other and writes the report.
 func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if s.quick {
 		s.rounds, s.duration = 1, 2*time.Second
@@ -29,37 +20,41 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	env, err := newEnv(s.proxy)
+	e, err := newEnv()
 	if err != nil {
 		return err
 	}
-	env.keep = s.keep
-	defer env.close()
+	e.keep = s.keep
+	defer e.close()
 	if s.keep {
-		fmt.Fprintf(out, "configurations and logs stay in %s\n", env.dir)
+		fmt.Fprintf(out, "configurations and logs are kept in %s\n", e.dir)
+	}
+	if s.builds[0].path == "" {
+		s.builds[0].path = e.path("etcd-tlsproxy")
+		if err := buildProxy(s.builds[0].path); err != nil {
+			return err
+		}
 	}
 	var comparisons []*comparison
 	for _, sc := range scenarios() {
 		if len(s.scenarios) > 0 && !slices.Contains(s.scenarios, sc.name) {
 			continue
 		}
-		compare := func() (*comparison, error) { return s.compare(ctx, env, &sc) }
-		if sc.watch != nil && s.quick {
-			sc.watch.Events = min(sc.watch.Events, 10)
-		}
-		if sc.watch != nil {
-			compare = func() (*comparison, error) { return s.compareWatches(ctx, &sc, env.proxy) }
-		}
-		if sc.outage {
-			compare = func() (*comparison, error) { return s.compareOutages(ctx, &sc, env.proxy) }
-		}
-		o, err := compare()
+		c, err := s.compare(ctx, e, &sc)
 		if err != nil {
 			return fmt.Errorf("%s: %w", sc.name, err)
 		}
-		comparisons = append(comparisons, o)
-		o.print(out)
+		comparisons = append(comparisons, c)
+		c.print(out)
 	}
+	if len(s.builds) > 1 {
+		printSummary(out, comparisons)
+	}
+	return s.writeFiles(comparisons)
+}
+
+// writeFiles writes the reports that --json and --html ask for.
+func (s *settings) writeFiles(comparisons []*comparison) error {
 	if s.json != "" {
 		data, err := json.MarshalIndent(comparisons, "", "  ")
 		if err != nil {
@@ -75,8 +70,8 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// check refuses what would measure nothing and look like success.
-func (s *settings) check() error {
+// check refuses flags that would measure nothing and look like success.
+func (s *settings) check() (err error) {
 	if s.rounds < 1 || s.duration <= 0 {
 		return errors.New("reading the flags: --rounds and --duration must be above 0")
 	}
@@ -86,115 +81,62 @@ func (s *settings) check() error {
 	}
 	for _, name := range s.scenarios {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("reading --scenarios: no scenario %q; there are %s", name, strings.Join(known, ", "))
+			return fmt.Errorf("reading --scenarios: %q is not a scenario; want one of %s", name, strings.Join(known, ", "))
 		}
 	}
 	for _, name := range s.only {
 		if !slices.Contains(proxies, name) {
-			return fmt.Errorf("reading --only: no proxy %q; there are %s", name, strings.Join(proxies, ", "))
+			return fmt.Errorf("reading --only: %q is not a proxy; want one of %s", name, strings.Join(proxies, ", "))
 		}
+	}
+	if s.builds, err = parseBuilds(s.proxy); err != nil {
+		return err
+	}
+	if len(s.builds) > 1 && len(s.only) > 0 {
+		return errors.New("reading --only: several --proxy are compared with each other; leave --only out")
 	}
 	return nil
 }
 
-// selected reports whether --only lets a contender take part; variants go with ours.
-func (s *settings) selected(name string) bool {
-	if !slices.Contains(proxies, name) {
-		name = "ours"
+// compare measures the contenders of a scenario.
+func (s *settings) compare(ctx context.Context, e *env, sc *scenario) (*comparison, error) {
+	switch {
+	case sc.watch != nil:
+		return s.compareWatches(ctx, sc)
+	case sc.outage:
+		return s.compareOutages(ctx, sc)
 	}
-	return len(s.only) == 0 || slices.Contains(s.only, name)
+	return s.compareLoad(ctx, e, sc)
 }
 
-// compare measures the proxies of a scenario in turn, so that what the machine
-// does besides hits all of them.
-func (s *settings) compare(ctx context.Context, env *env, sc *scenario) (*comparison, error) {
-	o := &comparison{Name: sc.name, What: sc.what, Figure: sc.figure, Samples: make(map[string][]*sample)}
-	upstream := env.nullAddr
+// compareLoad measures the contenders in turn, round by round, so that disturbances of
+// the machine affect all of them.
+func (s *settings) compareLoad(ctx context.Context, e *env, sc *scenario) (*comparison, error) {
+	c := newComparison(sc, s.builds)
+	upstream := e.nullAddr
 	if sc.etcd {
-		upstream = env.etcdAddr
+		upstream = e.etcdAddr
 	}
-	var targets []*target
-	defer func() {
-		for _, t := range targets {
-			t.proc.stop()
-		}
-	}()
-	for _, v := range sc.contenders() {
-		name := v.name
-		reason := sc.except[name]
-		if !installed(name) {
-			reason = "it is not installed"
-		}
-		if !s.selected(name) {
-			continue
-		}
-		if reason != "" {
-			o.Notes = append(o.Notes, name+" is left out: "+reason)
-			continue
-		}
-		t, err := env.startTarget(v, upstream)
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, t)
-		o.Order = append(o.Order, name)
+	targets, err := e.startTargets(s.selectContenders(sc, c), upstream)
+	defer stopTargets(targets)
+	if err != nil {
+		return nil, err
 	}
 	rounds := s.rounds
 	if sc.load.Idle {
-		rounds = 1 // a second one would find the memory of the first
+		rounds = 1 // a second round would find the memory that the first one left
 	}
-	for range rounds {
-		for _, t := range targets {
+	for round := range rounds {
+		for _, t := range inRound(round, targets) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			m, err := env.measure(ctx, t, sc, s.duration)
+			m, err := e.measure(ctx, t, sc, s.duration)
 			if err != nil {
 				return nil, err
 			}
-			o.Samples[t.name] = append(o.Samples[t.name], m)
+			c.Samples[t.name] = append(c.Samples[t.name], m)
 		}
 	}
-	return o, nil
-}
-
-// median of one figure over the rounds; 0 if there is none.
-func (o *comparison) median(name string, figure func(*sample) float64) float64 {
-	samples := o.Samples[name]
-	if len(samples) == 0 {
-		return 0
-	}
-	values := make([]float64, len(samples))
-	for i, m := range samples {
-		values[i] = figure(m)
-	}
-	slices.Sort(values)
-	if n := len(values); n%2 == 0 {
-		return (values[n/2-1] + values[n/2]) / 2
-	}
-	return values[len(values)/2]
-}
-
-// figures are those whose ratio can be the point of a scenario.
-var figures = map[string]func(*sample) float64{
-	"cpu":    func(m *sample) float64 { return m.CPU },
-	"rate":   func(m *sample) float64 { return m.Rate },
-	"p99":    func(m *sample) float64 { return m.P99 },
-	"memory": func(m *sample) float64 { return m.Memory },
-	"last":   func(m *sample) float64 { return m.Watch.Last },
-	"total":  func(m *sample) float64 { return m.Watch.Seconds },
-	"back":   func(m *sample) float64 { return m.Outage.Back },
-}
-
-// ratio is ours to another's, or a variant's to ours, which is the first; 0 if one
-// is missing.
-func (o *comparison) ratio(other string) float64 {
-	ours, theirs := o.median("ours", figures[o.Figure]), o.median(other, figures[o.Figure])
-	if ours == 0 || theirs == 0 {
-		return 0
-	}
-	if !slices.Contains(proxies, other) {
-		return theirs / ours
-	}
-	return ours / theirs
+	return c, nil
 }

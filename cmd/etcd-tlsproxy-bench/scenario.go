@@ -8,47 +8,27 @@ import (
 	"time"
 )
 
-// scenario is one thing that is compared.
+// scenario is one situation in which proxies are compared.
 type scenario struct {
 	name string
 	what string
-	// figure is the one whose ratio is shown: "cpu", "rate", "p99" or "memory".
+	// figure names the number whose ratio is reported, a key of figures.
 	figure string
-	etcd   bool // end to end, else before the upstream that answers at once
-	load   load
-	// not measured for these proxies, and why.
+	// etcd puts the proxies in front of etcd. Otherwise the upstream answers at once,
+	// so that the proxy's own cost is all there is.
+	etcd bool
+	load load
+	// except holds kinds of proxies that are not measured, with the reason.
 	except map[string]string
-	// watch is a scenario of watches, instead of a load.
+	// watch replaces load in scenarios of watches.
 	watch *watchLoad
-	// outage lets etcd die and come back, instead of a load.
+	// outage replaces load: etcd is killed and started again.
 	outage bool
-	// variants of our own proxy, compared with it as it is; no other proxy then.
+	// variants of ours are compared with ours as it is, and with no other proxy.
 	variants []variant
 }
 
-// variant is our proxy under other circumstances.
-type variant struct {
-	name       string
-	config     string // appended to the configuration
-	limits     string // of it; without them no limit concerns a single address
-	background *load  // what others do meanwhile
-	// watches lets others send the head of an answer before there is a body.
-	watches bool
-}
-
-// contenders are what a scenario compares, ours first.
-func (sc *scenario) contenders() []variant {
-	if sc.variants != nil {
-		return append([]variant{{name: "ours"}}, sc.variants...)
-	}
-	var list []variant
-	for _, name := range proxies {
-		list = append(list, variant{name: name})
-	}
-	return list
-}
-
-// manyRules are n rules of their own prefixes, behind those that all have.
+// manyRules returns n further rules, each for a prefix of its own.
 func manyRules(n int) string {
 	b := &strings.Builder{}
 	for i := range n {
@@ -57,33 +37,49 @@ func manyRules(n int) string {
 	return b.String()
 }
 
-// noAddressLimits lets all clients of the benchmark come from one address.
+// noAddressLimits lifts the limits of one address, which all clients of the benchmark
+// share.
 const noAddressLimits = "address_connections = 20000\naddress_handshakes = 1000000\nuser_watches = 20000\n"
 
-// noLoginLimits lets a background reach the hashes. As the proxy is configured, an
-// address is told to wait after 20 failures, and nearly nothing is hashed: with
-// that limit it makes no difference which hash a user has.
+// noLoginLimits lets every wrong password reach its hash. By default an address has to
+// wait after 20 failed logins, hardly any password is hashed, and the kind of hash
+// makes no difference.
 const noLoginLimits = noAddressLimits + "login_burst = 1000000\nlogin_every = \"1us\"\n"
 
-// wrong is a write with a password that is not right.
+// wrongPassword returns a write with a wrong password.
 func wrongPassword(user string) []byte {
 	credentials := base64.StdEncoding.EncodeToString([]byte(user + ":wrong"))
 	return fmt.Appendf(nil, "DELETE /v2/keys/conftool/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic %s\r\n\r\n", credentials)
 }
 
-// passwordGuesses are wrong passwords of one user, 3,000 a second.
+// passwordGuesses is a load of 3,000 wrong passwords a second for one user.
 func passwordGuesses(user string) *load {
 	return &load{Conns: 16, Rate: 3000, Requests: [][]byte{wrongPassword(user)}, Refused: true}
 }
 
-// floods are what a proxy has to bear from others.
-func floods(request []byte) []variant {
-	requests := [][]byte{request}
+// loginVariants compare two kinds of hashes, each with and without the limit on failed
+// logins.
+func loginVariants() []variant {
 	return []variant{
-		{name: "9000-idle", background: &load{Conns: 9000, Requests: requests, Idle: true}},
-		{name: "1000-trickling", background: &load{Conns: 1000, Requests: requests, Trickle: true}},
-		{name: "200-handshakes", background: &load{Conns: 8, Rate: 200, Requests: requests, Handshake: "full", Status: 200}},
-		{name: "all-handshakes", background: &load{Conns: 64, Rate: 5000, Requests: requests, Handshake: "full", Status: 200}, limits: "address_handshakes = 200\n"},
+		{suffix: "apr1-storm", background: passwordGuesses(benchUser)},
+		{suffix: "bcrypt-storm", background: passwordGuesses("bcrypt")},
+		{suffix: "apr1-unlimited", background: passwordGuesses(benchUser), limits: noLoginLimits},
+		{suffix: "bcrypt-unlimited", background: passwordGuesses("bcrypt"), limits: noLoginLimits},
+	}
+}
+
+// floodVariants are kinds of background load: idle connections, clients that send a
+// byte a second, and new connections, within the limit of an address and beyond it.
+func floodVariants(request []byte) []variant {
+	requests := [][]byte{request}
+	handshakes := func(conns int, rate float64) *load {
+		return &load{Conns: conns, Rate: rate, Requests: requests, Handshake: "full", Status: 200}
+	}
+	return []variant{
+		{suffix: "9000-idle", background: &load{Conns: 9000, Requests: requests, Idle: true}},
+		{suffix: "1000-trickling", background: &load{Conns: 1000, Requests: requests, Trickle: true}},
+		{suffix: "200-handshakes", background: handshakes(8, 200)},
+		{suffix: "all-handshakes", background: handshakes(64, 5000), limits: "address_handshakes = 200\n"},
 	}
 }
 
@@ -94,13 +90,11 @@ func getRequest(target string) []byte {
 func putRequest(target string) []byte {
 	form := url.Values{"value": {strings.Repeat("x", 60)}}.Encode()
 	credentials := base64.StdEncoding.EncodeToString([]byte(benchUser + ":" + benchPassword))
-	return fmt.Appendf(nil, "PUT %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
-		target, credentials, len(form), form)
+	return fmt.Appendf(nil, "PUT %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic %s\r\n"+
+		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", target, credentials, len(form), form)
 }
 
-const filesFor19000 = "etcd would need a file for each watcher, and it two"
-
-// scenarios are all there are.
+// scenarios returns all scenarios, in the order of the report.
 func scenarios() []scenario {
 	var keys [][]byte
 	for i := range treeKeys {
@@ -109,36 +103,63 @@ func scenarios() []scenario {
 	one := [][]byte{getRequest("/v2/keys" + treeKey(0))}
 	tree := [][]byte{getRequest("/v2/keys/conftool/v1/pools/?recursive=true")}
 	write := [][]byte{putRequest("/v2/keys" + treeKey(0))}
-	onlyTuned := map[string]string{"profile": "its watches are those of tuned", "haproxy": "one peer is enough where thousands of connections are made"}
-	noAuth := map[string]string{"haproxy": "it knows no apr1 hashes"}
+	noAuth := map[string]string{"haproxy": "it does not support apr1 hashes"}
+	list := []scenario{
+		{name: "get-null", what: "small GET, upstream answers at once", figure: "cpu",
+			load: load{Conns: 64, Requests: keys}},
+		{name: "get-500-keys", what: "small GETs over 500 keys", figure: "rate", etcd: true,
+			load: load{Conns: 64, Requests: keys}},
+		{name: "get-one-key", what: "small GET of one key", figure: "rate", etcd: true,
+			load: load{Conns: 64, Requests: one}},
+		{name: "get-tree", what: "recursive GET of 500 keys", figure: "rate", etcd: true,
+			load: load{Conns: 16, Requests: tree}},
+		{name: "put-null", what: "PUT with password, upstream answers at once", figure: "cpu", except: noAuth,
+			load: load{Conns: 64, Requests: write}},
+		{name: "put-etcd", what: "PUT with password", figure: "rate", etcd: true, except: noAuth,
+			load: load{Conns: 64, Requests: write}},
+		{name: "handshake-full", what: "full ECDSA handshakes, one request each", figure: "rate",
+			load: load{Conns: 16, Requests: one, Handshake: "full"}},
+		{name: "handshake-resumed", what: "resumed handshakes, one request each", figure: "rate",
+			load: load{Conns: 16, Requests: one, Handshake: "resumed"}},
+		{name: "open-5000", what: "5,000 requests a second, open loop", figure: "p99", etcd: true,
+			load: load{Conns: 64, Requests: keys, Rate: 5000}},
+		{name: "rules", what: "small GET, upstream answers at once, with 10,000 more rules", figure: "cpu",
+			load: load{Conns: 64, Requests: keys}, variants: []variant{{suffix: "10000-rules", config: manyRules(10_000)}}},
+		{name: "login-storm", figure: "p99", etcd: true,
+			what: "2,000 reads a second, open loop, while one address tries 3,000 wrong passwords a second, " +
+				"with and without the limit on failed logins",
+			load: load{Conns: 32, Requests: keys, Rate: 2000}, variants: loginVariants()},
+	}
+	list = append(list, watchScenarios()...)
+	return append(list,
+		scenario{name: "floods", figure: "p99", etcd: true,
+			what: "2,000 reads a second, open loop, beside 9,000 idle connections, 1,000 that send a byte of a head a second, " +
+				"200 new connections a second, or as many as 64 clients of one address can make when its limit is 200",
+			load: load{Conns: 32, Requests: keys, Rate: 2000}, variants: floodVariants(one[0])},
+		scenario{name: "outage", what: "etcd is killed for a second and comes back", figure: "back", etcd: true, outage: true},
+		scenario{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory",
+			load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
+	)
+}
+
+// watchScenarios returns the scenarios whose clients watch. One other proxy is enough
+// where thousands of connections are made.
+func watchScenarios() []scenario {
+	tunedOnly := map[string]string{
+		"profile": "its watches are those of tuned",
+		"haproxy": "tuned stands for the proxies that open a connection to etcd for each watch",
+	}
+	const files = "etcd would need a descriptor for each watcher, and the proxy two"
+	oursOnly := map[string]string{"tuned": files, "profile": files, "haproxy": files}
 	return []scenario{
-		{name: "get-null", what: "small GET, upstream answers at once", figure: "cpu", load: load{Conns: 64, Requests: keys}},
-		{name: "get-500-keys", what: "small GETs over 500 keys", figure: "rate", etcd: true, load: load{Conns: 64, Requests: keys}},
-		{name: "get-one-key", what: "small GET of one key", figure: "rate", etcd: true, load: load{Conns: 64, Requests: one}},
-		{name: "get-tree", what: "recursive GET of 500 keys", figure: "rate", etcd: true, load: load{Conns: 16, Requests: tree}},
-		{name: "put-null", what: "PUT with password, upstream answers at once", figure: "cpu", load: load{Conns: 64, Requests: write}, except: noAuth},
-		{name: "put-etcd", what: "PUT with password", figure: "rate", etcd: true, load: load{Conns: 64, Requests: write}, except: noAuth},
-		{name: "handshake-full", what: "full ECDSA handshakes, one request each", figure: "rate", load: load{Conns: 16, Requests: one, Handshake: "full"}},
-		{name: "handshake-resumed", what: "resumed handshakes, one request each", figure: "rate", load: load{Conns: 16, Requests: one, Handshake: "resumed"}},
-		{name: "open-5000", what: "5,000 requests a second, open loop", figure: "p99", etcd: true, load: load{Conns: 64, Requests: keys, Rate: 5000}},
-		{name: "rules", what: "small GET, upstream answers at once, with 10,000 rules more", figure: "cpu", load: load{Conns: 64, Requests: keys},
-			variants: []variant{{name: "10000-rules", config: manyRules(10_000)}}},
-		{name: "login-storm", what: "2,000 reads a second, open loop, while one address tries 3,000 wrong passwords a second, with and without the limit on failed logins", figure: "p99", etcd: true,
-			load: load{Conns: 32, Requests: keys, Rate: 2000},
-			variants: []variant{{name: "apr1-storm", background: passwordGuesses(benchUser)}, {name: "bcrypt-storm", background: passwordGuesses("bcrypt")},
-				{name: "apr1-unlimited", background: passwordGuesses(benchUser), limits: noLoginLimits}, {name: "bcrypt-unlimited", background: passwordGuesses("bcrypt"), limits: noLoginLimits}}},
-		{name: "watch-one", what: "8,000 watchers of one prefix, 5 writes", figure: "last", etcd: true, except: onlyTuned,
+		{name: "watch-one", what: "8,000 watchers of one prefix, 5 writes", figure: "last", etcd: true, except: tunedOnly,
 			watch: &watchLoad{Watchers: 8000, Prefixes: 1, Events: 5}},
-		{name: "watch-most", what: "19,000 watchers of one prefix, as many as 20,000 files allow, 5 writes", figure: "last", etcd: true,
-			except: map[string]string{"tuned": filesFor19000, "profile": filesFor19000, "haproxy": filesFor19000},
-			watch:  &watchLoad{Watchers: 19_000, Prefixes: 1, Events: 5}},
-		{name: "watch-many", what: "50 watchers each of 200 prefixes, 5 times 200 writes", figure: "last", etcd: true, except: onlyTuned,
+		{name: "watch-most", what: "19,000 watchers of one prefix, as many as 20,000 descriptors allow, 5 writes", figure: "last", etcd: true,
+			except: oursOnly, watch: &watchLoad{Watchers: 19_000, Prefixes: 1, Events: 5}},
+		{name: "watch-many", what: "50 watchers for each of 200 prefixes, 5 times 200 writes", figure: "last", etcd: true, except: tunedOnly,
 			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
-		{name: "stampede", what: "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again", figure: "total", etcd: true, except: onlyTuned,
+		{name: "stampede", figure: "total", etcd: true, except: tunedOnly,
+			what:  "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again",
 			watch: &watchLoad{Watchers: 1000, Prefixes: 1, Events: 50, Reread: true}},
-		{name: "floods", what: "2,000 reads a second, open loop, beside 9,000 idle connections, 1,000 that send a byte of a head a second, 200 new connections a second, or as many as 64 clients can make of one address with a limit of 200", figure: "p99", etcd: true,
-			load: load{Conns: 32, Requests: keys, Rate: 2000}, variants: floods(getRequest("/v2/keys" + treeKey(0)))},
-		{name: "outage", what: "etcd is killed for a second and comes back", figure: "back", etcd: true, outage: true},
-		{name: "idle-memory", what: "memory of an idle TLS connection", figure: "memory", load: load{Conns: 2000, Requests: one, Idle: true, Duration: time.Second}},
 	}
 }

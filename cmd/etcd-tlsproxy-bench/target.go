@@ -3,44 +3,59 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
-// target is a proxy that is measured.
+// target is a contender that runs.
 type target struct {
-	name       string
-	address    string
-	proc       *process
-	background *load
+	contender
+	address string
+	proc    *process
 }
 
-// proxies are what is compared, in the order of the report.
-var proxies = []string{"ours", "tuned", "profile", "haproxy"}
+// startTargets starts proxies in front of an upstream. The caller stops those that are
+// returned, which there can be even if there is an error.
+func (e *env) startTargets(list []contender, upstream string) (targets []*target, err error) {
+	for _, c := range list {
+		t, err := e.startTarget(c, upstream)
+		if err != nil {
+			return targets, err
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
 
-// startTarget starts a proxy before an upstream.
-func (e *env) startTarget(v variant, upstream string) (*target, error) {
-	name := v.name
+func stopTargets(targets []*target) {
+	for _, t := range targets {
+		t.proc.stop()
+	}
+}
+
+// startTarget starts a proxy in front of an upstream and waits until it listens.
+func (e *env) startTarget(c contender, upstream string) (*target, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	t := &target{name: name, background: v.background, address: fmt.Sprintf("127.0.0.1:%d", port)}
-	dir, err := os.MkdirTemp(e.dir, name+"-")
+	t := &target{contender: c, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	dir, err := os.MkdirTemp(e.dir, c.name+"-")
 	if err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "config")
 	var text string
 	var command []string
-	switch name {
-	default: // ours, as it is or as a variant
-		text, command = e.ownConfig(t.address, upstream, v.limits)+v.config, []string{e.proxy, "serve", "--config", file}
+	switch c.kind {
+	case ours:
+		text, command = e.ownConfig(t.address, upstream, c.limits)+c.config, []string{c.program, "serve", "--config", file}
 	case "tuned", "profile":
-		text, command = e.nginxConfig(t.address, upstream, dir, name == "tuned", v.watches), []string{"nginx", "-p", dir, "-c", file}
+		text, command = e.nginxConfig(t, upstream, dir), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":
 		text, command = e.haproxyConfig(t.address, upstream), []string{"haproxy", "-db", "-f", file}
+	default:
+		panic("BUG: unknown kind of proxy " + c.kind)
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
@@ -55,20 +70,10 @@ func (e *env) startTarget(v variant, upstream string) (*target, error) {
 	}
 	if err := waitForPort(t.address); err != nil {
 		t.proc.stop()
-		said, _ := os.ReadFile(log.Name())
-		return nil, fmt.Errorf("%s: %w\n%s", name, err, said)
+		text, _ := os.ReadFile(log.Name())
+		return nil, fmt.Errorf("starting %s: %w\n%s", c.name, err, text)
 	}
 	return t, nil
-}
-
-// installed reports whether a proxy can be measured here.
-func installed(name string) bool {
-	program := map[string]string{"tuned": "nginx", "profile": "nginx", "haproxy": "haproxy"}[name]
-	if program == "" {
-		return true
-	}
-	_, err := exec.LookPath(program)
-	return err == nil
 }
 
 func (e *env) ownConfig(listen, upstream, limits string) string {
@@ -96,17 +101,18 @@ level = "error"
 `, listen, upstream, e.path("server.crt"), e.path("server.key"), e.path("htpasswd"), limits)
 }
 
-// nginxConfig is a site of the same rules: in the shape that is replaced, or with
-// what makes nginx faster.
-func (e *env) nginxConfig(listen, upstream, dir string, tuned, watches bool) string {
+// nginxConfig is a site with the same rules. "profile" is the site that this proxy
+// replaces, with a connection to etcd for each request; "tuned" adds what makes nginx
+// faster.
+func (e *env) nginxConfig(t *target, upstream, dir string) string {
 	keep, connection := "", `proxy_set_header Connection close;`
-	if tuned {
+	if t.kind == "tuned" {
 		keep = "keepalive 256; keepalive_requests 1000000000;"
 		connection = `proxy_http_version 1.1; proxy_set_header Connection "";`
 	}
 	locations := &strings.Builder{}
 	watch := ""
-	if watches { // else the head of an answer waits until there is a body
+	if t.streams { // with buffering, nginx holds the head of an answer back until there is a body
 		watch = "error_page 418 = @watch; if ($arg_wait) { return 418; }"
 		fmt.Fprintf(locations, "location @watch { proxy_buffering off; proxy_pass http://etcd; %s }\n", connection)
 	}
@@ -119,7 +125,7 @@ func (e *env) nginxConfig(listen, upstream, dir string, tuned, watches bool) str
 	}
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // the folder is nobody else's
+		user = "user root;" // only the owner can read the folder
 	}
 	return user + fmt.Sprintf(`daemon off; worker_processes auto; pid %[1]s/pid; error_log stderr crit; worker_rlimit_nofile 20000;
 events { worker_connections 20000; }
@@ -130,7 +136,7 @@ ssl_session_cache shared:SSL:10m; ssl_protocols TLSv1.2 TLSv1.3;
 upstream etcd { server %[2]s; %[3]s }
 server { listen %[4]s ssl backlog=4096; ssl_certificate %[5]s; ssl_certificate_key %[6]s; proxy_read_timeout 1h;
 %[7]s location / { proxy_pass http://etcd; %[8]s } } }
-`, dir, upstream, keep, listen, e.path("server.crt"), e.path("server.key"), locations, connection)
+`, dir, upstream, keep, t.address, e.path("server.crt"), e.path("server.key"), locations, connection)
 }
 
 func (e *env) haproxyConfig(listen, upstream string) string {

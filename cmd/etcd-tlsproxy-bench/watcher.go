@@ -6,7 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"strings"
+	"strconv"
 	"time"
 
 	"etcd-tlsproxy/proxy/rawio"
@@ -14,14 +14,14 @@ import (
 
 // watcher is one client that watches.
 type watcher struct {
-	load   *watchLoad
-	prefix string
-	conn   *tls.Conn
-	in     *bufio.Reader
-	heard  time.Time
+	load    *watchLoad
+	prefix  string
+	conn    *tls.Conn
+	in      *bufio.Reader
+	arrived time.Time // when the last event reached it
 }
 
-func (w *watcher) begin(config *tls.Config) error {
+func (w *watcher) connect(config *tls.Config) error {
 	conn, err := w.dial()
 	if err != nil {
 		return err
@@ -42,10 +42,10 @@ func (w *watcher) dial() (net.Conn, error) {
 	return rawio.New(conn), nil
 }
 
-// watch sends a watch and reads the head of its answer, which tells that etcd
-// watches.
+// watch sends a watch and reads the head of its answer. Once the head is there, etcd
+// has registered the watch.
 func (w *watcher) watch() error {
-	if w.load.Reread { // the others' sockets have a limit of their own
+	if w.load.Reread { // a blockingConn has its own limit
 		if err := w.conn.SetDeadline(time.Now().Add(4 * grace)); err != nil {
 			return err
 		}
@@ -53,38 +53,36 @@ func (w *watcher) watch() error {
 	if _, err := w.conn.Write(getRequest("/v2/keys" + w.prefix + "?wait=true&recursive=true")); err != nil {
 		return err
 	}
-	_, _, err := w.head()
+	_, _, err := w.readHead()
 	return err
 }
 
-// hear reads the event, and watches again.
-func (w *watcher) hear() error {
-	if err := w.body(0, true); err != nil {
+// receive reads the event, and watches again.
+func (w *watcher) receive() error {
+	if err := w.discardBody(0, true); err != nil {
 		return err
 	}
 	if w.load.Reread {
-		w.heard = time.Now()
-		if err := w.read(); err != nil {
+		w.arrived = time.Now()
+		if err := w.readTree(); err != nil {
 			return err
 		}
 	}
 	return w.watch()
 }
 
-// read reads the tree.
-func (w *watcher) read() error {
+func (w *watcher) readTree() error {
 	if _, err := w.conn.Write(getRequest("/v2/keys" + w.prefix + "/?recursive=true")); err != nil {
 		return err
 	}
-	length, chunked, err := w.head()
+	length, chunked, err := w.readHead()
 	if err != nil {
 		return err
 	}
-	return w.body(length, chunked)
+	return w.discardBody(length, chunked)
 }
 
-// head reads the head of an answer.
-func (w *watcher) head() (length int, chunked bool, err error) {
+func (w *watcher) readHead() (length int, chunked bool, err error) {
 	var head []byte
 	for {
 		line, err := w.in.ReadSlice('\n')
@@ -97,14 +95,14 @@ func (w *watcher) head() (length int, chunked bool, err error) {
 		head = append(head, line...)
 	}
 	if !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
-		return 0, false, fmt.Errorf("an answer of %.20q", head)
+		return 0, false, fmt.Errorf("got an answer that begins with %.20q, want status 200", head)
 	}
 	length, chunked = framing(head)
 	return length, chunked, nil
 }
 
-// body drops the body of an answer.
-func (w *watcher) body(length int, chunked bool) error {
+// discardBody reads a body to its end, so that the connection can be used again.
+func (w *watcher) discardBody(length int, chunked bool) error {
 	if !chunked {
 		_, err := w.in.Discard(length)
 		return err
@@ -114,15 +112,11 @@ func (w *watcher) body(length int, chunked bool) error {
 		if err != nil {
 			return err
 		}
-		size := 0
-		for _, c := range bytes.TrimSuffix(line, []byte("\r\n")) {
-			digit := strings.IndexByte("0123456789abcdef", c)
-			if digit < 0 {
-				return fmt.Errorf("a chunk of %.20q", line)
-			}
-			size = size<<4 | digit
+		size, err := strconv.ParseUint(string(bytes.TrimSuffix(line, []byte("\r\n"))), 16, 31)
+		if err != nil {
+			return fmt.Errorf("got %.20q, want the size of a chunk", line)
 		}
-		if _, err := w.in.Discard(size + 2); err != nil {
+		if _, err := w.in.Discard(int(size) + 2); err != nil {
 			return err
 		}
 		if size == 0 {

@@ -2,30 +2,24 @@ package main
 
 import (
 	"bufio"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 )
 
-// watchLoad is many clients that watch, and what happens to them.
+// watchLoad describes many clients that watch, and what is written meanwhile.
 type watchLoad struct {
 	Address string // of the proxy
-	Etcd    string // where is written, so that the write costs the same for all
+	Etcd    string // is written to directly, so that a write costs the same for all proxies
 	CA      []byte
-	// Watchers are the clients of each prefix, Prefixes how many of them there are.
+	// Watchers is the number of clients of each prefix, Prefixes the number of prefixes.
 	Watchers, Prefixes int
-	// Events are how often something is written to each prefix, after all watch.
+	// Events is how often each prefix is written to, each time after all clients watch.
 	Events int
 	// Reread lets each client read the tree after each event, before it watches again.
 	Reread bool
@@ -35,27 +29,26 @@ type watchLoad struct {
 
 // watchResult is what was measured. Times are in microseconds.
 type watchResult struct {
-	// Last is, for each event, when the last watcher heard of it, since the write was
-	// sent.
+	// Last is, for each event, the time from the write to its arrival at the last
+	// watcher.
 	Last []int64
 	P50  int64 // of all watchers and events
 	// Seconds is the time for all events, with reading and watching again.
 	Seconds float64
 }
 
-// newWatchLoadCommand reads a load, connects and watches, says "ready", waits for
-// a line, writes, and tells what happened.
+// maxParallel bounds how many watchers connect, or read an event, at the same time.
+const maxParallel = 64
+
+// newWatchLoadCommand returns the generator of watches. It reads a load, connects and
+// watches, writes "ready", waits for a line, writes to etcd, and writes the result.
 func newWatchLoadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "watch-load", Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			in := bufio.NewReader(cmd.InOrStdin())
-			line, err := in.ReadBytes('\n')
-			if err != nil {
-				return err
-			}
 			l := &watchLoad{}
-			if err := json.Unmarshal(line, l); err != nil {
+			in, err := readLoad(cmd.InOrStdin(), l)
+			if err != nil {
 				return err
 			}
 			return l.run(in, cmd.OutOrStdout())
@@ -63,7 +56,7 @@ func newWatchLoadCommand() *cobra.Command {
 	}
 }
 
-// prefix is where the n-th watcher watches.
+// prefix returns the prefix of the n-th watcher.
 func (l *watchLoad) prefix(n int) string {
 	if l.Reread {
 		return "/conftool/v1/pools"
@@ -71,17 +64,16 @@ func (l *watchLoad) prefix(n int) string {
 	return fmt.Sprintf("/conftool/watched/%d", n%l.Prefixes)
 }
 
+// run connects all watchers, waits for the start, and writes and measures the events.
 func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(l.CA) {
-		return errors.New("reading the CA")
+	config, err := clientConfig(l.CA)
+	if err != nil {
+		return err
 	}
-	config := &tls.Config{RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519}}
 	watchers := make([]*watcher, l.Watchers*l.Prefixes)
-	err := forEach(watchers, 64, func(i int) error {
-		w := &watcher{load: l, prefix: l.prefix(i)}
-		watchers[i] = w
-		return w.begin(config)
+	err = forEach(watchers, maxParallel, func(i int) error {
+		watchers[i] = &watcher{load: l, prefix: l.prefix(i)}
+		return watchers[i].connect(config)
 	})
 	if err != nil {
 		return err
@@ -92,39 +84,39 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 		}
 		defer l.poller.close()
 	}
-	fmt.Fprintln(out, "ready")
-	if _, err := in.ReadString('\n'); err != nil {
+	if err := waitForStart(in, out); err != nil {
 		return err
 	}
 	r := watchResult{}
 	var all []int64
-	began := time.Now()
-	for e := range l.Events {
-		start, err := l.event(e, watchers)
+	start := time.Now()
+	for n := range l.Events {
+		written, err := l.event(n, watchers)
 		if err != nil {
-			return fmt.Errorf("event %d: %w", e, err)
+			return fmt.Errorf("event %d: %w", n, err)
 		}
 		last := int64(0)
 		for _, w := range watchers {
-			took := w.heard.Sub(start).Microseconds()
+			took := w.arrived.Sub(written).Microseconds()
 			all = append(all, took)
 			last = max(last, took)
 		}
 		r.Last = append(r.Last, last)
 	}
-	r.Seconds = time.Since(began).Seconds()
+	r.Seconds = time.Since(start).Seconds()
 	slices.Sort(all)
 	r.P50 = all[len(all)/2]
 	return json.NewEncoder(out).Encode(r)
 }
 
-// event writes once, and returns when that was after all have heard, and watch again.
-// Those who read the tree hear and go on each on its own; for the others it is taken
-// when the event reached them, before any of them reads it.
-func (l *watchLoad) event(n int, watchers []*watcher) (start time.Time, err error) {
-	var running, listening sync.WaitGroup
+// event writes once to each prefix and returns the time of the write, after all
+// watchers have received the event and watch again. Watchers that read the tree do so
+// at their own pace. For the others the arrival at the socket is recorded, before any of
+// them reads.
+func (l *watchLoad) event(n int, watchers []*watcher) (written time.Time, err error) {
+	var running, reading sync.WaitGroup
 	failed := make(chan error, len(watchers)+1)
-	try := func(f func() error) {
+	run := func(f func() error) {
 		running.Go(func() {
 			if err := f(); err != nil {
 				failed <- err
@@ -132,42 +124,50 @@ func (l *watchLoad) event(n int, watchers []*watcher) (start time.Time, err erro
 		})
 	}
 	if l.Reread {
-		listening.Add(len(watchers))
+		reading.Add(len(watchers))
 		for _, w := range watchers {
-			try(func() error {
-				listening.Done()
-				return w.hear()
+			run(func() error {
+				reading.Done()
+				return w.receive()
 			})
 		}
-		listening.Wait() // what it takes to begin is not what is measured
+		reading.Wait() // the time to start goroutines is not part of the measurement
 	}
-	start = time.Now()
-	try(func() error { return l.write(n) })
+	written = time.Now()
+	run(func() error { return l.write(n) })
 	if !l.Reread {
-		if err := l.poller.await(watchers); err != nil {
-			return start, err
+		if err := l.poller.wait(watchers); err != nil {
+			return written, err
 		}
-		if err := forEach(watchers, 64, func(i int) error { return watchers[i].hear() }); err != nil {
-			return start, err
+		if err := forEach(watchers, maxParallel, func(i int) error { return watchers[i].receive() }); err != nil {
+			return written, err
 		}
 	}
 	running.Wait()
 	select {
 	case err := <-failed:
-		return start, err
+		return written, err
 	default:
-		return start, nil
+		return written, nil
 	}
 }
 
-// each calls f for all indexes, some at a time, and returns an error if there was
-// one.
-func forEach[T any](list []T, some int, f func(int) error) error {
+// write changes a key below each prefix.
+func (l *watchLoad) write(n int) error {
+	prefixes := make([]string, l.Prefixes)
+	return forEach(prefixes, min(8, l.Prefixes), func(i int) error {
+		return putDirect(l.Etcd, l.prefix(i)+"/eqiad/mw0000", fmt.Sprintf("event-%d", n))
+	})
+}
+
+// forEach calls f for every index of a list from some goroutines, and returns one of the
+// errors. A goroutine stops at its first error.
+func forEach[T any](list []T, goroutines int, f func(int) error) error {
 	var running sync.WaitGroup
-	failed := make(chan error, some)
-	for worker := range some {
+	failed := make(chan error, goroutines)
+	for first := range goroutines {
 		running.Go(func() {
-			for i := worker; i < len(list); i += some {
+			for i := first; i < len(list); i += goroutines {
 				if err := f(i); err != nil {
 					failed <- err
 					return
@@ -182,22 +182,4 @@ func forEach[T any](list []T, some int, f func(int) error) error {
 	default:
 		return nil
 	}
-}
-
-// write changes something below each prefix.
-func (l *watchLoad) write(n int) error {
-	prefixes := make([]string, l.Prefixes)
-	return forEach(prefixes, min(8, l.Prefixes), func(i int) error {
-		form := url.Values{"value": {fmt.Sprintf("event-%d", n)}}.Encode()
-		req, err := http.NewRequest(http.MethodPut, "http://"+l.Etcd+"/v2/keys"+l.prefix(i)+"/eqiad/mw0000", strings.NewReader(form))
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		return resp.Body.Close()
-	})
 }

@@ -16,22 +16,22 @@ import (
 )
 
 const (
-	// grace is what connecting and the last answers may take beside the load.
+	// grace is what connecting and the last answers may take in addition to the load.
 	grace = 15 * time.Second
-	// maxLag is how far an open loop may be behind before it gives up.
+	// maxLag is how late an open loop may be before it gives up.
 	maxLag = 5 * time.Second
 )
 
-var errBehind = errors.New("the proxy cannot keep up with the rate")
+var errLag = errors.New("the proxy cannot keep up with the rate")
 
 // worker is one client: a connection with one request at a time.
 type worker struct {
 	load    *load
 	config  *tls.Config
-	number  int
+	index   int
 	created time.Time
 	conn    *tls.Conn
-	next    int
+	next    int // the index of the next request
 	buf     []byte
 	latency *hdrhistogram.Histogram
 	done    int64
@@ -42,22 +42,23 @@ func (w *worker) connect() error {
 	if w.conn != nil {
 		_ = w.conn.Close()
 	}
-	c, err := (&net.Dialer{Deadline: w.limit()}).Dial("tcp", w.load.Address)
+	c, err := (&net.Dialer{Deadline: w.deadline()}).Dial("tcp", w.load.Address)
 	if err != nil {
 		return err
 	}
-	// What this process takes of the processors is missing in what is measured.
+	// The generator uses raw sockets as the proxy does: the less CPU time it takes, the
+	// more is left for what is measured.
 	w.conn = tls.Client(rawio.New(c), w.config)
-	return errors.Join(w.conn.SetDeadline(w.limit()), w.conn.Handshake())
+	return errors.Join(w.conn.SetDeadline(w.deadline()), w.conn.Handshake())
 }
 
-// limit is when nobody waits any longer: a proxy that hangs must not hang the
-// comparison. It is set once for a connection, so that requests do not pay for it.
-func (w *worker) limit() time.Time { return w.created.Add(w.load.Duration + grace) }
+// deadline bounds a connection: a proxy that hangs must not hang the benchmark. It is
+// set once, so that no request pays for it.
+func (w *worker) deadline() time.Time { return w.created.Add(w.load.Duration + grace) }
 
-// work sends requests until the time is over.
-func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
-	end := began.Add(w.load.Duration)
+// run sends requests until the time is over.
+func (w *worker) run(start time.Time, firstError *atomic.Pointer[string]) {
+	end := start.Add(w.load.Duration)
 	if w.load.Idle {
 		time.Sleep(time.Until(end))
 		return
@@ -70,7 +71,7 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 	if w.load.Rate > 0 {
 		pace = time.Duration(float64(time.Second) * float64(w.load.Conns) / w.load.Rate)
 	}
-	due := began.Add(pace * time.Duration(w.number) / time.Duration(w.load.Conns))
+	due := start.Add(pace * time.Duration(w.index) / time.Duration(w.load.Conns))
 	for {
 		now := time.Now()
 		if pace > 0 {
@@ -84,15 +85,15 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 			return
 		}
 		if w.load.Refused && time.Now().After(end) {
-			return // a proxy may take fewer wrong passwords than are offered
+			return // a proxy may answer fewer wrong passwords than are sent
 		}
 		if pace > 0 && time.Since(end) > maxLag {
-			// Without this an open loop would go on until all that was due is sent.
-			w.fail(errBehind, first)
+			// Otherwise an open loop would go on until it has sent every request that was due.
+			w.recordError(errLag, firstError)
 			return
 		}
-		if err := w.once(); err != nil {
-			w.fail(err, first)
+		if err := w.do(); err != nil {
+			w.recordError(err, firstError)
 			if err := w.connect(); err != nil {
 				return
 			}
@@ -103,9 +104,10 @@ func (w *worker) work(began time.Time, first *atomic.Pointer[string]) {
 	}
 }
 
-// trickle sends a byte a second, not all workers at once. To be cut is what it expects.
+// trickle sends a byte a second. The workers are spread over the second. The proxy may
+// disconnect; the worker then connects again.
 func (w *worker) trickle(end time.Time) {
-	time.Sleep(time.Second * time.Duration(w.number) / time.Duration(w.load.Conns))
+	time.Sleep(time.Second * time.Duration(w.index) / time.Duration(w.load.Conns))
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for request := w.load.Requests[0]; ; w.next++ {
@@ -113,35 +115,36 @@ func (w *worker) trickle(end time.Time) {
 			return
 		}
 		<-tick.C
-		at := w.next % (len(request) - 1) // never the last one
+		at := w.next % (len(request) - 1) // never the last byte, so that no head is complete
 		if _, err := w.conn.Write(request[at : at+1]); err != nil && w.connect() != nil {
 			return
 		}
 	}
 }
 
-func (w *worker) fail(err error, first *atomic.Pointer[string]) {
+func (w *worker) recordError(err error, firstError *atomic.Pointer[string]) {
 	w.failed++
 	text := err.Error()
-	first.CompareAndSwap(nil, &text)
+	firstError.CompareAndSwap(nil, &text)
 }
 
-func (w *worker) once() error {
+// do sends one request, on a connection of its own if handshakes are measured.
+func (w *worker) do() error {
 	if w.load.Handshake == "" {
-		return w.ask()
+		return w.roundTrip()
 	}
 	if err := w.connect(); err != nil {
 		return err
 	}
-	// The figure is named after the handshake, so it has to be that one.
+	// A figure that is named after a kind of handshake must not count the other kind.
 	if resumed := w.conn.ConnectionState().DidResume; resumed != (w.load.Handshake == "resumed") {
-		return fmt.Errorf("a handshake that is to be %s: resumed is %t", w.load.Handshake, resumed)
+		return fmt.Errorf("want a handshake that is %s, got one with resumed=%t", w.load.Handshake, resumed)
 	}
-	return w.ask()
+	return w.roundTrip()
 }
 
-// ask sends the next request and reads its whole answer.
-func (w *worker) ask() error {
+// roundTrip sends the next request and reads its whole answer.
+func (w *worker) roundTrip() error {
 	request := w.load.Requests[w.next]
 	w.next = (w.next + 1) % len(w.load.Requests)
 	if _, err := w.conn.Write(request); err != nil {
@@ -175,12 +178,12 @@ func (w *worker) ask() error {
 	}
 }
 
-// number reads a status without making a string of it: it is done for each answer.
+// statusCode parses a status without allocating: it runs once for each answer.
 func statusCode(status []byte) int {
 	return int(status[0]-'0')*100 + int(status[1]-'0')*10 + int(status[2]-'0')
 }
 
-// framing finds the length of a body, or that it is chunked.
+// framing returns the length of a body, or that it is chunked.
 func framing(head []byte) (length int, chunked bool) {
 	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
 		name, value, _ := bytes.Cut(line, []byte(":"))

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// build is one etcd-tlsproxy program to measure.
+type build struct {
+	name string
+	path string // "" means that it is to be built from this checkout
+}
+
+// buildName is what may stand before the equals sign of --proxy. A path seldom looks
+// like that, and ./ before it settles the matter.
+var buildName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+
+// parseBuilds reads the values of --proxy. A single build is reported as ours, with or
+// without a name; several need a name each, because the report has to tell them apart.
+func parseBuilds(values []string) ([]build, error) {
+	if len(values) == 0 {
+		return []build{{name: ours}}, nil
+	}
+	var builds []build
+	for _, value := range values {
+		name, path, named := strings.Cut(value, "=")
+		if !named || !buildName.MatchString(name) {
+			name, path = "", value
+		}
+		b := build{name: name, path: path}
+		switch info, err := os.Stat(path); {
+		case err != nil:
+			return nil, fmt.Errorf("reading --proxy: %w", err)
+		case info.IsDir() || info.Mode()&0o111 == 0:
+			return nil, fmt.Errorf("reading --proxy: %s is not a program", path)
+		}
+		if len(values) == 1 {
+			b.name = ours
+			return []build{b}, nil
+		}
+		switch {
+		case b.name == "":
+			return nil, fmt.Errorf("reading --proxy: several proxies need a name each, as in --proxy old=%s", path)
+		case slices.Contains(proxies, b.name):
+			return nil, fmt.Errorf("reading --proxy: the name %s is reserved", b.name)
+		case slices.ContainsFunc(builds, func(other build) bool { return other.name == b.name }):
+			return nil, fmt.Errorf("reading --proxy: the name %s is used twice", b.name)
+		}
+		builds = append(builds, b)
+	}
+	return builds, nil
+}
+
+// buildProxy builds the proxy from the checkout in the current folder.
+func buildProxy(path string) error {
+	out, err := exec.Command("go", "build", "-o", path, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput()
+	if err != nil {
+		return errors.Join(fmt.Errorf("building the proxy: %w", err), errors.New(string(out)))
+	}
+	return nil
+}

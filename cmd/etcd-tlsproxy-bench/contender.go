@@ -1,0 +1,116 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+)
+
+// ours is the name of this proxy in reports, when only one build of it is measured.
+const ours = "ours"
+
+// proxies are the kinds of proxies that can be compared, in the order of the report.
+var proxies = []string{ours, "tuned", "profile", "haproxy"}
+
+// contender is a proxy under the circumstances in which a scenario measures it.
+type contender struct {
+	variant
+	name     string
+	kind     string // one of proxies
+	program  string // the path of ours
+	baseline string // the contender that the ratio refers to, if it is not ours
+	// streams makes nginx send the head of an answer before there is a body, which
+	// watches need.
+	streams bool
+}
+
+// variant is a set of circumstances under which ours is measured.
+type variant struct {
+	suffix     string
+	config     string // is appended to the configuration
+	limits     string // replaces the limits, which otherwise do not bound one address
+	background *load  // what other clients do meanwhile
+}
+
+// contenders lists what a scenario compares, the baseline first. Builds are compared
+// with each other, and with no other proxy. So are the variants of a single build.
+func (sc *scenario) contenders(builds []build) []contender {
+	var list []contender
+	for _, v := range append([]variant{{}}, sc.variants...) {
+		for i, b := range builds {
+			c := contender{variant: v, name: b.name, kind: ours, program: b.path}
+			switch {
+			case v.suffix == "" && i > 0:
+				c.baseline = builds[0].name
+			case v.suffix == "":
+			case len(builds) == 1:
+				c.name, c.baseline = v.suffix, b.name
+			default:
+				c.name += "-" + v.suffix
+				if i > 0 {
+					c.baseline = builds[0].name + "-" + v.suffix
+				}
+			}
+			list = append(list, c)
+		}
+	}
+	if len(builds) > 1 || sc.variants != nil {
+		return list
+	}
+	for _, kind := range proxies[1:] {
+		list = append(list, contender{name: kind, kind: kind})
+	}
+	return list
+}
+
+// selectContenders returns the contenders of a scenario that --only names and that can be
+// measured here, and adds them to the comparison. Those that are missing get a note.
+func (s *settings) selectContenders(sc *scenario, c *comparison) []contender {
+	var list []contender
+	for _, v := range sc.contenders(s.builds) {
+		if !s.selected(v.kind) {
+			continue
+		}
+		reason := sc.except[v.kind]
+		if !installed(v.kind) {
+			reason = "it is not installed"
+		}
+		if reason != "" {
+			c.Notes = append(c.Notes, v.name+" is left out: "+reason)
+			continue
+		}
+		v.streams = sc.watch != nil
+		c.add(v)
+		list = append(list, v)
+	}
+	return list
+}
+
+// selected reports whether --only includes a kind of proxy.
+func (s *settings) selected(kind string) bool {
+	return len(s.only) == 0 || slices.Contains(s.only, kind)
+}
+
+// installed reports whether a kind of proxy can be measured here.
+func installed(kind string) bool {
+	program := kind
+	switch kind {
+	case ours:
+		return true
+	case "tuned", "profile":
+		program = "nginx"
+	}
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+// inRound returns the order in which a round measures a list. Every second round goes
+// backwards: each contender is as often before another as after it, so that what a
+// measurement leaves behind (heat, full socket buffers) favors neither.
+func inRound[T any](round int, list []T) []T {
+	if round%2 == 0 {
+		return list
+	}
+	backwards := slices.Clone(list)
+	slices.Reverse(backwards)
+	return backwards
+}
