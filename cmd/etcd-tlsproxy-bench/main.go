@@ -45,6 +45,7 @@ type settings struct {
 	proxy     []string
 	rounds    int
 	duration  time.Duration
+	events    int
 	scenarios []string
 	only      []string
 	json      string
@@ -80,6 +81,7 @@ the noise.`,
 	f.StringArrayVar(&s.proxy, "proxy", nil, "`path` of the etcd-tlsproxy to measure, or several times NAME=PATH; the first is the baseline (default: a build of this checkout)")
 	f.IntVar(&s.rounds, "rounds", 5, "number of measurements of each proxy in each scenario; watches take at most 3, unless builds are compared")
 	f.DurationVar(&s.duration, "duration", 3*time.Second, "length of each measurement")
+	f.IntVar(&s.events, "events", 0, "number of writes in each measurement of watches; more of them give less noise (default: as the scenario says)")
 	f.StringSliceVar(&s.scenarios, "scenarios", nil, "`names` of the scenarios to run (default: all)")
 	f.StringSliceVar(&s.only, "only", nil, "`names` of the proxies to measure: ours, tuned, profile, haproxy (default: all)")
 	f.StringVar(&s.json, "json", "", "`file` to which the figures are written as well")

@@ -75,6 +75,9 @@ func (s *settings) check() (err error) {
 	if s.rounds < 1 || s.duration <= 0 {
 		return errors.New("reading the flags: --rounds and --duration must be above 0")
 	}
+	if s.events < 0 {
+		return errors.New("reading --events: the number must not be below 0")
+	}
 	var known []string
 	for _, sc := range scenarios() {
 		known = append(known, sc.name)

@@ -22,6 +22,7 @@ func TestFlagsThatWouldMeasureNothingAreRefused(t *testing.T) {
 	}
 	for what, spoil := range map[string]func(*settings){
 		"no round":           func(s *settings) { s.rounds = 0 },
+		"negative events":    func(s *settings) { s.events = -1 },
 		"no duration":        func(s *settings) { s.duration = 0 },
 		"unknown scenario":   func(s *settings) { s.scenarios = []string{"get-nul"} },
 		"unknown proxy":      func(s *settings) { s.only = []string{"apache"} },

@@ -34,7 +34,10 @@ func (s *settings) compareWatches(ctx context.Context, sc *scenario) (*compariso
 	c := newComparison(sc, s.builds)
 	list := s.selectContenders(sc, c)
 	load := *sc.watch
-	if s.quick {
+	switch {
+	case s.events > 0:
+		load.Events = s.events
+	case s.quick:
 		load.Events = min(load.Events, 10)
 	}
 	rounds := s.rounds
