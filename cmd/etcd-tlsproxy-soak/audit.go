@@ -6,12 +6,14 @@ import (
 	"errors"
 	"os"
 	"strings"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// checkAudit reads a log that was moved away: each line must be whole, and none may
-// hold a value or a password. Then it is removed, so that long runs fill no disk.
+// checkAudit checks a log that was moved away: each line must be whole, and none may
+// hold a password. It removes the file, so that long runs do not fill the disk.
 func (s *soak) checkAudit(name string) error {
-	f, err := os.Open(s.path(name))
+	f, err := os.Open(s.files.Path(name))
 	if err != nil {
 		return err
 	}
@@ -21,14 +23,14 @@ func (s *soak) checkAudit(name string) error {
 	for ; lines.Scan(); n++ {
 		var line map[string]any
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			s.tally.mismatch("audit log", "line %d is not whole: %.300q", n+1, lines.Text())
+			s.findings.Mismatch("audit log", "line %d is not a whole JSON object: %.300q", n+1, lines.Text())
 		}
-		for _, secret := range passwords {
-			if strings.Contains(lines.Text(), secret) {
-				s.tally.mismatch("audit log", "line %d holds a password", n+1)
+		for _, password := range transport.Passwords {
+			if strings.Contains(lines.Text(), password) {
+				s.findings.Mismatch("audit log", "line %d holds a password", n+1)
 			}
 		}
 	}
-	s.tally.audited(n)
-	return errors.Join(lines.Err(), os.Remove(s.path(name)))
+	s.findings.CountAuditLines(n)
+	return errors.Join(lines.Err(), os.Remove(s.files.Path(name)))
 }

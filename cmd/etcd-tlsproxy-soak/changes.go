@@ -8,121 +8,119 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// change is one way to change the proxy's files, and to see that it has noticed.
-// None of them may fail a request.
-type change struct {
-	kind string
-	do   func(*rand.Rand) error
-}
-
-func (s *soak) changes() []change {
-	return []change{
-		{"certificate rotated", s.rotate},
-		{"user removed and added", s.dismiss},
-		{"rules narrowed and widened", s.narrowRules},
-		{"configuration broken and mended", s.breakConfiguration},
-		{"storm of SIGHUP", s.storm},
-		{"lanes, sharing and pool switched", s.switchOver},
-	}
-}
-
-// changeFiles makes changes, one after the other, and ends with all as it was.
+// changeFiles changes the proxy's files from time to time. No change may fail a request,
+// and each must take effect in time. The kinds are names of the report.
 func (s *soak) changeFiles() error {
-	random := s.source()
-	do := make(map[string]func(*rand.Rand) error)
-	var kinds []string
-	for _, c := range s.changes() {
-		do[c.kind] = c.do
-		kinds = append(kinds, c.kind)
+	changes := map[string]func(*rand.Rand) error{
+		"certificate rotated":              s.rotateCertificate,
+		"user removed and added":           s.removeUser,
+		"rules narrowed and widened":       s.narrowRules,
+		"configuration broken and mended":  s.breakConfiguration,
+		"storm of SIGHUP":                  s.sendManyReloads,
+		"lanes, sharing and pool switched": s.switchSettings,
 	}
-	deck := newDeck(random, kinds...)
+	random := s.source()
+	// The order decides what a seed draws, so it must not be that of a map.
+	deck := newDeck(random, "certificate rotated", "user removed and added", "rules narrowed and widened",
+		"configuration broken and mended", "storm of SIGHUP", "lanes, sharing and pool switched")
 	for {
-		sleep(s.work, time.Duration(random.IntN(1500))*time.Millisecond)
-		if s.work.Err() != nil || s.front.gone() {
+		sleep(s.working, time.Duration(random.IntN(1500))*time.Millisecond)
+		if s.working.Err() != nil || s.proxy.HasExited() {
 			return nil
 		}
 		kind := deck.draw()
-		s.tally.fault(kind)
-		if err := do[kind](random); err != nil {
+		s.findings.CountFault(kind)
+		if err := changes[kind](random); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 	}
 }
 
-func (s *soak) rotate(*rand.Rand) error {
-	serial, err := s.writeCertificate()
+func (s *soak) rotateCertificate(*rand.Rand) error {
+	serial, err := s.files.RotateCertificate()
 	if err != nil {
 		return err
 	}
-	s.await("a new certificate is served", s.promise, func() error {
-		now, err := s.serial()
-		if err == nil && now.Cmp(serial) != 0 {
-			err = fmt.Errorf("the serial number is %d, and should be %d", now, serial)
+	s.waitFor("a new certificate is served", s.promise, func() error {
+		served, err := s.files.ServedSerial()
+		if err == nil && served.Cmp(serial) != 0 {
+			err = fmt.Errorf("the serial number: got %d, want %d", served, serial)
 		}
 		return err
 	})
 	return nil
 }
 
-// admits asks whether the proxy lets a request through; whether etcd answers it does
-// not matter.
-func (s *soak) admits(r *request, want bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// checkAdmission checks whether the proxy admits a request. The answer of etcd does not
+// matter.
+func (s *soak) checkAdmission(r *transport.Request, want bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), transport.Timeout)
 	defer cancel()
-	got, err := s.prober.ask(ctx, r)
+	got, err := s.prober.Do(ctx, r)
 	if err != nil {
 		return err
 	}
-	if got.status == 401 {
-		time.Sleep(100 * time.Millisecond) // a login that fails costs one of 20 tries
+	if got.Status == 401 {
+		time.Sleep(100 * time.Millisecond) // an address has 20 failed logins, and then has to wait
 	}
-	if admitted := got.status != 401 && got.status != 429; admitted != want {
-		return fmt.Errorf("%v by %s: %d %s", r, r.user, got.status, got.body)
+	if admitted := got.Status != 401 && got.Status != 429; admitted != want {
+		return fmt.Errorf("%v by %s: got admitted=%t (status %d, %s), want %t", r, r.User, admitted, got.Status, got.Body, want)
 	}
 	return nil
 }
 
-// turn changes files that open or close a gate, there and back.
-func (s *soak) turn(g *gate, random *rand.Rand, what string, r *request, write func(open bool) error) error {
-	for _, open := range []bool{false, true} {
-		g.turn(open)
-		if err := write(open); err != nil {
+// withdrawAndGrant changes files that withdraw a permission, and those that grant it
+// again.
+func (s *soak) withdrawAndGrant(p *permission, random *rand.Rand, what string, r *transport.Request, write func(granted bool) error) error {
+	for _, granted := range []bool{false, true} {
+		p.startChange(granted)
+		if err := write(granted); err != nil {
 			return err
 		}
-		s.await(what+map[bool]string{true: " again", false: " no more"}[open], s.promise, func() error { return s.admits(r, open) })
-		g.settle()
-		sleep(s.work, time.Duration(random.IntN(1000))*time.Millisecond)
+		change := what + " no more"
+		if granted {
+			change = what + " again"
+		}
+		s.waitFor(change, s.promise, func() error { return s.checkAdmission(r, granted) })
+		p.endChange()
+		sleep(s.working, time.Duration(random.IntN(1000))*time.Millisecond)
 	}
 	return nil
 }
 
-func (s *soak) dismiss(random *rand.Rand) error {
-	r := &request{method: "PUT", target: "/soak/guest/probe", user: "guest", form: "value=1"}
-	return s.turn(s.guest, random, "guest may log in", r, s.writeUsers)
+func (s *soak) removeUser(random *rand.Rand) error {
+	r := &transport.Request{Method: "PUT", Target: "/soak/guest/probe", User: "guest", Form: "value=1"}
+	return s.withdrawAndGrant(s.guest, random, "guest may log in", r, s.files.WriteUsers)
 }
 
-// narrowRules also takes the right to a watch that runs: it must end.
+// narrowRules also withdraws the permission of a watch that waits, which must end then.
 func (s *soak) narrowRules(random *rand.Rand) error {
-	cut := make(chan struct{})
+	ended := make(chan struct{})
 	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	watch := s.newProber()
-	defer watch.close()
-	go func() {
-		defer close(cut)
-		// How it ends is not looked at: etcd may be down just now.
-		_, _ = watch.ask(ctx, &request{method: "GET", target: "/soak/narrow/watched?wait=true"})
+	watcher := s.newProber()
+	defer func() {
+		cancel()
+		<-ended
+		watcher.Close()
 	}()
-	r := &request{method: "PUT", target: "/soak/narrow/probe", user: "worker", form: "value=1"}
-	return s.turn(s.narrow, random, "worker may write /soak/narrow", r, func(open bool) error {
-		if err := s.change(func(c *configuration) { c.narrow = !open }, ""); err != nil || open {
+	go func() {
+		defer close(ended)
+		// How it ends is not checked, because etcd may be down.
+		_, _ = watcher.Do(ctx, &transport.Request{Method: "GET", Target: "/soak/narrow/watched?wait=true"})
+	}()
+	r := &transport.Request{Method: "PUT", Target: "/soak/narrow/probe", User: "worker", Form: "value=1"}
+	return s.withdrawAndGrant(s.narrow, random, "worker may write /soak/narrow", r, func(granted bool) error {
+		if err := s.files.Configure(func(c *env.Configuration) { c.Narrow = !granted }, ""); err != nil || granted {
 			return err
 		}
-		s.await("a watch ends that is not allowed any more", s.promise, func() error {
+		s.waitFor("a watch ends that is not allowed any more", s.promise, func() error {
 			select {
-			case <-cut:
+			case <-ended:
 				return nil
 			default:
 				return errors.New("it still waits")
@@ -134,55 +132,60 @@ func (s *soak) narrowRules(random *rand.Rand) error {
 
 func (s *soak) breakConfiguration(random *rand.Rand) error {
 	broken := []string{"[acls\n", "unknown_key = 1\n", `"/nobody" = ["no:body"]` + "\n", "[limits]\nwatches = 1\n", "[tls]\nkey = \"missing\"\n"}
-	for _, more := range []string{broken[random.IntN(len(broken))], ""} {
-		if err := s.change(func(c *configuration) { c.remark++ }, more); err != nil {
+	for _, c := range []struct {
+		what, more string
+		successful float64 // of the metric
+	}{
+		{"a broken configuration is noticed", broken[random.IntN(len(broken))], 0},
+		{"a mended configuration is taken", "", 1},
+	} {
+		if err := s.files.Configure(func(c *env.Configuration) { c.Revision++ }, c.more); err != nil {
 			return err
 		}
-		want := map[bool]float64{true: 1, false: 0}[more == ""]
-		s.await(map[bool]string{true: "a mended configuration is taken", false: "a broken configuration is noticed"}[more == ""], s.promise, func() error {
-			m, err := s.front.metrics()
-			if err == nil && m["etcd_tlsproxy_config_last_reload_successful"] != want {
-				err = errors.New("the metric of the last reload has not changed")
+		s.waitFor(c.what, s.promise, func() error {
+			m, err := s.proxy.Metrics()
+			if got := m["etcd_tlsproxy_config_last_reload_successful"]; err == nil && got != c.successful {
+				err = fmt.Errorf("the metric of the last reload: got %v, want %v", got, c.successful)
 			}
 			return err
 		})
-		sleep(s.work, time.Duration(random.IntN(1000))*time.Millisecond)
+		sleep(s.working, time.Duration(random.IntN(1000))*time.Millisecond)
 	}
 	return nil
 }
 
-// storm moves the audit log away, as logrotate does, and asks for many reloads.
-func (s *soak) storm(random *rand.Rand) error {
-	if err := os.Rename(s.path("audit"), s.path("audit.1")); err != nil {
+// sendManyReloads moves the audit log away, as logrotate does, and sends many SIGHUPs.
+func (s *soak) sendManyReloads(random *rand.Rand) error {
+	if err := os.Rename(s.files.Path("audit"), s.files.Path("audit.1")); err != nil {
 		return err
 	}
 	for range 50 + random.IntN(100) {
-		s.front.signal(syscall.SIGHUP)
+		s.proxy.Signal(syscall.SIGHUP)
 		if random.IntN(4) == 0 {
-			if err := s.change(func(c *configuration) { c.remark++ }, ""); err != nil {
+			if err := s.files.Configure(func(c *env.Configuration) { c.Revision++ }, ""); err != nil {
 				return err
 			}
 		}
 		time.Sleep(time.Duration(random.IntN(3000)) * time.Microsecond)
 	}
-	s.await("the audit log is opened again", s.promise, func() error {
-		info, err := os.Stat(s.path("audit"))
+	s.waitFor("the audit log is opened again", s.promise, func() error {
+		info, err := os.Stat(s.files.Path("audit"))
 		if err == nil && info.Size() == 0 {
-			err = errors.New("nothing is written to it")
+			err = errors.New("it is empty")
 		}
 		return err
 	})
 	return s.checkAudit("audit.1")
 }
 
-// switchOver changes how requests are served: the lane, the sharing, the pool.
-func (s *soak) switchOver(random *rand.Rand) error {
-	err := s.change(func(c *configuration) {
-		c.fast, c.reads, c.watches = random.IntN(2) == 0, random.IntN(3) > 0, random.IntN(3) > 0
-		c.patience = 30 + random.IntN(3)
+// switchSettings changes how requests are served: the lane, the sharing, the pool.
+func (s *soak) switchSettings(random *rand.Rand) error {
+	err := s.files.Configure(func(c *env.Configuration) {
+		c.FastLane, c.ShareReads, c.ShareWatches = random.IntN(2) == 0, random.IntN(3) > 0, random.IntN(3) > 0
+		c.UpstreamTimeout = 30 + random.IntN(3)
 	}, "")
-	if err == nil {
-		err = s.front.reload()
+	if err != nil {
+		return err
 	}
-	return err
+	return s.proxy.Reload()
 }

@@ -1,40 +1,22 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// counters are keys that grow by one with each compare-and-swap.
-type counters struct {
-	acked, open [ownCounters + sharedCounters]atomic.Int64
-}
-
-// An own counter has one client, whose swaps can never fail: one that etcd carried
-// out twice, or an old one, shows as 412. Shared ones have many.
-const (
-	ownCounters    = 3
-	sharedCounters = 2
-)
-
-func counterKey(k int) string { return fmt.Sprintf("/soak/counter/k%d", k) }
-
-func countOf(value string) (int64, bool) {
-	text, _, ok := strings.Cut(value, ":")
-	n, err := strconv.ParseInt(text, 10, 64)
-	return n, ok && err == nil
-}
-
-// count is a client with a counter of its own.
-func (a *actor) count() {
-	k, value, step := a.id, "", 0
-	for a.working() {
-		n, _ := countOf(value)
-		next := fmt.Sprintf("%d:%d-%d", n+1, a.id, step)
+// incrementOwn increments a counter that only this client writes.
+func (c *client) incrementOwn() {
+	k, value, step := c.id, "", 0
+	key := check.CounterKey(k)
+	for c.isWorking() {
+		n, _ := check.ParseCount(value)
+		next := fmt.Sprintf("%d:%d-%d", n+1, c.id, step)
 		step++
 		form := url.Values{"value": {next}}
 		action := "create"
@@ -44,30 +26,30 @@ func (a *actor) count() {
 			form.Set("prevValue", value)
 			action = "compareAndSwap"
 		}
-		r := &request{method: "PUT", target: counterKey(k), user: "worker", form: form.Encode()}
-		got, outcome := a.do(r, 200, 201)
+		r := &transport.Request{Method: "PUT", Target: key, User: "worker", Form: form.Encode()}
+		got, outcome := c.do(r, 200, 201)
 		switch outcome {
 		case done:
-			if a.wrote(r, got, action, counterKey(k), next) {
-				a.counters.acked[k].Add(1)
+			if c.checkWrite(r, got, action, key, next) {
+				c.counters.Acknowledge(k)
 			}
 			value = next
 		case unknown:
-			a.counters.open[k].Add(1)
-			value = a.which(k, value, next)
+			c.counters.AddUnknown(k)
+			value = c.readOwn(k, value, next)
 		}
-		a.pace(20)
+		c.pause(20)
 	}
 }
 
-// which finds out whether a swap of unknown outcome was carried out.
-func (a *actor) which(k int, before, after string) string {
+// readOwn finds out whether etcd has carried out a swap of unknown outcome.
+func (c *client) readOwn(k int, before, after string) string {
 	for {
-		a.settle()
-		r := &request{method: "GET", target: counterKey(k) + "?quorum=true"}
-		got, outcome := a.do(r, 200, 404)
+		c.settle()
+		r := &transport.Request{Method: "GET", Target: check.CounterKey(k) + "?quorum=true"}
+		got, outcome := c.do(r, 200, 404)
 		if outcome != done {
-			if !a.working() {
+			if !c.isWorking() {
 				return before
 			}
 			continue
@@ -77,82 +59,59 @@ func (a *actor) which(k int, before, after string) string {
 			value = got.Node.Value
 		}
 		if value != before && value != after {
-			a.lostOrDoubled(r, value, before, after)
+			c.reportSwap(r, value, before, after)
 		}
 		return value
 	}
 }
 
-func (a *actor) lostOrDoubled(r *request, value, before, after string) {
-	found, _ := countOf(value)
-	expected, _ := countOf(before)
-	if found < expected {
-		a.tally.lostWrite(a.name(), "%v shows %q after %q was acknowledged", r, value, before)
+// reportSwap reports the value of an own counter that it cannot have.
+func (c *client) reportSwap(r *transport.Request, value, before, after string) {
+	found, _ := check.ParseCount(value)
+	acknowledged, _ := check.ParseCount(before)
+	if found < acknowledged {
+		c.findings.LostWrite(c.name(), "%v shows %q after %q was acknowledged", r, value, before)
 		return
 	}
-	a.tally.doubledWrite(a.name(), "%v shows %q; it can be %q or %q", r, value, before, after)
+	c.findings.DoubledWrite(c.name(), "%v shows %q, want %q or %q", r, value, before, after)
 }
 
-// countTogether is a client of a counter that others write as well.
-func (a *actor) countTogether() {
-	for step := 0; a.working(); step++ {
-		k := ownCounters + a.random.IntN(sharedCounters)
-		floor := a.counters.acked[k].Load()
-		read := &request{method: "GET", target: counterKey(k)}
-		got, outcome := a.do(read, 200, 404)
+// incrementShared increments counters that other clients increment as well.
+func (c *client) incrementShared() {
+	for step := 0; c.isWorking(); step++ {
+		k := check.OwnCounters + c.random.IntN(check.SharedCounters)
+		key := check.CounterKey(k)
+		floor := c.counters.Acknowledged(k)
+		read := &transport.Request{Method: "GET", Target: key}
+		current, outcome := c.do(read, 200, 404)
 		if outcome != done {
 			continue
 		}
 		n, ok := int64(0), true
-		form := url.Values{"prevExist": {"false"}}
-		if got.Node != nil {
-			n, ok = countOf(got.Node.Value)
-			form = url.Values{"prevIndex": {strconv.FormatUint(got.Node.ModifiedIndex, 10)}}
+		form, action := url.Values{"prevExist": {"false"}}, "create"
+		if current.Node != nil {
+			n, ok = check.ParseCount(current.Node.Value)
+			form = url.Values{"prevIndex": {strconv.FormatUint(current.Node.ModifiedIndex, 10)}}
+			action = "compareAndSwap"
 		}
 		if !ok || n < floor {
-			a.wrong("%v: %.200s; %d were acknowledged before it was sent", read, got.body, floor)
+			c.mismatch("%v: got %.200s, want at least %d, which were acknowledged before the request", read, current.Body, floor)
 		}
-		a.pace(3)
-		value := fmt.Sprintf("%d:%d-%d", n+1, a.id, step)
+		c.pause(3)
+		value := fmt.Sprintf("%d:%d-%d", n+1, c.id, step)
 		form.Set("value", value)
-		r := &request{method: "PUT", target: counterKey(k), user: "worker", form: form.Encode()}
-		action := map[bool]string{true: "create", false: "compareAndSwap"}[got.Node == nil]
-		switch got, outcome := a.do(r, 200, 201, 412); {
+		r := &transport.Request{Method: "PUT", Target: key, User: "worker", Form: form.Encode()}
+		switch got, outcome := c.do(r, 200, 201, 412); {
 		case outcome == unknown:
-			a.counters.open[k].Add(1)
-		case outcome == done && got.status == 412:
+			c.counters.AddUnknown(k)
+		case outcome == done && got.Status == 412:
+			// The cause names the index that was compared, so it must be that of this request.
 			if form.Has("prevIndex") && !strings.HasPrefix(got.Cause, "["+form.Get("prevIndex")+" != ") {
-				a.wrong("%v is answered with what belongs to another request: %.200s", r, got.body)
+				c.foreignAnswer(r, got)
 			}
-		case outcome == done && a.wrote(r, got, action, counterKey(k), value):
-			a.counters.acked[k].Add(1)
+		case outcome == done && c.checkWrite(r, got, action, key, value):
+			c.counters.Acknowledge(k)
 		}
-		a.pace(20)
+		c.pause(20)
 	}
-}
-
-// check compares the counters with what was acknowledged.
-func (c *counters) check(w *world) error {
-	for k := range c.acked {
-		body, err := direct(w.etcd.URL(), "/v2/keys"+counterKey(k)+"?quorum=true")
-		if err != nil {
-			return err
-		}
-		var got event
-		if err := json.Unmarshal(body, &got); err != nil {
-			return err
-		}
-		n := int64(0)
-		if got.Node != nil {
-			n, _ = countOf(got.Node.Value)
-		}
-		acked, open := c.acked[k].Load(), c.open[k].Load()
-		switch {
-		case n < acked:
-			w.tally.lostWrite("end", "%s is %d after %d acknowledged swaps", counterKey(k), n, acked)
-		case n > acked+open:
-			w.tally.doubledWrite("end", "%s is %d after %d acknowledged swaps and %d of unknown outcome", counterKey(k), n, acked, open)
-		}
-	}
-	return nil
 }

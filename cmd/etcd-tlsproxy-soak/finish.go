@@ -3,86 +3,89 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// finish checks what is left when the work is done: a last event in each folder must
-// reach all watchers, and etcd must hold what was acknowledged and nothing else.
-func (s *soak) finish() error {
-	a := &actor{world: s.world, kind: "end", random: s.source(), via: s.prober}
-	for i, l := range s.ledgers {
-		if index := a.lastEvent(l, i); index > 0 {
+// checkEnd checks what is left when the clients have stopped working: all watchers must
+// receive a last event, and etcd must hold what it acknowledged and nothing else.
+func (s *soak) checkEnd() error {
+	c := &client{soak: s, kind: "end", random: s.source(), via: s.prober}
+	for i, h := range s.histories {
+		if index := c.writeLast(h, i); index > 0 {
 			again := time.Now().Add(time.Second)
-			s.await("the last event is heard by all", patience, func() error {
-				err := l.heardBy(index)
-				// Who began to watch after it, and without an index, waits for another one.
+			s.waitFor("the last event is heard by all", transport.Timeout, func() error {
+				err := h.CheckReceived(index)
+				// A watch without an index that started after the event waits for another one.
 				if err != nil && time.Now().After(again) {
 					again = time.Now().Add(time.Second)
-					a.lastEvent(l, i)
+					c.writeLast(h, i)
 				}
 				return err
 			})
 		}
-		l.close()
+		h.Close()
 	}
-	for _, check := range []func(*world) error{s.counters.check, s.posts.checkAll, (*world).checkRefused} {
-		if err := check(s.world); err != nil {
-			return fmt.Errorf("checking etcd: %w", err)
-		}
+	if err := s.checkEtcd(); err != nil {
+		return fmt.Errorf("checking etcd: %w", err)
 	}
-	for _, r := range []*request{{method: "GET", target: "/soak/tagged?recursive=true&quorum=true"}, {method: "GET", target: "/soak/tagged?recursive=true"}} {
-		a.readOne(r, -1)
+	for _, target := range []string{"/soak/tagged?recursive=true&quorum=true", "/soak/tagged?recursive=true"} {
+		c.readVersion(&transport.Request{Method: "GET", Target: target}, allKeys)
 	}
 	return s.checkAudit("audit")
 }
 
-// lastEvent writes until etcd takes it, and returns the event's index, or 0.
-func (a *actor) lastEvent(l *ledger, folder int) uint64 {
+// checkEtcd compares the content of etcd with what is known of it.
+func (s *soak) checkEtcd() error {
+	if err := s.counters.Check(s.findings, s.etcd.URL()); err != nil {
+		return err
+	}
+	if err := s.posts.CheckAll(); err != nil {
+		return err
+	}
+	return check.Refused(s.findings, s.etcd.URL())
+}
+
+// writeLast writes until a write is acknowledged, and returns the index of the event, or
+// 0 if none is.
+func (c *client) writeLast(h *check.History, folder int) uint64 {
 	for n := range 100 {
-		if index, _ := a.writeWatchedOnce(l, fmt.Sprintf("last-%d-%d", folder, n)); index > 0 {
+		if index := c.writeWatchedOnce(h, fmt.Sprintf("last-%d-%d", folder, n)); index > 0 {
 			return index
 		}
 	}
-	a.tally.mismatch("end", "%s takes no last event", l.folder)
+	c.findings.Mismatch("end", "%s: no write was acknowledged after the work", h.Folder)
 	return 0
 }
 
-// heardBy says who has not heard of an event yet.
-func (l *ledger) heardBy(index uint64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, f := range l.followers {
-		if f.last+1 == 0 || f.last < index {
-			return fmt.Errorf("%s is at %d, and the event is %d", f.who, f.last, index)
-		}
-	}
-	return nil
-}
-
-// Tolerances of what a proxy without clients may hold beyond what it held at first.
+// What the proxy may hold without clients, beyond what it held at the start.
 const (
-	moreGoroutines  = 8
-	moreDescriptors = 8
-	moreMemory      = 64 << 20
+	maxMoreGoroutines  = 8
+	maxMoreDescriptors = 8
+	maxMoreMemory      = 64 << 20
 )
 
-// leave waits until the proxy has let everything of its clients go.
-func (s *soak) leave(r *report) {
-	for limit := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		now, err := s.front.figures()
+// waitForRelease waits until the proxy has released everything that it held for its
+// clients.
+func (s *soak) waitForRelease(r *report) {
+	for limit := time.Now().Add(transport.Timeout); ; time.Sleep(200 * time.Millisecond) {
+		usage, err := s.proxy.Usage()
 		if err != nil {
-			s.tally.mismatch("end", "%v", err)
+			s.findings.Mismatch("end", "%v", err)
 			return
 		}
-		r.End = now
-		if now.Goroutines <= r.Start.Goroutines+moreGoroutines && now.Descriptors <= r.Start.Descriptors+moreDescriptors && now.Connections == 0 && now.Watches == 0 {
+		r.End = usage
+		if usage.Goroutines <= r.Start.Goroutines+maxMoreGoroutines && usage.Descriptors <= r.Start.Descriptors+maxMoreDescriptors &&
+			usage.Connections == 0 && usage.Watches == 0 {
 			break
 		}
 		if time.Now().After(limit) {
-			s.tally.mismatch("end", "%v after the last client left the proxy holds %+v, and had %+v at first", patience, now, r.Start)
+			s.findings.Mismatch("end", "%v after the last client the proxy holds %+v, and held %+v at the start", transport.Timeout, usage, r.Start)
 			break
 		}
 	}
-	if most := 2*r.Start.Memory + moreMemory; r.End.Memory > most {
-		s.tally.mismatch("end", "the proxy has %d MiB of memory, and should have at most %d", r.End.Memory>>20, most>>20)
+	if limit := 2*r.Start.Memory + maxMoreMemory; r.End.Memory > limit {
+		s.findings.Mismatch("end", "the proxy has %d MiB of memory, want at most %d", r.End.Memory>>20, limit>>20)
 	}
 }

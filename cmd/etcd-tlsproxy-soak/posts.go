@@ -1,187 +1,79 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
-	"sync"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// posts are the in-order keys of all clients, and what became of each. Every value
-// is sent once: a write that was doubled shows as two keys with one value, and one
-// that was lost as none.
-type posts struct {
-	mu    sync.Mutex
-	queue map[string]map[string]post // by folder and value
-	// late are the values of unknown outcome in folders that were counted and removed:
-	// etcd may carry them out even now.
-	late map[string]bool
-}
+// maxPosts is how many values go into a folder before it is checked and removed.
+const maxPosts = 400
 
-type post struct {
-	fate fate
-	key  string // if acknowledged
-}
-
-// fate is how often a value may be in etcd.
-type fate int
-
-const (
-	once  fate = iota // acknowledged: exactly once
-	maybe             // at most once
-	never             // not sent, or not whole
-)
-
-// mostPosts are in a folder before it is counted and removed.
-const mostPosts = 400
-
-// post hands out a request with a value of its own.
-func (a *actor) post(n *int) (r *request, folder, value string) {
-	folder = a.folder(*n)
-	value = fmt.Sprintf("%s-%d-%d", a.kind, a.id, *n)
+// post returns the n-th POST of a client, with a value that is sent only once, and
+// increments n.
+func (c *client) post(n *int) (r *transport.Request, folder, value string) {
+	folder = c.folder(*n)
+	value = fmt.Sprintf("%s-%d-%d", c.kind, c.id, *n)
 	*n++
-	return &request{method: "POST", target: folder, user: "worker", form: url.Values{"value": {value}}.Encode()}, folder, value
+	return &transport.Request{Method: "POST", Target: folder, User: "worker", Form: url.Values{"value": {value}}.Encode()}, folder, value
 }
 
-// folder is where the n-th value goes.
-func (a *actor) folder(n int) string {
-	return fmt.Sprintf("/soak/posts/%s-%d-%d", a.kind, a.id, n/mostPosts)
+// folder returns the folder of the n-th value.
+func (c *client) folder(n int) string {
+	return fmt.Sprintf("/soak/posts/%s-%d-%d", c.kind, c.id, n/maxPosts)
 }
 
-func (p *posts) note(folder, value string, f fate, key string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.queue[folder] == nil {
-		p.queue[folder] = make(map[string]post)
-	}
-	p.queue[folder][value] = post{f, key}
-}
-
-// posted takes note of what an answer to a POST means.
-func (a *actor) posted(r *request, folder, value string, got *answer, outcome outcome) {
+// recordPost records what the answer to a POST means.
+func (c *client) recordPost(r *transport.Request, folder, value string, got *transport.Answer, outcome outcome) {
 	switch {
 	case outcome == unsent:
-		a.posts.note(folder, value, never, "")
+		c.posts.Record(folder, value, check.Never, "")
 	case outcome == unknown:
-		a.posts.note(folder, value, maybe, "")
-	case got.Node == nil || !a.wrote(r, got, "create", got.Node.Key, value):
-		a.posts.note(folder, value, maybe, "") // wrong, and noted
+		c.posts.Record(folder, value, check.Maybe, "")
+	case got.Node == nil:
+		c.foreignAnswer(r, got)
+		c.posts.Record(folder, value, check.Maybe, "")
+	case !c.checkWrite(r, got, "create", got.Node.Key, value):
+		c.posts.Record(folder, value, check.Maybe, "")
 	default:
-		a.posts.note(folder, value, once, got.Node.Key)
+		c.posts.Record(folder, value, check.Once, got.Node.Key)
 	}
 }
 
-// writePosts fills folders, and counts each one when it is full.
-func (a *actor) writePosts() {
-	for n := 0; a.working(); {
-		r, folder, value := a.post(&n)
-		got, outcome := a.do(r, 201)
-		a.posted(r, folder, value, got, outcome)
-		if n%mostPosts == 0 {
-			a.clear(folder)
+// writePosts fills folders, and checks and removes each one when it is full.
+func (c *client) writePosts() {
+	for n := 0; c.isWorking(); {
+		r, folder, value := c.post(&n)
+		got, outcome := c.do(r, 201)
+		c.recordPost(r, folder, value, got, outcome)
+		if n%maxPosts == 0 {
+			c.checkAndRemove(folder)
 		}
-		a.pace(15)
+		c.pause(15)
 	}
 }
 
-// clear counts a folder at etcd itself and removes it.
-func (a *actor) clear(folder string) {
-	if err := a.posts.check(a.world, a.name(), folder); err != nil {
-		if a.working() {
-			a.wrong("counting %s: %v", folder, err)
+// checkAndRemove compares a folder with what was recorded and deletes it.
+func (c *client) checkAndRemove(folder string) {
+	if err := c.posts.Check(c.name(), folder); err != nil {
+		if c.isWorking() {
+			c.mismatch("reading %s from etcd: %v", folder, err)
 		}
 		return
 	}
-	for expected := []int{200}; a.working(); expected = []int{200, 404} {
-		r := &request{method: "DELETE", target: folder + "?recursive=true", user: "worker"}
-		got, outcome := a.do(r, expected...)
+	// After an attempt of unknown outcome the folder may be gone.
+	for expected := []int{200}; c.isWorking(); expected = []int{200, 404} {
+		r := &transport.Request{Method: "DELETE", Target: folder + "?recursive=true", User: "worker"}
+		got, outcome := c.do(r, expected...)
 		if outcome != done {
 			continue
 		}
-		if got.status == 200 && (got.Action != "delete" || got.Node == nil || got.Node.Key != folder) {
-			a.wrong("%v is answered with what belongs to another request: %.300s", r, got.body)
+		if got.Status == 200 && (got.Action != "delete" || got.Node == nil || got.Node.Key != folder) {
+			c.foreignAnswer(r, got)
 		}
-		a.posts.forget(folder)
+		c.posts.Forget(folder)
 		return
 	}
-}
-
-func (p *posts) forget(folder string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for value, post := range p.queue[folder] {
-		if post.fate == maybe {
-			p.late[value] = true
-		}
-	}
-	delete(p.queue, folder)
-}
-
-// check compares a folder with what was acknowledged.
-func (p *posts) check(w *world, who, folder string) error {
-	body, err := direct(w.etcd.URL(), "/v2/keys"+folder+"?recursive=true&quorum=true")
-	if err != nil {
-		return err
-	}
-	var got event
-	if err := json.Unmarshal(body, &got); err != nil {
-		return err
-	}
-	found := make(map[string][]string)
-	if got.Node != nil {
-		for _, n := range got.Node.Nodes {
-			found[n.Value] = append(found[n.Value], n.Key)
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for value, post := range p.queue[folder] {
-		keys := found[value]
-		switch {
-		case post.fate == once && len(keys) == 0:
-			w.tally.lostWrite(who, "%s was acknowledged as %s and is not there", value, post.key)
-		case len(keys) > 1:
-			w.tally.doubledWrite(who, "%s is there as %v", value, keys)
-		case post.fate == once && keys[0] != post.key:
-			w.tally.mismatch(who, "%s was acknowledged as %s and is %s", value, post.key, keys[0])
-		case post.fate == never && len(keys) > 0:
-			w.tally.ghostWrite(who, "%s is there as %v, and was never sent to etcd whole", value, keys)
-		}
-		delete(found, value)
-	}
-	for value, keys := range found {
-		if !p.late[value] || len(keys) > 1 {
-			w.tally.ghostWrite(who, "%v hold %s, which was counted before or never sent", keys, value)
-		}
-	}
-	return nil
-}
-
-// checkAll compares everything that is there at the end.
-func (p *posts) checkAll(w *world) error {
-	body, err := direct(w.etcd.URL(), "/v2/keys/soak/posts?quorum=true")
-	if err != nil {
-		return err
-	}
-	var got event
-	if err := json.Unmarshal(body, &got); err != nil {
-		return err
-	}
-	folders := make(map[string]bool)
-	if got.Node != nil {
-		for _, n := range got.Node.Nodes {
-			folders[n.Key] = true
-		}
-	}
-	p.mu.Lock()
-	for folder := range p.queue {
-		folders[folder] = true
-	}
-	p.mu.Unlock()
-	for folder := range folders {
-		if err := p.check(w, "end", folder); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -8,10 +8,12 @@ import (
 	"os"
 	"slices"
 	"text/tabwriter"
-	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 )
 
-// report is what a run has found.
+// report is the result of a run.
 type report struct {
 	Seed        uint64
 	Etcd        string
@@ -19,29 +21,27 @@ type report struct {
 	Interrupted bool // by Ctrl-C
 	Requests    map[string]map[string]int
 	Refusals    int
-	Unknown     int // answers of 502, 503 and 504, and those that broke off
+	Unknown     int // answers of 502, 503 and 504, and broken ones
 	Faults      map[string]int
 	Slowest     map[string]float64 // seconds until a change took effect
 	AuditLines  int
-	Start, End  figures
+	Start, End  env.Usage
 
 	Wrong                 int
 	Lost, Doubled, Ghosts int
 	Mismatches            []string
 }
 
-func (s *soak) newReport(start figures, interrupted bool) *report {
-	return &report{Seed: s.seed, Seconds: time.Since(s.tally.began).Seconds(), Interrupted: interrupted, Start: start}
+func (s *soak) newReport(start env.Usage, interrupted bool) *report {
+	return &report{Seed: s.seed, Seconds: s.findings.Elapsed().Seconds(), Interrupted: interrupted, Start: start}
 }
 
-// fill takes over what was counted, when nothing counts any more.
-func (r *report) fill(t *tally) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r.Requests, r.Faults, r.AuditLines = t.requests, t.faults, t.audit
-	r.Wrong, r.Lost, r.Doubled, r.Ghosts, r.Mismatches = t.wrong, t.lost, t.doubled, t.ghosts, t.mismatches
+// fill takes over what was found, when the run is over.
+func (r *report) fill(t check.Totals) {
+	r.Requests, r.Faults, r.AuditLines = t.Requests, t.Faults, t.AuditLines
+	r.Wrong, r.Lost, r.Doubled, r.Ghosts, r.Mismatches = t.Wrong, t.Lost, t.Doubled, t.Ghosts, t.Mismatches
 	r.Slowest = make(map[string]float64)
-	for what, took := range t.slowest {
+	for what, took := range t.Slowest {
 		r.Slowest[what] = took.Seconds()
 	}
 	for _, outcomes := range r.Requests {
@@ -71,24 +71,24 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintf(w, "%s\t%d\t%s\n", kind, sum, outcomes)
 	}
 	fmt.Fprintf(w, "all\t%d\trefused: %d  not answered by etcd: %d\n", all, r.Refusals, r.Unknown)
-	fmt.Fprintln(w, "\nfault\ttimes\t")
+	fmt.Fprintln(w, "\nfault or change\ttimes\t")
 	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
 		fmt.Fprintf(w, "%s\t%d\t\n", kind, r.Faults[kind])
 	}
-	fmt.Fprintln(w, "\nawaited\tat most, s\t")
+	fmt.Fprintln(w, "\nwaited for\tat most, s\t")
 	for _, what := range slices.Sorted(maps.Keys(r.Slowest)) {
 		fmt.Fprintf(w, "%s\t%.2f\t\n", what, r.Slowest[what])
 	}
-	fmt.Fprintln(w, "\nthe proxy's\tat first\tat the end\t")
+	fmt.Fprintln(w, "\nthe proxy's\tat the start\tat the end\t")
 	fmt.Fprintf(w, "goroutines\t%d\t%d\t\n", r.Start.Goroutines, r.End.Goroutines)
-	fmt.Fprintf(w, "descriptors\t%d\t%d\t(idle connections to etcd left out)\n", r.Start.Descriptors, r.End.Descriptors)
+	fmt.Fprintf(w, "descriptors\t%d\t%d\t(without idle connections to etcd)\n", r.Start.Descriptors, r.End.Descriptors)
 	fmt.Fprintf(w, "memory, MiB\t%d\t%d\t\n", r.Start.Memory>>20, r.End.Memory>>20)
-	_ = w.Flush()
-	ended := ""
+	_ = w.Flush() // to a terminal; the report file checks its errors
+	interrupted := ""
 	if r.Interrupted {
-		ended = ", interrupted"
+		interrupted = ", interrupted"
 	}
-	fmt.Fprintf(out, "\nseed %d, %s, %.0f s%s; %d lines of the audit log read\n", r.Seed, r.Etcd, r.Seconds, ended, r.AuditLines)
+	fmt.Fprintf(out, "\nseed %d, %s, %.0f s%s; %d lines of the audit log checked\n", r.Seed, r.Etcd, r.Seconds, interrupted, r.AuditLines)
 	fmt.Fprintf(out, "mismatches: %d; of these, writes lost: %d, doubled: %d, from nowhere: %d\n", r.Wrong, r.Lost, r.Doubled, r.Ghosts)
 	for _, line := range r.Mismatches {
 		fmt.Fprintln(out, "  "+line)
@@ -106,7 +106,7 @@ func (r *report) write(path string) error {
 	return os.WriteFile(path, data, 0o644)
 }
 
-// verdict is an error if anything is wrong.
+// verdict returns an error if there are mismatches.
 func (r *report) verdict() error {
 	if r.Wrong > 0 {
 		return fmt.Errorf("%d mismatches; --seed %d makes the same choices again", r.Wrong, r.Seed)

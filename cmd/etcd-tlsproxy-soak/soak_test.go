@@ -16,11 +16,16 @@ import (
 	"syscall"
 	"testing"
 
+	"go.uber.org/goleak"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// members are the etcds to try: the one that is linked in, and the installed one.
-func members() map[string][]string {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// etcdFlags returns the flags of each etcd to test with, by name.
+func etcdFlags() map[string][]string {
 	all := map[string][]string{"embedded": {"--embedded"}}
 	if _, _, ok := proxytest.FindEtcd(); ok {
 		all["installed"] = nil
@@ -28,36 +33,43 @@ func members() map[string][]string {
 	return all
 }
 
-// relaxed is for machines that stall; how soon files take effect is tested elsewhere.
+// relaxed is for machines that stall. Other tests check how soon files take effect.
 var relaxed = []string{"--promise", "30s"}
 
 func TestAShortSoakFindsNothing(t *testing.T) {
-	for name, args := range members() {
+	for name, flags := range etcdFlags() {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "report.json")
 			var out, errOut bytes.Buffer
-			args := append(append(args, relaxed...), "--duration", "5s", "--seed", "7", "--json", file)
+			args := append(append(flags, relaxed...), "--duration", "5s", "--seed", "7", "--json", file)
 			if code := run(t.Context(), args, &out, &errOut); code != 0 {
-				t.Fatalf("exit code %d: %s\n%s", code, errOut.String(), out.String())
+				t.Fatalf("got exit code %d, want 0: %s\n%s", code, errOut.String(), out.String())
 			}
 			data, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var r report
-			if err := json.Unmarshal(data, &r); err != nil || r.Seed != 7 || r.Refusals == 0 || len(r.Faults) == 0 || r.AuditLines == 0 {
-				t.Errorf("%v\n%s", err, data)
+			if err := json.Unmarshal(data, &r); err != nil {
+				t.Fatalf("decoding the report: %v\n%s", err, data)
 			}
-			for _, kind := range []string{"tagged reader", "own counter", "shared counter", "poster", "watcher", "aborter", "pipeliner", "refused", "guesser", "guest", "narrow"} {
+			if r.Seed != 7 || r.Refusals == 0 || len(r.Faults) == 0 || r.AuditLines == 0 {
+				t.Errorf("got seed %d, %d refusals, %d kinds of faults and %d lines of the audit log, want seed 7 and some of each",
+					r.Seed, r.Refusals, len(r.Faults), r.AuditLines)
+			}
+			for _, kind := range []string{
+				"tagged writer", "tagged reader", "own counter", "shared counter", "poster", "watched writer", "watcher",
+				"aborter", "pipeliner", "refused", "guesser", "guest", "narrow",
+			} {
 				if len(r.Requests[kind]) == 0 {
-					t.Errorf("no %s did anything", kind)
+					t.Errorf("%s: got no request, want some", kind)
 				}
 			}
 		})
 	}
 }
 
-// interrupter cancels when it is told that all runs.
+// interrupter is a writer that cancels a context when the soak reports that it runs.
 type interrupter struct {
 	mu     sync.Mutex
 	text   strings.Builder
@@ -79,39 +91,39 @@ func TestAnInterruptedSoakReportsAndLeavesNothing(t *testing.T) {
 	defer cancel()
 	out := &interrupter{cancel: cancel}
 	if code := run(ctx, append(relaxed, "--duration", "1h"), out, io.Discard); code != 0 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("got exit code %d, want 0", code)
 	}
-	said := out.text.String()
-	pid := regexp.MustCompile(`process (\d+)\n`).FindStringSubmatch(said)
-	if pid == nil || !strings.Contains(said, "interrupted") {
-		t.Fatal(said)
+	text := out.text.String()
+	pid := regexp.MustCompile(`process (\d+)\n`).FindStringSubmatch(text)
+	if pid == nil || !strings.Contains(text, "interrupted") {
+		t.Fatalf("want a report with the process and interrupted, got:\n%s", text)
 	}
 	n, err := strconv.Atoi(pid[1])
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(n, 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("the proxy still runs: %v", err)
+		t.Errorf("looking for the proxy: got %v, want no such process", err)
 	}
 	if left, err := filepath.Glob(os.TempDir() + "/*"); err != nil || len(left) > 0 {
-		t.Errorf("%v is left, %v", left, err)
+		t.Errorf("files after the run: got %q, %v; want none", left, err)
 	}
 }
 
-// TestASoakFindsWhatIsWrong puts a proxy in place that does not serve what it should:
-// it shows that a run can fail.
+// TestASoakFindsWhatIsWrong runs a proxy with other rules than the soak expects, which
+// shows that a run can fail.
 func TestASoakFindsWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	stage, err := newStage()
+	files, err := env.NewFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := stage.build("")
+	program, err := files.BuildProxy("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The same proxy, with rules that let nobody write below /soak.
+	// With its rules, worker must not write below /soak.
 	script := filepath.Join(dir, "proxy")
 	text := fmt.Sprintf("#!/bin/sh\nsed -i 's/, \"worker\"\\]/]/' \"$3\"\nexec %s \"$@\"\n", program)
 	if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
@@ -119,7 +131,10 @@ func TestASoakFindsWhatIsWrong(t *testing.T) {
 	}
 	var out, errOut bytes.Buffer
 	args := append(relaxed, "--embedded", "--duration", "300ms", "--proxy", script)
-	if code := run(t.Context(), args, &out, &errOut); code != 1 || !strings.Contains(errOut.String(), "mismatches") || !strings.Contains(out.String(), "/soak/tagged/k") {
-		t.Errorf("exit code %d: %s\n%s", code, errOut.String(), out.String())
+	if code := run(t.Context(), args, &out, &errOut); code != 1 {
+		t.Errorf("got exit code %d, want 1", code)
+	}
+	if !strings.Contains(errOut.String(), "mismatches") || !strings.Contains(out.String(), "/soak/tagged/k") {
+		t.Errorf("want mismatches of /soak/tagged/k, got %s\n%s", errOut.String(), out.String())
 	}
 }

@@ -1,0 +1,57 @@
+package env
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Usage is what the proxy holds at a moment.
+type Usage struct {
+	Goroutines  int
+	Descriptors int // without idle connections to etcd
+	Memory      int64
+	Connections int // of clients
+	Watches     int
+}
+
+// Usage reads what the proxy holds from its metrics.
+func (p *Proxy) Usage() (Usage, error) {
+	m, err := p.Metrics()
+	if err != nil {
+		return Usage{}, err
+	}
+	idle := int(m[`etcd_tlsproxy_upstream_connections{state="idle"}`])
+	return Usage{
+		Goroutines:  int(m["go_goroutines"]),
+		Descriptors: int(m["process_open_fds"]) - idle,
+		Memory:      int64(m["process_resident_memory_bytes"]),
+		Connections: int(m["etcd_tlsproxy_connections"]),
+		Watches:     int(m["etcd_tlsproxy_watches"]),
+	}, nil
+}
+
+// Metrics reads all metrics, by name and labels.
+func (p *Proxy) Metrics() (map[string]float64, error) {
+	resp, err := p.client.Get(p.admin + "/metrics")
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
+	}
+	m := make(map[string]float64)
+	for line := range strings.Lines(string(data)) {
+		cut := strings.LastIndexByte(line, ' ')
+		if line[0] == '#' || cut < 0 {
+			continue
+		}
+		if value, err := strconv.ParseFloat(strings.TrimSpace(line[cut:]), 64); err == nil {
+			m[line[:cut]] = value
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
+)
+
+// soak is one run: its environment, what its clients share, and what they found.
+type soak struct {
+	seed    uint64
+	promise time.Duration
+
+	files  *env.Files
+	etcd   env.Etcd
+	proxy  *env.Proxy
+	prober *transport.Client // sees whether faults are over
+
+	// working ends when clients should stop, watching when watchers should.
+	working, watching context.Context
+
+	findings *check.Findings
+	outages  *check.Outages
+	// index is the newest that etcd has acknowledged to a client: no later answer may
+	// show an older one.
+	index     atomic.Uint64
+	versions  *check.Versions
+	counters  *check.Counters
+	histories []*check.History
+	posts     *check.InOrderKeys
+	// guest is the permission of that user to log in, narrow that of worker to write
+	// below /soak/narrow.
+	guest, narrow *permission
+
+	mu      sync.Mutex
+	sources int
+}
+
+// watchedFolders is the number of folders with watchers. Each has several.
+const watchedFolders = 3
+
+func newSoak(files *env.Files, etcd env.Etcd, seed uint64) *soak {
+	findings := check.NewFindings(seed)
+	s := &soak{
+		seed: seed, files: files, etcd: etcd, findings: findings, outages: &check.Outages{}, versions: &check.Versions{},
+		counters: &check.Counters{}, posts: check.NewInOrderKeys(findings, etcd.URL()),
+		guest: newPermission(), narrow: newPermission(),
+	}
+	for i := range watchedFolders {
+		s.histories = append(s.histories, check.NewHistory(fmt.Sprintf("/soak/watched/p%d", i), findings))
+	}
+	return s
+}
+
+// source returns a source of random choices. The seed and the number of earlier calls
+// decide about them.
+func (s *soak) source() *rand.Rand {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sources++
+	return rand.New(rand.NewPCG(s.seed, uint64(s.sources)))
+}
+
+// acknowledge records an index that etcd has acknowledged.
+func (s *soak) acknowledge(index uint64) {
+	for {
+		newest := s.index.Load()
+		if index <= newest || s.index.CompareAndSwap(newest, index) {
+			return
+		}
+	}
+}
+
+// run starts everything, runs the clients, and reports.
+func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
+	if s.duration <= 0 || s.promise <= 0 {
+		return errors.New("reading the flags: --duration and --promise must be above 0")
+	}
+	fmt.Fprintf(out, "seed %d\n", s.seed)
+	files, err := env.NewFiles()
+	if files != nil {
+		defer func() {
+			if s.keep || err != nil {
+				fmt.Fprintf(out, "the files are kept in %s\n", files.Dir)
+			} else {
+				_ = os.RemoveAll(files.Dir)
+			}
+		}()
+	}
+	if err != nil {
+		return err
+	}
+	program, err := files.BuildProxy(s.proxy)
+	if err != nil {
+		return err
+	}
+	etcd, description, err := env.StartEtcd(files.Path("etcd"), s.embedded)
+	if err != nil {
+		return err
+	}
+	defer etcd.Close()
+	files.EtcdURL = etcd.URL()
+	if err := files.Configure(func(*env.Configuration) {}, ""); err != nil {
+		return err
+	}
+	proxy, err := env.StartProxy(program, files)
+	if err != nil {
+		return err
+	}
+	// The report has the error of the first Stop; this one is for an earlier return.
+	defer func() { _ = proxy.Stop() }()
+	fmt.Fprintf(out, "%s; etcd-tlsproxy at https://%s, process %d\n", description, files.Listen, proxy.Pid())
+	k := newSoak(files, etcd, s.seed)
+	k.promise, k.proxy = s.promise, proxy
+	k.prober = k.newProber()
+	report, err := k.run(ctx, s.duration)
+	if err != nil {
+		return err
+	}
+	report.Etcd = description
+	report.print(out)
+	if s.json != "" {
+		if err := report.write(s.json); err != nil {
+			return err
+		}
+	}
+	return report.verdict()
+}
+
+// newProber returns a client with an address of its own, because failed logins make an
+// address wait.
+func (s *soak) newProber() *transport.Client {
+	return transport.NewClient(s.files.Listen, "127.0.0.4", s.tls(""), false)
+}
+
+// run lets the clients work under faults, and checks what is left.
+func (s *soak) run(ctx context.Context, duration time.Duration) (*report, error) {
+	start, err := s.proxy.Usage()
+	if err != nil {
+		return nil, err
+	}
+	working, stopWorking := context.WithTimeout(ctx, duration)
+	defer stopWorking()
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer stopWatching()
+	s.working, s.watching = working, watching
+	go func() {
+		select {
+		case <-s.proxy.Exited():
+			stopWorking()
+		case <-working.Done():
+		}
+	}()
+	var workers, watchers sync.WaitGroup
+	s.startClients(&workers, &watchers)
+	faults, _ := errgroup.WithContext(context.Background())
+	for _, inject := range []func() error{s.injectFaults, s.changeFiles} {
+		faults.Go(func() error {
+			err := inject()
+			if err != nil {
+				stopWorking()
+			}
+			return err
+		})
+	}
+	err = faults.Wait()
+	stopWorking()
+	workers.Wait()
+	if err == nil && !s.proxy.HasExited() {
+		err = s.checkEnd()
+	}
+	stopWatching()
+	watchers.Wait()
+	r := s.newReport(start, ctx.Err() != nil)
+	if s.proxy.HasExited() {
+		s.findings.Mismatch("end", "the proxy has ended: %v; see %s", s.proxy.ExitError(), s.proxy.Log)
+	} else {
+		s.prober.Close()
+		s.waitForRelease(r)
+	}
+	if err := s.proxy.Stop(); err != nil {
+		s.findings.Mismatch("end", "%v", err)
+	}
+	for _, line := range s.proxy.BadLogLines() {
+		s.findings.Mismatch("proxy's log", "%s", line)
+	}
+	r.fill(s.findings.Totals())
+	return r, err
+}
