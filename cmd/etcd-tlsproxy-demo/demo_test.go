@@ -11,9 +11,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
-// start runs the demo until it has said what to try, and returns what it said.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs the demo until it has printed its guide, and returns the guide. Stop ends
+// the demo and returns its exit status.
 func start(t *testing.T, args ...string) (guide string, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -30,7 +35,7 @@ func start(t *testing.T, args ...string) (guide string, stop func() int) {
 		n, err := out.Read(buf)
 		text += string(buf[:n])
 		if err != nil {
-			t.Fatalf("it ended with %d and said %s", <-ended, text)
+			t.Fatalf("the demo ended with status %d before its guide was complete; it printed:\n%s", <-ended, text)
 		}
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
@@ -49,7 +54,7 @@ func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
 	commands := regexp.MustCompile(`(?m)^curl .*$`).FindAllString(guide, -1)
 	ca := regexp.MustCompile(`--cacert (\S+)`).FindStringSubmatch(guide)
 	if ready == nil || len(commands) != 4 || ca == nil {
-		t.Fatalf("it says %s", guide)
+		t.Fatalf("want a line that says ready and 4 curl commands with a CA, got:\n%s", guide)
 	}
 	shell := func(command string) string {
 		t.Helper()
@@ -57,36 +62,37 @@ func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
 		defer cancel()
 		out, err := exec.CommandContext(ctx, "sh", "-c", command+" -sS -w ' %{http_code}'").CombinedOutput()
 		if err != nil {
-			t.Errorf("%s: %v\n%s", command, err, out)
+			t.Errorf("running %s: %v\n%s", command, err, out)
 		}
 		return string(out)
 	}
 	for i, want := range []string{`"action":"get"`, `"value":"pooled"`, `"errorCode":110`} {
 		if got := shell(commands[i]); !strings.Contains(got, want) {
-			t.Errorf("%s\nsays %s", commands[i], got)
+			t.Errorf("running %s: got %s, want it to contain %s", commands[i], got, want)
 		}
 	}
-	heard := make(chan string)
-	go func() { heard <- shell(commands[3]) }()
-	for event := ""; event == ""; { // until the watch has begun
+	watched := make(chan string)
+	go func() { watched <- shell(commands[3]) }()
+	// curl does not report when its watch is registered, so write until it returns.
+	for event := ""; event == ""; {
 		shell(commands[1])
 		select {
-		case event = <-heard:
+		case event = <-watched:
 			if !strings.Contains(event, `"action":"set"`) || !strings.HasSuffix(event, " 200") {
-				t.Errorf("the watch says %s", event)
+				t.Errorf("the watch returned %s, want an event of a set and status 200", event)
 			}
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	if status := stop(); status != 0 {
-		t.Errorf("it ended with %d", status)
+		t.Errorf("the demo ended with status %d, want 0", status)
 	}
 	if _, err := os.Stat(filepath.Dir(ca[1])); !os.IsNotExist(err) {
-		t.Errorf("its folder is left behind: %v", err)
+		t.Errorf("looking for the temporary folder: got %v, want that it does not exist", err)
 	}
 	if c, err := net.Dial("tcp", "127.0.0.1:"+ready[2]); err == nil {
 		c.Close()
-		t.Error("its port is left open")
+		t.Errorf("port %s is still open after the demo", ready[2])
 	}
 }
 
@@ -94,10 +100,10 @@ func TestAFolderThatWasAskedForIsKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
 	_, stop := start(t, "--listen", "127.0.0.1:0", "--dir", dir)
 	if status := stop(); status != 0 {
-		t.Errorf("it ended with %d", status)
+		t.Errorf("the demo ended with status %d, want 0", status)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "ca.crt")); err != nil {
-		t.Errorf("the CA: %v", err)
+		t.Errorf("looking for the CA in --dir: %v", err)
 	}
 }
 
@@ -108,7 +114,10 @@ func TestAPortThatIsTakenIsTold(t *testing.T) {
 	}
 	defer ln.Close()
 	var out strings.Builder
-	if status := run(context.Background(), []string{"--listen", ln.Addr().String()}, io.Discard, &out); status != 1 || !strings.Contains(out.String(), "--listen") {
-		t.Errorf("it ended with %d and said %s", status, out.String())
+	if status := run(context.Background(), []string{"--listen", ln.Addr().String()}, io.Discard, &out); status != 1 {
+		t.Errorf("the demo ended with status %d, want 1", status)
+	}
+	if !strings.Contains(out.String(), "--listen") {
+		t.Errorf("got the error %q, want it to name --listen", out.String())
 	}
 }

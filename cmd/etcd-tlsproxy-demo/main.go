@@ -1,12 +1,12 @@
-// Command etcd-tlsproxy-demo shows the proxy at work on one machine with nothing
-// installed: it starts an etcd of its own, makes a certificate authority and two
-// users, puts the proxy before the etcd, and prints commands to try.
+// Command etcd-tlsproxy-demo runs the proxy on a machine on which nothing is installed.
+// It starts an etcd that is linked in, makes a certificate authority and two users,
+// starts the proxy in front of the etcd, and prints commands to try.
 //
 //	go run ./cmd/etcd-tlsproxy-demo
 //
-// The users are root with the password root-demo and conftool with
-// conftool-demo; the table is the one the operators' manual begins with. All of
-// it ends with ctrl-C.
+// The users are root with the password root-demo, and conftool with conftool-demo. root
+// may write everywhere, conftool below /conftool, and everyone below /eventlogging.
+// Everything ends with Ctrl-C.
 package main
 
 import (
@@ -41,27 +41,27 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "etcd-tlsproxy-demo",
-		Short: "Show etcd-tlsproxy before an etcd of its own",
-		Long: `Starts an etcd with the v2 API, a certificate authority, two users and the proxy
-before the etcd, all on this machine's loopback, and prints commands to try.
-Ctrl-C ends all of it.`,
+		Short: "Run etcd-tlsproxy in front of an etcd of its own",
+		Long: `Starts an etcd with the v2 API and the proxy in front of it, with a certificate
+authority and two users that it makes, and prints commands to try. Everything stays on
+loopback. Ctrl-C ends all of it.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	listen := cmd.Flags().String("listen", "127.0.0.1:4001", "`address` of the HTTPS front end")
-	dir := cmd.Flags().String("dir", "", "`folder` for the CA (ca.crt) and etcd's data; it is kept (default: a temporary one, removed at exit)")
+	dir := cmd.Flags().String("dir", "", "`folder` for the CA (ca.crt) and etcd's data, which is kept (default: a temporary one, which is removed at exit)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		where := *dir
-		if where == "" {
-			if where, err = os.MkdirTemp("", "etcd-tlsproxy-demo-"); err != nil {
+		folder := *dir
+		if folder == "" {
+			if folder, err = os.MkdirTemp("", "etcd-tlsproxy-demo-"); err != nil {
 				return fmt.Errorf("making a folder: %w", err)
 			}
-			defer os.RemoveAll(where)
-		} else if err := os.MkdirAll(where, 0o700); err != nil {
+			defer os.RemoveAll(folder)
+		} else if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("making a folder: %w", err)
 		}
-		return show(cmd.Context(), *listen, where, cmd.OutOrStdout())
+		return show(cmd.Context(), *listen, folder, cmd.OutOrStdout())
 	}
 	return cmd
 }

@@ -21,11 +21,11 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// show runs etcd and the proxy until ctx ends.
+// show runs etcd and the proxy, and prints the commands to try. It returns when ctx ends.
 func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
-		return fmt.Errorf("listening: %w; another --listen helps if the port is taken", err)
+		return fmt.Errorf("listening: %w; if the port is in use, choose another one with --listen", err)
 	}
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: filepath.Join(dir, "etcd")})
 	if err != nil {
@@ -44,7 +44,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 		Log:            slog.New(slog.DiscardHandler),
 		Throttle:       acl.NewThrottle(acl.ThrottleOptions{}),
 		MaxConnections: 1000,
-		// All clients of the demo come from here.
+		// All clients of the demo come from this machine.
 		MaxAddressConnections: 1000,
 		MaxAddressHandshakes:  1000,
 		MaxWatches:            1000,
@@ -60,14 +60,14 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	case err = <-served:
 	case <-ctx.Done():
 	}
-	// Ctrl-C is to end all of it within two seconds, whatever still runs.
+	// Ctrl-C should end the demo within two seconds, even if a watch still waits.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
 	defer cancel()
-	_ = server.Drain(drain) // cutting what does not end is what is wanted here
+	_ = server.Drain(drain) // its error says only that some connections had to be closed
 	return err
 }
 
-// newSnapshot makes the keys, the users and the table.
+// newSnapshot makes the keys, the users and the rules. It writes the CA to dir.
 func newSnapshot(dir, endpoint string, metrics *observe.Metrics) (*lane.Snapshot, error) {
 	pki, err := proxytest.NewPKI()
 	if err != nil {
@@ -125,17 +125,17 @@ func newSnapshot(dir, endpoint string, metrics *observe.Metrics) (*lane.Snapshot
 	}, nil
 }
 
-// guide is what the demo says: the line that it is ready, and what to try.
+// guide returns what the demo prints: a line that says it is ready, and commands to try.
 func guide(url, ca string) string {
 	return fmt.Sprintf(`ready %[1]s
 
-# anyone reads
+# everyone may read
 curl --cacert %[2]s '%[1]s/v2/keys/?recursive=true'
-# conftool writes below /conftool
+# conftool may write below /conftool
 curl --cacert %[2]s -u conftool:conftool-demo -X PUT -d value=pooled %[1]s/v2/keys/conftool/v1/mw1001
-# and is refused elsewhere (401)
+# but not elsewhere (401)
 curl --cacert %[2]s -u conftool:conftool-demo -X PUT -d value=mine %[1]s/v2/keys/other
-# a watch: it answers with the next write below /conftool; repeat the second command in another terminal
+# a watch returns the next write below /conftool: repeat the second command in another terminal
 curl --cacert %[2]s '%[1]s/v2/keys/conftool?wait=true&recursive=true'
 
 Ctrl-C ends the proxy and its etcd.
