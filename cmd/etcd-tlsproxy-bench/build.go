@@ -21,7 +21,7 @@ type build struct {
 var buildName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 
 // parseBuilds reads the values of --proxy. A single build is reported as ours, with or
-// without a name; several need a name each, because the report has to tell them apart.
+// without a name; several need a name each, because the report shows them side by side.
 func parseBuilds(values []string) ([]build, error) {
 	if len(values) == 0 {
 		return []build{{name: ours}}, nil

@@ -53,7 +53,7 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	return s.writeFiles(comparisons)
 }
 
-// writeFiles writes the reports that --json and --html ask for.
+// writeFiles writes the reports for --json and --html.
 func (s *settings) writeFiles(comparisons []*comparison) error {
 	if s.json != "" {
 		data, err := json.MarshalIndent(comparisons, "", "  ")

@@ -64,7 +64,7 @@ func measureWatches(ctx context.Context, v contender, l watchLoad) (*watchSample
 	}
 	defer e.close()
 	if e.etcd == nil {
-		return nil, errors.New("etcd is not installed, and the memory of the one in this process cannot be told from the program's; install etcd 3.4 or 3.5")
+		return nil, errors.New("no etcd found: the memory of an etcd in this process cannot be measured; install etcd 3.4 or 3.5")
 	}
 	t, err := e.startTarget(v, e.etcdAddr)
 	if err != nil {

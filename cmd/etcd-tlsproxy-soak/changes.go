@@ -82,9 +82,9 @@ func (s *soak) withdrawAndGrant(p *permission, random *rand.Rand, what string, r
 		if err := write(granted); err != nil {
 			return err
 		}
-		change := what + " no more"
+		change := "withdrawn: " + what
 		if granted {
-			change = what + " again"
+			change = "granted: " + what
 		}
 		s.waitFor(change, s.promise, func() error { return s.checkAdmission(r, granted) })
 		p.endChange()
@@ -118,7 +118,7 @@ func (s *soak) narrowRules(random *rand.Rand) error {
 		if err := s.files.Configure(func(c *env.Configuration) { c.Narrow = !granted }, ""); err != nil || granted {
 			return err
 		}
-		s.waitFor("a watch ends that is not allowed any more", s.promise, func() error {
+		s.waitFor("a watch ends without its permission", s.promise, func() error {
 			select {
 			case <-ended:
 				return nil
@@ -137,7 +137,7 @@ func (s *soak) breakConfiguration(random *rand.Rand) error {
 		successful float64 // of the metric
 	}{
 		{"a broken configuration is noticed", broken[random.IntN(len(broken))], 0},
-		{"a mended configuration is taken", "", 1},
+		{"a mended configuration is in effect", "", 1},
 	} {
 		if err := s.files.Configure(func(c *env.Configuration) { c.Revision++ }, c.more); err != nil {
 			return err

@@ -15,7 +15,7 @@ func (s *soak) checkEnd() error {
 	for i, h := range s.histories {
 		if index := c.writeLast(h, i); index > 0 {
 			again := time.Now().Add(time.Second)
-			s.waitFor("the last event is heard by all", transport.Timeout, func() error {
+			s.waitFor("the last event has reached all watchers", transport.Timeout, func() error {
 				err := h.CheckReceived(index)
 				// A watch without an index that started after the event waits for another one.
 				if err != nil && time.Now().After(again) {
@@ -36,7 +36,7 @@ func (s *soak) checkEnd() error {
 	return s.checkAudit("audit")
 }
 
-// checkEtcd compares the content of etcd with what is known of it.
+// checkEtcd compares the content of etcd with what the clients know.
 func (s *soak) checkEtcd() error {
 	if err := s.counters.Check(s.findings, s.etcd.URL()); err != nil {
 		return err

@@ -23,7 +23,7 @@ func (c *client) writeWatched() {
 }
 
 // writeWatchedOnce sets or deletes a key, and returns the index of the event, or 0 if
-// none is known.
+// etcd has not acknowledged one.
 func (c *client) writeWatchedOnce(h *check.History, value string) (index uint64) {
 	key := fmt.Sprintf("%s/k%d", h.Folder, c.random.IntN(watchedKeys))
 	r := &transport.Request{Method: "PUT", Target: key, User: "worker", Form: url.Values{"value": {value}}.Encode()}
