@@ -131,52 +131,59 @@ func measureBriefly(t *testing.T, program string, args ...string) (string, []*co
 	return string(out), comparisons
 }
 
-// TestABriefRun measures scenarios of several kinds with the proxies that are installed.
+// TestABriefRun measures scenarios of several kinds with the proxies that are installed,
+// and compares a build with itself.
 func TestABriefRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and starts all proxies")
 	}
-	program := buildProgram(t, t.TempDir(), "bench", ".")
-	_, comparisons := measureBriefly(t, program, "--scenarios", "get-500-keys,put-null,idle-memory")
-	if len(comparisons) != 3 {
-		t.Fatalf("got %d scenarios, want 3", len(comparisons))
-	}
-	for _, c := range comparisons {
-		for name, samples := range c.Samples {
-			for _, m := range samples {
-				if m.Errors > 0 {
-					t.Errorf("%s, %s: got %d errors (%s), want none", c.Name, name, m.Errors, m.FirstError)
-				}
-				// A process that was loaded before would seem to need no memory for new connections.
-				if c.Figure == "memory" && m.Memory < 1000 {
-					t.Errorf("%s, %s: got %.0f bytes for a connection, want at least 1000", c.Name, name, m.Memory)
-				}
-				if c.Figure != "memory" && m.Rate <= 0 {
-					t.Errorf("%s, %s: got a rate of %v, want more than 0", c.Name, name, m.Rate)
-				}
-			}
-		}
-	}
-}
-
-// TestABriefRunOfBuilds compares a build with itself.
-func TestABriefRunOfBuilds(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds and starts the proxy")
-	}
 	dir := t.TempDir()
 	program := buildProgram(t, dir, "bench", ".")
 	proxy := buildProgram(t, dir, "proxy", "etcd-tlsproxy/cmd/etcd-tlsproxy")
-	out, comparisons := measureBriefly(t, program, "--scenarios", "get-null", "--proxy", "old="+proxy, "--proxy", "new="+proxy)
-	if !strings.Contains(out, "summary: ") {
-		t.Errorf("the report lacks a summary:\n%s", out)
-	}
-	if len(comparisons) != 1 || !slices.Equal(comparisons[0].Order, []string{"old", "new"}) {
-		t.Fatalf("got %+v, want one scenario with old and new", comparisons)
-	}
-	for name, samples := range comparisons[0].Samples {
-		if len(samples) != 2 || samples[0].Rate <= 0 {
-			t.Errorf("%s: got %d rounds, want 2 with a rate above 0", name, len(samples))
+	t.Run("proxies", func(t *testing.T) {
+		_, comparisons := measureBriefly(t, program, "--proxy", proxy, "--scenarios", "get-500-keys,put-null,idle-memory")
+		if len(comparisons) != 3 {
+			t.Fatalf("got %d scenarios, want 3", len(comparisons))
+		}
+		for _, c := range comparisons {
+			checkSamples(t, c)
+		}
+	})
+	t.Run("builds", func(t *testing.T) {
+		out, comparisons := measureBriefly(t, program, "--proxy", "old="+proxy, "--proxy", "new="+proxy, "--scenarios", "get-null")
+		if !strings.Contains(out, "summary: ") {
+			t.Errorf("the report lacks a summary:\n%s", out)
+		}
+		if len(comparisons) != 1 || !slices.Equal(comparisons[0].Order, []string{"old", "new"}) {
+			t.Fatalf("got %+v, want one scenario with old and new", comparisons)
+		}
+		checkSamples(t, comparisons[0])
+		for name, samples := range comparisons[0].Samples {
+			if len(samples) != 2 {
+				t.Errorf("%s: got %d rounds, want 2", name, len(samples))
+			}
+		}
+	})
+}
+
+// checkSamples checks that every contender was measured without an error.
+func checkSamples(t *testing.T, c *comparison) {
+	t.Helper()
+	for name, samples := range c.Samples {
+		if len(samples) == 0 {
+			t.Errorf("%s, %s: got no sample, want some", c.Name, name)
+		}
+		for _, m := range samples {
+			if m.Errors > 0 {
+				t.Errorf("%s, %s: got %d errors (%s), want none", c.Name, name, m.Errors, m.FirstError)
+			}
+			// A process that was loaded before would seem to need no memory for new connections.
+			if c.Figure == "memory" && m.Memory < 1000 {
+				t.Errorf("%s, %s: got %.0f bytes for a connection, want at least 1000", c.Name, name, m.Memory)
+			}
+			if c.Figure != "memory" && m.Rate <= 0 {
+				t.Errorf("%s, %s: got a rate of %v, want more than 0", c.Name, name, m.Rate)
+			}
 		}
 	}
 }
