@@ -6,10 +6,10 @@ import (
 	"io"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
@@ -94,15 +94,7 @@ func writeDump(c *console.Console, dump *keydump.Dump, file string) error {
 		}
 		return nil
 	}
-	pending, err := renameio.NewPendingFile(file, renameio.WithPermissions(0o600))
-	if err != nil {
-		return fmt.Errorf("writing the dump: %w", err)
-	}
-	defer pending.Cleanup() // after an error the old file stays
-	if err := dump.Write(pending); err != nil {
-		return fmt.Errorf("writing the dump: %w", err)
-	}
-	if err := pending.CloseAtomicallyReplace(); err != nil {
+	if err := atomicfile.WriteSecret(file, dump.Write); err != nil {
 		return fmt.Errorf("writing the dump: %w", err)
 	}
 	summary := struct {
