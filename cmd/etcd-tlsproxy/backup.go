@@ -37,7 +37,7 @@ is 1.`,
 		Args: cobra.NoArgs,
 	}
 	b := &recovery.Backup{Console: console.New(cmd), Now: time.Now}
-	b.Connection.Flags(cmd)
+	connectionFlags(cmd, &b.Connection)
 	f := cmd.Flags()
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd has a --wal-dir")

@@ -43,7 +43,7 @@ to Icinga instead: a line with performance data and more below, and an exit stat
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}
-	connection.Flags(cmd)
+	connectionFlags(cmd, connection)
 	limits := &cluster.Limits{}
 	var nagios bool
 	var expiry [2]int

@@ -72,7 +72,7 @@ refused, or decisions change; 1 if the question could not be answered.`,
 	f.StringVar(&e.what, "what", "", "what may this `user` read and write?")
 	f.StringVar(&e.diff, "diff", "", "what would change with this other configuration `file`?")
 	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare for, a line each; - is standard input")
-	e.connection.Flags(cmd)
+	connectionFlags(cmd, &e.connection)
 	e.console = console.New(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error { return e.check(cmd, args) }
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -44,7 +44,7 @@ its owner alone. Values can be secrets.`,
   etcd-tlsproxy dump / --hidden /_settings --hidden /app/_state`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	connection.Flags(cmd)
+	connectionFlags(cmd, &connection)
 	c := console.New(cmd)
 	file := cmd.Flags().StringP("file", "f", "", "`file` to write, instead of the standard output")
 	hidden := cmd.Flags().StringArray("hidden", nil, "hidden `key` to be read too; can be given more than once")

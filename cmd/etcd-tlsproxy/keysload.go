@@ -52,7 +52,7 @@ No file with a key is loaded that etcd takes for its own record of a member (a k
   etcd-tlsproxy load --yes --prefix-from /conftool --prefix-to /restored/conftool conftool.jsonl`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	connection.Flags(cmd)
+	connectionFlags(cmd, &connection)
 	c := console.NewActing(cmd)
 	dryRun := cmd.Flags().Bool("dry-run", false, "write nothing, and tell for each entry what would be done")
 	overwrite := cmd.Flags().Bool("overwrite", false, "update keys even if what they hold may be newer")

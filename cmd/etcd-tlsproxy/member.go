@@ -56,7 +56,7 @@ not started has neither name nor client URLs. How they are, cluster-health tells
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}
-	connection.Flags(cmd)
+	connectionFlags(cmd, connection)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		members, err := connection.Members(cmd.Context())
 		if err != nil {

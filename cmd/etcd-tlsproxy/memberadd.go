@@ -42,7 +42,7 @@ the URL that it advertises.`,
 	}
 	term := console.NewActing(cmd)
 	connection := &cluster.Connection{}
-	connection.Flags(cmd)
+	connectionFlags(cmd, connection)
 	b := &cluster.Bootstrap{}
 	settingsFlags(cmd, b)
 	f := cmd.Flags()

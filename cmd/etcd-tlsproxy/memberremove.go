@@ -39,7 +39,7 @@ removed never joins again with its data.`,
 	}
 	term := console.NewActing(cmd)
 	connection := &cluster.Connection{}
-	connection.Flags(cmd)
+	connectionFlags(cmd, connection)
 	f := cmd.Flags()
 	force := f.Bool("force", false, "remove it although something speaks against it; the plan tells what it may cost")
 	domain := f.String("srv", "", "`domain` to look for the member's records in")

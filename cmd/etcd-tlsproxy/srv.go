@@ -45,7 +45,7 @@ It exits with 0 if all is consistent, and with 1 if not.`,
 	resolver := cmd.Flags().String("resolver", "", "DNS `server` to ask, as in 127.0.0.1:53 (default: the system's)")
 	check := cmd.Flags().Bool("check", false, "compare with the live cluster at --endpoints")
 	connection := &cluster.Connection{}
-	connection.Flags(cmd)
+	connectionFlags(cmd, connection)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := upstream.CheckDomain(args[0]); err != nil {
 			return fmt.Errorf("%q: %w", args[0], err)

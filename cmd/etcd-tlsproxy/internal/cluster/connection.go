@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
 	client "go.etcd.io/etcd/client/v2"
 )
 
@@ -34,18 +33,6 @@ type Connection struct {
 	User, PasswordFile string
 	// Timeout bounds each request.
 	Timeout time.Duration
-}
-
-// Flags adds the connection's flags to a verb.
-func (c *Connection) Flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.StringSliceVar(&c.Endpoints, "endpoints", []string{"http://127.0.0.1:2379"}, "client `URLs` of etcd or of its proxies, with commas between them")
-	f.StringVar(&c.CA, "ca-file", "", "PEM `file` to verify https endpoints with (default: the system's CAs)")
-	f.StringVar(&c.Certificate, "cert-file", "", "PEM `file` of this client's certificate")
-	f.StringVar(&c.Key, "key-file", "", "PEM `file` of its key")
-	f.StringVar(&c.User, "username", "", "`name` of the user")
-	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
-	f.DurationVar(&c.Timeout, "timeout", 5*time.Second, "how long a request may take")
 }
 
 // Transport reaches the endpoints.
