@@ -36,7 +36,8 @@ is 1.`,
     --metrics-file /var/lib/prometheus/node.d/etcd-backup.prom`,
 		Args: cobra.NoArgs,
 	}
-	b := &recovery.Backup{Console: console.New(cmd), Now: time.Now}
+	term := console.New(cmd)
+	b := &recovery.Backup{Note: term.NoteText, Progress: term.ReportProgress, Now: time.Now}
 	connectionFlags(cmd, &b.Connection)
 	f := cmd.Flags()
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
@@ -54,7 +55,7 @@ is 1.`,
 		if err != nil {
 			return err
 		}
-		return b.Console.Print(result, result.Text)
+		return term.Print(result, result.Text)
 	}
 	return cmd
 }

@@ -38,7 +38,8 @@ because of that is at the end of the script.`,
   sh recover.sh`,
 		Args: cobra.NoArgs,
 	}
-	r := &recovery.Recovery{Console: console.NewActing(cmd), Now: time.Now}
+	term := console.NewActing(cmd)
+	r := &recovery.Recovery{Note: term.NoteText, Progress: term.ReportProgress, Confirm: term.Agreed, Now: time.Now}
 	var d recovery.Defaults
 	var members []string
 	var carryOut bool
@@ -79,7 +80,7 @@ because of that is at the end of the script.`,
 		var plan *recovery.Plan
 		if carryOut {
 			plan, err = r.Run(cmd.Context())
-			if err == nil && !r.Console.JSON() {
+			if err == nil && !term.JSON() {
 				return nil // it was told while it was done
 			}
 		} else {
@@ -88,7 +89,7 @@ because of that is at the end of the script.`,
 		if err != nil {
 			return err
 		}
-		return r.Console.Print(plan, plan.Text)
+		return term.Print(plan, plan.Text)
 	}
 	return cmd
 }

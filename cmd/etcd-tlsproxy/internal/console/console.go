@@ -77,6 +77,9 @@ func (c *Console) Note(form string, args ...any) {
 	fmt.Fprintf(c.Err(), form+"\n", args...)
 }
 
+// NoteText is Note for a text that is not a format.
+func (c *Console) NoteText(text string) { c.Note("%s", text) }
+
 // ErrNotAgreed is the end of a verb that printed its plan and did nothing.
 var ErrNotAgreed = errors.New("nothing was done (hint: run it again with --yes to do what the plan says)")
 

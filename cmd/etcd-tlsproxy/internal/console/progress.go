@@ -31,6 +31,12 @@ func (c *Console) Progress(what string, total int64) *Progress {
 	return p
 }
 
+// ReportProgress is [Console.Progress] for packages that do not know this one.
+func (c *Console) ReportProgress(what string, total int64) (add func(n int64), done func()) {
+	p := c.Progress(what, total)
+	return p.Add, p.Done
+}
+
 // Add notes that n more are done.
 func (p *Progress) Add(n int64) {
 	p.done += n

@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 // Backup says what to copy, and where to.
@@ -44,8 +43,11 @@ type Backup struct {
 	// Tool is etcdctl or etcdutl, Etcd is etcd; found in PATH by default.
 	Tool, Etcd string
 
-	Console *console.Console
-	Now     func() time.Time
+	// Note reports what is going on, and Progress how far it has come. Both may be nil.
+	Note     func(text string)
+	Progress Progress
+
+	Now func() time.Time
 }
 
 // Result is what a backup made.
@@ -205,7 +207,7 @@ func (b *Backup) take(ctx context.Context, source Identity, partial string) (*Ma
 		return nil, fmt.Errorf("reading the copy: %w", err)
 	}
 	if b.Verify {
-		b.Console.Note("starting an etcd on a copy, to compare its keys")
+		b.note("starting an etcd on a copy, to compare its keys")
 		final, err := try(ctx, b.Etcd, partial, scratch)
 		if err != nil {
 			return nil, err
@@ -219,9 +221,9 @@ func (b *Backup) take(ctx context.Context, source Identity, partial string) (*Ma
 		}
 		m.Keys.Verified = true
 	}
-	progress := b.Console.Progress("bytes of the copy read", -1)
-	m.Files, err = sum(partial, progress.Add)
-	progress.Done()
+	add, done := b.Progress.start("bytes of the copy read", -1)
+	m.Files, err = sum(partial, add)
+	done()
 	if err != nil {
 		return nil, err
 	}

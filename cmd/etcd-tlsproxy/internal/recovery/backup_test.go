@@ -17,11 +17,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -41,13 +39,6 @@ func etcdPath(t *testing.T) string {
 	}
 	t.Skip("this process may not make namespaces")
 	return path
-}
-
-func quiet() *console.Console {
-	cmd := &cobra.Command{}
-	cmd.SetOut(io.Discard)
-	cmd.SetErr(io.Discard)
-	return console.New(cmd)
 }
 
 // startCluster starts so many members, and returns their data folders, too.
@@ -72,7 +63,7 @@ func newBackup(t *testing.T, url, dataDir string) *Backup {
 	now := time.Now()
 	return &Backup{
 		Connection: cluster.Connection{Endpoints: []string{url}, Timeout: 10 * time.Second},
-		DataDir:    dataDir, Folder: filepath.Join(t.TempDir(), "backups"), Keep: 7, Console: quiet(),
+		DataDir:    dataDir, Folder: filepath.Join(t.TempDir(), "backups"), Keep: 7,
 		Now: func() time.Time {
 			mu.Lock()
 			defer mu.Unlock()

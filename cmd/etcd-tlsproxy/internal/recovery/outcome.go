@@ -101,13 +101,13 @@ func (r *Recovery) compareKeys(ctx context.Context, from *origin) error {
 		return fmt.Errorf("reading the keys of the cluster, which is back: %w", err)
 	}
 	now := t.keys()
-	r.Console.Note("the cluster has %d keys", now.Count)
+	r.note("the cluster has %d keys", now.Count)
 	switch {
 	case from.manifest == nil || from.manifest.Keys == nil || from.manifest.Keys.Digest == "":
 	case from.manifest.Keys.Digest == now.Digest:
-		r.Console.Note("those that do not expire are exactly the backup's")
+		r.note("those that do not expire are exactly the backup's")
 	default:
-		r.Console.Note("NOTE: they are not the backup's, which had %d: clients have written since, or %s was changed", from.manifest.Keys.Count, filepath.Base(from.path))
+		r.note("NOTE: they are not the backup's, which had %d: clients have written since, or %s was changed", from.manifest.Keys.Count, filepath.Base(from.path))
 	}
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 // Recovery says what to recover a cluster from, and how its members run.
@@ -39,8 +38,13 @@ type Recovery struct {
 	// Connection has the files for https, and the time an answer may take.
 	Connection cluster.Connection
 
-	Console *console.Console
-	Now     func() time.Time
+	// Note reports what is going on, and Progress how far it has come. Both may be nil.
+	Note     func(text string)
+	Progress Progress
+	// Confirm returns an error unless the operator has agreed to the steps.
+	Confirm func(steps ...string) error
+
+	Now func() time.Time
 }
 
 // Plan looks at the backup and at the cluster, refuses what should not be, and lists
@@ -56,9 +60,9 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *origin, map[string]stat
 	if err := r.check(); err != nil {
 		return nil, nil, nil, err
 	}
-	progress := r.Console.Progress("bytes of the backup read", -1)
-	from, err := findOrigin(r.Backup, progress.Add)
-	progress.Done()
+	add, done := r.Progress.start("bytes of the backup read", -1)
+	from, err := findOrigin(r.Backup, add)
+	done()
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -121,29 +125,29 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 		}
 	}
 	for _, fact := range p.Facts {
-		r.Console.Note("%s", fact)
+		r.note("%s", fact)
 	}
 	var titles []string
 	for _, s := range p.Steps {
 		titles = append(titles, s.Title+" ("+s.Host+")")
 	}
-	if err := r.Console.Agreed(titles...); err != nil {
+	if err := r.Confirm(titles...); err != nil {
 		return nil, err
 	}
-	progress := r.Console.Progress("steps", int64(len(p.Steps)))
+	add, done := r.Progress.start("steps", int64(len(p.Steps)))
 	for i, s := range p.Steps {
-		r.Console.Note("%d. %s", i+1, s.Title)
+		r.note("%d. %s", i+1, s.Title)
 		if err := r.carryOut(ctx, s); err != nil {
 			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was removed; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.aside()))
 		}
-		progress.Add(1)
+		add(1)
 	}
-	progress.Done()
+	done()
 	if err := r.compareKeys(ctx, from); err != nil {
 		return nil, err
 	}
 	for _, advice := range p.Advice {
-		r.Console.Note("%s", advice)
+		r.note("%s", advice)
 	}
 	return p, nil
 }
@@ -157,7 +161,7 @@ func (r *Recovery) carryOut(ctx context.Context, s Step) error {
 			return fmt.Errorf("%w: %s", err, lastLines(said.String()))
 		}
 	} else {
-		r.Console.Note("run this on %s as root:\n%s", s.Host, prelude+s.Commands)
+		r.note("run this on %s as root:\n%s", s.Host, prelude+s.Commands)
 	}
 	if s.check == nil {
 		return nil

@@ -16,10 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
-
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -91,20 +88,15 @@ func spec(t *testing.T, members []proxytest.Member) []Member {
 // newRecovery is one of members on this machine, without a service manager.
 func newRecovery(t *testing.T, dir, backup string, members []Member) *Recovery {
 	return &Recovery{Backup: backup, Members: members, DataDir: filepath.Join(dir, "{name}", "data"), Foreground: true, ListenPeer: "127.0.0.1",
-		Etcd: etcdPath(t), Wait: time.Minute, Connection: cluster.Connection{Timeout: 2 * time.Second}, Console: agreeing(t, "--yes"), Now: time.Now}
+		Etcd: etcdPath(t), Wait: time.Minute, Connection: cluster.Connection{Timeout: 2 * time.Second}, Confirm: confirm, Now: time.Now}
 }
 
-func agreeing(t *testing.T, args ...string) *console.Console {
-	t.Helper()
-	cmd := &cobra.Command{RunE: func(*cobra.Command, []string) error { return nil }}
-	c := console.NewActing(cmd)
-	cmd.SetArgs(args)
-	cmd.SetErr(io.Discard)
-	if err := cmd.Execute(); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
+// errNotConfirmed is the refusal of an operator.
+var errNotConfirmed = errors.New("not confirmed")
+
+func confirm(...string) error { return nil }
+
+func refuse(...string) error { return errNotConfirmed }
 
 // pids are those of the etcds that the commands started.
 func pids(t *testing.T, dir string) map[string]int {
@@ -237,14 +229,14 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 		survived := filepath.Join(dir, members[2].Name, "data")
 		r := newRecovery(t, dir, survived, []Member{members[2], members[0], members[1]})
 		r.EtcdArgs = []string{"--strict-reconfig-check=false"} // which takes time to be satisfied
-		r.Console = agreeing(t)
-		if p, err := r.Run(t.Context()); !errors.Is(err, console.ErrNotAgreed) {
+		r.Confirm = refuse
+		if p, err := r.Run(t.Context()); !errors.Is(err, errNotConfirmed) {
 			t.Fatalf("%+v, %v", p, err)
 		}
 		if got := pids(t, dir); fmt.Sprint(got) != fmt.Sprint(running) {
 			t.Errorf("something was done that nobody agreed to: %v", got)
 		}
-		r.Console = agreeing(t, "--yes")
+		r.Confirm = confirm
 		if _, err := r.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}

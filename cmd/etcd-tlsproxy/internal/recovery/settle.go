@@ -37,7 +37,7 @@ func (b *Backup) settle(ctx context.Context, scratch string) (settled string, co
 		if err == nil || attempt == settleAttempts || ctx.Err() != nil || errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC) {
 			return settled, copied, err
 		}
-		b.Console.Note("copying again: %v", err)
+		b.note("copying again: %v", err)
 		if err := os.RemoveAll(scratch); err != nil {
 			return "", nil, err
 		}
