@@ -17,35 +17,35 @@ func (h *Health) Add(name, peerURL string) (*Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.free(name, u.String()); err != nil {
+	if err := h.checkUnused(name, u.String()); err != nil {
 		return nil, err
 	}
-	if err := h.decidable(); err != nil {
+	if err := h.checkOneHealthy(); err != nil {
 		return nil, err
 	}
 	c := &Change{}
-	h.allStarted(c)
-	h.sameWay(c, u)
+	h.checkAllHealthy(c)
+	h.checkPeerScheme(c, u)
 	before := len(h.Members)
 	after := before + 1
-	c.step("add member %s with the peer URL %s: %s", name, u, counts(before, after))
+	c.addStep("add member %s with the peer URL %s: %s", name, u, quorumChange(before, after))
 	switch left := h.Healthy - Quorum(after); {
 	case before == 1:
-		c.step("from then on, until %s has started and answers, the cluster has no quorum and takes no writes: 2 of 2 members have to agree", name)
+		c.addStep("from then on, until %s has started and answers, the cluster has no quorum and takes no writes: 2 of 2 members have to agree", name)
 	case left < 0:
-		c.object("%d healthy members are less than the %d that have to agree then: there is no quorum until %s has started", h.Healthy, Quorum(after), name)
+		c.addObjection("%d healthy members are less than the %d that have to agree then: there is no quorum until %s has started", h.Healthy, Quorum(after), name)
 	default:
-		c.step("until %s has started and answers, %d of the others may fail", name, left)
+		c.addStep("until %s has started and answers, %d of the others may fail", name, left)
 	}
 	if even := Even(after); even != "" {
-		c.step("note that %s", even)
+		c.addStep("note that %s", even)
 	}
-	c.step("start %s with an empty data folder and the settings that are printed", name)
+	c.addStep("start %s with an empty data folder and the settings that are printed", name)
 	return c, nil
 }
 
 // free refuses what is some member's already.
-func (h *Health) free(name, peerURL string) error {
+func (h *Health) checkUnused(name, peerURL string) error {
 	for i := range h.Members {
 		m := &h.Members[i]
 		switch {
@@ -65,24 +65,24 @@ func (h *Health) free(name, peerURL string) error {
 
 // allStarted: a newcomer counts as failed until it has started, and any that are
 // down already come on top of it.
-func (h *Health) allStarted(c *Change) {
+func (h *Health) checkAllHealthy(c *Change) {
 	for i := range h.Members {
 		m := &h.Members[i]
 		switch m.State {
 		case Healthy:
 		case Unstarted:
-			c.object("member %s was added and has not started: two that are missing at once may cost the quorum (start it and wait until it answers, or remove it)", m.ID)
+			c.addObjection("member %s was added and has not started: two that are missing at once may cost the quorum (start it and wait until it answers, or remove it)", m.ID)
 		default:
-			c.object("member %s is %s (%s): together with a newcomer that has not started it may cost the quorum (mend or remove it first)", m.Label(), m.State, m.Problem())
+			c.addObjection("member %s is %s (%s): together with a newcomer that has not started it may cost the quorum (mend or remove it first)", m.Label(), m.State, m.Problem())
 		}
 	}
 	if h.LeaderID == "" {
-		c.object("no healthy member knows a leader (wait for an election)")
+		c.addObjection("no healthy member knows a leader (wait for an election)")
 	}
 }
 
 // sameWay: peers speak one scheme, and must be able to reach each other.
-func (h *Health) sameWay(c *Change, newcomer *url.URL) {
+func (h *Health) checkPeerScheme(c *Change, newcomer *url.URL) {
 	used := make(map[string]bool)
 	for i := range h.Members {
 		m := &h.Members[i]
@@ -93,10 +93,10 @@ func (h *Health) sameWay(c *Change, newcomer *url.URL) {
 			}
 			used[u.Port()] = true
 			if u.Scheme != newcomer.Scheme {
-				c.object("member %s has the peer URL %s, the newcomer %s: peers do not reach each other with different schemes", m.Label(), text, newcomer)
+				c.addObjection("member %s has the peer URL %s, the newcomer %s: peers do not reach each other with different schemes", m.Label(), text, newcomer)
 			}
 			if loopback(u.Hostname()) != loopback(newcomer.Hostname()) {
-				c.object("member %s has the peer URL %s, the newcomer %s: from one machine the other's loopback is not reached (after --force-new-cluster the peer URL must be updated first)", m.Label(), text, newcomer)
+				c.addObjection("member %s has the peer URL %s, the newcomer %s: from one machine the other's loopback is not reached (after --force-new-cluster the peer URL must be updated first)", m.Label(), text, newcomer)
 			}
 		}
 	}
@@ -107,7 +107,7 @@ func (h *Health) sameWay(c *Change, newcomer *url.URL) {
 		m := &h.Members[i]
 		for _, text := range m.ClientURLs {
 			if u, err := url.Parse(text); err == nil && u.Port() == newcomer.Port() {
-				c.object("port %s of the peer URL is the one that member %s advertises to clients (peers have another, as 2380)", newcomer.Port(), m.Label())
+				c.addObjection("port %s of the peer URL is the one that member %s advertises to clients (peers have another, as 2380)", newcomer.Port(), m.Label())
 			}
 		}
 	}

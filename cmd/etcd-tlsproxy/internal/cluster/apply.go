@@ -16,8 +16,8 @@ import (
 // etcd takes changes of a cluster's members only when the one that is asked has been
 // connected to the others for 5 s, and answers 500 without a reason before that.
 const (
-	settleTime = 10 * time.Second
-	settlePoll = 500 * time.Millisecond
+	changeTimeout    = 10 * time.Second
+	changeRetryEvery = 500 * time.Millisecond
 )
 
 // ApplyAdd adds a member, and returns its id.
@@ -55,19 +55,19 @@ func (c *Connection) ApplyRemove(ctx context.Context, h *Health, id string) erro
 // change asks one endpoint, because the library would ask the next one, for the same
 // once more, when the first has not answered. An answer of nil with no error is none
 // that came, while the members show that the change was made.
-func (c *Connection) change(ctx context.Context, h *Health, avoid, method, path string, body any, want int, done func([]client.Member) bool) (*answer, error) {
-	a, err := c.asker()
+func (c *Connection) change(ctx context.Context, h *Health, avoid, method, path string, body any, want int, done func([]client.Member) bool) (*response, error) {
+	mc, err := c.memberClient()
 	if err != nil {
 		return nil, err
 	}
-	defer a.close()
-	endpoint, err := a.choose(ctx, c.Endpoints, h, avoid)
+	defer mc.close()
+	endpoint, err := mc.chooseEndpoint(ctx, c.Endpoints, h, avoid)
 	if err != nil {
 		return nil, err
 	}
-	limit := time.Now().Add(settleTime)
+	limit := time.Now().Add(changeTimeout)
 	for {
-		got, err := a.write(ctx, method, endpoint, path, body)
+		got, err := mc.write(ctx, method, endpoint, path, body)
 		switch {
 		case err == nil && got.status == want:
 			return got, nil
@@ -82,24 +82,24 @@ func (c *Connection) change(ctx context.Context, h *Health, avoid, method, path 
 		case err != nil:
 			return nil, fmt.Errorf("asking %s: %w: it may yet be done (hint: look with member list before trying again)", endpoint, err)
 		case got.status != http.StatusInternalServerError:
-			return nil, fmt.Errorf("%s answers %d: %s: it may yet be done (hint: look with member list before trying again)", endpoint, got.status, got.says())
+			return nil, fmt.Errorf("%s answers %d: %s: it may yet be done (hint: look with member list before trying again)", endpoint, got.status, got.errorText())
 		case time.Now().After(limit):
-			return nil, fmt.Errorf("%s answers 500 for %s: etcd takes changes only when enough members have started and been connected for 5 s (hint: its log has the reason; etcd's --strict-reconfig-check makes it so, and --force does not change that)", endpoint, settleTime)
+			return nil, fmt.Errorf("%s answers 500 for %s: etcd takes changes only when enough members have started and been connected for 5 s (hint: its log has the reason; etcd's --strict-reconfig-check makes it so, and --force does not change that)", endpoint, changeTimeout)
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(settlePoll):
+		case <-time.After(changeRetryEvery):
 		}
 	}
 }
 
 // choose finds a healthy endpoint, at best not the one that leaves.
-func (a *asker) choose(ctx context.Context, endpoints []string, h *Health, avoid string) (string, error) {
+func (mc *memberClient) chooseEndpoint(ctx context.Context, endpoints []string, h *Health, avoid string) (string, error) {
 	second := ""
 	var problems []string
 	for _, endpoint := range endpoints {
-		got, err := a.get(ctx, http.MethodGet, endpoint, "/health")
+		got, err := mc.get(ctx, http.MethodGet, endpoint, "/health")
 		if err != nil {
 			problems = append(problems, endpoint+": "+err.Error())
 			continue
@@ -108,7 +108,7 @@ func (a *asker) choose(ctx context.Context, endpoints []string, h *Health, avoid
 			problems = append(problems, endpoint+": "+why)
 			continue
 		}
-		if id, ok := a.self(ctx, endpoint); ok {
+		if id, ok := mc.memberID(ctx, endpoint); ok {
 			if !slices.ContainsFunc(h.Members, func(m MemberHealth) bool { return m.ID == id }) {
 				return "", fmt.Errorf("endpoint %s is member %s, of another cluster", endpoint, id)
 			}
@@ -126,20 +126,20 @@ func (a *asker) choose(ctx context.Context, endpoints []string, h *Health, avoid
 }
 
 // refusal explains a refused change.
-func (c *Connection) refusal(endpoint string, got *answer) error {
+func (c *Connection) refusal(endpoint string, got *response) error {
 	hint := ""
 	switch got.status {
 	case http.StatusForbidden:
-		hint = ` (hint: the proxy lets nobody change members unless its configuration has [surfaces] members = ["` + c.someone() + `"], and is not read_only; or ask etcd itself with --endpoints)`
+		hint = ` (hint: the proxy lets nobody change members unless its configuration has [surfaces] members = ["` + c.userOrRoot() + `"], and is not read_only; or ask etcd itself with --endpoints)`
 	case http.StatusUnauthorized:
 		hint = " (hint: --username and --password-file, of a user that the proxy's surfaces.members names)"
 	case http.StatusGone:
 		hint = " (hint: it was removed before)"
 	}
-	return fmt.Errorf("%s answers %d: %s%s", endpoint, got.status, got.says(), hint)
+	return fmt.Errorf("%s answers %d: %s%s", endpoint, got.status, got.errorText(), hint)
 }
 
-func (c *Connection) someone() string {
+func (c *Connection) userOrRoot() string {
 	if c.User != "" {
 		return c.User
 	}

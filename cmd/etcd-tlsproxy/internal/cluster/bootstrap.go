@@ -53,14 +53,14 @@ func (b *Bootstrap) Named(list []string) ([]Peer, error) {
 		}
 		all = append(all, peer)
 	}
-	return all, distinct(all)
+	return all, checkDistinct(all)
 }
 
 // Found takes the members from the records of a domain, which say themselves how
 // peers speak and where.
 func (b *Bootstrap) Found(d *Domain) ([]Peer, error) {
 	all := d.Peers()
-	if !d.known(peers) || len(all) == 0 {
+	if !d.answered(peers) || len(all) == 0 {
 		return nil, fmt.Errorf("%s gives no peers (hint: etcd-tlsproxy srv %[1]s tells what it gives)", d.Name)
 	}
 	for _, p := range all {
@@ -72,10 +72,10 @@ func (b *Bootstrap) Found(d *Domain) ([]Peer, error) {
 			return nil, fmt.Errorf("a record of %s gives the peer URL %s, and peers are to speak %s (hint: _etcd-server-ssl._tcp is for https, _etcd-server._tcp for http; --peer-scheme says which is meant)", d.Name, p.URL, b.PeerScheme)
 		}
 	}
-	return all, distinct(all)
+	return all, checkDistinct(all)
 }
 
-func distinct(all []Peer) error {
+func checkDistinct(all []Peer) error {
 	names, urls := make(map[string]bool), make(map[string]bool)
 	for _, p := range all {
 		if names[p.Name] {
@@ -102,20 +102,20 @@ func CheckName(name string) error {
 
 // CheckPeerURL refuses what is no peer URL.
 func CheckPeerURL(text string) (*url.URL, error) {
-	wrong := func(why string) error {
-		return fmt.Errorf("%q is no peer URL: %s (hint: write it as in http://conf1001.example.org:2380)", redacted(text), why)
+	invalid := func(why string) error {
+		return fmt.Errorf("%q is no peer URL: %s (hint: write it as in http://conf1001.example.org:2380)", redact(text), why)
 	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https":
-		return nil, wrong("it is neither http:// nor https://")
+		return nil, invalid("it is neither http:// nor https://")
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, wrong("it holds more than a host and a port")
+		return nil, invalid("it holds more than a host and a port")
 	case net.ParseIP(u.Hostname()) == nil && upstream.CheckDomain(u.Hostname()) != nil:
-		return nil, wrong("its host is neither a name nor an address")
+		return nil, invalid("its host is neither a name nor an address")
 	}
 	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
-		return nil, wrong("it has no port")
+		return nil, invalid("it has no port")
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
@@ -169,7 +169,7 @@ func (b *Bootstrap) Check() error {
 	}
 	listen, err := url.Parse(b.ListenClient)
 	if err != nil || listen.Scheme != "http" && listen.Scheme != "https" || net.ParseIP(listen.Hostname()) == nil || listen.Port() == "" {
-		return fmt.Errorf("--listen-client %q is no URL with an address and a port (hint: as in http://127.0.0.1:2379; etcd listens on addresses, not on names)", redacted(b.ListenClient))
+		return fmt.Errorf("--listen-client %q is no URL with an address and a port (hint: as in http://127.0.0.1:2379; etcd listens on addresses, not on names)", redact(b.ListenClient))
 	}
 	return b.checkPorts(listen.Port())
 }

@@ -14,10 +14,10 @@ type Change struct {
 	Objections []string
 }
 
-func (c *Change) step(form string, args ...any) {
+func (c *Change) addStep(form string, args ...any) {
 	c.Steps = append(c.Steps, fmt.Sprintf(form, args...))
 }
-func (c *Change) object(form string, args ...any) {
+func (c *Change) addObjection(form string, args ...any) {
 	c.Objections = append(c.Objections, fmt.Sprintf(form, args...))
 }
 
@@ -40,7 +40,7 @@ func (c *Change) Refuse(force bool) error {
 
 // decidable refuses changes of a cluster that cannot decide anything: force does not
 // help there, a write would hang.
-func (h *Health) decidable() error {
+func (h *Health) checkOneHealthy() error {
 	if h.Healthy > 0 {
 		return nil
 	}
@@ -79,6 +79,6 @@ func (h *Health) Find(which string) (*MemberHealth, error) {
 }
 
 // counts tells what a change does to the quorum.
-func counts(before, after int) string {
+func quorumChange(before, after int) string {
 	return fmt.Sprintf("%d members become %d, and %d instead of %d of them have to agree", before, after, Quorum(after), Quorum(before))
 }

@@ -20,7 +20,7 @@ func seen(states ...State) *Health {
 		}
 		h.Members = append(h.Members, m)
 	}
-	h.sum()
+	h.summarize()
 	return h
 }
 

@@ -16,10 +16,10 @@ func (d *Domain) Compare(members []client.Member) []string {
 			all = append(all, fmt.Sprintf("member %s: it was added and has not started: it advertises nothing yet", m.ID))
 		}
 	}
-	if d.known(peers) {
+	if d.answered(peers) {
 		all = append(all, d.comparePeers(members)...)
 	}
-	if d.known(clients) && d.known(libraries) {
+	if d.answered(clients) && d.answered(libraries) {
 		all = append(all, d.compareClients(members)...)
 	}
 	return all
@@ -61,12 +61,12 @@ func (d *Domain) compareClients(members []client.Member) []string {
 		recorded[s.URL(r)] = true
 	}
 	var all []string
-	live, places := make(map[string]bool), make(map[string]bool)
+	live, hostPorts := make(map[string]bool), make(map[string]bool)
 	for _, m := range members {
 		for _, text := range m.ClientURLs {
 			live[text] = true
 			if u, err := url.Parse(text); err == nil {
-				places[u.Host] = true
+				hostPorts[u.Host] = true
 			}
 			if !recorded[text] {
 				all = append(all, fmt.Sprintf("member %s: no record for clients gives the URL %s that it advertises", label(m), text))
@@ -80,7 +80,7 @@ func (d *Domain) compareClients(members []client.Member) []string {
 	}
 	for s, r := range d.records(libraries) {
 		// Who uses these names may have a scheme of their own.
-		if !places[r.HostPort()] {
+		if !hostPorts[r.HostPort()] {
 			all = append(all, fmt.Sprintf("%s: no member advertises %s", s.Name, r.HostPort()))
 		}
 	}
@@ -97,7 +97,7 @@ func label(m client.Member) string {
 }
 
 // of finds the records that lead to a member's hosts.
-func (d *Domain) of(m *MemberHealth) []string {
+func (d *Domain) recordsOf(m *MemberHealth) []string {
 	hosts := make(map[string]bool)
 	for _, text := range append(list(m.PeerURLs), m.ClientURLs...) {
 		if u, err := url.Parse(text); err == nil {

@@ -92,7 +92,7 @@ func (c *Connection) check() error {
 	for _, endpoint := range c.Endpoints {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return fmt.Errorf("endpoint %q is no client URL (hint: write it as in https://conf1001.example.org:4001; the user goes into --username)", redacted(endpoint))
+			return fmt.Errorf("endpoint %q is no client URL (hint: write it as in https://conf1001.example.org:4001; the user goes into --username)", redact(endpoint))
 		}
 	}
 	return nil
@@ -100,15 +100,15 @@ func (c *Connection) check() error {
 
 // Check finds what is wrong with the connection without making it.
 func (c *Connection) Check() error {
-	a, err := c.asker()
+	mc, err := c.memberClient()
 	if err == nil {
-		a.close()
+		mc.close()
 	}
 	return err
 }
 
 // redacted hides what may be a password in a URL.
-func redacted(endpoint string) string {
+func redact(endpoint string) string {
 	if _, after, ok := strings.Cut(endpoint, "@"); ok {
 		return "...@" + after
 	}
@@ -116,7 +116,7 @@ func redacted(endpoint string) string {
 }
 
 // open checks the flags and reads all files that they name.
-func (c *Connection) open() (transport *http.Transport, password string, err error) {
+func (c *Connection) load() (transport *http.Transport, password string, err error) {
 	if err := c.check(); err != nil {
 		return nil, "", err
 	}
@@ -129,7 +129,7 @@ func (c *Connection) open() (transport *http.Transport, password string, err err
 
 // Client speaks etcd's v2 API with all the endpoints.
 func (c *Connection) Client() (client.Client, error) {
-	transport, password, err := c.open()
+	transport, password, err := c.load()
 	if err != nil {
 		return nil, err
 	}

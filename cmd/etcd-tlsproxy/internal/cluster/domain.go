@@ -75,34 +75,34 @@ func services(domain string) []Service {
 	return all
 }
 
-// mostQuestions bounds those that DNS is asked at a time.
-const mostQuestions = 8
+// maxQueries bounds those that DNS is asked at a time.
+const maxQueries = 8
 
 // LookUp asks DNS for all that it says of a domain. What it does not answer is told
 // where it is missing.
 func LookUp(ctx context.Context, r *upstream.Resolver, domain string) *Domain {
 	d := &Domain{Name: domain, Services: services(domain)}
-	var questions errgroup.Group
-	questions.SetLimit(mostQuestions)
+	var queries errgroup.Group
+	queries.SetLimit(maxQueries)
 	for i := range d.Services {
-		questions.Go(func() error {
+		queries.Go(func() error {
 			d.Services[i].lookUp(ctx, r)
 			return nil
 		})
 	}
-	_ = questions.Wait() // none returns an error
+	_ = queries.Wait() // none returns an error
 	hosts := &hosts{known: make(map[string]*host)}
 	for _, s := range d.Services {
 		for i := range s.Records {
 			record := &s.Records[i]
-			questions.Go(func() error {
-				h := hosts.of(ctx, r, strings.ToLower(record.Target))
+			queries.Go(func() error {
+				h := hosts.lookUp(ctx, r, strings.ToLower(record.Target))
 				record.Addresses, record.Alias, record.Problem = h.addresses, h.alias, h.problem
 				return nil
 			})
 		}
 	}
-	_ = questions.Wait()
+	_ = queries.Wait()
 	return d
 }
 
@@ -133,7 +133,7 @@ type host struct {
 	alias, problem string
 }
 
-func (hs *hosts) of(ctx context.Context, r *upstream.Resolver, name string) *host {
+func (hs *hosts) lookUp(ctx context.Context, r *upstream.Resolver, name string) *host {
 	hs.mu.Lock()
 	h := hs.known[name]
 	if h == nil {
@@ -182,7 +182,7 @@ func (d *Domain) records(of audience) func(yield func(*Service, *Record) bool) {
 }
 
 // known reports whether DNS answered all questions of an audience.
-func (d *Domain) known(of audience) bool {
+func (d *Domain) answered(of audience) bool {
 	return !slices.ContainsFunc(d.Services, func(s Service) bool { return s.For == of && s.Problem != "" })
 }
 

@@ -14,10 +14,10 @@ func (d *Domain) Findings() []string {
 	for i := range d.Services {
 		all = append(all, d.Services[i].findings()...)
 	}
-	all = append(all, d.mixed(peers, "a member that finds the cluster by DNS takes both, and would know members twice or by two schemes")...)
-	all = append(all, d.mixed(clients, "some clients take the encrypted ones, some both, and speak plaintext")...)
-	all = append(all, d.unmatched()...)
-	return append(all, d.forLibraries()...)
+	all = append(all, d.mixedSchemes(peers, "a member that finds the cluster by DNS takes both, and would know members twice or by two schemes")...)
+	all = append(all, d.mixedSchemes(clients, "some clients take the encrypted ones, some both, and speak plaintext")...)
+	all = append(all, d.unmatchedHosts()...)
+	return append(all, d.unmatchedLibraries()...)
 }
 
 func (s *Service) findings() []string {
@@ -60,7 +60,7 @@ func (s *Service) findings() []string {
 }
 
 // mixed finds encrypted and plaintext records of one audience.
-func (d *Domain) mixed(of audience, why string) []string {
+func (d *Domain) mixedSchemes(of audience, why string) []string {
 	var names []string
 	for _, s := range d.Services {
 		if s.For == of && len(s.Records) > 0 {
@@ -75,8 +75,8 @@ func (d *Domain) mixed(of audience, why string) []string {
 
 // unmatched finds hosts that are there for peers or for clients only. A domain
 // without records of peers is one whose members know each other from their flags.
-func (d *Domain) unmatched() []string {
-	if !d.known(peers) || !d.known(clients) {
+func (d *Domain) unmatchedHosts() []string {
+	if !d.answered(peers) || !d.answered(clients) {
 		return nil
 	}
 	ofPeers, ofClients := d.targets(peers), d.targets(clients)
@@ -114,17 +114,17 @@ func (d *Domain) targets(of audience) map[string]bool {
 
 // forLibraries finds records of the libraries' names that lead elsewhere than those
 // of the clients.
-func (d *Domain) forLibraries() []string {
-	places := make(map[string]bool)
+func (d *Domain) unmatchedLibraries() []string {
+	hostPorts := make(map[string]bool)
 	for _, r := range d.records(clients) {
-		places[strings.ToLower(r.HostPort())] = true
+		hostPorts[strings.ToLower(r.HostPort())] = true
 	}
-	if len(places) == 0 || !d.known(clients) {
+	if len(hostPorts) == 0 || !d.answered(clients) {
 		return nil
 	}
 	var all []string
 	for s, r := range d.records(libraries) {
-		if !places[strings.ToLower(r.HostPort())] {
+		if !hostPorts[strings.ToLower(r.HostPort())] {
 			all = append(all, fmt.Sprintf("%s: %s: no record for clients leads there", s.Name, r.HostPort()))
 		}
 	}

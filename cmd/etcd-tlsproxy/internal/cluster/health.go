@@ -79,31 +79,31 @@ func (c *Connection) Look(ctx context.Context) (*Health, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.asker()
+	mc, err := c.memberClient()
 	if err != nil {
 		return nil, err
 	}
-	defer a.close()
+	defer mc.close()
 	h := &Health{Members: make([]MemberHealth, len(members))}
-	var asked sync.WaitGroup
+	var probes sync.WaitGroup
 	for i, m := range members {
-		asked.Go(func() { h.Members[i] = a.look(ctx, m) })
+		probes.Go(func() { h.Members[i] = mc.probe(ctx, m) })
 	}
-	asked.Wait()
+	probes.Wait()
 	slices.SortFunc(h.Members, func(x, y MemberHealth) int { return strings.Compare(x.Name+"\x00"+x.ID, y.Name+"\x00"+y.ID) })
-	h.sum()
-	a.compareIndexes(ctx, h)
+	h.summarize()
+	mc.compareIndexes(ctx, h)
 	return h, nil
 }
 
-func (a *asker) look(ctx context.Context, m client.Member) MemberHealth {
+func (mc *memberClient) probe(ctx context.Context, m client.Member) MemberHealth {
 	member := MemberHealth{ID: m.ID, Name: m.Name, PeerURLs: list(m.PeerURLs), ClientURLs: list(m.ClientURLs), State: Unreachable, URLs: []URLHealth{}}
 	if m.Name == "" && len(m.ClientURLs) == 0 {
 		member.State = Unstarted
 		return member
 	}
 	for _, base := range m.ClientURLs {
-		u := a.lookAt(ctx, m.ID, base, &member)
+		u := mc.probeURL(ctx, m.ID, base, &member)
 		if rank(u.State) > rank(member.State) {
 			member.State = u.State
 		}
@@ -118,7 +118,7 @@ func rank(s State) int { return slices.Index([]State{Unreachable, Unhealthy, Hea
 func list(texts []string) []string { return append([]string{}, texts...) }
 
 // sum judges the cluster by its members.
-func (h *Health) sum() {
+func (h *Health) summarize() {
 	h.Quorum = Quorum(len(h.Members))
 	for i := range h.Members {
 		if h.Members[i].State == Healthy {
@@ -149,23 +149,23 @@ func (h *Health) OK() bool { return h.State == "healthy" }
 
 // compareIndexes finds how far each member is behind what another had before it was
 // asked: indexes that were read at one time differ on any busy cluster.
-func (a *asker) compareIndexes(ctx context.Context, h *Health) {
+func (mc *memberClient) compareIndexes(ctx context.Context, h *Health) {
 	var most uint64
 	for _, m := range h.Members {
 		most = max(most, m.RaftIndex)
 	}
-	var asked sync.WaitGroup
+	var probes sync.WaitGroup
 	for i := range h.Members {
 		m := &h.Members[i]
 		if m.RaftIndex == 0 {
 			continue
 		}
-		asked.Go(func() {
+		probes.Go(func() {
 			for _, u := range m.URLs {
 				if u.State != Healthy {
 					continue
 				}
-				if index, _, ok := a.index(ctx, u.URL); ok {
+				if index, _, ok := mc.raftIndex(ctx, u.URL); ok {
 					m.RaftIndex = index
 					behind := most - min(most, index)
 					m.Behind = &behind
@@ -174,5 +174,5 @@ func (a *asker) compareIndexes(ctx context.Context, h *Health) {
 			}
 		})
 	}
-	asked.Wait()
+	probes.Wait()
 }

@@ -19,19 +19,19 @@ func (h *Health) Nagios(w io.Writer, findings []Finding, l Limits, now time.Time
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "ETCD %s - %s | %s\n", worst, plain(first), strings.Join(h.performance(l, now), " "))
+	fmt.Fprintf(&b, "ETCD %s - %s | %s\n", worst, escapePipes(first), strings.Join(h.performance(l, now), " "))
 	for _, f := range findings {
-		fmt.Fprintf(&b, "%s: %s\n", f.Severity, plain(f.Text))
+		fmt.Fprintf(&b, "%s: %s\n", f.Severity, escapePipes(f.Text))
 	}
 	for _, m := range h.Members {
-		fmt.Fprintf(&b, "%s\n", plain(m.String()))
+		fmt.Fprintf(&b, "%s\n", escapePipes(m.String()))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
 // plain keeps a text from beginning performance data.
-func plain(text string) string { return strings.ReplaceAll(text, "|", "/") }
+func escapePipes(text string) string { return strings.ReplaceAll(text, "|", "/") }
 
 // performance is in the form label=value;warning;critical.
 func (h *Health) performance(l Limits, now time.Time) []string {
@@ -45,9 +45,9 @@ func (h *Health) performance(l Limits, now time.Time) []string {
 		fmt.Sprintf("margin=%d;%d:;%d:", h.Margin, l.MarginWarning, l.MarginCritical),
 		fmt.Sprintf("has_leader=%d;;1:", leader),
 	}
-	if most, ok := h.mostBehind(); ok {
+	if most, ok := h.maxBehind(); ok {
 		// A range includes its end, and the limit itself is too much.
-		all = append(all, fmt.Sprintf("lag=%d;%d;%d", most, before(l.BehindWarning), before(l.BehindCritical)))
+		all = append(all, fmt.Sprintf("lag=%d;%d;%d", most, lastAllowed(l.BehindWarning), lastAllowed(l.BehindCritical)))
 	}
 	if first, ok := h.firstExpiry(); ok {
 		const day = 24 * time.Hour
@@ -56,9 +56,9 @@ func (h *Health) performance(l Limits, now time.Time) []string {
 	return all
 }
 
-func before(limit uint64) uint64 { return limit - min(limit, 1) }
+func lastAllowed(limit uint64) uint64 { return limit - min(limit, 1) }
 
-func (h *Health) mostBehind() (most uint64, ok bool) {
+func (h *Health) maxBehind() (most uint64, ok bool) {
 	for _, m := range h.Members {
 		if m.Behind != nil {
 			most, ok = max(most, *m.Behind), true

@@ -15,7 +15,7 @@ func (h *Health) Remove(which string) (*MemberHealth, *Change, error) {
 	if len(h.Members) == 1 {
 		return nil, nil, errors.New("it is the only member: to remove it is to end the cluster (hint: stop its etcd and delete its data)")
 	}
-	if err := h.decidable(); err != nil {
+	if err := h.checkOneHealthy(); err != nil {
 		return nil, nil, err
 	}
 	c := &Change{}
@@ -26,26 +26,26 @@ func (h *Health) Remove(which string) (*MemberHealth, *Change, error) {
 		healthy--
 	}
 	if m.Leader {
-		c.object("member %s is the leader: without it the cluster takes no writes until another is elected, and what it was just doing may be lost (restart its etcd, which lets another lead, and come again)", m.Label())
+		c.addObjection("member %s is the leader: without it the cluster takes no writes until another is elected, and what it was just doing may be lost (restart its etcd, which lets another lead, and come again)", m.Label())
 	} else if h.LeaderID == "" {
-		c.object("no healthy member knows a leader: it could be this one")
+		c.addObjection("no healthy member knows a leader: it could be this one")
 	}
 	switch {
 	case healthy == 0:
-		c.object("member %s is the last healthy one: the cluster's data would be reached nowhere, and have to be recovered from a backup", m.Label())
+		c.addObjection("member %s is the last healthy one: the cluster's data would be reached nowhere, and have to be recovered from a backup", m.Label())
 	case healthy < Quorum(after):
-		c.object("%d members would be left healthy, and %d of %d would have to agree: the quorum would be lost, and the cluster have to be recovered from a backup", healthy, Quorum(after), after)
+		c.addObjection("%d members would be left healthy, and %d of %d would have to agree: the quorum would be lost, and the cluster have to be recovered from a backup", healthy, Quorum(after), after)
 	}
 	for _, u := range m.ClientURLs {
 		if place, err := url.Parse(u); err == nil {
-			c.step("before: no record for clients leads to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
+			c.addStep("before: no record for clients leads to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
 		}
 	}
-	c.step("remove member %s: %s, and %d may fail then", m.Label(), counts(before, after), max(0, healthy-Quorum(after)))
+	c.addStep("remove member %s: %s, and %d may fail then", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
 	if even := Even(after); even != "" {
-		c.step("note that %s", even)
+		c.addStep("note that %s", even)
 	}
-	c.step("its etcd stops by itself, and never joins again with its data")
+	c.addStep("its etcd stops by itself, and never joins again with its data")
 	return m, c, nil
 }
 
@@ -67,15 +67,15 @@ func (h *Health) Left(gone *MemberHealth, domain *Domain) *Leaving {
 	}
 	l := &Leaving{Records: []string{}, Hiera: &Hiera{Discovery: Initial(stay.Peers()), UseProxy: true}}
 	if domain != nil {
-		l.Records = append(l.Records, domain.of(gone)...)
+		l.Records = append(l.Records, domain.recordsOf(gone)...)
 		return l
 	}
-	l.Records = append(l.Records, likely(gone.PeerURLs, "_etcd-server-ssl._tcp", "_etcd-server._tcp")...)
-	l.Records = append(l.Records, likely(gone.ClientURLs, "_etcd-client-ssl._tcp", "_etcd-client._tcp")...)
+	l.Records = append(l.Records, guessRecords(gone.PeerURLs, "_etcd-server-ssl._tcp", "_etcd-server._tcp")...)
+	l.Records = append(l.Records, guessRecords(gone.ClientURLs, "_etcd-client-ssl._tcp", "_etcd-client._tcp")...)
 	return l
 }
 
-func likely(urls []string, https, http string) []string {
+func guessRecords(urls []string, https, http string) []string {
 	var all []string
 	for _, text := range urls {
 		u, err := url.Parse(text)

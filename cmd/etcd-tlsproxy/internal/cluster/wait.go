@@ -9,30 +9,30 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-const waitPoll = 200 * time.Millisecond
+const waitPollEvery = 200 * time.Millisecond
 
 // Wait waits until a member has started and answers where it says it does. ctx
 // bounds it; the error tells what it was waiting for.
 func (c *Connection) Wait(ctx context.Context, id string) error {
-	a, err := c.asker()
+	mc, err := c.memberClient()
 	if err != nil {
 		return err
 	}
-	defer a.close()
+	defer mc.close()
 	for {
-		why := c.waitsFor(ctx, a, id)
+		why := c.notReady(ctx, mc, id)
 		if why == "" {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for member %s: %s", id, why)
-		case <-time.After(waitPoll):
+		case <-time.After(waitPollEvery):
 		}
 	}
 }
 
-func (c *Connection) waitsFor(ctx context.Context, a *asker, id string) string {
+func (c *Connection) notReady(ctx context.Context, mc *memberClient, id string) string {
 	members, err := c.Members(ctx)
 	if err != nil {
 		return err.Error()
@@ -41,7 +41,7 @@ func (c *Connection) waitsFor(ctx context.Context, a *asker, id string) string {
 	if at < 0 {
 		return "it is no member any more"
 	}
-	if m := a.look(ctx, members[at]); m.State != Healthy {
+	if m := mc.probe(ctx, members[at]); m.State != Healthy {
 		return m.Problem()
 	}
 	return ""

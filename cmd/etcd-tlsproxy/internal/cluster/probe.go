@@ -19,22 +19,22 @@ type URLHealth struct {
 	Expires *time.Time `json:"certificate_expires,omitempty"`
 }
 
-func (u *URLHealth) saw(certificate *x509.Certificate) {
+func (u *URLHealth) setExpiry(certificate *x509.Certificate) {
 	if certificate != nil {
 		u.Expires = &certificate.NotAfter
 	}
 }
 
 // lookAt asks one URL of a member, and notes what it says about the member.
-func (a *asker) lookAt(ctx context.Context, id, base string, m *MemberHealth) URLHealth {
+func (mc *memberClient) probeURL(ctx context.Context, id, base string, m *MemberHealth) URLHealth {
 	u := URLHealth{URL: base, State: Unreachable}
-	got, err := a.get(ctx, http.MethodGet, base, "/health")
+	got, err := mc.get(ctx, http.MethodGet, base, "/health")
 	if err != nil {
 		u.Problem = err.Error()
-		u.saw(unverified(err))
+		u.setExpiry(unverified(err))
 		return u // the other questions would only wait as long
 	}
-	u.saw(got.certificate)
+	u.setExpiry(got.certificate)
 	if ok, why := healthy(got); ok {
 		u.State = Healthy
 	} else {
@@ -42,26 +42,26 @@ func (a *asker) lookAt(ctx context.Context, id, base string, m *MemberHealth) UR
 	}
 	// A proxy whose own etcd is down lets another member answer: its member is no
 	// healthier for that.
-	if self, ok := a.self(ctx, base); ok && self != id {
+	if self, ok := mc.memberID(ctx, base); ok && self != id {
 		u.State, u.Problem = Unhealthy, "member "+self+" answers there (hint: is this member's etcd down, and does its proxy use another?)"
 		return u
 	}
-	a.learn(ctx, base, m)
+	mc.readDetails(ctx, base, m)
 	return u
 }
 
 // healthy reads an answer of /health. etcd writes a string there, and its successors
 // might write what JSON has for it.
-func healthy(a *answer) (ok bool, why string) {
+func healthy(r *response) (ok bool, why string) {
 	var status struct {
 		Health any
 		Reason string
 	}
-	err := json.Unmarshal(a.body, &status)
+	err := json.Unmarshal(r.body, &status)
 	switch {
 	case err != nil || status.Health == nil:
-		return false, "it answers /health with " + strconv.Itoa(a.status) + ": " + a.says()
-	case a.status == http.StatusOK && (status.Health == "true" || status.Health == true):
+		return false, "it answers /health with " + strconv.Itoa(r.status) + ": " + r.errorText()
+	case r.status == http.StatusOK && (status.Health == "true" || status.Health == true):
 		return true, ""
 	case status.Reason != "":
 		return false, "it says that it is not healthy: " + printable(status.Reason)
@@ -70,36 +70,36 @@ func healthy(a *answer) (ok bool, why string) {
 }
 
 // self is the id of the member that answers at a URL.
-func (a *asker) self(ctx context.Context, base string) (id string, ok bool) {
+func (mc *memberClient) memberID(ctx context.Context, base string) (id string, ok bool) {
 	var self struct{ ID string }
-	got, err := a.get(ctx, http.MethodGet, base, "/v2/stats/self")
-	if err != nil || !got.into(&self) || self.ID == "" {
+	got, err := mc.get(ctx, http.MethodGet, base, "/v2/stats/self")
+	if err != nil || !got.decode(&self) || self.ID == "" {
 		return "", false
 	}
 	return self.ID, true
 }
 
 // learn asks for what is good to know; what is not told stays unknown.
-func (a *asker) learn(ctx context.Context, base string, m *MemberHealth) {
+func (mc *memberClient) readDetails(ctx context.Context, base string, m *MemberHealth) {
 	var leader struct{ ID string }
 	// /v2/stats/self remembers the last leader; this knows whether there is one.
-	if got, err := a.get(ctx, http.MethodGet, base, "/v2/members/leader"); err == nil && got.into(&leader) {
+	if got, err := mc.get(ctx, http.MethodGet, base, "/v2/members/leader"); err == nil && got.decode(&leader) {
 		m.follows = leader.ID
 	}
 	var version struct{ Etcdserver string }
-	if got, err := a.get(ctx, http.MethodGet, base, "/version"); err == nil && got.into(&version) {
+	if got, err := mc.get(ctx, http.MethodGet, base, "/version"); err == nil && got.decode(&version) {
 		m.Version = version.Etcdserver
 	}
-	if index, cluster, ok := a.index(ctx, base); ok {
+	if index, cluster, ok := mc.raftIndex(ctx, base); ok {
 		m.RaftIndex, m.cluster = index, cluster
 	}
 }
 
 // index is what a member has committed, and its cluster's id. They are headers of
 // answers about keys; the root has one on every cluster.
-func (a *asker) index(ctx context.Context, base string) (index uint64, cluster string, ok bool) {
+func (mc *memberClient) raftIndex(ctx context.Context, base string) (index uint64, cluster string, ok bool) {
 	// Reading may be restricted; the user goes where the operator sent it, only.
-	got, err := a.do(ctx, http.MethodHead, base, "/v2/keys/", nil, slices.Contains(a.endpoints, base))
+	got, err := mc.do(ctx, http.MethodHead, base, "/v2/keys/", nil, slices.Contains(mc.endpoints, base))
 	if err != nil {
 		return 0, "", false
 	}

@@ -28,7 +28,7 @@ func (c *Connection) Members(ctx context.Context) ([]client.Member, error) {
 	defer cancel()
 	members, err := client.NewMembersAPI(etcd).List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the members: %w%s", flat(err), c.hint())
+		return nil, fmt.Errorf("asking for the members: %w%s", joinErrors(err), c.hint())
 	}
 	if len(members) == 0 {
 		return nil, errors.New("asking for the members: the answer names none")
@@ -46,7 +46,7 @@ func (c *Connection) Leader(ctx context.Context) (id string, err error) {
 	defer cancel()
 	leader, err := client.NewMembersAPI(etcd).Leader(ctx)
 	if err != nil {
-		return "", flat(err)
+		return "", joinErrors(err)
 	}
 	return leader.ID, nil
 }
@@ -56,7 +56,7 @@ func (c *Connection) hint() string {
 }
 
 // flat is the library's error on one line.
-func flat(err error) error {
+func joinErrors(err error) error {
 	var all *client.ClusterError
 	if !errors.As(err, &all) {
 		return err
@@ -70,19 +70,19 @@ func flat(err error) error {
 
 // asker asks single members. The library asks all endpoints for one answer, and
 // keeps headers, certificates and the reasons of refusals to itself.
-type asker struct {
+type memberClient struct {
 	http           *http.Client
 	timeout        time.Duration
 	user, password string
 	endpoints      []string
 }
 
-func (c *Connection) asker() (*asker, error) {
-	transport, password, err := c.open()
+func (c *Connection) memberClient() (*memberClient, error) {
+	transport, password, err := c.load()
 	if err != nil {
 		return nil, err
 	}
-	return &asker{
+	return &memberClient{
 		http: &http.Client{
 			Transport: transport,
 			// An answer is the member's own, or it is none.
@@ -92,27 +92,27 @@ func (c *Connection) asker() (*asker, error) {
 	}, nil
 }
 
-func (a *asker) close() { a.http.CloseIdleConnections() }
+func (mc *memberClient) close() { mc.http.CloseIdleConnections() }
 
 // answer is what came back.
-type answer struct {
+type response struct {
 	status      int
 	header      http.Header
 	body        []byte
 	certificate *x509.Certificate // the server's, over TLS
 }
 
-// mostAnswer bounds an answer: the members of any cluster are less.
-const mostAnswer = 1 << 20
+// maxResponse bounds an answer: the members of any cluster are less.
+const maxResponse = 1 << 20
 
 // get asks an advertised URL. It is not one that the operator wrote, so that the
 // user's password does not go there.
-func (a *asker) get(ctx context.Context, method, base, path string) (*answer, error) {
-	return a.do(ctx, method, base, path, nil, false)
+func (mc *memberClient) get(ctx context.Context, method, base, path string) (*response, error) {
+	return mc.do(ctx, method, base, path, nil, false)
 }
 
 // write asks an endpoint that the operator wrote for a change.
-func (a *asker) write(ctx context.Context, method, base, path string, body any) (*answer, error) {
+func (mc *memberClient) write(ctx context.Context, method, base, path string, body any) (*response, error) {
 	var text []byte
 	if body != nil {
 		var err error
@@ -120,11 +120,11 @@ func (a *asker) write(ctx context.Context, method, base, path string, body any) 
 			panic("BUG: a question cannot be encoded: " + err.Error())
 		}
 	}
-	return a.do(ctx, method, base, path, text, true)
+	return mc.do(ctx, method, base, path, text, true)
 }
 
-func (a *asker) do(ctx context.Context, method, base, path string, body []byte, withUser bool) (*answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+func (mc *memberClient) do(ctx context.Context, method, base, path string, body []byte, withUser bool) (*response, error) {
+	ctx, cancel := context.WithTimeout(ctx, mc.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 	if err != nil {
@@ -133,30 +133,30 @@ func (a *asker) do(ctx context.Context, method, base, path string, body []byte, 
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if withUser && a.user != "" {
-		req.SetBasicAuth(a.user, a.password)
+	if withUser && mc.user != "" {
+		req.SetBasicAuth(mc.user, mc.password)
 	}
-	resp, err := a.http.Do(req)
+	resp, err := mc.http.Do(req)
 	if err != nil {
-		return nil, a.failure(err)
+		return nil, mc.requestError(err)
 	}
 	defer resp.Body.Close()
-	got := &answer{status: resp.StatusCode, header: resp.Header}
+	got := &response{status: resp.StatusCode, header: resp.Header}
 	if resp.TLS != nil {
 		got.certificate = resp.TLS.PeerCertificates[0]
 	}
-	if got.body, err = io.ReadAll(io.LimitReader(resp.Body, mostAnswer)); err != nil {
-		return nil, a.failure(err)
+	if got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse)); err != nil {
+		return nil, mc.requestError(err)
 	}
 	return got, nil
 }
 
 // failure is an error without the URL, which the report has beside it.
-func (a *asker) failure(err error) error {
+func (mc *memberClient) requestError(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
 		if of.Timeout() {
-			return fmt.Errorf("no answer within %s", a.timeout)
+			return fmt.Errorf("no answer within %s", mc.timeout)
 		}
 		err = of.Err
 	}
@@ -164,15 +164,15 @@ func (a *asker) failure(err error) error {
 }
 
 // into decodes an answer of 200 and reports whether it was one.
-func (a *answer) into(value any) bool {
-	return a.status == http.StatusOK && json.Unmarshal(a.body, value) == nil
+func (r *response) decode(value any) bool {
+	return r.status == http.StatusOK && json.Unmarshal(r.body, value) == nil
 }
 
 // says is the text of a refusal, by etcd or by its proxy.
-func (a *answer) says() string {
+func (r *response) errorText() string {
 	var refusal struct{ Message, Cause string }
-	if json.Unmarshal(a.body, &refusal) != nil || refusal.Message == "" {
-		return http.StatusText(a.status)
+	if json.Unmarshal(r.body, &refusal) != nil || refusal.Message == "" {
+		return http.StatusText(r.status)
 	}
 	if refusal.Cause != "" {
 		return printable(refusal.Message + ": " + refusal.Cause)
