@@ -94,12 +94,12 @@ printing it; a file with other contents is replaced only with --yes.`,
 		if form != "env" && form != "flags" && form != "hiera" {
 			return fmt.Errorf("--format %q is neither env nor flags nor hiera", form)
 		}
-		all, err := b.Named(members)
+		all, err := b.ParseMembers(members)
 		if domain != "" {
 			if err := upstream.CheckDomain(domain); err != nil {
 				return fmt.Errorf("--srv %q: %w", domain, err)
 			}
-			all, err = b.Found(lookUp(cmd, resolver, domain))
+			all, err = b.MembersFromDNS(lookUp(cmd, resolver, domain))
 		}
 		if err != nil {
 			return err
@@ -167,7 +167,7 @@ func assemble(b *cluster.Bootstrap, all []cluster.Peer, discovery, name, first s
 		_, err := b.Settings(all, name)
 		return nil, err
 	}
-	result.InitialCluster = cluster.Initial(all)
+	result.InitialCluster = cluster.InitialCluster(all)
 	result.Hiera = &cluster.Hiera{Cluster: b.Cluster, Bootstrap: true, Discovery: result.InitialCluster, UseProxy: true}
 	if discovery != "" {
 		result.Hiera.Discovery = "dns:" + discovery

@@ -68,11 +68,11 @@ to Icinga instead: a line with performance data and more below, and an exit stat
 			}
 			return nagiosHealth(cmd, term, connection, *limits)
 		}
-		health, err := connection.Look(cmd.Context())
+		health, err := connection.Probe(cmd.Context())
 		if err != nil {
 			return err
 		}
-		result := clusterHealth{health, health.Judge(*limits, time.Now())}
+		result := clusterHealth{health, health.Findings(*limits, time.Now())}
 		if err := term.Print(result, func(w io.Writer) error { return health.Text(w, result.Findings) }); err != nil || health.OK() {
 			return err
 		}
@@ -87,13 +87,13 @@ func nagiosHealth(cmd *cobra.Command, term *console.Console, connection *cluster
 		fmt.Fprintf(term.Out(), "ETCD %s - %v\n", cluster.Unknown, err)
 		return &console.ExitError{Code: int(cluster.Unknown)}
 	}
-	health, err := connection.Look(cmd.Context())
+	health, err := connection.Probe(cmd.Context())
 	if err != nil {
 		fmt.Fprintf(term.Out(), "ETCD %s - %v\n", cluster.Critical, err)
 		return &console.ExitError{Code: int(cluster.Critical)}
 	}
 	now := time.Now()
-	findings := health.Judge(limits, now)
+	findings := health.Findings(limits, now)
 	if err := health.Nagios(term.Out(), findings, limits, now); err != nil {
 		return err
 	}

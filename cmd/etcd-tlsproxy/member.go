@@ -96,7 +96,7 @@ func (l *memberList) text(w io.Writer) error {
 
 // lookForChange tells on the way what is known, because a plan is made of it.
 func lookForChange(ctx context.Context, term *console.Console, connection *cluster.Connection) (*cluster.Health, error) {
-	health, err := connection.Look(ctx)
+	health, err := connection.Probe(ctx)
 	if err != nil {
 		return nil, err
 	}

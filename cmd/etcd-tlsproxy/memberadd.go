@@ -64,11 +64,11 @@ the URL that it advertises.`,
 		if err != nil {
 			return err
 		}
-		change, err := health.Add(name, u.String())
+		change, err := health.PlanAdd(name, u.String())
 		if err != nil {
 			return err
 		}
-		if err := change.Refuse(*force); err != nil {
+		if err := change.Check(*force); err != nil {
 			return err
 		}
 		result, err := joining(b, health, name, u.String())
@@ -98,7 +98,7 @@ the URL that it advertises.`,
 
 // joining is made before the member is added, so that nothing can fail after it.
 func joining(b *cluster.Bootstrap, health *cluster.Health, name, peerURL string) (*addedMember, error) {
-	all := health.Joining(name, peerURL)
+	all := health.PeersWith(name, peerURL)
 	s, err := b.Settings(all, name)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func joining(b *cluster.Bootstrap, health *cluster.Health, name, peerURL string)
 	if err != nil {
 		return nil, err
 	}
-	initial := cluster.Initial(all)
+	initial := cluster.InitialCluster(all)
 	return &addedMember{Member: m, InitialCluster: initial, Hiera: &cluster.Hiera{Cluster: b.Cluster, Discovery: initial, UseProxy: true}}, nil
 }
 

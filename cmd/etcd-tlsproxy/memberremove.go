@@ -16,7 +16,7 @@ import (
 type removedMember struct {
 	ID   string           `json:"id"`
 	Name string           `json:"name"`
-	Drop *cluster.Leaving `json:"drop"`
+	Drop *cluster.Cleanup `json:"drop"`
 }
 
 func newMemberRemove() *cobra.Command {
@@ -56,14 +56,14 @@ removed never joins again with its data.`,
 		if err != nil {
 			return err
 		}
-		member, change, err := health.Remove(args[0])
+		member, change, err := health.PlanRemove(args[0])
 		if err != nil {
 			return err
 		}
-		if err := change.Refuse(*force); err != nil {
+		if err := change.Check(*force); err != nil {
 			return err
 		}
-		result := &removedMember{ID: member.ID, Name: member.Name, Drop: health.Left(member, found)}
+		result := &removedMember{ID: member.ID, Name: member.Name, Drop: health.CleanupAfter(member, found)}
 		if err := term.Agreed(change.Steps...); err != nil {
 			return err
 		}

@@ -51,7 +51,7 @@ It exits with 0 if all is consistent, and with 1 if not.`,
 			return fmt.Errorf("%q: %w", args[0], err)
 		}
 		result := &records{Domain: lookUp(cmd, *resolver, args[0])}
-		result.InitialCluster = cluster.Initial(result.Peers())
+		result.InitialCluster = cluster.InitialCluster(result.Peers())
 		result.Findings = append([]string{}, result.Domain.Findings()...)
 		if *check {
 			members, err := connection.Members(cmd.Context())

@@ -9,7 +9,7 @@ import (
 )
 
 // Add checks that a member may be added. An error cannot be forced.
-func (h *Health) Add(name, peerURL string) (*Change, error) {
+func (h *Health) PlanAdd(name, peerURL string) (*Change, error) {
 	if err := CheckName(name); err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (h *Health) Add(name, peerURL string) (*Change, error) {
 	default:
 		c.addStep("until %s has started and answers, %d of the others may fail", name, left)
 	}
-	if even := Even(after); even != "" {
+	if even := EvenWarning(after); even != "" {
 		c.addStep("note that %s", even)
 	}
 	c.addStep("start %s with an empty data folder and the settings that are printed", name)
@@ -115,7 +115,7 @@ func (h *Health) checkPeerScheme(c *Change, newcomer *url.URL) {
 
 // Joining is a cluster's peers as a newcomer has to know them: each peer URL of each
 // member, the newcomer among them.
-func (h *Health) Joining(name, peerURL string) []Peer {
+func (h *Health) PeersWith(name, peerURL string) []Peer {
 	all := append(h.Peers(), Peer{Name: name, URL: peerURL})
 	slices.SortStableFunc(all, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
 	return all

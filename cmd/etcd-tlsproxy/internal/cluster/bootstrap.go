@@ -30,7 +30,7 @@ type Bootstrap struct {
 }
 
 // Named reads a list of members as in conf1001=conf1001.example.org.
-func (b *Bootstrap) Named(list []string) ([]Peer, error) {
+func (b *Bootstrap) ParseMembers(list []string) ([]Peer, error) {
 	var all []Peer
 	for _, text := range list {
 		name, host, ok := strings.Cut(text, "=")
@@ -58,7 +58,7 @@ func (b *Bootstrap) Named(list []string) ([]Peer, error) {
 
 // Found takes the members from the records of a domain, which say themselves how
 // peers speak and where.
-func (b *Bootstrap) Found(d *Domain) ([]Peer, error) {
+func (b *Bootstrap) MembersFromDNS(d *Domain) ([]Peer, error) {
 	all := d.Peers()
 	if !d.answered(peers) || len(all) == 0 {
 		return nil, fmt.Errorf("%s gives no peers (hint: etcd-tlsproxy srv %[1]s tells what it gives)", d.Name)
@@ -124,7 +124,7 @@ func CheckPeerURL(text string) (*url.URL, error) {
 func (b *Bootstrap) Settings(all []Peer, name string) (*Settings, error) {
 	at := slices.IndexFunc(all, func(p Peer) bool { return p.Name == name })
 	if at < 0 {
-		return nil, fmt.Errorf("no member is called %q (hint: they are %s)", name, Initial(all))
+		return nil, fmt.Errorf("no member is called %q (hint: they are %s)", name, InitialCluster(all))
 	}
 	u, err := CheckPeerURL(all[at].URL)
 	if err != nil {
@@ -192,7 +192,7 @@ func (b *Bootstrap) checkPorts(client string) error {
 func (b *Bootstrap) Warnings(all []Peer) []string {
 	var warnings []string
 	if len(all) > 1 {
-		if even := Even(len(all)); even != "" {
+		if even := EvenWarning(len(all)); even != "" {
 			warnings = append(warnings, even)
 		}
 	}

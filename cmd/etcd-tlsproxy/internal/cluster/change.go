@@ -23,7 +23,7 @@ func (c *Change) addObjection(form string, args ...any) {
 
 // Refuse is the error that the objections make, or nil. With force they go to the
 // head of the plan instead.
-func (c *Change) Refuse(force bool) error {
+func (c *Change) Check(force bool) error {
 	if len(c.Objections) == 0 {
 		return nil
 	}

@@ -27,7 +27,7 @@ func seen(states ...State) *Health {
 // refusal is why a member is not added or removed: for good, or unless forced.
 func refusal(c *Change, err error) string {
 	if err == nil {
-		err = c.Refuse(false)
+		err = c.Check(false)
 	}
 	return fmt.Sprint(err)
 }
@@ -52,17 +52,17 @@ func TestAMemberIsOnlyAddedToAClusterThatCanBearIt(t *testing.T) {
 		{seen(Healthy), "a1", "http://conf1004.example.org:2380", `"a1" is the id of member conf1001 (a1)`},
 		{seen(Healthy), "conf1004", "http://CONF1001.example.org:2380", "has the peer URL http://CONF1001.example.org:2380 already"},
 	} {
-		if got := refusal(c.h.Add(c.name, c.peer)); !strings.Contains(got, c.want) || strings.Contains(got, "secret") {
+		if got := refusal(c.h.PlanAdd(c.name, c.peer)); !strings.Contains(got, c.want) || strings.Contains(got, "secret") {
 			t.Errorf("%s %s: %s, want %s", c.name, c.peer, got, c.want)
 		}
 	}
 	// After a recovery with --force-new-cluster.
 	h := seen(Healthy)
 	h.Members[0].PeerURLs = []string{"http://localhost:2380"}
-	if got := refusal(h.Add("conf1002", "http://conf1002.example.org:2380")); !strings.Contains(got, "the peer URL must be updated first") {
+	if got := refusal(h.PlanAdd("conf1002", "http://conf1002.example.org:2380")); !strings.Contains(got, "the peer URL must be updated first") {
 		t.Error(got)
 	}
-	change, err := seen(Healthy).Add("conf1002", "http://conf1002.example.org:2380")
+	change, err := seen(Healthy).PlanAdd("conf1002", "http://conf1002.example.org:2380")
 	if plan := fmt.Sprint(change.Steps); err != nil || !strings.Contains(plan, "1 members become 2, and 2 instead of 1 of them") || !strings.Contains(plan, "the cluster has no quorum and takes no writes") {
 		t.Error(err, plan)
 	}
@@ -94,7 +94,7 @@ func TestAMemberIsOnlyRemovedFromAClusterThatCanBearIt(t *testing.T) {
 		{same, "conf1003", "of more than one member: conf1003 (a2), conf1003 (a3)"},
 		{seen(Healthy, Healthy), "conf100", `no member has the name or the id "conf100"`},
 	} {
-		_, change, err := c.h.Remove(c.which)
+		_, change, err := c.h.PlanRemove(c.which)
 		if got := refusal(change, err); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s, want %s", c.which, got, c.want)
 		}
@@ -134,7 +134,7 @@ func TestHealthIsJudged(t *testing.T) {
 		"WARNING member conf1003 (a3) is unreachable":                                         seen(Healthy, Healthy, Unreachable),
 		"CRITICAL there is no quorum: 1 of 3 members are healthy":                             seen(Healthy, Unreachable, Unreachable),
 	} {
-		findings := h.Judge(limits, now)
+		findings := h.Findings(limits, now)
 		var all strings.Builder
 		for _, f := range findings {
 			fmt.Fprintln(&all, f.Severity, f.Text)

@@ -38,7 +38,7 @@ func TestADomainThatIsConsistentHasNoFindings(t *testing.T) {
 		t.Errorf("%q", findings)
 	}
 	const want = "conf1001=http://conf1001.example.org:2380,conf1002=http://conf1002.example.org:2380,conf1003=http://conf1003.example.org:2380"
-	if got := Initial(d.Peers()); got != want {
+	if got := InitialCluster(d.Peers()); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if n := dns.Asked("udp", "conf1001.example.org"); n > 8 {
@@ -130,7 +130,7 @@ func TestARemovedMembersRecordsAreNamed(t *testing.T) {
 		{ID: "1", Name: "conf1001", PeerURLs: []string{"http://conf1001.example.org:2380"}},
 		{ID: "2", Name: "conf1002", PeerURLs: []string{"http://conf1002.example.org:2380"}, ClientURLs: []string{"https://conf1002.example.org:4001"}},
 	}}
-	left := h.Left(&h.Members[1], d)
+	left := h.CleanupAfter(&h.Members[1], d)
 	want := []string{"_etcd-server._tcp.example.org. IN SRV 0 0 2380 conf1002.example.org.", "_etcd-client-ssl._tcp.example.org. IN SRV 0 0 4001 conf1002.example.org.", "_etcd._tcp.example.org. IN SRV 0 0 4001 conf1002.example.org."}
 	if !slices.Equal(left.Records, want) || left.Hiera.Discovery != "conf1001=http://conf1001.example.org:2380" {
 		t.Errorf("%+v, %+v", left, left.Hiera)

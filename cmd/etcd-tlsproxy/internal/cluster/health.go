@@ -74,7 +74,7 @@ func (m *MemberHealth) Problem() string {
 
 // Look asks for the members, and then all of their advertised URLs, as etcdctl does:
 // members that advertise their proxy are healthy while the proxy says so.
-func (c *Connection) Look(ctx context.Context) (*Health, error) {
+func (c *Connection) Probe(ctx context.Context) (*Health, error) {
 	members, err := c.Members(ctx)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ type Finding struct {
 }
 
 // Judge finds what is not as it should be, at a time.
-func (h *Health) Judge(l Limits, now time.Time) []Finding {
+func (h *Health) Findings(l Limits, now time.Time) []Finding {
 	c := &checker{limits: l, now: now, findings: []Finding{}}
 	switch {
 	case h.Margin < 0:
@@ -166,7 +166,7 @@ func (c *checker) compareMembers(h *Health) {
 	if loopbackPeer != "" && others {
 		c.add(Warning, "member %s, which other machines cannot reach (hint: a member that was started with --force-new-cluster has it; update its peer URL)", loopbackPeer)
 	}
-	if even := Even(len(h.Members)); even != "" {
+	if even := EvenWarning(len(h.Members)); even != "" {
 		c.add(Warning, "%s", even)
 	}
 }

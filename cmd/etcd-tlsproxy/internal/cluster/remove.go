@@ -7,7 +7,7 @@ import (
 )
 
 // Remove checks that a member may be removed. An error cannot be forced.
-func (h *Health) Remove(which string) (*MemberHealth, *Change, error) {
+func (h *Health) PlanRemove(which string) (*MemberHealth, *Change, error) {
 	m, err := h.Find(which)
 	if err != nil {
 		return nil, nil, err
@@ -42,15 +42,15 @@ func (h *Health) Remove(which string) (*MemberHealth, *Change, error) {
 		}
 	}
 	c.addStep("remove member %s: %s, and %d may fail then", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
-	if even := Even(after); even != "" {
+	if even := EvenWarning(after); even != "" {
 		c.addStep("note that %s", even)
 	}
 	c.addStep("its etcd stops by itself, and never joins again with its data")
 	return m, c, nil
 }
 
-// Leaving is what an operator drops when a member is gone.
-type Leaving struct {
+// Cleanup is what an operator drops when a member is gone.
+type Cleanup struct {
 	// Records are those of its domain, or how they look if the domain is not known.
 	Records []string `json:"records"`
 	// Hiera is the configuration of those that stay.
@@ -58,14 +58,14 @@ type Leaving struct {
 }
 
 // Left describes it for a member that was removed.
-func (h *Health) Left(gone *MemberHealth, domain *Domain) *Leaving {
+func (h *Health) CleanupAfter(gone *MemberHealth, domain *Domain) *Cleanup {
 	stay := &Health{}
 	for _, m := range h.Members {
 		if m.ID != gone.ID {
 			stay.Members = append(stay.Members, m)
 		}
 	}
-	l := &Leaving{Records: []string{}, Hiera: &Hiera{Discovery: Initial(stay.Peers()), UseProxy: true}}
+	l := &Cleanup{Records: []string{}, Hiera: &Hiera{Discovery: InitialCluster(stay.Peers()), UseProxy: true}}
 	if domain != nil {
 		l.Records = append(l.Records, domain.recordsOf(gone)...)
 		return l

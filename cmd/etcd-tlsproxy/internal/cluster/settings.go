@@ -14,7 +14,7 @@ type Peer struct {
 }
 
 // Initial is a list of peers as etcd's flags and hiera have it.
-func Initial(all []Peer) string {
+func InitialCluster(all []Peer) string {
 	texts := make([]string, len(all))
 	for i, p := range all {
 		texts[i] = p.Name + "=" + p.URL
@@ -71,7 +71,7 @@ func (s *Settings) List() ([]Setting, error) {
 	if s.Discovery != "" {
 		all = append(all, Setting{"discovery-srv", s.Discovery})
 	} else {
-		all = append(all, Setting{"initial-cluster", Initial(s.Peers)})
+		all = append(all, Setting{"initial-cluster", InitialCluster(s.Peers)})
 	}
 	all = append(all, Setting{"initial-cluster-state", s.State})
 	if s.Token != "" {
@@ -134,7 +134,7 @@ func (h *Hiera) String() string {
 func Quorum(n int) int { return n/2 + 1 }
 
 // Even tells what an even number of members does not give, or "".
-func Even(n int) string {
+func EvenWarning(n int) string {
 	if n%2 != 0 {
 		return ""
 	}
