@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// originFacts tell what the cluster will have.
-func originFacts(from *origin, target string) []string {
+// sourceFacts tell what the cluster will have.
+func sourceFacts(from *source, target string) []string {
 	facts := []string{"nothing else may start etcd meanwhile, on any machine: stop configuration management there (puppet agent --disable)"}
 	if m := from.manifest; m != nil {
 		name := m.Source.Name
@@ -30,7 +30,7 @@ func originFacts(from *origin, target string) []string {
 }
 
 // advice is what to do and to know when the cluster is back.
-func (r *Recovery) advice(from *origin) []string {
+func (r *Recovery) advice(from *source) []string {
 	advice := []string{"AFTERWARDS",
 		"Indexes have gone back to where they were when the data was copied: what is written now gets indexes that lost writes had. A client that waits with a waitIndex from after that hears nothing until the index has grown past it, and no error.",
 	}
@@ -43,7 +43,7 @@ func (r *Recovery) advice(from *origin) []string {
 		"Restart what keeps an index and asks with it again: PyBal, etcd-mirror (with --reload), and whatever watches etcd past the proxy. confd, conftool and MediaWiki read again by themselves.",
 		"In-order keys (POST) are named by the index: new ones may get the names of lost ones, so that a worker takes a new job for one it has done.",
 		"The configuration of every member (ETCD_INITIAL_CLUSTER, or what Puppet makes it of) should be "+initialCluster(r.Members)+" with ETCD_INITIAL_CLUSTER_STATE=existing, and no ETCD_FORCE_NEW_CLUSTER anywhere.",
-		"Take a backup now. What was moved aside ("+r.aside()+" in the data folders) can go when nobody misses anything.",
+		"Take a backup now. What was moved aside ("+r.asideName()+" in the data folders) can go when nobody misses anything.",
 	)
 	return advice
 }

@@ -1,7 +1,7 @@
 // Package recovery takes backups of an etcd member and brings a cluster back from
 // one.
 //
-// A backup is a folder that holds what etcdctl's backup made of a settled copy of a
+// A backup is a folder that holds what etcdctl's backup made of a compacted copy of a
 // member's data folder, a manifest and checksums. It is written below a name with a dot, put on
 // the disk, and only then given its own; so whatever has a backup's name is whole.
 //
@@ -16,8 +16,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
@@ -85,9 +83,9 @@ func (b *Backup) Run(ctx context.Context) (*Result, error) {
 		return result, err
 	}
 	if err != nil {
-		return nil, errors.Join(err, failed(b.MetricsFile))
+		return nil, errors.Join(err, writeFailure(b.MetricsFile))
 	}
-	if err := succeeded(b.MetricsFile, result); err != nil {
+	if err := writeSuccess(b.MetricsFile, result); err != nil {
 		return nil, fmt.Errorf("writing --metrics-file (the backup %s is good): %w", result.Path, err)
 	}
 	return result, nil
@@ -106,14 +104,14 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer held.Close()
-	if err := sweep(b.Folder); err != nil {
+	if err := removeStale(b.Folder); err != nil {
 		return nil, fmt.Errorf("removing what an earlier backup left: %w", err)
 	}
-	partial, final, err := begin(b.Folder, b.Now())
+	partial, final, err := createPartial(b.Folder, b.Now())
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := b.take(ctx, source, partial)
+	manifest, err := b.fill(ctx, source, partial)
 	if err == nil {
 		err = publish(partial, final)
 	}
@@ -162,100 +160,24 @@ func (b *Backup) check() (Identity, error) {
 	return source, err
 }
 
-// take fills a folder with a backup.
-func (b *Backup) take(ctx context.Context, source Identity, partial string) (*Manifest, error) {
-	m := &Manifest{MadeBy: madeBy, Time: b.Now().UTC().Truncate(time.Second), Source: Source{Identity: source}, WithV3: b.WithV3}
-	var member *subject
-	var before, after *tree
-	var err error
-	if !b.Offline {
-		if member, err = reach(&b.Connection); err != nil {
-			return nil, err
-		}
-		if m.Source, err = member.source(ctx, source); err != nil {
-			return nil, err
-		}
-		// In a cluster the log says only with the next entry that a write is
-		// committed, and what is not is dropped by a recovery. This read is that
-		// next entry.
-		if before, err = member.keys(ctx, true); err != nil {
-			return nil, err
-		}
-		m.Index = before.index
+// Progress starts to report how far long work has come, in units that what names. A
+// total of -1 is unknown. The work calls add with each part, and done at its end.
+type Progress func(what string, total int64) (add func(n int64), done func())
+
+// start starts a report. Without Progress nothing is reported.
+func (p Progress) start(what string, total int64) (add func(n int64), done func()) {
+	if p == nil {
+		return func(int64) {}, func() {}
 	}
-	scratch := filepath.Join(partial, "scratch")
-	settled, copied, err := b.settle(ctx, scratch)
-	if err != nil {
-		return nil, err
-	}
-	m.Keys = copied.keys()
-	if !b.Offline {
-		if after, err = member.keys(ctx, false); err != nil {
-			return nil, err
-		}
-		if m.Keys.Compared, err = same(before, after, copied, b.Now()); err != nil {
-			return nil, err
-		}
-	}
-	if err := copyData(ctx, b.Tool, settled, "", partial, b.WithV3); err != nil {
-		return nil, err
-	}
-	if err := os.RemoveAll(scratch); err != nil {
-		return nil, err
-	}
-	if m.Copy, err = Identify(partial, ""); err != nil {
-		return nil, fmt.Errorf("reading the copy: %w", err)
-	}
-	if b.Verify {
-		b.note("starting an etcd on a copy, to compare its keys")
-		final, err := try(ctx, b.Etcd, partial, scratch)
-		if err != nil {
-			return nil, err
-		}
-		// With a member that does not run, that the copy is what was read is known.
-		if before == nil {
-			before, after = copied, copied
-		}
-		if _, err := same(before, after, final, b.Now()); err != nil {
-			return nil, err
-		}
-		m.Keys.Verified = true
-	}
-	add, done := b.Progress.start("bytes of the copy read", -1)
-	m.Files, err = sum(partial, add)
-	done()
-	if err != nil {
-		return nil, err
-	}
-	return m, m.write(partial)
+	return p(what, total)
 }
 
-// same makes sure that a copy has what the member has.
-func same(before, after, copied *tree, now time.Time) (compared int, err error) {
-	compared, differences := compare(before, after, copied, now)
-	if len(differences) > 0 {
-		err = fmt.Errorf("the copy differs from the member: %s", some(differences))
-	}
-	return compared, err
-}
+func (b *Backup) note(format string, args ...any) { note(b.Note, format, args...) }
 
-// isWithin reports whether a path is a folder or below it. The path need not exist.
-func isWithin(path, folder string) (bool, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return false, err
+func (r *Recovery) note(format string, args ...any) { note(r.Note, format, args...) }
+
+func note(report func(string), format string, args ...any) {
+	if report != nil {
+		report(fmt.Sprintf(format, args...))
 	}
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		path = resolved
-	} else if parent, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		path = filepath.Join(parent, filepath.Base(path))
-	}
-	if folder, err = filepath.Abs(folder); err != nil {
-		return false, err
-	}
-	if folder, err = filepath.EvalSymlinks(folder); err != nil {
-		return false, err
-	}
-	separator := string(filepath.Separator)
-	return strings.HasPrefix(path+separator, folder+separator), nil
 }

@@ -30,7 +30,7 @@ func etcdPath(t *testing.T) string {
 	if _, err := findTool(""); !ok || err != nil {
 		t.Skip("etcd and etcdctl are not installed")
 	}
-	for _, isolated := range isolations() {
+	for _, isolated := range isolationAttrs() {
 		cmd := exec.Command("true")
 		cmd.SysProcAttr = isolated
 		if cmd.Run() == nil {
@@ -142,7 +142,7 @@ func inOrder(t *testing.T, member string) string {
 // restored is what an etcd has that was started on a backup.
 func restored(t *testing.T, backup string) *tree {
 	t.Helper()
-	copied, err := try(t.Context(), etcdPath(t), backup, filepath.Join(t.TempDir(), "trial"))
+	copied, err := verifyCopy(t.Context(), etcdPath(t), backup, filepath.Join(t.TempDir(), "sandbox"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestTheNewestWriteIsInABackup(t *testing.T) {
 					t.Fatal(err)
 				}
 				alone := filepath.Join(t.TempDir(), "alone")
-				if err := copyData(t.Context(), tool, folders[i], "", alone, false); err != nil {
+				if err := runBackupTool(t.Context(), tool, folders[i], "", alone, false); err != nil {
 					t.Fatal(err)
 				}
 				if _, ok := restored(t, alone).nodes[key]; ok {
@@ -212,11 +212,11 @@ func TestWritesThatDependOnIndexesSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	alone := filepath.Join(t.TempDir(), "alone")
-	if err := copyData(t.Context(), tool, folders[0], "", alone, false); err != nil {
+	if err := runBackupTool(t.Context(), tool, folders[0], "", alone, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := restored(t, alone).nodes["/pooled"].value; got != "yes" {
-		t.Errorf("the tool alone has %q, too: then a copy need not be settled any more", got)
+		t.Errorf("the tool alone has %q, too: then a copy need not be compacted any more", got)
 	}
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	has := restored(t, run(t, b).Path)
@@ -286,7 +286,7 @@ func TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := members.Update(t.Context(), all[0].ID, []string{forcedPeerURL}); err != nil {
+	if err := members.Update(t.Context(), all[0].ID, []string{defaultPeerURL}); err != nil {
 		t.Fatal(err)
 	}
 	put(t, url, "/a", "1")
@@ -332,7 +332,7 @@ func TestAFullDiskLeavesNothingHalf(t *testing.T) {
 // TestACopyHasNoNetwork: with the member's ids it would disturb the cluster.
 func TestACopyHasNoNetwork(t *testing.T) {
 	etcd := etcdPath(t)
-	copied, err := startTrial(t.Context(), etcd, filepath.Join(t.TempDir(), "new"))
+	copied, err := startSandbox(t.Context(), etcd, filepath.Join(t.TempDir(), "new"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,7 +341,7 @@ func TestACopyHasNoNetwork(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	if _, err := copied.read(t.Context()); err != nil {
+	if _, err := copied.readKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ours, err := os.Readlink("/proc/self/ns/net")
@@ -364,7 +364,7 @@ func oldBackup(t *testing.T, folder, name string) string {
 	if err := os.WriteFile(filepath.Join(path, "member", "x"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files, err := sum(path, func(int64) {})
+	files, err := sumFiles(path, func(int64) {})
 	if err == nil {
 		err = (&Manifest{MadeBy: madeBy, Files: files}).write(path)
 	}
@@ -395,7 +395,7 @@ func TestOnlyOwnBackupsAreRotatedAndOnlyAfterASuccess(t *testing.T) {
 	if err := os.MkdirAll(killed, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(killed, ownMark), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(killed, markerFile), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tool := b.Tool
@@ -484,7 +484,7 @@ func TestMetricsTellTheLastSuccessAndWhetherTheLastAttemptFailed(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "backup.prom")
 	at := time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
 	r := &Result{Bytes: 5, Seconds: 1.5, Manifest: &Manifest{Time: at, Keys: &Keys{Count: 7, Verified: true}}}
-	if err := succeeded(file, r); err != nil {
+	if err := writeSuccess(file, r); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{"last_attempt_failed 0", "last_success_timestamp_seconds 1.7954856e+09", "size_bytes 5", "keys 7", "verified 1", "duration_seconds 1.5"}
@@ -501,7 +501,7 @@ func TestMetricsTellTheLastSuccessAndWhetherTheLastAttemptFailed(t *testing.T) {
 		}
 	}
 	check()
-	if err := failed(file); err != nil {
+	if err := writeFailure(file); err != nil {
 		t.Fatal(err)
 	}
 	want[0] = "last_attempt_failed 1"
@@ -509,7 +509,7 @@ func TestMetricsTellTheLastSuccessAndWhetherTheLastAttemptFailed(t *testing.T) {
 	if err := os.WriteFile(file, []byte("nonsense{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := failed(file); err == nil {
+	if err := writeFailure(file); err == nil {
 		t.Error("nobody was told that the file was broken")
 	}
 	want = want[:1]

@@ -100,7 +100,7 @@ func compare(before, after, copied *tree, now time.Time) (compared int, differen
 			differences = append(differences, key+" has another value")
 		case c.modified != b.modified:
 			differences = append(differences, key+" has another index")
-		case !sameTime(c.expiration, b.expiration):
+		case !equalTimes(c.expiration, b.expiration):
 			differences = append(differences, key+" expires at another time")
 		default:
 			compared++
@@ -116,7 +116,7 @@ func compare(before, after, copied *tree, now time.Time) (compared int, differen
 	return compared, differences
 }
 
-func sameTime(a, b *time.Time) bool {
+func equalTimes(a, b *time.Time) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -124,7 +124,7 @@ func sameTime(a, b *time.Time) bool {
 }
 
 // some names the first few of many.
-func some(all []string) string {
+func firstFew(all []string) string {
 	const few = 5
 	if len(all) <= few {
 		return fmt.Sprint(all)

@@ -78,7 +78,7 @@ func (m *Manifest) Size() int64 {
 
 // sum lists the files below folder/member with their digests. read is told how many
 // bytes were read.
-func sum(folder string, read func(int64)) ([]File, error) {
+func sumFiles(folder string, read func(int64)) ([]File, error) {
 	var files []File
 	err := filepath.WalkDir(filepath.Join(folder, "member"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -170,7 +170,7 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := sum(folder, read)
+	files, err := sumFiles(folder, read)
 	if err != nil {
 		return nil, err
 	}

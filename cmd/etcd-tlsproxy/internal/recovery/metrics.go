@@ -47,7 +47,7 @@ func (g gauges) families() []*dto.MetricFamily {
 }
 
 // succeeded writes the metrics of a backup.
-func succeeded(file string, r *Result) error {
+func writeSuccess(file string, r *Result) error {
 	verified := 0.0
 	g := gauges{
 		attemptFailed: 0,
@@ -67,7 +67,7 @@ func succeeded(file string, r *Result) error {
 
 // failed notes that a backup failed. The success before it stays where it is: an
 // alert on its age fires only if backups keep failing.
-func failed(file string) error {
+func writeFailure(file string) error {
 	g, err := readGauges(file)
 	if err != nil {
 		// Its figures are lost; that this attempt failed must be told all the same.

@@ -32,28 +32,28 @@ type Plan struct {
 
 // plan lists the steps. All etcds end before anything is moved: an old member that
 // still runs could elect a leader with another one that is not gone yet.
-func (r *Recovery) plan(from *origin) []Step {
+func (r *Recovery) plan(from *source) []Step {
 	first := r.Members[0]
 	var steps []Step
 	add := func(m Member, title, commands string, check func(context.Context) error) {
 		steps = append(steps, Step{title, m.Name, m.Host(), r.local(m), commands, check})
 	}
 	for _, m := range r.Members {
-		add(m, "stop etcd on "+m.Name, r.stop(m), func(ctx context.Context) error { return r.awaitStopped(ctx, m) })
+		add(m, "stop etcd on "+m.Name, r.stop(m), func(ctx context.Context) error { return r.waitStopped(ctx, m) })
 	}
 	for _, m := range r.Members {
 		add(m, "move the old data of "+m.Name+" aside", r.moveAside(m), nil)
 	}
-	add(first, "copy the data to "+first.Name, r.copyBack(first, from), func(context.Context) error { return r.checkCopy(first, from) })
+	add(first, "copy the data to "+first.Name, r.restoreData(first, from), func(context.Context) error { return r.checkCopy(first, from) })
 	add(first, "start "+first.Name+" once as a cluster of its own", r.startAlone(first, from), func(ctx context.Context) error { return r.checkAlone(ctx, first, from) })
-	add(first, "mend the peer URL of "+first.Name, r.mendPeerURL(first), func(ctx context.Context) error { return r.checkPeerURL(ctx, first) })
-	add(first, "restart "+first.Name+" as a normal member", r.restart(first), func(ctx context.Context) error { return r.awaitMember(ctx, first) })
+	add(first, "mend the peer URL of "+first.Name, r.updatePeerURL(first), func(ctx context.Context) error { return r.checkPeerURL(ctx, first) })
+	add(first, "restart "+first.Name+" as a normal member", r.restart(first), func(ctx context.Context) error { return r.waitMember(ctx, first) })
 	for i, m := range r.Members[1:] {
 		add(first, "add "+m.Name+" to the cluster", r.addMember(first, m), func(ctx context.Context) error { return r.checkAdded(ctx, m) })
 		// Its initial cluster has those that were added, and no other: etcd does not
 		// start if it counts differently.
 		add(m, "start "+m.Name, r.startNew(m, r.Members[:i+2]), nil)
-		add(first, "wait until "+m.Name+" has started", r.waitStarted(first, m), func(ctx context.Context) error { return r.awaitMember(ctx, m) })
+		add(first, "wait until "+m.Name+" has started", r.waitStarted(first, m), func(ctx context.Context) error { return r.waitMember(ctx, m) })
 	}
 	return steps
 }
@@ -64,7 +64,7 @@ func (r *Recovery) dataDir(m Member) string { return strings.ReplaceAll(r.DataDi
 
 // aside is the name that old data gets in its data folder. The folder itself stays:
 // it may be a mount point, and has the owner that etcd needs.
-func (r *Recovery) aside() string {
+func (r *Recovery) asideName() string {
 	return "member.before-recovery-" + r.Now().UTC().Format("20060102T150405Z")
 }
 
@@ -78,26 +78,26 @@ if [ -d "$dir/member" ]; then
 elif [ -d "$dir" ] && [ -n "$(ls -A "$dir")" ]; then
   fail "$dir is not empty, and there is no etcd's member/ in it"
 fi
-`, quote(dir), r.unused(), r.aside())
+`, quote(dir), r.checkUnused(), r.asideName())
 }
 
 // unused makes sure that no etcd runs on the data: it would go on in the moved
 // files.
-func (r *Recovery) unused() string {
+func (r *Recovery) checkUnused() string {
 	return `[ ! -e "$dir/member/snap/db" ] || flock --shared --nonblock "$dir/member/snap/db" true || fail "an etcd still runs on $dir: stop it first"`
 }
 
-func (r *Recovery) copyBack(m Member, from *origin) string {
+func (r *Recovery) restoreData(m Member, from *source) string {
 	dir := r.dataDir(m)
 	var b strings.Builder
 	source := from.path
 	if same, _ := sameFolder(dir, from.path); same {
-		source = filepath.Join(dir, r.aside())
+		source = filepath.Join(dir, r.asideName())
 	} else {
 		source = filepath.Join(source, "member")
 	}
-	if from.manifest == nil && source != filepath.Join(dir, r.aside()) {
-		fmt.Fprintf(&b, "dir=%s\n%s\n", quote(from.path), r.unused())
+	if from.manifest == nil && source != filepath.Join(dir, r.asideName()) {
+		fmt.Fprintf(&b, "dir=%s\n%s\n", quote(from.path), r.checkUnused())
 	}
 	if from.manifest != nil {
 		fmt.Fprintf(&b, "(cd %s && sha256sum --check --quiet %s) || fail 'the backup has changed'\n", quote(from.path), sumsFile)
@@ -132,17 +132,17 @@ func (r *Recovery) curl(words ...string) string {
 	return quoteAll(append(all, words...))
 }
 
-func (r *Recovery) startAlone(m Member, from *origin) string {
+func (r *Recovery) startAlone(m Member, from *source) string {
 	return r.start(m, []Member{m}, true) + fmt.Sprintf(`healthy() { %s | grep -q '"health":"true"'; }
 wait_for %s 120 healthy
 %s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: does its own --data-dir say something else?'
 `, r.curl(m.Client+"/health"), quote(m.Name+" to answer"), r.curl("--output", "/dev/null", "--dump-header", "-", m.Client+"/v2/members"), from.identity.Cluster)
 }
 
-// mendPeerURL names the peer URL, since an etcd that was made a cluster of its own
+// updatePeerURL names the peer URL, since an etcd that was made a cluster of its own
 // out of a backup has http://localhost:2380, whatever its flags say: nobody could
 // join it.
-func (r *Recovery) mendPeerURL(m Member) string {
+func (r *Recovery) updatePeerURL(m Member) string {
 	body := `{"peerURLs":["` + m.Peer + `"]}`
 	return fmt.Sprintf(`id=$(%s | sed -n 's/^{"members":\[{"id":"\([0-9a-f]*\)"[^}]*}\]}$/\1/p')
 [ -n "$id" ] || fail 'there is not exactly one member'

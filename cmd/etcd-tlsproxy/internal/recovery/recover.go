@@ -54,14 +54,14 @@ func (r *Recovery) Plan(ctx context.Context) (*Plan, error) {
 	return p, err
 }
 
-func (r *Recovery) prepare(ctx context.Context) (*Plan, *origin, map[string]state, error) {
+func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]state, error) {
 	at := r.Now()
 	r.Now = func() time.Time { return at } // one name for what is moved, whenever a step is made
 	if err := r.check(); err != nil {
 		return nil, nil, nil, err
 	}
 	add, done := r.Progress.start("bytes of the backup read", -1)
-	from, err := findOrigin(r.Backup, add)
+	from, err := openSource(r.Backup, add)
 	done()
 	if err != nil {
 		return nil, nil, nil, err
@@ -70,15 +70,15 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *origin, map[string]stat
 	if err := checkTarget(target, from.path); err != nil {
 		return nil, nil, nil, err
 	}
-	states, err := r.look(ctx)
+	states, err := r.probeMembers(ctx)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	facts, err := r.judge(states)
+	facts, err := r.checkNotLive(states)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p := &Plan{Facts: append(originFacts(from, target), facts...), Advice: r.advice(from)}
+	p := &Plan{Facts: append(sourceFacts(from, target), facts...), Advice: r.advice(from)}
 	p.Steps = r.plan(from)
 	p.Script = r.script(p)
 	return p, from, states, nil
@@ -120,7 +120,7 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	for _, m := range r.Members {
-		if states[m.Name] == silent {
+		if states[m.Name] == unreachable {
 			return nil, fmt.Errorf("it is not known whether %s runs: its host does not answer, and the cluster may be alive without this one (hint: if the host is lost, leave it out of --members; add it when it is back)", m.Name)
 		}
 	}
@@ -137,8 +137,8 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 	add, done := r.Progress.start("steps", int64(len(p.Steps)))
 	for i, s := range p.Steps {
 		r.note("%d. %s", i+1, s.Title)
-		if err := r.carryOut(ctx, s); err != nil {
-			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was removed; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.aside()))
+		if err := r.execute(ctx, s); err != nil {
+			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was removed; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.asideName()))
 		}
 		add(1)
 	}
@@ -152,13 +152,13 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 	return p, nil
 }
 
-func (r *Recovery) carryOut(ctx context.Context, s Step) error {
+func (r *Recovery) execute(ctx context.Context, s Step) error {
 	if s.Local {
 		cmd := exec.CommandContext(ctx, "sh", "-c", prelude+s.Commands)
-		var said strings.Builder
-		cmd.Stdout, cmd.Stderr = &said, &said
+		var output strings.Builder
+		cmd.Stdout, cmd.Stderr = &output, &output
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%w: %s", err, lastLines(said.String()))
+			return fmt.Errorf("%w: %s", err, lastLines(output.String()))
 		}
 	} else {
 		r.note("run this on %s as root:\n%s", s.Host, prelude+s.Commands)

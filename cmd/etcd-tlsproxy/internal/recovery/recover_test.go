@@ -203,7 +203,7 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 		if status, _ := read(t, members[0].Client, "/later"); status != http.StatusNotFound {
 			t.Errorf("what was written after the backup: %d", status)
 		}
-		if _, err := os.Stat(filepath.Join(folders[0], r.aside(), "wal")); err != nil {
+		if _, err := os.Stat(filepath.Join(folders[0], r.asideName(), "wal")); err != nil {
 			t.Errorf("the old data is not aside: %v", err)
 		}
 		// This member has a snapshot with all members in it, unlike a young one.
@@ -306,7 +306,7 @@ func TestWhatCannotBeRecoveredIsRefused(t *testing.T) {
 		"was never finished": func(t *testing.T, r *Recovery) {
 			r.Backup = filepath.Join(t.TempDir(), ".partial-etcd-20260101T000000Z")
 			mkdir(t, r.Backup)
-			if err := os.WriteFile(filepath.Join(r.Backup, ownMark), nil, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(r.Backup, markerFile), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -326,7 +326,7 @@ func TestWhatCannotBeRecoveredIsRefused(t *testing.T) {
 		"have the same host and data folder":    func(t *testing.T, r *Recovery) { r.DataDir, r.Members = dir, twice(r.Members[0]) },
 		"is no unit":                            func(t *testing.T, r *Recovery) { r.Service = "../etcd" },
 		"more than one line":                    func(t *testing.T, r *Recovery) { r.DataDir = "/a\nb" },
-		"it is not known whether conf9999 runs": func(t *testing.T, r *Recovery) { r.Members = append(r.Members, unreachable()) },
+		"it is not known whether conf9999 runs": func(t *testing.T, r *Recovery) { r.Members = append(r.Members, unreachableMember()) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := newRecovery(t, dir, backup, members)
@@ -364,8 +364,8 @@ func twice(m Member) []Member {
 	return []Member{m, other}
 }
 
-// unreachable is a member whose host is not known.
-func unreachable() Member {
+// unreachableMember is a member whose host is not known.
+func unreachableMember() Member {
 	return Member{"conf9999", "http://conf9999.invalid:2380", "http://conf9999.invalid:2379", "http://conf9999.invalid:4001"}
 }
 

@@ -18,11 +18,11 @@ const (
 	// a person takes them for one.
 	partialPrefix = ".partial-"
 	expiredPrefix = ".expired-"
-	// ownMark is a file in what we work on: leftovers without it are not ours.
-	ownMark = ".etcd-tlsproxy-backup"
+	// markerFile is a file in what we work on: leftovers without it are not ours.
+	markerFile = ".etcd-tlsproxy-backup"
 )
 
-var ownName = regexp.MustCompile(`^(\.partial-|\.expired-)?etcd-\d{8}T\d{6}Z$`)
+var backupName = regexp.MustCompile(`^(\.partial-|\.expired-)?etcd-\d{8}T\d{6}Z$`)
 
 // lock keeps a second backup out of the folder, until the file is closed. The
 // system gives it back even if this process is killed.
@@ -42,7 +42,7 @@ func lock(folder string) (*os.File, error) {
 }
 
 // begin makes the folder that a backup is written into.
-func begin(folder string, at time.Time) (partial, final string, err error) {
+func createPartial(folder string, at time.Time) (partial, final string, err error) {
 	name := at.UTC().Format(nameLayout)
 	final = filepath.Join(folder, name)
 	if _, err := os.Lstat(final); err == nil {
@@ -52,12 +52,12 @@ func begin(folder string, at time.Time) (partial, final string, err error) {
 	if err := os.Mkdir(partial, 0o700); err != nil {
 		return "", "", err
 	}
-	return partial, final, os.WriteFile(filepath.Join(partial, ownMark), nil, 0o600)
+	return partial, final, os.WriteFile(filepath.Join(partial, markerFile), nil, 0o600)
 }
 
 // publish gives a whole backup its name, once all of it is on the disk.
 func publish(partial, final string) error {
-	if err := os.Remove(filepath.Join(partial, ownMark)); err != nil {
+	if err := os.Remove(filepath.Join(partial, markerFile)); err != nil {
 		return err
 	}
 	if err := syncAll(partial); err != nil {
@@ -92,17 +92,17 @@ func syncPath(path string) error {
 }
 
 // sweep removes what backups left that were killed.
-func sweep(folder string) error {
+func removeStale(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return err
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		if !entry.IsDir() || !ownName.MatchString(name) || name[0] != '.' {
+		if !entry.IsDir() || !backupName.MatchString(name) || name[0] != '.' {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(folder, name, ownMark)); err != nil {
+		if _, err := os.Lstat(filepath.Join(folder, name, markerFile)); err != nil {
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(folder, name)); err != nil {
@@ -126,7 +126,7 @@ func rotate(folder, made string, keep int) ([]string, error) {
 	for _, entry := range entries {
 		name := entry.Name()
 		path := filepath.Join(folder, name)
-		if name == filepath.Base(made) || name[0] == '.' || !entry.IsDir() || !ownName.MatchString(name) {
+		if name == filepath.Base(made) || name[0] == '.' || !entry.IsDir() || !backupName.MatchString(name) {
 			continue
 		}
 		m, err := readManifest(path)
@@ -134,14 +134,14 @@ func rotate(folder, made string, keep int) ([]string, error) {
 			continue
 		}
 		if kept < keep {
-			if complete(path, m) {
+			if hasAllFiles(path, m) {
 				kept++
 			}
 			continue
 		}
 		// Renamed first: what is half removed must not look like a backup.
 		expired := filepath.Join(folder, expiredPrefix+name)
-		if err := os.WriteFile(filepath.Join(path, ownMark), nil, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(path, markerFile), nil, 0o600); err != nil {
 			return removed, err
 		}
 		if err := os.Rename(path, expired); err != nil {
@@ -157,7 +157,7 @@ func rotate(folder, made string, keep int) ([]string, error) {
 
 // complete reports whether all files are there: one that lost some does not count
 // among those that are kept.
-func complete(folder string, m *Manifest) bool {
+func hasAllFiles(folder string, m *Manifest) bool {
 	for _, f := range m.Files {
 		info, err := os.Stat(filepath.Join(folder, f.Path))
 		if err != nil || info.Size() != f.Size {

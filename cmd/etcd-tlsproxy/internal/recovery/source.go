@@ -1,83 +1,85 @@
 package recovery
 
 import (
-	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
-
-	client "go.etcd.io/etcd/client/v2"
-
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"io/fs"
+	"os"
+	"path/filepath"
 )
 
-// subject is the running member that is copied.
-type subject struct {
-	client     client.Client
-	connection *cluster.Connection
+// origin is what a cluster is recovered from.
+type source struct {
+	path     string
+	identity Identity
+	// manifest is nil for a member's data folder.
+	manifest *Manifest
 }
 
-func reach(c *cluster.Connection) (*subject, error) {
-	if len(c.Endpoints) != 1 {
-		return nil, fmt.Errorf("--endpoints must name one member, the one whose data folder is copied, and names %d", len(c.Endpoints))
-	}
-	etcd, err := c.Client()
-	return &subject{etcd, c}, err
-}
-
-// get is a request of etcd's client library for what its APIs do not have.
-type get string
-
-func (path get) HTTPRequest(base url.URL) *http.Request {
-	base.Path = string(path)
-	r, err := http.NewRequest(http.MethodGet, base.String(), nil)
+// openSource reads a backup as a whole, or looks at a data folder.
+func openSource(path string, read func(int64)) (*source, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
-		panic("BUG: the endpoint was a URL: " + err.Error())
+		return nil, err
 	}
-	return r
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("--backup: %w", err)
+	}
+	backup := backupName.MatchString(filepath.Base(path))
+	for _, name := range []string{manifestFile, sumsFile, markerFile} {
+		_, err := os.Lstat(filepath.Join(path, name))
+		backup = backup || err == nil
+	}
+	if !backup {
+		identity, err := Identify(path, "")
+		return &source{path: path, identity: identity}, err
+	}
+	if _, err := os.Lstat(filepath.Join(path, markerFile)); err == nil {
+		return nil, fmt.Errorf("the backup %s was never finished (hint: take one whose name begins with etcd-)", path)
+	}
+	m, err := Check(path, read)
+	if err != nil {
+		return nil, err
+	}
+	return &source{path, m.Copy, m}, nil
 }
 
-func (l *subject) ask(ctx context.Context, path string, answer any) error {
-	ctx, cancel := l.connection.Context(ctx)
-	defer cancel()
-	response, body, err := l.client.Do(ctx, get(path))
+// checkTarget refuses to put etcd's data where other things are.
+func checkTarget(dataDir, backup string) error {
+	entries, err := os.ReadDir(dataDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	if len(entries) > 0 {
+		if info, err := os.Lstat(filepath.Join(dataDir, "member")); err != nil || !info.IsDir() {
+			return fmt.Errorf("--data-dir %s is not empty, and there is no member/ of an etcd in it (hint: it is what etcd's --data-dir says)", dataDir)
+		}
+	}
+	same, err := sameFolder(dataDir, backup)
+	if err != nil || same {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s with status %d", path, response.StatusCode)
+	within, err := isWithin(backup, dataDir)
+	if err == nil && !within {
+		within, err = isWithin(dataDir, backup)
 	}
-	return json.Unmarshal(body, answer)
+	if err == nil && within {
+		err = fmt.Errorf("the backup %s and --data-dir %s are one within the other", backup, dataDir)
+	}
+	return err
 }
 
-// source makes sure that the member is the one whose data folder is copied: asking
-// another one would not bring the latest writes into this one's log.
-func (l *subject) source(ctx context.Context, folder Identity) (Source, error) {
-	var self struct{ ID, Name string }
-	if err := l.ask(ctx, "/v2/stats/self", &self); err != nil {
-		return Source{}, fmt.Errorf("asking the member at %s: %w (hint: --endpoints is its own client URL; --offline copies the folder of one that does not run)", l.connection.Endpoints[0], err)
+func sameFolder(a, b string) (bool, error) {
+	first, err := os.Stat(a)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	if id, err := strconv.ParseUint(self.ID, 16, 64); err != nil || ID(id) != folder.Member {
-		return Source{}, fmt.Errorf("the member at %s is %s, and the data folder is that of %s (hint: --endpoints must be the client URL of the member on this machine, not one that leads elsewhere)", l.connection.Endpoints[0], self.ID, folder.Member)
-	}
-	var version struct {
-		Etcdserver string `json:"etcdserver"`
-	}
-	if err := l.ask(ctx, "/version", &version); err != nil {
-		return Source{}, fmt.Errorf("asking for etcd's version: %w", err)
-	}
-	return Source{folder, self.Name, version.Etcdserver}, nil
-}
-
-// keys reads the member's keys.
-func (l *subject) keys(ctx context.Context, quorum bool) (*tree, error) {
-	ctx, cancel := l.connection.Context(ctx)
-	defer cancel()
-	t, err := readTree(ctx, client.NewKeysAPI(l.client), quorum)
 	if err != nil {
-		return nil, fmt.Errorf("reading the member's keys: %w (hint: without a quorum, or a member, --offline copies what the folder has)", err)
+		return false, err
 	}
-	return t, nil
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second), err
 }

@@ -38,7 +38,7 @@ func findEtcd(path string) (string, error) {
 
 // copyData lets the tool copy a data folder into a backup. Nobody else knows which
 // records make a copy that can be started.
-func copyData(ctx context.Context, tool, dataDir, walDir, into string, withV3 bool) error {
+func runBackupTool(ctx context.Context, tool, dataDir, walDir, into string, withV3 bool) error {
 	args := []string{"backup", "--data-dir", dataDir, "--backup-dir", into}
 	if walDir != "" {
 		args = append(args, "--wal-dir", walDir)
@@ -48,10 +48,10 @@ func copyData(ctx context.Context, tool, dataDir, walDir, into string, withV3 bo
 	}
 	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.Env = append(withoutEtcd(os.Environ()), "ETCDCTL_API=2")
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("copying %s with %s: %w: %s", dataDir, filepath.Base(tool), err, lastLines(said.String()))
+		return fmt.Errorf("copying %s with %s: %w: %s", dataDir, filepath.Base(tool), err, lastLines(output.String()))
 	}
 	return nil
 }
@@ -66,9 +66,9 @@ func withoutEtcd(environment []string) []string {
 	})
 }
 
-// lastLines is the end of what a program said, where it tells why it ended.
-func lastLines(said string) string {
+// lastLines is the end of what a program output, where it tells why it ended.
+func lastLines(output string) string {
 	const few = 3
-	lines := strings.Split(strings.TrimSpace(said), "\n")
+	lines := strings.Split(strings.TrimSpace(output), "\n")
 	return strings.Join(lines[max(0, len(lines)-few):], "; ")
 }

@@ -27,15 +27,15 @@ import (
 
 // settle makes a data folder in which everything is in a snapshot. It returns the
 // keys, too. The folder is made in scratch.
-func (b *Backup) settle(ctx context.Context, scratch string) (settled string, copied *tree, err error) {
-	settled = filepath.Join(scratch, "settled")
+func (b *Backup) compactCopy(ctx context.Context, scratch string) (compacted string, copied *tree, err error) {
+	compacted = filepath.Join(scratch, "compacted")
 	for attempt := 1; ; attempt++ {
-		err = b.copyLive(ctx, scratch, settled)
+		err = b.copyLive(ctx, scratch, compacted)
 		if err == nil {
-			copied, err = b.snapshot(ctx, settled)
+			copied, err = b.snapshot(ctx, compacted)
 		}
-		if err == nil || attempt == settleAttempts || ctx.Err() != nil || errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC) {
-			return settled, copied, err
+		if err == nil || attempt == maxCopyAttempts || ctx.Err() != nil || errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC) {
+			return compacted, copied, err
 		}
 		b.note("copying again: %v", err)
 		if err := os.RemoveAll(scratch); err != nil {
@@ -44,25 +44,25 @@ func (b *Backup) settle(ctx context.Context, scratch string) (settled string, co
 	}
 }
 
-// settleAttempts: the log may be written while it is copied, so that its last record
+// maxCopyAttempts: the log may be written while it is copied, so that its last record
 // is torn in a way that etcd takes for damage.
-const settleAttempts = 3
+const maxCopyAttempts = 3
 
 // copyLive copies the files of a member that may run. The order counts: the tool's
 // v3 store must be at least as new as the snapshot, the log as the store.
-func (b *Backup) copyLive(ctx context.Context, scratch, settled string) error {
+func (b *Backup) copyLive(ctx context.Context, scratch, compacted string) error {
 	snapDir, walDir := filepath.Join(b.DataDir, "member", "snap"), b.WALDir
 	if walDir == "" {
 		walDir = filepath.Join(b.DataDir, "member", "wal")
 	}
-	if err := copyFiles(snapDir, filepath.Join(settled, "member", "snap"), ".snap"); err != nil {
+	if err := copyFiles(snapDir, filepath.Join(compacted, "member", "snap"), ".snap"); err != nil {
 		return err
 	}
 	byTool := filepath.Join(scratch, "tool")
-	if err := copyData(ctx, b.Tool, b.DataDir, b.WALDir, byTool, b.WithV3); err != nil {
+	if err := runBackupTool(ctx, b.Tool, b.DataDir, b.WALDir, byTool, b.WithV3); err != nil {
 		return err
 	}
-	if err := os.Rename(filepath.Join(byTool, "member", "snap", "db"), filepath.Join(settled, "member", "snap", "db")); err != nil {
+	if err := os.Rename(filepath.Join(byTool, "member", "snap", "db"), filepath.Join(compacted, "member", "snap", "db")); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(byTool); err != nil {
@@ -72,7 +72,7 @@ func (b *Backup) copyLive(ctx context.Context, scratch, settled string) error {
 	if err != nil {
 		return err
 	}
-	if err := copyFiles(walDir, filepath.Join(settled, "member", "wal"), ".wal"); err != nil {
+	if err := copyFiles(walDir, filepath.Join(compacted, "member", "wal"), ".wal"); err != nil {
 		return err
 	}
 	after, err := listFiles(walDir, ".wal")
@@ -131,14 +131,14 @@ func copyFile(from, to string) error {
 // as it has come to where it was.
 func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err error) {
 	var end uint64
-	err = b.during(ctx, folder, func(t *trial) error {
-		if copied, err = t.read(ctx); err != nil {
+	err = b.withSandbox(ctx, folder, func(s *sandbox) error {
+		if copied, err = s.readKeys(ctx); err != nil {
 			return err
 		}
-		if err = t.makeRoom(ctx); err != nil {
+		if err = s.changePeerURL(ctx); err != nil {
 			return err
 		}
-		end, err = t.raftIndex(ctx)
+		end, err = s.raftIndex(ctx)
 		return err
 	}, "--force-new-cluster")
 	if err != nil {
@@ -149,9 +149,9 @@ func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err
 		return nil, err
 	}
 	due := max(int64(end)-int64(had)-1, 1)
-	return copied, b.during(ctx, folder, func(t *trial) error {
-		return t.await(ctx, func(ctx context.Context) error {
-			if _, err := t.raftIndex(ctx); err != nil { // which takes it forward
+	return copied, b.withSandbox(ctx, folder, func(s *sandbox) error {
+		return s.waitUntil(ctx, func(ctx context.Context) error {
+			if _, err := s.raftIndex(ctx); err != nil { // which takes it forward
 				return err
 			}
 			has, err := snapshotIndex(folder)
@@ -163,23 +163,23 @@ func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err
 	}, "--snapshot-count="+strconv.FormatInt(due, 10))
 }
 
-// forcedPeerURL is what --force-new-cluster gives the member that it makes of a backup,
+// defaultPeerURL is what --force-new-cluster gives the member that it makes of a backup,
 // and etcd's default.
-const forcedPeerURL = "http://localhost:2380"
+const defaultPeerURL = "http://localhost:2380"
 
 // makeRoom gives the copied member another peer URL, if it has that one. Where two
 // members would have the same, etcd leaves the new one out, removes the old one, and
 // ends for want of members.
-func (t *trial) makeRoom(ctx context.Context) error {
-	all, err := t.members.List(ctx)
+func (s *sandbox) changePeerURL(ctx context.Context) error {
+	all, err := s.members.List(ctx)
 	if err != nil {
 		return fmt.Errorf("listing the copy's members: %w", err)
 	}
 	for _, m := range all {
-		if !slices.Contains(m.PeerURLs, forcedPeerURL) {
+		if !slices.Contains(m.PeerURLs, defaultPeerURL) {
 			continue
 		}
-		if err := t.members.Update(ctx, m.ID, []string{"http://backup.invalid:2380"}); err != nil {
+		if err := s.members.Update(ctx, m.ID, []string{"http://backup.invalid:2380"}); err != nil {
 			return fmt.Errorf("changing the peer URL of the copy's member: %w", err)
 		}
 	}
@@ -187,18 +187,18 @@ func (t *trial) makeRoom(ctx context.Context) error {
 }
 
 // during runs an etcd on a folder, and ends it well.
-func (b *Backup) during(ctx context.Context, folder string, do func(*trial) error, flag string) (err error) {
-	t, err := startTrial(ctx, b.Etcd, folder, flag)
+func (b *Backup) withSandbox(ctx context.Context, folder string, do func(*sandbox) error, flag string) (err error) {
+	s, err := startSandbox(ctx, b.Etcd, folder, flag)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	if err := do(t); err != nil {
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := do(s); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, trialTime)
+	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
 	defer cancel()
-	return t.end(ctx)
+	return s.stop(ctx)
 }
 
 // snapshotIndex is that of the newest snapshot in a data folder, 0 if there is none.

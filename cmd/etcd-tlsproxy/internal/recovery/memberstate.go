@@ -18,17 +18,17 @@ import (
 type state string
 
 const (
-	stopped state = "stopped"     // nobody listens at its peer URL
-	silent  state = "silent"      // its host does not answer: it may run
-	running state = "running"     // somebody listens, and gives no quorum
-	live          = state("live") // it answers with a quorum
+	stopped     state = "stopped"     // nobody listens at its peer URL
+	unreachable state = "unreachable" // its host does not answer: it may run
+	running     state = "running"     // somebody listens, and gives no quorum
+	live              = state("live") // it answers with a quorum
 )
 
 // ErrLive is the refusal to recover a cluster that needs no recovery.
 var ErrLive = errors.New("the cluster is alive")
 
 // look asks every member, at every URL that leads to it from here.
-func (r *Recovery) look(ctx context.Context) (map[string]state, error) {
+func (r *Recovery) probeMembers(ctx context.Context) (map[string]state, error) {
 	transport, err := r.Connection.Transport()
 	if err != nil {
 		return nil, err
@@ -38,21 +38,21 @@ func (r *Recovery) look(ctx context.Context) (map[string]state, error) {
 	states := make(map[string]state)
 	errs := make([]error, len(r.Members))
 	var mu sync.Mutex
-	var asking sync.WaitGroup
+	var probes sync.WaitGroup
 	for i, m := range r.Members {
-		asking.Go(func() {
-			s, err := r.stateOf(ctx, client, m)
+		probes.Go(func() {
+			s, err := r.probe(ctx, client, m)
 			errs[i] = err
 			mu.Lock()
 			defer mu.Unlock()
 			states[m.Name] = s
 		})
 	}
-	asking.Wait()
+	probes.Wait()
 	return states, errors.Join(errs...)
 }
 
-func (r *Recovery) stateOf(ctx context.Context, client *http.Client, m Member) (state, error) {
+func (r *Recovery) probe(ctx context.Context, client *http.Client, m Member) (state, error) {
 	for until := time.Now().Add(r.Connection.Timeout); ; {
 		for _, url := range r.reachable(m) {
 			quorum, err := hasQuorum(ctx, client, url)
@@ -64,7 +64,7 @@ func (r *Recovery) stateOf(ctx context.Context, client *http.Client, m Member) (
 			}
 		}
 		// One that runs may only be electing a leader.
-		if s := r.listens(ctx, m.Peer); s != running || time.Now().After(until) || ctx.Err() != nil {
+		if s := r.probePeer(ctx, m.Peer); s != running || time.Now().After(until) || ctx.Err() != nil {
 			return s, nil
 		}
 		select {
@@ -128,7 +128,7 @@ func timeout(err error) bool {
 }
 
 // listens tries a member's port for peers, which only etcd itself listens on.
-func (r *Recovery) listens(ctx context.Context, peer string) state {
+func (r *Recovery) probePeer(ctx context.Context, peer string) state {
 	ctx, cancel := context.WithTimeout(ctx, r.Connection.Timeout)
 	defer cancel()
 	connection, err := new(net.Dialer).DialContext(ctx, "tcp", parse(peer).Host)
@@ -139,12 +139,12 @@ func (r *Recovery) listens(ctx context.Context, peer string) state {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return stopped
 	}
-	return silent
+	return unreachable
 }
 
 // judge decides by the members' states whether there is something to recover, and
 // tells what speaks for it.
-func (r *Recovery) judge(states map[string]state) (facts []string, err error) {
+func (r *Recovery) checkNotLive(states map[string]state) (facts []string, err error) {
 	in := func(s state) string {
 		var names []string
 		for _, m := range r.Members {
@@ -163,16 +163,16 @@ func (r *Recovery) judge(states map[string]state) (facts []string, err error) {
 	if names := in(stopped); names != "" {
 		facts = append(facts, names+": does not run")
 	}
-	if names := in(silent); names != "" {
+	if names := in(unreachable); names != "" {
 		facts = append(facts, names+": NOT KNOWN, the host does not answer. If it is only cut off from here, the cluster may be alive without this host: make sure that etcd is stopped there. A host that is lost is left out of --members, and added when it is back")
 	}
 	return facts, nil
 }
 
-// awaitStopped waits until nobody listens for a member's peers any more.
-func (r *Recovery) awaitStopped(ctx context.Context, m Member) error {
-	return r.await(ctx, m.Name+" to end", func() error {
-		if s := r.listens(ctx, m.Peer); s != stopped {
+// waitStopped waits until nobody listens for a member's peers any more.
+func (r *Recovery) waitStopped(ctx context.Context, m Member) error {
+	return r.waitUntil(ctx, m.Name+" to end", func() error {
+		if s := r.probePeer(ctx, m.Peer); s != stopped {
 			return fmt.Errorf("%s is %s", m.Peer, s)
 		}
 		return nil
@@ -183,7 +183,7 @@ func (r *Recovery) awaitStopped(ctx context.Context, m Member) error {
 const pollEvery = 200 * time.Millisecond
 
 // await asks until there is no error, for as long as --wait says.
-func (r *Recovery) await(ctx context.Context, what string, ask func() error) error {
+func (r *Recovery) waitUntil(ctx context.Context, what string, ask func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Wait)
 	defer cancel()
 	for {

@@ -29,7 +29,7 @@ func (r *Recovery) members(ctx context.Context) ([]client.Member, error) {
 }
 
 // checkCopy makes sure that the data folder holds what it should.
-func (r *Recovery) checkCopy(m Member, from *origin) error {
+func (r *Recovery) checkCopy(m Member, from *source) error {
 	identity, err := Identify(r.dataDir(m), "")
 	if err == nil && identity != from.identity {
 		err = fmt.Errorf("the data folder is that of %s, not of %s", identity.Member, from.identity.Member)
@@ -39,8 +39,8 @@ func (r *Recovery) checkCopy(m Member, from *origin) error {
 
 // checkAlone makes sure that the cluster has one member, the one that was started
 // on the backup.
-func (r *Recovery) checkAlone(ctx context.Context, m Member, from *origin) error {
-	return r.await(ctx, m.Name+" to serve", func() error {
+func (r *Recovery) checkAlone(ctx context.Context, m Member, from *source) error {
+	return r.waitUntil(ctx, m.Name+" to serve", func() error {
 		all, err := r.members(ctx)
 		if err == nil && (len(all) != 1 || all[0].ID != from.identity.Member.String() || all[0].Name != m.Name) {
 			err = fmt.Errorf("the cluster has the members %v, and should have %s (%s) alone", all, m.Name, from.identity.Member)
@@ -65,10 +65,10 @@ func (r *Recovery) checkAdded(ctx context.Context, m Member) error {
 	return err
 }
 
-// awaitMember waits until a member has told the others its name, and they agree on
+// waitMember waits until a member has told the others its name, and they agree on
 // a read.
-func (r *Recovery) awaitMember(ctx context.Context, m Member) error {
-	return r.await(ctx, m.Name+" to start", func() error {
+func (r *Recovery) waitMember(ctx context.Context, m Member) error {
+	return r.waitUntil(ctx, m.Name+" to start", func() error {
 		all, err := r.members(ctx)
 		if err != nil {
 			return err
@@ -89,7 +89,7 @@ func (r *Recovery) awaitMember(ctx context.Context, m Member) error {
 
 // compareKeys tells whether the keys are those of the backup. Clients may have
 // written since the first member serves: a difference is told, and is no failure.
-func (r *Recovery) compareKeys(ctx context.Context, from *origin) error {
+func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
 	c, err := r.connect()
 	if err != nil {
 		return err

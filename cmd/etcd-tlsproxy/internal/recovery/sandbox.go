@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// trialTime is how long an etcd on a copy may take to start: it reads the whole log.
-	trialTime = 2 * time.Minute
-	// trialEvery is how often it is asked: etcd has no signal for us that it serves.
-	trialEvery = 20 * time.Millisecond
+	// sandboxTimeout is how long an etcd on a copy may take to start: it reads the whole log.
+	sandboxTimeout = 2 * time.Minute
+	// sandboxPollEvery is how often it is asked: etcd has no signal for us that it serves.
+	sandboxPollEvery = 20 * time.Millisecond
 )
 
 // trial is an etcd on a copy of a member's data. It has no network at all. A copy
@@ -28,7 +28,7 @@ const (
 // take it for the one it is a copy of: it could acknowledge what that one does not
 // have. We reach it by a socket in a folder that is ours alone, since it has the
 // member's keys and nothing that guards them.
-type trial struct {
+type sandbox struct {
 	cmd     *exec.Cmd
 	exited  chan struct{}
 	folder  string // of the sockets and the log
@@ -38,8 +38,8 @@ type trial struct {
 	dataDir string
 }
 
-// startTrial starts it. It must be closed.
-func startTrial(ctx context.Context, etcd, dataDir string, flags ...string) (*trial, error) {
+// startSandbox starts it. It must be closed.
+func startSandbox(ctx context.Context, etcd, dataDir string, flags ...string) (*sandbox, error) {
 	dataDir, err := filepath.Abs(dataDir)
 	if err != nil {
 		return nil, err
@@ -48,40 +48,40 @@ func startTrial(ctx context.Context, etcd, dataDir string, flags ...string) (*tr
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{folder: folder, dataDir: dataDir, exited: make(chan struct{})}
+	s := &sandbox{folder: folder, dataDir: dataDir, exited: make(chan struct{})}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(folder, "client:0"))
 	}}
-	t.http = &http.Client{Transport: transport}
-	c, err := client.New(client.Config{Endpoints: []string{"http://trial"}, Transport: transport})
+	s.http = &http.Client{Transport: transport}
+	c, err := client.New(client.Config{Endpoints: []string{"http://sandbox"}, Transport: transport})
 	if err == nil {
-		t.keys, t.members = client.NewKeysAPI(c), client.NewMembersAPI(c)
-		flags = append([]string{"--name=trial", "--data-dir=" + dataDir, "--enable-v2=true",
+		s.keys, s.members = client.NewKeysAPI(c), client.NewMembersAPI(c)
+		flags = append([]string{"--name=sandbox", "--data-dir=" + dataDir, "--enable-v2=true",
 			"--listen-client-urls=unix://client:0", "--advertise-client-urls=http://localhost:1", "--listen-peer-urls=unix://peer:0",
 			"--heartbeat-interval=10", "--election-timeout=100"}, flags...)
-		err = t.start(ctx, etcd, flags)
+		err = s.start(ctx, etcd, flags)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting etcd on the copy: %w", err), os.RemoveAll(folder))
 	}
-	return t, nil
+	return s, nil
 }
 
 // start starts it without a network.
-func (t *trial) start(ctx context.Context, etcd string, flags []string) error {
-	log, err := os.Create(filepath.Join(t.folder, "log"))
+func (s *sandbox) start(ctx context.Context, etcd string, flags []string) error {
+	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
 		return err
 	}
 	defer log.Close() // etcd has its own
-	for _, isolated := range isolations() {
-		t.cmd = exec.CommandContext(ctx, etcd, flags...)
-		t.cmd.Dir, t.cmd.Env, t.cmd.Stdout, t.cmd.Stderr = t.folder, withoutEtcd(os.Environ()), log, log
-		t.cmd.SysProcAttr = isolated
-		if err = t.cmd.Start(); err == nil {
+	for _, isolated := range isolationAttrs() {
+		s.cmd = exec.CommandContext(ctx, etcd, flags...)
+		s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.folder, withoutEtcd(os.Environ()), log, log
+		s.cmd.SysProcAttr = isolated
+		if err = s.cmd.Start(); err == nil {
 			go func() {
-				_ = t.cmd.Wait()
-				close(t.exited)
+				_ = s.cmd.Wait()
+				close(s.exited)
 			}()
 			return nil
 		}
@@ -94,7 +94,7 @@ func (t *trial) start(ctx context.Context, etcd string, flags []string) error {
 
 // isolations are the ways to start a process without a network: root's, and that of
 // others where the system lets them make namespaces.
-func isolations() []*syscall.SysProcAttr {
+func isolationAttrs() []*syscall.SysProcAttr {
 	uid := []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 	gid := []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
 	return []*syscall.SysProcAttr{
@@ -106,8 +106,8 @@ func isolations() []*syscall.SysProcAttr {
 var errNotIsolated = errors.New("it must have no network, and this process may not make it so (hint: run it as root, or where users may make namespaces)")
 
 // await asks until there is no error.
-func (t *trial) await(ctx context.Context, ask func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, trialTime)
+func (s *sandbox) waitUntil(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
 	defer cancel()
 	for {
 		err := ask(ctx)
@@ -115,33 +115,33 @@ func (t *trial) await(ctx context.Context, ask func(context.Context) error) erro
 			return nil
 		}
 		select {
-		case <-t.exited:
+		case <-s.exited:
 			err = errors.New("it has ended")
 		case <-ctx.Done():
-		case <-time.After(trialEvery):
+		case <-time.After(sandboxPollEvery):
 			continue
 		}
-		said, _ := os.ReadFile(filepath.Join(t.folder, "log"))
-		return fmt.Errorf("running etcd on the copy: %w: %s", err, lastLines(string(said)))
+		output, _ := os.ReadFile(filepath.Join(s.folder, "log"))
+		return fmt.Errorf("running etcd on the copy: %w: %s", err, lastLines(string(output)))
 	}
 }
 
 // read reads its keys once it serves.
-func (t *trial) read(ctx context.Context) (*tree, error) {
+func (s *sandbox) readKeys(ctx context.Context) (*tree, error) {
 	var all *tree
-	return all, t.await(ctx, func(ctx context.Context) (err error) {
-		all, err = readTree(ctx, t.keys, true)
+	return all, s.waitUntil(ctx, func(ctx context.Context) (err error) {
+		all, err = readTree(ctx, s.keys, true)
 		return err
 	})
 }
 
 // raftIndex is that of a proposal that it just took: all before it is applied.
-func (t *trial) raftIndex(ctx context.Context) (uint64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://trial/v2/keys/?quorum=true", nil)
+func (s *sandbox) raftIndex(ctx context.Context) (uint64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sandbox/v2/keys/?quorum=true", nil)
 	if err != nil {
 		return 0, err
 	}
-	response, err := t.http.Do(request)
+	response, err := s.http.Do(request)
 	if err != nil {
 		return 0, err
 	}
@@ -150,12 +150,12 @@ func (t *trial) raftIndex(ctx context.Context) (uint64, error) {
 }
 
 // end ends it so that everything it did is on the disk.
-func (t *trial) end(ctx context.Context) error {
-	if err := t.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+func (s *sandbox) stop(ctx context.Context) error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
-	case <-t.exited:
+	case <-s.exited:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -163,24 +163,24 @@ func (t *trial) end(ctx context.Context) error {
 }
 
 // close ends it at once, if it runs, and removes what is not its data.
-func (t *trial) close() error {
-	_ = t.cmd.Process.Kill()
-	<-t.exited
-	t.http.CloseIdleConnections()
-	return os.RemoveAll(t.folder)
+func (s *sandbox) close() error {
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+	s.http.CloseIdleConnections()
+	return os.RemoveAll(s.folder)
 }
 
 // try starts an etcd on a copy of a backup, which must stay what it is, and reads
 // its keys.
-func try(ctx context.Context, etcd, backup, scratch string) (_ *tree, err error) {
+func verifyCopy(ctx context.Context, etcd, backup, scratch string) (_ *tree, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	if err := os.CopyFS(filepath.Join(scratch, "member"), os.DirFS(filepath.Join(backup, "member"))); err != nil {
 		return nil, err
 	}
-	t, err := startTrial(ctx, etcd, scratch, "--force-new-cluster")
+	s, err := startSandbox(ctx, etcd, scratch, "--force-new-cluster")
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
-	return t.read(ctx)
+	defer func() { err = errors.Join(err, s.close()) }()
+	return s.readKeys(ctx)
 }
