@@ -66,7 +66,7 @@ printing it; a file with other contents is replaced only with --yes.`,
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --format hiera`,
 		Args: cobra.NoArgs,
 	}
-	term := console.NewActing(cmd)
+	term := console.NewConfirming(cmd)
 	b := &cluster.Bootstrap{}
 	var members []string
 	var domain, resolver, name, first, form, file string
@@ -206,7 +206,7 @@ func writeSettings(term *console.Console, result *bootstrapped, form, file strin
 		term.Note("%s: it is so already", file)
 		return term.Print(result, func(io.Writer) error { return nil })
 	case err == nil:
-		if err := term.Agreed("replace " + file + ", which has other contents"); err != nil {
+		if err := term.Confirm("replace " + file + ", which has other contents"); err != nil {
 			return err
 		}
 	case !errors.Is(err, os.ErrNotExist):

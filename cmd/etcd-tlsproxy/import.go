@@ -68,7 +68,7 @@ The exit status is 0, or 3 if there are conflicts, or 1 if nothing could be made
 	f.StringVar(&m.options.Host, "host", "", "`name` that etcd is reached at, for tls_upstream")
 	f.StringVar(&m.match, "match", "both", "both, or segment to compare whole segments alone from the start")
 	f.StringVar(&m.write, "write", "", "write the configuration into this `file`; over an old one only with --yes")
-	m.console = console.NewActing(cmd)
+	m.console = console.NewConfirming(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) > 0:
@@ -164,7 +164,7 @@ const newConfigMode = 0o644
 func (m *importer) tell(report *siteimport.Report) error {
 	if m.write != "" {
 		if _, err := os.Lstat(m.write); !errors.Is(err, fs.ErrNotExist) {
-			if err := m.console.Agreed("write over " + m.write); err != nil {
+			if err := m.console.Confirm("write over " + m.write); err != nil {
 				return err
 			}
 		}

@@ -32,7 +32,7 @@ etcd does not list hidden keys, those whose last part begins with _, nor what is
 below them; --hidden names some to be read too. Each of them is a read of its own,
 made after the tree's.
 
-What load could not write back is left out and told: keys and values with bytes that
+What load could not write back is left out and printed: keys and values with bytes that
 are not UTF-8, which etcd does not show as they are, keys with control bytes or
 backslashes, and keys that etcd takes for its own records of members. The exit status
 is then 1, and the dump is written all the same.
@@ -69,7 +69,7 @@ its owner alone. Values can be secrets.`,
 		if err != nil {
 			return err
 		}
-		dump, err := keydump.Take(cmd.Context(), etcd, prefix, named, time.Now())
+		dump, err := keydump.Read(cmd.Context(), etcd, prefix, named, time.Now())
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func writeDump(c *console.Console, dump *keydump.Dump, file string) error {
 	summary := struct {
 		File string `json:"file"`
 		keydump.Header
-		LeftOut []keydump.Remark `json:"leftOut,omitempty"`
+		LeftOut []keydump.Omission `json:"leftOut,omitempty"`
 	}{file, dump.Header, dump.LeftOut}
 	return c.Print(summary, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s: %d entries of %v at index %d of cluster %s\n", file, dump.Entries, dump.Prefix, dump.Index, dump.ClusterID)

@@ -53,7 +53,7 @@ No file with a key is loaded that etcd takes for its own record of a member (a k
 		Args: cobra.MaximumNArgs(1),
 	}
 	connectionFlags(cmd, &connection)
-	c := console.NewActing(cmd)
+	c := console.NewConfirming(cmd)
 	dryRun := cmd.Flags().Bool("dry-run", false, "write nothing, and tell for each entry what would be done")
 	overwrite := cmd.Flags().Bool("overwrite", false, "update keys even if what they hold may be newer")
 	from := cmd.Flags().String("prefix-from", "", "`prefix` in the dump that --prefix-to takes the place of")
@@ -82,13 +82,13 @@ No file with a key is loaded that etcd takes for its own record of a member (a k
 		}
 		if plan.Writes() > 0 {
 			counts := plan.Counts()
-			if err := c.Agreed(fmt.Sprintf("in cluster %s: create %d and update %d keys and directories (--dry-run tells which)",
+			if err := c.Confirm(fmt.Sprintf("in cluster %s: create %d and update %d keys and directories (--dry-run tells which)",
 				plan.ClusterID, counts[keydump.Create], counts[keydump.Update])); err != nil {
 				return err
 			}
 			progress := c.Progress("keys", int64(plan.Writes()))
-			loader := keydump.Loader{Client: etcd, Each: func() { progress.Add(1) }}
-			err := loader.Do(cmd.Context(), plan)
+			loader := keydump.Loader{Client: etcd, OnWrite: func() { progress.Add(1) }}
+			err := loader.Run(cmd.Context(), plan)
 			progress.Done()
 			if err != nil {
 				return fmt.Errorf("%w; what was before it is done (hint: the same load can be run again)", err)

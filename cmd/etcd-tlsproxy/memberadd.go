@@ -40,7 +40,7 @@ the URL that it advertises.`,
 		Example: `  etcd-tlsproxy member add conf1004 http://conf1004.example.org:2380 --yes --wait`,
 		Args:    cobra.ExactArgs(2),
 	}
-	term := console.NewActing(cmd)
+	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
 	connectionFlags(cmd, connection)
 	b := &cluster.Bootstrap{}
@@ -75,7 +75,7 @@ the URL that it advertises.`,
 		if err != nil {
 			return err
 		}
-		if err := term.Agreed(change.Steps...); err != nil {
+		if err := term.Confirm(change.Steps...); err != nil {
 			return err
 		}
 		if result.ID, err = connection.ApplyAdd(cmd.Context(), health, u.String()); err != nil {

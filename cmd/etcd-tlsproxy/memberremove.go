@@ -37,7 +37,7 @@ removed never joins again with its data.`,
   etcd-tlsproxy member remove 5f62a924ac85910 --yes`,
 		Args: cobra.ExactArgs(1),
 	}
-	term := console.NewActing(cmd)
+	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
 	connectionFlags(cmd, connection)
 	f := cmd.Flags()
@@ -64,7 +64,7 @@ removed never joins again with its data.`,
 			return err
 		}
 		result := &removedMember{ID: member.ID, Name: member.Name, Drop: health.CleanupAfter(member, found)}
-		if err := term.Agreed(change.Steps...); err != nil {
+		if err := term.Confirm(change.Steps...); err != nil {
 			return err
 		}
 		if err := connection.ApplyRemove(cmd.Context(), health, member.ID); err != nil {

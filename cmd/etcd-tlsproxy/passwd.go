@@ -199,7 +199,7 @@ func newPasswdRemove() *cobra.Command {
 		Long: `Removes a user from a htpasswd file. A running proxy refuses the file while a rule
 names a user whom no file has, and keeps its old state: change the rules first.`,
 	}
-	c := console.NewActing(cmd)
+	c := console.NewConfirming(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		remove := func(f *htpasswd.File) ([]byte, error) { return f.Remove(args[1]) }
 		file, err := htpasswd.Read(args[0])
@@ -209,7 +209,7 @@ names a user whom no file has, and keeps its old state: change the rules first.`
 		if _, err := remove(file); err != nil {
 			return err
 		}
-		if err := c.Agreed(fmt.Sprintf("remove user %q from %s: the password ends to work", args[1], args[0])); err != nil {
+		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password ends to work", args[1], args[0])); err != nil {
 			return err
 		}
 		if err := htpasswd.Update(args[0], false, remove); err != nil {

@@ -38,8 +38,8 @@ because of that is at the end of the script.`,
   sh recover.sh`,
 		Args: cobra.NoArgs,
 	}
-	term := console.NewActing(cmd)
-	r := &recovery.Recovery{Note: term.NoteText, Progress: term.ReportProgress, Confirm: term.Agreed, Now: time.Now}
+	term := console.NewConfirming(cmd)
+	r := &recovery.Recovery{Note: term.NoteText, Progress: term.ReportProgress, Confirm: term.Confirm, Now: time.Now}
 	var d recovery.Defaults
 	var members []string
 	var carryOut bool

@@ -29,8 +29,8 @@ func New(cmd *cobra.Command) *Console {
 	return c
 }
 
-// NewActing adds --output and --yes to a verb that changes something.
-func NewActing(cmd *cobra.Command) *Console {
+// NewConfirming adds --output and --yes to a verb that changes something.
+func NewConfirming(cmd *cobra.Command) *Console {
 	c := New(cmd)
 	cmd.Flags().BoolVar(&c.yes, "yes", false, "do what the plan says; without it the plan is printed and nothing is done")
 	return c
@@ -80,23 +80,23 @@ func (c *Console) Note(form string, args ...any) {
 // NoteText is Note for a text that is not a format.
 func (c *Console) NoteText(text string) { c.Note("%s", text) }
 
-// ErrNotAgreed is the end of a verb that printed its plan and did nothing.
-var ErrNotAgreed = errors.New("nothing was done (hint: run it again with --yes to do what the plan says)")
+// ErrNotConfirmed is the end of a verb that printed its plan and did nothing.
+var ErrNotConfirmed = errors.New("nothing was done (hint: run it again with --yes to do what the plan says)")
 
 // Agreed prints a plan to standard error and returns nil if --yes agreed to it.
-func (c *Console) Agreed(plan ...string) error {
+func (c *Console) Confirm(plan ...string) error {
 	c.Note("plan:")
 	for i, step := range plan {
 		c.Note("  %d. %s", i+1, step)
 	}
 	if !c.yes {
-		return ErrNotAgreed
+		return ErrNotConfirmed
 	}
 	return nil
 }
 
 // terminal reports whether a stream is one that a person looks at.
-func terminal(stream any) bool {
+func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -15,7 +15,7 @@ func run(t *testing.T, do func(*Console) error, args ...string) (stdout, stderr 
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd := &cobra.Command{Use: "verb", SilenceErrors: true, SilenceUsage: true}
-	c := NewActing(cmd)
+	c := NewConfirming(cmd)
 	cmd.RunE = func(*cobra.Command, []string) error { return do(c) }
 	cmd.SetArgs(args)
 	cmd.SetOut(&out)
@@ -45,9 +45,9 @@ func TestAResultIsTextOrJSON(t *testing.T) {
 }
 
 func TestNothingIsDoneBeforeThePlanWasAgreedTo(t *testing.T) {
-	plan := func(c *Console) error { return c.Agreed("remove the member", "drop its record") }
+	plan := func(c *Console) error { return c.Confirm("remove the member", "drop its record") }
 	stdout, stderr, err := run(t, plan)
-	if !errors.Is(err, ErrNotAgreed) || stdout != "" || stderr != "plan:\n  1. remove the member\n  2. drop its record\n" {
+	if !errors.Is(err, ErrNotConfirmed) || stdout != "" || stderr != "plan:\n  1. remove the member\n  2. drop its record\n" {
 		t.Errorf("%q, %q, %v", stdout, stderr, err)
 	}
 	if _, stderr, err := run(t, plan, "--yes"); err != nil || !strings.Contains(stderr, "1. remove") {

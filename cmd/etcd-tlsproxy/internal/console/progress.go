@@ -6,9 +6,9 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// plainEvery is how often progress is told where nobody sees a bar: often enough to
+// lineEvery is how often progress is told where nobody sees a bar: often enough to
 // show that it goes on, and seldom enough for a log.
-const plainEvery = 5 * time.Second
+const lineEvery = 5 * time.Second
 
 // Progress tells how far long work has come: with a bar on a terminal, else with a
 // line every few seconds and one at the end. It is used by one goroutine at a time.
@@ -18,13 +18,13 @@ type Progress struct {
 	what    string
 	total   int64
 	done    int64
-	told    time.Time
+	printed time.Time
 }
 
 // Progress begins. A total of -1 is an unknown one.
 func (c *Console) Progress(what string, total int64) *Progress {
-	p := &Progress{console: c, what: what, total: total, told: time.Now()}
-	if terminal(c.Err()) {
+	p := &Progress{console: c, what: what, total: total, printed: time.Now()}
+	if isTerminal(c.Err()) {
 		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(c.Err()), progressbar.OptionSetDescription(what),
 			progressbar.OptionShowCount(), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 	}
@@ -44,9 +44,9 @@ func (p *Progress) Add(n int64) {
 		_ = p.bar.Add64(n) // a terminal that does not take it stops no work
 		return
 	}
-	if now := time.Now(); now.Sub(p.told) >= plainEvery {
-		p.told = now
-		p.tell()
+	if now := time.Now(); now.Sub(p.printed) >= lineEvery {
+		p.printed = now
+		p.print()
 	}
 }
 
@@ -55,10 +55,10 @@ func (p *Progress) Done() {
 	if p.bar != nil {
 		_ = p.bar.Finish()
 	}
-	p.tell()
+	p.print()
 }
 
-func (p *Progress) tell() {
+func (p *Progress) print() {
 	if p.total < 0 {
 		p.console.Note("%s: %d", p.what, p.done)
 		return

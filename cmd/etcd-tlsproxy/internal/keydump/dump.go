@@ -59,18 +59,18 @@ type Dump struct {
 	Header
 	Tree []Entry
 	// LeftOut is what could not be written back, and why.
-	LeftOut []Remark
+	LeftOut []Omission
 }
 
-// Remark is something to be told about a key.
-type Remark struct {
+// Omission is something to be told about a key.
+type Omission struct {
 	Key    string `json:"key"`
 	Reason string `json:"reason"`
 }
 
 // Take reads the tree below a prefix, and hidden keys below it that are named. The
 // tree is one read; each hidden key is another, made later.
-func Take(ctx context.Context, etcd client.Client, prefix acl.Key, hidden []acl.Key, now time.Time) (*Dump, error) {
+func Read(ctx context.Context, etcd client.Client, prefix acl.Key, hidden []acl.Key, now time.Time) (*Dump, error) {
 	tree, err := read(ctx, etcd, prefix)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ func (d *Dump) add(n *node) {
 }
 
 func (d *Dump) leaveOut(n *node, reason string) {
-	d.LeftOut = append(d.LeftOut, Remark{acl.Key(n.Key.decoded).String(), reason})
+	d.LeftOut = append(d.LeftOut, Omission{acl.Key(n.Key.decoded).String(), reason})
 }
 
 // Write writes the dump's lines.

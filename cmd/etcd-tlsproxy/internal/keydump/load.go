@@ -15,28 +15,28 @@ import (
 type Loader struct {
 	Client client.Client
 	// Each is called after each step that wrote or tried to.
-	Each func()
+	OnWrite func()
 }
 
 // Do does the plan's creations and updates, one after another, and notes in the plan
 // what became of them: whoever was faster keeps what they wrote. After an error the
 // steps before it are done, and the same load can be run again.
-func (l *Loader) Do(ctx context.Context, p *Plan) error {
-	closed := make(map[acl.Key]Step)
+func (l *Loader) Run(ctx context.Context, p *Plan) error {
+	blocked := make(map[acl.Key]Step)
 	for i := range p.Steps {
 		s := &p.Steps[i]
 		if s.Action != Create && s.Action != Update {
 			continue
 		}
-		if above, ok := closedAbove(closed, s.Key); ok {
+		if above, ok := blockedBy(blocked, s.Key); ok {
 			s.Action, s.Reason = above.Action, fmt.Sprintf("so is %v above it", above.Key)
-		} else if err := l.step(ctx, s); err != nil {
+		} else if err := l.write(ctx, s); err != nil {
 			return fmt.Errorf("writing %v: %w", s.Key, err)
 		}
 		if s.Dir && s.Action != Create && s.Action != Unchanged {
-			closed[s.Key] = *s
+			blocked[s.Key] = *s
 		}
-		l.Each()
+		l.OnWrite()
 	}
 	return nil
 }
@@ -56,10 +56,10 @@ func (p *Plan) Writes() int {
 	return counts[Create] + counts[Update]
 }
 
-func (l *Loader) step(ctx context.Context, s *Step) error {
+func (l *Loader) write(ctx context.Context, s *Step) error {
 	options := &client.SetOptions{Dir: s.Dir, PrevExist: client.PrevNoExist, NoValueOnSuccess: true}
 	if s.Action == Update {
-		options.PrevExist, options.PrevIndex = client.PrevExist, s.was
+		options.PrevExist, options.PrevIndex = client.PrevExist, s.replaces
 	}
 	if s.Expiration != nil {
 		left := time.Until(*s.Expiration)
@@ -80,18 +80,18 @@ func (l *Loader) step(ctx context.Context, s *Step) error {
 	case err == nil:
 		return nil
 	case !errors.As(err, &refusal):
-		return explained(err)
+		return withHint(err)
 	}
 	switch refusal.Code {
 	case client.ErrorCodeNodeExist, client.ErrorCodeTestFailed, client.ErrorCodeKeyNotFound, client.ErrorCodeNotFile, client.ErrorCodeNotDir:
-		return l.beaten(ctx, s)
+		return l.resolve(ctx, s)
 	}
-	return explained(err)
+	return withHint(err)
 }
 
 // beaten looks what is there in place of what the plan was made for. It is what the
 // entry says if the request was answered late and asked of another member again.
-func (l *Loader) beaten(ctx context.Context, s *Step) error {
+func (l *Loader) resolve(ctx context.Context, s *Step) error {
 	found, err := read(ctx, l.Client, s.Key)
 	if err != nil {
 		return err

@@ -125,9 +125,9 @@ func (s *store) delete(key string) {
 	}
 }
 
-func (s *store) take(prefix acl.Key, hidden ...acl.Key) *Dump {
+func (s *store) read(prefix acl.Key, hidden ...acl.Key) *Dump {
 	s.t.Helper()
-	dump, err := Take(s.t.Context(), s.etcd, prefix, hidden, time.Now())
+	dump, err := Read(s.t.Context(), s.etcd, prefix, hidden, time.Now())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -143,10 +143,10 @@ func (s *store) plan(dump *Dump, overwrite bool) *Plan {
 	return plan
 }
 
-func (s *store) do(plan *Plan) *Plan {
+func (s *store) load(plan *Plan) *Plan {
 	s.t.Helper()
-	loader := Loader{Client: s.etcd, Each: func() {}}
-	if err := loader.Do(s.t.Context(), plan); err != nil {
+	loader := Loader{Client: s.etcd, OnWrite: func() {}}
+	if err := loader.Run(s.t.Context(), plan); err != nil {
 		s.t.Fatal(err)
 	}
 	return plan
@@ -156,7 +156,7 @@ func (s *store) do(plan *Plan) *Plan {
 func (s *store) found(prefix acl.Key, hidden ...acl.Key) map[acl.Key]string {
 	s.t.Helper()
 	all := make(map[acl.Key]string)
-	for _, e := range s.take(prefix, hidden...).Tree {
+	for _, e := range s.read(prefix, hidden...).Tree {
 		switch {
 		case e.Dir:
 			all[e.Key] = "a directory"
@@ -185,7 +185,7 @@ func actions(p *Plan) map[acl.Key]Action {
 	return all
 }
 
-func same(t *testing.T, p *Plan, want map[acl.Key]Action) {
+func checkActions(t *testing.T, p *Plan, want map[acl.Key]Action) {
 	t.Helper()
 	if got := actions(p); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
@@ -214,7 +214,7 @@ func goesToAnotherCluster(t *testing.T, a, b *store) {
 	if _, listed := a.found("/c")["/c/_hidden"]; listed {
 		t.Error("etcd lists hidden keys")
 	}
-	dump := a.take("/c", "/c/_hidden")
+	dump := a.read("/c", "/c/_hidden")
 	var file bytes.Buffer
 	if err := dump.Write(&file); err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func goesToAnotherCluster(t *testing.T, a, b *store) {
 	if plan.Writes() != len(want) || plan.Compared {
 		t.Errorf("%d writes, compared %v", plan.Writes(), plan.Compared)
 	}
-	b.do(plan)
+	b.load(plan)
 	b.holds(want, "/c", "/c/_hidden")
 	for key, ttl := range map[string]int64{"/c/lock": 3600, "/c/session": 7200} {
 		got, err := b.keys.Get(t.Context(), key, nil)
@@ -242,7 +242,7 @@ func goesToAnotherCluster(t *testing.T, a, b *store) {
 	if err := read.Move("/c", "/d/e"); err != nil {
 		t.Fatal(err)
 	}
-	b.do(b.plan(read, false))
+	b.load(b.plan(read, false))
 	if got := b.found("/d", "/d/e/_hidden"); got["/d/e/text"] != want["/c/text"] || got["/d/e/_hidden/a"] != "h" || len(got) != len(want)+1 {
 		t.Errorf("moved: %v", got)
 	}
@@ -255,7 +255,7 @@ func nothingNewerIsOverwritten(t *testing.T, a, b *store) {
 	a.set("/c/dir/a", "1", nil)
 	a.set("/c/becomeskey/a/b", "1", nil)
 	a.set("/c/becameforever", "1", &client.SetOptions{TTL: time.Hour})
-	dump := a.take("/c")
+	dump := a.read("/c")
 	edited := "2"
 	for i := range dump.Tree {
 		if dump.Tree[i].Key == "/c/edited" {
@@ -278,9 +278,9 @@ func nothingNewerIsOverwritten(t *testing.T, a, b *store) {
 		"/c/dir": Unchanged, "/c/dir/a": Unchanged,
 	}
 	plan := a.plan(dump, false)
-	same(t, plan, want)
-	a.do(plan)
-	same(t, plan, want)
+	checkActions(t, plan, want)
+	a.load(plan)
+	checkActions(t, plan, want)
 	after := map[acl.Key]string{
 		"/c": "a directory", "/c/same": "1", "/c/edited": "2", "/c/deleted": "1", "/c/changed": "3", "/c/touched": "1", "/c/becameforever": "1",
 		"/c/becomesdir": "a directory", "/c/becomesdir/a": "3", "/c/becomeskey": "3", "/c/dir": "a directory", "/c/dir/a": "1", "/c/new": "3",
@@ -288,7 +288,7 @@ func nothingNewerIsOverwritten(t *testing.T, a, b *store) {
 	a.holds(after, "/c")
 
 	want["/c/edited"], want["/c/deleted"] = Unchanged, Unchanged
-	same(t, a.plan(dump, false), want)
+	checkActions(t, a.plan(dump, false), want)
 
 	// In another cluster nobody knows what is newer.
 	b.set("/c/edited", "1", nil)
@@ -302,8 +302,8 @@ func nothingNewerIsOverwritten(t *testing.T, a, b *store) {
 
 	want["/c/changed"], want["/c/becameforever"] = Update, Update
 	plan = a.plan(dump, true)
-	same(t, plan, want)
-	a.do(plan)
+	checkActions(t, plan, want)
+	a.load(plan)
 	after["/c/changed"], after["/c/becameforever"] = "1", "1, which expires"
 	a.holds(after, "/c")
 }
@@ -312,7 +312,7 @@ func whoeverIsFaster(t *testing.T, a, _ *store) {
 	for _, key := range []string{"/c/created", "/c/changed", "/c/deleted", "/c/dir/a", "/c/madetheSame"} {
 		a.set(key, "1", nil)
 	}
-	dump := a.take("/c")
+	dump := a.read("/c")
 	for i := range dump.Tree {
 		if e := &dump.Tree[i]; !e.Dir {
 			value := "2"
@@ -323,25 +323,25 @@ func whoeverIsFaster(t *testing.T, a, _ *store) {
 	a.delete("/c/dir")
 	a.delete("/c/madetheSame")
 	plan := a.plan(dump, false)
-	same(t, plan, map[acl.Key]Action{"/c": Unchanged, "/c/created": Create, "/c/changed": Update, "/c/deleted": Update, "/c/dir": Create, "/c/dir/a": Create, "/c/madetheSame": Create})
+	checkActions(t, plan, map[acl.Key]Action{"/c": Unchanged, "/c/created": Create, "/c/changed": Update, "/c/deleted": Update, "/c/dir": Create, "/c/dir/a": Create, "/c/madetheSame": Create})
 	a.set("/c/created", "3", nil)
 	a.set("/c/changed", "3", nil)
 	a.delete("/c/deleted")
 	a.set("/c/dir", "3", nil)
 	a.set("/c/madetheSame", "2", nil)
-	a.do(plan)
-	same(t, plan, map[acl.Key]Action{"/c": Unchanged, "/c/created": Conflict, "/c/changed": Conflict, "/c/deleted": Conflict, "/c/dir": Conflict, "/c/dir/a": Conflict, "/c/madetheSame": Unchanged})
+	a.load(plan)
+	checkActions(t, plan, map[acl.Key]Action{"/c": Unchanged, "/c/created": Conflict, "/c/changed": Conflict, "/c/deleted": Conflict, "/c/dir": Conflict, "/c/dir/a": Conflict, "/c/madetheSame": Unchanged})
 	a.holds(map[acl.Key]string{"/c": "a directory", "/c/created": "3", "/c/changed": "3", "/c/dir": "3", "/c/madetheSame": "2"}, "/c")
 }
 
 func backwards(t *testing.T, a, _ *store) {
 	a.set("/c/a", "1", nil)
-	dump := a.take("/c")
+	dump := a.read("/c")
 	// So it is after a copy of the data folder was put back, with its cluster's id.
 	dump.Index += 100
 	other := "2"
 	dump.Tree[1].Value = &other
-	same(t, a.plan(dump, false), map[acl.Key]Action{"/c": Unchanged, "/c/a": Conflict})
+	checkActions(t, a.plan(dump, false), map[acl.Key]Action{"/c": Unchanged, "/c/a": Conflict})
 }
 
 func expired(t *testing.T, a, b *store) {
@@ -349,13 +349,13 @@ func expired(t *testing.T, a, b *store) {
 	a.set("/c/session", "", &client.SetOptions{Dir: true, TTL: time.Hour})
 	a.set("/c/session/a", "1", nil)
 	a.set("/c/stays", "1", nil)
-	dump := a.take("/c")
+	dump := a.read("/c")
 	later, err := dump.Plan(t.Context(), b.etcd, false, time.Now().Add(2*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, later, map[acl.Key]Action{"/c": Create, "/c/lock": Expired, "/c/session": Expired, "/c/session/a": Expired, "/c/stays": Create})
-	b.do(later)
+	checkActions(t, later, map[acl.Key]Action{"/c": Create, "/c/lock": Expired, "/c/session": Expired, "/c/session/a": Expired, "/c/stays": Create})
+	b.load(later)
 	b.holds(map[acl.Key]string{"/c": "a directory", "/c/stays": "1"}, "/c")
 
 	// It can also expire while a load runs.
@@ -366,31 +366,31 @@ func expired(t *testing.T, a, b *store) {
 			s.Expiration = &past
 		}
 	}
-	b.do(now)
-	same(t, now, map[acl.Key]Action{"/c": Unchanged, "/c/lock": Expired, "/c/session": Expired, "/c/session/a": Expired, "/c/stays": Unchanged})
+	b.load(now)
+	checkActions(t, now, map[acl.Key]Action{"/c": Unchanged, "/c/lock": Expired, "/c/session": Expired, "/c/session/a": Expired, "/c/stays": Unchanged})
 }
 
 func interrupted(t *testing.T, a, b *store) {
 	for i := range 9 {
 		a.set(fmt.Sprintf("/c/%d", i), "1", nil)
 	}
-	dump := a.take("/c")
+	dump := a.read("/c")
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := 0
-	loader := Loader{Client: b.etcd, Each: func() {
+	loader := Loader{Client: b.etcd, OnWrite: func() {
 		if done++; done == 4 {
 			cancel()
 		}
 	}}
-	if err := loader.Do(ctx, b.plan(dump, false)); err == nil || !strings.Contains(err.Error(), "writing /c/3: context canceled") {
+	if err := loader.Run(ctx, b.plan(dump, false)); err == nil || !strings.Contains(err.Error(), "writing /c/3: context canceled") {
 		t.Errorf("%v", err)
 	}
 	plan := b.plan(dump, false)
 	if counts := plan.Counts(); counts[Unchanged] < 4 || counts[Unchanged]+counts[Create] != 10 {
 		t.Errorf("%v", counts)
 	}
-	b.do(plan)
+	b.load(plan)
 	if got := b.found("/c"); len(got) != 10 {
 		t.Errorf("%v", got)
 	}
@@ -421,7 +421,7 @@ func leftOut(t *testing.T, a, b *store) {
 	put("back%5cslash", "1")
 	put("control%0a", "1")
 	put("0/members/1/attributes/a", "1")
-	dump := a.take("/c")
+	dump := a.read("/c")
 	var keys []acl.Key
 	for _, e := range dump.Tree {
 		keys = append(keys, e.Key)
@@ -444,7 +444,7 @@ func leftOut(t *testing.T, a, b *store) {
 	if dump.Entries != len(keys) {
 		t.Errorf("the header says %d", dump.Entries)
 	}
-	b.do(b.plan(dump, false))
+	b.load(b.plan(dump, false))
 	if got := b.found("/c"); got["/c/replacement"] != "a \uFFFD of its own and \\ufffd" {
 		t.Errorf("%v", got)
 	}
@@ -455,7 +455,7 @@ func notDumped(t *testing.T, a, _ *store) {
 	a.set("/_h/a", "1", nil)
 	refused := func(want string, prefix acl.Key, hidden ...acl.Key) {
 		t.Helper()
-		if dump, err := Take(t.Context(), a.etcd, prefix, hidden, time.Now()); err == nil || !strings.Contains(err.Error(), want) {
+		if dump, err := Read(t.Context(), a.etcd, prefix, hidden, time.Now()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v, %v; want %s", dump, err, want)
 		}
 	}
@@ -477,29 +477,29 @@ func builtAnew(t *testing.T, a, _ *store) {
 		func(e *Entry) { e.ModifiedIndex++ },
 		func(e *Entry) { e.ModifiedIndex, e.CreatedIndex = 0, 0 },
 	} {
-		dump := a.take("/c")
+		dump := a.read("/c")
 		other, want := "2", Conflict
 		dump.Tree[1].Value = &other
 		before := dump.Tree[1]
 		if change(&dump.Tree[1]); reflect.DeepEqual(before, dump.Tree[1]) {
 			want = Update
 		}
-		same(t, a.plan(dump, false), map[acl.Key]Action{"/c": Unchanged, "/c/a": want})
+		checkActions(t, a.plan(dump, false), map[acl.Key]Action{"/c": Unchanged, "/c/a": want})
 	}
 }
 
 func belowAKey(t *testing.T, a, b *store) {
 	a.set("/c/a/b", "1", nil)
 	b.set("/c", "1", nil)
-	plan := b.do(b.plan(elsewhere(a.take("/c/a")), true))
-	same(t, plan, map[acl.Key]Action{"/c/a": Conflict, "/c/a/b": Conflict})
+	plan := b.load(b.plan(elsewhere(a.read("/c/a")), true))
+	checkActions(t, plan, map[acl.Key]Action{"/c/a": Conflict, "/c/a/b": Conflict})
 	b.holds(map[acl.Key]string{"/c": "1"}, "/c")
 }
 
 // refused is what other servers than etcd say, before and after a plan was made.
 func refused(t *testing.T, a, _ *store) {
 	a.set("/c/a", "1", nil)
-	dump := a.take("/c")
+	dump := a.read("/c")
 	a.clear()
 	plan := a.plan(dump, false)
 	for answer, want := range map[string]string{
@@ -519,12 +519,12 @@ func refused(t *testing.T, a, _ *store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, readErr := Take(t.Context(), etcd, "/c", nil, time.Now())
+		_, readErr := Read(t.Context(), etcd, "/c", nil, time.Now())
 		if readErr == nil || !strings.Contains(readErr.Error(), want) || strings.Contains(readErr.Error(), "secret") {
 			t.Errorf("%s: reading: %v, want %s", answer, readErr, want)
 		}
-		loader := Loader{Client: etcd, Each: func() {}}
-		if err := loader.Do(t.Context(), plan); answer[:1] != "2" && (err == nil || !strings.Contains(err.Error(), want)) {
+		loader := Loader{Client: etcd, OnWrite: func() {}}
+		if err := loader.Run(t.Context(), plan); answer[:1] != "2" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: writing: %v, want %s", answer, err, want)
 		}
 		server.Close()

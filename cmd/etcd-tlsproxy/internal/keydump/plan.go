@@ -31,7 +31,7 @@ type Step struct {
 	// Reason tells why, if the action does not.
 	Reason string
 	// was is the modifiedIndex of what an update replaces.
-	was uint64
+	replaces uint64
 }
 
 // Plan is what loading a dump would do to a cluster as it was found.
@@ -57,10 +57,10 @@ func (d *Dump) Plan(ctx context.Context, etcd client.Client, overwrite bool, now
 	p := &Plan{ClusterID: found.clusterID, Index: found.index}
 	// An index below the dump's is one that went backwards: the cluster was put back.
 	p.Compared = found.clusterID == d.ClusterID && found.index >= d.Index
-	closed := make(map[acl.Key]Step) // directories that nothing can be made in
+	blocked := make(map[acl.Key]Step) // directories that nothing can be made in
 	for _, e := range d.Tree {
 		s := Step{Entry: e}
-		if above, ok := closedAbove(closed, e.Key); ok {
+		if above, ok := blockedBy(blocked, e.Key); ok {
 			s.Action, s.Reason = above.Action, fmt.Sprintf("so is %v above it", above.Key)
 			p.Steps = append(p.Steps, s)
 			continue
@@ -75,7 +75,7 @@ func (d *Dump) Plan(ctx context.Context, etcd client.Client, overwrite bool, now
 		is := there[e.Key]
 		p.decide(&s, is, overwrite, now)
 		if s.Dir && (s.Action == Expired || s.Action == Conflict && !is.Dir) {
-			closed[e.Key] = s
+			blocked[e.Key] = s
 		}
 		p.Steps = append(p.Steps, s)
 	}
@@ -95,10 +95,10 @@ func (all nodes) add(n *node) {
 	}
 }
 
-func closedAbove(closed map[acl.Key]Step, key acl.Key) (Step, bool) {
+func blockedBy(blocked map[acl.Key]Step, key acl.Key) (Step, bool) {
 	for key != acl.Root {
 		key = parentOf(key)
-		if s, ok := closed[key]; ok {
+		if s, ok := blocked[key]; ok {
 			return s, true
 		}
 	}
@@ -116,8 +116,8 @@ func (p *Plan) decide(s *Step, is *node, overwrite bool, now time.Time) {
 	// What the cluster has from before the dump is just what the dump has. If not, it
 	// is another cluster, whatever its id says: one that was built anew of the same
 	// members has the same.
-	dumped := p.Compared && is != nil && s.ModifiedIndex != 0 && s.ModifiedIndex == is.ModifiedIndex && s.CreatedIndex == is.CreatedIndex
-	if differs == "" && dumped && s.Expiration != nil && !s.Expiration.Equal(*is.Expiration) {
+	isDumped := p.Compared && is != nil && s.ModifiedIndex != 0 && s.ModifiedIndex == is.ModifiedIndex && s.CreatedIndex == is.CreatedIndex
+	if differs == "" && isDumped && s.Expiration != nil && !s.Expiration.Equal(*is.Expiration) {
 		differs = "it expires at another time" // the dump was changed by hand
 	}
 	switch {
@@ -130,8 +130,8 @@ func (p *Plan) decide(s *Step, is *node, overwrite bool, now time.Time) {
 	case s.Dir || is.Dir:
 		// etcd compares and swaps no directories.
 		s.Action, s.Reason = Conflict, differs
-	case dumped, overwrite:
-		s.Action, s.Reason, s.was = Update, differs, is.ModifiedIndex
+	case isDumped, overwrite:
+		s.Action, s.Reason, s.replaces = Update, differs, is.ModifiedIndex
 	case p.Compared && is.ModifiedIndex > s.ModifiedIndex:
 		s.Action, s.Reason = Conflict, fmt.Sprintf("%s, and was changed after the dump: its index is %d, the dump's is %d", differs, is.ModifiedIndex, s.ModifiedIndex)
 	default:

@@ -48,7 +48,7 @@ func (g get) HTTPRequest(endpoint url.URL) *http.Request {
 func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
 	response, body, err := etcd.Do(ctx, get{key})
 	if err != nil {
-		return nil, fmt.Errorf("reading %v: %w", key, explained(err))
+		return nil, fmt.Errorf("reading %v: %w", key, withHint(err))
 	}
 	answer := struct {
 		Node *node `json:"node"`
@@ -60,7 +60,7 @@ func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
 	switch answer.Code {
 	case 0, client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir: // what is above it may be a key
 	default:
-		return nil, fmt.Errorf("reading %v: %w", key, explained(answer.Error))
+		return nil, fmt.Errorf("reading %v: %w", key, withHint(answer.Error))
 	}
 	t := &tree{node: answer.Node, clusterID: response.Header.Get("X-Etcd-Cluster-Id")}
 	t.index, err = strconv.ParseUint(response.Header.Get("X-Etcd-Index"), 10, 64)
@@ -71,7 +71,7 @@ func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
 }
 
 // explained adds to a refusal what to do about it.
-func explained(err error) error {
+func withHint(err error) error {
 	var refusal client.Error
 	var cluster *client.ClusterError
 	switch {
