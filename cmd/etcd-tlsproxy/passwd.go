@@ -69,9 +69,9 @@ func (p *password) hashFlags(cmd *cobra.Command) {
 // get asks for a password; a new one twice.
 func (p *password) get(ctx context.Context, again bool) (string, error) {
 	if p.stdin {
-		return htpasswd.FromStdin(p.console.In())
+		return htpasswd.ReadStdin(p.console.In())
 	}
-	return htpasswd.FromTerminal(ctx, p.console.In(), p.console.Err(), again)
+	return htpasswd.Prompt(ctx, p.console.In(), p.console.Err(), again)
 }
 
 // hash asks for a new password and hashes it.

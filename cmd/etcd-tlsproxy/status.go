@@ -26,7 +26,7 @@ func newStatusPage(server *proxy.Server, reloader *reloader, listen []string, ad
 				Config: *reloader.told.Load(), Status: server.Status(),
 			}
 		},
-		Known: func(name string) bool {
+		KnownHost: func(name string) bool {
 			return strings.EqualFold(name, host) || strings.EqualFold(name, bound) || server.Snapshot().Certs.Serves(name)
 		},
 	})

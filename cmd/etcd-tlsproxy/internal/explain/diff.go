@@ -72,8 +72,8 @@ type comparison struct {
 // decide compares what both tables say to one operation, for each user.
 func (c *comparison) decide(method, target string, cause Cause, key string) {
 	c.diff.Decisions += len(c.users)
-	was, refusedBefore := mayDo(c.before, method, target)
-	is, refusedNow := mayDo(c.after, method, target)
+	was, refusedBefore := allowedUsers(c.before, method, target)
+	is, refusedNow := allowedUsers(c.after, method, target)
 	if refusedBefore == refusedNow && was.Everyone == is.Everyone && slices.Equal(was.Users, is.Users) {
 		return // for all users at once: most keys are decided as before
 	}

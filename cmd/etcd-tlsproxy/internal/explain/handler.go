@@ -21,18 +21,18 @@ func Handler(snapshot func() *gate.Policy) http.Handler {
 			http.Error(w, "the query is malformed", http.StatusBadRequest)
 			return
 		}
-		answer, problem := answer(snapshot(), query)
+		result, problem := answerQuery(snapshot(), query)
 		if problem != "" {
 			http.Error(w, problem, http.StatusBadRequest)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Cache-Control", "no-store") // the next reload changes it
-		_ = json.NewEncoder(w).Encode(answer)       // a client that left needs no answer
+		_ = json.NewEncoder(w).Encode(result)       // a client that left needs no answer
 	})
 }
 
-func answer(s *gate.Policy, query url.Values) (answer any, problem string) {
+func answerQuery(s *gate.Policy, query url.Values) (answer any, problem string) {
 	for name, values := range query {
 		if len(values) > 1 {
 			return nil, name + " is given twice"

@@ -50,14 +50,14 @@ func (s *keySet) sorted() (keys []acl.Key, unread []string) {
 	return keys, slices.Compact(s.unread)
 }
 
-// longestLine is more than any request can name.
-const longestLine = 1 << 20
+// maxLine is more than any request can name.
+const maxLine = 1 << 20
 
 // ReadKeys reads keys, a line each, as etcdctl ls prints them.
 func ReadKeys(r io.Reader, name string) (keys []acl.Key, unread []string, err error) {
 	set := newKeySet()
 	lines := bufio.NewScanner(r)
-	lines.Buffer(nil, longestLine)
+	lines.Buffer(nil, maxLine)
 	number := 0
 	for lines.Scan() {
 		number++

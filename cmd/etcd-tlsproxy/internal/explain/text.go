@@ -11,7 +11,7 @@ import (
 )
 
 // named is a user as texts call it.
-func named(user string) string {
+func displayName(user string) string {
 	if user == "" {
 		return "nobody"
 	}
@@ -19,7 +19,7 @@ func named(user string) string {
 }
 
 // rule is a prefix as texts call its rule.
-func rule(prefix string) string {
+func ruleName(prefix string) string {
 	if prefix == "" {
 		return "no rule"
 	}
@@ -32,7 +32,7 @@ func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 	if !e.Allowed {
 		verdict = "refused"
 	}
-	text := fmt.Sprintf("%s: %s %s by %s", verdict, e.Method, e.Target, named(e.User))
+	text := fmt.Sprintf("%s: %s %s by %s", verdict, e.Method, e.Target, displayName(e.User))
 	if e.Rule != "" {
 		text += ", by rule " + e.Rule
 	}
@@ -76,7 +76,7 @@ func (r Right) String() string {
 	if r.Refused != "" {
 		return "nobody: " + r.Refused
 	}
-	text := r.Group.String() + ", by " + rule(r.Rule)
+	text := r.Group.String() + ", by " + ruleName(r.Rule)
 	if len(r.Narrowing) > 0 {
 		text += "; less those whom these rules keep out: " + some(r.Narrowing)
 	}
@@ -86,7 +86,7 @@ func (r Right) String() string {
 // WriteText writes what a user may, a line for each rule.
 func (what *What) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s\n\nrule\tread\twrite\n", named(what.User))
+	fmt.Fprintf(t, "%s\n\nrule\tread\twrite\n", displayName(what.User))
 	for _, e := range what.Rules {
 		prefix := e.Rule
 		if prefix == "" {
@@ -121,14 +121,14 @@ func (d *Diff) WriteText(w io.Writer) error {
 	for _, c := range d.Changes {
 		verdict := map[string]string{"refused": "refused now: ", "allowed": "allowed now: "}[c.Now]
 		if c.Surface != "" {
-			fmt.Fprintf(&b, "%s%s of the surface %s by %s\n", verdict, c.Access, c.Surface, named(c.User))
+			fmt.Fprintf(&b, "%s%s of the surface %s by %s\n", verdict, c.Access, c.Surface, displayName(c.User))
 			continue
 		}
 		noun := "keys"
 		if len(c.Keys) == 1 {
 			noun = "key"
 		}
-		fmt.Fprintf(&b, "%s%s of %d %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, len(c.Keys), noun, named(c.User), rule(c.RuleBefore), rule(c.RuleNow), some(printable(c.Keys)))
+		fmt.Fprintf(&b, "%s%s of %d %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, len(c.Keys), noun, displayName(c.User), ruleName(c.RuleBefore), ruleName(c.RuleNow), some(printable(c.Keys)))
 	}
 	if len(d.Unread) > 0 {
 		fmt.Fprintf(&b, "keys that cannot be named through the proxy, by either table: %d, for example %q\n", len(d.Unread), d.Unread[0])

@@ -85,7 +85,7 @@ func WhoMay(s *gate.Policy, key acl.Key) *Who {
 
 func rightOf(s *gate.Policy, kind int, key acl.Key) Right {
 	a := accesses[kind]
-	group, refused := mayDo(s, a.method, target(key))
+	group, refused := allowedUsers(s, a.method, target(key))
 	right := Right{Group: group, Refused: refused, Rule: governing(s, key)}
 	if refused == "" {
 		for _, rule := range s.Rules.Narrowing(a.access, key) {
@@ -96,7 +96,7 @@ func rightOf(s *gate.Policy, kind int, key acl.Key) Right {
 }
 
 // mayDo is who may, or why nobody may for a reason that no user changes.
-func mayDo(s *gate.Policy, method, target string) (group Group, refused string) {
+func allowedUsers(s *gate.Policy, method, target string) (group Group, refused string) {
 	e := s.Explain(method, target, "")
 	if !e.Allowed && e.Status != http.StatusUnauthorized {
 		return Group{}, e.Cause
@@ -104,12 +104,12 @@ func mayDo(s *gate.Policy, method, target string) (group Group, refused string) 
 	return Group{Everyone: e.Everyone, Users: e.May}, ""
 }
 
-// governing is the prefix of the rule that governs a key; "" if none covers it.
+// governing returns the prefix of the rule that governs a key, or "" if no rule covers it.
 func governing(s *gate.Policy, key acl.Key) string {
 	return prefixOf(s.Rules.Governing(key))
 }
 
-// prefixOf is the prefix of a rule, or "" for the implied rule.
+// prefixOf returns the prefix of a rule, or "" for the implied rule.
 func prefixOf(rule *acl.Rule) string {
 	if rule.Implied() {
 		return ""

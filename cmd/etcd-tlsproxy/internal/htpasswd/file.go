@@ -47,13 +47,13 @@ func (f *File) Has(user string) bool { return f.users.Has(user) }
 
 // Verify reports whether the password is the user's.
 func (f *File) Verify(ctx context.Context, user, password string) (bool, error) {
-	if err := f.known(user); err != nil {
+	if err := f.checkUser(user); err != nil {
 		return false, err
 	}
 	return f.users.Verify(ctx, user, password, acl.NeverSuspect)
 }
 
-func (f *File) known(user string) error {
+func (f *File) checkUser(user string) error {
 	if f.users.Has(user) {
 		return nil
 	}
@@ -104,7 +104,7 @@ func (f *File) Remove(user string) ([]byte, error) {
 
 // edit changes the lines of a user, who can have more than one if they are equal.
 func (f *File) edit(user string, change func(line []byte) []byte) ([]byte, error) {
-	if err := f.known(user); err != nil {
+	if err := f.checkUser(user); err != nil {
 		return nil, err
 	}
 	var data []byte

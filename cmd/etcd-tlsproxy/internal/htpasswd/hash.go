@@ -24,8 +24,8 @@ const maxCost = 14
 // The longest passwords: bcrypt silently cuts them, and the proxy takes no longer ones
 // than the tools that write htpasswd files do.
 const (
-	longestBcrypt = 72
-	longest       = 255
+	maxBcryptPassword = 72
+	maxPassword       = 255
 )
 
 // CheckHash refuses a scheme or a cost that is not there.
@@ -48,10 +48,10 @@ func CheckPassword(scheme, password string) error {
 		return errors.New("the password is empty")
 	case strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return errors.New("the password contains a control character (hint: HTTP's Basic credentials cannot carry it)")
-	case scheme == "bcrypt" && len(password) > longestBcrypt:
-		return fmt.Errorf("the password is longer than %d bytes (hint: bcrypt looks at no more; take a shorter one, or --hash sha512-crypt)", longestBcrypt)
-	case len(password) > longest:
-		return fmt.Errorf("the password is longer than %d bytes", longest)
+	case scheme == "bcrypt" && len(password) > maxBcryptPassword:
+		return fmt.Errorf("the password is longer than %d bytes (hint: bcrypt looks at no more; take a shorter one, or --hash sha512-crypt)", maxBcryptPassword)
+	case len(password) > maxPassword:
+		return fmt.Errorf("the password is longer than %d bytes", maxPassword)
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// quick is bcrypt's lowest cost, for tests.
-const quick = bcrypt.MinCost
+// testCost is bcrypt's lowest cost, for tests.
+const testCost = bcrypt.MinCost
 
 func write(t *testing.T, text string) string {
 	t.Helper()
@@ -48,7 +48,7 @@ func TestNewPasswordsAreAcceptedByTheProxyAndByNginx(t *testing.T) {
 	for _, scheme := range Schemes() {
 		cost := DefaultCost
 		if scheme == "bcrypt" {
-			cost = quick
+			cost = testCost
 		}
 		hash, err := Hash(scheme, cost, passwords[scheme])
 		if err != nil {

@@ -16,7 +16,7 @@ func absolute(name string) string {
 }
 
 // listen takes the port. Two lines with one port, for IPv4 and IPv6, are one address.
-func (r *nginxReader) listen(d *directive) error {
+func (r *nginxReader) setListen(d *directive) error {
 	if len(d.args()) == 0 {
 		return r.fail(d, "listen has no address")
 	}
@@ -45,7 +45,7 @@ func (r *nginxReader) listen(d *directive) error {
 }
 
 // endpoints are the servers that the keys are passed to, those for emergencies last.
-func (r *nginxReader) endpoints(server *directive) error {
+func (r *nginxReader) setEndpoints(server *directive) error {
 	scheme, name, _ := strings.Cut(r.passed, "://")
 	upstream := r.upstreams[name]
 	if upstream == nil {
@@ -87,7 +87,7 @@ func (r *nginxReader) endpoints(server *directive) error {
 
 // pass notes where requests go: all to one place, as they are. A path behind the place
 // replaces the location's own, so it must be the same.
-func (r *nginxReader) pass(d *directive, kind, path, passed string) error {
+func (r *nginxReader) setTarget(d *directive, kind, path, passed string) error {
 	scheme, rest, found := strings.Cut(passed, "://")
 	host, uri, _ := strings.Cut(rest, "/")
 	same := uri == "" && host == rest || kind != "~" && "/"+uri == path

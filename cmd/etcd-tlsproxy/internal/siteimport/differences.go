@@ -57,10 +57,10 @@ func (s *Site) Differences(match acl.Match) ([]Difference, error) {
 		return nil, err
 	}
 	c := &comparison{site: s, rules: rules}
-	c.beside()
-	c.above()
-	c.uncovered()
-	c.fixed()
+	c.compareBeside()
+	c.compareAbove()
+	c.compareUncovered()
+	c.addFixed()
 	return c.list, nil
 }
 
@@ -71,7 +71,7 @@ type comparison struct {
 }
 
 // ours is who may here.
-func (c *comparison) ours(a acl.Access, key acl.Key) acl.Group {
+func (c *comparison) allowedNow(a acl.Access, key acl.Key) acl.Group {
 	if a == acl.Write && c.site.ReadOnly {
 		return acl.Only()
 	}
@@ -80,7 +80,7 @@ func (c *comparison) ours(a acl.Access, key acl.Key) acl.Group {
 
 // compare tells for whom the access to a key differs.
 func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
-	before, now := c.site.may(a, key), c.ours(a, key)
+	before, now := c.site.allowedByNginx(a, key), c.allowedNow(a, key)
 	d.What = a.String() + "s of " + d.What
 	differ := func(effect string, from, to acl.Group) {
 		d := d
@@ -107,7 +107,7 @@ func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
 }
 
 // beside compares the keys that begin with a rule's prefix and are not below it.
-func (c *comparison) beside() {
+func (c *comparison) compareBeside() {
 	for _, rule := range c.site.Rules {
 		// Any key will do that no longer prefix takes.
 		key := rule.Prefix + "~"
@@ -130,8 +130,8 @@ func (c *comparison) beside() {
 }
 
 // above compares the keys that have rules below them.
-func (c *comparison) above() {
-	for _, key := range c.site.nodes() {
+func (c *comparison) compareAbove() {
+	for _, key := range c.site.foldersOfRules() {
 		for _, a := range []acl.Access{acl.Read, acl.Write} {
 			narrowing := c.rules.Narrowing(a, key)
 			if len(narrowing) == 0 && c.site.governing(key) != nil && c.site.governing(key).Prefix == c.rules.Governing(key).Prefix {
@@ -153,7 +153,7 @@ func (c *comparison) above() {
 }
 
 // uncovered compares the keys that no rule covers.
-func (c *comparison) uncovered() {
+func (c *comparison) compareUncovered() {
 	if slices.ContainsFunc(c.site.Rules, func(r Rule) bool { return r.Prefix == acl.Root }) || c.site.ReadOnly || !c.site.Uncovered.IsEveryone() {
 		return
 	}

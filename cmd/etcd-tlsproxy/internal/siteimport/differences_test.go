@@ -54,11 +54,11 @@ func TestTheDifferencesOfATableAreExactlyThoseOfItsDecisions(t *testing.T) {
 		for _, key := range keys {
 			for _, a := range []acl.Access{acl.Read, acl.Write} {
 				for _, user := range append(users, "") {
-					before, now := s.may(a, key).Has(user), rules.Allowed(a, key).Has(user) && !(s.ReadOnly && a == acl.Write)
+					before, now := s.allowedByNginx(a, key).Has(user), rules.Allowed(a, key).Has(user) && !(s.ReadOnly && a == acl.Write)
 					effect := map[bool]string{true: Refused, false: Allowed}[before]
 					listed := false
 					for i, d := range differences {
-						if d.fits(s, key, a, user) && d.Effect == effect {
+						if d.covers(s, key, a, user) && d.Effect == effect {
 							listed, met[i] = true, true
 							classes[d.Class]++
 						}
@@ -82,12 +82,12 @@ func TestTheDifferencesOfATableAreExactlyThoseOfItsDecisions(t *testing.T) {
 }
 
 // fits reports whether a difference of the table is about a request.
-func (d *Difference) fits(s *Site, key acl.Key, a acl.Access, user string) bool {
+func (d *Difference) covers(s *Site, key acl.Key, a acl.Access, user string) bool {
 	if d.Class != Uncovered && !strings.HasPrefix(d.What, a.String()) || a == acl.Read && d.Class == Uncovered {
 		return false
 	}
 	// Keys that have rules at or below them are of their own class.
-	folder := slices.Contains(s.nodes(), key)
+	folder := slices.Contains(s.foldersOfRules(), key)
 	switch d.Class {
 	case RulesBelow:
 		if string(key) != d.Key {

@@ -66,10 +66,10 @@ func ReadHiera(o HieraOptions, sources ...Source) (*Site, error) {
 		return nil, fmt.Errorf("reading hiera: no file has %sacls", hieraClass)
 	}
 	s := &Site{Elsewhere: true, Uncovered: acl.Everyone()}
-	if err := h.place(s, o); err != nil {
+	if err := h.setAddresses(s, o); err != nil {
 		return nil, err
 	}
-	if err := h.table(s, o); err != nil {
+	if err := h.setRules(s, o); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -117,7 +117,7 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 }
 
 // place is where the site listens and where etcd is.
-func (h *hiera) place(s *Site, o HieraOptions) error {
+func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 	assume := func(what string) { s.Assumed = append(s.Assumed, what) }
 	listen, upstream := 4001, 2379
 	if h.listenPort != nil {
@@ -174,7 +174,7 @@ func (o *HieraOptions) interpolate(name string) (string, error) {
 	return domainForms.ReplaceAllLiteralString(name, o.Domain), nil
 }
 
-func (h *hiera) table(s *Site, o HieraOptions) error {
+func (h *hiera) setRules(s *Site, o HieraOptions) error {
 	lists := map[string][]string{}
 	for prefix, node := range h.acls {
 		users, err := listOf(prefix, &node)

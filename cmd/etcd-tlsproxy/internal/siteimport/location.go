@@ -17,7 +17,7 @@ type access struct {
 }
 
 // take reads a directive, if it is one of these.
-func (a *access) take(r *nginxReader, d *directive) (known bool, err error) {
+func (a *access) read(r *nginxReader, d *directive) (known bool, err error) {
 	switch d.name() {
 	case "auth_basic", "auth_basic_user_file":
 		if len(d.args()) != 1 || strings.Contains(d.args()[0], "$") {
@@ -40,7 +40,7 @@ func (a *access) take(r *nginxReader, d *directive) (known bool, err error) {
 }
 
 // within is what holds inside of another block.
-func (a access) within(outer access) access {
+func (a access) inherit(outer access) access {
 	if a.basic == "" {
 		a.basic = outer.basic
 	}
@@ -66,7 +66,7 @@ func (a access) group(r *nginxReader, d *directive) (acl.Group, string, error) {
 const keysPath = "/v2/keys"
 
 // location reads one: a rule if it is for keys.
-func (r *nginxReader) location(d *directive, outer access) error {
+func (r *nginxReader) readLocation(d *directive, outer access) error {
 	kind, path := "", ""
 	switch args := d.args(); len(args) {
 	case 1:
@@ -83,18 +83,18 @@ func (r *nginxReader) location(d *directive, outer access) error {
 		r.site.Redirects = true
 		return nil
 	}
-	rule, isKeys, err := r.prefix(d, kind, path)
+	rule, isKeys, err := r.parsePrefix(d, kind, path)
 	if err != nil {
 		return err
 	}
-	read, write, passed, err := r.inside(d, outer)
+	read, write, passed, err := r.readBlock(d, outer)
 	if err != nil {
 		return err
 	}
 	if !isKeys {
-		return r.elsewhere(d, kind, path, passed, read, write)
+		return r.addElsewhere(d, kind, path, passed, read, write)
 	}
-	if err := r.pass(d, kind, path, passed); err != nil {
+	if err := r.setTarget(d, kind, path, passed); err != nil {
 		return err
 	}
 	if read.deny {
@@ -133,7 +133,7 @@ func (r *nginxReader) location(d *directive, outer access) error {
 var plainRegex = regexp.MustCompile(`^\^((?:[A-Za-z0-9/_-]|\\[./-])+?)(/?)(\(/\|\$\)|\(\?:/\|\$\)|\(/\.\*\)\?\$)?$`)
 
 // prefix is the rule that a location is, without its users.
-func (r *nginxReader) prefix(d *directive, kind, path string) (rule Rule, isKeys bool, err error) {
+func (r *nginxReader) parsePrefix(d *directive, kind, path string) (rule Rule, isKeys bool, err error) {
 	switch kind {
 	case "", "^~":
 	case "~":
@@ -165,11 +165,11 @@ func (r *nginxReader) prefix(d *directive, kind, path string) (rule Rule, isKeys
 }
 
 // inside reads a location's block: who may read, who may write, and where it passes to.
-func (r *nginxReader) inside(d *directive, outer access) (read, write access, passed string, err error) {
+func (r *nginxReader) readBlock(d *directive, outer access) (read, write access, passed string, err error) {
 	var own access
 	var except *directive
 	for _, inner := range d.block {
-		known, err := own.take(r, inner)
+		known, err := own.read(r, inner)
 		switch {
 		case err != nil:
 			return read, write, "", err
@@ -183,25 +183,25 @@ func (r *nginxReader) inside(d *directive, outer access) (read, write access, pa
 			return read, write, "", r.fail(inner, "%s in a location is not understood (hint: what it does is not taken over; remove the line if that is well)", inner.name())
 		}
 	}
-	read = own.within(outer)
+	read = own.inherit(outer)
 	write = read
 	if except != nil {
-		if err := r.methods(except); err != nil {
+		if err := r.checkMethods(except); err != nil {
 			return read, write, "", err
 		}
 		var inner access
 		for _, e := range except.block {
-			if known, err := inner.take(r, e); err != nil || !known {
+			if known, err := inner.read(r, e); err != nil || !known {
 				return read, write, "", r.fail(e, "%s in limit_except is not understood", e.name())
 			}
 		}
-		write = inner.within(read)
+		write = inner.inherit(read)
 	}
 	return read, write, passed, nil
 }
 
 // methods refuses a limit_except that lets writes through: GET stands for HEAD as well.
-func (r *nginxReader) methods(d *directive) error {
+func (r *nginxReader) checkMethods(d *directive) error {
 	if !slices.Contains(d.args(), "GET") {
 		return r.fail(d, "limit_except without GET is not understood")
 	}
@@ -215,7 +215,7 @@ func (r *nginxReader) methods(d *directive) error {
 
 // elsewhere is a location for all that is no key. Nothing of it is taken over: it is
 // closed here, but for the reads that clients need.
-func (r *nginxReader) elsewhere(d *directive, kind, path, passed string, read, write access) error {
+func (r *nginxReader) addElsewhere(d *directive, kind, path, passed string, read, write access) error {
 	if passed == "" {
 		return nil
 	}
@@ -236,5 +236,5 @@ func (r *nginxReader) elsewhere(d *directive, kind, path, passed string, read, w
 	if !write.deny && group.IsEveryone() {
 		r.site.Uncovered = acl.Everyone()
 	}
-	return r.pass(d, kind, path, passed)
+	return r.setTarget(d, kind, path, passed)
 }

@@ -66,10 +66,10 @@ func ReadNginx(source Source, read ReadFile) (*Site, error) {
 	if len(servers) != 1 {
 		return nil, fmt.Errorf("reading nginx's site: %s: there are %d servers that listen with ssl (hint: give the file of the one before etcd)", source.Name, len(servers))
 	}
-	if err := r.server(servers[0]); err != nil {
+	if err := r.readServer(servers[0]); err != nil {
 		return nil, err
 	}
-	return r.site, r.finish(servers[0])
+	return r.site, r.checkSite(servers[0])
 }
 
 func isTLS(server *directive) bool {
@@ -110,7 +110,7 @@ func (r *nginxReader) findPages(list []*directive) {
 }
 
 // server reads the server's own directives, then its locations.
-func (r *nginxReader) server(server *directive) error {
+func (r *nginxReader) readServer(server *directive) error {
 	var outer access
 	var locations []*directive
 	for _, d := range server.block {
@@ -123,7 +123,7 @@ func (r *nginxReader) server(server *directive) error {
 		var err error
 		switch d.name() {
 		case "listen":
-			err = r.listen(d)
+			err = r.setListen(d)
 		case "ssl_certificate":
 			r.site.Certificate, err = one()
 			r.site.Certificate = absolute(r.site.Certificate)
@@ -137,7 +137,7 @@ func (r *nginxReader) server(server *directive) error {
 			locations = append(locations, d)
 		default:
 			var known bool
-			if known, err = outer.take(r, d); err == nil && !known && !isHarmless(d) {
+			if known, err = outer.read(r, d); err == nil && !known && !isHarmless(d) {
 				err = r.fail(d, "%s is not understood (hint: what it does is not taken over; remove the line if that is well)", d.name())
 			}
 		}
@@ -147,7 +147,7 @@ func (r *nginxReader) server(server *directive) error {
 	}
 	r.findPages(server.block)
 	for _, d := range locations {
-		if err := r.location(d, outer); err != nil {
+		if err := r.readLocation(d, outer); err != nil {
 			return err
 		}
 	}
@@ -155,7 +155,7 @@ func (r *nginxReader) server(server *directive) error {
 }
 
 // finish checks what the file has not said.
-func (r *nginxReader) finish(server *directive) error {
+func (r *nginxReader) checkSite(server *directive) error {
 	s := r.site
 	switch {
 	case s.Listen == "" || s.Certificate == "" || s.Key == "":
@@ -182,7 +182,7 @@ func (r *nginxReader) finish(server *directive) error {
 			}
 		}
 	}
-	return r.endpoints(server)
+	return r.setEndpoints(server)
 }
 
 // usersOf is the group that a htpasswd file makes.

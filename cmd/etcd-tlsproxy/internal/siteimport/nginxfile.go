@@ -109,12 +109,12 @@ func parseNginx(source Source) ([]*directive, error) {
 	return t.block(false, 0)
 }
 
-// deepest is deeper than any site.
-const deepest = 16
+// maxDepth is deeper than any site.
+const maxDepth = 16
 
 // block reads directives up to the brace that ends them, or the end of the file.
 func (t *tokens) block(inside bool, depth int) ([]*directive, error) {
-	if depth > deepest {
+	if depth > maxDepth {
 		return nil, t.fail(t.line, "blocks are nested too deeply")
 	}
 	var list []*directive

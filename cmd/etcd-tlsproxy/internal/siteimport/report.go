@@ -50,7 +50,7 @@ func (r *Report) WriteFindings(w io.Writer) error {
 		if i == 0 || r.Differences[i-1].Class != d.Class || r.Differences[i-1].Why != d.Why {
 			fmt.Fprintf(&b, "\n%s: %s\n", d.Class, d.Why)
 		}
-		fmt.Fprintf(&b, "  %s: %s%s", d.Effect, d.What, d.whom())
+		fmt.Fprintf(&b, "  %s: %s%s", d.Effect, d.What, d.audience())
 		if len(d.Rules) > 0 {
 			fmt.Fprintf(&b, "; by rule %s", strings.Join(d.Rules, ", "))
 		}
@@ -61,7 +61,7 @@ func (r *Report) WriteFindings(w io.Writer) error {
 }
 
 // whom tells for whom something differs.
-func (d *Difference) whom() string {
+func (d *Difference) audience() string {
 	switch {
 	case d.Everyone && len(d.But) > 0:
 		return ", for everyone but " + strings.Join(d.But, ", ")

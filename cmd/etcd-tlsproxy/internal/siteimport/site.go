@@ -88,7 +88,7 @@ func (s *Site) governing(key acl.Key) *Rule {
 }
 
 // may is who may do something to a key by nginx's reading.
-func (s *Site) may(a acl.Access, key acl.Key) acl.Group {
+func (s *Site) allowedByNginx(a acl.Access, key acl.Key) acl.Group {
 	rule := s.governing(key)
 	switch {
 	case a == acl.Write && s.ReadOnly:
@@ -104,7 +104,7 @@ func (s *Site) may(a acl.Access, key acl.Key) acl.Group {
 }
 
 // nodes are the prefixes and all keys above them: where rules lie below.
-func (s *Site) nodes() []acl.Key {
+func (s *Site) foldersOfRules() []acl.Key {
 	nodes := map[acl.Key]struct{}{acl.Root: {}}
 	for _, rule := range s.Rules {
 		for key := rule.Prefix; key != acl.Root; key = parent(key) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-const nothing = "–"
+const missing = "–"
 
 // The formats are those of page.js, by the same names.
 
@@ -18,7 +18,7 @@ func format(value any, as string, now time.Time) (text, mood string) {
 	case "count", "alarm":
 		n, ok := value.(float64)
 		if !ok {
-			return nothing, ""
+			return missing, ""
 		}
 		if as == "alarm" && n > 0 {
 			mood = "warn"
@@ -67,7 +67,7 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		if text, ok := value.(string); ok && text != "" {
 			return text, ""
 		}
-		return nothing, ""
+		return missing, ""
 	}
 	panic("BUG: there is no format " + as)
 }
@@ -76,7 +76,7 @@ func number(value any, write func(float64) string) string {
 	if n, ok := value.(float64); ok {
 		return write(n)
 	}
-	return nothing
+	return missing
 }
 
 // round rounds halves up, as the script does, so that both write the same.
@@ -150,7 +150,7 @@ func expiryMood(value any) string {
 		return ""
 	case n <= 0:
 		return "bad"
-	case n < soon.Seconds():
+	case n < expirySoon.Seconds():
 		return "warn"
 	}
 	return "good"
@@ -160,7 +160,7 @@ func expiryMood(value any) string {
 func clock(value any) string {
 	text, _ := value.(string)
 	if len(text) < len("2006-01-02T15:04:05") || strings.HasPrefix(text, "0001-") {
-		return nothing
+		return missing
 	}
 	return text[:10] + " " + text[11:19]
 }
@@ -169,7 +169,7 @@ func since(value any, now time.Time) string {
 	text, _ := value.(string)
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || at.Year() == 1 {
-		return nothing
+		return missing
 	}
 	return age(max(0, math.Floor(float64(now.UnixMilli()-at.UnixMilli())/1000))) + " ago"
 }
@@ -182,7 +182,7 @@ func list(value any) string {
 		texts = append(texts, text)
 	}
 	if len(texts) == 0 {
-		return nothing
+		return missing
 	}
 	return strings.Join(texts, ", ")
 }

@@ -20,11 +20,11 @@ func (p *Page) Guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		switch {
-		case !p.known(r.Host):
+		case !p.isOwnName(r.Host):
 			// A name of an attacker's, which their DNS first led to their page and
 			// then to this address: the browser takes both for one site.
 			refuse(w, http.StatusMisdirectedRequest, "this machine is not known by that name (hint: use its address, localhost, or a name in the server's certificate)")
-		case foreign(r):
+		case isCrossSite(r):
 			refuse(w, http.StatusForbidden, "another site's page may not read this")
 		default:
 			next.ServeHTTP(w, r)
@@ -38,7 +38,7 @@ func refuse(w http.ResponseWriter, status int, text string) {
 	_, _ = io.WriteString(w, text+"\n")
 }
 
-func (p *Page) known(host string) bool {
+func (p *Page) isOwnName(host string) bool {
 	name := host
 	if bare, _, err := net.SplitHostPort(host); err == nil {
 		name = bare
@@ -47,12 +47,12 @@ func (p *Page) known(host string) bool {
 	if _, err := netip.ParseAddr(name); err == nil || name == "localhost" {
 		return true
 	}
-	return name != "" && p.options.Known(name)
+	return name != "" && p.options.KnownHost(name)
 }
 
 // foreign reports whether a browser says that another site asks. To follow a link from
 // there is allowed; the page then is its own.
-func foreign(r *http.Request) bool {
+func isCrossSite(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":
 		return false

@@ -18,7 +18,7 @@ type Options struct {
 	Read func() *Status
 	// Known reports whether a host's name is this machine's. Addresses and localhost
 	// always are.
-	Known func(host string) bool
+	KnownHost func(host string) bool
 }
 
 // Page answers with the page and with its JSON.

@@ -68,7 +68,7 @@ func example() *Status {
 
 func newTestPage(t *testing.T, read func() *Status) *httptest.Server {
 	t.Helper()
-	page := New(Options{Read: read, Known: func(name string) bool { return name == "conf1001.example.org" }})
+	page := New(Options{Read: read, KnownHost: func(name string) bool { return name == "conf1001.example.org" }})
 	mux := http.NewServeMux()
 	mux.Handle("/-/status", page.HTML())
 	mux.Handle("/-/status.json", page.JSON())
@@ -130,7 +130,7 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times",
 		"certificates.0.not_after", "memory.live_bytes",
 	} {
-		if v := reach(root, path); v == nil || v == "" {
+		if v := valueAt(root, path); v == nil || v == "" {
 			t.Errorf("%s is missing", path)
 		}
 	}

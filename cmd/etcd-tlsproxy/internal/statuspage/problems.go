@@ -7,7 +7,7 @@ import (
 
 // soon is how long before its end a certificate is a problem: the automation that renews
 // them does so weeks before, so it must have failed.
-const soon = 14 * 24 * time.Hour
+const expirySoon = 14 * 24 * time.Hour
 
 // problems are found in what is known, so that nobody has to read all of it.
 func (s *Status) problems() []string {
@@ -46,7 +46,7 @@ func (s *Status) problems() []string {
 		switch left := time.Duration(c.Seconds) * time.Second; {
 		case left <= 0:
 			add("The certificate %s (%s) has expired.", c.Subject, c.Role)
-		case left < soon:
+		case left < expirySoon:
 			add("The certificate %s (%s) expires in %s.", c.Subject, c.Role, age(left.Seconds()))
 		}
 	}

@@ -28,12 +28,12 @@ type cell struct{ At, As, Label, Text, Mood string }
 func (v *view) At(path, as string) cell { return v.cell(v.root, path, as) }
 
 func (v *view) cell(item any, path, as string) cell {
-	text, mood := format(reach(item, path), as, v.now)
+	text, mood := format(valueAt(item, path), as, v.now)
 	return cell{At: path, As: as, Text: text, Mood: mood}
 }
 
 // reach goes down into a value; the empty path is the value itself.
-func reach(value any, path string) any {
+func valueAt(value any, path string) any {
 	if path == "" {
 		return value
 	}
@@ -63,7 +63,7 @@ type rows struct {
 // Table is a table by the path of its list.
 func (v *view) Table(list string) rows {
 	t := tableOf(list)
-	items, _ := reach(v.root, list).([]any)
+	items, _ := valueAt(v.root, list).([]any)
 	r := rows{table: t}
 	for _, item := range items {
 		row := make([]cell, 0, len(t.Columns))
@@ -79,6 +79,6 @@ func (v *view) Table(list string) rows {
 
 // Problems are listed rather than tabled.
 func (v *view) Problems() []any {
-	list, _ := reach(v.root, "problems").([]any)
+	list, _ := valueAt(v.root, "problems").([]any)
 	return list
 }

@@ -7,7 +7,7 @@ import (
 
 // fixed are the differences that come from what both programs are, as far as the site
 // has what they are about.
-func (c *comparison) fixed() {
+func (c *comparison) addFixed() {
 	add := func(when bool, class, effect, what, why string) {
 		if when {
 			c.list = append(c.list, Difference{Class: class, Effect: effect, What: what, Why: why})

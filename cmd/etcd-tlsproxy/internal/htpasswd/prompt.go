@@ -11,12 +11,12 @@ import (
 	"golang.org/x/term"
 )
 
-// longestInput is beyond every password that is accepted.
-const longestInput = 4096
+// maxInput is beyond every password that is accepted.
+const maxInput = 4096
 
-// FromStdin reads a password that a program sends: one line, whole.
-func FromStdin(r io.Reader) (string, error) {
-	data, err := io.ReadAll(io.LimitReader(r, longestInput))
+// ReadStdin reads a password that a program sends: one line, whole.
+func ReadStdin(r io.Reader) (string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxInput))
 	if err != nil {
 		return "", fmt.Errorf("reading the password: %w", err)
 	}
@@ -27,17 +27,17 @@ func FromStdin(r io.Reader) (string, error) {
 	return string(line), nil
 }
 
-// FromTerminal asks for a password without showing it; a new one twice.
-func FromTerminal(ctx context.Context, in io.Reader, prompt io.Writer, again bool) (string, error) {
+// Prompt asks for a password without showing it; a new one twice.
+func Prompt(ctx context.Context, in io.Reader, prompt io.Writer, again bool) (string, error) {
 	file, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return "", errors.New("there is no terminal to ask for the password (hint: send it with --stdin)")
 	}
-	password, err := ask(ctx, file, prompt, "Password: ")
+	password, err := readPassword(ctx, file, prompt, "Password: ")
 	if err != nil || !again {
 		return password, err
 	}
-	repeated, err := ask(ctx, file, prompt, "The same again: ")
+	repeated, err := readPassword(ctx, file, prompt, "The same again: ")
 	if err == nil && repeated != password {
 		err = errors.New("the two passwords differ, nothing was written")
 	}
@@ -45,7 +45,7 @@ func FromTerminal(ctx context.Context, in io.Reader, prompt io.Writer, again boo
 }
 
 // ask puts the terminal back in order if it is left with Ctrl-C.
-func ask(ctx context.Context, terminal *os.File, prompt io.Writer, text string) (string, error) {
+func readPassword(ctx context.Context, terminal *os.File, prompt io.Writer, text string) (string, error) {
 	fd := int(terminal.Fd())
 	state, err := term.GetState(fd)
 	if err != nil {
