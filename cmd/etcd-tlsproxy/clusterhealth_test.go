@@ -46,7 +46,7 @@ func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	p.front(down, url, leader.URL())
 	down.Close()
 	code, stdout, stderr = p.verbAt(leader.URL(), "cluster-health")
-	wants(t, code, stdout, stderr, 1, "member "+down.Name()+" (", ") is unhealthy: "+url+": member ", "answers there (hint: is this member's etcd down")
+	wants(t, code, stdout, stderr, 1, "member "+down.Name()+" (", ") is unhealthy: "+url+": member ", "answers there (hint: this member's etcd may be down")
 
 	for name, process := range p.proxies {
 		if name != leader.Name() {
@@ -72,7 +72,7 @@ func TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage(t *testing.T) {
 	code, stdout, stderr = p.verb(p.asRoot("member", "add", "conf1002", "http://127.0.0.1:1", "--yes")...)
 	wants(t, code, stdout, stderr, 1, `answers 403: Not served here`, `unless its configuration has [surfaces] members = ["root"]`)
 	code, stdout, stderr = p.verbAt(p.etcds.Members[0].URL(), "member", "add", "conf1002", "http://127.0.0.1:1", "--yes", "--wait", "--wait-timeout", "1ms")
-	wants(t, code, stdout, stderr, 1, "until conf1002 has started and answers, the cluster has no quorum and takes no writes",
+	wants(t, code, stdout, stderr, 1, "until conf1002 has started and answers, the cluster has no quorum and accepts no writes",
 		`ETCD_INITIAL_CLUSTER="`+p.etcds.Initial()+`,conf1002=http://127.0.0.1:1"`, "waiting for member ", "start its etcd and its proxy")
 }
 

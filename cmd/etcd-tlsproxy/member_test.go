@@ -35,7 +35,7 @@ func (p *proxied) isHealthy() {
 		p.t.Errorf("it warns:\n%s", stdout)
 	}
 	code, stdout, stderr = p.verb("cluster-health")
-	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", which is not a proxy's port")
+	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", whose port is not a proxy's")
 
 	code, stdout, stderr = p.verb("member", "list", "--output", "json")
 	wants(p.t, code, stdout, stderr, 0)
@@ -66,16 +66,16 @@ func (p *proxied) refusesAndAdds() (name string) {
 	}
 	add := func(args ...string) []string { return append([]string{"member", "add"}, args...) }
 	for want, args := range map[string][]string{
-		"peers do not reach each other with different schemes":              add(name, strings.Replace(peer, "http:", "https:", 1)),
-		"from one machine the other's loopback is not reached":              add(name, "http://conf1004.example.org:2380"),
-		"the one that member conf1002 (":                                    add(name, "http://127.0.0.1:"+strings.TrimPrefix(p.urls["conf1002"], "https://127.0.0.1:")),
-		"has that name already":                                             add("conf1001", peer),
-		"has the peer URL " + p.etcds.Members[1].PeerURL() + " already":     add(name, p.etcds.Members[1].PeerURL()),
-		"is no name for a member":                                           add("", peer),
-		"it holds more than a host and a port":                              add(name, peer+"/x"),
-		"nothing was done":                                                  add(name, peer),
-		"answers 401: The request requires user authentication":             add(name, peer, "--yes"),
-		"--username and --password-file, of a user that the proxy's surfac": add(name, peer, "--yes"),
+		"peers with different schemes cannot reach each other":      add(name, strings.Replace(peer, "http:", "https:", 1)),
+		"a loopback address cannot be reached from another machine": add(name, "http://conf1004.example.org:2380"),
+		"the port that member conf1002 (":                           add(name, "http://127.0.0.1:"+strings.TrimPrefix(p.urls["conf1002"], "https://127.0.0.1:")),
+		"already has that name":                                     add("conf1001", peer),
+		"already has the peer URL " + p.etcds.Members[1].PeerURL():  add(name, p.etcds.Members[1].PeerURL()),
+		"is not a valid name for a member":                          add("", peer),
+		"it contains more than a host and a port":                   add(name, peer+"/x"),
+		"nothing was done":                                          add(name, peer),
+		"answers 401: The request requires user authentication":     add(name, peer, "--yes"),
+		"give --username and --password-file of a user that surfac": add(name, peer, "--yes"),
 	} {
 		code, stdout, stderr := p.verb(args...)
 		wants(p.t, code, stdout, stderr, 1, want)
@@ -96,9 +96,9 @@ func (p *proxied) refusesAndAdds() (name string) {
 	})
 	// A second one, while the first has not started.
 	code, stdout, stderr := p.verb(add("conf1005", "http://127.0.0.1:1")...)
-	wants(p.t, code, stdout, stderr, 1, " was added and has not started: two that are missing")
+	wants(p.t, code, stdout, stderr, 1, " was added and has not started: with two members missing")
 	code, stdout, stderr = p.verb(add(name, peer)...)
-	wants(p.t, code, stdout, stderr, 1, "was added before and has not started")
+	wants(p.t, code, stdout, stderr, 1, "was added earlier and has not started")
 	code, stdout, stderr = p.verb("cluster-health")
 	wants(p.t, code, stdout, stderr, 1, "cluster is degraded: 3 of 4 members", " is unstarted: it was added and has not started")
 
@@ -107,7 +107,7 @@ func (p *proxied) refusesAndAdds() (name string) {
 		p.t.Fatal(err)
 	}
 	r := <-waited
-	wants(p.t, r.code, r.stdout, r.stderr, 0, "3 members become 4, and 3 instead of 2 of them have to agree", "4 members need 3 to agree", "member "+name+" has started and answers")
+	wants(p.t, r.code, r.stdout, r.stderr, 0, "3 members become 4, of which 3 instead of 2 have to agree", "4 members need 3 to agree", "member "+name+" has started and answers")
 	var added addedMember
 	if err := json.Unmarshal([]byte(r.stdout), &added); err != nil {
 		p.t.Fatalf("%v, %s", err, r.stdout)
@@ -184,12 +184,12 @@ func (p *proxied) refusesWhileOneIsDown() {
 	code, stdout, stderr = p.verbAt(p.urls[up], "cluster-health", "--proxy-port", "0", "--nagios")
 	wants(p.t, code, stdout, stderr, 1, "ETCD WARNING - member "+down.Name(), "| members=3 healthy=2;3:;2: margin=0;0:;0: has_leader=1;;1: lag=0;999;9999 certificate_days=29;21:;7:\n")
 	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "add", "conf1006", "http://127.0.0.1:1", "--yes")...)
-	wants(p.t, code, stdout, stderr, 1, "member "+down.Name(), "is unhealthy", "together with a newcomer that has not started it may cost the quorum", "2 healthy members are less than the 3")
+	wants(p.t, code, stdout, stderr, 1, "member "+down.Name(), "is unhealthy", "with a new member that has not started either, the quorum may be lost", "2 healthy members are fewer than the 3")
 	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "remove", up, "--yes")...)
-	wants(p.t, code, stdout, stderr, 1, "1 members would be left healthy, and 2 of 2 would have to agree: the quorum would be lost")
+	wants(p.t, code, stdout, stderr, 1, "1 healthy members would remain, but 2 of 2 have to agree: the quorum would be lost")
 	// The one that is down may go.
 	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "remove", down.Name(), "--yes")...)
-	wants(p.t, code, stdout, stderr, 0, "3 members become 2, and 2 instead of 2 of them have to agree, and 0 may fail then")
+	wants(p.t, code, stdout, stderr, 0, "3 members become 2, of which 2 instead of 2 have to agree, and 0 of them may fail")
 	p.etcds.Left(down)
 }
 
@@ -200,14 +200,14 @@ func (p *proxied) refusesWithoutQuorum() {
 	down.Close()
 	waitFor(p.t, "the quorum is lost", func() bool {
 		code, stdout, _ := p.verbAt(p.urls[up.Name()], "cluster-health", "--nagios", "--timeout", "20s")
-		return code == 2 && strings.Contains(stdout, "ETCD CRITICAL - there is no quorum: 0 of 2 members are healthy, and 2 have to be; ")
+		return code == 2 && strings.Contains(stdout, "ETCD CRITICAL - there is no quorum: 0 of 2 members are healthy, but 2 are needed; ")
 	})
 	for _, args := range [][]string{{"member", "add", "conf1006", "http://127.0.0.1:1", "--force", "--yes"}, {"member", "remove", down.Name(), "--force", "--yes"}} {
 		code, stdout, stderr := p.verbAt(p.urls[up.Name()], p.asRoot(args...)...)
-		wants(p.t, code, stdout, stderr, 1, "no member is healthy: a cluster without quorum takes no changes", "recover the cluster from a backup")
+		wants(p.t, code, stdout, stderr, 1, "no member is healthy, and a cluster without a quorum accepts no membership changes", "recover the cluster from a backup")
 	}
 	code, stdout, stderr := p.verbAt("https://127.0.0.1:1", "cluster-health", "--nagios")
-	wants(p.t, code, stdout, stderr, 2, "ETCD CRITICAL - asking for the members: no endpoint answers")
+	wants(p.t, code, stdout, stderr, 2, "ETCD CRITICAL - listing the members: no endpoint answers")
 	code, stdout, stderr = p.verbAt("127.0.0.1:1", "cluster-health", "--nagios")
 	wants(p.t, code, stdout, stderr, 3, "ETCD UNKNOWN - endpoint")
 }

@@ -13,14 +13,14 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// etcd takes changes of a cluster's members only when the one that is asked has been
-// connected to the others for 5 s, and answers 500 without a reason before that.
+// etcd accepts membership changes only after the member that gets the request has been
+// connected to the others for 5 s. Until then it answers 500 without a reason.
 const (
 	changeTimeout    = 10 * time.Second
 	changeRetryEvery = 500 * time.Millisecond
 )
 
-// ApplyAdd adds a member, and returns its id.
+// ApplyAdd adds a member and returns its id.
 func (c *Connection) ApplyAdd(ctx context.Context, h *Health, peerURL string) (id string, err error) {
 	done := func(members []client.Member) bool {
 		for _, m := range members {
@@ -38,7 +38,7 @@ func (c *Connection) ApplyAdd(ctx context.Context, h *Health, peerURL string) (i
 	}
 	var added struct{ ID string }
 	if err := json.Unmarshal(got.body, &added); err != nil || added.ID == "" {
-		return "", errors.New("the member was added, and the answer does not tell its id (hint: member list does)")
+		return "", errors.New("the member was added, but the response does not contain its id (hint: see member list)")
 	}
 	return added.ID, nil
 }
@@ -52,9 +52,9 @@ func (c *Connection) ApplyRemove(ctx context.Context, h *Health, id string) erro
 	return err
 }
 
-// change asks one endpoint, because the library would ask the next one, for the same
-// once more, when the first has not answered. An answer of nil with no error is none
-// that came, while the members show that the change was made.
+// change sends the request to one endpoint only: the library would send it to the next
+// one as well if the first did not answer. It returns nil without an error if no usable
+// response arrived but the list of members shows that the change was made.
 func (c *Connection) change(ctx context.Context, h *Health, avoid, method, path string, body any, want int, done func([]client.Member) bool) (*response, error) {
 	mc, err := c.memberClient()
 	if err != nil {
@@ -74,17 +74,17 @@ func (c *Connection) change(ctx context.Context, h *Health, avoid, method, path 
 		case err == nil && got.status != http.StatusInternalServerError && got.status/100 != 5:
 			return nil, c.refusal(endpoint, got)
 		}
-		// It may have been done all the same.
+		// etcd may have made the change although it did not say so.
 		if members, err := c.Members(ctx); err == nil && done(members) {
 			return nil, nil
 		}
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("asking %s: %w: it may yet be done (hint: look with member list before trying again)", endpoint, err)
+			return nil, fmt.Errorf("sending the change to %s: %w: it may still take effect (hint: check with member list before you try again)", endpoint, err)
 		case got.status != http.StatusInternalServerError:
-			return nil, fmt.Errorf("%s answers %d: %s: it may yet be done (hint: look with member list before trying again)", endpoint, got.status, got.errorText())
+			return nil, fmt.Errorf("%s answers %d: %s: the change may still take effect (hint: check with member list before you try again)", endpoint, got.status, got.errorText())
 		case time.Now().After(limit):
-			return nil, fmt.Errorf("%s answers 500 for %s: etcd takes changes only when enough members have started and been connected for 5 s (hint: its log has the reason; etcd's --strict-reconfig-check makes it so, and --force does not change that)", endpoint, changeTimeout)
+			return nil, fmt.Errorf("%s has answered 500 for %s: etcd accepts changes only when enough members have started and have been connected for 5 s (hint: its log has the reason; this is etcd's --strict-reconfig-check, which --force does not override)", endpoint, changeTimeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -94,7 +94,8 @@ func (c *Connection) change(ctx context.Context, h *Health, avoid, method, path 
 	}
 }
 
-// choose finds a healthy endpoint, at best not the one that leaves.
+// chooseEndpoint returns a healthy endpoint, preferably not the member to avoid, which is
+// about to be removed.
 func (mc *memberClient) chooseEndpoint(ctx context.Context, endpoints []string, h *Health, avoid string) (string, error) {
 	second := ""
 	var problems []string
@@ -110,7 +111,7 @@ func (mc *memberClient) chooseEndpoint(ctx context.Context, endpoints []string, 
 		}
 		if id, ok := mc.memberID(ctx, endpoint); ok {
 			if !slices.ContainsFunc(h.Members, func(m MemberHealth) bool { return m.ID == id }) {
-				return "", fmt.Errorf("endpoint %s is member %s, of another cluster", endpoint, id)
+				return "", fmt.Errorf("endpoint %s is member %s of another cluster", endpoint, id)
 			}
 			if id == avoid {
 				second = endpoint
@@ -125,16 +126,16 @@ func (mc *memberClient) chooseEndpoint(ctx context.Context, endpoints []string, 
 	return second, nil
 }
 
-// refusal explains a refused change.
+// refusal is the error of a refused change, with a hint.
 func (c *Connection) refusal(endpoint string, got *response) error {
 	hint := ""
 	switch got.status {
 	case http.StatusForbidden:
-		hint = ` (hint: the proxy lets nobody change members unless its configuration has [surfaces] members = ["` + c.userOrRoot() + `"], and is not read_only; or ask etcd itself with --endpoints)`
+		hint = ` (hint: the proxy refuses membership changes unless its configuration has [surfaces] members = ["` + c.userOrRoot() + `"], and is not read_only; or connect to etcd itself with --endpoints)`
 	case http.StatusUnauthorized:
-		hint = " (hint: --username and --password-file, of a user that the proxy's surfaces.members names)"
+		hint = " (hint: give --username and --password-file of a user that surfaces.members of the proxy names)"
 	case http.StatusGone:
-		hint = " (hint: it was removed before)"
+		hint = " (hint: the member was already removed)"
 	}
 	return fmt.Errorf("%s answers %d: %s%s", endpoint, got.status, got.errorText(), hint)
 }

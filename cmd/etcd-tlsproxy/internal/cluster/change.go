@@ -6,11 +6,12 @@ import (
 	"strings"
 )
 
-// Change is a member to be added or removed, checked against how the cluster is.
+// Change is the plan to add or remove a member, checked against the health of the
+// cluster.
 type Change struct {
 	// Steps are the plan.
 	Steps []string
-	// Objections are what --force overrides, each with what it would cost.
+	// Objections can be overridden with --force. Each says what that may cost.
 	Objections []string
 }
 
@@ -21,14 +22,14 @@ func (c *Change) addObjection(form string, args ...any) {
 	c.Objections = append(c.Objections, fmt.Sprintf(form, args...))
 }
 
-// Refuse is the error that the objections make, or nil. With force they go to the
-// head of the plan instead.
+// Check returns the objections as an error, or nil if there are none. With force they
+// become the first steps of the plan instead.
 func (c *Change) Check(force bool) error {
 	if len(c.Objections) == 0 {
 		return nil
 	}
 	if !force {
-		return fmt.Errorf("refused:\n  %s\n(hint: --force does it all the same)", strings.Join(c.Objections, "\n  "))
+		return fmt.Errorf("refused:\n  %s\n(hint: --force overrides this)", strings.Join(c.Objections, "\n  "))
 	}
 	var steps []string
 	for _, objection := range c.Objections {
@@ -38,8 +39,8 @@ func (c *Change) Check(force bool) error {
 	return nil
 }
 
-// decidable refuses changes of a cluster that cannot decide anything: force does not
-// help there, a write would hang.
+// checkOneHealthy refuses changes of a cluster without a healthy member. Force does not
+// help there: the write would hang.
 func (h *Health) checkOneHealthy() error {
 	if h.Healthy > 0 {
 		return nil
@@ -48,13 +49,13 @@ func (h *Health) checkOneHealthy() error {
 	for i := range h.Members {
 		fmt.Fprintf(&each, "\n  member %s is %s: %s", h.Members[i].Label(), h.Members[i].State, h.Members[i].Problem())
 	}
-	return fmt.Errorf("no member is healthy: a cluster without quorum takes no changes of its members:%s\n(hint: start members, or recover the cluster from a backup)", each.String())
+	return fmt.Errorf("no member is healthy, and a cluster without a quorum accepts no membership changes:%s\n(hint: start members, or recover the cluster from a backup)", each.String())
 }
 
-// Find is the member that an operator means by a name or an id.
+// Find returns the member with a name or an id.
 func (h *Health) Find(which string) (*MemberHealth, error) {
 	if which == "" {
-		return nil, errors.New("members that have not started have no name (hint: name them by id)")
+		return nil, errors.New("the name is empty, as that of a member that has not started (hint: use the member's id)")
 	}
 	var found []*MemberHealth
 	for i := range h.Members {
@@ -75,10 +76,10 @@ func (h *Health) Find(which string) (*MemberHealth, error) {
 	for _, m := range found {
 		labels = append(labels, m.Label())
 	}
-	return nil, fmt.Errorf("%q is the name or the id of more than one member: %s (hint: if each has another id, name it by that; if the name of one is the id of another, change the name first)", which, strings.Join(labels, ", "))
+	return nil, fmt.Errorf("%q is the name or the id of more than one member: %s (hint: use the id if it is unique; if the name of one member is the id of another, change the name first)", which, strings.Join(labels, ", "))
 }
 
-// counts tells what a change does to the quorum.
+// quorumChange says what a change does to the quorum.
 func quorumChange(before, after int) string {
-	return fmt.Sprintf("%d members become %d, and %d instead of %d of them have to agree", before, after, Quorum(after), Quorum(before))
+	return fmt.Sprintf("%d members become %d, of which %d instead of %d have to agree", before, after, Quorum(after), Quorum(before))
 }

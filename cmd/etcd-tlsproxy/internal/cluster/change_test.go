@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// seen is a cluster whose first member leads; states are those of its members.
-func seen(states ...State) *Health {
+// newHealth returns the health of a cluster whose members have the given states. The
+// first one is the leader.
+func newHealth(states ...State) *Health {
 	h := &Health{}
 	for i, s := range states {
 		m := MemberHealth{
@@ -24,7 +25,7 @@ func seen(states ...State) *Health {
 	return h
 }
 
-// refusal is why a member is not added or removed: for good, or unless forced.
+// refusal is the error of a plan, or the objections that need --force.
 func refusal(c *Change, err error) string {
 	if err == nil {
 		err = c.Check(false)
@@ -38,65 +39,70 @@ func TestAMemberIsOnlyAddedToAClusterThatCanBearIt(t *testing.T) {
 		name, peer string
 		want       string
 	}{
-		{seen(Healthy, Healthy, Healthy), "conf1004", "http://conf1004.example.org:2380", "<nil>"},
-		{seen(Healthy), "conf1004", "http://conf1004.example.org:2380", "<nil>"},
-		{seen(Healthy, Healthy, Unreachable), "conf1004", "http://conf1004.example.org:2380", "conf1003 (a3) is unreachable"},
-		{seen(Healthy, Healthy, Unstarted), "conf1004", "http://conf1004.example.org:2380", "member a3 was added and has not started"},
-		{seen(Unhealthy, Unreachable), "conf1004", "http://conf1004.example.org:2380", "no member is healthy"},
-		{seen(Healthy), "conf1004", "https://conf1004.example.org:2380", "different schemes"},
-		{seen(Healthy), "conf1004", "http://localhost:2380", "loopback"},
-		{seen(Healthy), "conf1004", "http://conf1004.example.org:4001", "port 4001"},
-		{seen(Healthy), "conf1004", "http://conf1004.example.org", "it has no port"},
-		{seen(Healthy), "conf1004", "http://user:secret@conf1004.example.org:2380", "it holds more"},
-		{seen(Healthy), "conf1001", "http://conf1004.example.org:2380", "has that name already"},
-		{seen(Healthy), "a1", "http://conf1004.example.org:2380", `"a1" is the id of member conf1001 (a1)`},
-		{seen(Healthy), "conf1004", "http://CONF1001.example.org:2380", "has the peer URL http://CONF1001.example.org:2380 already"},
+		{newHealth(Healthy, Healthy, Healthy), "conf1004", "http://conf1004.example.org:2380", "<nil>"},
+		{newHealth(Healthy), "conf1004", "http://conf1004.example.org:2380", "<nil>"},
+		{newHealth(Healthy, Healthy, Unreachable), "conf1004", "http://conf1004.example.org:2380", "conf1003 (a3) is unreachable"},
+		{newHealth(Healthy, Healthy, Unstarted), "conf1004", "http://conf1004.example.org:2380", "member a3 was added and has not started"},
+		{newHealth(Unhealthy, Unreachable), "conf1004", "http://conf1004.example.org:2380", "no member is healthy"},
+		{newHealth(Healthy), "conf1004", "https://conf1004.example.org:2380", "different schemes"},
+		{newHealth(Healthy), "conf1004", "http://localhost:2380", "loopback"},
+		{newHealth(Healthy), "conf1004", "http://conf1004.example.org:4001", "port 4001"},
+		{newHealth(Healthy), "conf1004", "http://conf1004.example.org", "it has no port"},
+		{newHealth(Healthy), "conf1004", "http://user:secret@conf1004.example.org:2380", "it contains more"},
+		{newHealth(Healthy), "conf1001", "http://conf1004.example.org:2380", "already has that name"},
+		{newHealth(Healthy), "a1", "http://conf1004.example.org:2380", `"a1" is the id of member conf1001 (a1)`},
+		{newHealth(Healthy), "conf1004", "http://CONF1001.example.org:2380", "already has the peer URL http://CONF1001.example.org:2380"},
 	} {
 		if got := refusal(c.h.PlanAdd(c.name, c.peer)); !strings.Contains(got, c.want) || strings.Contains(got, "secret") {
-			t.Errorf("%s %s: %s, want %s", c.name, c.peer, got, c.want)
+			t.Errorf("adding %s at %s: got %q, want %q and no password", c.name, c.peer, got, c.want)
 		}
 	}
 	// After a recovery with --force-new-cluster.
-	h := seen(Healthy)
+	h := newHealth(Healthy)
 	h.Members[0].PeerURLs = []string{"http://localhost:2380"}
 	if got := refusal(h.PlanAdd("conf1002", "http://conf1002.example.org:2380")); !strings.Contains(got, "the peer URL must be updated first") {
-		t.Error(got)
+		t.Errorf("adding a member to one with a loopback URL: got %q", got)
 	}
-	change, err := seen(Healthy).PlanAdd("conf1002", "http://conf1002.example.org:2380")
-	if plan := fmt.Sprint(change.Steps); err != nil || !strings.Contains(plan, "1 members become 2, and 2 instead of 1 of them") || !strings.Contains(plan, "the cluster has no quorum and takes no writes") {
-		t.Error(err, plan)
+	change, err := newHealth(Healthy).PlanAdd("conf1002", "http://conf1002.example.org:2380")
+	if err != nil {
+		t.Fatalf("adding a second member: %v", err)
+	}
+	for _, want := range []string{"1 members become 2, of which 2 instead of 1 have to agree", "the cluster has no quorum and accepts no writes"} {
+		if plan := fmt.Sprint(change.Steps); !strings.Contains(plan, want) {
+			t.Errorf("the plan for a second member: got %s, want %q", plan, want)
+		}
 	}
 }
 
 func TestAMemberIsOnlyRemovedFromAClusterThatCanBearIt(t *testing.T) {
-	other := func(h *Health) *Health { h.Members[0].Leader, h.LeaderID = false, ""; return h }
-	twins := seen(Healthy, Unstarted, Unstarted)
-	named := seen(Healthy, Healthy, Healthy)
+	leaderless := func(h *Health) *Health { h.Members[0].Leader, h.LeaderID = false, ""; return h }
+	twins := newHealth(Healthy, Unstarted, Unstarted)
+	named := newHealth(Healthy, Healthy, Healthy)
 	named.Members[1].Name = "a3"
-	same := seen(Healthy, Healthy, Healthy)
+	same := newHealth(Healthy, Healthy, Healthy)
 	same.Members[1].Name = "conf1003"
 	for _, c := range []struct {
 		h           *Health
 		which, want string
 	}{
-		{seen(Healthy, Healthy, Healthy), "conf1002", "<nil>"},
-		{seen(Healthy, Healthy, Healthy), "a2", "<nil>"},
-		{seen(Healthy, Healthy, Unreachable), "conf1003", "<nil>"},
-		{seen(Healthy, Healthy, Unstarted), "a3", "<nil>"},
-		{seen(Healthy, Healthy, Healthy), "conf1001", "conf1001 (a1) is the leader"},
-		{other(seen(Healthy, Healthy, Healthy)), "conf1002", "it could be this one"},
-		{seen(Healthy, Healthy, Unreachable), "conf1002", "the quorum would be lost"},
-		{seen(Healthy, Unreachable, Unreachable), "conf1001", "is the last healthy one"},
-		{seen(Healthy), "conf1001", "it is the only member"},
-		{seen(Unhealthy, Unhealthy), "conf1001", "no member is healthy"},
-		{twins, "", "name them by id"},
+		{newHealth(Healthy, Healthy, Healthy), "conf1002", "<nil>"},
+		{newHealth(Healthy, Healthy, Healthy), "a2", "<nil>"},
+		{newHealth(Healthy, Healthy, Unreachable), "conf1003", "<nil>"},
+		{newHealth(Healthy, Healthy, Unstarted), "a3", "<nil>"},
+		{newHealth(Healthy, Healthy, Healthy), "conf1001", "conf1001 (a1) is the leader"},
+		{leaderless(newHealth(Healthy, Healthy, Healthy)), "conf1002", "it may be this one"},
+		{newHealth(Healthy, Healthy, Unreachable), "conf1002", "the quorum would be lost"},
+		{newHealth(Healthy, Unreachable, Unreachable), "conf1001", "is the last healthy one"},
+		{newHealth(Healthy), "conf1001", "it is the only member"},
+		{newHealth(Unhealthy, Unhealthy), "conf1001", "no member is healthy"},
+		{twins, "", "use the member's id"},
 		{named, "a3", `"a3" is the name or the id of more than one member: a3 (a2), conf1003 (a3)`},
 		{same, "conf1003", "of more than one member: conf1003 (a2), conf1003 (a3)"},
-		{seen(Healthy, Healthy), "conf100", `no member has the name or the id "conf100"`},
+		{newHealth(Healthy, Healthy), "conf100", `no member has the name or the id "conf100"`},
 	} {
 		_, change, err := c.h.PlanRemove(c.which)
 		if got := refusal(change, err); !strings.Contains(got, c.want) {
-			t.Errorf("%s: %s, want %s", c.which, got, c.want)
+			t.Errorf("removing %q: got %q, want %q", c.which, got, c.want)
 		}
 	}
 }
@@ -104,24 +110,24 @@ func TestAMemberIsOnlyRemovedFromAClusterThatCanBearIt(t *testing.T) {
 func TestHealthIsJudged(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	limits := Limits{BehindWarning: 10, BehindCritical: 20, ExpiryWarning: 48 * time.Hour, ExpiryCritical: 24 * time.Hour, ProxyPorts: []int{4001}}
-	shows := func(at string, left time.Duration) []URLHealth {
+	urlExpiring := func(at string, left time.Duration) []URLHealth {
 		end := now.Add(left)
 		return []URLHealth{{URL: at, State: Healthy, Expires: &end}}
 	}
 	behind := func(n uint64) *uint64 { return &n }
 	three := func(change func(h *Health)) *Health {
-		h := seen(Healthy, Healthy, Healthy)
+		h := newHealth(Healthy, Healthy, Healthy)
 		change(h)
 		return h
 	}
 	const proxy = "https://conf1001.example.org:4001"
 	for want, h := range map[string]*Health{
-		"OK ": three(func(h *Health) { h.Members[0].URLs = shows(proxy, 72*time.Hour); h.Members[1].Behind = behind(9) }),
-		"WARNING the certificate at " + proxy + " expires on 2026-01-02":                      three(func(h *Health) { h.Members[0].URLs = shows(proxy, 47*time.Hour) }),
-		"CRITICAL the certificate at " + proxy + " expires on 2026-01-01":                     three(func(h *Health) { h.Members[0].URLs = shows(proxy, 23*time.Hour) }),
-		"CRITICAL the certificate at " + proxy + " expired on 2025-12-31":                     three(func(h *Health) { h.Members[0].URLs = shows(proxy, -time.Hour) }),
-		"WARNING member conf1001 (a1) advertises http://conf1001.example.org:4001, which is":  three(func(h *Health) { h.Members[0].URLs = shows("http://conf1001.example.org:4001", 72*time.Hour) }),
-		"WARNING member conf1001 (a1) advertises https://conf1001.example.org:2379, which":    three(func(h *Health) { h.Members[0].URLs = shows("https://conf1001.example.org:2379", 72*time.Hour) }),
+		"OK ": three(func(h *Health) { h.Members[0].URLs = urlExpiring(proxy, 72*time.Hour); h.Members[1].Behind = behind(9) }),
+		"WARNING the certificate at " + proxy + " expires on 2026-01-02":                      three(func(h *Health) { h.Members[0].URLs = urlExpiring(proxy, 47*time.Hour) }),
+		"CRITICAL the certificate at " + proxy + " expires on 2026-01-01":                     three(func(h *Health) { h.Members[0].URLs = urlExpiring(proxy, 23*time.Hour) }),
+		"CRITICAL the certificate at " + proxy + " expired on 2025-12-31":                     three(func(h *Health) { h.Members[0].URLs = urlExpiring(proxy, -time.Hour) }),
+		"WARNING member conf1001 (a1) advertises http://conf1001.example.org:4001, which is":  three(func(h *Health) { h.Members[0].URLs = urlExpiring("http://conf1001.example.org:4001", 72*time.Hour) }),
+		"WARNING member conf1001 (a1) advertises https://conf1001.example.org:2379, whose":    three(func(h *Health) { h.Members[0].URLs = urlExpiring("https://conf1001.example.org:2379", 72*time.Hour) }),
 		"WARNING member conf1003 (a3) is 10 entries behind":                                   three(func(h *Health) { h.Members[2].Behind = behind(10) }),
 		"CRITICAL member conf1003 (a3) is 20 entries behind":                                  three(func(h *Health) { h.Members[2].Behind = behind(20) }),
 		"WARNING members run different versions: 3.4.23 (conf1001 (a1)), 3.5.35 (conf1002":    three(func(h *Health) { h.Members[0].Version, h.Members[1].Version = "3.4.23", "3.5.35" }),
@@ -130,9 +136,9 @@ func TestHealthIsJudged(t *testing.T) {
 		"WARNING member conf1001 (a1) has the peer URL http://localhost:2380, which other":    three(func(h *Health) { h.Members[0].PeerURLs = []string{"http://localhost:2380"} }),
 		"WARNING member conf1002 (a2) follows a2, others follow a1":                           three(func(h *Health) { h.Members[1].follows = "a2" }),
 		"CRITICAL no healthy member knows a leader":                                           three(func(h *Health) { h.LeaderID = "" }),
-		"WARNING 2 members need 2 to agree":                                                   seen(Healthy, Healthy),
-		"WARNING member conf1003 (a3) is unreachable":                                         seen(Healthy, Healthy, Unreachable),
-		"CRITICAL there is no quorum: 1 of 3 members are healthy":                             seen(Healthy, Unreachable, Unreachable),
+		"WARNING 2 members need 2 to agree":                                                   newHealth(Healthy, Healthy),
+		"WARNING member conf1003 (a3) is unreachable":                                         newHealth(Healthy, Healthy, Unreachable),
+		"CRITICAL there is no quorum: 1 of 3 members are healthy":                             newHealth(Healthy, Unreachable, Unreachable),
 	} {
 		findings := h.Findings(limits, now)
 		var all strings.Builder
@@ -143,7 +149,7 @@ func TestHealthIsJudged(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(all.String(), want) || Worst(findings).String() != strings.Fields(want)[0] {
-			t.Errorf("%s %s, want %s", Worst(findings), all.String(), want)
+			t.Errorf("got severity %s and findings %q, want %q", Worst(findings), all.String(), want)
 		}
 	}
 }

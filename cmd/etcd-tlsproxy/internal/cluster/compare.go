@@ -8,12 +8,13 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// Compare finds where a domain's records and a live cluster's members differ.
+// Compare lists the differences between the records of a domain and the members of a
+// live cluster.
 func (d *Domain) Compare(members []client.Member) []string {
 	var all []string
 	for _, m := range members {
 		if m.Name == "" && len(m.ClientURLs) == 0 {
-			all = append(all, fmt.Sprintf("member %s: it was added and has not started: it advertises nothing yet", m.ID))
+			all = append(all, fmt.Sprintf("member %s: it was added and has not started, so it advertises nothing yet", m.ID))
 		}
 	}
 	if d.answered(peers) {
@@ -31,7 +32,7 @@ func (d *Domain) comparePeers(members []client.Member) []string {
 		recorded[p.URL] = true
 	}
 	if len(recorded) == 0 {
-		return nil // the members know each other from their flags
+		return nil // the members find each other by their flags
 	}
 	var all []string
 	live := make(map[string]bool)
@@ -52,9 +53,9 @@ func (d *Domain) comparePeers(members []client.Member) []string {
 	return all
 }
 
-// compareClients compares letter by letter, as python-etcd does: it takes the
-// record that it came by out of the list of advertised URLs when a connection
-// fails, and dies if it is not there.
+// compareClients compares byte by byte, like python-etcd: when a connection fails, it
+// removes the URL of the record from the list of advertised URLs, and dies if the URL is
+// not in the list.
 func (d *Domain) compareClients(members []client.Member) []string {
 	recorded := make(map[string]bool)
 	for s, r := range d.records(clients) {
@@ -79,7 +80,7 @@ func (d *Domain) compareClients(members []client.Member) []string {
 		}
 	}
 	for s, r := range d.records(libraries) {
-		// Who uses these names may have a scheme of their own.
+		// The libraries that use these names may have a scheme of their own.
 		if !hostPorts[r.HostPort()] {
 			all = append(all, fmt.Sprintf("%s: no member advertises %s", s.Name, r.HostPort()))
 		}
@@ -87,8 +88,8 @@ func (d *Domain) compareClients(members []client.Member) []string {
 	return all
 }
 
-// label is how a member is called in texts: unstarted ones have no name, and names
-// need not be unique.
+// label is a member's name in messages, with its id: a member that has not started has
+// no name, and names need not be unique.
 func label(m client.Member) string {
 	if m.Name == "" {
 		return m.ID
@@ -96,7 +97,8 @@ func label(m client.Member) string {
 	return m.Name + " (" + m.ID + ")"
 }
 
-// of finds the records that lead to a member's hosts.
+// recordsOf returns the records that point to a member's hosts, in the form of a zone
+// file.
 func (d *Domain) recordsOf(m *MemberHealth) []string {
 	hosts := make(map[string]bool)
 	for _, text := range append(list(m.PeerURLs), m.ClientURLs...) {

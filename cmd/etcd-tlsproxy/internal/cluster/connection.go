@@ -1,5 +1,6 @@
-// Package cluster knows etcd clusters: how to reach them, what their members say of
-// themselves, and what may be done to them without losing what they hold.
+// Package cluster inspects and changes etcd clusters: it connects to them, probes the
+// health of their members, checks their SRV records, and plans changes of the membership
+// that do not lose data.
 package cluster
 
 import (
@@ -19,30 +20,30 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// Connection is how a verb reaches etcd, directly or through proxies.
+// Connection says how to reach etcd, directly or through proxies.
 type Connection struct {
-	// Endpoints are client URLs; each is asked, in an order of the library's, until one
+	// Endpoints are client URLs. The library tries them in its own order until one
 	// answers.
 	Endpoints []string
-	// CA verifies https endpoints; the system's CAs by default.
+	// CA is a PEM file to verify https endpoints with, by default the system's CAs.
 	CA string
-	// Certificate and Key are this client's, in PEM files.
+	// Certificate and Key are the PEM files of this client's certificate.
 	Certificate, Key string
-	// User is sent with the first line of PasswordFile as its password: never an
-	// argument, which every user of the machine could read.
+	// User is sent with the first line of PasswordFile as its password. The password is
+	// never an argument, because every user of the machine can read those.
 	User, PasswordFile string
 	// Timeout bounds each request.
 	Timeout time.Duration
 }
 
-// Transport reaches the endpoints.
+// Transport returns a transport for the endpoints.
 func (c *Connection) Transport() (*http.Transport, error) {
 	t := &http.Transport{
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		DialContext:         (&net.Dialer{Timeout: c.Timeout}).DialContext,
 		TLSHandshakeTimeout: c.Timeout,
-		// A connection that came too late for its request is never used, and etcd does
-		// not end while one is open on which nothing was ever said.
+		// net/http may dial a connection and then not use it. etcd does not shut down
+		// while such a silent connection is open.
 		IdleConnTimeout: c.Timeout,
 	}
 	if c.CA != "" {
@@ -52,11 +53,11 @@ func (c *Connection) Transport() (*http.Transport, error) {
 		}
 		t.TLSClientConfig.RootCAs = x509.NewCertPool()
 		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading --ca-file: there is no certificate in %s (hint: it should hold PEM blocks that begin with -----BEGIN CERTIFICATE-----)", c.CA)
+			return nil, fmt.Errorf("reading --ca-file: there is no certificate in %s (hint: the file must contain PEM blocks that begin with -----BEGIN CERTIFICATE-----)", c.CA)
 		}
 	}
 	if (c.Certificate == "") != (c.Key == "") {
-		return nil, errors.New("--cert-file and --key-file go together")
+		return nil, errors.New("--cert-file and --key-file must be given together")
 	}
 	if c.Certificate != "" {
 		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
@@ -68,10 +69,10 @@ func (c *Connection) Transport() (*http.Transport, error) {
 	return t, nil
 }
 
-// password is the first line of PasswordFile.
+// password returns the first line of PasswordFile.
 func (c *Connection) password() (string, error) {
 	if (c.User == "") != (c.PasswordFile == "") {
-		return "", errors.New("--username and --password-file go together")
+		return "", errors.New("--username and --password-file must be given together")
 	}
 	if c.User == "" {
 		return "", nil
@@ -84,21 +85,21 @@ func (c *Connection) password() (string, error) {
 	return string(bytes.TrimSuffix(line, []byte("\r"))), nil
 }
 
-// check finds what the library would find late or not at all.
+// check finds mistakes that the library reports late or not at all.
 func (c *Connection) check() error {
 	if len(c.Endpoints) == 0 {
-		return errors.New("--endpoints names none")
+		return errors.New("--endpoints names no endpoint")
 	}
 	for _, endpoint := range c.Endpoints {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return fmt.Errorf("endpoint %q is no client URL (hint: write it as in https://conf1001.example.org:4001; the user goes into --username)", redact(endpoint))
+			return fmt.Errorf("endpoint %q is not a valid client URL (hint: write it like https://conf1001.example.org:4001, and the user in --username)", redact(endpoint))
 		}
 	}
 	return nil
 }
 
-// Check finds what is wrong with the connection without making it.
+// Check checks the options and the files that they name, without connecting.
 func (c *Connection) Check() error {
 	mc, err := c.memberClient()
 	if err == nil {
@@ -107,7 +108,7 @@ func (c *Connection) Check() error {
 	return err
 }
 
-// redacted hides what may be a password in a URL.
+// redact hides a possible password in a URL.
 func redact(endpoint string) string {
 	if _, after, ok := strings.Cut(endpoint, "@"); ok {
 		return "...@" + after
@@ -115,7 +116,7 @@ func redact(endpoint string) string {
 	return endpoint
 }
 
-// open checks the flags and reads all files that they name.
+// load checks the options and reads all files that they name.
 func (c *Connection) load() (transport *http.Transport, password string, err error) {
 	if err := c.check(); err != nil {
 		return nil, "", err
@@ -127,7 +128,7 @@ func (c *Connection) load() (transport *http.Transport, password string, err err
 	return transport, password, err
 }
 
-// Client speaks etcd's v2 API with all the endpoints.
+// Client returns a client of etcd's v2 API for all the endpoints.
 func (c *Connection) Client() (client.Client, error) {
 	transport, password, err := c.load()
 	if err != nil {
@@ -139,7 +140,7 @@ func (c *Connection) Client() (client.Client, error) {
 	})
 }
 
-// Context bounds one request to all the endpoints.
+// Context returns a context that bounds one request, which may try every endpoint.
 func (c *Connection) Context(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, c.Timeout*time.Duration(max(1, len(c.Endpoints))))
 }

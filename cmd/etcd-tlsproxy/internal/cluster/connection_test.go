@@ -27,7 +27,7 @@ func TestAConnectionReachesEtcd(t *testing.T) {
 	ctx, cancel := c.Context(context.Background())
 	defer cancel()
 	if _, err := client.NewKeysAPI(etcdClient).Set(ctx, "/a", "1", nil); err != nil {
-		t.Error(err)
+		t.Errorf("writing a key although the first endpoint is down: %v", err)
 	}
 }
 
@@ -37,7 +37,7 @@ func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, c := range map[string]*Connection{
-		"names none":                  {},
+		"names no endpoint":           {},
 		`endpoint "conf1001:4001"`:    {Endpoints: []string{"conf1001:4001"}},
 		`endpoint "...@conf1001:1"`:   {Endpoints: []string{"http://root:secret@conf1001:1"}},
 		"--username and":              {Endpoints: []string{"http://conf1001:1"}, User: "root"},
@@ -48,7 +48,7 @@ func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
 		"reading --cert-file and --k": {Endpoints: []string{"http://conf1001:1"}, Certificate: empty, Key: empty},
 	} {
 		if _, err := c.Client(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%+v: %v, want %s", c, err, want)
+			t.Errorf("Client of %+v: got error %v, want %q and no password", c, err, want)
 		}
 	}
 }

@@ -14,22 +14,22 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Domain is what DNS says of a cluster.
+// Domain holds the SRV records of a cluster.
 type Domain struct {
 	Name     string    `json:"domain"`
 	Services []Service `json:"services"`
 }
 
-// Service is the records of one name.
+// Service holds the records of one name.
 type Service struct {
-	// Name is what was asked for.
+	// Name is the name of the query.
 	Name string `json:"name"`
-	// For tells who asks for it.
+	// For says who queries the name.
 	For audience `json:"for"`
-	// Scheme is how they speak with the targets.
+	// Scheme is the scheme with which they connect to the targets.
 	Scheme  string   `json:"scheme"`
 	Records []Record `json:"records"`
-	// Problem is why there is no answer; without one, there is nothing to judge.
+	// Problem says why DNS gave no answer. Nothing is concluded from a missing answer.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -38,13 +38,13 @@ type Record struct {
 	Priority uint16 `json:"priority"`
 	Weight   uint16 `json:"weight"`
 	Port     uint16 `json:"port"`
-	// Target is as DNS wrote it: clients compare it with what members advertise
-	// letter by letter.
+	// Target has the spelling of the DNS record: clients compare it byte by byte with
+	// the URLs that members advertise.
 	Target    string   `json:"target"`
 	Addresses []string `json:"addresses"`
-	// Alias is where a CNAME of the target leads.
+	// Alias is the name that a CNAME of the target points to.
 	Alias string `json:"alias,omitempty"`
-	// Problem is why the addresses are not known.
+	// Problem says why the addresses are not known.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -56,9 +56,9 @@ const (
 	libraries audience = "libraries"
 )
 
-// services are all names under which etcd, its clients and their libraries look.
-// python-etcd looks for the last two after those of the clients, MediaWiki for the
-// last only, with a scheme of its own.
+// services lists all names that etcd, its clients and their libraries query. python-etcd
+// queries the last two after those of the clients. MediaWiki queries the last one only,
+// with a scheme of its own.
 func services(domain string) []Service {
 	all := []Service{
 		{Name: "_etcd-server-ssl", For: peers, Scheme: "https"},
@@ -78,8 +78,8 @@ func services(domain string) []Service {
 // maxQueries bounds those that DNS is asked at a time.
 const maxQueries = 8
 
-// LookUp asks DNS for all that it says of a domain. What it does not answer is told
-// where it is missing.
+// LookUp queries all records of a domain. A query that fails is recorded as the Problem
+// of its service or record.
 func LookUp(ctx context.Context, r *upstream.Resolver, domain string) *Domain {
 	d := &Domain{Name: domain, Services: services(domain)}
 	var queries errgroup.Group
@@ -115,13 +115,13 @@ func (s *Service) lookUp(ctx context.Context, r *upstream.Resolver) {
 	for _, srv := range found {
 		s.Records = append(s.Records, Record{Priority: srv.Priority, Weight: srv.Weight, Port: srv.Port, Target: strings.TrimSuffix(srv.Target, ".")})
 	}
-	// DNS draws an order; a report has one.
+	// The resolver shuffles records of one priority; a report has a fixed order.
 	slices.SortFunc(s.Records, func(a, b Record) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(b.Weight, a.Weight), strings.Compare(a.Target, b.Target), cmp.Compare(a.Port, b.Port))
 	})
 }
 
-// hosts are asked for once, though several services have them.
+// hosts caches the lookups of hosts, which several services share.
 type hosts struct {
 	mu    sync.Mutex
 	known map[string]*host
@@ -146,7 +146,7 @@ func (hs *hosts) lookUp(ctx context.Context, r *upstream.Resolver, name string) 
 }
 
 func (h *host) lookUp(ctx context.Context, r *upstream.Resolver, name string) {
-	if name == "" { // a record of ".": there is no such host
+	if name == "" { // a record of "." has no host
 		return
 	}
 	addresses, err := r.Addresses(ctx, name)
@@ -161,13 +161,13 @@ func (h *host) lookUp(ctx context.Context, r *upstream.Resolver, name string) {
 	}
 }
 
-// HostPort is where the record leads, as it is written.
+// HostPort is the target and port, in the spelling of the record.
 func (r *Record) HostPort() string { return net.JoinHostPort(r.Target, fmt.Sprint(r.Port)) }
 
-// URL is what those who use the service make of a record.
+// URL is the URL that users of the service make of a record.
 func (s *Service) URL(r *Record) string { return s.Scheme + "://" + r.HostPort() }
 
-// records goes through the records of an audience, with their services.
+// records iterates over the records of an audience, with their services.
 func (d *Domain) records(of audience) func(yield func(*Service, *Record) bool) {
 	return func(yield func(*Service, *Record) bool) {
 		for i := range d.Services {
@@ -181,12 +181,12 @@ func (d *Domain) records(of audience) func(yield func(*Service, *Record) bool) {
 	}
 }
 
-// known reports whether DNS answered all questions of an audience.
+// answered reports whether DNS answered all queries of an audience.
 func (d *Domain) answered(of audience) bool {
 	return !slices.ContainsFunc(d.Services, func(s Service) bool { return s.For == of && s.Problem != "" })
 }
 
-// Peers are the members of the initial cluster that the records describe.
+// Peers returns the members of the initial cluster that the records describe.
 func (d *Domain) Peers() []Peer {
 	var all []Peer
 	var targets []string
@@ -200,7 +200,8 @@ func (d *Domain) Peers() []Peer {
 	return all
 }
 
-// shortNames are hosts' first labels, or all of a host where that would name two.
+// shortNames returns the first labels of the hosts. Hosts that share a label keep their
+// full name.
 func shortNames(hosts []string) []string {
 	count := make(map[string]int)
 	for _, h := range hosts {
@@ -216,7 +217,7 @@ func shortNames(hosts []string) []string {
 	return names
 }
 
-// firstLabel is all of an address, which has none.
+// firstLabel returns the first label of a name, or an IP address unchanged.
 func firstLabel(host string) string {
 	if net.ParseIP(host) != nil {
 		return host

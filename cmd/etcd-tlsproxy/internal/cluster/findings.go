@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Findings are what is missing or inconsistent in a domain's records. What DNS did
-// not answer is one of them, and nothing is concluded from it.
+// Findings lists what is missing or inconsistent in the records of a domain. A query that
+// failed is a finding itself, and nothing is concluded from it.
 func (d *Domain) Findings() []string {
 	var all []string
 	for i := range d.Services {
 		all = append(all, d.Services[i].findings()...)
 	}
-	all = append(all, d.mixedSchemes(peers, "a member that finds the cluster by DNS takes both, and would know members twice or by two schemes")...)
-	all = append(all, d.mixedSchemes(clients, "some clients take the encrypted ones, some both, and speak plaintext")...)
+	all = append(all, d.mixedSchemes(peers, "a member that discovers the cluster by DNS uses both, and would find members twice or with two schemes")...)
+	all = append(all, d.mixedSchemes(clients, "some clients use the https records, others use both and connect in plaintext")...)
 	all = append(all, d.unmatchedHosts()...)
 	return append(all, d.unmatchedLibraries()...)
 }
@@ -34,7 +34,7 @@ func (s *Service) findings() []string {
 		seen[strings.ToLower(r.HostPort())]++
 		switch {
 		case r.Target == "" || r.Port == 0:
-			add(r, "it names no host or no port")
+			add(r, "the record has no host or no port")
 			continue
 		case r.Problem != "":
 			add(r, "%s", r.Problem)
@@ -42,10 +42,10 @@ func (s *Service) findings() []string {
 			add(r, "the target has no address")
 		}
 		if r.Alias != "" {
-			add(r, "the target is an alias (CNAME) of %s, which SRV records may not have, and certificates and advertised URLs seldom name", r.Alias)
+			add(r, "the target is an alias (CNAME) of %s, which is not allowed in SRV records; certificates and advertised URLs rarely contain the alias", r.Alias)
 		}
 		if seen[strings.ToLower(r.HostPort())] == 2 {
-			add(r, "there is more than one record of it")
+			add(r, "there is more than one record for it")
 		}
 		ports[r.Port] = append(ports[r.Port], r.Target)
 	}
@@ -59,7 +59,7 @@ func (s *Service) findings() []string {
 	return all
 }
 
-// mixed finds encrypted and plaintext records of one audience.
+// mixedSchemes reports an audience with both https and http records.
 func (d *Domain) mixedSchemes(of audience, why string) []string {
 	var names []string
 	for _, s := range d.Services {
@@ -73,8 +73,8 @@ func (d *Domain) mixedSchemes(of audience, why string) []string {
 	return []string{strings.Join(names, " and ") + ": schemes are mixed: " + why}
 }
 
-// unmatched finds hosts that are there for peers or for clients only. A domain
-// without records of peers is one whose members know each other from their flags.
+// unmatchedHosts reports hosts with records for peers or for clients only. A domain may
+// have no records for peers at all: then the members find each other by their flags.
 func (d *Domain) unmatchedHosts() []string {
 	if !d.answered(peers) || !d.answered(clients) {
 		return nil
@@ -84,19 +84,19 @@ func (d *Domain) unmatchedHosts() []string {
 	case len(ofPeers) == 0 && len(ofClients) == 0:
 		return []string{d.Name + ": there are neither records for peers (_etcd-server-ssl._tcp, _etcd-server._tcp) nor for clients (_etcd-client-ssl._tcp, _etcd-client._tcp)"}
 	case len(ofClients) == 0:
-		return []string{d.Name + ": there are records for peers, and none for clients (_etcd-client-ssl._tcp, _etcd-client._tcp)"}
+		return []string{d.Name + ": there are records for peers, but none for clients (_etcd-client-ssl._tcp, _etcd-client._tcp)"}
 	case len(ofPeers) == 0:
 		return nil
 	}
 	var all []string
 	for _, host := range slices.Sorted(maps.Keys(ofPeers)) {
 		if !ofClients[host] {
-			all = append(all, host+": it has a record for peers, and none for clients")
+			all = append(all, host+": it has a record for peers, but none for clients")
 		}
 	}
 	for _, host := range slices.Sorted(maps.Keys(ofClients)) {
 		if !ofPeers[host] {
-			all = append(all, host+": it has a record for clients, and none for peers")
+			all = append(all, host+": it has a record for clients, but none for peers")
 		}
 	}
 	return all
@@ -112,8 +112,7 @@ func (d *Domain) targets(of audience) map[string]bool {
 	return all
 }
 
-// forLibraries finds records of the libraries' names that lead elsewhere than those
-// of the clients.
+// unmatchedLibraries reports records for libraries whose target has no record for clients.
 func (d *Domain) unmatchedLibraries() []string {
 	hostPorts := make(map[string]bool)
 	for _, r := range d.records(clients) {
@@ -125,7 +124,7 @@ func (d *Domain) unmatchedLibraries() []string {
 	var all []string
 	for s, r := range d.records(libraries) {
 		if !hostPorts[strings.ToLower(r.HostPort())] {
-			all = append(all, fmt.Sprintf("%s: %s: no record for clients leads there", s.Name, r.HostPort()))
+			all = append(all, fmt.Sprintf("%s: %s: no record for clients points to it", s.Name, r.HostPort()))
 		}
 	}
 	return all

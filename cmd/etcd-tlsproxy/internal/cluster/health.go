@@ -9,22 +9,22 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// Health is how a cluster is, seen from outside.
+// Health is the state of a cluster as a client sees it.
 type Health struct {
-	// State is "healthy", "degraded" while a quorum is, or "unavailable".
+	// State is "healthy", "degraded" while there is still a quorum, or "unavailable".
 	State   string         `json:"state"`
 	Members []MemberHealth `json:"members"`
-	// Leader is the member that the healthy ones follow, by name, LeaderID by id.
+	// Leader is the name of the member that the healthy ones follow, LeaderID its id.
 	Leader   string `json:"leader"`
 	LeaderID string `json:"leader_id"`
-	// Healthy counts the members that are; Quorum is how many have to be.
+	// Healthy is the number of healthy members, Quorum the number that is needed.
 	Healthy int `json:"healthy"`
 	Quorum  int `json:"quorum"`
-	// Margin is how many more may fail; below 0 there is no quorum.
+	// Margin is the number of members that may still fail. Below 0 there is no quorum.
 	Margin int `json:"margin"`
 }
 
-// MemberHealth is one member's.
+// MemberHealth is the state of one member.
 type MemberHealth struct {
 	ID         string      `json:"id"`
 	Name       string      `json:"name"`
@@ -34,28 +34,28 @@ type MemberHealth struct {
 	Leader     bool        `json:"leader"`
 	Version    string      `json:"version,omitempty"`
 	RaftIndex  uint64      `json:"raft_index,omitempty"`
-	Behind     *uint64     `json:"behind,omitempty"` // nil is unknown
+	Behind     *uint64     `json:"behind,omitempty"` // nil if unknown
 	URLs       []URLHealth `json:"urls"`
 
-	follows string // the leader's id, as this member has it
-	cluster string // its cluster's id
+	follows string // the id of the leader according to this member
+	cluster string // the id of its cluster
 }
 
-// State is a member's or a URL's.
+// State is the state of a member or a URL.
 type State string
 
-// The states. A member is healthy if one of its client URLs is, as etcdctl has it.
+// The states. As in etcdctl, a member is healthy if one of its client URLs is.
 const (
 	Healthy     State = "healthy"
-	Unhealthy   State = "unhealthy"   // it says so itself, or is not what it should be
+	Unhealthy   State = "unhealthy"   // it reports so, or another member answers there
 	Unreachable State = "unreachable" // nothing answers
-	Unstarted   State = "unstarted"   // it was added, and has not joined yet
+	Unstarted   State = "unstarted"   // it was added and has not joined yet
 )
 
-// Label is how the member is called in texts.
+// Label is the member's name in messages, with its id.
 func (m *MemberHealth) Label() string { return label(client.Member{ID: m.ID, Name: m.Name}) }
 
-// Problem is why a member is not healthy, or "".
+// Problem says why a member is not healthy. It is empty for a healthy one.
 func (m *MemberHealth) Problem() string {
 	switch {
 	case m.State == Healthy:
@@ -72,8 +72,8 @@ func (m *MemberHealth) Problem() string {
 	return strings.Join(all, "; ")
 }
 
-// Look asks for the members, and then all of their advertised URLs, as etcdctl does:
-// members that advertise their proxy are healthy while the proxy says so.
+// Probe lists the members and then checks all URLs that they advertise, like etcdctl: a
+// member that advertises its proxy is healthy if the proxy says so.
 func (c *Connection) Probe(ctx context.Context) (*Health, error) {
 	members, err := c.Members(ctx)
 	if err != nil {
@@ -114,10 +114,10 @@ func (mc *memberClient) probe(ctx context.Context, m client.Member) MemberHealth
 
 func rank(s State) int { return slices.Index([]State{Unreachable, Unhealthy, Healthy}, s) }
 
-// list is never null in JSON.
+// list returns a copy that is never null in JSON.
 func list(texts []string) []string { return append([]string{}, texts...) }
 
-// sum judges the cluster by its members.
+// summarize derives the state of the cluster from its members.
 func (h *Health) summarize() {
 	h.Quorum = Quorum(len(h.Members))
 	for i := range h.Members {
@@ -144,15 +144,15 @@ func (h *Health) summarize() {
 	}
 }
 
-// OK reports whether everything is.
+// OK reports whether all members are healthy.
 func (h *Health) OK() bool { return h.State == "healthy" }
 
-// compareIndexes finds how far each member is behind what another had before it was
-// asked: indexes that were read at one time differ on any busy cluster.
+// compareIndexes determines how far each member is behind the highest index read so far.
+// It reads the indexes again: indexes read at the same time differ on any busy cluster.
 func (mc *memberClient) compareIndexes(ctx context.Context, h *Health) {
-	var most uint64
+	var highest uint64
 	for _, m := range h.Members {
-		most = max(most, m.RaftIndex)
+		highest = max(highest, m.RaftIndex)
 	}
 	var probes sync.WaitGroup
 	for i := range h.Members {
@@ -167,7 +167,7 @@ func (mc *memberClient) compareIndexes(ctx context.Context, h *Health) {
 				}
 				if index, _, ok := mc.raftIndex(ctx, u.URL); ok {
 					m.RaftIndex = index
-					behind := most - min(most, index)
+					behind := highest - min(highest, index)
 					m.Behind = &behind
 					return
 				}

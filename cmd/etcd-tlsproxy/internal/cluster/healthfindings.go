@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// Limits are from where on a healthy cluster is worth a word.
+// Limits says when a healthy cluster deserves a warning.
 type Limits struct {
-	// Behind is how many entries of the log a member may be behind.
+	// A member that is this many log entries behind is reported.
 	BehindWarning, BehindCritical uint64
-	// Expiry is how long certificates should last yet.
+	// A certificate that expires sooner than this is reported.
 	ExpiryWarning, ExpiryCritical time.Duration
-	// Margin is how many more members should be able to fail.
+	// A cluster in which fewer members than this may still fail is reported.
 	MarginWarning, MarginCritical int
-	// ProxyPorts are those of proxies: a URL with another one bypasses them. Empty
-	// is any.
+	// ProxyPorts are the ports of proxies: an advertised URL with another port bypasses
+	// them. An empty list allows every port.
 	ProxyPorts []int
 }
 
-// Severity is how bad a finding is; the numbers are Icinga's exit statuses.
+// Severity is the severity of a finding. The numbers are Icinga's exit statuses.
 type Severity int
 
 // The severities.
@@ -34,24 +34,24 @@ const (
 	Unknown
 )
 
-// String is as Icinga writes it.
+// String returns the severity in Icinga's spelling.
 func (s Severity) String() string { return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[s] }
 
-// MarshalText makes it readable in JSON.
+// MarshalText writes the severity as text in JSON.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// Finding is one thing that is not as it should be.
+// Finding is one problem.
 type Finding struct {
 	Severity Severity `json:"severity"`
 	Text     string   `json:"text"`
 }
 
-// Judge finds what is not as it should be, at a time.
+// Findings lists the problems of a cluster. Certificates are checked against now.
 func (h *Health) Findings(l Limits, now time.Time) []Finding {
 	c := &checker{limits: l, now: now, findings: []Finding{}}
 	switch {
 	case h.Margin < 0:
-		c.add(Critical, "there is no quorum: %d of %d members are healthy, and %d have to be", h.Healthy, len(h.Members), h.Quorum)
+		c.add(Critical, "there is no quorum: %d of %d members are healthy, but %d are needed", h.Healthy, len(h.Members), h.Quorum)
 	case h.LeaderID == "":
 		c.add(Critical, "no healthy member knows a leader")
 	case h.Margin < l.MarginCritical:
@@ -66,7 +66,7 @@ func (h *Health) Findings(l Limits, now time.Time) []Finding {
 	return c.findings
 }
 
-// Worst is the worst of findings.
+// Worst returns the highest severity of the findings.
 func Worst(findings []Finding) Severity {
 	worst := OK
 	for _, f := range findings {
@@ -112,15 +112,15 @@ func (c *checker) checkURL(m *MemberHealth, u *URLHealth) {
 	if parsed, err := url.Parse(u.URL); err == nil {
 		switch {
 		case parsed.Scheme != "https":
-			c.add(Warning, "member %s advertises %s, which is not https: clients go there past the proxy", m.Label(), u.URL)
+			c.add(Warning, "member %s advertises %s, which is not https: clients that use it bypass the proxy", m.Label(), u.URL)
 		case len(c.limits.ProxyPorts) > 0 && !slices.Contains(c.limits.ProxyPorts, portOf(parsed)):
-			c.add(Warning, "member %s advertises %s, which is not a proxy's port: clients go there past the proxy", m.Label(), u.URL)
+			c.add(Warning, "member %s advertises %s, whose port is not a proxy's: clients that use it bypass the proxy", m.Label(), u.URL)
 		}
 	}
 	if u.Expires == nil {
 		return
 	}
-	// Days are what operators think in, and names of the time of day tell nothing.
+	// Operators plan in days; a time of day would not help them.
 	left, day := u.Expires.Sub(c.now), u.Expires.UTC().Format(time.DateOnly)
 	switch {
 	case left <= 0:
@@ -136,11 +136,11 @@ func portOf(u *url.URL) int {
 	if u.Port() == "" {
 		return 443
 	}
-	port, _ := strconv.Atoi(u.Port()) // 0 is no proxy's
+	port, _ := strconv.Atoi(u.Port()) // 0 is never the port of a proxy
 	return port
 }
 
-// together compares the members with each other.
+// compareMembers compares the members with each other.
 func (c *checker) compareMembers(h *Health) {
 	versions, clusters, schemes := make(map[string]string), make(map[string]string), make(map[string]string)
 	loopbackPeer, others := "", false
@@ -164,14 +164,14 @@ func (c *checker) compareMembers(h *Health) {
 	c.addDifference(Critical, "belong to different clusters", clusters)
 	c.addDifference(Warning, "have peer URLs of different schemes", schemes)
 	if loopbackPeer != "" && others {
-		c.add(Warning, "member %s, which other machines cannot reach (hint: a member that was started with --force-new-cluster has it; update its peer URL)", loopbackPeer)
+		c.add(Warning, "member %s, which other machines cannot reach (hint: --force-new-cluster leaves a member with this URL; update it)", loopbackPeer)
 	}
 	if even := EvenWarning(len(h.Members)); even != "" {
 		c.add(Warning, "%s", even)
 	}
 }
 
-// note remembers one member for each value.
+// record keeps one member for each value.
 func record(values map[string]string, value, member string) {
 	if value != "" {
 		values[value] = member

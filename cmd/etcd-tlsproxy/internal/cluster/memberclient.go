@@ -18,7 +18,8 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// Members are those of the cluster, as the first endpoint that answers has them.
+// Members returns the members of the cluster as the first endpoint that answers knows
+// them.
 func (c *Connection) Members(ctx context.Context) ([]client.Member, error) {
 	etcd, err := c.Client()
 	if err != nil {
@@ -28,15 +29,15 @@ func (c *Connection) Members(ctx context.Context) ([]client.Member, error) {
 	defer cancel()
 	members, err := client.NewMembersAPI(etcd).List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("asking for the members: %w%s", joinErrors(err), c.hint())
+		return nil, fmt.Errorf("listing the members: %w%s", joinErrors(err), c.hint())
 	}
 	if len(members) == 0 {
-		return nil, errors.New("asking for the members: the answer names none")
+		return nil, errors.New("listing the members: the response names no member")
 	}
 	return members, nil
 }
 
-// Leader is the id of the member that leads.
+// Leader returns the id of the leader.
 func (c *Connection) Leader(ctx context.Context) (id string, err error) {
 	etcd, err := c.Client()
 	if err != nil {
@@ -55,7 +56,7 @@ func (c *Connection) hint() string {
 	return " (hint: --endpoints is " + strings.Join(c.Endpoints, ",") + ")"
 }
 
-// flat is the library's error on one line.
+// joinErrors puts the library's error, which has a line for each endpoint, on one line.
 func joinErrors(err error) error {
 	var all *client.ClusterError
 	if !errors.As(err, &all) {
@@ -68,8 +69,8 @@ func joinErrors(err error) error {
 	return errors.New("no endpoint answers: " + strings.Join(texts, "; "))
 }
 
-// asker asks single members. The library asks all endpoints for one answer, and
-// keeps headers, certificates and the reasons of refusals to itself.
+// memberClient sends requests to single members. The library tries all endpoints for one
+// response, and it does not expose headers, certificates and the reasons of refusals.
 type memberClient struct {
 	http           *http.Client
 	timeout        time.Duration
@@ -85,7 +86,7 @@ func (c *Connection) memberClient() (*memberClient, error) {
 	return &memberClient{
 		http: &http.Client{
 			Transport: transport,
-			// An answer is the member's own, or it is none.
+			// A redirect would report on another member.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		timeout: c.Timeout, user: c.User, password: password, endpoints: c.Endpoints,
@@ -94,7 +95,7 @@ func (c *Connection) memberClient() (*memberClient, error) {
 
 func (mc *memberClient) close() { mc.http.CloseIdleConnections() }
 
-// answer is what came back.
+// response is what a member answered.
 type response struct {
 	status      int
 	header      http.Header
@@ -102,22 +103,23 @@ type response struct {
 	certificate *x509.Certificate // the server's, over TLS
 }
 
-// maxResponse bounds an answer: the members of any cluster are less.
+// maxResponse bounds the body of a response. The list of members of any cluster is
+// smaller.
 const maxResponse = 1 << 20
 
-// get asks an advertised URL. It is not one that the operator wrote, so that the
-// user's password does not go there.
+// get sends a request to an advertised URL. The operator did not write that URL, so the
+// user's password is not sent.
 func (mc *memberClient) get(ctx context.Context, method, base, path string) (*response, error) {
 	return mc.do(ctx, method, base, path, nil, false)
 }
 
-// write asks an endpoint that the operator wrote for a change.
+// write sends a change to an endpoint that the operator wrote.
 func (mc *memberClient) write(ctx context.Context, method, base, path string, body any) (*response, error) {
 	var text []byte
 	if body != nil {
 		var err error
 		if text, err = json.Marshal(body); err != nil {
-			panic("BUG: a question cannot be encoded: " + err.Error())
+			panic("BUG: a request cannot be encoded: " + err.Error())
 		}
 	}
 	return mc.do(ctx, method, base, path, text, true)
@@ -128,7 +130,7 @@ func (mc *memberClient) do(ctx context.Context, method, base, path string, body 
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(base, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("it is no URL")
+		return nil, errors.New("it is not a valid URL")
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -151,7 +153,7 @@ func (mc *memberClient) do(ctx context.Context, method, base, path string, body 
 	return got, nil
 }
 
-// failure is an error without the URL, which the report has beside it.
+// requestError removes the URL from an error, because the report names it already.
 func (mc *memberClient) requestError(err error) error {
 	var of *url.Error
 	if errors.As(err, &of) {
@@ -163,12 +165,12 @@ func (mc *memberClient) requestError(err error) error {
 	return err
 }
 
-// into decodes an answer of 200 and reports whether it was one.
+// decode decodes the body of a response with status 200. It reports whether it could.
 func (r *response) decode(value any) bool {
 	return r.status == http.StatusOK && json.Unmarshal(r.body, value) == nil
 }
 
-// says is the text of a refusal, by etcd or by its proxy.
+// errorText is the text of an error response of etcd or of its proxy.
 func (r *response) errorText() string {
 	var refusal struct{ Message, Cause string }
 	if json.Unmarshal(r.body, &refusal) != nil || refusal.Message == "" {
@@ -180,7 +182,7 @@ func (r *response) errorText() string {
 	return printable(refusal.Message)
 }
 
-// printable is a text of the other side as it may be shown on a terminal.
+// printable makes a text from the network safe to show on a terminal.
 func printable(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
@@ -188,9 +190,9 @@ func printable(text string) string {
 		}
 		return '?'
 	}, text)
-	const most = 200
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "..."
+	const maxRunes = 200
+	if runes := []rune(text); len(runes) > maxRunes {
+		return string(runes[:maxRunes]) + "..."
 	}
 	return text
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Nagios writes health as a plugin of Icinga does: a line with performance data,
-// and what it is about below.
+// Nagios writes the health in the form of an Icinga plugin: one line with performance
+// data, followed by the details.
 func (h *Health) Nagios(w io.Writer, findings []Finding, l Limits, now time.Time) error {
 	first := fmt.Sprintf("%d of %d members healthy, leader %s, %s", h.Healthy, len(h.Members), h.leader(), h.margin())
 	worst := Worst(findings)
@@ -30,10 +30,10 @@ func (h *Health) Nagios(w io.Writer, findings []Finding, l Limits, now time.Time
 	return err
 }
 
-// plain keeps a text from beginning performance data.
+// escapePipes replaces |, which starts the performance data.
 func escapePipes(text string) string { return strings.ReplaceAll(text, "|", "/") }
 
-// performance is in the form label=value;warning;critical.
+// performance returns the performance data in the form label=value;warning;critical.
 func (h *Health) performance(l Limits, now time.Time) []string {
 	leader := 0
 	if h.LeaderID != "" {
@@ -45,9 +45,9 @@ func (h *Health) performance(l Limits, now time.Time) []string {
 		fmt.Sprintf("margin=%d;%d:;%d:", h.Margin, l.MarginWarning, l.MarginCritical),
 		fmt.Sprintf("has_leader=%d;;1:", leader),
 	}
-	if most, ok := h.maxBehind(); ok {
-		// A range includes its end, and the limit itself is too much.
-		all = append(all, fmt.Sprintf("lag=%d;%d;%d", most, lastAllowed(l.BehindWarning), lastAllowed(l.BehindCritical)))
+	if behind, ok := h.maxBehind(); ok {
+		// A range includes its end, but a lag at the limit is already reported.
+		all = append(all, fmt.Sprintf("lag=%d;%d;%d", behind, lastAllowed(l.BehindWarning), lastAllowed(l.BehindCritical)))
 	}
 	if first, ok := h.firstExpiry(); ok {
 		const day = 24 * time.Hour
@@ -58,13 +58,13 @@ func (h *Health) performance(l Limits, now time.Time) []string {
 
 func lastAllowed(limit uint64) uint64 { return limit - min(limit, 1) }
 
-func (h *Health) maxBehind() (most uint64, ok bool) {
+func (h *Health) maxBehind() (behind uint64, ok bool) {
 	for _, m := range h.Members {
 		if m.Behind != nil {
-			most, ok = max(most, *m.Behind), true
+			behind, ok = max(behind, *m.Behind), true
 		}
 	}
-	return most, ok
+	return behind, ok
 }
 
 func (h *Health) firstExpiry() (first time.Time, ok bool) {

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// URLHealth is that of one advertised client URL.
+// URLHealth is the state of one advertised client URL.
 type URLHealth struct {
 	URL     string `json:"url"`
 	State   State  `json:"state"`
 	Problem string `json:"problem,omitempty"`
-	// Expires is when the certificate does that the URL shows.
+	// Expires is the expiry of the server's certificate.
 	Expires *time.Time `json:"certificate_expires,omitempty"`
 }
 
@@ -25,14 +25,14 @@ func (u *URLHealth) setExpiry(certificate *x509.Certificate) {
 	}
 }
 
-// lookAt asks one URL of a member, and notes what it says about the member.
+// probeURL checks one URL of a member, and adds what it learns to the member.
 func (mc *memberClient) probeURL(ctx context.Context, id, base string, m *MemberHealth) URLHealth {
 	u := URLHealth{URL: base, State: Unreachable}
 	got, err := mc.get(ctx, http.MethodGet, base, "/health")
 	if err != nil {
 		u.Problem = err.Error()
 		u.setExpiry(unverified(err))
-		return u // the other questions would only wait as long
+		return u // further requests would only wait as long
 	}
 	u.setExpiry(got.certificate)
 	if ok, why := healthy(got); ok {
@@ -40,18 +40,18 @@ func (mc *memberClient) probeURL(ctx context.Context, id, base string, m *Member
 	} else {
 		u.State, u.Problem = Unhealthy, why
 	}
-	// A proxy whose own etcd is down lets another member answer: its member is no
-	// healthier for that.
+	// A proxy whose own etcd is down forwards to another member. That does not make this
+	// member healthy.
 	if self, ok := mc.memberID(ctx, base); ok && self != id {
-		u.State, u.Problem = Unhealthy, "member "+self+" answers there (hint: is this member's etcd down, and does its proxy use another?)"
+		u.State, u.Problem = Unhealthy, "member "+self+" answers there (hint: this member's etcd may be down while its proxy uses another one)"
 		return u
 	}
 	mc.readDetails(ctx, base, m)
 	return u
 }
 
-// healthy reads an answer of /health. etcd writes a string there, and its successors
-// might write what JSON has for it.
+// healthy evaluates a response of /health. etcd 3.4 writes the state as a string; a JSON
+// boolean is accepted as well.
 func healthy(r *response) (ok bool, why string) {
 	var status struct {
 		Health any
@@ -64,12 +64,12 @@ func healthy(r *response) (ok bool, why string) {
 	case r.status == http.StatusOK && (status.Health == "true" || status.Health == true):
 		return true, ""
 	case status.Reason != "":
-		return false, "it says that it is not healthy: " + printable(status.Reason)
+		return false, "it reports that it is not healthy: " + printable(status.Reason)
 	}
-	return false, "it says that it is not healthy"
+	return false, "it reports that it is not healthy"
 }
 
-// self is the id of the member that answers at a URL.
+// memberID returns the id of the member that answers at a URL.
 func (mc *memberClient) memberID(ctx context.Context, base string) (id string, ok bool) {
 	var self struct{ ID string }
 	got, err := mc.get(ctx, http.MethodGet, base, "/v2/stats/self")
@@ -79,10 +79,11 @@ func (mc *memberClient) memberID(ctx context.Context, base string) (id string, o
 	return self.ID, true
 }
 
-// learn asks for what is good to know; what is not told stays unknown.
+// readDetails reads the leader, the version and the index of a member. A request that
+// fails leaves its value unknown.
 func (mc *memberClient) readDetails(ctx context.Context, base string, m *MemberHealth) {
 	var leader struct{ ID string }
-	// /v2/stats/self remembers the last leader; this knows whether there is one.
+	// /v2/stats/self keeps the last leader; this path tells whether there is one now.
 	if got, err := mc.get(ctx, http.MethodGet, base, "/v2/members/leader"); err == nil && got.decode(&leader) {
 		m.follows = leader.ID
 	}
@@ -95,10 +96,11 @@ func (mc *memberClient) readDetails(ctx context.Context, base string, m *MemberH
 	}
 }
 
-// index is what a member has committed, and its cluster's id. They are headers of
-// answers about keys; the root has one on every cluster.
+// raftIndex returns the index that a member has committed and the id of its cluster.
+// Both are headers of responses about keys, and every cluster has the root key.
 func (mc *memberClient) raftIndex(ctx context.Context, base string) (index uint64, cluster string, ok bool) {
-	// Reading may be restricted; the user goes where the operator sent it, only.
+	// Reads may need a user, but the password is sent only to URLs that the operator
+	// wrote.
 	got, err := mc.do(ctx, http.MethodHead, base, "/v2/keys/", nil, slices.Contains(mc.endpoints, base))
 	if err != nil {
 		return 0, "", false

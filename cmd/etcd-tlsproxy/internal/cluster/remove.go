@@ -6,14 +6,15 @@ import (
 	"net/url"
 )
 
-// Remove checks that a member may be removed. An error cannot be forced.
+// PlanRemove checks whether a member can be removed and lists the steps. An error cannot
+// be forced; objections can.
 func (h *Health) PlanRemove(which string) (*MemberHealth, *Change, error) {
 	m, err := h.Find(which)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(h.Members) == 1 {
-		return nil, nil, errors.New("it is the only member: to remove it is to end the cluster (hint: stop its etcd and delete its data)")
+		return nil, nil, errors.New("it is the only member, and the cluster ends without it (hint: stop its etcd and delete its data instead)")
 	}
 	if err := h.checkOneHealthy(); err != nil {
 		return nil, nil, err
@@ -26,38 +27,39 @@ func (h *Health) PlanRemove(which string) (*MemberHealth, *Change, error) {
 		healthy--
 	}
 	if m.Leader {
-		c.addObjection("member %s is the leader: without it the cluster takes no writes until another is elected, and what it was just doing may be lost (restart its etcd, which lets another lead, and come again)", m.Label())
+		c.addObjection("member %s is the leader: without it the cluster accepts no writes until another one is elected, and requests in progress may be lost (restart its etcd, so that another member becomes leader, and try again)", m.Label())
 	} else if h.LeaderID == "" {
-		c.addObjection("no healthy member knows a leader: it could be this one")
+		c.addObjection("no healthy member knows a leader: it may be this one")
 	}
 	switch {
 	case healthy == 0:
-		c.addObjection("member %s is the last healthy one: the cluster's data would be reached nowhere, and have to be recovered from a backup", m.Label())
+		c.addObjection("member %s is the last healthy one: the data of the cluster would be unreachable and would have to be recovered from a backup", m.Label())
 	case healthy < Quorum(after):
-		c.addObjection("%d members would be left healthy, and %d of %d would have to agree: the quorum would be lost, and the cluster have to be recovered from a backup", healthy, Quorum(after), after)
+		c.addObjection("%d healthy members would remain, but %d of %d have to agree: the quorum would be lost, and the cluster would have to be recovered from a backup", healthy, Quorum(after), after)
 	}
 	for _, u := range m.ClientURLs {
 		if place, err := url.Parse(u); err == nil {
-			c.addStep("before: no record for clients leads to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
+			c.addStep("first check that no record for clients points to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
 		}
 	}
-	c.addStep("remove member %s: %s, and %d may fail then", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
+	c.addStep("remove member %s: %s, and %d of them may fail", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
 	if even := EvenWarning(after); even != "" {
 		c.addStep("note that %s", even)
 	}
-	c.addStep("its etcd stops by itself, and never joins again with its data")
+	c.addStep("its etcd stops, and cannot join again with its data")
 	return m, c, nil
 }
 
-// Cleanup is what an operator drops when a member is gone.
+// Cleanup lists what an operator has to change after a member was removed.
 type Cleanup struct {
-	// Records are those of its domain, or how they look if the domain is not known.
+	// Records are the DNS records of the member, or their likely form if the domain is
+	// not known.
 	Records []string `json:"records"`
-	// Hiera is the configuration of those that stay.
+	// Hiera is the configuration of the remaining members.
 	Hiera *Hiera `json:"hiera"`
 }
 
-// Left describes it for a member that was removed.
+// CleanupAfter returns the cleanup after a member was removed. The domain may be nil.
 func (h *Health) CleanupAfter(gone *MemberHealth, domain *Domain) *Cleanup {
 	stay := &Health{}
 	for _, m := range h.Members {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Peer is a member as etcd's initial cluster has it.
+// Peer is a member in etcd's initial cluster.
 type Peer struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
 }
 
-// Initial is a list of peers as etcd's flags and hiera have it.
+// InitialCluster writes a list of peers in the form of etcd's flag and of hiera.
 func InitialCluster(all []Peer) string {
 	texts := make([]string, len(all))
 	for i, p := range all {
@@ -22,37 +22,36 @@ func InitialCluster(all []Peer) string {
 	return strings.Join(texts, ",")
 }
 
-// Settings is how a member is configured that stands behind a proxy.
+// Settings is the configuration of a member behind a proxy.
 type Settings struct {
 	Name    string
 	DataDir string
-	// PeerURL is where the others reach it, ProxyURL where clients do.
+	// PeerURL is the URL for the other members, ProxyURL the one for clients.
 	PeerURL, ProxyURL string
-	// ListenClient is the URL on which its proxy reaches it. ListenPeer is the
-	// address for peers.
+	// ListenClient is the URL that its proxy connects to. ListenPeer is the address on
+	// which it listens for peers.
 	ListenClient, ListenPeer string
-	// Peers are all members, this one among them; Discovery is a domain instead,
-	// whose records name them.
+	// Peers are all members, including this one. Alternatively Discovery is a domain
+	// whose SRV records name them.
 	Peers     []Peer
 	Discovery string
-	// State is "new" for a member that begins a cluster, "existing" for one that
-	// joins.
+	// State is "new" for a member of a new cluster, "existing" for one that joins.
 	State string
-	// Token is different for each cluster, so that members of two do not mix.
+	// Token differs between clusters, so that members of two clusters do not mix.
 	Token string
 	// Certificate, Key and CA are the PEM files of TLS between peers.
 	Certificate, Key, CA string
 }
 
-// Setting is one of etcd's, by its flag.
+// Setting is one of etcd's settings, by its flag.
 type Setting struct{ Flag, Value string }
 
-// Variable is its name in etcd's environment.
+// Variable is the name of the setting in etcd's environment.
 func (s Setting) Variable() string {
 	return "ETCD_" + strings.ToUpper(strings.ReplaceAll(s.Flag, "-", "_"))
 }
 
-// List is the settings in the order in which people read them.
+// List returns the settings in an order that is easy to read.
 func (s *Settings) List() ([]Setting, error) {
 	peer, err := url.Parse(s.PeerURL)
 	if err != nil {
@@ -67,7 +66,7 @@ func (s *Settings) List() ([]Setting, error) {
 		{"advertise-client-urls", s.ProxyURL},
 		{"initial-advertise-peer-urls", s.PeerURL},
 	}
-	// etcd refuses to start with both.
+	// etcd refuses to start with both of them.
 	if s.Discovery != "" {
 		all = append(all, Setting{"discovery-srv", s.Discovery})
 	} else {
@@ -86,7 +85,7 @@ func (s *Settings) List() ([]Setting, error) {
 	return append(all, Setting{"enable-v2", "true"}), nil
 }
 
-// Env is settings as a file of a service's environment, as in /etc/default/etcd.
+// Env writes settings as an environment file such as /etc/default/etcd.
 func Env(all []Setting) string {
 	var b strings.Builder
 	for _, s := range all {
@@ -95,7 +94,7 @@ func Env(all []Setting) string {
 	return b.String()
 }
 
-// Flags is settings as a command line.
+// Flags writes settings as a command line.
 func Flags(all []Setting) string {
 	lines := []string{"etcd"}
 	for _, s := range all {
@@ -104,20 +103,20 @@ func Flags(all []Setting) string {
 	return strings.Join(lines, " \\\n  ") + "\n"
 }
 
-// Hiera is what Puppet's profile of etcd and its proxy wants to know.
+// Hiera holds the parameters of Puppet's profile for etcd and its proxy.
 type Hiera struct {
-	// Cluster is its name; "" leaves it as it is.
+	// Cluster is the name of the cluster. It is left out if empty.
 	Cluster string `json:"profile::etcd::cluster_name,omitempty"`
-	// Bootstrap is true only while a cluster is first built.
+	// Bootstrap is true only while a new cluster is being built.
 	Bootstrap bool `json:"profile::etcd::cluster_bootstrap"`
-	// Discovery is the initial cluster, or dns: and the domain.
+	// Discovery is the initial cluster, or "dns:" and a domain.
 	Discovery string `json:"profile::etcd::discovery"`
 	UseProxy  bool   `json:"profile::etcd::use_proxy"`
-	// ClientCerts of etcd's own conflict with the proxy.
+	// ClientCerts is always false: client certificates in etcd conflict with the proxy.
 	ClientCerts bool `json:"profile::etcd::use_client_certs"`
 }
 
-// String is it as YAML.
+// String writes the parameters as YAML.
 func (h *Hiera) String() string {
 	var b strings.Builder
 	if h.Cluster != "" {
@@ -130,13 +129,13 @@ func (h *Hiera) String() string {
 	return b.String()
 }
 
-// Quorum is how many of n members have to agree.
+// Quorum is the number of members out of n that have to agree.
 func Quorum(n int) int { return n/2 + 1 }
 
-// Even tells what an even number of members does not give, or "".
+// EvenWarning warns about an even number of members. It is empty for an odd one.
 func EvenWarning(n int) string {
 	if n%2 != 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d members need %d to agree, and survive the loss of no more members than %d would (hint: take an odd number)", n, Quorum(n), n-1)
+	return fmt.Sprintf("%d members need %d to agree, and tolerate no more failures than %d would (hint: use an odd number)", n, Quorum(n), n-1)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// String is the member on one line, as etcdctl begins it.
+// String describes the member on one line, which begins like etcdctl's.
 func (m *MemberHealth) String() string {
 	text := fmt.Sprintf("member %s is %s", m.Label(), m.State)
 	if problem := m.Problem(); problem != "" {
@@ -33,7 +33,7 @@ func (m *MemberHealth) String() string {
 	return text + ": " + strings.Join(more, ", ")
 }
 
-// Text writes health as etcdctl's cluster-health does, and more.
+// Text writes the health like etcdctl's cluster-health, with more details.
 func (h *Health) Text(w io.Writer, findings []Finding) error {
 	var b strings.Builder
 	for _, m := range h.Members {

@@ -11,8 +11,8 @@ import (
 
 const waitPollEvery = 200 * time.Millisecond
 
-// Wait waits until a member has started and answers where it says it does. ctx
-// bounds it; the error tells what it was waiting for.
+// Wait waits until a member has started and answers at the URLs that it advertises, or
+// until ctx ends. The error says why the member is not ready.
 func (c *Connection) Wait(ctx context.Context, id string) error {
 	mc, err := c.memberClient()
 	if err != nil {
@@ -39,7 +39,7 @@ func (c *Connection) notReady(ctx context.Context, mc *memberClient, id string) 
 	}
 	at := slices.IndexFunc(members, func(m client.Member) bool { return m.ID == id })
 	if at < 0 {
-		return "it is no member any more"
+		return "it is not a member any more"
 	}
 	if m := mc.probe(ctx, members[at]); m.State != Healthy {
 		return m.Problem()
