@@ -26,7 +26,7 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), append(args, "--output", "json"), &stdout, &stderr)
-		if strings.Contains(stderr.String(), "may not make") {
+		if strings.Contains(stderr.String(), "may not create namespaces") {
 			t.Skip(stderr.String())
 		}
 		if code == 0 {

@@ -5,45 +5,45 @@ import (
 	"time"
 )
 
-// sourceFacts tell what the cluster will have.
+// sourceFacts says what the recovered cluster will contain.
 func sourceFacts(from *source, target string) []string {
-	facts := []string{"nothing else may start etcd meanwhile, on any machine: stop configuration management there (puppet agent --disable)"}
+	facts := []string{"nothing else may start etcd during the recovery, on any machine: stop configuration management there (puppet agent --disable)"}
 	if m := from.manifest; m != nil {
 		name := m.Source.Name
 		if name == "" {
 			name = m.Source.Member.String()
 		}
-		facts = append(facts, fmt.Sprintf("from the backup %s of %s, taken at %s: every file is as it was written", from.path, name, m.Time.Format(time.RFC3339)))
+		facts = append(facts, fmt.Sprintf("the source is the backup %s of %s, taken at %s; all of its files are unchanged", from.path, name, m.Time.Format(time.RFC3339)))
 		if m.Keys != nil {
-			facts = append(facts, fmt.Sprintf("it has %d keys, of which %d expire, each at the time it always had", m.Keys.Count, m.Keys.Expiring))
+			facts = append(facts, fmt.Sprintf("it has %d keys, of which %d expire, each at its original time", m.Keys.Count, m.Keys.Expiring))
 		}
 		if m.Index != 0 {
-			facts = append(facts, fmt.Sprintf("what was written after index %d is lost", m.Index))
+			facts = append(facts, fmt.Sprintf("writes after index %d are lost", m.Index))
 		}
 		if other, err := Identify(target, ""); err == nil && other != from.identity {
-			facts = append(facts, target+" has the data of a member ("+other.Member.String()+"), which may be newer than the backup: a folder that survived can be given to --backup, too")
+			facts = append(facts, target+" has the data of a member ("+other.Member.String()+"), which may be newer than the backup: --backup also accepts a data folder that survived")
 		}
 		return facts
 	}
-	return append(facts, "from the data folder "+from.path+" of member "+from.identity.Member.String()+", which has no manifest that it could be checked against",
-		"it must not change any more: if it is a running member's, it is copied after that has ended")
+	return append(facts, "the source is the data folder "+from.path+" of member "+from.identity.Member.String()+"; it has no manifest to check it against",
+		"it must not change any more: if its member is running, it is copied after that has stopped")
 }
 
-// advice is what to do and to know when the cluster is back.
+// advice lists what to do and to know after the recovery.
 func (r *Recovery) advice(from *source) []string {
 	advice := []string{"AFTERWARDS",
-		"Indexes have gone back to where they were when the data was copied: what is written now gets indexes that lost writes had. A client that waits with a waitIndex from after that hears nothing until the index has grown past it, and no error.",
+		"Indexes have gone back to where they were when the data was copied: new writes get indexes that lost writes had. A client that waits with a later waitIndex gets no events and no error until the index has passed it.",
 	}
 	if from.manifest != nil {
-		advice = append(advice, fmt.Sprintf("The cluster has another id, %s instead of %s. Proxies see that, and end all watches, so that clients read again and start from the new index. Clients that remember the id (python-etcd) say that it has changed: restart them.", from.identity.Cluster, from.manifest.Source.Cluster))
+		advice = append(advice, fmt.Sprintf("The cluster has another id, %s instead of %s. Proxies notice that and end all watches, so that clients read again and start from the new index. Clients that keep the id (python-etcd) report that it has changed: restart them.", from.identity.Cluster, from.manifest.Source.Cluster))
 	} else {
-		advice = append(advice, "The cluster has the id that it had: nobody notices by the id. Proxies end watches when they see that the index went backwards.")
+		advice = append(advice, "The cluster still has its id, so no client notices the recovery by it. Proxies end watches when they see that the index went backwards.")
 	}
 	advice = append(advice,
-		"Restart what keeps an index and asks with it again: PyBal, etcd-mirror (with --reload), and whatever watches etcd past the proxy. confd, conftool and MediaWiki read again by themselves.",
-		"In-order keys (POST) are named by the index: new ones may get the names of lost ones, so that a worker takes a new job for one it has done.",
-		"The configuration of every member (ETCD_INITIAL_CLUSTER, or what Puppet makes it of) should be "+initialCluster(r.Members)+" with ETCD_INITIAL_CLUSTER_STATE=existing, and no ETCD_FORCE_NEW_CLUSTER anywhere.",
-		"Take a backup now. What was moved aside ("+r.asideName()+" in the data folders) can go when nobody misses anything.",
+		"Restart programs that keep an index and use it again: PyBal, etcd-mirror (with --reload), and everything that watches etcd without the proxy. confd, conftool and MediaWiki read again on their own.",
+		"In-order keys (POST) are named by the index: new keys may get the names of lost ones, so that a worker mistakes a new job for one that it has done.",
+		"Set ETCD_INITIAL_CLUSTER of every member (or its source in Puppet) to "+initialCluster(r.Members)+" and ETCD_INITIAL_CLUSTER_STATE to existing. ETCD_FORCE_NEW_CLUSTER must not be set anywhere.",
+		"Take a backup now. The old data ("+r.asideName()+" in the data folders) can be deleted when nothing is missing.",
 	)
 	return advice
 }

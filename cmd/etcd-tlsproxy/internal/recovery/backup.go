@@ -1,13 +1,14 @@
 // Package recovery takes backups of an etcd member and brings a cluster back from
 // one.
 //
-// A backup is a folder that holds what etcdctl's backup made of a compacted copy of a
-// member's data folder, a manifest and checksums. It is written below a name with a dot, put on
-// the disk, and only then given its own; so whatever has a backup's name is whole.
+// A backup is a folder with the output of etcdctl's backup of a compacted copy of a
+// member's data folder, a manifest and checksums. It is written under a name that begins
+// with a dot, synced to disk and then renamed, so a folder with the name of a backup is
+// always complete.
 //
-// A recovery is a list of steps with the commands of each. They are printed as a
-// script that can be run as it stands, or carried out one by one with a check after
-// each. Data is moved aside and never removed.
+// A recovery is a list of steps, each with its commands. It can be printed as a shell
+// script, or executed step by step with a check after each. Old data is moved aside and
+// never removed.
 package recovery
 
 import (
@@ -21,24 +22,26 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
-// Backup says what to copy, and where to.
+// Backup says which member to copy, and where to.
 type Backup struct {
-	// Connection reaches the member itself.
+	// Connection connects to the member itself.
 	Connection cluster.Connection
-	// DataDir is its data folder; WALDir that of its log, if it is elsewhere.
+	// DataDir is the member's data folder, WALDir the folder of its log if that is
+	// outside of the data folder.
 	DataDir, WALDir string
-	// Folder holds the backups. Keep of them stay; 0 is all.
+	// Folder holds the backups. The newest Keep of them are kept; 0 keeps all.
 	Folder string
 	Keep   int
 	// Verify starts an etcd on a copy and compares its keys with the member's.
 	Verify bool
-	// WithV3 copies the v3 store, too, which only works while the member is stopped.
+	// WithV3 also copies the v3 store, which only works while the member is stopped.
 	WithV3 bool
-	// Offline copies the folder of a member that does not run or has no quorum.
+	// Offline copies the folder of a member that is stopped or has no quorum.
 	Offline bool
-	// MetricsFile is for the node exporter; none by default.
+	// MetricsFile is a file for the node exporter. Without it no metrics are written.
 	MetricsFile string
-	// Tool is etcdctl or etcdutl, Etcd is etcd; found in PATH by default.
+	// Tool is the path of etcdctl or etcdutl, Etcd that of etcd. They default to the ones
+	// in PATH.
 	Tool, Etcd string
 
 	// Note reports what is going on, and Progress how far it has come. Both may be nil.
@@ -48,7 +51,7 @@ type Backup struct {
 	Now func() time.Time
 }
 
-// Result is what a backup made.
+// Result is a finished backup.
 type Result struct {
 	Path     string    `json:"path"`
 	Bytes    int64     `json:"bytes"`
@@ -57,13 +60,13 @@ type Result struct {
 	Manifest *Manifest `json:"manifest"`
 }
 
-// Text tells it to a person.
+// Text writes the result for people.
 func (r *Result) Text(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %d files, %d bytes, %.1f s\n", r.Path, len(r.Manifest.Files), r.Bytes, r.Seconds)
 	if k := r.Manifest.Keys; k != nil {
 		fmt.Fprintf(w, "keys: %d, of which %d expire\n", k.Count, k.Expiring)
 		if k.Verified {
-			fmt.Fprintf(w, "verified: an etcd that was started on a copy has them\n")
+			fmt.Fprintf(w, "verified: an etcd that was started on a copy has the same keys\n")
 		}
 	}
 	for _, name := range r.Removed {
@@ -72,7 +75,7 @@ func (r *Result) Text(w io.Writer) error {
 	return nil
 }
 
-// Run takes the backup, and tells in the metrics how it went.
+// Run takes the backup and records its outcome in the metrics.
 func (b *Backup) Run(ctx context.Context) (*Result, error) {
 	began := b.Now()
 	result, err := b.run(ctx)
@@ -86,7 +89,7 @@ func (b *Backup) Run(ctx context.Context) (*Result, error) {
 		return nil, errors.Join(err, writeFailure(b.MetricsFile))
 	}
 	if err := writeSuccess(b.MetricsFile, result); err != nil {
-		return nil, fmt.Errorf("writing --metrics-file (the backup %s is good): %w", result.Path, err)
+		return nil, fmt.Errorf("writing --metrics-file (the backup %s is complete): %w", result.Path, err)
 	}
 	return result, nil
 }
@@ -99,13 +102,13 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 	if err := os.Mkdir(b.Folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
-	held, err := lock(b.Folder)
+	unlock, err := lock(b.Folder)
 	if err != nil {
 		return nil, err
 	}
-	defer held.Close()
+	defer unlock()
 	if err := removeStale(b.Folder); err != nil {
-		return nil, fmt.Errorf("removing what an earlier backup left: %w", err)
+		return nil, fmt.Errorf("removing the remains of an earlier backup: %w", err)
 	}
 	partial, final, err := createPartial(b.Folder, b.Now())
 	if err != nil {
@@ -116,22 +119,22 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 		err = publish(partial, final)
 	}
 	if err != nil {
-		// Nothing half-done stays, and nothing older goes.
+		// No partial backup remains, and no older one is removed.
 		return nil, errors.Join(fmt.Errorf("taking a backup: %w", err), os.RemoveAll(partial))
 	}
 	result := &Result{Path: final, Bytes: manifest.Size(), Manifest: manifest}
 	if b.Keep > 0 {
 		if result.Removed, err = rotate(b.Folder, final, b.Keep); err != nil {
-			return nil, fmt.Errorf("removing old backups (the new one, %s, is good): %w", final, err)
+			return nil, fmt.Errorf("removing old backups (the new one, %s, is complete): %w", final, err)
 		}
 	}
 	return result, nil
 }
 
-// check finds what is wrong before anything is written.
+// check finds mistakes before anything is written.
 func (b *Backup) check() (Identity, error) {
 	if b.Keep < 0 {
-		return Identity{}, fmt.Errorf("--keep is %d (hint: 0 keeps all)", b.Keep)
+		return Identity{}, fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep)
 	}
 	source, err := Identify(b.DataDir, b.WALDir)
 	if err != nil {
@@ -142,7 +145,7 @@ func (b *Backup) check() (Identity, error) {
 		return Identity{}, err
 	}
 	if within {
-		return Identity{}, fmt.Errorf("the backups' folder %s is in etcd's data folder, which is etcd's alone", b.Folder)
+		return Identity{}, fmt.Errorf("the folder of the backups, %s, is inside of etcd's data folder, which is for etcd alone (hint: choose another --dir)", b.Folder)
 	}
 	if b.WithV3 {
 		running, err := inUse(b.DataDir)
@@ -150,7 +153,7 @@ func (b *Backup) check() (Identity, error) {
 			return Identity{}, err
 		}
 		if running {
-			return Identity{}, errors.New("--with-v3 needs the member to be stopped: etcd holds a lock on its v3 store, and the tool would wait for it for ever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
+			return Identity{}, errors.New("--with-v3 requires the member to be stopped: etcd locks its v3 store, and the tool would wait for the lock forever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
 		}
 	}
 	if b.Tool, err = findTool(b.Tool); err != nil {

@@ -23,7 +23,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// etcdPath is the installed etcd; its tool copies data folders.
+// etcdPath returns the installed etcd. It skips the test without one, without its tool,
+// or without the right to create namespaces.
 func etcdPath(t *testing.T) string {
 	t.Helper()
 	path, _, ok := proxytest.FindEtcd()
@@ -37,11 +38,11 @@ func etcdPath(t *testing.T) string {
 			return path
 		}
 	}
-	t.Skip("this process may not make namespaces")
+	t.Skip("this process may not create namespaces")
 	return path
 }
 
-// startCluster starts so many members, and returns their data folders, too.
+// startCluster starts a cluster, and also returns the data folders of its members.
 func startCluster(t *testing.T, members int) (c *proxytest.Cluster, folders []string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -56,8 +57,8 @@ func startCluster(t *testing.T, members int) (c *proxytest.Cluster, folders []st
 	return c, folders
 }
 
-// newBackup takes one of a member into a new folder. Its clock ticks a second each
-// time it is looked at: backups are named by the second.
+// newBackup returns a backup of a member into a new folder. Its clock advances by one
+// second with each reading, because backups are named by the second.
 func newBackup(t *testing.T, url, dataDir string) *Backup {
 	var mu sync.Mutex
 	now := time.Now()
@@ -82,7 +83,7 @@ func run(t *testing.T, b *Backup) *Result {
 	return r
 }
 
-// write sends a request with a form to an etcd.
+// write sends a form to an etcd.
 func write(t *testing.T, method, url string, form url.Values) {
 	t.Helper()
 	r, err := http.NewRequest(method, url, strings.NewReader(form.Encode()))
@@ -97,7 +98,7 @@ func write(t *testing.T, method, url string, form url.Values) {
 	defer resp.Body.Close()
 	if resp.StatusCode/100 != 2 {
 		body, _ := io.ReadAll(resp.Body)
-		t.Fatalf("%s %s: %d %s", method, url, resp.StatusCode, body)
+		t.Fatalf("%s %s: got status %d and %s, want 2xx", method, url, resp.StatusCode, body)
 	}
 }
 
@@ -139,7 +140,7 @@ func inOrder(t *testing.T, member string) string {
 	return strings.Join(all, " ")
 }
 
-// restored is what an etcd has that was started on a backup.
+// restored returns the keys of an etcd that was started on a backup.
 func restored(t *testing.T, backup string) *tree {
 	t.Helper()
 	copied, err := verifyCopy(t.Context(), etcdPath(t), backup, filepath.Join(t.TempDir(), "sandbox"))
@@ -172,7 +173,7 @@ func TestTheNewestWriteIsInABackup(t *testing.T) {
 			key := fmt.Sprintf("/newest-%d-%d", i, round)
 			b := newBackup(t, member.URL(), folders[i])
 			put(t, c.Members[0].URL(), key, "1")
-			if old { // what the tool alone makes of it: the reason for all this
+			if old { // the tool's own backup lacks the newest write, hence the quorum read
 				tool, err := findTool("")
 				if err != nil {
 					t.Fatal(err)
@@ -182,23 +183,23 @@ func TestTheNewestWriteIsInABackup(t *testing.T) {
 					t.Fatal(err)
 				}
 				if _, ok := restored(t, alone).nodes[key]; ok {
-					t.Errorf("member %d: the tool alone has the newest write, too: then a read before it is no longer needed", i)
+					t.Errorf("member %d: the tool's own backup has the newest write: then a quorum read before it is no longer needed", i)
 				}
 				continue
 			}
 			r := run(t, b)
 			if _, ok := restored(t, r.Path).nodes[key]; !ok {
-				t.Errorf("member %d: the write before the backup is not in it", i)
+				t.Errorf("member %d: the backup lacks the write before it", i)
 			}
-			if r.Manifest.Index == 0 || r.Manifest.Keys.Digest == "" || r.Manifest.Source.Name != member.Name() {
-				t.Errorf("%+v", r.Manifest)
+			if m := r.Manifest; m.Index == 0 || m.Keys.Digest == "" || m.Source.Name != member.Name() {
+				t.Errorf("manifest: got %+v, want an index, a digest and the name %s", m, member.Name())
 			}
 		}
 	}
 }
 
-// TestWritesThatDependOnIndexesSurvive is about a trap of etcdctl's backup: it leaves
-// records of members out, and all later indexes are lower when the log is read.
+// TestWritesThatDependOnIndexesSurvive covers a trap of etcdctl's backup: it drops records
+// about members, so all later indexes are lower when the log is replayed.
 func TestWritesThatDependOnIndexesSurvive(t *testing.T) {
 	c, folders := startCluster(t, 1)
 	keys := c.Members[0].URL() + "/v2/keys"
@@ -216,15 +217,15 @@ func TestWritesThatDependOnIndexesSurvive(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := restored(t, alone).nodes["/pooled"].value; got != "yes" {
-		t.Errorf("the tool alone has %q, too: then a copy need not be compacted any more", got)
+		t.Errorf("the tool's own backup has %q, want \"yes\": otherwise a copy no longer has to be compacted", got)
 	}
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	has := restored(t, run(t, b).Path)
 	if got := has.nodes["/pooled"].value; got != "no" {
-		t.Errorf("a write under a condition has left %q", got)
+		t.Errorf("after a conditional write: got %q, want \"no\"", got)
 	}
 	if key, value, _ := strings.Cut(order, "="); has.nodes[key].value != value {
-		t.Errorf("%s is not in %v", order, has.nodes)
+		t.Errorf("the in-order key %s is not in %v", order, has.nodes)
 	}
 }
 
@@ -234,7 +235,7 @@ func TestABackupIsVerifiedWhileWritesGoOn(t *testing.T) {
 	for i := range 200 {
 		put(t, url, fmt.Sprintf("/still/%d", i), "1")
 	}
-	// An etcd that took these would work on the member's own log.
+	// An etcd that read these would write to the member's own log.
 	t.Setenv("ETCD_WAL_DIR", filepath.Join(folders[0], "member", "wal"))
 	t.Setenv("ETCD_DISCOVERY_SRV", "example.org")
 	b := newBackup(t, c.Members[0].URL(), folders[0])
@@ -253,26 +254,26 @@ func TestABackupIsVerifiedWhileWritesGoOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if k := r.Manifest.Keys; !k.Verified || k.Compared < 200 || k.Digest == "" {
-		t.Errorf("%+v", k)
+		t.Errorf("keys: got %+v, want at least 200 compared, verified, and a digest", k)
 	}
 	if got := restored(t, r.Path).keys(); got.Digest != r.Manifest.Keys.Digest || got.Count != r.Manifest.Keys.Count {
-		t.Errorf("the backup has %+v, its manifest %+v", got, r.Manifest.Keys)
+		t.Errorf("keys of the backup: got %+v, want those of the manifest, %+v", got, r.Manifest.Keys)
 	}
 	if got := names(t, b.Folder); got != filepath.Base(r.Path) {
-		t.Errorf("left in the folder: %s", got)
+		t.Errorf("folder of the backups: got %s, want %s alone", got, filepath.Base(r.Path))
 	}
 	if _, err := Check(r.Path, func(int64) {}); err != nil {
-		t.Error(err)
+		t.Errorf("checking the finished backup: %v", err)
 	}
 	sums := exec.Command("sha256sum", "--check", "--quiet", sumsFile)
 	sums.Dir = r.Path
 	if out, err := sums.CombinedOutput(); err != nil {
-		t.Errorf("%s", out)
+		t.Errorf("sha256sum --check: %v: %s", err, out)
 	}
 }
 
-// TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp is for one that was started without flags,
-// or was just recovered and has its peer URL from --force-new-cluster.
+// TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp covers a member that was started without
+// flags, or has its peer URL from --force-new-cluster.
 func TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp(t *testing.T) {
 	t.Parallel()
 	c, folders := startCluster(t, 1)
@@ -293,7 +294,7 @@ func TestAMemberOfEtcdsOwnPeerURLCanBeBackedUp(t *testing.T) {
 	b := newBackup(t, url, folders[0])
 	b.Verify = true
 	if got := restored(t, run(t, b).Path).keys(); got.Count != 1 {
-		t.Errorf("%+v", got)
+		t.Errorf("keys of the backup: got %+v, want one", got)
 	}
 }
 
@@ -304,7 +305,7 @@ func TestAFullDiskLeavesNothingHalf(t *testing.T) {
 	}
 	c, folders := startCluster(t, 1)
 	put(t, c.Members[0].URL(), "/a", "1")
-	// The first is too small for a copy, the second for the one that is tried.
+	// The first disk is too small for a copy, the second for the one to verify.
 	for _, size := range []string{"8m", "100m"} {
 		disk := t.TempDir()
 		if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+size+",mode=0700"); err != nil {
@@ -316,20 +317,21 @@ func TestAFullDiskLeavesNothingHalf(t *testing.T) {
 		b.Folder, b.Keep, b.Verify = disk, 1, true
 		b.MetricsFile = filepath.Join(t.TempDir(), "backup.prom")
 		if r, err := b.Run(t.Context()); err == nil {
-			t.Fatalf("%s: %+v", size, r)
+			t.Fatalf("disk of %s: got %+v, want an error", size, r)
 		} else if !strings.Contains(err.Error(), "no space left on device") {
-			t.Errorf("%s: %v", size, err)
+			t.Errorf("disk of %s: got %v, want no space left on device", size, err)
 		}
 		if got := names(t, disk); got != good {
-			t.Errorf("%s: left on the disk: %s", size, got)
+			t.Errorf("disk of %s: got %s, want %s alone", size, got, good)
 		}
 		if text, err := os.ReadFile(b.MetricsFile); err != nil || !strings.Contains(string(text), attemptFailed+" 1\n") {
-			t.Errorf("%s, %v", text, err)
+			t.Errorf("metrics after a failure: got %s (%v), want %s 1", text, err, attemptFailed)
 		}
 	}
 }
 
-// TestACopyHasNoNetwork: with the member's ids it would disturb the cluster.
+// TestACopyHasNoNetwork checks the namespace: a copy with the member's ids would disturb
+// the cluster.
 func TestACopyHasNoNetwork(t *testing.T) {
 	etcd := etcdPath(t)
 	copied, err := startSandbox(t.Context(), etcd, filepath.Join(t.TempDir(), "new"))
@@ -350,11 +352,11 @@ func TestACopyHasNoNetwork(t *testing.T) {
 	}
 	its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", copied.cmd.Process.Pid))
 	if err != nil || its == ours {
-		t.Errorf("it has our network: %s, %v", its, err)
+		t.Errorf("network namespace of the copy: got %s (%v), want another one than %s", its, err, ours)
 	}
 }
 
-// oldBackup is one of those that rotation looks at.
+// oldBackup creates an older backup and returns its name.
 func oldBackup(t *testing.T, folder, name string) string {
 	t.Helper()
 	path := filepath.Join(folder, name)
@@ -383,7 +385,7 @@ func TestOnlyOwnBackupsAreRotatedAndOnlyAfterASuccess(t *testing.T) {
 		oldBackup(t, b.Folder, name)
 	}
 	lost := filepath.Join(b.Folder, "etcd-20260103T000000Z", "member", "x")
-	if err := os.Remove(lost); err != nil { // it does not count among the good ones
+	if err := os.Remove(lost); err != nil { // an incomplete backup does not count as kept
 		t.Fatal(err)
 	}
 	for _, foreign := range []string{"etcd-20250101T000000Z", ".partial-etcd-20250101T000000Z", "notes", "member"} {
@@ -401,7 +403,7 @@ func TestOnlyOwnBackupsAreRotatedAndOnlyAfterASuccess(t *testing.T) {
 	tool := b.Tool
 	b.Tool = "/bin/false"
 	if r, err := b.Run(t.Context()); err == nil {
-		t.Fatalf("%+v", r)
+		t.Fatalf("with a tool that fails: got %+v, want an error", r)
 	}
 	foreign := ".partial-etcd-20250101T000000Z etcd-20250101T000000Z "
 	if got := names(t, b.Folder); got != foreign+"etcd-20260101T000000Z etcd-20260102T000000Z etcd-20260103T000000Z etcd-20260104T000000Z member notes" {
@@ -413,7 +415,7 @@ func TestOnlyOwnBackupsAreRotatedAndOnlyAfterASuccess(t *testing.T) {
 		t.Errorf("after a success: %s", got)
 	}
 	if fmt.Sprint(r.Removed) != "[etcd-20260101T000000Z]" {
-		t.Errorf("removed: %s", r.Removed)
+		t.Errorf("removed: got %s, want the oldest alone", r.Removed)
 	}
 	// A clock that was set back sorts the new one last.
 	b.Now, b.Keep = func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }, 1
@@ -431,13 +433,13 @@ func TestWhatCannotBeBackedUpIsSaidBeforeAnythingIsWritten(t *testing.T) {
 	}
 	defer other.Close()
 	for want, change := range map[string]func(*testing.T, *Backup){
-		"is no data folder of etcd":           func(t *testing.T, b *Backup) { b.DataDir = t.TempDir() },
-		"is in etcd's data folder":            func(t *testing.T, b *Backup) { b.Folder = filepath.Join(b.DataDir, "backups") },
-		"and the data folder is that of":      func(t *testing.T, b *Backup) { b.Connection.Endpoints = []string{other.URL()} },
-		"--endpoints must name one member":    func(t *testing.T, b *Backup) { b.Connection.Endpoints = []string{other.URL(), other.URL()} },
+		"is not a data folder of etcd":        func(t *testing.T, b *Backup) { b.DataDir = t.TempDir() },
+		"is inside of etcd's data folder":     func(t *testing.T, b *Backup) { b.Folder = filepath.Join(b.DataDir, "backups") },
+		"but the data folder belongs to":      func(t *testing.T, b *Backup) { b.Connection.Endpoints = []string{other.URL()} },
+		"--endpoints names 2 members, but mu": func(t *testing.T, b *Backup) { b.Connection.Endpoints = []string{other.URL(), other.URL()} },
 		"--offline copies the folder":         func(t *testing.T, b *Backup) { b.Connection.Endpoints = []string{"http://127.0.0.1:1"} },
-		"--with-v3 needs the member to be st": func(t *testing.T, b *Backup) { b.WithV3 = true },
-		"--keep is -1":                        func(t *testing.T, b *Backup) { b.Keep = -1 },
+		"--with-v3 requires the member to be": func(t *testing.T, b *Backup) { b.WithV3 = true },
+		"--keep -1 is not a valid number":     func(t *testing.T, b *Backup) { b.Keep = -1 },
 		"no-such-tool":                        func(t *testing.T, b *Backup) { b.Tool = "no-such-tool" },
 		"package etcd-client":                 func(t *testing.T, _ *Backup) { t.Setenv("PATH", t.TempDir()) },
 		"another backup into":                 func(t *testing.T, b *Backup) { hold(t, b.Folder) },
@@ -446,25 +448,25 @@ func TestWhatCannotBeBackedUpIsSaidBeforeAnythingIsWritten(t *testing.T) {
 			b := newBackup(t, c.Members[0].URL(), folders[0])
 			change(t, b)
 			if r, err := b.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%+v, %v", r, err)
+				t.Errorf("got %+v and the error %v, want %q", r, err, want)
 			}
 			if _, err := os.Stat(b.Folder); err == nil && names(t, b.Folder) != "" {
-				t.Errorf("left: %s", names(t, b.Folder))
+				t.Errorf("folder of the backups: got %s, want nothing", names(t, b.Folder))
 			}
 		})
 	}
 }
 
-// hold is another backup into the folder that is running.
+// hold acts as another running backup into the folder.
 func hold(t *testing.T, folder string) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	held, err := lock(folder)
+	unlock, err := lock(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { held.Close() })
+	t.Cleanup(unlock)
 }
 
 func TestAStoppedMemberCanBeBackedUpWithItsV3Store(t *testing.T) {
@@ -476,7 +478,7 @@ func TestAStoppedMemberCanBeBackedUpWithItsV3Store(t *testing.T) {
 	b.Offline, b.WithV3, b.Verify = true, true, true
 	r := run(t, b)
 	if k := r.Manifest.Keys; !r.Manifest.WithV3 || k.Count != 1 || !k.Verified || k.Digest == "" {
-		t.Errorf("%+v, %+v", r.Manifest, k)
+		t.Errorf("got manifest %+v and keys %+v, want a v3 store and one verified key", r.Manifest, k)
 	}
 }
 
@@ -496,7 +498,7 @@ func TestMetricsTellTheLastSuccessAndWhetherTheLastAttemptFailed(t *testing.T) {
 		}
 		for _, line := range want {
 			if !strings.Contains(string(text), "\n"+metricPrefix+line+"\n") {
-				t.Errorf("no %s in\n%s", line, text)
+				t.Errorf("metrics: got\n%s\nwant the line %s", text, line)
 			}
 		}
 	}
@@ -510,7 +512,7 @@ func TestMetricsTellTheLastSuccessAndWhetherTheLastAttemptFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := writeFailure(file); err == nil {
-		t.Error("nobody was told that the file was broken")
+		t.Error("recording a failure in a malformed file: got no error")
 	}
 	want = want[:1]
 	check()
@@ -529,13 +531,13 @@ func TestADamagedBackupIsNotWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, damage := range map[string]func(folder string) error{
-		log + " has changed":              func(folder string) error { return flip(filepath.Join(folder, log), 5000) },
-		log + " is missing":               func(folder string) error { return os.Remove(filepath.Join(folder, log)) },
-		log + " has 1000 bytes":           func(folder string) error { return os.Truncate(filepath.Join(folder, log), 1000) },
-		"manifest.json is not the one":    func(folder string) error { return flip(filepath.Join(folder, manifestFile), 40) },
-		"its checksums are gone":          func(folder string) error { return os.Remove(filepath.Join(folder, sumsFile)) },
-		"SHA256SUMS says otherwise":       func(folder string) error { return flip(filepath.Join(folder, sumsFile), 100) },
-		"member/extra was not written by": func(folder string) error { return os.WriteFile(filepath.Join(folder, "member", "extra"), nil, 0o600) },
+		log + " has changed":                func(folder string) error { return flip(filepath.Join(folder, log), 5000) },
+		log + " is missing":                 func(folder string) error { return os.Remove(filepath.Join(folder, log)) },
+		log + " has 1000 bytes":             func(folder string) error { return os.Truncate(filepath.Join(folder, log), 1000) },
+		"manifest.json does not match its":  func(folder string) error { return flip(filepath.Join(folder, manifestFile), 40) },
+		"the checksums are missing":         func(folder string) error { return os.Remove(filepath.Join(folder, sumsFile)) },
+		"SHA256SUMS and manifest.json disa": func(folder string) error { return flip(filepath.Join(folder, sumsFile), 100) },
+		"member/extra is not part of the b": func(folder string) error { return os.WriteFile(filepath.Join(folder, "member", "extra"), nil, 0o600) },
 	} {
 		folder := filepath.Join(t.TempDir(), "backup")
 		if err := os.CopyFS(folder, os.DirFS(whole)); err != nil {
@@ -545,12 +547,12 @@ func TestADamagedBackupIsNotWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := Check(folder, func(int64) {}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v, want %s", err, want)
+			t.Errorf("checking a damaged backup: got %v, want %q", err, want)
 		}
 	}
 }
 
-// flip turns one bit of a file.
+// flip inverts one bit of a file.
 func flip(path string, at int64) error {
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
@@ -568,9 +570,9 @@ func flip(path string, at int64) error {
 func TestACopyIsComparedWithWhatStoodStill(t *testing.T) {
 	now := time.Now()
 	soon, later := now.Add(-time.Second), now.Add(time.Hour)
-	tell := func(nodes map[string]node, index uint64) *tree { return &tree{index, nodes} }
-	before := tell(map[string]node{"/a": {value: "1", modified: 5}, "/moving": {value: "1", modified: 6}, "/gone": {value: "1", modified: 7, expiration: &soon}, "/ttl": {value: "1", modified: 8, expiration: &later}}, 8)
-	after := tell(map[string]node{"/a": {value: "1", modified: 5}, "/moving": {value: "3", modified: 10}, "/gone": {value: "1", modified: 7, expiration: &soon}, "/ttl": {value: "1", modified: 8, expiration: &later}, "/new": {modified: 9}}, 11)
+	treeOf := func(nodes map[string]node, index uint64) *tree { return &tree{index, nodes} }
+	before := treeOf(map[string]node{"/a": {value: "1", modified: 5}, "/moving": {value: "1", modified: 6}, "/gone": {value: "1", modified: 7, expiration: &soon}, "/ttl": {value: "1", modified: 8, expiration: &later}}, 8)
+	after := treeOf(map[string]node{"/a": {value: "1", modified: 5}, "/moving": {value: "3", modified: 10}, "/gone": {value: "1", modified: 7, expiration: &soon}, "/ttl": {value: "1", modified: 8, expiration: &later}, "/new": {modified: 9}}, 11)
 	for _, test := range []struct {
 		copied map[string]node
 		want   string
@@ -581,8 +583,8 @@ func TestACopyIsComparedWithWhatStoodStill(t *testing.T) {
 		{map[string]node{"/a": {dir: true, modified: 5}}, "[/a has another value /ttl is missing]"},
 		{map[string]node{"/a": {value: "1", modified: 4}, "/ttl": {value: "1", modified: 8, expiration: &later}}, "[/a has another index]"},
 	} {
-		if _, got := compare(before, after, tell(test.copied, 8), now); fmt.Sprint(got) != test.want {
-			t.Errorf("%v: %v, want %s", test.copied, got, test.want)
+		if _, got := compare(before, after, treeOf(test.copied, 8), now); fmt.Sprint(got) != test.want {
+			t.Errorf("comparing %v: got %v, want %s", test.copied, got, test.want)
 		}
 	}
 }
@@ -591,10 +593,10 @@ func TestAManifestIsReadableAsItIsWritten(t *testing.T) {
 	m := Manifest{MadeBy: madeBy, Source: Source{Identity: Identity{0xabc, 0xdef}, Name: "conf1001"}}
 	text, err := json.Marshal(m)
 	if err != nil || !strings.Contains(string(text), `"source":{"id":"abc","cluster_id":"def","name":"conf1001"}`) {
-		t.Fatalf("%s, %v", text, err)
+		t.Fatalf("got %s (%v), want the ids in hexadecimal", text, err)
 	}
 	var again Manifest
 	if err := json.Unmarshal(text, &again); err != nil || again.Source != m.Source {
-		t.Errorf("%+v, %v", again, err)
+		t.Errorf("read again: got %+v (%v), want %+v", again.Source, err, m.Source)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// take fills a folder with a backup.
+// fill writes a backup into a folder.
 func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Manifest, error) {
 	m := &Manifest{MadeBy: madeBy, Time: b.Now().UTC().Truncate(time.Second), Source: Source{Identity: source}, WithV3: b.WithV3}
 	var member *memberReader
@@ -22,9 +22,9 @@ func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Ma
 		if m.Source, err = member.identify(ctx, source); err != nil {
 			return nil, err
 		}
-		// In a cluster the log says only with the next entry that a write is
-		// committed, and what is not is dropped by a recovery. This read is that
-		// next entry.
+		// In a cluster only the next entry of the log records that a write is
+		// committed, and a recovery drops writes that are not. This quorum read makes
+		// that entry.
 		if before, err = member.readKeys(ctx, true); err != nil {
 			return nil, err
 		}
@@ -54,12 +54,12 @@ func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Ma
 		return nil, fmt.Errorf("reading the copy: %w", err)
 	}
 	if b.Verify {
-		b.note("starting an etcd on a copy, to compare its keys")
+		b.note("starting an etcd on a copy to compare its keys")
 		final, err := verifyCopy(ctx, b.Etcd, partial, scratch)
 		if err != nil {
 			return nil, err
 		}
-		// With a member that does not run, that the copy is what was read is known.
+		// A stopped member has no keys to compare with; those of the first copy stand in.
 		if before == nil {
 			before, after = copied, copied
 		}
@@ -77,7 +77,7 @@ func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Ma
 	return m, m.write(partial)
 }
 
-// same makes sure that a copy has what the member has.
+// checkSame checks that a copy has the keys of the member.
 func checkSame(before, after, copied *tree, now time.Time) (compared int, err error) {
 	compared, differences := compare(before, after, copied, now)
 	if len(differences) > 0 {
@@ -86,7 +86,7 @@ func checkSame(before, after, copied *tree, now time.Time) (compared int, err er
 	return compared, err
 }
 
-// isWithin reports whether a path is a folder or below it. The path need not exist.
+// isWithin reports whether a path is the folder or below it. The path need not exist.
 func isWithin(path, folder string) (bool, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {

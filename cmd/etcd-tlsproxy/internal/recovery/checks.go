@@ -10,14 +10,14 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// connect speaks with the first member, past all proxies.
+// connect returns a client of the first member, without a proxy.
 func (r *Recovery) connect() (client.Client, error) {
 	c := r.Connection
 	c.Endpoints = []string{r.Members[0].Client}
 	return c.Client()
 }
 
-// members are those that the cluster has.
+// members lists the members of the cluster.
 func (r *Recovery) members(ctx context.Context) ([]client.Member, error) {
 	c, err := r.connect()
 	if err != nil {
@@ -28,22 +28,22 @@ func (r *Recovery) members(ctx context.Context) ([]client.Member, error) {
 	return client.NewMembersAPI(c).List(ctx)
 }
 
-// checkCopy makes sure that the data folder holds what it should.
+// checkCopy checks that the data folder is a copy of the source.
 func (r *Recovery) checkCopy(m Member, from *source) error {
 	identity, err := Identify(r.dataDir(m), "")
 	if err == nil && identity != from.identity {
-		err = fmt.Errorf("the data folder is that of %s, not of %s", identity.Member, from.identity.Member)
+		err = fmt.Errorf("the data folder belongs to member %s, not to %s", identity.Member, from.identity.Member)
 	}
 	return err
 }
 
-// checkAlone makes sure that the cluster has one member, the one that was started
-// on the backup.
+// checkAlone checks that the cluster has one member, the one that was started on the
+// backup.
 func (r *Recovery) checkAlone(ctx context.Context, m Member, from *source) error {
 	return r.waitUntil(ctx, m.Name+" to serve", func() error {
 		all, err := r.members(ctx)
 		if err == nil && (len(all) != 1 || all[0].ID != from.identity.Member.String() || all[0].Name != m.Name) {
-			err = fmt.Errorf("the cluster has the members %v, and should have %s (%s) alone", all, m.Name, from.identity.Member)
+			err = fmt.Errorf("the cluster has the members %v, but should have %s (%s) alone", all, m.Name, from.identity.Member)
 		}
 		return err
 	})
@@ -52,7 +52,7 @@ func (r *Recovery) checkAlone(ctx context.Context, m Member, from *source) error
 func (r *Recovery) checkPeerURL(ctx context.Context, m Member) error {
 	all, err := r.members(ctx)
 	if err == nil && (len(all) != 1 || !slices.Equal(all[0].PeerURLs, []string{m.Peer})) {
-		err = fmt.Errorf("the members are %v, and the peer URL should be %s", all, m.Peer)
+		err = fmt.Errorf("the members are %v, but the peer URL should be %s", all, m.Peer)
 	}
 	return err
 }
@@ -60,13 +60,12 @@ func (r *Recovery) checkPeerURL(ctx context.Context, m Member) error {
 func (r *Recovery) checkAdded(ctx context.Context, m Member) error {
 	all, err := r.members(ctx)
 	if err == nil && !slices.ContainsFunc(all, func(other client.Member) bool { return slices.Contains(other.PeerURLs, m.Peer) }) {
-		err = fmt.Errorf("the members are %v, without %s", all, m.Peer)
+		err = fmt.Errorf("the members are %v, but one should have the peer URL %s", all, m.Peer)
 	}
 	return err
 }
 
-// waitMember waits until a member has told the others its name, and they agree on
-// a read.
+// waitMember waits until a member has published its name and a quorum answers a read.
 func (r *Recovery) waitMember(ctx context.Context, m Member) error {
 	return r.waitUntil(ctx, m.Name+" to start", func() error {
 		all, err := r.members(ctx)
@@ -74,7 +73,7 @@ func (r *Recovery) waitMember(ctx context.Context, m Member) error {
 			return err
 		}
 		if !slices.ContainsFunc(all, func(other client.Member) bool { return other.Name == m.Name }) {
-			return errors.New("it has not told its name yet")
+			return errors.New("it has not published its name yet")
 		}
 		c, err := r.connect()
 		if err != nil {
@@ -87,8 +86,8 @@ func (r *Recovery) waitMember(ctx context.Context, m Member) error {
 	})
 }
 
-// compareKeys tells whether the keys are those of the backup. Clients may have
-// written since the first member serves: a difference is told, and is no failure.
+// compareKeys reports whether the keys are those of the backup. A difference is not a
+// failure: clients may have written since the first member started.
 func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
 	c, err := r.connect()
 	if err != nil {
@@ -98,16 +97,16 @@ func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
 	defer cancel()
 	t, err := readTree(ctx, client.NewKeysAPI(c), true)
 	if err != nil {
-		return fmt.Errorf("reading the keys of the cluster, which is back: %w", err)
+		return fmt.Errorf("reading the keys of the recovered cluster: %w", err)
 	}
 	now := t.keys()
 	r.note("the cluster has %d keys", now.Count)
 	switch {
 	case from.manifest == nil || from.manifest.Keys == nil || from.manifest.Keys.Digest == "":
 	case from.manifest.Keys.Digest == now.Digest:
-		r.note("those that do not expire are exactly the backup's")
+		r.note("the keys that do not expire are exactly those of the backup")
 	default:
-		r.note("NOTE: they are not the backup's, which had %d: clients have written since, or %s was changed", from.manifest.Keys.Count, filepath.Base(from.path))
+		r.note("NOTE: they differ from the %d keys of the backup: clients have written since then, or %s was changed", from.manifest.Keys.Count, filepath.Base(from.path))
 	}
 	return nil
 }

@@ -14,19 +14,18 @@ import (
 	"syscall"
 )
 
-// The tool leaves out what the log has of the cluster's members. Each such record
-// has moved the index by one, so that without them everything after has lower
-// indexes when the log is read again: a write that was conditional on an index
-// (prevIndex) then fails and IS LOST, and in-order keys get other names. That the
-// members' records are in the log is the normal case: each start of a member writes
-// one.
+// The backup tool drops the log's records about members. Each of them has advanced the
+// index by one, so without them all later writes get lower indexes when the log is
+// replayed: a write that was conditional on an index (prevIndex) then fails and IS LOST,
+// and in-order keys get other names. Such records are in every log, because each start
+// of a member writes one.
 //
-// What is in a snapshot is not read again. So a plain copy of the member's files is
-// taken, an etcd reads it as the member itself would, and makes a snapshot of all of
-// it. That is what the tool then makes the backup of.
+// Entries before a snapshot are not replayed. So the member's files are copied first, an
+// etcd replays the copy like the member itself would, and then makes a snapshot of it.
+// The tool gets that compacted copy.
 
-// settle makes a data folder in which everything is in a snapshot. It returns the
-// keys, too. The folder is made in scratch.
+// compactCopy makes a copy of the data folder in which everything is in a snapshot. It
+// creates the copy in scratch, and also returns its keys.
 func (b *Backup) compactCopy(ctx context.Context, scratch string) (compacted string, copied *tree, err error) {
 	compacted = filepath.Join(scratch, "compacted")
 	for attempt := 1; ; attempt++ {
@@ -44,12 +43,12 @@ func (b *Backup) compactCopy(ctx context.Context, scratch string) (compacted str
 	}
 }
 
-// maxCopyAttempts: the log may be written while it is copied, so that its last record
-// is torn in a way that etcd takes for damage.
+// maxCopyAttempts bounds the attempts to copy a live log. A record that is written during
+// the copy may be torn in a way that etcd reports as corruption.
 const maxCopyAttempts = 3
 
-// copyLive copies the files of a member that may run. The order counts: the tool's
-// v3 store must be at least as new as the snapshot, the log as the store.
+// copyLive copies the files of a member that may be running. The order matters: the
+// tool's v3 store must be at least as new as the snapshot, and the log as the store.
 func (b *Backup) copyLive(ctx context.Context, scratch, compacted string) error {
 	snapDir, walDir := filepath.Join(b.DataDir, "member", "snap"), b.WALDir
 	if walDir == "" {
@@ -77,13 +76,13 @@ func (b *Backup) copyLive(ctx context.Context, scratch, compacted string) error 
 	}
 	after, err := listFiles(walDir, ".wal")
 	if err == nil && !slices.Equal(before, after) {
-		err = errors.New("etcd has begun a new file of its log meanwhile")
+		err = errors.New("etcd started a new file of its log during the copy")
 	}
 	return err
 }
 
-// copyFiles copies those with a suffix, in the order of their names: the log's
-// beginning first.
+// copyFiles copies the files with a suffix in the order of their names, so the start of
+// the log comes first.
 func copyFiles(from, to, suffix string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
@@ -127,8 +126,8 @@ func copyFile(from, to string) error {
 	return out.Close()
 }
 
-// snapshot lets an etcd read the copy, and read it again with a snapshot due as soon
-// as it has come to where it was.
+// snapshot starts an etcd on the copy to read its keys and its last index, and then a
+// second one that makes a snapshot when it reaches that index.
 func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err error) {
 	var end uint64
 	err = b.withSandbox(ctx, folder, func(s *sandbox) error {
@@ -151,25 +150,25 @@ func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err
 	due := max(int64(end)-int64(had)-1, 1)
 	return copied, b.withSandbox(ctx, folder, func(s *sandbox) error {
 		return s.waitUntil(ctx, func(ctx context.Context) error {
-			if _, err := s.raftIndex(ctx); err != nil { // which takes it forward
+			if _, err := s.raftIndex(ctx); err != nil { // the read itself advances the index
 				return err
 			}
 			has, err := snapshotIndex(folder)
 			if err == nil && has < end {
-				err = fmt.Errorf("it makes no snapshot of index %d", end)
+				err = fmt.Errorf("it has made no snapshot of index %d", end)
 			}
 			return err
 		})
 	}, "--snapshot-count="+strconv.FormatInt(due, 10))
 }
 
-// defaultPeerURL is what --force-new-cluster gives the member that it makes of a backup,
-// and etcd's default.
+// defaultPeerURL is etcd's default, and the peer URL of a member after
+// --force-new-cluster.
 const defaultPeerURL = "http://localhost:2380"
 
-// makeRoom gives the copied member another peer URL, if it has that one. Where two
-// members would have the same, etcd leaves the new one out, removes the old one, and
-// ends for want of members.
+// changePeerURL gives the copied member another peer URL if it has the default one. When
+// two members would have the same peer URL, etcd leaves out the new one, removes the old
+// one, and exits because no member is left.
 func (s *sandbox) changePeerURL(ctx context.Context) error {
 	all, err := s.members.List(ctx)
 	if err != nil {
@@ -186,7 +185,7 @@ func (s *sandbox) changePeerURL(ctx context.Context) error {
 	return nil
 }
 
-// during runs an etcd on a folder, and ends it well.
+// withSandbox runs do with an etcd on a folder, and then stops it cleanly.
 func (b *Backup) withSandbox(ctx context.Context, folder string, do func(*sandbox) error, flag string) (err error) {
 	s, err := startSandbox(ctx, b.Etcd, folder, flag)
 	if err != nil {
@@ -201,8 +200,8 @@ func (b *Backup) withSandbox(ctx context.Context, folder string, do func(*sandbo
 	return s.stop(ctx)
 }
 
-// snapshotIndex is that of the newest snapshot in a data folder, 0 if there is none.
-// Its name has the term and the index.
+// snapshotIndex returns the index of the newest snapshot in a data folder, or 0 if there
+// is none. The name of a snapshot contains the term and the index.
 func snapshotIndex(dataDir string) (uint64, error) {
 	names, err := listFiles(filepath.Join(dataDir, "member", "snap"), ".snap")
 	if errors.Is(err, fs.ErrNotExist) || len(names) == 0 {
@@ -213,7 +212,7 @@ func snapshotIndex(dataDir string) (uint64, error) {
 	}
 	_, index, ok := strings.Cut(strings.TrimSuffix(names[len(names)-1], ".snap"), "-")
 	if !ok {
-		return 0, fmt.Errorf("%s is no name of a snapshot", names[len(names)-1])
+		return 0, fmt.Errorf("%s is not a valid name of a snapshot", names[len(names)-1])
 	}
 	return strconv.ParseUint(index, 16, 64)
 }

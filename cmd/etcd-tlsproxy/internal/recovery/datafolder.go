@@ -14,37 +14,37 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// ID is a number of etcd's, written in hexadecimal as its APIs write it.
+// ID is an id of a member or a cluster, in hexadecimal as in etcd's API.
 type ID uint64
 
 func (id ID) String() string { return strconv.FormatUint(uint64(id), 16) }
 
-// MarshalText and UnmarshalText keep it readable in a manifest.
+// MarshalText writes the id in hexadecimal.
 func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads the output of MarshalText.
 func (id *ID) UnmarshalText(text []byte) error {
 	n, err := strconv.ParseUint(string(text), 16, 64)
 	*id = ID(n)
 	return err
 }
 
-// Identity is whose data a folder holds.
+// Identity says which member a data folder belongs to.
 type Identity struct {
 	Member  ID `json:"id"`
 	Cluster ID `json:"cluster_id"`
 }
 
-// Identify reads who wrote an etcd's data folder: the head of its write-ahead log
-// says so. walDir is empty where the log is in the data folder. It fails on folders
-// that are not etcd's, which nothing here may touch.
+// Identify reads the identity of a data folder from the head of its write-ahead log.
+// walDir is empty if the log is in the data folder. Identify fails for folders that are
+// not etcd's, which this package must never change.
 func Identify(dataDir, walDir string) (Identity, error) {
 	if walDir == "" {
 		walDir = filepath.Join(dataDir, "member", "wal")
 	}
 	segments, err := filepath.Glob(filepath.Join(walDir, "*-*.wal"))
 	if err != nil || len(segments) == 0 {
-		return Identity{}, fmt.Errorf("%s is no data folder of etcd: there is no member/wal/*.wal in it (hint: it is what etcd's --data-dir says)", dataDir)
+		return Identity{}, fmt.Errorf("%s is not a data folder of etcd: it contains no member/wal/*.wal (hint: use the folder of etcd's --data-dir)", dataDir)
 	}
 	file, err := os.Open(segments[len(segments)-1])
 	if err != nil {
@@ -53,20 +53,20 @@ func Identify(dataDir, walDir string) (Identity, error) {
 	defer file.Close()
 	identity, err := readIdentity(io.LimitReader(file, walHead))
 	if err != nil {
-		return Identity{}, fmt.Errorf("%s is no log of etcd: %w", file.Name(), err)
+		return Identity{}, fmt.Errorf("%s is not a valid log of etcd: %w", file.Name(), err)
 	}
 	return identity, nil
 }
 
 const (
-	// walHead is more than the records before and with the metadata take.
+	// walHead is larger than the records up to the metadata.
 	walHead = 64 << 10
 	// metadataRecord is the type of the record that names the member.
 	metadataRecord = 1
 )
 
-// readIdentity reads records until one names the member. Each has eight bytes with
-// its length, and its padding in the top byte, before it.
+// readIdentity reads records until one names the member. Eight bytes before each record
+// give its length, with its padding in the top byte.
 func readIdentity(log io.Reader) (Identity, error) {
 	for {
 		var head [8]byte
@@ -79,7 +79,7 @@ func readIdentity(log io.Reader) (Identity, error) {
 			length += field >> 56 & 7
 		}
 		if length == 0 || length > walHead {
-			return Identity{}, errors.New("its records have no sane length")
+			return Identity{}, errors.New("a record has an impossible length")
 		}
 		record := make([]byte, length)
 		if _, err := io.ReadFull(log, record); err != nil {
@@ -96,8 +96,8 @@ func readIdentity(log io.Reader) (Identity, error) {
 	}
 }
 
-// fields are the numbers of a protobuf message, and its last field of bytes. What
-// follows the message is padding.
+// fields returns the numbers of a protobuf message and its last bytes field. Padding may
+// follow the message.
 func fields(message []byte) (numbers map[protowire.Number]uint64, data []byte) {
 	numbers = make(map[protowire.Number]uint64)
 	for len(message) > 0 {
@@ -122,8 +122,8 @@ func fields(message []byte) (numbers map[protowire.Number]uint64, data []byte) {
 	return numbers, data
 }
 
-// inUse reports whether an etcd runs on the folder: it holds a lock on its v3 store
-// as long as it does.
+// inUse reports whether an etcd runs on the folder. A running etcd holds a lock on its v3
+// store.
 func inUse(dataDir string) (bool, error) {
 	file, err := os.Open(filepath.Join(dataDir, "member", "snap", "db"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -132,7 +132,7 @@ func inUse(dataDir string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	defer file.Close() // which gives the lock back
+	defer file.Close() // this releases the lock
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return true, nil

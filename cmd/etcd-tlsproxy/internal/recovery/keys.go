@@ -13,8 +13,8 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// tree is what an etcd shows of its keys. Hidden ones (_name) are not listed by
-// etcd: they are in the copy, but can be neither counted nor compared.
+// tree holds the keys that an etcd lists. etcd does not list hidden keys (_name): they
+// are in the copy, but they cannot be counted or compared.
 type tree struct {
 	index uint64
 	nodes map[string]node
@@ -24,12 +24,11 @@ type node struct {
 	value      string
 	dir        bool
 	modified   uint64
-	expiration *time.Time // of the node or of the nearest directory above it
+	expiration *time.Time // the earliest of the node and of the directories above it
 }
 
 // readTree reads all keys. A quorum read is a proposal to all members: once it is
-// answered, the member that was asked has in its log that all earlier writes are
-// committed.
+// answered, the log of the member records that all earlier writes are committed.
 func readTree(ctx context.Context, keys client.KeysAPI, quorum bool) (*tree, error) {
 	response, err := keys.Get(ctx, "/", &client.GetOptions{Recursive: true, Quorum: quorum})
 	if err != nil {
@@ -52,7 +51,7 @@ func (t *tree) add(n *client.Node, expiration *time.Time) {
 	}
 }
 
-// keys sums up the tree.
+// keys summarizes the tree.
 func (t *tree) keys() *Keys {
 	k := new(Keys)
 	hash := sha256.New()
@@ -83,9 +82,9 @@ func (t *tree) keys() *Keys {
 	return k
 }
 
-// compare finds where a copy, taken between before and after, differs from the
-// member. Writes go on meanwhile: keys that they changed are left out, and so is
-// what may have expired.
+// compare lists the differences between a member and a copy that was made between before
+// and after. Clients may write in the meantime, so keys that changed are skipped, and so
+// are keys that may have expired.
 func compare(before, after, copied *tree, now time.Time) (compared int, differences []string) {
 	for _, key := range slices.Sorted(maps.Keys(before.nodes)) {
 		b := before.nodes[key]
@@ -123,7 +122,7 @@ func equalTimes(a, b *time.Time) bool {
 	return a.Equal(*b)
 }
 
-// some names the first few of many.
+// firstFew lists the first few of many differences.
 func firstFew(all []string) string {
 	const few = 5
 	if len(all) <= few {

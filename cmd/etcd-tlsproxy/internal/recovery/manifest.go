@@ -21,22 +21,22 @@ const (
 	manifestFile = "manifest.json"
 	// sumsFile is for sha256sum -c: a backup can be checked where this program is not.
 	sumsFile = "SHA256SUMS"
-	// madeBy tells our backups from all else, which rotation leaves alone.
+	// madeBy marks our backups. Rotation leaves everything else alone.
 	madeBy = "etcd-tlsproxy backup, format 1"
 )
 
-// Manifest says what a backup holds and what it was taken from.
+// Manifest describes the contents and the source of a backup.
 type Manifest struct {
 	MadeBy string    `json:"made_by"`
 	Time   time.Time `json:"time"`
-	// Source is the member that was copied, Copy what the tool made of it: it gives
-	// the copy ids of its own, so that it can never join the cluster it came from.
+	// Source is the member that was copied. Copy is the identity of the copy: the tool
+	// gives it new ids, so that it can never join the cluster it came from.
 	Source Source   `json:"source"`
 	Copy   Identity `json:"copy"`
-	// Index is X-Etcd-Index when the copy began: what was written up to it is there.
+	// Index is X-Etcd-Index at the start of the copy. All writes up to it are included.
 	Index uint64 `json:"index,omitempty"`
 	Keys  *Keys  `json:"keys,omitempty"`
-	// WithV3 tells whether the v3 store is there, too.
+	// WithV3 is true if the v3 store is included.
 	WithV3 bool   `json:"with_v3"`
 	Files  []File `json:"files"`
 }
@@ -48,26 +48,26 @@ type Source struct {
 	Version string `json:"etcd_version,omitempty"`
 }
 
-// Keys sums up the visible keys. Those that expire, or are below a directory that
-// does, are counted apart, and are not in the digest.
+// Keys summarizes the visible keys. Keys that expire, or are below a directory that
+// does, are counted separately and are not part of the digest.
 type Keys struct {
 	Count    int    `json:"count"`
 	Expiring int    `json:"expiring"`
 	Digest   string `json:"digest"`
-	// Compared is how many nodes of the copy were compared with the member's;
-	// Verified tells that an etcd was started on the finished backup, too.
+	// Compared is the number of nodes that were compared with the member's. Verified is
+	// true if an etcd was also started on the finished backup.
 	Compared int  `json:"compared,omitempty"`
 	Verified bool `json:"verified"`
 }
 
-// File is one of a backup.
+// File is a file of a backup.
 type File struct {
 	Path   string `json:"path"`
 	Size   int64  `json:"size"`
 	SHA256 string `json:"sha256"`
 }
 
-// Size is that of all files.
+// Size returns the size of all files.
 func (m *Manifest) Size() int64 {
 	var size int64
 	for _, f := range m.Files {
@@ -76,8 +76,8 @@ func (m *Manifest) Size() int64 {
 	return size
 }
 
-// sum lists the files below folder/member with their digests. read is told how many
-// bytes were read.
+// sumFiles lists the files below folder/member with their digests. It calls read with the
+// number of bytes of each file.
 func sumFiles(folder string, read func(int64)) ([]File, error) {
 	var files []File
 	err := filepath.WalkDir(filepath.Join(folder, "member"), func(path string, entry fs.DirEntry, err error) error {
@@ -85,7 +85,7 @@ func sumFiles(folder string, read func(int64)) ([]File, error) {
 			return err
 		}
 		if !entry.Type().IsRegular() {
-			return fmt.Errorf("%s is no regular file", path)
+			return fmt.Errorf("%s is not a regular file", path)
 		}
 		size, digest, err := digestOf(path)
 		if err != nil {
@@ -112,7 +112,7 @@ func digestOf(path string) (size int64, digest string, err error) {
 	return size, hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// write puts the manifest and the checksums into a backup.
+// write writes the manifest and the checksums of a backup.
 func (m *Manifest) write(folder string) error {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -131,7 +131,7 @@ func (m *Manifest) write(folder string) error {
 	return os.WriteFile(filepath.Join(folder, sumsFile), sums.Bytes(), 0o600)
 }
 
-// readManifest reads and checks a backup's manifest, not yet its files.
+// readManifest reads and checks the manifest of a backup, but not its files.
 func readManifest(folder string) (*Manifest, error) {
 	text, err := os.ReadFile(filepath.Join(folder, manifestFile))
 	if err != nil {
@@ -139,11 +139,11 @@ func readManifest(folder string) (*Manifest, error) {
 	}
 	sums, err := os.ReadFile(filepath.Join(folder, sumsFile))
 	if err != nil {
-		return nil, fmt.Errorf("its checksums are gone: %w", err)
+		return nil, fmt.Errorf("the checksums are missing: %w", err)
 	}
 	own := fmt.Sprintf("%x  %s", sha256.Sum256(text), manifestFile)
 	if line, _, _ := strings.Cut(string(sums), "\n"); line != own {
-		return nil, fmt.Errorf("%s is not the one that was written", manifestFile)
+		return nil, fmt.Errorf("%s does not match its checksum", manifestFile)
 	}
 	m := new(Manifest)
 	if err := json.Unmarshal(text, m); err != nil {
@@ -155,12 +155,12 @@ func readManifest(folder string) (*Manifest, error) {
 	return m, nil
 }
 
-// Check reads a whole backup and compares it with its manifest: every file that was
-// written must be there, unchanged, and no other, since etcd would read that, too.
+// Check reads a whole backup and compares it with its manifest. Every file must be
+// unchanged, and there must be no other file, because etcd would read that too.
 func Check(folder string, read func(int64)) (*Manifest, error) {
 	m, err := check(folder, read)
 	if err != nil {
-		return nil, fmt.Errorf("the backup %s is not whole: %w (hint: take an older one, or a surviving member's data folder)", folder, err)
+		return nil, fmt.Errorf("the backup %s is damaged: %w (hint: use an older one, or the data folder of a member that survived)", folder, err)
 	}
 	return m, nil
 }
@@ -181,14 +181,14 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 		case i < 0:
 			wrong = append(wrong, fmt.Errorf("%s is missing", want.Path))
 		case files[i].Size != want.Size:
-			wrong = append(wrong, fmt.Errorf("%s has %d bytes, not %d", want.Path, files[i].Size, want.Size))
+			wrong = append(wrong, fmt.Errorf("%s has %d bytes instead of %d", want.Path, files[i].Size, want.Size))
 		case files[i].SHA256 != want.SHA256:
 			wrong = append(wrong, fmt.Errorf("%s has changed", want.Path))
 		}
 	}
 	for _, got := range files {
 		if !slices.ContainsFunc(m.Files, func(f File) bool { return f.Path == got.Path }) {
-			wrong = append(wrong, fmt.Errorf("%s was not written by the backup", got.Path))
+			wrong = append(wrong, fmt.Errorf("%s is not part of the backup", got.Path))
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -199,12 +199,12 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	}
 	identity, err := Identify(folder, "")
 	if err == nil && identity != m.Copy {
-		err = errors.New("its log is that of another copy")
+		err = errors.New("its log belongs to another copy")
 	}
 	return m, err
 }
 
-// checkSums compares the two lists of checksums: the printed commands use the one,
+// checkSums compares the two lists of checksums. The printed commands use one of them,
 // this program the other.
 func checkSums(folder string, m *Manifest) error {
 	file, err := os.Open(filepath.Join(folder, sumsFile))
@@ -216,7 +216,7 @@ func checkSums(folder string, m *Manifest) error {
 	lines.Scan() // the manifest's own
 	for _, f := range m.Files {
 		if !lines.Scan() || lines.Text() != f.SHA256+"  "+f.Path {
-			return fmt.Errorf("%s says otherwise than %s", sumsFile, manifestFile)
+			return fmt.Errorf("%s and %s disagree", sumsFile, manifestFile)
 		}
 	}
 	return lines.Err()

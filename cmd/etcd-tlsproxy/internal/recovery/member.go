@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// Member is one of the cluster that is to run again.
+// Member is a member of the cluster to recover.
 type Member struct {
 	Name string `json:"name"`
-	// Peer is where the other members reach it, Client where etcd listens for
-	// clients, and Advertise what it tells them: its proxy.
+	// Peer is the URL for the other members, Client the URL on which etcd listens for
+	// clients, and Advertise the URL that it advertises to them: its proxy's.
 	Peer      string `json:"peer_url"`
 	Client    string `json:"client_url"`
 	Advertise string `json:"advertise_url"`
 }
 
-// Defaults make members of names and hosts.
+// Defaults completes members that are given by name and host.
 type Defaults struct {
 	PeerScheme   string
 	PeerPort     int
@@ -30,8 +30,8 @@ type Defaults struct {
 
 var memberName = regexp.MustCompile(`^[A-Za-z0-9]([-._A-Za-z0-9]{0,62}[A-Za-z0-9])?$`)
 
-// Members reads them from name=host, or from name=peer+client+advertised with a URL
-// each; without the last clients are told where etcd listens.
+// Members parses members written as name=host, or as name=peer+client+advertised with
+// three URLs. The last URL is optional and defaults to the client URL.
 func (d *Defaults) Members(list []string) ([]Member, error) {
 	var all []Member
 	seen := make(map[string]string)
@@ -42,14 +42,14 @@ func (d *Defaults) Members(list []string) ([]Member, error) {
 		}
 		for _, mine := range []string{m.Name, m.Peer} {
 			if other, ok := seen[mine]; ok {
-				return nil, fmt.Errorf("member %q: %s has %s, too", text, other, mine)
+				return nil, fmt.Errorf("member %q: member %s already has %s", text, other, mine)
 			}
 			seen[mine] = m.Name
 		}
 		all = append(all, m)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("--members names none (hint: --members conf1001=conf1001.example.org,conf1002=conf1002.example.org)")
+		return nil, fmt.Errorf("--members names no member (hint: write it like --members conf1001=conf1001.example.org,conf1002=conf1002.example.org)")
 	}
 	return all, nil
 }
@@ -57,13 +57,13 @@ func (d *Defaults) Members(list []string) ([]Member, error) {
 func (d *Defaults) member(text string) (Member, error) {
 	name, rest, ok := strings.Cut(text, "=")
 	if !ok || !memberName.MatchString(name) {
-		return Member{}, fmt.Errorf("it is not as in conf1001=conf1001.example.org")
+		return Member{}, fmt.Errorf("it is not a valid NAME=HOST (hint: write it like conf1001=conf1001.example.org)")
 	}
 	m := Member{Name: name}
 	if strings.Contains(rest, "://") {
 		urls := strings.Split(rest, "+")
 		if len(urls) < 2 || len(urls) > 3 {
-			return Member{}, fmt.Errorf("it is not as in conf1001=http://PEER:2380+http://CLIENT:2379+https://PROXY:4001")
+			return Member{}, fmt.Errorf("it is not a valid NAME=PEER+CLIENT+ADVERTISED (hint: write it like conf1001=http://PEER:2380+http://CLIENT:2379+https://PROXY:4001)")
 		}
 		m.Peer, m.Client, m.Advertise = urls[0], urls[1], urls[len(urls)-1]
 	} else {
@@ -84,12 +84,12 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9]([-.:_A-Za-z0-9]*[A-Za-z0-9])?$`)
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Port() == "" || !hostName.MatchString(u.Hostname()) {
-		return fmt.Errorf("%q is no URL with a host and a port and nothing else", text)
+		return fmt.Errorf("%q is not a valid URL (hint: give a scheme, a host and a port, as in http://conf1001.example.org:2380)", text)
 	}
 	return nil
 }
 
-// Host is the machine it runs on.
+// Host returns the machine that the member runs on.
 func (m *Member) Host() string { return parse(m.Peer).Hostname() }
 
 func parse(text string) *url.URL {
@@ -100,13 +100,13 @@ func parse(text string) *url.URL {
 	return u
 }
 
-// loopback reports whether a URL is that of another service on each machine.
+// loopback reports whether a URL means another service on each machine.
 func loopback(text string) bool {
 	host := parse(text).Hostname()
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// initialCluster is members as etcd's flag has them.
+// initialCluster writes members in the form of etcd's flag.
 func initialCluster(all []Member) string {
 	texts := make([]string, len(all))
 	for i, m := range all {

@@ -13,7 +13,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
-// subject is the running member that is copied.
+// memberReader reads from the running member that is copied.
 type memberReader struct {
 	client     client.Client
 	connection *cluster.Connection
@@ -21,13 +21,13 @@ type memberReader struct {
 
 func newMemberReader(c *cluster.Connection) (*memberReader, error) {
 	if len(c.Endpoints) != 1 {
-		return nil, fmt.Errorf("--endpoints must name one member, the one whose data folder is copied, and names %d", len(c.Endpoints))
+		return nil, fmt.Errorf("--endpoints names %d members, but must name the one whose data folder is copied", len(c.Endpoints))
 	}
 	etcd, err := c.Client()
 	return &memberReader{etcd, c}, err
 }
 
-// get is a request of etcd's client library for what its APIs do not have.
+// get is a request for a path that etcd's client library has no function for.
 type get string
 
 func (path get) HTTPRequest(base url.URL) *http.Request {
@@ -52,32 +52,32 @@ func (m *memberReader) getJSON(ctx context.Context, path string, answer any) err
 	return json.Unmarshal(body, answer)
 }
 
-// source makes sure that the member is the one whose data folder is copied: asking
-// another one would not bring the latest writes into this one's log.
+// identify checks that the member is the one whose data folder is copied: a quorum read
+// from another member would not complete this one's log.
 func (m *memberReader) identify(ctx context.Context, folder Identity) (Source, error) {
 	var self struct{ ID, Name string }
 	if err := m.getJSON(ctx, "/v2/stats/self", &self); err != nil {
-		return Source{}, fmt.Errorf("asking the member at %s: %w (hint: --endpoints is its own client URL; --offline copies the folder of one that does not run)", m.connection.Endpoints[0], err)
+		return Source{}, fmt.Errorf("connecting to the member at %s: %w (hint: --endpoints must be the member's own client URL; --offline copies the folder of a stopped member)", m.connection.Endpoints[0], err)
 	}
 	if id, err := strconv.ParseUint(self.ID, 16, 64); err != nil || ID(id) != folder.Member {
-		return Source{}, fmt.Errorf("the member at %s is %s, and the data folder is that of %s (hint: --endpoints must be the client URL of the member on this machine, not one that leads elsewhere)", m.connection.Endpoints[0], self.ID, folder.Member)
+		return Source{}, fmt.Errorf("the member at %s is %s, but the data folder belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member)", m.connection.Endpoints[0], self.ID, folder.Member)
 	}
 	var version struct {
 		Etcdserver string `json:"etcdserver"`
 	}
 	if err := m.getJSON(ctx, "/version", &version); err != nil {
-		return Source{}, fmt.Errorf("asking for etcd's version: %w", err)
+		return Source{}, fmt.Errorf("reading etcd's version: %w", err)
 	}
 	return Source{folder, self.Name, version.Etcdserver}, nil
 }
 
-// keys reads the member's keys.
+// readKeys reads the member's keys.
 func (m *memberReader) readKeys(ctx context.Context, quorum bool) (*tree, error) {
 	ctx, cancel := m.connection.Context(ctx)
 	defer cancel()
 	t, err := readTree(ctx, client.NewKeysAPI(m.client), quorum)
 	if err != nil {
-		return nil, fmt.Errorf("reading the member's keys: %w (hint: without a quorum, or a member, --offline copies what the folder has)", err)
+		return nil, fmt.Errorf("reading the member's keys: %w (hint: if there is no quorum, or the member is stopped, --offline copies its folder)", err)
 	}
 	return t, nil
 }

@@ -14,20 +14,20 @@ import (
 	"time"
 )
 
-// state is what is known of a member from here.
+// state is the state of a member as seen from this machine.
 type state string
 
 const (
-	stopped     state = "stopped"     // nobody listens at its peer URL
-	unreachable state = "unreachable" // its host does not answer: it may run
-	running     state = "running"     // somebody listens, and gives no quorum
+	stopped     state = "stopped"     // nothing listens at its peer URL
+	unreachable state = "unreachable" // its host does not answer, so it may be running
+	running     state = "running"     // something listens, but there is no quorum
 	live              = state("live") // it answers with a quorum
 )
 
-// ErrLive is the refusal to recover a cluster that needs no recovery.
+// ErrLive is returned for a cluster that has a quorum and needs no recovery.
 var ErrLive = errors.New("the cluster is alive")
 
-// look asks every member, at every URL that leads to it from here.
+// probeMembers determines the state of every member.
 func (r *Recovery) probeMembers(ctx context.Context) (map[string]state, error) {
 	transport, err := r.Connection.Transport()
 	if err != nil {
@@ -57,13 +57,13 @@ func (r *Recovery) probe(ctx context.Context, client *http.Client, m Member) (st
 		for _, url := range r.reachable(m) {
 			quorum, err := hasQuorum(ctx, client, url)
 			if err != nil {
-				return "", fmt.Errorf("asking %s at %s: %w (hint: --ca-file, --cert-file and --key-file are for https)", m.Name, url, err)
+				return "", fmt.Errorf("connecting to %s at %s: %w (hint: --ca-file, --cert-file and --key-file are for https)", m.Name, url, err)
 			}
 			if quorum {
 				return live, nil
 			}
 		}
-		// One that runs may only be electing a leader.
+		// A running member may be electing a leader.
 		if s := r.probePeer(ctx, m.Peer); s != running || time.Now().After(until) || ctx.Err() != nil {
 			return s, nil
 		}
@@ -74,7 +74,7 @@ func (r *Recovery) probe(ctx context.Context, client *http.Client, m Member) (st
 	}
 }
 
-// reachable are a member's client URLs that mean it from here.
+// reachable returns the client URLs that reach a member from this machine.
 func (r *Recovery) reachable(m Member) []string {
 	var urls []string
 	for _, url := range []string{m.Client, m.Advertise} {
@@ -85,8 +85,8 @@ func (r *Recovery) reachable(m Member) []string {
 	return urls
 }
 
-// hasQuorum reports whether an etcd, or a proxy before it, answers with a quorum.
-// An error is an answer that tells neither that it does nor that it does not.
+// hasQuorum reports whether an etcd, or a proxy in front of it, answers with a quorum. It
+// returns an error if the response does not settle that.
 func hasQuorum(ctx context.Context, client *http.Client, url string) (bool, error) {
 	for _, path := range []string{"/health", "/v2/keys/?quorum=true"} {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
@@ -95,7 +95,7 @@ func hasQuorum(ctx context.Context, client *http.Client, url string) (bool, erro
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			// Over TCP nobody is there; over TLS somebody is.
+			// If the dial fails nothing listens; if the handshake fails something does.
 			var dial *net.OpError
 			if timeout(err) || errors.As(err, &dial) && dial.Op == "dial" || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 				continue
@@ -114,7 +114,7 @@ func hasQuorum(ctx context.Context, client *http.Client, url string) (bool, erro
 				return true, nil
 			}
 		case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-			return false, fmt.Errorf("it refuses a read with status %d, so that nobody knows whether it has a quorum (hint: ask etcd itself, with its own URL in --members)", response.StatusCode)
+			return false, fmt.Errorf("it refuses a read with status %d, so it is unknown whether it has a quorum (hint: give etcd's own URL in --members)", response.StatusCode)
 		case response.StatusCode == http.StatusOK:
 			return true, nil
 		}
@@ -127,7 +127,7 @@ func timeout(err error) bool {
 	return errors.As(err, &e) && e.Timeout()
 }
 
-// listens tries a member's port for peers, which only etcd itself listens on.
+// probePeer connects to a member's peer port, on which only etcd itself listens.
 func (r *Recovery) probePeer(ctx context.Context, peer string) state {
 	ctx, cancel := context.WithTimeout(ctx, r.Connection.Timeout)
 	defer cancel()
@@ -142,8 +142,8 @@ func (r *Recovery) probePeer(ctx context.Context, peer string) state {
 	return unreachable
 }
 
-// judge decides by the members' states whether there is something to recover, and
-// tells what speaks for it.
+// checkNotLive refuses a cluster with a quorum. Otherwise it returns what is known of the
+// members.
 func (r *Recovery) checkNotLive(states map[string]state) (facts []string, err error) {
 	in := func(s state) string {
 		var names []string
@@ -155,23 +155,23 @@ func (r *Recovery) checkNotLive(states map[string]state) (facts []string, err er
 		return strings.Join(names, ", ")
 	}
 	if names := in(live); names != "" {
-		return nil, fmt.Errorf("%w: %s answers with a quorum. A recovery would make a second cluster beside it, with older data and other ids (hint: a broken member of a living cluster is removed and added again)", ErrLive, names)
+		return nil, fmt.Errorf("%w: %s answers with a quorum. A recovery would create a second cluster with older data and other ids (hint: to repair a member of a cluster that is alive, remove it and add it again)", ErrLive, names)
 	}
 	if names := in(running); names != "" {
-		facts = append(facts, names+": runs, and has no quorum within "+r.Connection.Timeout.String())
+		facts = append(facts, names+": running, but without a quorum within "+r.Connection.Timeout.String())
 	}
 	if names := in(stopped); names != "" {
-		facts = append(facts, names+": does not run")
+		facts = append(facts, names+": stopped")
 	}
 	if names := in(unreachable); names != "" {
-		facts = append(facts, names+": NOT KNOWN, the host does not answer. If it is only cut off from here, the cluster may be alive without this host: make sure that etcd is stopped there. A host that is lost is left out of --members, and added when it is back")
+		facts = append(facts, names+": UNKNOWN, the host does not answer. If only the connection from here is broken, the cluster may be alive without this host: make sure that etcd is stopped there. Leave a lost host out of --members, and add it when it is back")
 	}
 	return facts, nil
 }
 
-// waitStopped waits until nobody listens for a member's peers any more.
+// waitStopped waits until nothing listens at a member's peer URL.
 func (r *Recovery) waitStopped(ctx context.Context, m Member) error {
-	return r.waitUntil(ctx, m.Name+" to end", func() error {
+	return r.waitUntil(ctx, m.Name+" to stop", func() error {
 		if s := r.probePeer(ctx, m.Peer); s != stopped {
 			return fmt.Errorf("%s is %s", m.Peer, s)
 		}
@@ -179,15 +179,15 @@ func (r *Recovery) waitStopped(ctx context.Context, m Member) error {
 	})
 }
 
-// pollEvery is how often a member is asked whether it has come to what is awaited.
+// pollEvery is the interval between two checks of a condition.
 const pollEvery = 200 * time.Millisecond
 
-// await asks until there is no error, for as long as --wait says.
-func (r *Recovery) waitUntil(ctx context.Context, what string, ask func() error) error {
+// waitUntil calls check until it returns no error, or the time of --wait is over.
+func (r *Recovery) waitUntil(ctx context.Context, what string, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Wait)
 	defer cancel()
 	for {
-		err := ask()
+		err := check()
 		if err == nil {
 			return nil
 		}

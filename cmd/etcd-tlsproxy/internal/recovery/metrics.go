@@ -22,7 +22,7 @@ type gauges map[string]float64
 
 var _ prometheus.Gatherer = gatherer{}
 
-// gatherer gives metrics as the library writes them.
+// gatherer hands finished metrics to the library.
 type gatherer []*dto.MetricFamily
 
 func (g gatherer) Gather() ([]*dto.MetricFamily, error) { return g, nil }
@@ -46,7 +46,7 @@ func (g gauges) families() []*dto.MetricFamily {
 	return families
 }
 
-// succeeded writes the metrics of a backup.
+// writeSuccess writes the metrics of a backup.
 func writeSuccess(file string, r *Result) error {
 	verified := 0.0
 	g := gauges{
@@ -65,19 +65,19 @@ func writeSuccess(file string, r *Result) error {
 	return prometheus.WriteToTextfile(file, gatherer(g.families()))
 }
 
-// failed notes that a backup failed. The success before it stays where it is: an
-// alert on its age fires only if backups keep failing.
+// writeFailure records that a backup failed. The metrics of the last success are kept:
+// an alert on its age fires only if backups keep failing.
 func writeFailure(file string) error {
 	g, err := readGauges(file)
 	if err != nil {
-		// Its figures are lost; that this attempt failed must be told all the same.
+		// The old figures are lost, but the failure must be reported anyway.
 		g, err = gauges{}, fmt.Errorf("reading the metrics of the last backup in %s: %w", file, err)
 	}
 	g[attemptFailed] = 1
 	return errors.Join(err, prometheus.WriteToTextfile(file, gatherer(g.families())))
 }
 
-// readGauges reads what succeeded wrote, if it did.
+// readGauges reads the metrics that are in a file, if it exists.
 func readGauges(file string) (gauges, error) {
 	old, err := os.Open(file)
 	if errors.Is(err, fs.ErrNotExist) {

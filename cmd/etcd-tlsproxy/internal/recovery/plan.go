@@ -7,31 +7,32 @@ import (
 	"strings"
 )
 
-// Step is one thing to do on one machine.
+// Step is one step on one machine.
 type Step struct {
 	Title  string `json:"title"`
 	Member string `json:"member"`
 	Host   string `json:"host"`
-	// Local is true for what is done on the first member's machine.
+	// Local is true if the step runs on the first member's machine.
 	Local bool `json:"local"`
 	// Commands are for sh.
 	Commands string `json:"commands"`
 
-	// check finds out whether it has the effect it should have.
+	// check checks the effect of the commands. It may be nil.
 	check func(context.Context) error
 }
 
 // Plan is a recovery before it is carried out.
 type Plan struct {
-	// Facts are what was found out, Advice what to do and to know afterwards.
+	// Facts are the findings about source and cluster, Advice is what to do and to know
+	// afterwards.
 	Facts  []string `json:"facts"`
 	Steps  []Step   `json:"steps"`
 	Advice []string `json:"advice"`
 	Script string   `json:"script"`
 }
 
-// plan lists the steps. All etcds end before anything is moved: an old member that
-// still runs could elect a leader with another one that is not gone yet.
+// plan lists the steps. All members are stopped before any data is moved: two old members
+// that still run could elect a leader.
 func (r *Recovery) plan(from *source) []Step {
 	first := r.Members[0]
 	var steps []Step
@@ -46,12 +47,12 @@ func (r *Recovery) plan(from *source) []Step {
 	}
 	add(first, "copy the data to "+first.Name, r.restoreData(first, from), func(context.Context) error { return r.checkCopy(first, from) })
 	add(first, "start "+first.Name+" once as a cluster of its own", r.startAlone(first, from), func(ctx context.Context) error { return r.checkAlone(ctx, first, from) })
-	add(first, "mend the peer URL of "+first.Name, r.updatePeerURL(first), func(ctx context.Context) error { return r.checkPeerURL(ctx, first) })
+	add(first, "correct the peer URL of "+first.Name, r.updatePeerURL(first), func(ctx context.Context) error { return r.checkPeerURL(ctx, first) })
 	add(first, "restart "+first.Name+" as a normal member", r.restart(first), func(ctx context.Context) error { return r.waitMember(ctx, first) })
 	for i, m := range r.Members[1:] {
 		add(first, "add "+m.Name+" to the cluster", r.addMember(first, m), func(ctx context.Context) error { return r.checkAdded(ctx, m) })
-		// Its initial cluster has those that were added, and no other: etcd does not
-		// start if it counts differently.
+		// The initial cluster must be exactly the members added so far, or etcd does
+		// not start.
 		add(m, "start "+m.Name, r.startNew(m, r.Members[:i+2]), nil)
 		add(first, "wait until "+m.Name+" has started", r.waitStarted(first, m), func(ctx context.Context) error { return r.waitMember(ctx, m) })
 	}
@@ -62,8 +63,8 @@ func (r *Recovery) local(m Member) bool { return m.Host() == r.Members[0].Host()
 
 func (r *Recovery) dataDir(m Member) string { return strings.ReplaceAll(r.DataDir, "{name}", m.Name) }
 
-// aside is the name that old data gets in its data folder. The folder itself stays:
-// it may be a mount point, and has the owner that etcd needs.
+// asideName is the name of old data in its data folder. The folder itself stays: it may
+// be a mount point, and it has the owner that etcd needs.
 func (r *Recovery) asideName() string {
 	return "member.before-recovery-" + r.Now().UTC().Format("20060102T150405Z")
 }
@@ -76,12 +77,12 @@ if [ -d "$dir/member" ]; then
   mv -T "$dir/member" "$dir/"%s
   sync
 elif [ -d "$dir" ] && [ -n "$(ls -A "$dir")" ]; then
-  fail "$dir is not empty, and there is no etcd's member/ in it"
+  fail "$dir is not empty, but contains no member/ of etcd"
 fi
 `, quote(dir), r.checkUnused(), r.asideName())
 }
 
-// unused makes sure that no etcd runs on the data: it would go on in the moved
+// checkUnused fails if an etcd runs on the data: it would continue to write to the moved
 // files.
 func (r *Recovery) checkUnused() string {
 	return `[ ! -e "$dir/member/snap/db" ] || flock --shared --nonblock "$dir/member/snap/db" true || fail "an etcd still runs on $dir: stop it first"`
@@ -120,8 +121,8 @@ sync
 	return b.String()
 }
 
-// curl is the command with which the first member is asked. It stops at an answer
-// that is an error.
+// curl returns a command that sends a request to the first member. It fails if the
+// response is an error.
 func (r *Recovery) curl(words ...string) string {
 	all := []string{"curl", "--fail", "--silent", "--show-error", "--noproxy", "*", "--max-time", "10"}
 	for _, option := range []struct{ name, value string }{{"--cacert", r.Connection.CA}, {"--cert", r.Connection.Certificate}, {"--key", r.Connection.Key}} {
@@ -135,13 +136,12 @@ func (r *Recovery) curl(words ...string) string {
 func (r *Recovery) startAlone(m Member, from *source) string {
 	return r.start(m, []Member{m}, true) + fmt.Sprintf(`healthy() { %s | grep -q '"health":"true"'; }
 wait_for %s 120 healthy
-%s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: does its own --data-dir say something else?'
+%s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: check its --data-dir'
 `, r.curl(m.Client+"/health"), quote(m.Name+" to answer"), r.curl("--output", "/dev/null", "--dump-header", "-", m.Client+"/v2/members"), from.identity.Cluster)
 }
 
-// updatePeerURL names the peer URL, since an etcd that was made a cluster of its own
-// out of a backup has http://localhost:2380, whatever its flags say: nobody could
-// join it.
+// updatePeerURL sets the peer URL. After --force-new-cluster it is http://localhost:2380,
+// whatever the flags say, and no other member could join.
 func (r *Recovery) updatePeerURL(m Member) string {
 	body := `{"peerURLs":["` + m.Peer + `"]}`
 	return fmt.Sprintf(`id=$(%s | sed -n 's/^{"members":\[{"id":"\([0-9a-f]*\)"[^}]*}\]}$/\1/p')
@@ -152,24 +152,24 @@ func (r *Recovery) updatePeerURL(m Member) string {
 		r.curl(m.Client+"/v2/members"), quote(`"peerURLs":["`+m.Peer+`"]`))
 }
 
-// addMember asks until etcd takes it: with strict checks of changes, which are the
-// default, it refuses for some seconds after another has joined.
+// addMember retries until etcd accepts the member: with --strict-reconfig-check, which is
+// the default, etcd refuses for some seconds after another member has joined.
 func (r *Recovery) addMember(first, m Member) string {
 	body := `{"peerURLs":["` + m.Peer + `"]}`
 	return fmt.Sprintf(`added() { %s | grep -qF %s; }
 add() { added || %s >/dev/null 2>&1 || added; }
 wait_for %s 120 add
 `, r.curl(first.Client+"/v2/members"), quote(`"`+m.Peer+`"`),
-		r.curl("--request", "POST", "--header", "Content-Type: application/json", "--data", body, first.Client+"/v2/members"), quote("etcd to take "+m.Name))
+		r.curl("--request", "POST", "--header", "Content-Type: application/json", "--data", body, first.Client+"/v2/members"), quote("etcd to accept "+m.Name))
 }
 
 // startNew starts a member on an empty folder.
 func (r *Recovery) startNew(m Member, all []Member) string {
-	return fmt.Sprintf("[ ! -e %s/member ] || fail 'there is old data of etcd: move it aside first'\n", quote(r.dataDir(m))) + r.start(m, all, false)
+	return fmt.Sprintf("[ ! -e %s/member ] || fail 'the data folder contains old data of etcd: move it aside first'\n", quote(r.dataDir(m))) + r.start(m, all, false)
 }
 
-// waitStarted waits until the newcomer has told the cluster its name, which takes
-// the agreement of both, and until the cluster answers reads with a quorum.
+// waitStarted waits until the new member has published its name, which requires a quorum,
+// and until the cluster answers quorum reads.
 func (r *Recovery) waitStarted(first, m Member) string {
 	return fmt.Sprintf(`started() { %s | grep -qF %s && %s >/dev/null; }
 wait_for %s 600 started

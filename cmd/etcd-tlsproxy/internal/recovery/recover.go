@@ -13,29 +13,30 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
-// Recovery says what to recover a cluster from, and how its members run.
+// Recovery says what to recover a cluster from, and how to run its members.
 type Recovery struct {
-	// Backup is one that Backup made, or the data folder of a member that survived.
+	// Backup is the folder of a backup, or the data folder of a member that survived.
 	Backup string
-	// Members are those of the cluster. The first one is on this machine.
+	// Members are the members of the cluster. The first one is on this machine.
 	Members []Member
-	// DataDir is etcd's on each machine, with {name} for the member's name.
+	// DataDir is etcd's data folder on each machine, with {name} for the member's name.
 	DataDir string
-	// Owner owns a data folder that does not exist yet.
+	// Owner is the owner of a data folder that does not exist yet.
 	Owner string
-	// Service is the unit of systemd, with {name} for the member's name. With
-	// Foreground etcd is started as a process, listening for peers on ListenPeer,
-	// with EtcdArgs beside the flags that it needs.
+	// Service is the systemd unit, with {name} for the member's name. With Foreground
+	// etcd is started as a process instead. It listens for peers on ListenPeer and gets
+	// EtcdArgs in addition to the flags that it needs.
 	Service    string
 	Foreground bool
 	ListenPeer string
 	Etcd       string
 	EtcdArgs   []string
-	// RemoteShell runs commands on another machine: its name and they follow.
+	// RemoteShell is a command that runs a command on another machine, like ssh. The
+	// host and the command are appended.
 	RemoteShell string
-	// Wait is how long a step may take to have its effect.
+	// Wait is the maximum time until a step has its effect.
 	Wait time.Duration
-	// Connection has the files for https, and the time an answer may take.
+	// Connection has the files for https and the timeout of a request.
 	Connection cluster.Connection
 
 	// Note reports what is going on, and Progress how far it has come. Both may be nil.
@@ -47,8 +48,8 @@ type Recovery struct {
 	Now func() time.Time
 }
 
-// Plan looks at the backup and at the cluster, refuses what should not be, and lists
-// what to do.
+// Plan checks the backup and the state of the cluster, and lists the steps. It changes
+// nothing.
 func (r *Recovery) Plan(ctx context.Context) (*Plan, error) {
 	p, _, _, err := r.prepare(ctx)
 	return p, err
@@ -56,7 +57,7 @@ func (r *Recovery) Plan(ctx context.Context) (*Plan, error) {
 
 func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]state, error) {
 	at := r.Now()
-	r.Now = func() time.Time { return at } // one name for what is moved, whenever a step is made
+	r.Now = func() time.Time { return at } // all steps use one name for old data
 	if err := r.check(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -84,36 +85,36 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]stat
 	return p, from, states, nil
 }
 
-// check finds what cannot work.
+// check finds mistakes in the options.
 func (r *Recovery) check() error {
 	if r.DataDir == "" || !filepath.IsAbs(r.DataDir) {
-		return fmt.Errorf("--data-dir %q is not absolute (hint: other machines are in other folders)", r.DataDir)
+		return fmt.Errorf("--data-dir %q is not an absolute path (hint: a relative path means another folder on other machines)", r.DataDir)
 	}
 	folders := make(map[string]string)
 	for _, m := range r.Members {
 		place := m.Host() + ":" + r.dataDir(m)
 		if other, ok := folders[place]; ok {
-			return fmt.Errorf("%s and %s have the same host and data folder (hint: {name} in --data-dir is the member's name)", other, m.Name)
+			return fmt.Errorf("%s and %s have the same host and data folder (hint: put {name} into --data-dir; it stands for the member's name)", other, m.Name)
 		}
 		folders[place] = m.Name
 	}
 	if strings.ContainsAny(r.DataDir+r.Backup, "\n\r") {
-		return errors.New("a folder's name has more than one line")
+		return errors.New("the name of a folder contains a line break")
 	}
 	if strings.ContainsAny(r.Service, "/ \n") {
-		return fmt.Errorf("--etcd-service %q is no unit", r.Service)
+		return fmt.Errorf("--etcd-service %q is not a valid unit name (hint: write it like etcd.service)", r.Service)
 	}
 	return nil
 }
 
-// Text is the script, for a person or for sh.
+// Text writes the script.
 func (p *Plan) Text(w io.Writer) error {
 	_, err := io.WriteString(w, p.Script)
 	return err
 }
 
-// Run carries out the steps for this machine, one after another, each with a check
-// of its effect. For those on others it tells what to run there and waits for it.
+// Run executes the steps for this machine in order, with a check after each. For a step on
+// another machine it prints the commands and waits for their effect.
 func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 	p, from, states, err := r.prepare(ctx)
 	if err != nil {
@@ -121,7 +122,7 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 	}
 	for _, m := range r.Members {
 		if states[m.Name] == unreachable {
-			return nil, fmt.Errorf("it is not known whether %s runs: its host does not answer, and the cluster may be alive without this one (hint: if the host is lost, leave it out of --members; add it when it is back)", m.Name)
+			return nil, fmt.Errorf("it is unknown whether %s is running: its host does not answer, and the cluster may be alive without this machine (hint: if the host is lost, leave it out of --members and add it when it is back)", m.Name)
 		}
 	}
 	for _, fact := range p.Facts {
@@ -138,7 +139,7 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 	for i, s := range p.Steps {
 		r.note("%d. %s", i+1, s.Title)
 		if err := r.execute(ctx, s); err != nil {
-			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was removed; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.asideName()))
+			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was deleted; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.asideName()))
 		}
 		add(1)
 	}

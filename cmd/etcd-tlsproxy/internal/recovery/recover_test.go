@@ -20,7 +20,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// written is what a cluster had before it lost its quorum.
+// written holds the keys of a cluster before it lost its quorum.
 type written struct {
 	values  map[string]string
 	expires map[string]time.Duration
@@ -49,29 +49,29 @@ func fill(t *testing.T, member string) *written {
 	return w
 }
 
-// check reads everything back from a member.
+// check compares the keys of a member.
 func (w *written) check(t *testing.T, member string) {
 	t.Helper()
 	for key, value := range w.values {
 		if status, n := read(t, member, key); status != http.StatusOK || n.Value != value {
-			t.Errorf("%s at %s: %d %q, want %q", key, member, status, n.Value, value)
+			t.Errorf("%s at %s: got status %d and %q, want 200 and %q", key, member, status, n.Value, value)
 		}
 	}
 	for key, ttl := range w.expires {
 		_, n := read(t, member, key)
 		if left := time.Duration(n.TTL) * time.Second; left > ttl || left < ttl-5*time.Minute {
-			t.Errorf("%s at %s expires in %s, want at most %s", key, member, left, ttl)
+			t.Errorf("%s at %s: got a time to live of %s, want at most %s and 5 minutes less at the least", key, member, left, ttl)
 		}
 	}
 	if got := inOrder(t, member); got != w.order || !strings.HasSuffix(got, "=job 4") {
-		t.Errorf("in order at %s: %s, want %s", member, got, w.order)
+		t.Errorf("in-order keys at %s: got %s, want %s", member, got, w.order)
 	}
 	if _, n := read(t, member, "/emptydir"); !n.Dir {
-		t.Errorf("the empty directory is gone at %s", member)
+		t.Errorf("/emptydir at %s: got %+v, want a directory", member, n)
 	}
 }
 
-// spec writes members with all their URLs.
+// spec converts members, with all their URLs.
 func spec(t *testing.T, members []proxytest.Member) []Member {
 	t.Helper()
 	var list []string
@@ -85,20 +85,20 @@ func spec(t *testing.T, members []proxytest.Member) []Member {
 	return all
 }
 
-// newRecovery is one of members on this machine, without a service manager.
+// newRecovery returns a recovery of members on this machine, without a service manager.
 func newRecovery(t *testing.T, dir, backup string, members []Member) *Recovery {
 	return &Recovery{Backup: backup, Members: members, DataDir: filepath.Join(dir, "{name}", "data"), Foreground: true, ListenPeer: "127.0.0.1",
 		Etcd: etcdPath(t), Wait: time.Minute, Connection: cluster.Connection{Timeout: 2 * time.Second}, Confirm: confirm, Now: time.Now}
 }
 
-// errNotConfirmed is the refusal of an operator.
+// errNotConfirmed is the error of an operator who does not agree.
 var errNotConfirmed = errors.New("not confirmed")
 
 func confirm(...string) error { return nil }
 
 func refuse(...string) error { return errNotConfirmed }
 
-// pids are those of the etcds that the commands started.
+// pids returns the process ids of the etcds that the commands started.
 func pids(t *testing.T, dir string) map[string]int {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*", "data.pid"))
@@ -120,8 +120,8 @@ func pids(t *testing.T, dir string) map[string]int {
 	return all
 }
 
-// endAll ends them, and waits until they are gone.
-func endAll(t *testing.T, dir string) {
+// killAll kills the etcds that the commands started, and waits until they have exited.
+func killAll(t *testing.T, dir string) {
 	for _, pid := range pids(t, dir) {
 		kill(pid)
 	}
@@ -139,7 +139,7 @@ func kill(pid int) {
 	_ = handle.Kill()
 	for handle.Signal(syscall.Signal(0)) == nil {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil || bytes.Contains(stat, []byte("\nState:\tZ")) { // nobody here is its parent
+		if err != nil || bytes.Contains(stat, []byte("\nState:\tZ")) { // a zombie: this process is not its parent
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -150,7 +150,7 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 	t.Parallel()
 	c, folders := startCluster(t, 3)
 	dir := filepath.Dir(filepath.Dir(folders[0]))
-	t.Cleanup(func() { endAll(t, dir) })
+	t.Cleanup(func() { killAll(t, dir) })
 	want := fill(t, c.Members[1].URL())
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	b.Verify = true
@@ -158,14 +158,14 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 	put(t, c.Members[0].URL(), "/later", "1")
 	members := spec(t, c.Members)
 
-	t.Run("a living one is refused", func(t *testing.T) {
+	t.Run("a live one is refused", func(t *testing.T) {
 		for _, quorum := range []bool{true, false} {
-			if !quorum { // one less is still a quorum
+			if !quorum { // two of three are still a quorum
 				c.Members[2].Close()
-				awaitLeader(t, c)
+				waitForLeader(t, c)
 			}
 			if p, err := newRecovery(t, dir, backup, members).Plan(t.Context()); !errors.Is(err, ErrLive) {
-				t.Errorf("%+v, %v", p, err)
+				t.Errorf("planning with all members %t: got %+v and the error %v, want %v", quorum, p, err, ErrLive)
 			}
 		}
 	})
@@ -181,36 +181,38 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 		if err := os.WriteFile(folders[0]+".pid", []byte(fmt.Sprintln(survivor)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		// Another member is the first one now, and has nothing.
+		// Another member, which has no data, is the first one now.
 		r := newRecovery(t, dir, backup, []Member{members[1], members[0], members[2]})
 		p, err := r.Plan(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if facts := strings.Join(p.Facts, "\n"); !strings.Contains(facts, "conf1001: runs, and has no quorum") || !strings.Contains(facts, "conf1002, conf1003: does not run") {
-			t.Errorf("%s", facts)
+		for _, want := range []string{"conf1001: running, but without a quorum", "conf1002, conf1003: stopped"} {
+			if facts := strings.Join(p.Facts, "\n"); !strings.Contains(facts, want) {
+				t.Errorf("facts: got %s, want %q", facts, want)
+			}
 		}
 		began := time.Now()
 		sh := exec.CommandContext(t.Context(), "sh")
 		sh.Stdin = strings.NewReader(p.Script)
-		// What an etcd would take for its flags.
+		// An etcd would read these as flags.
 		sh.Env = append(os.Environ(), "ETCD_DISCOVERY_SRV=example.org", "ETCD_WAL_DIR=/nowhere")
 		if out, err := sh.CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s\n%s", err, out, p.Script)
 		}
 		t.Logf("%d steps in %s", len(p.Steps), time.Since(began))
-		back(t, members, want)
+		checkRecovered(t, members, want)
 		if status, _ := read(t, members[0].Client, "/later"); status != http.StatusNotFound {
-			t.Errorf("what was written after the backup: %d", status)
+			t.Errorf("a key that was written after the backup: got status %d, want 404", status)
 		}
 		if _, err := os.Stat(filepath.Join(folders[0], r.asideName(), "wal")); err != nil {
-			t.Errorf("the old data is not aside: %v", err)
+			t.Errorf("the old data was not moved aside: %v", err)
 		}
-		// This member has a snapshot with all members in it, unlike a young one.
+		// Unlike a new member, this one has a snapshot that contains all members.
 		again := newBackup(t, members[1].Client, folders[1])
 		again.Verify = true
 		if keys := run(t, again).Manifest.Keys; keys.Compared < 15 {
-			t.Errorf("a backup of what came back: %+v", keys)
+			t.Errorf("a backup of the recovered cluster: got %+v, want at least 15 keys compared", keys)
 		}
 	})
 
@@ -228,26 +230,26 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 		}
 		survived := filepath.Join(dir, members[2].Name, "data")
 		r := newRecovery(t, dir, survived, []Member{members[2], members[0], members[1]})
-		r.EtcdArgs = []string{"--strict-reconfig-check=false"} // which takes time to be satisfied
+		r.EtcdArgs = []string{"--strict-reconfig-check=false"} // the check would make etcd refuse for 5 s
 		r.Confirm = refuse
 		if p, err := r.Run(t.Context()); !errors.Is(err, errNotConfirmed) {
-			t.Fatalf("%+v, %v", p, err)
+			t.Fatalf("running without agreement: got %+v and the error %v, want %v", p, err, errNotConfirmed)
 		}
 		if got := pids(t, dir); fmt.Sprint(got) != fmt.Sprint(running) {
-			t.Errorf("something was done that nobody agreed to: %v", got)
+			t.Errorf("processes without agreement: got %v, want %v", got, running)
 		}
 		r.Confirm = confirm
 		if _, err := r.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// The newest write counts if the survivor knew that it was committed, which
-		// nobody can promise: all before it does.
-		back(t, members, want)
+		// Whether the newest write is recovered depends on whether the survivor's log
+		// records it as committed. All earlier writes are recovered.
+		checkRecovered(t, members, want)
 	})
 }
 
-// awaitLeader waits until those that are left have one.
-func awaitLeader(t *testing.T, c *proxytest.Cluster) {
+// waitForLeader waits until the remaining members have a leader.
+func waitForLeader(t *testing.T, c *proxytest.Cluster) {
 	t.Helper()
 	for {
 		if _, err := c.Leader(); err == nil {
@@ -261,10 +263,10 @@ func awaitLeader(t *testing.T, c *proxytest.Cluster) {
 	}
 }
 
-// back makes sure that all members serve everything, and take writes.
-func back(t *testing.T, members []Member, want *written) {
+// checkRecovered checks that all members serve all keys and accept writes.
+func checkRecovered(t *testing.T, members []Member, want *written) {
 	t.Helper()
-	http.DefaultClient.CloseIdleConnections() // to etcds that are no more
+	http.DefaultClient.CloseIdleConnections() // their etcds have exited
 	for _, m := range members {
 		want.check(t, m.Client)
 		put(t, m.Client, "/again", m.Name)
@@ -279,7 +281,7 @@ func back(t *testing.T, members []Member, want *written) {
 		}
 		for _, other := range members {
 			if !bytes.Contains(body, []byte(fmt.Sprintf(`"name":%q,"peerURLs":[%q],"clientURLs":[%q]`, other.Name, other.Peer, other.Client))) {
-				t.Errorf("%s does not know %s: %s", m.Name, other.Name, body)
+				t.Errorf("the members according to %s: got %s, want %s with its URLs", m.Name, body, other.Name)
 			}
 		}
 	}
@@ -297,42 +299,42 @@ func TestWhatCannotBeRecoveredIsRefused(t *testing.T) {
 		t.Fatal(segments, err)
 	}
 	for want, change := range map[string]func(*testing.T, *Recovery){
-		"is not whole": func(t *testing.T, r *Recovery) {
+		"is damaged": func(t *testing.T, r *Recovery) {
 			if err := flip(segments[0], 3000); err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = flip(segments[0], 3000) })
 		},
-		"was never finished": func(t *testing.T, r *Recovery) {
+		"is incomplete": func(t *testing.T, r *Recovery) {
 			r.Backup = filepath.Join(t.TempDir(), ".partial-etcd-20260101T000000Z")
 			mkdir(t, r.Backup)
 			if err := os.WriteFile(filepath.Join(r.Backup, markerFile), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"is no data folder of etcd":   func(t *testing.T, r *Recovery) { r.Backup = t.TempDir() },
-		"no such file":                func(t *testing.T, r *Recovery) { r.Backup = "/nowhere" },
-		"its checksums are gone":      func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, sumsFile) },
-		"manifest.json: no such file": func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, manifestFile) },
-		"is not empty, and there is no member/ of an etcd": func(t *testing.T, r *Recovery) {
+		"is not a data folder of etcd": func(t *testing.T, r *Recovery) { r.Backup = t.TempDir() },
+		"no such file":                 func(t *testing.T, r *Recovery) { r.Backup = "/nowhere" },
+		"the checksums are missing":    func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, sumsFile) },
+		"manifest.json: no such file":  func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, manifestFile) },
+		"is not empty, but contains no member/ of etcd": func(t *testing.T, r *Recovery) {
 			r.DataDir = t.TempDir()
 			mkdir(t, filepath.Join(r.DataDir, "photos"))
 		},
-		"are one within the other": func(t *testing.T, r *Recovery) {
+		"is inside of the other": func(t *testing.T, r *Recovery) {
 			r.DataDir = filepath.Dir(backup)
 			mkdir(t, filepath.Join(r.DataDir, "member"))
 		},
-		"is not absolute":                       func(t *testing.T, r *Recovery) { r.DataDir = "data" },
+		"is not an absolute path":               func(t *testing.T, r *Recovery) { r.DataDir = "data" },
 		"have the same host and data folder":    func(t *testing.T, r *Recovery) { r.DataDir, r.Members = dir, twice(r.Members[0]) },
-		"is no unit":                            func(t *testing.T, r *Recovery) { r.Service = "../etcd" },
-		"more than one line":                    func(t *testing.T, r *Recovery) { r.DataDir = "/a\nb" },
-		"it is not known whether conf9999 runs": func(t *testing.T, r *Recovery) { r.Members = append(r.Members, unreachableMember()) },
+		"is not a valid unit name":              func(t *testing.T, r *Recovery) { r.Service = "../etcd" },
+		"contains a line break":                 func(t *testing.T, r *Recovery) { r.DataDir = "/a\nb" },
+		"it is unknown whether conf9999 is run": func(t *testing.T, r *Recovery) { r.Members = append(r.Members, unreachableMember()) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := newRecovery(t, dir, backup, members)
 			change(t, r)
 			if p, err := r.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%+v, %v", p, err)
+				t.Errorf("got %+v and the error %v, want %q", p, err, want)
 			}
 		})
 	}
@@ -345,7 +347,7 @@ func mkdir(t *testing.T, path string) {
 	}
 }
 
-// strip is a backup without one of its files.
+// strip copies a backup without one of its files.
 func strip(t *testing.T, backup, name string) string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), filepath.Base(backup))
@@ -364,7 +366,7 @@ func twice(m Member) []Member {
 	return []Member{m, other}
 }
 
-// unreachableMember is a member whose host is not known.
+// unreachableMember returns a member whose host has no address.
 func unreachableMember() Member {
 	return Member{"conf9999", "http://conf9999.invalid:2380", "http://conf9999.invalid:2379", "http://conf9999.invalid:4001"}
 }
@@ -378,14 +380,14 @@ func TestMembersAreNamesAndHostsOrURLs(t *testing.T) {
 		{"conf1003", "https://conf1003:1", "https://conf1003:2", "https://conf1003:2"},
 	}
 	if err != nil || fmt.Sprint(all) != fmt.Sprint(want) {
-		t.Errorf("%v, %v", all, err)
+		t.Errorf("got %v (%v), want %v", all, err, want)
 	}
 	for _, bad := range []string{"", "conf1001", "=host", "a b=host", "a=", "a=x y", "a=http://x:1", "a=http://x+http://x:2", "a=http://x:1+http://$(id):2", "a=host;reboot", "a=-oProxyCommand=x", "a=http://u:p@x:1+http://x:2"} {
 		if all, err := d.Members([]string{bad}); err == nil {
-			t.Errorf("%q: %v", bad, all)
+			t.Errorf("parsing %q: got %v, want an error", bad, all)
 		}
 	}
 	if _, err := d.Members([]string{"a=x", "a=y"}); err == nil {
-		t.Error("two members have one name")
+		t.Error("two members with one name: got no error")
 	}
 }

@@ -14,19 +14,20 @@ import (
 
 const (
 	nameLayout = "etcd-20060102T150405Z"
-	// Backups that are not whole have a dot before their names: neither a glob nor
-	// a person takes them for one.
+	// Incomplete backups have a dot before their names, so that neither a glob nor a
+	// person mistakes them for backups.
 	partialPrefix = ".partial-"
 	expiredPrefix = ".expired-"
-	// markerFile is a file in what we work on: leftovers without it are not ours.
+	// markerFile is in every folder that is being written or removed. Leftovers without
+	// it are not ours.
 	markerFile = ".etcd-tlsproxy-backup"
 )
 
 var backupName = regexp.MustCompile(`^(\.partial-|\.expired-)?etcd-\d{8}T\d{6}Z$`)
 
-// lock keeps a second backup out of the folder, until the file is closed. The
-// system gives it back even if this process is killed.
-func lock(folder string) (*os.File, error) {
+// lock prevents a second backup into the folder until unlock is called. The system
+// releases the lock if this process is killed.
+func lock(folder string) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(folder, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -38,15 +39,20 @@ func lock(folder string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", file.Name(), err)
 	}
-	return file, nil
+	return func() {
+		// Closing is not enough: a child that was forked at this moment holds the same
+		// lock until it executes its program.
+		_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN)
+		_ = file.Close()
+	}, nil
 }
 
-// begin makes the folder that a backup is written into.
+// createPartial creates the folder that a backup is written into.
 func createPartial(folder string, at time.Time) (partial, final string, err error) {
 	name := at.UTC().Format(nameLayout)
 	final = filepath.Join(folder, name)
 	if _, err := os.Lstat(final); err == nil {
-		return "", "", fmt.Errorf("%s exists already (hint: backups are named by the second)", final)
+		return "", "", fmt.Errorf("%s already exists (hint: the names have a resolution of one second; try again)", final)
 	}
 	partial = filepath.Join(folder, partialPrefix+name)
 	if err := os.Mkdir(partial, 0o700); err != nil {
@@ -55,7 +61,7 @@ func createPartial(folder string, at time.Time) (partial, final string, err erro
 	return partial, final, os.WriteFile(filepath.Join(partial, markerFile), nil, 0o600)
 }
 
-// publish gives a whole backup its name, once all of it is on the disk.
+// publish renames a complete backup after syncing it to disk.
 func publish(partial, final string) error {
 	if err := os.Remove(filepath.Join(partial, markerFile)); err != nil {
 		return err
@@ -69,7 +75,7 @@ func publish(partial, final string) error {
 	return syncPath(filepath.Dir(final))
 }
 
-// syncAll waits until a folder's files and folders are on the disk.
+// syncAll syncs all files and folders below a folder.
 func syncAll(folder string) error {
 	return filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
@@ -91,7 +97,7 @@ func syncPath(path string) error {
 	return file.Close()
 }
 
-// sweep removes what backups left that were killed.
+// removeStale removes the remains of backups that were killed.
 func removeStale(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -112,9 +118,9 @@ func removeStale(folder string) error {
 	return nil
 }
 
-// rotate removes backups beyond the newest keep ones, and returns their names. The
-// one that was just made stays, wherever a clock that was set back sorts it. What
-// has no manifest of ours counts for nothing and is left alone.
+// rotate removes all but the newest keep backups and returns the removed names. It keeps
+// the backup that was just made, even if a clock that was set back sorts it last. It
+// neither counts nor removes folders without a manifest of ours.
 func rotate(folder, made string, keep int) ([]string, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -139,7 +145,7 @@ func rotate(folder, made string, keep int) ([]string, error) {
 			}
 			continue
 		}
-		// Renamed first: what is half removed must not look like a backup.
+		// Rename it first: a partly removed backup must not look like a backup.
 		expired := filepath.Join(folder, expiredPrefix+name)
 		if err := os.WriteFile(filepath.Join(path, markerFile), nil, 0o600); err != nil {
 			return removed, err
@@ -155,8 +161,8 @@ func rotate(folder, made string, keep int) ([]string, error) {
 	return removed, nil
 }
 
-// complete reports whether all files are there: one that lost some does not count
-// among those that are kept.
+// hasAllFiles reports whether all files exist. A backup that lost some does not count as
+// kept.
 func hasAllFiles(folder string, m *Manifest) bool {
 	for _, f := range m.Files {
 		info, err := os.Stat(filepath.Join(folder, f.Path))

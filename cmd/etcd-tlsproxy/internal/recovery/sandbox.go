@@ -17,28 +17,27 @@ import (
 )
 
 const (
-	// sandboxTimeout is how long an etcd on a copy may take to start: it reads the whole log.
+	// sandboxTimeout bounds the start of an etcd on a copy, which reads the whole log.
 	sandboxTimeout = 2 * time.Minute
-	// sandboxPollEvery is how often it is asked: etcd has no signal for us that it serves.
+	// sandboxPollEvery is the polling interval: etcd does not signal that it is ready.
 	sandboxPollEvery = 20 * time.Millisecond
 )
 
-// trial is an etcd on a copy of a member's data. It has no network at all. A copy
-// that has the member's ids would else connect to the other members, and they would
-// take it for the one it is a copy of: it could acknowledge what that one does not
-// have. We reach it by a socket in a folder that is ours alone, since it has the
-// member's keys and nothing that guards them.
+// sandbox is an etcd on a copy of a member's data, without any network. A copy with the
+// member's ids would otherwise connect to the other members, which would mistake it for
+// the original, and it could acknowledge entries that the original does not have. It is
+// reached by a Unix socket in a private folder, because its keys have no protection.
 type sandbox struct {
 	cmd     *exec.Cmd
 	exited  chan struct{}
-	folder  string // of the sockets and the log
+	folder  string // for the sockets and the log
 	http    *http.Client
 	keys    client.KeysAPI
 	members client.MembersAPI
 	dataDir string
 }
 
-// startSandbox starts it. It must be closed.
+// startSandbox starts an etcd. The caller must close the sandbox.
 func startSandbox(ctx context.Context, etcd, dataDir string, flags ...string) (*sandbox, error) {
 	dataDir, err := filepath.Abs(dataDir)
 	if err != nil {
@@ -67,13 +66,13 @@ func startSandbox(ctx context.Context, etcd, dataDir string, flags ...string) (*
 	return s, nil
 }
 
-// start starts it without a network.
+// start starts the process in a network namespace of its own.
 func (s *sandbox) start(ctx context.Context, etcd string, flags []string) error {
 	log, err := os.Create(filepath.Join(s.folder, "log"))
 	if err != nil {
 		return err
 	}
-	defer log.Close() // etcd has its own
+	defer log.Close() // etcd has its own descriptor
 	for _, isolated := range isolationAttrs() {
 		s.cmd = exec.CommandContext(ctx, etcd, flags...)
 		s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.folder, withoutEtcd(os.Environ()), log, log
@@ -92,8 +91,8 @@ func (s *sandbox) start(ctx context.Context, etcd string, flags []string) error 
 	return fmt.Errorf("%w (%w)", errNotIsolated, err)
 }
 
-// isolations are the ways to start a process without a network: root's, and that of
-// others where the system lets them make namespaces.
+// isolationAttrs returns the ways to start a process without a network: as root, and as
+// another user on systems where users may create namespaces.
 func isolationAttrs() []*syscall.SysProcAttr {
 	uid := []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
 	gid := []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
@@ -103,20 +102,20 @@ func isolationAttrs() []*syscall.SysProcAttr {
 	}
 }
 
-var errNotIsolated = errors.New("it must have no network, and this process may not make it so (hint: run it as root, or where users may make namespaces)")
+var errNotIsolated = errors.New("it must run without a network, but this process may not create namespaces (hint: run the command as root, or allow unprivileged user namespaces)")
 
-// await asks until there is no error.
-func (s *sandbox) waitUntil(ctx context.Context, ask func(context.Context) error) error {
+// waitUntil calls check until it returns no error.
+func (s *sandbox) waitUntil(ctx context.Context, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
 	defer cancel()
 	for {
-		err := ask(ctx)
+		err := check(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-s.exited:
-			err = errors.New("it has ended")
+			err = errors.New("it has exited")
 		case <-ctx.Done():
 		case <-time.After(sandboxPollEvery):
 			continue
@@ -126,7 +125,7 @@ func (s *sandbox) waitUntil(ctx context.Context, ask func(context.Context) error
 	}
 }
 
-// read reads its keys once it serves.
+// readKeys waits until the etcd is ready and reads its keys.
 func (s *sandbox) readKeys(ctx context.Context) (*tree, error) {
 	var all *tree
 	return all, s.waitUntil(ctx, func(ctx context.Context) (err error) {
@@ -135,7 +134,7 @@ func (s *sandbox) readKeys(ctx context.Context) (*tree, error) {
 	})
 }
 
-// raftIndex is that of a proposal that it just took: all before it is applied.
+// raftIndex makes a proposal and returns its index: all earlier entries are applied.
 func (s *sandbox) raftIndex(ctx context.Context) (uint64, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sandbox/v2/keys/?quorum=true", nil)
 	if err != nil {
@@ -149,7 +148,7 @@ func (s *sandbox) raftIndex(ctx context.Context) (uint64, error) {
 	return strconv.ParseUint(response.Header.Get("X-Raft-Index"), 10, 64)
 }
 
-// end ends it so that everything it did is on the disk.
+// stop stops the etcd cleanly, so that all its data is on disk.
 func (s *sandbox) stop(ctx context.Context) error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -162,7 +161,7 @@ func (s *sandbox) stop(ctx context.Context) error {
 	}
 }
 
-// close ends it at once, if it runs, and removes what is not its data.
+// close kills the etcd if it still runs, and removes the folder of sockets and log.
 func (s *sandbox) close() error {
 	_ = s.cmd.Process.Kill()
 	<-s.exited
@@ -170,8 +169,8 @@ func (s *sandbox) close() error {
 	return os.RemoveAll(s.folder)
 }
 
-// try starts an etcd on a copy of a backup, which must stay what it is, and reads
-// its keys.
+// verifyCopy starts an etcd on a copy of a backup, which itself must not change, and
+// returns its keys.
 func verifyCopy(ctx context.Context, etcd, backup, scratch string) (_ *tree, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	if err := os.CopyFS(filepath.Join(scratch, "member"), os.DirFS(filepath.Join(backup, "member"))); err != nil {

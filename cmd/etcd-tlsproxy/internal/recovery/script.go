@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// script is the plan as one program for sh, for the first member's machine. What is
-// for another machine goes there through the remote shell; who has none runs what
-// stands there by hand.
+// script writes the plan as one shell script for the first member's machine. It sends the
+// steps of other machines through the remote shell; without one, the operator can run
+// them by hand.
 func (r *Recovery) script(p *Plan) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "#!/bin/sh\n%s\n#\n", comment("Brings the cluster "+initialCluster(r.Members)+" back. To be run as root on "+r.Members[0].Host()+"."))
+	fmt.Fprintf(&b, "#!/bin/sh\n%s\n#\n", comment("Recovers the cluster "+initialCluster(r.Members)+". Run it as root on "+r.Members[0].Host()+"."))
 	for _, fact := range p.Facts {
 		fmt.Fprintf(&b, "%s\n", comment(fact))
 	}
@@ -20,14 +20,14 @@ func (r *Recovery) script(p *Plan) string {
 		fmt.Fprintf(&b, "\n%s\necho %s >&2\n", comment(fmt.Sprintf("%d. %s (%s)", i+1, s.Title, s.Host)), quote(fmt.Sprintf("%d. %s", i+1, s.Title)))
 		b.WriteString(r.commands(s))
 	}
-	b.WriteString("\necho 'the cluster is back' >&2\n#\n")
+	b.WriteString("\necho 'the cluster is recovered' >&2\n#\n")
 	for _, advice := range p.Advice {
 		fmt.Fprintf(&b, "%s\n", comment(advice))
 	}
 	return b.String()
 }
 
-// endOfRemote ends what goes to another machine. No command of ours is that word.
+// endOfRemote ends the commands for another machine. No line of them is that word.
 const endOfRemote = "END_OF_REMOTE"
 
 func (r *Recovery) commands(s Step) string {
@@ -40,7 +40,7 @@ func (r *Recovery) commands(s Step) string {
 
 var plainWord = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
 
-// quote writes a word so that sh reads it as it is.
+// quote quotes a word for sh.
 func quote(word string) string {
 	if plainWord.MatchString(word) {
 		return word
@@ -56,19 +56,19 @@ func quoteAll(words []string) string {
 	return strings.Join(quoted, " ")
 }
 
-// comment makes every line of a text one that sh ignores.
+// comment turns every line of a text into a shell comment.
 func comment(text string) string {
 	return "# " + strings.ReplaceAll(text, "\n", "\n# ")
 }
 
-// prelude is what the commands of each step use.
+// prelude defines the functions that the commands of each step use.
 const prelude = `set -eu
 fail() { echo "FAILED: $*" >&2; exit 1; }
-# wait_for WHAT SECONDS COMMAND... asks every second until the command succeeds.
+# wait_for WHAT SECONDS COMMAND... runs the command every second until it succeeds.
 wait_for() {
   what=$1 left=$2; shift 2
   until "$@"; do
-    left=$((left - 1)); [ "$left" -gt 0 ] || fail "waited in vain for $what"
+    left=$((left - 1)); [ "$left" -gt 0 ] || fail "timeout while waiting for $what"
     sleep 1
   done
 }

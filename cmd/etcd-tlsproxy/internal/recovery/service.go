@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// stop ends a member's etcd. Without a service manager the file with its process's
-// number says which one it is.
+// stop returns the commands that stop a member's etcd. Without a service manager its PID
+// file says which process that is.
 func (r *Recovery) stop(m Member) string {
 	if !r.Foreground {
 		return "systemctl stop " + quote(r.unit(m)) + "\n"
@@ -16,12 +16,13 @@ func (r *Recovery) stop(m Member) string {
 runs() { [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = etcd ] && ! grep -qs '^State:.*Z' "/proc/$pid/status"; }
 ended() { ! runs; }
 if runs; then kill "$pid"; wait_for %s 60 ended; fi
-`, quote(r.dataDir(m)), quote(m.Name+" to end"))
+`, quote(r.dataDir(m)), quote(m.Name+" to stop"))
 }
 
 func (r *Recovery) unit(m Member) string { return strings.ReplaceAll(r.Service, "{name}", m.Name) }
 
-// start starts a member that is to be one of those in all, or a cluster of its own.
+// start returns the commands that start a member, as one of all or as a cluster of its
+// own.
 func (r *Recovery) start(m Member, all []Member, alone bool) string {
 	if r.Foreground {
 		flags := []string{"--initial-cluster=" + initialCluster(all), "--initial-cluster-state=existing"}
@@ -34,12 +35,11 @@ func (r *Recovery) start(m Member, all []Member, alone bool) string {
 		return r.startUnit(m, `ETCD_FORCE_NEW_CLUSTER="true"`)
 	}
 	return r.startUnit(m, `ETCD_INITIAL_CLUSTER="`+initialCluster(all)+`"`, `ETCD_INITIAL_CLUSTER_STATE="existing"`,
-		// etcd starts with only one of these; an empty one counts for none.
+		// etcd accepts only one way of discovery; an empty variable counts as unset.
 		`ETCD_DISCOVERY_SRV=""`, `ETCD_DISCOVERY=""`)
 }
 
-// restart ends the etcd that was a cluster of its own by a flag, and starts it as it
-// always starts.
+// restart returns the commands that restart an etcd without --force-new-cluster.
 func (r *Recovery) restart(m Member) string {
 	if !r.Foreground {
 		return "systemctl restart " + quote(r.unit(m)) + "\n" + r.waitHealthy(m)
@@ -51,8 +51,9 @@ func (r *Recovery) waitHealthy(m Member) string {
 	return fmt.Sprintf("healthy() { %s | grep -q '\"health\":\"true\"'; }\nwait_for %s 120 healthy\n", r.curl(m.Client+"/health"), quote(m.Name+" to answer"))
 }
 
-// launch starts etcd itself, in a session of its own, so that it outlives the shell
-// and its terminal. Variables of etcd's in the environment would be flags.
+// launch returns the commands that start etcd as a process, in a session of its own, so
+// that it outlives the shell and its terminal. It clears the environment, because etcd
+// reads ETCD_ variables as flags.
 func (r *Recovery) launch(m Member, flags ...string) string {
 	peer := parse(m.Peer)
 	listen := peer.Scheme + "://" + net.JoinHostPort(r.ListenPeer, peer.Port())
@@ -65,10 +66,10 @@ func (r *Recovery) launch(m Member, flags ...string) string {
 		dir, quote(r.Etcd), quoteAll(words))
 }
 
-// startUnit starts a unit with variables that are gone again as soon as it has
-// started: none of them may be there at a later start, least of all the first. A
-// file is read after the unit's own, and so overrides it; /run does not outlive the
-// machine.
+// startUnit returns the commands that start a unit with variables for this start only:
+// none of them may be set at a later start, least of all ETCD_FORCE_NEW_CLUSTER. systemd
+// reads the environment file of a drop-in after the unit's own, so it takes precedence,
+// and /run is empty after a reboot.
 func (r *Recovery) startUnit(m Member, variables ...string) string {
 	unit := r.unit(m)
 	dropIn := "/run/systemd/system/" + unit + ".d/etcd-tlsproxy-recover.conf"

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// systemctl is as much of it as the commands use: units have an environment file,
-// those of drop-ins come after it, and start ends when etcd serves.
+// systemctl implements the part of systemctl that the commands use: units have an
+// environment file, those of drop-ins are read after it, and start returns when etcd is
+// ready.
 const systemctl = `#!/bin/sh
 set -eu
 unit=${2-}
@@ -64,7 +65,7 @@ func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
 	}
 	var list []string
 	for _, name := range []string{"conf1001", "conf1002"} {
-		list = append(list, name+"=http://"+free(t)+"+http://"+free(t))
+		list = append(list, name+"=http://"+unusedAddr(t)+"+http://"+unusedAddr(t))
 	}
 	members, err := new(Defaults).Members(list)
 	if err != nil {
@@ -73,7 +74,7 @@ func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
 	r := newRecovery(t, t.TempDir(), backup, members)
 	r.Foreground, r.Owner, r.Service = false, "root:root", fmt.Sprintf("etcd-test-%d-{name}.service", os.Getpid())
 	for _, m := range members {
-		// As Puppet leaves it for a cluster that finds its members in DNS.
+		// Puppet writes this for a cluster that finds its members in DNS.
 		env := []string{"NAME=" + m.Name, "DATA_DIR=" + r.dataDir(m), "ENABLE_V2=true", "LISTEN_PEER_URLS=" + m.Peer, "INITIAL_ADVERTISE_PEER_URLS=" + m.Peer,
 			"LISTEN_CLIENT_URLS=" + m.Client, "ADVERTISE_CLIENT_URLS=" + m.Client, "DISCOVERY_SRV=example.invalid", "INITIAL_CLUSTER_STATE=new"}
 		if err := os.WriteFile(filepath.Join(units, r.unit(m)+".env"), []byte("ETCD_"+strings.Join(env, "\nETCD_")+"\n"), 0o600); err != nil {
@@ -82,7 +83,7 @@ func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
 		dropIns := "/run/systemd/system/" + r.unit(m) + ".d"
 		t.Cleanup(func() { _ = os.RemoveAll(dropIns) })
 	}
-	t.Cleanup(func() { endAll(t, units) })
+	t.Cleanup(func() { killAll(t, units) })
 	p, err := r.Plan(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -96,20 +97,20 @@ func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
 	}
 	for _, m := range members {
 		if status, n := read(t, m.Client, "/a"); status != http.StatusOK || n.Value != "1" {
-			t.Errorf("%s: %d %q", m.Name, status, n.Value)
+			t.Errorf("/a at %s: got status %d and %q, want 200 and \"1\"", m.Name, status, n.Value)
 		}
 		if left := names(t, "/run/systemd/system/"+r.unit(m)+".d"); left != "" {
-			t.Errorf("%s would be started with %s again", m.Name, left)
+			t.Errorf("drop-ins of %s after the recovery: got %s, want none", m.Name, left)
 		}
 	}
 	starts, err := os.ReadFile(filepath.Join(units, "starts"))
 	if want := "conf1001 force=true cluster=new\nconf1001 force= cluster=new\nconf1002 force= cluster=existing\n"; err != nil || string(starts) != want {
-		t.Errorf("%s, %v, want\n%s", starts, err, want)
+		t.Errorf("starts: got\n%s(%v), want\n%s", starts, err, want)
 	}
 }
 
-// free is an address that nobody listens on.
-func free(t *testing.T) string {
+// unusedAddr returns an address on which nothing listens.
+func unusedAddr(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -139,9 +140,9 @@ func TestWhatIsForAnotherMachineGoesThere(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if hosts, err := os.ReadFile(filepath.Join(marks, "hosts")); err != nil || string(hosts) != "conf1002.example.org\n" {
-		t.Errorf("%s, %v", hosts, err)
+		t.Errorf("hosts: got %q (%v), want conf1002.example.org", hosts, err)
 	}
 	if moved := names(t, r.DataDir); !strings.HasPrefix(moved, "member.before-recovery-") {
-		t.Errorf("in the folder: %s", moved)
+		t.Errorf("data folder: got %s, want the old data under its new name", moved)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// origin is what a cluster is recovered from.
+// source is what a cluster is recovered from.
 type source struct {
 	path     string
 	identity Identity
@@ -16,7 +16,7 @@ type source struct {
 	manifest *Manifest
 }
 
-// openSource reads a backup as a whole, or looks at a data folder.
+// openSource checks a whole backup, or identifies a data folder.
 func openSource(path string, read func(int64)) (*source, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -35,7 +35,7 @@ func openSource(path string, read func(int64)) (*source, error) {
 		return &source{path: path, identity: identity}, err
 	}
 	if _, err := os.Lstat(filepath.Join(path, markerFile)); err == nil {
-		return nil, fmt.Errorf("the backup %s was never finished (hint: take one whose name begins with etcd-)", path)
+		return nil, fmt.Errorf("the backup %s is incomplete (hint: use one whose name begins with etcd-)", path)
 	}
 	m, err := Check(path, read)
 	if err != nil {
@@ -44,7 +44,7 @@ func openSource(path string, read func(int64)) (*source, error) {
 	return &source{path, m.Copy, m}, nil
 }
 
-// checkTarget refuses to put etcd's data where other things are.
+// checkTarget refuses a data folder that holds anything else.
 func checkTarget(dataDir, backup string) error {
 	entries, err := os.ReadDir(dataDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +55,7 @@ func checkTarget(dataDir, backup string) error {
 	}
 	if len(entries) > 0 {
 		if info, err := os.Lstat(filepath.Join(dataDir, "member")); err != nil || !info.IsDir() {
-			return fmt.Errorf("--data-dir %s is not empty, and there is no member/ of an etcd in it (hint: it is what etcd's --data-dir says)", dataDir)
+			return fmt.Errorf("--data-dir %s is not empty, but contains no member/ of etcd (hint: use the folder of etcd's --data-dir)", dataDir)
 		}
 	}
 	same, err := sameFolder(dataDir, backup)
@@ -67,7 +67,7 @@ func checkTarget(dataDir, backup string) error {
 		within, err = isWithin(dataDir, backup)
 	}
 	if err == nil && within {
-		err = fmt.Errorf("the backup %s and --data-dir %s are one within the other", backup, dataDir)
+		err = fmt.Errorf("one of the backup %s and --data-dir %s is inside of the other", backup, dataDir)
 	}
 	return err
 }

@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// findTool finds what copies a data folder: etcdutl of etcd 3.5, or etcdctl of 3.4.
+// findTool finds the tool that copies a data folder: etcdutl of etcd 3.5 or etcdctl of
+// 3.4.
 func findTool(path string) (string, error) {
 	if path != "" {
 		return exec.LookPath(path)
@@ -22,7 +23,7 @@ func findTool(path string) (string, error) {
 			return found, nil
 		}
 	}
-	return "", errors.New("neither etcdutl nor etcdctl is in PATH (hint: Debian has etcdctl in the package etcd-client; or name it with --etcdctl)")
+	return "", errors.New("neither etcdutl nor etcdctl is in PATH (hint: install Debian's package etcd-client, or give the path with --etcdctl)")
 }
 
 func findEtcd(path string) (string, error) {
@@ -31,13 +32,13 @@ func findEtcd(path string) (string, error) {
 	}
 	found, err := exec.LookPath("etcd")
 	if err != nil {
-		return "", errors.New("etcd is not in PATH, and one is started on a copy (hint: Debian has it in the package etcd-server; or name it with --etcd)")
+		return "", errors.New("etcd is not in PATH, but a backup starts one on a copy (hint: install Debian's package etcd-server, or give the path with --etcd)")
 	}
 	return found, nil
 }
 
-// copyData lets the tool copy a data folder into a backup. Nobody else knows which
-// records make a copy that can be started.
+// runBackupTool copies a data folder with etcd's own tool, which knows the records that a
+// copy needs to start.
 func runBackupTool(ctx context.Context, tool, dataDir, walDir, into string, withV3 bool) error {
 	args := []string{"backup", "--data-dir", dataDir, "--backup-dir", into}
 	if walDir != "" {
@@ -56,9 +57,9 @@ func runBackupTool(ctx context.Context, tool, dataDir, walDir, into string, with
 	return nil
 }
 
-// withoutEtcd takes etcd's own variables away. Units have them in their environment
-// files, and with the member's ETCD_WAL_DIR or ETCD_DATA_DIR an etcd that was meant
-// for a copy would work on the member's own data.
+// withoutEtcd removes etcd's own variables. Units set them in environment files, and with
+// the member's ETCD_WAL_DIR or ETCD_DATA_DIR an etcd that was started on a copy would
+// write to the member's own data.
 func withoutEtcd(environment []string) []string {
 	return slices.DeleteFunc(slices.Clone(environment), func(variable string) bool {
 		return (strings.HasPrefix(variable, "ETCD_") || strings.HasPrefix(variable, "ETCDCTL_")) &&
@@ -66,7 +67,7 @@ func withoutEtcd(environment []string) []string {
 	})
 }
 
-// lastLines is the end of what a program output, where it tells why it ended.
+// lastLines returns the end of a program's output, which says why it failed.
 func lastLines(output string) string {
 	const few = 3
 	lines := strings.Split(strings.TrimSpace(output), "\n")
