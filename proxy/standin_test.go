@@ -222,7 +222,7 @@ func TestFailuresOfEtcdAreToldInItsOwnForm(t *testing.T) {
 func TestAnAnswerThatBreaksOffIsNotEndedWell(t *testing.T) {
 	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, r *http.Request) {
 		// More than is received before the head goes out.
-		_, _ = w.Write(make([]byte, upstream.MostAhead+100_000))
+		_, _ = w.Write(make([]byte, upstream.MaxBuffered+100_000))
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	}), nil)
@@ -231,7 +231,7 @@ func TestAnAnswerThatBreaksOffIsNotEndedWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := c.Answer("GET")
-	if err != nil || a.Status != 200 || a.Whole || len(a.Body) < upstream.MostAhead {
+	if err != nil || a.Status != 200 || a.Whole || len(a.Body) < upstream.MaxBuffered {
 		t.Errorf("%d, whole %v, %d bytes, %v", a.Status, a.Whole, len(a.Body), err)
 	}
 	if end := c.End(); end != proxytest.EndedWell {

@@ -40,10 +40,10 @@ func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 	limits := &s.config.Limits
 	return upstream.New(upstream.Options{
 		Endpoints: s.endpoints, TLS: s.tls, Counters: l.counters,
-		Requests: limits.UpstreamRequests,
+		MaxRequests: limits.UpstreamRequests,
 		// A watch with an old index is one more, and hubs outlive their watchers a little.
-		Watches:       2*limits.Watches + 1024,
-		Ahead:         min(128<<20, limits.Memory/8),
+		MaxWatches:       2*limits.Watches + 1024,
+		Buffered:         min(128<<20, limits.Memory/8),
 		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
 	})
 }

@@ -31,10 +31,10 @@ const (
 var errChunk = &Error{400, "the chunked body is malformed"}
 
 // mostHexDigits keeps a chunk's size within an int64.
-const mostHexDigits = 15
+const maxHexDigits = 15
 
 // mostTrailers bounds the bytes of trailers that are skipped.
-const mostTrailers = 4096
+const maxTrailers = 4096
 
 // Done reports whether the body is complete.
 func (c *Chunks) Done() bool { return c.state == chunkDone }
@@ -71,7 +71,7 @@ func (c *Chunks) step(b byte) bool {
 			return true
 		}
 		digit := unhex(b)
-		if digit < 0 || c.digits == mostHexDigits {
+		if digit < 0 || c.digits == maxHexDigits {
 			return false
 		}
 		c.left, c.digits = c.left<<4|int64(digit), c.digits+1
@@ -100,7 +100,7 @@ func (c *Chunks) step(b byte) bool {
 			c.state = chunkEndCR
 		}
 		c.skipped++
-		return c.skipped <= mostTrailers
+		return c.skipped <= maxTrailers
 	case chunkEndLF:
 		c.state = chunkDone
 		return b == '\n'

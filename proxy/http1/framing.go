@@ -15,7 +15,7 @@ type framing struct {
 }
 
 // take looks at one field. Whatever could be read in two ways is refused.
-func (f *framing) take(field *Field) *Error {
+func (f *framing) add(field *Field) *Error {
 	switch len(field.Name) {
 	case len("Content-Length"):
 		if equalFold(field.Name, "content-length") {

@@ -34,16 +34,16 @@ type Request struct {
 
 // Refusals of requests.
 var (
-	errRequestLine     = &Error{400, "the request line is malformed"}
-	errVersion         = &Error{505, "the HTTP version is not supported"}
-	errHost            = &Error{400, "the Host is malformed"}
-	errTwoHosts        = &Error{400, "there is more than one Host"}
-	errNoHost          = &Error{400, "there is no Host"}
-	errAuthorizations  = &Error{400, "there is more than one Authorization"}
-	errContentTypes    = &Error{400, "there is more than one Content-Type"}
-	errExpect          = &Error{417, "the only supported expectation is 100-continue"}
-	errTrailer         = &Error{400, "trailers are not supported"}
-	errAmbiguousUnders = &Error{400, "a header name with an underscore looks like one that matters"}
+	errRequestLine    = &Error{400, "the request line is malformed"}
+	errVersion        = &Error{505, "the HTTP version is not supported"}
+	errHost           = &Error{400, "the Host is malformed"}
+	errTwoHosts       = &Error{400, "there is more than one Host"}
+	errNoHost         = &Error{400, "there is no Host"}
+	errAuthorizations = &Error{400, "there is more than one Authorization"}
+	errContentTypes   = &Error{400, "there is more than one Content-Type"}
+	errExpect         = &Error{417, "the only supported expectation is 100-continue"}
+	errTrailer        = &Error{400, "trailers are not supported"}
+	errUnderscore     = &Error{400, "a header name with an underscore looks like one that matters"}
 )
 
 // Parse reads the head at the start of buf and returns its length, or 0 if more
@@ -82,7 +82,7 @@ func (r *Request) parse(head []byte, limits *Limits) *Error {
 			return err
 		}
 		r.Fields = append(r.Fields, field)
-		if err := f.take(&field); err != nil {
+		if err := f.add(&field); err != nil {
 			return err
 		}
 		name := field.Name
@@ -135,7 +135,7 @@ func (r *Request) parse(head []byte, limits *Limits) *Error {
 			}
 		}
 		if mimics(name) {
-			return errAmbiguousUnders
+			return errUnderscore
 		}
 	}
 	if !seenHost && r.Minor == 1 {

@@ -65,7 +65,7 @@ func (r *Response) parse(head []byte, method string, limits *Limits) *Error {
 			return err
 		}
 		r.Fields = append(r.Fields, field)
-		if err := f.take(&field); err != nil {
+		if err := f.add(&field); err != nil {
 			return err
 		}
 	}

@@ -23,7 +23,7 @@ type Answer struct {
 	Whole bool
 
 	resp     *upstream.Response
-	buffered *upstream.Ahead
+	buffered *upstream.Buffered
 	shared   *share.Answer
 }
 

@@ -50,7 +50,7 @@ func (c *ClientConn) CloseWrite() error {
 // left reports whether the client has ended its side, or is gone. Bytes of its that
 // nobody has read do not hide that.
 func (c *ClientConn) PeerClosed() bool {
-	access := c.raw.Access()
+	access := c.raw.RawConn()
 	if access == nil {
 		return false
 	}
@@ -151,7 +151,7 @@ func (c *ClientConn) Write(p []byte) (int, error) {
 
 // writeSome writes what the client takes at once and holds back the rest; c.mu is held.
 func (c *ClientConn) writeSome(p []byte) (int, error) {
-	n, err := c.raw.Try(p)
+	n, err := c.raw.WriteSome(p)
 	if err != nil {
 		return n, err
 	}

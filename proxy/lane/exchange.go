@@ -61,17 +61,17 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 // Nothing but the answer refers to call and buf afterwards.
 func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gate.Refusal, error) {
 	s, op := call.Snapshot, call.Op
-	var turn share.Turn
+	var lead share.Lead
 	if s.Reads != nil && op.Shareable() {
 		var shared *share.Answer
 		var err error
-		if turn, shared, err = s.Reads.Join(ctx, op.Target); err != nil {
+		if lead, shared, err = s.Reads.Join(ctx, op.Target); err != nil {
 			return x.failed(err, op)
 		}
 		if shared != nil {
 			return Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, shared: shared}, nil, nil
 		}
-		defer turn.Done()
+		defer lead.Done()
 	}
 	resp, err := s.Upstream.Do(ctx, call.upstreamRequest())
 	if err != nil {
@@ -83,14 +83,14 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gat
 		resp.Close()
 		return x.failed(err, op)
 	}
-	turn.Done() // other readers wait for etcd, not for this client
+	lead.Done() // other readers wait for etcd, not for this client
 	a.Body, a.Whole = buf[:n], err == io.EOF
 	if !a.Whole && op.ReceivedWhole() {
-		if a.buffered, err = resp.ReadAhead(a.Body); err != nil && err != io.EOF {
+		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body); err != nil {
 			resp.Close()
 			return x.failed(err, op)
 		}
-		if a.Body, a.Whole = a.buffered.Bytes, err == io.EOF; a.Whole {
+		if a.Body = a.buffered.Bytes; a.Whole {
 			a.Length = int64(len(a.Body))
 		}
 	}

@@ -91,10 +91,10 @@ func (r *rig) quiet(t *testing.T) {
 	t.Helper()
 	count := r.metrics.Upstream
 	limit := time.Now().Add(30 * time.Second)
-	for count.Active.Load() != 0 || count.Watching.Load() != 0 || count.Ahead.Held() != 0 || count.Shared.Held() != 0 {
+	for count.Active.Load() != 0 || count.Watching.Load() != 0 || count.Buffered.Held() != 0 || count.Shared.Held() != 0 {
 		if time.Now().After(limit) {
 			t.Fatalf("still held: %d slots, %d watches, %d bytes, %d shared bytes",
-				count.Active.Load(), count.Watching.Load(), count.Ahead.Held(), count.Shared.Held())
+				count.Active.Load(), count.Watching.Load(), count.Buffered.Held(), count.Shared.Held())
 		}
 		time.Sleep(time.Millisecond) // the server side of a closed connection signals nothing
 	}
@@ -134,7 +134,7 @@ func TestAnAnswerLargerThanTheBufferIsReceivedWholeAndItsConnectionGivenBack(t *
 }
 
 func TestAnAnswerTooLargeToHoldIsReadFromItsStart(t *testing.T) {
-	body := strings.Repeat("0123456789", upstream.MostAhead/10+1000)
+	body := strings.Repeat("0123456789", upstream.MaxBuffered/10+1000)
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
 	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
 	if refusal != nil || err != nil || a.Whole {
@@ -230,7 +230,7 @@ func TestAnAnswerThatBreaksOffAtOnceBecomesARefusal(t *testing.T) {
 }
 
 func TestACallThatIsCanceledGivesItsSlotAndItsBytesBack(t *testing.T) {
-	body := strings.Repeat("x", upstream.MostAhead+1<<20)
+	body := strings.Repeat("x", upstream.MaxBuffered+1<<20)
 	gone := make(chan struct{})
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 		_, _ = io.WriteString(w, body)

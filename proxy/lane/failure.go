@@ -37,10 +37,10 @@ func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
 
 // failureRefusals has no refusal for Canceled: no client is left to receive it.
 var failureRefusals = map[upstream.Kind]*gate.Refusal{
-	upstream.Unreachable: gate.RefuseUnreachable,
-	upstream.Busy:        gate.RefuseUpstreamBusy,
-	upstream.TooLong:     gate.RefuseTooLong,
-	upstream.Lost:        gate.RefuseUnknownOutcome,
-	upstream.Broken:      gate.RefuseBroken,
-	upstream.Timeout:     gate.RefuseTimeout,
+	upstream.Unreachable:    gate.RefuseUnreachable,
+	upstream.Busy:           gate.RefuseUpstreamBusy,
+	upstream.TooLong:        gate.RefuseTooLong,
+	upstream.UnknownOutcome: gate.RefuseUnknownOutcome,
+	upstream.Broken:         gate.RefuseBroken,
+	upstream.Timeout:        gate.RefuseTimeout,
 }

@@ -37,7 +37,7 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 // nil if etcd refused the watch: the head then is its whole answer. The head is nil if the
 // watch ended before etcd answered; end tells how. ctx must end, with its cause, when the
 // watch is ended from outside.
-func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n share.Waker) (watcher *share.Watcher, head *share.Head, end End) {
+func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
 	want, ok := SharedWatch(op)
 	if !ok || s.Watches == nil {
 		panic("BUG: a watch that cannot be shared")

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // Observer takes the reports of all lanes. Its methods may be called at any time from
@@ -15,7 +16,7 @@ type Observer struct {
 	traffic  traffic
 	refusals recentRefusals
 	samples  samples
-	members  members
+	prober   upstream.Prober
 }
 
 // New returns an observer that counts on m and writes to r.

@@ -33,7 +33,7 @@ func (o *Observer) Status(s State) *Status {
 		Totals: o.totals(), Windows: o.samples.summary(), History: o.samples.columns(),
 		Connections:  s.Connections,
 		Watches:      o.watchStatus(&s),
-		Upstream:     o.members.look(s.Upstream),
+		Upstream:     o.Members(s.Upstream),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),
 		Memory:       s.Memory,
@@ -51,7 +51,7 @@ func (o *Observer) totals() Totals {
 	t := &o.traffic
 	return Totals{
 		Reads: t.reads.Load(), Writes: t.writes.Load(), Watches: t.watches.Load(),
-		Refused: t.refused.Load(), Failed: t.failed.Load(), Bytes: t.bytes.Load(), Events: o.Metrics.Watches.Fanned.Load(),
+		Refused: t.refused.Load(), Failed: t.failed.Load(), Bytes: t.bytes.Load(), Events: o.Metrics.Watches.Delivered.Load(),
 	}
 }
 
@@ -65,7 +65,7 @@ func (o *Observer) watchStatus(s *State) WatchStatus {
 	if s.Shared == nil {
 		return w
 	}
-	for _, h := range s.Shared.Largest(maxHubs) {
+	for _, h := range s.Shared.TopHubs(maxHubs) {
 		w.Largest = append(w.Largest, Hub{Key: printable(shorten(h.Key)), Recursive: h.Recursive, Watchers: h.Watchers, Index: h.Index, Buffered: h.Events})
 	}
 	return w
@@ -73,7 +73,7 @@ func (o *Observer) watchStatus(s *State) WatchStatus {
 
 func (o *Observer) sharing(status *Status) Sharing {
 	sharing := Sharing{
-		Reads: o.Metrics.SharedReads.Load(), Events: o.Metrics.Watches.Fanned.Load(), Misses: o.Metrics.Watches.Misses.Load(),
+		Reads: o.Metrics.SharedReads.Load(), Events: o.Metrics.Watches.Delivered.Load(), Misses: o.Metrics.Watches.Misses.Load(),
 		ReadsPercent: missing, WatchersPerHub: missing,
 	}
 	if reads := status.Totals.Reads; reads > 0 {

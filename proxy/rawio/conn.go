@@ -26,7 +26,7 @@ type Conn struct {
 }
 
 // mostAtOnce is how much a system call may carry: while it does, nothing can stop it.
-const mostAtOnce = 64 << 10
+const maxPerCall = 64 << 10
 
 // transfer is one read or write under way. What the poller calls is made once.
 type transfer struct {
@@ -54,7 +54,7 @@ func New(c net.Conn) *Conn {
 }
 
 // Access is the socket; nil if there is none.
-func (c *Conn) Access() syscall.RawConn { return c.access }
+func (c *Conn) RawConn() syscall.RawConn { return c.access }
 
 // Read reads what there is, or waits for something.
 func (c *Conn) Read(p []byte) (int, error) {
@@ -72,7 +72,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	case callErr != nil:
-		return 0, c.failed("read", callErr)
+		return 0, c.opError("read", callErr)
 	case n == 0:
 		return 0, io.EOF
 	}
@@ -81,7 +81,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 func (c *Conn) readSome(fd uintptr) (done bool) {
 	t := &c.in
-	t.n, t.err = Read(fd, t.data[:min(mostAtOnce, len(t.data))])
+	t.n, t.err = Read(fd, t.data[:min(maxPerCall, len(t.data))])
 	return t.err != syscall.EAGAIN
 }
 
@@ -97,7 +97,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 	err := c.access.Write(t.step)
 	t.data = nil
 	if err == nil && t.err != nil {
-		err = c.failed("write", t.err)
+		err = c.opError("write", t.err)
 	}
 	return t.n, err
 }
@@ -105,7 +105,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 func (c *Conn) writeAll(fd uintptr) (done bool) {
 	t := &c.out
 	for t.n < len(t.data) {
-		n, err := Write(fd, t.data[t.n:min(t.n+mostAtOnce, len(t.data))])
+		n, err := Write(fd, t.data[t.n:min(t.n+maxPerCall, len(t.data))])
 		if err == nil && n == 0 {
 			err = io.ErrUnexpectedEOF
 		}
@@ -123,15 +123,15 @@ func (c *Conn) writeAll(fd uintptr) (done bool) {
 }
 
 // Try writes what the socket takes at once, which may be nothing. No deadline matters.
-func (c *Conn) Try(p []byte) (n int, err error) {
+func (c *Conn) WriteSome(p []byte) (n int, err error) {
 	if c.access == nil || !c.out.mu.TryLock() {
 		return 0, nil
 	}
 	defer c.out.mu.Unlock()
 	var failed error
-	err = c.access.Control(func(fd uintptr) { n, failed = Write(fd, p[:min(mostAtOnce, len(p))]) })
+	err = c.access.Control(func(fd uintptr) { n, failed = Write(fd, p[:min(maxPerCall, len(p))]) })
 	if err == nil && failed != nil && failed != syscall.EAGAIN {
-		err = c.failed("write", failed)
+		err = c.opError("write", failed)
 	}
 	return n, err
 }
@@ -140,7 +140,7 @@ func (c *Conn) Try(p []byte) (n int, err error) {
 // wait: thousands of them do.
 //
 //go:noinline
-func (c *Conn) failed(call string, err error) error {
+func (c *Conn) opError(call string, err error) error {
 	if err == io.ErrUnexpectedEOF {
 		return err
 	}

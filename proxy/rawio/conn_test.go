@@ -150,7 +150,7 @@ func TestWhatIsNoSocketIsReadAndWrittenAsBefore(t *testing.T) {
 	c := New(a)
 	go func() { _, _ = b.Write([]byte("x")) }()
 	p := make([]byte, 2)
-	if n, err := c.Read(p); n != 1 || err != nil || c.Access() != nil {
+	if n, err := c.Read(p); n != 1 || err != nil || c.RawConn() != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	go func() { _, _ = c.Write([]byte("y")) }()

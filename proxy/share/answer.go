@@ -3,7 +3,6 @@ package share
 import (
 	"context"
 	"errors"
-	"io"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -20,9 +19,9 @@ type Answer struct {
 	Fields []http1.Field
 	Body   []byte
 
-	ahead   *upstream.Ahead
-	text    []byte // where the strings of Fields are
-	readers atomic.Int32
+	buffered *upstream.Buffered
+	text     []byte // where the strings of Fields are
+	readers  atomic.Int32
 }
 
 // Release gives the memory back when the last receiver is done.
@@ -36,7 +35,7 @@ func (a *Answer) Release() {
 // those who were answered ask again, and the next batch is for more of them. It
 // waits for nobody: a receiver that is slow to take its answer, or a processor that
 // is free, costs a few turns of the scheduler.
-func (a *Answer) yield() {
+func (a *Answer) drainReaders() {
 	defer a.Release()
 	most := a.readers.Load() / 4
 	for range 16 {
@@ -48,8 +47,8 @@ func (a *Answer) yield() {
 }
 
 func (a *Answer) free() {
-	a.ahead.Free()
-	a.ahead, a.Body = nil, nil
+	a.buffered.Free()
+	a.buffered, a.Body = nil, nil
 	answers.Put(a)
 }
 
@@ -66,22 +65,22 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 		return nil, err
 	}
 	defer resp.Close()
-	ahead, err := resp.ReadShared()
-	if err == nil {
-		ahead.Free()
-		return nil, errTooLarge
-	}
-	if err != io.EOF {
+	buffered, whole, err := resp.ReadBufferedShared()
+	if err != nil {
 		return nil, err
 	}
+	if !whole {
+		buffered.Free()
+		return nil, errTooLarge
+	}
 	a := answers.Get().(*Answer)
-	a.take(resp)
-	a.ahead, a.Body = ahead, ahead.Bytes
+	a.copyHead(resp)
+	a.buffered, a.Body = buffered, buffered.Bytes
 	return a, nil
 }
 
 // take copies the head, whose strings end with the response.
-func (a *Answer) take(resp *upstream.Response) {
+func (a *Answer) copyHead(resp *upstream.Response) {
 	a.Status, a.Fields, a.text = resp.Status, a.Fields[:0], a.text[:0]
 	size := 0
 	for _, f := range resp.Fields {

@@ -26,7 +26,7 @@ type Event struct {
 
 	key      string
 	received time.Time
-	sending  atomic.Int32 // watchers that were woken for it and have not left
+	pending  atomic.Int32 // watchers that were woken for it and have not left
 }
 
 var errUnreadableEvent = errors.New("etcd sent an event without an index")
@@ -56,16 +56,16 @@ type ring struct {
 	last   uint64 // the newest index that is known
 	events []*Event
 	size   int // bytes of their bodies
-	held   *atomic.Int64
+	total  *atomic.Int64
 	keep   bool // forget nothing: it is one event
 }
 
 const (
 	// mostEvents is what etcd itself remembers, of all keys together.
-	mostEvents = 1000
+	maxEvents = 1000
 	// mostRing bounds the bytes of one ring, mostRings those of all.
-	mostRing  = 4 << 20
-	mostRings = 64 << 20
+	maxRingBytes    = 4 << 20
+	maxAllRingBytes = 64 << 20
 )
 
 // add takes an event that is newer than all others, and forgets old ones; even that
@@ -75,7 +75,7 @@ func (r *ring) add(e *Event) {
 	r.last = e.Index
 	r.grow(len(e.Body))
 	drop := 0
-	for !r.keep && drop < len(r.events) && (len(r.events)-drop > mostEvents || r.size > mostRing || r.held.Load() > mostRings) {
+	for !r.keep && drop < len(r.events) && (len(r.events)-drop > maxEvents || r.size > maxRingBytes || r.total.Load() > maxAllRingBytes) {
 		r.start = r.events[drop].Index + 1
 		r.grow(-len(r.events[drop].Body))
 		drop++
@@ -85,7 +85,7 @@ func (r *ring) add(e *Event) {
 
 func (r *ring) grow(n int) {
 	r.size += n
-	r.held.Add(int64(n))
+	r.total.Add(int64(n))
 }
 
 // release counts the memory out.
@@ -108,7 +108,7 @@ func (r *ring) from(index uint64) *Event {
 
 // mostEvent is more than etcd ever sends at once, in bytes: an event holds two values,
 // which come in forms of 10 MiB at most, and six bytes are the most that JSON makes of one.
-const mostEvent = 128 << 20
+const maxEventBytes = 128 << 20
 
 var errEventTooLarge = errors.New("the answer does not end")
 
@@ -121,14 +121,14 @@ func readAll(resp *upstream.Response) ([]byte, error) {
 		}
 		n, err := resp.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
-		resp.Begun()
+		resp.EndWatch()
 		if err == io.EOF {
 			return body, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if len(body) > mostEvent {
+		if len(body) > maxEventBytes {
 			return nil, &upstream.Error{Kind: upstream.Broken, Err: errEventTooLarge}
 		}
 	}

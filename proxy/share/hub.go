@@ -14,7 +14,7 @@ import (
 
 // place is what a hub is for. With since 0 it follows all events from now on;
 // else it waits for the first one from an index on that no ring covers.
-type place struct {
+type hubKey struct {
 	path, key string // one tells the other
 	recursive bool
 	since     uint64
@@ -22,7 +22,7 @@ type place struct {
 
 // hub is one watch at etcd and those who wait for its events.
 type hub struct {
-	place
+	hubKey
 	watches *Watches
 	cancel  context.CancelFunc
 	ready   chan struct{} // closed when head or err is there
@@ -30,11 +30,11 @@ type hub struct {
 	err     error
 
 	// Under the lock of watches.
-	users  int       // who waits, or is about to
-	visits uint64    // how often somebody came
-	sent   time.Time // when etcd was asked first
-	unused *time.Timer
-	heard  bool // somebody was told of an event
+	users     int       // who waits, or is about to
+	visits    uint64    // how often somebody came
+	requested time.Time // when etcd was asked first
+	expiry    *time.Timer
+	delivered bool // somebody was told of an event
 
 	mu      sync.Mutex
 	ring    ring
@@ -48,7 +48,7 @@ type hub struct {
 // stream die without a word when it has a hundred events to send that nobody took
 // yet, as when that many keys expire at once; what a waitIndex asks for is found in
 // etcd's history, or etcd says that it is not there any more.
-func (p place) target(since uint64) string {
+func (p hubKey) target(since uint64) string {
 	query := "?wait=true"
 	if since != 0 {
 		query += "&waitIndex=" + strconv.FormatUint(since, 10)
@@ -70,8 +70,8 @@ var (
 
 // run carries the hub from its first request to its end.
 func (h *hub) run(ctx context.Context) {
-	h.watches.send(h)
-	resp, head, err := h.ask(ctx, h.since)
+	h.watches.recordRequest(h)
+	resp, head, err := h.request(ctx, h.since)
 	if err != nil || head.Status != 200 {
 		h.err = err
 		if err == nil { // a whole answer, and no watch
@@ -83,14 +83,14 @@ func (h *hub) run(ctx context.Context) {
 		close(h.ready)
 		return
 	}
-	h.begin(head)
+	h.publishHead(head)
 	for h.since == 0 {
-		if err := h.follow(resp); err != nil {
+		if err := h.readEvent(resp); err != nil {
 			h.stop(err)
 			return
 		}
-		if resp, head, err = h.ask(ctx, h.ring.last+1); err == nil {
-			err = h.fits(head)
+		if resp, head, err = h.request(ctx, h.ring.last+1); err == nil {
+			err = h.checkContinuity(head)
 		}
 		if err != nil {
 			if resp != nil {
@@ -100,14 +100,14 @@ func (h *hub) run(ctx context.Context) {
 			return
 		}
 	}
-	err = h.follow(resp)
+	err = h.readEvent(resp)
 	if err == nil {
 		err = errEnded // it was asked for one
 	}
 	h.stop(err)
 }
 
-func (h *hub) ask(ctx context.Context, since uint64) (*upstream.Response, *Head, error) {
+func (h *hub) request(ctx context.Context, since uint64) (*upstream.Response, *Head, error) {
 	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "GET", Target: h.target(since), Watch: true})
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +121,7 @@ func (h *hub) ask(ctx context.Context, since uint64) (*upstream.Response, *Head,
 }
 
 // fits reports whether another answer goes on where the last one ended.
-func (h *hub) fits(head *Head) error {
+func (h *hub) checkContinuity(head *Head) error {
 	switch {
 	case head.Status != 200:
 		return errCleared
@@ -134,7 +134,7 @@ func (h *hub) fits(head *Head) error {
 }
 
 // begin lets those in who wait for the head.
-func (h *hub) begin(head *Head) {
+func (h *hub) publishHead(head *Head) {
 	h.mu.Lock()
 	h.head = head
 	h.ring.start, h.ring.last = head.Index+1, head.Index
@@ -146,7 +146,7 @@ func (h *hub) begin(head *Head) {
 }
 
 // follow hands on the event that an answer brings.
-func (h *hub) follow(resp *upstream.Response) error {
+func (h *hub) readEvent(resp *upstream.Response) error {
 	defer resp.Close()
 	body, err := readAll(resp)
 	if err != nil {
@@ -166,7 +166,7 @@ func (h *hub) follow(resp *upstream.Response) error {
 // concerns reports whether an event is one that etcd tells a watcher who came in
 // time. Its history, from which late questions are answered, also has those of hidden
 // keys below, and the end of directories whose name the key's begins with.
-func (p place) concerns(key string) bool {
+func (p hubKey) concerns(key string) bool {
 	below, isBelow := strings.CutPrefix(key, strings.TrimSuffix(p.key, "/")+"/")
 	return key == p.key || isBelow && !strings.Contains("/"+below, "/_") || strings.HasPrefix(p.key, strings.TrimSuffix(key, "/")+"/")
 }
@@ -184,60 +184,60 @@ func (h *hub) deliver(e *Event) {
 		return
 	}
 	h.ring.add(e)
-	woken := h.take(func(w *Watcher) bool { return w.since <= e.Index }, e)
+	woken := h.dequeue(func(w *Watcher) bool { return w.since <= e.Index }, e)
 	h.mu.Unlock()
 	if len(woken) > 0 {
-		h.watches.told(h, len(woken))
+		h.watches.countDelivered(h, len(woken))
 	}
-	wake(woken)
+	notifyAll(woken)
 }
 
 // take ends the waiting of those that match; h.mu is held.
-func (h *hub) take(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
+func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	rest := h.waiting[:0]
 	for _, w := range h.waiting {
 		if match(w) {
 			taken = append(taken, w)
 			continue
 		}
-		w.at = len(rest)
+		w.index = len(rest)
 		rest = append(rest, w)
 	}
 	clear(h.waiting[len(rest):])
 	h.waiting = rest
-	e.sending.Store(int32(len(taken)))
+	e.pending.Store(int32(len(taken)))
 	h.watches.count.Waiting.Add(int64(-len(taken)))
 	for _, w := range taken {
-		w.at = notWaiting
-		w.woken = true
+		w.index = notWaiting
+		w.counted = true
 		w.result.Store(e)
 	}
 	return taken
 }
 
 // some is how many watchers are worth a goroutine.
-const some = 64
+const minFanOutBatch = 64
 
 // wake is not for under a lock: it takes others. To wake a watcher is to encrypt and
 // write its event, so all processors take part.
-func wake(woken []*Watcher) {
-	share := max(some, (len(woken)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+func notifyAll(woken []*Watcher) {
+	share := max(minFanOutBatch, (len(woken)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	var others sync.WaitGroup
 	for len(woken) > share {
 		part := woken[:share]
 		woken = woken[share:]
-		others.Go(func() { wakeAll(part) })
+		others.Go(func() { notifyBatch(part) })
 	}
-	wakeAll(woken)
+	notifyBatch(woken)
 	others.Wait()
 }
 
-func wakeAll(woken []*Watcher) {
+func notifyBatch(woken []*Watcher) {
 	for _, w := range woken {
-		w.waker.Wake()
+		w.notifier.Notify()
 	}
 	for _, w := range woken {
-		w.waker.Woken()
+		w.notifier.AfterNotify()
 	}
 }
 
@@ -255,7 +255,7 @@ func (h *hub) stop(reason error) {
 	if h.since == 0 {
 		h.ring.events = nil // else: the first event from an index on stays what it is
 	}
-	woken := h.take(func(*Watcher) bool { return true }, h.end)
+	woken := h.dequeue(func(*Watcher) bool { return true }, h.end)
 	h.mu.Unlock()
-	wake(woken)
+	notifyAll(woken)
 }

@@ -58,7 +58,7 @@ func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
 			expired++
 		}
 		next = e.Index + 1
-		w.Leave()
+		w.Close()
 	}
 	w, _, news := join(t, ws, "/a", true, 0)
 	set(t, etcd, "/a/x", "1")
@@ -66,7 +66,7 @@ func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
 	if e := w.Result(); !strings.Contains(string(e.Body), `"key":"/a/x"`) {
 		t.Errorf("%s", e.Body)
 	}
-	w.Leave()
+	w.Close()
 }
 
 func TestAHubThatHasEndedDeliversNothing(t *testing.T) {
@@ -79,12 +79,12 @@ func TestAHubThatHasEndedDeliversNothing(t *testing.T) {
 	h.deliver(event(2))
 	h.stop(errUnused)
 	h.deliver(event(3)) // which was on its way
-	late := &Watcher{hub: h, since: head.Index + 1, at: notWaiting}
+	late := &Watcher{hub: h, since: head.Index + 1, index: notWaiting}
 	if got := h.attach(late, &head); got == joined {
 		t.Errorf("events before %d were missed", late.Result().Index)
 	}
 	<-news
-	w.Leave()
+	w.Close()
 }
 
 func TestWhoComesAndGoesLeavesNoHubs(t *testing.T) {
@@ -93,19 +93,19 @@ func TestWhoComesAndGoesLeavesNoHubs(t *testing.T) {
 	ws.linger = time.Hour
 	for i := range 20 {
 		w, _, _ := join(t, ws, fmt.Sprint("/k", i), false, 0)
-		w.Leave()
+		w.Close()
 		if n := ws.count.Hubs.Load(); n != 0 {
 			t.Fatalf("%d hubs after %d clients", n, i+1)
 		}
 	}
-	for i := range mostLingering + 10 {
+	for i := range maxLingering + 10 {
 		path := fmt.Sprint("/k", i)
 		w, _, news := join(t, ws, path, false, 0)
 		set(t, etcd, path, "1")
 		<-news
-		w.Leave()
+		w.Close()
 	}
-	if n := ws.count.Hubs.Load(); n != mostLingering {
+	if n := ws.count.Hubs.Load(); n != maxLingering {
 		t.Errorf("%d hubs wait for those who were just answered", n)
 	}
 }
@@ -162,11 +162,11 @@ func TestWhatAWatcherInTimeDoesNotHearIsLeftOut(t *testing.T) {
 		"/a/b": true, "/a/b/c": true, "/a/b/c/d": true, "/a": true, "/": true,
 		"/a/b/_c": false, "/a/b/c/_d/e": false, "/a/bc": false, "/a/": true, "/ab": false, "/a/x": false,
 	} {
-		if got := (place{key: "/a/b", recursive: true}).concerns(key); got != heard {
+		if got := (hubKey{key: "/a/b", recursive: true}).concerns(key); got != heard {
 			t.Errorf("a watch of /a/b hears of %s: %v", key, got)
 		}
 	}
-	if !(place{key: "/a/_b"}).concerns("/a/_b") || (place{key: "/"}).concerns("/_x/y") || !(place{key: "/"}).concerns("/x") {
+	if !(hubKey{key: "/a/_b"}).concerns("/a/_b") || (hubKey{key: "/"}).concerns("/_x/y") || !(hubKey{key: "/"}).concerns("/x") {
 		t.Error("hidden keys are hidden from what is above them, not from themselves")
 	}
 }

@@ -103,7 +103,7 @@ func (x *indexReads) run() {
 		if b == nil {
 			return
 		}
-		b.head, b.err = x.ask()
+		b.head, b.err = x.request()
 		close(b.done)
 	}
 }
@@ -112,7 +112,7 @@ var errNoIndex = errors.New("it did not tell its index")
 
 // ask reads the index where it costs etcd little: the head of the root's listing,
 // which is not recursive. It has the fields of a watch's head.
-func (x *indexReads) ask() (*Head, error) {
+func (x *indexReads) request() (*Head, error) {
 	resp, err := x.pool.Do(context.Background(), &upstream.Request{Method: "HEAD", Target: "/v2/keys/"})
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ type HubState struct {
 
 // Largest are the hubs with the most watchers, so many at most. Those that only look
 // for one old event are left out: they are one watcher's.
-func (ws *Watches) Largest(most int) []HubState {
+func (ws *Watches) TopHubs(most int) []HubState {
 	ws.mu.Lock()
 	hubs := make([]*hub, 0, len(ws.hubs))
 	for _, h := range ws.hubs {

@@ -8,8 +8,8 @@ import (
 // nothing is a waker that nobody waits for.
 type nothing struct{}
 
-func (nothing) Wake()  {}
-func (nothing) Woken() {}
+func (nothing) Notify()      {}
+func (nothing) AfterNotify() {}
 
 func TestTheLargestHubsAreTold(t *testing.T) {
 	ws := newWatches(t, newEtcd(t).URL())
@@ -19,10 +19,10 @@ func TestTheLargestHubsAreTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer w.Leave()
+			defer w.Close()
 		}
 	}
-	list := ws.Largest(2)
+	list := ws.TopHubs(2)
 	if len(list) != 2 || list[0].Key != "/b" || list[0].Watchers != 3 || list[1].Key != "/c" || list[0].Index == 0 || list[0].Recursive {
 		t.Errorf("%+v", list)
 	}

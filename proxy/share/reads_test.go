@@ -52,7 +52,7 @@ func (r *Reads) lines() (n int) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		n += len(s.lines)
+		n += len(s.flights)
 		s.mu.Unlock()
 	}
 	return n
@@ -83,10 +83,10 @@ func (r *Reads) waiting(target string) int {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		for _, l := range s.lines {
+		for _, l := range s.flights {
 			if string(l.target) == target && l.next != nil {
 				defer s.mu.Unlock()
-				return l.next.members
+				return l.next.readers
 			}
 		}
 		s.mu.Unlock()
@@ -275,7 +275,7 @@ func TestAFailureIsEveryonesFailure(t *testing.T) {
 }
 
 func TestALargeAnswerIsNotShared(t *testing.T) {
-	large := strings.Repeat("x", upstream.MostAhead+1)
+	large := strings.Repeat("x", upstream.MaxBuffered+1)
 	g := newGated()
 	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {
 		if g.counter.Add(1) == 1 {

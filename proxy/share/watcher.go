@@ -20,21 +20,21 @@ type Watch struct {
 
 // Waker is told, from another goroutine, that a watcher has a result. It must not
 // wait.
-type Waker interface {
-	Wake()
+type Notifier interface {
+	Notify()
 	// Woken follows when all of those who hear at the same time were woken: for what
 	// none of them should have to wait for.
-	Woken()
+	AfterNotify()
 }
 
 // Watcher is one client that waits.
 type Watcher struct {
-	hub    *hub
-	waker  Waker
-	since  uint64
-	at     int  // where in hub.waiting; under hub.mu
-	woken  bool // for a result that others were woken for as well
-	result atomic.Pointer[Event]
+	hub      *hub
+	notifier Notifier
+	since    uint64
+	index    int  // where in hub.waiting; under hub.mu
+	counted  bool // for a result that others were woken for as well
+	result   atomic.Pointer[Event]
 }
 
 // notWaiting is the place of a watcher that has its result.
@@ -45,35 +45,35 @@ const notWaiting = -1
 func (w *Watcher) Result() *Event { return w.result.Load() }
 
 // Leave must be called when the client has its event, or gives up.
-func (w *Watcher) Leave() {
+func (w *Watcher) Close() {
 	h := w.hub
 	h.mu.Lock()
-	if w.at != notWaiting {
+	if w.index != notWaiting {
 		last := len(h.waiting) - 1
-		h.waiting[w.at] = h.waiting[last]
-		h.waiting[w.at].at = w.at
+		h.waiting[w.index] = h.waiting[last]
+		h.waiting[w.index].index = w.index
 		h.waiting[last] = nil
 		h.waiting = h.waiting[:last]
-		w.at = notWaiting
+		w.index = notWaiting
 		h.watches.count.Waiting.Add(-1)
 	}
 	h.mu.Unlock()
-	if e := w.result.Load(); e != nil && w.woken && e.sending.Add(-1) == 0 && e.Err == nil {
-		h.watches.took(e)
+	if e := w.result.Load(); e != nil && w.counted && e.pending.Add(-1) == 0 && e.Err == nil {
+		h.watches.recordDelivery(e)
 	}
-	h.watches.leave(h)
+	h.watches.release(h)
 }
 
 // Join begins a watch. It returns when the head of the answer is known, which tells
 // an index that was etcd's after Join was called; the watcher's result is the first
 // event above it, or from w.Since on. Without a watcher the head is a whole answer,
 // a refusal of etcd's. The error is an [*upstream.Error].
-func (ws *Watches) Join(ctx context.Context, w Watch, waker Waker) (*Watcher, *Head, error) {
+func (ws *Watches) Join(ctx context.Context, w Watch, waker Notifier) (*Watcher, *Head, error) {
 	asked := time.Now()
 	for {
-		p := place{path: w.Path, key: w.Key, recursive: w.Recursive}
+		p := hubKey{path: w.Path, key: w.Key, recursive: w.Recursive}
 		watcher, head, again, err := ws.join(ctx, p, asked, w.Since, waker)
-		if again == pastTheRing {
+		if again == beforeRing {
 			ws.count.Misses.Add(1)
 			p.since = w.Since
 			watcher, head, again, err = ws.join(ctx, p, asked, w.Since, waker)
@@ -85,20 +85,20 @@ func (ws *Watches) Join(ctx context.Context, w Watch, waker Waker) (*Watcher, *H
 }
 
 // What became of an attempt to join.
-type attempt int
+type joinResult int
 
 const (
-	joined      attempt = iota // or it failed, for good
-	tooLate                    // the hub ended before anything was said to the client
-	pastTheRing                // the index is older than what the hub remembers
+	joined     joinResult = iota // or it failed, for good
+	hubEnded                     // the hub ended before anything was said to the client
+	beforeRing                   // the index is older than what the hub remembers
 )
 
-func (ws *Watches) join(ctx context.Context, p place, asked time.Time, since uint64, waker Waker) (_ *Watcher, head *Head, _ attempt, err error) {
-	h, inTime := ws.enter(p, asked)
+func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since uint64, waker Notifier) (_ *Watcher, head *Head, _ joinResult, err error) {
+	h, inTime := ws.acquire(p, asked)
 	entered := true
 	defer func() {
 		if entered {
-			ws.leave(h)
+			ws.release(h)
 		}
 	}()
 	select {
@@ -108,7 +108,7 @@ func (ws *Watches) join(ctx context.Context, p place, asked time.Time, since uin
 	}
 	if h.err != nil || h.head.Status != 200 {
 		if !inTime {
-			return nil, nil, tooLate, nil // that answer is older than the question
+			return nil, nil, hubEnded, nil // that answer is older than the question
 		}
 		return nil, h.head, joined, h.err
 	}
@@ -121,7 +121,7 @@ func (ws *Watches) join(ctx context.Context, p place, asked time.Time, since uin
 			return nil, nil, joined, &upstream.Error{Kind: upstream.Broken, Err: errElsewhere}
 		}
 	}
-	watcher := &Watcher{hub: h, waker: waker, since: since, at: notWaiting}
+	watcher := &Watcher{hub: h, notifier: waker, since: since, index: notWaiting}
 	again := h.attach(watcher, &head)
 	if again == joined {
 		entered = false
@@ -131,7 +131,7 @@ func (ws *Watches) join(ctx context.Context, p place, asked time.Time, since uin
 }
 
 // attach lets a watcher wait, or gives it its event at once.
-func (h *hub) attach(w *Watcher, head **Head) attempt {
+func (h *hub) attach(w *Watcher, head **Head) joinResult {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	// The index may come from a member that is behind the one which is watched.
@@ -144,22 +144,22 @@ func (h *hub) attach(w *Watcher, head **Head) attempt {
 	}
 	if w.since < h.ring.start {
 		if asked == 0 {
-			return tooLate // so many events came since the index was read
+			return hubEnded // so many events came since the index was read
 		}
-		return pastTheRing
+		return beforeRing
 	}
 	if e := h.ring.from(w.since); e != nil {
 		w.result.Store(e)
 		return joined
 	}
 	if h.end != nil {
-		return tooLate
+		return hubEnded
 	}
-	w.at = len(h.waiting)
+	w.index = len(h.waiting)
 	h.waiting = append(h.waiting, w)
 	h.watches.count.Waiting.Add(1)
 	return joined
 }
 
 // took measures an event that its last watcher has.
-func (ws *Watches) took(e *Event) { ws.count.Took(time.Since(e.received)) }
+func (ws *Watches) recordDelivery(e *Event) { ws.count.ObserveDelivery(time.Since(e.received)) }

@@ -25,9 +25,9 @@ type WatchCounters struct {
 	Hubs, Waiting atomic.Int64
 	// Fanned are events handed to watchers; Misses are watchers that asked for an
 	// index which no ring covered, so that etcd had to be asked.
-	Fanned, Misses atomic.Uint64
+	Delivered, Misses atomic.Uint64
 	// Took is told how long each event took from etcd to its last watcher.
-	Took func(time.Duration)
+	ObserveDelivery func(time.Duration)
 }
 
 // Watches are the watches through one pool.
@@ -39,22 +39,22 @@ type Watches struct {
 	held   atomic.Int64 // bytes in all rings
 
 	mu        sync.Mutex
-	hubs      map[place]*hub
+	hubs      map[hubKey]*hub
 	lingering int // hubs without users
 	closed    bool
 }
 
 // NewWatches makes watches through a pool.
 func NewWatches(o WatchOptions) *Watches {
-	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[place]*hub)}
+	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub)}
 	if ws.linger <= 0 {
 		ws.linger = 10 * time.Second
 	}
 	if ws.count == nil {
 		ws.count = &WatchCounters{}
 	}
-	if ws.count.Took == nil {
-		ws.count.Took = func(time.Duration) {}
+	if ws.count.ObserveDelivery == nil {
+		ws.count.ObserveDelivery = func(time.Duration) {}
 	}
 	return ws
 }
@@ -75,13 +75,13 @@ func (ws *Watches) Close() {
 
 // enter finds the hub of a place or makes it, and counts its caller in. It is in
 // time if the hub's request to etcd comes after the caller's own.
-func (ws *Watches) enter(p place, asked time.Time) (h *hub, inTime bool) {
+func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	h = ws.hubs[p]
 	if h == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		h = &hub{place: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{held: &ws.held}}
+		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{total: &ws.held}}
 		ws.hubs[p] = h
 		ws.count.Hubs.Add(1)
 		go h.run(ctx)
@@ -91,47 +91,47 @@ func (ws *Watches) enter(p place, asked time.Time) (h *hub, inTime bool) {
 	}
 	h.users++
 	h.visits++
-	if h.unused != nil {
-		h.unused.Stop()
-		h.unused = nil
+	if h.expiry != nil {
+		h.expiry.Stop()
+		h.expiry = nil
 		ws.lingering--
 	}
-	return h, h.sent.IsZero() || h.sent.After(asked)
+	return h, h.requested.IsZero() || h.requested.After(asked)
 }
 
 // send takes note that a hub's request is on its way.
-func (ws *Watches) send(h *hub) {
+func (ws *Watches) recordRequest(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	h.sent = time.Now()
+	h.requested = time.Now()
 }
 
 // told takes note that a hub's watchers hear of an event.
-func (ws *Watches) told(h *hub, watchers int) {
-	ws.count.Fanned.Add(uint64(watchers))
+func (ws *Watches) countDelivered(h *hub, watchers int) {
+	ws.count.Delivered.Add(uint64(watchers))
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	h.heard = true
+	h.delivered = true
 }
 
 // mostLingering bounds the hubs without users: who comes and goes must not use up
 // what others need.
-const mostLingering = 256
+const maxLingering = 256
 
 // leave counts out. A hub stays for a while without users if it has just told its
 // own of an event: they come back.
-func (ws *Watches) leave(h *hub) {
+func (ws *Watches) release(h *hub) {
 	ws.mu.Lock()
 	h.users--
-	last := h.users == 0 && ws.hubs[h.place] == h
-	if last && h.heard && h.since == 0 && ws.lingering < mostLingering {
+	last := h.users == 0 && ws.hubs[h.hubKey] == h
+	if last && h.delivered && h.since == 0 && ws.lingering < maxLingering {
 		visit := h.visits
-		h.unused = time.AfterFunc(ws.linger, func() { ws.expire(h, visit) })
+		h.expiry = time.AfterFunc(ws.linger, func() { ws.expire(h, visit) })
 		ws.lingering++
 		last = false
 	}
 	if last {
-		ws.forget(h)
+		ws.removeLocked(h)
 	}
 	ws.mu.Unlock()
 	if last {
@@ -142,9 +142,9 @@ func (ws *Watches) leave(h *hub) {
 // expire ends a hub that nobody came back to since a visit.
 func (ws *Watches) expire(h *hub, visit uint64) {
 	ws.mu.Lock()
-	expired := h.unused != nil && h.visits == visit
+	expired := h.expiry != nil && h.visits == visit
 	if expired {
-		ws.forget(h)
+		ws.removeLocked(h)
 	}
 	ws.mu.Unlock()
 	if expired {
@@ -156,18 +156,18 @@ func (ws *Watches) expire(h *hub, visit uint64) {
 func (ws *Watches) remove(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.forget(h)
+	ws.removeLocked(h)
 }
 
 // forget is remove; ws.mu is held.
-func (ws *Watches) forget(h *hub) {
-	if h.unused != nil {
-		h.unused.Stop()
-		h.unused = nil
+func (ws *Watches) removeLocked(h *hub) {
+	if h.expiry != nil {
+		h.expiry.Stop()
+		h.expiry = nil
 		ws.lingering--
 	}
-	if ws.hubs[h.place] == h {
-		delete(ws.hubs, h.place)
+	if ws.hubs[h.hubKey] == h {
+		delete(ws.hubs, h.hubKey)
 		ws.count.Hubs.Add(-1)
 	}
 }

@@ -80,8 +80,8 @@ func set(t *testing.T, etcd *proxytest.Embedded, key, value string) {
 // bell is a watcher's news.
 type bell chan struct{}
 
-func (b bell) Wake()  { b <- struct{}{} }
-func (b bell) Woken() {}
+func (b bell) Notify()      { b <- struct{}{} }
+func (b bell) AfterNotify() {}
 
 func join(t *testing.T, ws *Watches, path string, recursive bool, since uint64) (*Watcher, *Head, bell) {
 	t.Helper()
@@ -113,10 +113,10 @@ func TestAThousandWatchersAreOneConnectionToEtcd(t *testing.T) {
 		if e := watchers[i].Result(); e == nil || !strings.Contains(string(e.Body), `"value":"1"`) {
 			t.Fatalf("%+v", e)
 		}
-		watchers[i].Leave()
+		watchers[i].Close()
 	}
 	soon(t, "the hub is gone", func() bool { return ws.count.Hubs.Load() == 0 })
-	if fanned := ws.count.Fanned.Load(); fanned != 1000 {
+	if fanned := ws.count.Delivered.Load(); fanned != 1000 {
 		t.Errorf("%d events were fanned out", fanned)
 	}
 }
@@ -133,10 +133,10 @@ func TestAWatcherWithoutAnIndexHearsNothingOld(t *testing.T) {
 		if e := w.Result(); !strings.Contains(string(e.Body), fmt.Sprintf(`"node":{"key":"/a","value":"after%d"`, i)) {
 			t.Errorf("%s", e.Body)
 		}
-		w.Leave()
+		w.Close()
 	}
 	<-news
-	first.Leave()
+	first.Close()
 }
 
 func TestAnIndexIsAnsweredFromTheRingOrElseByEtcd(t *testing.T) {
@@ -158,7 +158,7 @@ func TestAnIndexIsAnsweredFromTheRingOrElseByEtcd(t *testing.T) {
 		if e := w.Result(); e == nil || e.Index != start+1+i || head.Index != start+5 {
 			t.Errorf("%d: %+v with head %d", i, e, head.Index)
 		}
-		w.Leave()
+		w.Close()
 	}
 	if n := ws.count.Misses.Load(); n != 0 {
 		t.Errorf("%d misses", n)
@@ -170,20 +170,20 @@ func TestAnIndexIsAnsweredFromTheRingOrElseByEtcd(t *testing.T) {
 	if e := w.Result(); e.Index != start || ws.count.Misses.Load() != 1 {
 		t.Errorf("%+v after %d misses", e, ws.count.Misses.Load())
 	}
-	w.Leave()
+	w.Close()
 	if keep.Result() != nil {
 		t.Error("the one that waits for the future was woken")
 	}
-	keep.Leave()
+	keep.Close()
 }
 
 func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
 	held := &atomic.Int64{}
-	r := ring{start: 5, last: 4, held: held}
-	for i := range uint64(mostEvents + 10) {
+	r := ring{start: 5, last: 4, total: held}
+	for i := range uint64(maxEvents + 10) {
 		r.add(&Event{Index: 10 + 2*i, Body: make([]byte, 100)})
 	}
-	if len(r.events) != mostEvents || r.start != 10+2*9+1 || held.Load() != mostEvents*100 {
+	if len(r.events) != maxEvents || r.start != 10+2*9+1 || held.Load() != maxEvents*100 {
 		t.Errorf("%d events from %d, %d bytes", len(r.events), r.start, held.Load())
 	}
 	if e := r.from(r.start); e.Index != r.start+1 {
@@ -192,12 +192,12 @@ func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
 	if r.from(r.last+1) != nil {
 		t.Error("an event from the future")
 	}
-	large := &Event{Index: r.last + 1, Body: make([]byte, mostRing)}
+	large := &Event{Index: r.last + 1, Body: make([]byte, maxRingBytes)}
 	r.add(large)
 	if len(r.events) != 1 || r.start != large.Index {
 		t.Errorf("%d events beside a large one, from %d", len(r.events), r.start)
 	}
-	r.add(&Event{Index: r.last + 1, Body: make([]byte, mostRing+1)})
+	r.add(&Event{Index: r.last + 1, Body: make([]byte, maxRingBytes+1)})
 	if len(r.events) != 0 || r.start != r.last+1 {
 		t.Errorf("%d events after one that is too large, from %d of %d", len(r.events), r.start, r.last)
 	}
@@ -218,7 +218,7 @@ func TestWatchersAreToldWhenEtcdGoesAway(t *testing.T) {
 		if e := watcher.Result(); e.Err == nil {
 			t.Errorf("%+v", e)
 		}
-		watcher.Leave()
+		watcher.Close()
 	}
 	var failed *upstream.Error
 	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); !errors.As(err, &failed) {
@@ -226,13 +226,13 @@ func TestWatchersAreToldWhenEtcdGoesAway(t *testing.T) {
 	}
 	etcd.Mend()
 	again, _, _ := join(t, ws, "/a", false, 0)
-	again.Leave()
+	again.Close()
 }
 
 func TestWhatEtcdRefusesIsRefused(t *testing.T) {
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
-	for i := range mostEvents + 10 {
+	for i := range maxEvents + 10 {
 		set(t, etcd, "/b", fmt.Sprint(i))
 	}
 	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a", Since: 2}, make(bell, 1))
@@ -265,7 +265,7 @@ func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
 	if e := w.Result(); !errors.Is(e.Err, errElsewhere) {
 		t.Errorf("%+v", e)
 	}
-	w.Leave()
+	w.Close()
 }
 
 func TestAnEventThatDoesNotEndEndsItsWatch(t *testing.T) {
@@ -287,7 +287,7 @@ func TestAnEventThatDoesNotEndEndsItsWatch(t *testing.T) {
 	defer s.Close()
 	ws := newWatches(t, s.URL)
 	w, _, news := join(t, ws, "/a", false, 8)
-	defer w.Leave()
+	defer w.Close()
 	<-news
 	if e := w.Result(); e == nil || e.Err == nil {
 		t.Errorf("%+v", e)

@@ -23,12 +23,12 @@ type conn struct {
 	since    time.Time // idle since
 	armed    time.Time // when the deadline of heads was set, if it is in force
 
-	access syscall.RawConn // to raw
-	peek   func(fd uintptr) bool
-	peeked [1]byte
-	quiet  bool // what peek found
-	talk   func(fd uintptr) bool
-	wrote  int // how much of out talk has written
+	access        syscall.RawConn // to raw
+	probe         func(fd uintptr) bool
+	peeked        [1]byte
+	wouldBlock    bool // what peek found
+	writeThenWait func(fd uintptr) bool
+	written       int // how much of out talk has written
 
 	out      []byte // the request
 	head     []byte // the head of the answer, and what came with it
@@ -47,18 +47,18 @@ const (
 
 // newConn prepares a connection. What looking at its socket needs is made once.
 func newConn(raw *rawio.Conn, at *endpoint) *conn {
-	c := &conn{Conn: raw, raw: raw, at: at, access: raw.Access()}
-	c.peek = func(fd uintptr) bool {
+	c := &conn{Conn: raw, raw: raw, at: at, access: raw.RawConn()}
+	c.probe = func(fd uintptr) bool {
 		_, err := rawio.Peek(fd, c.peeked[:])
-		c.quiet = err == syscall.EAGAIN
+		c.wouldBlock = err == syscall.EAGAIN
 		return true
 	}
-	c.talk = func(fd uintptr) bool {
-		if c.wrote > 0 {
+	c.writeThenWait = func(fd uintptr) bool {
+		if c.written > 0 {
 			return true // the answer is here
 		}
 		n, err := rawio.Write(fd, c.out)
-		c.wrote = n
+		c.written = n
 		return err != nil || n < len(c.out)
 	}
 	return c
@@ -67,10 +67,10 @@ func newConn(raw *rawio.Conn, at *endpoint) *conn {
 // silent looks at the socket without reading: an open connection between
 // requests holds nothing. One that holds bytes would answer the next request
 // with them, and one that was closed would swallow it.
-func (c *conn) silent() bool {
-	c.quiet = false
+func (c *conn) isIdle() bool {
+	c.wouldBlock = false
 	// The last deadline may have passed meanwhile.
-	if c.access == nil || c.arm() != nil || c.access.Read(c.peek) != nil || !c.quiet {
+	if c.access == nil || c.arm() != nil || c.access.Read(c.probe) != nil || !c.wouldBlock {
 		return false
 	}
 	if c.plain() {
@@ -91,12 +91,12 @@ func (c *conn) plain() bool { return c.Conn == c.raw }
 
 // rearm is which part of a timeout a deadline may come too early: to set it for each
 // request costs as much as to write the request.
-const rearm = 8
+const deadlineSlack = 8
 
 // arm sets the deadline of a head, unless there is one that was set shortly before.
 func (c *conn) arm() error {
 	now, timeout := time.Now(), c.at.pool.o.HeaderTimeout
-	if now.Sub(c.armed) <= timeout/rearm {
+	if now.Sub(c.armed) <= timeout/deadlineSlack {
 		return nil
 	}
 	c.armed = now
@@ -149,21 +149,21 @@ func (c *conn) send(req *Request) error {
 // The order makes it sound: the poller is reset before the request is written, so
 // nothing that etcd says to it can be missed.
 func (c *conn) sendSmall() error {
-	c.wrote = 0
+	c.written = 0
 	if c.access != nil && c.plain() {
-		if err := c.access.Read(c.talk); err != nil {
+		if err := c.access.Read(c.writeThenWait); err != nil {
 			return err
 		}
-		if c.wrote == len(c.out) {
+		if c.written == len(c.out) {
 			return nil
 		}
 	}
-	_, err := c.Write(c.out[c.wrote:])
+	_, err := c.Write(c.out[c.written:])
 	return err
 }
 
 // mostInterim bounds the interim answers before the real one; etcd sends none.
-const mostInterim = 4
+const maxInterim = 4
 
 func (c *conn) receiveHead(method string) error {
 	if c.head == nil {
@@ -182,7 +182,7 @@ func (c *conn) receiveHead(method string) error {
 				return nil
 			}
 			if n > 0 {
-				if interim++; interim > mostInterim {
+				if interim++; interim > maxInterim {
 					return errors.New("too many interim answers")
 				}
 				c.head = c.head[:copy(c.head, c.head[n:])]
@@ -203,7 +203,7 @@ func (c *conn) receiveHead(method string) error {
 }
 
 // begun reports whether anything of an answer came.
-func (c *conn) begun() bool { return len(c.head) > 0 }
+func (c *conn) answered() bool { return len(c.head) > 0 }
 
 // receive waits for more of the answer's body.
 func (c *conn) receive() error {
@@ -228,7 +228,7 @@ func unexpected(err error) error {
 
 // use binds the connection to a request and a slot, until the response is
 // closed.
-func (c *conn) use(ctx context.Context, slot slot, req *Request) *Response {
+func (c *conn) bind(ctx context.Context, slot slot, req *Request) *Response {
 	r := &c.response
 	*r = Response{conn: c, slot: slot, ctx: ctx, method: req.Method, watch: req.Watch}
 	if ctx.Done() != nil {

@@ -21,10 +21,10 @@ type endpoint struct {
 	pool *Pool
 	tls  *tls.Config
 
-	mu    sync.Mutex
-	idle  []*conn // the most recently used last
-	sweep *time.Timer
-	down  atomic.Bool // a probe is trying to reach it
+	mu     sync.Mutex
+	idle   []*conn // the most recently used last
+	expiry *time.Timer
+	down   atomic.Bool // a probe is trying to reach it
 }
 
 // keepAlive finds connections whose peer is gone without a word, below a watch
@@ -52,7 +52,7 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	p.count.Dials.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, p.o.DialTimeout)
 	defer cancel()
-	socket, err := e.open(ctx)
+	socket, err := e.dialAddresses(ctx)
 	if err != nil {
 		p.count.DialFailures.Add(1)
 		return nil, err
@@ -72,7 +72,7 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 
 // open connects to the first address that accepts; each has an equal share of the
 // time that is left.
-func (e *endpoint) open(ctx context.Context) (c net.Conn, err error) {
+func (e *endpoint) dialAddresses(ctx context.Context) (c net.Conn, err error) {
 	addresses := []string{e.address}
 	if e.network == "tcp" {
 		addresses = strings.Fields(e.address)
@@ -88,42 +88,52 @@ func (e *endpoint) open(ctx context.Context) (c net.Conn, err error) {
 	return c, err
 }
 
-// connect finds a connection for a request: a pooled one, unless fresh is asked
-// for, else a new one. Endpoints that are known to be down are tried only if all
-// others fail as well.
-func (p *Pool) connect(ctx context.Context, fresh bool) (*conn, *Error) {
+// connect returns a connection for a request: an idle one, or a new one if there is
+// none or if fresh is set. Endpoints that are known to be down are tried only after all
+// others have failed. With only set, no other endpoint is tried.
+func (p *Pool) connect(ctx context.Context, only *endpoint, fresh bool) (*conn, *Error) {
+	if only != nil {
+		return only.connect(ctx, fresh)
+	}
 	var failed *Error
 	for _, onlyDown := range []bool{false, true} {
 		for _, e := range p.endpoints {
 			if e.down.Load() != onlyDown {
 				continue
 			}
-			if !fresh {
-				if c := e.take(); c != nil {
-					return c, nil
-				}
+			var c *conn
+			if c, failed = e.connect(ctx, fresh); failed == nil || failed.Kind == Canceled {
+				return c, failed
 			}
-			c, err := e.dial(ctx)
-			if err == nil {
-				return c, nil
-			}
-			if ctx.Err() != nil {
-				return nil, &Error{Kind: Canceled, Endpoint: e.String(), Err: context.Cause(ctx)}
-			}
-			failed = &Error{Kind: Unreachable, Endpoint: e.String(), Err: err}
-			e.failed()
+			e.markDown()
 		}
 	}
 	if failed == nil {
-		// Between the two rounds the last endpoint came back.
-		return p.connect(ctx, fresh)
+		// The last endpoint came back between the two rounds.
+		return p.connect(ctx, nil, fresh)
 	}
 	return nil, failed
 }
 
+func (e *endpoint) connect(ctx context.Context, fresh bool) (*conn, *Error) {
+	if !fresh {
+		if c := e.takeIdle(); c != nil {
+			return c, nil
+		}
+	}
+	c, err := e.dial(ctx)
+	switch {
+	case err == nil:
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, &Error{Kind: Canceled, Endpoint: e.String(), Err: context.Cause(ctx)}
+	}
+	return nil, &Error{Kind: Unreachable, Endpoint: e.String(), Err: err}
+}
+
 // failed takes note that a dial failed. With other endpoints to go to, a probe
 // finds out when this one is back, so that no request waits for its timeout.
-func (e *endpoint) failed() {
+func (e *endpoint) markDown() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.down.Load() || len(e.pool.endpoints) == 1 || e.pool.closed.Load() {
@@ -156,7 +166,7 @@ func (e *endpoint) probe() {
 			continue
 		}
 		e.down.Store(false)
-		e.put(c)
+		e.putIdle(c)
 		return
 	}
 }
@@ -164,7 +174,7 @@ func (e *endpoint) probe() {
 // take is the most recently used idle connection, or nil. It is looked at first: one
 // that was closed would swallow a write, and one that holds bytes already would answer
 // with them.
-func (e *endpoint) take() *conn {
+func (e *endpoint) takeIdle() *conn {
 	for {
 		e.mu.Lock()
 		last := len(e.idle) - 1
@@ -177,7 +187,7 @@ func (e *endpoint) take() *conn {
 		e.idle = e.idle[:last]
 		e.mu.Unlock()
 		e.pool.count.Idle.Add(-1)
-		if !c.silent() {
+		if !c.isIdle() {
 			e.pool.count.Stale.Add(1)
 			_ = c.Close()
 			continue
@@ -189,15 +199,15 @@ func (e *endpoint) take() *conn {
 }
 
 // put keeps a connection for the next request, if there is room.
-func (e *endpoint) put(c *conn) {
+func (e *endpoint) putIdle(c *conn) {
 	c.since = time.Now()
 	e.mu.Lock()
-	room := len(e.idle) < e.pool.o.Idle && !e.pool.closed.Load()
+	room := len(e.idle) < e.pool.o.MaxIdle && !e.pool.closed.Load()
 	if room {
 		e.idle = append(e.idle, c)
 		e.pool.count.Idle.Add(1)
-		if e.sweep == nil {
-			e.sweep = time.AfterFunc(e.pool.o.IdleTimeout, e.closeOld)
+		if e.expiry == nil {
+			e.expiry = time.AfterFunc(e.pool.o.IdleTimeout, e.closeOld)
 		}
 	}
 	e.mu.Unlock()
@@ -215,25 +225,25 @@ func (e *endpoint) closeOld() {
 	if fresh < 0 {
 		fresh = len(e.idle)
 	}
-	e.drop(fresh)
+	e.closeFirst(fresh)
 	if len(e.idle) > 0 {
-		e.sweep.Reset(e.idle[0].since.Sub(limit))
+		e.expiry.Reset(e.idle[0].since.Sub(limit))
 	} else {
-		e.sweep = nil
+		e.expiry = nil
 	}
 }
 
 func (e *endpoint) closeIdle() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.sweep != nil {
-		e.sweep.Stop()
+	if e.expiry != nil {
+		e.expiry.Stop()
 	}
-	e.drop(len(e.idle))
+	e.closeFirst(len(e.idle))
 }
 
 // drop closes the first n idle connections; e.mu is held.
-func (e *endpoint) drop(n int) {
+func (e *endpoint) closeFirst(n int) {
 	for _, c := range e.idle[:n] {
 		_ = c.Close()
 	}

@@ -10,7 +10,7 @@
 // method goes out on a pooled connection, the connection is looked at: one that
 // was closed, or that holds bytes nobody asked for, is dropped before anything
 // was sent on it. If the connection is lost later, it is not known whether etcd
-// carried the request out; the error says so ([Lost]).
+// carried the request out; the error says so ([UnknownOutcome]).
 //
 // # Endpoints
 //

@@ -16,7 +16,7 @@ func CheckDomain(text string) error {
 		return errors.New("it should be the domain alone, without the names of services before it")
 	case strings.HasSuffix(text, "."):
 		return errors.New("it should not end in a dot; no search domain is added to it")
-	case len(services[0].name)+len(text) > mostName:
+	case len(services[0].name)+len(text) > maxDomain:
 		return errors.New("it is too long for a domain")
 	}
 	if _, err := netip.ParseAddr(text); err == nil {
@@ -31,6 +31,6 @@ func CheckDomain(text string) error {
 }
 
 // mostName is the longest name that DNS knows, written without the last dot.
-const mostName = 253
+const maxDomain = 253
 
 var isLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$`)

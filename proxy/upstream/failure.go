@@ -17,9 +17,9 @@ const (
 	// TooLong: the first line is longer than a plaintext etcd reads. Nothing was
 	// sent.
 	TooLong
-	// Lost: the connection was lost after something of a request that changes
+	// UnknownOutcome: the connection was lost after something of a request that changes
 	// things was sent. Whether etcd carried it out is not known.
-	Lost
+	UnknownOutcome
 	// Broken: etcd broke off, or its answer was malformed.
 	Broken
 	// Timeout: etcd did not answer in time. Whether it carried the request out is
@@ -61,7 +61,7 @@ func classify(ctx context.Context, e *endpoint, method string, err error) *Error
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		kind = Timeout
 	case !safe(method):
-		kind = Lost
+		kind = UnknownOutcome
 	}
 	return &Error{Kind: kind, Endpoint: e.String(), Err: err}
 }

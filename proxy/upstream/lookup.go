@@ -16,7 +16,7 @@ func (r *Resolver) Records(ctx context.Context, name string) ([]*net.SRV, error)
 	// The dot at its end keeps the search domains of resolv.conf out.
 	_, found, err := r.dns.LookupSRV(ctx, "", "", name+".")
 	switch {
-	case missing(err):
+	case isNotFound(err):
 		return nil, nil
 	case err != nil:
 		return nil, r.failure(name, err)
@@ -28,7 +28,7 @@ func (r *Resolver) Records(ctx context.Context, name string) ([]*net.SRV, error)
 func (r *Resolver) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	found, err := r.dns.LookupNetIP(ctx, "ip", host+".")
 	switch {
-	case missing(err):
+	case isNotFound(err):
 		return nil, nil
 	case err != nil:
 		return nil, r.failure("the addresses of "+host, err)
@@ -44,7 +44,7 @@ func (r *Resolver) Addresses(ctx context.Context, host string) ([]netip.Addr, er
 func (r *Resolver) Alias(ctx context.Context, host string) (string, error) {
 	name, err := r.dns.LookupCNAME(ctx, host+".")
 	switch {
-	case missing(err):
+	case isNotFound(err):
 		return "", nil
 	case err != nil:
 		return "", r.failure("the name of "+host, err)

@@ -20,14 +20,14 @@ type Options struct {
 	// Requests bounds the requests on their way at a time; 1,024. More wait: when
 	// one key changes, thousands of clients read at once. An eighth of them, and at
 	// least one, is for writes alone.
-	Requests int
+	MaxRequests int
 	// Watches bounds the watches on their way at a time; 20,000.
-	Watches int
+	MaxWatches int
 	// Ahead bounds the memory, in bytes, of answers that are received before their client
 	// takes them, and again of those for many clients; 128 MiB.
-	Ahead int64
+	Buffered int64
 	// Idle bounds the idle connections kept to each endpoint; 256.
-	Idle int
+	MaxIdle int
 	// IdleTimeout is how long one is kept; 90 seconds.
 	IdleTimeout time.Duration
 	// DialTimeout bounds dialling, TLS included; 2 seconds, as etcd is near.
@@ -52,7 +52,7 @@ type Counters struct {
 	// Active, Watching and Idle are connections at this moment.
 	Active, Watching, Idle atomic.Int64
 	// Ahead and Shared are what is held of answers for one client and for many.
-	Ahead, Shared Budget
+	Buffered, Shared Budget
 }
 
 func (o *Options) setDefaults() {
@@ -66,11 +66,11 @@ func (o *Options) setDefaults() {
 			*d = value
 		}
 	}
-	set(&o.Requests, 1024)
-	set(&o.Watches, 20_000)
-	set(&o.Idle, 256)
-	if o.Ahead <= 0 {
-		o.Ahead = 128 << 20
+	set(&o.MaxRequests, 1024)
+	set(&o.MaxWatches, 20_000)
+	set(&o.MaxIdle, 256)
+	if o.Buffered <= 0 {
+		o.Buffered = 128 << 20
 	}
 	wait(&o.IdleTimeout, 90*time.Second)
 	wait(&o.DialTimeout, 2*time.Second)
@@ -104,8 +104,8 @@ func New(o Options) (*Pool, error) {
 	p := &Pool{
 		o:       o,
 		count:   o.Counters,
-		slots:   newSlots(o.Requests),
-		watches: semaphore.NewWeighted(int64(o.Watches)),
+		slots:   newSlots(o.MaxRequests),
+		watches: semaphore.NewWeighted(int64(o.MaxWatches)),
 	}
 	p.background, p.stop = context.WithCancel(context.Background())
 	for _, at := range o.Endpoints {
@@ -113,6 +113,9 @@ func New(o Options) (*Pool, error) {
 	}
 	return p, nil
 }
+
+// Counters returns the counters that the pool updates.
+func (p *Pool) Counters() *Counters { return p.count }
 
 // Close closes the idle connections and lets running requests finish; their
 // connections are closed then. New requests still work, each on a connection of

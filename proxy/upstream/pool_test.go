@@ -91,7 +91,7 @@ func TestAWriteNeverGoesOutOnAConnectionThatWasClosed(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	ask(t, p, "PUT")
 	<-closed
-	for p.endpoints[0].idle[0].silent() { // until the end has arrived here
+	for p.endpoints[0].idle[0].isIdle() { // until the end has arrived here
 	}
 	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
@@ -113,7 +113,7 @@ func TestAConnectionWithUnaskedBytesIsDroppedBeforeAWrite(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	ask(t, p, "GET")
 	if len(p.endpoints[0].idle) > 0 { // the bytes may have come with the answer
-		for p.endpoints[0].idle[0].silent() {
+		for p.endpoints[0].idle[0].isIdle() {
 		}
 	}
 	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
@@ -145,7 +145,7 @@ func TestAWriteIsNeverSeenTwice(t *testing.T) {
 			if cut%2 == 0 {
 				ask(t, p, "GET")
 			}
-			if _, kind := ask(t, p, method); kind != Lost || seen.Load() != 1 {
+			if _, kind := ask(t, p, method); kind != UnknownOutcome || seen.Load() != 1 {
 				t.Errorf("%s cut after %d bytes: %v, seen %d times", method, cut, kind, seen.Load())
 			}
 			s.stop()
@@ -164,7 +164,7 @@ func TestAnUnreadRequestIsNotSentAgainEither(t *testing.T) {
 	})
 	p := newPool(t, Options{}, s.endpoint())
 	ask(t, p, "PUT")
-	if _, kind := ask(t, p, "PUT"); kind != Lost || s.conns.Load() != 1 {
+	if _, kind := ask(t, p, "PUT"); kind != UnknownOutcome || s.conns.Load() != 1 {
 		t.Errorf("%v on connection %d", kind, s.conns.Load())
 	}
 }
@@ -205,7 +205,7 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 		t.Errorf("served by %q", body)
 	}
 	first.stop()
-	for p.endpoints[0].idle[0].silent() {
+	for p.endpoints[0].idle[0].isIdle() {
 	}
 	for _, method := range []string{"PUT", "GET", "DELETE"} {
 		if body, kind := ask(t, p, method); body != "2" {
@@ -227,7 +227,7 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 
 func TestManyRequestsShareFewConnections(t *testing.T) {
 	s := serve(t, always)
-	p := newPool(t, Options{Requests: 4}, s.endpoint())
+	p := newPool(t, Options{MaxRequests: 4}, s.endpoint())
 	var all sync.WaitGroup
 	for range 64 {
 		all.Go(func() {
@@ -248,7 +248,7 @@ func TestManyRequestsShareFewConnections(t *testing.T) {
 // read them.
 func TestReadsThatAreNotTakenLeaveRoomForWrites(t *testing.T) {
 	s := serve(t, always)
-	p := newPool(t, Options{Requests: 4, HeaderTimeout: 100 * time.Millisecond}, s.endpoint())
+	p := newPool(t, Options{MaxRequests: 4, HeaderTimeout: 100 * time.Millisecond}, s.endpoint())
 	for range 3 {
 		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/r"})
 		if err != nil {
@@ -270,7 +270,7 @@ func TestAWatchBeyondTheLimitIsToldSo(t *testing.T) {
 		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 		c.request()
 	})
-	p := newPool(t, Options{Watches: 1}, s.endpoint())
+	p := newPool(t, Options{MaxWatches: 1}, s.endpoint())
 	r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/w", Watch: true})
 	if err != nil {
 		t.Fatal(err)
@@ -283,7 +283,7 @@ func TestAWatchBeyondTheLimitIsToldSo(t *testing.T) {
 
 func TestIdleConnectionsAreBoundedAndGrowOld(t *testing.T) {
 	s := serve(t, always)
-	p := newPool(t, Options{Idle: 1}, s.endpoint())
+	p := newPool(t, Options{MaxIdle: 1}, s.endpoint())
 	var open []*Response
 	for range 3 {
 		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})

@@ -56,7 +56,7 @@ func (r *Resolver) answer(err error) string {
 
 // missing reports whether an error is DNS's word that there is no such record. A
 // server that fails, or says nothing, has not said so.
-func missing(err error) bool {
+func isNotFound(err error) bool {
 	var wrong *net.DNSError
 	return errors.As(err, &wrong) && wrong.IsNotFound
 }

@@ -34,7 +34,7 @@ type Response struct {
 }
 
 // begin takes the head over.
-func (r *Response) begin() error {
+func (r *Response) start() error {
 	parsed := &r.conn.parsed
 	r.Status, r.Fields, r.Length = parsed.Status, parsed.Fields, parsed.Length
 	r.body, r.left, r.chunks = parsed.Body, parsed.Length, http1.Chunks{SkipTrailers: true}
@@ -127,7 +127,7 @@ func (r *Response) next(p []byte) (n int, err error) {
 
 // Begun says of a watch that what was waited for has begun to come: the rest must not
 // take longer than that of any answer.
-func (r *Response) Begun() { r.watch = false }
+func (r *Response) EndWatch() { r.watch = false }
 
 // Close gives the connection back if the answer was read to its end and nothing
 // came after it, and closes it otherwise.
@@ -146,13 +146,13 @@ func (r *Response) Close() {
 		reusable = false // its deadline is in the past, or will be in a moment
 	}
 	if reusable {
-		r.forget()
-		c.at.put(c)
+		r.clear()
+		c.at.putIdle(c)
 	} else {
-		r.forget()
+		r.clear()
 		_ = c.Close()
 	}
-	pool.leave(slot)
+	pool.release(slot)
 }
 
 // disconnect ends a request that failed before there was an answer; the slot
@@ -165,4 +165,4 @@ func (r *Response) disconnect() {
 }
 
 // forget drops what would keep the request's memory alive in an idle connection.
-func (r *Response) forget() { r.ctx, r.release, r.Fields = nil, nil, nil }
+func (r *Response) clear() { r.ctx, r.release, r.Fields = nil, nil, nil }

@@ -33,19 +33,19 @@ func slotFor(req *Request) slot {
 // are slow to take large answers hold theirs for long, and writes must go on. As long
 // as nobody has to wait, a request takes no lock.
 type slots struct {
-	most, mostReads int64
+	limit, readLimit int64
 
-	taken   atomic.Int64 // all in the lower half, the reads among them in the upper
+	inUse   atomic.Int64 // all in the lower half, the reads among them in the upper
 	waiting atomic.Int64
 	mu      sync.Mutex
 	queues  [2]list.List // of *turn; for writes and for reads
-	turns   uint64
+	lastSeq uint64
 }
 
 // turn is the place of one that waits: the lower the earlier.
-type turn struct {
-	nth      uint64
-	admitted chan struct{}
+type waiter struct {
+	seq     uint64
+	granted chan struct{}
 }
 
 const (
@@ -56,40 +56,40 @@ const (
 var weights = [...]int64{writing: aRequest, reading: aRead}
 
 func newSlots(most int) *slots {
-	return &slots{most: int64(most), mostReads: int64(max(1, most-max(1, most/8)))}
+	return &slots{limit: int64(most), readLimit: int64(max(1, most-max(1, most/8)))}
 }
 
 // try takes a slot if one is free. It is never taken in passing, which could keep
 // another from a free one.
 func (p *slots) try(s slot) bool {
 	for {
-		now := p.taken.Load()
-		if now&(1<<32-1) >= p.most || s == reading && now>>32 >= p.mostReads {
+		now := p.inUse.Load()
+		if now&(1<<32-1) >= p.limit || s == reading && now>>32 >= p.readLimit {
 			return false
 		}
-		if p.taken.CompareAndSwap(now, now+weights[s]) {
+		if p.inUse.CompareAndSwap(now, now+weights[s]) {
 			return true
 		}
 	}
 }
 
 // take takes a slot, now or when it is this one's turn.
-func (p *slots) take(ctx context.Context, s slot, patience time.Duration) error {
+func (p *slots) acquire(ctx context.Context, s slot, patience time.Duration) error {
 	if p.waiting.Load() == 0 && p.try(s) {
 		return nil
 	}
 	p.mu.Lock()
-	p.turns++
-	t := &turn{nth: p.turns, admitted: make(chan struct{})}
+	p.lastSeq++
+	t := &waiter{seq: p.lastSeq, granted: make(chan struct{})}
 	place := p.queues[s].PushBack(t)
 	p.waiting.Add(1) // whoever gives a slot back from now on sees it
-	p.admit()
+	p.grantWaiting()
 	p.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	var err error
 	select {
-	case <-t.admitted:
+	case <-t.granted:
 		return nil
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -99,7 +99,7 @@ func (p *slots) take(ctx context.Context, s slot, patience time.Duration) error 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-t.admitted:
+	case <-t.granted:
 		return nil // at the last moment
 	default:
 	}
@@ -109,37 +109,37 @@ func (p *slots) take(ctx context.Context, s slot, patience time.Duration) error 
 }
 
 // give gives a slot back.
-func (p *slots) give(s slot) {
-	p.taken.Add(-weights[s])
+func (p *slots) release(s slot) {
+	p.inUse.Add(-weights[s])
 	if p.waiting.Load() > 0 {
 		p.mu.Lock()
-		p.admit()
+		p.grantWaiting()
 		p.mu.Unlock()
 	}
 }
 
 // admit lets in who waits, in their order; p.mu is held.
-func (p *slots) admit() {
+func (p *slots) grantWaiting() {
 	for {
 		write, read := p.queues[writing].Front(), p.queues[reading].Front()
 		switch {
-		case read != nil && (write == nil || read.Value.(*turn).nth < write.Value.(*turn).nth) && p.try(reading):
-			p.let(reading, read)
+		case read != nil && (write == nil || read.Value.(*waiter).seq < write.Value.(*waiter).seq) && p.try(reading):
+			p.grant(reading, read)
 		case write != nil && p.try(writing):
-			p.let(writing, write)
+			p.grant(writing, write)
 		default:
 			return // a read that is later than a write fits only where the write does
 		}
 	}
 }
 
-func (p *slots) let(s slot, place *list.Element) {
-	close(p.queues[s].Remove(place).(*turn).admitted)
+func (p *slots) grant(s slot, place *list.Element) {
+	close(p.queues[s].Remove(place).(*waiter).granted)
 	p.waiting.Add(-1)
 }
 
 // enter takes a slot, which leave gives back.
-func (p *Pool) enter(ctx context.Context, s slot) *Error {
+func (p *Pool) acquire(ctx context.Context, s slot) *Error {
 	if s == watching {
 		if !p.watches.TryAcquire(1) {
 			return &Error{Kind: Busy, Err: errors.New("too many watches")}
@@ -147,7 +147,7 @@ func (p *Pool) enter(ctx context.Context, s slot) *Error {
 		p.count.Watching.Add(1)
 		return nil
 	}
-	if err := p.slots.take(ctx, s, p.o.HeaderTimeout); err != nil {
+	if err := p.slots.acquire(ctx, s, p.o.HeaderTimeout); err != nil {
 		if ctx.Err() != nil {
 			return &Error{Kind: Canceled, Err: context.Cause(ctx)}
 		}
@@ -157,12 +157,12 @@ func (p *Pool) enter(ctx context.Context, s slot) *Error {
 	return nil
 }
 
-func (p *Pool) leave(s slot) {
+func (p *Pool) release(s slot) {
 	if s == watching {
 		p.count.Watching.Add(-1)
 		p.watches.Release(1)
 		return
 	}
 	p.count.Active.Add(-1)
-	p.slots.give(s)
+	p.slots.release(s)
 }

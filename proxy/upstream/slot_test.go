@@ -24,7 +24,7 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 				if rand.N(4) == 0 {
 					go cancel() // in the middle of it, or before, or after
 				}
-				err := p.take(ctx, s, time.Minute)
+				err := p.acquire(ctx, s, time.Minute)
 				if errors.Is(err, context.DeadlineExceeded) {
 					t.Error("it was forgotten")
 				}
@@ -40,22 +40,22 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 						readers.Add(-1)
 					}
 					total.Add(-1)
-					p.give(s)
+					p.release(s)
 				}
 				cancel()
 			}
 		})
 	}
 	all.Wait()
-	if p.taken.Load() != 0 || p.waiting.Load() != 0 || p.queues[reading].Len()+p.queues[writing].Len() != 0 {
-		t.Errorf("taken %x, waiting %d", p.taken.Load(), p.waiting.Load())
+	if p.inUse.Load() != 0 || p.waiting.Load() != 0 || p.queues[reading].Len()+p.queues[writing].Len() != 0 {
+		t.Errorf("taken %x, waiting %d", p.inUse.Load(), p.waiting.Load())
 	}
 }
 
 func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
 	p := newSlots(2) // one of them for reads
 	take := func(s slot) {
-		if err := p.take(context.Background(), s, time.Minute); err != nil {
+		if err := p.acquire(context.Background(), s, time.Minute); err != nil {
 			t.Error(err)
 		}
 	}
@@ -76,7 +76,7 @@ func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
 		given slot
 		next  int
 	}{{writing, 0}, {writing, 1}, {writing, 3}, {reading, 2}} {
-		p.give(step.given)
+		p.release(step.given)
 		if n := <-came; n != step.next {
 			t.Errorf("number %d is served, want %d", n, step.next)
 		}

@@ -22,7 +22,7 @@ var services = []struct{ name, scheme string }{
 
 // mostLookups bounds the addresses asked for at a time, so that a domain with
 // many members is no flood of questions.
-const mostLookups = 8
+const maxLookups = 8
 
 // Discover asks DNS for the endpoints of a domain, the preferred first: those on
 // this machine, then by priority, then by weight, with draw as the die. The same
@@ -46,7 +46,7 @@ func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed
 		// The dot at its end keeps the search domains of resolv.conf out.
 		_, found, err := r.dns.LookupSRV(ctx, "", "", question+".")
 		switch {
-		case missing(err):
+		case isNotFound(err):
 			nothing = append(nothing, "asked for "+question+": "+r.answer(err))
 			continue
 		case err != nil:
@@ -55,31 +55,31 @@ func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed
 			nothing = append(nothing, "asked for "+question+": the domain says that it has none")
 			continue
 		}
-		members := make([]member, len(found))
+		members := make([]srvTarget, len(found))
 		for i, record := range found {
 			if record.Target == "." || record.Port == 0 {
 				return nil, fmt.Errorf("asked for %s: a record names no host or no port", question)
 			}
-			members[i] = discovered(service.scheme, record)
+			members[i] = targetOf(service.scheme, record)
 		}
 		if err := r.locate(ctx, members); err != nil {
 			return nil, err
 		}
-		members = slices.DeleteFunc(members, func(m member) bool { return m.at.address == "" })
+		members = slices.DeleteFunc(members, func(m srvTarget) bool { return m.at.address == "" })
 		if len(members) == 0 {
 			return nil, fmt.Errorf("asked for %s: no target of its records has an address", question)
 		}
-		return inOrder(members, draw), nil
+		return preferenceOrder(members, draw), nil
 	}
 	return nil, errors.New(strings.Join(nothing, "; "))
 }
 
 // discovered is the endpoint of a record, without its addresses. DNS servers may
 // change a name's case from answer to answer, which must not look like a change.
-func discovered(scheme string, record *net.SRV) member {
+func targetOf(scheme string, record *net.SRV) srvTarget {
 	host := strings.ToLower(strings.TrimSuffix(record.Target, "."))
 	text := fmt.Sprintf("%s%s:%d", scheme, host, record.Port)
-	return member{
+	return srvTarget{
 		at:   Endpoint{network: "tcp", text: text, tls: scheme == "https://", host: host},
 		port: record.Port, priority: record.Priority, weight: record.Weight,
 	}
@@ -87,25 +87,25 @@ func discovered(scheme string, record *net.SRV) member {
 
 // locate finds the members' addresses, and which are on this machine. A member
 // whose name has no address keeps none; if that cannot be known, nothing is.
-func (r *Resolver) locate(ctx context.Context, members []member) error {
+func (r *Resolver) locate(ctx context.Context, members []srvTarget) error {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return fmt.Errorf("listing this machine's addresses: %w", err)
 	}
 	lookups, ctx := errgroup.WithContext(ctx)
-	lookups.SetLimit(mostLookups)
+	lookups.SetLimit(maxLookups)
 	for i := range members {
 		m := &members[i]
 		lookups.Go(func() error {
 			addresses, err := r.dns.LookupNetIP(ctx, "ip", m.at.host+".")
-			if err != nil && !missing(err) {
+			if err != nil && !isNotFound(err) {
 				return fmt.Errorf("asked for the addresses of %s: %s", m.at.host, r.answer(err))
 			}
 			for i, a := range addresses {
 				addresses[i] = a.Unmap()
-				m.local = m.local || isOwn(addresses[i], own)
+				m.local = m.local || isLocal(addresses[i], own)
 			}
-			m.at.address = inTurn(addresses, m.port)
+			m.at.address = joinAddresses(addresses, m.port)
 			return nil
 		})
 	}
@@ -115,7 +115,7 @@ func (r *Resolver) locate(ctx context.Context, members []member) error {
 // inTurn joins addresses in the order in which they are dialled: first the kind
 // that the resolver has put first, because it knows the routes. DNS servers turn
 // the order of one kind round and round, which must not look like a change.
-func inTurn(addresses []netip.Addr, port uint16) string {
+func joinAddresses(addresses []netip.Addr, port uint16) string {
 	texts := make([]string, len(addresses))
 	if len(addresses) > 0 {
 		first := addresses[0].Is4()
@@ -136,7 +136,7 @@ func inTurn(addresses []netip.Addr, port uint16) string {
 }
 
 // isOwn counts all loopback addresses: Debian gives a host's own name 127.0.1.1.
-func isOwn(a netip.Addr, own []net.Addr) bool {
+func isLocal(a netip.Addr, own []net.Addr) bool {
 	return a.IsLoopback() || slices.ContainsFunc(own, func(b net.Addr) bool {
 		prefix, err := netip.ParsePrefix(b.String())
 		return err == nil && prefix.Addr().Unmap() == a

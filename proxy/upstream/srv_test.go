@@ -122,7 +122,7 @@ func TestAnAddressOfThisMachineIsItsOwn(t *testing.T) {
 	own := []net.Addr{&net.IPNet{IP: net.ParseIP("192.0.2.1"), Mask: net.CIDRMask(24, 32)}, &net.IPNet{IP: net.ParseIP("2001:db8::1"), Mask: net.CIDRMask(64, 128)}}
 	check := func(address string, want bool) {
 		t.Helper()
-		if got := isOwn(netip.MustParseAddr(address), own); got != want {
+		if got := isLocal(netip.MustParseAddr(address), own); got != want {
 			t.Errorf("%s: %v", address, got)
 		}
 	}
@@ -196,7 +196,7 @@ func TestAddressesAreDialledInTheResolversOrderOfKinds(t *testing.T) {
 		for _, address := range addresses {
 			parsed = append(parsed, netip.MustParseAddr(address))
 		}
-		if got := inTurn(parsed, 1); got != want {
+		if got := joinAddresses(parsed, 1); got != want {
 			t.Errorf("%v: %q, want %q", addresses, got, want)
 		}
 	}

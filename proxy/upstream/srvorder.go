@@ -8,7 +8,7 @@ import (
 )
 
 // member is what DNS tells of one endpoint.
-type member struct {
+type srvTarget struct {
 	at                     Endpoint
 	port, priority, weight uint16
 	local                  bool
@@ -16,8 +16,8 @@ type member struct {
 
 // inOrder is the order in which members are preferred. An endpoint that is named
 // twice has its best place.
-func inOrder(members []member, draw maphash.Seed) []Endpoint {
-	slices.SortFunc(members, func(a, b member) int {
+func preferenceOrder(members []srvTarget, draw maphash.Seed) []Endpoint {
+	slices.SortFunc(members, func(a, b srvTarget) int {
 		if a.local != b.local {
 			// The local member before all others: the way to it is the shortest, and
 			// it fails together with this machine.
@@ -26,7 +26,7 @@ func inOrder(members []member, draw maphash.Seed) []Endpoint {
 			}
 			return 1
 		}
-		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.lot(draw), b.lot(draw)), cmp.Compare(a.at.text, b.at.text))
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.rank(draw), b.rank(draw)), cmp.Compare(a.at.text, b.at.text))
 	})
 	var endpoints []Endpoint
 	for _, m := range members {
@@ -42,7 +42,7 @@ func inOrder(members []member, draw maphash.Seed) []Endpoint {
 // orders, with the same chances, as the RFC's repeated draw. Each depends on
 // nothing but its own member and the draw: asked again, the order is the same, and
 // a member that comes or goes does not move the others.
-func (m *member) lot(draw maphash.Seed) float64 {
+func (m *srvTarget) rank(draw maphash.Seed) float64 {
 	// Above 0 and below 1, from the 53 bits that a float64 can hold.
 	uniform := (float64(maphash.String(draw, m.at.text)>>11) + 0.5) / (1 << 53)
 	// A weight of 0 has "a very small chance"; among equals it has an equal one.

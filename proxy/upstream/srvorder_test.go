@@ -9,11 +9,11 @@ import (
 )
 
 func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
-	members := func(names ...string) []member {
-		var all []member
+	members := func(names ...string) []srvTarget {
+		var all []srvTarget
 		for _, name := range names {
 			weight := map[string]uint16{"heavy": 30, "light": 10}[name]
-			all = append(all, discovered("http://", &net.SRV{Target: name + ".", Port: 1, Weight: weight}))
+			all = append(all, targetOf("http://", &net.SRV{Target: name + ".", Port: 1, Weight: weight}))
 		}
 		return all
 	}
@@ -21,11 +21,11 @@ func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
 	const draws = 4000
 	for range draws {
 		draw := maphash.MakeSeed()
-		order := fmt.Sprint(inOrder(members("heavy", "light", "zero"), draw))
-		if again := fmt.Sprint(inOrder(members("zero", "light", "heavy"), draw)); again != order {
+		order := fmt.Sprint(preferenceOrder(members("heavy", "light", "zero"), draw))
+		if again := fmt.Sprint(preferenceOrder(members("zero", "light", "heavy"), draw)); again != order {
 			t.Fatalf("the same members are in the order %s, then %s", order, again)
 		}
-		if less := fmt.Sprint(inOrder(members("heavy", "light"), draw)); less != strings.NewReplacer(" http://zero:1", "", "http://zero:1 ", "").Replace(order) {
+		if less := fmt.Sprint(preferenceOrder(members("heavy", "light"), draw)); less != strings.NewReplacer(" http://zero:1", "", "http://zero:1 ", "").Replace(order) {
 			t.Fatalf("without one the order %s becomes %s", order, less)
 		}
 		name, _, _ := strings.Cut(strings.TrimPrefix(order, "[http://"), ":")
@@ -37,7 +37,7 @@ func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
 	}
 	first = make(map[string]int)
 	for range draws {
-		first[inOrder(members("a", "b"), maphash.MakeSeed())[0].String()]++
+		first[preferenceOrder(members("a", "b"), maphash.MakeSeed())[0].String()]++
 	}
 	if share := float64(first["http://a:1"]) / draws; share < 0.44 || share > 0.56 {
 		t.Errorf("two without a weight are first %v times", first)

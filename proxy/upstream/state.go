@@ -1,17 +1,15 @@
 package upstream
 
-import "context"
-
-// State is what the pool knows of an endpoint.
+// State is the state of one endpoint in the pool.
 type State struct {
 	Endpoint Endpoint
-	// Avoided is set while others are asked in its stead, and a probe dials it.
+	// Avoided is set while requests go to other endpoints and a probe dials this one.
 	Avoided bool
-	// Idle are the connections to it that wait for a request.
+	// Idle is the number of its idle connections.
 	Idle int
 }
 
-// States tells of each endpoint, in the order of preference.
+// States returns the state of each endpoint, in the order of preference.
 func (p *Pool) States() []State {
 	states := make([]State, 0, len(p.endpoints))
 	for _, e := range p.endpoints {
@@ -21,38 +19,3 @@ func (p *Pool) States() []State {
 	}
 	return states
 }
-
-// DoAt is [Pool.Do] at one endpoint, by its place in the order of preference, whether it
-// is avoided or not, and once: whoever asks wants to know how it is.
-func (p *Pool) DoAt(ctx context.Context, endpoint int, req *Request) (*Response, error) {
-	slot := slotFor(req)
-	if busy := p.enter(ctx, slot); busy != nil {
-		return nil, busy
-	}
-	e := p.endpoints[endpoint]
-	c := e.take() // not one that was closed
-	if c == nil {
-		var err error
-		if c, err = e.dial(ctx); err != nil {
-			p.leave(slot)
-			if ctx.Err() != nil {
-				return nil, &Error{Kind: Canceled, Endpoint: e.String(), Err: context.Cause(ctx)}
-			}
-			return nil, &Error{Kind: Unreachable, Endpoint: e.String(), Err: err}
-		}
-	}
-	r := c.use(ctx, slot, req)
-	err := c.exchange(ctx, req)
-	if err == nil {
-		err = r.begin()
-	}
-	if err != nil {
-		r.disconnect()
-		p.leave(slot)
-		return nil, classify(ctx, e, req.Method, err)
-	}
-	return r, nil
-}
-
-// Counters are those the pool counts on.
-func (p *Pool) Counters() *Counters { return p.count }

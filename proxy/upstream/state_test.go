@@ -20,7 +20,7 @@ func TestOneEndpointIsAskedWhetherItIsAvoidedOrNot(t *testing.T) {
 	first, second := serve(t, named("1")), serve(t, named("2"))
 	p := newPool(t, Options{}, first.endpoint(), second.endpoint())
 	askAt := func(at int) (string, error) {
-		resp, err := p.DoAt(context.Background(), at, &Request{Method: "GET", Target: "/"})
+		resp, err := p.do(context.Background(), &Request{Method: "GET", Target: "/"}, p.endpoints[at])
 		if err != nil {
 			return "", err
 		}
@@ -54,7 +54,7 @@ func TestOneEndpointIsAskedWhetherItIsAvoidedOrNot(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := p.DoAt(gone, 0, &Request{Method: "GET", Target: "/"}); !errors.As(err, &failed) || failed.Kind != Canceled {
+	if _, err := p.do(gone, &Request{Method: "GET", Target: "/"}, p.endpoints[0]); !errors.As(err, &failed) || failed.Kind != Canceled {
 		t.Errorf("for somebody who left: %v", err)
 	}
 }

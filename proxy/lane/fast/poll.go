@@ -30,7 +30,7 @@ func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
 	text := c.appendFields(c.startHead(head.Status), head.Fields)
 	text = appendField(text, "Transfer-Encoding", "chunked")
 	if err := c.write(s, endHead(text, -1, alive)); err != nil {
-		watcher.Leave()
+		watcher.Close()
 		c.releaseWatch(w, "client")
 		return nil, err
 	}

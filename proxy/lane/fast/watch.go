@@ -38,7 +38,7 @@ type watch struct {
 	running lane.Watch
 	rec     observe.Record // the connection's own record is for its next request
 	alive   bool
-	written *share.Event // the event that Wake has written
+	written *share.Event // the event that Notify has written
 
 	// Under c.mu.
 	state   watchState
@@ -46,7 +46,7 @@ type watch struct {
 	cause   error     // why the watch was ended from outside
 	joining context.CancelCauseFunc
 
-	pendingReport sync.WaitGroup // held from Wake to the end of Woken
+	pendingReport sync.WaitGroup // held from Notify to the end of AfterNotify
 }
 
 type watchState int
@@ -63,14 +63,14 @@ const (
 // over reports whether the event is decided.
 func (s watchState) over() bool { return s >= flushing }
 
-// Wake implements [share.Waker].
-func (w *watch) Wake() {
+// Notify implements [share.Notifier].
+func (w *watch) Notify() {
 	defer w.c.recoverPanic() // a bug here would end all hubs
 	w.written = w.write()
 }
 
-// Woken implements [share.Waker]. It reports the event that Wake has written.
-func (w *watch) Woken() {
+// AfterNotify implements [share.Notifier]. It reports the event that Notify has written.
+func (w *watch) AfterNotify() {
 	defer w.c.recoverPanic()
 	if w.written != nil {
 		defer w.pendingReport.Done()
@@ -150,7 +150,7 @@ func (w *watch) end(cause error) {
 // report releases the watch and records its end.
 func (w *watch) report(reason string, bytes int64) {
 	x := w.c.Exchange
-	w.watcher.Leave()
+	w.watcher.Close()
 	x.Watches.Release(&w.running, reason)
 	w.rec.Bytes = bytes
 	x.Observer.Answered(&w.rec)

@@ -65,16 +65,16 @@ type longPoll struct {
 // notifier lets a goroutine wait for its watcher.
 type notifier chan struct{}
 
-// Wake implements [share.Waker].
-func (n notifier) Wake() {
+// Notify implements [share.Notifier].
+func (n notifier) Notify() {
 	select {
 	case n <- struct{}{}:
 	default:
 	}
 }
 
-// Woken implements [share.Waker]. The watch's own goroutine reports its end.
-func (n notifier) Woken() {}
+// AfterNotify implements [share.Notifier]. The watch's own goroutine reports its end.
+func (n notifier) AfterNotify() {}
 
 // shared waits for the event of a shared watch.
 func (p *longPoll) shared() lane.End {
@@ -88,7 +88,7 @@ func (p *longPoll) shared() lane.End {
 		}
 		return end
 	}
-	defer watcher.Leave()
+	defer watcher.Close()
 	copyHeader(p.w.Header(), head.Fields, -1)
 	p.w.WriteHeader(head.Status)
 	if err := p.send(nil); err != nil {

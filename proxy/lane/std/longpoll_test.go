@@ -63,7 +63,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 		// The head is out and nothing else is. Now the right goes, and then the event comes.
 		x.Watches.Drain()
 		write(t, etcd.URL()+"/v2/keys/eventlogging/w", "secret")
-		for limit := time.Now().Add(time.Minute); metrics.Watches.Fanned.Load() == 0; time.Sleep(time.Millisecond) {
+		for limit := time.Now().Add(time.Minute); metrics.Watches.Delivered.Load() == 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(limit) {
 				t.Fatal("after a minute the event was not delivered")
 			}

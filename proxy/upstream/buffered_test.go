@@ -26,8 +26,8 @@ func readAll(t *testing.T, r *Response) (body string, whole bool) {
 	if _, err := io.ReadFull(r, first); err != nil {
 		t.Fatal(err)
 	}
-	a, err := r.ReadAhead(first)
-	if err != nil && err != io.EOF {
+	a, whole, err := r.ReadBuffered(first)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Free()
@@ -35,7 +35,7 @@ func readAll(t *testing.T, r *Response) (body string, whole bool) {
 	if restErr != nil {
 		t.Fatal(restErr)
 	}
-	return string(a.Bytes) + string(rest), err == io.EOF
+	return string(a.Bytes) + string(rest), whole
 }
 
 // serveLarge answers each request with the same body.
@@ -52,10 +52,10 @@ func serveLarge(t *testing.T, body string, chunked bool) *server {
 }
 
 func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
-	sizes := map[int]bool{1001: true, 64 << 10: true, 70_001: true, MostAhead: true, MostAhead + 1: false, 2*MostAhead + 17: false}
+	sizes := map[int]bool{1001: true, 64 << 10: true, 70_001: true, MaxBuffered: true, MaxBuffered + 1: false, 2*MaxBuffered + 17: false}
 	for size, whole := range sizes {
 		for _, chunked := range []bool{false, true} {
-			if size == MostAhead && chunked {
+			if size == MaxBuffered && chunked {
 				continue // the end could not be seen
 			}
 			body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
@@ -70,7 +70,7 @@ func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
 					t.Errorf("%d bytes, chunked %v: %d bytes, equal %v, whole %v", size, chunked, len(got), got == body, all)
 				}
 			}
-			if p.count.Ahead.Held() != 0 {
+			if p.count.Buffered.Held() != 0 {
 				t.Errorf("%d bytes, chunked %v: memory is still held", size, chunked)
 			}
 			if s.conns.Load() != 1 {
@@ -88,7 +88,7 @@ func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
 		c.request()
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	p.count.Ahead.take(p.o.Ahead-1000, p.o.Ahead)
+	p.count.Buffered.reserve(p.o.Buffered-1000, p.o.Buffered)
 	r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
 	if got, whole := readAll(t, r); got != body || whole {
 		t.Errorf("%d bytes, whole %v", len(got), whole)
 	}
-	if p.count.Ahead.Held() != p.o.Ahead-1000 {
+	if p.count.Buffered.Held() != p.o.Buffered-1000 {
 		t.Error("memory is still held")
 	}
 }
@@ -113,13 +113,13 @@ func TestAnAnswerThatBreaksOffWhileItIsReadAheadIsBroken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := r.ReadAhead(nil)
+		a, _, err := r.ReadBuffered(nil)
 		var failed *Error
 		if a != nil || !errors.As(err, &failed) || failed.Kind != Broken {
 			t.Errorf("chunked %v: %v, %v", chunked, a, err)
 		}
 		r.Close()
-		if p.count.Ahead.Held() != 0 {
+		if p.count.Buffered.Held() != 0 {
 			t.Error("memory is still held")
 		}
 	}
@@ -129,7 +129,7 @@ func TestASmallAnswerIsReceivedWholeWhateverTheLargeOnesHold(t *testing.T) {
 	body := strings.Repeat("x", 40<<10)
 	s := serveLarge(t, body, true)
 	p := newPool(t, Options{}, s.endpoint())
-	p.count.Ahead.take(p.o.Ahead, p.o.Ahead)
+	p.count.Buffered.reserve(p.o.Buffered, p.o.Buffered)
 	for range 2 {
 		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
 		if err != nil {
@@ -167,8 +167,8 @@ func TestAnAnswerThatComesSlowlyIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	a, err := r.ReadAhead(nil)
-	if err != nil || len(a.Bytes) == 0 || len(a.Bytes) > 1000 {
+	a, whole, err := r.ReadBuffered(nil)
+	if err != nil || whole || len(a.Bytes) == 0 || len(a.Bytes) > 1000 {
 		t.Fatalf("%v", err)
 	}
 	a.Free()
@@ -195,7 +195,7 @@ func TestAWatchThatIsAnsweredHasALimitOfTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		if name == "an event" {
-			r.Begun()
+			r.EndWatch()
 		}
 		var failed *Error
 		if _, err := r.Read(buf); !errors.As(err, &failed) || failed.Kind != Timeout {

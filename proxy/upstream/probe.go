@@ -1,0 +1,142 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// Cluster is the state of etcd as seen from here.
+type Cluster struct {
+	// Leader is the leading member, as named by the first endpoint that knows of one.
+	// It is zero if none does.
+	Leader Member
+	// Members has one entry for each endpoint, in the order of preference.
+	Members []MemberStatus
+}
+
+// Member names a member. Its strings come from etcd and are not checked.
+type Member struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// MemberStatus is the result of probing one endpoint.
+type MemberStatus struct {
+	State
+	// Member and Version are what the endpoint says of itself.
+	Member  Member
+	Version string
+	// Answered is set if the endpoint answered at all, after Duration. Leads is set if
+	// the member is the leader.
+	Answered, Leads bool
+	Duration        time.Duration
+	// Err is set if the endpoint did not answer, or knows of no leader.
+	Err error
+	// Checked is when the probe started, in UTC.
+	Checked time.Time
+}
+
+const (
+	probeInterval = 3 * time.Second
+	// ProbeTimeout bounds the probe of one member. A healthy one takes a millisecond.
+	ProbeTimeout   = time.Second
+	maxProbeAnswer = 64 << 10 // bytes
+)
+
+// Prober finds out the state of etcd's members. It sends requests only when somebody
+// calls Status, and at most every three seconds. The zero Prober is ready to use.
+type Prober struct {
+	mu      sync.Mutex
+	pool    *Pool // the one that was probed
+	checked time.Time
+	members []MemberStatus
+	leader  Member
+}
+
+// Status returns the state of the members behind pool. Concurrent callers wait for the
+// same probe.
+func (p *Prober) Status(pool *Pool) Cluster {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pool != pool || time.Since(p.checked) > probeInterval {
+		p.probe(pool)
+	}
+	members := append([]MemberStatus(nil), p.members...)
+	for i, state := range pool.States() {
+		members[i].State = state
+	}
+	return Cluster{Leader: p.leader, Members: members}
+}
+
+// probe probes all members at once; p.mu is held.
+func (p *Prober) probe(pool *Pool) {
+	// The context of the first caller must not end the probe, because others wait for it.
+	ctx, cancel := context.WithTimeout(context.Background(), ProbeTimeout)
+	defer cancel()
+	p.members = make([]MemberStatus, len(pool.endpoints))
+	leaders := make([]Member, len(pool.endpoints))
+	var probes sync.WaitGroup
+	for i, e := range pool.endpoints {
+		probes.Go(func() { p.members[i], leaders[i] = pool.probeMember(ctx, e) })
+	}
+	probes.Wait()
+	p.leader = Member{}
+	for _, leader := range leaders {
+		if p.leader.ID == "" {
+			p.leader = leader
+		}
+	}
+	p.pool, p.checked = pool, time.Now()
+}
+
+var errNoLeader = errors.New("it knows of no leader")
+
+// probeMember returns the state of one member and the member that it takes for the
+// leader.
+func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatus, leader Member) {
+	start := time.Now()
+	status.Checked = start.UTC()
+	if status.Err = p.getJSON(ctx, e, "/v2/stats/self", &status.Member); status.Err != nil {
+		return status, Member{}
+	}
+	status.Answered, status.Duration = true, time.Since(start)
+	var version struct {
+		Server string `json:"etcdserver"`
+	}
+	if p.getJSON(ctx, e, "/version", &version) == nil {
+		status.Version = version.Server
+	}
+	// The member's own statistics may name a leader that is gone. This answer is current.
+	if status.Err = p.getJSON(ctx, e, "/v2/members/leader", &leader); status.Err == nil && leader.ID == "" {
+		status.Err = errNoLeader
+	}
+	if status.Err != nil {
+		return status, Member{}
+	}
+	status.Leads = leader.ID == status.Member.ID
+	return status, leader
+}
+
+func (p *Pool) getJSON(ctx context.Context, e *endpoint, target string, into any) error {
+	resp, err := p.do(ctx, &Request{Method: "GET", Target: target, Accept: "application/json"}, e)
+	if err != nil {
+		return err
+	}
+	defer resp.Close()
+	data, err := io.ReadAll(io.LimitReader(resp, maxProbeAnswer))
+	if err != nil {
+		return err
+	}
+	if resp.Status != 200 {
+		return fmt.Errorf("GET %s: got status %d, want 200", target, resp.Status)
+	}
+	if json.Unmarshal(data, into) != nil {
+		return fmt.Errorf("GET %s: not answered as etcd does", target)
+	}
+	return nil
+}
