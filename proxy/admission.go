@@ -126,7 +126,7 @@ func (s *Server) admit(c net.Conn) (client *lane.ClientConn, wait time.Duration,
 		return nil, 0, tooManyConnections
 	}
 	s.metrics.ConnectionOpened()
-	return lane.NewClientConn(c, func() {
+	return lane.NewClientConn(c, s.options.RawSockets, func() {
 		release()
 		s.metrics.ConnectionClosed()
 	}), wait, ""

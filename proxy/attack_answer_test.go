@@ -80,7 +80,7 @@ func TestNoAnswerOfAHostileEtcdReachesAnotherRequest(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, HeaderTimeout: attackPatience(), BodyTimeout: attackPatience()}); err != nil {
+				if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}, HeaderTimeout: attackPatience(), BodyTimeout: attackPatience()}); err != nil {
 					t.Fatal(err)
 				}
 				s.Reads = nil

@@ -141,7 +141,7 @@ func TestThePreferredMemberServesAgainWhenItIsBack(t *testing.T) {
 			}
 			endpoints = append(endpoints, at)
 		}
-		if s.Upstream, err = upstream.New(upstream.Options{Endpoints: endpoints}); err != nil {
+		if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: endpoints}); err != nil {
 			t.Fatal(err)
 		}
 		s.Reads, s.Watches = nil, nil // they belong to the pool before

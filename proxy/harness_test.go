@@ -92,6 +92,7 @@ func newPreparedFront(t testing.TB, ln net.Listener, endpoint string, prepare fu
 	}
 	snapshot := f.snapshot(endpoint, change)
 	o := Options{
+		RawSockets:     true,
 		Snapshot:       snapshot,
 		Observer:       observe.New(f.metrics, &observe.Records{Access: f.access, Audit: slog.New(slog.NewJSONHandler(f.audit, nil))}),
 		Log:            slog.New(slog.NewTextHandler(f.log, nil)),
@@ -133,7 +134,7 @@ func (f *front) snapshot(endpoint string, change func(*lane.Snapshot, *proxytest
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: f.metrics.Upstream}); err != nil {
+	if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}, Counters: f.metrics.Upstream}); err != nil {
 		f.t.Fatal(err)
 	}
 	s.FastLane = os.Getenv(laneVariable) != "standard"

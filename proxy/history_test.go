@@ -216,7 +216,7 @@ func impatient(t *testing.T, url string, s *lane.Snapshot, shared *atomic.Uint64
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, HeaderTimeout: 500 * time.Millisecond}); err != nil {
+	if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}, HeaderTimeout: 500 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	s.Reads = share.NewReads(s.Upstream, shared)

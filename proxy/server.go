@@ -29,6 +29,8 @@ type Options struct {
 	Log *slog.Logger
 	// Throttle slows failed logins, across all snapshots.
 	Throttle *acl.Throttle
+	// RawSockets makes the connections of clients use the system calls of package rawio.
+	RawSockets bool
 	// MaxConnections bounds the open connections of clients. Beyond it an idle
 	// connection is closed for each new one, or the new one is refused.
 	MaxConnections int

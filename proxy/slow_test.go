@@ -24,7 +24,7 @@ func narrow(t *testing.T, endpoint string) func(*lane.Snapshot, *proxytest.PKI) 
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Upstream, err = upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, MaxRequests: 3}); err != nil {
+		if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}, MaxRequests: 3}); err != nil {
 			t.Fatal(err)
 		}
 		s.Reads = nil

@@ -190,7 +190,7 @@ func TestTheStatusTellsOfEveryMember(t *testing.T) {
 		}
 		endpoints = append(endpoints, at)
 	}
-	pool, err := upstream.New(upstream.Options{Endpoints: endpoints})
+	pool, err := upstream.New(upstream.Options{RawSockets: true, Endpoints: endpoints})
 	if err != nil {
 		t.Fatal(err)
 	}

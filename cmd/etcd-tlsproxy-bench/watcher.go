@@ -39,7 +39,7 @@ func (w *watcher) dial() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rawio.New(conn), nil
+	return rawio.New(conn, true), nil
 }
 
 // watch sends a watch and reads the head of its answer. Once the head is there, etcd

@@ -48,7 +48,7 @@ func (w *worker) connect() error {
 	}
 	// The generator uses raw sockets as the proxy does: the less CPU time it takes, the
 	// more is left for what is measured.
-	w.conn = tls.Client(rawio.New(c), w.config)
+	w.conn = tls.Client(rawio.New(c, true), w.config)
 	return errors.Join(w.conn.SetDeadline(w.deadline()), w.conn.Handshake())
 }
 

@@ -39,6 +39,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	}
 	defer snapshot.Upstream.Close()
 	server := proxy.NewServer(proxy.Options{
+		RawSockets:     true,
 		Snapshot:       snapshot,
 		Observer:       observe.New(metrics, &observe.Records{}),
 		Log:            slog.New(slog.DiscardHandler),
@@ -109,7 +110,7 @@ func newSnapshot(dir, endpoint string, metrics *observe.Metrics) (*lane.Snapshot
 	if err != nil {
 		return nil, err
 	}
-	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}})
+	pool, err := upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}})
 	if err != nil {
 		return nil, err
 	}

@@ -39,11 +39,12 @@ func (s *loaded) samePool(before *loaded) bool {
 func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 	limits := &s.config.Limits
 	return upstream.New(upstream.Options{
-		Endpoints: s.endpoints, TLS: s.tls, Counters: l.counters,
+		RawSockets: true,
+		Endpoints:  s.endpoints, TLS: s.tls, Counters: l.counters,
 		MaxRequests: limits.UpstreamRequests,
 		// A watch with an old index is one more, and hubs outlive their watchers a little.
-		MaxWatches:       2*limits.Watches + 1024,
-		Buffered:         min(128<<20, limits.Memory/8),
+		MaxWatches:    2*limits.Watches + 1024,
+		Buffered:      min(128<<20, limits.Memory/8),
 		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
 	})
 }

@@ -80,9 +80,10 @@ func serve(ctx context.Context, file string, hangup <-chan os.Signal, stdout, st
 	defer logs.close()
 	debug.SetMemoryLimit(config.Limits.Memory)
 	server := proxy.NewServer(proxy.Options{
-		Snapshot: first.snapshot,
-		Observer: observe.New(metrics, logs.records),
-		Log:      logs.service,
+		RawSockets: true,
+		Snapshot:   first.snapshot,
+		Observer:   observe.New(metrics, logs.records),
+		Log:        logs.service,
 		Throttle: acl.NewThrottle(acl.ThrottleOptions{
 			Burst: config.Limits.LoginBurst,
 			Every: config.Limits.LoginEvery.Duration(),

@@ -35,7 +35,7 @@ func FuzzKey(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}})
+	pool, err := upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -7,23 +7,23 @@ import (
 	"unsafe"
 )
 
-// Read is one read of a socket that does not block.
+// Read makes one read call on a non-blocking socket.
 func Read(fd uintptr, p []byte) (int, error) {
 	return retry(syscall.SYS_READ, fd, p, 0)
 }
 
-// Write is one write to a socket that does not block.
+// Write makes one write call on a non-blocking socket.
 func Write(fd uintptr, p []byte) (int, error) {
 	return retry(syscall.SYS_WRITE, fd, p, 0)
 }
 
-// Peek looks at what Read would read.
+// Peek returns the bytes that Read would return, without consuming them.
 func Peek(fd uintptr, p []byte) (int, error) {
 	return retry(syscall.SYS_RECVFROM, fd, p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 }
 
-// again calls until no signal comes between. Reads and writes have three arguments, and
-// do not look at the others.
+// retry repeats a call that a signal interrupted. read and write take three arguments and
+// ignore the others.
 func retry(call, fd uintptr, p []byte, flags uintptr) (int, error) {
 	for {
 		n, _, errno := syscall.RawSyscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)

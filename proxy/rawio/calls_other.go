@@ -4,28 +4,28 @@ package rawio
 
 import "syscall"
 
-// The race detector has to hear of what passes through a socket, and elsewhere the
-// numbers of system calls are nobody's business.
+// The race detector instruments package syscall, not raw calls; and system call numbers
+// differ between platforms.
 
-// Read is one read of a socket that does not block.
+// Read makes one read call on a non-blocking socket.
 func Read(fd uintptr, p []byte) (n int, err error) {
-	return again(func() (int, error) { return syscall.Read(int(fd), p) })
+	return retry(func() (int, error) { return syscall.Read(int(fd), p) })
 }
 
-// Write is one write to a socket that does not block.
+// Write makes one write call on a non-blocking socket.
 func Write(fd uintptr, p []byte) (n int, err error) {
-	return again(func() (int, error) { return syscall.Write(int(fd), p) })
+	return retry(func() (int, error) { return syscall.Write(int(fd), p) })
 }
 
-// Peek looks at what Read would read.
+// Peek returns the bytes that Read would return, without consuming them.
 func Peek(fd uintptr, p []byte) (n int, err error) {
-	return again(func() (int, error) {
+	return retry(func() (int, error) {
 		n, _, err := syscall.Recvfrom(int(fd), p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		return n, err
 	})
 }
 
-func again(call func() (int, error)) (int, error) {
+func retry(call func() (int, error)) (int, error) {
 	for {
 		if n, err := call(); err != syscall.EINTR {
 			return max(n, 0), err

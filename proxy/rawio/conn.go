@@ -1,13 +1,17 @@
-// Package rawio reads and writes sockets in system calls that Go's scheduler does not
-// hear of.
+// Package rawio reads and writes sockets with system calls that Go's scheduler does not
+// know of.
 //
-// Before a system call that may wait, the runtime makes ready to give the processor to
-// other goroutines, and its monitor does so if the call takes more than 20 microseconds.
-// The kernel never waits for a socket that is not ready, it answers that it is not; but
-// over loopback a write carries its packet all the way to the receiver, and often takes
-// that long. The processor then changes hands in vain, which takes another thread to be
-// woken, and keeps the monitor looking fifty thousand times a second: together an eighth
-// of a proxy's time.
+// Before a system call that may block, the runtime prepares to hand its processor to
+// other goroutines, and its monitor thread does so when the call takes more than 20
+// microseconds. A socket in non-blocking mode never blocks: the kernel reports EAGAIN
+// instead. But over loopback a write carries its packet all the way to the receiver, and
+// often takes that long. The processor is then handed over for nothing, which wakes
+// another thread and keeps the monitor polling fifty thousand times a second. Together
+// this costs an eighth of the proxy's time.
+//
+// A blocking socket would stall a processor, so each connection is checked once. A
+// socket in blocking mode is served through package net, and so is every connection for
+// which raw calls are switched off.
 package rawio
 
 import (
@@ -16,55 +20,95 @@ import (
 	"os"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// Conn is a connection that is read and written so.
+// Conn is a connection that uses raw system calls where it can.
 type Conn struct {
 	net.Conn
-	access  syscall.RawConn
+	socket  syscall.RawConn // nil if there is no socket
+	raw     bool
 	in, out transfer
 }
 
-// mostAtOnce is how much a system call may carry: while it does, nothing can stop it.
+// maxPerCall bounds the bytes of one system call, which nothing can preempt.
 const maxPerCall = 64 << 10
 
-// transfer is one read or write under way. What the poller calls is made once.
+// transfer is one read or write under way. Its step, which the poller calls, is made
+// once so that nothing is allocated later.
 type transfer struct {
-	mu   sync.Mutex // others wait for their turn
+	mu   sync.Mutex // held during the transfer
 	data []byte
 	n    int
 	err  error
 	step func(fd uintptr) (done bool)
 }
 
-// New makes one of a connection. One that is no socket is read and written as before.
-func New(c net.Conn) *Conn {
+// New returns a connection over c. It uses raw system calls if raw is set and c is a
+// socket in non-blocking mode, and the methods of c otherwise.
+func New(c net.Conn, raw bool) *Conn {
 	r := &Conn{Conn: c}
 	sys, ok := c.(syscall.Conn)
 	if !ok {
 		return r
 	}
-	access, err := sys.SyscallConn()
+	socket, err := sys.SyscallConn()
 	if err != nil {
 		return r
 	}
-	r.access = access
-	r.in.step, r.out.step = r.readSome, r.writeAll
+	r.socket = socket
+	if r.raw = raw && nonblocking(socket); r.raw {
+		r.in.step, r.out.step = r.readSome, r.writeAll
+	}
 	return r
 }
 
-// Access is the socket; nil if there is none.
-func (c *Conn) RawConn() syscall.RawConn { return c.access }
+// nonblocking reports whether a socket is in non-blocking mode.
+func nonblocking(socket syscall.RawConn) (yes bool) {
+	err := socket.Control(func(fd uintptr) {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		yes = err == nil && flags&unix.O_NONBLOCK != 0
+	})
+	return yes && err == nil
+}
 
-// Read reads what there is, or waits for something.
+// RawConn returns the socket; nil if there is none.
+func (c *Conn) RawConn() syscall.RawConn { return c.socket }
+
+// Raw reports whether the connection uses raw system calls.
+func (c *Conn) Raw() bool { return c.raw }
+
+// PeerClosed reports whether the peer has closed its side or is gone. Unread bytes do
+// not hide that.
+func (c *Conn) PeerClosed() bool {
+	if c.socket == nil {
+		return false
+	}
+	n := 0
+	err := c.socket.Control(func(fd uintptr) {
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 0)
+	})
+	return err != nil || n > 0 // an error means that this side is closed
+}
+
+// CloseWrite closes the sending direction, if the connection has one of its own.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Read reads the bytes that are there, or waits for some.
 func (c *Conn) Read(p []byte) (int, error) {
-	if c.access == nil || len(p) == 0 {
+	if !c.raw || len(p) == 0 {
 		return c.Conn.Read(p)
 	}
 	t := &c.in
 	t.mu.Lock()
 	t.data, t.n, t.err = p, 0, nil
-	err := c.access.Read(t.step)
+	err := c.socket.Read(t.step)
 	n, callErr := t.n, t.err
 	t.data = nil
 	t.mu.Unlock()
@@ -85,16 +129,16 @@ func (c *Conn) readSome(fd uintptr) (done bool) {
 	return t.err != syscall.EAGAIN
 }
 
-// Write writes all of p, and waits where the peer is slow.
+// Write writes all of p, and waits while the peer is slow.
 func (c *Conn) Write(p []byte) (int, error) {
-	if c.access == nil {
+	if !c.raw {
 		return c.Conn.Write(p)
 	}
 	t := &c.out
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.data, t.n, t.err = p, 0, nil
-	err := c.access.Write(t.step)
+	err := c.socket.Write(t.step)
 	t.data = nil
 	if err == nil && t.err != nil {
 		err = c.opError("write", t.err)
@@ -122,22 +166,23 @@ func (c *Conn) writeAll(fd uintptr) (done bool) {
 	return true
 }
 
-// Try writes what the socket takes at once, which may be nothing. No deadline matters.
+// WriteSome writes what the socket accepts without blocking, which may be nothing. It
+// ignores deadlines. Without raw calls it writes nothing.
 func (c *Conn) WriteSome(p []byte) (n int, err error) {
-	if c.access == nil || !c.out.mu.TryLock() {
+	if !c.raw || !c.out.mu.TryLock() {
 		return 0, nil
 	}
 	defer c.out.mu.Unlock()
-	var failed error
-	err = c.access.Control(func(fd uintptr) { n, failed = Write(fd, p[:min(maxPerCall, len(p))]) })
-	if err == nil && failed != nil && failed != syscall.EAGAIN {
-		err = c.opError("write", failed)
+	var callErr error
+	err = c.socket.Control(func(fd uintptr) { n, callErr = Write(fd, p[:min(maxPerCall, len(p))]) })
+	if err == nil && callErr != nil && callErr != syscall.EAGAIN {
+		err = c.opError("write", callErr)
 	}
 	return n, err
 }
 
-// failed says of an error what package net says. It stays out of the frames of those who
-// wait: thousands of them do.
+// opError returns the error that package net would return. It is kept out of the frames
+// of waiting goroutines, of which there are thousands.
 //
 //go:noinline
 func (c *Conn) opError(call string, err error) error {
@@ -145,4 +190,14 @@ func (c *Conn) opError(call string, err error) error {
 		return err
 	}
 	return &net.OpError{Op: call, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(call, err)}
+}
+
+// Peek returns the bytes of fd, the connection's socket, that Read would return, without
+// consuming or waiting for them. The error is EAGAIN if there are none.
+func (c *Conn) Peek(fd uintptr, p []byte) (int, error) {
+	if c.raw {
+		return Peek(fd, p)
+	}
+	n, _, err := syscall.Recvfrom(int(fd), p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return max(n, 0), err
 }

@@ -32,7 +32,7 @@ func pair(t *testing.T, network string) (*Conn, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close(); peer.Close() })
-	return New(c), peer
+	return New(c, true), peer
 }
 
 func TestAllIsWrittenToAPeerThatIsSlowAndAllIsRead(t *testing.T) {
@@ -147,7 +147,7 @@ func TestAConnectionThatIsClosedOrOutOfTimeWakesItsReader(t *testing.T) {
 
 func TestWhatIsNoSocketIsReadAndWrittenAsBefore(t *testing.T) {
 	a, b := net.Pipe()
-	c := New(a)
+	c := New(a, true)
 	go func() { _, _ = b.Write([]byte("x")) }()
 	p := make([]byte, 2)
 	if n, err := c.Read(p); n != 1 || err != nil || c.RawConn() != nil {

@@ -49,7 +49,7 @@ const (
 func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	c := &conn{Conn: raw, raw: raw, at: at, access: raw.RawConn()}
 	c.probe = func(fd uintptr) bool {
-		_, err := rawio.Peek(fd, c.peeked[:])
+		_, err := raw.Peek(fd, c.peeked[:])
 		c.wouldBlock = err == syscall.EAGAIN
 		return true
 	}
@@ -150,7 +150,7 @@ func (c *conn) send(req *Request) error {
 // nothing that etcd says to it can be missed.
 func (c *conn) sendSmall() error {
 	c.written = 0
-	if c.access != nil && c.plain() {
+	if c.raw.Raw() && c.plain() {
 		if err := c.access.Read(c.writeThenWait); err != nil {
 			return err
 		}

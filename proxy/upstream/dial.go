@@ -57,7 +57,7 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 		p.count.DialFailures.Add(1)
 		return nil, err
 	}
-	raw := rawio.New(socket)
+	raw := rawio.New(socket, p.o.RawSockets)
 	c := newConn(raw, e)
 	if e.tls != nil {
 		secure := tls.Client(raw, e.tls)

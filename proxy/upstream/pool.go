@@ -39,6 +39,8 @@ type Options struct {
 	// BodyTimeout bounds the wait for more of an answer; 30 seconds. Watches have
 	// none.
 	BodyTimeout time.Duration
+	// RawSockets lets connections use the system calls of package rawio.
+	RawSockets bool
 	// Counters are counted on; they can be shared by pools that follow each other.
 	Counters *Counters
 }

@@ -110,6 +110,7 @@ func always(c *session) {
 
 func newPool(t testing.TB, o Options, endpoints ...Endpoint) *Pool {
 	t.Helper()
+	o.RawSockets = true
 	o.Endpoints = append(o.Endpoints, endpoints...)
 	p, err := New(o)
 	if err != nil {

@@ -106,7 +106,7 @@ func (r *rig) connect() (client *proxytest.Raw, served *conn, closed chan struct
 			close(started)
 			return
 		}
-		t := tls.Server(lane.NewClientConn(socket, func() { close(closed) }), certs.Server(func() *certs.Generation { return r.certs }))
+		t := tls.Server(lane.NewClientConn(socket, true, func() { close(closed) }), certs.Server(func() *certs.Generation { return r.certs }))
 		if err := t.Handshake(); err != nil {
 			r.t.Errorf("the handshake failed: %v", err)
 		}

@@ -9,6 +9,7 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // bodyBuffer is where the first bytes of a body are received: behind the space for the
@@ -131,12 +132,12 @@ func (c *conn) writeBehind(s *lane.Snapshot, head, body []byte) error {
 	err := c.write(s, record)
 	for rest := body[first:]; err == nil && len(rest) > 0; {
 		// The timeout of a write is for this much.
-		piece := rest[:min(len(rest), lane.MaxCorked)]
+		piece := rest[:min(len(rest), rawio.MaxCorked)]
 		rest = rest[len(piece):]
 		c.writeArmed = time.Time{}
 		err = c.write(s, piece)
 	}
-	if err == nil && len(body)-first > lane.MaxCorked {
+	if err == nil && len(body)-first > rawio.MaxCorked {
 		err = c.armWrite(s.Limits.BodyTimeout) // for the bytes that are still held back
 	}
 	return errors.Join(err, c.wire.Uncork())

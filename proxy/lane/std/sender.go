@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // sender sends a body to a client within the limits. A client that does not take it would
@@ -34,7 +35,7 @@ func (s *sender) send(data []byte, flush bool) error {
 	defer s.control.SetWriteDeadline(time.Time{})
 	for first := true; first || len(data) > 0; first = false {
 		_ = s.control.SetWriteDeadline(s.limits.BodyDeadline(s.began, s.sent))
-		piece := data[:min(len(data), lane.MaxCorked)]
+		piece := data[:min(len(data), rawio.MaxCorked)]
 		data = data[len(piece):]
 		if len(piece) > 0 { // writing nothing is an error where no body is allowed
 			if _, err := s.w.Write(piece); err != nil {
