@@ -137,11 +137,19 @@ func printSummary(out io.Writer, comparisons []*comparison) {
 			}
 			cells := []string{
 				c.Name, name, baseline,
-				fmt.Sprintf("%.5g", c.median(name, figure.value)), fmt.Sprintf("%.5g", c.median(baseline, figure.value)),
+				significant(c.median(name, figure.value)), significant(c.median(baseline, figure.value)),
 				c.ratioText(name), c.roundRatiosText(name), c.spreadText(name), figure.unit,
 			}
 			fmt.Fprintln(w, strings.Join(cells, "\t")+"\t")
 		}
 	}
 	_ = w.Flush()
+}
+
+// significant formats a number with at least four digits, and never with an exponent.
+func significant(value float64) string {
+	if value >= 1000 {
+		return fmt.Sprintf("%.0f", value)
+	}
+	return fmt.Sprintf("%.4g", value)
 }

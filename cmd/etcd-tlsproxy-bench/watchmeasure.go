@@ -37,6 +37,7 @@ func (s *settings) compareWatches(ctx context.Context, sc *scenario) (*compariso
 	switch {
 	case s.events > 0:
 		load.Events = s.events
+		c.What += fmt.Sprintf(", with --events %d", s.events)
 	case s.quick:
 		load.Events = min(load.Events, 10)
 	}
