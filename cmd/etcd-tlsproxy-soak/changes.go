@@ -16,18 +16,25 @@ import (
 // changeFiles changes the proxy's files from time to time. No change may fail a request,
 // and each must take effect in time. The kinds are names of the report.
 func (s *soak) changeFiles() error {
-	changes := map[string]func(*rand.Rand) error{
-		"certificate rotated":              s.rotateCertificate,
-		"user removed and added":           s.removeUser,
-		"rules narrowed and widened":       s.narrowRules,
-		"configuration broken and mended":  s.breakConfiguration,
-		"storm of SIGHUP":                  s.sendManyReloads,
-		"lanes, sharing and pool switched": s.switchSettings,
+	changes := []struct {
+		kind string
+		do   func(*rand.Rand) error
+	}{
+		{"certificate rotated", s.rotateCertificate},
+		{"user removed and added", s.removeUser},
+		{"rules narrowed and widened", s.narrowRules},
+		{"configuration broken and mended", s.breakConfiguration},
+		{"storm of SIGHUP", s.sendManyReloads},
+		{"lanes, sharing and pool switched", s.switchSettings},
 	}
 	random := s.source()
-	// The order decides what a seed draws, so it must not be that of a map.
-	deck := newDeck(random, "certificate rotated", "user removed and added", "rules narrowed and widened",
-		"configuration broken and mended", "storm of SIGHUP", "lanes, sharing and pool switched")
+	do := make(map[string]func(*rand.Rand) error)
+	var kinds []string
+	for _, c := range changes {
+		do[c.kind] = c.do
+		kinds = append(kinds, c.kind)
+	}
+	deck := newDeck(random, kinds...)
 	for {
 		sleep(s.working, time.Duration(random.IntN(1500))*time.Millisecond)
 		if s.working.Err() != nil || s.proxy.HasExited() {
@@ -35,7 +42,7 @@ func (s *soak) changeFiles() error {
 		}
 		kind := deck.draw()
 		s.findings.CountFault(kind)
-		if err := changes[kind](random); err != nil {
+		if err := do[kind](random); err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
 		}
 	}
