@@ -88,7 +88,7 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 {"key":"/conftool/z","value":"1"}
 {"key":"/conftool/0/members/1/attributes","value":"secret"}
 `)
-	says(1, s.path("poison")+":3: nobody may write /conftool/0/members/1/attributes", "load", "--yes", "--endpoints", etcd.URL(), s.path("poison"))
+	says(1, s.path("poison")+":3: /conftool/0/members/1/attributes cannot be written", "load", "--yes", "--endpoints", etcd.URL(), s.path("poison"))
 	says(1, "there is no key /conftool/z", "dump", "/conftool/z", "--endpoints", etcd.URL())
 	s.write("etcd-tlsproxy.toml", "read_only = true\n"+s.read("etcd-tlsproxy.toml"))
 	s.ask("POST", "/-/reload")

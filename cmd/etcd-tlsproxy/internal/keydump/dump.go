@@ -1,14 +1,13 @@
-// Package keydump writes trees of etcd's keys into files and loads them again.
+// Package keydump dumps trees of etcd's keys to files and loads them again.
 //
-// A dump is lines of JSON: a [Header], then an [Entry] for each directory and key,
-// parents before children. It is one quorum read, so it is one point in time. What
-// etcd does not list, hidden keys (their last segment begins with _), is in it only
-// if it was asked for by name.
+// A dump consists of lines of JSON: a [Header], then an [Entry] for each directory and
+// key, parents before children. It is the result of one quorum read, so it shows one
+// point in time. etcd does not list hidden keys, whose last segment begins with _; a dump
+// contains only those that are given by name.
 //
-// Loading is careful: nothing is written before the whole file was read and checked;
-// what changed after the dump is left alone; each write names the state it was
-// decided on, so that nothing that happens meanwhile is lost. A load that was
-// interrupted can be run again.
+// A load checks the whole file before it writes anything. It does not overwrite changes
+// that were made after the dump, and each write is conditional on the state that the plan
+// was made for, so concurrent changes are not lost. An interrupted load can be run again.
 package keydump
 
 import (
@@ -26,19 +25,19 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// format is the only one there is.
+// format is the version of the format.
 const format = 1
 
-// Header is a dump's first line.
+// Header is the first line of a dump.
 type Header struct {
 	Format int     `json:"etcdTlsproxyDump"`
 	Prefix acl.Key `json:"prefix"`
-	// ClusterID and Index are the cluster and its index when it was read. Indexes of
-	// different clusters do not compare.
+	// ClusterID and Index are those of the cluster at the time of the read. Indexes of
+	// different clusters cannot be compared.
 	ClusterID string    `json:"clusterId"`
 	Index     uint64    `json:"index"`
 	Taken     time.Time `json:"taken"`
-	// Entries is the number of lines that follow: a file that was cut short has less.
+	// Entries is the number of lines that follow. A truncated file has fewer.
 	Entries int `json:"entries"`
 }
 
@@ -48,7 +47,7 @@ type Entry struct {
 	Dir bool    `json:"dir,omitempty"`
 	// Value is nil for a directory.
 	Value *string `json:"value,omitempty"`
-	// Expiration is when it ends, by the clock of etcd's leader.
+	// Expiration is the time at which it expires, by the clock of etcd's leader.
 	Expiration    *time.Time `json:"expiration,omitempty"`
 	CreatedIndex  uint64     `json:"createdIndex,omitempty"`
 	ModifiedIndex uint64     `json:"modifiedIndex,omitempty"`
@@ -58,18 +57,18 @@ type Entry struct {
 type Dump struct {
 	Header
 	Tree []Entry
-	// LeftOut is what could not be written back, and why.
+	// LeftOut lists keys that could not be loaded again, with the reason.
 	LeftOut []Omission
 }
 
-// Omission is something to be told about a key.
+// Omission is a key that is not in a dump.
 type Omission struct {
 	Key    string `json:"key"`
 	Reason string `json:"reason"`
 }
 
-// Take reads the tree below a prefix, and hidden keys below it that are named. The
-// tree is one read; each hidden key is another, made later.
+// Read reads the tree below a prefix, and the given hidden keys below it. The tree is one
+// read; each hidden key is a separate, later one.
 func Read(ctx context.Context, etcd client.Client, prefix acl.Key, hidden []acl.Key, now time.Time) (*Dump, error) {
 	tree, err := read(ctx, etcd, prefix)
 	if err != nil {
@@ -85,7 +84,7 @@ func Read(ctx context.Context, etcd client.Client, prefix acl.Key, hidden []acl.
 			return nil, fmt.Errorf("the hidden key %v is not below %v", key, prefix)
 		}
 		if slices.ContainsFunc(d.Tree, func(e Entry) bool { return e.Key == key }) {
-			return nil, fmt.Errorf("%v is named as hidden, but is in the dump already", key)
+			return nil, fmt.Errorf("%v is given as a hidden key, but it is already in the dump", key)
 		}
 		more, err := read(ctx, etcd, key)
 		if err != nil {
@@ -95,7 +94,7 @@ func Read(ctx context.Context, etcd client.Client, prefix acl.Key, hidden []acl.
 			return nil, fmt.Errorf("there is no hidden key %v", key)
 		}
 		if more.clusterID != d.ClusterID {
-			return nil, fmt.Errorf("reading %v: another cluster answered (hint: --endpoints names more than one)", key)
+			return nil, fmt.Errorf("reading %v: another cluster answered (hint: all --endpoints must belong to one cluster)", key)
 		}
 		d.add(more.node)
 	}
@@ -104,7 +103,7 @@ func Read(ctx context.Context, etcd client.Client, prefix acl.Key, hidden []acl.
 	return d, nil
 }
 
-// byKey puts parents before their children.
+// byKey sorts parents before their children.
 func byKey(a, b Entry) int { return strings.Compare(string(a.Key), string(b.Key)) }
 
 func (d *Dump) add(n *node) {
@@ -112,13 +111,13 @@ func (d *Dump) add(n *node) {
 		key, err := acl.NewKey(n.Key.decoded)
 		switch {
 		case n.Key.replaced:
-			d.leaveOut(n, "it holds bytes that are not UTF-8, which etcd does not show")
+			d.leaveOut(n, "it contains bytes that are not UTF-8, which etcd does not return unchanged")
 		case err != nil:
 			d.leaveOut(n, err.Error())
 		case key.Reserved():
-			d.leaveOut(n, "nobody may write it: etcd would take it for its own record of a member")
+			d.leaveOut(n, "it cannot be written: etcd would read it as its own record of a member")
 		case n.Value.replaced:
-			d.leaveOut(n, "its value holds bytes that are not UTF-8, which etcd does not show")
+			d.leaveOut(n, "its value contains bytes that are not UTF-8, which etcd does not return unchanged")
 		default:
 			e := Entry{Key: key, Dir: n.Dir, Expiration: n.Expiration, CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex}
 			if !n.Dir {
@@ -140,7 +139,7 @@ func (d *Dump) leaveOut(n *node, reason string) {
 func (d *Dump) Write(w io.Writer) error {
 	buffered := bufio.NewWriter(w)
 	encoder := json.NewEncoder(buffered)
-	encoder.SetEscapeHTML(false) // values are read by people, in no HTML
+	encoder.SetEscapeHTML(false) // a dump is never part of a page, and people read it
 	if err := encoder.Encode(d.Header); err != nil {
 		return err
 	}

@@ -11,16 +11,16 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Loader does what a plan says.
+// Loader executes plans.
 type Loader struct {
 	Client client.Client
-	// Each is called after each step that wrote or tried to.
+	// OnWrite is called after each step that wrote or tried to.
 	OnWrite func()
 }
 
-// Do does the plan's creations and updates, one after another, and notes in the plan
-// what became of them: whoever was faster keeps what they wrote. After an error the
-// steps before it are done, and the same load can be run again.
+// Run executes the creations and updates of a plan in order, and records their outcome in
+// the plan. A concurrent change by another client is kept and becomes a conflict. After
+// an error the earlier steps are done, and the same load can be run again.
 func (l *Loader) Run(ctx context.Context, p *Plan) error {
 	blocked := make(map[acl.Key]Step)
 	for i := range p.Steps {
@@ -29,7 +29,7 @@ func (l *Loader) Run(ctx context.Context, p *Plan) error {
 			continue
 		}
 		if above, ok := blockedBy(blocked, s.Key); ok {
-			s.Action, s.Reason = above.Action, fmt.Sprintf("so is %v above it", above.Key)
+			s.Action, s.Reason = above.Action, fmt.Sprintf("like %v above it", above.Key)
 		} else if err := l.write(ctx, s); err != nil {
 			return fmt.Errorf("writing %v: %w", s.Key, err)
 		}
@@ -41,7 +41,7 @@ func (l *Loader) Run(ctx context.Context, p *Plan) error {
 	return nil
 }
 
-// Counts counts the steps of each action.
+// Counts returns the number of steps of each action.
 func (p *Plan) Counts() map[Action]int {
 	counts := make(map[Action]int)
 	for _, s := range p.Steps {
@@ -50,7 +50,7 @@ func (p *Plan) Counts() map[Action]int {
 	return counts
 }
 
-// Writes counts what Do will do.
+// Writes returns the number of steps that Run executes.
 func (p *Plan) Writes() int {
 	counts := p.Counts()
 	return counts[Create] + counts[Update]
@@ -64,10 +64,11 @@ func (l *Loader) write(ctx context.Context, s *Step) error {
 	if s.Expiration != nil {
 		left := time.Until(*s.Expiration)
 		if left <= 0 {
-			s.Action, s.Reason = Expired, "while this ran"
+			s.Action, s.Reason = Expired, "during the load"
 			return nil
 		}
-		// Whole seconds, rounded up: it ends a little late rather than early.
+		// etcd takes whole seconds. Rounding up expires the key slightly late rather than
+		// early.
 		options.TTL = (left + time.Second - 1).Truncate(time.Second)
 	}
 	value := ""
@@ -89,8 +90,8 @@ func (l *Loader) write(ctx context.Context, s *Step) error {
 	return withHint(err)
 }
 
-// beaten looks what is there in place of what the plan was made for. It is what the
-// entry says if the request was answered late and asked of another member again.
+// resolve reads a key whose write was refused because its state had changed. The state can
+// be the wanted one if the library repeated a request that was answered late.
 func (l *Loader) resolve(ctx context.Context, s *Step) error {
 	found, err := read(ctx, l.Client, s.Key)
 	if err != nil {
@@ -101,9 +102,9 @@ func (l *Loader) resolve(ctx context.Context, s *Step) error {
 	case differs == "":
 		s.Action = Unchanged
 	case found.node == nil && s.Action == Create:
-		s.Action, s.Reason = Conflict, "what is above it is a key here"
+		s.Action, s.Reason = Conflict, "its parent is a key in the cluster"
 	default:
-		s.Action, s.Reason = Conflict, differs+": it was changed while this ran"
+		s.Action, s.Reason = Conflict, differs+": it was changed during the load"
 	}
 	return nil
 }

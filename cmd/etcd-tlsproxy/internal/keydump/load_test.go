@@ -21,7 +21,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// store is an etcd of its own.
+// store is one etcd with its own data.
 type store struct {
 	t    *testing.T
 	url  string
@@ -29,17 +29,17 @@ type store struct {
 	keys client.KeysAPI
 }
 
-// TestTrees runs the tests of this file with both etcds there are: with two clusters,
-// each empty but for its indexes.
+// TestTrees runs the tests of this file with the embedded and with the installed etcd.
+// Each test gets two clusters without keys, whose indexes have advanced.
 func TestTrees(t *testing.T) {
-	run := func(t *testing.T, start func() (url string, end func(), err error)) {
+	run := func(t *testing.T, start func() (url string, stop func(), err error)) {
 		var stores [2]*store
 		for i := range stores {
-			url, end, err := start()
+			url, stop, err := start()
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(end)
+			t.Cleanup(stop)
 			etcd, err := client.New(client.Config{Endpoints: []string{url}})
 			if err != nil {
 				t.Fatal(err)
@@ -93,7 +93,7 @@ func TestTrees(t *testing.T) {
 	})
 }
 
-// clear removes what the tests make.
+// clear removes the keys of the tests.
 func (s *store) clear() {
 	s.t.Helper()
 	for _, key := range []string{"/c", "/d", "/_h"} {
@@ -103,7 +103,8 @@ func (s *store) clear() {
 	}
 }
 
-// elsewhere makes a dump one of another cluster: the embedded etcds have one id.
+// elsewhere gives a dump the id of another cluster, because all embedded etcds have the
+// same one.
 func elsewhere(dump *Dump) *Dump {
 	dump.ClusterID = "another"
 	return dump
@@ -113,7 +114,7 @@ func (s *store) set(key, value string, options *client.SetOptions) *client.Node 
 	s.t.Helper()
 	response, err := s.keys.Set(s.t.Context(), key, value, options)
 	if err != nil {
-		s.t.Fatalf("%s: %v", key, err)
+		s.t.Fatalf("setting %s: %v", key, err)
 	}
 	return response.Node
 }
@@ -152,7 +153,7 @@ func (s *store) load(plan *Plan) *Plan {
 	return plan
 }
 
-// found is what is below a prefix, hidden keys included if they are named.
+// found returns the nodes below a prefix, and the given hidden keys.
 func (s *store) found(prefix acl.Key, hidden ...acl.Key) map[acl.Key]string {
 	s.t.Helper()
 	all := make(map[acl.Key]string)
@@ -173,7 +174,7 @@ func (s *store) found(prefix acl.Key, hidden ...acl.Key) map[acl.Key]string {
 func (s *store) holds(want map[acl.Key]string, prefix acl.Key, hidden ...acl.Key) {
 	s.t.Helper()
 	if got := s.found(prefix, hidden...); !maps.Equal(got, want) {
-		s.t.Errorf("%v, want %v", got, want)
+		s.t.Errorf("keys below %v: got %v, want %v", prefix, got, want)
 	}
 }
 
@@ -188,11 +189,11 @@ func actions(p *Plan) map[acl.Key]Action {
 func checkActions(t *testing.T, p *Plan, want map[acl.Key]Action) {
 	t.Helper()
 	if got := actions(p); !maps.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+		t.Errorf("actions: got %v, want %v", got, want)
 	}
 	for _, s := range p.Steps {
 		if s.Action == Conflict && s.Reason == "" {
-			t.Errorf("%v: a conflict without a reason", s.Key)
+			t.Errorf("the conflict of %v has no reason", s.Key)
 		}
 	}
 }
@@ -212,7 +213,7 @@ func goesToAnotherCluster(t *testing.T, a, b *store) {
 	a.set("/c/session/a", "x", nil)
 	a.set("/c/_hidden/a", "h", nil)
 	if _, listed := a.found("/c")["/c/_hidden"]; listed {
-		t.Error("etcd lists hidden keys")
+		t.Error("etcd lists a hidden key, want it unlisted")
 	}
 	dump := a.read("/c", "/c/_hidden")
 	var file bytes.Buffer
@@ -226,25 +227,25 @@ func goesToAnotherCluster(t *testing.T, a, b *store) {
 	elsewhere(read)
 	plan := b.plan(read, false)
 	if plan.Writes() != len(want) || plan.Compared {
-		t.Errorf("%d writes, compared %v", plan.Writes(), plan.Compared)
+		t.Errorf("plan: got %d writes, compared %v; want %d, false", plan.Writes(), plan.Compared, len(want))
 	}
 	b.load(plan)
 	b.holds(want, "/c", "/c/_hidden")
 	for key, ttl := range map[string]int64{"/c/lock": 3600, "/c/session": 7200} {
 		got, err := b.keys.Get(t.Context(), key, nil)
 		if err != nil || got.Node.TTL > ttl || got.Node.TTL < ttl-60 {
-			t.Errorf("%s: %+v, %v", key, got, err)
+			t.Errorf("%s: got %+v (%v), want a TTL of at most %d", key, got, err, ttl)
 		}
 	}
 	if again := b.plan(read, false); again.Writes() != 0 || again.Counts()[Unchanged] != len(want) {
-		t.Errorf("loading it again: %v", actions(again))
+		t.Errorf("loading it again: got %v, want %d unchanged", actions(again), len(want))
 	}
 	if err := read.Move("/c", "/d/e"); err != nil {
 		t.Fatal(err)
 	}
 	b.load(b.plan(read, false))
 	if got := b.found("/d", "/d/e/_hidden"); got["/d/e/text"] != want["/c/text"] || got["/d/e/_hidden/a"] != "h" || len(got) != len(want)+1 {
-		t.Errorf("moved: %v", got)
+		t.Errorf("moved to /d/e: got %v, want all keys there", got)
 	}
 }
 
@@ -290,14 +291,17 @@ func nothingNewerIsOverwritten(t *testing.T, a, b *store) {
 	want["/c/edited"], want["/c/deleted"] = Unchanged, Unchanged
 	checkActions(t, a.plan(dump, false), want)
 
-	// In another cluster nobody knows what is newer.
+	// In another cluster it is unknown which value is newer.
 	b.set("/c/edited", "1", nil)
 	b.set("/c/same", "1", nil)
 	here := *dump
 	other := b.plan(elsewhere(dump), false)
 	dump = &here
-	if got := actions(other); got["/c/edited"] != Conflict || got["/c/same"] != Unchanged || got["/c/changed"] != Create {
-		t.Errorf("%v", got)
+	got := actions(other)
+	for key, want := range map[acl.Key]Action{"/c/edited": Conflict, "/c/same": Unchanged, "/c/changed": Create} {
+		if got[key] != want {
+			t.Errorf("%v in another cluster: got %s, want %s", key, got[key], want)
+		}
 	}
 
 	want["/c/changed"], want["/c/becameforever"] = Update, Update
@@ -337,7 +341,7 @@ func whoeverIsFaster(t *testing.T, a, _ *store) {
 func backwards(t *testing.T, a, _ *store) {
 	a.set("/c/a", "1", nil)
 	dump := a.read("/c")
-	// So it is after a copy of the data folder was put back, with its cluster's id.
+	// This is the state after an old copy of the data folder was restored.
 	dump.Index += 100
 	other := "2"
 	dump.Tree[1].Value = &other
@@ -358,7 +362,7 @@ func expired(t *testing.T, a, b *store) {
 	b.load(later)
 	b.holds(map[acl.Key]string{"/c": "a directory", "/c/stays": "1"}, "/c")
 
-	// It can also expire while a load runs.
+	// An entry can also expire during a load.
 	now := b.plan(dump, false)
 	for i := range now.Steps {
 		if s := &now.Steps[i]; s.Expiration != nil {
@@ -384,15 +388,15 @@ func interrupted(t *testing.T, a, b *store) {
 		}
 	}}
 	if err := loader.Run(ctx, b.plan(dump, false)); err == nil || !strings.Contains(err.Error(), "writing /c/3: context canceled") {
-		t.Errorf("%v", err)
+		t.Errorf("an interrupted load: got %v, want the key that was not written", err)
 	}
 	plan := b.plan(dump, false)
 	if counts := plan.Counts(); counts[Unchanged] < 4 || counts[Unchanged]+counts[Create] != 10 {
-		t.Errorf("%v", counts)
+		t.Errorf("the next plan: got %v, want 10 steps of which at least 4 are unchanged", counts)
 	}
 	b.load(plan)
 	if got := b.found("/c"); len(got) != 10 {
-		t.Errorf("%v", got)
+		t.Errorf("after the next load: got %v, want 10 nodes", got)
 	}
 }
 
@@ -400,7 +404,8 @@ func leftOut(t *testing.T, a, b *store) {
 	a.set("/c/good", "1", nil)
 	put := func(path, value string) {
 		t.Helper()
-		// The library would clean it. A key that may not exist yet is no danger.
+		// The library would clean the path. prevExist=false keeps a malformed path
+		// from replacing anything.
 		request, err := http.NewRequest("PUT", a.url+"/v2/keys/c/"+path+"?prevExist=false", strings.NewReader(url.Values{"value": {value}}.Encode()))
 		if err != nil {
 			t.Fatal(err)
@@ -412,7 +417,7 @@ func leftOut(t *testing.T, a, b *store) {
 		}
 		response.Body.Close()
 		if response.StatusCode != http.StatusCreated {
-			t.Fatalf("%s: %s", path, response.Status)
+			t.Fatalf("creating %s: got %s, want 201", path, response.Status)
 		}
 	}
 	put("bytes", "\xff\xfe")
@@ -427,26 +432,26 @@ func leftOut(t *testing.T, a, b *store) {
 		keys = append(keys, e.Key)
 	}
 	if want := []acl.Key{"/c", "/c/0", "/c/0/members", "/c/0/members/1", "/c/good", "/c/replacement"}; !reflect.DeepEqual(keys, want) {
-		t.Errorf("%v, want %v", keys, want)
+		t.Errorf("dumped keys: got %v, want %v", keys, want)
 	}
 	reasons := make(map[string]string)
 	for _, left := range dump.LeftOut {
 		reasons[left.Key] = left.Reason
 	}
 	for key, want := range map[string]string{
-		"/c/bytes": "its value holds bytes", `"/c/bytes\ufffd"`: "it holds bytes", `/c/back\slash`: "backslash", `"/c/control\n"`: "control byte",
+		"/c/bytes": "its value contains bytes", `"/c/bytes\ufffd"`: "it contains bytes", `/c/back\slash`: "backslash", `"/c/control\n"`: "control byte",
 		"/c/0/members/1/attributes": "record of a member", "/c/0/members/1/attributes/a": "record of a member",
 	} {
 		if !strings.Contains(reasons[key], want) {
-			t.Errorf("%s: %q, want %q", key, reasons[key], want)
+			t.Errorf("reason for leaving out %s: got %q, want %q", key, reasons[key], want)
 		}
 	}
 	if dump.Entries != len(keys) {
-		t.Errorf("the header says %d", dump.Entries)
+		t.Errorf("entries in the header: got %d, want %d", dump.Entries, len(keys))
 	}
 	b.load(b.plan(dump, false))
 	if got := b.found("/c"); got["/c/replacement"] != "a \uFFFD of its own and \\ufffd" {
-		t.Errorf("%v", got)
+		t.Errorf("loaded keys: got %v, want the replacement character unchanged", got)
 	}
 }
 
@@ -456,21 +461,21 @@ func notDumped(t *testing.T, a, _ *store) {
 	refused := func(want string, prefix acl.Key, hidden ...acl.Key) {
 		t.Helper()
 		if dump, err := Read(t.Context(), a.etcd, prefix, hidden, time.Now()); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%+v, %v; want %s", dump, err, want)
+			t.Errorf("reading %v and %v: got %+v and the error %v, want %q", prefix, hidden, dump, err, want)
 		}
 	}
 	refused("there is no key /d", "/d")
 	refused("there is no hidden key /_i", "/", "/_i")
 	refused("the hidden key /_h is not below /c", "/c", "/_h")
-	refused("/c/a is named as hidden, but is in the dump already", "/", "/c/a")
+	refused("/c/a is given as a hidden key, but it is already in the dump", "/", "/c/a")
 	if got := a.found("/c/a"); !maps.Equal(got, map[acl.Key]string{"/c/a": "1"}) {
-		t.Errorf("a key alone: %v", got)
+		t.Errorf("dump of a single key: got %v, want that key", got)
 	}
 }
 
 func builtAnew(t *testing.T, a, _ *store) {
 	a.set("/c/a", "1", nil)
-	// The same id, and yet not what was dumped.
+	// The id of the cluster is the same, but the node is another one than was dumped.
 	for _, change := range []func(*Entry){
 		func(e *Entry) {},
 		func(e *Entry) { e.CreatedIndex-- },
@@ -496,19 +501,19 @@ func belowAKey(t *testing.T, a, b *store) {
 	b.holds(map[acl.Key]string{"/c": "1"}, "/c")
 }
 
-// refused is what other servers than etcd say, before and after a plan was made.
+// refused gets responses from servers other than etcd, for reads and for writes.
 func refused(t *testing.T, a, _ *store) {
 	a.set("/c/a", "1", nil)
 	dump := a.read("/c")
 	a.clear()
 	plan := a.plan(dump, false)
 	for answer, want := range map[string]string{
-		`401 {"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}`: "hint: --username and --password-file",
-		`403 {"errorCode":107,"message":"Root is read only","cause":"/c","index":0}`:                                              "hint: the proxy is read-only",
+		`401 {"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}`: "hint: give --username and --password-file",
+		`403 {"errorCode":107,"message":"Root is read only","cause":"/c","index":0}`:                                              "hint: this proxy is read-only",
 		`502 {"errorCode":300,"message":"Raft Internal Error","cause":"upstream","index":0}`:                                      "server error [Bad Gateway]",
-		`200 {}`:                 "lacks what etcd's have",
-		`200 <html>secret`:       "is not etcd's",
-		`200 {"etcdserver":"3"}`: "lacks what etcd's have",
+		`200 {}`:                 "lacks etcd's headers",
+		`200 <html>secret`:       "is not from etcd",
+		`200 {"etcdserver":"3"}`: "lacks etcd's headers",
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			code, _ := strconv.Atoi(answer[:3])
@@ -521,11 +526,11 @@ func refused(t *testing.T, a, _ *store) {
 		}
 		_, readErr := Read(t.Context(), etcd, "/c", nil, time.Now())
 		if readErr == nil || !strings.Contains(readErr.Error(), want) || strings.Contains(readErr.Error(), "secret") {
-			t.Errorf("%s: reading: %v, want %s", answer, readErr, want)
+			t.Errorf("reading, answered %s: got %v, want %q", answer, readErr, want)
 		}
 		loader := Loader{Client: etcd, OnWrite: func() {}}
 		if err := loader.Run(t.Context(), plan); answer[:1] != "2" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%s: writing: %v, want %s", answer, err, want)
+			t.Errorf("writing, answered %s: got %v, want %q", answer, err, want)
 		}
 		server.Close()
 	}

@@ -13,11 +13,12 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// maxProblems is how many problems are told: who has more of them has another file.
+// maxProblems bounds the reported problems. A file with more of them is probably not a
+// dump.
 const maxProblems = 20
 
-// Parse reads a dump. All of it is checked: the error lists what is wrong, each with
-// the file's name and the line. Values are never repeated.
+// Parse parses a dump and checks all of it. The error lists every problem with the name
+// of the file and the line. It never contains values, which may be secret.
 func Parse(name string, data []byte) (*Dump, error) {
 	p := &parser{name: name, lines: make(map[acl.Key]int)}
 	p.parse(data)
@@ -32,7 +33,7 @@ type parser struct {
 	name     string
 	line     int
 	dump     Dump
-	lines    map[acl.Key]int // where each key stands
+	lines    map[acl.Key]int // the line of each key
 	problems []error
 }
 
@@ -46,7 +47,7 @@ func (p *parser) parse(data []byte) {
 	first, rest, _ := bytes.Cut(data, []byte("\n"))
 	p.line = 1
 	if err := p.header(first); err != nil {
-		p.problem("it is no dump's first line: %w", err)
+		p.problem("the line is not a valid header of a dump: %w", err)
 		return
 	}
 	for len(rest) > 0 {
@@ -58,7 +59,7 @@ func (p *parser) parse(data []byte) {
 		}
 	}
 	if got := p.line - 1; got != p.dump.Entries {
-		p.problem("the dump ends after %d of its %d entries (hint: it was cut short, or changed; line 1 has the number)", got, p.dump.Entries)
+		p.problem("the dump has %d entries instead of %d (hint: the file was truncated or changed; line 1 has the number)", got, p.dump.Entries)
 	}
 	if len(p.problems) > 0 {
 		return
@@ -67,7 +68,7 @@ func (p *parser) parse(data []byte) {
 		for parent := parentOf(e.Key); parent != acl.Root; parent = parentOf(parent) {
 			if line, found := p.lines[parent]; found && !p.dump.Tree[line-2].Dir {
 				p.line = p.lines[e.Key]
-				p.problem("%v is below %v, which line %d says is no directory", e.Key, parent, line)
+				p.problem("%v is below %v, which is not a directory according to line %d", e.Key, parent, line)
 			}
 		}
 	}
@@ -84,18 +85,18 @@ func (p *parser) header(line []byte) error {
 		return err
 	}
 	if h.Format != format {
-		return fmt.Errorf("its format is %d, and only %d is known", h.Format, format)
+		return fmt.Errorf("the format is %d, but only %d is supported", h.Format, format)
 	}
 	if h.Prefix, err = acl.NewKey(prefix.decoded); err != nil {
 		return fmt.Errorf("prefix: %w", err)
 	}
 	if h.ClusterID = cluster.decoded; h.ClusterID == "" || h.Index == 0 {
-		return errors.New("clusterId and index say where the dump is from")
+		return errors.New("clusterId and index must not be empty")
 	}
 	return nil
 }
 
-// entry always keeps one for the line, so that lines and entries correspond.
+// entry parses a line. It always appends an entry, so that lines and entries correspond.
 func (p *parser) entry(line []byte) error {
 	p.dump.Tree = append(p.dump.Tree, Entry{})
 	e := &p.dump.Tree[len(p.dump.Tree)-1]
@@ -111,13 +112,13 @@ func (p *parser) entry(line []byte) error {
 	case err != nil:
 		return fmt.Errorf("key: %w", err)
 	case parsed.Reserved():
-		return fmt.Errorf("nobody may write %v: etcd would take it for its own record of a member and not survive it (hint: remove the line)", parsed)
+		return fmt.Errorf("%v cannot be written: etcd would read it as its own record of a member and stop for good (hint: remove the line)", parsed)
 	case parsed == acl.Root || !p.dump.Prefix.Covers(parsed):
 		return fmt.Errorf("%v is not below the dump's prefix, %v", parsed, p.dump.Prefix)
 	case p.lines[parsed] > 0:
-		return fmt.Errorf("%v is in line %d already", parsed, p.lines[parsed])
+		return fmt.Errorf("%v is already in line %d", parsed, p.lines[parsed])
 	case e.Dir == (value != nil):
-		return fmt.Errorf("%v must have a value or be a directory, and not both", parsed)
+		return fmt.Errorf("%v must either have a value or be a directory", parsed)
 	}
 	e.Key = parsed
 	if value != nil {
@@ -127,45 +128,45 @@ func (p *parser) entry(line []byte) error {
 	return nil
 }
 
-// object decodes a line that is one JSON object. Unlike the library it refuses what
-// two readers could read differently: names twice or in other spellings, null, and
-// what it would replace.
+// object decodes a line that is one JSON object. Unlike encoding/json it refuses anything
+// that two parsers could read differently: duplicate names, names in another spelling,
+// null, and invalid text that would be replaced.
 func object(line []byte, fields map[string]any, required ...string) error {
 	d := json.NewDecoder(bytes.NewReader(line))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return errors.New("it is no JSON object")
+		return errors.New("it is not a JSON object")
 	}
 	var seen []string
 	for d.More() {
 		token, err := d.Token()
 		if err != nil {
-			return errors.New("it is no JSON object")
+			return errors.New("it is not a JSON object")
 		}
 		name, _ := token.(string)
 		field, known := fields[name]
 		if !known {
-			return fmt.Errorf("there is no field %q", name)
+			return fmt.Errorf("unknown field %q", name)
 		}
 		if slices.Contains(seen, name) {
-			return fmt.Errorf("field %s is there twice", name)
+			return fmt.Errorf("field %s is given twice", name)
 		}
 		seen = append(seen, name)
 		var raw json.RawMessage
 		if err := d.Decode(&raw); err != nil {
-			return fmt.Errorf("field %s: it is no JSON", name)
+			return fmt.Errorf("field %s: it is not valid JSON", name)
 		}
-		// The library's own errors can repeat what a field holds.
+		// The library's own errors can contain the value.
 		if err := json.Unmarshal(raw, field); errors.Is(err, errSurrogate) {
 			return fmt.Errorf("field %s: %w", name, err)
 		} else if err != nil || string(raw) == "null" {
-			return fmt.Errorf("field %s is of another type", name)
+			return fmt.Errorf("field %s has the wrong type", name)
 		}
 	}
 	if _, err := d.Token(); err != nil {
-		return errors.New("the object does not end")
+		return errors.New("the object is not complete")
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return errors.New("something follows the object")
+		return errors.New("there is text after the object")
 	}
 	for _, name := range required {
 		if !slices.Contains(seen, name) {
@@ -175,13 +176,13 @@ func object(line []byte, fields map[string]any, required ...string) error {
 	return nil
 }
 
-// Move puts the dump's tree under another prefix, as if it had been dumped from there.
+// Move moves the tree of a dump to another prefix, as if it had been dumped from there.
 func (d *Dump) Move(from, to acl.Key) error {
 	move := func(key acl.Key) (acl.Key, error) {
 		if !from.Covers(key) {
-			return "", fmt.Errorf("%v is not below %v, from which the dump is to be moved", key, from)
+			return "", fmt.Errorf("%v is not below %v, the prefix to move from", key, from)
 		}
-		// Without the root's own slash, both are what stands before a segment.
+		// Without the slash of the root both prefixes end before a slash.
 		rest := strings.TrimPrefix(strings.TrimSuffix(string(key), "/"), strings.TrimSuffix(string(from), "/"))
 		return max(acl.Key(strings.TrimSuffix(string(to), "/")+rest), acl.Root), nil
 	}
@@ -196,10 +197,10 @@ func (d *Dump) Move(from, to acl.Key) error {
 			return err
 		}
 		if e.Key == acl.Root || e.Key.Reserved() {
-			return fmt.Errorf("%v would become %v, which nobody may write", was, e.Key)
+			return fmt.Errorf("%v would become %v, which cannot be written", was, e.Key)
 		}
 	}
-	// Where they go, nothing has these indexes.
+	// No key at the new place has these indexes.
 	d.ClusterID = ""
 	return nil
 }

@@ -23,12 +23,12 @@ func TestADumpReadsAsItWasWritten(t *testing.T) {
 	}
 	var again bytes.Buffer
 	if err := dump.Write(&again); err != nil || again.String() != text {
-		t.Errorf("%s%v, want\n%s", again.String(), err, text)
+		t.Errorf("written again: got\n%s(%v), want\n%s", again.String(), err, text)
 	}
-	// The order of the lines is nobody's concern; parents are made first.
+	// The order of the lines does not matter, because parents are sorted first.
 	turned, err := Parse("f", []byte(strings.Join([]string{header, leaf, dir}, "\n")))
 	if err != nil || !reflect.DeepEqual(turned, dump) {
-		t.Errorf("%+v, %v", turned, err)
+		t.Errorf("with children first: got %+v (%v), want %+v", turned, err, dump)
 	}
 }
 
@@ -37,41 +37,41 @@ func TestWhatIsNoDumpIsRefusedWithItsLine(t *testing.T) {
 		t.Helper()
 		_, err := Parse("f", []byte(strings.Join(lines, "\n")))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%v, want %s", err, want)
+			t.Errorf("parsing %q: got %v, want %q and no value", lines, err, want)
 		}
 	}
-	refused("f:1: it is no dump's first line: it is no JSON object")
-	refused("f:1: it is no dump's first line: field etcdTlsproxyDump is missing", `{"prefix":"/a"}`)
-	refused("its format is 2", strings.Replace(header, `Dump":1`, `Dump":2`, 1))
-	refused("clusterId and index say", strings.Replace(header, "cdf818194e3a8c32", "", 1), dir, leaf)
+	refused("f:1: the line is not a valid header of a dump: it is not a JSON object")
+	refused("f:1: the line is not a valid header of a dump: field etcdTlsproxyDump is missing", `{"prefix":"/a"}`)
+	refused("the format is 2", strings.Replace(header, `Dump":1`, `Dump":2`, 1))
+	refused("clusterId and index must", strings.Replace(header, "cdf818194e3a8c32", "", 1), dir, leaf)
 	refused("prefix: path refused: it ends with a slash", strings.Replace(header, `"/a"`, `"/a/"`, 1), dir, leaf)
-	refused("f:2: the dump ends after 1 of its 2 entries", header, dir)
-	refused("f:4: the dump ends after 3 of its 2 entries", header, dir, leaf, `{"key":"/a/c","value":""}`)
-	refused("f:3: it is no JSON object", header, dir, "", "")
-	refused("f:3: it is no JSON object", header, dir, "[1]")
-	refused("f:3: field value: it is no JSON", header, dir, `{"key":"/a/b","value":"secret`)
-	refused("f:3: the object does not end", header, dir, `{"key":"/a/b","value":"secret"`)
-	refused("f:3: something follows the object", header, dir, leaf+"{}")
-	refused(`f:3: there is no field "Value"`, header, dir, `{"key":"/a/b","Value":"secret"}`)
-	refused("f:3: field value is there twice", header, dir, `{"key":"/a/b","value":"secret","value":"secret"}`)
-	refused("f:3: field value is of another type", header, dir, `{"key":"/a/b","value":1}`)
-	refused("f:3: field value is of another type", header, dir, `{"key":"/a/b","value":null}`)
-	refused("f:3: field modifiedIndex is of another type", header, dir, `{"key":"/a/b","value":"","modifiedIndex":-1}`)
-	refused("f:3: field expiration is of another type", header, dir, `{"key":"/a/b","value":"","expiration":"tomorrow"}`)
-	refused("f:3: field value: it holds half of a surrogate pair", header, dir, `{"key":"/a/b","value":"secret\ud800"}`)
-	refused("f:3: field value is of another type", header, dir, "{\"key\":\"/a/b\",\"value\":\"secret\xff\"}")
+	refused("f:2: the dump has 1 entries instead of 2", header, dir)
+	refused("f:4: the dump has 3 entries instead of 2", header, dir, leaf, `{"key":"/a/c","value":""}`)
+	refused("f:3: it is not a JSON object", header, dir, "", "")
+	refused("f:3: it is not a JSON object", header, dir, "[1]")
+	refused("f:3: field value: it is not valid JSON", header, dir, `{"key":"/a/b","value":"secret`)
+	refused("f:3: the object is not complete", header, dir, `{"key":"/a/b","value":"secret"`)
+	refused("f:3: there is text after the object", header, dir, leaf+"{}")
+	refused(`f:3: unknown field "Value"`, header, dir, `{"key":"/a/b","Value":"secret"}`)
+	refused("f:3: field value is given twice", header, dir, `{"key":"/a/b","value":"secret","value":"secret"}`)
+	refused("f:3: field value has the wrong type", header, dir, `{"key":"/a/b","value":1}`)
+	refused("f:3: field value has the wrong type", header, dir, `{"key":"/a/b","value":null}`)
+	refused("f:3: field modifiedIndex has the wrong type", header, dir, `{"key":"/a/b","value":"","modifiedIndex":-1}`)
+	refused("f:3: field expiration has the wrong type", header, dir, `{"key":"/a/b","value":"","expiration":"tomorrow"}`)
+	refused("f:3: field value: it contains half of a surrogate pair", header, dir, `{"key":"/a/b","value":"secret\ud800"}`)
+	refused("f:3: field value has the wrong type", header, dir, "{\"key\":\"/a/b\",\"value\":\"secret\xff\"}")
 	refused("f:3: field key is missing", header, dir, `{"value":"secret"}`)
 	refused("f:3: key: path refused: it contains a . or .. segment", header, dir, `{"key":"/a/../b","value":"secret"}`)
 	refused("f:3: /b is not below the dump's prefix, /a", header, dir, `{"key":"/b","value":"secret"}`)
 	refused("f:3: / is not below the dump's prefix, /", strings.Replace(header, `"/a"`, `"/"`, 1), dir, `{"key":"/","dir":true}`)
-	refused("f:3: /a is in line 2 already", header, dir, dir)
-	refused("f:3: /a/b must have a value or be a directory", header, dir, `{"key":"/a/b"}`)
-	refused("f:3: /a/b must have a value or be a directory", header, dir, `{"key":"/a/b","dir":true,"value":"secret"}`)
-	refused("f:3: /a/b is below /a, which line 2 says is no directory", header, `{"key":"/a","value":"secret"}`, leaf)
-	refused("f:3: nobody may write /a/0/members/1/attributes", header, dir, `{"key":"/a/0/members/1/attributes","value":"secret"}`)
-	refused("f:3: nobody may write /a/0/members/1/attributes/b", header, dir, `{"key":"/a/0/members\u002f1/attributes/b","dir":true}`)
-	// All that is wrong is told.
-	refused("f:2: it is no JSON object\nf:3: it is no JSON object", header, "x", "y")
+	refused("f:3: /a is already in line 2", header, dir, dir)
+	refused("f:3: /a/b must either have a value or be a directory", header, dir, `{"key":"/a/b"}`)
+	refused("f:3: /a/b must either have a value or be a directory", header, dir, `{"key":"/a/b","dir":true,"value":"secret"}`)
+	refused("f:3: /a/b is below /a, which is not a directory according to line 2", header, `{"key":"/a","value":"secret"}`, leaf)
+	refused("f:3: /a/0/members/1/attributes cannot be written", header, dir, `{"key":"/a/0/members/1/attributes","value":"secret"}`)
+	refused("f:3: /a/0/members/1/attributes/b cannot be written", header, dir, `{"key":"/a/0/members\u002f1/attributes/b","dir":true}`)
+	// Every problem is reported.
+	refused("f:2: it is not a JSON object\nf:3: it is not a JSON object", header, "x", "y")
 }
 
 func TestATreeMovesToAnotherPrefix(t *testing.T) {
@@ -84,19 +84,19 @@ func TestATreeMovesToAnotherPrefix(t *testing.T) {
 		err = dump.Move(from, to)
 		if len(want) == 0 {
 			if err == nil {
-				t.Errorf("%v to %v: %+v", from, to, dump)
+				t.Errorf("moving %v to %v: got %+v, want an error", from, to, dump)
 			}
 			return
 		}
 		if got := []acl.Key{dump.Prefix, dump.Tree[0].Key, dump.Tree[1].Key}; err != nil || !reflect.DeepEqual(got, want) || dump.ClusterID != "" {
-			t.Errorf("%v to %v: %v, %v", from, to, got, err)
+			t.Errorf("moving %v to %v: got %v of cluster %q (%v), want %v of no cluster", from, to, got, dump.ClusterID, err, want)
 		}
 	}
 	moved("/a", "/x/y", "/x/y", "/x/y", "/x/y/b")
 	moved("/", "/x", "/x/a", "/x/a", "/x/a/b")
 	moved("/", "/", "/a", "/a", "/a/b")
-	moved("/a", "/")   // the root is no key
-	moved("/a/b", "/") // not all is below it
+	moved("/a", "/")   // the root is not a key
+	moved("/a/b", "/") // some keys are not below it
 	moved("/a", "/0/members/1/attributes")
 }
 
@@ -111,20 +111,20 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, e := range dump.Tree {
 			if key, err := acl.NewKey(string(e.Key)); err != nil || key.Reserved() || !dump.Prefix.Covers(key) || e.Dir == (e.Value != nil) {
-				t.Fatalf("%+v", e)
+				t.Fatalf("parsed the invalid entry %+v", e)
 			}
 		}
 		var written bytes.Buffer
 		if err := dump.Write(&written); err != nil {
-			t.Fatal(err) // a year that JSON cannot write, for one
+			t.Fatal(err) // for example a year that JSON cannot express
 		}
 		again, err := Parse("f", written.Bytes())
 		if err != nil {
-			t.Fatalf("%v:\n%s", err, written.Bytes())
+			t.Fatalf("parsing what was written: %v:\n%s", err, written.Bytes())
 		}
 		var twice bytes.Buffer
 		if err := again.Write(&twice); err != nil || !bytes.Equal(twice.Bytes(), written.Bytes()) {
-			t.Fatalf("%v:\n%s", err, twice.Bytes())
+			t.Fatalf("written twice: got (%v)\n%s\nwant\n%s", err, twice.Bytes(), written.Bytes())
 		}
 	})
 }

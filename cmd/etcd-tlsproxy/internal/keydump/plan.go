@@ -11,42 +11,42 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Action is what loading does about an entry.
+// Action is what a load does with an entry.
 type Action string
 
 const (
 	Create    Action = "create"
 	Update    Action = "update"
 	Unchanged Action = "unchanged"
-	// Conflict leaves alone what is there: it is newer, or something else.
+	// Conflict keeps the key of the cluster, because it is newer or of another kind.
 	Conflict Action = "conflict"
-	// Expired leaves out what would have ended by now.
+	// Expired skips an entry whose expiration is past.
 	Expired Action = "expired"
 )
 
-// Step is an entry and what is to be done about it.
+// Step is an entry and its action.
 type Step struct {
 	Entry
 	Action Action
-	// Reason tells why, if the action does not.
+	// Reason explains the action where it needs an explanation.
 	Reason string
-	// was is the modifiedIndex of what an update replaces.
+	// replaces is the modifiedIndex of the node that an update replaces.
 	replaces uint64
 }
 
-// Plan is what loading a dump would do to a cluster as it was found.
+// Plan lists what loading a dump does to the cluster in its present state.
 type Plan struct {
 	ClusterID string
 	Index     uint64
 	Steps     []Step
-	// Compared tells whether indexes of the dump and the cluster compare. If not,
-	// nobody knows which of two values is the newer one.
+	// Compared is true if the indexes of the dump and of the cluster can be compared.
+	// Otherwise it is unknown which of two values is newer.
 	Compared bool
 }
 
-// Plan reads the cluster and decides about each entry. With overwrite, what differs
-// is updated even if it may be newer; a directory never takes the place of a key, nor
-// a key that of a directory.
+// Plan reads the cluster and decides about each entry. With overwrite, keys that differ
+// are updated even if they may be newer. A directory never replaces a key, nor a key a
+// directory.
 func (d *Dump) Plan(ctx context.Context, etcd client.Client, overwrite bool, now time.Time) (*Plan, error) {
 	found, err := read(ctx, etcd, d.Prefix)
 	if err != nil {
@@ -55,9 +55,9 @@ func (d *Dump) Plan(ctx context.Context, etcd client.Client, overwrite bool, now
 	there := make(nodes)
 	there.add(found.node)
 	p := &Plan{ClusterID: found.clusterID, Index: found.index}
-	// An index below the dump's is one that went backwards: the cluster was put back.
+	// An index below the dump's means that the cluster was restored from a backup.
 	p.Compared = found.clusterID == d.ClusterID && found.index >= d.Index
-	blocked := make(map[acl.Key]Step) // directories that nothing can be made in
+	blocked := make(map[acl.Key]Step) // directories in which nothing can be created
 	for _, e := range d.Tree {
 		s := Step{Entry: e}
 		if above, ok := blockedBy(blocked, e.Key); ok {
@@ -82,7 +82,7 @@ func (d *Dump) Plan(ctx context.Context, etcd client.Client, overwrite bool, now
 	return p, nil
 }
 
-// nodes are what is in etcd.
+// nodes are the nodes of the cluster.
 type nodes map[acl.Key]*node
 
 func (all nodes) add(n *node) {
@@ -110,15 +110,15 @@ func hidden(prefix, key acl.Key) bool {
 	return strings.Contains(string(key)[len(strings.TrimSuffix(string(prefix), "/")):], "/_")
 }
 
-// decide fills in a step, of which the cluster has what is given.
+// decide sets the action of a step. is is the node of the cluster, or nil.
 func (p *Plan) decide(s *Step, is *node, overwrite bool, now time.Time) {
 	differs := s.difference(is)
-	// What the cluster has from before the dump is just what the dump has. If not, it
-	// is another cluster, whatever its id says: one that was built anew of the same
-	// members has the same.
+	// A node with the dump's indexes is the node that was dumped. The id of the cluster
+	// alone does not prove that: a cluster that is rebuilt from the same members has the
+	// same id.
 	isDumped := p.Compared && is != nil && s.ModifiedIndex != 0 && s.ModifiedIndex == is.ModifiedIndex && s.CreatedIndex == is.CreatedIndex
 	if differs == "" && isDumped && s.Expiration != nil && !s.Expiration.Equal(*is.Expiration) {
-		differs = "it expires at another time" // the dump was changed by hand
+		differs = "it expires at another time" // someone edited the dump
 	}
 	switch {
 	case s.Expiration != nil && !s.Expiration.After(now):
@@ -128,33 +128,33 @@ func (p *Plan) decide(s *Step, is *node, overwrite bool, now time.Time) {
 	case differs == "":
 		s.Action = Unchanged
 	case s.Dir || is.Dir:
-		// etcd compares and swaps no directories.
+		// etcd has no compare-and-swap for directories.
 		s.Action, s.Reason = Conflict, differs
 	case isDumped, overwrite:
 		s.Action, s.Reason, s.replaces = Update, differs, is.ModifiedIndex
 	case p.Compared && is.ModifiedIndex > s.ModifiedIndex:
-		s.Action, s.Reason = Conflict, fmt.Sprintf("%s, and was changed after the dump: its index is %d, the dump's is %d", differs, is.ModifiedIndex, s.ModifiedIndex)
+		s.Action, s.Reason = Conflict, fmt.Sprintf("%s, and it was changed after the dump: its index is %d, the dump's is %d", differs, is.ModifiedIndex, s.ModifiedIndex)
 	default:
-		s.Action, s.Reason = Conflict, differs+", and which is newer is not known: the dump's indexes are not of this cluster's life"
+		s.Action, s.Reason = Conflict, differs+", and it is unknown which is newer: the dump's indexes are not from this life of the cluster"
 	}
 }
 
-// difference tells how what is there differs from what the entry says. Of keys that
-// expire, another time is none: whoever owns a lock refreshes it.
+// difference says how a node of the cluster differs from the entry. Another expiration is
+// not a difference, because the owner of a lock refreshes it.
 func (s *Step) difference(is *node) string {
 	switch {
 	case is == nil:
-		return "it is not there"
+		return "it does not exist"
 	case s.Dir && !is.Dir:
-		return "it is a key here"
+		return "it is a key in the cluster"
 	case !s.Dir && is.Dir:
-		return "it is a directory here"
+		return "it is a directory in the cluster"
 	case !s.Dir && (is.Value.replaced || is.Value.decoded != *s.Value):
 		return "it has another value"
 	case s.Expiration == nil && is.Expiration != nil:
-		return "it expires here"
+		return "it expires in the cluster"
 	case s.Expiration != nil && is.Expiration == nil:
-		return "it does not expire here"
+		return "it does not expire in the cluster"
 	}
 	return ""
 }

@@ -16,14 +16,14 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// tree is etcd's answer to a read.
+// tree is the result of a read.
 type tree struct {
 	node      *node // nil if there is no such key
 	index     uint64
 	clusterID string
 }
 
-// node is etcd's own form of a key.
+// node is a key or directory in etcd's own form.
 type node struct {
 	Key           text       `json:"key"`
 	Dir           bool       `json:"dir"`
@@ -34,8 +34,8 @@ type node struct {
 	ModifiedIndex uint64     `json:"modifiedIndex"`
 }
 
-// get is the request of a read. The library's own would not tell which bytes etcd
-// could not show, nor the cluster's id where there is no such key.
+// get is the request of a read. The library's own function hides which bytes etcd
+// replaced, and the id of the cluster if the key does not exist.
 type get struct{ key acl.Key }
 
 func (g get) HTTPRequest(endpoint url.URL) *http.Request {
@@ -44,7 +44,7 @@ func (g get) HTTPRequest(endpoint url.URL) *http.Request {
 	return &http.Request{Method: http.MethodGet, URL: &endpoint, Host: endpoint.Host, Header: make(http.Header)}
 }
 
-// read reads a key and all below it, as a quorum of the members has it.
+// read reads a key and everything below it with a quorum.
 func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
 	response, body, err := etcd.Do(ctx, get{key})
 	if err != nil {
@@ -55,32 +55,32 @@ func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
 		client.Error
 	}{}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("reading %v: the answer, %s, is not etcd's: %w (hint: does --endpoints name a client URL?)", key, response.Status, err)
+		return nil, fmt.Errorf("reading %v: the response, %s, is not from etcd: %w (hint: --endpoints must be client URLs)", key, response.Status, err)
 	}
 	switch answer.Code {
-	case 0, client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir: // what is above it may be a key
+	case 0, client.ErrorCodeKeyNotFound, client.ErrorCodeNotDir: // its parent may be a key
 	default:
 		return nil, fmt.Errorf("reading %v: %w", key, withHint(answer.Error))
 	}
 	t := &tree{node: answer.Node, clusterID: response.Header.Get("X-Etcd-Cluster-Id")}
 	t.index, err = strconv.ParseUint(response.Header.Get("X-Etcd-Index"), 10, 64)
 	if err != nil || t.clusterID == "" || (answer.Code == 0) != (answer.Node != nil) {
-		return nil, fmt.Errorf("reading %v: the answer, %s, lacks what etcd's have (hint: does --endpoints name a client URL?)", key, response.Status)
+		return nil, fmt.Errorf("reading %v: the response, %s, lacks etcd's headers or the key (hint: --endpoints must be client URLs)", key, response.Status)
 	}
 	return t, nil
 }
 
-// explained adds to a refusal what to do about it.
+// withHint adds a hint to a refusal.
 func withHint(err error) error {
 	var refusal client.Error
 	var cluster *client.ClusterError
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == client.ErrorCodeUnauthorized:
-		return fmt.Errorf("%w (hint: --username and --password-file must be those of a user whom the proxy's table lets do it)", err)
+		return fmt.Errorf("%w (hint: give --username and --password-file of a user whom the rules of the proxy allow this)", err)
 	case errors.As(err, &refusal) && refusal.Code == client.ErrorCodeRootROnly:
-		return fmt.Errorf("%w (hint: the proxy is read-only; use one that is not)", err)
+		return fmt.Errorf("%w (hint: this proxy is read-only; use another one)", err)
 	case errors.As(err, &cluster) && len(cluster.Errors) > 0:
-		// Its own text has a line for each.
+		// Its own text has a line for each endpoint.
 		return fmt.Errorf("no endpoint answers: %s", strings.ReplaceAll(errors.Join(cluster.Errors...).Error(), "\n", "; "))
 	}
 	return err
