@@ -132,7 +132,7 @@ func newPasswdAdd() *cobra.Command {
 }
 
 func newPasswdChange() *cobra.Command {
-	cmd := &cobra.Command{Use: "change FILE USER", Short: "Give a user another password", Long: "Gives a user of a htpasswd file another password. The old one ends to work." + hashHelp}
+	cmd := &cobra.Command{Use: "change FILE USER", Short: "Give a user another password", Long: "Gives a user of a htpasswd file another password. The old one stops working." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -182,7 +182,11 @@ func newPasswdVerify() *cobra.Command {
 			Right bool   `json:"right"`
 		}{args[0], args[1], right}
 		err = p.console.Print(result, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "%s: user %q: the password is %s\n", args[0], args[1], map[bool]string{true: "right", false: "wrong"}[right])
+			verdict := "wrong"
+			if right {
+				verdict = "right"
+			}
+			_, err := fmt.Fprintf(w, "%s: user %q: the password is %s\n", args[0], args[1], verdict)
 			return err
 		})
 		if err != nil {
@@ -209,7 +213,7 @@ names a user whom no file has, and keeps its old state: change the rules first.`
 		if _, err := remove(file); err != nil {
 			return err
 		}
-		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password ends to work", args[1], args[0])); err != nil {
+		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working", args[1], args[0])); err != nil {
 			return err
 		}
 		if err := htpasswd.Update(args[0], false, remove); err != nil {

@@ -1,5 +1,5 @@
-// Package htpasswd edits htpasswd files. A file is read as the proxy reads it, so that
-// one with a line the proxy refuses is not touched; an edit changes the lines of one
-// user and keeps all other bytes; and what is written is read once more before it takes
-// the old file's place, in one step. Whatever fails leaves the old file as it was.
+// Package htpasswd edits htpasswd files. It parses a file like the proxy does, and does not
+// edit a file with a line that the proxy would refuse. An edit changes the lines of one
+// user and keeps all other bytes. The new content is parsed again before it replaces the
+// old file in one step. After an error the old file is unchanged.
 package htpasswd

@@ -17,7 +17,7 @@ type File struct {
 	users *acl.Users
 }
 
-// Parse reads one. The error names each line that the proxy would refuse.
+// Parse parses a file. The error names each line that the proxy would refuse.
 func Parse(name string, data []byte) (*File, error) {
 	users, err := acl.ParseUsers(acl.NewHasher(acl.HasherOptions{}), acl.Source{Name: name, Data: data})
 	if err != nil {
@@ -26,13 +26,13 @@ func Parse(name string, data []byte) (*File, error) {
 	return &File{name: name, data: data, users: users}, nil
 }
 
-// User is a user and how the password is hashed.
+// User is a user with the scheme of the password's hash.
 type User struct {
 	Name   string `json:"user"`
 	Scheme string `json:"scheme"`
 }
 
-// Users lists them in order.
+// Users lists the users in order.
 func (f *File) Users() []User {
 	list := []User{}
 	for _, name := range f.users.Names() {
@@ -45,7 +45,7 @@ func (f *File) Users() []User {
 // Has reports whether the user exists.
 func (f *File) Has(user string) bool { return f.users.Has(user) }
 
-// Verify reports whether the password is the user's.
+// Verify reports whether a password is the user's.
 func (f *File) Verify(ctx context.Context, user, password string) (bool, error) {
 	if err := f.checkUser(user); err != nil {
 		return false, err
@@ -57,10 +57,10 @@ func (f *File) checkUser(user string) error {
 	if f.users.Has(user) {
 		return nil
 	}
-	return fmt.Errorf("%s: there is no user %q (hint: passwd list shows who is there)", f.name, user)
+	return fmt.Errorf("%s: there is no user %q (hint: passwd list shows the users)", f.name, user)
 }
 
-// CheckName refuses names that no line can hold.
+// CheckName refuses names that cannot be written in a line.
 func CheckName(user string) error {
 	if err := acl.CheckName(user); err != nil {
 		return err
@@ -69,18 +69,18 @@ func CheckName(user string) error {
 		return errors.New("the user name begins with # (hint: such a line is a comment)")
 	}
 	if strings.TrimSpace(user) != user {
-		return errors.New("the user name begins or ends with a blank (hint: nobody would see it)")
+		return errors.New("the user name begins or ends with a blank (hint: remove the blank, which would be invisible)")
 	}
 	return nil
 }
 
-// Add is the file with one more user, at its end.
+// Add returns the file with one more user at the end.
 func (f *File) Add(user, hash string) ([]byte, error) {
 	if err := CheckName(user); err != nil {
 		return nil, err
 	}
 	if f.users.Has(user) {
-		return nil, fmt.Errorf("%s: there is a user %q already (hint: passwd change gives a new password)", f.name, user)
+		return nil, fmt.Errorf("%s: there is already a user %q (hint: passwd change sets a new password)", f.name, user)
 	}
 	data := bytes.Clone(f.data)
 	if len(data) > 0 && data[len(data)-1] != '\n' {
@@ -89,7 +89,7 @@ func (f *File) Add(user, hash string) ([]byte, error) {
 	return fmt.Appendf(data, "%s:%s\n", user, hash), nil
 }
 
-// Change is the file with another hash for a user.
+// Change returns the file with another hash for a user.
 func (f *File) Change(user, hash string) ([]byte, error) {
 	return f.edit(user, func(line []byte) []byte {
 		end := line[len(bytes.TrimRight(line, "\r\n")):]
@@ -97,19 +97,19 @@ func (f *File) Change(user, hash string) ([]byte, error) {
 	})
 }
 
-// Remove is the file without a user.
+// Remove returns the file without a user.
 func (f *File) Remove(user string) ([]byte, error) {
 	return f.edit(user, func([]byte) []byte { return nil })
 }
 
-// edit changes the lines of a user, who can have more than one if they are equal.
+// edit changes the lines of a user. A user can have several lines if they are equal.
 func (f *File) edit(user string, change func(line []byte) []byte) ([]byte, error) {
 	if err := f.checkUser(user); err != nil {
 		return nil, err
 	}
 	var data []byte
 	for line := range bytes.SplitAfterSeq(f.data, []byte("\n")) {
-		// A comment cannot look like the line of a user who was accepted.
+		// A comment cannot match: the parser accepts no user whose name begins with #.
 		if name, _, found := bytes.Cut(line, []byte(":")); found && string(name) == user {
 			line = change(bytes.Clone(line))
 		}

@@ -18,7 +18,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// testCost is bcrypt's lowest cost, for tests.
+// testCost is the lowest cost of bcrypt, to keep the tests fast.
 const testCost = bcrypt.MinCost
 
 func write(t *testing.T, text string) string {
@@ -39,7 +39,7 @@ func read(t *testing.T, path string) string {
 	return string(data)
 }
 
-// An apr1 hash of "a" with the salt "saltsalt".
+// stored is an apr1 hash of "a" with the salt "saltsalt".
 const stored = "$apr1$saltsalt$OEnK0QmmvoDzFw9W2yFYT/"
 
 func TestNewPasswordsAreAcceptedByTheProxyAndByNginx(t *testing.T) {
@@ -55,7 +55,7 @@ func TestNewPasswordsAreAcceptedByTheProxyAndByNginx(t *testing.T) {
 			t.Fatal(err)
 		}
 		if again, _ := Hash(scheme, cost, passwords[scheme]); again == hash {
-			t.Errorf("%s: two hashes have one salt", scheme)
+			t.Errorf("%s: two hashes have the same salt", scheme)
 		}
 		if err := Update(path, false, func(f *File) ([]byte, error) { return f.Add(scheme, hash) }); err != nil {
 			t.Fatal(err)
@@ -66,9 +66,9 @@ func TestNewPasswordsAreAcceptedByTheProxyAndByNginx(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := file.Users(); !slices.Equal(got, []User{{"apr1", "apr1"}, {"bcrypt", "bcrypt"}, {"sha512-crypt", "sha512-crypt"}}) {
-		t.Errorf("%v", got)
+		t.Errorf("users: got %v, want one for each scheme", got)
 	}
-	ask := func(string, string) bool { return true }
+	nginxAccepts := func(string, string) bool { return true }
 	if proxytest.FindNginx() {
 		nginx, err := proxytest.StartNginx(t.TempDir(), func(addr string) string {
 			return fmt.Sprintf("server { listen %s; location / { auth_basic x; auth_basic_user_file %s; return 404; } location /in/ { auth_basic x; auth_basic_user_file %[2]s; alias %s/; } }", addr, path, filepath.Dir(path))
@@ -77,7 +77,7 @@ func TestNewPasswordsAreAcceptedByTheProxyAndByNginx(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer nginx.Close()
-		ask = func(user, password string) bool {
+		nginxAccepts = func(user, password string) bool {
 			req, err := http.NewRequest("GET", "http://"+nginx.Addr+"/in/htpasswd", nil)
 			if err != nil {
 				t.Fatal(err)
@@ -90,19 +90,19 @@ func TestNewPasswordsAreAcceptedByTheProxyAndByNginx(t *testing.T) {
 			resp.Body.Close()
 			return resp.StatusCode == 200
 		}
-		if ask("bcrypt", "wrong") {
-			t.Error("nginx lets a wrong password in")
+		if nginxAccepts("bcrypt", "wrong") {
+			t.Error("nginx accepts a wrong password")
 		}
 	}
 	for user, password := range passwords {
 		if right, err := file.Verify(context.Background(), user, password); !right || err != nil {
-			t.Errorf("%s: %v, %v", user, right, err)
+			t.Errorf("verifying the password of %s: got %v (%v), want true", user, right, err)
 		}
 		if wrong, err := file.Verify(context.Background(), user, password+"x"); wrong || err != nil {
-			t.Errorf("%s with a wrong password: %v, %v", user, wrong, err)
+			t.Errorf("verifying a wrong password of %s: got %v (%v), want false", user, wrong, err)
 		}
-		if !ask(user, password) {
-			t.Errorf("nginx does not let %s in", user)
+		if !nginxAccepts(user, password) {
+			t.Errorf("nginx refuses the password of %s", user)
 		}
 	}
 }
@@ -125,7 +125,7 @@ func TestAllOtherBytesStay(t *testing.T) {
 				t.Fatalf("%s in %q: %v", what, read(t, path), err)
 			}
 			if got := read(t, path); got != want {
-				t.Fatalf("%s: %q, want %q", what, got, want)
+				t.Fatalf("%s: got %q, want %q", what, got, want)
 			}
 		}
 		hash := strings.Replace(stored, "saltsalt", "newnewne", 1)
@@ -139,7 +139,7 @@ func TestAllOtherBytesStay(t *testing.T) {
 	}
 }
 
-// without is a text without a line.
+// without removes a line from a text.
 func without(text, line string) string {
 	var kept []string
 	for l := range strings.SplitAfterSeq(text, "\n") {
@@ -156,7 +156,7 @@ func TestWhatCannotWorkIsRefusedAndNothingIsWritten(t *testing.T) {
 	refused := func(says string, edit func(f *File) ([]byte, error)) {
 		t.Helper()
 		if err := Update(path, false, edit); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v, want %q", err, says)
+			t.Errorf("got %v, want %q", err, says)
 		}
 	}
 	for user, says := range map[string]string{
@@ -166,22 +166,27 @@ func TestWhatCannotWorkIsRefusedAndNothingIsWritten(t *testing.T) {
 	}
 	refused("no user", func(f *File) ([]byte, error) { return f.Change("other", stored) })
 	refused("no user", func(f *File) ([]byte, error) { return f.Remove("other") })
-	refused("would not be accepted", func(f *File) ([]byte, error) { return f.Add("other", "plain") })
+	refused("would refuse the edited file", func(f *File) ([]byte, error) { return f.Add("other", "plain") })
 	if got := read(t, path); got != good {
-		t.Errorf("%q", got)
+		t.Errorf("after refused edits: got %q, want %q", got, good)
 	}
 	for _, c := range []struct{ scheme, password, says string }{
-		{"bcrypt", "", "empty"}, {"bcrypt", strings.Repeat("x", 73), "72 bytes"}, {"apr1", strings.Repeat("x", 256), "255 bytes"}, {"bcrypt", "a\x00b", "control"}, {"plain", "x", "no way"},
+		{"bcrypt", "", "empty"}, {"bcrypt", strings.Repeat("x", 73), "72 bytes"}, {"apr1", strings.Repeat("x", 256), "255 bytes"}, {"bcrypt", "a\x00b", "control"}, {"plain", "x", "not a known hash"},
 	} {
 		if _, err := Hash(c.scheme, DefaultCost, c.password); err == nil || !strings.Contains(err.Error(), c.says) || c.password != "" && strings.Contains(err.Error(), c.password) {
-			t.Errorf("%s, %d bytes: %v", c.scheme, len(c.password), err)
+			t.Errorf("hashing %d bytes with %s: got %v, want %q and no password", len(c.password), c.scheme, err, c.says)
 		}
 	}
 	if _, err := Hash("bcrypt", bcrypt.MinCost, strings.Repeat("x", 72)); err != nil {
-		t.Error(err)
+		t.Errorf("hashing 72 bytes with bcrypt: %v", err)
 	}
-	if CheckHash("bcrypt", 15) == nil || CheckHash("bcrypt", 3) == nil || CheckHash("apr1", 12) == nil {
-		t.Error("a cost out of range is taken")
+	for _, c := range []struct {
+		scheme string
+		cost   int
+	}{{"bcrypt", 15}, {"bcrypt", 3}, {"apr1", 12}} {
+		if CheckHash(c.scheme, c.cost) == nil {
+			t.Errorf("%s with cost %d: got no error", c.scheme, c.cost)
+		}
 	}
 }
 
@@ -191,11 +196,11 @@ func TestABrokenFileIsToldLineByLineAndNotTouched(t *testing.T) {
 	err := Update(path, false, func(f *File) ([]byte, error) { return f.Add("a", stored) })
 	for _, says := range []string{"htpasswd:2: ", `htpasswd:3: user "x"`} {
 		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v does not say %q", err, says)
+			t.Errorf("editing a broken file: got %v, want %q", err, says)
 		}
 	}
 	if read(t, path) != broken {
-		t.Error("it was touched")
+		t.Error("the broken file has changed")
 	}
 }
 
@@ -225,10 +230,10 @@ func TestModeOwnerAndLinkStay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if before.Mode() != after.Mode() || owner(before) != owner(after) || os.SameFile(before, after) {
-		t.Errorf("%v %v, was %v %v", after.Mode(), owner(after), before.Mode(), owner(before))
+		t.Errorf("got mode %v, owner %v, same file %v; want %v, %v, false", after.Mode(), owner(after), os.SameFile(before, after), before.Mode(), owner(before))
 	}
 	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
-		t.Error("the link was replaced")
+		t.Error("the symbolic link was replaced")
 	}
 }
 
@@ -248,11 +253,11 @@ func TestEditsAtTheSameTimeAllCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(file.Users()); n != 40 {
-		t.Errorf("%d users, want 40", n)
+		t.Errorf("after 40 concurrent edits: got %d users, want 40", n)
 	}
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 {
-		t.Errorf("%v is left, %v", left, err)
+		t.Errorf("folder: got %v (%v), want the file alone", left, err)
 	}
 }
 
@@ -262,19 +267,21 @@ func TestANewFileIsMadeOnlyWhereThereIsNone(t *testing.T) {
 		return Update(path, create, func(f *File) ([]byte, error) { return f.Add(user, stored) })
 	}
 	if err := add("a", false); err == nil || !strings.Contains(err.Error(), "--create") {
-		t.Error(err)
+		t.Errorf("adding to a missing file: got %v, want a hint at --create", err)
 	}
 	if err := add("a", true); err != nil {
-		t.Error(err)
+		t.Errorf("creating a file: %v", err)
 	}
-	if info, err := os.Stat(path); err != nil || info.Mode() != newMode {
-		t.Error(info.Mode(), err)
+	if info, err := os.Stat(path); err != nil {
+		t.Error(err)
+	} else if info.Mode() != newMode {
+		t.Errorf("mode of the new file: got %v, want %v", info.Mode(), os.FileMode(newMode))
 	}
 	if err := add("b", true); err == nil || read(t, path) != "a:"+stored+"\n" {
-		t.Error(err)
+		t.Errorf("creating an existing file: got %v, want an error and no change", err)
 	}
-	if err := Update(filepath.Dir(path), false, nil); err == nil || !strings.Contains(err.Error(), "no ordinary file") {
-		t.Error(err)
+	if err := Update(filepath.Dir(path), false, nil); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("editing a folder: got %v, want that it is not a regular file", err)
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/term"
 )
 
-// maxInput is beyond every password that is accepted.
+// maxInput is larger than every accepted password.
 const maxInput = 4096
 
-// ReadStdin reads a password that a program sends: one line, whole.
+// ReadStdin reads a password from a program: exactly one line.
 func ReadStdin(r io.Reader) (string, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxInput))
 	if err != nil {
@@ -22,12 +22,13 @@ func ReadStdin(r io.Reader) (string, error) {
 	}
 	line := bytes.TrimSuffix(bytes.TrimSuffix(data, []byte("\n")), []byte("\r"))
 	if bytes.ContainsAny(line, "\r\n") {
-		return "", errors.New("there is more than one line on standard input (hint: send the password and nothing else)")
+		return "", errors.New("there is more than one line on standard input (hint: send only the password)")
 	}
 	return string(line), nil
 }
 
-// Prompt asks for a password without showing it; a new one twice.
+// Prompt asks for a password on the terminal without showing it. With again it asks twice
+// and compares.
 func Prompt(ctx context.Context, in io.Reader, prompt io.Writer, again bool) (string, error) {
 	file, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -37,14 +38,14 @@ func Prompt(ctx context.Context, in io.Reader, prompt io.Writer, again bool) (st
 	if err != nil || !again {
 		return password, err
 	}
-	repeated, err := readPassword(ctx, file, prompt, "The same again: ")
+	repeated, err := readPassword(ctx, file, prompt, "Repeat the password: ")
 	if err == nil && repeated != password {
-		err = errors.New("the two passwords differ, nothing was written")
+		err = errors.New("the two passwords differ; nothing was written")
 	}
 	return password, err
 }
 
-// ask puts the terminal back in order if it is left with Ctrl-C.
+// readPassword reads a line without echo. It restores the terminal after Ctrl-C.
 func readPassword(ctx context.Context, terminal *os.File, prompt io.Writer, text string) (string, error) {
 	fd := int(terminal.Fd())
 	state, err := term.GetState(fd)
@@ -63,13 +64,13 @@ func readPassword(ctx context.Context, terminal *os.File, prompt io.Writer, text
 	}()
 	select {
 	case a := <-answered:
-		fmt.Fprintln(prompt) // the typed one was not shown
+		fmt.Fprintln(prompt) // the newline of the user was not echoed
 		if a.err != nil {
 			return "", fmt.Errorf("reading the password: %w", a.err)
 		}
 		return string(a.password), nil
 	case <-ctx.Done():
 		fmt.Fprintln(prompt)
-		return "", errors.Join(errors.New("it was interrupted, nothing was written"), term.Restore(fd, state))
+		return "", errors.Join(errors.New("interrupted; nothing was written"), term.Restore(fd, state))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
 )
 
-// Read reads a file.
+// Read reads and parses a file.
 func Read(path string) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -21,18 +21,18 @@ func Read(path string) (*File, error) {
 	return Parse(path, data)
 }
 
-// newMode is that of a file which is made: its group can be the service's.
+// newMode is the mode of a new file, whose group can be that of the service.
 const newMode = 0o640
 
-// Update edits a file while no other Update of its folder runs. The change is written
-// beside the file, synced, and takes its place; mode and owner stay. A link is followed.
-// If create is set there must be no such file yet, and the edit begins with an empty one.
+// Update edits a file. Only one Update runs in a folder at a time. The file is replaced in
+// one step and keeps its mode and owner. A symbolic link is followed. If create is set the
+// file must not exist, and edit gets an empty one.
 func Update(path string, create bool, edit func(*File) ([]byte, error)) error {
 	folder := filepath.Dir(path)
 	if !create {
 		real, err := filepath.EvalSymlinks(path)
 		if err != nil {
-			return fmt.Errorf("reading a htpasswd file: %w (hint: add --create makes a new one)", err)
+			return fmt.Errorf("reading a htpasswd file: %w (hint: passwd add --create makes a new one)", err)
 		}
 		path, folder = real, filepath.Dir(real)
 	}
@@ -50,29 +50,29 @@ func Update(path string, create bool, edit func(*File) ([]byte, error)) error {
 		return err
 	}
 	if _, err := Parse(path, data); err != nil {
-		return fmt.Errorf("the edited file would not be accepted, nothing was written: %w", err)
+		return fmt.Errorf("the proxy would refuse the edited file; nothing was written: %w", err)
 	}
 	return atomicfile.Write(path, data, newMode)
 }
 
-// open reads the file that is edited.
+// open reads the file to edit.
 func open(path string, create bool) (*File, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case create && err == nil:
-		return nil, fmt.Errorf("%s exists already (hint: leave --create out)", path)
+		return nil, fmt.Errorf("%s already exists (hint: leave out --create)", path)
 	case create && errors.Is(err, fs.ErrNotExist):
 		return Parse(path, nil)
 	case err != nil:
 		return nil, fmt.Errorf("reading a htpasswd file: %w", err)
 	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no ordinary file", path)
+		return nil, fmt.Errorf("%s is not a regular file", path)
 	}
 	return Read(path)
 }
 
-// lock keeps others out of a folder's htpasswd files. The folder itself is locked: a
-// lock on the file would be on the one that is replaced.
+// lock waits until no other process edits htpasswd files of the folder. It locks the
+// folder, because a lock on the file would be lost when the file is replaced.
 func lock(folder string) (unlock func(), err error) {
 	d, err := os.Open(folder)
 	if err != nil {
@@ -88,5 +88,5 @@ func lock(folder string) (unlock func(), err error) {
 		_ = d.Close()
 		return nil, fmt.Errorf("locking the folder %s: %w", folder, err)
 	}
-	return func() { _ = d.Close() }, nil // the lock goes with it
+	return func() { _ = d.Close() }, nil // this releases the lock
 }

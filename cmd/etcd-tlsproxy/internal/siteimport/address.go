@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// absolute is a path as nginx reads it: relative ones begin at its own folder.
+// absolute returns a path as nginx reads it: relative to nginx's own folder.
 func absolute(name string) string {
 	if name == "" || path.IsAbs(name) {
 		return name
@@ -15,7 +15,8 @@ func absolute(name string) string {
 	return path.Join("/etc/nginx", name)
 }
 
-// listen takes the port. Two lines with one port, for IPv4 and IPv6, are one address.
+// setListen reads a listen directive. Two directives with the same port, for IPv4 and
+// IPv6, are one address.
 func (r *nginxReader) setListen(d *directive) error {
 	if len(d.args()) == 0 {
 		return r.fail(d, "listen has no address")
@@ -24,11 +25,11 @@ func (r *nginxReader) setListen(d *directive) error {
 	if strings.Contains(port, ":") {
 		var err error
 		if host, port, err = net.SplitHostPort(port); err != nil {
-			return r.fail(d, "listen %s is no address", d.args()[0])
+			return r.fail(d, "listen %s is not a valid address", d.args()[0])
 		}
 	}
 	if strings.Trim(port, "0123456789") != "" {
-		return r.fail(d, "listen %s is no address with a port", d.args()[0])
+		return r.fail(d, "listen %s is not a valid address with a port", d.args()[0])
 	}
 	all := host == "" || host == "*" || host == "::" || host == "0.0.0.0"
 	if all {
@@ -39,12 +40,12 @@ func (r *nginxReader) setListen(d *directive) error {
 	case r.site.Listen == "", r.site.Listen == address:
 		r.site.Listen = address
 	default:
-		return r.fail(d, "it listens at %s as well as at %s (hint: leave one)", address, r.site.Listen)
+		return r.fail(d, "the site listens at %s as well as at %s (hint: remove one of them)", address, r.site.Listen)
 	}
 	return nil
 }
 
-// endpoints are the servers that the keys are passed to, those for emergencies last.
+// setEndpoints sets the servers that requests for keys are passed to, backups last.
 func (r *nginxReader) setEndpoints(server *directive) error {
 	scheme, name, _ := strings.Cut(r.passed, "://")
 	upstream := r.upstreams[name]
@@ -55,7 +56,7 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 	var backup []string
 	for _, d := range upstream.block {
 		if d.name() != "server" {
-			continue // keepalive and the like: pooling is the proxy's own
+			continue // keepalive and similar: the proxy has its own pool
 		}
 		if len(d.args()) == 0 {
 			return r.fail(d, "server has no address")
@@ -64,7 +65,7 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 		endpoint := scheme + "://" + address
 		if strings.HasPrefix(address, "unix:") {
 			if scheme != "http" {
-				return r.fail(d, "TLS over a unix socket is not served")
+				return r.fail(d, "TLS over a Unix socket is not supported")
 			}
 			endpoint = "unix://" + strings.TrimPrefix(address, "unix:")
 		} else if !strings.Contains(address, ":") {
@@ -85,19 +86,19 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 	return nil
 }
 
-// pass notes where requests go: all to one place, as they are. A path behind the place
-// replaces the location's own, so it must be the same.
+// setTarget records where requests are passed to. All must go to one server, unchanged: a
+// path in proxy_pass replaces the location's own, so it must be the same.
 func (r *nginxReader) setTarget(d *directive, kind, path, passed string) error {
 	scheme, rest, found := strings.Cut(passed, "://")
 	host, uri, _ := strings.Cut(rest, "/")
 	same := uri == "" && host == rest || kind != "~" && "/"+uri == path
 	switch {
 	case !found || scheme != "http" && scheme != "https" || strings.Contains(rest, "$"):
-		return r.fail(d, "proxy_pass %q is not understood (hint: it should be a scheme and a server or upstream)", passed)
+		return r.fail(d, "proxy_pass %q is not supported (hint: it must be a scheme and a server or upstream)", passed)
 	case !same:
-		return r.fail(d, "proxy_pass %q is of another path than its location", passed)
+		return r.fail(d, "proxy_pass %q has another path than its location", passed)
 	case r.passed != "" && r.passed != scheme+"://"+host:
-		return r.fail(d, "requests are passed to %s and to %s, which is not taken over", r.passed, passed)
+		return r.fail(d, "requests are passed to both %s and %s, which is not supported", r.passed, passed)
 	}
 	r.passed = scheme + "://" + host
 	return nil

@@ -10,8 +10,8 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Config writes the site as a configuration of this proxy. Whatever is not in it has the
-// default's value.
+// Config writes the site as a configuration of this proxy. Everything else keeps its
+// default.
 func (s *Site) Config(match acl.Match) string {
 	var b strings.Builder
 	line := func(form string, args ...any) { fmt.Fprintf(&b, form+"\n", args...) }
@@ -20,11 +20,11 @@ func (s *Site) Config(match acl.Match) string {
 		line("read_only = true")
 	}
 	if match == acl.MatchBoth {
-		line("match = \"both\" # nothing that nginx refused opens; \"segment\" when the audit log is quiet")
+		line("match = \"both\" # opens nothing that nginx refused; use \"segment\" once the audit log is quiet")
 	}
 	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
 	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
-		line("# ca = \"...\" # nginx did not verify etcd's certificate; the system's CAs do now")
+		line("# ca = \"...\" # nginx did not verify etcd's certificate; now the system's CAs do")
 	}
 	line("\n[tls]\ncertificate = %s\nkey = %s", quote(s.Certificate), quote(s.Key))
 	if files := s.Files(); len(files) > 0 {
@@ -45,21 +45,22 @@ func (s *Site) Config(match acl.Match) string {
 	return b.String()
 }
 
-// quote is a text as TOML writes it: what JSON escapes, TOML reads.
+// quote writes a TOML string. TOML reads all escapes of JSON.
 func quote(text string) string {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(text); err != nil {
-		panic("BUG: a text cannot be written: " + err.Error())
+		panic("BUG: a text cannot be encoded: " + err.Error())
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// listOfGroup writes who may: an empty list is everyone, so nobody cannot be written.
+// listOfGroup writes the users of a group. An empty list means everyone, so a group
+// without users must never get here.
 func listOfGroup(g acl.Group) string {
 	if !g.IsEveryone() && len(g.Names()) == 0 {
-		panic("BUG: a rule for nobody would open its keys to everyone")
+		panic("BUG: a rule without users would open its keys to everyone")
 	}
 	return list(g.Names())
 }

@@ -8,22 +8,23 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Difference is requests whose outcome will differ.
+// Difference describes requests whose outcome will differ.
 type Difference struct {
 	// Class is the kind: one of the constants below.
 	Class string `json:"class"`
-	// Effect is Refused, Allowed, or Answered: otherwise than before.
+	// Effect is Refused, Allowed or Answered.
 	Effect string `json:"effect"`
-	// What are the requests, and Why it is so.
+	// What describes the requests, Why gives the reason.
 	What string `json:"what"`
 	Why  string `json:"why"`
-	// Key is the prefix that is concerned, if it is one.
+	// Key is the prefix, if the difference is about one.
 	Key string `json:"key,omitempty"`
-	// Rules are the prefixes of the rules that decide now.
+	// Rules are the prefixes of the rules that decide in this proxy.
 	Rules []string `json:"rules,omitempty"`
-	// Everyone and Users are for whom it differs; if neither is given, it is for all alike.
+	// Everyone or Users says for whom the outcome differs. If neither is set, it does not
+	// depend on the user.
 	Everyone bool     `json:"everyone,omitempty"`
-	But      []string `json:"but,omitempty"` // of Everyone
+	But      []string `json:"but,omitempty"` // exceptions from Everyone
 	Users    []string `json:"users,omitempty"`
 }
 
@@ -36,21 +37,20 @@ const (
 
 // The classes.
 const (
-	RawPrefix   = "raw-prefix"    // keys beside a prefix that begin with its bytes
+	RawPrefix   = "raw-prefix"    // keys next to a prefix that begin with its bytes
 	RulesBelow  = "rules-below"   // keys at or above a rule
 	Uncovered   = "uncovered"     // keys that no rule covers
 	Elsewhere   = "outside-keys"  // etcd's port besides /v2/keys
 	Redirect    = "keys-redirect" // a prefix without the slash that nginx redirects to
-	Reserved    = "reserved-key"  // what etcd takes for its own membership
+	Reserved    = "reserved-key"  // keys that etcd reads as its own membership
 	Spelling    = "path-spelling" // paths that could be read in two ways
-	Methods     = "methods"       // methods that etcd's v2 API does not have, and OPTIONS
-	Credentials = "credentials"   // malformed ones, and floods of wrong ones
+	Methods     = "methods"       // OPTIONS, and methods that etcd's v2 API does not have
+	Credentials = "credentials"   // malformed ones, and many wrong ones
 	Limits      = "limits"        // large bodies and long targets
-	Upstream    = "upstream"      // how etcd is reached
+	Upstream    = "upstream"      // the connection to etcd
 )
 
-// Differences compares the site with the configuration that [Site.Config] writes, by
-// the classes' order above.
+// Differences compares the site with the configuration that [Site.Config] writes.
 func (s *Site) Differences(match acl.Match) ([]Difference, error) {
 	rules, err := s.rules(match)
 	if err != nil {
@@ -70,7 +70,7 @@ type comparison struct {
 	list  []Difference
 }
 
-// ours is who may here.
+// allowedNow returns the users whom this proxy allows an access.
 func (c *comparison) allowedNow(a acl.Access, key acl.Key) acl.Group {
 	if a == acl.Write && c.site.ReadOnly {
 		return acl.Only()
@@ -78,7 +78,7 @@ func (c *comparison) allowedNow(a acl.Access, key acl.Key) acl.Group {
 	return c.rules.Allowed(a, key)
 }
 
-// compare tells for whom the access to a key differs.
+// compare records for whom the access to a key differs.
 func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
 	before, now := c.site.allowedByNginx(a, key), c.allowedNow(a, key)
 	d.What = a.String() + "s of " + d.What
@@ -106,10 +106,11 @@ func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
 	differ(Allowed, now, before)
 }
 
-// beside compares the keys that begin with a rule's prefix and are not below it.
+// compareBeside compares the keys that begin with the bytes of a prefix but are not below
+// it.
 func (c *comparison) compareBeside() {
 	for _, rule := range c.site.Rules {
-		// Any key will do that no longer prefix takes.
+		// Every key that begins with the prefix and with no longer one will do.
 		key := rule.Prefix + "~"
 		for slices.ContainsFunc(c.site.Rules, func(r Rule) bool {
 			return len(r.Prefix) > len(rule.Prefix) && strings.HasPrefix(string(key), string(r.Prefix))
@@ -117,19 +118,19 @@ func (c *comparison) compareBeside() {
 			key += "~"
 		}
 		d := Difference{
-			Class: RawPrefix, Key: string(rule.Prefix), What: fmt.Sprintf("keys that begin with %s and go on without a slash, as %[1]sX does", rule.Prefix),
-			Why:   "nginx compares bytes, so a rule covered what is beside its prefix as well; here it covers whole segments",
+			Class: RawPrefix, Key: string(rule.Prefix), What: fmt.Sprintf("keys that begin with %s and continue without a slash, such as %[1]sX", rule.Prefix),
+			Why:   "nginx compares bytes, so a rule also covered keys next to its prefix; here a rule covers whole segments",
 			Rules: []string{string(c.rules.Governing(key).Prefix)},
 		}
 		if rule.Whole || rule.Below {
-			d.Why = "match = \"both\" asks the rule of a prefix for what is beside it as well, which this site did not"
+			d.Why = "match = \"both\" also applies a rule to keys next to its prefix, which this site did not"
 		}
 		c.compare(d, key, acl.Read)
 		c.compare(d, key, acl.Write)
 	}
 }
 
-// above compares the keys that have rules below them.
+// compareAbove compares the keys that have rules below them.
 func (c *comparison) compareAbove() {
 	for _, key := range c.site.foldersOfRules() {
 		for _, a := range []acl.Access{acl.Read, acl.Write} {
@@ -139,7 +140,7 @@ func (c *comparison) compareAbove() {
 			}
 			d := Difference{
 				Class: RulesBelow, Key: string(key), What: "the folder " + string(key) + " itself",
-				Why: "an operation on a folder can reach all that is in it, so every rule below it must allow it as well",
+				Why: "an operation on a folder can reach everything in it, so every rule below it must allow it too",
 			}
 			for _, rule := range narrowing {
 				d.Rules = append(d.Rules, string(rule.Prefix))
@@ -152,11 +153,11 @@ func (c *comparison) compareAbove() {
 	}
 }
 
-// uncovered compares the keys that no rule covers.
+// compareUncovered compares the keys that no rule covers.
 func (c *comparison) compareUncovered() {
 	if slices.ContainsFunc(c.site.Rules, func(r Rule) bool { return r.Prefix == acl.Root }) || c.site.ReadOnly || !c.site.Uncovered.IsEveryone() {
 		return
 	}
 	c.list = append(c.list, Difference{Class: Uncovered, Effect: Refused, What: "writes of keys that no rule covers", Everyone: true,
-		Why: "without a rule for / nginx let everyone write them; here nobody may"})
+		Why: "without a rule for / nginx let everyone write them; here nobody can"})
 }

@@ -1,11 +1,11 @@
-// Package siteimport turns what the nginx site before etcd was made of into a configuration
-// of this proxy, and tells every request whose outcome will differ.
+// Package siteimport converts the nginx site in front of etcd into a configuration of this
+// proxy, and lists every kind of request whose outcome will differ.
 //
-// A [Site] is what hiera ([ReadHiera]) or the site's file ([ReadNginx]) say, in nginx's
-// own terms: prefixes that are compared byte by byte, the longest first, with the users
-// of one htpasswd file each. [Config] writes it in ours. [Site.Differences] compares the
-// two readings of the same table: it is computed from the table, not a fixed text.
+// A [Site] is read from hiera ([ReadHiera]) or from the site's file ([ReadNginx]). It is
+// in nginx's terms: prefixes that are compared byte by byte, the longest first, each with
+// the users of one htpasswd file. [Site.Config] writes it as a configuration.
+// [Site.Differences] computes from the table where both decide differently.
 //
-// What is not understood is refused. A site that does more than its table says would
-// otherwise be taken over without it.
+// Unknown parameters and directives are errors: a site that does more than its table says
+// would otherwise lose that in the import.
 package siteimport

@@ -16,33 +16,33 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Source is a file that was read.
+// Source is a file with its content.
 type Source struct {
 	Name string
 	Data []byte
 }
 
-// HieraOptions is what hiera leaves to Puppet and to the host.
+// HieraOptions holds values that are not in hiera but come from Puppet or the host.
 type HieraOptions struct {
-	// Domain stands for %{::domain}; "" keeps it.
+	// Domain replaces %{::domain}. If it is empty, %{::domain} is kept.
 	Domain string
-	// Host is the name that etcd is reached at if the site speaks TLS with it.
+	// Host is the name of etcd's host, which is needed if the site uses TLS to etcd.
 	Host string
-	// Passwords is the folder of the htpasswd files: one for each prefix that has users,
-	// named by the prefix with _ for /.
+	// Passwords is the folder of the htpasswd files. Each prefix that has users has one,
+	// whose name is the prefix with _ for /.
 	Passwords string
-	// Pools are the clusters that rules are generated for, as dc/cluster.
+	// Pools are the clusters for which Puppet generates rules, written dc/cluster.
 	Pools []string
 }
 
 const (
 	hieraClass = "profile::etcd::tlsproxy::"
-	// poolsBelow is where the generated rules begin.
+	// poolsBelow is the prefix of the generated rules.
 	poolsBelow = "/conftool/v1/pools/"
 )
 
-// hiera is the class's parameters. The secrets are known so that they are no mistake;
-// they are not needed, because the htpasswd files hold what is made of them.
+// hiera holds the parameters of the class. Its secrets are accepted but ignored: the
+// htpasswd files contain the resulting hashes.
 type hiera struct {
 	acls         map[string]yaml.Node
 	certName     string
@@ -52,8 +52,8 @@ type hiera struct {
 	tlsUpstream  *bool
 }
 
-// ReadHiera reads the class's parameters from files of hiera; of several that have a
-// parameter the first counts. Keys of other classes are left out.
+// ReadHiera reads the parameters of the class from files of hiera. If several files have a
+// parameter, the first one counts. Keys of other classes are ignored.
 func ReadHiera(o HieraOptions, sources ...Source) (*Site, error) {
 	var h hiera
 	seen := map[string]bool{}
@@ -85,7 +85,7 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 		return fmt.Errorf("reading hiera: %s: %w", source.Name, err)
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading hiera: %s: there is a second document in it", source.Name)
+		return fmt.Errorf("reading hiera: %s: the file contains a second document", source.Name)
 	}
 	into := map[string]any{
 		"acls": &h.acls, "cert_name": &h.certName, "read_only": &h.readOnly, "listen_port": &h.listenPort,
@@ -99,7 +99,7 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 		}
 		target, known := into[name]
 		if !known {
-			return fail(node.Line, "%s is not understood (hint: what it does is not taken over; remove the line if that is well)", key)
+			return fail(node.Line, "%s is not supported (hint: its effect would be lost; remove the line if that is acceptable)", key)
 		}
 		if target == nil || seen[name] {
 			continue
@@ -109,45 +109,45 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 			return fail(node.Line, "%s has no value", key)
 		}
 		if err := node.Decode(target); err != nil {
-			// The library's text holds the value, which for no key above is a secret.
+			// The library's text contains the value, but no parameter above is a secret.
 			return fail(node.Line, "%s: %v", key, err)
 		}
 	}
 	return nil
 }
 
-// place is where the site listens and where etcd is.
+// setAddresses sets the address of the site and of etcd, and the certificate.
 func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 	assume := func(what string) { s.Assumed = append(s.Assumed, what) }
 	listen, upstream := 4001, 2379
 	if h.listenPort != nil {
 		listen = *h.listenPort
 	} else {
-		assume("listen_port is not given: 4001")
+		assume("listen_port is not given; using 4001")
 	}
 	if h.upstreamPort != nil {
 		upstream = *h.upstreamPort
 	} else {
-		assume("upstream_port is not given: 2379")
+		assume("upstream_port is not given; using 2379")
 	}
 	if listen < 1 || listen > 65535 || upstream < 1 || upstream > 65535 {
-		return errors.New("reading hiera: a port is not between 1 and 65535")
+		return errors.New("reading hiera: listen_port or upstream_port is not between 1 and 65535")
 	}
 	s.Listen = fmt.Sprintf(":%d", listen)
 	s.Endpoints = []string{fmt.Sprintf("http://127.0.0.1:%d", upstream)}
 	if h.tlsUpstream != nil && *h.tlsUpstream {
 		if o.Host == "" {
-			return errors.New("reading hiera: tls_upstream needs the name that etcd is reached at (hint: give it with --host, as in conf1001.example.org)")
+			return errors.New("reading hiera: tls_upstream requires the name of etcd's host (hint: give it with --host, as in --host conf1001.example.org)")
 		}
 		s.Endpoints = []string{fmt.Sprintf("https://%s:%d", o.Host, upstream)}
 	}
 	if h.readOnly != nil {
 		s.ReadOnly = *h.readOnly
 	} else {
-		assume("read_only is not given: writes are served")
+		assume("read_only is not given; writes are allowed")
 	}
 	if s.ReadOnly {
-		s.OpenElsewhere = []string{"/metrics"} // the site's one exception
+		s.OpenElsewhere = []string{"/metrics"} // the only exception of the site
 	}
 	name, err := o.interpolate(h.certName)
 	if err != nil {
@@ -162,11 +162,11 @@ func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 
 var domainForms = regexp.MustCompile(`%\{(::|facts\.|facts\.networking\.|trusted\.)?domain\}`)
 
-// interpolate puts the domain in; all else that hiera could look up is refused.
+// interpolate replaces the domain. All other lookups of hiera are errors.
 func (o *HieraOptions) interpolate(name string) (string, error) {
 	rest := domainForms.ReplaceAllLiteralString(name, "")
 	if strings.Contains(rest, "%{") || strings.ContainsAny(rest, "/\x00") {
-		return "", fmt.Errorf("reading hiera: cert_name %q is not understood (hint: only %%{::domain} is put in)", name)
+		return "", fmt.Errorf("reading hiera: cert_name %q is not supported (hint: only %%{::domain} can be replaced)", name)
 	}
 	if o.Domain == "" {
 		return name, nil
@@ -187,7 +187,7 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 		dc, cluster, ok := strings.Cut(pool, "/")
 		prefix := poolsBelow + pool
 		if !ok || dc == "" || cluster == "" || strings.Contains(cluster, "/") {
-			return fmt.Errorf("reading pools: %q is no dc/cluster", pool)
+			return fmt.Errorf("reading pools: %q is not a valid dc/cluster", pool)
 		}
 		if _, twice := lists[prefix]; twice {
 			return fmt.Errorf("reading pools: there are two rules for %s", prefix)
@@ -205,7 +205,7 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 			rule.Write = acl.Only(users...)
 			rule.File = path.Join(o.Passwords, strings.ReplaceAll(prefix, "/", "_"))
 			if other, shared := owner[rule.File]; shared {
-				s.Conflicts = append(s.Conflicts, fmt.Sprintf("the rules %s and %s have one htpasswd file, %s: nginx lets the users of either into both", other, prefix, rule.File))
+				s.Conflicts = append(s.Conflicts, fmt.Sprintf("the rules %s and %s share the htpasswd file %s: nginx accepts the users of either rule for both", other, prefix, rule.File))
 			}
 			owner[rule.File] = prefix
 		}
@@ -215,8 +215,8 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 	return nil
 }
 
-// listOf reads a list of users strictly: a number or a word that YAML takes for
-// something else is more likely a mistake than a name.
+// listOf reads a list of users strictly: a number, or a word that YAML reads as another
+// type, is more likely a mistake than a name.
 func listOf(prefix string, node *yaml.Node) ([]string, error) {
 	fail := func(line int, what string) error {
 		return fmt.Errorf("reading hiera: acls: %q, line %d: %s (hint: write [\"user\", ...], or [] for everyone)", prefix, line, what)
@@ -225,12 +225,12 @@ func listOf(prefix string, node *yaml.Node) ([]string, error) {
 		node = node.Alias
 	}
 	if node.Kind != yaml.SequenceNode {
-		return nil, fail(node.Line, "it is no list")
+		return nil, fail(node.Line, "the value is not a list")
 	}
 	users := []string{}
 	for _, item := range node.Content {
 		if item.Kind != yaml.ScalarNode || item.Tag != "!!str" {
-			return nil, fail(item.Line, "a user is no text")
+			return nil, fail(item.Line, "a user name is not a string")
 		}
 		if err := acl.CheckName(item.Value); err != nil {
 			return nil, fail(item.Line, err.Error())

@@ -22,10 +22,10 @@ func TestOfSeveralHieraFilesTheFirstCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.ReadOnly || s.Listen != ":2379" || s.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" || len(s.Rules) != 3 || !s.Redirects || len(s.Assumed) != 1 {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want the first value of each parameter", s)
 	}
 	if s.Rules[1].File != "/p/_conftool" || s.Rules[2].File != "" || !s.Rules[2].Write.IsEveryone() {
-		t.Errorf("%+v", s.Rules)
+		t.Errorf("rules: got %+v, want a file for /conftool and none for /eventlogging", s.Rules)
 	}
 }
 
@@ -36,15 +36,15 @@ func TestHieraIsReadStrictly(t *testing.T) {
 		p + "acls: {/: [root]}\n": "cert_name",
 		p + "acls: {/: [root]}\n" + p + "acls: {}\n":                         "already defined",
 		p + "acls: {/: [root], /: []}\n" + p + "cert_name: x\n":              "already defined",
-		p + "acls: {/: }\n" + p + "cert_name: x\n":                           "it is no list",
-		p + "acls: {/: root}\n" + p + "cert_name: x\n":                       "it is no list",
-		p + "acls: {/: [1]}\n" + p + "cert_name: x\n":                        "a user is no text",
-		p + "acls: {/: [true]}\n" + p + "cert_name: x\n":                     "a user is no text",
+		p + "acls: {/: }\n" + p + "cert_name: x\n":                           "the value is not a list",
+		p + "acls: {/: root}\n" + p + "cert_name: x\n":                       "the value is not a list",
+		p + "acls: {/: [1]}\n" + p + "cert_name: x\n":                        "a user name is not a string",
+		p + "acls: {/: [true]}\n" + p + "cert_name: x\n":                     "a user name is not a string",
 		p + "acls: {/: ['a:b']}\n" + p + "cert_name: x\n":                    "colon",
 		p + "acls: {/a/: [root]}\n" + p + "cert_name: x\n":                   "empty segment",
-		p + "acls: {}\n" + p + "acl: {}\n":                                   "h.yaml:2: profile::etcd::tlsproxy::acl is not understood",
+		p + "acls: {}\n" + p + "acl: {}\n":                                   "h.yaml:2: profile::etcd::tlsproxy::acl is not supported",
 		p + "acls:\n":                                                        "has no value",
-		p + "acls: {}\n" + p + "cert_name: '%{lookup(x)}'\n":                 "is not understood",
+		p + "acls: {}\n" + p + "cert_name: '%{lookup(x)}'\n":                 "is not supported",
 		p + "acls: {}\n" + p + "cert_name: x\n" + p + "listen_port: 70000":   "between 1 and 65535",
 		p + "acls: {}\n" + p + "cert_name: x\n" + p + "tls_upstream: true":   "--host",
 		p + "acls: {}\n" + p + "cert_name: x\n" + p + "read_only: perhaps\n": "cannot unmarshal",
@@ -52,12 +52,12 @@ func TestHieraIsReadStrictly(t *testing.T) {
 		"a: 1\n---\nb: 2\n": "second document",
 	} {
 		if _, err := ReadHiera(HieraOptions{}, hieraOf(text)); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v, want %q for\n%s", err, says, text)
+			t.Errorf("got %v, want %q for\n%s", err, says, text)
 		}
 	}
 	for _, pools := range [][]string{{"eqiad"}, {"eqiad/"}, {"a/b/c"}, {"a/b", "a/b"}} {
 		if _, err := ReadHiera(HieraOptions{Pools: pools}, hieraOf(seedHiera)); err == nil {
-			t.Errorf("pools %v were taken", pools)
+			t.Errorf("pools %v: got no error", pools)
 		}
 	}
 }
@@ -79,17 +79,17 @@ func TestPasswordsThatDoNotFitAreConflicts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := strings.Join(append(s.Conflicts, s.Assumed...), "\n")
+	report := strings.Join(append(s.Conflicts, s.Assumed...), "\n")
 	for _, says := range []string{
-		"the rules /a/b and /a_b have one htpasswd file, /p/_a_b", `/p/_a_b:1: user "root": /p/_:1 has another password for this user`,
-		`rule /a/b names user "alice", who is not in /p/_a_b`, `user "mallory" is in /p/_a_b and not in rule /a_b`, "1 of 3 htpasswd files are not here",
+		"the rules /a/b and /a_b share the htpasswd file /p/_a_b", `/p/_a_b:1: user "root": another password stands at /p/_:1`,
+		`rule /a/b names user "alice", who is not in /p/_a_b`, `user "mallory" is in /p/_a_b but not in rule /a_b`, "1 of 3 htpasswd files are missing",
 	} {
-		if !strings.Contains(told, says) {
-			t.Errorf("there is no %q in\n%s", says, told)
+		if !strings.Contains(report, says) {
+			t.Errorf("report: got\n%s\nwant %q", report, says)
 		}
 	}
-	if strings.Contains(told, "$apr1") {
-		t.Error("a hash is told")
+	if strings.Contains(report, "$apr1") {
+		t.Errorf("report: got\n%s\nwant no hash", report)
 	}
 }
 
@@ -104,7 +104,7 @@ func TestAReadOnlyTableDiffersInNoWriteOfKeys(t *testing.T) {
 	}
 	for _, d := range differences {
 		if d.Class == RawPrefix || d.Class == RulesBelow || d.Class == Redirect {
-			t.Errorf("%+v", d)
+			t.Errorf("got the difference %+v, want none about writes of keys", d)
 		}
 	}
 }

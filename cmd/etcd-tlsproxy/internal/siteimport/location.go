@@ -8,20 +8,20 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// access is what a server, a location or a limit_except says of who may.
+// access holds the access rules of a server, a location or a limit_except block.
 type access struct {
-	basic string // the realm, "off", or "" if nothing is said
+	basic string // the realm, "off", or "" if not set
 	file  string
-	at    *directive // of file
+	at    *directive // the directive of file
 	deny  bool
 }
 
-// take reads a directive, if it is one of these.
+// read reads a directive if it is an access rule.
 func (a *access) read(r *nginxReader, d *directive) (known bool, err error) {
 	switch d.name() {
 	case "auth_basic", "auth_basic_user_file":
 		if len(d.args()) != 1 || strings.Contains(d.args()[0], "$") {
-			return true, r.fail(d, "%s should have one value, without variables", d.name())
+			return true, r.fail(d, "%s must have one value, without variables", d.name())
 		}
 		if d.name() == "auth_basic" {
 			a.basic = d.args()[0]
@@ -30,7 +30,7 @@ func (a *access) read(r *nginxReader, d *directive) (known bool, err error) {
 		}
 	case "deny":
 		if !slices.Equal(d.args(), []string{"all"}) {
-			return true, r.fail(d, "addresses that are denied are not taken over (hint: a firewall can hold them)")
+			return true, r.fail(d, "rules for addresses are not supported (hint: use a firewall)")
 		}
 		a.deny = true
 	default:
@@ -39,7 +39,7 @@ func (a *access) read(r *nginxReader, d *directive) (known bool, err error) {
 	return true, nil
 }
 
-// within is what holds inside of another block.
+// inherit adds the rules of the enclosing block, as nginx does.
 func (a access) inherit(outer access) access {
 	if a.basic == "" {
 		a.basic = outer.basic
@@ -51,7 +51,7 @@ func (a access) inherit(outer access) access {
 	return a
 }
 
-// group is who may.
+// group returns the users who have access, and their htpasswd file.
 func (a access) group(r *nginxReader, d *directive) (acl.Group, string, error) {
 	switch {
 	case a.basic == "" || a.basic == "off":
@@ -65,7 +65,7 @@ func (a access) group(r *nginxReader, d *directive) (acl.Group, string, error) {
 
 const keysPath = "/v2/keys"
 
-// location reads one: a rule if it is for keys.
+// readLocation reads a location. One for keys becomes a rule.
 func (r *nginxReader) readLocation(d *directive, outer access) error {
 	kind, path := "", ""
 	switch args := d.args(); len(args) {
@@ -74,10 +74,10 @@ func (r *nginxReader) readLocation(d *directive, outer access) error {
 	case 2:
 		kind, path = args[0], args[1]
 	default:
-		return r.fail(d, "this location is not understood")
+		return r.fail(d, "this form of location is not supported")
 	}
 	if kind == "" && strings.HasPrefix(path, "@") || kind == "=" && !strings.HasPrefix(path, keysPath) || r.pages[path] {
-		return nil // what an error shows, or one path that is no key
+		return nil // an error page, or a single path that is not a key
 	}
 	if kind == "=" && path == keysPath && len(d.block) == 1 && d.block[0].name() == "return" {
 		r.site.Redirects = true
@@ -98,10 +98,10 @@ func (r *nginxReader) readLocation(d *directive, outer access) error {
 		return err
 	}
 	if read.deny {
-		return r.fail(d, "reads that are denied to all are not taken over")
+		return r.fail(d, "denying all reads is not supported")
 	}
 	if rule.Below && rule.Prefix == acl.Root {
-		r.site.Redirects = true // nginx itself does it where a location ends with a slash
+		r.site.Redirects = true // nginx redirects on its own if a location ends with a slash
 	}
 	if write.deny {
 		r.denied = true
@@ -115,7 +115,7 @@ func (r *nginxReader) readLocation(d *directive, outer access) error {
 		return err
 	}
 	if file != "" && file != rule.File {
-		return r.fail(d, "reads and writes of one prefix have different password files, which is not taken over")
+		return r.fail(d, "reads and writes of one prefix have different password files, which is not supported")
 	}
 	if kind == "~" {
 		for _, earlier := range r.regexes {
@@ -129,25 +129,26 @@ func (r *nginxReader) readLocation(d *directive, outer access) error {
 	return nil
 }
 
-// plainRegex is an expression that is no more than a prefix: bytes, or whole segments.
+// plainRegex matches expressions that are equivalent to a prefix, of bytes or of whole
+// segments.
 var plainRegex = regexp.MustCompile(`^\^((?:[A-Za-z0-9/_-]|\\[./-])+?)(/?)(\(/\|\$\)|\(\?:/\|\$\)|\(/\.\*\)\?\$)?$`)
 
-// prefix is the rule that a location is, without its users.
+// parsePrefix returns the rule of a location, without its users.
 func (r *nginxReader) parsePrefix(d *directive, kind, path string) (rule Rule, isKeys bool, err error) {
 	switch kind {
 	case "", "^~":
 	case "~":
 		match := plainRegex.FindStringSubmatch(path)
 		if match == nil {
-			return rule, false, r.fail(d, `the expression %q is not understood (hint: those like ^/v2/keys/prefix(/|$) are)`, path)
+			return rule, false, r.fail(d, `the expression %q is not supported (hint: write it like ^/v2/keys/prefix(/|$))`, path)
 		}
 		path, rule.Whole = strings.ReplaceAll(match[1], `\`, "")+match[2], match[3] != ""
 	default:
-		return rule, false, r.fail(d, "a location with %s is not understood", kind)
+		return rule, false, r.fail(d, "a location with %s is not supported", kind)
 	}
 	if !strings.HasPrefix(path, keysPath) {
 		if strings.HasPrefix(keysPath, path) && path != "/" {
-			return rule, false, r.fail(d, "a location that begins above %s is not understood", keysPath)
+			return rule, false, r.fail(d, "a location that begins above %s is not supported", keysPath)
 		}
 		return rule, false, nil
 	}
@@ -164,7 +165,7 @@ func (r *nginxReader) parsePrefix(d *directive, kind, path string) (rule Rule, i
 	return rule, true, nil
 }
 
-// inside reads a location's block: who may read, who may write, and where it passes to.
+// readBlock reads the block of a location: who can read, who can write, and the target.
 func (r *nginxReader) readBlock(d *directive, outer access) (read, write access, passed string, err error) {
 	var own access
 	var except *directive
@@ -180,7 +181,7 @@ func (r *nginxReader) readBlock(d *directive, outer access) (read, write access,
 			passed = inner.args()[0]
 		case inner.name() == "error_page":
 		case !isHarmless(inner):
-			return read, write, "", r.fail(inner, "%s in a location is not understood (hint: what it does is not taken over; remove the line if that is well)", inner.name())
+			return read, write, "", r.fail(inner, "%s in a location is not supported (hint: its effect would be lost; remove the line if that is acceptable)", inner.name())
 		}
 	}
 	read = own.inherit(outer)
@@ -192,7 +193,7 @@ func (r *nginxReader) readBlock(d *directive, outer access) (read, write access,
 		var inner access
 		for _, e := range except.block {
 			if known, err := inner.read(r, e); err != nil || !known {
-				return read, write, "", r.fail(e, "%s in limit_except is not understood", e.name())
+				return read, write, "", r.fail(e, "%s in limit_except is not supported", e.name())
 			}
 		}
 		write = inner.inherit(read)
@@ -200,27 +201,27 @@ func (r *nginxReader) readBlock(d *directive, outer access) (read, write access,
 	return read, write, passed, nil
 }
 
-// methods refuses a limit_except that lets writes through: GET stands for HEAD as well.
+// checkMethods refuses a limit_except that allows writes. GET includes HEAD.
 func (r *nginxReader) checkMethods(d *directive) error {
 	if !slices.Contains(d.args(), "GET") {
-		return r.fail(d, "limit_except without GET is not understood")
+		return r.fail(d, "limit_except without GET is not supported")
 	}
 	for _, method := range d.args() {
 		if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, method) {
-			return r.fail(d, "limit_except lets %s through, which is not taken over", method)
+			return r.fail(d, "limit_except allows %s, which is not supported", method)
 		}
 	}
 	return nil
 }
 
-// elsewhere is a location for all that is no key. Nothing of it is taken over: it is
-// closed here, but for the reads that clients need.
+// addElsewhere records a location for paths that are not keys. This proxy closes them,
+// except for the reads that clients need.
 func (r *nginxReader) addElsewhere(d *directive, kind, path, passed string, read, write access) error {
 	if passed == "" {
 		return nil
 	}
 	if read.deny || read.basic != "" && read.basic != "off" {
-		return r.fail(d, "reads of what is no key are restricted, which is not taken over (hint: write the rules by hand)")
+		return r.fail(d, "reads of paths that are not keys are restricted, which is not supported (hint: write the rules by hand)")
 	}
 	if path != "/" {
 		if !write.deny {

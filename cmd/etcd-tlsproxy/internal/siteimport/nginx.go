@@ -16,18 +16,18 @@ type nginxReader struct {
 	read      ReadFile
 	site      *Site
 	upstreams map[string]*directive
-	pages     map[string]bool // what error_page names
-	passed    string          // where the keys are passed to
-	denied    bool            // some prefixes can be written by nobody
-	regexes   []Rule          // those of site.Rules that are expressions
+	pages     map[string]bool // the targets of error_page
+	passed    string          // the target of requests for keys
+	denied    bool            // whether nobody can write some prefixes
+	regexes   []Rule          // the rules of site.Rules that are expressions
 }
 
 func (r *nginxReader) fail(d *directive, form string, args ...any) error {
 	return fmt.Errorf("reading nginx's site: %s:%d: %s", r.source.Name, d.line, fmt.Sprintf(form, args...))
 }
 
-// ReadNginx reads a site's file, or a whole configuration with one such site in it, and
-// the htpasswd files that it names: they say who may.
+// ReadNginx reads the file of a site, or a whole configuration that contains one such
+// site, and the htpasswd files that it names, which list the users.
 func ReadNginx(source Source, read ReadFile) (*Site, error) {
 	r := &nginxReader{source: source, read: read, site: &Site{}, upstreams: map[string]*directive{}, pages: map[string]bool{}}
 	directives, err := parseNginx(source)
@@ -54,7 +54,7 @@ func ReadNginx(source Source, read ReadFile) (*Site, error) {
 				}
 			default:
 				if decides[d.name()] {
-					return r.fail(d, "%s outside of a server is not understood", d.name())
+					return r.fail(d, "%s outside of a server is not supported", d.name())
 				}
 			}
 		}
@@ -64,7 +64,7 @@ func ReadNginx(source Source, read ReadFile) (*Site, error) {
 		return nil, err
 	}
 	if len(servers) != 1 {
-		return nil, fmt.Errorf("reading nginx's site: %s: there are %d servers that listen with ssl (hint: give the file of the one before etcd)", source.Name, len(servers))
+		return nil, fmt.Errorf("reading nginx's site: %s: there are %d servers that listen with ssl instead of one (hint: give the file of the site in front of etcd)", source.Name, len(servers))
 	}
 	if err := r.readServer(servers[0]); err != nil {
 		return nil, err
@@ -78,28 +78,28 @@ func isTLS(server *directive) bool {
 	})
 }
 
-// harmless are directives, and beginnings of families, that change no decision.
+// harmless lists directives, and prefixes of directives, that do not affect decisions.
 var harmless = []string{
 	"ssl_", "ssl", "keepalive_", "proxy_", "client_", "large_client_header_buffers", "access_log", "error_log", "log_", "add_header", "default_type", "root", "alias", "internal",
 	"expires", "charset", "server_name", "server_tokens", "send_timeout", "lingering_", "tcp_", "reset_timedout_connection", "etag", "types", "gzip", "http2", "resolver", "sendfile", "underscores_in_headers",
 }
 
-// decides are directives that change who may do what, wherever they stand.
+// decides lists directives that affect decisions wherever they are.
 var decides = map[string]bool{
 	"auth_basic": true, "auth_basic_user_file": true, "allow": true, "deny": true, "satisfy": true, "auth_request": true, "rewrite": true, "return": true, "if": true,
 }
 
-// isHarmless reports whether a directive changes no decision.
+// isHarmless reports whether a directive does not affect decisions.
 func isHarmless(d *directive) bool {
 	if d.name() == "proxy_method" || d.name() == "proxy_set_header" && len(d.args()) > 0 && strings.EqualFold(d.args()[0], "Authorization") {
-		return false // etcd would be asked something else, or as somebody else
+		return false // these would change the request or the user that etcd gets
 	}
 	return slices.ContainsFunc(harmless, func(known string) bool {
 		return d.name() == known || strings.HasSuffix(known, "_") && strings.HasPrefix(d.name(), known)
 	})
 }
 
-// findPages notes what error_page names: those locations are no part of the table.
+// findPages records the targets of error_page, whose locations are not rules.
 func (r *nginxReader) findPages(list []*directive) {
 	for _, d := range list {
 		if d.name() == "error_page" && len(d.args()) > 1 {
@@ -109,7 +109,7 @@ func (r *nginxReader) findPages(list []*directive) {
 	}
 }
 
-// server reads the server's own directives, then its locations.
+// readServer reads the directives of the server, then its locations.
 func (r *nginxReader) readServer(server *directive) error {
 	var outer access
 	var locations []*directive
@@ -131,14 +131,14 @@ func (r *nginxReader) readServer(server *directive) error {
 			r.site.Key, err = one()
 			r.site.Key = absolute(r.site.Key)
 		case "ssl_verify_client", "ssl_client_certificate":
-			err = r.fail(d, "client certificates are not taken over (hint: set tls.client_ca and tls.client_auth by hand, and remove the line)")
+			err = r.fail(d, "client certificates are not supported (hint: set tls.client_ca and tls.client_auth by hand, and remove the line)")
 		case "error_page":
 		case "location":
 			locations = append(locations, d)
 		default:
 			var known bool
 			if known, err = outer.read(r, d); err == nil && !known && !isHarmless(d) {
-				err = r.fail(d, "%s is not understood (hint: what it does is not taken over; remove the line if that is well)", d.name())
+				err = r.fail(d, "%s is not supported (hint: its effect would be lost; remove the line if that is acceptable)", d.name())
 			}
 		}
 		if err != nil {
@@ -154,7 +154,7 @@ func (r *nginxReader) readServer(server *directive) error {
 	return nil
 }
 
-// finish checks what the file has not said.
+// checkSite checks the site as a whole after all directives were read.
 func (r *nginxReader) checkSite(server *directive) error {
 	s := r.site
 	switch {
@@ -164,10 +164,10 @@ func (r *nginxReader) checkSite(server *directive) error {
 		return r.fail(server, "no location passes requests on")
 	}
 	if r.denied && len(s.Rules) > 0 {
-		return r.fail(server, "some prefixes can be written by nobody, which no rule can say (hint: name a user who may, or make all of it read-only)")
+		return r.fail(server, "nobody can write some prefixes, which no rule can express (hint: name a user who can, or make the whole site read-only)")
 	}
 	if len(s.Rules) == 0 && !r.denied && s.Uncovered.IsEveryone() {
-		return r.fail(server, "no location is for keys below /v2/keys (hint: is it the site before etcd?)")
+		return r.fail(server, "no location is for keys below /v2/keys (hint: give the file of the site in front of etcd)")
 	}
 	s.ReadOnly = r.denied || len(s.Rules) == 0 && !s.Uncovered.IsEveryone()
 	slices.SortFunc(s.Rules, func(a, b Rule) int { return cmp.Compare(a.Prefix, b.Prefix) })
@@ -185,18 +185,18 @@ func (r *nginxReader) checkSite(server *directive) error {
 	return r.setEndpoints(server)
 }
 
-// usersOf is the group that a htpasswd file makes.
+// usersOf returns the users of a htpasswd file.
 func (r *nginxReader) usersOf(d *directive, file string) (acl.Group, error) {
 	data, err := r.read(file)
 	if err != nil {
-		return acl.Group{}, r.fail(d, "the users of %s cannot be read: %v (hint: run import where nginx runs, or give the folder of the files with --htpasswd)", file, err)
+		return acl.Group{}, r.fail(d, "the users of %s cannot be read: %v (hint: run import on nginx's machine, or give the folder of the files with --htpasswd)", file, err)
 	}
 	users, err := acl.ParseUsers(acl.NewHasher(acl.HasherOptions{}), acl.Source{Name: file, Data: data})
 	if err != nil {
 		return acl.Group{}, errors.Join(r.fail(d, "the users of %s cannot be read", file), err)
 	}
 	if users.Len() == 0 {
-		return acl.Group{}, r.fail(d, "%s holds no user, and no rule can say that nobody may (hint: name a user who may)", file)
+		return acl.Group{}, r.fail(d, "%s contains no user, and no rule can express that nobody has access (hint: name a user who has)", file)
 	}
 	return acl.Only(users.Names()...), nil
 }

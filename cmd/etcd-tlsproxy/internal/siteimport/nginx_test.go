@@ -12,7 +12,7 @@ import (
 
 const hash = "$apr1$saltsalt$OEnK0QmmvoDzFw9W2yFYT/"
 
-// files are htpasswd files: the name is the user's in them, behind the last underscore.
+// files returns htpasswd files. The name of a file lists its users after the underscore.
 func files(name string) ([]byte, error) {
 	if !strings.HasPrefix(name, "/etc/nginx/auth_") {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
@@ -26,7 +26,7 @@ func files(name string) ([]byte, error) {
 	return data, nil
 }
 
-// around is a site with these locations.
+// around returns a site with the given locations.
 func around(locations string) Source {
 	return Source{Name: "site", Data: []byte(`# a site
 upstream etcd { server 127.0.0.1:2378; server unix:/run/etcd backup; keepalive 4; }
@@ -56,7 +56,7 @@ func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Listen != ":4001" || s.Certificate != "/etc/c.crt" || s.Key != "/etc/nginx/c.key" || !slices.Equal(s.Endpoints, []string{"http://127.0.0.1:2378", "unix:///run/etcd"}) || !s.Redirects || !s.Elsewhere || !s.Uncovered.IsEveryone() {
-		t.Errorf("%+v", s)
+		t.Errorf("got %+v, want the addresses and files of the site", s)
 	}
 	var got []string
 	for _, rule := range s.Rules {
@@ -68,10 +68,10 @@ func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
 		"/whole read [] write [w] whole true below false /etc/nginx/auth_w",
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("%s", strings.Join(got, "\n"))
+		t.Errorf("rules: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if config := s.Config(acl.MatchBoth); !strings.Contains(config, `"/secret" = { read = ["root"], write = ["root"] }`) || !strings.Contains(config, `"/open" = []`) {
-		t.Error(config)
+		t.Errorf("configuration: got\n%s\nwant the users of /secret and everyone for /open", config)
 	}
 }
 
@@ -79,10 +79,10 @@ func TestAReadOnlySiteIsReadOnly(t *testing.T) {
 	for _, keys := range []string{"", "location /v2/keys/ { limit_except GET { deny all; }" + pass + "}"} {
 		s, err := ReadNginx(around("location / { limit_except GET OPTIONS { deny all; }"+pass+"} location /metrics {"+pass+"}"+keys), files)
 		if err != nil || !s.ReadOnly || s.Redirects != (keys != "") || len(s.Rules) != 0 || !slices.Equal(s.OpenElsewhere, []string{"/metrics"}) {
-			t.Fatalf("%+v, %v", s, err)
+			t.Fatalf("got %+v (%v), want a read-only site without rules that opens /metrics", s, err)
 		}
 		if config := s.Config(acl.MatchBoth); !strings.Contains(config, "read_only = true\n") {
-			t.Error(config)
+			t.Errorf("configuration: got\n%s\nwant read_only = true", config)
 		}
 	}
 }
@@ -91,42 +91,42 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 	refused := func(source Source, says string) {
 		t.Helper()
 		if _, err := ReadNginx(source, files); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%v, want %q, for\n%s", err, says, source.Data)
+			t.Errorf("got %v, want %q, for\n%s", err, says, source.Data)
 		}
 	}
 	for locations, says := range map[string]string{
 		all: "site:4: no location is for keys",
-		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if in a location is not understood",
-		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow is not understood",
+		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if in a location is not supported",
+		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow is not supported",
 		"deny 10.0.0.1;" + all + admin:                                                                "a firewall",
-		"include more;" + all + admin:                                                                 "include is not understood",
-		"rewrite ^ /;" + all + admin:                                                                  "rewrite is not understood",
-		"proxy_set_header Authorization x;" + all + admin:                                             "proxy_set_header is not understood",
-		"satisfy any;" + all + admin:                                                                  "satisfy is not understood",
+		"include more;" + all + admin:                                                                 "include is not supported",
+		"rewrite ^ /;" + all + admin:                                                                  "rewrite is not supported",
+		"proxy_set_header Authorization x;" + all + admin:                                             "proxy_set_header is not supported",
+		"satisfy any;" + all + admin:                                                                  "satisfy is not supported",
 		"listen 4002 ssl;" + all + admin:                                                              "as well as",
 		"ssl_verify_client on;" + all + admin:                                                         "client certificates",
 		all + admin + "location /v2/keys {" + pass + "}":                                              "two locations are for /",
-		all + "location /v2/keys/ {limit_except GET PUT { deny all; }" + pass + "}":                   "lets PUT through",
+		all + "location /v2/keys/ {limit_except GET PUT { deny all; }" + pass + "}":                   "allows PUT",
 		all + "location /v2/keys/ {limit_except POST { deny all; }" + pass + "}":                      "without GET",
 		all + "location /v2/keys/ {proxy_pass http://etcd/other; }":                                   "another path",
-		all + "location /v2/keys/ {proxy_pass http://$up; }":                                          "not understood",
-		all + "location /v2/keys/ {proxy_pass http://other; }":                                        "which is not taken over",
+		all + "location /v2/keys/ {proxy_pass http://$up; }":                                          "not supported",
+		all + "location /v2/keys/ {proxy_pass http://other; }":                                        "which is not supported",
 		all + admin + "location ~ /v2/keys/.*x {" + pass + "}":                                        "the expression",
 		all + admin + "location ~* ^/v2/keys/x {" + pass + "}":                                        "location with ~*",
 		all + admin + "location /v2/keys/a..b/../x {" + pass + "}":                                    "segment",
 		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location /v2/keys/ab {" + pass + "}":     "hidden by the expression for /a",
 		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location ~ ^/v2/keys/a/b {" + pass + "}": "hidden by the one for /a",
 		all + admin + "location /v2/ {" + pass + "}":                                                  "begins above",
-		all + "location /v2/keys/ {limit_except GET { " + auth + "auth_; }" + pass + "}":              "holds no user",
+		all + "location /v2/keys/ {limit_except GET { " + auth + "auth_; }" + pass + "}":              "contains no user",
 		all + "location /v2/keys/ {limit_except GET { " + auth + "missing; }" + pass + "}":            "cannot be read",
 		all + "location /v2/keys/ {limit_except GET { auth_basic x; }" + pass + "}":                   "has no auth_basic_user_file",
-		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "by nobody",
-		all + admin + "location /metrics {" + auth + "auth_root;" + pass + "}":                        "reads of what is no key are restricted",
+		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "nobody can write some prefixes",
+		all + admin + "location /metrics {" + auth + "auth_root;" + pass + "}":                        "reads of paths that are not keys are restricted",
 	} {
 		refused(around(locations), says)
 	}
 	for text, says := range map[string]string{
-		"server {": "ends inside", "server }": "unexpected }", "}": "unexpected }", ";": "unexpected ;", "a 'b": "does not end", `a "b\"";`: "backslash", "a 'b'c;": "no blank", "a b": "ends in a word",
+		"server {": "ends inside", "server }": "unexpected }", "}": "unexpected }", ";": "unexpected ;", "a 'b": "is not closed", `a "b\"";`: "backslash", "a 'b'c;": "no blank", "a b": "ends inside of a word",
 		"a ${x};": "braces", "a b'c;": "quotes", strings.Repeat("a {", 40): "too deeply", "": "0 servers", "http { auth_basic x; }": "outside of a server",
 	} {
 		refused(Source{Name: "site", Data: []byte(text)}, says)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// directive is one of an nginx file: words, and a block if it has one.
+// directive is a directive of an nginx file: its words, and its block if it has one.
 type directive struct {
 	words []string
 	block []*directive
@@ -15,16 +15,16 @@ type directive struct {
 func (d *directive) name() string   { return d.words[0] }
 func (d *directive) args() []string { return d.words[1:] }
 
-// tokens reads nginx's grammar. There are libraries for it; those that are kept read
-// more than nginx does, by heuristics, and here a file that is read otherwise than by
-// nginx would be a hole.
+// tokens reads nginx's grammar. The maintained libraries for it accept more than nginx
+// does, by heuristics. Reading a file differently from nginx would be a security hole
+// here.
 type tokens struct {
 	file string
 	text string
 	line int
 }
 
-// token is a word, or one of ; { }.
+// token is a word, or one of ;, { and }.
 type token struct {
 	text   string
 	quoted bool
@@ -57,7 +57,7 @@ func (t *tokens) skipBlank() {
 	}
 }
 
-// next is the next token; ok is false at the end of the file.
+// next returns the next token. ok is false at the end of the file.
 func (t *tokens) next() (tok token, ok bool, err error) {
 	t.skipBlank()
 	if t.text == "" {
@@ -71,15 +71,15 @@ func (t *tokens) next() (tok token, ok bool, err error) {
 	case '"', '\'':
 		return t.quotedWord(c)
 	}
-	// A word ends at a blank, ; or {. What escapes or ${} mean in one depends on the
-	// directive; no site of this kind has them.
+	// A word ends at a blank, ; or {. The meaning of escapes and ${} in a word depends on
+	// the directive; sites of this kind do not use them.
 	end := strings.IndexAny(t.text, " \t\r\n;{")
 	if end < 0 {
-		return token{}, false, t.fail(line, "the file ends in a word")
+		return token{}, false, t.fail(line, "the file ends inside of a word")
 	}
 	word := t.text[:end]
 	if strings.Contains(word, "${") || t.text[end] == '{' && strings.HasSuffix(word, "$") || strings.ContainsAny(word, `"'}`) {
-		return token{}, false, t.fail(line, "quotes and braces in a word are not understood")
+		return token{}, false, t.fail(line, "quotes and braces in a word are not supported")
 	}
 	t.text = t.text[end:]
 	return token{text: word, line: line}, true, nil
@@ -89,30 +89,30 @@ func (t *tokens) quotedWord(quote byte) (token, bool, error) {
 	line := t.line
 	end := strings.IndexByte(t.text[1:], quote)
 	if end < 0 {
-		return token{}, false, t.fail(line, "a quote does not end")
+		return token{}, false, t.fail(line, "a quoted word is not closed")
 	}
 	word := t.text[1 : 1+end]
 	if strings.Contains(word, `\`) {
-		return token{}, false, t.fail(line, "a backslash in quotes is not understood")
+		return token{}, false, t.fail(line, "a backslash in quotes is not supported")
 	}
 	t.line += strings.Count(word, "\n")
 	t.text = t.text[end+2:]
 	if t.text != "" && !strings.ContainsRune(" \t\r\n;{)", rune(t.text[0])) {
-		return token{}, false, t.fail(line, "there is no blank behind a quote")
+		return token{}, false, t.fail(line, "there is no blank after a quoted word")
 	}
 	return token{text: word, quoted: true, line: line}, true, nil
 }
 
-// parseNginx reads a file into its directives.
+// parseNginx parses a file into directives.
 func parseNginx(source Source) ([]*directive, error) {
 	t := &tokens{file: source.Name, text: string(source.Data), line: 1}
 	return t.block(false, 0)
 }
 
-// maxDepth is deeper than any site.
+// maxDepth bounds the nesting of blocks. Real sites need far less.
 const maxDepth = 16
 
-// block reads directives up to the brace that ends them, or the end of the file.
+// block reads directives up to the closing brace or the end of the file.
 func (t *tokens) block(inside bool, depth int) ([]*directive, error) {
 	if depth > maxDepth {
 		return nil, t.fail(t.line, "blocks are nested too deeply")

@@ -10,12 +10,12 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// ReadFile reads a file, as os.ReadFile does.
+// ReadFile reads a file, like os.ReadFile.
 type ReadFile func(name string) ([]byte, error)
 
-// CheckPasswords compares the htpasswd files with the rules and with each other. In
-// nginx each prefix has its own; here a user has one password. Files that are not here
-// are noted: then nothing could be compared.
+// CheckPasswords compares the htpasswd files with the rules and with each other. In nginx
+// each prefix has its own passwords; in this proxy a user has one. Missing files are
+// reported, because they could not be compared.
 func (s *Site) CheckPasswords(read ReadFile) error {
 	hasher := acl.NewHasher(acl.HasherOptions{})
 	var sources []acl.Source
@@ -34,7 +34,7 @@ func (s *Site) CheckPasswords(read ReadFile) error {
 		sources = append(sources, source)
 		users, err := acl.ParseUsers(hasher, source)
 		if err != nil {
-			continue // all files together are parsed below
+			continue // reported below, where all files are parsed together
 		}
 		inFile[file] = map[string]bool{}
 		for _, name := range users.Names() {
@@ -42,7 +42,7 @@ func (s *Site) CheckPasswords(read ReadFile) error {
 		}
 	}
 	if missing > 0 {
-		s.Assumed = append(s.Assumed, fmt.Sprintf("%d of %d htpasswd files are not here: whether they fit to the rules, and a user has one password in all of them, was not looked at", missing, len(s.Files())))
+		s.Assumed = append(s.Assumed, fmt.Sprintf("%d of %d htpasswd files are missing; they were not compared with the rules and with each other", missing, len(s.Files())))
 	}
 	s.compareUsers(inFile)
 	if _, err := acl.ParseUsers(hasher, sources...); err != nil {
@@ -57,8 +57,8 @@ func (s *Site) CheckPasswords(read ReadFile) error {
 	return nil
 }
 
-// compareUsers tells who is in the file of a rule and not in its list, or the other way
-// round: it is the file that nginx obeys.
+// compareUsers reports users who are in the file of a rule but not in its list, or the
+// reverse. nginx decides by the file.
 func (s *Site) compareUsers(inFile map[string]map[string]bool) {
 	for _, rule := range s.Rules {
 		users, ok := inFile[rule.File]
@@ -71,12 +71,12 @@ func (s *Site) compareUsers(inFile map[string]map[string]bool) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(listed)) {
 			if !users[name] {
-				s.Conflicts = append(s.Conflicts, fmt.Sprintf("rule %s names user %q, who is not in %s: nginx refuses this user there", rule.Prefix, name, rule.File))
+				s.Conflicts = append(s.Conflicts, fmt.Sprintf("rule %s names user %q, who is not in %s: nginx refuses this user", rule.Prefix, name, rule.File))
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(users)) {
 			if !listed[name] {
-				s.Conflicts = append(s.Conflicts, fmt.Sprintf("user %q is in %s and not in rule %s: nginx lets this user write there", name, rule.File, rule.Prefix))
+				s.Conflicts = append(s.Conflicts, fmt.Sprintf("user %q is in %s but not in rule %s: nginx lets this user write there", name, rule.File, rule.Prefix))
 			}
 		}
 	}

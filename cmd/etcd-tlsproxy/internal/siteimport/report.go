@@ -10,15 +10,15 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Report is what an import found.
+// Report is the result of an import.
 type Report struct {
-	// Config is our configuration.
+	// Config is the configuration.
 	Config string `json:"config"`
-	// File is where it was written.
+	// File is the file it was written to, if any.
 	File      string   `json:"file,omitempty"`
 	Assumed   []string `json:"assumed"`
 	Conflicts []string `json:"conflicts"`
-	// Differences are all requests whose outcome will differ.
+	// Differences lists all requests whose outcome will differ.
 	Differences []Difference `json:"differences"`
 }
 
@@ -29,14 +29,14 @@ func (s *Site) Report(match acl.Match) (*Report, error) {
 		return nil, err
 	}
 	if strings.Contains(s.Certificate, "%{") {
-		s.Assumed = append(s.Assumed, "cert_name holds the domain as hiera has it: give --domain, or write it into [tls]")
+		s.Assumed = append(s.Assumed, "cert_name contains %{::domain}: give --domain, or complete the paths in [tls]")
 	}
 	return &Report{
 		Config: s.Config(match), Differences: differences, Assumed: append([]string{}, s.Assumed...), Conflicts: append([]string{}, s.Conflicts...),
 	}, nil
 }
 
-// WriteFindings writes all but the configuration, for people.
+// WriteFindings writes everything except the configuration for people.
 func (r *Report) WriteFindings(w io.Writer) error {
 	var b strings.Builder
 	for _, what := range r.Assumed {
@@ -60,11 +60,11 @@ func (r *Report) WriteFindings(w io.Writer) error {
 	return err
 }
 
-// whom tells for whom something differs.
+// audience says for whom the outcome differs.
 func (d *Difference) audience() string {
 	switch {
 	case d.Everyone && len(d.But) > 0:
-		return ", for everyone but " + strings.Join(d.But, ", ")
+		return ", for everyone except " + strings.Join(d.But, ", ")
 	case d.Everyone:
 		return ", for everyone"
 	case len(d.Users) > 0:
@@ -73,7 +73,7 @@ func (d *Difference) audience() string {
 	return ""
 }
 
-// ReadPools reads dc/cluster names, a line each.
+// ReadPools reads names of the form dc/cluster, one in each line.
 func ReadPools(data []byte) []string {
 	var pools []string
 	lines := bufio.NewScanner(bytes.NewReader(data))

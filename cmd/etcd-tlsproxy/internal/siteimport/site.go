@@ -8,9 +8,9 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// Site is an nginx site before etcd.
+// Site is an nginx site in front of etcd.
 type Site struct {
-	// Listen is the HTTPS address, as our configuration writes it.
+	// Listen is the HTTPS address in the form of our configuration.
 	Listen string
 	// Certificate and Key are PEM files.
 	Certificate, Key string
@@ -20,37 +20,37 @@ type Site struct {
 	ReadOnly bool
 	// Redirects is set if /v2/keys is redirected to /v2/keys/.
 	Redirects bool
-	// Elsewhere is set if the site passes on what is no key: members, users, v3.
+	// Elsewhere is set if the site passes on paths that are not keys: members, users, v3.
 	Elsewhere bool
-	// OpenElsewhere are prefixes of such paths whose writes it passes on for everyone,
-	// besides those of Uncovered.
+	// OpenElsewhere are prefixes of such paths whose writes the site passes on for
+	// everyone, in addition to those of Uncovered.
 	OpenElsewhere []string
-	// Uncovered is who may write keys that no rule covers, and the rest of etcd's port.
+	// Uncovered is who can write keys that no rule covers, and the rest of etcd's port.
 	Uncovered acl.Group
 	// Rules is the table.
 	Rules []Rule
-	// Assumed is what was not said, and is taken to be as usual.
+	// Assumed lists defaults that were used for missing values.
 	Assumed []string
-	// Conflicts is what no configuration of ours can express, or check-config refuses:
-	// they must be resolved by a person.
+	// Conflicts lists properties that our configuration cannot express, or that
+	// check-config refuses. A person must resolve them.
 	Conflicts []string
 }
 
-// Rule is what holds for the keys of one prefix.
+// Rule is the rule for the keys of one prefix.
 type Rule struct {
 	Prefix acl.Key
-	// Whole is set if the site compares whole segments. Most compare bytes: the rule of
-	// /a is that of /ab as well.
+	// Whole is set if the site compares whole segments. Most sites compare bytes, so that
+	// the rule of /a also covers /ab.
 	Whole bool
-	// Below is set if the site's prefix ends with a slash: the key itself is redirected.
+	// Below is set if the prefix ends with a slash, so that nginx redirects the key itself.
 	Below bool
-	// Read and Write are who may.
+	// Read and Write are the users with access.
 	Read, Write acl.Group
 	// File is the htpasswd file of the rule, "" if it needs none.
 	File string
 }
 
-// Files are the htpasswd files, each once, in the order of the rules.
+// Files returns the htpasswd files, each once, in the order of the rules.
 func (s *Site) Files() []string {
 	var files []string
 	for _, rule := range s.Rules {
@@ -61,7 +61,7 @@ func (s *Site) Files() []string {
 	return files
 }
 
-// rules is the table as our gate reads it.
+// rules returns the table as rules of this proxy.
 func (s *Site) rules(match acl.Match) (*acl.Rules, error) {
 	list := make([]acl.Rule, len(s.Rules))
 	for i, rule := range s.Rules {
@@ -70,8 +70,8 @@ func (s *Site) rules(match acl.Match) (*acl.Rules, error) {
 	return acl.NewRules(match, list...)
 }
 
-// governing is the rule that nginx takes for a key: the longest that the key begins
-// with. It is nil if there is none.
+// governing returns the rule that nginx applies to a key, which is the longest prefix of
+// the key. It is nil if there is none.
 func (s *Site) governing(key acl.Key) *Rule {
 	var found *Rule
 	for i := range s.Rules {
@@ -87,7 +87,7 @@ func (s *Site) governing(key acl.Key) *Rule {
 	return found
 }
 
-// may is who may do something to a key by nginx's reading.
+// allowedByNginx returns the users whom nginx allows an access to a key.
 func (s *Site) allowedByNginx(a acl.Access, key acl.Key) acl.Group {
 	rule := s.governing(key)
 	switch {
@@ -103,7 +103,7 @@ func (s *Site) allowedByNginx(a acl.Access, key acl.Key) acl.Group {
 	return rule.Read
 }
 
-// nodes are the prefixes and all keys above them: where rules lie below.
+// foldersOfRules returns the prefixes and all keys above them.
 func (s *Site) foldersOfRules() []acl.Key {
 	nodes := map[acl.Key]struct{}{acl.Root: {}}
 	for _, rule := range s.Rules {
