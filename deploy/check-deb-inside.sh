@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs in the system that deploy/check-deb.sh boots, as a service of its own: everything that is done to a package
-# from its installation to its end. It leaves /shared/passed if all of it held.
+# Runs as a service in the system that deploy/check-deb.sh boots. It does everything that is done to a package from
+# installation to purge, and creates /shared/passed if all checks passed.
 set -euo pipefail
 
 config=/etc/etcd-tlsproxy/etcd-tlsproxy.toml
@@ -12,18 +12,18 @@ holds() { echo "holds: $*"; }
 state() { systemctl show -p "$1" --value etcd-tlsproxy; }
 none_failed() { [[ -z $(systemctl list-units --state=failed --no-legend 'etcd*') ]] || fail "$1: there are failed units"; }
 ask() { curl --silent --fail-with-body --cacert /tmp/ca.crt --max-time 20 "$@"; }
-eventually() { # a condition that a signal or another process brings about
+eventually() { # waits for a condition that a signal or another process causes
 	local limit=$((SECONDS + 30))
 	while ((SECONDS < limit)); do
 		if "$@"; then return; fi
 		sleep 0.1
 	done
-	fail "it never came to this: $*"
+	fail "waited 30 s in vain for: $*"
 }
 
-# The commands of the README, as they stand there, with a password typed in.
-documented() { # begins with
-	awk '/^## /{here=$0=="## Run it in production"} !here{next} /^```sh$/{block=1; text=""; next} /^```$/{if(block) printf "%s%c",text,0; block=0; next} block{text=text $0 "\n"}' /shared/README.md |
+# The commands of the section "Run it in production" of README.md or MANUAL.md, unchanged, with a password typed in.
+documented() { # the beginning of a block of commands
+	awk 'FNR==1{here=0; block=0} /^## /{here=$0=="## Run it in production"} !here{next} /^```sh$/{block=1; text=""; next} /^```$/{if(block) printf "%s%c",text,0; block=0; next} block{text=text $0 "\n"}' /shared/README.md /shared/MANUAL.md |
 		while IFS= read -r -d '' block; do
 			if [[ $block == "$1"* ]]; then printf '%s' "$block"; fi
 		done
@@ -32,11 +32,11 @@ openssl() { if [[ $1 == passwd ]]; then command openssl "$@" -stdin <<<secret; e
 follow() {
 	local block
 	block=$(documented "$1")
-	[[ $block ]] || fail "the README has no block that begins with: $1"
+	[[ $block ]] || fail "the section \"Run it in production\" has no block of commands that begins with: $1"
 	eval "$block"
 }
 
-# --- a machine with an etcd and a certificate
+# --- set up a machine with an etcd and a certificate
 echo '127.0.0.1 localhost conf1001.example.org' >/etc/hosts
 echo ETCD_ENABLE_V2=true >>/etc/default/etcd
 systemctl start etcd
@@ -49,50 +49,50 @@ cp /shared/etcd-tlsproxy_*.deb .
 
 # --- installation
 output=$(follow 'apt install' 2>&1) || fail "the installation: $output"
-[[ $output == *'is not configured yet'* ]] || fail "the installation does not say what to do: $output"
-systemctl is-enabled --quiet etcd-tlsproxy || fail "it is not enabled"
-if systemctl is-active --quiet etcd-tlsproxy; then fail "it runs without a configuration"; fi
+[[ $output == *'is not configured yet'* ]] || fail "the output of the installation does not say what to do: $output"
+systemctl is-enabled --quiet etcd-tlsproxy || fail "the service is not enabled after the installation"
+if systemctl is-active --quiet etcd-tlsproxy; then fail "the service runs without a configuration"; fi
 none_failed "after the installation"
 systemctl start etcd-tlsproxy
-[[ $(state ConditionResult)$(state Result)$(state ActiveState) == *inactive ]] || fail "started unconfigured it is $(state ActiveState)"
+[[ $(state ConditionResult)$(state Result)$(state ActiveState) == *inactive ]] || fail "after a start without a configuration the service is $(state ActiveState), want inactive"
 none_failed "after a start without a configuration"
-holds "installed and enabled, it waits to be configured and no unit has failed"
+holds "after the installation the service is enabled and waits for its configuration, and no unit has failed"
 [[ $(getent passwd etcd-tlsproxy) == *:/nonexistent:/usr/sbin/nologin ]] || fail "the user is $(getent passwd etcd-tlsproxy)"
 [[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy) == '2750 etcd-tlsproxy adm' ]] || fail "the log folder is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy)"
 bash -n /usr/share/bash-completion/completions/etcd-tlsproxy
 
-# --- configuration and start, as in the README
+# --- configure and start it with the documented commands
 follow 'install -m'
 follow 'cat >'
 follow 'runuser'
-systemctl is-active --quiet etcd-tlsproxy || fail "it does not run"
+systemctl is-active --quiet etcd-tlsproxy || fail "the service does not run after its start"
 follow 'curl'
-[[ $(ask -u root:secret -X PUT -d value=1 https://conf1001.example.org:4001/v2/keys/conftool/a) == *'"value":"1"'* ]] || fail "the write"
+[[ $(ask -u root:secret -X PUT -d value=1 https://conf1001.example.org:4001/v2/keys/conftool/a) == *'"value":"1"'* ]] || fail "a write with the right password did not return the value"
 status=$(ask -o /dev/null -w '%{http_code}' -u root:wrong -X PUT -d value=2 https://localhost:4001/v2/keys/conftool/a || true)
-[[ $status == 401 ]] || fail "a write with a wrong password: $status"
+[[ $status == 401 ]] || fail "a write with a wrong password: got status $status, want 401"
 [[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log) == '640 etcd-tlsproxy adm' ]] || fail "the audit log is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log)"
 [[ $(wc -l </var/log/etcd-tlsproxy/audit.log) == 2 ]] || fail "the audit log has $(wc -l </var/log/etcd-tlsproxy/audit.log) lines"
-[[ $(curl -s http://127.0.0.1:4002/metrics) == *process_start_time_seconds* ]] || fail "the metrics lack what is in /proc"
+[[ $(curl -s http://127.0.0.1:4002/metrics) == *process_start_time_seconds* ]] || fail "the metrics lack process_start_time_seconds, which is read from /proc"
 files() { awk '/^Max open files/{print $5}' "/proc/$1/limits"; }
 # The system itself may have fewer than the unit asks for.
 wanted=$(($(files 1) < 65536 ? $(files 1) : 65536))
-[[ $(files "$(state MainPID)") == "$wanted" ]] || fail "its limit of files is $(files "$(state MainPID)"), not $wanted"
-[[ $(awk '/^(Seccomp|NoNewPrivs|CapBnd):/{printf "%s ", $2}' "/proc/$(state MainPID)/status") == *'0000000000000000 1 2 '* ]] || fail "the sandbox"
-if journalctl --no-pager -u etcd-tlsproxy | grep -e level=WARN -e level=ERROR; then fail "it warns"; fi
-holds "configured as in the README it serves, in its sandbox"
+[[ $(files "$(state MainPID)") == "$wanted" ]] || fail "the limit of open files is $(files "$(state MainPID)"), want $wanted"
+[[ $(awk '/^(Seccomp|NoNewPrivs|CapBnd):/{printf "%s ", $2}' "/proc/$(state MainPID)/status") == *'0000000000000000 1 2 '* ]] || fail "the process has capabilities, or no seccomp filter or no_new_privs"
+if journalctl --no-pager -u etcd-tlsproxy | grep -e level=WARN -e level=ERROR; then fail "the service logged warnings or errors"; fi
+holds "configured as documented, it serves in its sandbox"
 
 # --- reloads and logs
 systemctl reload etcd-tlsproxy
 cp $config good
 echo nonsense = 1 >>$config
-if systemctl reload etcd-tlsproxy 2>/dev/null; then fail "a reload of a bad configuration does not fail"; fi
-systemctl is-active --quiet etcd-tlsproxy || fail "a bad reload ended it"
+if systemctl reload etcd-tlsproxy 2>/dev/null; then fail "systemctl reload succeeded with a bad configuration"; fi
+systemctl is-active --quiet etcd-tlsproxy || fail "a reload with a bad configuration stopped the service"
 logrotate --force /etc/logrotate.d/etcd-tlsproxy
 written() { ask -o /dev/null -u root:secret -X PUT -d value=3 https://localhost:4001/v2/keys/conftool/a; [[ -s /var/log/etcd-tlsproxy/audit.log ]]; }
 eventually written
 cp good $config
 systemctl reload etcd-tlsproxy
-holds "it reloads, says no to a bad configuration and opens rotated logs again"
+holds "it reloads, rejects a bad configuration and reopens rotated logs"
 
 # --- the watchdog
 mkdir -p /run/systemd/system/etcd-tlsproxy.service.d
@@ -106,24 +106,24 @@ eventually another "$before"
 rm -r /run/systemd/system/etcd-tlsproxy.service.d
 systemctl daemon-reload
 systemctl restart etcd-tlsproxy
-holds "a process that hangs is replaced"
+holds "the watchdog replaces a process that hangs"
 
 # --- upgrades
 before=$(state MainPID)
 dpkg -i /shared/1.deb >/dev/null 2>&1 </dev/null
 cmp good $config
-another "$before" || fail "the upgrade did not restart it"
-[[ $(ask https://localhost:4001/v2/keys/conftool/a) == *'"value":"3"'* ]] || fail "reading after the upgrade"
+another "$before" || fail "the upgrade did not restart the service"
+[[ $(ask https://localhost:4001/v2/keys/conftool/a) == *'"value":"3"'* ]] || fail "a read after the upgrade did not return the value"
 before=$(state MainPID)
 echo nonsense = 1 >>$config
 cp $config bad
 output=$(DEBIAN_FRONTEND=noninteractive dpkg -i --force-confdef --force-confold /shared/2.deb 2>&1 </dev/null)
-[[ $output == *'NOT restarted'* && $output == *nonsense* ]] || fail "the upgrade with a bad configuration says: $output"
+[[ $output == *'NOT restarted'* && $output == *nonsense* ]] || fail "the upgrade with a bad configuration does not report that: $output"
 cmp bad $config
-[[ -e $config.dpkg-dist ]] || fail "the new configuration is nowhere"
-[[ $(state MainPID) == "$before" ]] || fail "the upgrade ended a service that worked"
+[[ -e $config.dpkg-dist ]] || fail "the configuration of the new version was not saved as .dpkg-dist"
+[[ $(state MainPID) == "$before" ]] || fail "the upgrade stopped a working service"
 cp good $config
-holds "upgrades keep the configuration, and a working process if the new one would not start"
+holds "upgrades keep the configuration, and keep the old process if the new version would not start"
 
 # --- sockets
 systemctl stop etcd-tlsproxy
@@ -140,33 +140,33 @@ clients &
 asking=$!
 for _ in {1..3}; do
 	systemctl restart etcd-tlsproxy
-	curl -s --fail -o /dev/null http://127.0.0.1:4002/-/ready || fail "the admin socket"
+	curl -s --fail -o /dev/null http://127.0.0.1:4002/-/ready || fail "the admin socket refused a connection during a restart"
 done
 touch enough
 wait "$asking"
-(($(cat asked) > 3)) || fail "in three restarts only $(cat asked) connections were tried"
-[[ ! -e refused ]] || fail "restarts refused $(wc -l <refused) of $(cat asked) connections"
-journalctl --no-pager -u etcd-tlsproxy | grep -q inherited=2 || fail "the sockets were not taken"
+(($(cat asked) > 3)) || fail "only $(cat asked) connections were made during three restarts"
+[[ ! -e refused ]] || fail "three restarts refused $(wc -l <refused) of $(cat asked) connections"
+journalctl --no-pager -u etcd-tlsproxy | grep -q inherited=2 || fail "the service did not use the sockets of systemd"
 holds "with sockets, three restarts refused none of $(cat asked) new connections"
 
 # --- the nightly backup
 follow 'mkdir -p /srv/backup'
-systemctl is-active --quiet etcd-tlsproxy-backup.timer || fail "the timer does not run"
-systemctl start etcd-tlsproxy-backup || fail "the backup: $(journalctl --no-pager -n 20 -u etcd-tlsproxy-backup)"
+systemctl is-active --quiet etcd-tlsproxy-backup.timer || fail "the backup timer is not active"
+systemctl start etcd-tlsproxy-backup || fail "the backup failed: $(journalctl --no-pager -n 20 -u etcd-tlsproxy-backup)"
 grep -q '^etcd_tlsproxy_backup_verified 1' /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom || fail "the backup was not verified"
 [[ $(stat -c %a /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom) == 644 ]] || fail "the node exporter cannot read the metrics"
 (cd /srv/backup/etcd/etcd-* && sha256sum --quiet --check SHA256SUMS)
-holds "the nightly backup copies the member and proves the copy"
+holds "the nightly backup copies the member and verifies the copy"
 
-# --- the end
+# --- remove and purge
 dpkg -r etcd-tlsproxy >/dev/null 2>&1
-if systemctl is-active --quiet etcd-tlsproxy etcd-tlsproxy.socket; then fail "it runs after its removal"; fi
+if systemctl is-active --quiet etcd-tlsproxy etcd-tlsproxy.socket; then fail "the service or its socket runs after the removal"; fi
 cmp good $config
 dpkg -P etcd-tlsproxy >/dev/null 2>&1
-[[ ! -e $config && ! -e /var/log/etcd-tlsproxy && ! -e /lib/systemd/system/etcd-tlsproxy.service && ! -e /etc/logrotate.d/etcd-tlsproxy ]] || fail "the purge left something"
-[[ -e /etc/etcd-tlsproxy/htpasswd && -e /etc/etcd-tlsproxy/server.key ]] || fail "the purge took the administrator's files"
+[[ ! -e $config && ! -e /var/log/etcd-tlsproxy && ! -e /lib/systemd/system/etcd-tlsproxy.service && ! -e /etc/logrotate.d/etcd-tlsproxy ]] || fail "the purge left files of the package"
+[[ -e /etc/etcd-tlsproxy/htpasswd && -e /etc/etcd-tlsproxy/server.key ]] || fail "the purge removed files of the administrator"
 [[ -z $(find /etc/systemd -name '*tlsproxy*') ]] || fail "the purge left links: $(find /etc/systemd -name '*tlsproxy*')"
 systemctl reset-failed
 none_failed "after the purge"
-holds "removed and purged, only the administrator's own files are left"
+holds "after removal and purge only the administrator's files are left"
 touch /shared/passed

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Checks a Debian package: deploy/check-deb.sh PACKAGE.deb. lintian reads it; then a Debian 12 of its own is booted
-# with systemd, in which deploy/check-deb-inside.sh installs, starts, reloads, upgrades, removes and purges it.
+# Checks a Debian package: deploy/check-deb.sh PACKAGE.deb. It runs lintian, then boots a separate Debian 12 with systemd,
+# in which deploy/check-deb-inside.sh installs, starts, reloads, upgrades, removes and purges the package.
 #
-# Needs root, and lintian, systemd-container and mmdebstrap. The Debian is made once, in dist/check/debian. With
-# CHECK_ROOT=/ this machine's own system is booted instead, below a layer of memory that takes all changes: that is
-# quick, and right where this machine is a Debian 12 with systemd-sysv, dbus, curl, openssl, logrotate and etcd.
+# Needs root, lintian, systemd-container and mmdebstrap. The Debian system is created once, in dist/check/debian. With
+# CHECK_ROOT=/ a copy of this machine's own system is booted instead, with all changes in memory. That is faster, but
+# requires that this machine is a Debian 12 with systemd-sysv, dbus, curl, openssl, logrotate and etcd.
 set -euo pipefail
 deb=$(realpath "$1")
 cd "$(dirname "$0")/.."
@@ -14,7 +14,14 @@ root=${CHECK_ROOT:-$check/debian}
 for tool in lintian systemd-nspawn mmdebstrap; do
 	command -v "$tool" >/dev/null || { echo "$0: $tool is missing: apt-get install lintian systemd-container mmdebstrap" >&2; exit 1; }
 done
-[[ $(id -u) == 0 ]] || { echo "$0: it boots a system, for which it must be root" >&2; exit 1; }
+[[ $(id -u) == 0 ]] || { echo "$0: run it as root: it boots a system" >&2; exit 1; }
+
+# The documents and man pages must be in the package. The booted system may not unpack them.
+contents=$(dpkg-deb --contents "$deb")
+mapfile -t documents < <(sed 's|^|usr/share/doc/etcd-tlsproxy/|' deploy/debian/etcd-tlsproxy.docs)
+for file in "${documents[@]}" usr/share/man/man8/etcd-tlsproxy.8 usr/share/man/man5/etcd-tlsproxy.toml.5; do
+	grep -qE " \./$file(\.gz)?\$" <<<"$contents" || { echo "$0: the package does not contain /$file" >&2; exit 1; }
+done
 
 lintian --allow-root --tag-display-limit 0 --fail-on error,warning "$deb"
 
@@ -23,25 +30,25 @@ if [[ ! -e $root/etc/debian_version ]]; then
 	mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssl,logrotate,procps,etcd-server,etcd-client bookworm "$root"
 fi
 
-# Two later versions of the same package: one with the same configuration, one that brings another.
-again() { # revision
+# repack makes a later version of the package. Version 1 has the same configuration, version 2 another one.
+repack() { # revision
 	local folder=$check/repacked
 	rm -rf "$folder"
 	dpkg-deb --raw-extract "$deb" "$folder"
 	sed -i "s/^Version: .*/&+check$1/" "$folder/DEBIAN/control"
-	[[ $1 == 1 ]] || echo '# A remark of the next version.' | tee -a "$folder"/{etc,usr/share}/etcd-tlsproxy/etcd-tlsproxy.toml >/dev/null
+	[[ $1 == 1 ]] || echo '# A comment of the next version.' | tee -a "$folder"/{etc,usr/share}/etcd-tlsproxy/etcd-tlsproxy.toml >/dev/null
 	dpkg-deb --build -Znone "$folder" "$check/shared/$1.deb" >/dev/null
 	rm -rf "$folder"
 }
 rm -rf "$check/shared"
 mkdir -p "$check/shared"
 cp "$deb" "$check/shared/"
-again 1
-again 2
-cp README.md deploy/check-deb-inside.sh "$check/shared/"
+repack 1
+repack 2
+cp README.md MANUAL.md deploy/check-deb-inside.sh "$check/shared/"
 cat >"$check/check.service" <<'TEXT'
 [Unit]
-Description=the checks of the package
+Description=Checks of the etcd-tlsproxy package
 Requires=basic.target dbus.socket
 After=basic.target dbus.socket
 SuccessAction=poweroff
@@ -55,23 +62,23 @@ StandardError=inherit
 TimeoutStartSec=5min
 TEXT
 
-# What changes in it is in memory, and gone afterwards.
+# All changes to the system are in memory and are discarded afterwards.
 layer=$(mktemp -d)
-forget() {
+discard() {
 	umount "$layer/system" "$layer" 2>/dev/null || true
 	rmdir "$layer"
 }
-trap forget EXIT
+trap discard EXIT
 mount -t tmpfs -o mode=755 tmpfs "$layer"
 mkdir "$layer"/{changes,work,system}
 mount -t overlay -o "lowerdir=$root,upperdir=$layer/changes,workdir=$layer/work" overlay "$layer/system"
-# Else it would be taken for this machine, where that is what is booted.
+# With CHECK_ROOT=/ the copy must not have the machine ID of this machine.
 : >"$layer/system/etc/machine-id"
 
 options=(--quiet --console=pipe --private-network "--directory=$layer/system")
 options+=("--bind=$check/shared:/shared" "--bind-ro=$check/check.service:/etc/systemd/system/check.service")
-# Where no systemd runs there is none that could keep the container.
+# Without a running systemd the container cannot be registered.
 [[ $(</proc/1/comm) == systemd ]] || options+=(--register=no --keep-unit)
 timeout 400 systemd-nspawn "${options[@]}" --boot -- --unit=check.service </dev/null >"$check/console" 2>&1 || true
 cat "$check/shared/output" || { cat "$check/console" >&2; exit 1; }
-[[ -e $check/shared/passed ]] || { echo "$0: the package failed; dist/check/console may say more" >&2; exit 1; }
+[[ -e $check/shared/passed ]] || { echo "$0: the checks failed; see also dist/check/console" >&2; exit 1; }

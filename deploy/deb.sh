@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the Debian package: deploy/deb.sh PROGRAM FOLDER, from a program that deploy/build.sh made, into a
-# folder which gets the .deb, .changes and .buildinfo. Needs dpkg-dev and debhelper (13).
+# Builds the Debian package: deploy/deb.sh PROGRAM FOLDER. The program is one that deploy/build.sh built. The .deb,
+# .changes and .buildinfo are written to the folder. Needs dpkg-dev and debhelper (13).
 #
-# DEB_REVISION (1) is Debian's part of the version, DEB_DISTRIBUTION (bookworm) where .changes sends it.
+# DEB_REVISION (1) is the Debian revision of the version, DEB_DISTRIBUTION (bookworm) the distribution in .changes.
 set -euo pipefail
 program=$(realpath "$1") out=$(realpath -m "$2")
 cd "$(dirname "$0")/.."
@@ -12,7 +12,7 @@ for tool in dpkg-buildpackage dh; do
 done
 released=$("$program" version | cut -d' ' -f2)
 version=$(deploy/debian-version.sh "$released")-${DEB_REVISION:-1}
-# All times in the package are the commit's, so that the same commit gives the same bytes.
+# All times in the package are the time of the commit, so that the same commit gives the same bytes.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 export SOURCE_DATE_EPOCH
 
@@ -20,14 +20,20 @@ stage=$out/stage/etcd-tlsproxy
 rm -rf "$out/stage"
 mkdir -p "$stage"/{bin,libexec,config,man,completions/{bash,zsh,fish}}
 cp -r deploy/debian "$stage/debian"
-cp README.md THREAT-MODEL.md CHANGELOG.md "$stage/"
+# debian/etcd-tlsproxy.docs lists the documents. The licenses are generated below.
+mapfile -t documents < <(grep -v '^third-party-licenses' deploy/debian/etcd-tlsproxy.docs)
+for document in "${documents[@]}" CHANGELOG.md deploy/man/etcd-tlsproxy.toml.5; do
+	[[ -s $document ]] || { echo "$0: $document is missing or empty; the package must contain it" >&2; exit 1; }
+done
+cp "${documents[@]}" CHANGELOG.md "$stage/"
+cp deploy/man/etcd-tlsproxy.toml.5 "$stage/man/"
 cp "$program" "$stage/bin/etcd-tlsproxy"
 cp deploy/config/etcd-tlsproxy.toml "$stage/config/"
 cp deploy/systemd/configured "$stage/libexec/"
 for unit in etcd-tlsproxy.service etcd-tlsproxy.socket; do
 	cp "deploy/systemd/$unit" "$stage/debian/$unit"
 done
-# debhelper finds units of other names than the package's behind the package's.
+# For units with other names debhelper expects the name of the package as a prefix.
 for unit in etcd-tlsproxy-admin.socket etcd-tlsproxy-backup.service etcd-tlsproxy-backup.timer; do
 	cp "deploy/systemd/$unit" "$stage/debian/etcd-tlsproxy.$unit"
 done
@@ -39,13 +45,13 @@ deploy/licenses.sh >"$stage/third-party-licenses.txt"
 cat >"$stage/debian/changelog" <<TEXT
 etcd-tlsproxy ($version) ${DEB_DISTRIBUTION:-bookworm}; urgency=medium
 
-  * Release $released; changelog.gz tells what changed.
+  * Release $released; changelog.gz lists the changes.
 
  -- $(sed -n 's/^Maintainer: //p' deploy/debian/control)  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 TEXT
 
 cd "$stage"
-# -d: the compiler is Go's, which need not come from Debian, and no C compiler is wanted.
+# -d skips the check of build dependencies: Go need not be a Debian package, and no C compiler is needed.
 dpkg-buildpackage --build=binary -us -uc -d >"$out/stage/build.log" 2>&1 || { cat "$out/stage/build.log" >&2; exit 1; }
 mv "$out"/stage/etcd-tlsproxy_* "$out/"
 echo "$out/etcd-tlsproxy_${version}_$(dpkg-architecture -qDEB_HOST_ARCH).deb"
