@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Checks the units: systemd reads each without a complaint, and grades the services' sandboxes at most 2.0 of 10.
-# Needs systemd's tools, no running systemd. deploy/check-deb.sh runs the units.
+# Checks the units and the shell scripts. systemd-analyze must accept each unit without a warning and rate the sandbox of
+# each service at most 2.0 on its scale from 0 (best) to 10. Needs the tools of systemd but no running systemd.
+# deploy/check-deb.sh runs the units.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 command -v systemd-analyze >/dev/null || { echo "$0: systemd-analyze is missing: apt-get install systemd" >&2; exit 1; }
-# The programs that the units name must be there, which on a build machine they are not.
+# The programs that the units name must exist, and on a build machine they do not.
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root"/lib/systemd/system "$root"/usr/{bin,libexec/etcd-tlsproxy} "$root"/bin

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the license and notice texts of everything that is linked into the program: Go's own and those of each
-# module, because their authors ask that copies carry them. Fails for a module without one.
+# Prints the license and notice texts of Go and of each module that is linked into the program: their licenses require
+# that copies include them. Fails if a module has none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ show() { # name folder
 }
 line=$(printf '=%.0s' {1..100})
 
-echo "etcd-tlsproxy is built from these parts, beside its own."
+echo "etcd-tlsproxy contains these third-party parts."
 show "Go" "$(go env GOROOT)"
 CGO_ENABLED=0 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./cmd/etcd-tlsproxy |
 	LC_ALL=C sort -u | while read -r path version folder; do show "$path $version" "$folder"; done
