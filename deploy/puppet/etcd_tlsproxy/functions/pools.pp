@@ -1,10 +1,10 @@
-# The pools of all services that are in production and balanced by what conftool says.
+# Returns the pools of all services that are in production and whose load balancing
+# conftool manages.
 #
 # @param services
-#   The catalogue of services: for each the state, the sites, and the cluster that
-#   conftool knows it by.
+#   The catalog of services: the state of each, its sites, and its cluster in conftool.
 # @return
-#   For each data centre its clusters.
+#   The clusters of each data center.
 function etcd_tlsproxy::pools(Hash[String, Hash] $services) >> Etcd_tlsproxy::Pools {
   $live = $services.values.filter |$service| { $service['state'] == 'production' }
   $live.reduce({}) |$pools, $service| {

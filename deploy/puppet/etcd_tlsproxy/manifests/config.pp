@@ -1,5 +1,5 @@
-# @summary Writes the files of etcd-tlsproxy. The users come before the table that names
-#   them, because the table is checked against them.
+# @summary Writes the files of etcd-tlsproxy. The file of users is written before the table
+#   of rules, because the table is checked against the users.
 #
 # @api private
 class etcd_tlsproxy::config {
@@ -18,7 +18,7 @@ class etcd_tlsproxy::config {
     'match'     => $etcd_tlsproxy::match,
   }
 
-  # The limits that a running service takes over; all others take a restart.
+  # The limits that a reload applies. All others need a restart.
   $live_limits = ['body_bytes', 'body_timeout', 'target_bytes', 'upstream_requests', 'upstream_timeout']
   $at_restart = {
     'listen' => $etcd_tlsproxy::listen,
@@ -40,7 +40,7 @@ class etcd_tlsproxy::config {
     mode   => '0750',
   }
 
-  # Neither a difference nor a copy of the old hashes is kept anywhere.
+  # Hashes must not get into a diff or a backup.
   file { $htpasswd:
     ensure    => file,
     owner     => $etcd_tlsproxy::owner,
@@ -57,7 +57,7 @@ class etcd_tlsproxy::config {
     group        => $etcd_tlsproxy::group,
     mode         => '0640',
     content      => epp('etcd_tlsproxy/etcd-tlsproxy.toml.epp', {
-        'comment' => 'Written by Puppet: what is changed here is lost at its next run.',
+        'comment' => 'Managed by Puppet. Changes to this file are lost at the next run.',
         'top'     => $top,
         'tables'  => {
           'upstream' => $endpoints + $etcd_tlsproxy::upstream,
@@ -73,8 +73,8 @@ class etcd_tlsproxy::config {
     require      => File[$htpasswd],
   }
 
-  # The service does not read this: its change tells the resource of the service to
-  # restart it.
+  # The service does not read this file. A change of it notifies the service resource, which
+  # restarts the service. Its comment is part of the content: changing it restarts services.
   file { "${etcd_tlsproxy::config_dir}/restart-triggers":
     ensure  => file,
     owner   => $etcd_tlsproxy::owner,

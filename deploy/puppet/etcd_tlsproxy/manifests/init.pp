@@ -1,54 +1,55 @@
 # @summary Installs and configures etcd-tlsproxy, an HTTPS front end for etcd's v2 API.
 #
-# A change of users, rules or most settings is a reload, which no client notices; only
-# what a running service cannot take over restarts it.
+# A change of users, rules or most settings causes a reload, which clients do not notice.
+# Only settings that a reload cannot apply cause a restart.
 #
 # @param acls
-#   The table of rules: for each prefix the users who may write, everyone if the list is
-#   empty; or { write => [...], read => [...] }.
+#   The table of rules: for each prefix the users who may write, or everyone if the list is
+#   empty. The long form is { write => [...], read => [...] }.
 # @param certificate
-#   PEM file with the chain of this server, its own certificate first.
+#   PEM file with the certificate chain of this server, its own certificate first.
 # @param key
-#   PEM file of its private key. The service's user must be able to read it.
+#   PEM file of the private key. The user of the service must be able to read it.
 # @param users
-#   For each user who logs in with a password its hash: apr1, bcrypt, SHA, SSHA,
-#   sha256-crypt or sha512-crypt.
+#   The password hash of each user: apr1, bcrypt, SHA, SSHA, sha256-crypt or sha512-crypt.
 # @param listen
 #   The HTTPS address.
 # @param admin
-#   The address of metrics, health and reload: it belongs on loopback.
+#   The address of metrics, health and reload. It should be on loopback.
 # @param read_only
 #   Refuses all writes.
 # @param match
-#   "both" allows only what both whole segments and byte-wise prefixes allow.
+#   "segment" matches prefixes by whole segments. "both" allows an access only if matching by
+#   segments and matching byte by byte both allow it.
 # @param upstream_endpoints
-#   etcd's client URLs, the preferred one first. Not used if upstream names srv.
+#   The client URLs of etcd, in order of preference. Not used if upstream contains srv.
 # @param upstream
-#   More of the table [upstream]: srv, ca, server_name and so on.
+#   Further keys of the table [upstream], such as srv, ca or server_name.
 # @param tls
-#   More of the table [tls]: client_ca, client_auth, client_name.
+#   Further keys of the table [tls]: client_ca, client_auth, client_name.
 # @param surfaces
-#   Users who may use what is closed to all others.
+#   The users who may use each surface of the API that is closed to all others.
 # @param limits
 #   The table [limits].
 # @param log
 #   The table [log].
 # @param config_dir
-#   The folder of the files that are written.
+#   The folder that the files are written to.
 # @param binary
 #   The program, which checks the configuration before it is put in place.
 # @param owner
-#   Who owns the files.
+#   The owner of the files.
 # @param group
-#   The group of the service, which may read them.
+#   The group of the service, which may read the files.
 # @param user_groups
-#   Groups that the service's user joins, so that it may read the key.
+#   Groups that the user of the service joins in order to read the key.
 # @param manage_package
 #   Whether the Debian package is installed.
 # @param manage_service
-#   Whether the service is started and kept running.
+#   Whether Puppet enables the service and keeps it running.
 # @param reload_command
-#   What makes the running service read its files at once. It also looks at them by itself.
+#   The command that makes the service reload its files at once. Without it the service
+#   reloads changed files within two seconds.
 class etcd_tlsproxy (
   Etcd_tlsproxy::Acls $acls,
   Pattern[/\A\//] $certificate,
@@ -73,8 +74,8 @@ class etcd_tlsproxy (
   Boolean $manage_service = true,
   String[1] $reload_command = '/usr/bin/systemctl reload etcd-tlsproxy.service',
 ) {
-  # The proxy would refuse such a table, but only when the file of users is written
-  # already: this is found before anything is.
+  # The proxy would refuse such a table as well, but only after the file of users was
+  # written. This check fails before any file is written.
   $known = $users.unwrap.keys
   unless 'client_ca' in $tls {
     $named = $acls.values.map |$rule| { $rule ? { Hash => $rule.values, default => $rule } } + $surfaces.values

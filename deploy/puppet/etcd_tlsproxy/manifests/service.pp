@@ -1,4 +1,4 @@
-# @summary Keeps etcd-tlsproxy running, and makes it read what has changed.
+# @summary Keeps etcd-tlsproxy running, and reloads or restarts it after changes.
 #
 # @api private
 class etcd_tlsproxy::service {
@@ -18,7 +18,8 @@ class etcd_tlsproxy::service {
     }
   }
 
-  # It would notice by itself within two seconds; this makes the run wait for it.
+  # The service reloads changed files within two seconds anyway. This makes the run wait until
+  # it has done so.
   exec { 'etcd-tlsproxy reload':
     command     => $etcd_tlsproxy::reload_command,
     refreshonly => true,

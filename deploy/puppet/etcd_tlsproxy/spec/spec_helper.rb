@@ -3,7 +3,7 @@
 require 'rspec-puppet'
 
 RSpec.configure do |c|
-  # Both modules stand side by side, as in a site's own tree.
+  # Both modules are in one folder, like in the tree of a site.
   c.module_path = File.expand_path('../..', __dir__)
   c.setup_fixtures = false
   c.strict_variables = true

@@ -1,5 +1,5 @@
-# A rule: who may write, everyone if the list is empty; the long form says who may
-# read as well.
+# A rule: the users who may write, or everyone if the list is empty. The long form also
+# lists the users who may read.
 type Etcd_tlsproxy::Acl = Variant[
   Array[Etcd_tlsproxy::User],
   Struct[{ write => Array[Etcd_tlsproxy::User], Optional[read] => Array[Etcd_tlsproxy::User] }]

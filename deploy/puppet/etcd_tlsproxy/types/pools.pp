@@ -1,2 +1,2 @@
-# The pools that have a user of their own: for each data centre its clusters.
+# The pools that have their own user: the clusters of each data center.
 type Etcd_tlsproxy::Pools = Hash[Pattern[/\A[^\/\\\x00-\x20\x7f:]+\z/], Array[Pattern[/\A[^\/\\\x00-\x20\x7f:]+\z/]]]

@@ -15,23 +15,23 @@ describe 'etcd_tlsproxy' do
   it { is_expected.to compile.with_all_deps }
   it { is_expected.to contain_package('etcd-tlsproxy').that_comes_before('Class[etcd_tlsproxy::config]') }
 
-  it 'keeps hashes from differences, backups and others on the machine' do
+  it 'keeps hashes out of diffs and backups, and from other users of the machine' do
     is_expected.to contain_file('/etc/etcd-tlsproxy/htpasswd')
       .with('owner' => 'root', 'group' => 'etcd-tlsproxy', 'mode' => '0640', 'show_diff' => false, 'backup' => false)
       .with_content(sensitive(<<~FILE))
-        # Written by Puppet: what is changed here is lost at its next run.
+        # Managed by Puppet. Changes to this file are lost at the next run.
         conftool:$apr1$salt$b
         root:$apr1$salt$a
       FILE
   end
 
-  it 'checks the table when the users are written, and before it is put in place' do
+  it 'checks the table after the users were written, and before it is put in place' do
     is_expected.to contain_file(file).that_requires('File[/etc/etcd-tlsproxy/htpasswd]')
                                      .with_validate_cmd('/usr/bin/etcd-tlsproxy check-config --config %')
                                      .with_content(%r{^\[acls\]\n"/" = \["root"\]\n"/conftool" = \["root", "conftool"\]\n"/eventlogging" = \[\]\n})
   end
 
-  it 'reloads for users and rules, and restarts for what takes one' do
+  it 'reloads for users and rules, and restarts for settings that need it' do
     is_expected.to contain_exec('etcd-tlsproxy reload').with_refreshonly(true).that_subscribes_to("File[#{file}]")
                                                        .that_subscribes_to('File[/etc/etcd-tlsproxy/htpasswd]').that_requires('Service[etcd-tlsproxy]')
     is_expected.to contain_service('etcd-tlsproxy').with('ensure' => 'running', 'enable' => true).that_subscribes_to("File[#{triggers}]")
@@ -72,13 +72,13 @@ describe 'etcd_tlsproxy' do
     end
   end
 
-  context 'with prefixes that only look odd' do
+  context 'with unusual prefixes that are valid' do
     let(:more) { { 'acls' => { '/.hidden/..x' => [], '/a b/ü' => [] } } }
 
     it { is_expected.to compile }
   end
 
-  context 'with what is no hash in the place of one' do
+  context 'with a text that is not a valid hash' do
     let(:users) { { 'root' => "hunter2\nadmin:x", 'conftool' => '$apr1$salt$b' } }
 
     it 'fails without repeating it' do

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
-# The profile is a module of its own in a site's tree; its tests are with the module that
-# it uses.
+# In the tree of a site, the profile belongs to another module. Its tests are with the module
+# that it uses.
 describe 'profile::etcd::tlsproxy' do
   let(:file) { '/etc/etcd-tlsproxy/etcd-tlsproxy.toml' }
   let(:more) { {} }
@@ -14,9 +14,9 @@ describe 'profile::etcd::tlsproxy' do
   end
 
   it { is_expected.to compile.with_all_deps }
-  it 'hashes the passwords of those whom a rule names' do
+  it 'hashes the passwords of users whom a rule names' do
     is_expected.to contain_file('/etc/etcd-tlsproxy/htpasswd').with_content(sensitive(<<~'FILE'))
-      # Written by Puppet: what is changed here is lost at its next run.
+      # Managed by Puppet. Changes to this file are lost at the next run.
       conftool:$apr1$saltsalt$8iM8R6C1brtQm7ra1t0Dv0
       root:$apr1$saltsalt$KHAeIt0nlq6.Mr0q6Xj6Y.
     FILE
@@ -31,7 +31,7 @@ describe 'profile::etcd::tlsproxy' do
   it 'lets the service read its key' do
     is_expected.to contain_user('etcd-tlsproxy').with('groups' => ['ssl-cert'], 'membership' => 'minimum').that_notifies('Service[etcd-tlsproxy]')
   end
-  it 'asks etcd on loopback' do
+  it 'connects to etcd on loopback' do
     is_expected.to contain_file(file).with_content(%r{^endpoints = \["http://127.0.0.1:2379"\]$}).with_content(/^listen = ":4001"$/)
   end
 

@@ -5,7 +5,7 @@ describe 'etcd_tlsproxy::pools' do
     { 'state' => state, 'sites' => sites, 'lvs' => { 'conftool' => { 'cluster' => cluster } } }
   end
 
-  it 'has each cluster of a service in production once' do
+  it 'returns each cluster of a service in production once' do
     services = {
       'one' => service('production', 'web', 'eqiad', 'codfw'), 'two' => service('production', 'web', 'eqiad'),
       'three' => service('production', 'search', 'eqiad'), 'four' => service('lvs_setup', 'draft', 'eqiad'),

@@ -6,7 +6,7 @@ describe 'etcd_tlsproxy::toml' do
   it { is_expected.to run.with_params([]).and_return('[]') }
   it { is_expected.to run.with_params(%w[root conftool]).and_return('["root", "conftool"]') }
   it { is_expected.to run.with_params('write' => [], 'read' => ['root']).and_return('{ "write" = [], "read" = ["root"] }') }
-  it 'lets no text end its quotes' do
+  it 'escapes quotes and control characters' do
     is_expected.to run.with_params("a\"b\\c\nd\u007f").and_return('"a\"b\\\\c\nd\u007F"')
   end
 end

@@ -1,13 +1,13 @@
-# @summary Puts etcd-tlsproxy where an nginx site of the same name ended TLS for etcd:
-#   with the same hiera, the same users and passwords, the same port.
+# @summary Replaces an nginx site of the same name, which terminated TLS for etcd, by
+#   etcd-tlsproxy, with the same hiera data, users, passwords and port.
 #
-# Passwords are given as Sensitive, because the parameters of a class are stored with
-# the catalog; what stands in hiera in plain text is wrapped here.
+# Passwords are Sensitive because the parameters of a class are stored with the catalog.
+# Plain text from hiera is wrapped here.
 #
 # @param cert_name
 #   The name of the certificate.
 # @param acls
-#   For each prefix the users who may write; everyone if the list is empty.
+#   The users who may write below each prefix, or everyone if the list is empty.
 # @param salt
 #   The salt of all password hashes.
 # @param read_only
@@ -15,24 +15,26 @@
 # @param listen_port
 #   The port for clients.
 # @param upstream_port
-#   etcd's port.
+#   The port of etcd.
 # @param tls_upstream
-#   Whether etcd listens with TLS, on this host's name; else it is asked on loopback.
+#   Whether etcd listens with TLS on the name of this host. Otherwise the proxy connects to
+#   it without TLS on loopback.
 # @param pool_pwd_seed
-#   What the passwords of users pool-... are derived from.
+#   The seed from which the passwords of users pool-... are derived.
 # @param accounts
-#   The other users' passwords. If it is empty, the class passwords::etcd has them.
+#   The passwords of the other users. If it is empty, they come from the class
+#   passwords::etcd.
 # @param pools
-#   The pools to add rules for. By default those of the services in production, if the
-#   module wmflib is there to tell.
+#   The pools that get a rule each. The default is the pools of all services in production if
+#   the module wmflib is installed, otherwise none.
 # @param ssl_dir
 #   The folder of localcerts/NAME.chained.crt and private/NAME.key.
 # @param user_groups
-#   Who may read the key: the service's user joins these groups.
+#   The groups that may read the key. The user of the service joins them.
 # @param match
-#   "both" opens nothing that nginx refused; "segment" when the migration is over.
+#   "both" also refuses what nginx refused. Use "segment" when the migration is over.
 # @param upstream
-#   More of the table [upstream], such as ca or insecure_skip_verify.
+#   Further keys of the table [upstream], such as ca or insecure_skip_verify.
 class profile::etcd::tlsproxy (
   Pattern[/\A[A-Za-z0-9][A-Za-z0-9._-]*\z/] $cert_name,
   Etcd_tlsproxy::Acls $acls,

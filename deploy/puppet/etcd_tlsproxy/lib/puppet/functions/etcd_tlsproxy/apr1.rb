@@ -2,12 +2,12 @@
 
 require 'digest/md5'
 
-# Hashes a password as `openssl passwd -apr1` does. The same salt gives the same hash, so
-# that a file of hashes changes only when a password does.
+# Hashes a password like `openssl passwd -apr1`. The salt is a parameter, so that a file of
+# hashes changes only when a password changes.
 Puppet::Functions.create_function(:'etcd_tlsproxy::apr1') do
-  # @param password what to hash
+  # @param password the password
   # @param salt 1 to 8 characters
-  # @return the hash, as it stands behind the colon of a htpasswd file
+  # @return the hash in the form that follows the colon in a htpasswd file
   dispatch :hash_password do
     param 'Sensitive[String[1]]', :password
     param 'Etcd_tlsproxy::Salt', :salt
@@ -40,7 +40,7 @@ Puppet::Functions.create_function(:'etcd_tlsproxy::apr1') do
     input << (round.odd? ? digest : word)
   end
 
-  # The algorithm's own order of bytes and alphabet, six bits a character.
+  # The order of bytes and the alphabet are those of the algorithm, with six bits a character.
   def encode(bytes)
     groups = [[0, 6, 12], [1, 7, 13], [2, 8, 14], [3, 9, 15], [4, 10, 5]]
     text = groups.map { |a, b, c| six_bits(bytes[a] << 16 | bytes[b] << 8 | bytes[c], 4) }.join

@@ -2,10 +2,10 @@
 
 require 'digest/sha2'
 
-# Derives the password of a pool's user from the seed that all of them share, as those
-# who log in as such a user derive it: 21 characters of the digest in base64.
+# Derives the password of the user of a pool from the seed that all pools share: 21 characters
+# of the digest in base64. The clients that log in as this user derive it in the same way.
 Puppet::Functions.create_function(:'etcd_tlsproxy::pool_password') do
-  # @param pool the data centre and the cluster, joined by a dash
+  # @param pool the data center and the cluster, joined by a hyphen
   # @param seed the secret
   dispatch :derive do
     param 'String[1]', :pool

@@ -2,7 +2,7 @@
 
 require 'json'
 
-# Writes a value as TOML does; a hash becomes an inline table.
+# Formats a value as TOML. A hash becomes an inline table.
 Puppet::Functions.create_function(:'etcd_tlsproxy::toml') do
   dispatch :write do
     param 'Variant[Boolean, Integer, String, Array, Hash]', :value
@@ -18,7 +18,7 @@ Puppet::Functions.create_function(:'etcd_tlsproxy::toml') do
     end
   end
 
-  # JSON's strings are TOML's, but for one character that JSON does not escape.
+  # A JSON string is also a TOML string, except for DEL, which JSON does not escape.
   def quote(text)
     JSON.generate(text).gsub("\u007f") { '\u007F' }
   end
