@@ -109,7 +109,7 @@ func TestPrometheusEvaluatesAllOfIt(t *testing.T) {
 		}
 		// A service that has just begun has had no watch and turned nobody away.
 		switch title {
-		case "Ended watches", "Watchers of one hub", "Turned away, ended, handed over":
+		case "Ended watches", "Watchers of one hub", "Refused, shed, handed over":
 			continue
 		}
 		if shown == "" {
