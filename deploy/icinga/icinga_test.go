@@ -1,4 +1,4 @@
-// Package icinga tests the checks beside it with Icinga itself and with the real plugins.
+// Package icinga tests the checks of this folder with a real Icinga and the real plugins.
 package icinga
 
 import (
@@ -20,8 +20,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// around is what an Icinga has besides, with a host that wants every check.
-const around = `
+// baseConfig is the rest of an Icinga configuration, with a host that uses every check.
+const baseConfig = `
 const PluginDir = "/usr/lib/nagios/plugins"
 const NodeName = "icinga.example.org"
 const ZoneName = NodeName
@@ -57,19 +57,22 @@ func TestIcingaAcceptsTheChecks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "icinga2.conf"), around+string(checks))
+	write(t, filepath.Join(dir, "icinga2.conf"), baseConfig+string(checks))
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "icinga2", "daemon", "-C", "-c", filepath.Join(dir, "icinga2.conf"),
 		"-D", "DataDir="+dir, "-D", "CacheDir="+dir, "-D", "LogDir="+dir, "-D", "InitRunDir="+dir, "-D", "SpoolDir="+dir)
 	cmd.Env = append(os.Environ(), "ICINGA2_USER="+me.Username, "ICINGA2_GROUP="+me.Username)
 	out, err := cmd.CombinedOutput()
-	if err != nil || strings.Contains(string(out), "warning/") || !strings.Contains(string(out), "Instantiated 4 Services.") {
-		t.Errorf("%v\n%s", err, out)
+	if err != nil || strings.Contains(string(out), "warning/") {
+		t.Errorf("icinga2 daemon -C: got %v, want success without warnings; output:\n%s", err, out)
+	}
+	if want := "Instantiated 4 Services."; !strings.Contains(string(out), want) {
+		t.Errorf("icinga2 daemon -C: got no %q in its output:\n%s", want, out)
 	}
 }
 
-// command is a line of the configuration for NRPE.
+// command matches a command of the NRPE configuration.
 var command = regexp.MustCompile(`(?m)^command\[([a-z_]+)\]=(.*)$`)
 
 func TestTheHostsOwnChecksTellWhetherItServes(t *testing.T) {
@@ -87,7 +90,8 @@ func TestTheHostsOwnChecksTellWhetherItServes(t *testing.T) {
 	}
 }
 
-// service is an etcd of one member that advertises a proxy, which runs if it was started.
+// service is an etcd of one member that advertises the address of a proxy. The method start
+// runs the proxy.
 type service struct {
 	t             *testing.T
 	dir, program  string
@@ -130,7 +134,7 @@ key = "server.pem"
 	return s
 }
 
-// start runs the program until stop or the end of the test, and waits until it serves.
+// start runs the proxy until stop is called or the test ends. It waits until the proxy serves.
 func (s *service) start() (stop func()) {
 	s.t.Helper()
 	cmd := exec.Command(s.program, "serve", "--config", filepath.Join(s.dir, "etcd-tlsproxy.toml"))
@@ -149,16 +153,17 @@ func (s *service) start() (stop func()) {
 	log := ""
 	for lines := bufio.NewScanner(out); !strings.Contains(log, "msg=serving"); {
 		if !lines.Scan() {
-			s.t.Fatalf("it does not serve:\n%s", log)
+			s.t.Fatalf("starting the program: it exited before it served; log:\n%s", log)
 		}
 		log += lines.Text() + "\n"
 	}
-	go func() { _, _ = io.Copy(io.Discard, out) }() // it must not wait for us
+	go func() { _, _ = io.Copy(io.Discard, out) }() // a full pipe would block the program
 	return stop
 }
 
-// check runs a command of the file for NRPE, with this service's addresses and CA.
-func (s *service) check(name string, want int, says ...string) {
+// check runs a command of the NRPE configuration with the addresses and the CA of this service.
+// It checks the exit status, and that the output contains each text.
+func (s *service) check(name string, want int, texts ...string) {
 	s.t.Helper()
 	file, err := os.ReadFile("etcd-tlsproxy.nrpe.cfg")
 	if err != nil {
@@ -176,16 +181,16 @@ func (s *service) check(name string, want int, says ...string) {
 			s.t.Fatal(err)
 		}
 		if code := cmd.ProcessState.ExitCode(); code != want {
-			s.t.Errorf("%s: %d, not %d\n%s", line, code, want, out)
+			s.t.Errorf("%s: got the exit status %d, want %d; output:\n%s", line, code, want, out)
 		}
-		for _, word := range says {
-			if !strings.Contains(string(out), word) {
-				s.t.Errorf("%s does not say %q:\n%s", line, word, out)
+		for _, text := range texts {
+			if !strings.Contains(string(out), text) {
+				s.t.Errorf("%s: got an output without %q:\n%s", line, text, out)
 			}
 		}
 		return
 	}
-	s.t.Fatalf("there is no command %s", name)
+	s.t.Fatalf("etcd-tlsproxy.nrpe.cfg: got no command %s, want one", name)
 }
 
 func freePort(t *testing.T) string {

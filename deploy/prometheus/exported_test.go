@@ -1,11 +1,12 @@
-// Package prometheus tests the rules and the dashboard against what the proxy really
-// exports, and runs them in the real Prometheus.
+// Package prometheus compares the rules and the dashboard with the metrics that the proxy
+// exports, and evaluates them in a real Prometheus.
 package prometheus
 
 import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"regexp"
@@ -19,24 +20,24 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// exported is what may be named: the labels of each series.
+// exported maps the name of each series to its labels.
 type exported map[string][]string
 
-// ofTheScrape are the labels that Prometheus adds to every series.
-var ofTheScrape = []string{"instance", "job"}
+// scrapeLabels are the labels that Prometheus adds to every series.
+var scrapeLabels = []string{"instance", "job"}
 
-// described is how the library tells of a metric: there is no other way to learn of one
-// that has no series yet.
-var described = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: ".*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
+// description matches the text of a prometheus.Desc. The library has no other way to list
+// metrics that have no series yet.
+var description = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: ".*", constLabels: \{(.*)\}, variableLabels: \{(.*)\}\}$`)
 
-// findExported asks the registry of a proxy.
+// findExported returns the series of a proxy's registry.
 func findExported(t *testing.T) exported {
 	t.Helper()
 	series := exported{
-		"up": ofTheScrape,
-		// These are not the service's: the verb backup leaves them to the node exporter.
-		"etcd_tlsproxy_backup_last_success_timestamp_seconds": ofTheScrape,
-		"etcd_tlsproxy_backup_last_attempt_failed":            ofTheScrape,
+		"up": scrapeLabels,
+		// The node exporter exports these from the metrics file of the backup command.
+		"etcd_tlsproxy_backup_last_success_timestamp_seconds": scrapeLabels,
+		"etcd_tlsproxy_backup_last_attempt_failed":            scrapeLabels,
 	}
 	metrics := observe.NewMetrics("test")
 	histograms := histograms(t, metrics.Registry)
@@ -46,11 +47,11 @@ func findExported(t *testing.T) exported {
 		close(descs)
 	}()
 	for desc := range descs {
-		match := described.FindStringSubmatch(desc.String())
+		match := description.FindStringSubmatch(desc.String())
 		if match == nil {
-			t.Fatalf("a metric is described in a new way: %s", desc)
+			t.Fatalf("description of a metric: got %s, want it to match %s", desc, description)
 		}
-		name, labels := match[1], slices.Clone(ofTheScrape)
+		name, labels := match[1], slices.Clone(scrapeLabels)
 		for _, pair := range strings.Split(match[2], ",") {
 			if label, _, ok := strings.Cut(pair, "="); ok {
 				labels = append(labels, label)
@@ -70,8 +71,8 @@ func findExported(t *testing.T) exported {
 	return series
 }
 
-// histograms are the names of those that have series, which all of ours have from the
-// start.
+// histograms returns the names of all histograms that have series. All histograms of the proxy
+// have series from the start.
 func histograms(t *testing.T, registry *prometheus.Registry) map[string]bool {
 	t.Helper()
 	families, err := registry.Gather()
@@ -85,37 +86,42 @@ func histograms(t *testing.T, registry *prometheus.Registry) map[string]bool {
 		}
 	}
 	if len(names) == 0 {
-		t.Fatal("there is no histogram")
+		t.Fatal("the registry: got no histogram, want at least one")
 	}
 	return names
 }
 
-// words are all string constants of the proxy's source: every value of a label is one.
-func words(t *testing.T) []string {
+// stringLiterals returns all string literals of the proxy's source. Every value of a label is
+// one of them.
+func stringLiterals(t *testing.T) []string {
 	t.Helper()
 	set := make(map[string]bool)
-	for _, folder := range []string{"../../proxy", "../../proxy/upstream", "../../certs"} {
-		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %v", folder, err)
-		}
-		for _, file := range files {
-			if strings.HasSuffix(file, "_test.go") {
-				continue
+	for _, folder := range []string{"../../proxy", "../../certs"} {
+		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+				return err
 			}
-			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
-			ast.Inspect(parsed, func(node ast.Node) bool {
-				if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-					if text, err := strconv.Unquote(literal.Value); err == nil {
-						set[text] = true
-					}
-				}
-				return true
-			})
+			addLiterals(set, file)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	return slices.Collect(maps.Keys(set))
+}
+
+func addLiterals(set map[string]bool, file *ast.File) {
+	ast.Inspect(file, func(node ast.Node) bool {
+		if literal, ok := node.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+			if text, err := strconv.Unquote(literal.Value); err == nil {
+				set[text] = true
+			}
+		}
+		return true
+	})
 }

@@ -18,7 +18,7 @@ const (
 	dashboardFile = "../grafana/etcd-tlsproxy.json"
 )
 
-// rule is one of the rules file.
+// rule is a rule of the rules file.
 type rule struct {
 	Record, Alert, Expr string
 	Labels, Annotations map[string]string
@@ -33,12 +33,12 @@ func readRules(t *testing.T) []rule {
 		rules = append(rules, group.Rules...)
 	}
 	if len(rules) == 0 {
-		t.Fatal("there are no rules")
+		t.Fatalf("%s: got no rules, want some", rulesFile)
 	}
 	return rules
 }
 
-// panel is one of the dashboard, as far as it matters here.
+// panel is a panel of the dashboard. It has only the fields that the tests need.
 type panel struct {
 	Title, Description, Type string
 	Targets                  []struct{ Expr string }
@@ -49,7 +49,7 @@ func readPanels(t *testing.T) []panel {
 	var dashboard struct{ Panels []panel }
 	unmarshal(t, dashboardFile, json.Unmarshal, &dashboard)
 	if len(dashboard.Panels) == 0 {
-		t.Fatal("there are no panels")
+		t.Fatalf("%s: got no panels, want some", dashboardFile)
 	}
 	return dashboard.Panels
 }
@@ -65,10 +65,10 @@ func unmarshal(t *testing.T, file string, with func([]byte, any) error, into any
 	}
 }
 
-// variables are what Grafana puts in place of them.
+// variables replaces the variables of the dashboard like Grafana does.
 var variables = strings.NewReplacer("$__rate_interval", "1m", "$job", "etcd-tlsproxy", "$instance", ".*")
 
-// expressions are all of the dashboard, by panel.
+// dashboardExpressions returns the expressions of each panel, by its title.
 func dashboardExpressions(t *testing.T) map[string][]string {
 	t.Helper()
 	expressions := make(map[string][]string)
@@ -81,7 +81,7 @@ func dashboardExpressions(t *testing.T) map[string][]string {
 }
 
 func TestRulesAndDashboardNameOnlyWhatIsExported(t *testing.T) {
-	c := &checker{t: t, series: findExported(t), words: words(t), used: make(map[string]bool)}
+	c := &checker{t: t, series: findExported(t), literals: stringLiterals(t), used: make(map[string]bool)}
 	rules := readRules(t)
 	for _, rule := range rules {
 		if rule.Record != "" {
@@ -99,17 +99,18 @@ func TestRulesAndDashboardNameOnlyWhatIsExported(t *testing.T) {
 	for name := range c.series {
 		base := strings.TrimSuffix(strings.TrimSuffix(name, "_sum"), "_count")
 		if strings.HasPrefix(name, "etcd_tlsproxy_") && !c.used[name] && !c.used[base+"_bucket"] {
-			t.Errorf("%s is exported, and neither a rule nor the dashboard shows it", name)
+			t.Errorf("%s is exported: got no rule and no panel that uses it, want one", name)
 		}
 	}
 }
 
-// checker looks at expressions.
+// checker checks the names, labels and label values in expressions.
 type checker struct {
 	t      *testing.T
 	series exported
-	words  []string
-	used   map[string]bool
+	// literals are the possible values of labels.
+	literals []string
+	used     map[string]bool
 }
 
 func (c *checker) parse(expression string) metricsql.Expr {
@@ -121,7 +122,7 @@ func (c *checker) parse(expression string) metricsql.Expr {
 	return parsed
 }
 
-// labelsOf are those that a recorded series has: what its last aggregation keeps.
+// labelsOf returns the labels of a recorded series: those that its last aggregation keeps.
 func (c *checker) labelsOf(expression string) []string {
 	var labels []string
 	metricsql.VisitAll(c.parse(expression), func(e metricsql.Expr) {
@@ -132,6 +133,7 @@ func (c *checker) labelsOf(expression string) []string {
 	return slices.DeleteFunc(slices.Clone(labels), func(label string) bool { return label == "le" })
 }
 
+// check checks an expression of the rule or panel named what.
 func (c *checker) check(what, expression string) {
 	c.t.Helper()
 	var known []string
@@ -155,34 +157,34 @@ func (c *checker) check(what, expression string) {
 		}
 		for _, label := range named {
 			if !slices.Contains(known, label) {
-				c.t.Errorf("%s: nothing in it has the label %s: %s", what, label, expression)
+				c.t.Errorf("%s: the expression aggregates or joins by %s, but no series in it has that label: %s", what, label, expression)
 			}
 		}
 	})
 }
 
-// checkSelector returns the labels that the series has.
+// checkSelector checks a selector, and returns the labels of its series.
 func (c *checker) checkSelector(what string, filters []metricsql.LabelFilter) []string {
 	c.t.Helper()
 	name := filters[0].Value
 	labels, ok := c.series[name]
 	if filters[0].Label != "__name__" || !ok {
-		c.t.Errorf("%s: no metric is named %s", what, name)
+		c.t.Errorf("%s: got the metric %q, want one that is exported or recorded", what, name)
 		return nil
 	}
 	c.used[name] = true
 	for _, filter := range filters[1:] {
 		if !slices.Contains(labels, filter.Label) {
-			c.t.Errorf("%s: %s has no label %s", what, name, filter.Label)
+			c.t.Errorf("%s: got the label %s of %s, want one of %v", what, filter.Label, name, labels)
 		}
-		if !slices.Contains(ofTheScrape, filter.Label) {
+		if !slices.Contains(scrapeLabels, filter.Label) {
 			c.checkValues(what, name, filter)
 		}
 	}
 	return labels
 }
 
-// checkValues wants each alternative to be a word of the source.
+// checkValues checks that each alternative of a filter is a string literal of the source.
 func (c *checker) checkValues(what, name string, filter metricsql.LabelFilter) {
 	c.t.Helper()
 	values := []string{filter.Value}
@@ -191,8 +193,8 @@ func (c *checker) checkValues(what, name string, filter metricsql.LabelFilter) {
 	}
 	for _, value := range values {
 		pattern := regexp.MustCompile("^(?:" + value + ")$")
-		if !slices.ContainsFunc(c.words, pattern.MatchString) {
-			c.t.Errorf("%s: no %s of %s is %q", what, filter.Label, name, value)
+		if !slices.ContainsFunc(c.literals, pattern.MatchString) {
+			c.t.Errorf("%s: got the value %q for the label %s of %s, want one that the source sets", what, value, filter.Label, name)
 		}
 	}
 }
@@ -208,22 +210,25 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 		}
 		for _, key := range []string{"summary", "description", "action"} {
 			if rule.Annotations[key] == "" {
-				t.Errorf("%s has no %s", rule.Alert, key)
+				t.Errorf("the alert %s: got no annotation %s, want one", rule.Alert, key)
 			}
 		}
 		if severity := rule.Labels["severity"]; severity != "warning" && severity != "critical" {
-			t.Errorf("%s has the severity %q", rule.Alert, severity)
+			t.Errorf("the alert %s: got the severity %q, want warning or critical", rule.Alert, severity)
 		}
 		if !strings.Contains(string(tests), `alertname="`+rule.Alert+`"`) {
-			t.Errorf("no test lets %s fire", rule.Alert)
+			t.Errorf("%s: got no test in which %s fires, want one", rulesTestFile, rule.Alert)
 		}
 	}
 }
 
 func TestEveryPanelIsExplained(t *testing.T) {
 	for _, panel := range readPanels(t) {
-		if panel.Type != "row" && (panel.Description == "" || len(panel.Targets) == 0) {
-			t.Errorf("%q has no description, or shows nothing", panel.Title)
+		if panel.Type == "row" {
+			continue
+		}
+		if panel.Description == "" || len(panel.Targets) == 0 {
+			t.Errorf("the panel %q: got the description %q and %d expressions, want both", panel.Title, panel.Description, len(panel.Targets))
 		}
 	}
 }

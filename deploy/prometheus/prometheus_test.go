@@ -22,6 +22,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
+// need skips the test if a tool is not installed.
 func need(t *testing.T, tool string) {
 	t.Helper()
 	if _, err := exec.LookPath(tool); err != nil {
@@ -33,18 +34,18 @@ func TestRulesPassTheirUnitTests(t *testing.T) {
 	need(t, "promtool")
 	for _, args := range [][]string{{"test", "rules", rulesTestFile}, {"check", "config", "prometheus.example.yml"}} {
 		if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+			t.Errorf("promtool %s: got %v, want success; output:\n%s", strings.Join(args, " "), err, out)
 		}
 	}
 }
 
-// TestPrometheusEvaluatesAllOfIt scrapes a real service without an etcd, as the example
-// configuration has it, and asks for everything that the dashboard shows.
+// TestPrometheusEvaluatesAllOfIt scrapes a real service without an etcd, with the example
+// configuration, and evaluates every expression of the dashboard.
 func TestPrometheusEvaluatesAllOfIt(t *testing.T) {
 	need(t, "prometheus")
 	dir := t.TempDir()
 	url, admin, client := serveWithoutEtcd(t, dir)
-	ask := func() {
+	sendRequests := func() {
 		t.Helper()
 		for _, request := range []struct{ method, path string }{{"GET", "/v2/keys/x"}, {"PUT", "/v2/keys/x"}, {"POST", "/v2/members"}} {
 			req, err := http.NewRequest(request.method, url+request.path, nil)
@@ -58,19 +59,19 @@ func TestPrometheusEvaluatesAllOfIt(t *testing.T) {
 			resp.Body.Close()
 		}
 	}
-	ask()
+	sendRequests()
 	server := startPrometheus(t, dir, admin)
 	query := func(expression string) string {
 		t.Helper()
 		value, _, _, err := server.Query(t.Context(), expression, time.Now())
 		if err != nil {
-			t.Fatalf("%s: %v", expression, err)
+			t.Fatalf("evaluating %s: %v", expression, err)
 		}
 		return value.String()
 	}
-	// Traffic between two scrapes makes rates, and these the first alert.
-	waitFor(t, "a rate and an alert", func() bool {
-		ask()
+	// Traffic between two scrapes gives rates, and rates make the first alert pending.
+	waitFor(t, "a recorded rate and a pending alert", func() bool {
+		sendRequests()
 		rules, err := server.Rules(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -93,11 +94,11 @@ func TestPrometheusEvaluatesAllOfIt(t *testing.T) {
 			switch r := r.(type) {
 			case v1.AlertingRule:
 				if r.LastError != "" {
-					t.Errorf("%s: %s", r.Name, r.LastError)
+					t.Errorf("evaluating the rule %s: got the error %s, want none", r.Name, r.LastError)
 				}
 			case v1.RecordingRule:
 				if r.LastError != "" {
-					t.Errorf("%s: %s", r.Name, r.LastError)
+					t.Errorf("evaluating the rule %s: got the error %s, want none", r.Name, r.LastError)
 				}
 			}
 		}
@@ -107,25 +108,25 @@ func TestPrometheusEvaluatesAllOfIt(t *testing.T) {
 		for _, expression := range expressions {
 			shown += query(expression)
 		}
-		// A service that has just begun has had no watch and turned nobody away.
+		// A new service has had no watch and has refused no connection.
 		switch title {
 		case "Ended watches", "Watchers of one hub", "Refused, shed, handed over":
 			continue
 		}
 		if shown == "" {
-			t.Errorf("%q shows nothing", title)
+			t.Errorf("the panel %q: got no series, want some", title)
 		}
 	}
 }
 
-func waitFor(t *testing.T, what string, there func() bool) {
+func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
-	for !there() {
+	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("no %s within a minute", what)
+			t.Fatalf("waited a minute in vain for %s", what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -148,7 +149,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-// serveWithoutEtcd runs the program, whose etcd is not there, until the test ends.
+// serveWithoutEtcd runs the program until the test ends. Nothing listens at its endpoint.
 func serveWithoutEtcd(t *testing.T, dir string) (url, admin string, client *http.Client) {
 	t.Helper()
 	program := filepath.Join(dir, "etcd-tlsproxy")
@@ -191,21 +192,21 @@ key = "server.pem"
 	log := ""
 	for lines := bufio.NewScanner(out); !strings.Contains(log, "msg=serving"); {
 		if !lines.Scan() {
-			t.Fatalf("it does not serve:\n%s", log)
+			t.Fatalf("starting the program: it exited before it served; log:\n%s", log)
 		}
 		log += lines.Text() + "\n"
 	}
-	go func() { _, _ = io.Copy(io.Discard, out) }() // it must not wait for us
+	go func() { _, _ = io.Copy(io.Discard, out) }() // a full pipe would block the program
 	client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pki.Pool()}}}
 	t.Cleanup(client.CloseIdleConnections)
 	return "https://" + listen, admin, client
 }
 
-// targets are where the example says whom to scrape.
+// targets matches the lists of targets in the example configuration.
 var targets = regexp.MustCompile(`targets: \[.*\]`)
 
-// startPrometheus runs it with the example's configuration, but for the interval and with
-// this target alone, until the test ends.
+// startPrometheus runs Prometheus until the test ends. Its configuration is the example with
+// a short interval and one target.
 func startPrometheus(t *testing.T, dir, target string) v1.API {
 	t.Helper()
 	for _, name := range []string{"prometheus.example.yml", rulesFile} {
@@ -244,7 +245,7 @@ func startPrometheus(t *testing.T, dir, target string) v1.API {
 		t.Fatal(err)
 	}
 	server := v1.NewAPI(client)
-	waitFor(t, "scrape", func() bool {
+	waitFor(t, "the first scrape", func() bool {
 		value, _, _, err := server.Query(t.Context(), fmt.Sprintf(`up{job="etcd-tlsproxy", instance=%q} == 1`, target), time.Now())
 		return err == nil && value.String() != ""
 	})

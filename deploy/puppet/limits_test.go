@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestOnlyLimitsWithAStarRestart compares the module with the reference: the limits that
-// are taken over at a restart are marked there.
+// TestOnlyLimitsWithAStarRestart compares the module with the reference, which marks the limits
+// that need a restart.
 func TestOnlyLimitsWithAStarRestart(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../cmd/etcd-tlsproxy/config.go", nil, parser.ParseComments)
 	if err != nil {
@@ -40,6 +40,6 @@ func TestOnlyLimitsWithAStarRestart(t *testing.T) {
 	}
 	want := fmt.Sprintf("$live_limits = [%s]\n", strings.Join(live, ", "))
 	if len(live) == 0 || !strings.Contains(string(manifest), want) {
-		t.Errorf("manifests/config.pp should say %s", want)
+		t.Errorf("manifests/config.pp: got other live limits than the reference, want the line %s", want)
 	}
 }

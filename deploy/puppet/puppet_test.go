@@ -1,4 +1,4 @@
-// Package puppet tests the Puppet modules beside it with the real puppet and the real
+// Package puppet tests the Puppet modules of this folder with the real Puppet and the real
 // program.
 package puppet
 
@@ -17,13 +17,13 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// seed is what stands in a site's hiera for the nginx site, word for word.
+// seed is the hiera data of the nginx site, unchanged.
 const seed = `
 profile::etcd::tlsproxy::cert_name: "etcd.%{::domain}"
 profile::etcd::tlsproxy::acls: { /: ["root"], /conftool: ["root", "conftool"], /eventlogging: []}
 `
 
-// private is what the private hieradata holds.
+// private is the private hiera data.
 const private = `
 profile::etcd::tlsproxy::salt: NaClNaCl
 profile::etcd::htpasswd: { root: root-secret, conftool: CONFTOOL }
@@ -42,10 +42,12 @@ func TestTheSeedsHieraIsServedAsItIs(t *testing.T) {
 	s.writeScratch(etcd.URL())
 
 	if code := s.apply(); code != changed {
-		t.Fatalf("the first run ended with %d:\n%s", code, s.told())
+		t.Fatalf("the first run: got the exit status %d, want %d; output:\n%s", code, changed, s.lastOutput())
 	}
-	if info, err := os.Stat(s.path("etc/htpasswd")); err != nil || info.Mode() != 0o640 {
-		t.Errorf("the users' file: %v, %v", info.Mode(), err)
+	if info, err := os.Stat(s.path("etc/htpasswd")); err != nil {
+		t.Error(err)
+	} else if info.Mode() != 0o640 {
+		t.Errorf("the mode of the file of users: got %v, want 0640", info.Mode())
 	}
 	s.serve()
 	digest := sha256.Sum256([]byte("sown-secret|||eqiad-testserver"))
@@ -59,54 +61,55 @@ func TestTheSeedsHieraIsServedAsItIs(t *testing.T) {
 	s.put("/conftool/v1/pools/eqiad/appserver/x", "pool-eqiad-testserver", pool, http.StatusUnauthorized)
 
 	if code := s.apply(); code != unchanged {
-		t.Errorf("the second run ended with %d:\n%s", code, s.told())
+		t.Errorf("the second run: got the exit status %d, want %d; output:\n%s", code, unchanged, s.lastOutput())
 	}
 
-	// The types allow this table, and only the program knows what is wrong with it: who may
-	// write but not read would be told the old value.
+	// The types of the module allow this table, but the program refuses it: a user who may
+	// write but not read would learn old values from the responses to writes.
 	before := s.files()
 	s.write("hiera/seed.yaml", strings.Replace(seed, `["root", "conftool"]`, `{ write: ["root", "conftool"], read: ["root"] }`, 1))
-	if code := s.apply(); code&failed == 0 || !strings.Contains(s.told(), `user "conftool" may write but not read`) {
-		t.Errorf("a table that cannot be served: the run ended with %d:\n%s", code, s.told())
+	code, want := s.apply(), `user "conftool" may write but not read`
+	if code&failed == 0 || !strings.Contains(s.lastOutput(), want) {
+		t.Errorf("a run with a table that is not valid: got the exit status %d, want a failure with %q; output:\n%s", code, want, s.lastOutput())
 	}
 	if after := s.files(); after != before {
-		t.Errorf("the files were\n%s\nand are\n%s", before, after)
+		t.Errorf("the files after a run that failed: got\n%s\nwant\n%s", after, before)
 	}
 	s.put("/conftool/x", "conftool", "conftool-secret", http.StatusOK)
 
-	// A run that changes a password ends when the service knows it.
+	// When a run that changes a password has ended, the service knows the new password.
 	s.write("hiera/seed.yaml", seed)
 	s.write("hiera/private.yaml", strings.Replace(private, "CONFTOOL", "renewed-secret", 1))
 	if code := s.apply(); code != changed {
-		t.Errorf("the run with another password ended with %d:\n%s", code, s.told())
+		t.Errorf("the run with another password: got the exit status %d, want %d; output:\n%s", code, changed, s.lastOutput())
 	}
 	s.put("/conftool/x", "conftool", "conftool-secret", http.StatusUnauthorized)
 	s.put("/conftool/x", "conftool", "renewed-secret", http.StatusOK)
 
-	// Neither passwords nor hashes are in what puppet printed, reported or kept.
-	told := s.all.Bytes()
+	// Puppet printed, reported and stored neither passwords nor hashes.
+	traces := s.all.Bytes()
 	err = filepath.WalkDir(s.path("var"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		data, err := os.ReadFile(path)
-		told = append(told, data...)
+		traces = append(traces, data...)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Contains(told, []byte("resource_statuses")) {
-		t.Error("there is no report to look into")
+	if !bytes.Contains(traces, []byte("resource_statuses")) {
+		t.Error("the reports of Puppet: got none, want some to search")
 	}
 	for _, secret := range []string{"-secret", pool, "$apr1$"} {
-		if at := bytes.Index(told, []byte(secret)); at >= 0 {
-			t.Errorf("%q was told: %s", secret, told[max(0, at-200):min(len(told), at+100)])
+		if at := bytes.Index(traces, []byte(secret)); at >= 0 {
+			t.Errorf("Puppet's output, reports and files: got the secret %q, want no secret: %s", secret, traces[max(0, at-200):min(len(traces), at+100)])
 		}
 	}
 }
 
-// put writes a key and compares the status.
+// put writes a key and checks the status.
 func (s *site) put(key, user, password string, want int) {
 	s.t.Helper()
 	req, err := http.NewRequest(http.MethodPut, s.url+"/v2/keys"+key, strings.NewReader("value=1"))
@@ -120,10 +123,10 @@ func (s *site) put(key, user, password string, want int) {
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.pki.Pool()}, DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		s.t.Fatalf("%v\n%s", err, s.log)
+		s.t.Fatalf("PUT %s: %v; log of the service:\n%s", key, err, s.log)
 	}
 	resp.Body.Close()
 	if resp.StatusCode != want {
-		s.t.Errorf("PUT %s as %q: %s, not %d", key, user, resp.Status, want)
+		s.t.Errorf("PUT %s as %q: got the status %s, want %d", key, user, resp.Status, want)
 	}
 }

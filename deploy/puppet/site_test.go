@@ -18,25 +18,25 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// What `puppet apply --detailed-exitcodes` ends with; failed is a bit.
+// The exit statuses of `puppet apply --detailed-exitcodes`. failed is a bit.
 const (
 	unchanged = 0
 	changed   = 2
 	failed    = 4
 )
 
-// site is a folder with all that a host and its Puppet server would have: nothing outside
-// of it is touched.
+// site is a folder with the files of a host and of its Puppet server. Nothing outside of it is
+// changed.
 type site struct {
 	t      *testing.T
 	dir    string
 	pki    *proxytest.PKI
-	last   bytes.Buffer // what the last run of puppet printed
-	all    bytes.Buffer // what all have
+	last   bytes.Buffer // the output of the last run of puppet
+	all    bytes.Buffer // the output of all runs
 	url    string       // of the service
 	listen string
 	admin  string
-	log    string // of the service, its first lines
+	log    string // of the service, until it serves
 }
 
 func newSite(t *testing.T) *site {
@@ -47,8 +47,8 @@ func newSite(t *testing.T) *site {
 		}
 	}
 	s := &site{t: t, dir: t.TempDir()}
-	// A site has the modules in a tree of its own. To read them here also tells Go's test
-	// cache that the result depends on them.
+	// A site has the modules in its own tree. Reading them in the test also records them as
+	// dependencies in Go's test cache.
 	if err := os.CopyFS(s.path("modules"), os.DirFS(".")); err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func (s *site) write(name, content string) {
 	}
 }
 
-// writeScratch writes the hiera that keeps everything inside the folder.
+// writeScratch writes hiera data that keeps all paths and ports inside the test.
 func (s *site) writeScratch(etcd string) {
 	s.t.Helper()
 	at, err := url.Parse(etcd)
@@ -132,8 +132,8 @@ hierarchy:
 	s.write("site.pp", "include profile::etcd::tlsproxy\n")
 }
 
-// apply runs puppet with all differences and a report, and returns its exit code. (Its
-// --debug prints what hiera holds, so passwords too, whatever a module does.)
+// apply runs puppet with diffs and a report, and returns its exit status. It does not use --debug,
+// with which puppet prints hiera data, including passwords, whatever a module does.
 func (s *site) apply() int {
 	s.t.Helper()
 	s.last.Reset()
@@ -149,8 +149,8 @@ func (s *site) apply() int {
 	return cmd.ProcessState.ExitCode()
 }
 
-// told is what the last run printed, without what it says of this machine.
-func (s *site) told() string {
+// lastOutput returns the output of the last run without messages about this machine.
+func (s *site) lastOutput() string {
 	var lines []string
 	for line := range strings.Lines(s.last.String()) {
 		if !strings.Contains(line, "Facter: ") {
@@ -160,7 +160,7 @@ func (s *site) told() string {
 	return strings.Join(lines, "")
 }
 
-// files are all that puppet has written for the service.
+// files returns the content of all files that puppet has written for the service.
 func (s *site) files() string {
 	s.t.Helper()
 	entries, err := os.ReadDir(s.path("etc"))
@@ -178,8 +178,8 @@ func (s *site) files() string {
 	return b.String()
 }
 
-// serve runs the program on what puppet has written until the test ends, and waits until
-// it serves.
+// serve runs the program with the files that puppet has written until the test ends. It waits
+// until the program serves.
 func (s *site) serve() {
 	s.t.Helper()
 	cmd := exec.Command(s.path("etcd-tlsproxy"), "serve", "--config", s.path("etc/etcd-tlsproxy.toml"))
@@ -199,9 +199,9 @@ func (s *site) serve() {
 	for lines.Scan() {
 		s.log += lines.Text() + "\n"
 		if strings.Contains(lines.Text(), "msg=serving") {
-			go func() { _, _ = io.Copy(io.Discard, out) }() // it must not wait for us
+			go func() { _, _ = io.Copy(io.Discard, out) }() // a full pipe would block the program
 			return
 		}
 	}
-	s.t.Fatalf("it does not serve:\n%s", s.log)
+	s.t.Fatalf("starting the program: it exited before it served; log:\n%s", s.log)
 }
