@@ -16,7 +16,7 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// bootstrapped is the result of bootstrap: in JSON all forms at once.
+// bootstrapped is the result of bootstrap. Its JSON contains all formats.
 type bootstrapped struct {
 	Members        []memberSettings `json:"members"`
 	InitialCluster string           `json:"initial_cluster"`
@@ -44,23 +44,22 @@ func newMemberSettings(s *cluster.Settings) (memberSettings, error) {
 func newBootstrap() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bootstrap (--members NAME=HOST,... | --srv DOMAIN)",
-		Short: "Print the settings of a new cluster's members",
-		Long: `Prints what etcd needs to know to build a cluster behind proxies, for all its
-members, for one of them (--name), or for the first one alone (--first), to which
-the others are added with "member add".
+		Short: "Print the settings of the members of a new cluster",
+		Long: `Prints the settings of etcd for a new cluster behind proxies: for all members, for
+one member (--name), or for the first one as a cluster of its own (--first), to which
+"member add" adds the others.
 
-The members come from a list of names and hosts, or from the SRV records of a
-domain (_etcd-server-ssl._tcp or _etcd-server._tcp). With a domain etcd asks DNS
-itself when it starts (ETCD_DISCOVERY_SRV); with --static it is told what DNS says
-now. It refuses to start with both.
+The members come from a list of names and hosts, or from the SRV records of a domain
+(_etcd-server-ssl._tcp or _etcd-server._tcp). With a domain etcd looks the members up
+in DNS when it starts (ETCD_DISCOVERY_SRV). With --static the settings list the members
+that DNS has now. etcd refuses to start with both.
 
-The URL that members advertise to clients is their proxy's. How peers speak with
-each other is another thing: --peer-scheme is http as long as there is no TLS
-between peers, whatever clients use.
+Members advertise the URL of their proxy to clients. The scheme between peers does not
+depend on it: --peer-scheme is http unless the peers use TLS.
 
---format env is a file as /etc/default/etcd, flags a command line, and hiera what
-Puppet's profile wants to know. --write writes it to a file at once, instead of
-printing it; a file with other contents is replaced only with --yes.`,
+--format env prints a file like /etc/default/etcd, flags a command line, and hiera the
+parameters of Puppet's profile. --write writes to a file instead; it replaces a file
+with other contents only with --yes.`,
 		Example: `  etcd-tlsproxy bootstrap --cluster-name conf --first conf1001 --members conf1001=conf1001.example.org
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --name conf1002 --write /etc/default/etcd
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --format hiera`,
@@ -72,18 +71,18 @@ printing it; a file with other contents is replaced only with --yes.`,
 	var domain, resolver, name, first, form, file string
 	var static bool
 	f := cmd.Flags()
-	f.StringSliceVar(&members, "members", nil, "`NAME=HOST,...`: all members; a host may have a port for peers")
+	f.StringSliceVar(&members, "members", nil, "`NAME=HOST,...`: all members; a host can have a port for peers")
 	f.StringVar(&domain, "srv", "", "`domain` whose SRV records name the members")
-	f.StringVar(&resolver, "resolver", "", "DNS `server` to ask, as in 127.0.0.1:53 (default: the system's)")
-	f.BoolVar(&static, "static", false, "with --srv: name the members now, instead of letting etcd ask DNS")
+	f.StringVar(&resolver, "resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
+	f.BoolVar(&static, "static", false, "with --srv: list the members now, instead of a lookup by etcd")
 	f.StringVar(&name, "name", "", "only this `member`")
-	f.StringVar(&first, "first", "", "only this `member`, as a cluster of its own")
-	f.StringVar(&form, "format", "env", "`form` of the output: env, flags or hiera")
-	f.StringVar(&file, "write", "", "`file` to write instead of printing; for one member or hiera")
-	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster: its token, so that members of two clusters do not mix")
+	f.StringVar(&first, "first", "", "only this `member`, as the first of the cluster")
+	f.StringVar(&form, "format", "env", "`format` of the output: env, flags or hiera")
+	f.StringVar(&file, "write", "", "`file` to write to instead of printing; for one member, or for hiera")
+	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster; it is also the token that keeps two clusters apart")
 	settingsFlags(cmd, b)
-	f.StringVar(&b.PeerScheme, "peer-scheme", "http", "`scheme` that peers speak with each other: http or https")
-	f.IntVar(&b.PeerPort, "peer-port", 2380, "`port` for peers of hosts in --members")
+	f.StringVar(&b.PeerScheme, "peer-scheme", "http", "`scheme` between peers: http or https")
+	f.IntVar(&b.PeerPort, "peer-port", 2380, "`port` for peers of a host in --members without one")
 	cmd.MarkFlagsMutuallyExclusive("members", "srv")
 	cmd.MarkFlagsOneRequired("members", "srv")
 	cmd.MarkFlagsMutuallyExclusive("name", "first")
@@ -92,7 +91,7 @@ printing it; a file with other contents is replaced only with --yes.`,
 			return err
 		}
 		if form != "env" && form != "flags" && form != "hiera" {
-			return fmt.Errorf("--format %q is neither env nor flags nor hiera", form)
+			return fmt.Errorf("--format %q is not a valid format, want env, flags or hiera", form)
 		}
 		all, err := b.ParseMembers(members)
 		if domain != "" {
@@ -126,18 +125,18 @@ printing it; a file with other contents is replaced only with --yes.`,
 	return cmd
 }
 
-// settingsFlags are those of a member behind a proxy, whether it is one of the
-// first or is added later.
+// settingsFlags adds the flags for the settings of a member behind a proxy, for
+// bootstrap and member add.
 func settingsFlags(cmd *cobra.Command, b *cluster.Bootstrap) {
 	f := cmd.Flags()
-	f.StringVar(&b.ClientScheme, "client-scheme", "https", "`scheme` of the URL that clients get, which is the proxy's: http or https")
-	f.IntVar(&b.ProxyPort, "proxy-port", 4001, "`port` of that URL")
+	f.StringVar(&b.ClientScheme, "client-scheme", "https", "`scheme` of the advertised client URL, which is the proxy's: http or https")
+	f.IntVar(&b.ProxyPort, "proxy-port", 4001, "`port` of the advertised client URL")
 	f.StringVar(&b.ListenClient, "listen-client", "http://127.0.0.1:2379", "`URL` at which the proxy reaches etcd")
-	f.StringVar(&b.ListenPeer, "listen-peer", "0.0.0.0", "`address` for peers")
+	f.StringVar(&b.ListenPeer, "listen-peer", "0.0.0.0", "`address` on which etcd listens for peers")
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "`folder` of etcd's data")
 	f.StringVar(&b.Certificate, "peer-cert-file", "", "`file` of the certificate for peers, with https")
 	f.StringVar(&b.Key, "peer-key-file", "", "`file` of its key")
-	f.StringVar(&b.CA, "peer-ca-file", "", "`file` of the CA that peers are verified with")
+	f.StringVar(&b.CA, "peer-ca-file", "", "`file` of the CA that verifies peers")
 }
 
 func assemble(b *cluster.Bootstrap, all []cluster.Peer, discovery, name, first string) (*bootstrapped, error) {
@@ -194,23 +193,23 @@ func (b *bootstrapped) text(form string) string {
 	return strings.Join(blocks, "\n")
 }
 
-// writeSettings replaces a file in one step: etcd's service may start at any time.
+// writeSettings replaces a file in one step, because etcd may start at any time.
 func writeSettings(term *console.Console, result *bootstrapped, form, file string) error {
 	if form != "hiera" && len(result.Members) != 1 {
-		return errors.New("a file is for one member (hint: --name or --first says which)")
+		return errors.New("--write writes the settings of one member, but there are several (hint: choose one with --name or --first)")
 	}
 	text := []byte(result.text(form))
 	old, err := os.ReadFile(file)
 	switch {
 	case err == nil && bytes.Equal(old, text):
-		term.Note("%s: it is so already", file)
+		term.Note("%s: unchanged", file)
 		return term.Print(result, func(io.Writer) error { return nil })
 	case err == nil:
 		if err := term.Confirm("replace " + file + ", which has other contents"); err != nil {
 			return err
 		}
 	case !errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("reading what --write would replace: %w", err)
+		return fmt.Errorf("reading the file of --write: %w", err)
 	}
 	if err := atomicfile.Write(file, text, 0o644); err != nil {
 		return fmt.Errorf("writing the settings: %w", err)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -38,7 +39,7 @@ func TestAnEtcdStartsFromWhatBootstrapWrites(t *testing.T) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		etcd.Env = append(etcd.Env, name+"="+strings.Trim(value, `"`))
 	}
-	log := &output{}
+	log := &daemontest.Output{}
 	etcd.Stdout, etcd.Stderr = log, log
 	etcd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := etcd.Start(); err != nil {

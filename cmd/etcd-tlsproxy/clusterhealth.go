@@ -21,22 +21,22 @@ type clusterHealth struct {
 func newClusterHealth() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster-health",
-		Short: "Tell how a cluster and its members are",
-		Long: `Asks an endpoint for the members, and then /health on every client URL that they
-advertise, as etcdctl does: members that advertise their proxy are healthy while the
-proxy says so, and while it is the member itself that answers there.
+		Short: "Check the health of a cluster and its members",
+		Long: `Gets the list of members from an endpoint, and then checks /health on every client
+URL that the members advertise, like etcdctl. A member that advertises its proxy is
+healthy if the proxy answers so, and if the answer comes from the member itself.
 
-It also tells who leads, which versions run, how far each member is behind, when the
-certificates expire, which advertised URLs lead past the proxy (those that are not
-https, or have none of --proxy-port), and how many more members may fail.
+The command also shows the leader, the versions, how far each member is behind, when
+certificates expire, which advertised URLs bypass the proxy (those that are not https,
+or have no port of --proxy-port), and how many more members can fail.
 
-A member is behind by what another one had committed before it was asked. For that the
-root of the keys must be readable; else it is not known. The user's password is sent to
---endpoints only: where reading takes one, name all members there, as they advertise.
+The lag of a member is the number of entries that another one had committed before the
+member was asked. It is known only if the root of the keys is readable. The password is
+sent to --endpoints only: if reading needs one, list all advertised URLs there.
 
-It exits with 0 if all members are healthy, and with 1 if not. With --nagios it speaks
-to Icinga instead: a line with performance data and more below, and an exit status of
-0, 1 (warning), 2 (critical: also if no endpoint answers) or 3 (unknown).`,
+The exit status is 0 if all members are healthy, and 1 if not. With --nagios the output
+is that of an Icinga plugin: a line with performance data and details below it. The exit
+status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (unknown).`,
 		Example: `  etcd-tlsproxy cluster-health --endpoints https://conf1001.example.org:4001
   etcd-tlsproxy cluster-health --endpoints https://conf1001.example.org:4001 --nagios --lag-critical 5000`,
 		Args: cobra.NoArgs,
@@ -48,14 +48,14 @@ to Icinga instead: a line with performance data and more below, and an exit stat
 	var nagios bool
 	var expiry [2]int
 	f := cmd.Flags()
-	f.BoolVar(&nagios, "nagios", false, "print and exit as a plugin of Icinga")
-	f.Uint64Var(&limits.BehindWarning, "lag-warning", 1000, "`entries` of the log that a member may be behind, from where it is a warning")
-	f.Uint64Var(&limits.BehindCritical, "lag-critical", 10_000, "the same, from where it is critical")
-	f.IntVar(&expiry[0], "expiry-warning", 21, "`days` that certificates should last yet; less is a warning")
-	f.IntVar(&expiry[1], "expiry-critical", 7, "the same; less is critical")
-	f.IntVar(&limits.MarginWarning, "margin-warning", 0, "how `many` more members should be able to fail; less is a warning")
-	f.IntVar(&limits.MarginCritical, "margin-critical", 0, "the same; less is critical")
-	f.IntSliceVar(&limits.ProxyPorts, "proxy-port", []int{4001}, "`ports` of proxies, with commas between them; 0 is any")
+	f.BoolVar(&nagios, "nagios", false, "print and exit like a plugin of Icinga")
+	f.Uint64Var(&limits.BehindWarning, "lag-warning", 1000, "lag of a member, in `entries` of the log, that is a warning")
+	f.Uint64Var(&limits.BehindCritical, "lag-critical", 10_000, "lag of a member, in `entries` of the log, that is critical")
+	f.IntVar(&expiry[0], "expiry-warning", 21, "warn if a certificate expires in fewer `days`")
+	f.IntVar(&expiry[1], "expiry-critical", 7, "critical if a certificate expires in fewer `days`")
+	f.IntVar(&limits.MarginWarning, "margin-warning", 0, "warn if fewer `members` than this can still fail")
+	f.IntVar(&limits.MarginCritical, "margin-critical", 0, "critical if fewer `members` than this can still fail")
+	f.IntSliceVar(&limits.ProxyPorts, "proxy-port", []int{4001}, "`ports` of proxies, separated by commas; 0 is any port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		const day = 24 * time.Hour
 		limits.ExpiryWarning, limits.ExpiryCritical = time.Duration(expiry[0])*day, time.Duration(expiry[1])*day
@@ -64,7 +64,7 @@ to Icinga instead: a line with performance data and more below, and an exit stat
 		}
 		if nagios {
 			if term.JSON() {
-				return errors.New("--nagios has a form of its own, and does not go with --output json")
+				return errors.New("--nagios has its own format and cannot be used with --output json")
 			}
 			return nagiosHealth(cmd, term, connection, *limits)
 		}
@@ -81,7 +81,7 @@ to Icinga instead: a line with performance data and more below, and an exit stat
 	return cmd
 }
 
-// nagiosHealth tells whatever happens on standard output: Icinga shows nothing else.
+// nagiosHealth prints errors on standard output too: Icinga shows nothing else.
 func nagiosHealth(cmd *cobra.Command, term *console.Console, connection *cluster.Connection, limits cluster.Limits) error {
 	if err := connection.Check(); err != nil {
 		fmt.Fprintf(term.Out(), "ETCD %s - %v\n", cluster.Unknown, err)

@@ -11,13 +11,15 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// exitNo is the status of a verb whose answer is no: it did what it was asked to, and
-// scripts can tell that from a failure.
+// exitNo is the exit status of a command that worked and whose answer is no. Scripts
+// can distinguish it from a failure.
 const exitNo = 3
 
 // explainer is one run of explain.
@@ -28,35 +30,37 @@ type explainer struct {
 	keys            string
 	connection      cluster.Connection
 	console         *console.Console
-	asksWhat        bool
+	whatGiven       bool
 }
 
 func newExplain() *cobra.Command {
 	e := &explainer{}
 	cmd := &cobra.Command{
 		Use:   "explain [flags] [KEY]",
-		Short: "Tell who may do what, and which rule says so",
-		Long: `Tells what the table of rules decides, and why. It reads the configuration file, or
-with --running asks a running proxy at its admin address; it needs no certificate, no
-password file and no etcd. Users are taken for known: whether a password is right is
-no matter of the table. Four questions can be asked:
+		Short: "Show who may do what, and by which rule",
+		Long: `Shows the decisions of the table of rules, and the reasons. The table is read from the
+configuration file or, with --running, from a running proxy at its admin address. No
+certificate, password file or etcd is needed. A user counts as logged in: passwords are
+not part of the table. There are four questions:
 
-  explain --user U --method M KEY   may this user do this? KEY can be a path as in a
-                                    request, with /v2/keys or another part of etcd's port,
-                                    and a query. Without --user it is asked for nobody.
-                                    The first word of the answer is allowed or refused.
-  explain --who KEY                 who may read and write the key, and by which rule
-  explain --what U                  what the user may read and write, by every rule;
-                                    --what "" asks for nobody
-  explain --diff OTHER.toml         which decisions another table would change, over the
-                                    keys that etcd at --endpoints holds, or over those
-                                    that --keys FILE lists, a line each (- is standard
-                                    input): for every user that a table names and for
-                                    nobody, for reads and for writes. Hidden keys, which
-                                    etcd lists to nobody, can be given with --keys.
+  explain --user U --method M KEY   May the user do this? KEY can be a path as in a
+                                    request, with /v2/keys or another part of etcd's API,
+                                    and a query. Without --user, the answer is for a
+                                    client that is not logged in. The first word of the
+                                    answer is allowed or refused.
+  explain --who KEY                 Who may read and write the key, and by which rule?
+  explain --what U                  What may the user read and write, by every rule?
+                                    --what "" is for a client that is not logged in.
+  explain --diff OTHER.toml         Which decisions would another table change? The
+                                    decisions are those on the keys that etcd at
+                                    --endpoints contains, or that --keys FILE lists, one
+                                    in a line (- is standard input). They are compared
+                                    for every user that a table names, for a client that
+                                    is not logged in, and for reads and writes. Give
+                                    hidden keys with --keys: etcd does not list them.
 
-The exit status is 0 if the answer is allowed, or no decision changes; 3 if it is
-refused, or decisions change; 1 if the question could not be answered.`,
+The exit status is 0 if the answer is allowed, or if no decision changes; 3 if it is
+refused, or if decisions change; and 1 if there is no answer.`,
 		Example: `  etcd-tlsproxy explain --user conftool --method PUT /conftool/v1/x
   etcd-tlsproxy explain --running --who /conftool/v1
   etcd-tlsproxy explain --what conftool --output json
@@ -64,82 +68,66 @@ refused, or decisions change; 1 if the question could not be answered.`,
 	}
 	f := cmd.Flags()
 	file := configFlag(cmd)
-	f.StringVar(&e.running, "running", "", "ask the running proxy with this admin `URL`, as in --running=http://127.0.0.1:4002")
-	f.Lookup("running").NoOptDefVal = "http://" + DefaultConfig().Admin
-	f.StringVar(&e.user, "user", "", "`name` of the user; nobody without it")
+	f.StringVar(&e.running, "running", "", "read the table of the running proxy at this admin `URL`, as in --running=http://127.0.0.1:4002")
+	f.Lookup("running").NoOptDefVal = "http://" + config.Default().Admin
+	f.StringVar(&e.user, "user", "", "`name` of the user (default: a client that is not logged in)")
 	f.StringVar(&e.method, "method", "GET", "`method` of the request")
-	f.StringVar(&e.who, "who", "", "who may read and write this `key`?")
-	f.StringVar(&e.what, "what", "", "what may this `user` read and write?")
-	f.StringVar(&e.diff, "diff", "", "what would change with this other configuration `file`?")
-	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare for, a line each; - is standard input")
+	f.StringVar(&e.who, "who", "", "show who may read and write this `key`")
+	f.StringVar(&e.what, "what", "", "show what this `user` may read and write")
+	f.StringVar(&e.diff, "diff", "", "show what would change with this other configuration `file`")
+	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare, one in a line; - is standard input")
 	connectionFlags(cmd, &e.connection)
 	e.console = console.New(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error { return e.check(cmd, args) }
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		e.file = *file
 		switch {
-		case e.asksWhat:
-			return e.tellWhat(cmd.Context())
+		case e.whatGiven:
+			return e.showWhat(cmd.Context())
 		case e.who != "":
-			return e.tellWho(cmd.Context())
+			return e.showWho(cmd.Context())
 		case e.diff != "":
-			return e.tellDiff(cmd.Context())
+			return e.showDiff(cmd.Context())
 		}
-		return e.tell(cmd.Context(), args[0])
+		return e.showDecision(cmd.Context(), args[0])
 	}
 	return cmd
 }
 
-// check refuses questions that are none, or several at once.
+// check accepts exactly one question.
 func (e *explainer) check(cmd *cobra.Command, args []string) error {
 	f := cmd.Flags()
-	e.asksWhat = f.Changed("what")
-	asked := 0
-	for _, question := range []bool{len(args) > 0, f.Changed("who"), e.asksWhat, f.Changed("diff")} {
+	e.whatGiven = f.Changed("what")
+	questions := 0
+	for _, question := range []bool{len(args) > 0, f.Changed("who"), e.whatGiven, f.Changed("diff")} {
 		if question {
-			asked++
+			questions++
 		}
 	}
 	switch {
 	case len(args) > 1:
-		return errors.New("there is more than one key (hint: an admin address is written --running=URL)")
-	case asked != 1:
-		return errors.New("ask one question: a key, --who, --what or --diff (hint: an admin address is written --running=URL)")
+		return errors.New("there is more than one key (hint: write an admin address as --running=URL)")
+	case questions != 1:
+		return errors.New("want exactly one of a key, --who, --what and --diff (hint: write an admin address as --running=URL)")
 	case f.Changed("running") && f.Changed("config"):
-		return errors.New("--running asks a proxy and --config reads a file; choose one")
+		return errors.New("--running and --config cannot be used together (hint: --running reads the table of a proxy, --config that of a file)")
 	case len(args) == 0 && (f.Changed("user") || f.Changed("method")):
-		return errors.New("--user and --method go with a key as argument")
+		return errors.New("--user and --method need a key as argument")
 	case f.Changed("who") && e.who == "", f.Changed("diff") && e.diff == "":
-		return errors.New("--who needs a key and --diff a file")
+		return errors.New("--who needs a key, and --diff needs a file")
 	case f.Changed("keys") && e.diff == "":
-		return errors.New("--keys goes with --diff")
+		return errors.New("--keys can be used only with --diff")
 	}
 	return nil
 }
 
-// deciding is a configuration file as a snapshot that decides and serves nothing: only
-// the file itself is read.
-func deciding(file string) (*gate.Policy, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	c, _, err := parseConfig(file, text)
-	if err != nil {
-		return nil, err
-	}
-	return &gate.Policy{
-		Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, MaxTarget: c.config.Limits.TargetBytes,
-	}, nil
-}
-
-func (e *explainer) tell(ctx context.Context, target string) (err error) {
+func (e *explainer) showDecision(ctx context.Context, target string) (err error) {
 	var answer *gate.Explanation
 	if e.running != "" {
 		answer, err = explain.Running(e.running).Explain(ctx, e.method, target, e.user)
 	} else {
 		var s *gate.Policy
-		if s, err = deciding(e.file); err == nil {
+		if s, err = daemon.DecisionTable(e.file); err == nil {
 			answer = s.Explain(e.method, target, e.user)
 		}
 	}
@@ -152,6 +140,7 @@ func (e *explainer) tell(ctx context.Context, target string) (err error) {
 	return yesOrNo(answer.Allowed)
 }
 
+// yesOrNo returns the exit status of an answer.
 func yesOrNo(yes bool) error {
 	if yes {
 		return nil
@@ -159,7 +148,7 @@ func yesOrNo(yes bool) error {
 	return &console.ExitError{Code: exitNo}
 }
 
-func (e *explainer) tellWho(ctx context.Context) (err error) {
+func (e *explainer) showWho(ctx context.Context) (err error) {
 	var answer *explain.Who
 	if e.running != "" {
 		answer, err = explain.Running(e.running).Who(ctx, e.who)
@@ -169,7 +158,7 @@ func (e *explainer) tellWho(ctx context.Context) (err error) {
 		if key, err = explain.ParseKey(e.who); err != nil {
 			return err
 		}
-		if s, err = deciding(e.file); err == nil {
+		if s, err = daemon.DecisionTable(e.file); err == nil {
 			answer = explain.WhoMay(s, key)
 		}
 	}
@@ -179,13 +168,13 @@ func (e *explainer) tellWho(ctx context.Context) (err error) {
 	return e.console.Print(answer, answer.WriteText)
 }
 
-func (e *explainer) tellWhat(ctx context.Context) (err error) {
+func (e *explainer) showWhat(ctx context.Context) (err error) {
 	var answer *explain.What
 	if e.running != "" {
 		answer, err = explain.Running(e.running).What(ctx, e.what)
 	} else {
 		var s *gate.Policy
-		if s, err = deciding(e.file); err == nil {
+		if s, err = daemon.DecisionTable(e.file); err == nil {
 			answer = explain.WhatMay(s, e.what)
 		}
 	}
@@ -195,12 +184,12 @@ func (e *explainer) tellWhat(ctx context.Context) (err error) {
 	return e.console.Print(answer, answer.WriteText)
 }
 
-func (e *explainer) tellDiff(ctx context.Context) error {
+func (e *explainer) showDiff(ctx context.Context) error {
 	before, err := e.current(ctx)
 	if err != nil {
 		return err
 	}
-	after, err := deciding(e.diff)
+	after, err := daemon.DecisionTable(e.diff)
 	if err != nil {
 		return err
 	}
@@ -215,10 +204,10 @@ func (e *explainer) tellDiff(ctx context.Context) error {
 	return yesOrNo(diff.Changed == 0)
 }
 
-// current is the table that the other one would replace.
+// current returns the table that the other one would replace.
 func (e *explainer) current(ctx context.Context) (*gate.Policy, error) {
 	if e.running == "" {
-		return deciding(e.file)
+		return daemon.DecisionTable(e.file)
 	}
 	table, err := explain.Running(e.running).Table(ctx)
 	if err != nil {
@@ -227,7 +216,7 @@ func (e *explainer) current(ctx context.Context) (*gate.Policy, error) {
 	return table.Snapshot()
 }
 
-// existing is the keys to compare for.
+// existing returns the keys to compare.
 func (e *explainer) existing(ctx context.Context) (keys []acl.Key, unread []string, err error) {
 	switch e.keys {
 	case "":
@@ -243,8 +232,8 @@ func (e *explainer) existing(ctx context.Context) (keys []acl.Key, unread []stri
 	}
 	file, err := os.Open(e.keys)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading keys: %w", err)
+		return nil, nil, fmt.Errorf("reading the file of --keys: %w", err)
 	}
-	defer file.Close() // it was only read
+	defer file.Close()
 	return explain.ReadKeys(file, e.keys)
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
@@ -33,28 +35,28 @@ func TestWhatIsExplainedIsWhatHappensBeforeARealEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	config := fmt.Sprintf(seedConfig, etcd.URL()) + explainedTable
-	s := startService(t, config)
-	client := &http.Client{Transport: s.transport()}
+	config := fmt.Sprintf(daemontest.SeedConfig, etcd.URL()) + explainedTable
+	s := daemontest.Start(t, config)
+	client := &http.Client{Transport: s.Transport()}
 	random := rand.New(rand.NewPCG(1, 2))
 	outcomes := map[string]int{}
 	for _, first := range []string{"", "match = \"both\"\n", "read_only = true\n"} {
-		s.write("etcd-tlsproxy.toml", first+config)
-		if status, body := s.ask("POST", "/-/reload"); status != 200 {
+		s.Write("etcd-tlsproxy.toml", first+config)
+		if status, body := s.Admin("POST", "/-/reload"); status != 200 {
 			t.Fatalf("reload: %d %s", status, body)
 		}
-		file, err := deciding(s.path("etcd-tlsproxy.toml"))
+		file, err := daemon.DecisionTable(s.Path("etcd-tlsproxy.toml"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 700 {
 			user, method, target := randomRequest(random)
 			want := file.Explain(method, target, user)
-			running, err := explain.Running(s.admin).Explain(context.Background(), method, target, user)
+			running, err := explain.Running(s.AdminURL).Explain(context.Background(), method, target, user)
 			if err != nil || !reflect.DeepEqual(want, running) {
 				t.Fatalf("%s %s by %q: the file says %+v, the running proxy %+v, %v", method, target, user, want, running, err)
 			}
-			status, fromEtcd, cause := send(t, client, method, s.url+target, user)
+			status, fromEtcd, cause := send(t, client, method, s.URL+target, user)
 			outcomes[fmt.Sprintf("%v %d %s", want.Allowed, want.Status, want.Reason)]++
 			if want.Allowed && !fromEtcd && method != "OPTIONS" || !want.Allowed && (fromEtcd || status != want.Status || method != "HEAD" && cause != want.Cause) {
 				t.Errorf("%s%s %s by %q: %d %q (by etcd: %v), explained as %+v", first, method, target, user, status, cause, fromEtcd, want)
@@ -109,12 +111,12 @@ func send(t *testing.T, client *http.Client, method, at, user string) (status in
 }
 
 func TestARunningProxyTellsWhatItsFileSays(t *testing.T) {
-	s := startService(t, fmt.Sprintf(seedConfig, "http://127.0.0.1:1")+explainedTable)
-	file, err := deciding(s.path("etcd-tlsproxy.toml"))
+	s := daemontest.Start(t, fmt.Sprintf(daemontest.SeedConfig, "http://127.0.0.1:1")+explainedTable)
+	file, err := daemon.DecisionTable(s.Path("etcd-tlsproxy.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	running, ctx := explain.Running(s.admin), context.Background()
+	running, ctx := explain.Running(s.AdminURL), context.Background()
 	who, err := running.Who(ctx, "/conftool/")
 	if want := explain.WhoMay(file, "/conftool"); err != nil || !reflect.DeepEqual(who, want) {
 		t.Errorf("%+v, %v", who, err)
@@ -135,11 +137,11 @@ func TestARunningProxyTellsWhatItsFileSays(t *testing.T) {
 		t.Errorf("%+v", table)
 	}
 	for query, says := range map[string]string{"?who=x": "slash", "?who=/a&what=b": "parameters", "?target=/": "parameters", "?what=a&what=b": "twice", "?%zz": "malformed"} {
-		if status, body := s.ask("GET", "/-/explain"+query); status != 400 || !strings.Contains(body, says) {
+		if status, body := s.Admin("GET", "/-/explain"+query); status != 400 || !strings.Contains(body, says) {
 			t.Errorf("%s: %d %s", query, status, body)
 		}
 	}
-	if status, _ := s.ask("POST", "/-/explain"); status != 405 {
+	if status, _ := s.Admin("POST", "/-/explain"); status != 405 {
 		t.Errorf("POST: %d", status)
 	}
 	if _, err := running.Who(ctx, "/a//b"); err == nil || !strings.Contains(err.Error(), "empty segment") {
@@ -158,8 +160,8 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 			t.Fatalf("%s: %d", key, status)
 		}
 	}
-	f := newFolder(t, fmt.Sprintf(seedConfig, etcd.URL()))
-	other := newFolder(t, strings.Replace(fmt.Sprintf(seedConfig, etcd.URL()), `"/conftool" = ["root", "conftool"]`, `"/conftool" = ["conftool", "x"]`, 1))
+	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
+	other := newFolder(t, strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL()), `"/conftool" = ["root", "conftool"]`, `"/conftool" = ["conftool", "x"]`, 1))
 	var out, errs strings.Builder
 	code := run(context.Background(), []string{"explain", "-c", filepath.Join(f.dir, "etcd-tlsproxy.toml"), "--diff", filepath.Join(other.dir, "etcd-tlsproxy.toml"),
 		"--endpoints", etcd.URL(), "--output", "json"}, &out, &errs)

@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/siteimport"
 )
@@ -29,56 +30,57 @@ func newImport() *cobra.Command {
 	m := &importer{}
 	cmd := &cobra.Command{
 		Use:   "import {--hiera FILE... | --nginx FILE}",
-		Short: "Take a table over from hiera or from an nginx site",
-		Long: `Turns what the nginx site before etcd was made of into a configuration of this proxy,
-and tells every request whose outcome will differ, and why. The source is
+		Short: "Import the rules of an nginx site or of hiera",
+		Long: `Makes a configuration of this proxy from the nginx site in front of etcd, and lists
+every kind of request with another outcome, with the reason. The source is one of
 
-  --hiera FILE   the parameters profile::etcd::tlsproxy::* (acls, cert_name, read_only,
-                 listen_port, upstream_port, tls_upstream). It can be given several times:
-                 of files that have a parameter the first counts, as in hiera's hierarchy.
-                 salt and pool_pwd_seed are not needed. Rules that Puppet generates for
-                 pools are added with --pools FILE: a dc/cluster a line, for which
-                 root, conftool and pool-dc-cluster may write /conftool/v1/pools/dc/cluster.
-                 The htpasswd files are those in --htpasswd, one for each prefix that has
-                 users, named by the prefix with _ for / .
-  --nginx FILE   the site's file. The users of a prefix are those of its htpasswd file.
-                 Directives that could change a decision and are not understood are
-                 errors, with their line. With --htpasswd the files are read from there,
-                 while their own names stay in the configuration.
+  --hiera FILE   The parameters profile::etcd::tlsproxy::* (acls, cert_name, read_only,
+                 listen_port, upstream_port, tls_upstream). The flag can be repeated; the
+                 first file with a parameter counts, as in hiera's hierarchy. salt and
+                 pool_pwd_seed are not needed. --pools FILE adds the rules that Puppet
+                 generates for pools. It has one dc/cluster in a line, and lets root,
+                 conftool and pool-dc-cluster write /conftool/v1/pools/dc/cluster. The
+                 htpasswd files are those in --htpasswd, one for each prefix with users,
+                 named like the prefix with _ in place of /.
+  --nginx FILE   The file of the site. The users of a prefix are those of its htpasswd
+                 file. An unknown directive that could change a decision is an error,
+                 with its line. With --htpasswd the files are read from that folder, but
+                 the configuration keeps their own names.
 
-Where the htpasswd files are here they are compared: a user has one password now, and
-the users of a file must be those of its rule. What does not fit is told as a conflict
-and must be resolved by hand.
+If the htpasswd files are on this machine, the command compares them: a user can have
+only one password, and the users of a file must be those of its rule. A difference is
+a conflict, which you must resolve by hand.
 
-The configuration goes to standard output and the findings to standard error; with
---write FILE, which keeps the mode and owner of an old file, the findings go to standard
-output. With --output json all is one object. match = "both" is written first: nothing
-that nginx refused opens. Check the result with check-config.
+The configuration is written to standard output and the findings to standard error.
+--write FILE writes the configuration to a file, whose mode and owner stay, and the
+findings to standard output. --output json prints both as one object. The configuration
+has match = "both", so that it opens nothing that nginx refused. Check the result with
+check-config.
 
-The exit status is 0, or 3 if there are conflicts, or 1 if nothing could be made.`,
+The exit status is 0, or 3 if there are conflicts, or 1 if there is no configuration.`,
 		Example: `  etcd-tlsproxy import --nginx /etc/nginx/sites-enabled/etcd --write /etc/etcd-tlsproxy/etcd-tlsproxy.toml
   etcd-tlsproxy import --hiera role/eqiad.yaml --hiera role/common.yaml --domain example.org --host conf1001.example.org`,
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&m.hiera, "hiera", nil, "hiera `file`; can be given several times")
-	f.StringVar(&m.nginx, "nginx", "", "nginx's site `file`")
-	f.StringVar(&m.htpasswd, "htpasswd", "", "`folder` of the htpasswd files (for hiera /etc/nginx/auth by default)")
-	f.StringVar(&m.pools, "pools", "", "`file` with the pools that Puppet generates rules for, a dc/cluster a line")
-	f.StringVar(&m.options.Domain, "domain", "", "`name` that stands for %{::domain} in cert_name")
-	f.StringVar(&m.options.Host, "host", "", "`name` that etcd is reached at, for tls_upstream")
-	f.StringVar(&m.match, "match", "both", "both, or segment to compare whole segments alone from the start")
-	f.StringVar(&m.write, "write", "", "write the configuration into this `file`; over an old one only with --yes")
+	f.StringArrayVar(&m.hiera, "hiera", nil, "hiera `file`; can be repeated")
+	f.StringVar(&m.nginx, "nginx", "", "`file` of the nginx site")
+	f.StringVar(&m.htpasswd, "htpasswd", "", "`folder` of the htpasswd files (default with --hiera: /etc/nginx/auth)")
+	f.StringVar(&m.pools, "pools", "", "`file` with the pools for which Puppet generates rules, one dc/cluster in a line")
+	f.StringVar(&m.options.Domain, "domain", "", "`name` that replaces %{::domain} in cert_name")
+	f.StringVar(&m.options.Host, "host", "", "`name` of the host of etcd, for tls_upstream")
+	f.StringVar(&m.match, "match", "both", "`value` of match: both, or segment to drop nginx's byte-wise prefixes at once")
+	f.StringVar(&m.write, "write", "", "`file` to write the configuration to; an existing file is replaced only with --yes")
 	m.console = console.NewConfirming(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) > 0:
-			return fmt.Errorf("it takes no argument (hint: name the file behind --hiera or --nginx)")
+			return errors.New("want no argument (hint: give the file with --hiera or --nginx)")
 		case (len(m.hiera) > 0) == (m.nginx != ""):
-			return errors.New("give either --hiera or --nginx")
+			return errors.New("want exactly one of --hiera and --nginx")
 		case m.nginx != "" && (m.pools != "" || m.options.Domain != "" || m.options.Host != ""):
-			return errors.New("--pools, --domain and --host go with --hiera")
+			return errors.New("--pools, --domain and --host can be used only with --hiera")
 		case m.match != "both" && m.match != "segment":
-			return errors.New("--match is both or segment")
+			return fmt.Errorf("--match %q is not a valid value, want both or segment", m.match)
 		}
 		return nil
 	}
@@ -102,10 +104,10 @@ func (m *importer) run() error {
 	if err != nil {
 		return err
 	}
-	if _, err := ParseConfig("import", []byte(report.Config)); err != nil {
+	if _, err := config.Parse("import", []byte(report.Config)); err != nil {
 		report.Conflicts = append(report.Conflicts, "the configuration would be refused: "+err.Error())
 	}
-	if err := m.tell(report); err != nil {
+	if err := m.publish(report); err != nil {
 		return err
 	}
 	return yesOrNo(len(report.Conflicts) == 0)
@@ -149,7 +151,7 @@ func (m *importer) read() (*siteimport.Site, error) {
 	return siteimport.ReadHiera(options, sources...)
 }
 
-// passwords reads a htpasswd file, for nginx from where --htpasswd says.
+// passwords reads a htpasswd file; for nginx, from the folder of --htpasswd.
 func (m *importer) passwords(name string) ([]byte, error) {
 	if m.nginx != "" && m.htpasswd != "" {
 		name = filepath.Join(m.htpasswd, filepath.Base(name))
@@ -157,14 +159,14 @@ func (m *importer) passwords(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// newConfigMode lets the service's group read the file; it holds no secret.
+// newConfigMode lets the service read the file, which contains no secret.
 const newConfigMode = 0o644
 
-// tell prints the configuration, or writes it, and prints what was found.
-func (m *importer) tell(report *siteimport.Report) error {
+// publish prints or writes the configuration, and prints the findings.
+func (m *importer) publish(report *siteimport.Report) error {
 	if m.write != "" {
 		if _, err := os.Lstat(m.write); !errors.Is(err, fs.ErrNotExist) {
-			if err := m.console.Confirm("write over " + m.write); err != nil {
+			if err := m.console.Confirm("replace " + m.write); err != nil {
 				return err
 			}
 		}

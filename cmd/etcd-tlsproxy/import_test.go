@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/siteimport"
 	"etcd-tlsproxy/proxy/proxytest"
 )
@@ -41,11 +43,11 @@ func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 	for _, match := range []string{"both", "segment"} {
 		hiera := imported(t, "--match", match, "--hiera", p.path("hiera.yaml"), "--htpasswd", p.dir, "--pools", p.path("pools"), "--domain", "example.org", "--host", "conf1001.example.org")
 		nginx := imported(t, "--match", match, "--nginx", p.path("site"))
-		a, err := ParseConfig("hiera", []byte(hiera.Config))
+		a, err := config.Parse("hiera", []byte(hiera.Config))
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := ParseConfig("nginx", []byte(nginx.Config))
+		b, err := config.Parse("nginx", []byte(nginx.Config))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,10 +270,10 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 			t.Fatal(err)
 		}
 		config := strings.Replace(string(text), nginx.Addr, "127.0.0.1:0", 1)
-		s := startService(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[acls]", "\n[limits]\nlogin_burst = 1000000\n[acls]", 1))
+		s := daemontest.Start(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[acls]", "\n[limits]\nlogin_burst = 1000000\n[acls]", 1))
 
 		before := &side{addr: nginx.Addr, config: &tls.Config{RootCAs: pki.Pool(), ServerName: "localhost"}}
-		now := &side{addr: strings.TrimPrefix(s.url, "https://"), config: before.config}
+		now := &side{addr: strings.TrimPrefix(s.URL, "https://"), config: before.config}
 		defer before.close()
 		defer now.close()
 		random := rand.New(rand.NewPCG(7, uint64(len(match))))

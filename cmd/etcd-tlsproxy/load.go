@@ -1,232 +1,168 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
-	"hash/maphash"
-	"log/slog"
+	"io"
 	"os"
-	"path/filepath"
-	"slices"
-	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/certs"
-	"etcd-tlsproxy/proxy"
-	"etcd-tlsproxy/proxy/gate"
-	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/share"
-	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
 )
 
-// loader makes a state of the files on disk.
-type loader struct {
-	file     string
-	counters *upstream.Counters
-	saved    *atomic.Uint64 // reads that etcd was not asked for
-	watches  *share.WatchCounters
-	hasher   *acl.Hasher  // made with the first configuration, kept across reloads
-	draw     maphash.Seed // for the order of discovered endpoints, which is kept as well
-}
+func newLoad() *cobra.Command {
+	var connection cluster.Connection
+	cmd := &cobra.Command{
+		Use:   "load [FILE]",
+		Short: "Write the keys of a dump",
+		Long: `Reads a dump from a file or from standard input, and writes its entries to the cluster,
+parents before their children. It reads and checks the whole dump first. Without --yes
+it prints the plan and writes nothing.
 
-// loaded is one state of all files.
-type loaded struct {
-	config    *Config
-	doc       *document
-	snapshot  *lane.Snapshot
-	warnings  []string
-	text      []byte              // of the configuration file
-	ca        []byte              // of upstream.ca
-	tls       *tls.Config         // towards etcd
-	endpoints []upstream.Endpoint // nil if they are still to be discovered
-}
+The action for each entry is one of:
+  create     The cluster does not have the entry.
+  update     The cluster's entry differs, and has not changed since the dump.
+  unchanged  The cluster has the entry already.
+  expired    The entry has expired; it is skipped.
+  conflict   The cluster's entry has changed since the dump, or one of the two is a
+             directory and the other a key; it is skipped.
 
-// load reads everything. What has not changed since the state before is taken
-// over from it, so that verified passwords stay remembered and connections to
-// etcd stay open. The stamps tell which files were wanted, also if it fails.
-func (l *loader) load(ctx context.Context, before *loaded) (*loaded, stamps, error) {
-	state, seen, err := l.read(before)
-	if err != nil {
-		return nil, seen, err
+Indexes can be compared only within the life of one cluster. In another cluster, and in
+one that was recovered from a backup, every key with another value is a conflict.
+--overwrite updates such keys, and those that are newer. The command never changes
+entries that are not in the dump.
+
+Every write is conditional on the state that the plan is based on. If another client
+writes first, its value stays, and the entry is a conflict. A key with an expiration is
+written with the remaining time, by the clock of this machine. An existing key with
+another expiration counts as unchanged, and existing directories stay as they are.
+
+The command lists conflicts at the end, and its exit status is then 1. A load that was
+interrupted can be repeated.
+
+A dump is refused if it contains a key that etcd would take for its own record of a
+member (a key with /0/members/1/attributes in it). To write that would destroy the
+cluster.`,
+		Example: `  etcd-tlsproxy load --dry-run conftool.jsonl
+  etcd-tlsproxy load --yes conftool.jsonl --username root --password-file /root/etcd-password \
+    --endpoints https://conf1001.example.org:4001
+  etcd-tlsproxy load --yes --prefix-from /conftool --prefix-to /restored/conftool conftool.jsonl`,
+		Args: cobra.MaximumNArgs(1),
 	}
-	return state, seen, l.connect(ctx, state, before)
+	connectionFlags(cmd, &connection)
+	c := console.NewConfirming(cmd)
+	dryRun := cmd.Flags().Bool("dry-run", false, "write nothing, and print the action for each entry")
+	overwrite := cmd.Flags().Bool("overwrite", false, "update keys even if their values may be newer")
+	from := cmd.Flags().String("prefix-from", "", "`prefix` in the dump that --prefix-to replaces")
+	to := cmd.Flags().String("prefix-to", "", "`prefix` that replaces --prefix-from")
+	cmd.MarkFlagsRequiredTogether("prefix-from", "prefix-to")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		dump, err := readDump(c, args)
+		if err != nil {
+			return err
+		}
+		if *from != "" {
+			if err := moveDump(dump, *from, *to); err != nil {
+				return err
+			}
+		}
+		etcd, err := connection.Client()
+		if err != nil {
+			return err
+		}
+		plan, err := dump.Plan(cmd.Context(), etcd, *overwrite, time.Now())
+		if err != nil {
+			return err
+		}
+		if *dryRun {
+			return printLoad(c, plan, true)
+		}
+		if plan.Writes() > 0 {
+			counts := plan.Counts()
+			if err := c.Confirm(fmt.Sprintf("in cluster %s: create %d and update %d keys and directories (--dry-run lists them)",
+				plan.ClusterID, counts[keydump.Create], counts[keydump.Update])); err != nil {
+				return err
+			}
+			progress := c.Progress("keys", int64(plan.Writes()))
+			loader := keydump.Loader{Client: etcd, OnWrite: func() { progress.Add(1) }}
+			err := loader.Run(cmd.Context(), plan)
+			progress.Done()
+			if err != nil {
+				return fmt.Errorf("%w; the entries before it are written (hint: the same load can be repeated)", err)
+			}
+		}
+		return printLoad(c, plan, false)
+	}
+	return cmd
 }
 
-// read is load without the way to etcd: all that needs no network.
-func (l *loader) read(before *loaded) (*loaded, stamps, error) {
-	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
-	state, err := l.build(files, before)
-	return state, files.seen, err
+func readDump(c *console.Console, args []string) (*keydump.Dump, error) {
+	name, data, err := "standard input", []byte(nil), error(nil)
+	if len(args) == 0 || args[0] == "-" {
+		data, err = io.ReadAll(c.In())
+	} else {
+		name = args[0]
+		data, err = os.ReadFile(name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the dump: %w", err)
+	}
+	return keydump.Parse(name, data)
 }
 
-func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
-	text, err := files.read(l.file)
+func moveDump(dump *keydump.Dump, from, to string) error {
+	source, err := acl.NewKey(from)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("--prefix-from %q: %w", from, err)
 	}
-	c, doc, err := parseConfig(l.file, text)
+	target, err := acl.NewKey(to)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("--prefix-to %q: %w", to, err)
 	}
-	c.config.Log.Access, c.config.Log.Audit = files.logPath(c.config.Log.Access), files.logPath(c.config.Log.Audit)
-	if before != nil {
-		if err := needsRestart(doc, before.config, c.config); err != nil {
-			return nil, err
+	return dump.Move(source, target)
+}
+
+// printLoad prints what was done or would be done. It fails if there are conflicts.
+func printLoad(c *console.Console, plan *keydump.Plan, dryRun bool) error {
+	type line struct {
+		Key    acl.Key        `json:"key"`
+		Action keydump.Action `json:"action"`
+		Reason string         `json:"reason,omitempty"`
+	}
+	counts := plan.Counts()
+	result := struct {
+		ClusterID string                 `json:"clusterId"`
+		Index     uint64                 `json:"index"`
+		Counts    map[keydump.Action]int `json:"counts"`
+		// Entries are all entries of a dry run, and otherwise those that were skipped.
+		Entries []line `json:"entries"`
+	}{plan.ClusterID, plan.Index, counts, []line{}}
+	for _, s := range plan.Steps {
+		if dryRun || s.Action == keydump.Conflict || s.Action == keydump.Expired {
+			result.Entries = append(result.Entries, line{s.Key, s.Action, s.Reason})
 		}
 	}
-	if l.hasher == nil {
-		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.config.Limits.HashWorkers})
-	}
-	state := &loaded{config: c.config, doc: doc, text: text, endpoints: c.endpoints}
-	ps := &problems{doc: doc}
-	limits := &c.config.Limits
-	state.snapshot = &lane.Snapshot{
-		Policy: gate.Policy{
-			Rules: c.rules, Surfaces: c.surfaces, ReadOnly: c.config.ReadOnly, MaxTarget: limits.TargetBytes,
-			Users: l.loadUsers(files, ps, c.config, before),
-			Certs: loadCerts(files, ps, c, before),
-		},
-		FastLane: c.config.FastLane,
-		Limits: lane.Limits{
-			Head: limits.HeadBytes, Body: limits.BodyBytes,
-			HeaderTimeout: limits.HeaderTimeout.Duration(), BodyTimeout: limits.BodyTimeout.Duration(),
-		},
-	}
-	state.loadUpstreamCA(files, ps)
-	if err := ps.err(); err != nil {
-		return nil, err
-	}
-	state.warnings = slices.Clone(state.snapshot.Certs.Warnings())
-	state.checkKnown(ps)
-	if err := ps.err(); err != nil {
-		return nil, err
-	}
-	return state, nil
-}
-
-// reader reads files and remembers in which state it found them.
-type reader struct {
-	folder string
-	seen   stamps
-}
-
-func (r *reader) path(name string) string {
-	if filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(r.folder, name)
-}
-
-// logPath leaves the words that stand for no file as they are.
-func (r *reader) logPath(where string) string {
-	switch where {
-	case "off", "stdout", "stderr":
-		return where
-	}
-	return r.path(where)
-}
-
-// read takes the stamp first: a change while the file is read shows later.
-func (r *reader) read(path string) ([]byte, error) {
-	r.seen[path] = stampOf(path)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading a file: %w", err)
-	}
-	return data, nil
-}
-
-// readFor reads a file that a key names.
-func (r *reader) readFor(ps *problems, name string, key ...string) ([]byte, bool) {
-	data, err := r.read(r.path(name))
-	if err != nil {
-		hint := "check the path and that the service's user may read it"
-		var wrong *os.PathError
-		if errors.As(err, &wrong) {
-			err = wrong.Err // the path follows
+	err := c.Print(result, func(w io.Writer) error {
+		for _, l := range result.Entries {
+			reason := ""
+			if l.Reason != "" {
+				reason = ": " + l.Reason
+			}
+			fmt.Fprintf(w, "%-9s %v%s\n", l.Action, l.Key, reason)
 		}
-		ps.add(fmt.Sprintf("%s cannot be read: %v", r.path(name), err), hint, key...)
-		return nil, false
-	}
-	return data, true
-}
-
-func (l *loader) loadUsers(files *reader, ps *problems, c *Config, before *loaded) *acl.Users {
-	var sources []acl.Source
-	for _, name := range c.Auth.Htpasswd {
-		if data, ok := files.readFor(ps, name, "auth", "htpasswd"); ok {
-			sources = append(sources, acl.Source{Name: files.path(name), Data: data})
+		form := "created %d, updated %d, unchanged %d, expired %d, conflicts %d\n"
+		if dryRun {
+			form = "would create %d, update %d, leave unchanged %d, expired %d, conflicts %d\n"
 		}
+		_, err := fmt.Fprintf(w, form, counts[keydump.Create], counts[keydump.Update], counts[keydump.Unchanged], counts[keydump.Expired], counts[keydump.Conflict])
+		return err
+	})
+	if err == nil && counts[keydump.Conflict] > 0 {
+		err = &console.ExitError{Code: 1}
 	}
-	users, err := acl.ParseUsers(l.hasher, sources...)
-	if err != nil {
-		ps.addAll(err, "auth", "htpasswd")
-		return nil
-	}
-	if before != nil && before.snapshot.Users.Equal(users) {
-		return before.snapshot.Users
-	}
-	return users
-}
-
-func loadCerts(files *reader, ps *problems, c *checked, before *loaded) *certs.Generation {
-	t := &c.config.TLS
-	o := certs.Options{Require: t.ClientAuth == "require", Name: c.nameRule, NextProtos: proxy.NextProtos()}
-	good := true
-	pem := func(name, key string) certs.PEM {
-		data, ok := files.readFor(ps, name, "tls", key)
-		good = good && ok
-		return certs.PEM{File: files.path(name), Data: data}
-	}
-	o.Certificate, o.Key = pem(t.Certificate, "certificate"), pem(t.Key, "key")
-	if t.ClientCA != "" {
-		o.ClientCA = pem(t.ClientCA, "client_ca")
-	}
-	if !good {
-		return nil
-	}
-	generation, err := certs.New(o)
-	if err != nil {
-		ps.add(err.Error(), "", "tls")
-		return nil
-	}
-	if before != nil && before.snapshot.Certs.Equal(generation) {
-		return before.snapshot.Certs
-	}
-	return generation
-}
-
-// share goes on sharing what goes through the same pool, or begins anew with
-// another: who waits at the old one keeps waiting there.
-func (s *loaded) share(l *loader, before *loaded) {
-	same := before != nil && before.snapshot.Upstream == s.snapshot.Upstream
-	if s.config.ShareReads {
-		if same && before.snapshot.Reads != nil {
-			s.snapshot.Reads = before.snapshot.Reads
-		} else {
-			s.snapshot.Reads = share.NewReads(s.snapshot.Upstream, l.saved)
-		}
-	}
-	if s.config.ShareWatches {
-		if same && before.snapshot.Watches != nil {
-			s.snapshot.Watches = before.snapshot.Watches
-		} else {
-			s.snapshot.Watches = share.NewWatches(share.WatchOptions{Pool: s.snapshot.Upstream, Counters: l.watches})
-		}
-	}
-}
-
-// same reports whether nothing that matters has changed.
-func (s *loaded) same(old *loaded) bool {
-	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream
-}
-
-func (s *loaded) warn(log *slog.Logger) {
-	for _, warning := range s.warnings {
-		log.Warn("configuration", "warning", warning)
-	}
+	return err
 }

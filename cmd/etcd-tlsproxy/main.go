@@ -1,15 +1,14 @@
-// Command etcd-tlsproxy is an HTTPS front end for etcd's v2 API. It ends TLS,
-// knows its clients by password or client certificate, decides by a table of key
-// prefixes who may read and write what, and forwards what is allowed to etcd.
+// Command etcd-tlsproxy is an HTTPS front end for etcd's v2 API. It terminates TLS,
+// authenticates clients by password or client certificate, authorizes each request
+// by a table of key prefixes, and forwards what is allowed to etcd.
 //
 //	etcd-tlsproxy serve --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
 //	etcd-tlsproxy check-config --config /etc/etcd-tlsproxy/etcd-tlsproxy.toml
 //	etcd-tlsproxy explain --user conftool --method PUT /conftool/v1/x
 //
-// It also builds clusters, looks after them and changes them: bootstrap, srv,
-// cluster-health and member.
-//
-// The configuration is described at [Config].
+// Other commands edit password files, build, check and change clusters, and back up
+// and restore their data. Each command is in the file of its name. The configuration
+// is described in package internal/config, and the service is package internal/daemon.
 package main
 
 import (
@@ -33,9 +32,9 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run is the program: ctx ends with the signal to stop. It returns the exit
-// status: 0 if all went well, 1 if not, 2 if the command line was wrong, or what a
-// verb that has its own says.
+// run is the program. ctx ends when the signal to stop arrives. run returns the exit
+// status: 0 after a success, 1 after a failure, 2 for a wrong command line, or the
+// status that a command returns as a [console.ExitError].
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -44,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	started := false
 	var exit *console.ExitError
 	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
-		started = cmd.ValidateRequiredFlags() == nil && cmd.ValidateFlagGroups() == nil // which cobra finds only later
+		started = cmd.ValidateRequiredFlags() == nil && cmd.ValidateFlagGroups() == nil // cobra checks them only later
 	}
 	command, err := root.ExecuteContextC(ctx)
 	switch {
@@ -52,13 +51,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.As(err, &exit):
 		return exit.Code
-	case !started: // it is the command line that is wrong
+	case !started: // the command line is wrong
 		fmt.Fprintf(stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", command.CommandPath(), err)
 		return 2
 	}
 	separator := " "
 	if strings.Contains(err.Error(), "\n") {
-		separator = "\n" // a list, each with its file and line
+		separator = "\n" // a list of errors, each with file and line
 	}
 	fmt.Fprintf(stderr, "%s:%s%v\n", command.CommandPath(), separator, err)
 	return 1
@@ -68,10 +67,10 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "etcd-tlsproxy",
 		Short: "An HTTPS front end for etcd's v2 API",
-		Long: `etcd-tlsproxy stands before an etcd member. It ends TLS, knows its clients by
-password or client certificate, decides by a table of key prefixes who may read
-and write what, and forwards what is allowed to etcd's v2 API. Its other commands
-build, check, back up and recover the clusters behind it.`,
+		Long: `etcd-tlsproxy is an HTTPS front end for an etcd member. It terminates TLS,
+authenticates clients by password or client certificate, authorizes each request by
+a table of key prefixes, and forwards what is allowed to etcd's v2 API. Its other
+commands build, check, back up and recover the clusters behind it.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -85,22 +84,11 @@ build, check, back up and recover the clusters behind it.`,
 	return root
 }
 
-// addGroup adds verbs that the help shows together.
+// addGroup adds commands that the help lists together.
 func addGroup(root *cobra.Command, title string, verbs ...*cobra.Command) {
 	root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
 	for _, verb := range verbs {
 		verb.GroupID = title
 	}
 	root.AddCommand(verbs...)
-}
-
-// defaultConfigFile is where the packages install the configuration.
-const defaultConfigFile = "/etc/etcd-tlsproxy/etcd-tlsproxy.toml"
-
-func configFlag(cmd *cobra.Command) *string {
-	file := cmd.Flags().StringP("config", "c", defaultConfigFile, "configuration `file`")
-	if err := cmd.MarkFlagFilename("config", "toml"); err != nil {
-		panic("BUG: the flag was added above: " + err.Error())
-	}
-	return file
 }

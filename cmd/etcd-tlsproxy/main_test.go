@@ -18,8 +18,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"etcd-tlsproxy": main})
 }
 
-// TestScripts runs the program as an operator does; each script is a manual of
-// one command.
+// TestScripts runs the program like an operator; each script documents one command.
 func TestScripts(t *testing.T) {
 	pki, err := proxytest.NewPKI()
 	if err != nil {
@@ -44,7 +43,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			// nginx's paths are absolute.
+			// nginx needs absolute paths.
 			site := fmt.Sprintf(`upstream etcd { server 127.0.0.1:2379; }
 server {
 	listen 4001 ssl;
@@ -65,15 +64,21 @@ server {
 	})
 }
 
-// TestArrows pins which package may know which: each ban has its reason.
+// TestArrows pins which packages a package must not depend on; each ban has its reason.
 func TestArrows(t *testing.T) {
 	depends := func(of string) []string {
 		t.Helper()
 		out, err := exec.Command("go", "list", "-deps", of).Output()
 		if err != nil {
-			t.Fatalf("listing what %s depends on: %v", of, err)
+			t.Fatalf("listing the dependencies of %s: %v", of, err)
 		}
 		return strings.Fields(string(out))
+	}
+	bannedExactly := func(of, reason, dependency string) {
+		t.Helper()
+		if slices.Contains(depends("etcd-tlsproxy/"+of), dependency) {
+			t.Errorf("%s depends on %s, which is banned: %s", of, dependency, reason)
+		}
 	}
 	banned := func(of, reason string, prefixes ...string) {
 		t.Helper()
@@ -81,20 +86,25 @@ func TestArrows(t *testing.T) {
 			if slices.ContainsFunc(prefixes, func(prefix string) bool {
 				return dependency == prefix || strings.HasPrefix(dependency, prefix+"/")
 			}) {
-				t.Errorf("%s depends on %s: %s", of, dependency, reason)
+				t.Errorf("%s depends on %s, which is banned: %s", of, dependency, reason)
 			}
 		}
 	}
 	banned("cmd/etcd-tlsproxy", "the embedded etcd is for the demo and the tests", "go.etcd.io/etcd/server/v3", "etcd-tlsproxy/proxy/proxytest", "testing")
-	banned("cmd/etcd-tlsproxy", "DNS is asked with the standard library; the other one is the tests' server", "github.com/miekg/dns")
+	banned("cmd/etcd-tlsproxy", "the program uses the standard library's resolver; this package is for the tests' DNS server", "github.com/miekg/dns")
 	banned("acl", "decisions know no transport, no file format and no logger", "net/http", "log/slog", "github.com/BurntSushi/toml",
 		"etcd-tlsproxy/proxy", "etcd-tlsproxy/certs", "etcd-tlsproxy/cmd")
 	banned("certs", "certificates know no transport but TLS, no file format and no logger", "net/http", "log/slog", "github.com/BurntSushi/toml",
 		"etcd-tlsproxy/proxy", "etcd-tlsproxy/acl", "etcd-tlsproxy/cmd")
 	banned("proxy/http1", "a grammar has no sockets and no policy", "net", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs", "etcd-tlsproxy/proxy/upstream")
 	banned("proxy/upstream", "the pool decides nothing, and speaks no HTTP but our own grammar", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
-	banned("proxy/share", "sharing decides nothing: who may read is known before", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
-	banned("proxy", "what operators see is made in cmd", "html/template")
+	banned("proxy/share", "sharing decides nothing: access is decided before", "net/http", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs")
+	banned("proxy", "pages for operators are made in cmd", "html/template")
 	banned("cmd/etcd-tlsproxy/internal/statuspage", "a page reads and shows; it loads and changes nothing", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/proxy/proxytest")
+	banned("cmd/etcd-tlsproxy/internal/config", "settings are values: no HTTP, no commands, no metrics, and nothing that serves", "net/http", "os/exec", "os/signal",
+		"github.com/spf13/cobra", "github.com/prometheus", "github.com/coreos/go-systemd", "etcd-tlsproxy/proxy/share", "etcd-tlsproxy/proxy/proxytest",
+		"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon")
+	bannedExactly("cmd/etcd-tlsproxy/internal/config", "a configuration is checked without the server that applies it", "etcd-tlsproxy/proxy")
+	banned("cmd/etcd-tlsproxy/internal/daemon", "the service knows no command line", "github.com/spf13/cobra", "etcd-tlsproxy/proxy/proxytest", "testing")
 	banned("proxy", "configuration lives in cmd", "github.com/BurntSushi/toml", "github.com/spf13/cobra", "etcd-tlsproxy/cmd", "etcd-tlsproxy/proxy/proxytest")
 }

@@ -19,10 +19,10 @@ func newMember() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "member",
 		Short: "List, add and remove members of a cluster",
-		Long: `Lists the members of a cluster, adds one or removes one, by etcd's members API.
+		Long: `Lists, adds and removes the members of a cluster with etcd's members API.
 
-To add and remove through the proxy takes a user whom its configuration lets do that,
-as in [surfaces] members = ["root"], with --username and --password-file.`,
+To add or remove a member through the proxy, log in with --username and --password-file
+as a user whom the configuration allows to, as in [surfaces] members = ["root"].`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -48,9 +48,9 @@ func newMemberList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the members",
-		Long: `Lists the members as the first endpoint that answers knows them: id, name, peer URLs,
-the client URLs that they advertise, and which one leads. One that was added and has
-not started has neither name nor client URLs. How they are, cluster-health tells.`,
+		Long: `Lists the members that the first answering endpoint knows: id, name, peer URLs,
+advertised client URLs, and which member is the leader. A member that was added but
+has not started has neither a name nor client URLs. For their health, see cluster-health.`,
 		Example: `  etcd-tlsproxy member list --endpoints https://conf1001.example.org:4001`,
 		Args:    cobra.NoArgs,
 	}
@@ -64,7 +64,7 @@ not started has neither name nor client URLs. How they are, cluster-health tells
 		}
 		leader, err := connection.Leader(cmd.Context())
 		if err != nil {
-			term.Note("warning: who leads is not known: %v", err)
+			term.Note("warning: the leader is not known: %v", err)
 		}
 		result := &memberList{Members: []listedMember{}}
 		for _, m := range members {
@@ -80,7 +80,7 @@ not started has neither name nor client URLs. How they are, cluster-health tells
 
 func started(m client.Member) bool { return m.Name != "" || len(m.ClientURLs) > 0 }
 
-// text is as etcdctl writes it.
+// text writes the list in the format of etcdctl.
 func (l *memberList) text(w io.Writer) error {
 	for _, m := range l.Members {
 		line := fmt.Sprintf("%s[unstarted]: peerURLs=%s", m.ID, strings.Join(m.PeerURLs, ","))
@@ -94,8 +94,9 @@ func (l *memberList) text(w io.Writer) error {
 	return nil
 }
 
-// lookForChange tells on the way what is known, because a plan is made of it.
-func lookForChange(ctx context.Context, term *console.Console, connection *cluster.Connection) (*cluster.Health, error) {
+// readForChange reads the health of the cluster before a change, and prints it,
+// because the plan of the change depends on it.
+func readForChange(ctx context.Context, term *console.Console, connection *cluster.Connection) (*cluster.Health, error) {
 	health, err := connection.Probe(ctx)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func lookForChange(ctx context.Context, term *console.Console, connection *clust
 	return health, nil
 }
 
-// portOf is a checked peer URL's.
+// portOf returns the port of a checked peer URL.
 func portOf(u *url.URL) int {
 	port, err := strconv.Atoi(u.Port())
 	if err != nil {

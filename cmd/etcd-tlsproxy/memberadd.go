@@ -25,18 +25,18 @@ func newMemberAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME PEERURL",
 		Short: "Add a member to a cluster",
-		Long: `Adds a member that does not run yet, and prints what its etcd and Puppet have to know
-to start it: the exact initial cluster, and its proxy's URL as the one to advertise.
+		Long: `Adds a member that does not run yet, and prints the settings with which etcd and
+Puppet start it: the exact initial cluster, and the URL of its proxy to advertise.
 
-A newcomer counts as a member that is down until it has started. So all members must
-be healthy first, and one that was added before must have started; one that is added
-to a single member takes the cluster's writes until then, because 2 of 2 have to
-agree. Its peer URL must have the scheme of the others: http, as long as there is no
-TLS between peers. --force adds it all the same.
+A new member counts as down until it has started. Therefore all members must be
+healthy, and a member that was added before must have started. A cluster of one member
+cannot write from the addition until the new member has started, because both members
+must agree. The peer URL must have the scheme of the other members: http, unless the
+peers use TLS. --force adds the member in spite of such a problem.
 
-etcd takes a change only when its members have been connected for 5 seconds; the
-verb tries for 10. With --wait it waits until the newcomer has started and answers at
-the URL that it advertises.`,
+etcd accepts a change only after its members have been connected for 5 seconds; the
+command tries for 10 seconds. With --wait it waits until the new member has started and
+answers at the URL that it advertises.`,
 		Example: `  etcd-tlsproxy member add conf1004 http://conf1004.example.org:2380 --yes --wait`,
 		Args:    cobra.ExactArgs(2),
 	}
@@ -46,10 +46,10 @@ the URL that it advertises.`,
 	b := &cluster.Bootstrap{}
 	settingsFlags(cmd, b)
 	f := cmd.Flags()
-	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster, for hiera and as its token")
-	force := f.Bool("force", false, "add it although something speaks against it; the plan tells what it may cost")
-	wait := f.Bool("wait", false, "wait until it has started and answers")
-	limit := f.Duration("wait-timeout", 10*time.Minute, "how long to wait")
+	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster, for hiera and as the token")
+	force := f.Bool("force", false, "add the member in spite of a problem; the plan says what can happen")
+	wait := f.Bool("wait", false, "wait until the member has started and answers")
+	limit := f.Duration("wait-timeout", 10*time.Minute, "time limit of --wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
 		u, err := cluster.CheckPeerURL(args[1])
@@ -60,7 +60,7 @@ the URL that it advertises.`,
 		if err := b.Check(); err != nil {
 			return err
 		}
-		health, err := lookForChange(cmd.Context(), term, connection)
+		health, err := readForChange(cmd.Context(), term, connection)
 		if err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ the URL that it advertises.`,
 		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
 		defer cancel()
 		if err := connection.Wait(ctx, result.ID); err != nil {
-			return fmt.Errorf("%w (hint: the member was added; start its etcd and its proxy, and see cluster-health)", err)
+			return fmt.Errorf("%w (hint: the member was added; start its etcd and its proxy, and run cluster-health)", err)
 		}
 		term.Note("member %s has started and answers", name)
 		return nil
@@ -96,7 +96,7 @@ the URL that it advertises.`,
 	return cmd
 }
 
-// joining is made before the member is added, so that nothing can fail after it.
+// joining runs before the member is added, so that nothing can fail after that.
 func joining(b *cluster.Bootstrap, health *cluster.Health, name, peerURL string) (*addedMember, error) {
 	all := health.PeersWith(name, peerURL)
 	s, err := b.Settings(all, name)

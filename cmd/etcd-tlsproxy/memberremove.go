@@ -23,16 +23,16 @@ func newMemberRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove NAME|ID",
 		Short: "Remove a member from a cluster",
-		Long: `Removes a member, and tells which SRV records and which lines of hiera to drop then:
-with --srv the very records of the domain, else how they look.
+		Long: `Removes a member, and prints the SRV records and the lines of hiera to remove after
+it. With --srv it prints the records of the domain, otherwise their form.
 
-It refuses to remove the leader, the last healthy member, and any without which no
-quorum would be left, unless --force is given; the plan tells what that may cost. The
-only member is not removed at all. Nor is one whose name is ambiguous: members that
-have not started have none, and are named by id.
+The command refuses to remove the leader, the last healthy member, and a member whose
+removal would leave no quorum. --force removes it in spite of that; the plan says what
+can happen. The command never removes the only member. A name must be unique; a member
+that has not started has no name, and is given by its id.
 
-Take the records that clients use away first, the peers' afterwards. A member that was
-removed never joins again with its data.`,
+Remove the SRV records for clients first, and those for peers after the member. A
+member that was removed can never join again with its data.`,
 		Example: `  etcd-tlsproxy member remove conf1003 --srv example.org
   etcd-tlsproxy member remove 5f62a924ac85910 --yes`,
 		Args: cobra.ExactArgs(1),
@@ -41,9 +41,9 @@ removed never joins again with its data.`,
 	connection := &cluster.Connection{}
 	connectionFlags(cmd, connection)
 	f := cmd.Flags()
-	force := f.Bool("force", false, "remove it although something speaks against it; the plan tells what it may cost")
-	domain := f.String("srv", "", "`domain` to look for the member's records in")
-	resolver := f.String("resolver", "", "DNS `server` to ask, as in 127.0.0.1:53 (default: the system's)")
+	force := f.Bool("force", false, "remove the member in spite of a problem; the plan says what can happen")
+	domain := f.String("srv", "", "`domain` whose SRV records are searched for the member")
+	resolver := f.String("resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var found *cluster.Domain
 		if *domain != "" {
@@ -52,7 +52,7 @@ removed never joins again with its data.`,
 			}
 			found = lookUp(cmd, *resolver, *domain)
 		}
-		health, err := lookForChange(cmd.Context(), term, connection)
+		health, err := readForChange(cmd.Context(), term, connection)
 		if err != nil {
 			return err
 		}
@@ -72,11 +72,11 @@ removed never joins again with its data.`,
 		}
 		return term.Print(result, func(w io.Writer) error {
 			var b strings.Builder
-			fmt.Fprintf(&b, "# member %s was removed; records to drop, if they are there:\n", member.Label())
+			fmt.Fprintf(&b, "# member %s was removed; remove these records, if they exist:\n", member.Label())
 			for _, record := range result.Drop.Records {
 				fmt.Fprintf(&b, "#   %s\n", record)
 			}
-			fmt.Fprintf(&b, "# hiera, for those that stay\n%s", result.Drop.Hiera)
+			fmt.Fprintf(&b, "# hiera, for the remaining members\n%s", result.Drop.Hiera)
 			_, err := io.WriteString(w, b.String())
 			return err
 		})

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -28,7 +29,7 @@ func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
 	}
 	t.Cleanup(etcd.Close)
 	const limit = 64 << 20
-	config := strings.Replace(fmt.Sprintf(seedConfig, etcd.URL()), "[limits]", fmt.Sprintf("[limits]\nmemory = %d\naddress_handshakes = 100000", limit), 1)
+	config := strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL()), "[limits]", fmt.Sprintf("[limits]\nmemory = %d\naddress_handshakes = 100000", limit), 1)
 	f := newFolder(t, config)
 	file, addr := socket(t)
 	adminFile, admin := socket(t)

@@ -16,14 +16,15 @@ func newPasswd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "passwd",
 		Short: "Edit htpasswd files",
-		Long: `Adds users to a htpasswd file, gives them other passwords, verifies those, removes
-users and lists them. The password is asked for on the terminal, or read from standard
-input with --stdin; it is never an argument, which every user of the machine could read.
+		Long: `Adds, changes, verifies, removes and lists the users of a htpasswd file. The password
+is read from the terminal or, with --stdin, from standard input. It is never an
+argument, because every user of the machine could read that.
 
-A file is read as the proxy reads it: if a line would be refused nothing is written, and
-the line is told. All other lines, comments and their order stay byte for byte, and so do
-mode and owner. The new file takes the old one's place in one step or not at all. Edits
-at the same time wait for each other. A running proxy takes the file over by itself.`,
+A file is checked like the proxy checks it: if the proxy would refuse a line, the
+command names the line and writes nothing. All other lines, comments and their order
+stay byte for byte, as do mode and owner. The new file replaces the old one in one step
+or not at all. Edits at the same time wait for each other. A running proxy reloads the
+file without a signal.`,
 		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
   etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
   etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,
@@ -34,7 +35,7 @@ at the same time wait for each other. A running proxy takes the file over by its
 	return cmd
 }
 
-// password is how a verb comes by one.
+// password reads and hashes the password of a command.
 type password struct {
 	console *console.Console
 	stdin   bool
@@ -48,16 +49,16 @@ func (p *password) flags(cmd *cobra.Command) {
 
 const hashHelp = `
 
-The password is hashed with bcrypt, or with --hash sha512-crypt (where FIPS 140 counts)
-or apr1 (weak, for nginx sites that know nothing else). Each step of bcrypt's --cost
-doubles the time of a login, right or wrong: 10 is about 50 ms. Right passwords are
-remembered by the proxy; wrong ones, and the first after a change of the files, are
-not. With cost 12 or more two addresses that guess can keep one worker busy.`
+The password is hashed with bcrypt, or with --hash sha512-crypt (for FIPS 140) or
+apr1 (weak, for nginx sites that support nothing else). Each step of bcrypt's --cost
+doubles the time of a login, right or wrong: cost 10 takes about 50 ms. The proxy caches
+right passwords until a file changes, and hashes each wrong one. With a cost of 12 or
+more, two addresses that guess passwords can keep one worker busy.`
 
 func (p *password) hashFlags(cmd *cobra.Command) {
 	p.flags(cmd)
-	cmd.Flags().StringVar(&p.scheme, "hash", htpasswd.Schemes()[0], "`how` to hash the password: bcrypt, sha512-crypt or apr1")
-	cmd.Flags().IntVar(&p.cost, "cost", htpasswd.DefaultCost, "bcrypt's cost, 4 to 14")
+	cmd.Flags().StringVar(&p.scheme, "hash", htpasswd.Schemes()[0], "`scheme` of the hash: bcrypt, sha512-crypt or apr1")
+	cmd.Flags().IntVar(&p.cost, "cost", htpasswd.DefaultCost, "bcrypt's cost, from 4 to 14")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(2)(cmd, args); err != nil {
 			return err
@@ -66,7 +67,7 @@ func (p *password) hashFlags(cmd *cobra.Command) {
 	}
 }
 
-// get asks for a password; a new one twice.
+// get reads a password; again makes the user type it twice.
 func (p *password) get(ctx context.Context, again bool) (string, error) {
 	if p.stdin {
 		return htpasswd.ReadStdin(p.console.In())
@@ -74,7 +75,7 @@ func (p *password) get(ctx context.Context, again bool) (string, error) {
 	return htpasswd.Prompt(ctx, p.console.In(), p.console.Err(), again)
 }
 
-// hash asks for a new password and hashes it.
+// hash reads a new password and returns its hash.
 func (p *password) hash(ctx context.Context) (string, error) {
 	text, err := p.get(ctx, true)
 	if err != nil {
@@ -83,7 +84,7 @@ func (p *password) hash(ctx context.Context) (string, error) {
 	return htpasswd.Hash(p.scheme, p.cost, text)
 }
 
-// edited is what a verb has done.
+// edited is the result of a command that changes a file.
 type edited struct {
 	File   string `json:"file"`
 	User   string `json:"user"`
@@ -106,9 +107,9 @@ func newPasswdAdd() *cobra.Command {
 	cmd := &cobra.Command{Use: "add FILE USER", Short: "Add a user", Long: "Adds a user to a htpasswd file." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
-	create := cmd.Flags().Bool("create", false, "make the file, with mode 0640; it must not exist")
+	create := cmd.Flags().Bool("create", false, "create the file, with mode 0640; it must not exist")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if !*create { // what can be found out is told before the password is asked for
+		if !*create { // report errors before the user types a password
 			file, err := htpasswd.Read(args[0])
 			if err != nil {
 				return err
@@ -132,7 +133,7 @@ func newPasswdAdd() *cobra.Command {
 }
 
 func newPasswdChange() *cobra.Command {
-	cmd := &cobra.Command{Use: "change FILE USER", Short: "Give a user another password", Long: "Gives a user of a htpasswd file another password. The old one stops working." + hashHelp}
+	cmd := &cobra.Command{Use: "change FILE USER", Short: "Change the password of a user", Long: "Changes the password of a user in a htpasswd file. The old password stops working." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -157,9 +158,9 @@ func newPasswdChange() *cobra.Command {
 
 func newPasswdVerify() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify FILE USER", Short: "Tell whether a password is a user's", Args: cobra.ExactArgs(2),
-		Long: `Tells whether a password is a user's, as the proxy would decide. The exit status is
-0 if it is, 3 if it is not, 1 if that could not be found out.`,
+		Use: "verify FILE USER", Short: "Verify the password of a user", Args: cobra.ExactArgs(2),
+		Long: `Verifies the password of a user like the proxy does. The exit status is 0 if the
+password is right, 3 if it is wrong, and 1 if it could not be verified.`,
 	}
 	p := &password{console: console.New(cmd)}
 	p.flags(cmd)
@@ -200,8 +201,8 @@ func newPasswdVerify() *cobra.Command {
 func newPasswdRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove FILE USER", Short: "Remove a user", Args: cobra.ExactArgs(2),
-		Long: `Removes a user from a htpasswd file. A running proxy refuses the file while a rule
-names a user whom no file has, and keeps its old state: change the rules first.`,
+		Long: `Removes a user from a htpasswd file. Change the rules first: while a rule names a
+user who is in no file, a running proxy refuses to reload and keeps its old state.`,
 	}
 	c := console.NewConfirming(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
@@ -225,7 +226,7 @@ names a user whom no file has, and keeps its old state: change the rules first.`
 }
 
 func newPasswdList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list FILE", Short: "List the users", Long: "Lists the users of a htpasswd file, each with how the password is hashed.", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "list FILE", Short: "List the users", Long: "Lists the users of a htpasswd file, each with the scheme of its hash.", Args: cobra.ExactArgs(1)}
 	c := console.New(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		file, err := htpasswd.Read(args[0])

@@ -44,7 +44,7 @@ try readonly
 	}
 	for _, want := range []string{
 		"room: exit 0: ", "room: files: htpasswd \n",
-		"full: exit 1: ", "which is as it was: ", "no space left on device", "full: same", "full: files: htpasswd zero \n",
+		"full: exit 1: ", "which is unchanged: ", "no space left on device", "full: same", "full: files: htpasswd zero \n",
 		"readonly: exit 1: ", "read-only file system", "readonly: same", "readonly: files: htpasswd \n",
 	} {
 		if !strings.Contains(string(out), want) {

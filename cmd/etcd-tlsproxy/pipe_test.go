@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -20,7 +21,7 @@ func TestTheServiceOutlivesTheReaderOfItsLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	f := newFolder(t, fmt.Sprintf(seedConfig, etcd.URL()))
+	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
 	file, addr := socket(t)
 	reader, writer, err := os.Pipe()
 	if err != nil {

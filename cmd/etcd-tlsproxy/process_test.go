@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -65,7 +66,7 @@ func (f *folder) client() *http.Client {
 type process struct {
 	*exec.Cmd
 	t      *testing.T
-	log    *output
+	log    *daemontest.Output
 	exited chan struct{}
 }
 
@@ -73,7 +74,7 @@ type process struct {
 // that it serves.
 func (f *folder) start(names string, env []string, sockets ...*os.File) *process {
 	f.t.Helper()
-	p := &process{t: f.t, log: &output{}, exited: make(chan struct{})}
+	p := &process{t: f.t, log: &daemontest.Output{}, exited: make(chan struct{})}
 	// The manager says whose the sockets are; the shell's number becomes the program's.
 	p.Cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve --config "$1"`, filepath.Join(f.dir, "etcd-tlsproxy"), filepath.Join(f.dir, "etcd-tlsproxy.toml"))
 	p.Stdout, p.Stderr, p.ExtraFiles = p.log, p.log, sockets

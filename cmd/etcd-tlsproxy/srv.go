@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -25,24 +26,25 @@ func newSRV() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "srv DOMAIN",
 		Short: "Check the SRV records of a cluster",
-		Long: `Shows what DNS gives about a cluster, for its peers (_etcd-server-ssl._tcp and
-_etcd-server._tcp), for its clients (_etcd-client-ssl._tcp and _etcd-client._tcp) and
+		Long: `Shows the SRV records of a cluster: for peers (_etcd-server-ssl._tcp and
+_etcd-server._tcp), for clients (_etcd-client-ssl._tcp and _etcd-client._tcp), and
 under the names that python-etcd and MediaWiki also use (_etcd-ssl._tcp and
-_etcd._tcp), and what is missing or inconsistent in it: targets without address,
-aliases, duplicates, mixed schemes, ports that differ, hosts that peers find and
-clients do not, or the reverse.
+_etcd._tcp). It reports what is missing or inconsistent: targets without an address,
+aliases, duplicates, mixed schemes, different ports, and hosts that only peers or only
+clients find.
 
-With --check the records are compared with the live cluster, too: members that are
-not in DNS, records that lead to no member, and URLs that differ from what members
-advertise, be it in one letter: python-etcd dies of that when a connection fails.
+With --check the command also compares the records with the live cluster. It reports
+members that are not in DNS, records without a member, and URLs that differ from the
+advertised ones, even by one letter: python-etcd crashes because of that when a
+connection fails.
 
-It exits with 0 if all is consistent, and with 1 if not.`,
+The exit status is 0 if everything is consistent, and 1 if not.`,
 		Example: `  etcd-tlsproxy srv example.org
   etcd-tlsproxy srv example.org --check --endpoints https://conf1001.example.org:4001`,
 		Args: cobra.ExactArgs(1),
 	}
 	term := console.New(cmd)
-	resolver := cmd.Flags().String("resolver", "", "DNS `server` to ask, as in 127.0.0.1:53 (default: the system's)")
+	resolver := cmd.Flags().String("resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
 	check := cmd.Flags().Bool("check", false, "compare with the live cluster at --endpoints")
 	connection := &cluster.Connection{}
 	connectionFlags(cmd, connection)
@@ -69,9 +71,9 @@ It exits with 0 if all is consistent, and with 1 if not.`,
 	return cmd
 }
 
-// lookUp bounds all questions together.
+// lookUp looks a domain up, with one time limit for all lookups.
 func lookUp(cmd *cobra.Command, resolver, domain string) *cluster.Domain {
-	ctx, cancel := context.WithTimeout(cmd.Context(), discoverTimeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), daemon.DiscoverTimeout)
 	defer cancel()
 	return cluster.LookUp(ctx, upstream.NewResolver(resolver), domain)
 }

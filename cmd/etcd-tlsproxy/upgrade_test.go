@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -31,7 +32,7 @@ func upgrade(t *testing.T, config string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	f := newFolder(t, config+fmt.Sprintf(seedConfig, etcd.URL()))
+	f := newFolder(t, config+fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
 	file, addr := socket(t)
 	running := f.start("etcd-tlsproxy.socket", nil, file)
 	stop := make(chan struct{})
@@ -115,7 +116,7 @@ func waitFor(t *testing.T, what string, reached func() bool) {
 }
 
 func TestSocketsOfTheServiceManagerAreServed(t *testing.T) {
-	f := newFolder(t, fmt.Sprintf(seedConfig, "http://127.0.0.1:1"))
+	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, "http://127.0.0.1:1"))
 	one, oneAddr := socket(t)
 	two, twoAddr := socket(t)
 	admin, adminAddr := socket(t)
@@ -146,7 +147,7 @@ func TestSocketsOfTheServiceManagerAreServed(t *testing.T) {
 
 // TestTheServiceManagerIsTold listens where a service manager would.
 func TestTheServiceManagerIsTold(t *testing.T) {
-	f := newFolder(t, fmt.Sprintf(seedConfig, "http://127.0.0.1:1"))
+	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, "http://127.0.0.1:1"))
 	path := filepath.Join(f.dir, "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is the release, from the build's module or revision: a build from a
-// tag names the tag.
+// version returns the version of the main module. A build from a tag has the tag's
+// name.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

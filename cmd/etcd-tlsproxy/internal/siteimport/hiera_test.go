@@ -81,7 +81,7 @@ func TestPasswordsThatDoNotFitAreConflicts(t *testing.T) {
 	}
 	report := strings.Join(append(s.Conflicts, s.Assumed...), "\n")
 	for _, says := range []string{
-		"the rules /a/b and /a_b share the htpasswd file /p/_a_b", `/p/_a_b:1: user "root": another password stands at /p/_:1`,
+		"the rules /a/b and /a_b share the htpasswd file /p/_a_b", `/p/_a_b:1: user "root": /p/_:1 has another password for this user`,
 		`rule /a/b names user "alice", who is not in /p/_a_b`, `user "mallory" is in /p/_a_b but not in rule /a_b`, "1 of 3 htpasswd files are missing",
 	} {
 		if !strings.Contains(report, says) {

@@ -1,0 +1,114 @@
+package config
+
+// Config is the configuration file. Durations are written as in "10s" or "1h30m",
+// and sizes are numbers of bytes. Relative paths start at the folder of the
+// configuration file.
+type Config struct {
+	// Listen is the address for clients, in HTTPS. Without a host the service listens
+	// on all IPv4 and IPv6 addresses.
+	Listen string `toml:"listen" default:":4001" reload:"restart"`
+	// Admin is the address for metrics, health, status, reloads and explanations, in
+	// plain HTTP. Keep it on loopback or in a network of operators: everyone who can
+	// connect to it can read the metrics and the table of rules, and can start a reload.
+	Admin string `toml:"admin" default:"127.0.0.1:4002" reload:"restart"`
+	// ReadOnly refuses every request that is not a read, for all users, with etcd's
+	// error 107.
+	ReadOnly bool `toml:"read_only" default:"false"`
+	// Match is how the prefixes of acls are compared with a key. "segment" compares
+	// whole segments: "/conf" covers "/conf/a" but not "/conftool". "both" also applies
+	// the byte-wise prefixes of an nginx site, and allows only what both allow.
+	Match string `toml:"match" default:"segment" choices:"segment,both"`
+	// FastLane serves plain HTTP/1.1 requests without Go's general HTTP server. Without
+	// it the proxy is slower; nothing else changes.
+	FastLane bool `toml:"fast_lane" default:"true"`
+	// RawSockets reads and writes sockets with direct system calls, which saves about a
+	// tenth of the processor time. Without it the proxy uses Go's standard library for
+	// all input and output; nothing else changes.
+	RawSockets bool `toml:"raw_sockets" default:"true" reload:"restart"`
+	// ShareReads answers equal reads that wait at the same time with one request to
+	// etcd, which is sent after the last of them arrived.
+	ShareReads bool `toml:"share_reads" default:"true"`
+	// ShareWatches serves all clients that watch the same key from one watch at etcd.
+	ShareWatches bool `toml:"share_watches" default:"true"`
+
+	Upstream Upstream `toml:"upstream"`
+	TLS      TLS      `toml:"tls"`
+	Auth     Auth     `toml:"auth"`
+	// ACLs is the table of prefixes. The value of a prefix is the list of users who may
+	// write; an empty list is everyone. Reads are open. The long form
+	// { read = [...], write = [...] } also restricts reads.
+	ACLs map[string]ACL `toml:"acls"`
+	// Surfaces opens parts of etcd's API that are closed by default to the listed
+	// users: members (writes to /v2/members), auth, config, debug and v3. A list cannot
+	// be empty.
+	Surfaces map[string][]string `toml:"surfaces"`
+	Limits   Limits              `toml:"limits"`
+	Log      Log                 `toml:"log"`
+}
+
+// Upstream describes the connection to etcd.
+type Upstream struct {
+	// Endpoints are etcd's client URLs: http://host:port, https://host:port or
+	// unix:///path. The first is preferred; the others are used while it is down.
+	Endpoints []string `toml:"endpoints" default:"http://127.0.0.1:2379"`
+	// SRV is a domain whose SRV records name the endpoints; it replaces endpoints. The
+	// records are _etcd-client-ssl._tcp.DOMAIN or, only if there are none,
+	// _etcd-client._tcp.DOMAIN. The member on this machine is preferred, then priority
+	// and weight decide. With ca, server_name or insecure_skip_verify, only records of
+	// members with TLS are accepted.
+	SRV string `toml:"srv" default:""`
+	// Resolver is the DNS server that is asked for the records of srv and for their
+	// addresses, as in "127.0.0.1:53". The default is the system's resolver.
+	Resolver string `toml:"resolver" default:""`
+	// SRVRefresh is the interval at which the records of srv are looked up again; a
+	// reload looks them up at once. If the lookup fails, or finds only plaintext members
+	// where there was TLS, the endpoints and addresses of the last lookup stay in use.
+	SRVRefresh Duration `toml:"srv_refresh" default:"1m0s" min:"1s" max:"24h"`
+	// CA is a PEM file with the CAs that verify https endpoints. The default is the
+	// system's CAs.
+	CA string `toml:"ca" default:""`
+	// ServerName is the name that the certificate of an https endpoint must have. The
+	// default is the host of the endpoint or, with srv, the target of its record.
+	ServerName string `toml:"server_name" default:""`
+	// InsecureSkipVerify accepts any certificate of etcd, as the nginx site did.
+	InsecureSkipVerify bool `toml:"insecure_skip_verify" default:"false"`
+}
+
+// TLS describes the certificate of this server and the certificates of clients.
+type TLS struct {
+	// Certificate is a PEM file with the certificate chain of this server, its own
+	// certificate first. It is required.
+	Certificate string `toml:"certificate" default:""`
+	// Key is the PEM file with the private key of the certificate. It is required, and
+	// can be the same file.
+	Key string `toml:"key" default:""`
+	// ClientCA is a PEM bundle of the CAs that verify client certificates. Without it
+	// clients cannot identify themselves by certificate.
+	ClientCA string `toml:"client_ca" default:""`
+	// ClientAuth is "optional", or "require" to refuse clients without a certificate.
+	ClientAuth string `toml:"client_auth" default:"optional" choices:"optional,require"`
+	// ClientName is the part of a client certificate that is the user's name: "cn",
+	// "dns", "uri" or "email". A certificate must contain exactly one.
+	ClientName string `toml:"client_name" default:"cn" choices:"cn,dns,uri,email"`
+}
+
+// Auth describes the users who log in with a password.
+type Auth struct {
+	// Htpasswd are files with apr1, bcrypt, SHA, SSHA, sha256-crypt or sha512-crypt
+	// hashes. A user can be in several files with the same password.
+	Htpasswd []string `toml:"htpasswd" default:""`
+}
+
+// Log describes where records are written: "off", "stdout", "stderr" or a file,
+// which SIGHUP opens again.
+type Log struct {
+	// Access receives one line for each request.
+	Access string `toml:"access" default:"off" reload:"restart"`
+	// Format is the format of the access log: "combined", which is nginx's, or "json".
+	Format string `toml:"format" default:"combined" choices:"combined,json" reload:"restart"`
+	// Audit receives one line of JSON for each write and each refusal.
+	Audit string `toml:"audit" default:"stderr" reload:"restart"`
+	// Level is the least level of the service's own messages, which go to stderr:
+	// "debug", "info", "warn" or "error".
+	Level string `toml:"level" default:"info" reload:"restart"`
+}

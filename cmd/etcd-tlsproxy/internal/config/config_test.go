@@ -1,0 +1,187 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+func files(t testing.TB, pattern string) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("testdata", pattern))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("listing testdata/%s: got %d files, error %v; want at least one file", pattern, len(paths), err)
+	}
+	contents := make(map[string][]byte)
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		contents[filepath.Base(path)] = data
+	}
+	return contents
+}
+
+func TestGoodConfigurations(t *testing.T) {
+	for name, data := range files(t, "*.good.toml") {
+		if _, err := Parse(name, data); err != nil {
+			t.Errorf("%s was refused: %v", name, err)
+		}
+	}
+}
+
+// TestBadConfigurations compares each error with NAME.bad.txt, byte for byte.
+func TestBadConfigurations(t *testing.T) {
+	wanted := files(t, "*.bad.txt")
+	for name, data := range files(t, "*.bad.toml") {
+		_, err := Parse(name, data)
+		if err == nil {
+			t.Errorf("%s was accepted", name)
+			continue
+		}
+		want := string(wanted[strings.TrimSuffix(name, ".toml")+".txt"])
+		if got := err.Error() + "\n"; got != want {
+			t.Errorf("%s: the message differs\n got %s\nwant %s", name, got, want)
+		}
+		if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the message repeats a password: %v", name, err)
+		}
+	}
+	if bad := files(t, "*.bad.toml"); len(bad) != len(wanted) {
+		t.Errorf("got %d files *.bad.toml and %d files *.bad.txt, want a message for each", len(bad), len(wanted))
+	}
+}
+
+func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
+	parse := func(name string) (*Document, *Config, []string) {
+		data := files(t, name)[name]
+		doc, config, err := parseDocument(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return doc, config, strings.Split(string(data), "\n")
+	}
+	full, config, fullLines := parse("full.good.toml")
+	// The keys that exclude upstream.endpoints have an example of their own.
+	srv, _, srvLines := parse("srv.good.toml")
+	for _, key := range knownKeys("", reflect.TypeFor[Config]()) {
+		if key == "surfaces" || key == "acls" {
+			continue
+		}
+		doc, lines := full, fullLines
+		if key == "upstream.srv" || key == "upstream.resolver" || key == "upstream.srv_refresh" {
+			doc, lines = srv, srvLines
+		}
+		path := strings.Split(key, ".")
+		_, line := doc.Locate(path...)
+		if line == 0 || !strings.Contains(lines[line-1], path[len(path)-1]) {
+			t.Errorf("the example does not contain %s in the line that Locate returned, %d", key, line)
+		}
+	}
+	fallback := Default()
+	for _, s := range Settings() {
+		if !strings.HasPrefix(s.Key, "limits.") || s.Default == auto {
+			continue
+		}
+		if got := s.value(config); got.Equal(s.value(fallback)) {
+			t.Errorf("the full example sets %s to its default, %s; want another value", s.Key, show(got))
+		}
+	}
+}
+
+// TestTheFirstReleasesConfigurationMeansTheSame reads a file with every key of the
+// first release. The newer keys have defaults that keep its behaviour.
+func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
+	const name = "every-key-of-the-first-release.good.toml"
+	old, err := Parse(name, files(t, name)[name])
+	if err != nil {
+		t.Fatalf("the configuration was refused: %v", err)
+	}
+	full, err := Parse("full.good.toml", files(t, "full.good.toml")["full.good.toml"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !old.RawSockets {
+		t.Error("raw_sockets is false for a file without the key, want true")
+	}
+	full.RawSockets = true
+	if !reflect.DeepEqual(old.Config, full.Config) {
+		t.Errorf("the configurations differ in more than the newer keys\nold  %+v\nfull %+v", old.Config, full.Config)
+	}
+}
+
+func TestTheREADMEsExampleIsGood(t *testing.T) {
+	readme, err := os.ReadFile("../../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(readme), "```toml\n")
+	example, _, ok2 := strings.Cut(rest, "```")
+	if !ok || !ok2 {
+		t.Fatal("README.md contains no block of toml")
+	}
+	config, err := Parse("README.md", []byte(example))
+	if err != nil {
+		t.Fatalf("the README's example was refused: %v", err)
+	}
+	if len(config.ACLs) != 3 {
+		t.Errorf("the README's example has %d rules, want 3", len(config.ACLs))
+	}
+	for _, key := range knownKeys("", reflect.TypeFor[Config]()) {
+		table, _, inside := strings.Cut(key, ".")
+		if inside && table != "limits" && !strings.Contains(string(readme), "`"+key+"`") {
+			t.Errorf("the README does not mention %s", key)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	for _, data := range files(f, "*.toml") {
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		parsed, err := Parse("f", data)
+		if err != nil {
+			if _, ok := errors.AsType[*Error](err); !ok {
+				t.Fatalf("got an error of type %T, want an *Error with the place: %v", err, err)
+			}
+			return
+		}
+		// A configuration that is encoded and parsed again is the same.
+		config := parsed.Config
+		var text bytes.Buffer
+		for prefix, rule := range config.ACLs {
+			if !rule.ReadGiven && len(rule.Read) == 0 {
+				rule.Read, rule.ReadGiven = []string{}, true
+				config.ACLs[prefix] = rule
+			}
+		}
+		if err := toml.NewEncoder(&text).Encode(config); err != nil {
+			t.Fatalf("encoding the configuration of %q: %v", data, err)
+		}
+		parsed, err = Parse("f", text.Bytes())
+		if err != nil {
+			t.Fatalf("%q was encoded as\n%s\nwhich was refused: %v", data, text.String(), err)
+		}
+		again := parsed.Config
+		if len(config.Surfaces) == 0 {
+			config.Surfaces, again.Surfaces = nil, nil
+		}
+		if len(config.Auth.Htpasswd) == 0 {
+			config.Auth.Htpasswd, again.Auth.Htpasswd = nil, nil
+		}
+		if len(config.ACLs) == 0 {
+			config.ACLs, again.ACLs = nil, nil
+		}
+		if !reflect.DeepEqual(config, again) {
+			t.Fatalf("%q changed when it was encoded and parsed again\n got %+v\nwant %+v", data, again, config)
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Document is a configuration file with the line of each of its keys.
+type Document struct {
+	file  string
+	meta  toml.MetaData
+	lines map[string]int
+}
+
+// parseDocument decodes a file over the defaults. Unknown keys are errors that
+// suggest the nearest known key.
+func parseDocument(file string, data []byte) (*Document, *Config, error) {
+	doc := &Document{file: file, lines: make(map[string]int)}
+	var values map[string]toml.Primitive
+	meta, err := toml.Decode(string(data), &values)
+	if err != nil {
+		return nil, nil, doc.convert(err)
+	}
+	doc.meta = meta
+	doc.findLines(nil, values)
+	config := Default()
+	decoded, err := toml.Decode(string(data), config)
+	if err != nil {
+		return nil, nil, doc.convert(err)
+	}
+	unknown := doc.NewErrors()
+	for _, key := range decoded.Undecoded() {
+		if key[0] == "acls" && len(key) > 2 {
+			continue // ACL.UnmarshalTOML checks the keys of the long form
+		}
+		hint := ""
+		if near := nearest(key.String()); near != "" {
+			hint = "did you mean " + near + "?"
+		}
+		unknown.Add("there is no such key", hint, key...)
+	}
+	if err := unknown.Err(); err != nil {
+		return nil, nil, err
+	}
+	return doc, config, nil
+}
+
+// lineProbe refuses to be decoded. The library reports the line of a value only
+// in the error of decoding it.
+type lineProbe struct{}
+
+func (lineProbe) UnmarshalTOML(any) error { return errors.New("BUG: this error serves to find a line") }
+
+// findLines fills doc.lines.
+func (doc *Document) findLines(parent toml.Key, values map[string]toml.Primitive) {
+	for name, value := range values {
+		key := append(slices.Clone(parent), name)
+		var at toml.ParseError
+		if errors.As(doc.meta.PrimitiveDecode(value, &lineProbe{}), &at) {
+			doc.lines[key.String()] = at.Position.Line
+		}
+		var children map[string]toml.Primitive
+		if doc.meta.PrimitiveDecode(value, &children) == nil {
+			doc.findLines(key, children)
+		}
+	}
+}
+
+// Locate returns a key in the form in which it is written, and its line. The line
+// of a key that is missing is that of its table, or 0.
+func (doc *Document) Locate(key ...string) (name string, line int) {
+	name = toml.Key(key).String()
+	for n := len(key); n > 0 && line == 0; n-- {
+		line = doc.lines[toml.Key(key[:n]).String()]
+	}
+	return name, line
+}
+
+// convert turns an error of the library into an [Error].
+func (doc *Document) convert(err error) error {
+	e := &Error{File: doc.file, Problem: err.Error()}
+	var parse toml.ParseError
+	if errors.As(err, &parse) {
+		e.Line, e.Key, e.Problem = parse.Position.Line, parse.LastKey, parse.Message
+	} else if match := typeError.FindStringSubmatch(err.Error()); match != nil {
+		// The library reports a wrong type only in the text of its error.
+		if key, err := strconv.Unquote(match[1]); err == nil {
+			e.Key, e.Line = key, doc.lines[key]
+		}
+		e.Problem, e.Hint = "the value is of type "+typeName(match[2]), "it must be of type "+typeName(match[3])
+	}
+	return e
+}
+
+var typeError = regexp.MustCompile(`^toml: .*\(last key (".*")\): incompatible types: TOML value has type (.*); destination has type (.*)$`)
+
+// typeName returns TOML's name of one of the library's types.
+func typeName(name string) string {
+	names := map[string]string{"slice": "array", "map": "table", "int": "integer", "int64": "integer", "float64": "float", "bool": "boolean"}
+	if known, ok := names[name]; ok {
+		return known
+	}
+	return name
+}

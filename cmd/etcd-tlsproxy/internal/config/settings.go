@@ -1,0 +1,143 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// Setting describes one key of the configuration, from the tags of its field.
+type Setting struct {
+	// Key is the full key, as in "limits.drain".
+	Key string
+	// Type is "string", "boolean", "integer", "duration", "list of strings" or "table".
+	Type string
+	// Default, Min and Max are as in the tags; see the package comment. They are ""
+	// for a key without one.
+	Default, Min, Max string
+	// Choices are the only allowed values, or nil if there is no such list.
+	Choices []string
+	// Restart reports whether a change needs a restart.
+	Restart bool
+
+	index []int
+}
+
+// auto marks a default or a bound that is computed.
+const auto = "auto"
+
+// Settings returns all settings in the order of the fields of [Config].
+func Settings() []Setting { return settingsOf(reflect.TypeFor[Config](), "", nil) }
+
+func settingsOf(t reflect.Type, table string, index []int) []Setting {
+	var all []Setting
+	for i := range t.NumField() {
+		field := t.Field(i)
+		key := table + field.Tag.Get("toml")
+		at := append(index[:len(index):len(index)], i)
+		if field.Type.Kind() == reflect.Struct {
+			all = append(all, settingsOf(field.Type, key+".", at)...)
+			continue
+		}
+		s := Setting{
+			Key: key, Type: typeOf(field), Default: field.Tag.Get("default"), Min: field.Tag.Get("min"), Max: field.Tag.Get("max"),
+			Restart: field.Tag.Get("reload") == "restart", index: at,
+		}
+		if choices := field.Tag.Get("choices"); choices != "" {
+			s.Choices = strings.Split(choices, ",")
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func typeOf(field reflect.StructField) string {
+	if field.Type == reflect.TypeFor[Duration]() {
+		return "duration"
+	}
+	switch field.Type.Kind() {
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Int, reflect.Int64:
+		return "integer"
+	case reflect.Slice:
+		return "list of strings"
+	case reflect.Map:
+		return "table"
+	}
+	panic("BUG: no setting can be of type " + field.Type.String())
+}
+
+// value returns the field of the setting in c.
+func (s *Setting) value(c *Config) reflect.Value {
+	return reflect.ValueOf(c).Elem().FieldByIndex(s.index)
+}
+
+// path returns the key in its parts.
+func (s *Setting) path() []string { return strings.Split(s.Key, ".") }
+
+// Default returns the configuration that an empty file means.
+func Default() *Config {
+	c := &Config{}
+	for _, s := range Settings() {
+		value := s.value(c)
+		switch {
+		case s.Key == "limits.hash_workers":
+			value.SetInt(int64(defaultHashWorkers()))
+		case s.Default != "":
+			setText(value, s.Default)
+		}
+	}
+	return c
+}
+
+// setText stores what a tag says.
+func setText(value reflect.Value, text string) {
+	var err error
+	switch v := value.Addr().Interface().(type) {
+	case encoding.TextUnmarshaler:
+		err = v.UnmarshalText([]byte(text))
+	case *string:
+		*v = text
+	case *bool:
+		*v, err = strconv.ParseBool(text)
+	case *[]string:
+		*v = strings.Split(text, ",")
+	default:
+		var n int64
+		n, err = strconv.ParseInt(text, 10, 64)
+		value.SetInt(n)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("BUG: the tag of a %s says %q: %v", value.Type(), text, err))
+	}
+}
+
+// CheckRestart refuses changes of settings that a running service cannot change.
+// To apply the others alone would leave a state that no file describes.
+func CheckRestart(doc *Document, before, after *Config) error {
+	errs := doc.NewErrors()
+	for _, s := range Settings() {
+		if old, changed := s.value(before), s.value(after); s.Restart && !old.Equal(changed) {
+			errs.Add(fmt.Sprintf("the value has changed from %s to %s, which needs a restart", show(old), show(changed)),
+				"restart the service, or restore the old value", s.path()...)
+		}
+	}
+	return errs.Err()
+}
+
+// show returns a value as it is written in the file.
+func show(value reflect.Value) string {
+	switch v := value.Interface().(type) {
+	case string:
+		return strconv.Quote(v)
+	case Duration:
+		return strconv.Quote(v.String())
+	default:
+		return fmt.Sprint(v)
+	}
+}

@@ -1,0 +1,122 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// Parsed is a checked configuration in the terms of the packages that apply it.
+type Parsed struct {
+	*Config
+	Document *Document
+	Rules    *acl.Rules
+	// Surfaces holds the users of each opened surface, by the surface's name.
+	Surfaces map[string]acl.Group
+	// Endpoints is nil if the endpoints have to be discovered.
+	Endpoints []upstream.Endpoint
+	NameRule  certs.NameRule
+}
+
+// Parse reads a configuration and checks everything that can be checked without
+// another file. The error joins all [Error]s.
+func Parse(file string, data []byte) (*Parsed, error) {
+	doc, config, err := parseDocument(file, data)
+	if err != nil {
+		return nil, err
+	}
+	errs := doc.NewErrors()
+	c := &Parsed{Config: config, Document: doc}
+	checkAddress(errs, c.Listen, "listen")
+	checkAddress(errs, c.Admin, "admin")
+	c.checkUpstream(errs)
+	c.checkTLS(errs)
+	rules := c.rules(errs)
+	c.checkSurfaces(errs)
+	c.checkTags(errs)
+	c.checkLog(errs)
+	for i, path := range c.Auth.Htpasswd {
+		switch {
+		case path == "":
+			errs.Add("the name of a file is empty", "remove it", "auth", "htpasswd")
+		case slices.Contains(c.Auth.Htpasswd[:i], path):
+			errs.Add(fmt.Sprintf("file %q is listed twice", path), "remove one", "auth", "htpasswd")
+		}
+	}
+	if err := errs.Err(); err != nil {
+		return nil, err
+	}
+	match := acl.MatchSegments
+	if c.Match == "both" {
+		match = acl.MatchBoth
+	}
+	if c.Rules, err = acl.NewRules(match, rules...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func checkAddress(errs *Errors, address string, key ...string) {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		errs.Add(fmt.Sprintf("%q is not a valid address", address),
+			`write host:port, or :port for all addresses; an IPv6 host is written in brackets, as in "[::1]:4001"`, key...)
+	}
+}
+
+func (c *Parsed) checkTLS(errs *Errors) {
+	t := &c.TLS
+	if t.Certificate == "" {
+		errs.Add("the key is missing", "name the PEM file with the certificate chain of this server", "tls", "certificate")
+	}
+	if t.Key == "" {
+		errs.Add("the key is missing", "name the PEM file with the private key of the certificate", "tls", "key")
+	}
+	if t.ClientAuth == "require" && t.ClientCA == "" {
+		errs.Add("client certificates are required, but there is no CA to verify them with", "set tls.client_ca", "tls", "client_auth")
+	}
+	// The choices in the tag are those of ParseNameRule, so checkTags reports its error.
+	c.NameRule, _ = certs.ParseNameRule(t.ClientName)
+}
+
+// SurfaceNames returns the surfaces that can be opened.
+func SurfaceNames() []string { return []string{"members", "auth", "config", "debug", "v3"} }
+
+func (c *Parsed) checkSurfaces(errs *Errors) {
+	c.Surfaces = make(map[string]acl.Group)
+	for _, name := range slices.Sorted(maps.Keys(c.Config.Surfaces)) {
+		users := c.Config.Surfaces[name]
+		if !slices.Contains(SurfaceNames(), name) {
+			errs.Add("there is no such surface", "choose one of "+strings.Join(SurfaceNames(), ", "), "surfaces", name)
+			continue
+		}
+		if len(users) == 0 {
+			errs.Add("the list of users is empty", "name the users who may use this surface, or remove the key to close it", "surfaces", name)
+		}
+		c.checkUsers(errs, users, "surfaces", name)
+		c.Surfaces[name] = acl.Only(users...)
+	}
+}
+
+func (c *Parsed) checkLog(errs *Errors) {
+	var level slog.Level
+	if level.UnmarshalText([]byte(c.Log.Level)) != nil {
+		errs.Add(notAValue(c.Log.Level), "choose one of debug, info, warn, error", "log", "level")
+	}
+	for key, value := range map[string]string{"access": c.Log.Access, "audit": c.Log.Audit} {
+		if value == "" {
+			errs.Add("the value is empty", "choose one of off, stdout, stderr, or name a file", "log", key)
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
+)
+
+// adminOptions is what the admin address serves.
+type adminOptions struct {
+	registry      *prometheus.Registry
+	ready, reload func() error
+	page          *statuspage.Page
+	explain       http.Handler
+}
+
+// adminHandler returns the handler of the admin address: plain HTTP for the tools of
+// this host. A reload is its only action, and applies only what the files contain.
+func adminHandler(o *adminOptions) http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
+	// A page of another origin in an operator's browser must not start a reload.
+	r.Use(http.NewCrossOriginProtection().Handler)
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{Registry: o.registry}))
+	r.Get("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "healthy") })
+	r.Get("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if err := o.ready(); err != nil {
+			writeText(w, http.StatusServiceUnavailable, err.Error())
+			return
+		}
+		writeText(w, http.StatusOK, "ready")
+	})
+	r.Method(http.MethodGet, "/-/explain", o.page.Guard(o.explain))
+	r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
+		if err := o.reload(); err != nil {
+			writeText(w, http.StatusInternalServerError, "reload failed; the old state stays in force:\n"+err.Error())
+			return
+		}
+		writeText(w, http.StatusOK, "reloaded")
+	})
+	r.Method(http.MethodGet, "/-/status", o.page.HTML())
+	r.Method(http.MethodGet, "/-/status.json", o.page.JSON())
+	r.Method(http.MethodGet, "/", http.RedirectHandler("/-/status", http.StatusFound))
+	return r
+}
+
+func writeText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n") // the client may have closed the connection
+}

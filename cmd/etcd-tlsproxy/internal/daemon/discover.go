@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// DiscoverTimeout is the time limit of all lookups of a discovery: the resolver
+// tries twice, for five seconds each time.
+const DiscoverTimeout = 10 * time.Second
+
+// discover finds the endpoints of a state that names none. Those of the state
+// before are kept if they come from the same source: a reload, which may be about a
+// password, must not fail because DNS does. The refresh finds what has changed.
+func (l *loader) discover(ctx context.Context, state, before *loaded) error {
+	if len(state.endpoints) > 0 {
+		return nil
+	}
+	u := &state.config.Upstream
+	if before != nil && u.SameSource(&before.config.Upstream) && checkDiscovered(u, before.endpoints) == nil {
+		state.endpoints = before.endpoints
+		return nil
+	}
+	found, err := l.lookUp(ctx, u)
+	if err == nil {
+		err = checkDiscovered(u, found)
+	}
+	if err != nil {
+		errs := state.doc.NewErrors()
+		errs.Add("no endpoints of etcd: "+err.Error(), "check the domain, as with dig -t SRV _etcd-client-ssl._tcp."+u.SRV, "upstream", "srv")
+		return errs.Err()
+	}
+	state.endpoints = found
+	return nil
+}
+
+// lookUp asks DNS for endpoints.
+func (l *loader) lookUp(ctx context.Context, u *config.Upstream) ([]upstream.Endpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, DiscoverTimeout)
+	defer cancel()
+	return upstream.Discover(ctx, upstream.NewResolver(u.Resolver), u.SRV, l.seed)
+}
+
+// checkDiscovered refuses endpoints without TLS if TLS is configured. To accept
+// them would let an attacker who forges answers of DNS read and change everything.
+func checkDiscovered(u *config.Upstream, found []upstream.Endpoint) error {
+	if u.WantsTLS() && isPlain(found) {
+		return errors.New("DNS has only records of plaintext members, but ca, server_name or insecure_skip_verify asks for TLS")
+	}
+	return nil
+}
+
+// isPlain reports whether discovered endpoints are plaintext. They are never mixed.
+func isPlain(found []upstream.Endpoint) bool { return !found[0].TLS() }

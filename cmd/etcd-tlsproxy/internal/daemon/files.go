@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+)
+
+// reader reads files and records the state in which it found them.
+type reader struct {
+	folder string
+	seen   stamps
+}
+
+// path returns where a file that the configuration names is.
+func (r *reader) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(r.folder, name)
+}
+
+// logPath returns where a log is written. The words that are not files stay.
+func (r *reader) logPath(where string) string {
+	switch where {
+	case "off", "stdout", "stderr":
+		return where
+	}
+	return r.path(where)
+}
+
+// read takes the stamp before it reads, so that a change in between is noticed by
+// the next poll.
+func (r *reader) read(path string) ([]byte, error) {
+	r.seen[path] = stampOf(path)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading a file: %w", err)
+	}
+	return data, nil
+}
+
+// readFor reads the file that a key names. It records a failure in errs.
+func (r *reader) readFor(errs *config.Errors, name string, key ...string) ([]byte, bool) {
+	data, err := r.read(r.path(name))
+	if err != nil {
+		if wrong, ok := errors.AsType[*os.PathError](err); ok {
+			err = wrong.Err // without the path, which the message begins with
+		}
+		errs.Add(fmt.Sprintf("%s cannot be read: %v", r.path(name), err), "check the path, and that the service's user can read the file", key...)
+		return nil, false
+	}
+	return data, true
+}

@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"slices"
+
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// connect gives a state its connections to etcd: the pool of the state before if
+// nothing about it has changed, or a new one.
+func (l *loader) connect(ctx context.Context, state, before *loaded) error {
+	if err := l.discover(ctx, state, before); err != nil {
+		return err
+	}
+	if before != nil && state.samePool(before) {
+		state.snapshot.Upstream = before.snapshot.Upstream
+	} else {
+		pool, err := l.newPool(state)
+		if err != nil {
+			return err
+		}
+		state.snapshot.Upstream = pool
+	}
+	state.share(l, before)
+	return nil
+}
+
+func (s *loaded) samePool(before *loaded) bool {
+	a, b := before.config, s.config
+	return slices.Equal(before.endpoints, s.endpoints) && bytes.Equal(before.ca, s.ca) &&
+		a.Upstream.CA == b.Upstream.CA && a.Upstream.ServerName == b.Upstream.ServerName &&
+		a.Upstream.InsecureSkipVerify == b.Upstream.InsecureSkipVerify &&
+		a.Limits.UpstreamRequests == b.Limits.UpstreamRequests && a.Limits.UpstreamTimeout == b.Limits.UpstreamTimeout
+}
+
+func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
+	limits := &s.config.Limits
+	return upstream.New(upstream.Options{
+		Endpoints: s.endpoints, TLS: s.tls, Counters: l.counters,
+		RawSockets:  s.config.RawSockets,
+		MaxRequests: limits.UpstreamRequests,
+		// A watch that starts at an old index needs a second one, and a hub outlives its
+		// last watcher for a moment.
+		MaxWatches:    2*limits.Watches + 1024,
+		Buffered:      min(128<<20, limits.Memory/8),
+		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
+	})
+}
+
+// share keeps the batches and hubs of the state before if the pool is the same.
+// With another pool it makes new ones; requests that wait on the old ones stay there.
+func (s *loaded) share(l *loader, before *loaded) {
+	same := before != nil && before.snapshot.Upstream == s.snapshot.Upstream
+	if s.config.ShareReads {
+		if same && before.snapshot.Reads != nil {
+			s.snapshot.Reads = before.snapshot.Reads
+		} else {
+			s.snapshot.Reads = share.NewReads(s.snapshot.Upstream, l.saved)
+		}
+	}
+	if s.config.ShareWatches {
+		if same && before.snapshot.Watches != nil {
+			s.snapshot.Watches = before.snapshot.Watches
+		} else {
+			s.snapshot.Watches = share.NewWatches(share.WatchOptions{Pool: s.snapshot.Upstream, Counters: l.watches})
+		}
+	}
+}

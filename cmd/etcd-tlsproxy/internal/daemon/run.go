@@ -1,0 +1,176 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/observe"
+)
+
+// Options is what a service is started with.
+type Options struct {
+	// File is the path of the configuration.
+	File string
+	// Version is shown in the log, in the metrics and on the status page.
+	Version string
+	// Hangup requests reloads; the kind of signal does not matter.
+	Hangup <-chan os.Signal
+	// Stdout and Stderr receive the logs that the configuration sends there.
+	Stdout, Stderr io.Writer
+}
+
+// service is a service with its parts.
+type service struct {
+	version  string
+	config   *config.Config // at the start
+	logs     *logs
+	server   *proxy.Server
+	reloader *reloader
+	sockets  *sockets
+	admin    *http.Server
+	manager  *manager
+}
+
+// Run serves until ctx ends or a listener fails, and then drains.
+func Run(ctx context.Context, o Options) error {
+	s, first, err := load(ctx, &o)
+	if err != nil {
+		return err
+	}
+	defer s.logs.close()
+	if s.sockets, err = openSockets(s.config); err != nil {
+		return err
+	}
+	group, running := errgroup.WithContext(ctx)
+	s.newAdmin(running)
+	s.logStart(first)
+	for _, listener := range s.sockets.front {
+		group.Go(func() error { return s.server.Serve(listener) })
+	}
+	group.Go(s.serveAdmin)
+	group.Go(func() error { return s.manager.watchdog(running, s.sockets.admin.Addr()) })
+	group.Go(func() error {
+		s.reloader.run(running, o.Hangup)
+		// The context has ended: a signal to stop arrived, or a listener failed.
+		return s.drain(context.WithoutCancel(ctx))
+	})
+	s.manager.serving(nil)
+	err = group.Wait()
+	s.logs.service.Info("stopped")
+	return err
+}
+
+// load loads all files and makes everything that needs no socket.
+func load(ctx context.Context, o *Options) (*service, *loaded, error) {
+	metrics := observe.NewMetrics(o.Version)
+	loader := &loader{
+		file: o.File, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
+	}
+	first, seen, err := loader.load(ctx, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	logs, err := openLogs(&first.config.Log, o.Stdout, o.Stderr)
+	if err != nil {
+		return nil, nil, err
+	}
+	debug.SetMemoryLimit(first.config.Limits.Memory)
+	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
+	s.server = newServer(first, metrics, logs)
+	s.reloader = &reloader{
+		loader: loader, server: s.server, metrics: metrics, logs: logs, manager: s.manager,
+		current: first, seen: seen, refreshNow: make(chan struct{}, 1),
+	}
+	metrics.Reloaded(first.snapshot.Certs, nil)
+	first.logWarnings(logs.service)
+	s.reloader.publishStatus(first, nil)
+	return s, first, nil
+}
+
+// newServer makes the front end from the settings that need a restart.
+func newServer(first *loaded, metrics *observe.Metrics, logs *logs) *proxy.Server {
+	limits := &first.config.Limits
+	return proxy.NewServer(proxy.Options{
+		Snapshot:              first.snapshot,
+		RawSockets:            first.config.RawSockets,
+		Observer:              observe.New(metrics, logs.records),
+		Log:                   logs.service,
+		Throttle:              acl.NewThrottle(acl.ThrottleOptions{Burst: limits.LoginBurst, Every: limits.LoginEvery.Duration()}),
+		MaxConnections:        limits.Connections,
+		MaxAddressConnections: limits.AddressConnections,
+		MaxAddressHandshakes:  limits.AddressHandshakes,
+		MaxMemory:             uint64(limits.Memory),
+		MaxWatches:            limits.Watches,
+		MaxUserWatches:        limits.UserWatches,
+		MaxBodyMemory:         limits.BodyMemory,
+		HandshakeTimeout:      limits.HandshakeTimeout.Duration(),
+		IdleTimeout:           limits.IdleTimeout.Duration(),
+	})
+}
+
+// newAdmin makes the server of the admin address. Its reloads end with running.
+func (s *service) newAdmin(running context.Context) {
+	s.admin = &http.Server{
+		Handler: adminHandler(&adminOptions{
+			registry: s.reloader.metrics.Registry,
+			ready:    s.ready,
+			reload:   func() error { return s.reloader.reload(running) },
+			page:     s.statusPage(),
+			explain:  explain.Handler(func() *gate.Policy { return &s.server.Snapshot().Policy }),
+		}),
+		ReadHeaderTimeout: 10 * time.Second, // the default for clients
+		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
+	}
+}
+
+// ready reports why the service should receive no new connections, or nil.
+func (s *service) ready() error {
+	if s.server.Draining() {
+		return errors.New("draining")
+	}
+	return nil
+}
+
+func (s *service) logStart(first *loaded) {
+	if domain := s.config.Upstream.SRV; domain != "" {
+		s.logs.service.Info("endpoints were found", "domain", domain, "endpoints", first.endpoints)
+	}
+	s.logs.service.Info("serving", "version", s.version, "listen", strings.Join(s.sockets.addresses(), ","),
+		"admin", s.sockets.admin.Addr().String(), "inherited", s.sockets.inherited)
+}
+
+func (s *service) serveAdmin() error {
+	if err := s.admin.Serve(s.sockets.admin); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the admin address: %w", err)
+	}
+	return nil
+}
+
+// drain lets running requests finish. The admin address answers until the end, so
+// that the readiness check can be seen to fail.
+func (s *service) drain(ctx context.Context) error {
+	s.manager.stopping()
+	s.logs.service.Info("draining", "for", s.config.Limits.Drain.String())
+	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Drain.Duration())
+	defer cancel()
+	if err := s.server.Drain(ctx); err != nil {
+		s.logs.service.Warn("requests were cut off: they did not finish within limits.drain")
+	}
+	s.server.Snapshot().Upstream.Close()
+	return s.admin.Close()
+}

@@ -1,0 +1,37 @@
+package daemon
+
+import (
+	"os"
+	"syscall"
+	"time"
+)
+
+// stamp identifies a state of a file without reading it. It includes the change
+// time, which every write, rename and change of owner updates.
+type stamp struct {
+	exists            bool
+	device, inode     uint64
+	size              int64
+	changed, modified time.Time
+}
+
+// stampOf follows links, so a link with a new target counts as a change. Files are
+// polled because a kernel watch is tied to one folder: it misses a link's target in
+// another folder, and changes on a network file system. A poll of a few files costs
+// microseconds.
+func stampOf(path string) stamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}
+	}
+	s := stamp{exists: true, size: info.Size(), modified: info.ModTime()}
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
+		s.device, s.inode = sys.Dev, sys.Ino
+		s.changed = time.Unix(sys.Ctim.Unix())
+	}
+	return s
+}
+
+// stamps holds the state of each file that an attempt to load the configuration
+// read or wanted to read, by path.
+type stamps map[string]stamp

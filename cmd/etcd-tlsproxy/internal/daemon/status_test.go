@@ -1,0 +1,76 @@
+package daemon_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
+)
+
+func (s *service) status() (status statuspage.Status) {
+	s.T.Helper()
+	code, body := s.Admin("GET", "/-/status.json")
+	if code != 200 {
+		s.T.Fatalf("GET /-/status.json: got status %d with %q, want 200", code, body)
+	}
+	if err := json.Unmarshal([]byte(body), &status); err != nil {
+		s.T.Fatal(err)
+	}
+	return status
+}
+
+func TestTheStatusPageTellsOfTheService(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.Put("conftool", "conftool-1")
+	s.Put("conftool", "wrong")
+	var now statuspage.Status
+	s.Eventually("both writes are counted", func() bool {
+		now = s.status()
+		return now.Totals.Writes == 2
+	})
+	if r := now.Rules[1]; r.Prefix != "/conftool" || r.WritesAllowed != 1 || r.WritesRefused != 1 ||
+		strings.Join(r.Write.Users, ",") != "conftool,root" {
+		t.Errorf("the rule of /conftool: got %+v, want one write allowed and one refused, for conftool and root", r)
+	}
+	if r := now.Refusals[0]; r.Rule != "/conftool" || r.User != "" || r.Client != "127.0.0.1" || r.Reason != "unauthorized" {
+		t.Errorf("the refusal: got %+v, want one of 127.0.0.1 without a user, by the rule of /conftool", r)
+	}
+	if c := now.Config; !c.OK || c.File != s.Path("etcd-tlsproxy.toml") || c.Error != "" || c.Loaded.IsZero() ||
+		!c.ShareReads || !c.FastLane {
+		t.Errorf("the configuration: got %+v, want a loaded one of the service's file with its default switches", c)
+	}
+	if "https://"+now.Listen[0] != s.URL || now.Version == "" || now.State != "serving" ||
+		len(now.Certificates) != 1 || now.Memory.Limit == 0 {
+		t.Errorf("the service: got %+v, want it serving at %s, with a version, one certificate and a memory limit", now, s.URL)
+	}
+	if e := now.Upstream.Endpoints[0]; e.Health != "down" || !strings.Contains(e.Error, "not answered as etcd does") || len(now.Problems) == 0 {
+		t.Errorf("an endpoint that is not etcd: got %+v and the problems %q, want it down with a problem", e, now.Problems)
+	}
+
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "[limits]", "[limits]\ndrian = 1", 1))
+	s.Admin("POST", "/-/reload")
+	after := s.status()
+	if c := after.Config; c.OK || !strings.Contains(c.Error, "limits.drian") ||
+		!c.Loaded.Equal(now.Config.Loaded) || c.Tried.Before(c.Loaded) {
+		t.Errorf("the configuration after a failed reload: got %+v, want the error with limits.drian and the old time of loading", c)
+	}
+	if after.Rules[1].WritesAllowed != 1 || !strings.Contains(strings.Join(after.Problems, " "), "could not be taken over") {
+		t.Errorf("after a failed reload: got the rule %+v and the problems %q, want the old counts and a problem", after.Rules[1], after.Problems)
+	}
+
+	code, page := s.Admin("GET", "/") // which redirects to the page
+	if code != 200 || !strings.Contains(page, "<h1>etcd-tlsproxy</h1>") || !strings.Contains(page, "limits.drian") ||
+		!strings.Contains(page, ">conftool, root</td>") {
+		t.Errorf("GET /: got status %d, want 200 and a page with the title, the error and the users of the rule:\n%s", code, page)
+	}
+	for _, secret := range []string{"wrong", "conftool-1", "$apr1$"} {
+		if strings.Contains(page, secret) {
+			t.Errorf("the page contains the secret %q", secret)
+		}
+	}
+	if code, _ := s.Admin("POST", "/-/status"); code != 405 {
+		t.Errorf("POST /-/status: got status %d, want 405", code)
+	}
+}
