@@ -10,38 +10,38 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// Diff is what another table decides otherwise.
+// Diff lists the decisions that differ between two tables.
 type Diff struct {
 	Keys      int `json:"keys"`
-	Users     int `json:"users"` // with nobody
+	Users     int `json:"users"` // including the anonymous one
 	Decisions int `json:"decisions"`
-	// Changed is how many decisions are another one.
+	// Changed is the number of decisions that differ.
 	Changed int       `json:"changed"`
 	Changes []*Change `json:"changes"`
-	// Unread are keys that no request can name through the proxy, by either table.
+	// Unread lists keys that no request through the proxy can name, whatever the table.
 	Unread []string `json:"unread,omitempty"`
 }
 
-// Change is decisions that change alike: of one user, by the same two rules.
+// Change is a group of decisions with the same cause: one user and the same two rules.
 type Change struct {
 	Cause
-	// Keys are those that are decided otherwise; none if it is a surface.
+	// Keys are the keys of the decisions. It is empty for a surface.
 	Keys []string `json:"keys,omitempty"`
 }
 
-// Cause is what decisions that change alike have in common.
+// Cause is the common cause of changed decisions.
 type Cause struct {
-	User    string `json:"user"` // "" is nobody
+	User    string `json:"user"` // "" is an anonymous client
 	Access  string `json:"access"`
-	Surface string `json:"surface,omitempty"` // if it is no keys
-	Now     string `json:"now"`               // allowed or refused, by the other table
-	// RuleBefore and RuleNow are the prefixes of the rules that decide.
+	Surface string `json:"surface,omitempty"` // empty for keys
+	Now     string `json:"now"`               // "allowed" or "refused" by the second table
+	// RuleBefore and RuleNow are the prefixes of the deciding rules.
 	RuleBefore string `json:"rule_before,omitempty"`
 	RuleNow    string `json:"rule_now,omitempty"`
 }
 
-// Compare decides about all keys for every user that a table names and for nobody, by
-// two tables. The surfaces are compared as well.
+// Compare compares the decisions of two tables about all keys and surfaces, for every user
+// that a table names and for an anonymous client.
 func Compare(before, after *gate.Policy, keys []acl.Key, unread []string) *Diff {
 	c := &comparison{before: before, after: after, users: usersOf(before, after), groups: make(map[Cause]*Change)}
 	c.diff = &Diff{Keys: len(keys), Users: len(c.users), Changes: []*Change{}, Unread: unread}
@@ -55,13 +55,13 @@ func Compare(before, after *gate.Policy, keys []acl.Key, unread []string) *Diff 
 		c.decide(http.MethodPost, surface.path, Cause{Access: acl.Write.String(), Surface: surface.name}, "")
 	}
 	slices.SortStableFunc(c.diff.Changes, func(a, b *Change) int {
-		// What breaks first, then what opens; the larger first.
+		// New refusals come before new permissions, and larger changes first.
 		return cmp.Or(cmp.Compare(b.Now, a.Now), cmp.Compare(len(b.Keys), len(a.Keys)), cmp.Compare(a.User, b.User), cmp.Compare(a.Access, b.Access), cmp.Compare(a.RuleNow, b.RuleNow))
 	})
 	return c.diff
 }
 
-// comparison is a Compare at work.
+// comparison is the state of a Compare.
 type comparison struct {
 	before, after *gate.Policy
 	users         []string
@@ -69,13 +69,13 @@ type comparison struct {
 	diff          *Diff
 }
 
-// decide compares what both tables say to one operation, for each user.
+// decide compares the decisions of both tables about one operation, for each user.
 func (c *comparison) decide(method, target string, cause Cause, key string) {
 	c.diff.Decisions += len(c.users)
 	was, refusedBefore := allowedUsers(c.before, method, target)
 	is, refusedNow := allowedUsers(c.after, method, target)
 	if refusedBefore == refusedNow && was.Everyone == is.Everyone && slices.Equal(was.Users, is.Users) {
-		return // for all users at once: most keys are decided as before
+		return // a shortcut for the common case that nothing changes for any user
 	}
 	for _, user := range c.users {
 		old, now := c.before.Explain(method, target, user), c.after.Explain(method, target, user)
@@ -100,7 +100,7 @@ func (c *comparison) decide(method, target string, cause Cause, key string) {
 	}
 }
 
-// usersOf are nobody and all that some tables name.
+// usersOf returns the anonymous user and all users that the tables name.
 func usersOf(snapshots ...*gate.Policy) []string {
 	names := map[string]struct{}{"": {}}
 	add := func(group acl.Group) {

@@ -1,9 +1,9 @@
-// Package explain says who may do what by a table of rules, which rule says so, and
-// what another table would change. It asks the gate that decides about requests, so
-// an explanation is never another reading of the rules.
+// Package explain reports what a table of rules allows, which rule decides, and what
+// another table would change. It calls the gate that decides about requests, so an
+// explanation cannot differ from the decision.
 //
-// Users are taken for known: whether a password is right is no matter of the table.
-// All of it works on a [gate.Policy] of which only the rules, the surfaces, the
-// limit of targets and whether writes are refused are read: from a file, or from a
-// running proxy, which [Handler] makes tell them at its admin address.
+// Passwords are not checked: every user counts as authenticated. The package reads only
+// the rules, the surfaces, the limit of targets and the read-only flag of a
+// [gate.Policy]. They come from a file, or from a running proxy, which publishes them
+// at its admin address with [Handler].
 package explain

@@ -10,10 +10,10 @@ import (
 
 // Handler answers GET at the admin address from the snapshot in force, as JSON:
 //
-//	?user=U&method=M&target=T   what the gate decides: a [gate.Explanation]
-//	?who=KEY                    who may: a [Who]
-//	?what=USER                  what a user may: a [What]; "" is nobody
-//	without parameters          all rules: a [Table]
+//	?user=U&method=M&target=T   the decision of the gate, a [gate.Explanation]
+//	?who=KEY                    who can access a key, a [Who]
+//	?what=USER                  what a user can access, a [What]; "" is an anonymous client
+//	without parameters          all rules, a [Table]
 func Handler(snapshot func() *gate.Policy) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query, err := url.ParseQuery(r.URL.RawQuery)
@@ -27,8 +27,8 @@ func Handler(snapshot func() *gate.Policy) http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "no-store") // the next reload changes it
-		_ = json.NewEncoder(w).Encode(result)       // a client that left needs no answer
+		w.Header().Set("Cache-Control", "no-store") // a reload can change it
+		_ = json.NewEncoder(w).Encode(result)       // an error means that the client has gone
 	})
 }
 
@@ -60,5 +60,5 @@ func answerQuery(s *gate.Policy, query url.Values) (answer any, problem string) 
 	case has("method", "target"), has("user", "method", "target"):
 		return s.Explain(query.Get("method"), query.Get("target"), query.Get("user")), ""
 	}
-	return nil, "the parameters are user, method and target; or who; or what; or none"
+	return nil, "unknown combination of parameters: use method and target, optionally with user; or who; or what; or none"
 }

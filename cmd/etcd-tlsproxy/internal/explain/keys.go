@@ -13,7 +13,7 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// keySet gathers keys: each once, with the folders above it, which exist if it does.
+// keySet collects keys without duplicates, together with their parents, which must exist.
 type keySet struct {
 	seen   map[acl.Key]struct{}
 	unread []string
@@ -39,7 +39,7 @@ func (s *keySet) add(text string) {
 	}
 }
 
-// sorted are the keys in order, and what is no key by the proxy's reading.
+// sorted returns the keys in order, and the texts that are not valid keys for the proxy.
 func (s *keySet) sorted() (keys []acl.Key, unread []string) {
 	keys = make([]acl.Key, 0, len(s.seen))
 	for key := range s.seen {
@@ -50,10 +50,10 @@ func (s *keySet) sorted() (keys []acl.Key, unread []string) {
 	return keys, slices.Compact(s.unread)
 }
 
-// maxLine is more than any request can name.
+// maxLine is longer than any key that a request can name.
 const maxLine = 1 << 20
 
-// ReadKeys reads keys, a line each, as etcdctl ls prints them.
+// ReadKeys reads keys, one in each line, in the form that etcdctl ls prints.
 func ReadKeys(r io.Reader, name string) (keys []acl.Key, unread []string, err error) {
 	set := newKeySet()
 	lines := bufio.NewScanner(r)
@@ -64,7 +64,7 @@ func ReadKeys(r io.Reader, name string) (keys []acl.Key, unread []string, err er
 		switch line := lines.Text(); {
 		case line == "":
 		case line[0] != '/':
-			return nil, nil, fmt.Errorf("reading keys: %s:%d: it does not begin with a slash (hint: a line is a key, as etcdctl ls --recursive prints it)", name, number)
+			return nil, nil, fmt.Errorf("reading keys: %s:%d: the line does not begin with a slash (hint: each line must be a key, as printed by etcdctl ls --recursive)", name, number)
 		default:
 			set.add(line)
 		}
@@ -76,12 +76,11 @@ func ReadKeys(r io.Reader, name string) (keys []acl.Key, unread []string, err er
 	return keys, unread, nil
 }
 
-// FetchKeys lists all keys that etcd tells of: hidden ones, whose names begin with _,
-// are not among them.
+// FetchKeys lists all keys of etcd except hidden ones, whose names begin with _.
 func FetchKeys(ctx context.Context, c client.Client) (keys []acl.Key, unread []string, err error) {
 	resp, err := client.NewKeysAPI(c).Get(ctx, "/", &client.GetOptions{Recursive: true})
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing the keys: %w (hint: --endpoints names etcd; --keys reads the keys from a file instead)", err)
+		return nil, nil, fmt.Errorf("listing the keys: %w (hint: --endpoints must be etcd's client URLs; --keys reads the keys from a file instead)", err)
 	}
 	set := newKeySet()
 	var walk func(*client.Node)

@@ -14,28 +14,28 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// Running is the admin address of a running proxy, as in http://127.0.0.1:4002.
+// Running is the admin URL of a running proxy, such as http://127.0.0.1:4002.
 type Running string
 
-// Explain asks what the proxy's gate decides.
+// Explain returns the decision of the proxy's gate.
 func (r Running) Explain(ctx context.Context, method, target, user string) (*gate.Explanation, error) {
 	return get[gate.Explanation](ctx, r, url.Values{"method": {method}, "target": {target}, "user": {user}})
 }
 
-// Who asks who may read and write a key.
+// Who returns who can read and write a key.
 func (r Running) Who(ctx context.Context, key string) (*Who, error) {
 	return get[Who](ctx, r, url.Values{"who": {key}})
 }
 
-// What asks what a user may do.
+// What returns what a user can read and write.
 func (r Running) What(ctx context.Context, user string) (*What, error) {
 	return get[What](ctx, r, url.Values{"what": {user}})
 }
 
-// Table asks for all rules.
+// Table returns all rules.
 func (r Running) Table(ctx context.Context) (*Table, error) { return get[Table](ctx, r, nil) }
 
-// What a proxy has to say fits into this, and comes at once.
+// The limits for a response of the proxy, which is small and computed at once.
 const (
 	maxResponse     = 64 << 20
 	responseTimeout = 10 * time.Second
@@ -44,34 +44,34 @@ const (
 func get[T any](ctx context.Context, r Running, query url.Values) (*T, error) {
 	base, err := url.Parse(string(r))
 	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" {
-		return nil, errors.New("--running is no URL of an admin address (hint: write it as in http://127.0.0.1:4002)")
+		return nil, errors.New("--running is not a valid admin URL (hint: write it like http://127.0.0.1:4002)")
 	}
 	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
 	base.Path, base.RawQuery = "/-/explain", query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("asking the running proxy: %w", err)
+		return nil, fmt.Errorf("connecting to the running proxy: %w", err)
 	}
 	resp, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking the running proxy: %w (hint: --running is its admin address, which the configuration calls admin)", err)
+		return nil, fmt.Errorf("connecting to the running proxy: %w (hint: --running must be its admin address, the key admin of the configuration)", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
-		return nil, fmt.Errorf("asking the running proxy: %w", err)
+		return nil, fmt.Errorf("connecting to the running proxy: %w", err)
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
 	case http.StatusBadRequest:
-		return nil, fmt.Errorf("the running proxy says: %s", strings.TrimSpace(string(body)))
+		return nil, fmt.Errorf("the running proxy refuses the request: %s", strings.TrimSpace(string(body)))
 	default:
-		return nil, fmt.Errorf("asking the running proxy: it answers %s (hint: is this the admin address of an etcd-tlsproxy that knows explain?)", resp.Status)
+		return nil, fmt.Errorf("connecting to the running proxy: it answers %s (hint: check that this is the admin address of an etcd-tlsproxy that supports explain)", resp.Status)
 	}
 	value := new(T)
 	if err := json.Unmarshal(body, value); err != nil {
-		return nil, fmt.Errorf("asking the running proxy: its answer is malformed: %w", err)
+		return nil, fmt.Errorf("reading the response of the running proxy: %w", err)
 	}
 	return value, nil
 }

@@ -7,11 +7,11 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// Table is all of a snapshot that decides, as a running proxy tells it: prefixes and
-// names, no secrets.
+// Table holds everything in a snapshot that decisions depend on: prefixes and names, but
+// no secrets. A running proxy publishes it.
 type Table struct {
 	ReadOnly bool `json:"read_only"`
-	// Bytewise is match = "both".
+	// Bytewise is set for match = "both".
 	Bytewise bool             `json:"bytewise"`
 	Target   int              `json:"target_bytes"`
 	Rules    []TableRule      `json:"rules"`
@@ -25,7 +25,7 @@ type TableRule struct {
 	Write  Group  `json:"write"`
 }
 
-// TableOf is the table of a snapshot.
+// TableOf returns the table of a snapshot.
 func TableOf(s *gate.Policy) *Table {
 	t := &Table{ReadOnly: s.ReadOnly, Bytewise: s.Rules.Match() == acl.MatchBoth, Target: s.MaxTarget, Rules: []TableRule{}, Surfaces: map[string]Group{}}
 	for _, rule := range s.Rules.All() {
@@ -40,7 +40,7 @@ func TableOf(s *gate.Policy) *Table {
 	return t
 }
 
-// Snapshot is what the table decides by.
+// Snapshot returns a snapshot that decides like the table.
 func (t *Table) Snapshot() (*gate.Policy, error) {
 	match := acl.MatchSegments
 	if t.Bytewise {
@@ -62,7 +62,7 @@ func (t *Table) Snapshot() (*gate.Policy, error) {
 	for name, group := range t.Surfaces {
 		surface, ok := gate.ParseSurface(name)
 		if !ok {
-			return nil, fmt.Errorf("reading a table: there is no surface %q (hint: is the running proxy of another version?)", name)
+			return nil, fmt.Errorf("reading a table: there is no surface %q (hint: the running proxy may have another version)", name)
 		}
 		s.Surfaces[surface] = group.acl()
 	}

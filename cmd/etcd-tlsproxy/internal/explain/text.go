@@ -10,7 +10,7 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// named is a user as texts call it.
+// displayName returns the name of a user in texts.
 func displayName(user string) string {
 	if user == "" {
 		return "nobody"
@@ -18,7 +18,7 @@ func displayName(user string) string {
 	return user
 }
 
-// rule is a prefix as texts call its rule.
+// ruleName returns the name of a rule in texts.
 func ruleName(prefix string) string {
 	if prefix == "" {
 		return "no rule"
@@ -26,7 +26,7 @@ func ruleName(prefix string) string {
 	return "rule " + prefix
 }
 
-// WriteExplanation writes one: its first word is allowed or refused.
+// WriteExplanation writes an explanation, whose first word is allowed or refused.
 func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 	verdict := "allowed"
 	if !e.Allowed {
@@ -46,26 +46,26 @@ func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 	return err
 }
 
-// WriteText writes who may, a line for reads and one for writes.
+// WriteText writes who has access, with a line for reads and one for writes.
 func (who *Who) WriteText(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "%s\nread:  %s\nwrite: %s\n", who.Key, who.Read, who.Write)
 	return err
 }
 
-// mostNamed is how many of a long list a text shows; JSON has all.
-const mostNamed = 3
+// maxNamed is the number of elements of a long list in a text. JSON has all of them.
+const maxNamed = 3
 
-// some is the beginning of a list.
-func some(list []string) string {
-	if len(list) > mostNamed {
-		return fmt.Sprintf("%s and %d more", strings.Join(list[:mostNamed], ", "), len(list)-mostNamed)
+// abbreviate returns the first elements of a list.
+func abbreviate(list []string) string {
+	if len(list) > maxNamed {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:maxNamed], ", "), len(list)-maxNamed)
 	}
 	return strings.Join(list, ", ")
 }
 
 // printable quotes keys that could confuse a terminal.
 func printable(keys []string) []string {
-	list := make([]string, 0, mostNamed)
+	list := make([]string, 0, len(keys))
 	for _, key := range keys {
 		list = append(list, acl.Key(key).String())
 	}
@@ -78,12 +78,12 @@ func (r Right) String() string {
 	}
 	text := r.Group.String() + ", by " + ruleName(r.Rule)
 	if len(r.Narrowing) > 0 {
-		text += "; less those whom these rules keep out: " + some(r.Narrowing)
+		text += ", except users whom these rules exclude: " + abbreviate(r.Narrowing)
 	}
 	return text
 }
 
-// WriteText writes what a user may, a line for each rule.
+// WriteText writes what a user can access, with a line for each rule.
 func (what *What) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "%s\n\nrule\tread\twrite\n", displayName(what.User))
@@ -94,15 +94,21 @@ func (what *What) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", prefix, e.Read, e.Write)
 	}
-	fmt.Fprint(t, "\nelse on etcd's port\tread\twrite\n")
-	words := map[bool]string{true: Yes, false: No}
+	fmt.Fprint(t, "\nother parts of etcd's port\tread\twrite\n")
 	for _, s := range what.Surfaces {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, words[s.Read], words[s.Write])
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, yesOrNo(s.Read), yesOrNo(s.Write))
 	}
 	if what.Bytewise {
-		fmt.Fprint(t, "\nmatch = \"both\": keys that begin with a rule's prefix byte by byte, as /ab does with /a, need that rule as well\n")
+		fmt.Fprint(t, "\nmatch = \"both\": keys that begin with the bytes of a rule's prefix, such as /ab with /a, need that rule as well\n")
 	}
 	return t.Flush()
+}
+
+func yesOrNo(allowed bool) string {
+	if allowed {
+		return Yes
+	}
+	return No
 }
 
 func (r Reach) String() string {
@@ -110,16 +116,16 @@ func (r Reach) String() string {
 	case r.Refused != "":
 		return No + ": " + r.Refused
 	case r.Refusing != "":
-		return r.Allowed + ": not what is at or above " + r.Refusing
+		return r.Allowed + ": except keys at or above " + r.Refusing
 	}
 	return r.Allowed
 }
 
-// WriteText writes what changes, two lines for each cause and the count at the end.
+// WriteText writes the changes, two lines for each cause, and their number at the end.
 func (d *Diff) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, c := range d.Changes {
-		verdict := map[string]string{"refused": "refused now: ", "allowed": "allowed now: "}[c.Now]
+		verdict := c.Now + " now: "
 		if c.Surface != "" {
 			fmt.Fprintf(&b, "%s%s of the surface %s by %s\n", verdict, c.Access, c.Surface, displayName(c.User))
 			continue
@@ -128,12 +134,12 @@ func (d *Diff) WriteText(w io.Writer) error {
 		if len(c.Keys) == 1 {
 			noun = "key"
 		}
-		fmt.Fprintf(&b, "%s%s of %d %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, len(c.Keys), noun, displayName(c.User), ruleName(c.RuleBefore), ruleName(c.RuleNow), some(printable(c.Keys)))
+		fmt.Fprintf(&b, "%s%s of %d %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, len(c.Keys), noun, displayName(c.User), ruleName(c.RuleBefore), ruleName(c.RuleNow), abbreviate(printable(c.Keys)))
 	}
 	if len(d.Unread) > 0 {
-		fmt.Fprintf(&b, "keys that cannot be named through the proxy, by either table: %d, for example %q\n", len(d.Unread), d.Unread[0])
+		fmt.Fprintf(&b, "keys that no request through the proxy can name: %d, for example %q\n", len(d.Unread), d.Unread[0])
 	}
-	fmt.Fprintf(&b, "%d of %d decisions change: %d keys and %d other parts of etcd's port, %d users with nobody, reads and writes\n", d.Changed, d.Decisions, d.Keys, len(surfaces), d.Users)
+	fmt.Fprintf(&b, "%d of %d decisions change: %d keys and %d other parts of etcd's port, %d users including anonymous clients, reads and writes\n", d.Changed, d.Decisions, d.Keys, len(surfaces), d.Users)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -7,31 +7,31 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// What is what a user may do, by every rule of a table.
+// What lists what a user can access, by each rule of a table.
 type What struct {
-	User     string    `json:"user"` // "" is nobody
+	User     string    `json:"user"` // "" is an anonymous client
 	Rules    []Extent  `json:"rules"`
 	Surfaces []Surface `json:"surfaces"`
-	// Bytewise is set if keys that begin with a rule's prefix byte by byte, as /ab does with
-	// /a, need that rule as well: match = "both".
+	// Bytewise is set for match = "both": keys that begin with the bytes of a rule's prefix,
+	// such as /ab with /a, need that rule as well.
 	Bytewise bool `json:"bytewise,omitempty"`
 }
 
-// Extent is what a user may do with the keys that one rule governs.
+// Extent says what a user can do with the keys that one rule governs.
 type Extent struct {
-	// Rule is its prefix; "" stands for the keys that no rule covers.
+	// Rule is the prefix of the rule. It is empty for the keys that no rule covers.
 	Rule  string `json:"rule"`
 	Read  Reach  `json:"read"`
 	Write Reach  `json:"write"`
 }
 
-// Reach is how far a right goes: Yes for all keys of the rule, No for none, Partly
-// for those that have no other rule's prefix below them.
+// Reach says for which keys of a rule a right holds: Yes for all, No for none, Partly for
+// those that have no prefix of another rule below them.
 type Reach struct {
 	Allowed string `json:"allowed"`
-	// Refusing is the prefix of the first rule that takes the rest.
+	// Refusing is the prefix of the first rule that refuses the rest.
 	Refusing string `json:"refusing,omitempty"`
-	// Refused is why it is no, if no user may.
+	// Refused is the reason if no user at all has the right.
 	Refused string `json:"refused,omitempty"`
 }
 
@@ -42,20 +42,19 @@ const (
 	Partly = "partly"
 )
 
-// Surface is what a user may do with a part of etcd's port that holds no keys.
+// Surface says what a user can do with a part of etcd's port that holds no keys.
 type Surface struct {
 	Name  string `json:"surface"`
 	Read  bool   `json:"read"`
 	Write bool   `json:"write"`
 }
 
-// surfaces are the parts, each with a path that the gate decides about as about all of
-// it.
+// surfaces lists the parts, each with a path that stands for all of its paths.
 var surfaces = [...]struct{ name, path string }{
 	{"info", "/v2/machines"}, {"members", "/v2/members"}, {"auth", "/v2/auth/users"}, {"config", "/config/local/log"}, {"debug", "/debug/vars"}, {"v3", "/v3/kv/put"},
 }
 
-// WhatMay tells what a user may do, by every rule.
+// WhatMay returns what a user can access, by each rule.
 func WhatMay(s *gate.Policy, user string) *What {
 	w := &What{User: user, Bytewise: s.Rules.Match() == acl.MatchBoth}
 	for _, rule := range s.Rules.All() {

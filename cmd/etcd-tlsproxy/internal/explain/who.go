@@ -27,33 +27,33 @@ func (g Group) String() string {
 
 func groupOf(g acl.Group) Group { return Group{Everyone: g.IsEveryone(), Users: g.Names()} }
 
-// Who is who may do what to a key.
+// Who says who can read and write a key.
 type Who struct {
 	Key   string `json:"key"`
 	Read  Right  `json:"read"`
 	Write Right  `json:"write"`
 }
 
-// Right is who may read or write a key, and why.
+// Right says who can read or write a key, and why.
 type Right struct {
 	Group
-	// Rule is the prefix of the rule that governs the key; "" if none covers it.
+	// Rule is the prefix of the rule that governs the key. It is empty if there is none.
 	Rule string `json:"rule"`
-	// Narrowing are the prefixes of other rules that keep users out of the group, because
-	// the operation reaches what they protect.
+	// Narrowing are the prefixes of other rules that exclude users from the group, because
+	// the operation reaches keys that they protect.
 	Narrowing []string `json:"narrowing,omitempty"`
-	// Refused is why nobody may, whoever is in the rules.
+	// Refused is the reason if the access is refused regardless of the user.
 	Refused string `json:"refused,omitempty"`
 }
 
-// accesses are the two kinds of operation with the method that stands for each: the
-// gate decides about all methods of a kind alike.
+// accesses lists the two kinds of operations, each with a method that stands for it. The
+// gate treats all methods of a kind alike.
 var accesses = [...]struct {
 	access acl.Access
 	method string
 }{{acl.Read, http.MethodGet}, {acl.Write, http.MethodPut}}
 
-// target is a key as the gate reads it.
+// target returns the request target of a key.
 func target(key acl.Key) string {
 	if key == acl.Root {
 		return "/v2/keys"
@@ -61,8 +61,8 @@ func target(key acl.Key) string {
 	return "/v2/keys" + key.Escaped()
 }
 
-// ParseKey reads a key as operators write it: as in rules, with a slash at its end or
-// the API's prefix before it if they like.
+// ParseKey parses a key in the form of a rule. A trailing slash and the prefix of the API
+// are accepted.
 func ParseKey(text string) (acl.Key, error) {
 	text = strings.TrimPrefix(text, "/v2/keys")
 	if len(text) > 1 {
@@ -73,12 +73,12 @@ func ParseKey(text string) (acl.Key, error) {
 	}
 	key, err := acl.NewKey(text)
 	if err != nil {
-		return "", fmt.Errorf("key %q: %w (hint: write it as in rules, not encoded)", text, err)
+		return "", fmt.Errorf("key %q: %w (hint: write it like in rules, without percent-encoding)", text, err)
 	}
 	return key, nil
 }
 
-// WhoMay tells who may read and write a key.
+// WhoMay returns who can read and write a key.
 func WhoMay(s *gate.Policy, key acl.Key) *Who {
 	return &Who{Key: string(key), Read: rightOf(s, 0, key), Write: rightOf(s, 1, key)}
 }
@@ -95,7 +95,8 @@ func rightOf(s *gate.Policy, kind int, key acl.Key) Right {
 	return right
 }
 
-// mayDo is who may, or why nobody may for a reason that no user changes.
+// allowedUsers returns the users whom an operation is allowed, or the reason why it is
+// refused regardless of the user.
 func allowedUsers(s *gate.Policy, method, target string) (group Group, refused string) {
 	e := s.Explain(method, target, "")
 	if !e.Allowed && e.Status != http.StatusUnauthorized {
