@@ -1,7 +1,6 @@
-// Package console is how the operator's verbs speak: results as text or as JSON,
-// plans that must be agreed to before anything is done, and the progress of long
-// work. Results go to standard output; everything else goes to standard error, so
-// that results can be piped.
+// Package console is the terminal interface of the verbs. It prints results as text or as
+// JSON, plans that the operator must confirm, and the progress of long work. Results go to
+// standard output and everything else to standard error, so that results can be piped.
 package console
 
 import (
@@ -15,7 +14,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Console is one run of a verb. Its flags are set once the command line is read.
+// Console is the console of one run of a verb. Its flags are set when the command line is
+// parsed.
 type Console struct {
 	cmd    *cobra.Command
 	output format
@@ -25,14 +25,14 @@ type Console struct {
 // New adds --output to a verb.
 func New(cmd *cobra.Command) *Console {
 	c := &Console{cmd: cmd, output: "text"}
-	cmd.Flags().Var(&c.output, "output", "how to print the result: text or json")
+	cmd.Flags().Var(&c.output, "output", "form of the result: text or json")
 	return c
 }
 
 // NewConfirming adds --output and --yes to a verb that changes something.
 func NewConfirming(cmd *cobra.Command) *Console {
 	c := New(cmd)
-	cmd.Flags().BoolVar(&c.yes, "yes", false, "do what the plan says; without it the plan is printed and nothing is done")
+	cmd.Flags().BoolVar(&c.yes, "yes", false, "carry out the plan; without this flag the plan is only printed")
 	return c
 }
 
@@ -43,36 +43,36 @@ func (f *format) String() string { return string(*f) }
 func (f *format) Type() string   { return "text|json" }
 func (f *format) Set(s string) error {
 	if s != "text" && s != "json" {
-		return errors.New("it is text or json")
+		return errors.New("the output must be text or json")
 	}
 	*f = format(s)
 	return nil
 }
 
-// JSON reports whether results are JSON.
+// JSON reports whether results are printed as JSON.
 func (c *Console) JSON() bool { return c.output == "json" }
 
-// Out is where results go.
+// Out is the writer for results.
 func (c *Console) Out() io.Writer { return c.cmd.OutOrStdout() }
 
-// Err is for what is not the result.
+// Err is the writer for everything else.
 func (c *Console) Err() io.Writer { return c.cmd.ErrOrStderr() }
 
-// In is where passwords and other input come from.
+// In is the reader for passwords and other input.
 func (c *Console) In() io.Reader { return c.cmd.InOrStdin() }
 
-// Print writes a result: as indented JSON, or as text writes it.
+// Print writes a result as indented JSON, or as text by calling text.
 func (c *Console) Print(result any, text func(io.Writer) error) error {
 	if !c.JSON() {
 		return text(c.Out())
 	}
 	encoder := json.NewEncoder(c.Out())
-	encoder.SetEscapeHTML(false) // no one reads it as HTML, and keys hold & and <
+	encoder.SetEscapeHTML(false) // the output is not HTML, and keys can contain & and <
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(result)
 }
 
-// Note tells what is going on, a line each.
+// Note writes a line about what is going on.
 func (c *Console) Note(form string, args ...any) {
 	fmt.Fprintf(c.Err(), form+"\n", args...)
 }
@@ -80,10 +80,10 @@ func (c *Console) Note(form string, args ...any) {
 // NoteText is Note for a text that is not a format.
 func (c *Console) NoteText(text string) { c.Note("%s", text) }
 
-// ErrNotConfirmed is the end of a verb that printed its plan and did nothing.
-var ErrNotConfirmed = errors.New("nothing was done (hint: run it again with --yes to do what the plan says)")
+// ErrNotConfirmed is the error of a verb that only printed its plan.
+var ErrNotConfirmed = errors.New("nothing was done (hint: run it again with --yes to carry out the plan)")
 
-// Agreed prints a plan to standard error and returns nil if --yes agreed to it.
+// Confirm prints a plan to standard error. It returns an error unless --yes is given.
 func (c *Console) Confirm(plan ...string) error {
 	c.Note("plan:")
 	for i, step := range plan {
@@ -95,7 +95,7 @@ func (c *Console) Confirm(plan ...string) error {
 	return nil
 }
 
-// terminal reports whether a stream is one that a person looks at.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// run runs a verb, and returns what it wrote.
+// run runs a verb and returns its output.
 func run(t *testing.T, do func(*Console) error, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -28,19 +28,19 @@ func TestAResultIsTextOrJSON(t *testing.T) {
 	result := struct {
 		Key string `json:"key"`
 	}{"/a<b"}
-	print := func(c *Console) error {
+	printResult := func(c *Console) error {
 		return c.Print(result, func(w io.Writer) error {
 			_, err := io.WriteString(w, "key "+result.Key+"\n")
 			return err
 		})
 	}
 	for format, want := range map[string]string{"text": "key /a<b\n", "json": "{\n  \"key\": \"/a<b\"\n}\n"} {
-		if got, _, err := run(t, print, "--output", format); err != nil || got != want {
-			t.Errorf("%s: %q, %v", format, got, err)
+		if got, _, err := run(t, printResult, "--output", format); err != nil || got != want {
+			t.Errorf("--output %s: got %q (%v), want %q", format, got, err, want)
 		}
 	}
-	if _, _, err := run(t, print, "--output", "yaml"); err == nil || !strings.Contains(err.Error(), "text or json") {
-		t.Errorf("yaml: %v", err)
+	if _, _, err := run(t, printResult, "--output", "yaml"); err == nil || !strings.Contains(err.Error(), "text or json") {
+		t.Errorf("--output yaml: got %v, want the known forms", err)
 	}
 }
 
@@ -48,10 +48,10 @@ func TestNothingIsDoneBeforeThePlanWasAgreedTo(t *testing.T) {
 	plan := func(c *Console) error { return c.Confirm("remove the member", "drop its record") }
 	stdout, stderr, err := run(t, plan)
 	if !errors.Is(err, ErrNotConfirmed) || stdout != "" || stderr != "plan:\n  1. remove the member\n  2. drop its record\n" {
-		t.Errorf("%q, %q, %v", stdout, stderr, err)
+		t.Errorf("without --yes: got output %q, errors %q and %v, want the plan and %v", stdout, stderr, err, ErrNotConfirmed)
 	}
 	if _, stderr, err := run(t, plan, "--yes"); err != nil || !strings.Contains(stderr, "1. remove") {
-		t.Errorf("%q, %v", stderr, err)
+		t.Errorf("with --yes: got %q (%v), want the plan and no error", stderr, err)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestProgressIsToldInLinesWhereNobodySeesABar(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || stderr != "keys: 3 of 3\nkeys: 3\n" {
-		t.Errorf("%q, %v", stderr, err)
+	if want := "keys: 3 of 3\nkeys: 3\n"; err != nil || stderr != want {
+		t.Errorf("got %q (%v), want %q", stderr, err, want)
 	}
 }

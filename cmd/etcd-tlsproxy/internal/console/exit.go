@@ -2,8 +2,8 @@ package console
 
 import "fmt"
 
-// ExitError ends the program with a status of its own; every other error ends it
-// with 1. What it means was printed as the result.
+// ExitError ends the program with the given status and prints nothing, because the result
+// is already printed. Every other error is printed and means status 1.
 type ExitError struct{ Code int }
 
 func (e *ExitError) Error() string { return fmt.Sprintf("exit status %d", e.Code) }

@@ -6,12 +6,12 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// lineEvery is how often progress is told where nobody sees a bar: often enough to
-// show that it goes on, and seldom enough for a log.
+// lineEvery is the interval between lines where there is no terminal for a bar: often
+// enough to show that work goes on, and rarely enough for a log.
 const lineEvery = 5 * time.Second
 
-// Progress tells how far long work has come: with a bar on a terminal, else with a
-// line every few seconds and one at the end. It is used by one goroutine at a time.
+// Progress reports the progress of long work with a bar on a terminal, or otherwise with a
+// line every few seconds and one at the end. Only one goroutine may use it at a time.
 type Progress struct {
 	console *Console
 	bar     *progressbar.ProgressBar
@@ -21,7 +21,7 @@ type Progress struct {
 	printed time.Time
 }
 
-// Progress begins. A total of -1 is an unknown one.
+// Progress starts a report. A total of -1 is unknown.
 func (c *Console) Progress(what string, total int64) *Progress {
 	p := &Progress{console: c, what: what, total: total, printed: time.Now()}
 	if isTerminal(c.Err()) {
@@ -37,11 +37,11 @@ func (c *Console) ReportProgress(what string, total int64) (add func(n int64), d
 	return p.Add, p.Done
 }
 
-// Add notes that n more are done.
+// Add records that n more units are done.
 func (p *Progress) Add(n int64) {
 	p.done += n
 	if p.bar != nil {
-		_ = p.bar.Add64(n) // a terminal that does not take it stops no work
+		_ = p.bar.Add64(n) // an error of the terminal must not stop the work
 		return
 	}
 	if now := time.Now(); now.Sub(p.printed) >= lineEvery {
@@ -50,7 +50,7 @@ func (p *Progress) Add(n int64) {
 	}
 }
 
-// Done ends it.
+// Done ends the report with the final count.
 func (p *Progress) Done() {
 	if p.bar != nil {
 		_ = p.bar.Finish()

@@ -18,13 +18,13 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// browser is a Chromium without a window, and what it complains of.
+// browser is a headless Chromium with the errors that it reports.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
 
-	mu         sync.Mutex
-	complaints []string
+	mu     sync.Mutex
+	errors []string
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -36,37 +36,37 @@ func newBrowser(t *testing.T) *browser {
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.Flag("hide-scrollbars", true),
-		// It is to talk to the page and to nobody else.
+		// The browser must connect to the page only.
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
 	}
-	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(end)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
 	b := &browser{t: t}
 	var cancel context.CancelFunc
 	b.ctx, cancel = chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
-	t.Cleanup(func() { _ = chromedp.Cancel(b.ctx) }) // waits for its end; its folder is removed then
+	t.Cleanup(func() { _ = chromedp.Cancel(b.ctx) }) // wait for its exit before its folder is removed
 	b.must(chromedp.Listen(b.ctx, func(event any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		switch event := event.(type) {
 		case *log.EventEntryAdded:
-			b.complaints = append(b.complaints, event.Entry.Text)
+			b.errors = append(b.errors, event.Entry.Text)
 		case *runtime.EventExceptionThrown:
-			b.complaints = append(b.complaints, event.ExceptionDetails.Text)
+			b.errors = append(b.errors, event.ExceptionDetails.Text)
 		case *runtime.EventConsoleAPICalled:
-			b.complaints = append(b.complaints, "the page writes to the console")
+			b.errors = append(b.errors, "the page writes to the console")
 		}
 	}))
 	return b
 }
 
-// begin is for the next test.
-func (b *browser) begin(t *testing.T) {
+// reset prepares the browser for the next test.
+func (b *browser) reset(t *testing.T) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.t, b.complaints = t, nil
+	b.t, b.errors = t, nil
 }
 
 func (b *browser) must(err error) {
@@ -76,7 +76,7 @@ func (b *browser) must(err error) {
 	}
 }
 
-// open opens a page in a theme, on a screen of a size.
+// open opens a page with a color scheme and a screen size.
 func (b *browser) open(url, theme string, width, height int64) {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -86,13 +86,13 @@ func (b *browser) open(url, theme string, width, height int64) {
 	b.must(chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height), chromedp.Navigate(url)))
 }
 
-// until waits until an expression is true.
-func (b *browser) until(expression string) {
+// waitFor waits until an expression is true.
+func (b *browser) waitFor(expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
-		b.t.Fatalf("it never came to this: %s: %v; complaints: %q", expression, err, b.complained())
+		b.t.Fatalf("waiting for %s: %v; errors of the browser: %q", expression, err, b.reported())
 	}
 }
 
@@ -103,21 +103,21 @@ func evaluate[T any](b *browser, expression string) T {
 	return value
 }
 
-func (b *browser) complained() []string {
+func (b *browser) reported() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.complaints
+	return b.errors
 }
 
 const isLive = `document.getElementById("live").textContent === "live"`
 
 func TestThePageInABrowser(t *testing.T) {
-	b := newBrowser(t) // for all of these: to start one takes longer than they do
+	b := newBrowser(t) // shared, because starting it takes longer than the tests
 	for name, test := range map[string]func(*testing.T, *browser){
 		"it fits every screen and theme": fits, "the script writes what the server wrote": writesTheSame, "the script keeps the page live": keepsLive,
 	} {
 		t.Run(name, func(t *testing.T) {
-			b.begin(t)
+			b.reset(t)
 			test(t, b)
 			b.must(chromedp.Do(b.ctx, chromedp.Navigate("about:blank")))
 		})
@@ -130,33 +130,33 @@ func fits(t *testing.T, b *browser) {
 	for _, theme := range []string{"light", "dark"} {
 		for name, size := range map[string][2]int64{"phone": {360, 740}, "desktop": {1360, 850}} {
 			b.open(page.URL+"/-/status", theme, size[0], size[1])
-			b.until(isLive)
+			b.waitFor(isLive)
 			if width := evaluate[float64](b, "document.documentElement.scrollWidth"); width != float64(size[0]) {
-				t.Errorf("%s, %s: the page is %v wide, the screen %d", theme, name, width, size[0])
+				t.Errorf("%s, %s: got a page width of %v, want that of the screen, %d", theme, name, width, size[0])
 			}
 			if outside := evaluate[string](b, `[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest("thead, svg") && e.getBoundingClientRect().right > innerWidth).map((e) => e.tagName + " " + e.textContent.slice(0, 40)).join(", ")`); outside != "" {
-				t.Errorf("%s, %s: beyond the screen: %s", theme, name, outside)
+				t.Errorf("%s, %s: outside of the screen: %s", theme, name, outside)
 			}
 			if curves := evaluate[int](b, `document.querySelectorAll("svg path.curve").length`); curves != 9 {
-				t.Errorf("%s, %s: %d curves", theme, name, curves)
+				t.Errorf("%s, %s: got %d curves, want 9", theme, name, curves)
 			}
 			backgrounds[theme] = evaluate[string](b, "getComputedStyle(document.body).backgroundColor")
-			b.keep(theme + "-" + name)
+			b.saveScreenshot(theme + "-" + name)
 		}
 	}
 	if backgrounds["light"] == backgrounds["dark"] {
-		t.Errorf("both themes have the background %s", backgrounds["dark"])
+		t.Errorf("both themes have the background %s, want two", backgrounds["dark"])
 	}
 	if evaluate[string](b, "document.title") != "etcd-tlsproxy · conf1001.example.org" || evaluate[int](b, `document.querySelectorAll("img, main script, main b:not(.legend b)").length`) != 0 {
 		t.Error("the hostile key was taken for markup")
 	}
-	if complaints := b.complained(); len(complaints) > 0 {
-		t.Errorf("the browser complains: %q", complaints)
+	if errors := b.reported(); len(errors) > 0 {
+		t.Errorf("errors of the browser: got %q, want none", errors)
 	}
 }
 
-// keep keeps a picture of the page, for people to look at, if they say where.
-func (b *browser) keep(name string) {
+// saveScreenshot saves a picture of the page if ETCD_TLSPROXY_TEST_PICTURES is a folder.
+func (b *browser) saveScreenshot(name string) {
 	folder := os.Getenv("ETCD_TLSPROXY_TEST_PICTURES")
 	if folder == "" {
 		return
@@ -166,7 +166,7 @@ func (b *browser) keep(name string) {
 	b.must(os.WriteFile(filepath.Join(folder, name+".png"), picture, 0o644))
 }
 
-// shown is the text and the mood of every place that both the server and the script fill.
+// shown returns the text and the mood of every place that the server and the script fill.
 const shown = `[...document.querySelectorAll("span[data-at], td, #problems li")].map((e) => [e.dataset.label, e.dataset.as, e.dataset.mood, e.textContent].join(" | ")).join("\n")`
 
 func writesTheSame(t *testing.T, b *browser) {
@@ -184,14 +184,14 @@ func writesTheSame(t *testing.T, b *browser) {
 	evaluate[bool](b, `document.querySelectorAll("span[data-at], td, #problems li").forEach((e) => { e.textContent = ""; delete e.dataset.mood; }) || true`)
 	evaluate[bool](b, `document.querySelectorAll("tbody").forEach((e) => e.replaceChildren()) || true`)
 	close(release)
-	b.until(isLive)
+	b.waitFor(isLive)
 	script := evaluate[string](b, shown)
 	if !strings.Contains(server, hostile) || strings.Count(server, "\n") < 100 {
 		t.Fatalf("the server wrote\n%s", server)
 	}
 	was, is := strings.Split(server, "\n"), strings.Split(script, "\n")
 	if len(was) != len(is) {
-		t.Fatalf("%d places, then %d", len(was), len(is))
+		t.Fatalf("the server filled %d places, the script %d", len(was), len(is))
 	}
 	for i := range was {
 		if was[i] != is[i] {
@@ -213,20 +213,20 @@ func keepsLive(t *testing.T, b *browser) {
 		return s
 	})
 	b.open(page.URL+"/-/status", "light", 1360, 850)
-	b.until(`document.querySelector('[data-at="totals.refused"]').textContent === "5,000,003"`)
+	b.waitFor(`document.querySelector('[data-at="totals.refused"]').textContent === "5,000,003"`)
 	if rows := evaluate[int](b, `document.querySelector('[data-list="rules"]').tBodies[0].rows.length`); rows != 1 {
-		t.Errorf("%d rules are left", rows)
+		t.Errorf("rows of rules after all but one were removed: got %d, want 1", rows)
 	}
 	if !evaluate[bool](b, `document.querySelector('[data-list="refusals"]').hidden && !document.querySelector('[data-list="refusals"] + .empty').hidden`) {
-		t.Error("no refusals are not told as such")
+		t.Error("without refusals the page does not say that there are none")
 	}
 	if mood := evaluate[string](b, `document.querySelector('[data-list="upstream.endpoints"] tr:nth-child(2) [data-as="mood"]').dataset.mood`); mood != "good" {
-		t.Errorf("an endpoint that is up again looks %q", mood)
+		t.Errorf("mood of an endpoint that is up again: got %q, want good", mood)
 	}
 	page.CloseClientConnections()
 	page.Listener.Close()
-	b.until(`document.getElementById("live").textContent.startsWith("no answer since ")`)
-	if complaints := b.complained(); len(complaints) == 0 || strings.Contains(strings.Join(complaints, " "), "Content Security Policy") {
-		t.Errorf("the browser complains: %q", complaints)
+	b.waitFor(`document.getElementById("live").textContent.startsWith("no response since ")`)
+	if errors := b.reported(); len(errors) == 0 || strings.Contains(strings.Join(errors, " "), "Content Security Policy") {
+		t.Errorf("errors of the browser: got %q, want the failed request and no violation of the policy", errors)
 	}
 }

@@ -1,14 +1,13 @@
-// Package statuspage shows an operator what a proxy does: one page, and the same as
-// JSON for programs.
+// Package statuspage serves the state of a proxy as a page for operators and as JSON for
+// programs.
 //
-// The page is a view of the JSON and of nothing else. Go renders it once, so that it
-// can be read without JavaScript, in text browsers and with curl; its script then gets
-// the JSON every two seconds, fills the same places by the same rules, and draws the
-// curves. A test holds both to the same text.
+// The page shows only values of the JSON. Go renders it first, so that it can be read
+// without JavaScript, in text browsers and with curl. Its script then fetches the JSON
+// every two seconds, updates the same places by the same rules, and draws the charts. A
+// test checks that Go and the script write the same text.
 //
-// Everything that a client or etcd could have chosen is text to both: html/template
-// escapes it, and the script knows no way but textContent, to which the page's policy
-// (Trusted Types) holds it. The page loads nothing, cannot be framed, and is not
-// answered to names that are not this machine's: a browser that was led here by another
-// site's DNS would read it for that site.
+// Values that a client or etcd can choose are never markup: html/template escapes them,
+// and the script only sets textContent, which the page's policy (Trusted Types) enforces.
+// The page loads nothing and cannot be framed. Requests for a host name that is not this
+// machine's are refused, because DNS rebinding would let another site read the page.
 package statuspage

@@ -9,10 +9,10 @@ import (
 
 const missing = "–"
 
-// The formats are those of page.js, by the same names.
+// page.js has the same formats under the same names.
 
-// format writes a value as the page shows it, and the mood that goes with it: "good",
-// "warn", "bad", or "" for none.
+// format returns the text of a value and its mood, which colors it: "good", "warn", "bad"
+// or "".
 func format(value any, as string, now time.Time) (text, mood string) {
 	switch as {
 	case "count", "alarm":
@@ -49,7 +49,7 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		if value == true {
 			return "yes", "good"
 		}
-		return "no, the old state serves on", "bad"
+		return "no, the old state is still in force", "bad"
 	case "list":
 		return list(value), ""
 	case "who":
@@ -63,7 +63,7 @@ func format(value any, as string, now time.Time) (text, mood string) {
 	case "mood":
 		text, _ := value.(string)
 		return text, moodOf(text)
-	case "text", "key", "name", "error": // which differ in their looks
+	case "text", "key", "name", "error": // these differ in their style
 		if text, ok := value.(string); ok && text != "" {
 			return text, ""
 		}
@@ -79,13 +79,13 @@ func number(value any, write func(float64) string) string {
 	return missing
 }
 
-// round rounds halves up, as the script does, so that both write the same.
+// round rounds halves up like the script, so that both write the same text.
 func round(n float64, digits int) string {
 	scale := math.Pow10(digits)
 	return strconv.FormatFloat(math.Floor(n*scale+.5)/scale, 'f', digits, 64)
 }
 
-// count separates thousands.
+// count writes a number with separators between thousands.
 func count(n float64) string {
 	digits := round(n, 0)
 	for i := len(digits) - 3; i > 0; i -= 3 {
@@ -128,12 +128,12 @@ func size(n float64) string {
 	return round(n, 0) + " " + units[i]
 }
 
-// age is a duration in seconds.
+// age writes a duration given in seconds.
 func age(n float64) string {
 	whole := func(unit float64) string { return count(math.Floor(n / unit)) }
 	switch {
 	case n < 0:
-		return "over"
+		return "expired"
 	case n < 60:
 		return whole(1) + " s"
 	case n < 3600:
@@ -156,7 +156,7 @@ func expiryMood(value any) string {
 	return "good"
 }
 
-// clock cuts RFC 3339 in UTC to the second.
+// clock truncates an RFC 3339 time in UTC to the second.
 func clock(value any) string {
 	text, _ := value.(string)
 	if len(text) < len("2006-01-02T15:04:05") || strings.HasPrefix(text, "0001-") {
@@ -203,7 +203,7 @@ func who(value any) string {
 	return text
 }
 
-// user is the name in a row.
+// user returns the name of the user in a row.
 func user(value any) string {
 	row, _ := value.(map[string]any)
 	name, _ := row["user"].(string)
@@ -216,7 +216,7 @@ func user(value any) string {
 	return name
 }
 
-// what is the key of a row, or the path.
+// what returns the key of a row, or its path.
 func what(value any) string {
 	row, _ := value.(map[string]any)
 	for _, field := range []string{"key", "path"} {
@@ -227,7 +227,7 @@ func what(value any) string {
 	return "(unreadable)"
 }
 
-// why is the status and the reason of a refusal.
+// why returns the status and the reason of a refusal.
 func why(value any) string {
 	row, _ := value.(map[string]any)
 	reason, _ := row["reason"].(string)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Guard keeps other sites' pages from reading what a handler tells through an
+// Guard prevents pages of other sites from reading the responses of a handler through an
 // operator's browser.
 func (p *Page) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -21,11 +21,11 @@ func (p *Page) Guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		switch {
 		case !p.isOwnName(r.Host):
-			// A name of an attacker's, which their DNS first led to their page and
-			// then to this address: the browser takes both for one site.
-			refuse(w, http.StatusMisdirectedRequest, "this machine is not known by that name (hint: use its address, localhost, or a name in the server's certificate)")
+			// DNS rebinding: the attacker's name first points to their page and then
+			// to this address, and the browser treats both as one site.
+			refuse(w, http.StatusMisdirectedRequest, "this machine does not have that name (hint: use its address, localhost, or a name in the server's certificate)")
 		case isCrossSite(r):
-			refuse(w, http.StatusForbidden, "another site's page may not read this")
+			refuse(w, http.StatusForbidden, "pages of other sites cannot read this")
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -50,8 +50,8 @@ func (p *Page) isOwnName(host string) bool {
 	return name != "" && p.options.KnownHost(name)
 }
 
-// foreign reports whether a browser says that another site asks. To follow a link from
-// there is allowed; the page then is its own.
+// isCrossSite reports whether a browser sends the request for a page of another site. A
+// navigation from there is allowed, because it opens this page on its own.
 func isCrossSite(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":

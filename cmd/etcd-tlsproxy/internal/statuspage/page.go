@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// Options is what a page is made of.
+// Options holds the sources of a page.
 type Options struct {
-	// Read is asked for each answer. Time, uptime and problems are filled in here.
+	// Read is called for each response. The page adds time, uptime and problems.
 	Read func() *Status
-	// Known reports whether a host's name is this machine's. Addresses and localhost
-	// always are.
+	// KnownHost reports whether a host name is this machine's. Addresses and localhost
+	// are always accepted.
 	KnownHost func(host string) bool
 }
 
-// Page answers with the page and with its JSON.
+// Page serves the page and its JSON.
 type Page struct {
 	options Options
 	html    *template.Template
@@ -37,13 +37,12 @@ var pageCSS string
 //go:embed page.js
 var pageJS string
 
-// New makes a page.
+// New returns a page.
 func New(o Options) *Page {
 	p := &Page{options: o}
 	p.html = template.Must(template.New("page").Parse(pageHTML))
-	// Style and script are part of the page and known by their digests: it loads
-	// nothing, and runs nothing else, whatever gets into it. It asks only where it
-	// came from.
+	// Style and script are inline and allowed by their digests. The page loads and runs
+	// nothing else, whatever markup gets into it, and connects only to its own origin.
 	p.policy = "default-src 'none'; script-src '" + digest(pageJS) + "'; style-src '" + digest(pageCSS) + "'; img-src data:; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 	return p
@@ -54,7 +53,7 @@ func digest(text string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// HTML answers with the page.
+// HTML serves the page.
 func (p *Page) HTML() http.Handler {
 	return p.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		status, now := p.read()
@@ -64,15 +63,15 @@ func (p *Page) HTML() http.Handler {
 			err = p.html.Execute(&page, v)
 		}
 		if err != nil {
-			panic("BUG: the page cannot be written: " + err.Error())
+			panic("BUG: the page cannot be rendered: " + err.Error())
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", p.policy)
-		_, _ = w.Write(page.Bytes()) // a client that left needs no answer
+		_, _ = w.Write(page.Bytes()) // an error means that the client has gone
 	}))
 }
 
-// JSON answers with a [Status].
+// JSON serves a [Status].
 func (p *Page) JSON() http.Handler {
 	return p.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		status, _ := p.read()
@@ -94,9 +93,8 @@ func (p *Page) read() ([]byte, time.Time) {
 	return status, s.Time
 }
 
-// Style and Script are put into the page as they are: they are constant, and the policy
-// names their digests.
+// Style returns the style of the page. It is constant, so it need not be escaped.
 func (v *view) Style() template.CSS { return template.CSS(pageCSS) }
 
-// Script is the page's.
+// Script returns the script of the page. It is constant, so it need not be escaped.
 func (v *view) Script() template.JS { return template.JS(pageJS) }

@@ -1,12 +1,12 @@
 "use strict";
 (() => {
-  // The JSON is asked for every two seconds while the page is looked at, and put where
-  // the server put the same before. Texts are only ever set as textContent.
-  const every = 2000;
-  const nothing = "–";
-  const soon = 14 * 24 * 3600;
+  // While the page is visible the script fetches the JSON every two seconds and updates
+  // the places that the server filled. It sets texts only as textContent.
+  const pollEvery = 2000;
+  const missing = "–";
+  const expirySoon = 14 * 24 * 3600;
 
-  // What follows writes as format.go does, name for name; a test compares them.
+  // These formats are those of format.go, under the same names. A test compares them.
   const round = (n, digits) => (Math.floor(n * 10 ** digits + 0.5) / 10 ** digits).toFixed(digits);
   const count = (n) => round(n, 0).replace(/\B(?=(\d{3})+$)/g, ",");
   const rate = (n) => (n === 0 || n >= 9.95 ? count(n) : round(n, 1));
@@ -25,18 +25,18 @@
   };
   const age = (n) => {
     const whole = (unit) => count(Math.floor(n / unit));
-    if (n < 0) return "over";
+    if (n < 0) return "expired";
     if (n < 60) return whole(1) + " s";
     if (n < 3600) return whole(60) + " min";
     if (n < 48 * 3600) return whole(3600) + " h";
     return whole(24 * 3600) + " days";
   };
   const unset = (text) => typeof text !== "string" || text.startsWith("0001-");
-  const time = (text) => (unset(text) ? nothing : text.slice(0, 10) + " " + text.slice(11, 19));
+  const time = (text) => (unset(text) ? missing : text.slice(0, 10) + " " + text.slice(11, 19));
   const since = (text, now) =>
-    unset(text) ? nothing : age(Math.max(0, Math.floor((Date.parse(now) - Date.parse(text)) / 1000))) + " ago";
-  const text = (value) => value || nothing;
-  const list = (items) => (items && items.length > 0 ? items.join(", ") : nothing);
+    unset(text) ? missing : age(Math.max(0, Math.floor((Date.parse(now) - Date.parse(text)) / 1000))) + " ago";
+  const text = (value) => value || missing;
+  const list = (items) => (items && items.length > 0 ? items.join(", ") : missing);
   const who = (group) => {
     if (group.everyone) return "everyone";
     if (!group.users || group.users.length === 0) return "nobody";
@@ -49,7 +49,7 @@
     up: "good", serving: "good", free: "good", leader: "good",
     down: "bad", "no leader": "bad", full: "bad", draining: "warn", short: "warn",
   };
-  const number = (write) => (n) => (typeof n === "number" ? write(n) : nothing);
+  const number = (write) => (n) => (typeof n === "number" ? write(n) : missing);
   const formats = {
     text, key: text, name: text, error: text,
     count: number(count),
@@ -62,7 +62,7 @@
     expiry: number(age),
     time, since, list, who, user, what, why,
     yes: (on) => (on ? "yes" : "no"),
-    verdict: (ok) => (ok ? "yes" : "no, the old state serves on"),
+    verdict: (ok) => (ok ? "yes" : "no, the old state is still in force"),
     mood: (text) => text || "",
   };
   const moodOf = (value, as) => {
@@ -70,12 +70,12 @@
       case "mood": return Object.hasOwn(moods, value) ? moods[value] : "";
       case "alarm": return value > 0 ? "warn" : "";
       case "verdict": return value ? "good" : "bad";
-      case "expiry": return value <= 0 ? "bad" : value < soon ? "warn" : "good";
+      case "expiry": return value <= 0 ? "bad" : value < expirySoon ? "warn" : "good";
     }
     return "";
   };
 
-  const reach = (value, path) => {
+  const valueAt = (value, path) => {
     if (path === "") return value;
     for (const step of path.split(".")) {
       if (value === null || value === undefined) return undefined;
@@ -98,7 +98,7 @@
   const make = (name, parent) => parent.appendChild(document.createElement(name));
 
   const fillTable = (table, status) => {
-    const items = reach(status, table.dataset.list) || [];
+    const items = valueAt(status, table.dataset.list) || [];
     const columns = [...table.tHead.rows[0].cells];
     const body = table.tBodies[0];
     items.forEach((item, i) => {
@@ -110,7 +110,7 @@
           cell.dataset.label = column.textContent;
           cell.dataset.as = column.dataset.as;
         }
-        set(cell, reach(item, column.dataset.at), column.dataset.as, status.time);
+        set(cell, valueAt(item, column.dataset.at), column.dataset.as, status.time);
       });
     });
     while (body.rows.length > items.length) body.deleteRow(-1);
@@ -131,7 +131,7 @@
 
   const fill = (status) => {
     for (const span of document.querySelectorAll("span[data-at]")) {
-      set(span, reach(status, span.dataset.at), span.dataset.as, status.time);
+      set(span, valueAt(status, span.dataset.at), span.dataset.as, status.time);
     }
     for (const table of document.querySelectorAll("table[data-list]")) fillTable(table, status);
     fillProblems(status.problems);
@@ -139,10 +139,10 @@
     for (const figure of figures) draw(figure);
   };
 
-  // Curves: the last ten minutes, the latest at the right.
+  // Charts of the last ten minutes, with the latest values at the right.
   const figures = [...document.querySelectorAll("figure")];
   let history = null;
-  const most = 300;
+  const maxPoints = 300;
   const height = 132, left = 54, right = 8, top = 8, bottom = 20;
 
   const svg = (name, parent, attributes) => {
@@ -151,7 +151,7 @@
     return parent.appendChild(element);
   };
 
-  // An axis has marks, and says where between 0, at its bottom, and 1 a value is.
+  // An axis has marks, and maps a value to a height between 0 and 1.
   const linear = (highest) => {
     const value = Math.max(highest, 4);
     const power = 10 ** Math.floor(Math.log10(value));
@@ -159,7 +159,7 @@
     return { marks: [0, end / 2, end], place: (v) => v / end };
   };
 
-  // Latencies lie too far apart for another scale: half a millisecond beside seconds.
+  // Latencies range from half a millisecond to seconds, so they need a logarithmic scale.
   const logarithmic = (highest, lowest) => {
     const first = Math.floor(Math.log10(Math.max(lowest, 0.01)));
     const last = Math.max(Math.ceil(Math.log10(Math.max(highest, 0.01))), first + 2);
@@ -209,7 +209,7 @@
       }
     }
     const axis = figure.dataset.unit === "ms" ? logarithmic(highest, lowest === Infinity ? 0.1 : lowest) : linear(highest);
-    const x = (i) => left + ((width - left - right) * (i + most - n)) / (most - 1);
+    const x = (i) => left + ((width - left - right) * (i + maxPoints - n)) / (maxPoints - 1);
     const y = (v) => top + (height - top - bottom) * (1 - axis.place(v));
     for (const mark of axis.marks) {
       const at = Math.round(y(mark)) + 0.5;
@@ -222,7 +222,7 @@
     }
     let chosen = n - 1;
     if (figure.pointer !== undefined && n > 0) {
-      const i = Math.round(((figure.pointer - left) / (width - left - right)) * (most - 1)) - most + n;
+      const i = Math.round(((figure.pointer - left) / (width - left - right)) * (maxPoints - 1)) - maxPoints + n;
       chosen = Math.min(Math.max(i, 0), n - 1);
       svg("line", plot, { class: "cursor", x1: x(chosen), x2: x(chosen), y1: top, y2: height - bottom });
     }
@@ -231,7 +231,7 @@
       let path = "", pen = "M", alone = false;
       values.forEach((v, i) => {
         if (v === null) {
-          if (alone) path += "h0.01"; // one value between two gaps is a dot
+          if (alone) path += "h0.01"; // a single value between two gaps is drawn as a dot
           pen = "M";
           alone = false;
           return;
@@ -242,7 +242,7 @@
       });
       if (alone) path += "h0.01";
       if (path) svg("path", plot, { class: "curve", "data-tone": tone, d: path });
-      value.textContent = chosen < 0 ? nothing : unit(values[chosen]);
+      value.textContent = chosen < 0 ? missing : unit(values[chosen]);
       if (figure.pointer !== undefined && chosen >= 0 && values[chosen] !== null) {
         svg("circle", plot, { "data-tone": tone, cx: x(chosen), cy: y(values[chosen]), r: 3 });
       }
@@ -251,13 +251,13 @@
   };
 
   const live = document.getElementById("live");
-  const say = (text, mood) => {
+  const setLive = (text, mood) => {
     if (live.textContent !== text) live.textContent = text;
     live.dataset.mood = mood;
   };
 
   let last = null;
-  const ask = async () => {
+  const poll = async () => {
     if (document.hidden) return;
     try {
       const response = await fetch("/-/status.json", { cache: "no-store", signal: AbortSignal.timeout(10000) });
@@ -265,20 +265,20 @@
       const status = await response.json();
       fill(status);
       last = status.time;
-      say("live", "good");
+      setLive("live", "good");
     } catch {
-      say(last ? "no answer since " + time(last) + " UTC" : "no answer", "bad");
+      setLive(last ? "no response since " + time(last) + " UTC" : "no response", "bad");
     }
   };
 
   const loop = async () => {
-    await ask();
-    setTimeout(loop, every);
+    await poll();
+    setTimeout(loop, pollEvery);
   };
 
   document.documentElement.classList.add("js");
   figures.forEach(prepare);
-  document.addEventListener("visibilitychange", ask);
+  document.addEventListener("visibilitychange", poll);
   addEventListener("resize", () => figures.forEach(draw));
   loop();
 })();

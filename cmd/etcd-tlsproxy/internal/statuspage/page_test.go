@@ -13,10 +13,10 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// hostile is what a client might write into a key to harm who reads of it.
+// hostile is a key that attacks the browser of a reader.
 const hostile = `/<script>document.title="hacked"</script><img src=x onerror="document.title='hacked'">{{.}}&lt;'"` + "\u2028`${1}`"
 
-// example is a status with something in every place, and the same each time.
+// example returns a status with a value in every place. It is the same each time.
 func example() *Status {
 	at := time.Now().Add(-time.Minute).UTC()
 	s := &Status{
@@ -93,32 +93,32 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
 		">a, b and 1,001 more</td>", ">everyone</td>", ">nobody</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized</td>", ">0.99 ms</td>",
-		">no, the old state serves on</span>", "The configuration on disk could not be taken over", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+		">no, the old state is still in force</span>", "The configuration on disk could not be loaded", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 	} {
 		if !strings.Contains(body, want) {
-			t.Errorf("%q is missing", want)
+			t.Errorf("the page lacks %q", want)
 		}
 	}
 	if text := html.UnescapeString(body); !strings.Contains(text, hostile) {
-		t.Error("the key is not shown as it is")
+		t.Error("the page does not show the hostile key unchanged")
 	}
 	for _, bad := range []string{"<script>document", "<img", "onerror=\""} {
 		if strings.Contains(body, bad) {
-			t.Errorf("%q is on the page", bad)
+			t.Errorf("the page contains %q", bad)
 		}
 	}
 	if n := strings.Count(body, "<script"); n != 1 {
-		t.Errorf("%d scripts", n)
+		t.Errorf("got %d scripts, want 1", n)
 	}
 }
 
 func TestTheJSONHasItsPromisedNames(t *testing.T) {
 	w := get(t, newTestPage(t, example), "/-/status.json", nil)
 	if w.Code != 200 || w.Header().Get("Content-Type") != "application/json" {
-		t.Fatalf("%d %v", w.Code, w.Header())
+		t.Fatalf("got status %d and headers %v, want 200 and application/json", w.Code, w.Header())
 	}
 	if strings.ContainsAny(w.Body.String(), "<>\u2028") {
-		t.Error("a browser that took it for a page would find one")
+		t.Error("the JSON contains characters that a browser could read as markup")
 	}
 	var root any
 	if err := json.Unmarshal(w.Body.Bytes(), &root); err != nil {
@@ -131,7 +131,7 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 		"certificates.0.not_after", "memory.live_bytes",
 	} {
 		if v := valueAt(root, path); v == nil || v == "" {
-			t.Errorf("%s is missing", path)
+			t.Errorf("the JSON lacks %s", path)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestNoOtherSiteMayReadIt(t *testing.T) {
 			"rebound.example.net:4002": 421, "localhost.example.net": 421, "127.0.0.1.example.net": 421, "": 421,
 		} {
 			if w := get(t, page, path, func(r *http.Request) { r.Host = host }); w.Code != want {
-				t.Errorf("%s of %q: %d, want %d", path, host, w.Code, want)
+				t.Errorf("%s of host %q: got status %d, want %d", path, host, w.Code, want)
 			}
 		}
 		for fetch, want := range map[string]int{"same-origin cors": 200, "none navigate": 200, "cross-site navigate": 200, "cross-site no-cors": 403, "same-site cors": 403, "cross-site ": 403} {
@@ -154,7 +154,7 @@ func TestNoOtherSiteMayReadIt(t *testing.T) {
 				r.Header.Set("Sec-Fetch-Mode", mode)
 			})
 			if w.Code != want {
-				t.Errorf("%s %s: %d, want %d", path, fetch, w.Code, want)
+				t.Errorf("%s for %q: got status %d, want %d", path, fetch, w.Code, want)
 			}
 		}
 		h := get(t, page, path, nil).Header()
@@ -163,11 +163,11 @@ func TestNoOtherSiteMayReadIt(t *testing.T) {
 			"Cross-Origin-Resource-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
 		} {
 			if h.Get(name) != want {
-				t.Errorf("%s: %s is %q", path, name, h.Get(name))
+				t.Errorf("%s: %s: got %q, want %q", path, name, h.Get(name), want)
 			}
 		}
 		if policy := h.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
-			t.Errorf("%s: the policy is %s", path, policy)
+			t.Errorf("%s: got the policy %q, want one that denies by default, framing too, and allows nothing unsafe", path, policy)
 		}
 	}
 }

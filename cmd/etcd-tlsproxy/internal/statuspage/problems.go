@@ -5,22 +5,22 @@ import (
 	"time"
 )
 
-// soon is how long before its end a certificate is a problem: the automation that renews
-// them does so weeks before, so it must have failed.
+// expirySoon is the remaining time at which a certificate becomes a problem. Certificates
+// are renewed automatically weeks earlier, so the renewal must have failed.
 const expirySoon = 14 * 24 * time.Hour
 
-// problems are found in what is known, so that nobody has to read all of it.
+// problems summarizes the status for an operator who does not read all of it.
 func (s *Status) problems() []string {
 	list := []string{}
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if s.State != "serving" {
-		add("The proxy is %s: it accepts no connections any more.", s.State)
+		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk could not be taken over; the old one serves on.")
+		add("The configuration on disk could not be loaded; the old one is still in force.")
 	}
 	if s.ReadOnly {
-		add("All writes are refused: read_only is set.")
+		add("All writes are refused, because read_only is set.")
 	}
 	up := 0
 	for _, e := range s.Upstream.Endpoints {
@@ -32,15 +32,15 @@ func (s *Status) problems() []string {
 	}
 	switch {
 	case up == 0:
-		add("No etcd serves: requests are answered with 503.")
+		add("No etcd is available: requests are answered with 503.")
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	}
 	switch s.Memory.Level {
 	case "short":
-		add("There is little memory left: reads are refused.")
+		add("Little memory is left: reads are refused.")
 	case "full":
-		add("There is no memory left: everything is refused.")
+		add("No memory is left: all requests are refused.")
 	}
 	for _, c := range s.Certificates {
 		switch left := time.Duration(c.Seconds) * time.Second; {

@@ -6,35 +6,36 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// Status is what the page shows and /-/status.json answers. The names of the fields are
-// stable; fields may be added. The fields of [observe.Status] are beside these.
+// Status is the content of the page and of /-/status.json. The names of the fields are
+// stable; fields may be added. The fields of [observe.Status] are on the same level.
 type Status struct {
 	Time          time.Time `json:"time"`
-	Host          string    `json:"host"` // this machine's name
+	Host          string    `json:"host"` // the name of this machine
 	Version       string    `json:"version"`
 	Go            string    `json:"go"`
 	Listen        []string  `json:"listen"`
 	Started       time.Time `json:"started"`
 	UptimeSeconds int64     `json:"uptime_seconds"`
-	// Problems are what an operator should look at, in words; none is the aim.
+	// Problems lists, as sentences, what needs an operator's attention.
 	Problems []string `json:"problems"`
 	Config   Config   `json:"config"`
 	*observe.Status
 }
 
-// Config is the state of the files on disk and of what is in force.
+// Config is the state of the configuration in force and of the files on disk.
 type Config struct {
 	File string `json:"file"`
-	// Loaded is when what is in force was read; Tried is the last attempt. If that
-	// failed, OK is false, Error says why, and the old state serves on.
+	// Loaded is the time at which the state in force was loaded, Tried that of the last
+	// attempt. If the last attempt failed, OK is false, Error says why, and the old state
+	// stays in force.
 	Loaded time.Time `json:"loaded"`
 	Tried  time.Time `json:"tried"`
 	OK     bool      `json:"ok"`
 	Error  string    `json:"error"`
-	// Warnings are those of the configuration in force.
+	// Warnings are the warnings about the configuration in force.
 	Warnings []string `json:"warnings"`
 	FastLane bool     `json:"fast_lane"`
-	// ShareReads and ShareWatches tell whether equal ones are shared.
+	// ShareReads and ShareWatches say whether equal reads and watches are shared.
 	ShareReads   bool `json:"share_reads"`
 	ShareWatches bool `json:"share_watches"`
 }

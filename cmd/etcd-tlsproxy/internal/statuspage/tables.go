@@ -1,15 +1,15 @@
 package statuspage
 
-// table is a list of the JSON, and the columns that are shown of its items.
+// table is a list of the JSON with the columns to show of its items.
 type table struct {
 	List, Title, Empty string
 	Columns            []column
 }
 
-// column is one value of each item: its path in it, and how it is written.
+// column is one value of each item: its path in the item, and its format.
 type column struct{ Title, At, As string }
 
-// tableOf is the table of a list.
+// tableOf returns the table of a list.
 func tableOf(list string) table {
 	decisions := []column{
 		{"Reads", "reads_allowed", "count"}, {"Reads refused", "reads_refused", "alarm"},
@@ -23,16 +23,16 @@ func tableOf(list string) table {
 		}},
 		{"upstream.endpoints", "etcd", "", []column{
 			{"Endpoint", "endpoint", "key"}, {"Health", "health", "mood"}, {"Role", "role", "text"}, {"Member", "name", "name"},
-			{"Version", "version", "text"}, {"Answers in", "took_ms", "ms"}, {"Idle", "idle", "count"}, {"Checked", "checked", "since"}, {"Error", "error", "error"},
+			{"Version", "version", "text"}, {"Response time", "took_ms", "ms"}, {"Idle", "idle", "count"}, {"Checked", "checked", "since"}, {"Error", "error", "error"},
 		}},
 		{"rules", "Rules", "", append([]column{{"Prefix", "prefix", "key"}, {"May read", "read", "who"}, {"May write", "write", "who"}}, decisions...)},
-		{"refusals", "Last refusals", "Nothing was refused yet.", []column{
+		{"refusals", "Last refusals", "No request was refused yet.", []column{
 			{"Last", "time", "time"}, {"Times", "times", "count"}, {"Method", "method", "text"}, {"Client", "client", "name"}, {"User", "", "user"},
-			{"Key or path", "", "what"}, {"Rule", "rule", "key"}, {"Refused with", "", "why"},
+			{"Key or path", "", "what"}, {"Rule", "rule", "key"}, {"Response", "", "why"},
 		}},
-		{"users", "Users", "Nobody has come yet.", append([]column{{"User", "", "user"}, {"Known by", "known", "name"}}, decisions...)},
-		{"watches.largest_hubs", "Shared watches", "Nobody watches.", []column{
-			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Remembered", "remembered", "count"},
+		{"users", "Users", "No user has sent a request yet.", append([]column{{"User", "", "user"}, {"Identified by", "known", "name"}}, decisions...)},
+		{"watches.largest_hubs", "Shared watches", "There are no watches.", []column{
+			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
 		}},
 		{"certificates", "Certificates", "", []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// view is the JSON as the template sees it.
+// view is the JSON in the form that the template uses.
 type view struct {
 	root any
 	now  time.Time
-	// Style and Script are the page's own.
+	// page has the style and the script.
 	page *Page
 }
 
@@ -20,11 +20,11 @@ func newView(page *Page, status []byte, now time.Time) (*view, error) {
 	return v, json.Unmarshal(status, &v.root)
 }
 
-// cell is one place on the page: where its value is in the JSON, how it is written, and
-// what that is now.
+// cell is one place on the page: the path of its value in the JSON, its format, and its
+// present text and mood.
 type cell struct{ At, As, Label, Text, Mood string }
 
-// At is the cell of a value, by its path: windows.0.reads.
+// At returns the cell of a value by its path, such as windows.0.reads.
 func (v *view) At(path, as string) cell { return v.cell(v.root, path, as) }
 
 func (v *view) cell(item any, path, as string) cell {
@@ -32,7 +32,7 @@ func (v *view) cell(item any, path, as string) cell {
 	return cell{At: path, As: as, Text: text, Mood: mood}
 }
 
-// reach goes down into a value; the empty path is the value itself.
+// valueAt returns the value at a path. The empty path is the value itself.
 func valueAt(value any, path string) any {
 	if path == "" {
 		return value
@@ -54,13 +54,13 @@ func valueAt(value any, path string) any {
 	return value
 }
 
-// rows is a table of the page.
+// rows is a table with its rows.
 type rows struct {
 	table
 	Rows [][]cell
 }
 
-// Table is a table by the path of its list.
+// Table returns the table of a list.
 func (v *view) Table(list string) rows {
 	t := tableOf(list)
 	items, _ := valueAt(v.root, list).([]any)
@@ -77,7 +77,7 @@ func (v *view) Table(list string) rows {
 	return r
 }
 
-// Problems are listed rather than tabled.
+// Problems returns the problems, which are shown as a list.
 func (v *view) Problems() []any {
 	list, _ := valueAt(v.root, "problems").([]any)
 	return list
