@@ -75,7 +75,7 @@ func services(domain string) []Service {
 	return all
 }
 
-// maxQueries bounds those that DNS is asked at a time.
+// maxQueries bounds the concurrent DNS queries.
 const maxQueries = 8
 
 // LookUp queries all records of a domain. A query that fails is recorded as the Problem

@@ -201,6 +201,7 @@ func TestTheNewestWriteIsInABackup(t *testing.T) {
 // TestWritesThatDependOnIndexesSurvive covers a trap of etcdctl's backup: it drops records
 // about members, so all later indexes are lower when the log is replayed.
 func TestWritesThatDependOnIndexesSurvive(t *testing.T) {
+	t.Parallel()
 	c, folders := startCluster(t, 1)
 	keys := c.Members[0].URL() + "/v2/keys"
 	put(t, c.Members[0].URL(), "/pooled", "yes")
@@ -333,6 +334,7 @@ func TestAFullDiskLeavesNothingHalf(t *testing.T) {
 // TestACopyHasNoNetwork checks the namespace: a copy with the member's ids would disturb
 // the cluster.
 func TestACopyHasNoNetwork(t *testing.T) {
+	t.Parallel()
 	etcd := etcdPath(t)
 	copied, err := startSandbox(t.Context(), etcd, filepath.Join(t.TempDir(), "new"))
 	if err != nil {
