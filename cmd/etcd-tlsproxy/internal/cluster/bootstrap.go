@@ -169,7 +169,8 @@ func (b *Bootstrap) Check() error {
 		return fmt.Errorf("--listen-peer %q is not a valid IP address (hint: etcd listens on addresses, not on names; 0.0.0.0 is all of them)", b.ListenPeer)
 	}
 	listen, err := url.Parse(b.ListenClient)
-	if err != nil || listen.Scheme != "http" && listen.Scheme != "https" || net.ParseIP(listen.Hostname()) == nil || listen.Port() == "" {
+	if err != nil || listen.Scheme != "http" && listen.Scheme != "https" ||
+		net.ParseIP(listen.Hostname()) == nil || listen.Port() == "" {
 		return fmt.Errorf("--listen-client %q is not a valid URL with an IP address and a port (hint: write it like http://127.0.0.1:2379; etcd listens on addresses, not on names)", redact(b.ListenClient))
 	}
 	return b.checkPorts(listen.Port())

@@ -92,7 +92,8 @@ func (c *Connection) check() error {
 	}
 	for _, endpoint := range c.Endpoints {
 		u, err := url.Parse(endpoint)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 			return fmt.Errorf("endpoint %q is not a valid client URL (hint: write it like https://conf1001.example.org:4001, and the user in --username)", redact(endpoint))
 		}
 	}

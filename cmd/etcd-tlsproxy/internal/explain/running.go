@@ -43,7 +43,8 @@ const (
 
 func get[T any](ctx context.Context, r Running, query url.Values) (*T, error) {
 	base, err := url.Parse(string(r))
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" || base.User != nil || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" {
+	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
+		base.User != nil || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" {
 		return nil, errors.New("--running is not a valid admin URL (hint: write it like http://127.0.0.1:4002)")
 	}
 	ctx, cancel := context.WithTimeout(ctx, responseTimeout)

@@ -173,7 +173,8 @@ func TestWhatCannotWorkIsRefusedAndNothingIsWritten(t *testing.T) {
 	for _, c := range []struct{ scheme, password, says string }{
 		{"bcrypt", "", "empty"}, {"bcrypt", strings.Repeat("x", 73), "72 bytes"}, {"apr1", strings.Repeat("x", 256), "255 bytes"}, {"bcrypt", "a\x00b", "control"}, {"plain", "x", "not a known hash"},
 	} {
-		if _, err := Hash(c.scheme, DefaultCost, c.password); err == nil || !strings.Contains(err.Error(), c.says) || c.password != "" && strings.Contains(err.Error(), c.password) {
+		_, err := Hash(c.scheme, DefaultCost, c.password)
+		if err == nil || !strings.Contains(err.Error(), c.says) || c.password != "" && strings.Contains(err.Error(), c.password) {
 			t.Errorf("hashing %d bytes with %s: got %v, want %q and no password", len(c.password), c.scheme, err, c.says)
 		}
 	}

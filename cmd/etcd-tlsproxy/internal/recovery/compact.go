@@ -33,7 +33,8 @@ func (b *Backup) compactCopy(ctx context.Context, scratch string) (compacted str
 		if err == nil {
 			copied, err = b.snapshot(ctx, compacted)
 		}
-		if err == nil || attempt == maxCopyAttempts || ctx.Err() != nil || errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC) {
+		permanent := errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC)
+		if err == nil || permanent || attempt == maxCopyAttempts || ctx.Err() != nil {
 			return compacted, copied, err
 		}
 		b.note("copying again: %v", err)

@@ -83,7 +83,8 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9]([-.:_A-Za-z0-9]*[A-Za-z0-9])?$`)
 
 func checkURL(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Port() == "" || !hostName.MatchString(u.Hostname()) {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" ||
+		u.RawQuery != "" || u.Fragment != "" || u.Port() == "" || !hostName.MatchString(u.Hostname()) {
 		return fmt.Errorf("%q is not a valid URL (hint: give a scheme, a host and a port, as in http://conf1001.example.org:2380)", text)
 	}
 	return nil

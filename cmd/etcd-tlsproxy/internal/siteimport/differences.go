@@ -155,7 +155,8 @@ func (c *comparison) compareAbove() {
 
 // compareUncovered compares the keys that no rule covers.
 func (c *comparison) compareUncovered() {
-	if slices.ContainsFunc(c.site.Rules, func(r Rule) bool { return r.Prefix == acl.Root }) || c.site.ReadOnly || !c.site.Uncovered.IsEveryone() {
+	hasRoot := slices.ContainsFunc(c.site.Rules, func(r Rule) bool { return r.Prefix == acl.Root })
+	if hasRoot || c.site.ReadOnly || !c.site.Uncovered.IsEveryone() {
 		return
 	}
 	c.list = append(c.list, Difference{Class: Uncovered, Effect: Refused, What: "writes of keys that no rule covers", Everyone: true,

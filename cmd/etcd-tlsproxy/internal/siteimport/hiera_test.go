@@ -21,7 +21,8 @@ func TestOfSeveralHieraFilesTheFirstCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.ReadOnly || s.Listen != ":2379" || s.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" || len(s.Rules) != 3 || !s.Redirects || len(s.Assumed) != 1 {
+	if s.ReadOnly || s.Listen != ":2379" || s.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
+		len(s.Rules) != 3 || !s.Redirects || len(s.Assumed) != 1 {
 		t.Errorf("got %+v, want the first value of each parameter", s)
 	}
 	if s.Rules[1].File != "/p/_conftool" || s.Rules[2].File != "" || !s.Rules[2].Write.IsEveryone() {

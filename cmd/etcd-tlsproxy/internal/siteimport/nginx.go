@@ -91,7 +91,8 @@ var decides = map[string]bool{
 
 // isHarmless reports whether a directive does not affect decisions.
 func isHarmless(d *directive) bool {
-	if d.name() == "proxy_method" || d.name() == "proxy_set_header" && len(d.args()) > 0 && strings.EqualFold(d.args()[0], "Authorization") {
+	if d.name() == "proxy_method" ||
+		d.name() == "proxy_set_header" && len(d.args()) > 0 && strings.EqualFold(d.args()[0], "Authorization") {
 		return false // these would change the request or the user that etcd gets
 	}
 	return slices.ContainsFunc(harmless, func(known string) bool {
@@ -177,7 +178,9 @@ func (r *nginxReader) checkSite(server *directive) error {
 		}
 		// The first expression that matches wins, and wins over prefixes.
 		for _, regex := range r.regexes {
-			if regex.Prefix != rule.Prefix && strings.HasPrefix(string(rule.Prefix), string(regex.Prefix)) && !slices.ContainsFunc(r.regexes, func(own Rule) bool { return own.Prefix == rule.Prefix }) {
+			isRegex := slices.ContainsFunc(r.regexes, func(own Rule) bool { return own.Prefix == rule.Prefix })
+			matches := strings.HasPrefix(string(rule.Prefix), string(regex.Prefix))
+			if regex.Prefix != rule.Prefix && matches && !isRegex {
 				return r.fail(server, "the location for %s is hidden by the expression for %s", rule.Prefix, regex.Prefix)
 			}
 		}

@@ -55,7 +55,9 @@ func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Listen != ":4001" || s.Certificate != "/etc/c.crt" || s.Key != "/etc/nginx/c.key" || !slices.Equal(s.Endpoints, []string{"http://127.0.0.1:2378", "unix:///run/etcd"}) || !s.Redirects || !s.Elsewhere || !s.Uncovered.IsEveryone() {
+	endpoints := []string{"http://127.0.0.1:2378", "unix:///run/etcd"}
+	if s.Listen != ":4001" || s.Certificate != "/etc/c.crt" || s.Key != "/etc/nginx/c.key" ||
+		!slices.Equal(s.Endpoints, endpoints) || !s.Redirects || !s.Elsewhere || !s.Uncovered.IsEveryone() {
 		t.Errorf("got %+v, want the addresses and files of the site", s)
 	}
 	var got []string

@@ -166,7 +166,9 @@ func TestNoOtherSiteMayReadIt(t *testing.T) {
 				t.Errorf("%s: %s: got %q, want %q", path, name, h.Get(name), want)
 			}
 		}
-		if policy := h.Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "frame-ancestors 'none'") || strings.Contains(policy, "unsafe") {
+		policy := h.Get("Content-Security-Policy")
+		if !strings.HasPrefix(policy, "default-src 'none';") || !strings.Contains(policy, "frame-ancestors 'none'") ||
+			strings.Contains(policy, "unsafe") {
 			t.Errorf("%s: got the policy %q, want one that denies by default, framing too, and allows nothing unsafe", path, policy)
 		}
 	}
