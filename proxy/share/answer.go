@@ -11,35 +11,34 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Answer is etcd's answer to a batch, received whole. Every receiver must call
-// Release, and use nothing of it afterwards.
+// Answer is etcd's complete answer to a batch. Every reader must call Release, and must
+// not use the answer afterwards.
 type Answer struct {
 	Status int
-	// Fields is the head without framing, as etcd spells it; Body the whole body.
+	// Fields is the head without framing, spelled as etcd does. Body is the whole body.
 	Fields []http1.Field
 	Body   []byte
 
 	buffered *upstream.Buffered
-	text     []byte // where the strings of Fields are
+	text     []byte // backs the strings of Fields
 	readers  atomic.Int32
 }
 
-// Release gives the memory back when the last receiver is done.
+// Release frees the memory when the last reader has called it.
 func (a *Answer) Release() {
 	if a.readers.Add(-1) == 0 {
 		a.free()
 	}
 }
 
-// yield lets most receivers go first if there are not processors enough for all:
-// those who were answered ask again, and the next batch is for more of them. It
-// waits for nobody: a receiver that is slow to take its answer, or a processor that
-// is free, costs a few turns of the scheduler.
+// drainReaders yields the processor until most readers have their answer. Clients that
+// were answered ask again, so the next batch then serves more of them. It never blocks:
+// a slow reader or an idle processor costs a few rounds of the scheduler.
 func (a *Answer) drainReaders() {
 	defer a.Release()
-	most := a.readers.Load() / 4
+	quarter := a.readers.Load() / 4
 	for range 16 {
-		if a.readers.Load() <= most+1 {
+		if a.readers.Load() <= quarter+1 {
 			return
 		}
 		runtime.Gosched()
@@ -54,11 +53,11 @@ func (a *Answer) free() {
 
 var answers = sync.Pool{New: func() any { return &Answer{} }}
 
-// errTooLarge sends the receivers of a batch on their own ways: an answer for which there
-// is not that much memory is streamed to each client.
+// errTooLarge makes each reader of a batch send its own request. An answer that does not
+// fit into the memory for shared answers is streamed to each client.
 var errTooLarge = errors.New("the answer is too large to be shared")
 
-// receive reads a whole answer.
+// receive sends a request and reads the complete answer.
 func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, error) {
 	resp, err := r.pool.Do(ctx, req)
 	if err != nil {
@@ -79,7 +78,7 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 	return a, nil
 }
 
-// take copies the head, whose strings end with the response.
+// copyHead copies the head, whose strings are valid only until the response is closed.
 func (a *Answer) copyHead(resp *upstream.Response) {
 	a.Status, a.Fields, a.text = resp.Status, a.Fields[:0], a.text[:0]
 	size := 0
@@ -87,7 +86,7 @@ func (a *Answer) copyHead(resp *upstream.Response) {
 		size += len(f.Name) + len(f.Value)
 	}
 	if cap(a.text) < size {
-		a.text = make([]byte, 0, size) // at once: strings into it must not move
+		a.text = make([]byte, 0, size) // growing later would move the strings
 	}
 	keep := func(s string) string {
 		start := len(a.text)

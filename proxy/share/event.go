@@ -13,25 +13,25 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Event is one change of what is watched, or the end of watching.
+// Event is one change of a watched key, or the failure of its watch.
 type Event struct {
-	// Index is its modifiedIndex; no two events have the same.
+	// Index is the modifiedIndex, which is unique to the event.
 	Index uint64
-	// Body is what etcd answers a watch with: JSON and a line feed. Chunked is the same
-	// as HTTP/1.1 carries it, with the end of the answer.
+	// Body is etcd's answer to a watch: JSON and a line feed. Chunked is Body in HTTP/1.1's
+	// chunked coding, with the last chunk.
 	Body, Chunked []byte
-	// Err is why there is no event and will be none: etcd broke off, or events may
-	// have been missed. Watchers must be told that their watch failed.
+	// Err is set if there will be no event: the connection to etcd was lost, or events may
+	// have been missed. The watch must then fail visibly.
 	Err error
 
 	key      string
 	received time.Time
-	pending  atomic.Int32 // watchers that were woken for it and have not left
+	pending  atomic.Int32 // notified watchers that are not closed yet
 }
 
 var errUnreadableEvent = errors.New("etcd sent an event without an index")
 
-// parseEvent reads the answer to a watch.
+// parseEvent parses the answer to a watch.
 func parseEvent(line []byte) (*Event, error) {
 	var text struct {
 		Node struct {
@@ -49,27 +49,27 @@ func parseEvent(line []byte) (*Event, error) {
 	return e, nil
 }
 
-// ring is the recent events of a hub, the oldest first.
+// ring holds the recent events of a hub, the oldest first.
 type ring struct {
-	// start is the index from which on nothing is missing.
+	// start is the first index that the ring covers.
 	start  uint64
-	last   uint64 // the newest index that is known
+	last   uint64 // the newest known index
 	events []*Event
 	size   int // bytes of their bodies
 	total  *atomic.Int64
-	keep   bool // forget nothing: it is one event
+	keep   bool // drop nothing: the ring holds one event
 }
 
 const (
-	// mostEvents is what etcd itself remembers, of all keys together.
+	// maxEvents is the length of etcd's own history of all keys.
 	maxEvents = 1000
-	// mostRing bounds the bytes of one ring, mostRings those of all.
+	// maxRingBytes bounds the bytes of one ring, maxAllRingBytes those of all rings.
 	maxRingBytes    = 4 << 20
 	maxAllRingBytes = 64 << 20
 )
 
-// add takes an event that is newer than all others, and forgets old ones; even that
-// one, if all rings together are too large.
+// add adds an event that is newer than all others and drops old events. It drops even
+// the new one if all rings together are too large.
 func (r *ring) add(e *Event) {
 	r.events = append(r.events, e)
 	r.last = e.Index
@@ -88,11 +88,11 @@ func (r *ring) grow(n int) {
 	r.total.Add(int64(n))
 }
 
-// release counts the memory out.
+// release subtracts the ring's bytes from the total.
 func (r *ring) release() { r.grow(-r.size) }
 
-// from is the first event with the index or above; nil if there is none yet. The
-// ring must cover the index.
+// from returns the first event at or above index, or nil if there is none yet. The ring
+// must cover the index.
 func (r *ring) from(index uint64) *Event {
 	at, _ := slices.BinarySearchFunc(r.events, index, func(e *Event, index uint64) int {
 		if e.Index < index {
@@ -106,13 +106,13 @@ func (r *ring) from(index uint64) *Event {
 	return r.events[at]
 }
 
-// mostEvent is more than etcd ever sends at once, in bytes: an event holds two values,
-// which come in forms of 10 MiB at most, and six bytes are the most that JSON makes of one.
+// maxEventBytes is more than etcd ever sends in one event. An event holds two values of
+// at most 10 MiB each, and JSON encodes a byte in at most six.
 const maxEventBytes = 128 << 20
 
 var errEventTooLarge = errors.New("the answer does not end")
 
-// readAll reads what etcd sends at once.
+// readAll reads an answer to its end.
 func readAll(resp *upstream.Response) ([]byte, error) {
 	body := make([]byte, 0, 512)
 	for {

@@ -1,5 +1,10 @@
 package share
 
+// Locks. Watches.mu guards the map of hubs and the users of each. hub.mu guards one hub's
+// ring and watchers. If both are ever needed, Watches.mu comes first; today no code holds
+// both, so that no hub can delay another. Notifiers are called without either, because
+// they acquire the locks of their connections.
+
 import (
 	"context"
 	"errors"
@@ -12,29 +17,29 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// place is what a hub is for. With since 0 it follows all events from now on;
-// else it waits for the first one from an index on that no ring covers.
+// hubKey identifies a hub. With since 0 the hub follows all events from now on.
+// Otherwise it waits for the first event from an index on that no ring covers.
 type hubKey struct {
-	path, key string // one tells the other
+	path, key string // each follows from the other
 	recursive bool
 	since     uint64
 }
 
-// hub is one watch at etcd and those who wait for its events.
+// hub is one watch at etcd and the watchers of its events.
 type hub struct {
 	hubKey
 	watches *Watches
 	cancel  context.CancelFunc
-	ready   chan struct{} // closed when head or err is there
+	ready   chan struct{} // closed when head or err is set
 	head    *Head         // etcd's answer; a refusal if its status is not 200
 	err     error
 
-	// Under the lock of watches.
-	users     int       // who waits, or is about to
-	visits    uint64    // how often somebody came
-	requested time.Time // when etcd was asked first
+	// Guarded by watches.mu.
+	users     int       // watchers that wait or are about to
+	visits    uint64    // how often a user was added
+	requested time.Time // when the first request was sent
 	expiry    *time.Timer
-	delivered bool // somebody was told of an event
+	delivered bool // a watcher was notified of an event
 
 	mu      sync.Mutex
 	ring    ring
@@ -42,12 +47,12 @@ type hub struct {
 	end     *Event // set when the hub has ended
 }
 
-// target is what etcd is asked, for events from an index on; 0 is from now on.
+// target returns the request target for events from an index on; 0 means from now on.
 //
-// One event is asked for at a time. A stream would save the asking, but etcd lets a
-// stream die without a word when it has a hundred events to send that nobody took
-// yet, as when that many keys expire at once; what a waitIndex asks for is found in
-// etcd's history, or etcd says that it is not there any more.
+// Each request asks for one event. A stream would save requests, but etcd silently
+// drops a stream that has a hundred unsent events, for example when that many keys
+// expire at once. With a waitIndex etcd finds the event in its history, or reports that
+// it is gone.
 func (p hubKey) target(since uint64) string {
 	query := "?wait=true"
 	if since != 0 {
@@ -62,19 +67,19 @@ func (p hubKey) target(since uint64) string {
 // Why a hub ends.
 var (
 	errEnded     = errors.New("etcd ended the watch")
-	errCleared   = errors.New("etcd does not remember all events any more")
-	errUnused    = errors.New("nobody watches")
+	errCleared   = errors.New("etcd no longer remembers all events")
+	errUnused    = errors.New("no watcher is left")
 	errElsewhere = errors.New("the endpoints are of different clusters")
 	errBackwards = errors.New("etcd's index went backwards")
 )
 
-// run carries the hub from its first request to its end.
+// run serves the hub until it ends.
 func (h *hub) run(ctx context.Context) {
 	h.watches.recordRequest(h)
 	resp, head, err := h.request(ctx, h.since)
 	if err != nil || head.Status != 200 {
 		h.err = err
-		if err == nil { // a whole answer, and no watch
+		if err == nil { // a complete answer instead of a watch
 			h.head = head
 			head.Body, h.err = readAll(resp)
 			resp.Close()
@@ -102,7 +107,7 @@ func (h *hub) run(ctx context.Context) {
 	}
 	err = h.readEvent(resp)
 	if err == nil {
-		err = errEnded // it was asked for one
+		err = errEnded // it was to deliver one event
 	}
 	h.stop(err)
 }
@@ -120,7 +125,7 @@ func (h *hub) request(ctx context.Context, since uint64) (*upstream.Response, *H
 	return resp, head, nil
 }
 
-// fits reports whether another answer goes on where the last one ended.
+// checkContinuity returns an error unless an answer continues where the last one ended.
 func (h *hub) checkContinuity(head *Head) error {
 	switch {
 	case head.Status != 200:
@@ -133,7 +138,7 @@ func (h *hub) checkContinuity(head *Head) error {
 	return nil
 }
 
-// begin lets those in who wait for the head.
+// publishHead admits the watchers that wait for the head.
 func (h *hub) publishHead(head *Head) {
 	h.mu.Lock()
 	h.head = head
@@ -145,7 +150,7 @@ func (h *hub) publishHead(head *Head) {
 	close(h.ready)
 }
 
-// follow hands on the event that an answer brings.
+// readEvent reads the event of an answer and delivers it.
 func (h *hub) readEvent(resp *upstream.Response) error {
 	defer resp.Close()
 	body, err := readAll(resp)
@@ -153,7 +158,7 @@ func (h *hub) readEvent(resp *upstream.Response) error {
 		return err
 	}
 	if len(body) == 0 {
-		return errEnded // which is how an etcd leaves that shuts down
+		return errEnded // etcd does this when it shuts down
 	}
 	e, err := parseEvent(body)
 	if err != nil {
@@ -163,15 +168,16 @@ func (h *hub) readEvent(resp *upstream.Response) error {
 	return nil
 }
 
-// concerns reports whether an event is one that etcd tells a watcher who came in
-// time. Its history, from which late questions are answered, also has those of hidden
-// keys below, and the end of directories whose name the key's begins with.
+// concerns reports whether etcd would send an event to a watcher that was already
+// waiting. Requests with a waitIndex are answered from etcd's history, which also
+// holds events of hidden keys below, and the removal of directories whose name is a
+// prefix of the key's.
 func (p hubKey) concerns(key string) bool {
 	below, isBelow := strings.CutPrefix(key, strings.TrimSuffix(p.key, "/")+"/")
 	return key == p.key || isBelow && !strings.Contains("/"+below, "/_") || strings.HasPrefix(p.key, strings.TrimSuffix(key, "/")+"/")
 }
 
-// deliver wakes those who wait for an event.
+// deliver adds an event to the ring and notifies its watchers.
 func (h *hub) deliver(e *Event) {
 	h.mu.Lock()
 	if h.end != nil || e.Index <= h.ring.last {
@@ -184,15 +190,15 @@ func (h *hub) deliver(e *Event) {
 		return
 	}
 	h.ring.add(e)
-	woken := h.dequeue(func(w *Watcher) bool { return w.since <= e.Index }, e)
+	matched := h.dequeue(func(w *Watcher) bool { return w.since <= e.Index }, e)
 	h.mu.Unlock()
-	if len(woken) > 0 {
-		h.watches.countDelivered(h, len(woken))
+	if len(matched) > 0 {
+		h.watches.countDelivered(h, len(matched))
 	}
-	notifyAll(woken)
+	notifyAll(matched)
 }
 
-// take ends the waiting of those that match; h.mu is held.
+// dequeue removes and returns the matching watchers, with e as their result; h.mu is held.
 func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	rest := h.waiting[:0]
 	for _, w := range h.waiting {
@@ -215,11 +221,11 @@ func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	return taken
 }
 
-// some is how many watchers are worth a goroutine.
+// minFanOutBatch is the number of watchers that justifies another goroutine.
 const minFanOutBatch = 64
 
-// wake is not for under a lock: it takes others. To wake a watcher is to encrypt and
-// write its event, so all processors take part.
+// notifyAll notifies watchers on all processors, because each notification encrypts and
+// writes an event. It must be called without locks.
 func notifyAll(woken []*Watcher) {
 	share := max(minFanOutBatch, (len(woken)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	var others sync.WaitGroup
@@ -241,7 +247,7 @@ func notifyBatch(woken []*Watcher) {
 	}
 }
 
-// stop ends the hub, and the waiting of all.
+// stop ends the hub and fails its watchers.
 func (h *hub) stop(reason error) {
 	h.cancel()
 	h.watches.remove(h)
@@ -253,9 +259,9 @@ func (h *hub) stop(reason error) {
 	h.end = &Event{Err: reason, received: time.Now()}
 	h.ring.release()
 	if h.since == 0 {
-		h.ring.events = nil // else: the first event from an index on stays what it is
+		h.ring.events = nil // a hub with an index keeps its one event, which cannot change
 	}
-	woken := h.dequeue(func(*Watcher) bool { return true }, h.end)
+	matched := h.dequeue(func(*Watcher) bool { return true }, h.end)
 	h.mu.Unlock()
-	notifyAll(woken)
+	notifyAll(matched)
 }

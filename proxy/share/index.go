@@ -12,12 +12,12 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Head is the head of an answer of etcd's, and the whole answer if Status is not
-// 200. It is never changed.
+// Head is the head of an answer from etcd. If Status is not 200, it is the complete
+// answer. It is immutable.
 type Head struct {
 	Status int
 	Fields []http1.Field
-	// Index is etcd's at that moment.
+	// Index is etcd's index when it answered.
 	Index uint64
 	Body  []byte
 
@@ -26,14 +26,14 @@ type Head struct {
 
 const indexField = "X-Etcd-Index"
 
-// newHead copies a head, whose strings end with its response.
+// newHead copies a head, whose strings are valid only until the response is closed.
 func newHead(resp *upstream.Response) *Head {
 	h := &Head{Status: resp.Status, Fields: make([]http1.Field, 0, len(resp.Fields))}
 	for _, f := range resp.Fields {
 		f = http1.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value)}
 		switch f.Name {
 		case indexField:
-			h.Index, _ = strconv.ParseUint(f.Value, 10, 64) // 0 is no index, and noticed
+			h.Index, _ = strconv.ParseUint(f.Value, 10, 64) // callers reject 0
 		case "X-Etcd-Cluster-Id":
 			h.cluster = f.Value
 		}
@@ -42,7 +42,7 @@ func newHead(resp *upstream.Response) *Head {
 	return h
 }
 
-// at is the head with another index.
+// at returns a copy of the head with another index.
 func (h *Head) at(index uint64) *Head {
 	other := *h
 	other.Index = index
@@ -56,8 +56,8 @@ func (h *Head) at(index uint64) *Head {
 	return &other
 }
 
-// indexReads find out etcd's index for all who ask at a time, by the next batch:
-// it is read after each of them has asked.
+// indexReads reads etcd's index in batches. Each batch is sent after all of its readers
+// have asked.
 type indexReads struct {
 	pool *upstream.Pool
 
@@ -92,7 +92,7 @@ func (x *indexReads) read(ctx context.Context) (*Head, error) {
 	}
 }
 
-// run sends batches until nobody waits.
+// run sends batches until no reader waits.
 func (x *indexReads) run() {
 	for {
 		x.mu.Lock()
@@ -108,10 +108,10 @@ func (x *indexReads) run() {
 	}
 }
 
-var errNoIndex = errors.New("it did not tell its index")
+var errNoIndex = errors.New("the answer holds no index")
 
-// ask reads the index where it costs etcd little: the head of the root's listing,
-// which is not recursive. It has the fields of a watch's head.
+// request reads the index from the head of the root's listing, which is not recursive and
+// thus cheap. It has the same fields as the head of a watch.
 func (x *indexReads) request() (*Head, error) {
 	resp, err := x.pool.Do(context.Background(), &upstream.Request{Method: "HEAD", Target: "/v2/keys/"})
 	if err != nil {

@@ -11,42 +11,44 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Reads are the reads through one pool, in batches.
+// Reads batches the reads through one pool.
 type Reads struct {
 	pool   *upstream.Pool
 	saved  *atomic.Uint64
 	seed   maphash.Seed
 	shards [64]shard
+
+	changed func() // called when readers or flights change; for tests
 }
 
-// shard is a part of the lines, so that reads of different targets rarely wait
-// for each other's lock.
+// shard holds a part of the flights, so that reads of different targets rarely contend
+// for a lock.
 type shard struct {
 	mu      sync.Mutex
 	flights map[uint64]*flight
 	free    []*flight
 }
 
-// line is one target that is being read at this moment.
+// flight is one target that is being read.
 type flight struct {
 	target []byte
-	next   *batch // who waits for the next request; nil if nobody does
+	next   *batch // waits for the next request; nil if it has no readers
 }
 
-// batch is one request for many receivers.
+// batch is one request for many readers.
 type batch struct {
-	done   chan struct{} // closed when answer and err are there
+	done   chan struct{} // closed when answer and err are set
 	answer *Answer
 	err    error
 
 	mu      sync.Mutex
-	readers int // who still waits
+	readers int // still waiting
 	sent    bool
 	cancel  context.CancelFunc // set once it is sent
 }
 
-// NewReads makes reads through a pool. On saved it counts the reads that etcd
-// was not asked for.
+// NewReads returns reads through a pool. saved counts the reads that did not need a
+// request of their own.
 func NewReads(pool *upstream.Pool, saved *atomic.Uint64) *Reads {
 	r := &Reads{pool: pool, saved: saved, seed: maphash.MakeSeed()}
 	for i := range r.shards {
@@ -55,7 +57,8 @@ func NewReads(pool *upstream.Pool, saved *atomic.Uint64) *Reads {
 	return r
 }
 
-// Turn is the right, and the duty, to go alone. Others wait for its end.
+// Lead is held by the caller that sends its own request. The next batch waits until Done
+// is called.
 type Lead struct {
 	shard  *shard
 	reads  *Reads
@@ -63,14 +66,13 @@ type Lead struct {
 	flight *flight
 }
 
-// Join takes part in reading a target. Either it returns an answer, which must be
-// released; or an error, an [*upstream.Error]; or, with both nil, the caller is to
-// send the request itself and to call turn.Done once etcd's answer is complete or
-// it turns out that it takes long. A zero turn needs no Done, and has one that
-// does nothing.
+// Join reads a target together with others. It returns an answer, which the caller must
+// release, or an [*upstream.Error]. If both are nil, the caller sends the request itself
+// and calls lead.Done when the answer is complete or is going to take long. On a zero
+// Lead, Done does nothing and need not be called.
 //
 // target may be a view of memory that changes later.
-func (r *Reads) Join(ctx context.Context, target string) (turn Lead, answer *Answer, err error) {
+func (r *Reads) Join(ctx context.Context, target string) (lead Lead, answer *Answer, err error) {
 	hash := maphash.String(r.seed, target)
 	s := &r.shards[hash%uint64(len(r.shards))]
 	s.mu.Lock()
@@ -83,7 +85,7 @@ func (r *Reads) Join(ctx context.Context, target string) (turn Lead, answer *Ans
 	}
 	if string(l.target) != target {
 		s.mu.Unlock()
-		return Lead{}, nil, nil // two targets of one hash: the second is not shared
+		return Lead{}, nil, nil // a hash collision: the second target is not shared
 	}
 	b := l.next
 	if b == nil {
@@ -92,15 +94,21 @@ func (r *Reads) Join(ctx context.Context, target string) (turn Lead, answer *Ans
 	}
 	b.readers++ // under the shard's lock, until the batch is sent
 	s.mu.Unlock()
+	if r.changed != nil {
+		r.changed()
+	}
 	return r.wait(ctx, s, b)
 }
 
-// wait waits for the batch, or leaves it when ctx ends.
+// wait waits for the batch, and leaves it when ctx ends.
 func (r *Reads) wait(ctx context.Context, s *shard, b *batch) (Lead, *Answer, error) {
 	select {
 	case <-b.done:
 	case <-ctx.Done():
 		b.remove(s)
+		if r.changed != nil {
+			r.changed()
+		}
 		return Lead{}, nil, &upstream.Error{Kind: upstream.Canceled, Err: context.Cause(ctx)}
 	}
 	if errors.Is(b.err, errTooLarge) {
@@ -112,7 +120,7 @@ func (r *Reads) wait(ctx context.Context, s *shard, b *batch) (Lead, *Answer, er
 	return Lead{}, b.answer, nil
 }
 
-// newLine takes a line that was used before, if there is one; s.mu is held.
+// newFlight returns a free flight, or a new one; s.mu is held.
 func (s *shard) newFlight(target string) *flight {
 	var l *flight
 	if n := len(s.free); n > 0 {
@@ -124,10 +132,10 @@ func (s *shard) newFlight(target string) *flight {
 	return l
 }
 
-// mostSpare bounds the lines that a shard keeps for later.
+// maxFree bounds the free flights that a shard keeps.
 const maxFree = 64
 
-// Done ends the turn: who waits now is sent for.
+// Done ends the lead and sends the batch that waits.
 func (t *Lead) Done() {
 	if t.flight == nil {
 		return
@@ -149,9 +157,12 @@ func (t *Lead) Done() {
 		s.free = append(s.free, l)
 	}
 	s.mu.Unlock()
+	if t.reads.changed != nil {
+		t.reads.changed()
+	}
 }
 
-// run sends a batch's request and hands its answer to those who wait.
+// run sends a batch's request and distributes the answer to its readers.
 func (t *Lead) run(ctx context.Context, b *batch) {
 	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)})
 	b.finish(answer, err, t.reads.saved)
@@ -161,21 +172,21 @@ func (t *Lead) run(ctx context.Context, b *batch) {
 	t.Done()
 }
 
-// seal closes the batch to newcomers; the shard's lock is held.
+// close admits no more readers to the batch; the shard's lock is held.
 func (b *batch) close() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sent, b.cancel = true, cancel
 	if b.readers == 0 {
-		cancel() // all of them left before it was sent
+		cancel() // all readers left before it was sent
 	}
 	return ctx
 }
 
-// leave takes a member that does not wait any longer out.
+// remove removes a reader that stopped waiting.
 func (b *batch) remove(s *shard) {
-	// Before the batch is sent its members are counted under the shard's lock.
+	// Until the batch is sent, the shard's lock guards readers.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.mu.Lock()
@@ -184,7 +195,7 @@ func (b *batch) remove(s *shard) {
 	select {
 	case <-b.done:
 		if b.answer != nil {
-			b.answer.Release() // its share was counted already
+			b.answer.Release() // the answer counts this reader already
 		}
 		return
 	default:
@@ -194,14 +205,14 @@ func (b *batch) remove(s *shard) {
 	}
 }
 
-// finish tells those who still wait.
+// finish publishes the result to the remaining readers.
 func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cancel()
 	b.answer, b.err = answer, err
 	if answer != nil {
-		answer.readers.Store(int32(b.readers) + 1) // and run itself
+		answer.readers.Store(int32(b.readers) + 1) // and one for run
 		saved.Add(uint64(max(b.readers, 1) - 1))
 	}
 	close(b.done)

@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// newReads are reads from a server that a test controls.
+// newReads returns reads from a server that the test controls.
 func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
 	t.Helper()
 	s := httptest.NewServer(handle)
@@ -36,19 +37,44 @@ func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
 	t.Cleanup(pool.Close)
 	saved := &atomic.Uint64{}
 	r := NewReads(pool, saved)
+	changes := make(chan struct{}, 1)
+	r.changed = func() {
+		select {
+		case changes <- struct{}{}:
+		default:
+		}
+	}
+	signals.Store(r, changes)
 	t.Cleanup(func() {
-		// A request that was canceled ends on its own.
-		for limit := time.Now().Add(10 * time.Second); r.lines() > 0 || r.pool.Counters().Shared.Held() != 0; {
-			if time.Now().After(limit) {
-				t.Errorf("%d lines and %d bytes are left", r.lines(), r.pool.Counters().Shared.Held())
-				return
-			}
+		// A canceled request ends without the test.
+		r.await(t, func() bool { return r.countFlights() == 0 }, func() string {
+			return fmt.Sprintf("got %d flights in the end, want 0", r.countFlights())
+		})
+		if held := r.pool.Counters().Shared.Held(); held != 0 {
+			t.Errorf("got %d bytes held in the end, want 0", held)
 		}
 	})
 	return r, saved
 }
 
-func (r *Reads) lines() (n int) {
+// signals has a channel for each of the tests' Reads, which receives after a change.
+var signals sync.Map
+
+// await waits until a condition holds, which it checks after each change.
+func (r *Reads) await(t testing.TB, holds func() bool, failure func() string) {
+	t.Helper()
+	changes, _ := signals.Load(r)
+	timeout := time.After(10 * time.Second)
+	for !holds() {
+		select {
+		case <-changes.(chan struct{}):
+		case <-timeout:
+			t.Fatal(failure())
+		}
+	}
+}
+
+func (r *Reads) countFlights() (n int) {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
@@ -78,7 +104,7 @@ func read(ctx context.Context, r *Reads, target string) (string, error) {
 	return string(body), err
 }
 
-// waiting is how many wait for the next batch of a target.
+// waiting returns the number of readers that wait for the next batch of a target.
 func (r *Reads) waiting(target string) int {
 	for i := range r.shards {
 		s := &r.shards[i]
@@ -96,14 +122,12 @@ func (r *Reads) waiting(target string) int {
 
 func (r *Reads) awaitWaiting(t testing.TB, target string, want int) {
 	t.Helper()
-	for limit := time.Now().Add(10 * time.Second); r.waiting(target) != want; {
-		if time.Now().After(limit) {
-			t.Fatalf("%d wait, not %d", r.waiting(target), want)
-		}
-	}
+	r.await(t, func() bool { return r.waiting(target) == want }, func() string {
+		return fmt.Sprintf("readers that wait for the next batch of %s: got %d, want %d", target, r.waiting(target), want)
+	})
 }
 
-// gated counts requests and answers each when it is let.
+// gated counts requests and answers each one when the test lets it.
 type gated struct {
 	asked   chan int
 	let     chan struct{}

@@ -8,43 +8,43 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Watch is what a client asks for.
+// Watch describes the events that a client waits for.
 type Watch struct {
-	// Path is the canonical path of the key, as it is sent: /v2/keys/a%20b; Key is
-	// what it stands for: /a b.
+	// Path is the canonical path of the key as it is sent, such as /v2/keys/a%20b. Key
+	// is the decoded key, such as /a b.
 	Path, Key string
 	Recursive bool
-	// Since is the waitIndex; 0 for what comes from now on.
+	// Since is the waitIndex; 0 means events from now on.
 	Since uint64
 }
 
-// Waker is told, from another goroutine, that a watcher has a result. It must not
-// wait.
+// Notifier is notified when its watcher has a result. Its methods are called from
+// another goroutine and must not block.
 type Notifier interface {
+	// Notify delivers the result.
 	Notify()
-	// Woken follows when all of those who hear at the same time were woken: for what
-	// none of them should have to wait for.
+	// AfterNotify is called once every watcher of the same event has been notified.
+	// Bookkeeping that must not delay delivery belongs here.
 	AfterNotify()
 }
 
-// Watcher is one client that waits.
+// Watcher is one waiting client.
 type Watcher struct {
 	hub      *hub
 	notifier Notifier
 	since    uint64
-	index    int  // where in hub.waiting; under hub.mu
-	counted  bool // for a result that others were woken for as well
+	index    int  // in hub.waiting; guarded by hub.mu
+	counted  bool // included in result.pending
 	result   atomic.Pointer[Event]
 }
 
-// notWaiting is the place of a watcher that has its result.
+// notWaiting is the index of a watcher that is not in hub.waiting.
 const notWaiting = -1
 
-// Result is the event that was waited for, or nil. It never changes once it is
-// there.
+// Result returns the event, or nil if there is none yet. Once set, it never changes.
 func (w *Watcher) Result() *Event { return w.result.Load() }
 
-// Leave must be called when the client has its event, or gives up.
+// Close must be called when the client has its event or gives up.
 func (w *Watcher) Close() {
 	h := w.hub
 	h.mu.Lock()
@@ -64,19 +64,19 @@ func (w *Watcher) Close() {
 	h.watches.release(h)
 }
 
-// Join begins a watch. It returns when the head of the answer is known, which tells
-// an index that was etcd's after Join was called; the watcher's result is the first
-// event above it, or from w.Since on. Without a watcher the head is a whole answer,
-// a refusal of etcd's. The error is an [*upstream.Error].
-func (ws *Watches) Join(ctx context.Context, w Watch, waker Notifier) (*Watcher, *Head, error) {
+// Join starts a watch. It returns when the head of the answer is known. The head holds
+// an index that etcd had after Join was called, and the watcher's result is the first
+// event above it, or the first from w.Since on. If the watcher is nil, the head is a
+// complete answer by which etcd refuses the watch. The error is an [*upstream.Error].
+func (ws *Watches) Join(ctx context.Context, w Watch, notifier Notifier) (*Watcher, *Head, error) {
 	asked := time.Now()
 	for {
 		p := hubKey{path: w.Path, key: w.Key, recursive: w.Recursive}
-		watcher, head, again, err := ws.join(ctx, p, asked, w.Since, waker)
+		watcher, head, again, err := ws.join(ctx, p, asked, w.Since, notifier)
 		if again == beforeRing {
 			ws.count.Misses.Add(1)
 			p.since = w.Since
-			watcher, head, again, err = ws.join(ctx, p, asked, w.Since, waker)
+			watcher, head, again, err = ws.join(ctx, p, asked, w.Since, notifier)
 		}
 		if again == joined {
 			return watcher, head, err
@@ -84,16 +84,16 @@ func (ws *Watches) Join(ctx context.Context, w Watch, waker Notifier) (*Watcher,
 	}
 }
 
-// What became of an attempt to join.
+// joinResult is the result of one attempt to join a hub.
 type joinResult int
 
 const (
-	joined     joinResult = iota // or it failed, for good
-	hubEnded                     // the hub ended before anything was said to the client
-	beforeRing                   // the index is older than what the hub remembers
+	joined     joinResult = iota // or failed for good
+	hubEnded                     // the hub ended before the client got a head
+	beforeRing                   // the ring does not reach back to the index
 )
 
-func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since uint64, waker Notifier) (_ *Watcher, head *Head, _ joinResult, err error) {
+func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since uint64, notifier Notifier) (_ *Watcher, head *Head, _ joinResult, err error) {
 	h, inTime := ws.acquire(p, asked)
 	entered := true
 	defer func() {
@@ -108,7 +108,7 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since ui
 	}
 	if h.err != nil || h.head.Status != 200 {
 		if !inTime {
-			return nil, nil, hubEnded, nil // that answer is older than the question
+			return nil, nil, hubEnded, nil // the answer is older than the request
 		}
 		return nil, h.head, joined, h.err
 	}
@@ -121,7 +121,7 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since ui
 			return nil, nil, joined, &upstream.Error{Kind: upstream.Broken, Err: errElsewhere}
 		}
 	}
-	watcher := &Watcher{hub: h, notifier: waker, since: since, index: notWaiting}
+	watcher := &Watcher{hub: h, notifier: notifier, since: since, index: notWaiting}
 	again := h.attach(watcher, &head)
 	if again == joined {
 		entered = false
@@ -130,11 +130,11 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since ui
 	return nil, nil, again, nil
 }
 
-// attach lets a watcher wait, or gives it its event at once.
+// attach adds a watcher to the hub, or sets its result at once.
 func (h *hub) attach(w *Watcher, head **Head) joinResult {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	// The index may come from a member that is behind the one which is watched.
+	// The index may come from a member that lags behind the watched one.
 	if h.since == 0 && h.ring.last > (*head).Index {
 		*head = (*head).at(h.ring.last)
 	}
@@ -144,7 +144,7 @@ func (h *hub) attach(w *Watcher, head **Head) joinResult {
 	}
 	if w.since < h.ring.start {
 		if asked == 0 {
-			return hubEnded // so many events came since the index was read
+			return hubEnded // too many events have come since the index was read
 		}
 		return beforeRing
 	}
@@ -161,5 +161,5 @@ func (h *hub) attach(w *Watcher, head **Head) joinResult {
 	return joined
 }
 
-// took measures an event that its last watcher has.
+// recordDelivery measures the delivery of an event to its last watcher.
 func (ws *Watches) recordDelivery(e *Event) { ws.count.ObserveDelivery(time.Since(e.received)) }

@@ -12,21 +12,22 @@ import (
 // WatchOptions describes shared watches.
 type WatchOptions struct {
 	Pool *upstream.Pool
-	// Linger is how long a hub that nobody uses stays: clients that were just
-	// answered come back; 10 seconds.
+	// Linger is how long a hub without users is kept, because clients that were just
+	// answered come back. The default is 10 seconds.
 	Linger time.Duration
-	// Counters are counted on; those of several Watches may be the same.
+	// Counters are updated. Several Watches may share them.
 	Counters *WatchCounters
 }
 
-// WatchCounters tell what watches do.
+// WatchCounters count the work of watches.
 type WatchCounters struct {
-	// Hubs are the watches at etcd at this moment, and Waiting those who wait in them.
+	// Hubs is the current number of watches at etcd, Waiting that of waiting watchers.
 	Hubs, Waiting atomic.Int64
 	// Fanned are events handed to watchers; Misses are watchers that asked for an
 	// index which no ring covered, so that etcd had to be asked.
 	Delivered, Misses atomic.Uint64
-	// Took is told how long each event took from etcd to its last watcher.
+	// ObserveDelivery is called with the time from each event's arrival to its delivery to
+	// the last watcher.
 	ObserveDelivery func(time.Duration)
 }
 
@@ -44,7 +45,7 @@ type Watches struct {
 	closed    bool
 }
 
-// NewWatches makes watches through a pool.
+// NewWatches returns watches through a pool.
 func NewWatches(o WatchOptions) *Watches {
 	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub)}
 	if ws.linger <= 0 {
@@ -73,8 +74,8 @@ func (ws *Watches) Close() {
 	}
 }
 
-// enter finds the hub of a place or makes it, and counts its caller in. It is in
-// time if the hub's request to etcd comes after the caller's own.
+// acquire returns the hub of a key, new if necessary, and adds a user to it. inTime
+// reports whether the hub's request to etcd is sent after asked.
 func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -86,7 +87,7 @@ func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 		ws.count.Hubs.Add(1)
 		go h.run(ctx)
 		if ws.closed {
-			cancel() // it fails, as it would at a pool that is gone
+			cancel() // the request fails, like one through a closed pool
 		}
 	}
 	h.users++
@@ -99,14 +100,14 @@ func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 	return h, h.requested.IsZero() || h.requested.After(asked)
 }
 
-// send takes note that a hub's request is on its way.
+// recordRequest records when a hub's first request is sent.
 func (ws *Watches) recordRequest(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	h.requested = time.Now()
 }
 
-// told takes note that a hub's watchers hear of an event.
+// countDelivered counts the watchers that receive an event.
 func (ws *Watches) countDelivered(h *hub, watchers int) {
 	ws.count.Delivered.Add(uint64(watchers))
 	ws.mu.Lock()
@@ -114,12 +115,12 @@ func (ws *Watches) countDelivered(h *hub, watchers int) {
 	h.delivered = true
 }
 
-// mostLingering bounds the hubs without users: who comes and goes must not use up
-// what others need.
+// maxLingering bounds the hubs without users, so that clients which come and go do not
+// use up the watches that others need.
 const maxLingering = 256
 
-// leave counts out. A hub stays for a while without users if it has just told its
-// own of an event: they come back.
+// release removes a user. A hub without users is kept for a while if it has delivered an
+// event, because its watchers usually come back.
 func (ws *Watches) release(h *hub) {
 	ws.mu.Lock()
 	h.users--
@@ -139,7 +140,7 @@ func (ws *Watches) release(h *hub) {
 	}
 }
 
-// expire ends a hub that nobody came back to since a visit.
+// expire ends a hub that has had no new user since a visit.
 func (ws *Watches) expire(h *hub, visit uint64) {
 	ws.mu.Lock()
 	expired := h.expiry != nil && h.visits == visit
@@ -152,14 +153,14 @@ func (ws *Watches) expire(h *hub, visit uint64) {
 	}
 }
 
-// remove lets nobody new enter a hub.
+// remove keeps new users out of a hub.
 func (ws *Watches) remove(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	ws.removeLocked(h)
 }
 
-// forget is remove; ws.mu is held.
+// removeLocked is remove with ws.mu held.
 func (ws *Watches) removeLocked(h *hub) {
 	if h.expiry != nil {
 		h.expiry.Stop()

@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// HubState is what a hub is at one moment.
+// HubState is a snapshot of a hub.
 type HubState struct {
-	// Key is what is watched, all below it included if Recursive.
+	// Key is the watched key, with all keys below it if Recursive is set.
 	Key       string
 	Recursive bool
-	// Watchers are those who wait, Index is the newest that is known, and Events is how
-	// many the hub remembers.
+	// Watchers is the number of waiting watchers, Index the newest known index, and Events
+	// the number of events in the ring.
 	Watchers int
 	Index    uint64
 	Events   int
 }
 
-// Largest are the hubs with the most watchers, so many at most. Those that only look
-// for one old event are left out: they are one watcher's.
-func (ws *Watches) TopHubs(most int) []HubState {
+// TopHubs returns up to limit hubs, those with the most watchers first. Hubs that wait
+// for one event from etcd's history are left out.
+func (ws *Watches) TopHubs(limit int) []HubState {
 	ws.mu.Lock()
 	hubs := make([]*hub, 0, len(ws.hubs))
 	for _, h := range ws.hubs {
@@ -29,13 +29,13 @@ func (ws *Watches) TopHubs(most int) []HubState {
 	}
 	ws.mu.Unlock()
 	states := make([]HubState, 0, len(hubs))
-	for _, h := range hubs { // not under the lock: a hub's own is held while it wakes many
+	for _, h := range hubs { // without ws.mu: a hub's lock may be held while it collects many watchers
 		states = append(states, h.state())
 	}
 	slices.SortFunc(states, func(a, b HubState) int {
 		return cmp.Or(cmp.Compare(b.Watchers, a.Watchers), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Index, b.Index))
 	})
-	return states[:min(most, len(states))]
+	return states[:min(limit, len(states))]
 }
 
 func (h *hub) state() HubState {
