@@ -1,11 +1,11 @@
 package http1
 
-// Chunks decodes a chunked body as its bytes come. The zero Chunks is at the
-// body's start. Extensions are refused: nothing here sends any, and servers have
+// Chunks decodes a chunked body as its bytes arrive. The zero Chunks is at the start of a
+// body. It refuses chunk extensions: no known client sends them, and servers have
 // disagreed about where they end.
 type Chunks struct {
-	// SkipTrailers drops trailers, which the gateway of etcd's v3 API sends. Else
-	// they are refused, as from every client.
+	// SkipTrailers drops trailers, which the gateway of etcd's v3 API sends. If it is not
+	// set, as for clients, trailers are refused.
 	SkipTrailers bool
 
 	state   chunkState
@@ -30,19 +30,18 @@ const (
 
 var errChunk = &Error{400, "the chunked body is malformed"}
 
-// mostHexDigits keeps a chunk's size within an int64.
+// maxHexDigits keeps a chunk's size within an int64.
 const maxHexDigits = 15
 
-// mostTrailers bounds the bytes of trailers that are skipped.
+// maxTrailers bounds the bytes of trailers that are skipped.
 const maxTrailers = 4096
 
 // Done reports whether the body is complete.
 func (c *Chunks) Done() bool { return c.state == chunkDone }
 
-// Next reads from the start of buf up to the end of the first stretch of data,
-// of the body, or of buf. It returns that data, as a view, and how many bytes of
-// buf it has read: more if there is framing around the data. The error is an
-// [*Error].
+// Next reads buf up to the end of the first run of data, of the body, or of buf,
+// whichever comes first. It returns the data as a view, and the number of bytes read,
+// which includes the framing. The error is an [*Error].
 func (c *Chunks) Next(buf []byte) (data []byte, n int, err error) {
 	for n < len(buf) && c.state != chunkDone {
 		if c.state == chunkData {
@@ -62,7 +61,7 @@ func (c *Chunks) Next(buf []byte) (data []byte, n int, err error) {
 	return nil, n, nil
 }
 
-// step takes one byte of framing.
+// step reads one byte of framing.
 func (c *Chunks) step(b byte) bool {
 	switch c.state {
 	case chunkSize:
@@ -105,7 +104,7 @@ func (c *Chunks) step(b byte) bool {
 		c.state = chunkDone
 		return b == '\n'
 	}
-	panic("BUG: a byte of framing inside or behind the data")
+	panic("BUG: a byte of framing within or after the data")
 }
 
 func unhex(b byte) int {

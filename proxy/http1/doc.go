@@ -2,11 +2,11 @@
 // framing of bodies, without sockets and without policy.
 //
 // A front end and the server behind it must never see two different messages in
-// the same bytes. So what has been read in two ways before is refused rather
-// than interpreted: bare line feeds, folded fields, blanks before a colon, two
+// the same bytes. So this package refuses what implementations have read in
+// different ways, instead of interpreting it: bare line feeds, folded fields, blanks before a colon, two
 // lengths, a length beside a transfer coding, codings other than chunked, chunk
-// extensions and trailers, versions other than 1.0 and 1.1. What is accepted,
-// net/http accepts as well and reads in the same way; a fuzz test compares them.
+// extensions and trailers, versions other than 1.0 and 1.1. net/http accepts all
+// that this package accepts and reads it in the same way; a fuzz test compares them.
 //
 // Nothing is allocated in the steady state. Parsed strings are views into the
 // caller's buffer: they are valid until the caller changes those bytes, and must

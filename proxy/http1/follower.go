@@ -1,7 +1,7 @@
 package http1
 
-// Follower reads along with the bytes of a client's connection, so that another
-// HTTP server behind it is only ever shown messages that this grammar accepts.
+// Follower parses the bytes of a client's connection before another HTTP server reads
+// them, so that the server only sees messages that this grammar accepts.
 // The zero Follower is at the start of a connection.
 type Follower struct {
 	Limits Limits
@@ -9,7 +9,7 @@ type Follower struct {
 	Check func(*Request) *Error
 
 	request Request
-	body    Framing // of the message whose body is coming; None between messages
+	body    Framing // of the message whose body is being read; None between messages
 	left    int64
 	chunks  Chunks
 }
@@ -17,9 +17,9 @@ type Follower struct {
 // InBody reports whether the next byte belongs to a body.
 func (f *Follower) InBody() bool { return f.body != None }
 
-// Feed reports how many bytes from the start of buf may be shown: heads at once
-// and whole, bodies as they come. The rest must be fed again with what follows
-// it. The error, an [*Error], is about the first byte of buf.
+// Feed returns the number of bytes at the start of buf that may be passed on: a head only
+// when it is complete, a body as it arrives. The rest must be fed again together with the
+// bytes that follow. The error is an [*Error] and concerns the first byte of buf.
 func (f *Follower) Feed(buf []byte) (n int, err error) {
 	for n < len(buf) {
 		taken, err := f.feed(buf[n:])
@@ -27,7 +27,7 @@ func (f *Follower) Feed(buf []byte) (n int, err error) {
 			return 0, err
 		}
 		if err != nil || taken == 0 {
-			break // what is before it is good; the error comes again
+			break // the bytes before it are good, and the next call returns the error
 		}
 		n += taken
 	}
@@ -43,7 +43,7 @@ func (f *Follower) feed(buf []byte) (int, error) {
 		}
 		return taken, nil
 	case Chunked:
-		// A copy, so that the framing before a wrong byte stays unread with it.
+		// A copy, so that after an error the framing before the wrong byte is still unread.
 		chunks := f.chunks
 		_, taken, err := chunks.Next(buf)
 		if err != nil {

@@ -4,22 +4,22 @@ import (
 	"strings"
 )
 
-// framing gathers what the fields of a head say about the message's end.
+// framing collects the fields of a head that determine where the message ends.
 type framing struct {
 	length    int64
 	hasLength bool
 	chunked   bool
 	close     bool // a "close" among the connection options
 	keepAlive bool // a "keep-alive" among them
-	nominates bool // another among them: the name of a field, most likely
+	nominates bool // any other option, which usually names a field
 }
 
-// take looks at one field. Whatever could be read in two ways is refused.
+// add records one field. It refuses every form that could be read in two ways.
 func (f *framing) add(field *Field) *Error {
 	switch len(field.Name) {
 	case len("Content-Length"):
 		if equalFold(field.Name, "content-length") {
-			return f.takeLength(field.Value)
+			return f.addLength(field.Value)
 		}
 	case len("Transfer-Encoding"):
 		if equalFold(field.Name, "transfer-encoding") {
@@ -33,20 +33,20 @@ func (f *framing) add(field *Field) *Error {
 		}
 	case len("Connection"):
 		if equalFold(field.Name, "connection") {
-			return f.takeOptions(field.Value)
+			return f.addOptions(field.Value)
 		}
 	}
 	return nil
 }
 
-// mostDigits keeps lengths below 2^53, which every reader can hold.
-const mostDigits = 15
+// maxDigits keeps lengths below 2^53, which every reader can hold.
+const maxDigits = 15
 
-func (f *framing) takeLength(value string) *Error {
+func (f *framing) addLength(value string) *Error {
 	if f.hasLength {
 		return errTwoLengths
 	}
-	if value == "" || len(value) > mostDigits {
+	if value == "" || len(value) > maxDigits {
 		return errLength
 	}
 	for i := range len(value) {
@@ -59,10 +59,11 @@ func (f *framing) takeLength(value string) *Error {
 	return nil
 }
 
-// takeOptions reads the connection options that concern a server. The fields a
-// client names there are not forwarded anyway: only known ones are. What is no list
-// of tokens is refused: net/http finds a "close" in it in its own way.
-func (f *framing) takeOptions(value string) *Error {
+// addOptions reads the connection options that concern a server. Fields that a client
+// names there are not forwarded anyway, because only known fields are. A value that is
+// not a list of tokens is refused, because net/http would find a "close" in it by other
+// rules.
+func (f *framing) addOptions(value string) *Error {
 	for option := range strings.SplitSeq(value, ",") {
 		option = strings.Trim(option, " \t")
 		for i := range len(option) {
@@ -82,7 +83,7 @@ func (f *framing) takeOptions(value string) *Error {
 	return nil
 }
 
-// conflict reports what fields are only wrong together.
+// conflict returns an error if fields contradict each other.
 func (f *framing) conflict() *Error {
 	if f.chunked && f.hasLength {
 		return errBothLengths
@@ -95,8 +96,8 @@ func (f *framing) ends(minor int) bool {
 	return f.close || minor == 0 && !f.keepAlive
 }
 
-// equalFold compares ASCII text with one in lower case. Unlike strings.EqualFold
-// it knows no other letters: the Kelvin sign is no k.
+// equalFold compares ASCII text with lower-case text. Unlike strings.EqualFold it folds
+// only ASCII: the Kelvin sign does not equal k.
 func equalFold(s, lower string) bool {
 	if len(s) != len(lower) {
 		return false

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// Limits bounds a head. Zero values are the defaults.
+// Limits bounds the size of a head. Zero values mean the defaults.
 type Limits struct {
 	// Head is its size in bytes, with the empty line that ends it; 32 KiB.
 	Head int
@@ -32,8 +32,8 @@ func (l *Limits) fields() int {
 	return defaultFields
 }
 
-// Error is why a message is refused. Reason is a constant text, fit to be shown
-// to a client: it never repeats what was received.
+// Error says why a message is refused. Reason is a constant text that may be sent to the
+// client: it never repeats received bytes.
 type Error struct {
 	// Status is the HTTP status that a server answers with.
 	Status int
@@ -42,7 +42,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Reason }
 
-// Refusals that requests and responses share.
+// Errors of both requests and responses.
 var (
 	errBareLF      = &Error{400, "a line does not end with CR LF"}
 	errControl     = &Error{400, "a header value contains a control byte"}
@@ -60,13 +60,13 @@ var (
 	errFieldCount  = &Error{431, "there are too many headers"}
 )
 
-// Field is one line of a head.
+// Field is one field of a head.
 type Field struct{ Name, Value string }
 
-// Framing says where a body ends.
+// Framing says how the end of a body is found.
 type Framing int
 
-// The framings. UntilClose is for responses alone.
+// The framings. Only responses can have UntilClose.
 const (
 	None Framing = iota
 	Length
@@ -75,9 +75,9 @@ const (
 )
 
 // headEnd finds the end of a head that begins at buf[0]: the length with the
-// empty line, or 0 if it has not all come yet. *scanned is the start of the
-// first line that was not complete; it is kept between calls with more of the
-// same bytes, so that a head which trickles in is not scanned over and over.
+// empty line, or 0 if the head is not complete. *scanned is the start of the first
+// incomplete line. It is kept between calls with more of the same bytes, so that a
+// head which arrives slowly is not scanned again and again.
 func headEnd(buf []byte, scanned *int, limits *Limits) (int, *Error) {
 	at := *scanned
 	for {
@@ -110,7 +110,7 @@ func cutLine(head []byte) (line, rest []byte) {
 	return head[:lf-1], head[lf+1:]
 }
 
-// parseField reads a field's line.
+// parseField parses the line of a field.
 func parseField(line []byte) (Field, *Error) {
 	colon := -1
 	for i, c := range line {
@@ -149,7 +149,7 @@ func trimBlanks(b []byte) []byte {
 	return b
 }
 
-// view is b as a string, without a copy; see the package comment for how long.
+// view returns b as a string without copying it; see the package comment for its lifetime.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // tokenBytes are those of a token (RFC 9110, 5.6.2).

@@ -4,8 +4,8 @@ import (
 	"strconv"
 )
 
-// Outgoing is the head of a request to a server: only fields that are named
-// here are ever sent.
+// Outgoing is the head of a request to a server. No fields other than these are ever
+// sent.
 type Outgoing struct {
 	Method, Target, Host                           string
 	ContentType, Accept, AcceptEncoding, UserAgent string // left out if ""
@@ -45,9 +45,8 @@ func appendField(dst []byte, name, value string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// checked stops what would end a line and begin another: every value has been
-// through a grammar that has no such bytes, so one here is a mistake of ours,
-// and the last place to notice it.
+// checked panics on control bytes. Every value was accepted by a grammar that excludes
+// them, so one here is our bug. This is the last defense against header injection.
 func checked(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Request is the head of a request. It is meant to be used again for the next
-// one. Its strings are views; see the package comment.
+// Request is the head of a request. It can be reused for the next request. Its strings
+// are views; see the package comment.
 type Request struct {
 	Method string
-	// Target is as the client spelled it: any bytes but blanks and controls.
+	// Target is spelled as the client did: any bytes except blanks and controls.
 	Target string
 	// Minor is 0 for HTTP/1.0 and 1 for HTTP/1.1.
 	Minor  int
@@ -18,21 +18,21 @@ type Request struct {
 	// Body is None, Length or Chunked; Length is the number of its bytes.
 	Body   Framing
 	Length int64
-	// Close is set if the connection ends with the answer.
+	// Close is set if the connection is to be closed after the answer.
 	Close bool
 	// Expect is set if the client waits for a 100 before it sends the body.
 	Expect bool
 	// Upgrade is set if the client asks for another protocol.
 	Upgrade bool
 
-	// The fields a proxy looks at; "" if absent. Of Accept, AcceptEncoding and
-	// UserAgent it is the first.
+	// The fields that a proxy uses; "" if absent. If Accept, AcceptEncoding or UserAgent
+	// is repeated, the first counts.
 	Host, Authorization, ContentType, Accept, AcceptEncoding, UserAgent string
 
 	scanned int
 }
 
-// Refusals of requests.
+// Errors of requests.
 var (
 	errRequestLine    = &Error{400, "the request line is malformed"}
 	errVersion        = &Error{505, "the HTTP version is not supported"}
@@ -144,7 +144,7 @@ func (r *Request) parse(head []byte, limits *Limits) *Error {
 	return r.frame(&f)
 }
 
-// parseLine reads METHOD SP TARGET SP HTTP/1.x.
+// parseLine parses METHOD SP TARGET SP HTTP/1.x.
 func (r *Request) parseLine(line []byte) *Error {
 	first := bytes.IndexByte(line, ' ')
 	last := bytes.LastIndexByte(line, ' ')
@@ -198,8 +198,8 @@ func setFirst(to *string, value string) {
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
-// validHost accepts names, addresses and a port. The host decides nothing here;
-// it only must not be what another reader would refuse.
+// validHost accepts names, addresses and a port. The proxy makes no decision by the
+// host, but must not pass on one that another server would refuse.
 func validHost(host string) bool {
 	for i := range len(host) {
 		switch c := host[i]; {
@@ -212,8 +212,8 @@ func validHost(host string) bool {
 	return host != ""
 }
 
-// mimics reports whether a name would be a field that matters if its underscores
-// were hyphens, as some gateways read them.
+// mimics reports whether a name with underscores would be a field that matters if they
+// were hyphens. Some gateways treat them as such.
 func mimics(name string) bool {
 	if strings.IndexByte(name, '_') < 0 {
 		return false

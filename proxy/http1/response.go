@@ -5,26 +5,26 @@ import (
 	"strings"
 )
 
-// Response is the head of a response. It is meant to be used again for the next
-// one. Its strings are views; see the package comment.
+// Response is the head of a response. It can be reused for the next response. Its strings
+// are views; see the package comment.
 type Response struct {
-	// Status is 100 to 599; an interim one is followed by another response.
+	// Status is 100 to 599. An interim response is followed by another one.
 	Status int
 	Minor  int
 	Fields []Field
 
-	// Body says how it ends; Length is the number of its bytes, or -1 if the head
-	// does not tell. With Body None it can be above 0: the answer to a HEAD tells
-	// what a GET would bring.
+	// Body is the framing of the body. Length is the number of its bytes, or -1 if the head
+	// does not contain it. Length can be above 0 although Body is None: the answer to a
+	// HEAD has the length that a GET would have.
 	Body   Framing
 	Length int64
-	// Close is set if the connection ends with the message.
+	// Close is set if the connection is closed after the message.
 	Close bool
 
 	scanned int
 }
 
-// Refusals of responses. Their status is what a proxy answers.
+// Errors of responses. Their status is the one that a proxy answers with.
 var (
 	errStatusLine = &Error{502, "the status line is malformed"}
 	errSwitched   = &Error{502, "the server changed the protocol unasked"}
@@ -75,8 +75,8 @@ func (r *Response) parse(head []byte, method string, limits *Limits) *Error {
 	return r.frame(&f, method)
 }
 
-// dropNominated removes the fields that Connection names: they are not for who comes
-// behind us. etcd names none.
+// dropNominated removes the fields that Connection names, which must not be forwarded.
+// etcd names none.
 func (r *Response) dropNominated() {
 	nominated := ""
 	for _, field := range r.Fields {
@@ -88,7 +88,7 @@ func (r *Response) dropNominated() {
 	r.Fields = slices.DeleteFunc(r.Fields, func(field Field) bool { return slices.Contains(options, strings.ToLower(field.Name)) })
 }
 
-// parseLine reads HTTP/1.x SP STATUS SP REASON.
+// parseLine parses HTTP/1.x SP STATUS SP REASON.
 func (r *Response) parseLine(line string) *Error {
 	switch {
 	case strings.HasPrefix(line, "HTTP/1.1 "):
