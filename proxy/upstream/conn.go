@@ -13,39 +13,39 @@ import (
 	"etcd-tlsproxy/proxy/rawio"
 )
 
-// conn is one connection to etcd, with everything a request on it needs, so that
-// nothing is allocated for the next one.
+// conn is one connection to etcd, with all that a request on it needs, so that the next
+// request allocates nothing.
 type conn struct {
 	net.Conn             // TLS or plain
 	raw      *rawio.Conn // the socket below
 	at       *endpoint
 	reused   bool
-	since    time.Time // idle since
-	armed    time.Time // when the deadline of heads was set, if it is in force
+	since    time.Time // when it became idle
+	armed    time.Time // when the deadline of a head was set; zero if another is in force
 
 	access        syscall.RawConn // to raw
 	probe         func(fd uintptr) bool
 	peeked        [1]byte
-	wouldBlock    bool // what peek found
+	wouldBlock    bool // set by probe
 	writeThenWait func(fd uintptr) bool
-	written       int // how much of out talk has written
+	written       int // bytes of out that writeThenWait has written
 
 	out      []byte // the request
-	head     []byte // the head of the answer, and what came with it
-	body     []byte // where more of the answer is received
-	received []byte // what of the two is not yet read; a view
+	head     []byte // the head of the answer, and the bytes received with it
+	body     []byte // buffer for the rest of the answer
+	received []byte // the unread part of either; a view
 	parsed   http1.Response
 	response Response
 }
 
 const (
 	headSize  = 2 << 10  // etcd's heads are about 300 bytes
-	bodySize  = 16 << 10 // as much as a TLS record
-	smallBody = 16 << 10 // up to here a body is copied behind the head and sent with it
+	bodySize  = 16 << 10 // one TLS record
+	smallBody = 16 << 10 // smaller bodies are copied behind the head and sent with it
 	largeHead = 64 << 10
 )
 
-// newConn prepares a connection. What looking at its socket needs is made once.
+// newConn returns a connection over raw. The closures of its socket are made once.
 func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	c := &conn{Conn: raw, raw: raw, at: at, access: raw.RawConn()}
 	c.probe = func(fd uintptr) bool {
@@ -55,7 +55,7 @@ func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	}
 	c.writeThenWait = func(fd uintptr) bool {
 		if c.written > 0 {
-			return true // the answer is here
+			return true // the answer has arrived
 		}
 		n, err := rawio.Write(fd, c.out)
 		c.written = n
@@ -64,20 +64,20 @@ func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	return c
 }
 
-// silent looks at the socket without reading: an open connection between
-// requests holds nothing. One that holds bytes would answer the next request
-// with them, and one that was closed would swallow it.
+// isIdle reports whether the connection is open and holds no bytes. Bytes that are there
+// already would be taken for the next answer, and a closed connection would lose the
+// next request.
 func (c *conn) isIdle() bool {
 	c.wouldBlock = false
-	// The last deadline may have passed meanwhile.
+	// The last deadline may have passed.
 	if c.access == nil || c.arm() != nil || c.access.Read(c.probe) != nil || !c.wouldBlock {
 		return false
 	}
 	if c.plain() {
 		return true
 	}
-	// TLS may have received more than it was asked for. Time is up, so this does not
-	// wait for the socket.
+	// TLS may hold bytes that it has received already. The deadline has passed, so this
+	// read does not wait for the socket.
 	c.armed = time.Time{}
 	if c.SetReadDeadline(time.Unix(1, 0)) != nil {
 		return false
@@ -86,14 +86,14 @@ func (c *conn) isIdle() bool {
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// plain reports whether nothing stands between the socket and HTTP.
+// plain reports whether HTTP is spoken without TLS.
 func (c *conn) plain() bool { return c.Conn == c.raw }
 
-// rearm is which part of a timeout a deadline may come too early: to set it for each
-// request costs as much as to write the request.
+// deadlineSlack is the fraction of a timeout, as a divisor, by which a deadline may come
+// early. Setting a deadline costs as much as writing a request.
 const deadlineSlack = 8
 
-// arm sets the deadline of a head, unless there is one that was set shortly before.
+// arm sets the deadline of a head, unless one was set shortly before.
 func (c *conn) arm() error {
 	now, timeout := time.Now(), c.at.pool.o.HeaderTimeout
 	if now.Sub(c.armed) <= timeout/deadlineSlack {
@@ -110,10 +110,10 @@ func (c *conn) exchange(ctx context.Context, req *Request) error {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return err // its deadline may be the one just moved
+		return err // arm may have moved the deadline that interrupt set
 	}
 	if err := c.send(req); err != nil {
-		// etcd may have refused the body early, and its answer be here already.
+		// etcd may have refused the body early and answered already.
 		if c.receiveHead(req.Method) == nil && c.parsed.Status >= 400 {
 			c.parsed.Close = true
 			return nil
@@ -144,10 +144,10 @@ func (c *conn) send(req *Request) error {
 	return err
 }
 
-// sendSmall sends what fits into one write, and sleeps until there is something to
-// read. net.Conn's own Read would try first, in vain: etcd needs longer than that.
-// The order makes it sound: the poller is reset before the request is written, so
-// nothing that etcd says to it can be missed.
+// sendSmall sends a request in one write, and waits until the answer can be read.
+// net.Conn's Read would first try a read, which fails because etcd is not that fast.
+// Waiting like this is safe: the poller is reset before the request is written, so the
+// arrival of the answer cannot be missed.
 func (c *conn) sendSmall() error {
 	c.written = 0
 	if c.raw.Raw() && c.plain() {
@@ -162,7 +162,7 @@ func (c *conn) sendSmall() error {
 	return err
 }
 
-// mostInterim bounds the interim answers before the real one; etcd sends none.
+// maxInterim bounds the interim answers before the real one; etcd sends none.
 const maxInterim = 4
 
 func (c *conn) receiveHead(method string) error {
@@ -202,7 +202,7 @@ func (c *conn) receiveHead(method string) error {
 	}
 }
 
-// begun reports whether anything of an answer came.
+// answered reports whether any byte of an answer was received.
 func (c *conn) answered() bool { return len(c.head) > 0 }
 
 // receive waits for more of the answer's body.
@@ -213,12 +213,12 @@ func (c *conn) receive() error {
 	n, err := c.Read(c.body)
 	c.received = c.body[:n]
 	if n > 0 {
-		return nil // an error comes again
+		return nil // the next read returns the error again
 	}
 	return err
 }
 
-// unexpected names an end that came too early.
+// unexpected returns the error for a message that ended early.
 func unexpected(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -226,8 +226,7 @@ func unexpected(err error) error {
 	return err
 }
 
-// use binds the connection to a request and a slot, until the response is
-// closed.
+// bind binds the connection to a request and a slot until the response is closed.
 func (c *conn) bind(ctx context.Context, slot slot, req *Request) *Response {
 	r := &c.response
 	*r = Response{conn: c, slot: slot, ctx: ctx, method: req.Method, watch: req.Watch}
@@ -237,5 +236,5 @@ func (c *conn) bind(ctx context.Context, slot slot, req *Request) *Response {
 	return r
 }
 
-// interrupt makes whatever waits on the connection fail at once.
+// interrupt makes all reads and writes of the connection fail at once.
 func (c *conn) interrupt() { _ = c.raw.SetDeadline(time.Unix(1, 0)) }

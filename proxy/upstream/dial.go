@@ -24,11 +24,11 @@ type endpoint struct {
 	mu     sync.Mutex
 	idle   []*conn // the most recently used last
 	expiry *time.Timer
-	down   atomic.Bool // a probe is trying to reach it
+	down   atomic.Bool // a probe is dialling it
 }
 
-// keepAlive finds connections whose peer is gone without a word, below a watch
-// that may stay silent for days.
+// keepAlive detects a peer that vanished without closing the connection. A watch may
+// receive nothing for days.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
 func newEndpoint(p *Pool, at Endpoint) *endpoint {
@@ -46,7 +46,7 @@ func newEndpoint(p *Pool, at Endpoint) *endpoint {
 	return e
 }
 
-// dial connects, without a look at the idle connections.
+// dial opens a new connection.
 func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	p := e.pool
 	p.count.Dials.Add(1)
@@ -70,8 +70,8 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	return c, nil
 }
 
-// open connects to the first address that accepts; each has an equal share of the
-// time that is left.
+// dialAddresses connects to the first address that accepts. Each address gets an equal
+// share of the remaining time.
 func (e *endpoint) dialAddresses(ctx context.Context) (c net.Conn, err error) {
 	addresses := []string{e.address}
 	if e.network == "tcp" {
@@ -131,8 +131,8 @@ func (e *endpoint) connect(ctx context.Context, fresh bool) (*conn, *Error) {
 	return nil, &Error{Kind: Unreachable, Endpoint: e.String(), Err: err}
 }
 
-// failed takes note that a dial failed. With other endpoints to go to, a probe
-// finds out when this one is back, so that no request waits for its timeout.
+// markDown records that a dial failed. If there are other endpoints, a probe finds out
+// when this one is back, so that no request waits for its timeout.
 func (e *endpoint) markDown() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -143,8 +143,8 @@ func (e *endpoint) markDown() {
 	e.pool.probes.Go(e.probe)
 }
 
-// How often an endpoint that is down is dialled: soon at first, because most
-// outages are restarts.
+// The pauses between probes of an endpoint that is down. They are short at first, because
+// most outages are restarts.
 const (
 	firstProbe = 50 * time.Millisecond
 	lastProbe  = time.Second
@@ -153,7 +153,7 @@ const (
 func (e *endpoint) probe() {
 	ctx := e.pool.background
 	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
-		// Many proxies must not dial a member that starts all at once.
+		// Random pauses keep many proxies from dialling a starting member all at once.
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-ctx.Done():
@@ -171,9 +171,8 @@ func (e *endpoint) probe() {
 	}
 }
 
-// take is the most recently used idle connection, or nil. It is looked at first: one
-// that was closed would swallow a write, and one that holds bytes already would answer
-// with them.
+// takeIdle returns the most recently used idle connection, or nil. It probes each one and
+// closes those that are not usable any more.
 func (e *endpoint) takeIdle() *conn {
 	for {
 		e.mu.Lock()
@@ -198,7 +197,7 @@ func (e *endpoint) takeIdle() *conn {
 	}
 }
 
-// put keeps a connection for the next request, if there is room.
+// putIdle keeps a connection for the next request if there is room, and closes it otherwise.
 func (e *endpoint) putIdle(c *conn) {
 	c.since = time.Now()
 	e.mu.Lock()
@@ -216,7 +215,7 @@ func (e *endpoint) putIdle(c *conn) {
 	}
 }
 
-// closeOld closes what was idle for too long: the first in the list.
+// closeOld closes the connections that were idle for too long, which come first in the list.
 func (e *endpoint) closeOld() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -242,7 +241,7 @@ func (e *endpoint) closeIdle() {
 	e.closeFirst(len(e.idle))
 }
 
-// drop closes the first n idle connections; e.mu is held.
+// closeFirst closes the first n idle connections; e.mu is held.
 func (e *endpoint) closeFirst(n int) {
 	for _, c := range e.idle[:n] {
 		_ = c.Close()

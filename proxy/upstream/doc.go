@@ -1,25 +1,25 @@
 // Package upstream carries requests to etcd over a pool of connections.
 //
-// It speaks HTTP/1.1 and nothing else: etcd serves its v3 API to whoever speaks
-// HTTP/2 on the same port, and to whoever upgrades.
+// It speaks HTTP/1.1 only: on the same port, etcd serves its v3 API to clients that speak
+// HTTP/2 or upgrade to it.
 //
 // # What is sent twice
 //
-// Nothing but a GET or HEAD whose pooled connection was closed by etcd before the
-// first byte of an answer: once more, on a new connection. Before any other
-// method goes out on a pooled connection, the connection is looked at: one that
-// was closed, or that holds bytes nobody asked for, is dropped before anything
-// was sent on it. If the connection is lost later, it is not known whether etcd
-// carried the request out; the error says so ([UnknownOutcome]).
+// Only a GET or HEAD is sent twice, and only if etcd closed its pooled connection before
+// the first byte of an answer. It is sent once more, on a new connection. A pooled
+// connection is probed before each use: if it was closed, or holds unexpected bytes, it
+// is dropped before anything is sent on it. If a connection is lost after a write was
+// sent, it is unknown whether etcd carried the write out, and the error says so
+// ([UnknownOutcome]).
 //
 // # Endpoints
 //
-// The first endpoint is preferred, because it is the local member. Another one
-// is used only while the first accepts no connection. While an endpoint is down
-// and others are there, it is dialled in the background until it is back; a
-// single endpoint is dialled anew by each request. [Discover] finds endpoints in
+// The first endpoint is preferred, because it is the local member. Another endpoint is
+// used only while the first accepts no connections. An endpoint that is down is dialled
+// in the background until it is back, if there are others. A single endpoint is dialled
+// by each request. [Discover] finds endpoints in
 // DNS, the local member first.
 //
-// The package takes nothing from a client's framing: a request is its method,
-// target, body and a few fields, and is framed here.
+// The package uses nothing of a client's framing. A request is a method, a target, a
+// body and a few fields, and this package frames it.
 package upstream

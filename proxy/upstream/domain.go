@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// CheckDomain refuses what is no domain to ask for endpoints at.
+// CheckDomain returns an error unless text is a domain whose SRV records can be looked up.
 func CheckDomain(text string) error {
 	switch {
 	case strings.Contains(text, "://"):
@@ -24,13 +24,13 @@ func CheckDomain(text string) error {
 	}
 	for label := range strings.SplitSeq(text, ".") {
 		if !isLabel.MatchString(label) {
-			return errors.New("it is no domain")
+			return errors.New("not a valid domain")
 		}
 	}
 	return nil
 }
 
-// mostName is the longest name that DNS knows, written without the last dot.
+// maxDomain is the length of the longest DNS name, without the trailing dot.
 const maxDomain = 253
 
 var isLabel = regexp.MustCompile(`^[a-zA-Z0-9]([-_a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$`)

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Endpoint is where an etcd listens for clients.
+// Endpoint is an address at which an etcd member serves clients.
 type Endpoint struct {
 	network string // tcp or unix
-	address string // to dial; of a discovered member all, with spaces between
-	text    string // to show
+	address string // to dial; a discovered member has several, separated by spaces
+	text    string // as shown
 	tls     bool
-	host    string // to verify the certificate against
+	host    string // for verifying the certificate
 }
 
-// ParseEndpoint reads http://host:port, https://host:port or unix:///path. The
-// port must be given: etcd's is 2379, nginx setups move it, and a guess would
-// find the other one.
+// ParseEndpoint parses http://host:port, https://host:port or unix:///path. The port is
+// required: etcd's own is 2379, but nginx setups move it, and a guess could reach the
+// wrong server.
 func ParseEndpoint(text string) (Endpoint, error) {
 	if path, ok := strings.CutPrefix(text, "unix://"); ok {
 		if !strings.HasPrefix(path, "/") {
@@ -29,7 +29,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return Endpoint{}, errors.New("it is no URL")
+		return Endpoint{}, errors.New("not a valid URL")
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -53,5 +53,5 @@ func ParseEndpoint(text string) (Endpoint, error) {
 // TLS reports whether connections to the endpoint are encrypted.
 func (e Endpoint) TLS() bool { return e.tls }
 
-// String is the endpoint as [ParseEndpoint] reads it.
+// String returns the endpoint in the form that [ParseEndpoint] accepts.
 func (e Endpoint) String() string { return e.text }

@@ -6,24 +6,24 @@ import (
 	"os"
 )
 
-// Kind is what became of a request that got no answer.
+// Kind says why a request got no complete answer.
 type Kind int
 
 const (
 	// Unreachable: no endpoint accepted a connection. Nothing was sent.
 	Unreachable Kind = iota
-	// Busy: too many requests are on their way. Nothing was sent.
+	// Busy: too many requests are in flight. Nothing was sent.
 	Busy
 	// TooLong: the first line is longer than a plaintext etcd reads. Nothing was
 	// sent.
 	TooLong
-	// UnknownOutcome: the connection was lost after something of a request that changes
-	// things was sent. Whether etcd carried it out is not known.
+	// UnknownOutcome: the connection was lost after a part of a write was sent. It is
+	// unknown whether etcd carried it out.
 	UnknownOutcome
-	// Broken: etcd broke off, or its answer was malformed.
+	// Broken: etcd closed the connection early, or its answer was malformed.
 	Broken
-	// Timeout: etcd did not answer in time. Whether it carried the request out is
-	// not known.
+	// Timeout: etcd did not answer in time. It is unknown whether it carried the request
+	// out.
 	Timeout
 	// Canceled: the request's own context ended first.
 	Canceled
@@ -34,10 +34,10 @@ var kinds = [...]string{"unreachable", "busy", "too_long", "lost", "broken", "ti
 // String names the kind in logs and metrics.
 func (k Kind) String() string { return kinds[k] }
 
-// Error is why a request got no answer, or not all of it.
+// Error says why a request got no complete answer.
 type Error struct {
 	Kind Kind
-	// Endpoint is where it failed, "" if nowhere in particular.
+	// Endpoint is the endpoint that failed; "" if the failure concerns none.
 	Endpoint string
 	Err      error
 }
@@ -52,7 +52,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// classify finds the kind of a failure that came after something was sent.
+// classify returns the error for a failure after a part of the request was sent.
 func classify(ctx context.Context, e *endpoint, method string, err error) *Error {
 	kind := Broken
 	switch {
@@ -66,5 +66,5 @@ func classify(ctx context.Context, e *endpoint, method string, err error) *Error
 	return &Error{Kind: kind, Endpoint: e.String(), Err: err}
 }
 
-// safe reports whether a method changes nothing.
+// safe reports whether a method only reads.
 func safe(method string) bool { return method == "GET" || method == "HEAD" }

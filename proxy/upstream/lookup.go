@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Records are the SRV records of a name, as in _etcd-client._tcp.example.org. They
-// are nil if DNS says that there are none; an error says nothing about them.
+// Records returns the SRV records of a name such as _etcd-client._tcp.example.org, or nil
+// if DNS reports that there are none. After an error, it is unknown whether there are any.
 func (r *Resolver) Records(ctx context.Context, name string) ([]*net.SRV, error) {
-	// The dot at its end keeps the search domains of resolv.conf out.
+	// The trailing dot disables the search domains of resolv.conf.
 	_, found, err := r.dns.LookupSRV(ctx, "", "", name+".")
 	switch {
 	case isNotFound(err):
@@ -24,7 +24,8 @@ func (r *Resolver) Records(ctx context.Context, name string) ([]*net.SRV, error)
 	return found, nil
 }
 
-// Addresses are those of a host, in order; none if DNS says that it has none.
+// Addresses returns the addresses of a host in ascending order, or none if DNS reports
+// that it has none.
 func (r *Resolver) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
 	found, err := r.dns.LookupNetIP(ctx, "ip", host+".")
 	switch {
@@ -40,7 +41,7 @@ func (r *Resolver) Addresses(ctx context.Context, host string) ([]netip.Addr, er
 	return slices.Compact(found), nil
 }
 
-// Alias is the name that a host's CNAME leads to, or "" if it has none.
+// Alias returns the target of a host's CNAME record, or "" if it has none.
 func (r *Resolver) Alias(ctx context.Context, host string) (string, error) {
 	name, err := r.dns.LookupCNAME(ctx, host+".")
 	switch {

@@ -17,43 +17,43 @@ type Options struct {
 	Endpoints []Endpoint
 	// TLS is for https endpoints; its ServerName, if "", is the endpoint's host.
 	TLS *tls.Config
-	// Requests bounds the requests on their way at a time; 1,024. More wait: when
-	// one key changes, thousands of clients read at once. An eighth of them, and at
-	// least one, is for writes alone.
+	// MaxRequests bounds the requests in flight; 1,024. Further requests wait, because
+	// thousands of clients read at once when one key changes. An eighth of the slots, and
+	// at least one, is reserved for writes.
 	MaxRequests int
-	// Watches bounds the watches on their way at a time; 20,000.
+	// MaxWatches bounds the watches in flight; 20,000.
 	MaxWatches int
-	// Ahead bounds the memory, in bytes, of answers that are received before their client
-	// takes them, and again of those for many clients; 128 MiB.
+	// Buffered bounds the memory, in bytes, of buffered answers for one client, and
+	// separately of those for many clients; 128 MiB.
 	Buffered int64
-	// Idle bounds the idle connections kept to each endpoint; 256.
+	// MaxIdle bounds the idle connections to each endpoint; 256.
 	MaxIdle int
-	// IdleTimeout is how long one is kept; 90 seconds.
+	// IdleTimeout is how long an idle connection is kept; 90 seconds.
 	IdleTimeout time.Duration
-	// DialTimeout bounds dialling, TLS included; 2 seconds, as etcd is near.
+	// DialTimeout bounds dialling, with the TLS handshake; 2 seconds, because etcd is near.
 	DialTimeout time.Duration
-	// HeaderTimeout bounds the wait for a free slot, and again the time from
+	// HeaderTimeout bounds the wait for a free slot, and separately the time from
 	// sending a request to the head of its answer; 30 seconds: an etcd without a
 	// leader answers a write after 5 to 7.
 	HeaderTimeout time.Duration
-	// BodyTimeout bounds the wait for more of an answer; 30 seconds. Watches have
-	// none.
+	// BodyTimeout bounds the wait for more of an answer; 30 seconds. It does not apply to
+	// watches.
 	BodyTimeout time.Duration
 	// RawSockets lets connections use the system calls of package rawio.
 	RawSockets bool
-	// Counters are counted on; they can be shared by pools that follow each other.
+	// Counters are updated. Successive pools may share them.
 	Counters *Counters
 }
 
-// Counters tell what happens in a pool.
+// Counters count the work of a pool.
 type Counters struct {
-	// Dials and DialFailures are attempts to connect and those that failed; Reuses
-	// are requests sent on a pooled connection; Stale are pooled connections that
-	// were found closed; Retries are requests sent once more.
+	// Dials and DialFailures count attempts to connect and those that failed. Reuses counts
+	// requests sent on a pooled connection, Stale pooled connections that were found
+	// closed, and Retries requests that were sent a second time.
 	Dials, DialFailures, Reuses, Stale, Retries atomic.Uint64
-	// Active, Watching and Idle are connections at this moment.
+	// Active, Watching and Idle are the current numbers of connections.
 	Active, Watching, Idle atomic.Int64
-	// Ahead and Shared are what is held of answers for one client and for many.
+	// Buffered and Shared are the bytes held of answers for one client and for many.
 	Buffered, Shared Budget
 }
 
@@ -83,7 +83,7 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// Pool is the connections to etcd. It is safe for concurrent use.
+// Pool holds the connections to etcd. It is safe for concurrent use.
 type Pool struct {
 	o         Options
 	count     *Counters
@@ -91,13 +91,13 @@ type Pool struct {
 	slots     *slots
 	watches   *semaphore.Weighted
 
-	background context.Context // of probes; ends with the pool
+	background context.Context // for probes; canceled by Close
 	stop       context.CancelFunc
 	probes     sync.WaitGroup
 	closed     atomic.Bool
 }
 
-// New makes a pool. It connects to nothing yet.
+// New returns a pool. It does not connect yet.
 func New(o Options) (*Pool, error) {
 	if len(o.Endpoints) == 0 {
 		return nil, errors.New("making a pool: no endpoints")
@@ -119,9 +119,9 @@ func New(o Options) (*Pool, error) {
 // Counters returns the counters that the pool updates.
 func (p *Pool) Counters() *Counters { return p.count }
 
-// Close closes the idle connections and lets running requests finish; their
-// connections are closed then. New requests still work, each on a connection of
-// its own: those who loaded an old snapshot just before a reload.
+// Close closes the idle connections. Running requests finish and their connections are
+// closed then. New requests still work, each on a connection of its own: a lane may have
+// loaded the old snapshot just before a reload.
 func (p *Pool) Close() {
 	p.closed.Store(true)
 	p.stop()

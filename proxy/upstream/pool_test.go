@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -91,8 +92,7 @@ func TestAWriteNeverGoesOutOnAConnectionThatWasClosed(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	ask(t, p, "PUT")
 	<-closed
-	for p.endpoints[0].idle[0].isIdle() { // until the end has arrived here
-	}
+	awaitInput(t, p.endpoints[0].idle[0]) // the end of the connection
 	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
 	}
@@ -113,11 +113,26 @@ func TestAConnectionWithUnaskedBytesIsDroppedBeforeAWrite(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	ask(t, p, "GET")
 	if len(p.endpoints[0].idle) > 0 { // the bytes may have come with the answer
-		for p.endpoints[0].idle[0].isIdle() {
-		}
+		awaitInput(t, p.endpoints[0].idle[0])
 	}
 	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
+	}
+}
+
+// awaitInput waits until an idle connection holds bytes or was closed by its peer.
+func awaitInput(t *testing.T, c *conn) {
+	t.Helper()
+	if err := c.arm(); err != nil {
+		t.Fatalf("setting a deadline: %v", err)
+	}
+	var b [1]byte
+	err := c.access.Read(func(fd uintptr) bool {
+		_, err := c.raw.Peek(fd, b[:])
+		return err != syscall.EAGAIN
+	})
+	if err != nil {
+		t.Fatalf("waiting for input on an idle connection: %v", err)
 	}
 }
 

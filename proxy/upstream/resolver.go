@@ -7,23 +7,23 @@ import (
 	"time"
 )
 
-// Resolver asks DNS for the members of a domain and for their addresses.
+// Resolver looks up the members of a domain and their addresses in DNS.
 type Resolver struct {
 	server string // "" for the system's
 	dns    *net.Resolver
 }
 
-// NewResolver asks the server at an address as in 127.0.0.1:53, or those of
-// /etc/resolv.conf if it is "". /etc/hosts is read before either.
+// NewResolver returns a resolver that queries the server at an address such as
+// 127.0.0.1:53, or those of /etc/resolv.conf if it is "". /etc/hosts takes precedence.
 func NewResolver(server string) *Resolver {
 	r := &Resolver{server: server}
-	// The C library's resolver can neither be told a server nor be interrupted.
+	// The C library's resolver does not accept a server and cannot be interrupted.
 	r.dns = &net.Resolver{PreferGo: true, Dial: r.dial}
 	return r
 }
 
 // dial connects to a DNS server. The standard library waits for an answer until
-// its own timeout, whatever becomes of ctx; a shutdown cannot wait that long.
+// its own timeout, even if ctx ends; a shutdown cannot wait that long.
 func (r *Resolver) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if r.server != "" {
 		address = r.server
@@ -37,8 +37,8 @@ func (r *Resolver) dial(ctx context.Context, network, address string) (net.Conn,
 	return c, nil
 }
 
-// answer is what came back instead of records, and from where. The standard
-// library's own text tells the server that it would have asked without dial.
+// answer returns the text of a DNS error with the server that sent it. The standard
+// library's text names the server that it would have queried without dial.
 func (r *Resolver) answer(err error) string {
 	var wrong *net.DNSError
 	if !errors.As(err, &wrong) {
@@ -54,8 +54,8 @@ func (r *Resolver) answer(err error) string {
 	return wrong.Err + ", says " + server
 }
 
-// missing reports whether an error is DNS's word that there is no such record. A
-// server that fails, or says nothing, has not said so.
+// isNotFound reports whether DNS answered that there is no such record. A server that
+// fails or is silent has not answered so.
 func isNotFound(err error) bool {
 	var wrong *net.DNSError
 	return errors.As(err, &wrong) && wrong.IsNotFound

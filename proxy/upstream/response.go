@@ -9,21 +9,21 @@ import (
 	"etcd-tlsproxy/proxy/http1"
 )
 
-// Response is etcd's answer: its head, and its body to be read. It lives in its
-// connection: nothing of it may be used after Close.
+// Response is etcd's answer: the head, and the body to be read. Its memory belongs to the
+// connection, so it must not be used after Close.
 type Response struct {
 	Status int
-	// Fields is the head, spelled as etcd spells it. The strings are views that
-	// end with Close.
+	// Fields is the head, spelled as etcd does. The strings are views that are valid until
+	// Close.
 	Fields []http1.Field
-	// Length is the number of bytes in the body, or -1 if the head does not tell.
-	// In the answer to a HEAD it is what a GET would bring.
+	// Length is the number of bytes in the body, or -1 if the head does not contain it. In
+	// the answer to a HEAD it is the length that a GET would have.
 	Length int64
 
 	conn    *conn
 	slot    slot
 	ctx     context.Context // the request's; the response ends with it
-	release func() bool     // takes the connection out of ctx's reach
+	release func() bool     // stops ctx from interrupting the connection
 	method  string
 	watch   bool
 
@@ -33,7 +33,7 @@ type Response struct {
 	done   bool // the message was read completely
 }
 
-// begin takes the head over.
+// start sets the response from the parsed head.
 func (r *Response) start() error {
 	parsed := &r.conn.parsed
 	r.Status, r.Fields, r.Length = parsed.Status, parsed.Fields, parsed.Length
@@ -43,7 +43,7 @@ func (r *Response) start() error {
 		return errSurplus
 	}
 	if r.watch && r.Status != 200 {
-		r.watch = false // it is answered, not waited for
+		r.watch = false // a refusal, which does not take long
 	}
 	if !r.watch {
 		return nil
@@ -52,19 +52,19 @@ func (r *Response) start() error {
 	if err := r.conn.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	// The deadline that was just lifted can be the one that ended the request.
+	// This may have removed the deadline that interrupted the request.
 	return r.ctx.Err()
 }
 
-// errSurplus means that an answer is not to be believed: it may be one to an earlier
-// request, with the right one behind it.
+// errSurplus means that an answer cannot be trusted: it may belong to an earlier request,
+// with the right one behind it.
 var errSurplus = errors.New("more bytes came than the answer has")
 
-// surplus reports whether there is something behind a message that is complete.
+// surplus reports whether bytes follow a complete message.
 func (r *Response) surplus() bool { return r.done && len(r.conn.received) > 0 }
 
-// Read reads the body. It returns io.EOF when the message is complete and not
-// before, and alone; any other error is an [*Error].
+// Read reads the body. It returns 0 and io.EOF only after the message is complete. Any
+// other error is an [*Error].
 func (r *Response) Read(p []byte) (int, error) {
 	for !r.done {
 		n, err := r.next(p)
@@ -81,7 +81,7 @@ func (r *Response) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// next makes a step: it copies some of the body, or receives more.
+// next copies a part of the body, and receives more first if necessary.
 func (r *Response) next(p []byte) (n int, err error) {
 	c := r.conn
 	if len(c.received) == 0 {
@@ -91,7 +91,7 @@ func (r *Response) next(p []byte) (n int, err error) {
 				return 0, err
 			}
 			if err := r.ctx.Err(); err != nil {
-				return 0, err // its deadline may be the one just lifted
+				return 0, err // this may have removed the deadline that interrupted the request
 			}
 		}
 		if err := c.receive(); err != nil {
@@ -112,7 +112,7 @@ func (r *Response) next(p []byte) (n int, err error) {
 		n = copy(p, c.received)
 		c.received = c.received[n:]
 	case http1.Chunked:
-		// No more than fits into p, and the framing around it.
+		// At most the data that fits into p, with its framing.
 		piece := c.received[:min(len(c.received), len(p))]
 		data, taken, err := r.chunks.Next(piece)
 		if err != nil {
@@ -125,17 +125,17 @@ func (r *Response) next(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// Begun says of a watch that what was waited for has begun to come: the rest must not
-// take longer than that of any answer.
+// EndWatch marks a watch as answered: its event has begun to arrive, so BodyTimeout
+// applies to the rest like to that of any answer.
 func (r *Response) EndWatch() { r.watch = false }
 
-// Close gives the connection back if the answer was read to its end and nothing
-// came after it, and closes it otherwise.
+// Close returns the connection to the pool if the answer was read to its end and no
+// bytes follow. Otherwise it closes the connection.
 func (r *Response) Close() {
 	c := r.conn
 	slot := r.slot
 	pool := c.at.pool
-	// A message whose last bytes are here already need not have been asked for.
+	// The last bytes of a message may have arrived without having been read.
 	if !r.done && r.body == http1.Chunked && len(c.received) > 0 && len(c.received) <= len("\r\n0\r\n\r\n") {
 		if data, taken, err := r.chunks.Next(c.received); err == nil && len(data) == 0 {
 			c.received, r.done = c.received[taken:], r.chunks.Done()
@@ -143,7 +143,7 @@ func (r *Response) Close() {
 	}
 	reusable := r.done && !c.parsed.Close && len(c.received) == 0
 	if r.release != nil && !r.release() {
-		reusable = false // its deadline is in the past, or will be in a moment
+		reusable = false // interrupt has set the deadline, or is about to
 	}
 	if reusable {
 		r.clear()
@@ -155,8 +155,8 @@ func (r *Response) Close() {
 	pool.release(slot)
 }
 
-// disconnect ends a request that failed before there was an answer; the slot
-// stays taken.
+// disconnect closes the connection of a request that failed before there was an answer.
+// It does not release the slot.
 func (r *Response) disconnect() {
 	if r.release != nil {
 		r.release()
@@ -164,5 +164,5 @@ func (r *Response) disconnect() {
 	_ = r.conn.Close()
 }
 
-// forget drops what would keep the request's memory alive in an idle connection.
+// clear drops the references that would keep the request's memory alive.
 func (r *Response) clear() { r.ctx, r.release, r.Fields = nil, nil, nil }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// slot is what a request on its way holds.
+// slot is the kind of slot that a request in flight holds.
 type slot int
 
 const (
@@ -18,7 +18,7 @@ const (
 	watching
 )
 
-// slotFor says which one a request takes.
+// slotFor returns the kind of slot that a request needs.
 func slotFor(req *Request) slot {
 	switch {
 	case req.Watch:
@@ -29,20 +29,20 @@ func slotFor(req *Request) slot {
 	return writing
 }
 
-// slots bounds the requests on their way. Reads do not get all there are: clients that
-// are slow to take large answers hold theirs for long, and writes must go on. As long
-// as nobody has to wait, a request takes no lock.
+// slots bounds the requests in flight. Some slots are reserved for writes: clients that are
+// slow to take large answers hold read slots for long, and writes must go on. While no
+// request waits, acquiring a slot needs no lock.
 type slots struct {
 	limit, readLimit int64
 
-	inUse   atomic.Int64 // all in the lower half, the reads among them in the upper
+	inUse   atomic.Int64 // all requests in the lower half, the reads among them in the upper
 	waiting atomic.Int64
 	mu      sync.Mutex
-	queues  [2]list.List // of *turn; for writes and for reads
+	queues  [2]list.List // of *waiter; for writes and for reads
 	lastSeq uint64
 }
 
-// turn is the place of one that waits: the lower the earlier.
+// waiter is one waiting request. A lower seq was earlier.
 type waiter struct {
 	seq     uint64
 	granted chan struct{}
@@ -55,12 +55,12 @@ const (
 
 var weights = [...]int64{writing: aRequest, reading: aRead}
 
-func newSlots(most int) *slots {
-	return &slots{limit: int64(most), readLimit: int64(max(1, most-max(1, most/8)))}
+func newSlots(limit int) *slots {
+	return &slots{limit: int64(limit), readLimit: int64(max(1, limit-max(1, limit/8)))}
 }
 
-// try takes a slot if one is free. It is never taken in passing, which could keep
-// another from a free one.
+// try acquires a slot if one is free. It compares and swaps rather than adding and undoing:
+// a transient over-count could make a concurrent try fail although a slot is free.
 func (p *slots) try(s slot) bool {
 	for {
 		now := p.inUse.Load()
@@ -73,7 +73,7 @@ func (p *slots) try(s slot) bool {
 	}
 }
 
-// take takes a slot, now or when it is this one's turn.
+// acquire acquires a slot, and waits in the order of arrival if none is free.
 func (p *slots) acquire(ctx context.Context, s slot, patience time.Duration) error {
 	if p.waiting.Load() == 0 && p.try(s) {
 		return nil
@@ -82,7 +82,7 @@ func (p *slots) acquire(ctx context.Context, s slot, patience time.Duration) err
 	p.lastSeq++
 	t := &waiter{seq: p.lastSeq, granted: make(chan struct{})}
 	place := p.queues[s].PushBack(t)
-	p.waiting.Add(1) // whoever gives a slot back from now on sees it
+	p.waiting.Add(1) // from now on each release sees it
 	p.grantWaiting()
 	p.mu.Unlock()
 	timer := time.NewTimer(patience)
@@ -100,7 +100,7 @@ func (p *slots) acquire(ctx context.Context, s slot, patience time.Duration) err
 	defer p.mu.Unlock()
 	select {
 	case <-t.granted:
-		return nil // at the last moment
+		return nil // granted at the last moment
 	default:
 	}
 	p.queues[s].Remove(place)
@@ -108,7 +108,7 @@ func (p *slots) acquire(ctx context.Context, s slot, patience time.Duration) err
 	return err
 }
 
-// give gives a slot back.
+// release releases a slot.
 func (p *slots) release(s slot) {
 	p.inUse.Add(-weights[s])
 	if p.waiting.Load() > 0 {
@@ -118,7 +118,7 @@ func (p *slots) release(s slot) {
 	}
 }
 
-// admit lets in who waits, in their order; p.mu is held.
+// grantWaiting grants free slots to waiters in their order; p.mu is held.
 func (p *slots) grantWaiting() {
 	for {
 		write, read := p.queues[writing].Front(), p.queues[reading].Front()
@@ -128,7 +128,7 @@ func (p *slots) grantWaiting() {
 		case write != nil && p.try(writing):
 			p.grant(writing, write)
 		default:
-			return // a read that is later than a write fits only where the write does
+			return // a read behind a write needs a slot that the write could use as well
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (p *slots) grant(s slot, place *list.Element) {
 	p.waiting.Add(-1)
 }
 
-// enter takes a slot, which leave gives back.
+// acquire acquires a slot, which release releases.
 func (p *Pool) acquire(ctx context.Context, s slot) *Error {
 	if s == watching {
 		if !p.watches.TryAcquire(1) {

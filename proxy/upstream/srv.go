@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,37 +15,37 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// services are the records that etcd's members have for their clients, those
-// that win first.
+// services are the SRV names under which etcd's members are published for clients, the
+// preferred one first.
 var services = []struct{ name, scheme string }{
 	{"_etcd-client-ssl._tcp.", "https://"},
 	{"_etcd-client._tcp.", "http://"},
 }
 
-// mostLookups bounds the addresses asked for at a time, so that a domain with
-// many members is no flood of questions.
+// maxLookups bounds concurrent address lookups, so that a domain with many members does
+// not flood the DNS server.
 const maxLookups = 8
 
-// Discover asks DNS for the endpoints of a domain, the preferred first: those on
-// this machine, then by priority, then by weight, with draw as the die. The same
-// records and the same draw make the same order.
+// Discover looks up the endpoints of a domain, the preferred first: those on this
+// machine, then by priority, then by weight, using seed as the source of randomness. The
+// same records and the same seed give the same order.
 //
-// If there are encrypted endpoints, the others are not even asked for. Mixed in,
-// they would take over when the encrypted ones cannot be reached, and a man in the
-// middle who drops packets could choose plaintext. For the same reason only a
-// clear no leads from one question to the next: a DNS server that fails or is
-// silent ends the discovery.
+// If there are encrypted endpoints, the others are not looked up. They would be used
+// whenever the encrypted ones cannot be reached, so an attacker who drops packets could
+// force plaintext. For the same reason the second name is looked up only after DNS
+// answered that the first does not exist. A DNS server that fails or is silent ends the
+// discovery.
 //
-// The endpoints hold the addresses that DNS gave, so that connections are made
-// while DNS is away.
+// The endpoints hold the addresses from DNS, so that connections can be made while DNS is
+// unavailable.
 //
-// DNS itself is trusted. Who can forge its answers chooses the hosts, and a
-// certificate proves no more than the name that the answer gave.
-func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed) ([]Endpoint, error) {
+// DNS itself is trusted. An attacker who forges its answers chooses the hosts, and a
+// certificate only proves the name from the answer.
+func Discover(ctx context.Context, r *Resolver, domain string, seed maphash.Seed) ([]Endpoint, error) {
 	var nothing []string
 	for _, service := range services {
 		question := service.name + domain
-		// The dot at its end keeps the search domains of resolv.conf out.
+		// The trailing dot disables the search domains of resolv.conf.
 		_, found, err := r.dns.LookupSRV(ctx, "", "", question+".")
 		switch {
 		case isNotFound(err):
@@ -69,13 +71,13 @@ func Discover(ctx context.Context, r *Resolver, domain string, draw maphash.Seed
 		if len(members) == 0 {
 			return nil, fmt.Errorf("asked for %s: no target of its records has an address", question)
 		}
-		return preferenceOrder(members, draw), nil
+		return preferenceOrder(members, seed), nil
 	}
 	return nil, errors.New(strings.Join(nothing, "; "))
 }
 
-// discovered is the endpoint of a record, without its addresses. DNS servers may
-// change a name's case from answer to answer, which must not look like a change.
+// targetOf returns the target of a record, without its addresses. DNS servers may change
+// the case of a name between answers, which must not look like a change.
 func targetOf(scheme string, record *net.SRV) srvTarget {
 	host := strings.ToLower(strings.TrimSuffix(record.Target, "."))
 	text := fmt.Sprintf("%s%s:%d", scheme, host, record.Port)
@@ -85,8 +87,8 @@ func targetOf(scheme string, record *net.SRV) srvTarget {
 	}
 }
 
-// locate finds the members' addresses, and which are on this machine. A member
-// whose name has no address keeps none; if that cannot be known, nothing is.
+// locate sets the targets' addresses and which of them are local. A target whose name has
+// no address keeps none. If any lookup fails, locate fails.
 func (r *Resolver) locate(ctx context.Context, members []srvTarget) error {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
@@ -112,9 +114,9 @@ func (r *Resolver) locate(ctx context.Context, members []srvTarget) error {
 	return lookups.Wait()
 }
 
-// inTurn joins addresses in the order in which they are dialled: first the kind
-// that the resolver has put first, because it knows the routes. DNS servers turn
-// the order of one kind round and round, which must not look like a change.
+// joinAddresses joins addresses in the order in which they are dialled. The family that
+// the resolver put first comes first, because the resolver knows the routes. DNS servers
+// rotate the addresses within a family, which must not look like a change.
 func joinAddresses(addresses []netip.Addr, port uint16) string {
 	texts := make([]string, len(addresses))
 	if len(addresses) > 0 {
@@ -135,10 +137,53 @@ func joinAddresses(addresses []netip.Addr, port uint16) string {
 	return strings.Join(texts, " ")
 }
 
-// isOwn counts all loopback addresses: Debian gives a host's own name 127.0.1.1.
+// isLocal reports whether an address is one of this machine's. All loopback addresses are:
+// Debian maps a host's own name to 127.0.1.1.
 func isLocal(a netip.Addr, own []net.Addr) bool {
 	return a.IsLoopback() || slices.ContainsFunc(own, func(b net.Addr) bool {
 		prefix, err := netip.ParsePrefix(b.String())
 		return err == nil && prefix.Addr().Unmap() == a
 	})
+}
+
+// srvTarget is one endpoint found in DNS.
+type srvTarget struct {
+	at                     Endpoint
+	port, priority, weight uint16
+	local                  bool
+}
+
+// preferenceOrder returns the endpoints in the order of preference. An endpoint that is
+// named twice keeps its better position.
+func preferenceOrder(members []srvTarget, seed maphash.Seed) []Endpoint {
+	slices.SortFunc(members, func(a, b srvTarget) int {
+		if a.local != b.local {
+			// The local member comes first: it is the nearest, and it fails together with
+			// this machine.
+			if a.local {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.rank(seed), b.rank(seed)), cmp.Compare(a.at.text, b.at.text))
+	})
+	var endpoints []Endpoint
+	for _, m := range members {
+		if !slices.Contains(endpoints, m.at) {
+			endpoints = append(endpoints, m.at)
+		}
+	}
+	return endpoints
+}
+
+// rank returns the target's rank in the choice by weight of RFC 2782; the lowest comes
+// first. Exponentially distributed ranks whose rate is the weight give each order the
+// same probability as the RFC's repeated draw. A rank depends only on its target and the
+// seed, so the order is stable and a target that is added or removed does not reorder
+// the others.
+func (m *srvTarget) rank(seed maphash.Seed) float64 {
+	// Above 0 and below 1, from the 53 bits that a float64 can hold.
+	uniform := (float64(maphash.String(seed, m.at.text)>>11) + 0.5) / (1 << 53)
+	// A weight of 0 has "a very small chance"; among equals it has an equal one.
+	return -math.Log(uniform) / max(float64(m.weight), 0.01)
 }
