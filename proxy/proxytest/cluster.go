@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// Member is one etcd of a cluster, as a process of its own or in this one.
+// Member is one etcd of a cluster, either a process or embedded.
 type Member interface {
-	// Name is its name in the cluster, URL where it listens for clients, whatever
-	// it advertises, and PeerURL where the other members reach it.
+	// Name is the name in the cluster. URL is where the member listens for clients, which
+	// may differ from what it advertises. PeerURL is where other members reach it.
 	Name() string
 	URL() string
 	PeerURL() string
-	// Start starts it again on its data and ports, and waits until it serves.
+	// Start restarts the member with its data and ports, and waits until it serves.
 	Start() error
-	// Close ends it, at once where it is a process. It can be closed twice.
+	// Close stops the member; a process is killed. Close may be called twice.
 	Close()
 
 	launch() error
@@ -26,27 +26,26 @@ type Member interface {
 
 // ClusterOptions describes a cluster.
 type ClusterOptions struct {
-	// Etcd is the path of an installed etcd; without it the members are embedded.
+	// Etcd is the path of an installed etcd. If it is "", the members are embedded.
 	Etcd string
 	// Dir is the folder of all members' data.
 	Dir string
-	// Advertise has a client URL for each member to tell others; "" is the one it
+	// Advertise has the client URL that each member advertises; "" means the one it
 	// listens on.
 	Advertise []string
 	// Hasty lets members be added and removed at once; see Options.
 	Hasty bool
 }
 
-// Cluster is members on loopback that know each other. They are called conf1001,
-// conf1002 and so on.
+// Cluster is a cluster of members on loopback, named conf1001, conf1002 and so on.
 type Cluster struct {
 	Members []Member
 	options ClusterOptions
 	named   int
 }
 
-// NewCluster starts a cluster and waits until all its members serve. It is to be
-// closed even if that fails.
+// NewCluster starts a cluster and waits until all its members serve. The caller
+// must close it even after an error.
 func NewCluster(o ClusterOptions) (*Cluster, error) {
 	c := &Cluster{options: o}
 	for _, advertise := range o.Advertise {
@@ -70,8 +69,8 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 	return c, nil
 }
 
-// Newcomer is a member that has a name and ports, and is not started: whoever adds
-// it to the cluster tells its peer URL, and lets it Join then.
+// Newcomer returns a member that has a name and ports but is not started. The caller adds
+// its peer URL to the cluster and then calls Join.
 func (c *Cluster) Newcomer(advertise string) (Member, error) {
 	c.named++
 	name := fmt.Sprintf("conf%d", 1000+c.named)
@@ -92,7 +91,7 @@ func (c *Cluster) Join(m Member) error {
 	return m.waitHealthy()
 }
 
-// Left forgets a member that was removed from the cluster, and closes it.
+// Left closes a member that was removed from the cluster, and drops it from the list.
 func (c *Cluster) Left(m Member) {
 	var stay []Member
 	for _, other := range c.Members {
@@ -104,7 +103,7 @@ func (c *Cluster) Left(m Member) {
 	m.Close()
 }
 
-// Initial is the cluster as etcd's flags have it: name=peer,name=peer.
+// Initial returns the cluster in the form of etcd's flags: name=peer,name=peer.
 func (c *Cluster) Initial() string {
 	all := make([]string, len(c.Members))
 	for i, m := range c.Members {
@@ -113,7 +112,7 @@ func (c *Cluster) Initial() string {
 	return strings.Join(all, ",")
 }
 
-// URLs are where the members listen for clients.
+// URLs returns the URLs at which the members listen for clients.
 func (c *Cluster) URLs() []string {
 	all := make([]string, len(c.Members))
 	for i, m := range c.Members {
@@ -122,7 +121,7 @@ func (c *Cluster) URLs() []string {
 	return all
 }
 
-// Leader is the member that leads now.
+// Leader returns the current leader.
 func (c *Cluster) Leader() (Member, error) {
 	for _, m := range c.Members {
 		if leads(m.URL()) {
@@ -132,7 +131,7 @@ func (c *Cluster) Leader() (Member, error) {
 	return nil, errors.New("no member leads")
 }
 
-// Follower is a member that does not lead.
+// Follower returns a member that is not the leader.
 func (c *Cluster) Follower() (Member, error) {
 	leader, err := c.Leader()
 	if err != nil {
@@ -146,7 +145,7 @@ func (c *Cluster) Follower() (Member, error) {
 	return nil, errors.New("no member follows")
 }
 
-// Close ends all members.
+// Close stops all members.
 func (c *Cluster) Close() {
 	for _, m := range c.Members {
 		m.Close()

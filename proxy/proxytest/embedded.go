@@ -13,25 +13,24 @@ import (
 
 // Options describes an etcd.
 type Options struct {
-	// Dir is its data folder; it is made if it does not exist.
+	// Dir is the data folder. It is created if it does not exist.
 	Dir string
-	// Advertise is the client URL it tells others; by default the one it listens
-	// on.
+	// Advertise is the advertised client URL; by default the one that etcd listens on.
 	Advertise string
-	// Hasty lets members be added and removed at once. Else etcd refuses that until
-	// all have been connected for 5 s.
+	// Hasty lets members be added and removed at once. Otherwise etcd refuses that until
+	// all members have been connected for 5 s.
 	Hasty bool
 }
 
 // Embedded is an etcd 3.5 of one member with the v2 API, in this process.
 type Embedded struct {
-	// Link is the way to it. An etcd that is closed in its own process waits for
-	// its watches for ever; one that dies leaves them cut, as the link does.
+	// Link carries the connections to etcd. An embedded etcd that is closed waits forever
+	// for its watches. Cutting the link breaks them, like the death of a process.
 	*Link
 	etcd *embed.Etcd
 }
 
-// StartEmbedded starts one on free ports of loopback and waits until it serves.
+// StartEmbedded starts an embedded etcd on free loopback ports and waits until it serves.
 func StartEmbedded(o Options) (*Embedded, error) {
 	any, err := url.Parse("http://127.0.0.1:0")
 	if err != nil {
@@ -45,7 +44,7 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*any}, []url.URL{*any}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*any}, []url.URL{*any}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	// The files are thrown away: nobody waits for the disk.
+	// The files are temporary, so writes need not wait for the disk.
 	c.UnsafeNoFsync = true
 	if o.Advertise != "" {
 		advertise, err := url.Parse(o.Advertise)
@@ -85,7 +84,7 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	return nil, fmt.Errorf("starting the embedded etcd: %w", err)
 }
 
-// Close stops it. Watches that are still running are cut off.
+// Close stops etcd. Running watches are cut off.
 func (e *Embedded) Close() {
 	e.Link.Close()
 	e.etcd.Close()

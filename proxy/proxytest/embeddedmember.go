@@ -12,8 +12,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// embeddedMember is one of several etcds in this process. There is no Link before
-// it: it is told where its clients and peers come from before it starts.
+// embeddedMember is one of several embedded members. It has no Link, because its client
+// and peer URLs must be known before it starts.
 type embeddedMember struct {
 	config *embed.Config
 	etcd   *embed.Etcd
@@ -40,13 +40,13 @@ func newEmbeddedMember(name string, o Options) (*embeddedMember, error) {
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*advertise}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
 	c.StrictReconfigCheck = !o.Hasty
-	// The files are thrown away: nobody waits for the disk. On loopback elections
-	// need no second.
+	// The files are temporary, so writes need not wait for the disk. On loopback an
+	// election needs less than a second.
 	c.UnsafeNoFsync, c.TickMs, c.ElectionMs = true, heartbeat, election
 	return &embeddedMember{config: c}, nil
 }
 
-// heartbeat and election are in milliseconds: as short as busy machines allow.
+// heartbeat and election are in milliseconds, and as short as busy machines allow.
 const (
 	heartbeat = 50
 	election  = 500
@@ -106,9 +106,9 @@ func (m *embeddedMember) waitHealthy() error {
 
 func (m *embeddedMember) Close() {
 	if m.etcd != nil {
-		// It waits for connections on which nothing was ever said.
+		// Close waits for connections on which no byte was ever sent.
 		http.DefaultClient.CloseIdleConnections()
-		// One that never became ready would otherwise be waited for for ever.
+		// Otherwise Close would wait forever for a member that never became ready.
 		m.etcd.Server.HardStop()
 		m.etcd.Close()
 		m.etcd = nil

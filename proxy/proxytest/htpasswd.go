@@ -9,8 +9,8 @@ import (
 	"github.com/GehirnInc/crypt/apr1_crypt"
 )
 
-// Htpasswd is a file with these users and passwords, hashed with apr1 and one
-// salt for all, as Puppet writes it.
+// Htpasswd returns a password file with these users, hashed with apr1 and one salt for
+// all users like those that Puppet writes.
 func Htpasswd(passwords map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	for _, user := range slices.Sorted(maps.Keys(passwords)) {

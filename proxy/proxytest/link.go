@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// Link is a TCP connection's way to an etcd, which can be cut: what the proxy
-// sees of an etcd that dies, on a machine where none can be killed.
+// Link forwards TCP connections to an etcd and can be cut. To the proxy, a cut link looks
+// like an etcd that died, even if that etcd is embedded and cannot be killed.
 type Link struct {
 	ln       net.Listener
 	to       string
@@ -29,7 +29,7 @@ const (
 	FromEtcd
 )
 
-// NewLink makes a link to an address, as in 127.0.0.1:2379.
+// NewLink returns a link to an address such as 127.0.0.1:2379.
 func NewLink(to string) (*Link, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,13 +40,13 @@ func NewLink(to string) (*Link, error) {
 	return l, nil
 }
 
-// URL is where the link begins.
+// URL returns the URL of the near end of the link.
 func (l *Link) URL() string { return "http://" + l.ln.Addr().String() }
 
-// Accepted is how many connections there were; Open how many there are.
+// Accepted returns the number of connections accepted so far.
 func (l *Link) Accepted() int64 { return l.accepted.Load() }
 
-// Open is how many connections there are now.
+// Open returns the number of open connections.
 func (l *Link) Open() int64 { return l.open.Load() }
 
 func (l *Link) accept() {
@@ -86,8 +86,8 @@ func (l *Link) carry(client net.Conn) {
 	<-done
 }
 
-// held is one direction of a connection, which stands still while the link does, and
-// ends where the link does.
+// held is one direction of a connection. It pauses while the link is paused, and ends
+// where the link is cut.
 type held struct {
 	io.Reader
 	link      *Link
@@ -129,7 +129,7 @@ func (l *Link) release(c net.Conn) {
 	l.mu.Unlock()
 }
 
-// Cut ends all connections, and until Mend those that come are ended at once.
+// Cut closes all connections. Until Mend, new connections are closed at once.
 func (l *Link) Cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,23 +139,23 @@ func (l *Link) Cut() {
 	}
 }
 
-// CutAfter lets so many more bytes through in one direction, and ends the connections
-// that carry what follows, until Mend.
+// CutAfter forwards that many more bytes in one direction. Until Mend, connections that carry
+// further bytes are closed.
 func (l *Link) CutAfter(direction, bytes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.left[direction] = bytes
 }
 
-// Mend lets connections and bytes through again.
+// Mend forwards connections and bytes again.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.down, l.left = false, [2]int{-1, -1}
 }
 
-// Pause holds up what is sent in either direction, as a server that says nothing
-// does, until Resume. Connections stay, and new ones are accepted.
+// Pause stops forwarding in both directions until Resume, so that etcd looks like a
+// server that hangs. Connections stay open, and new ones are accepted.
 func (l *Link) Pause() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +164,7 @@ func (l *Link) Pause() {
 	}
 }
 
-// Resume lets everything go on.
+// Resume undoes Pause.
 func (l *Link) Resume() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -174,7 +174,7 @@ func (l *Link) Resume() {
 	}
 }
 
-// Close ends the link and waits for all of it.
+// Close closes the link and waits for its goroutines.
 func (l *Link) Close() {
 	_ = l.ln.Close()
 	l.Resume()

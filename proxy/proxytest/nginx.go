@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// Nginx is an installed nginx, as a process of its own.
+// Nginx is a running process of an installed nginx.
 type Nginx struct {
-	// Addr is what its site listens at.
+	// Addr is the address of its site.
 	Addr   string
 	cmd    *exec.Cmd
 	exited chan struct{}
 }
 
-// FindNginx reports whether one is installed.
+// FindNginx reports whether nginx is installed.
 func FindNginx() bool {
 	_, err := exec.LookPath("nginx")
 	return err == nil
 }
 
-// StartNginx starts one with the site that is returned for an address, and waits until
-// it listens there. Its files lie in dir.
+// StartNginx starts nginx with the site that the function returns for an address, and
+// waits until it listens there. Its files are in dir.
 func StartNginx(dir string, site func(addr string) string) (*Nginx, error) {
 	addr, err := freeAddress()
 	if err != nil {
@@ -78,7 +78,7 @@ access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_
 	}
 }
 
-// Close ends it: politely, because a master ends its workers.
+// Close asks nginx to quit, because only its master stops the workers.
 func (n *Nginx) Close() {
 	_ = n.cmd.Process.Signal(syscall.SIGTERM)
 	<-n.exited

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// PKI is a certificate authority that was made a moment ago.
+// PKI is a certificate authority for one test.
 type PKI struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
-// NewPKI makes one.
+// NewPKI returns a new authority.
 func NewPKI() (*PKI, error) {
 	template, err := newTemplate("etcd-tlsproxy test CA")
 	if err != nil {
@@ -50,22 +50,22 @@ func newTemplate(cn string) (*x509.Certificate, error) {
 	return &x509.Certificate{
 		SerialNumber: serial,
 		Subject:      pkix.Name{CommonName: cn},
-		// Clocks in containers can be behind.
+		// Clocks in containers may be slow.
 		NotBefore: time.Now().Add(-time.Hour),
 		NotAfter:  time.Now().Add(30 * 24 * time.Hour),
 		KeyUsage:  x509.KeyUsageDigitalSignature,
 	}, nil
 }
 
-// CA is the authority's certificate, as PEM.
+// CA returns the authority's certificate in PEM.
 func (p *PKI) CA() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
 }
 
-// WriteCA writes it to a file.
+// WriteCA writes the authority's certificate to a file.
 func (p *PKI) WriteCA(path string) error { return os.WriteFile(path, p.CA(), 0o644) }
 
-// Pool is the authority as a set of roots.
+// Pool returns the authority as a pool of roots.
 func (p *PKI) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(p.cert)

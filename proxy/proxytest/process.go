@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// FindEtcd finds an installed etcd with the v2 API: 3.4 or 3.5.
+// FindEtcd returns an installed etcd that has the v2 API: version 3.4 or 3.5.
 func FindEtcd() (path, version string, ok bool) {
 	path, err := exec.LookPath("etcd")
 	if err != nil {
@@ -32,7 +32,7 @@ func FindEtcd() (path, version string, ok bool) {
 	return path, version, strings.HasPrefix(version, "3.4.") || strings.HasPrefix(version, "3.5.")
 }
 
-// Process is an installed etcd, as a process of its own.
+// Process is a running process of an installed etcd.
 type Process struct {
 	path, dir, name string
 	client, peer    string // addresses; they stay the same across a restart
@@ -44,7 +44,7 @@ type Process struct {
 	exited          chan struct{}
 }
 
-// StartProcess starts the etcd at path, of one member, and waits until it serves.
+// StartProcess starts the etcd at path as a single member and waits until it serves.
 func StartProcess(path string, o Options) (*Process, error) {
 	p, err := newProcess(path, "default", o)
 	if err != nil {
