@@ -64,14 +64,14 @@ mapfile -t arguments < <(sed -n 's/^CMD \[\(.*\)\]$/\1/p' Dockerfile | tr ',' '\
 proxy=$!
 running+=("$proxy")
 
-ask() { "${inside[@]}" curl --silent --fail-with-body --cacert "$work/files/ca.crt" "$@"; }
-eventually ask http://127.0.0.1:4002/-/ready
-eventually ask https://localhost:4001/v2/keys/
+request() { "${inside[@]}" curl --silent --fail-with-body --cacert "$work/files/ca.crt" "$@"; }
+eventually request http://127.0.0.1:4002/-/ready
+eventually request https://localhost:4001/v2/keys/
 [[ $(awk '/^Uid:/{print $2}' "/proc/$proxy/status") == "${user%:*}" ]] || fail "the program does not run as the user ${user%:*}"
 [[ $(awk '/^CapEff:/{print $2}' "/proc/$proxy/status") == 0000000000000000 ]] || fail "the program has capabilities"
 password=$(cat "$work/files/conftool.password")
-answer=$(ask -K <(echo "user = conftool:$password") -X PUT -d value=1 https://localhost:4001/v2/keys/conftool/a) || fail "a write with the right password failed: $answer"
-status=$(ask -o /dev/null -w '%{http_code}' -X PUT -d value=1 https://localhost:4001/v2/keys/a) || true
+answer=$(request -K <(echo "user = conftool:$password") -X PUT -d value=1 https://localhost:4001/v2/keys/conftool/a) || fail "a write with the right password failed: $answer"
+status=$(request -o /dev/null -w '%{http_code}' -X PUT -d value=1 https://localhost:4001/v2/keys/a) || true
 [[ $status == 401 ]] || fail "a write without a password: got status $status, want 401"
 kill "$proxy"
 wait "$proxy" || fail "the program exited with $? after SIGTERM: $(tail -n 5 "$work/proxy.log")"

@@ -8,10 +8,10 @@ cd /tmp
 
 fail() { echo "FAILED: $*"; journalctl --no-pager -n 40 -u etcd-tlsproxy || true; exit 1; }
 trap 'fail "line $LINENO: $BASH_COMMAND"' ERR
-holds() { echo "holds: $*"; }
+passed() { echo "passed: $*"; }
 state() { systemctl show -p "$1" --value etcd-tlsproxy; }
 none_failed() { [[ -z $(systemctl list-units --state=failed --no-legend 'etcd*') ]] || fail "$1: there are failed units"; }
-ask() { curl --silent --fail-with-body --cacert /tmp/ca.crt --max-time 20 "$@"; }
+request() { curl --silent --fail-with-body --cacert /tmp/ca.crt --max-time 20 "$@"; }
 eventually() { # waits for a condition that a signal or another process causes
 	local limit=$((SECONDS + 30))
 	while ((SECONDS < limit)); do
@@ -56,7 +56,7 @@ none_failed "after the installation"
 systemctl start etcd-tlsproxy
 [[ $(state ConditionResult)$(state Result)$(state ActiveState) == *inactive ]] || fail "after a start without a configuration the service is $(state ActiveState), want inactive"
 none_failed "after a start without a configuration"
-holds "after the installation the service is enabled and waits for its configuration, and no unit has failed"
+passed "after the installation the service is enabled and waits for its configuration, and no unit has failed"
 [[ $(getent passwd etcd-tlsproxy) == *:/nonexistent:/usr/sbin/nologin ]] || fail "the user is $(getent passwd etcd-tlsproxy)"
 [[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy) == '2750 etcd-tlsproxy adm' ]] || fail "the log folder is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy)"
 bash -n /usr/share/bash-completion/completions/etcd-tlsproxy
@@ -67,19 +67,19 @@ follow 'cat >'
 follow 'runuser'
 systemctl is-active --quiet etcd-tlsproxy || fail "the service does not run after its start"
 follow 'curl'
-[[ $(ask -u root:secret -X PUT -d value=1 https://conf1001.example.org:4001/v2/keys/conftool/a) == *'"value":"1"'* ]] || fail "a write with the right password did not return the value"
-status=$(ask -o /dev/null -w '%{http_code}' -u root:wrong -X PUT -d value=2 https://localhost:4001/v2/keys/conftool/a || true)
+[[ $(request -u root:secret -X PUT -d value=1 https://conf1001.example.org:4001/v2/keys/conftool/a) == *'"value":"1"'* ]] || fail "a write with the right password did not return the value"
+status=$(request -o /dev/null -w '%{http_code}' -u root:wrong -X PUT -d value=2 https://localhost:4001/v2/keys/conftool/a || true)
 [[ $status == 401 ]] || fail "a write with a wrong password: got status $status, want 401"
 [[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log) == '640 etcd-tlsproxy adm' ]] || fail "the audit log is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log)"
 [[ $(wc -l </var/log/etcd-tlsproxy/audit.log) == 2 ]] || fail "the audit log has $(wc -l </var/log/etcd-tlsproxy/audit.log) lines"
 [[ $(curl -s http://127.0.0.1:4002/metrics) == *process_start_time_seconds* ]] || fail "the metrics lack process_start_time_seconds, which is read from /proc"
 files() { awk '/^Max open files/{print $5}' "/proc/$1/limits"; }
-# The system itself may have fewer than the unit asks for.
+# The system may allow fewer files than the unit requests.
 wanted=$(($(files 1) < 65536 ? $(files 1) : 65536))
 [[ $(files "$(state MainPID)") == "$wanted" ]] || fail "the limit of open files is $(files "$(state MainPID)"), want $wanted"
 [[ $(awk '/^(Seccomp|NoNewPrivs|CapBnd):/{printf "%s ", $2}' "/proc/$(state MainPID)/status") == *'0000000000000000 1 2 '* ]] || fail "the process has capabilities, or no seccomp filter or no_new_privs"
 if journalctl --no-pager -u etcd-tlsproxy | grep -e level=WARN -e level=ERROR; then fail "the service logged warnings or errors"; fi
-holds "configured as documented, it serves in its sandbox"
+passed "configured as documented, it serves in its sandbox"
 
 # --- reloads and logs
 systemctl reload etcd-tlsproxy
@@ -88,11 +88,11 @@ echo nonsense = 1 >>$config
 if systemctl reload etcd-tlsproxy 2>/dev/null; then fail "systemctl reload succeeded with a bad configuration"; fi
 systemctl is-active --quiet etcd-tlsproxy || fail "a reload with a bad configuration stopped the service"
 logrotate --force /etc/logrotate.d/etcd-tlsproxy
-written() { ask -o /dev/null -u root:secret -X PUT -d value=3 https://localhost:4001/v2/keys/conftool/a; [[ -s /var/log/etcd-tlsproxy/audit.log ]]; }
+written() { request -o /dev/null -u root:secret -X PUT -d value=3 https://localhost:4001/v2/keys/conftool/a; [[ -s /var/log/etcd-tlsproxy/audit.log ]]; }
 eventually written
 cp good $config
 systemctl reload etcd-tlsproxy
-holds "it reloads, rejects a bad configuration and reopens rotated logs"
+passed "it reloads, rejects a bad configuration and reopens rotated logs"
 
 # --- the watchdog
 mkdir -p /run/systemd/system/etcd-tlsproxy.service.d
@@ -106,14 +106,14 @@ eventually another "$before"
 rm -r /run/systemd/system/etcd-tlsproxy.service.d
 systemctl daemon-reload
 systemctl restart etcd-tlsproxy
-holds "the watchdog replaces a process that hangs"
+passed "the watchdog replaces a process that hangs"
 
 # --- upgrades
 before=$(state MainPID)
 dpkg -i /shared/1.deb >/dev/null 2>&1 </dev/null
 cmp good $config
 another "$before" || fail "the upgrade did not restart the service"
-[[ $(ask https://localhost:4001/v2/keys/conftool/a) == *'"value":"3"'* ]] || fail "a read after the upgrade did not return the value"
+[[ $(request https://localhost:4001/v2/keys/conftool/a) == *'"value":"3"'* ]] || fail "a read after the upgrade did not return the value"
 before=$(state MainPID)
 echo nonsense = 1 >>$config
 cp $config bad
@@ -123,7 +123,7 @@ cmp bad $config
 [[ -e $config.dpkg-dist ]] || fail "the configuration of the new version was not saved as .dpkg-dist"
 [[ $(state MainPID) == "$before" ]] || fail "the upgrade stopped a working service"
 cp good $config
-holds "upgrades keep the configuration, and keep the old process if the new version would not start"
+passed "upgrades keep the configuration, and keep the old process if the new version would not start"
 
 # --- sockets
 systemctl stop etcd-tlsproxy
@@ -131,23 +131,23 @@ follow 'systemctl stop'
 clients() {
 	local n
 	for n in {1..400}; do
-		ask -o /dev/null https://localhost:4001/v2/keys/conftool/a || { echo "request $n" >>refused; }
+		request -o /dev/null https://localhost:4001/v2/keys/conftool/a || { echo "request $n" >>refused; }
 		[[ ! -e enough ]] || break
 	done
-	echo "$n" >asked
+	echo "$n" >requested
 }
 clients &
-asking=$!
+clients_pid=$!
 for _ in {1..3}; do
 	systemctl restart etcd-tlsproxy
 	curl -s --fail -o /dev/null http://127.0.0.1:4002/-/ready || fail "the admin socket refused a connection during a restart"
 done
 touch enough
-wait "$asking"
-(($(cat asked) > 3)) || fail "only $(cat asked) connections were made during three restarts"
-[[ ! -e refused ]] || fail "three restarts refused $(wc -l <refused) of $(cat asked) connections"
+wait "$clients_pid"
+(($(cat requested) > 3)) || fail "only $(cat requested) connections were made during three restarts"
+[[ ! -e refused ]] || fail "three restarts refused $(wc -l <refused) of $(cat requested) connections"
 journalctl --no-pager -u etcd-tlsproxy | grep -q inherited=2 || fail "the service did not use the sockets of systemd"
-holds "with sockets, three restarts refused none of $(cat asked) new connections"
+passed "with sockets, three restarts refused none of $(cat requested) new connections"
 
 # --- the nightly backup
 follow 'mkdir -p /srv/backup'
@@ -156,7 +156,7 @@ systemctl start etcd-tlsproxy-backup || fail "the backup failed: $(journalctl --
 grep -q '^etcd_tlsproxy_backup_verified 1' /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom || fail "the backup was not verified"
 [[ $(stat -c %a /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom) == 644 ]] || fail "the node exporter cannot read the metrics"
 (cd /srv/backup/etcd/etcd-* && sha256sum --quiet --check SHA256SUMS)
-holds "the nightly backup copies the member and verifies the copy"
+passed "the nightly backup copies the member and verifies the copy"
 
 # --- remove and purge
 dpkg -r etcd-tlsproxy >/dev/null 2>&1
@@ -168,5 +168,5 @@ dpkg -P etcd-tlsproxy >/dev/null 2>&1
 [[ -z $(find /etc/systemd -name '*tlsproxy*') ]] || fail "the purge left links: $(find /etc/systemd -name '*tlsproxy*')"
 systemctl reset-failed
 none_failed "after the purge"
-holds "after removal and purge only the administrator's files are left"
+passed "after removal and purge only the administrator's files are left"
 touch /shared/passed
