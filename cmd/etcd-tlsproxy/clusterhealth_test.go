@@ -8,8 +8,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// TestHealthIsOfTheMembersThemselves: proxies can hide that a member is down, and
-// can be down while their members are not.
+// TestHealthIsOfTheMembersThemselves stops members and proxies: a proxy can hide that
+// its member is down, and can be down while its member is up.
 func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	t.Parallel() // most of the time it waits
 	p := newProxied(t, "", 3)
@@ -33,8 +33,11 @@ func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	code, stdout, stderr = p.verbAt(leader.URL(), "cluster-health", "--output", "json")
 	wants(t, code, stdout, stderr, 1, "certificate signed by unknown authority")
 	var health cluster.Health
-	if err := json.Unmarshal([]byte(stdout), &health); err != nil || health.State != "unavailable" || health.Members[0].URLs[0].Expires == nil {
-		t.Errorf("%v, %s", err, stdout)
+	if err := json.Unmarshal([]byte(stdout), &health); err != nil {
+		t.Fatalf("decoding the health: %v\n%s", err, stdout)
+	}
+	if health.State != "unavailable" || health.Members[0].URLs[0].Expires == nil {
+		t.Errorf("without the right CA: got\n%s\nwant the state unavailable, and when the certificate expires", stdout)
 	}
 	if err := p.pki.WriteCA(p.ca); err != nil {
 		t.Fatal(err)
@@ -61,8 +64,8 @@ func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	wants(t, code, stdout, stderr, 1, "FORCED although", "recovered from a backup", "nothing was done")
 }
 
-// TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage is about the first step of the
-// manual: it takes the quorum until the second member has started.
+// TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage makes the first step of the
+// manual: a second member that has not started costs the quorum.
 func TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage(t *testing.T) {
 	t.Parallel() // most of the time it waits
 	p := &proxied{t: t}
@@ -76,8 +79,8 @@ func TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage(t *testing.T) {
 		`ETCD_INITIAL_CLUSTER="`+p.etcds.Initial()+`,conf1002=http://127.0.0.1:1"`, "waiting for member ", "start its etcd and its proxy")
 }
 
-// TestAChangeThatEtcdDoesNotTakeYetIsTriedAgain asks a cluster that has just started:
-// it takes no change until its members have been connected for 5 s.
+// TestAChangeThatEtcdDoesNotTakeYetIsTriedAgain changes a cluster that has just
+// started: it refuses changes until its members have been connected for 5 s.
 func TestAChangeThatEtcdDoesNotTakeYetIsTriedAgain(t *testing.T) {
 	t.Parallel() // most of the time it waits
 	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: t.TempDir(), Advertise: []string{"", "", ""}})

@@ -13,7 +13,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// verb runs the program in this process.
+// verb runs a command of the program in this process.
 func verb(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -39,10 +39,10 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 		t.Helper()
 		code, stdout, stderr := verb(t, args...)
 		if code != want || !strings.Contains(stdout+stderr, contains) {
-			t.Errorf("%v: %d\n%s%s\nwant %d and %q", args, code, stdout, stderr, want, contains)
+			t.Errorf("%v: got status %d with\n%s%s\nwant %d and %q", args, code, stdout, stderr, want, contains)
 		}
 		if strings.Contains(stdout+stderr, "root-1") || strings.Contains(stdout+stderr, "secret") {
-			t.Errorf("%v: it tells\n%s%s", args, stdout, stderr)
+			t.Errorf("%v: the output contains what it must not:\n%s%s", args, stdout, stderr)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "dump.jsonl")
@@ -63,7 +63,7 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 
 	says(0, file+": 2 entries of /conftool at index", append(proxied, "dump", "/conftool", "--file", file)...)
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("the file of the dump: got %v and the error %v", info, err)
 	}
 	says(1, "--output json needs --file", append(proxied, "dump", "--output", "json")...)
 	says(1, "path refused: it does not begin with a slash", append(proxied, "dump", "conftool")...)
@@ -76,12 +76,15 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 		Counts  map[string]int
 		Entries []struct{ Key, Action, Reason string }
 	}
-	if err := json.Unmarshal([]byte(stdout), &result); err != nil || code != 1 || result.Counts["conflict"] != 1 || len(result.Entries) != 1 || result.Entries[0].Key != "/conftool/a" {
-		t.Errorf("%d, %v: %s", code, err, stdout)
+	if err := json.Unmarshal([]byte(stdout), &result); err != nil {
+		t.Fatalf("decoding the result of load: %v\n%s", err, stdout)
+	}
+	if code != 1 || result.Counts["conflict"] != 1 || len(result.Entries) != 1 || result.Entries[0].Key != "/conftool/a" {
+		t.Errorf("load as JSON: got status %d and\n%s\nwant 1 and a conflict at /conftool/a", code, stdout)
 	}
 	code, stdout, _ = verb(t, append(proxied, "dump", "/moved")...)
 	if code != 0 || !strings.Contains(stdout, `{"key":"/moved/a","value":"secret one"`) {
-		t.Errorf("%d: %s", code, stdout)
+		t.Errorf("load: got status %d with %s", code, stdout)
 	}
 
 	// No such write reaches etcd, though nothing stands before it.

@@ -43,7 +43,7 @@ func TestWhatIsExplainedIsWhatHappensBeforeARealEtcd(t *testing.T) {
 	for _, first := range []string{"", "match = \"both\"\n", "read_only = true\n"} {
 		s.Write("etcd-tlsproxy.toml", first+config)
 		if status, body := s.Admin("POST", "/-/reload"); status != 200 {
-			t.Fatalf("reload: %d %s", status, body)
+			t.Fatalf("reload: got status %d with %q, want 200", status, body)
 		}
 		file, err := daemon.DecisionTable(s.Path("etcd-tlsproxy.toml"))
 		if err != nil {
@@ -54,18 +54,22 @@ func TestWhatIsExplainedIsWhatHappensBeforeARealEtcd(t *testing.T) {
 			want := file.Explain(method, target, user)
 			running, err := explain.Running(s.AdminURL).Explain(context.Background(), method, target, user)
 			if err != nil || !reflect.DeepEqual(want, running) {
-				t.Fatalf("%s %s by %q: the file says %+v, the running proxy %+v, %v", method, target, user, want, running, err)
+				t.Fatalf("%s %s by %q: the answer from the file is %+v, that of the running proxy %+v (error %v)", method, target, user, want, running, err)
 			}
 			status, fromEtcd, cause := send(t, client, method, s.URL+target, user)
 			outcomes[fmt.Sprintf("%v %d %s", want.Allowed, want.Status, want.Reason)]++
-			if want.Allowed && !fromEtcd && method != "OPTIONS" || !want.Allowed && (fromEtcd || status != want.Status || method != "HEAD" && cause != want.Cause) {
-				t.Errorf("%s%s %s by %q: %d %q (by etcd: %v), explained as %+v", first, method, target, user, status, cause, fromEtcd, want)
+			asExplained := fromEtcd || method == "OPTIONS" // whose answer does not carry the id
+			if !want.Allowed {
+				asExplained = !fromEtcd && status == want.Status && (method == "HEAD" || cause == want.Cause)
+			}
+			if !asExplained {
+				t.Errorf("%s%s %s by %q: the proxy answered %d %q (from etcd: %v), but explain said %+v", first, method, target, user, status, cause, fromEtcd, want)
 			}
 		}
 	}
 	t.Log(outcomes)
 	if len(outcomes) < 5 {
-		t.Error("the requests have hardly met different decisions")
+		t.Error("the random requests met too few different decisions to test anything")
 	}
 }
 
@@ -82,7 +86,8 @@ func randomRequest(random *rand.Rand) (user, method, target string) {
 	return pick("", "root", "conftool"), pick("GET", "GET", "HEAD", "PUT", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"), target
 }
 
-// send makes a request; etcd's own answers about keys and members carry its cluster's id.
+// send makes a request. etcd's own answers about keys and members have the id of its
+// cluster in a header.
 func send(t *testing.T, client *http.Client, method, at, user string) (status int, fromEtcd bool, cause string) {
 	t.Helper()
 	req, err := http.NewRequest(method, at, strings.NewReader(url.Values{"value": {"1"}}.Encode()))
@@ -119,11 +124,11 @@ func TestARunningProxyTellsWhatItsFileSays(t *testing.T) {
 	running, ctx := explain.Running(s.AdminURL), context.Background()
 	who, err := running.Who(ctx, "/conftool/")
 	if want := explain.WhoMay(file, "/conftool"); err != nil || !reflect.DeepEqual(who, want) {
-		t.Errorf("%+v, %v", who, err)
+		t.Errorf("--who of the running proxy: got %+v and the error %v", who, err)
 	}
 	what, err := running.What(ctx, "root")
 	if want := explain.WhatMay(file, "root"); err != nil || !reflect.DeepEqual(what, want) {
-		t.Errorf("%+v, %v", what, err)
+		t.Errorf("--what of the running proxy: got %+v and the error %v", what, err)
 	}
 	table, err := running.Table(ctx)
 	if err != nil {
@@ -134,15 +139,15 @@ func TestARunningProxyTellsWhatItsFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(explain.TableOf(again), explain.TableOf(file)) {
-		t.Errorf("%+v", table)
+		t.Errorf("the table of the running proxy: got %+v", table)
 	}
 	for query, says := range map[string]string{"?who=x": "slash", "?who=/a&what=b": "parameters", "?target=/": "parameters", "?what=a&what=b": "twice", "?%zz": "malformed"} {
 		if status, body := s.Admin("GET", "/-/explain"+query); status != 400 || !strings.Contains(body, says) {
-			t.Errorf("%s: %d %s", query, status, body)
+			t.Errorf("GET %s: got status %d with %q", query, status, body)
 		}
 	}
 	if status, _ := s.Admin("POST", "/-/explain"); status != 405 {
-		t.Errorf("POST: %d", status)
+		t.Errorf("POST /-/explain: got status %d", status)
 	}
 	if _, err := running.Who(ctx, "/a//b"); err == nil || !strings.Contains(err.Error(), "empty segment") {
 		t.Error(err)
@@ -157,7 +162,7 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 	defer etcd.Close()
 	for _, key := range []string{"/conftool/v1/a", "/conftool/v1/b%0a", "/x"} {
 		if status, _, _ := send(t, http.DefaultClient, "PUT", etcd.URL()+"/v2/keys"+key, ""); status != 201 {
-			t.Fatalf("%s: %d", key, status)
+			t.Fatalf("writing %s: got status %d", key, status)
 		}
 	}
 	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
@@ -167,7 +172,7 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 		"--endpoints", etcd.URL(), "--output", "json"}, &out, &errs)
 	var diff explain.Diff
 	if err := json.Unmarshal([]byte(out.String()), &diff); err != nil || code != exitNo {
-		t.Fatalf("%d %s%s: %v", code, &out, &errs, err)
+		t.Fatalf("explain --diff ended with status %d and the error %v:\n%s%s", code, err, &out, &errs)
 	}
 	// Keys: /, /conftool, /conftool/v1, its one good key, /x. Root loses /, too, by the rule below it.
 	got := map[string][]string{}
@@ -179,14 +184,15 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 	// Root loses / as well, by the rule below it.
 	want := map[string][]string{"refused root write": {"/", "/conftool", "/conftool/v1", "/conftool/v1/a"}, "allowed x write": {"/conftool", "/conftool/v1", "/conftool/v1/a"}}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%v", got)
+		t.Errorf("the compared keys are %v", got)
 	}
 	if diff.Keys != 5 || diff.Changed != 7 || diff.Users != 4 || diff.Decisions != (5+6)*2*4 || len(diff.Unread) != 1 {
-		t.Errorf("%+v", diff)
+		t.Errorf("the comparison is %+v", diff)
 	}
 }
 
-// A comparison says of each key and user what both tables say when they are asked alone.
+// TestAComparisonMissesNothing compares the result for each key and user with the
+// decisions of both tables.
 func TestAComparisonMissesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	table := func() *gate.Policy {
@@ -210,7 +216,7 @@ func TestAComparisonMissesNothing(t *testing.T) {
 	}
 	keys, _, err := explain.ReadKeys(strings.NewReader("/a/b/c\n/ab/c/\n/abc\n/b\n\n"), "keys")
 	if err != nil || len(keys) != 8 {
-		t.Fatal(keys, err)
+		t.Fatalf("reading the keys: got %v and the error %v", keys, err)
 	}
 	for range 300 {
 		before, after := table(), table()
@@ -227,9 +233,12 @@ func TestAComparisonMissesNothing(t *testing.T) {
 			for method, access := range map[string]string{"DELETE": "write", "GET": "read"} {
 				for _, key := range keys {
 					was, is := before.Explain(method, string(key), user).Allowed, after.Explain(method, string(key), user).Allowed
-					want := map[bool]string{true: "allowed", false: "refused"}[is]
-					if was == is {
-						want = ""
+					want := "" // no change
+					switch {
+					case is && !was:
+						want = "allowed"
+					case was && !is:
+						want = "refused"
 					}
 					name := user
 					if user == "stranger" {
@@ -238,13 +247,13 @@ func TestAComparisonMissesNothing(t *testing.T) {
 						count++
 					}
 					if got := told[name+" "+access+" "+string(key)]; got != want {
-						t.Fatalf("%s %s by %q: %q, want %q", access, key, user, got, want)
+						t.Fatalf("the change of %s %s by %q: got %q, want %q", access, key, user, got, want)
 					}
 				}
 			}
 		}
 		if count != diff.Changed || diff.Users != len(users)+1 {
-			t.Fatalf("%d changes for %d users were counted, there are %d", diff.Changed, diff.Users, count)
+			t.Fatalf("got %d changes for %d users, want %d changes", diff.Changed, diff.Users, count)
 		}
 	}
 }

@@ -22,12 +22,12 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// imported runs import.
+// imported runs import and returns its report.
 func imported(t *testing.T, args ...string) *siteimport.Report {
 	t.Helper()
 	var out, errs strings.Builder
 	if code := run(context.Background(), append([]string{"import", "--output", "json"}, args...), &out, &errs); code != 0 {
-		t.Fatalf("import ends with %d: %s%s", code, &out, &errs)
+		t.Fatalf("import ended with status %d, want 0:\n%s%s", code, &out, &errs)
 	}
 	report := &siteimport.Report{}
 	if err := json.Unmarshal([]byte(out.String()), report); err != nil {
@@ -51,31 +51,33 @@ func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(a.ACLs) != 73 || !reflect.DeepEqual(a.ACLs, b.ACLs) || !reflect.DeepEqual(a.Auth, b.Auth) || a.Listen != b.Listen || a.Match != match {
-			t.Errorf("%s and\n%s differ", hiera.Config, nginx.Config)
+		if len(a.ACLs) != 73 || !reflect.DeepEqual(a.ACLs, b.ACLs) || !reflect.DeepEqual(a.Auth, b.Auth) ||
+			a.Listen != b.Listen || a.Match != match {
+			t.Errorf("the sources give different configurations\nhiera %s\nnginx %s", hiera.Config, nginx.Config)
 		}
-		if a.TLS.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" || !slices.Equal(a.Upstream.Endpoints, []string{"https://conf1001.example.org:2379"}) {
-			t.Errorf("%+v %+v", a.TLS, a.Upstream)
+		if a.TLS.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
+			!slices.Equal(a.Upstream.Endpoints, []string{"https://conf1001.example.org:2379"}) {
+			t.Errorf("the configuration has %+v and %+v", a.TLS, a.Upstream)
 		}
 		if strings.Contains(hiera.Config, "saltsalt") || strings.Contains(hiera.Config, "seed") {
-			t.Error("a secret of hiera is in the configuration")
+			t.Error("the configuration contains a secret of hiera")
 		}
 		last := len(hiera.Differences) - 1 // it is that nginx did not verify etcd
 		if hiera.Differences[last].Class != siteimport.Upstream || !reflect.DeepEqual(hiera.Differences[:last], nginx.Differences) {
-			t.Errorf("%+v and\n%+v", hiera.Differences, nginx.Differences)
+			t.Errorf("the sources give different lists of differences\nhiera %+v\nnginx %+v", hiera.Differences, nginx.Differences)
 		}
 	}
 }
 
-// side is one of the two proxies that are asked the same.
+// side is one of the two proxies that receive the same requests.
 type side struct {
 	addr   string
 	config *tls.Config
 	c      *proxytest.Raw
 }
 
-// ask sends a request and tells what became of it: the key that etcd took it for, or
-// "etcd" for what is no key, or the status that it was refused with.
+// ask sends a request and returns its outcome: the key that reached etcd, or "etcd"
+// for another request that did, or the status of the refusal.
 func (s *side) ask(t *testing.T, method, target, authorization string) (outcome string) {
 	t.Helper()
 	var err error
@@ -132,7 +134,7 @@ func outcomeOf(a *proxytest.Answer) string {
 	return "etcd"
 }
 
-// request is one, and what is needed to judge it.
+// request is a request with everything that is needed to judge its outcome.
 type request struct {
 	method, target, user, password, behind string
 	known                                  bool // the password is the user's
@@ -192,7 +194,8 @@ func (p *profile) random(random *rand.Rand) *request {
 	return r
 }
 
-// class is why two outcomes may differ; ok is false if the import has not listed it.
+// class returns why two outcomes may differ; ok is false if the import has not listed
+// that reason.
 func (r *request) class(differences []siteimport.Difference) (class string, ok bool) {
 	path, _, _ := strings.Cut(r.target, "?")
 	listed := func(class string, fits func(d *siteimport.Difference) bool) (string, bool) {
@@ -262,7 +265,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 		report := imported(t, "--match", match, "--nginx", p.path("site"), "--write", file)
 		var out, errs strings.Builder
 		if code := run(context.Background(), []string{"check-config", "-c", file}, &out, &errs); code != 0 || !strings.Contains(out.String(), "73 rules, 72 users") {
-			t.Fatalf("check-config: %d %s%s", code, &out, &errs)
+			t.Fatalf("check-config ended with status %d, want 0:\n%s%s", code, &out, &errs)
 		}
 		// The same configuration, at other ports, and patient with wrong passwords.
 		text, err := os.ReadFile(file)
@@ -295,20 +298,20 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 			differ[class]++
 			// Keeping both readings opens nothing; /v2/keys is read where nginx redirected.
 			if opens := strings.HasPrefix(a, "status") && !strings.HasPrefix(b, "status"); opens && match == "both" && class != siteimport.Redirect {
-				t.Errorf("%s %s by %q: nginx refuses it with %q, we say %q", r.method, r.target, r.user, a, b)
+				t.Errorf("%s %s by %q: nginx refuses it with %q, and the proxy answers %q", r.method, r.target, r.user, a, b)
 			}
 			if !listed {
-				t.Errorf("match %s: %s %s by %q %q: nginx says %q, we say %q, and no difference of class %s was listed", match, r.method, r.target, r.user, r.behind, a, b, class)
+				t.Errorf("match %s: %s %s by %q %q: nginx answers %q and the proxy %q, but the import listed no difference of class %s", match, r.method, r.target, r.user, r.behind, a, b, class)
 			}
 		}
 		t.Logf("match %s: %d alike (%d of them reached etcd), different by class: %v", match, same, reached, differ)
 		for _, class := range []string{siteimport.RawPrefix, siteimport.Elsewhere, siteimport.Redirect, siteimport.Reserved, siteimport.Spelling, siteimport.Methods, siteimport.Credentials} {
 			if differ[class] == 0 {
-				t.Errorf("match %s: no request was of class %s: what was listed was not tried", match, class)
+				t.Errorf("match %s: no request was of the listed class %s, want at least one", match, class)
 			}
 		}
 		if same < 1000 || reached < 500 {
-			t.Errorf("match %s: only %d were alike, and %d reached etcd", match, same, reached)
+			t.Errorf("match %s: %d outcomes were equal, and %d requests reached etcd; want more of both", match, same, reached)
 		}
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
-// machines are conf1001, conf1002 and conf1003 of the manual: folders below root for
-// their files, and addresses of loopback for their ports, which are the real ones.
+// machines are conf1001, conf1002 and conf1003 of the manual. Each has a folder below
+// root for its files, and a loopback address for its ports, which are the real ones.
 type machines struct {
 	t      *testing.T
 	root   string
@@ -30,23 +30,23 @@ type machines struct {
 
 const machineCount = 3
 
-// stand has what stands before the real programs on these machines.
-var stand = map[string]string{
-	// An etcd listens at its machine's address for peers, instead of all. Members may
-	// join one soon after another; that etcd waits otherwise is tested elsewhere.
+// wrappers are scripts that replace programs on these machines.
+var wrappers = map[string]string{
+	// etcd listens for peers on its machine's address instead of all addresses. Members can
+	// join without a delay; other tests cover etcd's check for that.
 	"etcd": `#!/bin/sh
 ip=
 for arg; do case $arg in --initial-advertise-peer-urls=*) ip=${arg#*//}; ip=${ip%:*};; esac; done
 for arg; do shift; set -- "$@" "$(printf %s "$arg" | sed "s,//0\.0\.0\.0:,//$ip:,")"; done
 exec REAL --strict-reconfig-check=false "$@"
 `,
-	// The command runs on the other machine, with that one's files.
+	// The command runs with the files of the other machine.
 	"ssh": `#!/bin/sh
 host=$1 name=conf100${1##*.}; shift
 command=$(printf %s "$*" | sed "s,ROOT/[^/]*/,ROOT/$name/,g")
 MACHINE=ROOT/$name IP=$host exec sh -c "$command"
 `,
-	// Services are processes with a file that has their number, as recover has it.
+	// A service is a process with a file for its id, like with recover --foreground.
 	"systemctl": `#!/bin/sh
 set -eu
 action=$1; shift
@@ -111,7 +111,7 @@ func newMachines(t *testing.T) *machines {
 	}
 	m := &machines{t: t, root: t.TempDir(), prefix: freePrefix(t), dns: dnstest.New(t)}
 	bin := filepath.Join(m.root, "bin")
-	for name, text := range stand {
+	for name, text := range wrappers {
 		m.write("bin/"+name, strings.NewReplacer("ROOT", m.root, "PREFIX", m.prefix, "REAL", etcd).Replace(text), 0o700)
 	}
 	self, err := os.Executable()
@@ -150,7 +150,7 @@ func newMachines(t *testing.T) *machines {
 	t.Cleanup(func() {
 		input.Close()
 		if err := end.Wait(); err != nil {
-			t.Errorf("ending the machines' processes: %v", err)
+			t.Errorf("stopping the processes of the machines: %v", err)
 		}
 	})
 	return m
@@ -166,7 +166,7 @@ func (m *machines) write(name, text string, mode os.FileMode) {
 
 func (m *machines) address(n int) string { return fmt.Sprintf("%s.%d", m.prefix, n) }
 
-// freePrefix finds addresses at which nobody listens.
+// freePrefix returns the prefix of addresses whose ports are free.
 func freePrefix(t *testing.T) string {
 	t.Helper()
 	for range 50 {
@@ -184,7 +184,7 @@ func freePrefix(t *testing.T) string {
 			return prefix
 		}
 	}
-	t.Skip("no addresses of loopback are free, or there is only one")
+	t.Skip("found no three loopback addresses with free ports")
 	return ""
 }
 
@@ -196,23 +196,23 @@ var (
 	recoverHost = regexp.MustCompile(`(conf100[1-3])=(127\.[0-9.]*[0-9])`)
 )
 
-// here is a text of the manual as it is on one of these machines. This is all that
-// differs from the manual.
+// here replaces the addresses and paths in a text of the manual by those of a machine.
+// There are no other differences from the manual.
 func (m *machines) here(n int, text string) string {
 	text = strings.ReplaceAll(text, "127.0.0.1:53", m.dns.Addr())
 	text = hostNames.ReplaceAllString(text, m.prefix+".$1")
 	text = loopback.ReplaceAllString(text, m.address(n)+"$1")
 	text = strings.ReplaceAll(text, `":4001"`, `"`+m.address(n)+`:4001"`)
 	text = paths.ReplaceAllString(text, fmt.Sprintf("${1}%s/conf100%d$2", m.root, n))
-	// One folder and one service of each name are on each machine, and three here. On
-	// loopback a quorum that does not answer is soon known to be lost.
+	// The real machines have one folder and one service of each name; here there are
+	// three. On loopback a short timeout is enough to find that the quorum is lost.
 	return recoverCall.ReplaceAllStringFunc(text, func(call string) string {
 		call = strings.Replace(call, "recover ", "recover --timeout 2s --foreground --data-dir "+m.root+"/{name}/var/lib/etcd/default ", 1)
 		return recoverHost.ReplaceAllString(call, "$1=http://$2:2380+http://$2:2379+https://$2:4001")
 	})
 }
 
-// run runs a script on a machine, and returns its exit status and what it printed.
+// run runs a script on a machine, and returns its exit status and its output.
 func (m *machines) run(n int, script string) (int, string) {
 	m.t.Helper()
 	ctx, cancel := context.WithTimeout(m.t.Context(), 3*time.Minute)
@@ -221,7 +221,7 @@ func (m *machines) run(n int, script string) (int, string) {
 	machine := fmt.Sprintf("%s/conf100%d", m.root, n)
 	cmd.Dir = machine
 	cmd.Env = []string{"PATH=" + m.root + "/bin:" + os.Getenv("PATH"), "MACHINE=" + machine, "IP=" + m.address(n), "HOME=" + machine + "/root", "LC_ALL=C.UTF-8"}
-	// Services are started in the middle of it, and outlive it: a pipe would not end.
+	// The script can start services that outlive it and would keep a pipe open.
 	output, err := os.CreateTemp(m.t.TempDir(), "output")
 	if err != nil {
 		m.t.Fatal(err)
@@ -232,7 +232,7 @@ func (m *machines) run(n int, script string) (int, string) {
 	text, readErr := os.ReadFile(output.Name())
 	var exit *exec.ExitError
 	if readErr != nil || ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		m.t.Fatalf("%v, %v: %s\n%s", err, ctx.Err(), script, text)
+		m.t.Fatalf("running a script: error %v, context %v\n%s\n%s", err, ctx.Err(), script, text)
 	}
 	return cmd.ProcessState.ExitCode(), string(bytes.TrimSpace(text))
 }

@@ -19,18 +19,18 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
-// story is what happens to the cluster besides the manual's commands: clients use it,
-// and it loses its quorum.
+// story is what happens to the cluster beside the manual's commands: a client uses the
+// cluster, and members fail.
 type story struct {
 	t    *testing.T
 	m    *machines
 	keys client.KeysAPI
-	kept map[string]string // what was written before the backup
+	kept map[string]string // the keys that were written before the backup
 
-	stop   context.CancelFunc
-	ended  chan struct{}
-	writes atomic.Int64
-	worst  time.Duration
+	stop    context.CancelFunc
+	ended   chan struct{}
+	writes  atomic.Int64
+	longest time.Duration // without a write
 }
 
 func newStory(t *testing.T, m *machines) *story {
@@ -44,13 +44,13 @@ func newStory(t *testing.T, m *machines) *story {
 	return &story{t: t, m: m, kept: make(map[string]string)}
 }
 
-// before is what happens before a section is begun.
+// before prepares the cluster for a section of the manual.
 func (s *story) before(section string) {
 	switch section {
 	case "Adding a member":
-		s.begin()
+		s.startClient()
 	case "Removing a member":
-		s.lead()
+		s.moveLeader()
 	case "The nightly backup":
 		s.fill()
 	case "After the quorum is lost":
@@ -59,7 +59,7 @@ func (s *story) before(section string) {
 		}
 	case "A cluster from SRV records":
 		s.check()
-		s.end()
+		s.stopClient()
 		for n := 1; n <= machineCount; n++ {
 			s.run(n, "systemctl stop etcd etcd-tlsproxy; cd "+s.m.root+"/conf100"+strconv.Itoa(n)+"; rm -r var/lib/etcd/default etc/default/etcd")
 		}
@@ -70,7 +70,7 @@ func (s *story) run(n int, script string) string {
 	s.t.Helper()
 	code, output := s.m.run(n, script)
 	if code != 0 {
-		s.t.Fatalf("on conf100%d: %s: %d\n%s%s", n, script, code, output, s.logs())
+		s.t.Fatalf("on conf100%d: %s\nended with status %d, want 0:\n%s%s", n, script, code, output, s.logs())
 	}
 	return output
 }
@@ -95,33 +95,33 @@ func (s *story) api(user string, n ...int) client.KeysAPI {
 	return client.NewKeysAPI(etcd)
 }
 
-// begin starts a client that counts, as conftool changes what it has read: with
-// whichever proxy answers.
-func (s *story) begin() {
+// startClient starts a client that increments a counter, like conftool changes a value
+// that it has read. It uses any proxy that answers.
+func (s *story) startClient() {
 	s.t.Helper()
 	s.keys = s.api("root", 1)
 	conftool := s.api("conftool", 1, 2, 3)
 	ctx, stop := context.WithCancel(s.t.Context())
 	s.stop, s.ended = stop, make(chan struct{})
-	s.t.Cleanup(s.end)
+	s.t.Cleanup(s.stopClient)
 	go func() {
 		defer close(s.ended)
 		last := time.Now()
 		for ctx.Err() == nil {
 			if err := count(ctx, conftool); err == nil {
 				s.writes.Add(1)
-				s.worst = max(s.worst, time.Since(last))
+				s.longest = max(s.longest, time.Since(last))
 				last = time.Now()
 			}
 			select {
-			case <-time.After(20 * time.Millisecond): // not to be the load that others wait for
+			case <-time.After(20 * time.Millisecond): // so that the client does not slow the commands down
 			case <-ctx.Done():
 			}
 		}
 	}()
 }
 
-// count adds one to a counter, if nobody else has meanwhile.
+// count increments a counter, unless it changes meanwhile.
 func count(ctx context.Context, keys client.KeysAPI) error {
 	const key = "/conftool/counter"
 	seen, err := keys.Get(ctx, key, &client.GetOptions{Quorum: true})
@@ -139,22 +139,22 @@ func count(ctx context.Context, keys client.KeysAPI) error {
 	return err
 }
 
-// end ends that client, once.
-func (s *story) end() {
+// stopClient stops the client, if it runs.
+func (s *story) stopClient() {
 	if s.stop == nil {
 		return
 	}
 	s.stop()
 	<-s.ended
 	s.stop = nil
-	s.t.Logf("the client has written %d times; the longest time without a write was %v", s.writes.Load(), s.worst)
+	s.t.Logf("the client has written %d times; the longest time without a write was %v", s.writes.Load(), s.longest)
 	if s.writes.Load() == 0 {
-		s.t.Error("the client has never written")
+		s.t.Error("the client has never written, want at least one write")
 	}
 }
 
-// lead lets conf1001 lead, which the manual wants to remove.
-func (s *story) lead() {
+// moveLeader makes conf1001 the leader, which the manual then tries to remove.
+func (s *story) moveLeader() {
 	s.t.Helper()
 	code, output := s.m.run(1, s.m.here(1, "etcd-tlsproxy member list --output json --endpoints http://127.0.0.1:2379"))
 	var list struct {
@@ -164,7 +164,7 @@ func (s *story) lead() {
 		}
 	}
 	if err := json.Unmarshal([]byte(output), &list); code != 0 || err != nil {
-		s.t.Fatalf("%d, %v: %s", code, err, output)
+		s.t.Fatalf("member list: got status %d and the error %v for\n%s", code, err, output)
 	}
 	first, leader := "", 0
 	for _, member := range list.Members {
@@ -180,7 +180,7 @@ func (s *story) lead() {
 	}
 }
 
-// fill writes what has to be there again after the cluster was recovered.
+// fill writes keys that the recovered cluster must contain.
 func (s *story) fill() {
 	s.t.Helper()
 	for i := range 20 {
@@ -203,13 +203,13 @@ func (s *story) fill() {
 	s.kept["/kept/lock"] = "mine"
 }
 
-// check reads all of it back, through each proxy.
+// check reads the keys of fill through each proxy.
 func (s *story) check() {
 	s.t.Helper()
 	for n := 1; n <= machineCount; n++ {
 		got, err := s.api("root", n).Get(s.t.Context(), "/kept", &client.GetOptions{Recursive: true, Sort: true, Quorum: true})
 		if err != nil {
-			s.t.Fatalf("proxy %d: %v", n, err)
+			s.t.Fatalf("reading /kept through proxy %d: %v", n, err)
 		}
 		found := make(map[string]string)
 		var queue []string
@@ -222,7 +222,7 @@ func (s *story) check() {
 				queue = append(queue, node.Value)
 			}
 			if (node.Key == "/kept/lock") != (node.TTL > 0) || node.TTL > 3600 {
-				s.t.Errorf("proxy %d: %v", n, node)
+				s.t.Errorf("proxy %d: got the TTL %d of %s, want one below an hour for /kept/lock alone", n, node.TTL, node.Key)
 			}
 			for _, child := range node.Nodes {
 				walk(child)
@@ -231,22 +231,22 @@ func (s *story) check() {
 		walk(got.Node)
 		for key, value := range s.kept {
 			if found[key] != value {
-				s.t.Errorf("proxy %d: %s is %q, and was %q", n, key, found[key], value)
+				s.t.Errorf("proxy %d: %s is %q, want %q as before the backup", n, key, found[key], value)
 			}
 		}
 		if len(found) != len(s.kept) || !slices.Equal(queue, []string{"0", "1", "2", "3", "4"}) {
-			s.t.Errorf("proxy %d: %d keys, of %d; the queue is %v", n, len(found), len(s.kept), queue)
+			s.t.Errorf("proxy %d: got %d keys, want %d; got the queue %v, want 0 to 4", n, len(found), len(s.kept), queue)
 		}
 	}
 	before := s.writes.Load()
 	for limit := time.Now().Add(20 * time.Second); s.writes.Load() == before; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(limit) {
-			s.t.Fatal("the client does not write any more")
+			s.t.Fatal("the client has not written for 20s after the recovery")
 		}
 	}
 }
 
-// logs are the ends of what the services said.
+// logs returns the last lines of the logs of all services.
 func (s *story) logs() string {
 	var b strings.Builder
 	for _, pattern := range []string{"*/var/lib/etcd/*.log", "*/var/*.log"} {

@@ -14,7 +14,7 @@ import (
 type block struct {
 	line    int // of the manual
 	section string
-	// kind is sh, text or a remark to the test; words are what follows it.
+	// kind is sh, text or yaml; words are what follows it on the line.
 	kind  string
 	words []string
 	text  string
@@ -22,7 +22,8 @@ type block struct {
 
 var fence = regexp.MustCompile("^```(\\w*) *(.*)$")
 
-// readManual returns all blocks. One without a kind would be one that is not tested.
+// readManual returns all blocks. A block without a kind is an error, because it would not
+// be tested.
 func readManual(t *testing.T) []block {
 	t.Helper()
 	data, err := os.ReadFile("../../MANUAL.md")
@@ -41,39 +42,39 @@ func readManual(t *testing.T) []block {
 			open.text += line + "\n"
 		case found != nil:
 			if found[1] != "sh" && found[1] != "text" && found[1] != "yaml" {
-				t.Fatalf("MANUAL.md:%d: a block of the kind %q", i+1, found[1])
+				t.Fatalf("MANUAL.md:%d: got a block of the kind %q, want sh, text or yaml", i+1, found[1])
 			}
 			open = &block{line: i + 1, section: section, kind: found[1], words: strings.Fields(found[2])}
 		case strings.HasPrefix(line, "## "):
 			section = strings.TrimPrefix(line, "## ")
 		case strings.Contains(line, "    etcd-tlsproxy "):
-			t.Fatalf("MANUAL.md:%d: a command that is not in a block", i+1)
+			t.Fatalf("MANUAL.md:%d: the command is not in a fenced block", i+1)
 		}
 	}
 	if open != nil {
-		t.Fatalf("MANUAL.md:%d: the block does not end", open.line)
+		t.Fatalf("MANUAL.md:%d: the block has no end", open.line)
 	}
 	return blocks
 }
 
-// says fails unless the lines of a text block are in an output, in their order. In
-// them ... is anything.
-func (b *block) says(t *testing.T, output, want string) {
+// checkOutput fails the test unless an output contains the lines of a text block, in
+// their order. In a line, ... stands for any text.
+func (b *block) checkOutput(t *testing.T, output, want string) {
 	t.Helper()
 	lines := strings.Split(output, "\n")
 	for _, line := range strings.Split(strings.TrimSpace(want), "\n") {
 		pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(line), `\.\.\.`, ".*") + "$")
 		i := slices.IndexFunc(lines, pattern.MatchString)
 		if i < 0 {
-			t.Fatalf("MANUAL.md:%d: the output does not say %q:\n%s", b.line, line, output)
+			t.Fatalf("MANUAL.md:%d: the output does not contain %q:\n%s", b.line, line, output)
 		}
 		lines = lines[i+1:]
 	}
 }
 
-// TestTheManual follows the manual from top to bottom: each block of commands is run
-// on the machines it is for, and prints what the block of text after it says. Clients
-// write throughout.
+// TestTheManual follows the manual from top to bottom. It runs each block of commands on
+// the machines that the block names, and compares the output with the block of text that
+// follows. A client writes all the time.
 func TestTheManual(t *testing.T) {
 	m := newMachines(t)
 	story := newStory(t, m)
@@ -86,7 +87,7 @@ func TestTheManual(t *testing.T) {
 		}
 		switch b.kind {
 		case "text":
-			b.says(t, output, m.here(1, b.text))
+			b.checkOutput(t, output, m.here(1, b.text))
 			continue
 		case "yaml":
 			continue
@@ -102,21 +103,21 @@ func TestTheManual(t *testing.T) {
 			} else if n, ok := strings.CutPrefix(word, "conf100"); ok && len(n) == 1 && n >= "1" && n <= "3" {
 				machines = append(machines, int(n[0]-'0'))
 			} else {
-				t.Fatalf("MANUAL.md:%d: what is %q?", b.line, word)
+				t.Fatalf("MANUAL.md:%d: the block has the unknown word %q, want exit=STATUS or a machine", b.line, word)
 			}
 		}
 		if len(machines) == 0 {
-			t.Fatalf("MANUAL.md:%d: it does not say on which machine", b.line)
+			t.Fatalf("MANUAL.md:%d: the block names no machine", b.line)
 		}
 		for _, n := range machines {
 			var code int
-			began := time.Now()
+			start := time.Now()
 			code, output = m.run(n, m.here(n, every+b.text))
 			if code != want {
-				t.Fatalf("MANUAL.md:%d: on conf100%d: exit status %d, want %d:\n%s\n%s%s", b.line, n, code, want, b.text, output, story.logs())
+				t.Fatalf("MANUAL.md:%d: on conf100%d: got exit status %d, want %d:\n%s\n%s%s", b.line, n, code, want, b.text, output, story.logs())
 			}
-			t.Logf("MANUAL.md:%d: on conf100%d, in %v:\n%s%s", b.line, n, time.Since(began).Round(time.Millisecond), b.text, output)
+			t.Logf("MANUAL.md:%d: on conf100%d, in %v:\n%s%s", b.line, n, time.Since(start).Round(time.Millisecond), b.text, output)
 		}
 	}
-	story.end()
+	story.stopClient()
 }

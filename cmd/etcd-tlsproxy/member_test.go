@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestMembersAreLookedAtAddedAndRemoved goes the way of the manual, through the
-// proxies, with everything that it warns of.
+// TestMembersAreLookedAtAddedAndRemoved follows the manual through the proxies, with
+// all the mistakes that the manual warns of.
 func TestMembersAreLookedAtAddedAndRemoved(t *testing.T) {
 	t.Parallel() // most of the time it waits
 	eachEtcd(t, func(t *testing.T, path string) {
@@ -32,7 +32,7 @@ func (p *proxied) isHealthy() {
 	wants(p.t, code, stdout, stderr, 0, "cluster is healthy: 3 of 3 members, leader "+leader.Name()+", quorum 2, 1 may fail",
 		"conf1003 (", ") is healthy: "+p.urls["conf1003"], "0 behind", "certificate until 20")
 	if strings.Contains(stdout, "warning") {
-		p.t.Errorf("it warns:\n%s", stdout)
+		p.t.Errorf("the healthy cluster has warnings:\n%s", stdout)
 	}
 	code, stdout, stderr = p.verb("cluster-health")
 	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", whose port is not a proxy's")
@@ -41,11 +41,11 @@ func (p *proxied) isHealthy() {
 	wants(p.t, code, stdout, stderr, 0)
 	var listed memberList
 	if err := json.Unmarshal([]byte(stdout), &listed); err != nil || len(listed.Members) != 3 {
-		p.t.Fatalf("%v, %s", err, stdout)
+		p.t.Fatalf("decoding the output: got the error %v for\n%s", err, stdout)
 	}
 	for _, m := range listed.Members {
 		if m.Leader != (m.Name == leader.Name()) || m.ClientURLs[0] != p.urls[m.Name] || !m.Started {
-			p.t.Errorf("%+v", m)
+			p.t.Errorf("a listed member is %+v", m)
 		}
 	}
 	code, stdout, stderr = p.verb("member", "list")
@@ -110,12 +110,13 @@ func (p *proxied) refusesAndAdds() (name string) {
 	wants(p.t, r.code, r.stdout, r.stderr, 0, "3 members become 4, of which 3 instead of 2 have to agree", "4 members need 3 to agree", "member "+name+" has started and answers")
 	var added addedMember
 	if err := json.Unmarshal([]byte(r.stdout), &added); err != nil {
-		p.t.Fatalf("%v, %s", err, r.stdout)
+		p.t.Fatalf("decoding the output: got the error %v for\n%s", err, r.stdout)
 	}
 	env := added.Member.Environment
-	if env["ETCD_INITIAL_CLUSTER"] != initial || env["ETCD_INITIAL_CLUSTER_STATE"] != "existing" || env["ETCD_NAME"] != name || env["ETCD_ADVERTISE_CLIENT_URLS"] != advertise ||
+	if env["ETCD_INITIAL_CLUSTER"] != initial || env["ETCD_INITIAL_CLUSTER_STATE"] != "existing" ||
+		env["ETCD_NAME"] != name || env["ETCD_ADVERTISE_CLIENT_URLS"] != advertise ||
 		added.Hiera.Discovery != initial || added.Hiera.Bootstrap {
-		p.t.Errorf("%s, want the cluster %s", r.stdout, initial)
+		p.t.Errorf("member add printed\n%s\nwant the initial cluster %s", r.stdout, initial)
 	}
 	code, stdout, stderr = p.verb("cluster-health")
 	wants(p.t, code, stdout, stderr, 0, "4 of 4 members", ") is healthy: "+advertise)
@@ -136,7 +137,7 @@ func (p *proxied) refusesTheLeader() {
 	wants(p.t, code, stdout, stderr, 1, `no member has the name or the id "conf1009"`, "they are conf1001 (")
 }
 
-// removes removes a follower that is not the one that is asked, by its name.
+// removes removes a follower by its name, through the proxy of another member.
 func (p *proxied) removes(name string) {
 	p.t.Helper()
 	leader, err := p.etcds.Leader()
@@ -156,7 +157,7 @@ func (p *proxied) removes(name string) {
 		}
 	}
 	if !strings.Contains(stdout, `profile::etcd::discovery: "`+p.etcds.Initial()+`"`) {
-		p.t.Errorf("%s, want the cluster %s", stdout, p.etcds.Initial())
+		p.t.Errorf("member remove printed\n%s\nwant the cluster %s", stdout, p.etcds.Initial())
 	}
 	code, stdout, stderr = p.verb("cluster-health")
 	wants(p.t, code, stdout, stderr, 0, "3 of 3 members")
@@ -193,7 +194,7 @@ func (p *proxied) refusesWhileOneIsDown() {
 	p.etcds.Left(down)
 }
 
-// refusesWithoutQuorum leaves one of two.
+// refusesWithoutQuorum stops one of two members.
 func (p *proxied) refusesWithoutQuorum() {
 	p.t.Helper()
 	down, up := p.etcds.Members[0], p.etcds.Members[1]

@@ -17,8 +17,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory opens far more connections than the
-// limit has room for. Meanwhile writes must be carried out and the admin must answer.
+// TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory opens many more connections than
+// the memory limit allows. Writes and the admin address must work meanwhile.
 func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
 	if proxytest.UnderRaceDetector() {
 		t.Skip("the race detector needs several times the memory, and Go does not count it")
@@ -43,7 +43,7 @@ func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
 				select {
 				case <-stop:
 				default:
-					// What is turned away is part of it.
+					// The flood includes refused connections.
 					if c, err := tls.Dial("tcp", addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost"}); err == nil {
 						open = append(open, c)
 					}
@@ -57,18 +57,18 @@ func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
 			}
 		})
 	}
-	most, answered := 0, 0
+	peak, answered := 0, 0
 	client := f.client()
 	client.Transport.(*http.Transport).DisableKeepAlives = true
 	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); {
-		most = max(most, residentMemory(t, p.Process.Pid))
+		peak = max(peak, residentMemory(t, p.Process.Pid))
 		resp, err := http.Get("http://" + admin + "/-/healthy")
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
 		if resp.StatusCode != 200 {
-			t.Errorf("the admin answers %s", resp.Status)
+			t.Errorf("GET /-/healthy: got status %s, want 200", resp.Status)
 		}
 		if err := tryWrite(client, "https://"+addr+"/v2/keys/eventlogging/a?value=1"); err == nil {
 			answered++
@@ -76,14 +76,14 @@ func TestAFloodOfIdleConnectionsDoesNotOutgrowTheMemory(t *testing.T) {
 	}
 	close(stop)
 	flood.Wait()
-	// What Go's own limit does not count is the program itself.
-	if most > limit+40<<20 {
-		t.Errorf("it grew to %d MiB", most>>20)
+	// Go's limit does not count the program's own pages, which are below 40 MiB.
+	if peak > limit+40<<20 {
+		t.Errorf("the process grew to %d MiB, want at most %d", peak>>20, (limit+40<<20)>>20)
 	}
 	if answered < 10 {
-		t.Errorf("only %d writes were answered", answered)
+		t.Errorf("%d writes succeeded, want at least 10", answered)
 	}
-	t.Logf("at most %d MiB, %d writes", most>>20, answered)
+	t.Logf("at most %d MiB, %d writes", peak>>20, answered)
 }
 
 func tryWrite(client *http.Client, target string) error {
@@ -104,7 +104,7 @@ func tryWrite(client *http.Client, target string) error {
 
 var resident = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
 
-// residentMemory is a process's memory in bytes.
+// residentMemory returns the resident memory of a process in bytes.
 func residentMemory(t *testing.T, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -113,7 +113,7 @@ func residentMemory(t *testing.T, pid int) int {
 	}
 	found := resident.FindSubmatch(status)
 	if found == nil {
-		t.Fatalf("no memory in %s", status)
+		t.Fatalf("/proc/%d/status has no VmRSS:\n%s", pid, status)
 	}
 	n, err := strconv.Atoi(string(found[1]))
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A disk of its own that is full, and a folder that takes nothing: root, whom no mode
-// stops, meets both.
+// TestAFullDiskAndAnUnwritableFolderLeaveTheOldFile mounts a full disk and a read-only
+// folder, which stop even root.
 func TestAFullDiskAndAnUnwritableFolderLeaveTheOldFile(t *testing.T) {
 	if err := exec.Command("unshare", "-rm", "mount", "-t", "tmpfs", "none", "/mnt").Run(); err != nil {
 		t.Skip("no file system can be mounted here:", err)
@@ -40,7 +40,7 @@ try readonly
 	cmd.Dir = f.dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("the script failed: %v\n%s", err, out)
 	}
 	for _, want := range []string{
 		"room: exit 0: ", "room: files: htpasswd \n",
@@ -48,10 +48,10 @@ try readonly
 		"readonly: exit 1: ", "read-only file system", "readonly: same", "readonly: files: htpasswd \n",
 	} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("there is no %q in\n%s", want, out)
+			t.Errorf("the output does not contain %q:\n%s", want, out)
 		}
 	}
 	if strings.Contains(string(out), "room: same") {
-		t.Error("with room nothing was added")
+		t.Error("passwd add did not add the user although there was space")
 	}
 }

@@ -14,7 +14,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// TestTheServiceOutlivesTheReaderOfItsLog is about a journal that crashes.
+// TestTheServiceOutlivesTheReaderOfItsLog closes the reader of the log, like a journal
+// that crashes.
 func TestTheServiceOutlivesTheReaderOfItsLog(t *testing.T) {
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -40,7 +41,7 @@ func TestTheServiceOutlivesTheReaderOfItsLog(t *testing.T) {
 	writer.Close()
 	for log := bufio.NewScanner(reader); ; {
 		if !log.Scan() {
-			t.Fatal("it does not serve")
+			t.Fatal("the log ended before the program served")
 		}
 		if strings.Contains(log.Text(), "msg=serving") {
 			break
@@ -48,7 +49,7 @@ func TestTheServiceOutlivesTheReaderOfItsLog(t *testing.T) {
 	}
 	reader.Close()
 	client := f.client()
-	for range 3 { // each is a line of the audit log
+	for range 3 { // each writes a line to the audit log
 		req, err := http.NewRequest("PUT", "https://"+addr+"/v2/keys/conftool/a?value=1", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -59,7 +60,7 @@ func TestTheServiceOutlivesTheReaderOfItsLog(t *testing.T) {
 		}
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s", resp.Status)
+			t.Errorf("a write without a password: got status %s, want 401", resp.Status)
 		}
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// folder holds the files of a service that runs as processes of their own, as it does
-// under a service manager.
+// folder contains the files of a service that runs as a process of its own, like under
+// a service manager.
 type folder struct {
 	t   *testing.T
 	dir string
@@ -49,7 +49,7 @@ func newFolder(t *testing.T, config string) *folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Under this name the test's program is the service; see TestMain.
+	// Under this name the test binary runs the program; see TestMain.
 	if err := os.Symlink(self, filepath.Join(f.dir, "etcd-tlsproxy")); err != nil {
 		t.Fatal(err)
 	}
@@ -70,12 +70,13 @@ type process struct {
 	exited chan struct{}
 }
 
-// start runs the program with sockets of a service manager, and waits for its log to say
-// that it serves.
+// start runs the program with the sockets of a service manager, and waits until its log
+// says that it serves.
 func (f *folder) start(names string, env []string, sockets ...*os.File) *process {
 	f.t.Helper()
 	p := &process{t: f.t, log: &daemontest.Output{}, exited: make(chan struct{})}
-	// The manager says whose the sockets are; the shell's number becomes the program's.
+	// LISTEN_PID names the process that the sockets are for. The program replaces the
+	// shell, so it has the same process id.
 	p.Cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve --config "$1"`, filepath.Join(f.dir, "etcd-tlsproxy"), filepath.Join(f.dir, "etcd-tlsproxy.toml"))
 	p.Stdout, p.Stderr, p.ExtraFiles = p.log, p.log, sockets
 	p.Env = append(os.Environ(), env...)
@@ -97,17 +98,17 @@ func (f *folder) start(names string, env []string, sockets ...*os.File) *process
 	for !strings.Contains(p.log.String(), "msg=serving") {
 		select {
 		case <-p.exited:
-			f.t.Fatalf("it ended:\n%s", p.log)
+			f.t.Fatalf("the program ended instead of serving:\n%s", p.log)
 		case <-time.After(5 * time.Millisecond):
 		}
 		if time.Now().After(limit) {
-			f.t.Fatalf("it does not serve:\n%s", p.log)
+			f.t.Fatalf("after 20s the program does not serve:\n%s", p.log)
 		}
 	}
 	return p
 }
 
-// terminate ends it as a service manager does, and waits.
+// terminate stops the program like a service manager, and waits for its end.
 func (p *process) terminate() {
 	p.t.Helper()
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
@@ -115,18 +116,18 @@ func (p *process) terminate() {
 	}
 	<-p.exited
 	if code := p.ProcessState.ExitCode(); code != 0 {
-		p.t.Errorf("it ended with %d:\n%s", code, p.log)
+		p.t.Errorf("the program ended with status %d, want 0:\n%s", code, p.log)
 	}
 }
 
-// socket is one that the service manager listens on.
+// socket returns a socket of the service manager, and its address.
 func socket(t *testing.T) (file *os.File, addr string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() // the file is another descriptor of it
+	defer ln.Close() // the file is another descriptor of the socket
 	if file, err = ln.(*net.TCPListener).File(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// profile is a site of the full shape: the seed's table and a generated rule for each
-// pool, with one htpasswd file a rule, apr1 and one salt.
+// profile is a complete site: the seed's table and a generated rule for each pool, with
+// one htpasswd file for each rule, apr1 hashes and a single salt.
 type profile struct {
 	dir       string
 	prefixes  []string
@@ -68,7 +68,7 @@ func (p *profile) write(t *testing.T, path, text string) {
 	}
 }
 
-// site is the nginx site of the table, before the etcd at an address.
+// site returns the nginx site with this table, in front of the etcd at an address.
 func (p *profile) site(listen, etcd string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `upstream etcd { server %s; }
@@ -94,7 +94,7 @@ server {
 	return b.String() + "}\n"
 }
 
-// hiera is the same table as hiera has it; the pools are Puppet's.
+// profileHiera is the same table in hiera; Puppet adds the rules of the pools.
 const profileHiera = `profile::etcd::cluster_name: "cluster"
 profile::etcd::tlsproxy::cert_name: "etcd.%{::domain}"
 profile::etcd::tlsproxy::acls: { /: ["root"], /conftool: ["root", "conftool"], /eventlogging: []}

@@ -11,8 +11,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// proxied is a cluster in which each member is behind a proxy of its own, a process,
-// and advertises that.
+// proxied is a cluster whose members advertise their proxies. Each proxy is a process
+// of its own.
 type proxied struct {
 	t       *testing.T
 	etcds   *proxytest.Cluster
@@ -42,14 +42,14 @@ htpasswd = ["htpasswd"]
 audit = "off"
 `
 
-// openMembers lets root change the members.
+// openMembers is configuration that lets root change the members.
 const openMembers = `
 [surfaces]
 members = ["root"]
 `
 
-// newProxied starts n members that take changes at once, with the etcd at path or
-// embedded ones, and with proxies that let root change members.
+// newProxied starts n members that accept changes at once, with the etcd at path or
+// embedded, and with proxies that let root change members.
 func newProxied(t *testing.T, path string, n int) *proxied {
 	p := &proxied{t: t, hasty: true, more: openMembers}
 	p.start(path, n)
@@ -86,7 +86,7 @@ func (p *proxied) start(path string, n int) {
 	}
 }
 
-// socket is where a proxy is going to listen: members are told before it starts.
+// socket opens the socket of a proxy. Members need its URL before the proxy starts.
 func (p *proxied) socket() (url string) {
 	p.t.Helper()
 	file, addr := socket(p.t)
@@ -95,7 +95,7 @@ func (p *proxied) socket() (url string) {
 	return url
 }
 
-// front starts a member's proxy, which may have others to go to.
+// front starts the proxy of a member, which can have further endpoints.
 func (p *proxied) front(m proxytest.Member, url string, others ...string) {
 	p.t.Helper()
 	f := newFolder(p.t, fmt.Sprintf(proxiedConfig, strings.Join(append([]string{m.URL()}, others...), `", "`))+p.more)
@@ -111,7 +111,7 @@ func (p *proxied) front(m proxytest.Member, url string, others ...string) {
 	p.proxies[m.Name()], p.urls[m.Name()] = f.start("https", nil, p.sockets[url]), url
 }
 
-// verb runs a verb with the first proxy, and returns what it printed.
+// verb runs a command against the first proxy, and returns its output.
 func (p *proxied) verb(args ...string) (code int, stdout, stderr string) {
 	p.t.Helper()
 	return p.verbAt(p.urls[p.etcds.Members[0].Name()], args...)
@@ -127,20 +127,20 @@ func (p *proxied) verbAt(endpoint string, args ...string) (code int, stdout, std
 	return code, out.String(), errs.String()
 }
 
-// asRoot adds the flags of a user who may change members.
+// asRoot adds the flags to log in as a user who may change members.
 func (p *proxied) asRoot(args ...string) []string {
 	return append(args, "--username", "root", "--password-file", p.password)
 }
 
-// wants fails unless a verb ended with a code and said all the texts.
+// wants fails the test unless a command ended with a status and printed all texts.
 func wants(t *testing.T, code int, stdout, stderr string, want int, texts ...string) {
 	t.Helper()
 	if code != want {
-		t.Errorf("it ended with %d, want %d:\n%s%s", code, want, stdout, stderr)
+		t.Errorf("the command ended with status %d, want %d:\n%s%s", code, want, stdout, stderr)
 	}
 	for _, text := range texts {
 		if !strings.Contains(stdout+stderr, text) {
-			t.Errorf("it does not say %q:\n%s%s", text, stdout, stderr)
+			t.Errorf("the output does not contain %q:\n%s%s", text, stdout, stderr)
 		}
 	}
 }

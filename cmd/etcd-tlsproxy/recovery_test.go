@@ -31,7 +31,7 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 		}
 		if code == 0 {
 			if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
-				t.Errorf("%s: %v", &stdout, err)
+				t.Errorf("decoding the output: got the error %v for\n%s", err, &stdout)
 			}
 		}
 		return stderr.String()
@@ -39,20 +39,20 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 	data, backups := filepath.Join(dir, "data"), filepath.Join(dir, "backups")
 	var made recovery.Result
 	if said := verb(&made, "backup", "--data-dir", data, "--dir", backups, "--endpoints", member.URL(), "--verify"); made.Path == "" || !made.Manifest.Keys.Verified {
-		t.Fatalf("%+v, %s", made, said)
+		t.Fatalf("backup returned %+v and printed\n%s", made, said)
 	}
 	recover := []string{"recover", "--backup", made.Path, "--data-dir", data, "--timeout", "1s",
 		"--members", "default=" + member.PeerURL() + "+" + member.URL()}
 	if said := verb(&recovery.Plan{}, recover...); !strings.Contains(said, "the cluster is alive") {
-		t.Errorf("%s", said)
+		t.Errorf("the command printed to standard error:\n%s", said)
 	}
 	member.Kill()
 	var plan recovery.Plan
 	said := verb(&plan, recover...)
 	if len(plan.Steps) != 6 || !strings.HasPrefix(plan.Script, "#!/bin/sh\n") || len(plan.Advice) == 0 {
-		t.Errorf("%+v, %s", plan, said)
+		t.Errorf("recover returned the plan %+v and printed\n%s", plan, said)
 	}
 	if said := verb(&plan, append(recover, "--run")...); !strings.Contains(said, "6. restart default") || !strings.Contains(said, "run it again with --yes") {
-		t.Errorf("%s", said)
+		t.Errorf("the command printed to standard error:\n%s", said)
 	}
 }

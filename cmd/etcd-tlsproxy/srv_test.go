@@ -7,8 +7,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
-// TestRecordsAreCheckedWithALiveCluster has one member; what else may differ, the
-// tests of the comparison have.
+// TestRecordsAreCheckedWithALiveCluster has a cluster of one member. The tests of the
+// comparison cover the other differences.
 func TestRecordsAreCheckedWithALiveCluster(t *testing.T) {
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir(), Advertise: "https://conf1001.example.org:4001"})
 	if err != nil {

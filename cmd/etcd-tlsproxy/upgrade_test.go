@@ -19,8 +19,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// TestAnUpgradeRefusesNoConnection replaces the process four times below one socket, with
-// clients that connect anew for each request and watches that are to be told goodbye.
+// TestAnUpgradeRefusesNoConnection replaces the process behind one socket four times.
+// Clients open a connection for each request, and watches must be ended properly.
 func TestAnUpgradeRefusesNoConnection(t *testing.T) {
 	t.Run("fast lane", func(t *testing.T) { upgrade(t, "") })
 	t.Run("standard lane", func(t *testing.T) { upgrade(t, "fast_lane = false\n") })
@@ -36,7 +36,7 @@ func upgrade(t *testing.T, config string) {
 	file, addr := socket(t)
 	running := f.start("etcd-tlsproxy.socket", nil, file)
 	stop := make(chan struct{})
-	var asked atomic.Int64
+	var requests atomic.Int64
 	var clients sync.WaitGroup
 	for id := range 4 {
 		clients.Go(func() {
@@ -55,7 +55,7 @@ func upgrade(t *testing.T, config string) {
 					t.Errorf("request %d of client %d: %v", n, id, err)
 					return
 				}
-				asked.Add(2)
+				requests.Add(2)
 			}
 		})
 	}
@@ -70,18 +70,18 @@ func upgrade(t *testing.T, config string) {
 		if _, err := watch.Head(); err != nil {
 			t.Fatal(err)
 		}
-		before := asked.Load()
+		before := requests.Load()
 		running.terminate()
 		if end := watch.End(); end != proxytest.EndedWell {
-			t.Errorf("a watch ended with %s", end)
+			t.Errorf("a watch ended with %s, want %s", end, proxytest.EndedWell)
 		}
 		watch.Close()
 		running = f.start("etcd-tlsproxy.socket", nil, file)
-		waitFor(t, "the clients go on", func() bool { return asked.Load() > before+20 })
+		waitFor(t, "the clients make requests", func() bool { return requests.Load() > before+20 })
 	}
 	close(stop)
 	clients.Wait()
-	t.Logf("%d requests on as many connections", asked.Load())
+	t.Logf("%d requests on as many connections", requests.Load())
 }
 
 func putAndGet(client *http.Client, key, value string) error {
@@ -100,7 +100,7 @@ func putAndGet(client *http.Client, key, value string) error {
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil || resp.StatusCode > 201 || !strings.Contains(string(body), `"value":"`+value+`"`) {
-			return fmt.Errorf("%s: %s %s %w", method, resp.Status, body, err)
+			return fmt.Errorf("%s: got status %s with %q and the error %w, want the value %s", method, resp.Status, body, err, value)
 		}
 	}
 	return nil
@@ -110,7 +110,7 @@ func waitFor(t *testing.T, what string, reached func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(20 * time.Second); !reached(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(limit) {
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("after 20s it is still not true that %s", what)
 		}
 	}
 }
@@ -127,8 +127,8 @@ func TestSocketsOfTheServiceManagerAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		if resp.StatusCode != 503 { // there is no etcd
-			t.Errorf("%s: %s", addr, resp.Status)
+		if resp.StatusCode != 503 { // no etcd runs
+			t.Errorf("a read at %s: got status %s, want 503", addr, resp.Status)
 		}
 	}
 	resp, err := http.Get("http://" + adminAddr + "/-/ready")
@@ -137,15 +137,15 @@ func TestSocketsOfTheServiceManagerAreServed(t *testing.T) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != 200 {
-		t.Errorf("the admin answers %s", resp.Status)
+		t.Errorf("GET /-/ready: got status %s, want 200", resp.Status)
 	}
 	p.terminate()
 	if !strings.Contains(p.log.String(), "inherited=3") {
-		t.Errorf("the log says %s", p.log)
+		t.Errorf("the log does not contain inherited=3:\n%s", p.log)
 	}
 }
 
-// TestTheServiceManagerIsTold listens where a service manager would.
+// TestTheServiceManagerIsTold listens in the place of a service manager.
 func TestTheServiceManagerIsTold(t *testing.T) {
 	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, "http://127.0.0.1:1"))
 	path := filepath.Join(f.dir, "notify")
@@ -154,7 +154,7 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	heard := make(chan string, 1000)
+	notified := make(chan string, 1000)
 	go func() {
 		buf := make([]byte, 4096)
 		for {
@@ -162,39 +162,39 @@ func TestTheServiceManagerIsTold(t *testing.T) {
 			if err != nil {
 				return
 			}
-			heard <- string(buf[:n])
+			notified <- string(buf[:n])
 		}
 	}()
-	hear := func(want string) {
+	expect := func(want string) {
 		t.Helper()
 		limit := time.After(20 * time.Second)
 		for {
 			select {
-			case said := <-heard:
-				if strings.Contains(said, want) {
+			case got := <-notified:
+				if strings.Contains(got, want) {
 					return
 				}
 			case <-limit:
-				t.Fatalf("nobody said %s", want)
+				t.Fatalf("after 20s the service has not sent %q", want)
 			}
 		}
 	}
 	p := f.start("", []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=200000"})
-	hear("READY=1\nSTATUS=serving")
-	hear("WATCHDOG=1")
-	hear("WATCHDOG=1")
+	expect("READY=1\nSTATUS=serving")
+	expect("WATCHDOG=1")
+	expect("WATCHDOG=1")
 	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	hear("RELOADING=1\nMONOTONIC_USEC=")
-	hear("READY=1\nSTATUS=serving")
+	expect("RELOADING=1\nMONOTONIC_USEC=")
+	expect("READY=1\nSTATUS=serving")
 	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	hear("WATCHDOG=1")
+	expect("WATCHDOG=1")
 	p.terminate()
-	hear("STOPPING=1")
+	expect("STOPPING=1")
 }

@@ -38,7 +38,7 @@ func (r *reader) read(path string) ([]byte, error) {
 	r.seen[path] = stampOf(path)
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading a file: %w", err)
+		return nil, err
 	}
 	return data, nil
 }

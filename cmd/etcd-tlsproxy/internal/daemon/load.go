@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"path/filepath"
@@ -61,7 +62,7 @@ func (l *loader) read(before *loaded) (*loaded, stamps, error) {
 func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	text, err := files.read(l.file)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading the configuration: %w", err)
 	}
 	c, err := config.Parse(l.file, text)
 	if err != nil {
