@@ -24,8 +24,8 @@ func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	code, stdout, stderr := p.verbAt(leader.URL(), "cluster-health", "--nagios", "--proxy-port", "0", "--expiry-critical", "60")
 	wants(t, code, stdout, stderr, 2, "ETCD CRITICAL - the certificate at https://127.0.0.1:", " expires on 20", "certificate_days=29;21:;60:")
 
-	// With a CA that did not issue them, the certificates are not trusted, and still
-	// tell when they expire.
+	// With the CA of another issuer the certificates are not trusted, but the time of
+	// their expiry is known.
 	other := newFolder(t, "").pki
 	if err := other.WriteCA(p.ca); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	}
 	code, stdout, stderr = p.verbAt(leader.URL(), "member", "remove", leader.Name(), "--yes")
 	wants(t, code, stdout, stderr, 1, ") is the last healthy one", "is the leader", ") is unreachable: "+url+": dial tcp")
-	// --force overrides all but etcd; this one says what it would do, and does not.
+	// --force overrides all checks but etcd's own. Without --yes it prints the plan alone.
 	code, stdout, stderr = p.verbAt(leader.URL(), "member", "remove", leader.Name(), "--force")
 	wants(t, code, stdout, stderr, 1, "FORCED although", "recovered from a backup", "nothing was done")
 }

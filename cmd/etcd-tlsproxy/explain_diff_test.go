@@ -85,10 +85,10 @@ func TestAComparisonMissesNothing(t *testing.T) {
 	for range 300 {
 		before, after := table(), table()
 		diff := explain.Compare(before, after, keys, nil)
-		told := map[string]string{}
+		changes := map[string]string{}
 		for _, change := range diff.Changes {
 			for _, key := range change.Keys {
-				told[change.User+" "+change.Access+" "+key] = change.Now
+				changes[change.User+" "+change.Access+" "+key] = change.Now
 			}
 		}
 		users := usersNamed(before, after)
@@ -106,11 +106,11 @@ func TestAComparisonMissesNothing(t *testing.T) {
 					}
 					name := user
 					if user == "stranger" {
-						name = "" // whom no table names is decided about as nobody is
+						name = "" // a user whom no table names has the rights of a client that is not logged in
 					} else if want != "" {
 						count++
 					}
-					if got := told[name+" "+access+" "+string(key)]; got != want {
+					if got := changes[name+" "+access+" "+string(key)]; got != want {
 						t.Fatalf("the change of %s %s by %q: got %q, want %q", access, key, user, got, want)
 					}
 				}

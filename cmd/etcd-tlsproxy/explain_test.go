@@ -138,8 +138,8 @@ func TestARunningProxyTellsWhatItsFileSays(t *testing.T) {
 	if !reflect.DeepEqual(explain.TableOf(again), explain.TableOf(file)) {
 		t.Errorf("the table of the running proxy: got %+v", table)
 	}
-	for query, says := range map[string]string{"?who=x": "slash", "?who=/a&what=b": "parameters", "?target=/": "parameters", "?what=a&what=b": "twice", "?%zz": "malformed"} {
-		if status, body := s.Admin("GET", "/-/explain"+query); status != 400 || !strings.Contains(body, says) {
+	for query, text := range map[string]string{"?who=x": "slash", "?who=/a&what=b": "parameters", "?target=/": "parameters", "?what=a&what=b": "twice", "?%zz": "malformed"} {
+		if status, body := s.Admin("GET", "/-/explain"+query); status != 400 || !strings.Contains(body, text) {
 			t.Errorf("GET %s: got status %d with %q", query, status, body)
 		}
 	}

@@ -23,9 +23,9 @@ type side struct {
 	c      *proxytest.Raw
 }
 
-// ask sends a request and returns its outcome: the key that reached etcd, or "etcd"
+// send sends a request and returns its outcome: the key that reached etcd, or "etcd"
 // for another request that did, or the status of the refusal.
-func (s *side) ask(t *testing.T, method, target, authorization string) (outcome string) {
+func (s *side) send(t *testing.T, method, target, authorization string) (outcome string) {
 	t.Helper()
 	var err error
 	for range 2 { // nginx closes a connection now and then

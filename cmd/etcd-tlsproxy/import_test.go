@@ -119,7 +119,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 		same, reached, differ := 0, 0, map[string]int{}
 		for range 1500 {
 			r := p.random(random)
-			a, b := before.ask(t, r.method, r.target, r.authorization()), now.ask(t, r.method, r.target, r.authorization())
+			a, b := before.send(t, r.method, r.target, r.authorization()), now.send(t, r.method, r.target, r.authorization())
 			if r.method == "POST" && strings.HasPrefix(a, "key ") && strings.HasPrefix(b, "key ") {
 				a, b = filepath.Dir(a), filepath.Dir(b) // each makes a key of its own below
 			}

@@ -170,7 +170,7 @@ func (p *proxied) refusesWhileOneIsDown() {
 		p.t.Fatal(err)
 	}
 	down.Close()
-	var up string // another follower, at whose proxy the verbs ask
+	var up string // another follower, whose proxy receives the requests
 	leader, err := p.etcds.Leader()
 	if err != nil {
 		p.t.Fatal(err)

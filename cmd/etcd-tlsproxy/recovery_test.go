@@ -38,21 +38,22 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 	}
 	data, backups := filepath.Join(dir, "data"), filepath.Join(dir, "backups")
 	var made recovery.Result
-	if said := verb(&made, "backup", "--data-dir", data, "--dir", backups, "--endpoints", member.URL(), "--verify"); made.Path == "" || !made.Manifest.Keys.Verified {
-		t.Fatalf("backup returned %+v and printed\n%s", made, said)
+	stderr := verb(&made, "backup", "--data-dir", data, "--dir", backups, "--endpoints", member.URL(), "--verify")
+	if made.Path == "" || !made.Manifest.Keys.Verified {
+		t.Fatalf("backup returned %+v, want a path and verified keys; it printed\n%s", made, stderr)
 	}
-	recover := []string{"recover", "--backup", made.Path, "--data-dir", data, "--timeout", "1s",
+	recoverArgs := []string{"recover", "--backup", made.Path, "--data-dir", data, "--timeout", "1s",
 		"--members", "default=" + member.PeerURL() + "+" + member.URL()}
-	if said := verb(&recovery.Plan{}, recover...); !strings.Contains(said, "the cluster is alive") {
-		t.Errorf("the command printed to standard error:\n%s", said)
+	if stderr := verb(&recovery.Plan{}, recoverArgs...); !strings.Contains(stderr, "the cluster is alive") {
+		t.Errorf("recover of a live cluster printed\n%s\nwant that the cluster is alive", stderr)
 	}
 	member.Kill()
 	var plan recovery.Plan
-	said := verb(&plan, recover...)
+	stderr = verb(&plan, recoverArgs...)
 	if len(plan.Steps) != 6 || !strings.HasPrefix(plan.Script, "#!/bin/sh\n") || len(plan.Advice) == 0 {
-		t.Errorf("recover returned the plan %+v and printed\n%s", plan, said)
+		t.Errorf("recover returned the plan %+v and printed\n%s", plan, stderr)
 	}
-	if said := verb(&plan, append(recover, "--run")...); !strings.Contains(said, "6. restart default") || !strings.Contains(said, "run it again with --yes") {
-		t.Errorf("the command printed to standard error:\n%s", said)
+	if stderr := verb(&plan, append(recoverArgs, "--run")...); !strings.Contains(stderr, "6. restart default") || !strings.Contains(stderr, "run it again with --yes") {
+		t.Errorf("recover --run without --yes printed\n%s\nwant the plan with 6 steps, and the hint to use --yes", stderr)
 	}
 }

@@ -57,7 +57,7 @@ type Upstream struct {
 	// and weight decide. With ca, server_name or insecure_skip_verify, only records of
 	// members with TLS are accepted.
 	SRV string `toml:"srv" default:""`
-	// Resolver is the DNS server that is asked for the records of srv and for their
+	// Resolver is the DNS server for the lookup of the records of srv and of their
 	// addresses, as in "127.0.0.1:53". The default is the system's resolver.
 	Resolver string `toml:"resolver" default:""`
 	// SRVRefresh is the interval at which the records of srv are looked up again; a

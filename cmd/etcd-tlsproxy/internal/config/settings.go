@@ -95,7 +95,7 @@ func Default() *Config {
 	return c
 }
 
-// setText stores what a tag says.
+// setText stores the text of a tag.
 func setText(value reflect.Value, text string) {
 	var err error
 	switch v := value.Addr().Interface().(type) {
@@ -113,7 +113,7 @@ func setText(value reflect.Value, text string) {
 		value.SetInt(n)
 	}
 	if err != nil {
-		panic(fmt.Sprintf("BUG: the tag of a %s says %q: %v", value.Type(), text, err))
+		panic(fmt.Sprintf("BUG: the tag of a %s is %q: %v", value.Type(), text, err))
 	}
 }
 
