@@ -55,7 +55,7 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 	check(1, "nothing was done (hint: run it again with --yes", append(as("root"), "load", s.Path("seed"))...)
 	check(1, "there is no key /conftool", append(proxied, "dump", "/conftool")...)
 	check(1, "writing /conftool: 110: The request requires user authentication", append(proxied, "load", "--yes", s.Path("seed"))...)
-	check(1, "(hint: --username and --password-file must be", append(proxied, "load", "--yes", s.Path("seed"))...)
+	check(1, "(hint: give --username and --password-file of a user", append(proxied, "load", "--yes", s.Path("seed"))...)
 	// What conftool may write is written until what it may not.
 	check(1, "writing /other: 110", append(as("conftool"), "load", "--yes", s.Path("seed"))...)
 	check(0, "created 1, updated 0, unchanged 3, expired 0, conflicts 0", append(as("root"), "load", "--yes", s.Path("seed"))...)
@@ -68,7 +68,7 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 	check(1, "--output json needs --file", append(proxied, "dump", "--output", "json")...)
 	check(1, "path refused: it does not begin with a slash", append(proxied, "dump", "conftool")...)
 	s.Put("conftool", "conftool-1") // overwrites /conftool/a
-	check(1, "conflict  /conftool/a: it has another value, and was changed after the dump", append(as("conftool"), "load", "--yes", file)...)
+	check(1, "conflict  /conftool/a: it has another value, and it was changed after the dump", append(as("conftool"), "load", "--yes", file)...)
 	check(0, "update    /conftool/a: it has another value", append(as("conftool"), "load", "--dry-run", "--overwrite", file)...)
 	check(0, "created 2, updated 0", append(as("root"), "load", "--yes", "--prefix-from", "/conftool", "--prefix-to", "/moved", file)...)
 	code, stdout, _ := verb(t, append(as("conftool"), "load", "--output", "json", "--yes", file)...)
@@ -92,9 +92,9 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 {"key":"/conftool/z","value":"1"}
 {"key":"/conftool/0/members/1/attributes","value":"secret"}
 `)
-	check(1, s.Path("poison")+":3: nobody may write /conftool/0/members/1/attributes", "load", "--yes", "--endpoints", etcd.URL(), s.Path("poison"))
+	check(1, s.Path("poison")+":3: /conftool/0/members/1/attributes cannot be written", "load", "--yes", "--endpoints", etcd.URL(), s.Path("poison"))
 	check(1, "there is no key /conftool/z", "dump", "/conftool/z", "--endpoints", etcd.URL())
 	s.Write("etcd-tlsproxy.toml", "read_only = true\n"+s.Read("etcd-tlsproxy.toml"))
 	s.Admin("POST", "/-/reload")
-	check(1, "(hint: the proxy is read-only; use one that is not)", append(as("root"), "load", "--yes", "--overwrite", file)...)
+	check(1, "(hint: this proxy is read-only; use another one)", append(as("root"), "load", "--yes", "--overwrite", file)...)
 }

@@ -14,7 +14,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
-	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -59,7 +59,7 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 // decisions of both tables.
 func TestAComparisonMissesNothing(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	table := func() *proxy.Snapshot {
+	table := func() *gate.Policy {
 		group := func() explain.Group {
 			if random.IntN(3) == 0 {
 				return explain.Group{Everyone: true}
@@ -122,7 +122,7 @@ func TestAComparisonMissesNothing(t *testing.T) {
 	}
 }
 
-func usersNamed(snapshots ...*proxy.Snapshot) []string {
+func usersNamed(snapshots ...*gate.Policy) []string {
 	var names []string
 	for _, s := range snapshots {
 		for _, rule := range explain.TableOf(s).Rules {
