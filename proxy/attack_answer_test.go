@@ -1,8 +1,7 @@
-package proxy
+package proxy_test
 
 import (
 	"bufio"
-	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"io"
 	"net"
@@ -11,13 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// hostileAnswers are what an etcd that was taken over, or something else on its port,
-// could answer. RFC 9112 6.3 and 11.1; CVE-2019-9741's like in answers; response
-// smuggling as in James Kettle, HTTP Desync Attacks (2019).
+// hostileAnswers returns answers that a compromised etcd, or another server on its port,
+// could send. Sources: RFC 9112 6.3 and 11.1; the counterpart of CVE-2019-9741 in
+// answers; response smuggling as in James Kettle, HTTP Desync Attacks (2019).
 func hostileAnswers() []string {
 	const ok = "HTTP/1.1 200 OK\r\n"
 	const second = "HTTP/1.1 200 OK\r\nX-Evil: 1\r\nContent-Length: 4\r\n\r\nevil"
@@ -40,9 +41,9 @@ func hostileAnswers() []string {
 	return list
 }
 
-// hostileEtcd answers /evil with what it is given, and all else honestly.
+// hostileEtcd starts a stand-in that sends answer for /evil and honest answers otherwise.
 func hostileEtcd(t *testing.T, answer string, closes bool) string {
-	return serveConnections(t, func(c net.Conn) { serveHostile(c, answer, closes) })
+	return fronttest.StandInConns(t, func(c net.Conn) { serveHostile(c, answer, closes) })
 }
 
 func serveHostile(c net.Conn, answer string, closes bool) {
@@ -69,40 +70,36 @@ func serveHostile(c net.Conn, answer string, closes bool) {
 }
 
 func TestNoAnswerOfAHostileEtcdReachesAnotherRequest(t *testing.T) {
-	var running sync.WaitGroup
-	slots := make(chan struct{}, 16)
-	for _, answer := range hostileAnswers() {
-		for _, closes := range []bool{true, false} {
-			endpoint := hostileEtcd(t, answer, closes)
-			f := newFront(t, listen(t), endpoint, func(s *lane.Snapshot, _ *proxytest.PKI) {
-				s.Upstream.Close()
-				at, err := upstream.ParseEndpoint(endpoint)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}, HeaderTimeout: attackPatience(), BodyTimeout: attackPatience()}); err != nil {
-					t.Fatal(err)
-				}
-				s.Reads = nil
-			})
-			slots <- struct{}{}
-			running.Go(func() {
-				defer func() { <-slots }()
-				for _, method := range []string{"GET", "HEAD", "PUT"} {
-					if wrong := f.afterEvil(method); wrong != "" {
-						t.Errorf("%s: %s\n%.200q, closes: %v", method, wrong, answer, closes)
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		var running sync.WaitGroup
+		slots := make(chan struct{}, 16)
+		for _, answer := range hostileAnswers() {
+			for _, closes := range []bool{true, false} {
+				endpoint := hostileEtcd(t, answer, closes)
+				f := l.Front(t, endpoint, func(s *lane.Snapshot, _ *proxytest.PKI) {
+					s.Upstream.Close()
+					s.Upstream = fronttest.Pool(t, upstream.Options{HeaderTimeout: attackPatience(), BodyTimeout: attackPatience()}, endpoint)
+					s.Reads = nil
+				})
+				slots <- struct{}{}
+				running.Go(func() {
+					defer func() { <-slots }()
+					for _, method := range []string{"GET", "HEAD", "PUT"} {
+						if wrong := afterEvil(t, f, method); wrong != "" {
+							t.Errorf("%s after a hostile answer: %s\nthe answer: %.200q, and then etcd closes the connection: %v", method, wrong, answer, closes)
+						}
 					}
-				}
-			})
+				})
+			}
 		}
-	}
-	running.Wait()
+		running.Wait()
+	})
 }
 
-// afterEvil asks for the hostile answer and then for honest ones, and says what is wrong
-// with them.
-func (f *front) afterEvil(method string) string {
-	c := f.raw()
+// afterEvil requests the hostile answer and then honest ones. It returns what is wrong
+// with the answers, or an empty string.
+func afterEvil(t *testing.T, f *fronttest.Front, method string) string {
+	c := f.Dial()
 	defer c.Close()
 	began := time.Now()
 	if err := c.Send(method + " /v2/keys/eventlogging/evil HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"); err != nil {
@@ -114,21 +111,21 @@ func (f *front) afterEvil(method string) string {
 		case evil && strings.Contains(a.Body, "{}"), a.Status == 101, a.Status == 100:
 			return fmt.Sprintf("answered with %+v", a)
 		case a.Status >= 500 && method != "HEAD" && !strings.HasPrefix(a.Body, `{"errorCode":`) && a.Status != 999:
-			return fmt.Sprintf("not told in etcd's form: %+v", a)
+			return fmt.Sprintf("got an error without etcd's JSON body: %+v", a)
 		}
 	}
 	if time.Since(began) > 8*time.Second {
-		return "it took its time"
+		return "the answer took more than 8 s"
 	}
 	for i := range 4 {
 		target := fmt.Sprintf("/v2/keys/honest%d", i)
 		if c.Send("GET "+target+" HTTP/1.1\r\nHost: h\r\n\r\n") != nil {
-			c = f.raw()
+			c = f.Dial()
 			continue
 		}
 		switch a, err := c.Answer("GET"); {
 		case err != nil:
-			c = f.raw() // the broken answer was told by breaking the connection
+			c = f.Dial() // the proxy closed the connection, because the hostile answer was broken
 		case a.Body != target || a.Status != 200:
 			return fmt.Sprintf("%s was answered with %+v", target, a)
 		}

@@ -1,4 +1,4 @@
-package proxy
+package proxy_test
 
 import (
 	"bytes"
@@ -13,9 +13,11 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// frames is a hostile HTTP/2 conversation: one request, as fields in order, and a body.
+// frames is a hostile HTTP/2 request: its fields in order, and its body.
 type frames struct {
 	name   string
 	fields []string // name and value, separated by a line feed
@@ -23,8 +25,8 @@ type frames struct {
 	passes int
 }
 
-// http2Attacks put into HTTP/2's fields what would be another message in HTTP/1.
-// James Kettle, HTTP/2: The Sequel is Always Worse (2021); RFC 9113 8.2, 8.3.
+// http2Attacks returns requests whose fields would be other messages in HTTP/1.
+// Sources: James Kettle, HTTP/2: The Sequel is Always Worse (2021); RFC 9113 8.2, 8.3.
 func http2Attacks() []frames {
 	field := func(name, value string) string { return name + "\n" + value }
 	base := func(method, path string, more ...string) []string {
@@ -63,8 +65,8 @@ func http2Attacks() []frames {
 		{"CONNECT", []string{field(":method", "CONNECT"), field(":authority", "127.0.0.1:2379")}, "", 0},
 		{"a v3 call", base("POST", "/etcdserverpb.KV/Put", field("content-type", "application/grpc"), field("te", "trailers")), "\x00\x00\x00\x00\x00", 0},
 		{"te that is not trailers", base("PUT", open, field("te", "chunked")), "", 0},
-		{"two Authorizations", base("PUT", "/v2/keys/conftool/x", field("authorization", basic("conftool")), field("authorization", basic("root"))), "", 0},
-		{"a field with an underscore", base("PUT", "/v2/keys/conftool/x", field("authorization_", basic("conftool"))), "", 0},
+		{"two Authorizations", base("PUT", "/v2/keys/conftool/x", field("authorization", fronttest.Basic("conftool")), field("authorization", fronttest.Basic("root"))), "", 0},
+		{"a field with an underscore", base("PUT", "/v2/keys/conftool/x", field("authorization_", fronttest.Basic("conftool"))), "", 0},
 		{"another user's fields", base("PUT", "/v2/keys/conftool/x", field("x-forwarded-user", "root"), field("x-real-ip", "127.0.0.1")), "", 0},
 		{"a host besides the authority", base("PUT", open, field("host", "evil")), "", 1},
 		{"cookies in pieces", base("PUT", open, field("cookie", "a=b"), field("cookie", "c=d")), "", 1},
@@ -78,32 +80,34 @@ func http2Attacks() []frames {
 }
 
 func TestNoAttackOverHTTP2GetsPastTheGate(t *testing.T) {
-	r := newRecorder(t)
-	f := newPreparedFront(t, listen(t), r.url, idle(attackPatience()), underAttack)
-	for _, a := range http2Attacks() {
-		text := strings.Join(a.fields, " ")
-		r.begin(text)
-		f.launchHTTP2(t, &a)
-		for _, wrong := range r.end(a.passes) {
-			t.Errorf("%s: %s\n%.300q", a.name, wrong, text)
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		r := newRecorder(t)
+		f := l.FrontWith(t, r.url, idle(attackPatience()), underAttack)
+		for _, a := range http2Attacks() {
+			text := strings.Join(a.fields, " ")
+			r.start(text)
+			launchHTTP2(t, f, &a)
+			for _, wrong := range r.stop(a.passes) {
+				t.Errorf("%s: %s\n%.300q", a.name, wrong, text)
+			}
 		}
-	}
+	})
 }
 
-// launchHTTP2 sends one request and waits for what ends it.
-func (f *front) launchHTTP2(t *testing.T, a *frames) {
+// launchHTTP2 sends one request and waits for the end of its stream or connection.
+func launchHTTP2(t *testing.T, f *fronttest.Front, a *frames) {
 	t.Helper()
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", f.addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: fronttest.Patience}, "tcp", f.Addr, &tls.Config{RootCAs: f.PKI.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(fronttest.Patience))
 	var head bytes.Buffer
 	encoder := hpack.NewEncoder(&head)
 	for _, field := range a.fields {
 		name, value, _ := strings.Cut(field, "\n")
-		if strings.HasPrefix(field, "x: y\r") { // the one name with a line end in it
+		if strings.HasPrefix(field, "x: y\r") { // the only field name that contains a line end
 			name, value = "x: y\r\nTransfer-Encoding", "chunked"
 		}
 		if err := encoder.WriteField(hpack.HeaderField{Name: name, Value: value}); err != nil {

@@ -1,8 +1,10 @@
-package proxy
+package proxy_test
 
 import (
 	"encoding/base64"
 	"strings"
+
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
 func methodAttacks() attacks {
@@ -22,7 +24,7 @@ func methodAttacks() attacks {
 func authorizationAttacks() attacks {
 	c := attacks{name: "identity", source: "RFC 7617; RFC 7235 2.1; CVE-2018-14773, CVE-2022-31813; CWE-287, CWE-290"}
 	pair := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	right := strings.TrimPrefix(basic("conftool"), "Basic ")
+	right := strings.TrimPrefix(fronttest.Basic("conftool"), "Basic ")
 	c.list = each([]string{
 		"Authorization: Basic", "Authorization: Basic ", "Authorization: Basic =", "Authorization: Basic " + pair("conftool"), "Authorization: Basic " + pair("conftool:"), "Authorization: Basic " + pair(":conftool-pw"),
 		"Authorization: Basic " + pair("conftool:wrong"), "Authorization: Basic " + pair("conftool:conftool-pw\x00"), "Authorization: Basic " + pair("conftool\x00:conftool-pw"), "Authorization: Basic " + pair(" conftool:conftool-pw"),
@@ -40,7 +42,7 @@ func authorizationAttacks() attacks {
 	}, 0, func(field string) string { return request("PUT", "/v2/keys/conftool/x", field+"\r\n", "value=attack") })
 	c.list = append(c.list, each([]string{"https://conftool:conftool-pw@h/v2/keys/conftool/x", "http://root@h/v2/keys/conftool/x", "/v2/keys/conftool/x?user=root&password=root-pw"}, 0,
 		func(target string) string { return request("PUT", target, "", "value=attack") })...)
-	// The rest are spellings that mean the right password, and nothing more.
+	// These spellings carry the right password; the user has no right to the key.
 	c.list = append(c.list, each([]string{"Authorization: basic " + right, "AUTHORIZATION: BASIC " + right, "Authorization:Basic " + right, "Authorization: \tBasic  " + right + " \t", "Authorization: Basic " + strings.TrimRight(right, "="), "Authorization: Basic " + right + "="}, 0,
 		func(field string) string { return request("PUT", "/v2/keys/secret", field+"\r\n", "value=attack") })...)
 	return c

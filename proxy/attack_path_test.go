@@ -1,11 +1,11 @@
-package proxy
+package proxy_test
 
 import (
 	"fmt"
 	"strings"
 )
 
-// climbs are spellings of "one level up" that some reader of paths resolves.
+// climbs are spellings of "one level up" that some server resolves.
 var climbs = []string{
 	"../", "..//", "./../", "/../", ".//../", "./", "%2e%2e/", "%2E%2E/", "%2e./", ".%2e/", ".%2E/", "%2e/",
 	"..%2f", "..%2F", "%2e%2e%2f", "%2f..%2f", "%2f%2e%2e%2f", "..%2f..%2f", "%2f", "..%5c", "..%5C", `..\`, "%5c..%5c", `\..\`,
@@ -15,7 +15,7 @@ var climbs = []string{
 	"..;/../", "%2e%2e;/../", "...//../",
 }
 
-// lookalikes are read as climbing by some servers, and are ordinary names to etcd.
+// lookalikes climb on some servers but are ordinary names to etcd.
 var lookalikes = []string{
 	".", "..", "%2e%2e", "..%2", "..;/", "..%3b/", "..;a=b/", "..%20/", "%20../", ".../", "....//", "..../", "%252e%252e/", "%252e%252e%252f", "..%252f", "..%255c", "%25%32%65/",
 	"\xe2\x80\xa5/", "%ef%bc%8e%ef%bc%8e/", "..%ef%bc%8f", "..%e2%88%95", "..\xe2\x88\x95", "~/", "..~/", "%2a/", "..:/", "..%3a/", "..@/", "..+/", "..,/",
@@ -70,7 +70,7 @@ func boundaryAttacks() attacks {
 }
 
 func reservedAttacks() attacks {
-	c := attacks{name: "keys that etcd takes for its own", source: "etcd's apply of v2 writes, which matches its members' attributes anywhere in a key"}
+	c := attacks{name: "keys that etcd treats as its own", source: "etcd's apply of v2 writes, which matches its members' attributes anywhere in a key"}
 	keys := []string{
 		"0/members/1/attributes", "a/0/members/1/attributes", "a/b/c/0/members/8e9e05c52164694d/attributes", "0/members/DEADbeef/attributes", "0/members/1/attributesX", "0/members/1/attributes/x",
 		"0/members/1/attributes%20", "%30/members/1/attributes", "0/%6dembers/1/attributes", "0/members/%31/attributes", "0/members/1/%61ttributes", "0/members/1/attribute%73", "0//members/1/attributes",
@@ -85,7 +85,7 @@ func reservedAttacks() attacks {
 }
 
 func surfaceAttacks() attacks {
-	c := attacks{name: "all else on etcd's port", source: "CVE-2018-16886, CVE-2021-28235, CVE-2018-1098, CVE-2018-1099; etcd's v2 and v3 references"}
+	c := attacks{name: "other paths on etcd's port", source: "CVE-2018-16886, CVE-2021-28235, CVE-2018-1098, CVE-2018-1099; etcd's v2 and v3 references"}
 	for _, path := range []string{
 		"/v2/members", "/v2/members/", "/v2/members/1", "/v2/members/leader", "/v2/auth/users/root", "/v2/auth/enable", "/v2/auth/roles/guest", "/v2/admin/config", "/v2/leader", "/v2/machines",
 		"/v2/stats/self", "/v2/stats/store", "/version", "/health", "/metrics", "/config/local/log", "/debug/vars", "/debug/pprof/heap", "/debug/requests", "/v3/kv/put", "/v3/kv/range", "/v3/kv/deleterange",
@@ -102,7 +102,7 @@ func surfaceAttacks() attacks {
 	for _, path := range []string{"/debug/vars", "/v2/auth/users", "/v2/auth/users/root", "/config/local/log", "/v3/kv/range", "/", "/v2", "/raft", "/debug/pprof/", "/v3/maintenance/snapshot", "/metrics/", "/version/x", "/v2/stats", "/v2/stats/x", "/swagger", "/favicon.ico"} {
 		passes := 0
 		if path == "/metrics/" {
-			passes = 1 // etcd gets it without the slash
+			passes = 1 // the proxy removes the slash
 		}
 		c.list = append(c.list, attack{"GET " + path, request("GET", path, by("root"), ""), passes})
 	}
@@ -116,7 +116,7 @@ func upgradeAttacks() attacks {
 	for _, path := range []string{"/v3/kv/put", "/v3/watch", "/v2/keys/eventlogging/x", "/v2/members", "/health"} {
 		for name, fields := range map[string]string{
 			"WebSocket": websocket, "WebSocket of an old version": strings.Replace(websocket, "13", "777", 1), "h2c": h2c, "h2c without its settings": "Connection: Upgrade\r\nUpgrade: h2c\r\n",
-			"TLS": "Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n", "an upgrade that nobody nominates": "Upgrade: websocket\r\n", "two upgrades": "Connection: upgrade\r\nUpgrade: a\r\nUpgrade: h2c\r\n", "in capitals": "CONNECTION: UPGRADE\r\nUPGRADE: WEBSOCKET\r\n",
+			"TLS": "Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n", "an upgrade that Connection does not name": "Upgrade: websocket\r\n", "two upgrades": "Connection: upgrade\r\nUpgrade: a\r\nUpgrade: h2c\r\n", "in capitals": "CONNECTION: UPGRADE\r\nUPGRADE: WEBSOCKET\r\n",
 			"an empty one": "Connection: Upgrade\r\nUpgrade: \r\n",
 		} {
 			c.list = append(c.list, attack{name + " on " + path, request("GET", path, fields, ""), 0})

@@ -1,4 +1,4 @@
-package proxy
+package proxy_test
 
 import (
 	"bufio"
@@ -16,15 +16,18 @@ import (
 	"sync"
 	"testing"
 	"unicode/utf8"
+
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// recorder takes etcd's place and trusts nothing: it has a grammar of its own, with one
-// spelling for everything, and decides by itself what the client of the attack may.
+// recorder is a stand-in for etcd that does not trust the proxy. It reads requests with a
+// grammar of its own, which has one spelling for everything, and makes its own decision
+// about the rights of the attack's client.
 type recorder struct {
 	url string
 
 	mu     sync.Mutex
-	text   string // of the attack
+	text   string // the attack
 	seen   []string
 	canary int
 	wrong  []string
@@ -32,48 +35,27 @@ type recorder struct {
 
 func newRecorder(t *testing.T) *recorder {
 	r := &recorder{}
-	r.url = serveConnections(t, r.serve)
+	r.url = fronttest.StandInConns(t, r.serve)
 	return r
 }
 
-// serveConnections takes etcd's place on the level of bytes.
-func serveConnections(t *testing.T, serve func(net.Conn)) (url string) {
-	ln := listen(t)
-	var serving sync.WaitGroup
-	t.Cleanup(func() {
-		ln.Close()
-		serving.Wait()
-	})
-	serving.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer c.Close()
-				serve(c)
-			})
-		}
-	})
-	return "http://" + ln.Addr().String()
-}
-
-func (r *recorder) begin(text string) {
+// start records the requests that belong to the attack text.
+func (r *recorder) start(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.text, r.seen, r.canary, r.wrong = text, nil, 0, nil
 }
 
-// end is what is wrong with the requests that came since begin.
-func (r *recorder) end(passes int) []string {
+// stop returns what is wrong with the requests that were received since start. The gate
+// should have let as many pass as passes says.
+func (r *recorder) stop(passes int) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.canary > 1 {
-		r.wrong = append(r.wrong, "the canary came twice")
+		r.wrong = append(r.wrong, "etcd received the canary more than once")
 	}
 	if len(r.seen) != passes {
-		r.wrong = append(r.wrong, fmt.Sprintf("etcd was asked %d times, want %d: %q", len(r.seen), passes, r.seen))
+		r.wrong = append(r.wrong, fmt.Sprintf("etcd received %d requests, want %d: %q", len(r.seen), passes, r.seen))
 	}
 	return r.wrong
 }
@@ -84,12 +66,12 @@ func (r *recorder) serve(c net.Conn) {
 		method, target, err := r.read(in)
 		if err != nil {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-				r.blame(err)
+				r.addError(err)
 			}
 			return
 		}
 		if _, query, _ := strings.Cut(target, "?"); method == http.MethodGet && strings.Contains(query, "wait=") {
-			_, _ = in.ReadByte() // until the client has gone
+			_, _ = in.ReadByte() // until the proxy closes the connection
 			return
 		}
 		body := "{}"
@@ -102,10 +84,10 @@ func (r *recorder) serve(c net.Conn) {
 	}
 }
 
-func (r *recorder) blame(err error) {
+func (r *recorder) addError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wrong = append(r.wrong, "etcd got "+err.Error())
+	r.wrong = append(r.wrong, "etcd received "+err.Error())
 }
 
 var (
@@ -119,7 +101,7 @@ func (r *recorder) read(in *bufio.Reader) (method, target string, err error) {
 		if line != "" {
 			return "", "", fmt.Errorf("half a line: %q", line)
 		}
-		return "", "", io.EOF // also if the proxy reset it
+		return "", "", io.EOF // also if the proxy has reset the connection
 	}
 	m := strictLine.FindStringSubmatch(line)
 	if m == nil {
@@ -162,7 +144,7 @@ func (r *recorder) read(in *bufio.Reader) (method, target string, err error) {
 	}
 	r.seen = append(r.seen, m[1]+" "+m[2])
 	if complaint := r.judge(m[1], m[2]); complaint != "" {
-		r.wrong = append(r.wrong, fmt.Sprintf("etcd got %s %s: %s", m[1], m[2], complaint))
+		r.wrong = append(r.wrong, fmt.Sprintf("etcd received %s %s: %s", m[1], m[2], complaint))
 	}
 	return m[1], m[2], nil
 }
@@ -172,10 +154,11 @@ var (
 	openPaths      = []string{"/v2/members", "/v2/machines", "/v2/stats/self", "/v2/stats/store", "/v2/stats/leader", "/version", "/health", "/metrics"}
 )
 
-// judge says why a request must not have come; r.mu is held.
+// judge returns the reason why a request must not reach etcd, or an empty string. The
+// caller holds r.mu.
 func (r *recorder) judge(method, target string) string {
 	if strings.Contains(target, "smuggled") {
-		return "it was hidden in another"
+		return "it was hidden in another request"
 	}
 	path, _, _ := strings.Cut(target, "?")
 	var segments []string
@@ -183,14 +166,14 @@ func (r *recorder) judge(method, target string) string {
 		decoded, err := url.PathUnescape(segment)
 		if err != nil || decoded == "" || decoded == "." || decoded == ".." || !utf8.ValidString(decoded) ||
 			strings.ContainsFunc(decoded, func(c rune) bool { return c < ' ' || c == 0x7f || c == '/' || c == '\\' }) {
-			return fmt.Sprintf("the segment %q", segment)
+			return fmt.Sprintf("its path has the segment %q", segment)
 		}
 		segments = append(segments, decoded)
 	}
 	write := method != http.MethodGet && method != http.MethodHead
 	if len(segments) < 2 || segments[0] != "v2" || segments[1] != "keys" {
 		if write || !slices.Contains(openPaths, path) {
-			return "it is closed"
+			return "its path is closed"
 		}
 		return ""
 	}
@@ -207,8 +190,9 @@ func (r *recorder) judge(method, target string) string {
 	return "its client has no right to it"
 }
 
-// raftIndex grows with everything that is written to an etcd's log, of every API.
-func raftIndex(t *testing.T, e etcd) string {
+// raftIndex returns the Raft index of an etcd. It grows with each entry of etcd's log,
+// whichever API wrote it.
+func raftIndex(t *testing.T, e fronttest.Etcd) string {
 	t.Helper()
 	resp, err := http.Get(e.URL() + "/v2/keys/nothing")
 	if err != nil {
@@ -218,9 +202,9 @@ func raftIndex(t *testing.T, e etcd) string {
 	return "raft index " + resp.Header.Get("X-Raft-Index") + "\n"
 }
 
-// foreignState is what nobody but root may change: all but /eventlogging, and /conftool,
-// where attackers with its password write.
-func foreignState(t *testing.T, e etcd) string {
+// foreignState returns the state that only root may change: everything except
+// /eventlogging and except /conftool, to which attacks with conftool's password may write.
+func foreignState(t *testing.T, e fronttest.Etcd) string {
 	t.Helper()
 	var state strings.Builder
 	for line := range strings.Lines(dump(t, e)) {
@@ -235,7 +219,7 @@ func foreignState(t *testing.T, e etcd) string {
 			Node struct{ Nodes []map[string]any }
 		}
 		if err := json.Unmarshal([]byte(body), &all); err != nil {
-			t.Fatalf("%v in %q", err, line)
+			t.Fatalf("decoding the dump of etcd: %v in %q", err, line)
 		}
 		for _, node := range all.Node.Nodes {
 			if key := node["key"]; key != "/eventlogging" && key != "/conftool" {

@@ -1,20 +1,20 @@
-package proxy
+package proxy_test
 
 import (
 	"fmt"
 	"strings"
 )
 
-// hidden is a request that hides in the body of another, or behind it.
+// hidden is a request that attacks hide in the body of another request, or behind it.
 const hidden = "PUT " + smuggled + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 
-// envelope is a request with these framing fields and this body. It is one that its
-// client has a right to, so nothing but its framing holds it back.
+// envelope returns a request with the given framing fields and body. Its client has the
+// right to make it, so only its framing can be the reason for a refusal.
 func envelope(fields, body string) string {
 	return "POST /v2/keys/eventlogging/envelope HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n" + body
 }
 
-// inChunks is a body whose length, read as chunks, ends before the hidden request.
+// inChunks is a body that ends before the hidden request if it is read as chunks.
 const inChunks = "0\r\n\r\n" + hidden
 
 func lengthAttacks() attacks {
@@ -40,7 +40,7 @@ func lengthAttacks() attacks {
 		attack{"a refused method with a body", fmt.Sprintf("PATCH /v2/keys/x HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", n, hidden), 0},
 		attack{"an expectation, refused, with a body", fmt.Sprintf("PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n%s", n, hidden), 0},
 		attack{"an expectation of HTTP/1.0, refused, with a body", fmt.Sprintf("PUT /v2/keys/conftool/x HTTP/1.0\r\nConnection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n%s", n, hidden), 0},
-		attack{"an expectation nobody knows", fmt.Sprintf("PUT /v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\nContent-Length: %d\r\n\r\n%s", n, hidden), 0},
+		attack{"an unknown expectation", fmt.Sprintf("PUT /v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\nExpect: 200-ok\r\nContent-Length: %d\r\n\r\n%s", n, hidden), 0},
 		attack{"a length longer than the body", envelope("Content-Length: 5000\r\n", hidden), 0},
 	)
 	return c
@@ -67,7 +67,7 @@ func codingAttacks() attacks {
 	for _, te := range all[7:] {
 		passes := 0
 		if strings.HasSuffix(te, "Content-Encoding: chunked") {
-			continue // a coding of the value, which is nobody's concern here
+			continue // it codes the value, which the proxy does not interpret
 		}
 		c.list = append(c.list, attack{fmt.Sprintf("%.40q alone", te), envelope(te+"\r\n", inChunks), passes})
 	}
@@ -116,7 +116,7 @@ func headAttacks() attacks {
 		line + "Host: h\\evil\r\n\r\n", "PUT evil:/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT //evil@h/v2/keys HTTP/1.1\r\nHost: h\r\n\r\n", "PUT http:/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n",
 		"PUT ftp://h/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT http://h?/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT http://h#/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT * HTTP/1.1\r\nHost: h\r\n\r\n", "PUT ? HTTP/1.1\r\nHost: h\r\n\r\n",
 	}, 0, func(text string) string { return text })
-	// Of hosts only the bytes are looked at: nothing is decided by them, and etcd gets another.
+	// Only the bytes of a host are checked: no decision depends on it, and it is not forwarded.
 	c.list = append(c.list, each([]string{"[::1", "h:80:80", "127.0.0.1:2379", "evil.example"}, 1, func(host string) string { return line + "Host: " + host + "\r\n\r\n" })...)
 	return c
 }

@@ -1,8 +1,6 @@
-package proxy
+package proxy_test
 
 import (
-	"crypto/tls"
-	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"io"
 	"strings"
@@ -10,20 +8,22 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// attack is one hostile conversation on a connection of its own. It comes from nobody,
-// or from whom its credentials name.
+// attack is one hostile conversation on a connection of its own. Its client is anonymous
+// unless it sends credentials.
 type attack struct {
 	name string
 	text string
-	// passes is how many of its requests etcd may see, because the client has a right to
-	// them. Of most attacks that is none.
+	// passes is the number of its requests that etcd should receive, because the client
+	// has a right to them. It is 0 for most attacks.
 	passes int
 }
 
-// attacks is a class of them, and where they are known from.
+// attacks is a class of attacks and the literature that describes it.
 type attacks struct {
 	name, source string
 	list         []attack
@@ -37,18 +37,18 @@ func allAttacks() []attacks {
 	}
 }
 
-// canary is sent behind each attack. If the proxy and etcd disagreed about where a
-// message ends, it would become a part of another.
+// canary is sent behind each attack. If the proxy and etcd disagreed about the end of a
+// message, the canary would become a part of another message.
 const (
 	canaryKey = "/v2/keys/canary"
 	canary    = "GET " + canaryKey + " HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 )
 
-// smuggled is the key of every request that is hidden in another. Anyone may write it,
-// so the gate would not hold it back.
+// smuggled is the key of every hidden request. Everyone may write it, so the gate would
+// not refuse the request.
 const smuggled = "/v2/keys/eventlogging/smuggled"
 
-// attackPatience of a proxy under attack: it waits for the rest of a message no longer.
+// attackPatience is how long a proxy under attack waits for the rest of a message.
 func attackPatience() time.Duration {
 	if proxytest.UnderRaceDetector() {
 		return 3 * time.Second
@@ -58,107 +58,107 @@ func attackPatience() time.Duration {
 
 func underAttack(s *lane.Snapshot, _ *proxytest.PKI) {
 	s.Limits.HeaderTimeout, s.Limits.BodyTimeout = attackPatience(), attackPatience()
-	s.Watches = nil // their own requests to etcd are no attack
+	s.Watches = nil // a shared watch sends requests of its own, which the recorder would count
 }
 
-// launch sends an attack and a canary, and returns all that comes back.
-func (f *front) launch(a *attack) string {
-	c, err := proxytest.DialRaw(f.addr, &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost"})
+// launch sends an attack and a canary, and returns everything that the proxy sends.
+func launch(t *testing.T, f *fronttest.Front, a *attack) string {
+	c, err := proxytest.DialRaw(f.Addr, f.TLS())
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer c.Close()
-	go func() { _ = c.Send(a.text + canary) }() // it may be refused before it is sent
+	go func() { _ = c.Send(a.text + canary) }() // the proxy may close the connection before everything is sent
 	answers, _ := io.ReadAll(c.Conn)
 	return string(answers)
 }
 
-// complain says what is wrong with the answers to an attack.
+// complain returns what is wrong with the answers to an attack, or an empty string.
 func (a *attack) complain(answers string) string {
 	passed := strings.Count(answers, "HTTP/1.1 2") + strings.Count(answers, "HTTP/1.0 2")
 	switch {
 	case strings.Contains(answers, "HTTP/1.1 3"), strings.Contains(answers, "HTTP/1.1 101"):
-		return "it was led elsewhere"
+		return "the client was redirected or upgraded"
 	case passed > a.passes+1:
-		return fmt.Sprintf("%d requests were answered, and the canary is one", passed)
+		return fmt.Sprintf("%d requests were carried out, including the canary", passed)
 	case strings.Contains(answers, "text/plain") || strings.Contains(answers, "<html"):
 		return "a refusal is not etcd's JSON"
 	}
 	return ""
 }
 
-// TestNoAttackGetsPastTheGate sends every attack to a proxy before an upstream that
-// reads the proxy's own requests as strictly as can be, and decides by itself what each
-// client may ask for.
+// TestNoAttackGetsPastTheGate sends every attack to a proxy in front of a [recorder].
 func TestNoAttackGetsPastTheGate(t *testing.T) {
-	type job struct {
-		class *attacks
-		*attack
-	}
-	jobs := make(chan job)
-	var workers sync.WaitGroup
-	for range 32 {
-		r := newRecorder(t)
-		f := newPreparedFront(t, listen(t), r.url, idle(attackPatience()), underAttack)
-		workers.Go(func() {
-			for j := range jobs {
-				r.begin(j.text)
-				answers := f.launch(j.attack)
-				wrong := r.end(j.passes)
-				if complaint := j.complain(answers); complaint != "" {
-					wrong = append(wrong, complaint)
-				}
-				for _, w := range wrong {
-					t.Errorf("%s: %s: %s\n%.300q\n%.600q", j.class.name, j.name, w, j.text, answers)
-				}
-			}
-		})
-	}
-	total := 0
-	for _, class := range allAttacks() {
-		t.Logf("%4d %-50s %s", len(class.list), class.name, class.source)
-		total += len(class.list)
-		for i := range class.list {
-			jobs <- job{&class, &class.list[i]}
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		type job struct {
+			class *attacks
+			*attack
 		}
-	}
-	close(jobs)
-	workers.Wait()
-	if total < 500 {
-		t.Errorf("there are only %d attacks", total)
-	}
-	t.Logf("%4d in all", total)
+		jobs := make(chan job)
+		var workers sync.WaitGroup
+		for range 32 {
+			r := newRecorder(t)
+			f := l.FrontWith(t, r.url, idle(attackPatience()), underAttack)
+			workers.Go(func() {
+				for j := range jobs {
+					r.start(j.text)
+					answers := launch(t, f, j.attack)
+					wrong := r.stop(j.passes)
+					if complaint := j.complain(answers); complaint != "" {
+						wrong = append(wrong, complaint)
+					}
+					for _, w := range wrong {
+						t.Errorf("%s: %s: %s\n%.300q\n%.600q", j.class.name, j.name, w, j.text, answers)
+					}
+				}
+			})
+		}
+		total := 0
+		for _, class := range allAttacks() {
+			t.Logf("%4d %-50s %s", len(class.list), class.name, class.source)
+			total += len(class.list)
+			for i := range class.list {
+				jobs <- job{&class, &class.list[i]}
+			}
+		}
+		close(jobs)
+		workers.Wait()
+		if total < 500 {
+			t.Errorf("got %d attacks, want at least 500", total)
+		}
+		t.Logf("%4d attacks", total)
+	})
 }
 
-// TestNoAttackChangesEtcd sends every attack to a real etcd's proxy, and looks at etcd
-// before and after: at all of its state if nothing should have passed, else at all that
-// is not everyone's. An index of raft that stands still shows that nothing was written
-// anywhere, in v2, v3 or the membership.
+// TestNoAttackChangesEtcd sends every attack to a proxy in front of a real etcd, and
+// compares the state of etcd before and after. If no request may pass, the whole state is
+// compared, else the part that the attackers may not write. An unchanged Raft index shows
+// that nothing was written through any API: v2, v3 or membership.
 func TestNoAttackChangesEtcd(t *testing.T) {
-	withEtcd(t, func(t *testing.T, f *front, e etcd) {
-		next := *f.server.Snapshot()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
+		next := *f.Server.Snapshot()
 		underAttack(&next, nil)
-		f.server.Publish(&next)
+		f.Server.Publish(&next)
 		for _, key := range []string{"/conftool/x", "/secret", "/conftool/smuggled"} {
-			if status, body, _ := do(t, f.client("h1"), "PUT", f.url()+"/v2/keys"+key, "root", "value=1"); status > 201 {
-				t.Fatalf("%s: %d %s", key, status, body)
+			if status, body, _ := fronttest.Do(t, f.Client("h1"), "PUT", f.URL()+"/v2/keys"+key, "root", "value=1"); status > 201 {
+				t.Fatalf("writing %s before the attacks: got %d %s, want 200 or 201", key, status, body)
 			}
 		}
 		for _, class := range allAttacks() {
 			whole, foreign := raftIndex(t, e)+dump(t, e), foreignState(t, e)
-			f.launchAll(class.list, func(a *attack) bool { return a.passes == 0 })
+			launchAll(t, f, class.list, func(a *attack) bool { return a.passes == 0 })
 			if after := raftIndex(t, e) + dump(t, e); after != whole {
-				t.Errorf("%s: attacks that should be refused changed etcd:\n%s\n%s", class.name, whole, after)
+				t.Errorf("%s: attacks that should be refused changed etcd, from\n%s\nto\n%s", class.name, whole, after)
 			}
-			f.launchAll(class.list, func(a *attack) bool { return a.passes > 0 })
+			launchAll(t, f, class.list, func(a *attack) bool { return a.passes > 0 })
 			if after := foreignState(t, e); after != foreign {
-				t.Errorf("%s: keys were changed that the attackers have no right to:\n%s\n%s", class.name, foreign, after)
+				t.Errorf("%s: attacks changed keys that the attackers may not write, from\n%s\nto\n%s", class.name, foreign, after)
 			}
 		}
 	})
 }
 
-func (f *front) launchAll(list []attack, chosen func(*attack) bool) {
+func launchAll(t *testing.T, f *fronttest.Front, list []attack, chosen func(*attack) bool) {
 	var running sync.WaitGroup
 	slots := make(chan struct{}, 32)
 	for i := range list {
@@ -166,14 +166,15 @@ func (f *front) launchAll(list []attack, chosen func(*attack) bool) {
 			slots <- struct{}{}
 			running.Go(func() {
 				defer func() { <-slots }()
-				f.launch(a)
+				launch(t, f, a)
 			})
 		}
 	}
 	running.Wait()
 }
 
-// request writes one; fields end with a line feed each, body is framed by its length.
+// request returns a request. Each of the fields ends with a line end; a body that is not
+// empty gets a Content-Length.
 func request(method, target, fields, body string) string {
 	if body != "" {
 		fields += fmt.Sprintf("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n", len(body))
@@ -181,9 +182,9 @@ func request(method, target, fields, body string) string {
 	return method + " " + target + " HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n" + body
 }
 
-func by(user string) string { return "Authorization: " + basic(user) + "\r\n" }
+func by(user string) string { return "Authorization: " + fronttest.Basic(user) + "\r\n" }
 
-// each makes an attack of each text.
+// each makes one attack of each text.
 func each(texts []string, passes int, make func(text string) string) []attack {
 	var list []attack
 	for _, text := range texts {

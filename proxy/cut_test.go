@@ -1,19 +1,20 @@
-package proxy
+package proxy_test
 
 import (
 	"encoding/json"
-	"etcd-tlsproxy/proxy/gate"
-	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// queued is how often each value stands below a directory.
+// queued counts each value below a directory of etcd.
 func queued(t *testing.T, url, dir string) map[string]int {
 	t.Helper()
 	resp, err := http.Get(url + "/v2/keys" + dir)
@@ -34,22 +35,22 @@ func queued(t *testing.T, url, dir string) map[string]int {
 	return values
 }
 
-// posts are writes by their value, and what their client was told: a POST makes a key each
-// time it is carried out, so what became of them can be counted in etcd.
+// posts maps the value of each write to the outcome that its client was told. A POST makes
+// a key each time it is carried out, so the outcomes can be compared with etcd.
 type posts map[string]string
 
-func (ps posts) write(t *testing.T, f *front, client *http.Client, value string) (outcome string) {
+func (ps posts) write(t *testing.T, f *fronttest.Front, client *http.Client, value string) (outcome string) {
 	t.Helper()
-	status, body, _ := do(t, client, "POST", f.url()+"/v2/keys/eventlogging/queue", "", "value="+value)
+	status, body, _ := fronttest.Do(t, client, "POST", f.URL()+"/v2/keys/eventlogging/queue", "", "value="+value)
 	switch {
 	case status == 201 && strings.Contains(body, `"`+value+`"`):
 		outcome = "written"
 	case status == 503 && body == gate.RefuseUnreachable.Body:
 		outcome = "not sent"
 	case status == 503 && body == gate.RefuseUnknownOutcome.Body, status == 500 && strings.Contains(body, `"errorCode":300`):
-		outcome = "unknown" // also if etcd itself says that it does not know
+		outcome = "unknown" // also if etcd itself reports that it does not know
 	default:
-		t.Errorf("%s: %d %s", value, status, body)
+		t.Errorf("writing %s: got %d %s, want 201 or a known refusal", value, status, body)
 	}
 	ps[value] = outcome
 	return outcome
@@ -61,113 +62,112 @@ func (ps posts) check(t *testing.T, url string) {
 	for value, outcome := range ps {
 		n := values[value]
 		if n > 1 || outcome == "written" && n != 1 || outcome == "not sent" && n != 0 {
-			t.Errorf("%s, which is %s, is in etcd %d times", value, outcome, n)
+			t.Errorf("the client was told that %s is %s; etcd has it %d times", value, outcome, n)
 		}
 		delete(values, value)
 	}
 	if len(values) > 0 {
-		t.Errorf("nobody wrote %v", values)
+		t.Errorf("etcd has values that were never written: %v", values)
 	}
 }
 
 // TestNoWriteIsCarriedOutTwiceWhereverItsConnectionBreaks cuts the connection to etcd
 // after each number of bytes of a request and of its answer.
 func TestNoWriteIsCarriedOutTwiceWhereverItsConnectionBreaks(t *testing.T) {
-	f, e := newEmbedded(t, nil)
-	client := f.client("h1")
-	wrote, outcomes := posts{}, map[string]int{}
-	for direction, bytes := range map[int]int{proxytest.ToEtcd: 240, proxytest.FromEtcd: 460} {
-		for n := range bytes {
-			if n%3 > 0 { // else the connection is a new one
-				do(t, client, "GET", f.url()+"/v2/keys", "", "")
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, e := l.Embedded(t, nil)
+		client := f.Client("h1")
+		wrote, outcomes := posts{}, map[string]int{}
+		for direction, bytes := range map[int]int{proxytest.ToEtcd: 240, proxytest.FromEtcd: 460} {
+			for n := range bytes {
+				if n%3 > 0 { // otherwise the write opens a new connection to etcd
+					fronttest.Do(t, client, "GET", f.URL()+"/v2/keys", "", "")
+				}
+				e.CutAfter(direction, n)
+				outcomes[wrote.write(t, f, client, fmt.Sprintf("%d-%d", direction, n))]++
+				e.Mend()
 			}
-			e.CutAfter(direction, n)
-			outcomes[wrote.write(t, f, client, fmt.Sprintf("%d-%d", direction, n))]++
-			e.Mend()
 		}
-	}
-	wrote.check(t, e.URL())
-	if outcomes["written"] == 0 || outcomes["unknown"] == 0 {
-		t.Errorf("the outcomes are %v", outcomes)
-	}
+		wrote.check(t, e.URL())
+		if outcomes["written"] == 0 || outcomes["unknown"] == 0 {
+			t.Errorf("got the outcomes %v, want some written and some unknown", outcomes)
+		}
+	})
 }
 
-// TestNoReadIsHalfAnAnswerWhereverItsConnectionBreaks does the same with reads, which may
-// be sent again.
+// TestNoReadIsHalfAnAnswerWhereverItsConnectionBreaks does the same with reads,
+// which the proxy may send again.
 func TestNoReadIsHalfAnAnswerWhereverItsConnectionBreaks(t *testing.T) {
-	f, e := newEmbedded(t, nil)
-	client := f.client("h1")
-	want := ""
-	for n := range 460 {
-		if n > 0 {
-			e.CutAfter(proxytest.FromEtcd, n-1)
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, e := l.Embedded(t, nil)
+		client := f.Client("h1")
+		want := ""
+		for n := range 460 {
+			if n > 0 {
+				e.CutAfter(proxytest.FromEtcd, n-1)
+			}
+			status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys?recursive=true", "", "")
+			e.Mend()
+			switch {
+			case n == 0:
+				want = body
+			case status == 200 && body != want, status != 200 && status != 502 && status != 503:
+				t.Errorf("reading with the connection cut after %d bytes: got %d %q, want 502, 503, or 200 and %q", n-1, status, body, want)
+			}
 		}
-		status, body, _ := do(t, client, "GET", f.url()+"/v2/keys?recursive=true", "", "")
-		e.Mend()
-		switch {
-		case n == 0:
-			want = body
-		case status == 200 && body != want, status != 200 && status != 502 && status != 503:
-			t.Errorf("cut after %d bytes: %d %q", n, status, body)
-		}
-	}
+	})
 }
 
-// TestThePreferredMemberServesAgainWhenItIsBack is before a cluster of three, of which the
-// preferred member dies. Who answers says so itself.
+// TestThePreferredMemberServesAgainWhenItIsBack kills and restarts the preferred member
+// of a cluster of three. The member that answers is known by the name in its statistics.
 func TestThePreferredMemberServesAgainWhenItIsBack(t *testing.T) {
-	path, _, ok := proxytest.FindEtcd()
-	if !ok {
-		t.Skip("a member that can be killed is a process; no etcd is installed")
-	}
-	var options []proxytest.Options
-	for range 3 {
-		options = append(options, proxytest.Options{Dir: t.TempDir()})
-	}
-	members, err := proxytest.StartCluster(path, options...)
-	for _, m := range members {
-		t.Cleanup(m.Close)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := newFront(t, listen(t), members[0].URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
-		s.Upstream.Close()
-		var endpoints []upstream.Endpoint
-		for _, m := range members {
-			at, err := upstream.ParseEndpoint(m.URL())
-			if err != nil {
-				t.Fatal(err)
-			}
-			endpoints = append(endpoints, at)
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		path, _, ok := proxytest.FindEtcd()
+		if !ok {
+			t.Skip("a member that can be killed is a process; no etcd is installed")
 		}
-		if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: endpoints}); err != nil {
+		var options []proxytest.Options
+		for range 3 {
+			options = append(options, proxytest.Options{Dir: t.TempDir()})
+		}
+		members, err := proxytest.StartCluster(path, options...)
+		for _, m := range members {
+			t.Cleanup(m.Close)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		s.Reads, s.Watches = nil, nil // they belong to the pool before
-	})
-	client := f.client("h1")
-	serving := func() string {
-		_, body, _ := do(t, client, "GET", f.url()+"/v2/stats/self", "", "")
-		var self struct{ Name string }
-		_ = json.Unmarshal([]byte(body), &self) // an error of the proxy's own has no name
-		return self.Name
-	}
-	if name := serving(); name != "member0" {
-		t.Fatalf("%s serves at first", name)
-	}
-	members[0].Kill()
-	eventually(t, "another member serves", func() bool { return serving() == "member1" })
-	wrote, n := posts{}, 0
-	eventually(t, "twenty writes are carried out", func() bool {
-		if wrote.write(t, f, client, fmt.Sprintf("%d-%d", n, len(wrote))) == "written" {
-			n++
+		f := l.Front(t, members[0].URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
+			s.Upstream.Close()
+			s.Upstream = fronttest.Pool(t, upstream.Options{}, members[0].URL(), members[1].URL(), members[2].URL())
+			s.Reads, s.Watches = nil, nil // they use the pool that was closed
+		})
+		client := f.Client("h1")
+		serving := func() string {
+			_, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/stats/self", "", "")
+			var self struct{ Name string }
+			_ = json.Unmarshal([]byte(body), &self) // the body of a refusal has no name
+			return self.Name
 		}
-		return n == 20
+		if name := serving(); name != "member0" {
+			t.Fatalf("%s serves at first, want member0", name)
+		}
+		members[0].Kill()
+		fronttest.Eventually(t, "another member serves", func() bool { return serving() == "member1" })
+		wrote, n := posts{}, 0
+		fronttest.Eventually(t, "twenty writes are carried out", func() bool {
+			if wrote.write(t, f, client, fmt.Sprintf("%d-%d", n, len(wrote))) == "written" {
+				n++
+			}
+			return n == 20
+		})
+		if err := members[0].Start(); err != nil {
+			t.Fatal(err)
+		}
+		fronttest.Eventually(t, "the preferred one serves again", func() bool { return serving() == "member0" })
+		wrote.check(t, members[1].URL())
 	})
-	if err := members[0].Start(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the preferred one serves again", func() bool { return serving() == "member0" })
-	wrote.check(t, members[1].URL())
 }

@@ -1,9 +1,7 @@
-package proxy
+package proxy_test
 
 import (
 	"encoding/json"
-	"etcd-tlsproxy/proxy/gate"
-	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -17,12 +15,15 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// What a client did to the one key of a history, and what came of it.
+// The calls of clients to the one key of a history, and their results.
 type (
 	historyCall struct {
 		kind       string // read, write or cas
@@ -31,12 +32,12 @@ type (
 	historyResult struct {
 		value   string // read
 		swapped bool   // cas
-		unknown bool   // whether it was carried out is not known
+		unknown bool   // the write may have been carried out or not
 	}
 )
 
-// register is a key that is read and written: the order of everything that
-// clients saw must be one that a single key could have gone through.
+// register is the model of a key that is read and written. A history is linearizable if
+// some order of its calls explains all results.
 var register = porcupine.Model{
 	Init: func() any { return "" },
 	Step: func(state, call, result any) (bool, any) {
@@ -54,28 +55,29 @@ var register = porcupine.Model{
 	},
 }
 
-// history is what clients did, with times.
+// history records the calls of clients with their times.
 type history struct {
 	mu    sync.Mutex
 	began time.Time
 	ops   []porcupine.Operation
 }
 
-func (h *history) add(client int, call historyCall, asked, answered time.Duration, result historyResult) {
-	end := int64(answered)
+func (h *history) add(client int, call historyCall, start, end time.Duration, result historyResult) {
+	returned := int64(end)
 	if result.unknown {
-		end = math.MaxInt64 // it may be carried out at any time, or never: after all else
+		returned = math.MaxInt64 // it may be carried out at any later time, or never
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: call, Call: int64(asked), Output: result, Return: end})
+	h.ops = append(h.ops, porcupine.Operation{ClientId: client, Input: call, Call: int64(start), Output: result, Return: returned})
 }
 
-// do makes one random request and records it. With quorum no read is a plain one:
-// those of a member show what it knows, which may be less than another.
-func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int, quorum bool) {
+// do makes one random request and records it. If quorum is set, every read is a quorum
+// read: a plain read returns what one member knows, which may be older than what another
+// member has returned.
+func (h *history) do(t *testing.T, f *fronttest.Front, client *http.Client, id, n int, quorum bool) {
 	t.Helper()
-	key := f.url() + "/v2/keys/conftool/register"
+	key := f.URL() + "/v2/keys/conftool/register"
 	value := fmt.Sprintf("%d-%d", id, n)
 	call := historyCall{kind: "read"}
 	method, form := "GET", ""
@@ -92,70 +94,70 @@ func (h *history) do(t *testing.T, f *front, client *http.Client, id, n int, quo
 	if quorum && call.kind == "read" {
 		key += "?quorum=true"
 	}
-	asked := time.Since(h.began)
-	status, body, _ := do(t, client, method, key, "conftool", form)
-	answered := time.Since(h.began)
+	start := time.Since(h.began)
+	status, body, _ := fronttest.Do(t, client, method, key, "conftool", form)
+	end := time.Since(h.began)
 	var answer struct{ Node struct{ Value string } }
 	if err := json.Unmarshal([]byte(body), &answer); err != nil {
-		t.Errorf("%s: %d %s", call.kind, status, body)
+		t.Errorf("%s: got %d and a body without a value: %s", call.kind, status, body)
 	}
 	switch {
 	case body == gate.RefuseUnreachable.Body, call.kind == "read" && status >= 500:
-		return // nothing was carried out, or seen
+		return // nothing was carried out or read
 	case status >= 500:
-		h.add(id, call, asked, answered, historyResult{unknown: true})
+		h.add(id, call, start, end, historyResult{unknown: true})
 	case call.kind == "read" && status == 404:
-		h.add(id, call, asked, answered, historyResult{})
+		h.add(id, call, start, end, historyResult{})
 	case call.kind == "cas" && (status == 412 || status == 404):
-		h.add(id, call, asked, answered, historyResult{})
+		h.add(id, call, start, end, historyResult{})
 	case status == 200 || status == 201:
-		h.add(id, call, asked, answered, historyResult{value: answer.Node.Value, swapped: true})
+		h.add(id, call, start, end, historyResult{value: answer.Node.Value, swapped: true})
 	default:
-		t.Errorf("%s: %d %s", call.kind, status, body)
+		t.Errorf("%s: got the unexpected answer %d %s", call.kind, status, body)
 	}
 }
 
-// check looks for an order that explains the history.
+// check fails the test if the history is not linearizable.
 func (h *history) check(t *testing.T, shared uint64) {
 	t.Helper()
 	if got := porcupine.CheckOperationsTimeout(register, h.ops, time.Minute); got != porcupine.Ok {
-		t.Errorf("a history of %d operations is not linearizable: %v", len(h.ops), got)
+		t.Errorf("checking a history of %d operations: got %v, want %v", len(h.ops), got, porcupine.Ok)
 	}
 	t.Logf("%d operations, %d reads shared", len(h.ops), shared)
 }
 
 func TestHistoriesThroughTheProxyAreLinearizable(t *testing.T) {
-	withEtcd(t, func(t *testing.T, f *front, e etcd) {
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
 		h := &history{began: time.Now()}
 		clients := 12
 		if proxytest.UnderRaceDetector() {
-			clients = 5 // each can leave a write of unknown outcome: the search doubles with it
+			clients = 5 // a write of unknown outcome, of which each client can leave one, doubles the search
 		}
 		var all sync.WaitGroup
 		for id := range clients {
 			all.Go(func() {
-				client := f.client("h1")
+				client := f.Client("h1")
 				for n := range 100 {
 					h.do(t, f, client, id, n, false)
 				}
 			})
 		}
-		if etcd, ok := e.(*proxytest.Process); ok { // it dies and comes back in the middle
-			h.await(t, 400)
+		if etcd, ok := e.(*proxytest.Process); ok { // it is killed and restarted in the middle
+			h.waitFor(t, 400)
 			etcd.Kill()
 			if err := etcd.Start(); err != nil {
 				t.Error(err)
 			}
 		}
 		all.Wait()
-		h.check(t, f.metrics.SharedReads.Load())
+		h.check(t, f.Metrics.SharedReads.Load())
 	})
 }
 
-// await waits until so many operations are done.
-func (h *history) await(t *testing.T, n int) {
+// waitFor waits until more than n operations are recorded.
+func (h *history) waitFor(t *testing.T, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d operations are done", n), func() bool {
+	fronttest.Eventually(t, fmt.Sprintf("%d operations are done", n), func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return len(h.ops) > n
@@ -163,71 +165,67 @@ func (h *history) await(t *testing.T, n int) {
 }
 
 // TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable has one member behind
-// each proxy. One of them dies and comes back, then the other is stopped for longer
-// than the proxy waits, and goes on.
+// each proxy. One member is killed and restarted. Then the other is stopped for longer
+// than its proxy waits for an answer, and continued.
 func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
-	path, _, ok := proxytest.FindEtcd()
-	if !ok {
-		t.Skip("no etcd 3.4 or 3.5 is installed")
-	}
-	dir := func() proxytest.Options { return proxytest.Options{Dir: t.TempDir()} }
-	members, err := proxytest.StartCluster(path, dir(), dir(), dir())
-	for _, m := range members {
-		t.Cleanup(m.Close)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var fronts []*front
-	var shared atomic.Uint64
-	for _, m := range members[:2] {
-		fronts = append(fronts, newFront(t, listen(t), m.URL(), func(s *lane.Snapshot, _ *proxytest.PKI) { impatient(t, m.URL(), s, &shared) }))
-	}
-	h := &history{began: time.Now()}
-	var all sync.WaitGroup
-	for id := range 12 {
-		all.Go(func() {
-			f := fronts[id%2]
-			client := f.client("h1")
-			for n := range 100 {
-				h.do(t, f, client, id, n, true)
-			}
-		})
-	}
-	h.await(t, 300)
-	members[0].Kill()
-	if err := members[0].Start(); err != nil {
-		t.Error(err)
-	}
-	h.await(t, 600)
-	members[1].Signal(syscall.SIGSTOP)
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		path, _, ok := proxytest.FindEtcd()
+		if !ok {
+			t.Skip("no etcd 3.4 or 3.5 is installed")
+		}
+		dir := func() proxytest.Options { return proxytest.Options{Dir: t.TempDir()} }
+		members, err := proxytest.StartCluster(path, dir(), dir(), dir())
+		for _, m := range members {
+			t.Cleanup(m.Close)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fronts []*fronttest.Front
+		var shared atomic.Uint64
+		for _, m := range members[:2] {
+			fronts = append(fronts, l.Front(t, m.URL(), func(s *lane.Snapshot, _ *proxytest.PKI) { impatient(t, m.URL(), s, &shared) }))
+		}
+		h := &history{began: time.Now()}
+		var all sync.WaitGroup
+		for id := range 12 {
+			all.Go(func() {
+				f := fronts[id%2]
+				client := f.Client("h1")
+				for n := range 100 {
+					h.do(t, f, client, id, n, true)
+				}
+			})
+		}
+		h.waitFor(t, 300)
+		members[0].Kill()
+		if err := members[0].Start(); err != nil {
+			t.Error(err)
+		}
+		h.waitFor(t, 600)
+		members[1].Signal(syscall.SIGSTOP)
 
-	eventually(t, "the stopped member is noticed", func() bool { return timeouts(fronts[1]) >= 3 })
-	members[1].Signal(syscall.SIGCONT)
-	all.Wait()
-	h.check(t, shared.Load())
+		fronttest.Eventually(t, "the stopped member is noticed", func() bool { return fronts[1].Counter("etcd_tlsproxy_upstream_failures_total", "timeout") >= 3 })
+		members[1].Signal(syscall.SIGCONT)
+		all.Wait()
+		h.check(t, shared.Load())
+	})
 }
 
-// impatient puts a pool in place that waits half a second for an answer.
+// impatient replaces the pool by one that waits half a second for an answer.
 func impatient(t *testing.T, url string, s *lane.Snapshot, shared *atomic.Uint64) {
 	t.Helper()
 	s.Upstream.Close()
-	at, err := upstream.ParseEndpoint(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Upstream, err = upstream.New(upstream.Options{RawSockets: true, Endpoints: []upstream.Endpoint{at}, HeaderTimeout: 500 * time.Millisecond}); err != nil {
-		t.Fatal(err)
-	}
+	s.Upstream = fronttest.Pool(t, upstream.Options{HeaderTimeout: 500 * time.Millisecond}, url)
 	s.Reads = share.NewReads(s.Upstream, shared)
 }
 
-// TestAStaleReadIsNotLinearizable shows that the check can fail.
+// TestAStaleReadIsNotLinearizable proves that the check can fail.
 func TestAStaleReadIsNotLinearizable(t *testing.T) {
 	h := &history{}
 	h.add(0, historyCall{kind: "write", value: "1"}, 1, 2, historyResult{})
 	h.add(1, historyCall{kind: "read"}, 3, 4, historyResult{value: ""})
 	if porcupine.CheckOperations(register, h.ops) {
-		t.Error("a read from before a write that was acknowledged passes")
+		t.Error("a history with a stale read counts as linearizable")
 	}
 }

@@ -1,110 +1,112 @@
-package proxy
+package proxy_test
 
 import (
 	"crypto/tls"
-	"etcd-tlsproxy/proxy/lane"
 	"testing"
 
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// withClientCA lets clients show certificates of the test's CA.
-func withClientCA(t testing.TB, require bool, f func(*lane.Snapshot)) func(*lane.Snapshot, *proxytest.PKI) {
+// withClientCA makes the proxy accept certificates that the test's PKI issues to clients.
+// If require is set, it demands one.
+func withClientCA(t testing.TB, require bool) func(*lane.Snapshot, *proxytest.PKI) {
 	return func(s *lane.Snapshot, pki *proxytest.PKI) {
 		s.Certs = clientGeneration(t, pki, pki.CA(), require)
-		if f != nil {
-			f(s)
-		}
 	}
 }
 
+// clientGeneration returns certificates of the server together with the CA of clients.
 func clientGeneration(t testing.TB, pki *proxytest.PKI, ca []byte, require bool) *certs.Generation {
 	t.Helper()
-	cert, key, err := pki.Server("localhost", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := certs.New(certs.Options{Certificate: certs.PEM{File: "c", Data: cert}, Key: certs.PEM{File: "k", Data: key},
-		ClientCA: certs.PEM{File: "ca", Data: ca}, Require: require, NextProtos: NextProtos()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return g
+	return fronttest.Generation(t, pki, certs.Options{ClientCA: certs.PEM{File: "ca", Data: ca}, Require: require})
 }
 
-func (f *front) certificate(cn string) tls.Certificate {
-	f.t.Helper()
-	cert, key, err := f.pki.Client(cn)
+// certificate issues a client certificate for the name cn.
+func certificate(t *testing.T, f *fronttest.Front, cn string) tls.Certificate {
+	t.Helper()
+	cert, key, err := f.PKI.Client(cn)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return pair
 }
 
 func TestACertificateIsAnIdentityAndAPasswordReplacesIt(t *testing.T) {
-	f, e := newEmbedded(t, withClientCA(t, false, nil))
-	for _, proto := range []string{"h1", "h2"} {
-		write := func(cn, user, key string, want int) {
-			t.Helper()
-			client := f.client(proto)
-			if cn != "" {
-				client = f.client(proto, f.certificate(cn))
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, e := l.Embedded(t, withClientCA(t, false))
+		for _, proto := range []string{"h1", "h2"} {
+			write := func(cn, user, key string, want int) {
+				t.Helper()
+				client := f.Client(proto)
+				if cn != "" {
+					client = f.Client(proto, certificate(t, f, cn))
+				}
+				status, body, _ := fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys"+key, user, "value=1")
+				if status != want && (want != 200 || status != 201) {
+					t.Errorf("%s: writing %s by certificate %q and password %q: got %d %s, want %d", proto, key, cn, user, status, body, want)
+				}
 			}
-			if status, body, _ := do(t, client, "PUT", f.url()+"/v2/keys"+key, user, "value=1"); (status < 300) != (want < 300) || want == 401 && status != 401 {
-				t.Errorf("%s: %s by certificate %q and password %q: %d %s", proto, key, cn, user, status, body)
-			}
+			write("conftool", "", "/conftool/a", 200)
+			write("conftool", "", "/a", 401)
+			write("root", "", "/a", 200)
+			write("stranger", "", "/conftool/a", 401)
+			write("", "", "/conftool/a", 401)
+			write("", "conftool", "/conftool/a", 200)
+			// The rights are never joined: if there is a password, it decides alone.
+			write("root", "alice", "/a", 401)
+			write("root", "nobody", "/a", 401)
+			write("alice", "root", "/a", 200)
 		}
-		write("conftool", "", "/conftool/a", 200)
-		write("conftool", "", "/a", 401)
-		write("root", "", "/a", 200)
-		write("stranger", "", "/conftool/a", 401)
-		write("", "", "/conftool/a", 401)
-		write("", "conftool", "/conftool/a", 200)
-		// Never the union: a password that is wrong, or another's, decides alone.
-		write("root", "alice", "/a", 401)
-		write("root", "nobody", "/a", 401)
-		write("alice", "root", "/a", 200)
-	}
-	// A CA that is taken away ends the identity of a connection that lives on.
-	client := f.client("h1", f.certificate("root"))
-	if status, _, _ := do(t, client, "PUT", f.url()+"/v2/keys/a", "", "value=1"); status != 200 {
-		t.Fatalf("before: %d", status)
-	}
-	other, err := proxytest.NewPKI()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := *f.server.Snapshot()
-	next.Certs = clientGeneration(t, f.pki, other.CA(), false)
-	f.server.Publish(&next)
-	before := dump(t, e)
-	if status, _, _ := do(t, client, "PUT", f.url()+"/v2/keys/a", "", "value=2"); status != 401 || dump(t, e) != before {
-		t.Errorf("after its CA is gone: %d", status)
-	}
+		// An open connection loses its identity when the CA of its certificate is removed.
+		client := f.Client("h1", certificate(t, f, "root"))
+		if status, _, _ := fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/a", "", "value=1"); status != 200 {
+			t.Fatalf("writing before the CA is removed: got %d, want 200", status)
+		}
+		other, err := proxytest.NewPKI()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := *f.Server.Snapshot()
+		next.Certs = clientGeneration(t, f.PKI, other.CA(), false)
+		f.Server.Publish(&next)
+		before := dump(t, e)
+		if status, _, _ := fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/a", "", "value=2"); status != 401 {
+			t.Errorf("writing after the CA is removed: got %d, want 401", status)
+		}
+		if dump(t, e) != before {
+			t.Error("writing after the CA is removed changed etcd")
+		}
+	})
 }
 
 func TestRequiredCertificates(t *testing.T) {
-	f, _ := newEmbedded(t, withClientCA(t, true, nil))
-	if _, err := f.client("h1").Get(f.url() + "/v2/keys"); err == nil {
-		t.Error("a client without a certificate was let in")
-	}
-	client := f.client("h1", f.certificate("alice"))
-	if status, _, _ := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != 200 {
-		t.Errorf("a client with one: %d", status)
-	}
-	other, err := proxytest.NewPKI()
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := *f.server.Snapshot()
-	next.Certs = clientGeneration(t, f.pki, other.CA(), true)
-	f.server.Publish(&next)
-	if status, _, _ := do(t, client, "GET", f.url()+"/v2/keys", "", ""); status != 401 {
-		t.Errorf("an open read on a connection whose CA is gone: %d", status)
-	}
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, _ := l.Embedded(t, withClientCA(t, true))
+		if _, err := f.Client("h1").Get(f.URL() + "/v2/keys"); err == nil {
+			t.Error("a client without a certificate was served")
+		}
+		client := f.Client("h1", certificate(t, f, "alice"))
+		if status, _, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys", "", ""); status != 200 {
+			t.Errorf("reading with a certificate: got %d, want 200", status)
+		}
+		other, err := proxytest.NewPKI()
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := *f.Server.Snapshot()
+		next.Certs = clientGeneration(t, f.PKI, other.CA(), true)
+		f.Server.Publish(&next)
+		if status, _, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys", "", ""); status != 401 {
+			t.Errorf("reading on an open connection after the CA is removed: got %d, want 401", status)
+		}
+	})
 }

@@ -1,9 +1,8 @@
-package proxy
+package proxy_test
 
 import (
 	"bytes"
 	"crypto/tls"
-	"etcd-tlsproxy/proxy/lane"
 	"flag"
 	"fmt"
 	"io"
@@ -15,10 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// witness takes etcd's place and writes down what it is asked.
+// witness is a stand-in for etcd that records its requests.
 type witness struct {
 	mu   sync.Mutex
 	seen []string
@@ -37,8 +38,8 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(rw, "%s of %d bytes", r.Method, len(body))
 }
 
-// take is what was written down since the last time.
-func (w *witness) take() string {
+// flush returns the requests since the last flush.
+func (w *witness) flush() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	text := strings.Join(w.seen, "\n")
@@ -46,23 +47,23 @@ func (w *witness) take() string {
 	return text
 }
 
-// lastRequest ends a connection whose earlier requests were understood.
+// lastRequest ends a connection if all requests before it were well-formed.
 const lastRequest = "GET /v2/keys/last HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
-// conversation sends bytes on one connection and returns all that comes back,
-// without what may differ: dates, and how an answer is framed.
-func conversation(t *testing.T, f *front, config *tls.Config, text []byte) string {
+// conversation sends bytes on one connection and returns all answers without what may
+// differ between lanes: dates, and the framing of an answer.
+func conversation(t *testing.T, f *fronttest.Front, config *tls.Config, text []byte) string {
 	t.Helper()
-	c, err := proxytest.DialRaw(f.addr, config)
+	c, err := proxytest.DialRaw(f.Addr, config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	// The proxy may close before all is sent.
+	// The proxy may close the connection before everything is sent.
 	_ = c.Send(string(text) + lastRequest)
 	var all strings.Builder
 	for {
-		a, err := c.Answer("GET") // of answers to a HEAD the body is the next answer's head
+		a, err := c.Answer("GET") // an answer to a HEAD would be misread
 		if err != nil {
 			fmt.Fprintf(&all, "end: %v", err != io.EOF)
 			return all.String()
@@ -75,10 +76,10 @@ func conversation(t *testing.T, f *front, config *tls.Config, text []byte) strin
 	}
 }
 
-// FuzzLanes: what a client sends is answered alike in both lanes, and etcd is
-// asked the same.
+// FuzzLanes checks that both lanes give the same answers to what a client sends, and send
+// the same requests to etcd.
 func FuzzLanes(f *testing.F) {
-	authorization := "Authorization: " + basic("conftool") + "\r\n"
+	authorization := "Authorization: " + fronttest.Basic("conftool") + "\r\n"
 	for _, text := range []string{
 		"", "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n", "GET /v2/keys//a%41/?x=%zz HTTP/1.1\r\nHost: h\r\nAccept: a\r\nUser-Agent: b\r\n\r\n",
 		"PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\n" + authorization + "Content-Length: 7\r\n\r\nvalue=1DELETE /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\n" + authorization + "\r\n",
@@ -95,33 +96,34 @@ func FuzzLanes(f *testing.F) {
 	} {
 		f.Add([]byte(text))
 	}
-	// Long enough for any machine; but most of what a fuzzer makes never ends.
+	// Long enough for any machine. A fuzzer mostly makes incomplete requests, so it waits
+	// less.
 	patience := 2 * time.Second
 	if flag.Lookup("test.fuzz").Value.String() != "" {
 		patience = 100 * time.Millisecond
 	}
 	w := &witness{}
-	etcd := standIn(f, w.ServeHTTP)
-	start := func(fast bool) *front {
-		return newFront(f, listen(f), etcd, func(s *lane.Snapshot, _ *proxytest.PKI) {
-			s.FastLane, s.Reads = fast, nil
+	etcd := fronttest.StandIn(f, w.ServeHTTP)
+	start := func(l fronttest.Lane) *fronttest.Front {
+		return l.Front(f, etcd, func(s *lane.Snapshot, _ *proxytest.PKI) {
+			s.Reads = nil
 			s.Limits.HeaderTimeout, s.Limits.BodyTimeout = patience, patience
 		})
 	}
-	fast, standard := start(true), start(false)
-	configs := map[*front]*tls.Config{}
-	for _, front := range []*front{fast, standard} {
-		configs[front] = &tls.Config{RootCAs: front.pki.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	fast, standard := start(fronttest.Fast), start(fronttest.Standard)
+	configs := map[*fronttest.Front]*tls.Config{}
+	for _, front := range []*fronttest.Front{fast, standard} {
+		configs[front] = &tls.Config{RootCAs: front.PKI.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if bytes.Contains(text, []byte("HEAD")) || bytes.Contains(text, []byte("wait")) {
-			return // its answers cannot be told apart without knowing the requests; or it waits
+			return // answers to a HEAD need the requests to be read; a watch does not end
 		}
-		w.take()
+		w.flush()
 		a := conversation(t, fast, configs[fast], text)
-		seenFast := w.take()
+		seenFast := w.flush()
 		b := conversation(t, standard, configs[standard], text)
-		seenStandard := w.take()
+		seenStandard := w.flush()
 		if a != b || seenFast != seenStandard {
 			t.Errorf("%q\nfast lane:\n%s\netcd saw\n%s\nstandard lane:\n%s\netcd saw\n%s", text, a, seenFast, b, seenStandard)
 		}

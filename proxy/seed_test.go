@@ -1,15 +1,17 @@
-package proxy
+package proxy_test
 
 import (
-	"etcd-tlsproxy/proxy/gate"
 	"net/http"
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-func dump(t *testing.T, e etcd) string {
+// dump returns the whole state of an etcd.
+func dump(t *testing.T, e fronttest.Etcd) string {
 	t.Helper()
 	d, err := proxytest.Dump(e.URL())
 	if err != nil {
@@ -19,28 +21,29 @@ func dump(t *testing.T, e etcd) string {
 }
 
 func TestTheSeedTableBeforeARealEtcd(t *testing.T) {
-	withEtcd(t, func(t *testing.T, f *front, e etcd) {
+	t.Parallel()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
 		for _, proto := range []string{"h1", "h2"} {
-			client := f.client(proto)
+			client := f.Client(proto)
 			allowed := func(method, key, user string) {
 				t.Helper()
-				status, body, _ := do(t, client, method, f.url()+"/v2/keys"+key, user, "value="+proto)
+				status, body, _ := fronttest.Do(t, client, method, f.URL()+"/v2/keys"+key, user, "value="+proto)
 				if status != 200 && status != 201 {
-					t.Errorf("%s: %s %s by %q: %d %s", proto, method, key, user, status, body)
+					t.Errorf("%s: %s %s by %q: got %d %s, want 200 or 201", proto, method, key, user, status, body)
 				}
 				if value, ok, err := proxytest.Value(e.URL(), key); method == "PUT" && (!ok || value != proto || err != nil) {
-					t.Errorf("%s: %s holds %q after %q wrote it: %v", proto, key, value, user, err)
+					t.Errorf("%s: after %q wrote %s etcd has %q, %v; want %q", proto, user, key, value, err, proto)
 				}
 			}
 			refused := func(method, key, user string) {
 				t.Helper()
 				before := dump(t, e)
-				status, body, header := do(t, client, method, f.url()+"/v2/keys"+key, user, "value="+proto)
+				status, body, header := fronttest.Do(t, client, method, f.URL()+"/v2/keys"+key, user, "value="+proto)
 				if status != 401 || body != gate.RefuseIdentity.Body || header.Get("Www-Authenticate") != `Basic realm="etcd"` {
-					t.Errorf("%s: %s %s by %q: %d %s", proto, method, key, user, status, body)
+					t.Errorf("%s: %s %s by %q: got %d %s, want 401, %s and the realm etcd", proto, method, key, user, status, body, gate.RefuseIdentity.Body)
 				}
 				if dump(t, e) != before {
-					t.Errorf("%s: %s %s by %q was refused and changed etcd", proto, method, key, user)
+					t.Errorf("%s: %s %s by %q was refused but changed etcd", proto, method, key, user)
 				}
 			}
 			allowed("PUT", "/x", "root")
@@ -61,27 +64,31 @@ func TestTheSeedTableBeforeARealEtcd(t *testing.T) {
 			refused("PUT", "/conftoolX", "conftool")
 			refused("PUT", "/eventloggingX/k", "")
 			for _, user := range []string{"", "root", "nobody"} {
-				if status, body, header := do(t, client, "GET", f.url()+"/v2/keys/?recursive=true", user, ""); status != 200 ||
+				if status, body, header := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys/?recursive=true", user, ""); status != 200 ||
 					!strings.Contains(body, "/conftool/v1/a") || header.Get("X-Etcd-Index") == "" {
-					t.Errorf("%s: a read by %q: %d %s", proto, user, status, body)
+					t.Errorf("%s: reading the tree by %q: got %d %s, want 200, the keys and an index", proto, user, status, body)
 				}
 			}
 		}
 	})
 }
 
-// TestHolesOfTheNginxSiteDoNotReachEtcd repeats what was seen to reach etcd
-// through the site, and looks at etcd before and after.
+// TestHolesOfTheNginxSiteDoNotReachEtcd repeats requests that reached etcd through the
+// nginx site, and compares the state of etcd before and after.
 func TestHolesOfTheNginxSiteDoNotReachEtcd(t *testing.T) {
-	withEtcd(t, func(t *testing.T, f *front, e etcd) {
-		client := f.client("h1")
+	t.Parallel()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
+		client := f.Client("h1")
 		before := dump(t, e)
 		hole := func(what, method, path, user, body string, want int) {
 			t.Helper()
 			t.Run(what, func(t *testing.T) {
-				if status, body, header := do(t, client, method, f.url()+path, user, body); status != want || !strings.HasPrefix(body, `{"errorCode":`) ||
-					header.Get("Content-Type") != "application/json" {
-					t.Errorf("%s %s: %d %s", method, path, status, body)
+				status, answer, header := fronttest.Do(t, client, method, f.URL()+path, user, body)
+				if status != want {
+					t.Errorf("%s %s: got %d %s, want %d", method, path, status, answer, want)
+				}
+				if kind := header.Get("Content-Type"); !strings.HasPrefix(answer, `{"errorCode":`) || kind != "application/json" {
+					t.Errorf("%s %s: got the body %s of type %q, want etcd's JSON", method, path, answer, kind)
 				}
 			})
 		}
@@ -96,34 +103,37 @@ func TestHolesOfTheNginxSiteDoNotReachEtcd(t *testing.T) {
 		hole("the poison key as a directory", "PUT", "/v2/keys/eventlogging/0/members/1/attributes?dir=true", "", "", 403)
 		hole("a neighbour's key", "PUT", "/v2/keys/conftoolX", "conftool", "value=x", 401)
 		if after := dump(t, e); after != before {
-			t.Errorf("etcd was changed:\n%s\n%s", before, after)
+			t.Errorf("the refused requests changed etcd from\n%s\nto\n%s", before, after)
 		}
 	})
 }
 
 func TestEtcdGetsNothingOfTheClientsHeadButFourFields(t *testing.T) {
-	heads := make(chan http.Header, 1)
-	f := newFront(t, listen(t), standIn(t, func(w http.ResponseWriter, r *http.Request) {
-		h := r.Header.Clone()
-		h.Set("Host", r.Host)
-		heads <- h
-	}), nil)
-	f.exchange("PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: evil.example\r\nAuthorization: " + basic("conftool") +
-		"\r\nX-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\nX-Forwarded-User: root\r\nCookie: a=b\r\nX-HTTP-Method-Override: DELETE\r\n" +
-		"Connection: close, X-Secret\r\nX-Secret: s\r\nRange: bytes=0-1\r\nContent-Type: application/x-www-form-urlencoded\r\nUser-Agent: conftool\r\nContent-Length: 7\r\n\r\nvalue=1")
-	got := <-heads
-	want := http.Header{"Host": {"etcd"}, "User-Agent": {"conftool"}, "Content-Type": {"application/x-www-form-urlencoded"}, "Content-Length": {"7"}}
-	for name := range got {
-		if strings.Join(got[name], ",") != strings.Join(want[name], ",") {
-			t.Errorf("%s: %q", name, got[name])
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		heads := make(chan http.Header, 1)
+		f := l.Front(t, fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+			h := r.Header.Clone()
+			h.Set("Host", r.Host)
+			heads <- h
+		}), nil)
+		f.Exchange("PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: evil.example\r\nAuthorization: " + fronttest.Basic("conftool") +
+			"\r\nX-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\nX-Forwarded-User: root\r\nCookie: a=b\r\nX-HTTP-Method-Override: DELETE\r\n" +
+			"Connection: close, X-Secret\r\nX-Secret: s\r\nRange: bytes=0-1\r\nContent-Type: application/x-www-form-urlencoded\r\nUser-Agent: conftool\r\nContent-Length: 7\r\n\r\nvalue=1")
+		got := <-heads
+		want := http.Header{"Host": {"etcd"}, "User-Agent": {"conftool"}, "Content-Type": {"application/x-www-form-urlencoded"}, "Content-Length": {"7"}}
+		for name := range got {
+			if strings.Join(got[name], ",") != strings.Join(want[name], ",") {
+				t.Errorf("etcd received %s: %q, want %q", name, got[name], want[name])
+			}
 		}
-	}
-	if len(got) != len(want) {
-		t.Errorf("etcd got %v", got)
-	}
-	// Elsewhere etcd is told who asks, and not what the client says of itself.
-	f.exchange("GET /version HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n\r\n")
-	if got := <-heads; got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Real-Ip") != "127.0.0.1" {
-		t.Errorf("etcd got %v", got)
-	}
+		if len(got) != len(want) {
+			t.Errorf("etcd received the fields %v, want %v", got, want)
+		}
+		// Requests that are not for keys carry the client's address, not what the client claims.
+		f.Exchange("GET /version HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 10.0.0.1\r\nX-Real-IP: 10.0.0.1\r\n\r\n")
+		if got := <-heads; got.Get("X-Forwarded-For") != "127.0.0.1" || got.Get("X-Real-Ip") != "127.0.0.1" {
+			t.Errorf("etcd received %v, want 127.0.0.1 in X-Forwarded-For and X-Real-Ip", got)
+		}
+	})
 }

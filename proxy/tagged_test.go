@@ -1,4 +1,4 @@
-package proxy
+package proxy_test
 
 import (
 	"crypto/tls"
@@ -12,29 +12,19 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// tagEcho is an upstream whose every answer names the request it belongs to.
+// tagEcho starts a stand-in whose answers name the request that they belong to.
 func tagEcho(t testing.TB) string {
 	t.Helper()
-	ln := listen(t)
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go echoTags(c)
-		}
-	}()
-	return "http://" + ln.Addr().String()
+	return fronttest.StandInConns(t, echoTags)
 }
 
 func echoTags(c net.Conn) {
-	defer c.Close()
 	var r http1.Request
 	buf, have := make([]byte, 64<<10), 0
 	for {
@@ -53,7 +43,7 @@ func echoTags(c net.Conn) {
 		}
 		body := r.Method + " " + r.Target + " " + string(buf[n:end])
 		answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-		if len(body)%3 == 0 { // as etcd answers with trees
+		if len(body)%3 == 0 { // like etcd's answers with trees
 			answer = fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 		}
 		if _, err := c.Write([]byte(answer)); err != nil {
@@ -63,45 +53,48 @@ func echoTags(c net.Conn) {
 	}
 }
 
-// requestsVariable is how many requests TestNoAnswerIsLostDoubledOrMixedUp sends.
+// requestsVariable sets the number of requests that TestNoAnswerIsLostDoubledOrMixedUp
+// sends.
 const requestsVariable = "ETCD_TLSPROXY_TEST_REQUESTS"
 
-// TestNoAnswerIsLostDoubledOrMixedUp sends tagged requests from clients that
-// pipeline, trickle, share and abort, and checks every answer that comes.
+// TestNoAnswerIsLostDoubledOrMixedUp sends tagged requests from clients that pipeline,
+// split, share and abort, and checks every answer.
 func TestNoAnswerIsLostDoubledOrMixedUp(t *testing.T) {
-	total := int64(20_000)
-	if text := os.Getenv(requestsVariable); text != "" {
-		var err error
-		if total, err = strconv.ParseInt(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f := withoutAudit(newFront(t, listen(t), tagEcho(t), nil))
-	config := &tls.Config{RootCAs: f.pki.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(64)}
-	var sent, aborted atomic.Int64
-	var all sync.WaitGroup
-	for id := range 16 {
-		all.Go(func() {
-			for round := 0; sent.Load() < total && !t.Failed(); round++ {
-				if err := converse(f, config, id, round, &sent, &aborted); err != nil {
-					t.Errorf("client %d, round %d: %v", id, round, err)
-				}
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		total := int64(20_000)
+		if text := os.Getenv(requestsVariable); text != "" {
+			var err error
+			if total, err = strconv.ParseInt(text, 10, 64); err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	all.Wait()
-	t.Logf("%d requests, %d of them aborted, %d shared", sent.Load(), aborted.Load(), f.metrics.SharedReads.Load())
+		}
+		f := l.FrontWith(t, tagEcho(t), withoutLogs, nil)
+		config := &tls.Config{RootCAs: f.PKI.Pool(), ServerName: "localhost", ClientSessionCache: tls.NewLRUClientSessionCache(64)}
+		var sent, aborted atomic.Int64
+		var all sync.WaitGroup
+		for id := range 16 {
+			all.Go(func() {
+				for round := 0; sent.Load() < total && !t.Failed(); round++ {
+					if err := converse(f, config, id, round, &sent, &aborted); err != nil {
+						t.Errorf("client %d, round %d: %v", id, round, err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		t.Logf("%d requests, %d of them aborted, %d shared", sent.Load(), aborted.Load(), f.Metrics.SharedReads.Load())
+	})
 }
 
-func withoutAudit(f *front) *front {
-	f.server.observer.Records.Access, f.server.observer.Records.Audit = nil, nil
-	return f
+// withoutLogs turns off the access log and the audit log.
+func withoutLogs(o *proxy.Options) {
+	o.Observer.Records.Access, o.Observer.Records.Audit = nil, nil
 }
 
-// converse opens a connection, sends some batches of requests on it, and leaves
-// well or in the middle.
-func converse(f *front, config *tls.Config, id, round int, sent, aborted *atomic.Int64) error {
-	c, err := proxytest.DialRaw(f.addr, config)
+// converse opens a connection, sends some batches of requests on it, and closes it after
+// an answer or in the middle.
+func converse(f *fronttest.Front, config *tls.Config, id, round int, sent, aborted *atomic.Int64) error {
+	c, err := proxytest.DialRaw(f.Addr, config)
 	if err != nil {
 		return err
 	}
@@ -115,12 +108,12 @@ func converse(f *front, config *tls.Config, id, round int, sent, aborted *atomic
 			want = append(want, answer)
 		}
 		sent.Add(int64(len(want)))
-		if err := trickle(c, text.String()); err != nil {
+		if err := sendSplit(c, text.String()); err != nil {
 			return fmt.Errorf("sending: %w", err)
 		}
 		if rand.IntN(40) == 0 {
 			aborted.Add(int64(len(want)))
-			return nil // it is gone before it was answered
+			return nil // the client disconnects before it has its answers
 		}
 		for _, answer := range want {
 			a, err := c.Answer("GET")
@@ -132,8 +125,8 @@ func converse(f *front, config *tls.Config, id, round int, sent, aborted *atomic
 	return nil
 }
 
-// tagged is a request, and the answer that belongs to it alone; or to all that
-// ask for the same key, which some do.
+// tagged returns a request and its answer. Most answers belong to one request alone; some
+// requests read the same key.
 func tagged(id, round, batch, n int) (request, answer string) {
 	tag := fmt.Sprintf("/v2/keys/eventlogging/%d/%d/%d/%d", id, round, batch, n)
 	switch rand.IntN(6) {
@@ -150,8 +143,8 @@ func tagged(id, round, batch, n int) (request, answer string) {
 	return "GET " + tag + " HTTP/1.1\r\nHost: h\r\n\r\n", "GET " + tag + " "
 }
 
-// trickle sends a text at once or in a few pieces.
-func trickle(c *proxytest.Raw, text string) error {
+// sendSplit sends a text in one or a few pieces.
+func sendSplit(c *proxytest.Raw, text string) error {
 	for rand.IntN(3) == 0 && len(text) > 1 {
 		cut := 1 + rand.IntN(len(text)-1)
 		if err := c.Send(text[:cut]); err != nil {

@@ -1,11 +1,9 @@
-package proxy
+package proxy_test
 
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,20 +13,21 @@ import (
 
 	"go.etcd.io/etcd/client/v2"
 
-	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
-// follower is a program that watches, and what it says, line by line.
+// follower is a running program that watches, and its output line by line.
 type follower struct {
 	t     *testing.T
-	f     *front
-	lines *bufio.Scanner
+	f     *fronttest.Front
+	lines chan string
+	ended chan struct{} // closed when the program has closed its output
 	cmd   *exec.Cmd
 }
 
-func follow(t *testing.T, f *front, name string, args ...string) *follower {
+func follow(t *testing.T, f *fronttest.Front, name string, args ...string) *follower {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), fronttest.Patience)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "ETCDCTL_API=2")
 	cmd.Stderr = os.Stderr
@@ -43,70 +42,93 @@ func follow(t *testing.T, f *front, name string, args ...string) *follower {
 		cancel()
 		_ = cmd.Wait()
 	})
-	return &follower{t, f, bufio.NewScanner(out), cmd}
+	w := &follower{t, f, make(chan string), make(chan struct{}), cmd}
+	go func() {
+		defer close(w.lines)
+		defer close(w.ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			select {
+			case w.lines <- lines.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return w
 }
 
-// watching waits until the program does, in a hub.
-func (w *follower) watching() {
+// waitWatching waits until the program's watch waits in a hub.
+func (w *follower) waitWatching() {
 	w.t.Helper()
-	awaitWatch(w.t, w.f)
+	fronttest.Eventually(w.t, "the program's watch waits in a hub", func() bool {
+		select {
+		case <-w.ended:
+			w.t.Fatalf("%v ended, want it to watch", w.cmd.Args)
+		default:
+		}
+		return w.f.Metrics.Watches.Waiting.Load() == 1
+	})
 }
 
-func awaitWatch(t *testing.T, f *front) {
+// waitWatching waits until a watch waits in a hub.
+func waitWatching(t *testing.T, f *fronttest.Front) {
 	t.Helper()
-	eventually(t, "it watches", func() bool { return f.metrics.Watches.Waiting.Load() == 1 })
+	fronttest.Eventually(t, "a watch waits in a hub", func() bool { return f.Metrics.Watches.Waiting.Load() == 1 })
 }
 
-func (w *follower) says(want string) {
+// expect reads the next line that is not empty and checks that it contains want.
+func (w *follower) expect(want string) {
 	w.t.Helper()
-	for w.lines.Scan() {
-		if line := w.lines.Text(); line != "" {
+	for line := range w.lines {
+		if line != "" {
 			if !strings.Contains(line, want) {
-				w.t.Errorf("%v says %q, want %q", w.cmd.Args, line, want)
+				w.t.Errorf("%v printed %q, want %q in it", w.cmd.Args, line, want)
 			}
 			return
 		}
 	}
-	w.t.Errorf("%v has ended, and should say %q", w.cmd.Args, want)
+	w.t.Errorf("%v ended, want it to print %q", w.cmd.Args, want)
 }
 
 func TestEtcdctlWatchesForever(t *testing.T) {
+	t.Parallel()
 	path := tool(t, "etcdctl")
 	if out, err := command(t, []string{"ETCDCTL_API=2"}, path, "--version"); err != nil || !strings.Contains(out, "API version: 2") {
 		t.Skipf("the installed etcdctl has no v2 API: %s", out)
 	}
-	withEtcd(t, func(t *testing.T, f *front, _ etcd) {
-		w := follow(t, f, path, "--endpoints", f.url(), "--ca-file", f.caFile(), "watch", "--forever", "--recursive", "/conftool")
-		w.watching()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, _ fronttest.Etcd) {
+		w := follow(t, f, path, "--endpoints", f.URL(), "--ca-file", caFile(t, f), "watch", "--forever", "--recursive", "/conftool")
+		w.waitWatching()
 		for i := range 20 {
-			put(t, f, fmt.Sprintf("/conftool/k%d", i), fmt.Sprint("value", i))
+			f.Put(t, fmt.Sprintf("/conftool/k%d", i), fmt.Sprint("value", i))
 		}
 		for i := range 20 {
-			w.says(fmt.Sprintf("[set] /conftool/k%d", i))
-			w.says(fmt.Sprint("value", i))
+			w.expect(fmt.Sprintf("[set] /conftool/k%d", i))
+			w.expect(fmt.Sprint("value", i))
 		}
 	})
 }
 
 func TestPythonEtcdFollowsAKey(t *testing.T) {
+	t.Parallel()
 	python := tool(t, "/usr/bin/python3", "python3")
 	if out, err := command(t, nil, python, "-c", "import etcd"); err != nil {
 		t.Skipf("python3-etcd is not installed: %s", out)
 	}
-	withEtcd(t, func(t *testing.T, f *front, _ etcd) {
-		w := follow(t, f, python, "testdata/watcher.py", f.addr[strings.LastIndexByte(f.addr, ':')+1:], f.caFile())
-		w.watching()
-		put(t, f, "/conftool/followed/a", "first")
-		w.says("one first")
-		w.watching()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, _ fronttest.Etcd) {
+		w := follow(t, f, python, "testdata/watcher.py", f.Addr[strings.LastIndexByte(f.Addr, ':')+1:], caFile(t, f))
+		w.waitWatching()
+		f.Put(t, "/conftool/followed/a", "first")
+		w.expect("one first")
+		w.waitWatching()
 		for i := range 10 {
-			put(t, f, "/conftool/followed/a", fmt.Sprint(i))
+			f.Put(t, "/conftool/followed/a", fmt.Sprint(i))
 		}
-		put(t, f, "/conftool/followed/b", "last")
+		f.Put(t, "/conftool/followed/b", "last")
 		for i := range 10 {
-			w.says(fmt.Sprintf("event set /conftool/followed/a %d", i))
+			w.expect(fmt.Sprintf("event set /conftool/followed/a %d", i))
 		}
-		w.says("event set /conftool/followed/b last")
+		w.expect("event set /conftool/followed/b last")
 		if err := w.cmd.Wait(); err != nil {
 			t.Error(err)
 		}
@@ -114,34 +136,35 @@ func TestPythonEtcdFollowsAKey(t *testing.T) {
 }
 
 func TestGoClientFollowsAKey(t *testing.T) {
-	withEtcd(t, func(t *testing.T, f *front, _ etcd) {
-		c, err := client.New(client.Config{Endpoints: []string{f.url()}, Transport: f.client("h1").Transport.(*http.Transport)})
+	t.Parallel()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, _ fronttest.Etcd) {
+		c, err := client.New(client.Config{Endpoints: []string{f.URL()}, Transport: f.Client("h1").Transport.(*http.Transport)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), fronttest.Patience)
 		defer cancel()
 		watcher := client.NewKeysAPI(c).Watcher("/conftool", &client.WatcherOptions{Recursive: true})
-		heard := make(chan string)
+		events := make(chan string)
 		go func() {
-			defer close(heard)
+			defer close(events)
 			for range 20 {
 				r, err := watcher.Next(ctx)
 				if err != nil {
-					t.Errorf("following: %v", err)
+					t.Errorf("watching: %v", err)
 					return
 				}
-				heard <- r.Node.Value
+				events <- r.Node.Value
 			}
 		}()
-		awaitWatch(t, f)
+		waitWatching(t, f)
 		for i := range 20 {
-			put(t, f, "/conftool/a", fmt.Sprint(i))
+			f.Put(t, "/conftool/a", fmt.Sprint(i))
 		}
 		next := 0
-		for value := range heard {
+		for value := range events {
 			if value != fmt.Sprint(next) {
-				t.Errorf("heard %s, want %d", value, next)
+				t.Errorf("watching: got the event %s, want %d", value, next)
 			}
 			next++
 		}
@@ -149,78 +172,36 @@ func TestGoClientFollowsAKey(t *testing.T) {
 }
 
 func TestCurlStreams(t *testing.T) {
+	t.Parallel()
 	path := tool(t, "curl")
-	withEtcd(t, func(t *testing.T, f *front, _ etcd) {
-		w := follow(t, f, path, "-sSN", "--cacert", f.caFile(), f.url()+"/v2/keys/conftool?wait=true&recursive=true&stream=true")
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, _ fronttest.Etcd) {
+		w := follow(t, f, path, "-sSN", "--cacert", caFile(t, f), f.URL()+"/v2/keys/conftool?wait=true&recursive=true&stream=true")
 		first := make(chan struct{})
 		go func() {
-			w.says(`"value":"first"`)
+			w.expect(`"value":"first"`)
 			close(first)
 		}()
-		for heard := false; !heard; { // curl does not tell when it watches
-			put(t, f, "/conftool/a", "first")
+		for received := false; !received; { // curl does not show when its watch has started
+			f.Put(t, "/conftool/a", "first")
 			select {
 			case <-first:
-				heard = true
+				received = true
 			case <-time.After(10 * time.Millisecond):
 			}
 		}
 		for i := range 3 {
-			put(t, f, "/conftool/a", fmt.Sprint(i))
+			f.Put(t, "/conftool/a", fmt.Sprint(i))
 		}
-		for w.lines.Scan() && strings.Contains(w.lines.Text(), `"node":{"key":"/conftool/a","value":"first"`) {
-		}
-		if !strings.Contains(w.lines.Text(), `"value":"0"`) {
-			t.Errorf("behind the first: %s", w.lines.Text())
-		}
-		w.says(`"value":"1"`)
-		w.says(`"value":"2"`)
-	})
-}
-
-// TestPyBalFollowsAPool makes a connection for each watch, without ALPN, and goes on
-// from the index in the head.
-func TestPyBalFollowsAPool(t *testing.T) {
-	withEtcd(t, func(t *testing.T, f *front, _ etcd) {
-		put(t, f, "/conftool/v1/pools/a", "0")
-		next := uint64(0)
-		for i := 1; i < 6; i++ {
-			c, err := proxytest.DialRaw(f.addr, &tls.Config{InsecureSkipVerify: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			query := "recursive=true&wait=true"
-			if next > 0 {
-				query = fmt.Sprintf("recursive=true&waitIndex=%d&wait=true", next)
-			}
-			if err := c.Send("GET /v2/keys/conftool/v1/pools/?" + query + " HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			a, err := c.Head()
-			if err != nil {
-				t.Fatal(err)
-			}
-			index, spelled := a.Field("X-Etcd-Index")
-			if !spelled {
-				t.Fatalf("%q", a.Lines)
-			}
-			put(t, f, "/conftool/v1/pools/a", fmt.Sprint(i))
-			if err := c.ReadBody(a, "GET"); err != nil || !a.Whole {
-				t.Fatalf("%+v, %v", a, err)
-			}
-			// An index from before the last event brings that event once more, as etcd does.
-			event, err := eventIndex(a.Body)
-			if err != nil || event < next {
-				t.Errorf("event %d since %d: %v", event, next, err)
-			}
-			if _, err := fmt.Sscan(index, &next); err != nil {
-				t.Fatal(err)
-			}
-			next++
-			if n, _ := io.Copy(io.Discard, c); n != 0 {
-				t.Errorf("%d bytes behind the event", n)
+		line := ""
+		for line = range w.lines {
+			if !strings.Contains(line, `"node":{"key":"/conftool/a","value":"first"`) {
+				break
 			}
 		}
+		if !strings.Contains(line, `"value":"0"`) {
+			t.Errorf("after the first event: got %s, want the value 0", line)
+		}
+		w.expect(`"value":"1"`)
+		w.expect(`"value":"2"`)
 	})
 }

@@ -1,4 +1,4 @@
-package proxy
+package proxy_test
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// watched is what is watched in a test.
+// watched is a key or a tree that is watched.
 type watched struct {
 	key       string
 	recursive bool
@@ -32,9 +32,9 @@ func (w watched) query(since uint64) string {
 	return "/v2/keys" + w.key + "?" + query.Encode()
 }
 
-// shadow watches directly at etcd, in both ways that there are: live is a stream,
-// and has exactly what a watcher gets that came in time; late asks again and again
-// with a waitIndex, and has what is found in the history as well.
+// shadow watches at etcd itself, in both ways. live comes from a stream and has the events
+// that a watch gets if it started before them. late comes from repeated watches with a
+// waitIndex and has also the events that only etcd's history contains.
 type shadow struct {
 	watched
 	url    string
@@ -43,16 +43,16 @@ type shadow struct {
 	mu   sync.Mutex
 	live map[uint64]string
 	late map[uint64]string
-	gaps [2][][2]uint64 // in which live did not watch, and late did not find
-	seen [2]uint64      // the last index of each
+	gaps [2][][2]uint64 // of live: without a watch; of late: older than the history
+	seen [2]uint64      // the last indices of live and late
 }
 
 func newShadow(base string, w watched) *shadow {
 	return &shadow{watched: w, url: base, live: map[uint64]string{}, late: map[uint64]string{}}
 }
 
-// note remembers an event. A stream gets some twice.
-func (s *shadow) note(events map[uint64]string, which int, body string) error {
+// record stores an event. A stream gets some events twice.
+func (s *shadow) record(events map[uint64]string, which int, body string) error {
 	index, err := eventIndex(body)
 	if err != nil {
 		return err
@@ -64,8 +64,8 @@ func (s *shadow) note(events map[uint64]string, which int, body string) error {
 	return nil
 }
 
-// withoutTTL removes what etcd itself tells differently of one event: an etcd that
-// has read its log again knows the time of expiry, but not the seconds until then.
+// withoutTTL matches the field that etcd itself reports differently for one event: after a
+// restart etcd knows the time of expiry, but not the seconds until then.
 var withoutTTL = regexp.MustCompile(`"ttl":-?\d+,`)
 
 func eventIndex(body string) (uint64, error) {
@@ -73,14 +73,14 @@ func eventIndex(body string) (uint64, error) {
 		Node struct{ ModifiedIndex uint64 }
 	}
 	if err := json.Unmarshal([]byte(body), &event); err != nil || event.Node.ModifiedIndex == 0 {
-		return 0, fmt.Errorf("%q is no event", body)
+		return 0, fmt.Errorf("not a valid event: %q", body)
 	}
 	return event.Node.ModifiedIndex, nil
 }
 
-// onlyInHistory reports whether a watcher hears of an event only if it comes late and
-// asks for its index: one of a hidden key below, or the end of a directory above
-// what did not exist.
+// onlyInHistory reports whether a watch gets an event only by its waitIndex. This holds
+// for events of hidden keys below, and for the end of a directory above a key that did not
+// exist.
 func (w watched) onlyInHistory(body string) bool {
 	var event struct{ Node struct{ Key string } }
 	if json.Unmarshal([]byte(body), &event) != nil {
@@ -90,7 +90,7 @@ func (w watched) onlyInHistory(body string) bool {
 	return under && w.recursive && strings.Contains("/"+below, "/_") || w.endsAbove(body)
 }
 
-// endsAbove reports whether an event is the end of a directory above.
+// endsAbove reports whether an event ends a directory above.
 func (w watched) endsAbove(body string) bool {
 	var event struct {
 		Action string
@@ -100,7 +100,7 @@ func (w watched) endsAbove(body string) bool {
 		strings.HasPrefix(w.key, event.Node.Key+"/")
 }
 
-// run watches until ctx ends, across deaths of etcd.
+// run watches until ctx ends, also across restarts of etcd.
 func (s *shadow) run(ctx context.Context, t *testing.T, started *sync.WaitGroup) {
 	var both sync.WaitGroup
 	first := sync.OnceFunc(started.Done)
@@ -147,7 +147,7 @@ func (s *shadow) stream(ctx context.Context, t *testing.T, started func()) error
 		if err != nil {
 			return err
 		}
-		if err := s.note(s.live, 0, line); err != nil {
+		if err := s.record(s.live, 0, line); err != nil {
 			t.Error(err)
 		}
 	}
@@ -163,10 +163,10 @@ func (s *shadow) poll(ctx context.Context, t *testing.T) {
 	if err != nil || len(body) == 0 {
 		return
 	}
-	if resp.StatusCode != 200 { // etcd does not remember so much: this shadow was too slow
+	if resp.StatusCode != 200 { // the index is older than etcd's history: this shadow was too slow
 		var cleared struct{ Index uint64 }
 		if err := json.Unmarshal(body, &cleared); err != nil || cleared.Index <= s.seen[1] {
-			t.Errorf("%d %s", resp.StatusCode, body)
+			t.Errorf("watching at etcd since %d: got %d %s, want an event or a later index", s.seen[1]+1, resp.StatusCode, body)
 			return
 		}
 		s.mu.Lock()
@@ -175,19 +175,19 @@ func (s *shadow) poll(ctx context.Context, t *testing.T) {
 		s.seen[1] = cleared.Index
 		return
 	}
-	if err := s.note(s.late, 1, string(body)); err != nil {
+	if err := s.record(s.late, 1, string(body)); err != nil {
 		t.Error(err)
 	}
 }
 
-// reached reports whether both have seen an index or a later one.
+// reached reports whether both live and late have the event of an index or a later one.
 func (s *shadow) reached(index uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.seen[0] >= index && s.seen[1] >= index
 }
 
-// check compares the two with each other: what came live is in the history.
+// check compares live and late: each live event must be in the history.
 func (s *shadow) check(t *testing.T) {
 	t.Helper()
 	for index, body := range s.live {
@@ -197,7 +197,7 @@ func (s *shadow) check(t *testing.T) {
 	}
 }
 
-// gap reports whether live, or late, does not know of an index.
+// gap reports whether an index is in a gap of live (0) or of late (1).
 func (s *shadow) gap(which int, index uint64) bool {
 	for _, g := range s.gaps[which] {
 		if g[0] <= index && index <= g[1] {

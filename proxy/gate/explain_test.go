@@ -1,32 +1,32 @@
-package proxy
+package gate_test
 
 import (
-	"etcd-tlsproxy/proxy/gate"
-	"etcd-tlsproxy/proxy/lane"
 	"fmt"
 	"strings"
 	"testing"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
 func TestAnExplanationSaysWhatTheGateDecides(t *testing.T) {
-	g, s := newTestGate(t, func(s *lane.Snapshot) {
-		s.Rules = seedRules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")},
+	g, p := newGate(t, func(p *gate.Policy) {
+		p.Rules = seed.Rules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")},
 			acl.Rule{Prefix: "/secret", Read: acl.Only("alice"), Write: acl.Only("alice")})
-		s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root")}
+		p.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root")}
 	})
 	for _, method := range []string{"GET", "PUT", "DELETE", "OPTIONS", "PATCH"} {
 		for _, target := range []string{"/v2/keys", "/v2/keys/x", "/v2/keys/conftool/x", "/v2/keys/conftool", "/v2/keys/eventlogging/x?recursive=true", "/v2/keys/secret/x", "/v2/members", "/v3/kv/put",
 			"/v2/keys/a/../b", "/v2/keys/0/members/1/attributes", "/metrics", "/nothing", "*"} {
 			for _, user := range []string{"", "root", "conftool", "alice"} {
-				status, op := ask(g, s, method, target, user)
-				e := s.Explain(method, target, user)
+				status, op := decide(g, p, method, target, user)
+				e := p.Explain(method, target, user)
 				if target == "/nothing" { // operators write keys without the API's prefix
-					status, op = ask(g, s, method, "/v2/keys/nothing", user)
+					status, op = decide(g, p, method, "/v2/keys/nothing", user)
 				}
 				if e.Allowed != (status == 0) || e.Status != status || op.Target != "" && e.Target != op.Target || e.Rule != string(op.Rule) {
-					t.Errorf("%s %s by %q: %+v, want %d by rule %q", method, target, user, e, status, op.Rule)
+					t.Errorf("%s %s by %q: got %+v, want status %d by rule %q", method, target, user, e, status, op.Rule)
 				}
 			}
 		}
@@ -34,21 +34,21 @@ func TestAnExplanationSaysWhatTheGateDecides(t *testing.T) {
 }
 
 func TestAnExplanationSaysWhoMay(t *testing.T) {
-	_, s := newTestGate(t, func(s *lane.Snapshot) { s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root")} })
+	_, p := newGate(t, func(p *gate.Policy) { p.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root")} })
 	for call, want := range map[string]string{
 		"PUT /conftool/x": "conftool,root", "PUT /eventlogging/x": "everyone", "GET /x": "everyone", "POST /v2/members": "root", "POST /v3/kv/put": "", "GET /version": "everyone",
 	} {
 		method, target, _ := strings.Cut(call, " ")
-		e := s.Explain(method, target, "")
+		e := p.Explain(method, target, "")
 		got := strings.Join(e.May, ",")
 		if e.Everyone {
 			got = "everyone"
 		}
 		if got != want {
-			t.Errorf("%s: %s, want %s", call, got, want)
+			t.Errorf("%s: got %s, want %s", call, got, want)
 		}
 	}
-	if text := fmt.Sprintf("%+v", s.Explain("PUT", "/0/members/1/attributes", "root")); !strings.Contains(text, "nobody may write it") {
-		t.Error(text)
+	if text := fmt.Sprintf("%+v", p.Explain("PUT", "/0/members/1/attributes", "root")); !strings.Contains(text, "nobody may write it") {
+		t.Errorf("a reserved key: got %s, want the reason", text)
 	}
 }

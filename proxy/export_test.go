@@ -1,0 +1,11 @@
+package proxy
+
+// SetUsage replaces what the server reads of the memory in use, for tests in
+// package proxy_test.
+func (o *Options) SetUsage(live func() uint64) {
+	o.usage = func() usage { return usage{live: live()} }
+}
+
+// KeepIdle keeps the server from closing idle connections when memory is short, for tests
+// that send their next request on one. It must be called before Serve.
+func (s *Server) KeepIdle() { s.memory.shed = func(int) int { return 0 } }

@@ -1,0 +1,60 @@
+package fronttest
+
+import (
+	"fmt"
+	"testing"
+
+	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// Etcd is a real etcd: an embedded one or a process.
+type Etcd interface {
+	URL() string
+	Close()
+}
+
+// EachEtcd runs test in front of each kind of real etcd that is available, in each lane.
+// Each run has an etcd of its own, which starts in about 0.3 s and has no keys. It
+// advertises the URL of the proxy to clients, as in production.
+func EachEtcd(t *testing.T, test func(t *testing.T, f *Front, e Etcd)) {
+	t.Helper()
+	run := func(name string, start func(o proxytest.Options) (Etcd, error)) {
+		t.Run(name, func(t *testing.T) {
+			EachLane(t, func(t *testing.T, l Lane) {
+				ln := Listen(t)
+				e, err := start(proxytest.Options{Dir: t.TempDir(), Advertise: "https://" + ln.Addr().String()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(e.Close) // after the proxy has drained
+				test(t, l.serve(t, ln, e.URL(), nil, nil), e)
+			})
+		})
+	}
+	run("etcd 3.5", func(o proxytest.Options) (Etcd, error) { return proxytest.StartEmbedded(o) })
+	path, version, ok := proxytest.FindEtcd()
+	if !ok {
+		t.Log("etcd 3.4 or 3.5 is not installed; only the embedded etcd was tried")
+		return
+	}
+	run(fmt.Sprintf("installed etcd %s", version), func(o proxytest.Options) (Etcd, error) { return proxytest.StartProcess(path, o) })
+}
+
+// Embedded starts a proxy in front of an embedded etcd, for tests that do not depend on
+// the version of etcd.
+func (l Lane) Embedded(t testing.TB, change Change) (*Front, *proxytest.Embedded) {
+	t.Helper()
+	return l.EmbeddedWith(t, nil, change)
+}
+
+// EmbeddedWith is like [Lane.Embedded], with options that prepare alters.
+func (l Lane) EmbeddedWith(t testing.TB, prepare func(*proxy.Options), change Change) (*Front, *proxytest.Embedded) {
+	t.Helper()
+	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return l.FrontWith(t, e.URL(), prepare, change), e
+}
