@@ -79,8 +79,9 @@ func (r *content) settingsText() string {
 	var b strings.Builder
 	for _, t := range r.tables {
 		if t.name != "" {
-			fmt.Fprintf(&b, "### `[%s]`\n\n%s\n\n", t.name, t.doc)
+			fmt.Fprintf(&b, "### `[%s]`\n\n", t.name)
 		}
+		fmt.Fprintf(&b, "%s\n\n", t.doc)
 		for _, s := range t.settings {
 			fmt.Fprintf(&b, "#### `%s`\n\n*%s*\n\n%s\n\n", s.Key, s.facts(), s.text)
 		}
