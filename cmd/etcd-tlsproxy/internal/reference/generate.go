@@ -92,7 +92,7 @@ func (r *content) settingsText() string {
 func (r *content) statusText() string {
 	var b strings.Builder
 	for _, o := range r.objects {
-		fmt.Fprintf(&b, "### %s\n\n%s\n\n| field | type | meaning |\n|---|---|---|\n", o.name, o.doc)
+		fmt.Fprintf(&b, "### Object %s\n\n%s\n\n| field | type | meaning |\n|---|---|---|\n", o.name, o.doc)
 		for _, f := range o.fields {
 			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", f.name, f.typ, cell(f.text))
 		}

@@ -55,7 +55,7 @@ func TestTheReferenceNamesAllSettings(t *testing.T) {
 			t.Errorf("etcd-tlsproxy.toml(5) has no paragraph for %s", s.Key)
 		}
 	}
-	if strings.Contains(markdown, "(#status)") {
+	if strings.Contains(markdown, "(#object-status)") {
 		t.Error("the status object contains itself")
 	}
 }

@@ -63,7 +63,7 @@ func statusObjects(page, server *source) ([]object, error) {
 			element, list := strings.CutPrefix(f.typ, "[]")
 			typ, simple := jsonTypes[element]
 			if !simple {
-				typ = "[" + element + "](#" + strings.ToLower(element) + ")"
+				typ = "[" + element + "](#object-" + strings.ToLower(element) + ")"
 				below = append(below, element)
 			}
 			if list {
