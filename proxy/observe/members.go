@@ -12,29 +12,29 @@ import (
 // Upstream is how etcd is, seen from here. Leader is the member that leads, by its
 // name and id, as the first endpoint that knows tells; empty if none knows of one.
 type Upstream struct {
-	Leader    string           `json:"leader"`
-	LeaderID  string           `json:"leader_id"`
-	Endpoints []EndpointStatus `json:"endpoints"`
-	Active    int64            `json:"active"`   // requests on their way
-	Watching  int64            `json:"watching"` // watches on their way
-	Idle      int64            `json:"idle"`     // connections that wait for a request
-	Failures  uint64           `json:"dial_failures"`
-	Retries   uint64           `json:"retries"`
+	Leader    string           `json:"leader"`        // the leader's name
+	LeaderID  string           `json:"leader_id"`     // the leader's id
+	Endpoints []EndpointStatus `json:"endpoints"`     // the endpoints, the preferred first
+	Active    int64            `json:"active"`        // requests on their way
+	Watching  int64            `json:"watching"`      // watches on their way
+	Idle      int64            `json:"idle"`          // connections that wait for a request
+	Failures  uint64           `json:"dial_failures"` // attempts to connect that failed
+	Retries   uint64           `json:"retries"`       // requests that were sent again
 }
 
 // EndpointStatus is how one endpoint is. Health is "up", "down" (it does not answer, as
 // Error says) or "no leader" (it answers, but belongs to no working cluster).
 type EndpointStatus struct {
-	Endpoint string    `json:"endpoint"`
-	Health   string    `json:"health"`
-	Role     string    `json:"role"` // "leader", "follower" or empty
-	Name     string    `json:"name"`
-	Version  string    `json:"version"`
-	Took     Float     `json:"took_ms"` // to answer
-	Error    string    `json:"error"`
-	Avoided  bool      `json:"avoided"` // others are asked in its stead
-	Idle     int       `json:"idle"`
-	Checked  time.Time `json:"checked"`
+	Endpoint string    `json:"endpoint"` // its URL
+	Health   string    `json:"health"`   // see above
+	Role     string    `json:"role"`     // "leader", "follower" or empty
+	Name     string    `json:"name"`     // the member's name
+	Version  string    `json:"version"`  // the member's version of etcd
+	Took     Float     `json:"took_ms"`  // to answer
+	Error    string    `json:"error"`    // why it is down
+	Avoided  bool      `json:"avoided"`  // others are asked in its stead
+	Idle     int       `json:"idle"`     // connections that wait for a request
+	Checked  time.Time `json:"checked"`  // time of the last probe
 }
 
 // Members reports the state of etcd behind a pool. It probes etcd's members unless that

@@ -13,40 +13,40 @@ import "time"
 type Status struct {
 	// State is "serving" or "draining".
 	State    string `json:"state"`
-	ReadOnly bool   `json:"read_only"`
+	ReadOnly bool   `json:"read_only"` // writes are refused
 
 	// Totals count from the start of the process. Windows summarize the last 10 seconds,
 	// minute and 10 minutes. History has one value for each 2 seconds of the last 10
 	// minutes.
 	Totals  Totals   `json:"totals"`
-	Windows []Window `json:"windows"`
-	History History  `json:"history"`
+	Windows []Window `json:"windows"` // rates and quantiles of recent time
+	History History  `json:"history"` // curves of the last 10 minutes
 
-	Connections Connections `json:"connections"`
-	Watches     WatchStatus `json:"watches"`
-	Sharing     Sharing     `json:"sharing"`
-	Upstream    Upstream    `json:"upstream"`
+	Connections Connections `json:"connections"` // connections of clients
+	Watches     WatchStatus `json:"watches"`     // watches of clients
+	Sharing     Sharing     `json:"sharing"`     // the work that sharing saved etcd
+	Upstream    Upstream    `json:"upstream"`    // etcd and the connections to it
 
 	// Rules is the table in the order of its prefixes. Of more than 500 rules, the 500
 	// with the most requests are listed, and RulesLeftOut counts the others.
 	Rules        []RuleStatus `json:"rules"`
-	RulesLeftOut int          `json:"rules_left_out"`
+	RulesLeftOut int          `json:"rules_left_out"` // rules that are not listed
 	// Users are the users that made requests, the most active first, at most 500. The
 	// entry without a name stands for all clients that were not asked who they are, or
 	// are not known.
 	Users        []UserStatus `json:"users"`
-	UsersLeftOut int          `json:"users_left_out"`
+	UsersLeftOut int          `json:"users_left_out"` // users that are not listed
 	// Refusals are the last 50 different refusals, the latest first.
 	Refusals []RefusalStatus `json:"refusals"`
 
-	Certificates []CertificateStatus `json:"certificates"`
-	Memory       MemoryStatus        `json:"memory"`
+	Certificates []CertificateStatus `json:"certificates"` // certificates and CAs in use
+	Memory       MemoryStatus        `json:"memory"`       // the memory of the process
 }
 
 // Totals count answered requests.
 type Totals struct {
-	Reads   uint64 `json:"reads"`
-	Writes  uint64 `json:"writes"`
+	Reads   uint64 `json:"reads"`   // answered reads, without watches
+	Writes  uint64 `json:"writes"`  // answered writes
 	Watches uint64 `json:"watches"` // watches that have ended
 	Refused uint64 `json:"refused"` // requests that the proxy refused with a status below 500
 	Failed  uint64 `json:"failed"`  // answers with a status of 500 or above
@@ -56,52 +56,52 @@ type Totals struct {
 
 // Rates are per second.
 type Rates struct {
-	Reads   Float `json:"reads"`
-	Writes  Float `json:"writes"`
-	Refused Float `json:"refused"`
-	Failed  Float `json:"failed"`
-	Events  Float `json:"events"`
-	Bytes   Float `json:"bytes"`
+	Reads   Float `json:"reads"`   // answered reads, without watches
+	Writes  Float `json:"writes"`  // answered writes
+	Refused Float `json:"refused"` // refusals with a status below 500
+	Failed  Float `json:"failed"`  // answers with a status of 500 or above
+	Events  Float `json:"events"`  // events sent to watchers of shared watches
+	Bytes   Float `json:"bytes"`   // bytes of bodies sent to clients
 }
 
 // Window summarizes a length of time.
 type Window struct {
-	Seconds float64 `json:"seconds"`
+	Seconds float64 `json:"seconds"` // the length of time
 	Rates
-	ReadP50  Float `json:"read_p50_ms"`
-	ReadP99  Float `json:"read_p99_ms"`
-	WriteP50 Float `json:"write_p50_ms"`
-	WriteP99 Float `json:"write_p99_ms"`
+	ReadP50  Float `json:"read_p50_ms"`  // median of the duration of reads
+	ReadP99  Float `json:"read_p99_ms"`  // 99th percentile of the duration of reads
+	WriteP50 Float `json:"write_p50_ms"` // median of the duration of writes
+	WriteP99 Float `json:"write_p99_ms"` // 99th percentile of the duration of writes
 }
 
 // History is a list of samples for each figure, the latest last.
 type History struct {
-	IntervalSeconds float64     `json:"interval_seconds"`
-	Times           []time.Time `json:"times"`
-	Reads           []Float     `json:"reads"`
-	Writes          []Float     `json:"writes"`
-	Refused         []Float     `json:"refused"`
-	Failed          []Float     `json:"failed"`
-	Events          []Float     `json:"events"`
-	ReadP50         []Float     `json:"read_p50_ms"`
-	ReadP99         []Float     `json:"read_p99_ms"`
-	WriteP50        []Float     `json:"write_p50_ms"`
-	WriteP99        []Float     `json:"write_p99_ms"`
-	Watches         []int64     `json:"watches"`
-	Connections     []int64     `json:"connections"`
-	Memory          []uint64    `json:"memory_bytes"`
+	IntervalSeconds float64     `json:"interval_seconds"` // time between two samples
+	Times           []time.Time `json:"times"`            // times of the samples
+	Reads           []Float     `json:"reads"`            // reads per second
+	Writes          []Float     `json:"writes"`           // writes per second
+	Refused         []Float     `json:"refused"`          // refusals per second, with a status below 500
+	Failed          []Float     `json:"failed"`           // answers per second with a status of 500 or above
+	Events          []Float     `json:"events"`           // events per second
+	ReadP50         []Float     `json:"read_p50_ms"`      // median of the duration of reads
+	ReadP99         []Float     `json:"read_p99_ms"`      // 99th percentile of the duration of reads
+	WriteP50        []Float     `json:"write_p50_ms"`     // median of the duration of writes
+	WriteP99        []Float     `json:"write_p99_ms"`     // 99th percentile of the duration of writes
+	Watches         []int64     `json:"watches"`          // running watches
+	Connections     []int64     `json:"connections"`      // open connections
+	Memory          []uint64    `json:"memory_bytes"`     // needed at the last garbage collection
 }
 
 // Connections are the connections of clients.
 type Connections struct {
-	Open  int64 `json:"open"`
-	Limit int   `json:"limit"`
+	Open  int64 `json:"open"`  // open connections
+	Limit int   `json:"limit"` // limits.connections
 }
 
 // WatchStatus is the state of the clients' watches.
 type WatchStatus struct {
-	Running int   `json:"running"`
-	Limit   int   `json:"limit"`
+	Running int   `json:"running"` // running watches
+	Limit   int   `json:"limit"`   // limits.watches
 	Waiting int64 `json:"waiting"` // running watches that share a watch at etcd
 	Hubs    int64 `json:"hubs"`    // shared watches at etcd
 	// Largest are the hubs with the most watchers, at most 20.
@@ -110,9 +110,9 @@ type WatchStatus struct {
 
 // Hub is one watch at etcd and the clients that share it.
 type Hub struct {
-	Key       string `json:"key"`
-	Recursive bool   `json:"recursive"`
-	Watchers  int    `json:"watchers"`
+	Key       string `json:"key"`        // the watched key
+	Recursive bool   `json:"recursive"`  // the watch covers all keys below
+	Watchers  int    `json:"watchers"`   // clients that wait
 	Index     uint64 `json:"index"`      // the newest index that is known
 	Buffered  int    `json:"remembered"` // events in memory, for watchers with a waitIndex
 }
@@ -131,35 +131,35 @@ type Sharing struct {
 
 // RuleStatus is one rule and the decisions that the gate made by it.
 type RuleStatus struct {
-	Prefix string      `json:"prefix"`
-	Read   GroupStatus `json:"read"`
-	Write  GroupStatus `json:"write"`
+	Prefix string      `json:"prefix"` // the prefix of the rule
+	Read   GroupStatus `json:"read"`   // who may read
+	Write  GroupStatus `json:"write"`  // who may write
 	Decisions
 }
 
 // GroupStatus lists the users that a rule lets in.
 type GroupStatus struct {
-	Everyone bool     `json:"everyone"`
-	Users    []string `json:"users"` // the first 20
-	LeftOut  int      `json:"left_out"`
+	Everyone bool     `json:"everyone"` // no password is needed
+	Users    []string `json:"users"`    // the first 20
+	LeftOut  int      `json:"left_out"` // users that are not listed
 }
 
 // UserStatus is one user and the decisions of the gate about this user. Known is
 // "password", "certificate" or "anonymous". The first 500 users with certificates are
 // listed. All later ones are counted together in an entry with Others set.
 type UserStatus struct {
-	User   string `json:"user"`
-	Known  string `json:"known"`
-	Others bool   `json:"others"`
+	User   string `json:"user"`   // the name of the user
+	Known  string `json:"known"`  // how the user was identified
+	Others bool   `json:"others"` // stands for several users
 	Decisions
 }
 
 // Decisions count the gate's decisions.
 type Decisions struct {
-	ReadsAllowed  uint64 `json:"reads_allowed"`
-	ReadsRefused  uint64 `json:"reads_refused"`
-	WritesAllowed uint64 `json:"writes_allowed"`
-	WritesRefused uint64 `json:"writes_refused"`
+	ReadsAllowed  uint64 `json:"reads_allowed"`  // reads that were allowed
+	ReadsRefused  uint64 `json:"reads_refused"`  // reads that were refused
+	WritesAllowed uint64 `json:"writes_allowed"` // writes that were allowed
+	WritesRefused uint64 `json:"writes_refused"` // writes that were refused
 }
 
 // RefusalStatus is one refusal, or several equal ones: Times of them from First to Time.
@@ -167,36 +167,36 @@ type Decisions struct {
 // be read. Key is empty unless the path is that of a key. Rule is empty unless a rule
 // decided.
 type RefusalStatus struct {
-	Time    time.Time `json:"time"`
-	First   time.Time `json:"first"`
-	Times   uint64    `json:"times"`
-	Client  string    `json:"client"`
-	User    string    `json:"user"`
-	Known   string    `json:"known"`
-	Method  string    `json:"method"`
-	Surface string    `json:"surface"`
-	Path    string    `json:"path"`
-	Key     string    `json:"key"`
-	Rule    string    `json:"rule"`
-	Status  int       `json:"status"`
-	Reason  string    `json:"reason"`
-	Cause   string    `json:"cause"`
+	Time    time.Time `json:"time"`    // the last of them
+	First   time.Time `json:"first"`   // the first of them
+	Times   uint64    `json:"times"`   // how many
+	Client  string    `json:"client"`  // address of the client
+	User    string    `json:"user"`    // the verified user
+	Known   string    `json:"known"`   // how the user was identified
+	Method  string    `json:"method"`  // the method
+	Surface string    `json:"surface"` // the part of the API
+	Path    string    `json:"path"`    // the canonical path
+	Key     string    `json:"key"`     // the canonical key
+	Rule    string    `json:"rule"`    // the prefix of the rule
+	Status  int       `json:"status"`  // status of the answer
+	Reason  string    `json:"reason"`  // the reason, as in the audit log
+	Cause   string    `json:"cause"`   // the cause, as the client got it
 }
 
 // CertificateStatus is a certificate that the proxy uses. Role is "server" or
 // "client_ca".
 type CertificateStatus struct {
-	Role     string    `json:"role"`
-	Subject  string    `json:"subject"`
-	NotAfter time.Time `json:"not_after"`
-	Seconds  int64     `json:"expires_in_seconds"`
+	Role     string    `json:"role"`               // its use
+	Subject  string    `json:"subject"`            // its subject
+	NotAfter time.Time `json:"not_after"`          // when it expires
+	Seconds  int64     `json:"expires_in_seconds"` // time until then; negative afterwards
 }
 
 // MemoryStatus is the memory that the process needs. Level is "free", "short" (reads are
 // refused) or "full" (all requests are refused).
 type MemoryStatus struct {
-	Live       uint64 `json:"live_bytes"`
+	Live       uint64 `json:"live_bytes"`  // needed at the last garbage collection
 	Limit      uint64 `json:"limit_bytes"` // 0 means no limit
-	Level      string `json:"level"`
-	Goroutines int    `json:"goroutines"`
+	Level      string `json:"level"`       // whether there is enough
+	Goroutines int    `json:"goroutines"`  // number of goroutines
 }

@@ -80,3 +80,25 @@ func TestTheReferenceNamesMetricsWithoutAValue(t *testing.T) {
 		t.Errorf("the reference does not list %s as a %s with a help text", name, typ)
 	}
 }
+
+func TestEachFieldOfTheStatusHasAMeaning(t *testing.T) {
+	page, err := parse(root + "/cmd/etcd-tlsproxy/internal/statuspage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := parse(root + "/proxy/observe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := statusObjects(page, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		for _, f := range o.fields {
+			if f.text == "" {
+				t.Errorf("field %s of %s has no comment", f.name, o.name)
+			}
+		}
+	}
+}

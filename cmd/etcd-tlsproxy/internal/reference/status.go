@@ -71,6 +71,7 @@ func statusObjects(page, server *source) ([]object, error) {
 			}
 			o.fields = append(o.fields, member{f.tag.Get("json"), typ, rename(f.doc, names)})
 		}
+		o.addReferences()
 		objects = append(objects, o)
 		for _, name := range below {
 			if err := add(name); err != nil {
@@ -103,4 +104,19 @@ func withoutEmbedded(fields []field) []field {
 		}
 	}
 	return named
+}
+
+// addReferences makes each field without a text refer to the one whose text names it.
+func (o *object) addReferences() {
+	for i := range o.fields {
+		if o.fields[i].text != "" {
+			continue
+		}
+		for _, other := range o.fields {
+			if strings.Contains(other.text, "`"+o.fields[i].name+"`") {
+				o.fields[i].text = "see `" + other.name + "`"
+				break
+			}
+		}
+	}
 }

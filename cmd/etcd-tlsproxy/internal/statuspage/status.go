@@ -9,22 +9,22 @@ import (
 // Status is the content of the page and of /-/status.json. The names of the fields are
 // stable; fields may be added. The fields of [observe.Status] are on the same level.
 type Status struct {
-	Time          time.Time `json:"time"`
-	Host          string    `json:"host"` // the name of this machine
-	Version       string    `json:"version"`
-	Go            string    `json:"go"`
-	Listen        []string  `json:"listen"`
-	Started       time.Time `json:"started"`
-	UptimeSeconds int64     `json:"uptime_seconds"`
+	Time          time.Time `json:"time"`           // the time of this status
+	Host          string    `json:"host"`           // the name of this machine
+	Version       string    `json:"version"`        // the version of the program
+	Go            string    `json:"go"`             // the version of Go
+	Listen        []string  `json:"listen"`         // addresses for clients
+	Started       time.Time `json:"started"`        // the start of the process
+	UptimeSeconds int64     `json:"uptime_seconds"` // time since then
 	// Problems lists, as sentences, what needs an operator's attention.
 	Problems []string `json:"problems"`
-	Config   Config   `json:"config"`
+	Config   Config   `json:"config"` // the configuration
 	*observe.Status
 }
 
 // Config is the state of the configuration in force and of the files on disk.
 type Config struct {
-	File string `json:"file"`
+	File string `json:"file"` // path of the configuration file
 	// Loaded is the time at which the state in force was loaded, Tried that of the last
 	// attempt. If the last attempt failed, OK is false, Error says why, and the old state
 	// stays in force.
@@ -34,7 +34,7 @@ type Config struct {
 	Error  string    `json:"error"`
 	// Warnings are the warnings about the configuration in force.
 	Warnings []string `json:"warnings"`
-	FastLane bool     `json:"fast_lane"`
+	FastLane bool     `json:"fast_lane"` // the setting fast_lane
 	// ShareReads and ShareWatches say whether equal reads and watches are shared.
 	ShareReads   bool `json:"share_reads"`
 	ShareWatches bool `json:"share_watches"`
