@@ -2,7 +2,7 @@ package reference
 
 import (
 	"bytes"
-	_ "embed"
+	_ "embed" // the template
 	"fmt"
 	"path/filepath"
 	"strconv"

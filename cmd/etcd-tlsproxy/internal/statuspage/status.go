@@ -12,7 +12,7 @@ type Status struct {
 	Time          time.Time `json:"time"`           // the time of this status
 	Host          string    `json:"host"`           // the name of this machine
 	Version       string    `json:"version"`        // the version of the program
-	Go            string    `json:"go"`             // the version of Go
+	Go            string    `json:"go"`             // the version of the compiler and runtime
 	Listen        []string  `json:"listen"`         // addresses for clients
 	Started       time.Time `json:"started"`        // the start of the process
 	UptimeSeconds int64     `json:"uptime_seconds"` // time since then
