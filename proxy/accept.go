@@ -3,12 +3,12 @@ package proxy
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"time"
-)
 
-// NextProtos are the protocols that the lanes serve, for ALPN. curl names HTTP/1.0
-// when it is told to use it, and fails if the server does not.
-func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/lane"
+)
 
 // accept takes connections from ln until it is closed. A connection that was taken is
 // served even if the server starts to drain at that moment: its client saw it accepted.
@@ -36,6 +36,54 @@ func (s *Server) accept(ln net.Listener) error {
 			_ = c.Close()
 			continue
 		}
-		s.dispatch(pending{client, wait})
+		s.handshakers.dispatch(pending{client, wait}, s.handshake)
 	}
+}
+
+// The reasons why a connection is refused, from the closed set of the metric.
+const (
+	tooManyConnections = "connections"
+	tooManyOfAddress   = "address"
+	tooLittleMemory    = "memory"
+)
+
+// admit admits a connection, or returns the reason why it is refused. If all connections
+// are in use, an idle one is closed to make room, like in nginx: its client connects again
+// when it has a request.
+func (s *Server) admit(c net.Conn) (client *lane.ClientConn, wait time.Duration, refused string) {
+	if s.memory.full() {
+		return nil, 0, tooLittleMemory
+	}
+	addr, known := clientOf(c)
+	if known {
+		var ok bool
+		if wait, ok = s.admission.acquire(addr, time.Now()); !ok {
+			return nil, 0, tooManyOfAddress
+		}
+	}
+	release := func() {
+		if known {
+			s.admission.release(addr)
+		}
+		s.open.Add(-1)
+	}
+	if s.open.Add(1) > int64(s.options.MaxConnections) && s.shed(1) == 0 {
+		release()
+		return nil, 0, tooManyConnections
+	}
+	s.metrics.ConnectionOpened()
+	return lane.NewClientConn(c, s.options.RawSockets, func() {
+		release()
+		s.metrics.ConnectionClosed()
+	}), wait, ""
+}
+
+// clientOf returns the address that a connection counts for. ok is false for a unix
+// socket.
+func clientOf(c net.Conn) (client netip.Prefix, ok bool) {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}, false
+	}
+	return acl.ClientOf(tcp.AddrPort().Addr()), true
 }

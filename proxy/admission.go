@@ -1,15 +1,11 @@
 package proxy
 
 import (
-	"net"
 	"net/netip"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
-
-	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy/lane"
 )
 
 // admission counts the connections and the handshakes of each address, so that one client
@@ -32,9 +28,9 @@ type addrState struct {
 
 const firstSweep = 1024
 
-func newAdmission(o *Options) *admission {
+func newAdmission(maxPerAddr, handshakesPerSecond int, maxWait time.Duration) *admission {
 	return &admission{
-		maxPerAddr: o.MaxAddressConnections, rate: rate.Limit(o.MaxAddressHandshakes), maxWait: o.HandshakeTimeout,
+		maxPerAddr: maxPerAddr, rate: rate.Limit(handshakesPerSecond), maxWait: maxWait,
 		addrs: make(map[netip.Prefix]*addrState), sweepAt: firstSweep,
 	}
 }
@@ -82,59 +78,4 @@ func (a *admission) sweep(now time.Time) {
 		}
 	}
 	a.sweepAt = max(firstSweep, 2*len(a.addrs))
-}
-
-// clientOf returns the address that a connection counts for. ok is false for a unix
-// socket.
-func clientOf(c net.Conn) (client netip.Prefix, ok bool) {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}, false
-	}
-	return acl.ClientOf(tcp.AddrPort().Addr()), true
-}
-
-// The reasons why a connection is refused, from the closed set of the metric.
-const (
-	tooManyConnections = "connections"
-	tooManyOfAddress   = "address"
-	tooLittleMemory    = "memory"
-)
-
-// admit admits a connection, or returns the reason why it is refused. If all connections
-// are in use, an idle one is closed to make room, like in nginx: its client connects again
-// when it has a request.
-func (s *Server) admit(c net.Conn) (client *lane.ClientConn, wait time.Duration, refused string) {
-	if s.memory.full() {
-		return nil, 0, tooLittleMemory
-	}
-	addr, known := clientOf(c)
-	if known {
-		var ok bool
-		if wait, ok = s.admission.acquire(addr, time.Now()); !ok {
-			return nil, 0, tooManyOfAddress
-		}
-	}
-	release := func() {
-		if known {
-			s.admission.release(addr)
-		}
-		s.open.Add(-1)
-	}
-	if s.open.Add(1) > int64(s.options.MaxConnections) && s.shed(1) == 0 {
-		release()
-		return nil, 0, tooManyConnections
-	}
-	s.metrics.ConnectionOpened()
-	return lane.NewClientConn(c, s.options.RawSockets, func() {
-		release()
-		s.metrics.ConnectionClosed()
-	}), wait, ""
-}
-
-// shed closes up to max idle connections and returns their number.
-func (s *Server) shed(max int) int {
-	n := s.conns.Shed(max)
-	s.metrics.ConnectionsShed(n)
-	return n
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func TestAnAddressHasItsOwnLimitAndOthersStillCome(t *testing.T) {
-	a := newAdmission(&Options{MaxAddressConnections: 2, MaxAddressHandshakes: 100, HandshakeTimeout: time.Second})
+	a := newAdmission(2, 100, time.Second)
 	one, other := netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("192.0.2.2/32")
 	now := time.Now()
 	for range 2 {
@@ -28,7 +28,7 @@ func TestAnAddressHasItsOwnLimitAndOthersStillCome(t *testing.T) {
 }
 
 func TestHandshakesOfAnAddressWaitForTheirTurn(t *testing.T) {
-	a := newAdmission(&Options{MaxAddressConnections: 1000, MaxAddressHandshakes: 10, HandshakeTimeout: time.Second})
+	a := newAdmission(1000, 10, time.Second)
 	one, now := netip.MustParsePrefix("192.0.2.1/32"), time.Now()
 	var waits []time.Duration
 	for {
@@ -51,7 +51,7 @@ func TestHandshakesOfAnAddressWaitForTheirTurn(t *testing.T) {
 }
 
 func TestAddressesAreForgotten(t *testing.T) {
-	a := newAdmission(&Options{MaxAddressConnections: 10, MaxAddressHandshakes: 10, HandshakeTimeout: time.Second})
+	a := newAdmission(10, 10, time.Second)
 	now := time.Now()
 	var open netip.Prefix
 	for i := range 100_000 {

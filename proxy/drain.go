@@ -12,7 +12,7 @@ import (
 // connections that were accepted already. If ctx ends first, the rest is cut. Every
 // connection is closed when Drain returns.
 func (s *Server) Drain(ctx context.Context) error {
-	defer s.stopHandshakes() // ends the polls of the server as well
+	defer s.stopHandshakes()
 	s.mu.Lock()
 	s.draining = true
 	for _, ln := range s.listeners {
@@ -26,7 +26,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	grace, cancel := context.WithTimeout(ctx, lane.DrainGrace)
 	defer cancel()
 	defer context.AfterFunc(grace, s.stopHandshakes)()
-	s.running.Wait()
+	s.handshakers.running.Wait()
 	err := s.conns.Close(ctx, lane.Fast)
 	if err != nil {
 		s.conns.Cut(lane.Fast)
@@ -39,11 +39,4 @@ func (s *Server) Drain(ctx context.Context) error {
 		watches.Close()
 	}
 	return err
-}
-
-// Draining reports whether Drain was called.
-func (s *Server) Draining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
 }

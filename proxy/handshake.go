@@ -10,73 +10,20 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// pending is a connection whose handshake is due after a wait.
-type pending struct {
-	conn *lane.ClientConn
-	wait time.Duration
-}
-
-// handshakers are the goroutines that do handshakes. A handshake needs a large stack, which
-// grows step by step, so a goroutine that has one waits a while for its next connection.
-type handshakers struct {
-	next chan pending // for an idle worker
-	idle atomic.Int64
-}
-
-const (
-	maxIdleWorkers = 32
-	workerIdle     = time.Second
-)
-
-// dispatch hands the connection to an idle handshake worker, or starts one.
-func (s *Server) dispatch(p pending) {
-	s.running.Add(1)
-	select {
-	case s.handshakers.next <- p:
-	default:
-		go func() {
-			for again := true; again; p, again = s.handshakers.wait(s.handshakes) {
-				s.handshake(p)
-				p = pending{} // so that a waiting worker keeps no connection in memory
-			}
-		}()
-	}
-}
-
-// wait waits for the next connection. ok is false if enough other workers wait, or none
-// arrives for a while.
-func (hs *handshakers) wait(ctx context.Context) (p pending, ok bool) {
-	defer hs.idle.Add(-1)
-	if hs.idle.Add(1) > maxIdleWorkers {
-		return pending{}, false
-	}
-	expired := time.NewTimer(workerIdle)
-	defer expired.Stop()
-	select {
-	case p := <-hs.next:
-		return p, true
-	case <-expired.C:
-	case <-ctx.Done():
-	}
-	return pending{}, false
-}
-
 // handshake waits for the connection's turn, does the TLS handshake, and hands the
 // connection to a lane.
 func (s *Server) handshake(p pending) {
-	defer s.running.Done()
 	c := p.conn
 	if p.wait > 0 {
 		select {
 		case <-time.After(p.wait):
-		case <-s.handshakes.Done():
+		case <-s.handshakers.ctx.Done():
 			_ = c.Close()
 			return
 		}
@@ -84,12 +31,12 @@ func (s *Server) handshake(p pending) {
 	t := tls.Server(c, s.tls)
 	// A context for each handshake would need a goroutine that watches it.
 	err := c.SetDeadline(time.Now().Add(s.options.HandshakeTimeout))
-	goOn := context.AfterFunc(s.handshakes, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
+	goOn := context.AfterFunc(s.handshakers.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {
 		err = t.Handshake()
 	}
 	if !goOn() {
-		err = s.handshakes.Err()
+		err = s.handshakers.ctx.Err()
 	}
 	if err == nil {
 		err = c.SetDeadline(time.Time{})

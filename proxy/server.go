@@ -72,11 +72,9 @@ type Server struct {
 	open           atomic.Int64 // connections
 	admission      *admission
 	memory         *memory
-	handshakes     context.Context // ends when no handshake may continue
-	stopHandshakes context.CancelFunc
+	handshakers    *handshakers
+	stopHandshakes context.CancelFunc // ends the polls as well
 	accepting      sync.WaitGroup
-	running        sync.WaitGroup // handshakes
-	handshakers    handshakers
 
 	mu        sync.Mutex
 	listeners []net.Listener
@@ -87,8 +85,7 @@ type Server struct {
 func NewServer(o Options) *Server {
 	s := &Server{
 		options: o, log: o.Log, observer: o.Observer, metrics: o.Observer.Metrics,
-		admission:   newAdmission(&o),
-		handshakers: handshakers{next: make(chan pending)},
+		admission: newAdmission(o.MaxAddressConnections, o.MaxAddressHandshakes, o.HandshakeTimeout),
 	}
 	if o.usage == nil {
 		o.usage = readUsage
@@ -108,7 +105,8 @@ func NewServer(o Options) *Server {
 		MaxBodyMemory: o.MaxBodyMemory, IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
-	s.handshakes, s.stopHandshakes = context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
+	s.handshakers, s.stopHandshakes = newHandshakers(ctx), cancel
 	s.tls = certs.Server(func() *certs.Generation { return s.current.Load().Certs })
 	return s
 }
@@ -127,11 +125,22 @@ func (s *Server) Serve(ln net.Listener) error {
 	defer s.accepting.Done()
 	s.mu.Unlock()
 	if first {
-		go s.memory.run(s.handshakes)
-		go s.observer.Sample(s.handshakes, s.gauges)
+		go s.memory.run(s.handshakers.ctx)
+		go s.observer.Sample(s.handshakers.ctx, s.gauges)
 		go s.std.Serve()
 	}
 	return s.accept(ln)
+}
+
+// NextProtos are the protocols that the lanes serve, for ALPN. curl names HTTP/1.0
+// when it is told to use it, and fails if the server does not.
+func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+
+// shed closes up to max idle connections and returns their number.
+func (s *Server) shed(max int) int {
+	n := s.conns.Shed(max)
+	s.metrics.ConnectionsShed(n)
+	return n
 }
 
 // Publish puts a new snapshot in force, for every request that starts from now
@@ -159,4 +168,11 @@ func (s *Server) Status() *observe.Status {
 		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
 		Memory: s.memory.status(),
 	})
+}
+
+// Draining reports whether Drain was called.
+func (s *Server) Draining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
 }
