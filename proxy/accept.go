@@ -10,6 +10,27 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
+// Serve accepts connections until the server is drained. Several listeners may
+// be served at a time.
+func (s *Server) Serve(ln net.Listener) error {
+	s.mu.Lock()
+	if s.draining {
+		s.mu.Unlock()
+		return ln.Close()
+	}
+	first := len(s.listeners) == 0
+	s.listeners = append(s.listeners, ln)
+	s.accepting.Add(1)
+	defer s.accepting.Done()
+	s.mu.Unlock()
+	if first {
+		go s.memory.run(s.handshakers.ctx)
+		go s.observer.Sample(s.handshakers.ctx, s.gauges)
+		go s.std.Serve()
+	}
+	return s.accept(ln)
+}
+
 // accept takes connections from ln until it is closed. A connection that was taken is
 // served even if the server starts to drain at that moment: its client saw it accepted.
 func (s *Server) accept(ln net.Listener) error {

@@ -111,27 +111,6 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// Serve accepts connections until the server is drained. Several listeners may
-// be served at a time.
-func (s *Server) Serve(ln net.Listener) error {
-	s.mu.Lock()
-	if s.draining {
-		s.mu.Unlock()
-		return ln.Close()
-	}
-	first := len(s.listeners) == 0
-	s.listeners = append(s.listeners, ln)
-	s.accepting.Add(1)
-	defer s.accepting.Done()
-	s.mu.Unlock()
-	if first {
-		go s.memory.run(s.handshakers.ctx)
-		go s.observer.Sample(s.handshakers.ctx, s.gauges)
-		go s.std.Serve()
-	}
-	return s.accept(ln)
-}
-
 // NextProtos are the protocols that the lanes serve, for ALPN. curl names HTTP/1.0
 // when it is told to use it, and fails if the server does not.
 func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
