@@ -37,6 +37,7 @@ follow() {
 }
 
 # --- set up a machine with an etcd and a certificate
+rm -f /usr/sbin/policy-rc.d # of a container whose system this is; it would forbid the package to restart the service
 echo '127.0.0.1 localhost conf1001.example.org' >/etc/hosts
 echo ETCD_ENABLE_V2=true >>/etc/default/etcd
 systemctl start etcd
