@@ -183,7 +183,7 @@ func TestCPUTimeOfAFamilyIsSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.stop()
-	for limit := time.Now().Add(10 * time.Second); p.cpu() < 3*clockTick; time.Sleep(clockTick) {
+	for limit := time.Now().Add(10 * time.Second); p.cpu() < 3*clockTick; time.Sleep(clockTick) { //nolint:forbidigo // the kernel does not signal CPU time
 		if time.Now().After(limit) {
 			t.Fatalf("got %v of CPU time after 10 s of a busy child, want %v", p.cpu(), 3*clockTick)
 		}

@@ -92,7 +92,7 @@ type edited struct {
 	Scheme string `json:"scheme,omitempty"`
 }
 
-func (e *edited) print(c *console.Console) error {
+func (e *edited) report(c *console.Console) error {
 	return c.Print(e, func(w io.Writer) error {
 		text := fmt.Sprintf("%s: user %q was %s", e.File, e.User, e.Action)
 		if e.Scheme != "" {
@@ -127,7 +127,7 @@ func newPasswdAdd() *cobra.Command {
 		if err := htpasswd.Update(args[0], *create, func(f *htpasswd.File) ([]byte, error) { return f.Add(args[1], hash) }); err != nil {
 			return err
 		}
-		return (&edited{args[0], args[1], "added", p.scheme}).print(p.console)
+		return (&edited{args[0], args[1], "added", p.scheme}).report(p.console)
 	}
 	return cmd
 }
@@ -151,7 +151,7 @@ func newPasswdChange() *cobra.Command {
 		if err := htpasswd.Update(args[0], false, func(f *htpasswd.File) ([]byte, error) { return f.Change(args[1], hash) }); err != nil {
 			return err
 		}
-		return (&edited{args[0], args[1], "changed", p.scheme}).print(p.console)
+		return (&edited{args[0], args[1], "changed", p.scheme}).report(p.console)
 	}
 	return cmd
 }
@@ -220,7 +220,7 @@ user who is in no file, a running proxy refuses to reload and keeps its old stat
 		if err := htpasswd.Update(args[0], false, remove); err != nil {
 			return err
 		}
-		return (&edited{File: args[0], User: args[1], Action: "removed"}).print(c)
+		return (&edited{File: args[0], User: args[1], Action: "removed"}).report(c)
 	}
 	return cmd
 }

@@ -108,7 +108,7 @@ func putAndGet(client *http.Client, key, value string) error {
 
 func waitFor(t *testing.T, what string, reached func() bool) {
 	t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !reached(); time.Sleep(2 * time.Millisecond) {
+	for limit := time.Now().Add(20 * time.Second); !reached(); time.Sleep(2 * time.Millisecond) { //nolint:forbidigo // other processes signal nothing
 		if time.Now().After(limit) {
 			t.Fatalf("after 20s it is still not true that %s", what)
 		}

@@ -96,7 +96,7 @@ func (r *rig) quiet(t *testing.T) {
 			t.Fatalf("still held: %d slots, %d watches, %d bytes, %d shared bytes",
 				count.Active.Load(), count.Watching.Load(), count.Buffered.Held(), count.Shared.Held())
 		}
-		time.Sleep(time.Millisecond) // the server side of a closed connection signals nothing
+		time.Sleep(time.Millisecond) //nolint:forbidigo // the server side of a closed connection signals nothing
 	}
 }
 

@@ -168,10 +168,10 @@ func (r *rig) write(value string) {
 	}
 }
 
-// eventually waits for a state that nothing signals.
+// eventually waits until a state is reached.
 func (r *rig) eventually(what string, reached func() bool) {
 	r.t.Helper()
-	for limit := time.Now().Add(time.Minute); !reached(); time.Sleep(time.Millisecond) {
+	for limit := time.Now().Add(time.Minute); !reached(); time.Sleep(time.Millisecond) { //nolint:forbidigo // for states that nothing signals
 		if time.Now().After(limit) {
 			r.t.Fatalf("after a minute it is still not so that %s", what)
 		}

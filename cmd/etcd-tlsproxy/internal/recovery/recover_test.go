@@ -12,9 +12,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/proxy/proxytest"
@@ -123,26 +124,32 @@ func pids(t *testing.T, dir string) map[string]int {
 // killAll kills the etcds that the commands started, and waits until they have exited.
 func killAll(t *testing.T, dir string) {
 	for _, pid := range pids(t, dir) {
-		kill(pid)
+		kill(t, pid)
 	}
 }
 
-func kill(pid int) {
+// kill kills a process if it is an etcd, and waits until it has exited. This process may
+// not be its parent, so it cannot wait for a status.
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // it has exited
+	}
+	defer unix.Close(fd)
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if err != nil || string(comm) != "etcd\n" {
 		return
 	}
-	handle, err := os.FindProcess(pid)
-	if err != nil {
-		return
-	}
-	_ = handle.Kill()
-	for handle.Signal(syscall.Signal(0)) == nil {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil || bytes.Contains(stat, []byte("\nState:\tZ")) { // a zombie: this process is not its parent
-			return
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	exited := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for limit := time.Now().Add(30 * time.Second); exited[0].Revents == 0; {
+		if time.Now().After(limit) {
+			t.Fatalf("process %d has not exited 30 s after SIGKILL", pid)
 		}
-		time.Sleep(5 * time.Millisecond)
+		if _, err := unix.Poll(exited, 1000); err != nil && !errors.Is(err, unix.EINTR) {
+			t.Fatalf("waiting for process %d to exit: %v", pid, err)
+		}
 	}
 }
 
@@ -223,7 +230,7 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 		}
 		put(t, members[2].Client, "/later", "2")
 		for i := range 2 {
-			kill(running[members[i].Name])
+			kill(t, running[members[i].Name])
 			if err := os.RemoveAll(filepath.Join(dir, members[i].Name, "data")); err != nil {
 				t.Fatal(err)
 			}
