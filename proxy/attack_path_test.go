@@ -44,14 +44,14 @@ func climbingAttacks() attacks {
 }
 
 func boundaryAttacks() attacks {
-	c := attacks{name: "neighbours and ancestors of a prefix", source: "the nginx site's byte-wise prefixes; CWE-187, CWE-863"}
-	neighbours := []string{
+	c := attacks{name: "neighbors and ancestors of a prefix", source: "the nginx site's byte-wise prefixes; CWE-187, CWE-863"}
+	neighbors := []string{
 		"eventloggingX", "eventlogging-", "eventlogging.", "eventlogging..", "eventlogging%20", "eventlogging;", "eventlogging%3b", "eventlogging%2e", "eventlogging~", "eventlogging_", "Eventlogging",
 		"EVENTLOGGING", "eventloggin", "eventlogging:x", "eventlogging*", "eventlogging%25", "eventlogging%252fx", "eventlogging\xc2\xa0", "eventlogging%e2%80%8b/x", "_eventlogging/x", "%20eventlogging/x",
 		"x/eventlogging/x", "conftool/eventlogging/x", "*", "%2a", "eventlogging%ef%bc%8fx", "\xd0\xb5ventlogging/x",
 	}
 	for _, method := range []string{"PUT", "DELETE"} {
-		c.list = append(c.list, each(neighbours, 0, func(key string) string { return request(method, "/v2/keys/"+key, "", "value=attack") })...)
+		c.list = append(c.list, each(neighbors, 0, func(key string) string { return request(method, "/v2/keys/"+key, "", "value=attack") })...)
 		c.list = append(c.list, each([]string{"conftoolX", "conftool-v2/x", "conftool.", "Conftool/x", "conftool%20", "conftoo", "_conftool", "eventlogging2/x", "x", "0", "secret"}, 0,
 			func(key string) string { return request(method, "/v2/keys/"+key, by("conftool"), "value=attack") })...)
 	}

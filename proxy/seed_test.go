@@ -101,7 +101,7 @@ func TestHolesOfTheNginxSiteDoNotReachEtcd(t *testing.T) {
 		hole("the poison key by anyone", "PUT", "/v2/keys/eventlogging/0/members/1/attributes", "", "value=x", 403)
 		hole("the poison key by root", "PUT", "/v2/keys/0/members/1/attributes", "root", "value=x", 403)
 		hole("the poison key as a directory", "PUT", "/v2/keys/eventlogging/0/members/1/attributes?dir=true", "", "", 403)
-		hole("a neighbour's key", "PUT", "/v2/keys/conftoolX", "conftool", "value=x", 401)
+		hole("a neighbor's key", "PUT", "/v2/keys/conftoolX", "conftool", "value=x", 401)
 		if after := dump(t, e); after != before {
 			t.Errorf("the refused requests changed etcd from\n%s\nto\n%s", before, after)
 		}

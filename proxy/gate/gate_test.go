@@ -88,8 +88,8 @@ func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
 			}
 		})
 	}
-	refused("a user of a prefix writes its neighbour with a longer name", "PUT", "/v2/keys/conftoolX/a", "conftool", 401)
-	refused("anyone writes the neighbour of an open prefix", "PUT", "/v2/keys/eventloggingX/k", "", 401)
+	refused("a user of a prefix writes its neighbor with a longer name", "PUT", "/v2/keys/conftoolX/a", "conftool", 401)
+	refused("anyone writes the neighbor of an open prefix", "PUT", "/v2/keys/eventloggingX/k", "", 401)
 	refused("anyone adds a member", "POST", "/v2/members", "", 403)
 	refused("root adds a member although nobody opened it", "POST", "/v2/members", "root", 403)
 	refused("anyone removes a member", "DELETE", "/v2/members/1", "", 403)

@@ -23,7 +23,7 @@ type endpoint struct {
 	mu     sync.Mutex
 	idle   []*conn // the most recently used last
 	expiry *time.Timer
-	down   atomic.Bool // a probe is dialling it
+	down   atomic.Bool // a probe is dialing it
 }
 
 // keepAlive detects a peer that vanished without closing the connection. A watch may
@@ -152,7 +152,7 @@ const (
 func (e *endpoint) probe() {
 	ctx := e.pool.background
 	for pause := firstProbe; ; pause = min(2*pause, lastProbe) {
-		// Random pauses keep many proxies from dialling a starting member all at once.
+		// Random pauses keep many proxies from dialing a starting member all at once.
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-ctx.Done():

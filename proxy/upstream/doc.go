@@ -15,8 +15,8 @@
 // # Endpoints
 //
 // The first endpoint is preferred, because it is the local member. Another endpoint is
-// used only while the first accepts no connections. An endpoint that is down is dialled
-// in the background until it is back, if there are others. A single endpoint is dialled
+// used only while the first accepts no connections. An endpoint that is down is dialed
+// in the background until it is back, if there are others. A single endpoint is dialed
 // by each request. [Discover] finds endpoints in
 // DNS, the local member first.
 //

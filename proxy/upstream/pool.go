@@ -30,7 +30,7 @@ type Options struct {
 	MaxIdle int
 	// IdleTimeout is how long an idle connection is kept; 90 seconds.
 	IdleTimeout time.Duration
-	// DialTimeout bounds dialling, with the TLS handshake; 2 seconds, because etcd is near.
+	// DialTimeout bounds dialing, with the TLS handshake; 2 seconds, because etcd is near.
 	DialTimeout time.Duration
 	// HeaderTimeout bounds the wait for a free slot, and separately the time from
 	// sending a request to the head of its answer; 30 seconds: an etcd without a

@@ -114,7 +114,7 @@ func (r *Resolver) locate(ctx context.Context, members []srvTarget) error {
 	return lookups.Wait()
 }
 
-// joinAddresses joins addresses in the order in which they are dialled. The family that
+// joinAddresses joins addresses in the order in which they are dialed. The family that
 // the resolver put first comes first, because the resolver knows the routes. DNS servers
 // rotate the addresses within a family, which must not look like a change.
 func joinAddresses(addresses []netip.Addr, port uint16) string {

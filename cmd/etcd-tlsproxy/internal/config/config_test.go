@@ -97,7 +97,7 @@ func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 }
 
 // TestTheFirstReleasesConfigurationMeansTheSame reads a file with every key of the
-// first release. The newer keys have defaults that keep its behaviour.
+// first release. The newer keys have defaults that keep its behavior.
 func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	const name = "every-key-of-the-first-release.good.toml"
 	old, err := Parse(name, files(t, name)[name])
