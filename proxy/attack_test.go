@@ -185,10 +185,10 @@ func request(method, target, fields, body string) string {
 func by(user string) string { return "Authorization: " + fronttest.Basic(user) + "\r\n" }
 
 // each makes one attack of each text.
-func each(texts []string, passes int, make func(text string) string) []attack {
+func each(texts []string, passes int, compose func(text string) string) []attack {
 	var list []attack
 	for _, text := range texts {
-		list = append(list, attack{fmt.Sprintf("%.60q", text), make(text), passes})
+		list = append(list, attack{fmt.Sprintf("%.60q", text), compose(text), passes})
 	}
 	return list
 }

@@ -19,7 +19,7 @@ import (
 type memory struct {
 	limit   uint64
 	read    func() usage
-	shed    func(max int) int
+	shed    func(limit int) int
 	publish func(level int)
 	level   atomic.Int32
 

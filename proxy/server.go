@@ -115,9 +115,9 @@ func NewServer(o Options) *Server {
 // when it is told to use it, and fails if the server does not.
 func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
 
-// shed closes up to max idle connections and returns their number.
-func (s *Server) shed(max int) int {
-	n := s.conns.Shed(max)
+// shed closes up to limit idle connections and returns their number.
+func (s *Server) shed(limit int) int {
+	n := s.conns.Shed(limit)
 	s.metrics.ConnectionsShed(n)
 	return n
 }

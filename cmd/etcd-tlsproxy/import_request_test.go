@@ -148,27 +148,27 @@ func (r *request) class(differences []siteimport.Difference) (class string, ok b
 	listed := func(class string, fits func(d *siteimport.Difference) bool) (string, bool) {
 		return class, slices.ContainsFunc(differences, func(d siteimport.Difference) bool { return d.Class == class && fits(&d) })
 	}
-	any := func(*siteimport.Difference) bool { return true }
+	always := func(*siteimport.Difference) bool { return true }
 	canonical, err := acl.ParsePath(path)
 	switch {
 	case !slices.Contains([]string{"GET", "HEAD", "PUT", "POST", "DELETE"}, r.method):
-		return listed(siteimport.Methods, any)
+		return listed(siteimport.Methods, always)
 	case err != nil:
-		return listed(siteimport.Spelling, any)
+		return listed(siteimport.Spelling, always)
 	case path == "/v2/keys":
-		return listed(siteimport.Redirect, any)
+		return listed(siteimport.Redirect, always)
 	case !strings.HasPrefix(canonical.Decoded, "/v2/keys/") && canonical.Decoded != "/v2/keys":
-		return listed(siteimport.Elsewhere, any)
+		return listed(siteimport.Elsewhere, always)
 	}
 	key := acl.Key(strings.TrimPrefix(canonical.Decoded, "/v2/keys"))
 	if key == "" {
 		key = "/"
 	}
 	if key.Reserved() {
-		return listed(siteimport.Reserved, any)
+		return listed(siteimport.Reserved, always)
 	}
 	if strings.TrimLeft(r.behind, "= ") != "" {
-		return listed(siteimport.Credentials, any)
+		return listed(siteimport.Credentials, always)
 	}
 	return listed(siteimport.RawPrefix, func(d *siteimport.Difference) bool {
 		beside := strings.HasPrefix(string(key), d.Key) && !acl.Key(d.Key).Covers(key)

@@ -73,16 +73,16 @@ func (cs *Conns) Release(l Lane, c Conn) {
 	}
 }
 
-// Shed ends up to max idle connections and returns their number. It takes any of them,
+// Shed ends up to limit idle connections and returns their number. It takes any of them,
 // and looks at a bounded number only: where few connections are idle, the search must not
 // cost more than it brings.
-func (cs *Conns) Shed(max int) (n int) {
+func (cs *Conns) Shed(limit int) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	left := 10*max + 100
+	left := 10*limit + 100
 	for _, conns := range cs.lanes {
 		for c := range conns { // starts anywhere
-			if n == max || left == 0 {
+			if n == limit || left == 0 {
 				return n
 			}
 			left--

@@ -87,7 +87,7 @@ func TestWatchesAreBoundedForAUserAndAltogether(t *testing.T) {
 	if _, refusal, _ := r.startWatch(t, "/v2/keys/secret?wait=true", "alice"); refusal != nil {
 		t.Errorf("after one has ended: got refusal %+v, want none", refusal)
 	}
-	r.Watches.max = r.Watches.Count()
+	r.Watches.maxTotal = r.Watches.Count()
 	if _, refusal, _ := r.startWatch(t, "/v2/keys/a?wait=true", ""); refusal != gate.RefuseWatches {
 		t.Errorf("beyond all: got refusal %+v, want %+v", refusal, gate.RefuseWatches)
 	}

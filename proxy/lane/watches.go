@@ -39,8 +39,8 @@ var (
 
 // Watches registers the running watches of all lanes.
 type Watches struct {
-	max, maxPerUser int
-	metrics         *observe.Metrics
+	maxTotal, maxPerUser int
+	metrics              *observe.Metrics
 
 	mu      sync.Mutex
 	running map[*Watch]struct{}
@@ -48,9 +48,9 @@ type Watches struct {
 	drained bool
 }
 
-// NewWatches returns a registry for at most max watches, and maxPerUser of one user.
-func NewWatches(max, maxPerUser int, m *observe.Metrics) *Watches {
-	return &Watches{max: max, maxPerUser: maxPerUser, metrics: m, running: make(map[*Watch]struct{}), users: make(map[string]int)}
+// NewWatches returns a registry for at most maxTotal watches, and maxPerUser of one user.
+func NewWatches(maxTotal, maxPerUser int, m *observe.Metrics) *Watches {
+	return &Watches{maxTotal: maxTotal, maxPerUser: maxPerUser, metrics: m, running: make(map[*Watch]struct{}), users: make(map[string]int)}
 }
 
 // register adds a watch that is about to start.
@@ -61,7 +61,7 @@ func (ws *Watches) register(w *Watch) *gate.Refusal {
 	switch {
 	case ws.drained:
 		return gate.RefuseDraining
-	case len(ws.running) >= ws.max:
+	case len(ws.running) >= ws.maxTotal:
 		return gate.RefuseWatches
 	case ws.users[user] >= ws.maxPerUser:
 		return gate.RefuseUserWatches

@@ -32,7 +32,7 @@ type Embedded struct {
 
 // StartEmbedded starts an embedded etcd on free loopback ports and waits until it serves.
 func StartEmbedded(o Options) (*Embedded, error) {
-	any, err := url.Parse("http://127.0.0.1:0")
+	loopback, err := url.Parse("http://127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +41,8 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c.Name = "default"
 	c.EnableV2 = true
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*any}, []url.URL{*any}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*any}, []url.URL{*any}
+	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*loopback}, []url.URL{*loopback}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*loopback}, []url.URL{*loopback}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	// The files are temporary, so writes need not wait for the disk.
 	c.UnsafeNoFsync = true

@@ -36,8 +36,8 @@ func (r *nginxReader) setListen(d *directive) error {
 		host = ""
 	}
 	address := net.JoinHostPort(host, port)
-	switch {
-	case r.site.Listen == "", r.site.Listen == address:
+	switch r.site.Listen {
+	case "", address:
 		r.site.Listen = address
 	default:
 		return r.fail(d, "the site listens at %s as well as at %s (hint: remove one of them)", address, r.site.Listen)

@@ -39,13 +39,13 @@ func (t *tokens) fail(line int, what string) error {
 
 func (t *tokens) skipBlank() {
 	for t.text != "" {
-		switch c := t.text[0]; {
-		case c == '\n':
+		switch t.text[0] {
+		case '\n':
 			t.line++
 			fallthrough
-		case c == ' ' || c == '\t' || c == '\r':
+		case ' ', '\t', '\r':
 			t.text = t.text[1:]
-		case c == '#':
+		case '#':
 			if _, _, found := strings.Cut(t.text, "\n"); !found {
 				t.text = ""
 				return
