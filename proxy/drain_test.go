@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -114,7 +115,7 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 		<-received // the connection is busy, so it is not closed in favor of the second
 		if second, err := net.Dial("tcp", f.Addr); err == nil {
 			_ = second.SetDeadline(time.Now().Add(fronttest.Patience))
-			if _, err := second.Read(make([]byte, 1)); err != io.EOF {
+			if _, err := second.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("reading from the second connection: got %v, want %v", err, io.EOF)
 			}
 			second.Close()

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -65,7 +66,7 @@ func conversation(t *testing.T, f *fronttest.Front, config *tls.Config, text []b
 	for {
 		a, err := c.Answer("GET") // an answer to a HEAD would be misread
 		if err != nil {
-			fmt.Fprintf(&all, "end: %v", err != io.EOF)
+			fmt.Fprintf(&all, "end: %v", !errors.Is(err, io.EOF))
 			return all.String()
 		}
 		if a.Status == 100 {

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -82,7 +83,7 @@ func TestConnectionsOfOneAddressBeyondItsLimitAreTurnedAway(t *testing.T) {
 		}
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(fronttest.Patience))
-		if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("reading from a second connection of the address: got %v, want %v", err, io.EOF)
 		}
 		first.Close()

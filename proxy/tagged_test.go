@@ -117,8 +117,11 @@ func converse(f *fronttest.Front, config *tls.Config, id, round int, sent, abort
 		}
 		for _, answer := range want {
 			a, err := c.Answer("GET")
-			if err != nil || a.Status != 200 || a.Body != answer {
-				return fmt.Errorf("got %+v, %v; want %q", a, err, answer)
+			if err != nil {
+				return fmt.Errorf("reading an answer: got %w, want %q", err, answer)
+			}
+			if a.Status != 200 || a.Body != answer {
+				return fmt.Errorf("got %+v, want status 200 with %q", a, answer)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package http1
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -67,7 +68,7 @@ func TestACheckCanRefuseAHead(t *testing.T) {
 		}
 		return nil
 	}}
-	if shown, err := follow(&f, []byte(putFive+getNothing), 3); string(shown) != putFive || err != refuse {
+	if shown, err := follow(&f, []byte(putFive+getNothing), 3); string(shown) != putFive || !errors.Is(err, refuse) {
 		t.Errorf("shown %q, %v", shown, err)
 	}
 }

@@ -79,12 +79,13 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gat
 	}
 	a := Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}
 	n, err := readFull(resp, buf)
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 		resp.Close()
 		return x.failed(err, op)
 	}
-	lead.Done() // other readers wait for etcd, not for this client
-	a.Body, a.Whole = buf[:n], err == io.EOF
+	// Other readers wait for etcd, not for this client.
+	lead.Done()
+	a.Body, a.Whole = buf[:n], err == io.EOF //nolint:errorlint // never wrapped: see above
 	if !a.Whole && op.ReceivedWhole() {
 		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body); err != nil {
 			resp.Close()

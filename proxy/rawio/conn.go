@@ -126,7 +126,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 func (c *Conn) readSome(fd uintptr) (done bool) {
 	t := &c.in
 	t.n, t.err = Read(fd, t.data[:min(maxPerCall, len(t.data))])
-	return t.err != syscall.EAGAIN
+	return t.err != syscall.EAGAIN //nolint:errorlint // never wrapped: a system call returns the bare errno
 }
 
 // Write writes all of p, and waits while the peer is slow.
@@ -155,7 +155,7 @@ func (c *Conn) writeAll(fd uintptr) (done bool) {
 		}
 		if err != nil {
 			t.err = err
-			if err == syscall.EAGAIN {
+			if err == syscall.EAGAIN { //nolint:errorlint // never wrapped: a system call returns the bare errno
 				t.err = nil
 				return false
 			}
@@ -175,7 +175,7 @@ func (c *Conn) WriteSome(p []byte) (n int, err error) {
 	defer c.out.mu.Unlock()
 	var callErr error
 	err = c.socket.Control(func(fd uintptr) { n, callErr = Write(fd, p[:min(maxPerCall, len(p))]) })
-	if err == nil && callErr != nil && callErr != syscall.EAGAIN {
+	if err == nil && callErr != nil && callErr != syscall.EAGAIN { //nolint:errorlint // never wrapped: a system call returns the bare errno
 		err = c.opError("write", callErr)
 	}
 	return n, err
@@ -186,7 +186,7 @@ func (c *Conn) WriteSome(p []byte) (n int, err error) {
 //
 //go:noinline
 func (c *Conn) opError(call string, err error) error {
-	if err == io.ErrUnexpectedEOF {
+	if err == io.ErrUnexpectedEOF { //nolint:errorlint // never wrapped: writeAll sets it as it is
 		return err
 	}
 	return &net.OpError{Op: call, Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(call, err)}

@@ -120,7 +120,7 @@ func TestErrorsAreThoseOfPackageNet(t *testing.T) {
 	}
 	c, peer = pair(t, "tcp")
 	peer.Close()
-	if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("at the end: %v", err)
 	}
 }

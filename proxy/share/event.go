@@ -122,7 +122,7 @@ func readAll(resp *upstream.Response) ([]byte, error) {
 		n, err := resp.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
 		resp.EndWatch()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 			return body, nil
 		}
 		if err != nil {

@@ -85,7 +85,7 @@ func (r *Response) readBuffered(first []byte, budget *Budget) (b *Buffered, whol
 	for deadline := time.Now().Add(o.BodyTimeout); b.grow(r.Length, o.Buffered) && time.Now().Before(deadline); {
 		n, err := r.Read(b.Bytes[len(b.Bytes):cap(b.Bytes)])
 		b.Bytes = b.Bytes[:len(b.Bytes)+n]
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *Error otherwise
 			return b, true, nil
 		}
 		if err != nil {

@@ -50,7 +50,7 @@ func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	c := &conn{Conn: raw, raw: raw, at: at, access: raw.RawConn()}
 	c.probe = func(fd uintptr) bool {
 		_, err := raw.Peek(fd, c.peeked[:])
-		c.wouldBlock = err == syscall.EAGAIN
+		c.wouldBlock = err == syscall.EAGAIN //nolint:errorlint // never wrapped: package rawio returns the bare errno
 		return true
 	}
 	c.writeThenWait = func(fd uintptr) bool {
@@ -220,7 +220,7 @@ func (c *conn) receive() error {
 
 // unexpected returns the error for a message that ended early.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // never wrapped: a connection's Read returns io.EOF itself
 		return io.ErrUnexpectedEOF
 	}
 	return err

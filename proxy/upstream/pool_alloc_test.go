@@ -4,6 +4,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"io"
 	"testing"
 )
@@ -30,7 +31,7 @@ func once(p *Pool, req *Request, buf []byte) error {
 		_, err = r.Read(buf)
 	}
 	r.Close()
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return nil
 	}
 	return err

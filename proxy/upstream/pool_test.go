@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
@@ -129,7 +130,7 @@ func awaitInput(t *testing.T, c *conn) {
 	var b [1]byte
 	err := c.access.Read(func(fd uintptr) bool {
 		_, err := c.raw.Peek(fd, b[:])
-		return err != syscall.EAGAIN
+		return !errors.Is(err, syscall.EAGAIN)
 	})
 	if err != nil {
 		t.Fatalf("waiting for input on an idle connection: %v", err)

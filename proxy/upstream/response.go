@@ -95,7 +95,7 @@ func (r *Response) next(p []byte) (n int, err error) {
 			}
 		}
 		if err := c.receive(); err != nil {
-			if err == io.EOF && r.body == http1.UntilClose {
+			if err == io.EOF && r.body == http1.UntilClose { //nolint:errorlint // never wrapped: a connection's Read returns io.EOF itself
 				r.done = true
 				return 0, nil
 			}

@@ -121,7 +121,7 @@ func (c *conn) readBody(s *lane.Snapshot, end int) error {
 		n, err := c.tls.Read(c.in[c.have:])
 		c.have += n
 		if n == 0 && err != nil {
-			if err == io.EOF {
+			if err == io.EOF { //nolint:errorlint // never wrapped: crypto/tls returns io.EOF itself
 				return io.ErrUnexpectedEOF
 			}
 			return err

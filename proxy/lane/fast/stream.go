@@ -13,7 +13,7 @@ func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 	start := time.Now()
 	for last := false; !last; head = nil {
 		n, err := a.ReadFull(c.bodyBuffer())
-		if err != nil && err != io.EOF {
+		if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 			return lane.ErrBrokenOff
 		}
 		// The client must keep up while etcd has more to send.
@@ -21,7 +21,7 @@ func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 		if err := c.tls.SetWriteDeadline(s.Limits.BodyDeadline(start, c.rec.Bytes)); err != nil {
 			return err
 		}
-		last = err == io.EOF
+		last = err == io.EOF //nolint:errorlint // never wrapped: see above
 		c.rec.Bytes += int64(n)
 		if err := c.write(s, c.frame(head, n, chunked, last)); err != nil {
 			return err

@@ -70,10 +70,10 @@ func (q *request) forward() *gate.Refusal {
 func relay(out *sender, a *lane.Answer, buf []byte) error {
 	for {
 		n, err := a.Read(buf)
-		if err != nil && err != io.EOF {
+		if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 			return err
 		}
-		last := err == io.EOF
+		last := err == io.EOF //nolint:errorlint // never wrapped: see above
 		if err := out.write(buf[:n], last); err != nil || last {
 			return err
 		}

@@ -133,7 +133,7 @@ func (p *longPoll) alone() lane.End {
 		}
 		n, err = answer.Read(buf[:])
 		got = got || n > 0
-		if err == io.EOF && got {
+		if err == io.EOF && got { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 			return lane.End{Reason: "event"}
 		}
 		if err != nil {

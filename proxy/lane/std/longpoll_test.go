@@ -2,6 +2,7 @@ package std
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -63,7 +64,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 		// The head is out and nothing else is. Now the right goes, and then the event comes.
 		x.Watches.Drain()
 		write(t, etcd.URL()+"/v2/keys/eventlogging/w", "secret")
-		for limit := time.Now().Add(time.Minute); metrics.Watches.Delivered.Load() == 0; time.Sleep(time.Millisecond) {
+		for limit := time.Now().Add(time.Minute); metrics.Watches.Delivered.Load() == 0; time.Sleep(time.Millisecond) { //nolint:forbidigo // a metric signals nothing
 			if time.Now().After(limit) {
 				t.Fatal("after a minute the event was not delivered")
 			}
@@ -72,7 +73,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 	q := &request{server: &Server{exchange: x}, w: w, r: r, conn: &connection{peer: rec.Peer}, snapshot: snapshot, rec: rec}
 	func() {
 		defer func() {
-			if got := recover(); got != http.ErrAbortHandler {
+			if got, _ := recover().(error); !errors.Is(got, http.ErrAbortHandler) {
 				t.Errorf("the watch ended with %v, want a broken answer", got)
 			}
 		}()

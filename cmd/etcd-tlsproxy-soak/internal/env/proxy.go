@@ -97,8 +97,11 @@ func (p *Proxy) Stop() error {
 		<-p.exited
 		return fmt.Errorf("the proxy did not end within %v of SIGTERM", transport.Timeout)
 	}
-	if early || p.err != nil {
-		return fmt.Errorf("the proxy ended early or with an error: %v; see %s", p.err, p.Log)
+	if p.err != nil {
+		return fmt.Errorf("the proxy ended with an error: %w; see %s", p.err, p.Log)
+	}
+	if early {
+		return fmt.Errorf("the proxy ended before it was stopped; see %s", p.Log)
 	}
 	return nil
 }

@@ -78,8 +78,11 @@ func (t *HTTP1) Receive(r *Request) (*Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the head of an answer: %w", err)
 	}
-	if err := t.conn.ReadBody(a, r.Method); err != nil || !a.Whole {
-		return nil, fmt.Errorf("%w: status %d and %d bytes of the body: %v", ErrBrokenOff, a.Status, len(a.Body), err)
+	if err := t.conn.ReadBody(a, r.Method); err != nil {
+		return nil, fmt.Errorf("%w: status %d and %d bytes of the body: %w", ErrBrokenOff, a.Status, len(a.Body), err)
+	}
+	if !a.Whole {
+		return nil, fmt.Errorf("%w: status %d and %d bytes of the body", ErrBrokenOff, a.Status, len(a.Body))
 	}
 	if t.Version == "1.0" && a.Body == "" && r.Method == "GET" {
 		// Without a length, HTTP/1.0 cannot tell a broken body from a whole one, except

@@ -83,7 +83,8 @@ func (c *Config) rules(errs *Errors) []acl.Rule {
 		entry := c.ACLs[prefix]
 		key, err := acl.NewKey(prefix)
 		if err != nil {
-			errs.Add("not a valid prefix: "+err.(*acl.PathError).Reason,
+			reason := err.(*acl.PathError).Reason //nolint:errorlint // NewKey documents this type
+			errs.Add("not a valid prefix: "+reason,
 				`write "/", or a path that begins with a slash and does not end with one, as in "/conftool"; nothing in it is percent-encoded`, "acls", prefix)
 			continue
 		}

@@ -69,8 +69,11 @@ func TestMembersComeAndGoWithoutAFailedRequest(t *testing.T) {
 				}
 				body, err := io.ReadAll(resp.Body)
 				resp.Body.Close()
-				if err != nil || resp.StatusCode != 200 {
-					return fmt.Errorf("%s: got status %d with %q and the error %v, want 200", method, resp.StatusCode, body, err)
+				if err != nil {
+					return fmt.Errorf("%s: reading the body of status %d: %w", method, resp.StatusCode, err)
+				}
+				if resp.StatusCode != 200 {
+					return fmt.Errorf("%s: got status %d with %q, want 200", method, resp.StatusCode, body)
 				}
 				done[i].Add(1)
 			}

@@ -30,11 +30,11 @@ const newMode = 0o640
 func Update(path string, create bool, edit func(*File) ([]byte, error)) error {
 	folder := filepath.Dir(path)
 	if !create {
-		real, err := filepath.EvalSymlinks(path)
+		target, err := filepath.EvalSymlinks(path)
 		if err != nil {
 			return fmt.Errorf("reading a htpasswd file: %w (hint: passwd add --create makes a new one)", err)
 		}
-		path, folder = real, filepath.Dir(real)
+		path, folder = target, filepath.Dir(target)
 	}
 	unlock, err := lock(folder)
 	if err != nil {
@@ -80,7 +80,7 @@ func lock(folder string) (unlock func(), err error) {
 	}
 	for {
 		err = unix.Flock(int(d.Fd()), unix.LOCK_EX)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}

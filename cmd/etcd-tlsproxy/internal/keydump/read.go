@@ -46,7 +46,7 @@ func (g get) HTTPRequest(endpoint url.URL) *http.Request {
 
 // read reads a key and everything below it with a quorum.
 func read(ctx context.Context, etcd client.Client, key acl.Key) (*tree, error) {
-	response, body, err := etcd.Do(ctx, get{key})
+	response, body, err := etcd.Do(ctx, get{key}) //nolint:bodyclose // Do reads and closes the body
 	if err != nil {
 		return nil, fmt.Errorf("reading %v: %w", key, withHint(err))
 	}

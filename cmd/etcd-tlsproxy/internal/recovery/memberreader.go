@@ -42,7 +42,7 @@ func (path get) HTTPRequest(base url.URL) *http.Request {
 func (m *memberReader) getJSON(ctx context.Context, path string, answer any) error {
 	ctx, cancel := m.connection.Context(ctx)
 	defer cancel()
-	response, body, err := m.client.Do(ctx, get(path))
+	response, body, err := m.client.Do(ctx, get(path)) //nolint:bodyclose // Do reads and closes the body
 	if err != nil {
 		return err
 	}
