@@ -32,20 +32,20 @@ type Event struct {
 var errUnreadableEvent = errors.New("etcd sent an event without an index")
 
 // parseEvent parses the answer to a watch.
-func parseEvent(line []byte) (*Event, error) {
+func parseEvent(body []byte) (*Event, error) {
 	var text struct {
 		Node struct {
 			Key           string
 			ModifiedIndex uint64
 		}
 	}
-	if err := json.Unmarshal(line, &text); err != nil || text.Node.ModifiedIndex == 0 {
+	if err := json.Unmarshal(body, &text); err != nil || text.Node.ModifiedIndex == 0 {
 		return nil, errUnreadableEvent
 	}
 	e := &Event{Index: text.Node.ModifiedIndex, key: text.Node.Key, received: time.Now()}
-	e.Chunked = fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", len(line), line)
+	e.Chunked = fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 	start := bytes.IndexByte(e.Chunked, '\n') + 1
-	e.Body = e.Chunked[start:][:len(line):len(line)]
+	e.Body = e.Chunked[start:][:len(body):len(body)]
 	return e, nil
 }
 

@@ -46,8 +46,8 @@ var (
 	errBackwards = errors.New("etcd's index went backwards")
 )
 
-// run serves the hub until it ends.
-func (h *hub) run(ctx context.Context) {
+// serve serves the hub until it ends.
+func (h *hub) serve(ctx context.Context) {
 	h.watches.recordRequest(h)
 	resp, head, err := h.request(ctx, h.since)
 	if err != nil || head.Status != 200 {
@@ -190,23 +190,23 @@ const minFanOutBatch = 64
 
 // notifyAll notifies watchers on all processors, because each notification encrypts and
 // writes an event. It must be called without locks.
-func notifyAll(woken []*Watcher) {
-	share := max(minFanOutBatch, (len(woken)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+func notifyAll(watchers []*Watcher) {
+	share := max(minFanOutBatch, (len(watchers)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
 	var others sync.WaitGroup
-	for len(woken) > share {
-		part := woken[:share]
-		woken = woken[share:]
+	for len(watchers) > share {
+		part := watchers[:share]
+		watchers = watchers[share:]
 		others.Go(func() { notifyBatch(part) })
 	}
-	notifyBatch(woken)
+	notifyBatch(watchers)
 	others.Wait()
 }
 
-func notifyBatch(woken []*Watcher) {
-	for _, w := range woken {
+func notifyBatch(watchers []*Watcher) {
+	for _, w := range watchers {
 		w.notifier.Notify()
 	}
-	for _, w := range woken {
+	for _, w := range watchers {
 		w.notifier.AfterNotify()
 	}
 }

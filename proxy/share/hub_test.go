@@ -118,14 +118,14 @@ func TestAllWhoWaitedForADeadEtcdAreToldTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	asked := make(chan net.Conn, 1000)
+	received := make(chan net.Conn, 1000)
 	go func() {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
 				return
 			}
-			asked <- c // and no answer
+			received <- c // and no answer
 		}
 	}()
 	at, err := upstream.ParseEndpoint("http://" + ln.Addr().String())
@@ -148,9 +148,9 @@ func TestAllWhoWaitedForADeadEtcdAreToldTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	rounds := len(asked)
+	rounds := len(received)
 	for range rounds {
-		(<-asked).Close()
+		(<-received).Close()
 	}
 	if rounds > 10 { // two, if all come at once
 		t.Errorf("etcd was asked %d times", rounds)

@@ -81,7 +81,7 @@ func (x *indexReads) read(ctx context.Context) (*Head, error) {
 	}
 	if !x.busy {
 		x.busy = true
-		go x.run()
+		go x.sendBatches()
 	}
 	x.mu.Unlock()
 	select {
@@ -92,8 +92,8 @@ func (x *indexReads) read(ctx context.Context) (*Head, error) {
 	}
 }
 
-// run sends batches until no reader waits.
-func (x *indexReads) run() {
+// sendBatches sends batches until no reader waits.
+func (x *indexReads) sendBatches() {
 	for {
 		x.mu.Lock()
 		b := x.next

@@ -149,7 +149,7 @@ func (t *Lead) Done() {
 		ctx := b.close()
 		s.mu.Unlock()
 		next := Lead{shard: s, reads: t.reads, hash: t.hash, flight: l}
-		go next.run(ctx, b)
+		go next.send(ctx, b)
 		return
 	}
 	delete(s.flights, t.hash)
@@ -162,8 +162,8 @@ func (t *Lead) Done() {
 	}
 }
 
-// run sends a batch's request and distributes the answer to its readers.
-func (t *Lead) run(ctx context.Context, b *batch) {
+// send sends a batch's request and distributes the answer to its readers.
+func (t *Lead) send(ctx context.Context, b *batch) {
 	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)})
 	b.finish(answer, err, t.reads.saved)
 	if answer != nil {
@@ -212,7 +212,7 @@ func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
 	b.cancel()
 	b.answer, b.err = answer, err
 	if answer != nil {
-		answer.readers.Store(int32(b.readers) + 1) // and one for run
+		answer.readers.Store(int32(b.readers) + 1) // and one for send
 		saved.Add(uint64(max(b.readers, 1) - 1))
 	}
 	close(b.done)

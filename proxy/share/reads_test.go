@@ -47,7 +47,7 @@ func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
 	signals.Store(r, changes)
 	t.Cleanup(func() {
 		// A canceled request ends without the test.
-		r.await(t, func() bool { return r.countFlights() == 0 }, func() string {
+		r.waitUntil(t, func() bool { return r.countFlights() == 0 }, func() string {
 			return fmt.Sprintf("got %d flights in the end, want 0", r.countFlights())
 		})
 		if held := r.pool.Counters().Shared.Held(); held != 0 {
@@ -60,8 +60,8 @@ func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
 // signals has a channel for each of the tests' Reads, which receives after a change.
 var signals sync.Map
 
-// await waits until a condition holds, which it checks after each change.
-func (r *Reads) await(t testing.TB, holds func() bool, failure func() string) {
+// waitUntil waits until a condition holds, which it checks after each change.
+func (r *Reads) waitUntil(t testing.TB, holds func() bool, failure func() string) {
 	t.Helper()
 	changes, _ := signals.Load(r)
 	timeout := time.After(10 * time.Second)
@@ -120,27 +120,27 @@ func (r *Reads) waiting(target string) int {
 	return 0
 }
 
-func (r *Reads) awaitWaiting(t testing.TB, target string, want int) {
+func (r *Reads) waitForReaders(t testing.TB, target string, want int) {
 	t.Helper()
-	r.await(t, func() bool { return r.waiting(target) == want }, func() string {
+	r.waitUntil(t, func() bool { return r.waiting(target) == want }, func() string {
 		return fmt.Sprintf("readers that wait for the next batch of %s: got %d, want %d", target, r.waiting(target), want)
 	})
 }
 
 // gated counts requests and answers each one when the test lets it.
 type gated struct {
-	asked   chan int
-	let     chan struct{}
-	counter atomic.Int64
+	received chan int
+	answer   chan struct{}
+	counter  atomic.Int64
 }
 
-func newGated() *gated { return &gated{asked: make(chan int, 100), let: make(chan struct{})} }
+func newGated() *gated { return &gated{received: make(chan int, 100), answer: make(chan struct{})} }
 
 func (g *gated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	n := int(g.counter.Add(1))
-	g.asked <- n
+	g.received <- n
 	select {
-	case <-g.let:
+	case <-g.answer:
 	case <-r.Context().Done():
 		return
 	}
@@ -164,24 +164,24 @@ func TestWhoComesLateGetsTheNextAnswerNeverTheOneUnderWay(t *testing.T) {
 		}
 	}
 	start(1)
-	<-g.asked
+	<-g.received
 	start(10)
-	r.awaitWaiting(t, "/a", 10)
-	g.let <- struct{}{}
+	r.waitForReaders(t, "/a", 10)
+	g.answer <- struct{}{}
 	if body := <-bodies; body != "1" {
 		t.Errorf("the first got %s", body)
 	}
-	<-g.asked
+	<-g.received
 	start(5) // while the second is under way
-	r.awaitWaiting(t, "/a", 5)
-	g.let <- struct{}{}
+	r.waitForReaders(t, "/a", 5)
+	g.answer <- struct{}{}
 	for range 10 {
 		if body := <-bodies; body != "2" {
 			t.Errorf("one of the ten got %s", body)
 		}
 	}
-	<-g.asked
-	g.let <- struct{}{}
+	<-g.received
+	g.answer <- struct{}{}
 	for range 5 {
 		if body := <-bodies; body != "3" {
 			t.Errorf("one of the five got %s", body)
@@ -204,9 +204,9 @@ func TestOtherTargetsDoNotWait(t *testing.T) {
 		})
 	}
 	for range 3 {
-		<-g.asked // all three at once
+		<-g.received // all three at once
 	}
-	close(g.let)
+	close(g.answer)
 	all.Wait()
 }
 
@@ -226,17 +226,17 @@ func TestOneThatLeavesDoesNotDisturbTheOthersAndTheLastOneCancels(t *testing.T) 
 		return errors.As(err, &failed) && failed.Kind == upstream.Canceled
 	}
 	join(context.Background())
-	<-g.asked
+	<-g.received
 	join(ctx)
 	join(context.Background())
-	r.awaitWaiting(t, "/a", 2)
+	r.waitForReaders(t, "/a", 2)
 	leave()
 	if err := <-results; !canceled(err) {
 		t.Errorf("the one that left: %v", err)
 	}
-	g.let <- struct{}{}
-	<-g.asked
-	g.let <- struct{}{}
+	g.answer <- struct{}{}
+	<-g.received
+	g.answer <- struct{}{}
 	for range 2 {
 		if err := <-results; err != nil {
 			t.Errorf("one that stayed: %v", err)
@@ -244,16 +244,16 @@ func TestOneThatLeavesDoesNotDisturbTheOthersAndTheLastOneCancels(t *testing.T) 
 	}
 	// Now all members of a batch leave, after it was sent.
 	join(context.Background())
-	<-g.asked
+	<-g.received
 	ctx, leave = context.WithCancel(context.Background())
 	join(ctx)
 	join(ctx)
-	r.awaitWaiting(t, "/a", 2)
-	g.let <- struct{}{}
+	r.waitForReaders(t, "/a", 2)
+	g.answer <- struct{}{}
 	if err := <-results; err != nil {
 		t.Errorf("the first: %v", err)
 	}
-	<-g.asked
+	<-g.received
 	leave() // the server's handler ends when the request is canceled
 	for range 2 {
 		if err := <-results; !canceled(err) {
@@ -268,8 +268,8 @@ func TestAFailureIsEveryonesFailure(t *testing.T) {
 		if n := g.counter.Add(1); n == 2 {
 			panic(http.ErrAbortHandler)
 		}
-		g.asked <- 1
-		<-g.let
+		g.received <- 1
+		<-g.answer
 	})
 	results := make(chan error, 10)
 	join := func() {
@@ -279,12 +279,12 @@ func TestAFailureIsEveryonesFailure(t *testing.T) {
 		}()
 	}
 	join()
-	<-g.asked
+	<-g.received
 	for range 3 {
 		join()
 	}
-	r.awaitWaiting(t, "/a", 3)
-	close(g.let)
+	r.waitForReaders(t, "/a", 3)
+	close(g.answer)
 	failures := 0
 	for range 4 {
 		if err := <-results; err != nil {
@@ -303,8 +303,8 @@ func TestALargeAnswerIsNotShared(t *testing.T) {
 	g := newGated()
 	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {
 		if g.counter.Add(1) == 1 {
-			g.asked <- 1
-			<-g.let
+			g.received <- 1
+			<-g.answer
 		}
 		_, _ = io.WriteString(w, large)
 	})
@@ -317,11 +317,11 @@ func TestALargeAnswerIsNotShared(t *testing.T) {
 		})
 	}
 	join()
-	<-g.asked
+	<-g.received
 	join()
 	join()
-	r.awaitWaiting(t, "/a", 2)
-	close(g.let)
+	r.waitForReaders(t, "/a", 2)
+	close(g.answer)
 	all.Wait()
 	if saved.Load() != 0 || g.counter.Load() != 4 {
 		t.Errorf("%d saved, %d requests", saved.Load(), g.counter.Load())

@@ -85,7 +85,7 @@ func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{total: &ws.held}}
 		ws.hubs[p] = h
 		ws.count.Hubs.Add(1)
-		go h.run(ctx)
+		go h.serve(ctx)
 		if ws.closed {
 			cancel() // the request fails, like one through a closed pool
 		}
