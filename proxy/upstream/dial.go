@@ -116,7 +116,7 @@ func (p *Pool) connect(ctx context.Context, only *endpoint, fresh bool) (*conn, 
 
 func (e *endpoint) connect(ctx context.Context, fresh bool) (*conn, *Error) {
 	if !fresh {
-		if c := e.takeIdle(); c != nil {
+		if c := e.getIdle(); c != nil {
 			return c, nil
 		}
 	}

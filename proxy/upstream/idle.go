@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// takeIdle returns the most recently used idle connection, or nil. It probes each one and
+// getIdle returns the most recently used idle connection, or nil. It probes each one and
 // closes those that are not usable any more.
-func (e *endpoint) takeIdle() *conn {
+func (e *endpoint) getIdle() *conn {
 	for {
 		e.mu.Lock()
 		last := len(e.idle) - 1

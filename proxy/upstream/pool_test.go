@@ -23,7 +23,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 		if method == "HEAD" {
 			continue // the scripted server answers it with a body, which is the next test's matter
 		}
-		if body, kind := ask(t, p, method); body != want || kind != -1 {
+		if body, kind := exchange(t, p, method); body != want || kind != -1 {
 			t.Errorf("%s: %q, %v", method, body, kind)
 		}
 	}
@@ -35,8 +35,8 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 func TestAnAnswerWithMoreBytesThanItSaidEndsItsConnection(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, s.endpoint())
-	ask(t, p, "HEAD") // a body follows, which a HEAD has not
-	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 2 {
+	exchange(t, p, "HEAD") // a body follows, which a HEAD has not
+	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 2 {
 		t.Errorf("%q, %v on connection %d", body, kind, s.conns.Load())
 	}
 }
@@ -46,7 +46,7 @@ func TestAReadOnAConnectionThatWasClosedIsSentOnceMore(t *testing.T) {
 		if _, more := c.request(); more {
 			c.say(ok)
 		}
-		if c.nth == 1 {
+		if c.number == 1 {
 			c.request() // and is gone without a word
 			return
 		}
@@ -54,7 +54,7 @@ func TestAReadOnAConnectionThatWasClosedIsSentOnceMore(t *testing.T) {
 	})
 	p := newPool(t, Options{}, s.endpoint())
 	for i := range 3 {
-		if body, kind := ask(t, p, "GET"); body != "ok" || kind != -1 {
+		if body, kind := exchange(t, p, "GET"); body != "ok" || kind != -1 {
 			t.Errorf("request %d: %q, %v", i, body, kind)
 		}
 	}
@@ -65,15 +65,15 @@ func TestAReadOnAConnectionThatWasClosedIsSentOnceMore(t *testing.T) {
 
 func TestAReadIsNotSentAThirdTime(t *testing.T) {
 	s := serve(t, func(c *session) {
-		if c.nth == 1 {
+		if c.number == 1 {
 			c.request()
 			c.say(ok)
 		}
 		c.request()
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	ask(t, p, "GET")
-	if _, kind := ask(t, p, "GET"); kind != Broken || s.conns.Load() != 2 {
+	exchange(t, p, "GET")
+	if _, kind := exchange(t, p, "GET"); kind != Broken || s.conns.Load() != 2 {
 		t.Errorf("%v after %d connections", kind, s.conns.Load())
 	}
 }
@@ -83,7 +83,7 @@ func TestAWriteNeverGoesOutOnAConnectionThatWasClosed(t *testing.T) {
 	s := serve(t, func(c *session) {
 		c.request()
 		c.say(ok)
-		if c.nth == 1 {
+		if c.number == 1 {
 			c.Close()
 			close(closed)
 			return
@@ -91,10 +91,10 @@ func TestAWriteNeverGoesOutOnAConnectionThatWasClosed(t *testing.T) {
 		always(c)
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	ask(t, p, "PUT")
+	exchange(t, p, "PUT")
 	<-closed
-	awaitInput(t, p.endpoints[0].idle[0]) // the end of the connection
-	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
+	waitForInput(t, p.endpoints[0].idle[0]) // the end of the connection
+	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
 	}
 	if p.count.Stale.Load() != 1 || p.count.Retries.Load() != 0 {
@@ -106,23 +106,23 @@ func TestAConnectionWithUnaskedBytesIsDroppedBeforeAWrite(t *testing.T) {
 	s := serve(t, func(c *session) {
 		c.request()
 		c.say(ok)
-		if c.nth == 1 {
+		if c.number == 1 {
 			c.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 		}
 		always(c)
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	ask(t, p, "GET")
+	exchange(t, p, "GET")
 	if len(p.endpoints[0].idle) > 0 { // the bytes may have come with the answer
-		awaitInput(t, p.endpoints[0].idle[0])
+		waitForInput(t, p.endpoints[0].idle[0])
 	}
-	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
+	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
 	}
 }
 
-// awaitInput waits until an idle connection holds bytes or was closed by its peer.
-func awaitInput(t *testing.T, c *conn) {
+// waitForInput waits until an idle connection holds bytes or was closed by its peer.
+func waitForInput(t *testing.T, c *conn) {
 	t.Helper()
 	if err := c.arm(); err != nil {
 		t.Fatalf("setting a deadline: %v", err)
@@ -159,9 +159,9 @@ func TestAWriteIsNeverSeenTwice(t *testing.T) {
 			})
 			p := newPool(t, Options{}, s.endpoint())
 			if cut%2 == 0 {
-				ask(t, p, "GET")
+				exchange(t, p, "GET")
 			}
-			if _, kind := ask(t, p, method); kind != UnknownOutcome || seen.Load() != 1 {
+			if _, kind := exchange(t, p, method); kind != UnknownOutcome || seen.Load() != 1 {
 				t.Errorf("%s cut after %d bytes: %v, seen %d times", method, cut, kind, seen.Load())
 			}
 			s.stop()
@@ -173,14 +173,14 @@ func TestAnUnreadRequestIsNotSentAgainEither(t *testing.T) {
 	s := serve(t, func(c *session) {
 		c.request()
 		c.say(ok)
-		if c.nth == 1 {
+		if c.number == 1 {
 			_, _ = c.r.Peek(1) // the write has begun to arrive; then the connection is reset
 			_ = c.Conn.(*net.TCPConn).SetLinger(0)
 		}
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	ask(t, p, "PUT")
-	if _, kind := ask(t, p, "PUT"); kind != UnknownOutcome || s.conns.Load() != 1 {
+	exchange(t, p, "PUT")
+	if _, kind := exchange(t, p, "PUT"); kind != UnknownOutcome || s.conns.Load() != 1 {
 		t.Errorf("%v on connection %d", kind, s.conns.Load())
 	}
 }
@@ -190,7 +190,7 @@ func TestNothingListens(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	s.stop()
 	for _, method := range []string{"GET", "PUT"} {
-		if _, kind := ask(t, p, method); kind != Unreachable {
+		if _, kind := exchange(t, p, method); kind != Unreachable {
 			t.Errorf("%s: %v", method, kind)
 		}
 	}
@@ -199,7 +199,7 @@ func TestNothingListens(t *testing.T) {
 		t.Skip("the port was taken: ", err)
 	}
 	serveOn(t, ln, always)
-	if _, kind := ask(t, p, "PUT"); kind != -1 {
+	if _, kind := exchange(t, p, "PUT"); kind != -1 {
 		t.Errorf("a write after etcd is back: %v", kind)
 	}
 }
@@ -217,14 +217,14 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 	}
 	first, second := serve(t, named("1")), serve(t, named("2"))
 	p := newPool(t, Options{}, first.endpoint(), second.endpoint())
-	if body, _ := ask(t, p, "PUT"); body != "1" {
+	if body, _ := exchange(t, p, "PUT"); body != "1" {
 		t.Errorf("served by %q", body)
 	}
 	first.stop()
 	for p.endpoints[0].idle[0].isIdle() {
 	}
 	for _, method := range []string{"PUT", "GET", "DELETE"} {
-		if body, kind := ask(t, p, method); body != "2" {
+		if body, kind := exchange(t, p, method); body != "2" {
 			t.Errorf("%s served by %q, %v", method, body, kind)
 		}
 	}
@@ -236,7 +236,7 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 	for p.endpoints[0].down.Load() { // until the probe has found it
 		runtime.Gosched()
 	}
-	if body, kind := ask(t, p, "PUT"); body != "1" {
+	if body, kind := exchange(t, p, "PUT"); body != "1" {
 		t.Errorf("after the first is back served by %q, %v", body, kind)
 	}
 }
@@ -248,7 +248,7 @@ func TestManyRequestsShareFewConnections(t *testing.T) {
 	for range 64 {
 		all.Go(func() {
 			for range 20 {
-				if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
+				if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
 					t.Errorf("%q, %v", body, kind)
 				}
 			}
@@ -272,10 +272,10 @@ func TestReadsThatAreNotTakenLeaveRoomForWrites(t *testing.T) {
 		}
 		defer r.Close()
 	}
-	if _, kind := ask(t, p, "GET"); kind != Busy {
+	if _, kind := exchange(t, p, "GET"); kind != Busy {
 		t.Errorf("one more read: %v", kind)
 	}
-	if body, kind := ask(t, p, "PUT"); body != "ok" {
+	if body, kind := exchange(t, p, "PUT"); body != "ok" {
 		t.Errorf("a write: %q, %v", body, kind)
 	}
 }
@@ -291,7 +291,7 @@ func TestAWatchBeyondTheLimitIsToldSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, kind := askWith(t, context.Background(), p, &Request{Method: "GET", Target: "/w", Watch: true}); kind != Busy {
+	if _, kind := exchangeWith(t, context.Background(), p, &Request{Method: "GET", Target: "/w", Watch: true}); kind != Busy {
 		t.Errorf("the second watch: %v", kind)
 	}
 	r.Close()
@@ -334,7 +334,7 @@ func TestAClosedPoolLetsRunningRequestsEnd(t *testing.T) {
 		t.Errorf("%q, %v", data, err)
 	}
 	r.Close()
-	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
+	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
 		t.Errorf("a request that loaded the pool before: %q, %v", body, kind)
 	}
 }
@@ -352,7 +352,7 @@ func TestAUnixSocketIsAnEndpoint(t *testing.T) {
 	}
 	p := newPool(t, Options{}, at)
 	for range 2 {
-		if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 {
+		if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
 			t.Errorf("%q, %v", body, kind)
 		}
 	}
@@ -365,7 +365,7 @@ func TestALongFirstLineIsNotSentOnANewPlaintextConnection(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, s.endpoint())
 	long := &Request{Method: "GET", Target: "/" + strings.Repeat("x", 4096)}
-	if _, kind := askWith(t, context.Background(), p, long); kind != TooLong {
+	if _, kind := exchangeWith(t, context.Background(), p, long); kind != TooLong {
 		t.Errorf("on a new connection: %v", kind)
 	}
 }
@@ -392,7 +392,7 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 func TestAConnectionThatRestedLongerThanARequestMayTakeIsUsedAgain(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, s.endpoint())
-	ask(t, p, "GET")
+	exchange(t, p, "GET")
 	e := p.endpoints[0]
 	e.mu.Lock()
 	c := e.idle[0]
@@ -401,7 +401,7 @@ func TestAConnectionThatRestedLongerThanARequestMayTakeIsUsedAgain(t *testing.T)
 		t.Fatal(err)
 	}
 	e.mu.Unlock()
-	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
+	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
 		t.Errorf("%q, %v on connection %d", body, kind, s.conns.Load())
 	}
 }

@@ -42,7 +42,7 @@ func discoverAt(t testing.TB, service, target string, server net.Addr, addresses
 func TestADiscoveredEndpointIsDialledWithoutDNS(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr(), "127.0.0.1")...)
-	if body, kind := ask(t, p, "GET"); body != "ok" || kind != -1 {
+	if body, kind := exchange(t, p, "GET"); body != "ok" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
 	}
 }
@@ -55,7 +55,7 @@ func TestEachAddressOfAMemberIsTried(t *testing.T) {
 	s := serveOn(t, ln, always)
 	// Nothing listens at the first and at the last.
 	p := newPool(t, Options{}, discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr(), "127.0.0.1", "127.0.0.2", "127.0.0.3")...)
-	if body, kind := ask(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
+	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
 		t.Errorf("%q, %v over %d connections", body, kind, s.conns.Load())
 	}
 }
@@ -72,7 +72,7 @@ func TestACertificateMustBeForTheTargetOfTheRecord(t *testing.T) {
 		found := discoverAt(t, "etcd-client-ssl", target, s.Listener.Addr(), "127.0.0.1")
 		p := newPool(t, Options{TLS: &tls.Config{RootCAs: roots, ServerName: name}}, found...)
 		defer p.Close()
-		if body, kind := ask(t, p, "PUT"); kind != want {
+		if body, kind := exchange(t, p, "PUT"); kind != want {
 			t.Errorf("target %s, server name %q: %q, %v", target, name, body, kind)
 		}
 	}
@@ -83,13 +83,13 @@ func TestACertificateMustBeForTheTargetOfTheRecord(t *testing.T) {
 }
 
 func TestAQuestionWithoutAnAnswerEndsWithItsContext(t *testing.T) {
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	c, err := NewResolver(silent.LocalAddr().String()).dial(ctx, "udp", "elsewhere.invalid:53")
+	c, err := NewResolver(server.LocalAddr().String()).dial(ctx, "udp", "elsewhere.invalid:53")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestBodiesOfAllFramings(t *testing.T) {
 	} {
 		at := answer(t, text).endpoint()
 		for _, method := range []string{"GET", "PUT"} {
-			if body, kind := ask(t, newPool(t, Options{}, at), method); body != want || kind != -1 {
+			if body, kind := exchange(t, newPool(t, Options{}, at), method); body != want || kind != -1 {
 				t.Errorf("%.60q: %.60q, %v", text, body, kind)
 			}
 		}
@@ -47,7 +47,7 @@ func TestBodiesOfAllFramings(t *testing.T) {
 		c.request()
 		c.say("HTTP/1.0 200 OK\r\n\r\nvalue")
 	})
-	if body, kind := ask(t, newPool(t, Options{}, s.endpoint()), "GET"); body != "value" || kind != -1 {
+	if body, kind := exchange(t, newPool(t, Options{}, s.endpoint()), "GET"); body != "value" || kind != -1 {
 		t.Errorf("until the end: %q, %v", body, kind)
 	}
 }
@@ -62,7 +62,7 @@ func TestAnswersThatAreBroken(t *testing.T) {
 		"a head that is a mile": "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 70000) + "\r\n\r\n",
 	} {
 		p := newPool(t, Options{}, answer(t, text).endpoint())
-		if _, kind := ask(t, p, "GET"); kind != Broken {
+		if _, kind := exchange(t, p, "GET"); kind != Broken {
 			t.Errorf("%s: %v", what, kind)
 		}
 	}
@@ -76,7 +76,7 @@ func TestTimeouts(t *testing.T) {
 	} {
 		p := newPool(t, o, answer(t, text).endpoint())
 		for _, method := range []string{"GET", "PUT"} {
-			if _, kind := ask(t, p, method); kind != Timeout {
+			if _, kind := exchange(t, p, method); kind != Timeout {
 				t.Errorf("%s to a %s: %v", what, method, kind)
 			}
 		}
@@ -123,7 +123,7 @@ func TestCancellation(t *testing.T) {
 		for _, watch := range []bool{false, true} {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			time.AfterFunc(5*time.Millisecond, func() { cancel(reason) })
-			if _, kind := askWith(t, ctx, p, &Request{Method: "GET", Target: "/", Watch: watch}); kind != Canceled {
+			if _, kind := exchangeWith(t, ctx, p, &Request{Method: "GET", Target: "/", Watch: watch}); kind != Canceled {
 				t.Errorf("%s, watch %v: %v", what, watch, kind)
 			}
 			<-gone // the connection is closed, not kept
@@ -141,7 +141,7 @@ func TestAnEarlyRefusalOfALargeBodyIsHandedOn(t *testing.T) {
 		_, _ = io.Copy(io.Discard, c.r)
 	})
 	p := newPool(t, Options{}, s.endpoint())
-	body, kind := askWith(t, context.Background(), p, &Request{Method: "PUT", Target: "/", Body: make([]byte, 8<<20)})
+	body, kind := exchangeWith(t, context.Background(), p, &Request{Method: "PUT", Target: "/", Body: make([]byte, 8<<20)})
 	if body != "large" || kind != -1 {
 		t.Errorf("%q, %v", body, kind)
 	}
@@ -166,7 +166,7 @@ func TestTLSEndpointsAreVerified(t *testing.T) {
 		{&tls.Config{RootCAs: roots, ServerName: "elsewhere"}, Unreachable}, {nil, Unreachable}} {
 		p := newPool(t, Options{TLS: c.config}, at)
 		for range 2 {
-			if body, kind := ask(t, p, "PUT"); kind != c.kind || kind == -1 && body != "HTTP/1.1" {
+			if body, kind := exchange(t, p, "PUT"); kind != c.kind || kind == -1 && body != "HTTP/1.1" {
 				t.Errorf("%+v: %q, %v", c.config, body, kind)
 			}
 		}
@@ -185,7 +185,7 @@ func FuzzAnswers(f *testing.F) {
 		defer s.stop()
 		p := newPool(t, Options{HeaderTimeout: time.Second, BodyTimeout: time.Second}, s.endpoint())
 		for _, method := range []string{"GET", "PUT"} {
-			askWith(t, context.Background(), p, &Request{Method: method, Target: "/", Watch: watch})
+			exchangeWith(t, context.Background(), p, &Request{Method: method, Target: "/", Watch: watch})
 		}
 	})
 }

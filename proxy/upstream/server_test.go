@@ -47,10 +47,10 @@ func serveOn(t testing.TB, ln net.Listener, script func(c *session)) *server {
 			s.mu.Lock()
 			s.open[c] = true
 			s.mu.Unlock()
-			nth := s.conns.Add(1)
+			number := s.conns.Add(1)
 			s.running.Go(func() {
 				defer c.Close()
-				script(&session{Conn: c, r: bufio.NewReader(c), nth: nth})
+				script(&session{Conn: c, r: bufio.NewReader(c), number: number})
 			})
 		}
 	})
@@ -80,8 +80,8 @@ func (s *server) endpoint() Endpoint {
 // session is one connection as the server sees it.
 type session struct {
 	net.Conn
-	r   *bufio.Reader
-	nth int64
+	r      *bufio.Reader
+	number int64
 }
 
 // request reads one whole request; false at the connection's end.
@@ -127,13 +127,13 @@ func newPool(t testing.TB, o Options, endpoints ...Endpoint) *Pool {
 	return p
 }
 
-// ask makes a request and reads its answer; kind is -1 if all went well.
-func ask(t testing.TB, p *Pool, method string) (body string, kind Kind) {
+// exchange makes a request and reads its answer; kind is -1 if all went well.
+func exchange(t testing.TB, p *Pool, method string) (body string, kind Kind) {
 	t.Helper()
-	return askWith(t, context.Background(), p, &Request{Method: method, Target: "/v2/keys/a"})
+	return exchangeWith(t, context.Background(), p, &Request{Method: method, Target: "/v2/keys/a"})
 }
 
-func askWith(t testing.TB, ctx context.Context, p *Pool, req *Request) (body string, kind Kind) {
+func exchangeWith(t testing.TB, ctx context.Context, p *Pool, req *Request) (body string, kind Kind) {
 	t.Helper()
 	r, err := p.Do(ctx, req)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 )
 
 func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
-	const most, clients, rounds = 8, 40, 300
-	p := newSlots(most)
+	const limit, clients, rounds = 8, 40, 300
+	p := newSlots(limit)
 	var total, readers atomic.Int64
 	var all sync.WaitGroup
 	for i := range clients {
@@ -33,8 +33,8 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 					if s == reading {
 						reads = readers.Add(1)
 					}
-					if n > most || reads > most-1 {
-						t.Errorf("%d of %d, of them %d reads", n, most, reads)
+					if n > limit || reads > limit-1 {
+						t.Errorf("%d of %d, of them %d reads", n, limit, reads)
 					}
 					if s == reading {
 						readers.Add(-1)
@@ -54,17 +54,17 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 
 func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
 	p := newSlots(2) // one of them for reads
-	take := func(s slot) {
+	acquire := func(s slot) {
 		if err := p.acquire(context.Background(), s, time.Minute); err != nil {
 			t.Error(err)
 		}
 	}
-	take(writing)
-	take(writing)
+	acquire(writing)
+	acquire(writing)
 	came := make(chan int)
 	for i, s := range []slot{reading, writing, reading, writing} {
 		go func() {
-			take(s)
+			acquire(s)
 			came <- i
 		}()
 		for p.waiting.Load() != int64(i+1) {

@@ -45,7 +45,7 @@ func TestOneEndpointIsAskedWhetherItIsAvoidedOrNot(t *testing.T) {
 	if p.States()[0].Avoided {
 		t.Error("who only asks how it is changes where requests go")
 	}
-	if body, _ := ask(t, p, "GET"); body != "2" {
+	if body, _ := exchange(t, p, "GET"); body != "2" {
 		t.Errorf("served by %q", body)
 	}
 	states := p.States()
