@@ -79,13 +79,13 @@ func (cs *Conns) Release(l Lane, c Conn) {
 func (cs *Conns) Shed(limit int) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	left := 10*limit + 100
+	unchecked := 10*limit + 100
 	for _, conns := range cs.lanes {
 		for c := range conns { // starts anywhere
-			if n == limit || left == 0 {
+			if n == limit || unchecked == 0 {
 				return n
 			}
-			left--
+			unchecked--
 			if c.CloseIfIdle() {
 				n++
 			}

@@ -106,9 +106,9 @@ func TestDrainingEndsTheWatchesAndRefusesNewOnes(t *testing.T) {
 }
 
 func TestAWatchThatEndsBeforeEtcdAnswersSaysWhy(t *testing.T) {
-	asked := make(chan struct{}, 10)
+	received := make(chan struct{}, 10)
 	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) {
-		asked <- struct{}{}
+		received <- struct{}{}
 		<-q.Context().Done()
 	})
 	for cause, want := range map[error]End{
@@ -120,7 +120,7 @@ func TestAWatchThatEndsBeforeEtcdAnswersSaysWhy(t *testing.T) {
 			call := r.call(t, "GET", "/v2/keys/a?wait=true", "")
 			ctx, cancel := context.WithCancelCause(context.Background())
 			go func() {
-				<-asked
+				<-received
 				cancel(cause)
 			}()
 			var end End

@@ -51,7 +51,7 @@ func (c *conn) serve() {
 		}
 		s := c.Exchange.Current.Load()
 		if n == 0 || !c.plain(s) {
-			c.leave()
+			c.changeLane()
 			return
 		}
 		if !c.serveRequest(s, n) {
@@ -76,8 +76,8 @@ func (c *conn) close() {
 	_ = c.tls.Close()
 }
 
-// leave hands the connection over to the standard lane, which reads what was read here.
-func (c *conn) leave() {
+// changeLane hands the connection over to the standard lane, which reads what was read here.
+func (c *conn) changeLane() {
 	_ = c.tls.SetDeadline(time.Time{})
 	c.Exchange.Observer.Metrics.HandedOver()
 	c.HandOver(c.tls, c.peer, c.in[:c.have])

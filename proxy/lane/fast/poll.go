@@ -21,8 +21,8 @@ func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
 	watcher, head, end := w.join(s)
 	if watcher == nil {
 		if head != nil {
-			refused := lane.Answer{Status: head.Status, Fields: head.Fields, Length: int64(len(head.Body)), Body: head.Body, Whole: true}
-			end.Err = c.send(s, &refused, alive)
+			answer := lane.Answer{Status: head.Status, Fields: head.Fields, Length: int64(len(head.Body)), Body: head.Body, Whole: true}
+			end.Err = c.send(s, &answer, alive)
 		}
 		c.releaseWatch(w, end.Reason)
 		return end.Refusal, end.Err
@@ -74,7 +74,7 @@ func (w *watch) join(s *lane.Snapshot) (*share.Watcher, *share.Head, lane.End) {
 func (c *conn) finishWatch() bool {
 	w := c.watch
 	defer c.setWatch(nil)
-	event, reason, again := w.await()
+	event, reason, again := w.wait()
 	c.getBuffers()
 	if reason == "" {
 		return again

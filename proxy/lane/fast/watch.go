@@ -39,10 +39,10 @@ type watch struct {
 	written *share.Event // the event that Notify has written
 
 	// Under c.mu.
-	state   watchState
-	since   time.Time // when the event was written
-	cause   error     // why the watch was ended from outside
-	joining context.CancelCauseFunc
+	state     watchState
+	writtenAt time.Time // when the event was written
+	cause     error     // why the watch was ended from outside
+	joining   context.CancelCauseFunc
 
 	pendingReport sync.WaitGroup // held from Notify to the end of AfterNotify
 }
@@ -58,8 +58,8 @@ const (
 	failed // the client did not take the event
 )
 
-// over reports whether the event is decided.
-func (s watchState) over() bool { return s >= flushing }
+// decided reports whether the event is decided.
+func (s watchState) decided() bool { return s >= flushing }
 
 // Notify implements [share.Notifier].
 func (w *watch) Notify() {
@@ -81,7 +81,7 @@ func (w *watch) write() *share.Event {
 	c := w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if w.state.over() {
+	if w.state.decided() {
 		return nil
 	}
 	event := w.writable()
@@ -104,7 +104,7 @@ func (w *watch) write() *share.Event {
 		w.state = flushing
 	}
 	w.pendingReport.Add(1)
-	w.since = time.Now()
+	w.writtenAt = time.Now()
 	c.idle, c.served = w.state != flushing, true // as in waitForRequest
 	if w.state != done || c.closing || c.Conns.Draining() {
 		w.interrupt()
@@ -135,7 +135,7 @@ func (w *watch) interrupt() { _ = w.c.tls.SetReadDeadline(time.Unix(1, 0)) }
 func (w *watch) end(cause error) {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
-	if w.state.over() || w.cause != nil {
+	if w.state.decided() || w.cause != nil {
 		return
 	}
 	w.cause = cause

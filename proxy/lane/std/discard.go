@@ -47,12 +47,12 @@ func (q *request) dropBody() *gate.Refusal {
 func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits) bool {
 	buf := make([]byte, 8<<10)
 	start := time.Now()
-	for left := limits.Body; left > 0; {
-		if control.SetReadDeadline(limits.BodyDeadline(start, limits.Body-left)) != nil {
+	for remaining := limits.Body; remaining > 0; {
+		if control.SetReadDeadline(limits.BodyDeadline(start, limits.Body-remaining)) != nil {
 			return false
 		}
 		n, err := body.Read(buf)
-		left -= int64(n)
+		remaining -= int64(n)
 		if err != nil {
 			return errors.Is(err, io.EOF) && control.SetReadDeadline(time.Time{}) == nil
 		}

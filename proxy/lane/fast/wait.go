@@ -9,10 +9,10 @@ import (
 	"etcd-tlsproxy/proxy/share"
 )
 
-// await reads until the watch ends. It returns the event that is still to be sent, or the
+// wait reads until the watch ends. It returns the event that is still to be sent, or the
 // reason why there is none. Without a reason the hub has sent the event and reported the
 // end; again tells whether the connection can be used for the next request.
-func (w *watch) await() (event *share.Event, reason string, again bool) {
+func (w *watch) wait() (event *share.Event, reason string, again bool) {
 	c := w.c
 	gone, late := false, false
 	for n := 0; ; {
@@ -22,14 +22,14 @@ func (w *watch) await() (event *share.Event, reason string, again bool) {
 			c.mu.Unlock()
 			w.flush()
 			continue
-		case w.state.over() && (n > 0 || gone || w.remaining() <= 0):
+		case w.state.decided() && (n > 0 || gone || w.remaining() <= 0):
 			c.idle = false
 			again = n > 0 && w.state != failed
 			c.mu.Unlock()
 			w.pendingReport.Wait() // the watch does not count for its user any more
 			c.idleArmed = time.Time{}
 			return nil, "", again
-		case w.state.over():
+		case w.state.decided():
 		case w.cause != nil:
 			reason = lane.CauseReason(w.cause)
 		case gone:
@@ -43,7 +43,7 @@ func (w *watch) await() (event *share.Event, reason string, again bool) {
 			c.idleArmed = time.Time{} // the read deadline can be any
 			return event, reason, false
 		}
-		if !w.state.over() {
+		if !w.state.decided() {
 			w.state = waiting
 			if c.have > 0 {
 				w.state = deferred
@@ -80,20 +80,20 @@ func (w *watch) flush() {
 	if err != nil {
 		w.state = failed
 	}
-	w.since = time.Now()
+	w.writtenAt = time.Now()
 	c.idle = true
 }
 
 // remaining returns how much longer the client may stay silent; c.mu is held. A client
 // that waits for its event may be silent for any time.
 func (w *watch) remaining() time.Duration {
-	if !w.state.over() {
+	if !w.state.decided() {
 		return w.c.IdleTimeout
 	}
 	if w.state == failed || w.c.closing || w.c.Conns.Draining() {
 		return 0
 	}
-	return time.Until(w.since.Add(w.c.IdleTimeout))
+	return time.Until(w.writtenAt.Add(w.c.IdleTimeout))
 }
 
 // result returns the watcher's result, if there is one.
