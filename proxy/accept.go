@@ -51,9 +51,9 @@ func (s *Server) accept(ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		client, wait, refused := s.admit(c)
-		if refused != "" {
-			s.metrics.ConnectionRefused(refused)
+		client, wait, reason := s.admit(c)
+		if reason != "" {
+			s.metrics.ConnectionRefused(reason)
 			_ = c.Close()
 			continue
 		}

@@ -88,14 +88,14 @@ func TestTheFastLaneAllocatesNothing(t *testing.T) {
 	f := fronttest.Fast.FrontWith(t, quick(t), withoutLogs, nil)
 	for method, text := range laneRequests {
 		a := newRepeater(t, f, text)
-		var failed error
+		var failure error
 		n := testing.AllocsPerRun(200, func() {
 			if err := a.repeat(); err != nil {
-				failed = err
+				failure = err
 			}
 		})
-		if failed != nil {
-			t.Errorf("%s: %v", method, failed)
+		if failure != nil {
+			t.Errorf("%s: %v", method, failure)
 		}
 		if n > 2 { // crypto/tls allocates once for each record that it reads, at both ends
 			t.Errorf("%s: got %v allocations per request, want at most 2", method, n)

@@ -19,9 +19,9 @@ func TestRequestsBehindAWatchAreAnsweredAfterIt(t *testing.T) {
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f, _ := l.Embedded(t, nil)
 		const read = "GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\n\r\n"
-		for _, behind := range []int{1, 5, 100} { // up to more than the buffer of an idle connection holds
+		for _, pipelined := range []int{1, 5, 100} { // up to more than the buffer of an idle connection holds
 			c := f.Dial()
-			if err := c.Send(watchRequest + strings.Repeat(read, behind)); err != nil {
+			if err := c.Send(watchRequest + strings.Repeat(read, pipelined)); err != nil {
 				t.Fatal(err)
 			}
 			head, err := c.Head()
@@ -30,11 +30,11 @@ func TestRequestsBehindAWatchAreAnsweredAfterIt(t *testing.T) {
 			}
 			f.Put(t, "/eventlogging/w", "event")
 			if err := c.ReadBody(head, "GET"); err != nil || !head.Whole || !strings.Contains(head.Body, "event") {
-				t.Fatalf("reading the event with %d requests behind the watch: got %+v, %v", behind, head, err)
+				t.Fatalf("reading the event with %d requests behind the watch: got %+v, %v", pipelined, head, err)
 			}
-			for i := range behind {
+			for i := range pipelined {
 				if a, err := c.Answer("GET"); err != nil || a.Status != 200 {
-					t.Fatalf("reading the answer to request %d of %d: got %+v, %v; want status 200", i, behind, a, err)
+					t.Fatalf("reading the answer to request %d of %d: got %+v, %v; want status 200", i, pipelined, a, err)
 				}
 			}
 			c.Close()
@@ -113,10 +113,10 @@ func TestEventsOfAllSizesReachAllKindsOfWatchers(t *testing.T) {
 func TestAClientThatLeavesIsNoticedWhateverItSentBehindItsWatch(t *testing.T) {
 	const l = fronttest.Fast // in the standard lane net/http reads one byte behind a request
 	f, _ := l.Embedded(t, nil)
-	for _, behind := range []int{1, 600, 5000, 50_000} {
+	for _, size := range []int{1, 600, 5000, 50_000} {
 		c, _ := startWatch(t, f, watchRequest)
 		// The largest does not get through, because the proxy stops reading.
-		_ = c.Send("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", behind))
+		_ = c.Send("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("a", size))
 		c.Close()
 		fronttest.Eventually(t, "no watch and no connection is left", func() bool {
 			return f.Watches() == 0 && f.Connections() == 0
@@ -131,10 +131,10 @@ func TestAWatchEndsWithItsClientWhateverItAskedForBehindIt(t *testing.T) {
 		f, _ := l.Embedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = 200 * time.Millisecond })
 		const streams = "GET /v2/keys/eventlogging/w?wait=true&stream=true HTTP/1.1\r\nHost: h\r\n\r\n"
 		for _, watch := range []string{watchRequest, streams, strings.Replace(watchRequest, "HTTP/1.1", "HTTP/1.0", 1)} {
-			for _, behind := range []int{1, 3, 300} {
+			for _, pipelined := range []int{1, 3, 300} {
 				c, _ := startWatch(t, f, watch)
 				// The largest may not get through.
-				_ = c.Send(strings.Repeat("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\n\r\n", behind))
+				_ = c.Send(strings.Repeat("GET /v2/keys/eventlogging/w HTTP/1.1\r\nHost: h\r\n\r\n", pipelined))
 				c.Close()
 				fronttest.Eventually(t, "no watch and no connection is left", func() bool {
 					return f.Watches() == 0 && f.Connections() == 0

@@ -21,7 +21,7 @@ func TestAClientThatGoesFreesItsConnectionToEtcd(t *testing.T) {
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f, _ := l.Embedded(t, nil)
 		watching := func() int64 { return f.Metrics.Upstream.Watching.Load() }
-		for how, leave := range map[string]func(*proxytest.Raw){
+		for how, disconnect := range map[string]func(*proxytest.Raw){
 			"close_notify alone": func(c *proxytest.Raw) { _ = c.CloseWrite() },
 			"the end of TCP":     func(c *proxytest.Raw) { _ = c.NetConn().Close() },
 		} {
@@ -29,11 +29,11 @@ func TestAClientThatGoesFreesItsConnectionToEtcd(t *testing.T) {
 			if watching() != 1 {
 				t.Errorf("before %s: got %d watches at etcd, want 1", how, watching())
 			}
-			left := time.Now()
-			leave(c)
+			start := time.Now()
+			disconnect(c)
 			fronttest.Eventually(t, "no watch is left at etcd after "+how, func() bool { return watching() == 0 })
-			if took := time.Since(left); took > time.Second {
-				t.Errorf("after %s the watch at etcd ended in %v, want at most 1 s", how, took)
+			if duration := time.Since(start); duration > time.Second {
+				t.Errorf("after %s the watch at etcd ended in %v, want at most 1 s", how, duration)
 			}
 		}
 		ctx, cancel := context.WithCancel(context.Background())

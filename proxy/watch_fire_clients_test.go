@@ -15,7 +15,7 @@ import (
 // observation is one watch: its request and its answer.
 type observation struct {
 	*shadow
-	since         uint64 // waitIndex
+	waitIndex     uint64 // 0: none
 	before, after uint64 // etcd's index before the request and after the head
 	index         uint64 // from the head
 	body          string
@@ -23,7 +23,7 @@ type observation struct {
 
 // check compares the event with the events of its shadow, and with those of all shadows.
 func (o *observation) check(all map[uint64]string) error {
-	from := o.since
+	from := o.waitIndex
 	if o.index < o.before || o.index > o.after {
 		return fmt.Errorf("got index %d in the head, want one from %d to %d", o.index, o.before, o.after)
 	}
@@ -46,7 +46,7 @@ func (o *observation) check(all map[uint64]string) error {
 	switch {
 	case body == o.live[got]:
 		return nil
-	case o.since == 0 && !o.gap(0, got):
+	case o.waitIndex == 0 && !o.gap(0, got):
 		// An event between two requests of a hub comes from etcd's history. There the end of
 		// a directory above counts although the key did not exist; clients read again.
 		if body == all[got] && o.endsAbove(body) {
@@ -125,14 +125,14 @@ func (x *fire) watch(seed uint64) {
 		switch random.IntN(8) {
 		case 0, 1, 2:
 			if last[which] > 0 {
-				o.since = last[which] + 1 // like clients that follow a key
+				o.waitIndex = last[which] + 1 // like clients that follow a key
 			}
 		case 3:
-			o.since = max(last[which], 41) - 40
+			o.waitIndex = max(last[which], 41) - 40
 		case 4:
-			o.since = 1 + uint64(random.IntN(3)) // soon older than etcd's history
+			o.waitIndex = 1 + uint64(random.IntN(3)) // soon older than etcd's history
 		case 5:
-			o.since = last[which] + 5
+			o.waitIndex = last[which] + 5
 		}
 		var ok bool
 		if o.before, ok = x.index(); !ok {
@@ -157,7 +157,7 @@ func (x *fire) try(client *http.Client, o *observation, random *rand.Rand) bool 
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(20))*time.Millisecond)
 		defer cancel()
 	}
-	req, err := http.NewRequestWithContext(ctx, "GET", x.f.URL()+o.query(o.since), nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", x.f.URL()+o.query(o.waitIndex), nil)
 	if err != nil {
 		x.t.Error(err)
 		return false
@@ -185,13 +185,13 @@ func (x *fire) try(client *http.Client, o *observation, random *rand.Rand) bool 
 			x.broken++
 		}
 		return false
-	case resp.StatusCode == 400 && strings.Contains(o.body, `"errorCode":401`) && o.since > 0 && o.since+900 < o.after:
+	case resp.StatusCode == 400 && strings.Contains(o.body, `"errorCode":401`) && o.waitIndex > 0 && o.waitIndex+900 < o.after:
 		x.cleared++
 		return false
 	case resp.StatusCode >= 500 && x.dies.Load():
 		return false
 	case resp.StatusCode != 200 || err != nil || o.body == "":
-		x.t.Errorf("watching %s since %d: got %d %q, %v; want an event", o.key, o.since, resp.StatusCode, o.body, err)
+		x.t.Errorf("watching %s since %d: got %d %q, %v; want an event", o.key, o.waitIndex, resp.StatusCode, o.body, err)
 		return false
 	}
 	return true

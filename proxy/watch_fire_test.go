@@ -144,7 +144,7 @@ func (x *fire) report() {
 		o := &x.observed[i]
 		if err := o.check(all); err != nil {
 			if wrong++; wrong <= 10 {
-				x.t.Errorf("watching %v since %d: %v", o.watched, o.since, err)
+				x.t.Errorf("watching %v since %d: %v", o.watched, o.waitIndex, err)
 			}
 		}
 	}

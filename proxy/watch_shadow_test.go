@@ -21,13 +21,13 @@ type watched struct {
 	recursive bool
 }
 
-func (w watched) query(since uint64) string {
+func (w watched) query(waitIndex uint64) string {
 	query := url.Values{"wait": {"true"}}
 	if w.recursive {
 		query.Set("recursive", "true")
 	}
-	if since > 0 {
-		query.Set("waitIndex", strconv.FormatUint(since, 10))
+	if waitIndex > 0 {
+		query.Set("waitIndex", strconv.FormatUint(waitIndex, 10))
 	}
 	return "/v2/keys" + w.key + "?" + query.Encode()
 }

@@ -39,7 +39,7 @@ type soak struct {
 	versions  *check.Versions
 	counters  *check.Counters
 	histories []*check.History
-	posts     *check.InOrderKeys
+	posts     *check.InOrderKeys // the values sent with POST
 	// guest is the permission of that user to log in, narrow that of worker to write
 	// below /soak/narrow.
 	guest, narrow *permission

@@ -25,11 +25,11 @@ func readTarget(p *Policy, req *Request, op *Operation) *Refusal {
 	path, query, hasQuery := strings.Cut(origin, "?")
 	canonical, err := acl.ParsePath(path)
 	if err != nil {
-		var refused *acl.PathError
-		if !errors.As(err, &refused) {
+		var invalid *acl.PathError
+		if !errors.As(err, &invalid) {
 			panic("BUG: a path is refused without a reason: " + err.Error())
 		}
-		return refusePath(refused.Reason)
+		return refusePath(invalid.Reason)
 	}
 	if !goodQuery(query) {
 		return RefuseQuery

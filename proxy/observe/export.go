@@ -44,9 +44,9 @@ func (m *Metrics) exportWatches(f promauto.Factory) {
 	f.NewCounterFunc(prometheus.CounterOpts{
 		Name: "etcd_tlsproxy_watch_ring_misses_total", Help: "Watches whose waitIndex was older than the events in memory, so that etcd had to answer.",
 	}, func() float64 { return float64(m.Watches.Misses.Load()) })
-	took := f.NewHistogram(prometheus.HistogramOpts{
+	delivery := f.NewHistogram(prometheus.HistogramOpts{
 		Name: "etcd_tlsproxy_watch_fan_out_duration_seconds", Help: "Time from the arrival of an event to the last byte handed to the kernel for its last watcher.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 	})
-	m.Watches.ObserveDelivery = func(d time.Duration) { took.Observe(d.Seconds()) }
+	m.Watches.ObserveDelivery = func(d time.Duration) { delivery.Observe(d.Seconds()) }
 }

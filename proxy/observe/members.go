@@ -81,9 +81,9 @@ func reason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("no answer within %v", upstream.ProbeTimeout)
 	}
-	var failed *upstream.Error
-	if errors.As(err, &failed) {
-		err = failed.Err
+	var failure *upstream.Error
+	if errors.As(err, &failure) {
+		err = failure.Err
 	}
 	return shown(err.Error())
 }

@@ -134,13 +134,13 @@ func (d *DecisionCounts) ruleStatus() (list []RuleStatus, leftOut int) {
 const maxGroupUsers = 20
 
 func groupStatus(g acl.Group) GroupStatus {
-	names := g.Names()
-	leftOut := max(0, len(names)-maxGroupUsers)
-	names = names[:len(names)-leftOut]
-	for i := range names {
-		names[i] = printable(names[i])
+	users := g.Names()
+	leftOut := max(0, len(users)-maxGroupUsers)
+	users = users[:len(users)-leftOut]
+	for i := range users {
+		users[i] = printable(users[i])
 	}
-	return GroupStatus{Everyone: g.IsEveryone(), Users: names, LeftOut: leftOut}
+	return GroupStatus{Everyone: g.IsEveryone(), Users: users, LeftOut: leftOut}
 }
 
 func (d *DecisionCounts) userStatus() (list []UserStatus, leftOut int) {

@@ -120,8 +120,8 @@ func (h *samples) summary() []Window {
 	for _, length := range windows {
 		w := Window{Seconds: length.Seconds(), ReadP50: missing, ReadP99: missing, WriteP50: missing, WriteP99: missing}
 		if last := len(h.list) - 1; last > 0 {
-			since := h.list[last].at.Add(-length - sampleEvery/2)
-			first := slices.IndexFunc(h.list, func(s sample) bool { return s.at.After(since) })
+			start := h.list[last].at.Add(-length - sampleEvery/2)
+			first := slices.IndexFunc(h.list, func(s sample) bool { return s.at.After(start) })
 			first = min(first, last-1)
 			w.Rates = rates(&h.list[first], &h.list[last])
 			var durations [2]latencySnapshot

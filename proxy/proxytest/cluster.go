@@ -93,13 +93,13 @@ func (c *Cluster) Join(m Member) error {
 
 // Left closes a member that was removed from the cluster, and drops it from the list.
 func (c *Cluster) Left(m Member) {
-	var stay []Member
+	var remaining []Member
 	for _, other := range c.Members {
 		if other != m {
-			stay = append(stay, other)
+			remaining = append(remaining, other)
 		}
 	}
-	c.Members = stay
+	c.Members = remaining
 	m.Close()
 }
 

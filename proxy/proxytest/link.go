@@ -16,11 +16,11 @@ type Link struct {
 	open     atomic.Int64
 	running  sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-	down  bool
-	pause chan struct{} // closed by Resume; nil if nothing is held up
-	left  [2]int        // bytes that may pass yet, by direction; below 0 is any number
+	mu        sync.Mutex
+	conns     map[net.Conn]struct{}
+	down      bool
+	pause     chan struct{} // closed by Resume; nil if nothing is held up
+	remaining [2]int        // bytes that may pass yet, by direction; below 0 is any number
 }
 
 // The directions of a link.
@@ -35,7 +35,7 @@ func NewLink(to string) (*Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{ln: ln, to: to, conns: make(map[net.Conn]struct{}), left: [2]int{-1, -1}}
+	l := &Link{ln: ln, to: to, conns: make(map[net.Conn]struct{}), remaining: [2]int{-1, -1}}
 	l.running.Go(l.accept)
 	return l, nil
 }
@@ -98,11 +98,11 @@ func (h held) Read(p []byte) (int, error) {
 	n, err := h.Reader.Read(p)
 	h.link.mu.Lock()
 	pause := h.link.pause
-	if left := &h.link.left[h.direction]; *left >= 0 {
-		if n > *left {
-			n, err = *left, io.ErrUnexpectedEOF
+	if remaining := &h.link.remaining[h.direction]; *remaining >= 0 {
+		if n > *remaining {
+			n, err = *remaining, io.ErrUnexpectedEOF
 		}
-		*left -= n
+		*remaining -= n
 	}
 	h.link.mu.Unlock()
 	if pause != nil {
@@ -144,14 +144,14 @@ func (l *Link) Cut() {
 func (l *Link) CutAfter(direction, bytes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.left[direction] = bytes
+	l.remaining[direction] = bytes
 }
 
 // Mend forwards connections and bytes again.
 func (l *Link) Mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.down, l.left = false, [2]int{-1, -1}
+	l.down, l.remaining = false, [2]int{-1, -1}
 }
 
 // Pause stops forwarding in both directions until Resume, so that etcd looks like a

@@ -173,7 +173,7 @@ func (p *Process) waitHealthy() error {
 
 func healthy(ctx context.Context, url string) bool {
 	var status struct{ Health string }
-	return ask(ctx, url+"/health", &status) && status.Health == "true"
+	return getJSON(ctx, url+"/health", &status) && status.Health == "true"
 }
 
 // leads reports whether a member is the leader now: only it has this answer.
@@ -181,17 +181,17 @@ func leads(url string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var stats struct{ Leader string }
-	return ask(ctx, url+"/v2/stats/leader", &stats) && stats.Leader != ""
+	return getJSON(ctx, url+"/v2/stats/leader", &stats) && stats.Leader != ""
 }
 
 // settled reports whether the members have agreed on a version, which they do some
 // time after they began to serve. It changes etcd's index.
 func settled(ctx context.Context, url string) bool {
 	var version struct{ Etcdcluster string }
-	return ask(ctx, url+"/version", &version) && version.Etcdcluster != "not_decided"
+	return getJSON(ctx, url+"/version", &version) && version.Etcdcluster != "not_decided"
 }
 
-func ask(ctx context.Context, url string, answer any) bool {
+func getJSON(ctx context.Context, url string, answer any) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false

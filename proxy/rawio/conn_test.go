@@ -131,15 +131,15 @@ func TestAConnectionThatIsClosedOrOutOfTimeWakesItsReader(t *testing.T) {
 		func(c *Conn) error { return c.SetReadDeadline(time.Unix(1, 0)) },
 	} {
 		c, _ := pair(t, "tcp")
-		woken := make(chan error)
+		returned := make(chan error)
 		go func() {
 			_, err := c.Read(make([]byte, 1))
-			woken <- err
+			returned <- err
 		}()
 		if err := wake(c); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-woken; err == nil {
+		if err := <-returned; err == nil {
 			t.Error("it read something")
 		}
 	}

@@ -111,13 +111,13 @@ func (d *Dump) add(n *node) {
 		key, err := acl.NewKey(n.Key.decoded)
 		switch {
 		case n.Key.replaced:
-			d.leaveOut(n, "it contains bytes that are not UTF-8, which etcd does not return unchanged")
+			d.omit(n, "it contains bytes that are not UTF-8, which etcd does not return unchanged")
 		case err != nil:
-			d.leaveOut(n, err.Error())
+			d.omit(n, err.Error())
 		case key.Reserved():
-			d.leaveOut(n, "it cannot be written: etcd would read it as its own record of a member")
+			d.omit(n, "it cannot be written: etcd would read it as its own record of a member")
 		case n.Value.replaced:
-			d.leaveOut(n, "its value contains bytes that are not UTF-8, which etcd does not return unchanged")
+			d.omit(n, "its value contains bytes that are not UTF-8, which etcd does not return unchanged")
 		default:
 			e := Entry{Key: key, Dir: n.Dir, Expiration: n.Expiration, CreatedIndex: n.CreatedIndex, ModifiedIndex: n.ModifiedIndex}
 			if !n.Dir {
@@ -131,7 +131,7 @@ func (d *Dump) add(n *node) {
 	}
 }
 
-func (d *Dump) leaveOut(n *node, reason string) {
+func (d *Dump) omit(n *node, reason string) {
 	d.LeftOut = append(d.LeftOut, Omission{acl.Key(n.Key.decoded).String(), reason})
 }
 
