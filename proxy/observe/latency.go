@@ -2,7 +2,6 @@ package observe
 
 import (
 	"math/bits"
-	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -27,7 +26,7 @@ func (t *traffic) count(r *Record, duration time.Duration) {
 		t.writes.Add(1)
 	}
 	switch {
-	case r.Status >= http.StatusInternalServerError:
+	case r.Status >= 500:
 		t.failed.Add(1)
 	case r.Refusal != nil:
 		t.refused.Add(1)
