@@ -71,7 +71,7 @@ const (
 // admit admits a connection, or returns the reason why it is refused. If all connections
 // are in use, an idle one is closed to make room, like in nginx: its client connects again
 // when it has a request.
-func (s *Server) admit(c net.Conn) (client *lane.ClientConn, wait time.Duration, refused string) {
+func (s *Server) admit(c net.Conn) (client *lane.ClientConn, wait time.Duration, reason string) {
 	if s.memory.full() {
 		return nil, 0, tooLittleMemory
 	}
