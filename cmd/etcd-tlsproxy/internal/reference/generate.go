@@ -63,7 +63,7 @@ type content struct {
 
 func (r *content) markdown() ([]byte, error) {
 	t, err := template.New("REFERENCE.md").Funcs(template.FuncMap{
-		"settings": r.settingsText, "status": r.statusText, "metrics": r.metricsText, "refusals": r.refusalsText,
+		"settings": r.settingsText, "limits": r.limitsText, "status": r.statusText, "metrics": r.metricsText, "refusals": r.refusalsText,
 	}).Parse(page)
 	if err != nil {
 		return nil, fmt.Errorf("reading reference.md.tmpl: %w", err)
@@ -84,6 +84,28 @@ func (r *content) settingsText() string {
 		fmt.Fprintf(&b, "%s\n\n", t.doc)
 		for _, s := range t.settings {
 			fmt.Fprintf(&b, "#### `%s`\n\n*%s*\n\n%s\n\n", s.Key, s.facts(), s.text)
+		}
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// limitsText returns a table of the limits, for readers who look for one at a glance.
+func (r *content) limitsText() string {
+	var b strings.Builder
+	b.WriteString("| limit | default | a change is applied by |\n|---|---|---|\n")
+	for _, t := range r.tables {
+		if t.name != "limits" {
+			continue
+		}
+		for _, s := range t.settings {
+			value, change := "`"+s.Default+"`", "a reload"
+			if s.Default == "auto" {
+				value = "computed"
+			}
+			if s.Restart {
+				change = "a restart"
+			}
+			fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Key, value, change)
 		}
 	}
 	return strings.TrimSpace(b.String())
