@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
@@ -22,8 +22,8 @@ type connection struct {
 type registeredConn interface {
 	lane.Conn
 	connection() *connection
-	// setIdle notes whether the connection waits for its next request.
-	setIdle(idle bool)
+	// setState records that net/http has found the connection active or idle.
+	setState(state http.ConnState)
 }
 
 type connectionKey struct{}
@@ -42,7 +42,7 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 	case http.StateClosed:
 		s.release(c)
 	case http.StateIdle, http.StateActive:
-		s.registered(c).setIdle(state == http.StateIdle)
+		s.registered(c).setState(state)
 	}
 }
 
@@ -60,22 +60,55 @@ func (c *connection) malformed(r *http.Request) *gate.Refusal {
 
 // http2Conn is the registry's view of a connection of HTTP/2.
 type http2Conn struct {
-	tls  *tls.Conn
-	peer *gate.Peer
-	idle atomic.Bool // no stream is open
+	tls   *tls.Conn
+	peer  *gate.Peer
+	conns *lane.Conns
+
+	mu      sync.Mutex
+	idle    bool // no stream is open
+	closing bool // the connection was ended from outside; streams that began meanwhile are its last
 }
 
 func (c *http2Conn) connection() *connection { return &connection{peer: c.peer} }
 
-func (c *http2Conn) setIdle(idle bool) { c.idle.Store(idle) }
+// setState follows net/http, which reads no frame behind the head of a stream before it has
+// reported that the connection is active.
+func (c *http2Conn) setState(state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle = state == http.StateIdle; c.closing {
+		c.limitRead()
+	}
+}
 
-// CloseIfIdle implements [lane.Conn].
+// CloseIfIdle implements [lane.Conn]. While the server drains, net/http ends the connection
+// itself: the client then learns which of its requests were not read, and can send them again.
 func (c *http2Conn) CloseIfIdle() bool {
-	if !c.idle.CompareAndSwap(true, false) {
+	if c.conns.Draining() {
 		return false
 	}
-	_ = c.tls.SetReadDeadline(time.Unix(1, 0)) // net/http then closes the connection
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.idle || c.closing {
+		return false
+	}
+	c.closing = true
+	c.limitRead()
 	return true
+}
+
+// lastFrame is how long a connection that was ended is still read from. net/http reports
+// that a connection is idle before it has written the end of the last answer, and closes the
+// connection when reading fails.
+const lastFrame = 100 * time.Millisecond
+
+// limitRead makes net/http close an idle connection; c.mu is held.
+func (c *http2Conn) limitRead() {
+	deadline := time.Time{}
+	if c.idle {
+		deadline = time.Now().Add(lastFrame)
+	}
+	_ = c.tls.SetReadDeadline(deadline)
 }
 
 // Cut implements [lane.Conn].

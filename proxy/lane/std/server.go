@@ -79,7 +79,7 @@ func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
 
 // PutHTTP2 serves a connection of HTTP/2.
 func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
-	c := &http2Conn{tls: t, peer: peer}
+	c := &http2Conn{tls: t, peer: peer, conns: s.conns}
 	s.http2.Store(t, c)
 	s.put(t, c) // net/http speaks HTTP/2 only on the TLS connection itself
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -36,8 +37,9 @@ type strictConn struct {
 	mu      sync.Mutex
 	began   time.Time // when the head that is being received began; zero between messages
 	wait    time.Time // the deadline that net/http wants
-	idle    bool      // net/http waits for the next request
-	closing bool      // the connection was ended while it was idle
+	pending int       // requests that were released and whose answers are not complete
+	served  bool      // a request was answered
+	closing bool      // the connection was ended from outside; requests that arrived meanwhile are its last
 }
 
 // malformed is the refusal with which a connection ends, and the mark of the request that
@@ -52,8 +54,20 @@ const malformedField = "Malformed-Request"
 
 func newStrictConn(t *tls.Conn, peer *gate.Peer, limits func() *lane.Limits) *strictConn {
 	c := &strictConn{Conn: t, peer: peer, limits: limits, began: time.Now()}
-	c.follower.Check = lane.CheckTarget
+	c.follower.Check = c.checkHead
 	return c
+}
+
+// checkHead counts the requests that net/http receives. The count is ahead of net/http's own
+// states, which change some time after a request has arrived.
+func (c *strictConn) checkHead(r *http1.Request) *http1.Error {
+	if err := lane.CheckTarget(r); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending++
+	return nil
 }
 
 // Read returns bytes of whole, valid heads and of the bodies they announce.
@@ -150,7 +164,7 @@ func (c *strictConn) mark(t time.Time) {
 func (c *strictConn) arm() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	if c.ended() {
 		return os.ErrDeadlineExceeded
 	}
 	deadline := c.wait
@@ -168,8 +182,8 @@ func (c *strictConn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wait = t
-	if c.closing {
-		return nil // its deadline is in the past
+	if c.ended() {
+		return nil // the deadline is in the past
 	}
 	if !c.began.IsZero() && (t.IsZero() || t.After(c.began.Add(c.limits().HeaderTimeout))) {
 		return nil // the deadline of the head is in force
@@ -194,26 +208,35 @@ func (c *strictConn) Close() error {
 
 func (c *strictConn) connection() *connection { return &connection{peer: c.peer, strict: c} }
 
-func (c *strictConn) setIdle(idle bool) {
-	c.mu.Lock()
-	c.idle = idle
-	c.mu.Unlock()
-	if idle {
-		_ = c.SetWriteDeadline(time.Time{}) // the deadline was the last answer's
+// setState follows net/http. A connection becomes idle once behind each request.
+func (c *strictConn) setState(state http.ConnState) {
+	if state != http.StateIdle {
+		return
 	}
+	c.mu.Lock()
+	c.pending--
+	c.served = true
+	c.mu.Unlock()
+	_ = c.SetWriteDeadline(time.Time{}) // the deadline was the last answer's
 }
 
 // CloseIfIdle implements [lane.Conn].
 func (c *strictConn) CloseIfIdle() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.idle || c.closing || !c.began.IsZero() {
+	if c.closing || !c.served || !c.waiting() {
 		return false
 	}
 	c.closing = true
 	_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
 	return true
 }
+
+// waiting reports whether nothing of a request is known; c.mu is held.
+func (c *strictConn) waiting() bool { return c.pending == 0 && c.began.IsZero() }
+
+// ended reports whether no request is read any more; c.mu is held.
+func (c *strictConn) ended() bool { return c.closing && c.waiting() }
 
 // Cut implements [lane.Conn].
 func (c *strictConn) Cut() { lane.Cut(c.Conn) }
