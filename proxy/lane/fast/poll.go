@@ -16,22 +16,29 @@ func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
 	w := &watch{c: c, alive: alive, rec: c.rec}
 	w.running = lane.Watch{Op: &w.rec.Op, Peer: c.peer, End: w.end}
 	if refusal := c.Exchange.StartWatch(s, &w.running); refusal != nil {
+		c.idleArmed = time.Time{} // a reload may have ended the watch, and the read with it
 		return refusal, nil
 	}
-	watcher, head, end := w.join(s)
+	end := lane.End{Reason: "client"}
+	defer func() {
+		if c.watch == nil { // it did not start, or a bug caused a panic
+			c.Exchange.Watches.Release(&w.running, end.Reason)
+			c.idleArmed = time.Time{} // the watch may have set another read deadline
+		}
+	}()
+	watcher, head, joined := w.join(s)
 	if watcher == nil {
+		end = joined
 		if head != nil {
 			answer := lane.Answer{Status: head.Status, Fields: head.Fields, Length: int64(len(head.Body)), Body: head.Body, Whole: true}
 			end.Err = c.send(s, &answer, alive)
 		}
-		c.releaseWatch(w, end.Reason)
 		return end.Refusal, end.Err
 	}
 	text := c.appendFields(c.startHead(head.Status), head.Fields)
 	text = appendField(text, "Transfer-Encoding", "chunked")
 	if err := c.write(s, endHead(text, -1, alive)); err != nil {
 		watcher.Close()
-		c.releaseWatch(w, "client")
 		return nil, err
 	}
 	w.rec.Status = c.rec.Status
@@ -44,12 +51,6 @@ func (c *conn) setWatch(w *watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watch = w
-}
-
-// releaseWatch removes a watch that did not start.
-func (c *conn) releaseWatch(w *watch, reason string) {
-	c.Exchange.Watches.Release(&w.running, reason)
-	c.idleArmed = time.Time{} // the watch may have set another read deadline
 }
 
 // join waits for the head. What ends the watch ends this wait, too.
