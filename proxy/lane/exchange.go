@@ -50,16 +50,17 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 // Do carries a call that is not a watch to etcd and returns the answer, which must be
 // closed; [Exchange.Join] and [Exchange.Alone] carry watches. A read that
 // can be shared joins the next request for the same target. Otherwise the first bytes of
-// the body are read into buf before Do returns, so that an answer that breaks off at once
-// can still become an error that clients understand. An answer that should be received
-// whole is received whole, unless it is too large.
+// the body are read into a buffer before Do returns, so that an answer that breaks off at
+// once can still become an error that clients understand. Do calls buffer when etcd has
+// started to answer, because thousands of requests may be waiting for that. An answer that
+// should be received whole is received whole, unless it is too large.
 //
 // A refusal is to be sent by the lane. The error is [ErrBrokenOff]. When ctx ends, Do and
 // reading from the answer fail at once; the connection to etcd is closed then, and its
 // slot and bytes are given back.
 //
-// Nothing but the answer refers to call and buf afterwards.
-func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gate.Refusal, error) {
+// Nothing but the answer refers to call and the buffer afterwards.
+func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	s, op := call.Snapshot, call.Op
 	var lead share.Lead
 	if s.Reads != nil && op.Shareable() {
@@ -78,9 +79,15 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gat
 		return x.failed(err, op)
 	}
 	a := Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}
+	received := false
+	defer func() {
+		if !received { // the answer failed, or a bug caused a panic
+			a.Close()
+		}
+	}()
+	buf := buffer()
 	n, err := readFull(resp, buf)
 	if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
-		resp.Close()
 		return x.failed(err, op)
 	}
 	// Other readers wait for etcd, not for this client.
@@ -88,13 +95,13 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buf []byte) (Answer, *gat
 	a.Body, a.Whole = buf[:n], err == io.EOF //nolint:errorlint // never wrapped: see above
 	if !a.Whole && op.ReceivedWhole() {
 		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body); err != nil {
-			resp.Close()
 			return x.failed(err, op)
 		}
 		if a.Body = a.buffered.Bytes; a.Whole {
 			a.Length = int64(len(a.Body))
 		}
 	}
+	received = true
 	return a, nil, nil
 }
 

@@ -100,10 +100,13 @@ func (r *rig) quiet(t *testing.T) {
 	}
 }
 
+// room returns a buffer for an answer.
+func room(n int) func() []byte { return func() []byte { return make([]byte, n) } }
+
 func TestAnAnswerThatFitsTheBufferLiesInIt(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "small") })
 	buf := make([]byte, 100)
-	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), buf)
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), func() []byte { return buf })
 	if refusal != nil || err != nil {
 		t.Fatalf("got refusal %v and error %v", refusal, err)
 	}
@@ -116,7 +119,7 @@ func TestAnAnswerThatFitsTheBufferLiesInIt(t *testing.T) {
 func TestAnAnswerLargerThanTheBufferIsReceivedWholeAndItsConnectionGivenBack(t *testing.T) {
 	body := strings.Repeat("0123456789", 30_000)
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), room(100))
 	if refusal != nil || err != nil {
 		t.Fatalf("got refusal %v and error %v", refusal, err)
 	}
@@ -136,7 +139,7 @@ func TestAnAnswerLargerThanTheBufferIsReceivedWholeAndItsConnectionGivenBack(t *
 func TestAnAnswerTooLargeToHoldIsReadFromItsStart(t *testing.T) {
 	body := strings.Repeat("0123456789", upstream.MaxBuffered/10+1000)
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), room(100))
 	if refusal != nil || err != nil || a.Whole {
 		t.Fatalf("got refusal %v, error %v, whole %t; want an answer that is not whole", refusal, err, a.Whole)
 	}
@@ -159,7 +162,7 @@ func TestAReadThatWaitsForAnotherIsAnsweredByTheNextRequest(t *testing.T) {
 	})
 	var readers sync.WaitGroup
 	read := func() {
-		a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+		a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), room(100))
 		if refusal != nil || err != nil || !a.Whole || string(a.Body) != "value" {
 			t.Errorf("got refusal %v, error %v and body %q, want value", refusal, err, a.Body)
 		}
@@ -182,7 +185,7 @@ func TestTheClientsAddressIsForwardedButForKeys(t *testing.T) {
 	got := make(chan http.Header, 1)
 	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { got <- q.Header })
 	for target, want := range map[string]string{"/v2/keys/a": "", "/v2/members": "192.0.2.1", "/version": "192.0.2.1"} {
-		a, refusal, err := r.Do(context.Background(), r.call(t, "GET", target, ""), make([]byte, 100))
+		a, refusal, err := r.Do(context.Background(), r.call(t, "GET", target, ""), room(100))
 		if refusal != nil || err != nil {
 			t.Fatalf("%s: got refusal %v and error %v", target, refusal, err)
 		}
@@ -203,7 +206,7 @@ func TestABodyIsForwardedOnlyIfEtcdReadsIt(t *testing.T) {
 	for method, want := range map[string]string{"PUT": "value=1", "POST": "value=1", "DELETE": "", "GET": ""} {
 		call := r.call(t, method, "/v2/keys/eventlogging/a", "")
 		call.Body, call.ContentType = []byte("value=1"), "application/x-www-form-urlencoded"
-		a, refusal, err := r.Do(context.Background(), call, make([]byte, 100))
+		a, refusal, err := r.Do(context.Background(), call, room(100))
 		if refusal != nil || err != nil {
 			t.Fatalf("%s: got refusal %v and error %v", method, refusal, err)
 		}
@@ -221,7 +224,7 @@ func TestAnAnswerThatBreaksOffAtOnceBecomesARefusal(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	for method, want := range map[string]*gate.Refusal{"GET": gate.RefuseBroken, "PUT": gate.RefuseUnknownOutcome} {
-		_, refusal, err := r.Do(context.Background(), r.call(t, method, "/v2/keys/eventlogging/a", ""), make([]byte, 200))
+		_, refusal, err := r.Do(context.Background(), r.call(t, method, "/v2/keys/eventlogging/a", ""), room(200))
 		if refusal != want || err != nil {
 			t.Errorf("%s: got refusal %+v and error %v, want %q", method, refusal, err, want.Reason)
 		}
@@ -239,7 +242,7 @@ func TestACallThatIsCanceledGivesItsSlotAndItsBytesBack(t *testing.T) {
 		close(gone)
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	a, refusal, err := r.Do(ctx, r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	a, refusal, err := r.Do(ctx, r.call(t, "GET", "/v2/keys/a", ""), room(100))
 	if refusal != nil || err != nil {
 		t.Fatalf("got refusal %v and error %v", refusal, err)
 	}
@@ -258,9 +261,27 @@ func TestACallWhoseClientLeavesBeforeTheAnswerIsBrokenOff(t *testing.T) {
 		cancel()
 		<-q.Context().Done()
 	})
-	_, refusal, err := r.Do(ctx, r.call(t, "GET", "/v2/keys/a", ""), make([]byte, 100))
+	_, refusal, err := r.Do(ctx, r.call(t, "GET", "/v2/keys/a", ""), room(100))
 	if refusal != nil || !errors.Is(err, ErrBrokenOff) {
 		t.Errorf("got refusal %+v and error %v, want ErrBrokenOff", refusal, err)
 	}
 	r.quiet(t)
+}
+
+func TestACallThatPanicsGivesItsSlotAndItsTargetBack(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "value") })
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("Do did not panic with its buffer")
+			}
+		}()
+		_, _, _ = r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), func() []byte { panic("a bug") })
+	}()
+	r.quiet(t)
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), room(100))
+	if refusal != nil || err != nil || string(a.Body) != "value" {
+		t.Errorf("the next read: got refusal %v, error %v and body %q, want value", refusal, err, a.Body)
+	}
+	a.Close()
 }

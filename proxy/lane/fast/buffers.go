@@ -15,6 +15,7 @@ type buffers struct {
 	out     []byte
 	request http1.Request
 	call    lane.Call
+	body    func() []byte // bodyBuffer, made once
 }
 
 const (
@@ -31,8 +32,14 @@ const (
 )
 
 var bufferPool = sync.Pool{New: func() any {
-	return &buffers{in: make([]byte, inSize), out: make([]byte, outSize)}
+	b := &buffers{in: make([]byte, inSize), out: make([]byte, outSize)}
+	b.body = b.bodyBuffer
+	return b
 }}
+
+// bodyBuffer is where the first bytes of a body are received: behind the space for the
+// head, and so many that head and body fit into one TLS record.
+func (b *buffers) bodyBuffer() []byte { return b.out[bodyAt : outSize-len(chunkTail)] }
 
 // getBuffers gives buffers to a connection that has received something.
 func (c *conn) getBuffers() {

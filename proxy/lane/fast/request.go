@@ -139,7 +139,7 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 		ContentType: r.ContentType, Accept: r.Accept, AcceptEncoding: r.AcceptEncoding, UserAgent: r.UserAgent,
 		Body: body,
 	}
-	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.bodyBuffer())
+	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
 	if refusal != nil || err != nil {
 		return refusal, err
 	}

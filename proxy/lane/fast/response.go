@@ -12,10 +12,6 @@ import (
 	"etcd-tlsproxy/proxy/rawio"
 )
 
-// bodyBuffer is where the first bytes of a body are received: behind the space for the
-// head, and so many that head and body fit into one TLS record.
-func (c *conn) bodyBuffer() []byte { return c.out[bodyAt : outSize-len(chunkTail)] }
-
 // send sends etcd's answer.
 func (c *conn) send(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 	if !a.Whole {

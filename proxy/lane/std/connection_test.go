@@ -36,7 +36,12 @@ type rig struct {
 // newRig starts a lane. atIdle is called by net/http when a connection has become idle.
 func newRig(t *testing.T, atIdle func(*rig)) *rig {
 	t.Helper()
-	standIn := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "value") }))
+	return newRigBefore(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "value") }, atIdle)
+}
+
+func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
+	t.Helper()
+	standIn := httptest.NewServer(etcd)
 	t.Cleanup(standIn.Close)
 	at, err := upstream.ParseEndpoint(standIn.URL)
 	if err != nil {

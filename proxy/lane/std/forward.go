@@ -40,9 +40,16 @@ func (q *request) forward() *gate.Refusal {
 		}
 		call.Body = body.bytes
 	}
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
-	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, buf[:])
+	var buf *[bufferSize]byte
+	defer func() {
+		if buf != nil {
+			buffers.Put(buf)
+		}
+	}()
+	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, func() []byte {
+		buf = buffers.Get().(*[bufferSize]byte)
+		return buf[:]
+	})
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
