@@ -74,16 +74,19 @@ func (cs *Conns) Release(l Lane, c Conn) {
 }
 
 // Shed ends up to limit idle connections and returns their number. It takes any of them,
-// and looks at a bounded number only: where few connections are idle, the search must not
-// cost more than it brings.
+// and looks at a bounded number of each lane only: where few connections are idle, the
+// search must not cost more than it brings.
 func (cs *Conns) Shed(limit int) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	unchecked := 10*limit + 100
 	for _, conns := range cs.lanes {
+		unchecked := 10*limit + 100
 		for c := range conns { // starts anywhere
-			if n == limit || unchecked == 0 {
+			if n == limit {
 				return n
+			}
+			if unchecked == 0 {
+				break
 			}
 			unchecked--
 			if c.CloseIfIdle() {

@@ -56,6 +56,21 @@ func TestSheddingEndsIdleConnectionsOfAllLanesAndNoOthers(t *testing.T) {
 	}
 }
 
+func TestBusyConnectionsOfOneLaneDoNotHideIdleOnesOfAnother(t *testing.T) {
+	for busy := range numLanes {
+		var conns Conns
+		for range 1000 {
+			conns.Register(busy, &fakeConn{})
+		}
+		idle := &fakeConn{}
+		idle.idle.Store(true)
+		conns.Register(numLanes-1-busy, idle)
+		if n := conns.Shed(1); n != 1 || !idle.ended.Load() {
+			t.Errorf("with 1000 busy connections in lane %d: %d connections were ended, want the idle one of the other lane", busy, n)
+		}
+	}
+}
+
 func TestAClosedLaneTakesNoConnectionAndWaitsForItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var conns Conns
