@@ -117,10 +117,11 @@ func (c *conn) armWrite(timeout time.Duration) error {
 // record, and the rest with one system call.
 func (c *conn) writeBehind(s *lane.Snapshot, head, body []byte) error {
 	first := max(0, min(len(body), lane.FullRecord-len(head)))
-	record := append(c.out[:len(head)], body[:first]...)
-	if len(head) > bodyAt-len(chunkHead) {
-		record = append(head, body[:first]...)
+	record := head
+	if len(head) <= bodyAt-len(chunkHead) {
+		record = c.out[:len(head)] // the head stands there, without the room for a body
 	}
+	record = append(record, body[:first]...)
 	if first == len(body) {
 		return c.write(s, record)
 	}
