@@ -104,7 +104,7 @@ const maxSuspects = 8
 // admission is a semaphore with a limited queue.
 type admission struct {
 	sem        *semaphore.Weighted
-	pending    atomic.Int64 // those that hold the semaphore or wait for it
+	pending    atomic.Int64 // the number of logins that hold the semaphore or wait for it
 	maxPending int64
 }
 

@@ -47,10 +47,9 @@ type Match int
 const (
 	// MatchSegments compares whole path segments.
 	MatchSegments Match = iota
-	// MatchBoth allows an operation only if both MatchSegments and the byte-wise
-	// prefixes of an nginx site allow it. After a migration nothing is open that
-	// the nginx site refused, and nothing stays open that only byte-wise prefixes
-	// allowed.
+	// MatchBoth allows an operation only if both MatchSegments and the byte-wise prefixes
+	// of an nginx site allow it. After a migration it allows nothing that the nginx site
+	// refused, and nothing that only the byte-wise prefixes allowed.
 	MatchBoth
 )
 

@@ -15,8 +15,8 @@ type ThrottleOptions struct {
 	// Burst is how many logins of an address may fail in a row. The default is 20: the
 	// typing errors of a person, or a fleet behind one address with an old password.
 	Burst int
-	// Every is the time after which an address that used up its burst may try again.
-	// The default is one second.
+	// Every is the time after which an address that has used up its burst may try once
+	// more. The default is one second.
 	Every time.Duration
 	// Clients is how many addresses are tracked at a time. The least recently active
 	// address is dropped first. The default is 10,000; each takes about 150 bytes.

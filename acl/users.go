@@ -125,8 +125,8 @@ func (u *Users) Verify(ctx context.Context, name, password string, suspect func(
 	failed := time.Duration(0)
 	defer func() { release(failed) }()
 	d := u.hasher.digest(name, entry.hash.text, password)
-	// After a reload many clients may log in with one password at once. The first
-	// hash is enough for all that waited meanwhile.
+	// After a reload many clients may log in with one password at once. The first hash
+	// serves all logins that waited for it.
 	if u.remembered.Contains(d) && known {
 		return true, nil
 	}

@@ -117,7 +117,7 @@ func (g *Generation) loadClientCA() error {
 	now, usable := o.Now(), 0
 	for i, c := range g.clients {
 		if !c.BasicConstraintsValid || !c.IsCA {
-			return fileError(o.ClientCA, fmt.Sprintf("certificate %d is not a CA certificate", i+1), "only CA certificates belong in the bundle; the certificate of a client would vouch for itself")
+			return fileError(o.ClientCA, fmt.Sprintf("certificate %d is not a CA certificate", i+1), "remove it from the bundle; a client certificate in it would be trusted without a CA")
 		}
 		if now.After(c.NotAfter) {
 			g.warn("%s: certificate %d expired at %s", o.ClientCA.File, i+1, c.NotAfter.Format(time.RFC3339))

@@ -65,7 +65,7 @@ func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 }
 
 var (
-	errNoCertificate = errors.New("the client showed no certificate")
+	errNoCertificate = errors.New("the client sent no certificate")
 	errNoClientCA    = errors.New("there are no client CAs")
 )
 

@@ -51,4 +51,4 @@ func (p *Peer) certificate(g *certs.Generation) (string, error) {
 	return p.name, p.err
 }
 
-var errNoCertificate = errors.New("the client showed no certificate")
+var errNoCertificate = errors.New("the client sent no certificate")
