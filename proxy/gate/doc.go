@@ -5,16 +5,17 @@
 // The steps have a fixed order:
 //
 //  1. The method must be one of etcd's v2 API, and there must be memory for it.
-//  2. The target is decoded once into one canonical path. A spelling that two readers
-//     could understand differently is refused. What is decided on is what etcd is sent.
-//  3. The path names a [Surface]. What has no name is closed.
+//  2. The target is decoded once into one canonical path. A spelling that two
+//     readers could understand differently is refused. The decision is about
+//     exactly the path that etcd is sent.
+//  3. The path belongs to a [Surface]. Paths outside of all surfaces are closed.
 //  4. Protocol upgrades, a missing required certificate and writes in read-only mode
 //     are refused.
-//  5. The table of rules says who may do it: everyone, or a group. Only for a group the
-//     client is identified, by its password or else by its certificate.
+//  5. The table of rules says who may do it: everyone, or a group. The client is
+//     identified only for a group: by its password or, without one, by its certificate.
 //
-// The gate reads its arguments and how much memory is left, and nothing else: it works
-// while etcd is down. It is written once; every lane passes through it. Where something
-// is not known the answer is no: a path without a surface, a spelling with two readings,
-// a certificate without exactly one name, a key without a rule.
+// The gate depends on its arguments and on the memory that is left, and on nothing else, so
+// it works while etcd is down. All lanes use the same gate. Anything that is not clearly
+// allowed is refused: a path without a surface, a spelling with two readings, a certificate
+// without exactly one name, a write of a key without a rule.
 package gate

@@ -12,13 +12,14 @@ type Gate struct {
 	Throttle *acl.Throttle
 	// Admits reports whether there is memory for one more operation.
 	Admits func(acl.Access) bool
-	// Login is called for each identity that was asked for, with the means and the
-	// result: ok, remembered, failed, throttled, busy or none.
+	// Login is called for each attempt to identify a client, with the means and the result:
+	// ok, remembered, failed, throttled, busy or none.
 	Login func(means Known, result string)
 }
 
-// Decide finds out what a request asks for and whether its client may do it. It fills
-// op as far as it gets, for the records. A nil refusal means that op may be carried out.
+// Decide determines which operation a request is and whether its client may carry it out.
+// Even when it refuses the request it fills op as far as it knows it, for the logs. A nil
+// refusal means that op may be carried out.
 func (g *Gate) Decide(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
 	*op = Operation{Method: knownMethod(req.Method)}
 	if op.Method == "" {
@@ -62,7 +63,7 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 	allowed := p.Rules.Allowed(op.Access, op.Key)
 	refusal := g.admit(ctx, p, req, op, allowed)
 	if refusal == RefuseIdentity {
-		// The rule that refuses can be one below the key.
+		// The refusing rule can be one for a prefix below the key.
 		op.Rule = p.Rules.Refusing(op.Access, op.Key, op.Identity.Name).Prefix
 	}
 	return refusal
@@ -98,8 +99,8 @@ func (g *Gate) admit(ctx context.Context, p *Policy, req *Request, op *Operation
 	return nil
 }
 
-// Still reports whether a running watch may go on under a new policy. Its
-// reader must have kept both the right and the identity that the right was given to.
+// Still reports whether a running watch may continue under a new policy. Its reader must
+// still have the right, and must still be known by the identity that had it.
 func (g *Gate) Still(p *Policy, op *Operation, peer *Peer) bool {
 	if p.Certs.Required() {
 		if _, err := peer.certificate(p.Certs); err != nil {

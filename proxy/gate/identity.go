@@ -32,9 +32,9 @@ type Identity struct {
 	fingerprint [16]byte
 }
 
-// parseBasic reads an Authorization value. It is as lenient as nginx about
-// blanks and padding, because clients rely on that, and strict about the rest. The
-// results lie in room if it is large enough.
+// parseBasic reads an Authorization value. It is as lenient as nginx about blanks and
+// padding, because clients rely on that, and strict about the rest. The results are stored
+// in room if it is large enough.
 func parseBasic(value string, room []byte) (user, password []byte, ok bool) {
 	scheme, rest, found := strings.Cut(value, " ")
 	if !found || !strings.EqualFold(scheme, "Basic") {
@@ -49,9 +49,9 @@ func parseBasic(value string, room []byte) (user, password []byte, ok bool) {
 	return user, password, ok && len(user) > 0 && len(password) > 0
 }
 
-// identify finds out who the client is. It is called only if the decision depends on
-// that. A refusal means that it cannot be found out now. An unknown client has the zero
-// Identity.
+// identify returns the identity of the client. It is called only if the decision depends on
+// the identity. It returns a refusal if the identity cannot be determined now. An unknown
+// client has the zero Identity.
 func (g *Gate) identify(ctx context.Context, p *Policy, req *Request) (Identity, *Refusal) {
 	if req.assumed != nil {
 		return *req.assumed, nil

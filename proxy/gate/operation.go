@@ -2,8 +2,8 @@ package gate
 
 import "etcd-tlsproxy/acl"
 
-// Request is what a lane has read of a request: nothing in it is trusted or
-// decided. Its strings need to live only until the answer is complete.
+// Request is a request as a lane has read it: nothing in it is trusted or decided. Its
+// strings need to live only until the answer is complete.
 type Request struct {
 	Method string
 	// Target is the request target in the client's spelling.
@@ -19,7 +19,7 @@ type Request struct {
 	assumed *Identity
 }
 
-// Operation is what the gate made of a request.
+// Operation is a request as the gate has understood it.
 type Operation struct {
 	// Method is one of GET, HEAD, PUT, POST, DELETE and OPTIONS.
 	Method string

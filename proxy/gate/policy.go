@@ -5,7 +5,7 @@ import (
 	"etcd-tlsproxy/certs"
 )
 
-// Policy is everything that decides about a request. It is immutable.
+// Policy holds everything that the decision about a request depends on. It is immutable.
 type Policy struct {
 	// Rules is the table of key prefixes.
 	Rules *acl.Rules
@@ -18,7 +18,7 @@ type Policy struct {
 	Surfaces map[Surface]acl.Group
 	// ReadOnly refuses everything but reads, to every client.
 	ReadOnly bool
-	// MaxTarget bounds a request target in bytes, both as received and as forwarded.
-	// Plaintext etcd resets a new connection whose first line exceeds 4,096 bytes.
+	// MaxTarget bounds a request target in bytes, both as received and as forwarded. An
+	// etcd without TLS resets a new connection whose first line exceeds 4,096 bytes.
 	MaxTarget int
 }

@@ -22,7 +22,7 @@ type Refusal struct {
 	Body string
 }
 
-// Header calls set for each field of the answer's head.
+// Header calls set for each field of the answer's header.
 func (r *Refusal) Header(set func(name, value string)) {
 	set("Content-Type", "application/json")
 	set("Content-Length", strconv.Itoa(len(r.Body)))
