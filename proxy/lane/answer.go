@@ -14,8 +14,8 @@ type Answer struct {
 	// Fields is the head in etcd's spelling. The strings are views that end with Finish
 	// or Close. Fields of etcd's connection are among them; see [ConnectionField].
 	Fields []http1.Field
-	// Length is the length of the body, or -1 if etcd's head does not tell. In the answer
-	// to a HEAD it is the length of the body of a GET.
+	// Length is the length of the body, or -1 if etcd's head does not contain it. In the
+	// answer to a HEAD it is the length that the body of a GET would have.
 	Length int64
 	// Body is the received part of the body. It ends with Close.
 	Body []byte
@@ -27,9 +27,9 @@ type Answer struct {
 	shared   *share.Answer
 }
 
-// Finish gives the connection to etcd back if the answer is whole. A lane calls it when it
-// has copied the head, before the client takes the body: etcd, and other clients, need not
-// wait for a client that is slow.
+// Finish releases the connection to etcd if the answer is whole. A lane calls it after
+// copying the head and before sending the body, so that etcd and other clients need not
+// wait for a slow client.
 func (a *Answer) Finish() {
 	if a.Whole && a.resp != nil {
 		a.closeUpstream()
@@ -37,7 +37,7 @@ func (a *Answer) Finish() {
 }
 
 // Read reads a body that is not whole, from its start. io.EOF is the end of the message. p
-// may be the memory that Body lies in.
+// may overlap Body.
 func (a *Answer) Read(p []byte) (n int, err error) {
 	if len(a.Body) > 0 {
 		n = copy(p, a.Body)
@@ -62,8 +62,8 @@ func (a *Answer) ReadFull(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close releases everything that the answer holds. A connection to etcd whose message was
-// not read to its end is closed.
+// Close releases everything that the answer holds. If the message was not read to its end,
+// the connection to etcd is closed.
 func (a *Answer) Close() {
 	if a.resp != nil {
 		a.closeUpstream()

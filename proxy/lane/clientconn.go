@@ -47,7 +47,8 @@ const FullRecord = 16 << 10
 // bytes would cause a reset, which could destroy the answer on its way.
 const LingerTimeout = 500 * time.Millisecond
 
-// Linger ends the sending side of a connection and drops what the client still sends.
+// Linger closes the sending direction of a connection and discards what the client still
+// sends.
 func Linger(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()

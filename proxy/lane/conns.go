@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Conn is a client's connection in the hands of a lane.
+// Conn is a client's connection that a lane serves.
 type Conn interface {
 	// CloseIfIdle ends the connection if it waits for its next request, and reports
 	// whether it did. It must not block. If a request arrives at the same time, it is
 	// answered first.
 	CloseIfIdle() bool
-	// Cut closes the connection, whatever it is doing. It may block for some seconds
-	// where the client does not read.
+	// Cut closes the connection, whatever it is doing. If the client does not read, it may
+	// block for some seconds.
 	Cut()
 }
 
@@ -38,16 +38,16 @@ type Conns struct {
 	changed chan struct{} // closed when a connection is released; nil if no one waits
 }
 
-// DrainGrace bounds the time that a connection may take for its handshake, and then for
-// its first request, after the server has started to drain. The connection was accepted,
-// so its client expects an answer. A second is enough for three times around the earth.
+// DrainGrace bounds the time that a connection may take for its handshake, and then for its
+// first request, after the server has started to drain. The connection was accepted, so its
+// client expects an answer. A second is enough for clients at any distance.
 const DrainGrace = time.Second
 
 // Draining reports whether the server drains.
 func (cs *Conns) Draining() bool { return cs.draining.Load() }
 
-// Register adds a connection. It reports false if the lane is closed: the connection must
-// be closed then.
+// Register adds a connection. It reports false if the lane is closed; the caller must then
+// close the connection.
 func (cs *Conns) Register(l Lane, c Conn) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -110,8 +110,8 @@ func (cs *Conns) StartDrain() {
 	}
 }
 
-// Close refuses new connections of a lane, and waits until ctx ends for the others to
-// end. It then returns ctx's error.
+// Close refuses new connections of a lane and waits for the others to end. If ctx ends
+// first, it returns ctx's error.
 func (cs *Conns) Close(ctx context.Context, l Lane) error {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -145,7 +145,7 @@ func (cs *Conns) wait(ctx context.Context, l Lane) error {
 	return nil
 }
 
-// Cut closes all connections of a lane at once, and returns when they are closed.
+// Cut closes all connections of a lane in parallel, and returns when they are closed.
 func (cs *Conns) Cut(l Lane) {
 	cs.mu.Lock()
 	conns := cs.lanes[l]

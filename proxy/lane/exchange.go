@@ -22,9 +22,9 @@ type Exchange struct {
 	Log      *slog.Logger
 }
 
-// ErrBrokenOff means that the client cannot be given a whole answer: it has left, or the
-// answer ended early after its head was sent. Only the end of the connection, or of the
-// stream, can show that.
+// ErrBrokenOff means that the client cannot get a complete answer: it has disconnected, or
+// the answer ended early after its head was sent. Then only closing the connection or the
+// stream tells the client that the answer is incomplete.
 var ErrBrokenOff = errors.New("the answer was broken off")
 
 // Call is one operation of one client on its way to etcd.
@@ -55,9 +55,9 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 // started to answer, because thousands of requests may be waiting for that. An answer that
 // should be received whole is received whole, unless it is too large.
 //
-// A refusal is to be sent by the lane. The error is [ErrBrokenOff]. When ctx ends, Do and
-// reading from the answer fail at once; the connection to etcd is closed then, and its
-// slot and bytes are given back.
+// The lane must send a refusal. The error, if any, is [ErrBrokenOff]. When ctx ends, Do and
+// reads of the answer fail at once, the connection to etcd is closed, and its slot and its
+// bytes are released.
 //
 // Nothing but the answer refers to call and the buffer afterwards.
 func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
@@ -105,10 +105,10 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	return a, nil, nil
 }
 
-// upstreamRequest returns the request that etcd is sent. Of the client's fields only
-// those of the call are forwarded; framing, host and the client's address are the proxy's
-// own. The address is left out for keys, as the nginx site left it out: etcd does not use
-// it there, but would parse it for each read.
+// upstreamRequest returns the request that etcd is sent. Of the client's fields only those
+// of the call are forwarded; framing, host and the client's address are the proxy's own.
+// The client's address is left out for keys, like in the nginx site: etcd does not use it
+// there, but would parse it for each read.
 func (c *Call) upstreamRequest() *upstream.Request {
 	c.request = upstream.Request{
 		Method: c.Op.Method, Target: c.Op.Target,

@@ -28,7 +28,7 @@ func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
 		return nil
 	}
 	if op.Access == acl.Write && failure.Kind == upstream.Broken {
-		refusal = gate.RefuseUnknownOutcome // a malformed answer says as little as no answer
+		refusal = gate.RefuseUnknownOutcome // a malformed answer is as useless as none
 	}
 	x.Observer.Metrics.UpstreamFailed(failure.Kind)
 	x.Log.Warn("etcd did not answer", "kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)

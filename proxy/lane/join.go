@@ -10,8 +10,8 @@ import (
 	"etcd-tlsproxy/proxy/share"
 )
 
-// End is how a watch ended: the reason for the metric, and at most one of a refusal that
-// the lane is to send and [ErrBrokenOff].
+// End says how a watch ended: the reason for the metric, and at most one of a refusal,
+// which the lane must send, and [ErrBrokenOff].
 type End struct {
 	Reason  string
 	Refusal *gate.Refusal
@@ -24,7 +24,7 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 	if refusal := x.Watches.register(w); refusal != nil {
 		return refusal
 	}
-	// A reload between the gate's decision and the registration did not see the watch.
+	// A reload between the gate's decision and the registration did not check the watch.
 	if now := x.Current.Load(); now != s && !x.Gate.Still(&now.Policy, w.Op, w.Peer) {
 		x.Watches.Release(w, "revoked")
 		return gate.RefuseIdentity
@@ -33,10 +33,10 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 }
 
 // Join joins the shared watch of an operation, for which [SharedWatch] must hold. It
-// returns the head of the answer and a watcher, which the lane must leave. The watcher is
-// nil if etcd refused the watch: the head then is its whole answer. The head is nil if the
-// watch ended before etcd answered; end tells how. ctx must end, with its cause, when the
-// watch is ended from outside.
+// returns the head of the answer and a watcher, which the lane must close. The watcher is
+// nil if etcd refused the watch: the head then is the complete answer. The head is nil if
+// the watch ended before etcd answered; end then says how. ctx must end, with its cause,
+// when the watch is ended from outside.
 func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
 	want, ok := SharedWatch(op)
 	if !ok || s.Watches == nil {
@@ -52,8 +52,8 @@ func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n 
 	return watcher, head, end
 }
 
-// Alone carries a watch that is not shared, on a connection to etcd of its own. The answer
-// must be closed, if end.Reason is empty.
+// Alone carries a watch that is not shared, on its own connection to etcd. If end.Reason is
+// empty, the caller must close the answer.
 func (x *Exchange) Alone(ctx context.Context, call *Call) (a Answer, end End) {
 	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
 	if err != nil {
@@ -62,7 +62,7 @@ func (x *Exchange) Alone(ctx context.Context, call *Call) (a Answer, end End) {
 	return Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}, End{}
 }
 
-// unanswered returns how a watch ended that etcd did not answer.
+// unanswered returns the end of a watch that etcd did not answer.
 func (x *Exchange) unanswered(ctx context.Context, err error, op *gate.Operation) End {
 	end := End{Reason: EndReason(ctx)}
 	switch end.Reason {
@@ -97,8 +97,7 @@ func CauseReason(cause error) string {
 	return "client"
 }
 
-// SharedWatch returns the watch of an operation. ok is false if it is one that cannot be
-// shared.
+// SharedWatch returns the watch of an operation. ok is false if the watch cannot be shared.
 func SharedWatch(op *gate.Operation) (w share.Watch, ok bool) {
 	_, query, _ := strings.Cut(op.Target, "?")
 	w, ok = ParseWatch(query)

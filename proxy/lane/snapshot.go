@@ -10,7 +10,8 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Snapshot is everything that decides about a request and carries it. It is immutable.
+// Snapshot holds everything that is needed to decide about a request and to carry it. It is
+// immutable.
 type Snapshot struct {
 	gate.Policy
 	// FastLane serves plain requests of HTTP/1.1 without net/http.
@@ -63,13 +64,13 @@ type Limits struct {
 	Head int
 	// Body bounds the body of a request, in bytes. etcd refuses forms above 10 MiB.
 	Body int64
-	// HeaderTimeout bounds the time from the first byte of a head to its last, and the
-	// time that a new connection may take to send its first request. It ends the
-	// connections of clients that send a byte now and then.
+	// HeaderTimeout bounds the time from the first byte of a head to its last, and the time
+	// that a new connection may take to send its first request. It ends the connections of
+	// clients that send a byte only now and then.
 	HeaderTimeout time.Duration
-	// BodyTimeout bounds the time that a client may take to send, or to take, the next
-	// bytes of a body. A body that takes longer than that altogether must arrive at
-	// minBodyRate, so that one that arrives byte by byte ends as well.
+	// BodyTimeout bounds the time that a client may need to send or to receive the next
+	// bytes of a body. A body that takes longer than that altogether must be transferred at
+	// minBodyRate, so that sending it byte by byte is bounded as well.
 	BodyTimeout time.Duration
 }
 

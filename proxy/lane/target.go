@@ -8,7 +8,7 @@ import (
 )
 
 // CheckTarget refuses the targets that net/http cannot parse. net/http would answer them
-// itself, in plain text. Whether a target is good is the gate's decision.
+// itself, in plain text. The gate decides whether a target is acceptable.
 func CheckTarget(r *http1.Request) *http1.Error {
 	target := r.Target
 	if r.Method == "CONNECT" && !strings.HasPrefix(target, "/") {

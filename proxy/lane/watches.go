@@ -20,8 +20,8 @@ type Watch struct {
 	End context.CancelCauseFunc
 }
 
-// user returns the account that a watch counts for: the user's name or, if the decision
-// did not depend on it, the client's address, which no user's name can equal.
+// user returns the account that a watch is counted for: the user's name or, if the decision
+// did not depend on it, the client's address. The two cannot be equal.
 func (w *Watch) user() string {
 	if w.Op.Identity.Name != "" {
 		return "user " + w.Op.Identity.Name
@@ -33,8 +33,8 @@ func (w *Watch) user() string {
 var (
 	errRevoked  = errors.New("the reader lost the right to the key")
 	errDraining = errors.New("the proxy is shutting down")
-	// ErrGone is for lanes: the client has left.
-	ErrGone = errors.New("the client has left")
+	// ErrGone is for lanes: the client has disconnected.
+	ErrGone = errors.New("the client has disconnected")
 )
 
 // Watches registers the running watches of all lanes.
@@ -72,8 +72,8 @@ func (ws *Watches) register(w *Watch) *gate.Refusal {
 	return nil
 }
 
-// Release removes a watch that has ended, for a reason of the metric. End is not called
-// after Release has returned.
+// Release removes a watch that has ended, and counts its reason. End is not called after
+// Release has returned.
 func (ws *Watches) Release(w *Watch, reason string) {
 	user := w.user()
 	ws.mu.Lock()
@@ -97,7 +97,7 @@ func (ws *Watches) Recheck(g *gate.Gate, p *gate.Policy) {
 	ws.mu.Lock()
 	all := slices.Collect(maps.Keys(ws.running))
 	ws.mu.Unlock()
-	// Verifying thousands of certificates takes a while, so the lock is not held.
+	// Verifying thousands of certificates takes a while, so do not hold the lock meanwhile.
 	revoked := slices.DeleteFunc(all, func(w *Watch) bool { return g.Still(p, w.Op, w.Peer) })
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

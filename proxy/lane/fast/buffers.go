@@ -49,16 +49,16 @@ func (c *conn) getBuffers() {
 	}
 }
 
-// putBuffers returns the buffers of a connection that has used all that it received.
+// putBuffers returns the buffers of a connection that has used all received bytes.
 func (c *conn) putBuffers() {
 	if c.buffers == nil {
 		return
 	}
 	if len(c.in) > 4*inSize {
-		c.in = make([]byte, inSize) // it had grown for one large request
+		c.in = make([]byte, inSize) // in had grown for one large request
 	}
-	// Nothing of one client may reach the next one: neither the parsed parts of a head
-	// that was not completed, nor the progress of its parser.
+	// Nothing of one client may reach the next client: neither the parsed parts of an
+	// incomplete head, nor the progress of its parser.
 	c.request = http1.Request{Fields: c.request.Fields[:0]}
 	c.call = lane.Call{}
 	bufferPool.Put(c.buffers)

@@ -30,9 +30,9 @@ type conn struct {
 
 	mu      sync.Mutex
 	watch   *watch // the running watch; only the serving goroutine sets it
-	idle    bool   // between two requests: the connection may be ended from outside
+	idle    bool   // between two requests, when the connection may be ended from outside
 	served  bool   // it has had a request
-	closing bool   // it was ended from outside; a request that arrived meanwhile is its last
+	closing bool   // it was ended from outside; a request that arrived in the meantime is the last
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
@@ -61,8 +61,8 @@ func (c *conn) serve() {
 	}
 }
 
-// recoverPanic keeps a bug in one connection from ending all others, like net/http does
-// in the standard lane.
+// recoverPanic confines a bug to the connection on which it occurs. In the standard lane
+// net/http does this.
 func (c *conn) recoverPanic() {
 	if bug := recover(); bug != nil {
 		c.Exchange.Log.Error("a connection was closed because of a bug", "from", c.peer.Addr.String(), "panic", bug, "stack", string(debug.Stack()))
@@ -76,7 +76,7 @@ func (c *conn) close() {
 	_ = c.tls.Close()
 }
 
-// changeLane hands the connection over to the standard lane, which reads what was read here.
+// changeLane hands the connection over to the standard lane, with the bytes that were read here.
 func (c *conn) changeLane() {
 	_ = c.tls.SetDeadline(time.Time{})
 	c.Exchange.Observer.Metrics.HandedOver()
@@ -133,7 +133,7 @@ func (c *conn) readMore() bool {
 	return n > 0 || err == nil
 }
 
-// deadlineSlack is the part of a timeout, one in so many, by which its deadline may be
+// deadlineSlack is the fraction of a timeout, as a divisor, by which its deadline may come
 // early. Setting a deadline for each request costs as much as parsing the request.
 const deadlineSlack = 8
 

@@ -19,8 +19,8 @@ type Lane struct {
 	IdleTimeout time.Duration
 }
 
-// Start serves a connection whose handshake is done, in a new goroutine. The stack of a
-// handshake is large, so its goroutine should not wait for requests.
+// Start serves a connection whose handshake is done, in a new goroutine. The goroutine of a
+// handshake has a large stack, so it should not wait for requests.
 func (l *Lane) Start(t *tls.Conn, peer *gate.Peer) {
 	c := newConn(l, t, peer)
 	if !l.Conns.Register(lane.Fast, c) {

@@ -9,8 +9,8 @@ import (
 	"etcd-tlsproxy/proxy/share"
 )
 
-// startWatch joins a shared watch and sends the head, which tells the index. finishWatch
-// sends the event, when nothing of the request needs to be kept any more.
+// startWatch joins a shared watch and sends the head, which contains the index. finishWatch
+// sends the event later; the memory of the request is not needed then.
 func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
 	c.rec.Keep()
 	w := &watch{c: c, alive: alive, rec: c.rec}

@@ -65,8 +65,8 @@ func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 	return true
 }
 
-// respond decides on a request and answers it. The error means that the connection cannot
-// be used any more: the client has left, or its answer was broken off.
+// respond decides about a request and answers it. The error means that the connection
+// cannot be used any more: the client has disconnected, or its answer was broken off.
 func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 	r := &c.request
 	req := gate.Request{Method: r.Method, Target: r.Target, Authorization: r.Authorization, Peer: c.peer}
@@ -96,8 +96,8 @@ func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 	if err := c.refuse(s, refusal, *alive); err != nil {
 		return err
 	}
-	// The client may still send the rest of its body. It is dropped, as in the standard
-	// lane, and the connection stays in use.
+	// The client may still send the rest of its body. As in the standard lane the rest is
+	// discarded, and the connection stays in use.
 	if *alive {
 		return c.readBody(s, end)
 	}
@@ -130,8 +130,8 @@ func (c *conn) readBody(s *lane.Snapshot, end int) error {
 	return nil
 }
 
-// forward carries an operation to etcd and its answer to the client. The caller sends the
-// refusal.
+// forward carries an operation to etcd and its answer to the client. If it returns a
+// refusal, the caller sends it.
 func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal, error) {
 	r := &c.request
 	c.call = lane.Call{

@@ -55,7 +55,7 @@ func appendField(head []byte, name, value string) []byte {
 	return append(head, "\r\n"...)
 }
 
-// appendFields appends etcd's fields but those of its connection.
+// appendFields appends etcd's fields except those of its connection.
 func (c *conn) appendFields(head []byte, fields []http1.Field) []byte {
 	for i := range fields {
 		if f := &fields[i]; !lane.ConnectionField(f.Name) {
@@ -96,8 +96,8 @@ func (c *conn) refuse(s *lane.Snapshot, refusal *gate.Refusal, alive bool) error
 	return c.write(s, head)
 }
 
-// write sends bytes. The connection of a client that does not take them is closed, when
-// the limit is reached or a little before.
+// write sends bytes. If the client does not receive them, the connection is closed when the
+// limit is reached or a little earlier.
 func (c *conn) write(s *lane.Snapshot, data []byte) error {
 	if time.Since(c.writeArmed) > s.Limits.BodyTimeout/deadlineSlack {
 		if err := c.armWrite(s.Limits.BodyTimeout); err != nil {
@@ -128,7 +128,7 @@ func (c *conn) writeBehind(s *lane.Snapshot, head, body []byte) error {
 	c.wire.Cork()
 	err := c.write(s, record)
 	for rest := body[first:]; err == nil && len(rest) > 0; {
-		// The timeout of a write is for this much.
+		// The timeout applies to each write of this size.
 		piece := rest[:min(len(rest), rawio.MaxCorked)]
 		rest = rest[len(piece):]
 		c.writeArmed = time.Time{}

@@ -7,7 +7,7 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// stream sends an answer as the client takes it.
+// stream sends an answer at the pace of the client.
 func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 	head, chunked := c.answerHead(a, alive)
 	start := time.Now()

@@ -13,10 +13,10 @@ import (
 // watch is a watch in the fast lane.
 //
 // While a watch waits it has one goroutine, which reads from the connection so that it
-// notices when the client leaves. The hub's goroutine writes the event itself where it
-// can: for thousands of watchers that is much less work than waking their goroutines.
-// Where it cannot, or where the client does not take all of the event at once, it ends
-// the read, and the watch's own goroutine continues.
+// notices when the client leaves. The hub's goroutine writes the event itself where it can:
+// for thousands of watchers that is much less work than waking their goroutines. If it
+// cannot, or if the socket does not accept all of the event at once, it ends the read, and
+// the watch's own goroutine continues.
 //
 //	from      event                                        to
 //	starting  the head is sent, own goroutine reads        waiting
@@ -28,8 +28,8 @@ import (
 //	starting, waiting, deferred
 //	          own goroutine ends the watch                 done
 //
-// In the states from flushing on the event is decided, and the connection is between two
-// requests.
+// From the state flushing on, the outcome of the watch is decided, and the connection is
+// between two requests.
 type watch struct {
 	c       *conn
 	watcher *share.Watcher
@@ -55,10 +55,10 @@ const (
 	deferred // only the watch's own goroutine may write the event
 	flushing
 	done
-	failed // the client did not take the event
+	failed // the client did not receive the event
 )
 
-// decided reports whether the event is decided.
+// decided reports whether the outcome of the watch is decided.
 func (s watchState) decided() bool { return s >= flushing }
 
 // Notify implements [share.Notifier].
@@ -115,8 +115,8 @@ func (w *watch) write() *share.Event {
 // maxHubWrite is the largest event that the hub's goroutine encrypts for all watchers.
 const maxHubWrite = 4 << 10
 
-// writable returns the event if the hub may write it; c.mu is held. The connection must go
-// on after it.
+// writable returns the event if the hub may write it; c.mu is held. The connection must be
+// usable afterwards.
 func (w *watch) writable() *share.Event {
 	if w.state != waiting || !w.alive || w.cause != nil || w.c.Conns.Draining() {
 		return nil

@@ -13,16 +13,16 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// bodies receives request bodies whole, before etcd hears of the request. A write reaches
+// bodies receives request bodies whole, before anything is sent to etcd. A write reaches
 // etcd complete or not at all, a slow client holds no connection to etcd, and the forwarded
-// length is one that was counted.
+// length has been counted.
 type bodies struct {
 	// memory bounds the bytes that all large bodies hold together.
 	memory *semaphore.Weighted
 }
 
-// smallBody is the size that every body may have without using that memory. conftool's
-// and confd's bodies are a few hundred bytes, and must pass while large ones wait.
+// smallBody is the size up to which a body does not use that memory. The bodies of conftool
+// and confd have a few hundred bytes, and must be accepted while large ones wait.
 const smallBody = 64 << 10
 
 // firstBody bounds the memory of a body of which no byte has arrived.
@@ -86,8 +86,8 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.L
 	}
 }
 
-// grow makes room for more. Memory is taken only as bytes arrive: a client that announces
-// much and sends little holds little.
+// grow makes room for more bytes. Memory is allocated only as bytes arrive: a client that
+// announces a large body and sends little of it holds little memory.
 func (b *body) grow(limit int64) *gate.Refusal {
 	size := min(2*int64(cap(b.bytes)), limit+1) // one more byte shows that the body is too large
 	if size > smallBody {

@@ -46,8 +46,8 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// malformed returns the refusal of the request that stands for one that could not be
-// read, and nil for an ordinary request.
+// malformed returns the refusal if r is the stand-in for a request that could not be read,
+// and nil for an ordinary request.
 func (c *connection) malformed(r *http.Request) *gate.Refusal {
 	if c.strict == nil {
 		return nil

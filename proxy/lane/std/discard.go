@@ -42,8 +42,8 @@ func (q *request) dropBody() *gate.Refusal {
 	}
 }
 
-// discard reads the body of a refused request, up to the size of a body that is allowed.
-// It reports whether that was the whole body.
+// discard reads the body of a refused request, up to the size of a body that is allowed. It
+// reports whether the whole body was read.
 func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits) bool {
 	buf := make([]byte, 8<<10)
 	start := time.Now()

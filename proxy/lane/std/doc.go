@@ -2,10 +2,10 @@
 // and the gate accepts, HTTP/2 included.
 //
 // net/http is lenient where front ends and servers have disagreed before, and answers what
-// it refuses in plain text, which clients of etcd cannot parse. So on HTTP/1 a strictConn
-// stands before it, which lets only messages of the strict grammar of package http1 pass.
-// HTTP/2 has a framing of its own, which net/http checks.
+// it refuses in plain text, which clients of etcd cannot parse. So on HTTP/1 net/http reads
+// through a strictConn, which passes on only messages of the strict grammar of package
+// http1. HTTP/2 has its own framing, which net/http checks.
 //
-// A request body is received whole before etcd hears of the request: a write reaches etcd
+// A request body is received whole before anything is sent to etcd: a write reaches etcd
 // complete or not at all, and a slow client holds no connection to etcd.
 package std

@@ -16,7 +16,7 @@ const bufferSize = 32 << 10
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
-// newCall is the call of a request that the gate has let pass.
+// newCall returns the call of a request that the gate has allowed.
 func (q *request) newCall() *lane.Call {
 	return &lane.Call{
 		Snapshot:       q.snapshot,
@@ -67,13 +67,14 @@ func (q *request) forward() *gate.Refusal {
 		err = relay(out, &answer, buf[:])
 	}
 	if err != nil {
-		// The head is out, so only a broken answer can show that this one is.
+		// The head has been sent, so only breaking off the answer can show that it is
+		// incomplete.
 		panic(http.ErrAbortHandler)
 	}
 	return nil
 }
 
-// relay sends an answer as the client takes it.
+// relay sends an answer at the pace of the client.
 func relay(out *sender, a *lane.Answer, buf []byte) error {
 	for {
 		n, err := a.Read(buf)
@@ -98,7 +99,7 @@ func copyHeader(h http.Header, fields []http1.Field, length int64) {
 		}
 	}
 	if h["Content-Type"] == nil {
-		h["Content-Type"] = nil // otherwise net/http guesses one from the body
+		h["Content-Type"] = nil // otherwise net/http guesses a type from the body
 	}
 	if length >= 0 {
 		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}

@@ -51,10 +51,11 @@ func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// statusClientGone is recorded, like in nginx, if the client left before it was answered.
+// statusClientGone is recorded if the client disconnected before it was answered. It is
+// nginx's status for this.
 const statusClientGone = 499
 
-// serve decides on a request and answers it, or returns a refusal.
+// serve decides about a request and answers it, or returns a refusal.
 func (q *request) serve() *gate.Refusal {
 	if refusal := q.conn.malformed(q.r); refusal != nil {
 		return refusal
@@ -127,14 +128,15 @@ func (q *request) refuse(refusal *gate.Refusal) {
 		q.w.Header().Set("Connection", "close")
 	}
 	q.w.WriteHeader(refusal.Status)
-	// An error means that the client has left, and it needs no answer.
+	// An error means that the client has disconnected and needs no answer.
 	_ = newSender(q.w, q.r, &q.snapshot.Limits).send([]byte(refusal.Body), true)
 	if !unread {
 		return
 	}
 	if refusal.Close || expects {
-		// The body is broken, or its client waits for a 100 that does not come. There
-		// is nothing to read, and net/http must not wait for it before it closes.
+		// The body is broken, or its client waits for a 100 Continue that is not sent.
+		// There is nothing to read, and net/http must not wait for the body before it
+		// closes.
 		_ = control.SetReadDeadline(time.Now())
 		return
 	}

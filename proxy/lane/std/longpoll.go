@@ -32,13 +32,14 @@ func (q *request) watch() *gate.Refusal {
 		end = poll.alone()
 	}
 	if end.Err != nil {
-		panic(http.ErrAbortHandler) // only a broken answer can show what happened
+		panic(http.ErrAbortHandler) // only breaking off the answer can show the failure
 	}
 	return end.Refusal
 }
 
-// endWith ends a watch when its client leaves. net/http itself notices that, but not after
-// it has seen a byte of a request behind the watch. The watch could last forever then.
+// endWith ends a watch when its client disconnects. net/http itself notices that, but not
+// after it has read a byte of a request behind the watch. Without endWith such a watch
+// could last forever.
 func (c *strictConn) endWith(ctx context.Context, end context.CancelCauseFunc) {
 	wire := c.NetConn().(*lane.ClientConn)
 	tick := time.NewTicker(c.limits().HeaderTimeout) // half a request ends then as well
@@ -62,7 +63,7 @@ type longPoll struct {
 	ctx context.Context // ends with the client, its right to read, and the proxy
 }
 
-// notifier lets a goroutine wait for its watcher.
+// notifier lets a goroutine wait until its watcher is notified.
 type notifier chan struct{}
 
 // Notify implements [share.Notifier].
@@ -101,7 +102,7 @@ func (p *longPoll) shared() lane.End {
 			return p.brokenOff()
 		}
 	}
-	if p.ctx.Err() != nil { // a right that was taken away counts before an event
+	if p.ctx.Err() != nil { // a revoked right takes precedence over an event
 		return p.brokenOff()
 	}
 	event := watcher.Result()

@@ -8,8 +8,8 @@ import (
 	"etcd-tlsproxy/proxy/rawio"
 )
 
-// sender sends a body to a client within the limits. A client that does not take it would
-// hold memory and, while etcd has more to send, a connection to etcd.
+// sender sends a body to a client within the limits. Without limits a client that does not
+// receive it would hold memory and, while etcd has more to send, a connection to etcd.
 type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
@@ -23,8 +23,8 @@ func newSender(w http.ResponseWriter, r *http.Request, limits *lane.Limits) *sen
 	return &sender{w: w, control: http.NewResponseController(w), limits: limits, began: time.Now(), http2: r.ProtoMajor == 2}
 }
 
-// write sends a part of the body. On HTTP/2 net/http would send without a deadline what it
-// holds at the end, so the last bytes are flushed there.
+// write sends a part of the body. On HTTP/2 net/http would send the bytes that it buffers
+// at the end without a deadline, so the last bytes are flushed there.
 func (s *sender) write(data []byte, last bool) error {
 	return s.send(data, last && s.http2)
 }

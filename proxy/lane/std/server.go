@@ -45,7 +45,7 @@ func NewServer(o Options) *Server {
 		Handler:        http.HandlerFunc(s.serveHTTP),
 		IdleTimeout:    o.IdleTimeout,
 		MaxHeaderBytes: o.MaxHead,
-		// For HTTP/2. On HTTP/1 the strictConn ends slow heads.
+		// For HTTP/2. On HTTP/1 the strictConn bounds the time for a head.
 		ReadHeaderTimeout: o.HeaderTimeout,
 		HTTP2: &http.HTTP2Config{
 			// Each stream of a client that does not read holds the memory of an answer.

@@ -16,12 +16,12 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// strictConn shows net/http only what the proxy's own grammar accepts. net/http
-// is lenient where front ends and servers have disagreed before (two lengths,
-// bare line feeds, a length beside chunks), and answers what it refuses in plain text,
-// which clients of etcd cannot parse. So strictConn reads each head first. It releases a
-// good message byte for byte. It replaces a bad one by a request that the handler
-// refuses, and the connection ends after that.
+// strictConn passes on to net/http only what the proxy's own grammar accepts. net/http is
+// lenient where front ends and servers have disagreed before (two lengths, bare line feeds,
+// a length beside chunks), and answers what it refuses in plain text, which clients of etcd
+// cannot parse. So strictConn reads each head first. It releases a good message byte for
+// byte. It replaces a bad one by a request that the handler refuses, and the connection
+// ends after that.
 type strictConn struct {
 	*tls.Conn
 	peer     *gate.Peer
@@ -42,9 +42,9 @@ type strictConn struct {
 	closing bool      // the connection was ended from outside; requests that arrived meanwhile are its last
 }
 
-// malformed is the refusal with which a connection ends, and the mark of the request that
-// stands for the one that could not be read. The mark cannot be guessed, so a client
-// cannot send it.
+// malformed is the refusal with which a connection ends, and the mark of the stand-in for
+// the request that could not be read. The mark cannot be guessed, so a client cannot send
+// it.
 type malformed struct {
 	refusal *gate.Refusal
 	token   string
@@ -91,7 +91,7 @@ func (c *strictConn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// release finds out how many of the received bytes may be read now.
+// release determines how many of the received bytes may be read now.
 func (c *strictConn) release() bool {
 	c.follower.Limits = http1.Limits{Head: c.limits().Head}
 	n, err := c.follower.Feed(c.buf[c.start:])
@@ -124,8 +124,8 @@ func (c *strictConn) replace(err error) {
 	c.start, c.released = 0, len(c.buf)
 }
 
-// fill receives more. A head that has begun must be complete within the limit, however the
-// client spreads it.
+// fill receives more bytes. A head that has begun must be complete within the limit, in
+// however many pieces the client sends it.
 func (c *strictConn) fill() error {
 	if c.start > 0 {
 		c.buf = c.buf[:copy(c.buf, c.buf[c.start:])]
