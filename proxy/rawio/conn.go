@@ -1,5 +1,4 @@
-// Package rawio reads and writes sockets with system calls that Go's scheduler does not
-// know of.
+// Package rawio reads and writes sockets with system calls that bypass Go's scheduler.
 //
 // Before a system call that may block, the runtime prepares to hand its processor to
 // other goroutines, and its monitor thread does so when the call takes more than 20
@@ -79,8 +78,8 @@ func (c *Conn) RawConn() syscall.RawConn { return c.socket }
 // Raw reports whether the connection uses raw system calls.
 func (c *Conn) Raw() bool { return c.raw }
 
-// PeerClosed reports whether the peer has closed its side or is gone. Unread bytes do
-// not hide that.
+// PeerClosed reports whether the peer has closed or lost the connection, even if unread
+// bytes precede the end.
 func (c *Conn) PeerClosed() bool {
 	if c.socket == nil {
 		return false
@@ -92,7 +91,7 @@ func (c *Conn) PeerClosed() bool {
 	return err != nil || n > 0 // an error means that this side is closed
 }
 
-// CloseWrite closes the sending direction, if the connection has one of its own.
+// CloseWrite closes the sending direction, if the connection can close it separately.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -100,7 +99,7 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Read reads the bytes that are there, or waits for some.
+// Read reads the bytes that have arrived, or waits for some.
 func (c *Conn) Read(p []byte) (int, error) {
 	if !c.raw || len(p) == 0 {
 		return c.Conn.Read(p)
@@ -129,7 +128,7 @@ func (c *Conn) readSome(fd uintptr) (done bool) {
 	return t.err != syscall.EAGAIN //nolint:errorlint // never wrapped: a system call returns the bare errno
 }
 
-// Write writes all of p, and waits while the peer is slow.
+// Write writes all of p. It blocks while the peer is slow.
 func (c *Conn) Write(p []byte) (int, error) {
 	if !c.raw {
 		return c.Conn.Write(p)

@@ -28,7 +28,7 @@ var corks = sync.Pool{New: func() any {
 	return &b
 }}
 
-// NewCorked returns a connection over c that is not corked yet.
+// NewCorked returns a connection over c. It is not corked yet.
 func NewCorked(c *Conn) *Corked { return &Corked{Conn: c} }
 
 // Cork holds back all writes until Uncork.
@@ -60,7 +60,7 @@ func (c *Corked) TryWrite(write func() error) (started, complete bool, err error
 	c.nonblocking = true
 	c.mu.Unlock()
 	err = write()
-	c.mu.Lock() // never for long: writes do not block meanwhile
+	c.mu.Lock() // held only briefly: writes do not block meanwhile
 	defer c.mu.Unlock()
 	c.nonblocking = false
 	return true, c.held == nil, err

@@ -31,9 +31,9 @@ func (a *Answer) Release() {
 	}
 }
 
-// drainReaders yields the processor until most readers have their answer. Clients that
-// were answered ask again, so the next batch then serves more of them. It never blocks:
-// a slow reader or an idle processor costs a few rounds of the scheduler.
+// drainReaders yields the processor until most readers have their answer. Many of their
+// clients send the next read at once, so the next batch then serves more of them. It never
+// blocks: a slow reader or an idle processor costs a few rounds of the scheduler.
 func (a *Answer) drainReaders() {
 	defer a.Release()
 	quarter := a.readers.Load() / 4
@@ -78,7 +78,7 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 	return a, nil
 }
 
-// copyHead copies the head, whose strings are valid only until the response is closed.
+// copyHead copies the head. The response's strings are valid only until it is closed.
 func (a *Answer) copyHead(resp *upstream.Response) {
 	a.Status, a.Fields, a.text = resp.Status, a.Fields[:0], a.text[:0]
 	size := 0

@@ -25,7 +25,7 @@ type hub struct {
 	err     error
 
 	// Guarded by watches.mu.
-	users     int       // watchers that wait or are about to
+	users     int       // watchers that wait or are about to wait
 	visits    uint64    // how often a user was added
 	requested time.Time // when the first request was sent
 	expiry    *time.Timer
@@ -80,7 +80,7 @@ func (h *hub) serve(ctx context.Context) {
 	}
 	err = h.readEvent(resp)
 	if err == nil {
-		err = errEnded // it was to deliver one event
+		err = errEnded // it had to deliver only one event
 	}
 	h.stop(err)
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// hubKey identifies a hub. With since 0 the hub follows all events from now on.
-// Otherwise it waits for the first event from an index on that no ring covers.
+// hubKey identifies a hub. With since 0 the hub follows all events from now on. Otherwise
+// it waits for the first event at or above since, an index that no ring covers.
 type hubKey struct {
-	path, key string // each follows from the other
+	path, key string // each determines the other
 	recursive bool
 	since     uint64
 }

@@ -108,7 +108,7 @@ func (x *indexReads) sendBatches() {
 	}
 }
 
-var errNoIndex = errors.New("the answer holds no index")
+var errNoIndex = errors.New("the answer contains no index")
 
 // request reads the index from the head of the root's listing, which is not recursive and
 // thus cheap. It has the same fields as the head of a watch.

@@ -195,7 +195,7 @@ func (b *batch) remove(s *shard) {
 	select {
 	case <-b.done:
 		if b.answer != nil {
-			b.answer.Release() // the answer counts this reader already
+			b.answer.Release() // the answer's reference count includes this reader already
 		}
 		return
 	default:

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// nothing is a waker that nobody waits for.
+// nothing is a notifier that no watcher waits for.
 type nothing struct{}
 
 func (nothing) Notify()      {}

@@ -88,7 +88,7 @@ func (ws *Watches) Join(ctx context.Context, w Watch, notifier Notifier) (*Watch
 type joinResult int
 
 const (
-	joined     joinResult = iota // or failed for good
+	joined     joinResult = iota // or failed permanently
 	hubEnded                     // the hub ended before the client got a head
 	beforeRing                   // the ring does not reach back to the index
 )
@@ -108,7 +108,7 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since ui
 	}
 	if h.err != nil || h.head.Status != 200 {
 		if !inTime {
-			return nil, nil, hubEnded, nil // the answer is older than the request
+			return nil, nil, hubEnded, nil // the head is older than the client's request
 		}
 		return nil, h.head, joined, h.err
 	}

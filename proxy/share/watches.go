@@ -12,26 +12,26 @@ import (
 // WatchOptions describes shared watches.
 type WatchOptions struct {
 	Pool *upstream.Pool
-	// Linger is how long a hub without users is kept, because clients that were just
-	// answered come back. The default is 10 seconds.
+	// Linger is how long a hub without users is kept. Clients that were just answered
+	// usually watch again. The default is 10 seconds.
 	Linger time.Duration
 	// Counters are updated. Several Watches may share them.
 	Counters *WatchCounters
 }
 
-// WatchCounters count the work of watches.
+// WatchCounters counts the work of shared watches.
 type WatchCounters struct {
 	// Hubs is the current number of watches at etcd, Waiting that of waiting watchers.
 	Hubs, Waiting atomic.Int64
-	// Fanned are events handed to watchers; Misses are watchers that asked for an
-	// index which no ring covered, so that etcd had to be asked.
+	// Fanned counts the events handed to watchers. Misses counts the watchers that asked
+	// for an index which no ring covered, so that a request to etcd was needed.
 	Delivered, Misses atomic.Uint64
 	// ObserveDelivery is called with the time from each event's arrival to its delivery to
 	// the last watcher.
 	ObserveDelivery func(time.Duration)
 }
 
-// Watches are the watches through one pool.
+// Watches holds the shared watches through one pool.
 type Watches struct {
 	pool   *upstream.Pool
 	linger time.Duration
@@ -74,8 +74,8 @@ func (ws *Watches) Close() {
 	}
 }
 
-// acquire returns the hub of a key, new if necessary, and adds a user to it. inTime
-// reports whether the hub's request to etcd is sent after asked.
+// acquire returns the hub of a key, which it creates if necessary, and adds a user to it.
+// inTime reports whether the hub's request to etcd is sent after the time asked.
 func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -140,7 +140,7 @@ func (ws *Watches) release(h *hub) {
 	}
 }
 
-// expire ends a hub that has had no new user since a visit.
+// expire ends a hub if no user has joined since the given visit.
 func (ws *Watches) expire(h *hub, visit uint64) {
 	ws.mu.Lock()
 	expired := h.expiry != nil && h.visits == visit
@@ -153,7 +153,7 @@ func (ws *Watches) expire(h *hub, visit uint64) {
 	}
 }
 
-// remove keeps new users out of a hub.
+// remove removes a hub from the map, so that it gets no new users.
 func (ws *Watches) remove(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// newWatches are watches at a server, which nobody may leave anything of.
+// newWatches returns watches at a server. When the test ends, none may be left.
 func newWatches(t *testing.T, server string) *Watches {
 	t.Helper()
 	at, err := upstream.ParseEndpoint(server)

@@ -58,8 +58,8 @@ var bufferedPool = sync.Pool{New: func() any { return &Buffered{} }}
 // it is not, Read returns the rest. The error is an [*Error], and there is nothing to
 // free then.
 //
-// It takes at most BodyTimeout: a body that arrives so slowly is better sent on as it
-// comes.
+// It takes at most BodyTimeout: a body that arrives more slowly is better forwarded as it
+// arrives.
 func (r *Response) ReadBuffered(first []byte) (b *Buffered, whole bool, err error) {
 	return r.readBuffered(first, &r.conn.at.pool.count.Buffered)
 }

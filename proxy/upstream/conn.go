@@ -23,7 +23,7 @@ type conn struct {
 	since    time.Time // when it became idle
 	armed    time.Time // when the deadline of a head was set; zero if another is in force
 
-	access        syscall.RawConn // to raw
+	access        syscall.RawConn // for raw
 	probe         func(fd uintptr) bool
 	peeked        [1]byte
 	wouldBlock    bool // set by probe
@@ -41,7 +41,7 @@ type conn struct {
 const (
 	headSize  = 2 << 10  // etcd's heads are about 300 bytes
 	bodySize  = 16 << 10 // one TLS record
-	smallBody = 16 << 10 // smaller bodies are copied behind the head and sent with it
+	smallBody = 16 << 10 // smaller bodies are appended to the head and sent with it
 	largeHead = 64 << 10
 )
 
@@ -110,7 +110,7 @@ func (c *conn) exchange(ctx context.Context, req *Request) error {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return err // arm may have moved the deadline that interrupt set
+		return err // arm may have replaced the deadline that interrupt set
 	}
 	if err := c.send(req); err != nil {
 		// etcd may have refused the body early and answered already.

@@ -11,7 +11,8 @@ import (
 )
 
 // Records returns the SRV records of a name such as _etcd-client._tcp.example.org, or nil
-// if DNS reports that there are none. After an error, it is unknown whether there are any.
+// if DNS reports that there are none. If it returns an error, it is unknown whether there
+// are any.
 func (r *Resolver) Records(ctx context.Context, name string) ([]*net.SRV, error) {
 	// The trailing dot disables the search domains of resolv.conf.
 	_, found, err := r.dns.LookupSRV(ctx, "", "", name+".")

@@ -45,7 +45,7 @@ type Options struct {
 	Counters *Counters
 }
 
-// Counters count the work of a pool.
+// Counters counts the work of a pool.
 type Counters struct {
 	// Dials and DialFailures count attempts to connect and those that failed. Reuses counts
 	// requests sent on a pooled connection, Stale pooled connections that were found
@@ -53,7 +53,7 @@ type Counters struct {
 	Dials, DialFailures, Reuses, Stale, Retries atomic.Uint64
 	// Active, Watching and Idle are the current numbers of connections.
 	Active, Watching, Idle atomic.Int64
-	// Buffered and Shared are the bytes held of answers for one client and for many.
+	// Buffered and Shared are the bytes held by answers for one client and for many.
 	Buffered, Shared Budget
 }
 

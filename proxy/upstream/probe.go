@@ -12,8 +12,8 @@ import (
 
 // Cluster is the state of etcd as seen from here.
 type Cluster struct {
-	// Leader is the leading member, as named by the first endpoint that knows of one.
-	// It is zero if none does.
+	// Leader is the leader according to the first endpoint that knows one. It is zero if
+	// none does.
 	Leader Member
 	// Members has one entry for each endpoint, in the order of preference.
 	Members []MemberStatus
@@ -28,14 +28,14 @@ type Member struct {
 // MemberStatus is the result of probing one endpoint.
 type MemberStatus struct {
 	State
-	// Member and Version are what the endpoint says of itself.
+	// Member and Version are the endpoint's report about itself.
 	Member  Member
 	Version string
 	// Answered is set if the endpoint answered at all, after Duration. Leads is set if
 	// the member is the leader.
 	Answered, Leads bool
 	Duration        time.Duration
-	// Err is set if the endpoint did not answer, or knows of no leader.
+	// Err is set if the endpoint did not answer, or reports no leader.
 	Err error
 	// Checked is when the probe started, in UTC.
 	Checked time.Time
@@ -48,8 +48,8 @@ const (
 	maxProbeAnswer = 64 << 10 // bytes
 )
 
-// Prober finds out the state of etcd's members. It sends requests only when somebody
-// calls Status, and at most every three seconds. The zero Prober is ready to use.
+// Prober determines the state of etcd's members. It sends requests only when Status is
+// called, and at most every three seconds. The zero Prober is ready to use.
 type Prober struct {
 	mu      sync.Mutex
 	pool    *Pool // the one that was probed
@@ -94,10 +94,9 @@ func (p *Prober) probe(pool *Pool) {
 	p.pool, p.checked = pool, time.Now()
 }
 
-var errNoLeader = errors.New("it knows of no leader")
+var errNoLeader = errors.New("the member reports no leader")
 
-// probeMember returns the state of one member and the member that it takes for the
-// leader.
+// probeMember returns the state of one member and the leader according to it.
 func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatus, leader Member) {
 	start := time.Now()
 	status.Checked = start.UTC()
@@ -136,7 +135,7 @@ func (p *Pool) getJSON(ctx context.Context, e *endpoint, target string, into any
 		return fmt.Errorf("GET %s: got status %d, want 200", target, resp.Status)
 	}
 	if json.Unmarshal(data, into) != nil {
-		return fmt.Errorf("GET %s: not answered as etcd does", target)
+		return fmt.Errorf("GET %s: the response is not from etcd", target)
 	}
 	return nil
 }

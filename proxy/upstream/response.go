@@ -58,7 +58,7 @@ func (r *Response) start() error {
 
 // errSurplus means that an answer cannot be trusted: it may belong to an earlier request,
 // with the right one behind it.
-var errSurplus = errors.New("more bytes came than the answer has")
+var errSurplus = errors.New("etcd sent more bytes than the response has")
 
 // surplus reports whether bytes follow a complete message.
 func (r *Response) surplus() bool { return r.done && len(r.conn.received) > 0 }

@@ -35,7 +35,7 @@ func slotFor(req *Request) slot {
 type slots struct {
 	limit, readLimit int64
 
-	inUse   atomic.Int64 // all requests in the lower half, the reads among them in the upper
+	inUse   atomic.Int64 // the number of all requests in the lower half, of reads in the upper half
 	waiting atomic.Int64
 	mu      sync.Mutex
 	queues  [2]list.List // of *waiter; for writes and for reads

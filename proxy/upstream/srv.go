@@ -54,7 +54,7 @@ func Discover(ctx context.Context, r *Resolver, domain string, seed maphash.Seed
 		case err != nil:
 			return nil, fmt.Errorf("asked for %s: %s", question, r.answer(err))
 		case len(found) == 1 && found[0].Target == ".":
-			nothing = append(nothing, "asked for "+question+": the domain says that it has none")
+			nothing = append(nothing, "asked for "+question+": the domain states that it has no such service")
 			continue
 		}
 		members := make([]srvTarget, len(found))

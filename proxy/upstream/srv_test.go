@@ -212,7 +212,7 @@ func TestNoRecordsAreAnErrorThatNamesBothQuestions(t *testing.T) {
 	publish(dns, plainQuestion+". IN TXT none", secureQuestion+". IN TXT none")
 	wantNothing(t, dns, secureQuestion, plainQuestion)
 	publish(dns, secureRecord(0, 0, ""), plainRecord(0, 0, ""))
-	wantNothing(t, dns, secureQuestion+": the domain says that it has none", plainQuestion+": the domain says that it has none")
+	wantNothing(t, dns, secureQuestion+": the domain states that it has no such service", plainQuestion+": the domain states that it has no such service")
 }
 
 func TestADomainWithoutEncryptedMembersMaySaySo(t *testing.T) {

@@ -3,7 +3,8 @@ package upstream
 // State is the state of one endpoint in the pool.
 type State struct {
 	Endpoint Endpoint
-	// Avoided is set while requests go to other endpoints and a probe dials this one.
+	// Avoided is set while requests go to other endpoints because this one is down. A probe
+	// dials it then.
 	Avoided bool
 	// Idle is the number of its idle connections.
 	Idle int

@@ -45,7 +45,7 @@ func TestTheStatusPageTellsOfTheService(t *testing.T) {
 		len(now.Certificates) != 1 || now.Memory.Limit == 0 {
 		t.Errorf("the service: got %+v, want it serving at %s, with a version, one certificate and a memory limit", now, s.URL)
 	}
-	if e := now.Upstream.Endpoints[0]; e.Health != "down" || !strings.Contains(e.Error, "not answered as etcd does") || len(now.Problems) == 0 {
+	if e := now.Upstream.Endpoints[0]; e.Health != "down" || !strings.Contains(e.Error, "the response is not from etcd") || len(now.Problems) == 0 {
 		t.Errorf("an endpoint that is not etcd: got %+v and the problems %q, want it down with a problem", e, now.Problems)
 	}
 
