@@ -92,8 +92,8 @@ func (r *Record) combined() []byte {
 	return append(b, "\"\n"...)
 }
 
-// appendQuoted appends a text that the client chose. Like nginx it writes bytes that
-// could end the field or the line as \xHH.
+// appendQuoted appends a text that the client chose. It writes bytes that could end the
+// field or the line as \xHH, like nginx.
 func appendQuoted(b []byte, s string) []byte {
 	const hex = "0123456789ABCDEF"
 	for i := range len(s) {

@@ -32,7 +32,7 @@ type DecisionCounts struct {
 	byRule    map[acl.Key]ruleCounts
 	byUser    map[string]*counter // users with a password
 	byName    *certUsers          // users with a certificate
-	anonymous *counter            // clients that were not asked who they are, or are not known
+	anonymous *counter            // clients that did not have to identify themselves, or could not
 }
 
 type ruleCounts struct {
@@ -94,8 +94,9 @@ func (d *DecisionCounts) of(identity *gate.Identity) *counter {
 	return d.anonymous
 }
 
-// certUsers are the counters of users that are known by certificates. No file lists these
-// users, and a CA may have signed millions of certificates, so their number is bounded.
+// certUsers are the counters of users that were identified by certificates. No file lists
+// these users, and a CA may have signed millions of certificates, so their number is
+// bounded.
 type certUsers struct {
 	mu     sync.Mutex // held to add one
 	known  atomic.Pointer[map[string]*counter]

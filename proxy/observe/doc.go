@@ -1,12 +1,12 @@
-// Package observe records what the proxy does, for those who operate it: metrics, access
-// log, audit log, and the status.
+// Package observe records what the proxy does, for its operators: metrics, access log,
+// audit log, and the status.
 //
-// [Observer] is the one entrance. A lane reports each decision of the gate and each
+// [Observer] receives all reports. A lane reports each decision of the gate and each
 // answered request to it, once. Everything that is shown is derived from these reports,
 // from the counters of packages share and upstream, and from a few gauges that the server
 // reads. The package knows no socket and decides nothing.
 //
 // No value of a key, no password and no name that was only claimed is recorded anywhere.
-// Labels of metrics come from closed sets. What clients chose and the status shows is
-// bounded in length and in number.
+// Labels of metrics come from closed sets. Texts that clients chose are bounded in length
+// and in number before the status shows them.
 package observe

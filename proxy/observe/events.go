@@ -19,7 +19,7 @@ func (m *Metrics) countDecision(op *gate.Operation, refusal *gate.Refusal) {
 	m.decisions.WithLabelValues(op.Surface.String(), refusal.Reason).Inc()
 }
 
-// CountLogin counts an identity that was asked for; see [gate.Gate.Login].
+// CountLogin counts an attempt to identify a client; see [gate.Gate.Login].
 func (m *Metrics) CountLogin(means gate.Known, result string) {
 	if means == gate.ByPassword && result == "remembered" {
 		m.remembered.Inc() // on the path of nearly every write

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// exportPool exports the counters of the pools of connections to etcd.
+// exportPool exports the counters of the connection pools to etcd.
 func (m *Metrics) exportPool(f promauto.Factory) {
 	f.NewCounterFunc(prometheus.CounterOpts{
 		Name: "etcd_tlsproxy_shared_reads_total", Help: "Reads answered by a request to etcd that also answered other reads.",

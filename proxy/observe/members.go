@@ -9,30 +9,31 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// Upstream is how etcd is, seen from here. Leader is the member that leads, by its
-// name and id, as the first endpoint that knows tells; empty if none knows of one.
+// Upstream is the state of etcd as seen from here. Leader and LeaderID are the name and the
+// id of the leader according to the first endpoint that knows one; they are empty if none
+// does.
 type Upstream struct {
 	Leader    string           `json:"leader"`        // the leader's name
 	LeaderID  string           `json:"leader_id"`     // the leader's id
 	Endpoints []EndpointStatus `json:"endpoints"`     // the endpoints, the preferred first
-	Active    int64            `json:"active"`        // requests on their way
-	Watching  int64            `json:"watching"`      // watches on their way
+	Active    int64            `json:"active"`        // requests in flight
+	Watching  int64            `json:"watching"`      // watches in flight
 	Idle      int64            `json:"idle"`          // connections that wait for a request
 	Failures  uint64           `json:"dial_failures"` // attempts to connect that failed
 	Retries   uint64           `json:"retries"`       // requests that were sent again
 }
 
-// EndpointStatus is how one endpoint is. Health is "up", "down" (it does not answer, as
-// Error says) or "no leader" (it answers, but belongs to no working cluster).
+// EndpointStatus is the state of one endpoint. Health is "up", "down" (it does not answer;
+// Error has the reason) or "no leader" (it answers, but belongs to no working cluster).
 type EndpointStatus struct {
 	Endpoint string    `json:"endpoint"` // its URL
 	Health   string    `json:"health"`   // see above
 	Role     string    `json:"role"`     // "leader", "follower" or empty
 	Name     string    `json:"name"`     // the member's name
 	Version  string    `json:"version"`  // the member's version of etcd
-	Took     Float     `json:"took_ms"`  // to answer
+	Took     Float     `json:"took_ms"`  // time until it answered
 	Error    string    `json:"error"`    // why it is down
-	Avoided  bool      `json:"avoided"`  // others are asked in its stead
+	Avoided  bool      `json:"avoided"`  // requests go to other endpoints instead
 	Idle     int       `json:"idle"`     // connections that wait for a request
 	Checked  time.Time `json:"checked"`  // time of the last probe
 }

@@ -8,7 +8,7 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// Record is what is known of one answered request.
+// Record describes one answered request.
 type Record struct {
 	Op        gate.Operation
 	Peer      *gate.Peer

@@ -14,7 +14,7 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// recentRefusals are the last refusals. Equal refusals are one entry, so that a client
+// recentRefusals holds the last refusals. Equal refusals are one entry, so that a client
 // that repeats a request does not hide all other refusals.
 type recentRefusals struct {
 	mu   sync.Mutex

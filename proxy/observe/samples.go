@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// samples are the last minutes of traffic. A sample reads some hundred counters, which
-// costs so little that samples are recorded all the time.
+// samples holds the traffic of the last minutes. A sample reads some hundred counters,
+// which is so cheap that samples are always recorded, whether or not anyone reads the
+// status.
 type samples struct {
 	mu   sync.Mutex
 	list []sample // the latest last
@@ -26,11 +27,11 @@ const (
 type Gauges struct {
 	// Watches and Connections are the open ones.
 	Watches, Connections int64
-	// Memory is what the process needs, in bytes.
+	// Memory is the memory that the process needs, in bytes.
 	Memory uint64
 }
 
-// sample is the state at one time, and the durations since the sample before it.
+// sample is the state at one time, and the durations since the previous sample.
 type sample struct {
 	at        time.Time
 	totals    Totals
@@ -85,7 +86,7 @@ func (f Float) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, math.Round(float64(f)*1000)/1000, 'f', -1, 64), nil
 }
 
-// columns returns the samples as curves. The first sample is only the start of the second.
+// columns returns the samples as curves. The first sample is only the base of the second.
 func (h *samples) columns() History {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -31,9 +31,9 @@ type Status struct {
 	// with the most requests are listed, and RulesLeftOut counts the others.
 	Rules        []RuleStatus `json:"rules"`
 	RulesLeftOut int          `json:"rules_left_out"` // rules that are not listed
-	// Users are the users that made requests, the most active first, at most 500. The
-	// entry without a name stands for all clients that were not asked who they are, or
-	// are not known.
+	// Users are the users that made requests, the most active first, at most 500. The entry
+	// without a name stands for all clients that did not have to identify themselves, or
+	// could not.
 	Users        []UserStatus `json:"users"`
 	UsersLeftOut int          `json:"users_left_out"` // users that are not listed
 	// Refusals are the last 50 different refusals, the latest first.
@@ -112,8 +112,8 @@ type WatchStatus struct {
 type Hub struct {
 	Key       string `json:"key"`        // the watched key
 	Recursive bool   `json:"recursive"`  // the watch covers all keys below
-	Watchers  int    `json:"watchers"`   // clients that wait
-	Index     uint64 `json:"index"`      // the newest index that is known
+	Watchers  int    `json:"watchers"`   // waiting clients
+	Index     uint64 `json:"index"`      // the newest known index
 	Buffered  int    `json:"remembered"` // events in memory, for watchers with a waitIndex
 }
 
@@ -123,7 +123,8 @@ type Sharing struct {
 	Events uint64 `json:"events_shared"` // events sent to watchers of shared watches
 	// Misses are watches with a waitIndex older than the events in memory.
 	Misses uint64 `json:"watch_misses"`
-	// ReadsPercent is the percentage of reads that were answered so.
+	// ReadsPercent is the percentage of reads that were answered by a request of other
+	// clients.
 	ReadsPercent Float `json:"reads_saved_percent"`
 	// WatchersPerHub is the average number of watchers that share a watch at etcd.
 	WatchersPerHub Float `json:"watchers_per_hub"`
@@ -137,7 +138,7 @@ type RuleStatus struct {
 	Decisions
 }
 
-// GroupStatus lists the users that a rule lets in.
+// GroupStatus lists the users that a rule admits.
 type GroupStatus struct {
 	Everyone bool     `json:"everyone"` // no password is needed
 	Users    []string `json:"users"`    // the first 20
@@ -180,7 +181,7 @@ type RefusalStatus struct {
 	Rule    string    `json:"rule"`    // the prefix of the rule
 	Status  int       `json:"status"`  // status of the answer
 	Reason  string    `json:"reason"`  // the reason, as in the audit log
-	Cause   string    `json:"cause"`   // the cause, as the client got it
+	Cause   string    `json:"cause"`   // the cause that was sent to the client
 }
 
 // CertificateStatus is a certificate that the proxy uses. Role is "server" or

@@ -11,7 +11,7 @@ import (
 
 // ACL is one entry of the table of prefixes.
 type ACL struct {
-	// Read and Write are the users who may read and write; an empty list is everyone.
+	// Read and Write are the users who may read and write. An empty list means everyone.
 	Read  []string `toml:"read"`
 	Write []string `toml:"write"`
 	// ReadGiven reports whether the entry has a read list. Without one reads are open,
@@ -46,7 +46,7 @@ func (a *ACL) UnmarshalTOML(value any) error {
 			}
 		}
 		if _, given := value["write"]; !given {
-			return problem{"the rule has no list of users who may write", "add write = [...]; an empty list is everyone"}
+			return problem{"the rule has no list of users who may write", "add write = [...]; an empty list lets everyone write"}
 		}
 		return nil
 	}
@@ -61,14 +61,14 @@ func readUsers(into *[]string, values []any) error {
 			return problem{"a user is not a string", aclForms}
 		}
 		if slices.Contains(*into, user) {
-			return problem{fmt.Sprintf("user %q is listed twice", user), "remove one; was another user meant?"}
+			return problem{fmt.Sprintf("user %q is listed twice", user), "remove one of them, or correct the name"}
 		}
 		*into = append(*into, user)
 	}
 	return nil
 }
 
-// groupOf returns the group that a list means.
+// groupOf returns the group that a list stands for.
 func groupOf(users []string) acl.Group {
 	if len(users) == 0 {
 		return acl.Everyone()
@@ -92,7 +92,7 @@ func (c *Config) rules(errs *Errors) []acl.Rule {
 		c.checkUsers(errs, entry.Write, "acls", prefix)
 		rule := acl.Rule{Prefix: key, Read: groupOf(entry.Read), Write: groupOf(entry.Write)}
 		if writer := writerWithoutRead(rule); writer != "" {
-			errs.Add(writer+" may write but not read", "add the users to read: etcd answers a write with the previous value", "acls", prefix)
+			errs.Add(writer+" may write but not read", "add the users to the read list, because etcd's response to a write contains the previous value", "acls", prefix)
 		}
 		rules = append(rules, rule)
 	}
@@ -117,8 +117,8 @@ func writerWithoutRead(rule acl.Rule) string {
 	return ""
 }
 
-// checkReads refuses short forms that would open reads below a restricted prefix:
-// the author of a short form may not have thought of reads.
+// checkReads refuses short forms that would open reads below a restricted prefix: the
+// author of a short form may not have considered reads.
 func (c *Config) checkReads(errs *Errors, rules []acl.Rule) {
 	for _, rule := range rules {
 		if c.ACLs[string(rule.Prefix)].ReadGiven {
@@ -126,7 +126,7 @@ func (c *Config) checkReads(errs *Errors, rules []acl.Rule) {
 		}
 		for _, above := range rules {
 			if above.Prefix != rule.Prefix && above.Prefix.Covers(rule.Prefix) && !above.Read.IsEveryone() {
-				errs.Add(fmt.Sprintf("the rule would open reads that the rule of %q restricts", above.Prefix),
+				errs.Add(fmt.Sprintf("the rule would let everyone read keys whose reads the rule of %q restricts", above.Prefix),
 					"add a list of users who may read: { read = [...], write = [...] }", "acls", string(rule.Prefix))
 				break
 			}

@@ -14,9 +14,10 @@ type Config struct {
 	// ReadOnly refuses every request that is not a read, for all users, with etcd's
 	// error 107.
 	ReadOnly bool `toml:"read_only" default:"false"`
-	// Match is how the prefixes of acls are compared with a key. "segment" compares
-	// whole segments: "/conf" covers "/conf/a" but not "/conftool". "both" also applies
-	// the byte-wise prefixes of an nginx site, and allows only what both allow.
+	// Match selects how the prefixes of acls are compared with a key. "segment" compares
+	// whole segments: "/conf" covers "/conf/a" but not "/conftool". "both" also applies the
+	// prefixes byte by byte, like an nginx site, and allows only what both comparisons
+	// allow.
 	Match string `toml:"match" default:"segment" choices:"segment,both"`
 	// FastLane serves plain HTTP/1.1 requests without Go's general HTTP server. Without
 	// it the proxy is slower; nothing else changes.
@@ -35,8 +36,8 @@ type Config struct {
 	TLS      TLS      `toml:"tls"`
 	Auth     Auth     `toml:"auth"`
 	// ACLs is the table of prefixes. The value of a prefix is the list of users who may
-	// write; an empty list is everyone. Reads are open. The long form
-	// { read = [...], write = [...] } also restricts reads.
+	// write; an empty list means everyone. Everyone may read. The long form { read = [...],
+	// write = [...] } also restricts reads.
 	ACLs map[string]ACL `toml:"acls"`
 	// Surfaces opens parts of etcd's API that are closed by default to the listed
 	// users: members (writes to /v2/members), auth, config, debug and v3. A list cannot
@@ -99,8 +100,8 @@ type Auth struct {
 	Htpasswd []string `toml:"htpasswd" default:""`
 }
 
-// Log describes where records are written: "off", "stdout", "stderr" or a file,
-// which SIGHUP opens again.
+// Log describes where records are written: "off", "stdout", "stderr" or a file, which
+// SIGHUP reopens.
 type Log struct {
 	// Access receives one line for each request.
 	Access string `toml:"access" default:"off" reload:"restart"`
@@ -108,7 +109,7 @@ type Log struct {
 	Format string `toml:"format" default:"combined" choices:"combined,json" reload:"restart"`
 	// Audit receives one line of JSON for each write and each refusal.
 	Audit string `toml:"audit" default:"stderr" reload:"restart"`
-	// Level is the least level of the service's own messages, which go to stderr:
-	// "debug", "info", "warn" or "error".
+	// Level is the lowest level of the service's own messages that are written; they go to
+	// stderr: "debug", "info", "warn" or "error".
 	Level string `toml:"level" default:"info" reload:"restart"`
 }

@@ -4,8 +4,9 @@ import "runtime"
 
 // Limits bounds the resources that clients can make the proxy use.
 type Limits struct {
-	// HeaderTimeout is the longest time that the head of a request can take, and that a
-	// new connection can take to send its first. It cuts off clients that trickle bytes.
+	// HeaderTimeout is the longest time that the head of a request can take to arrive, and
+	// that a new connection can take to send its first head. It cuts off clients that send
+	// byte by byte.
 	HeaderTimeout Duration `toml:"header_timeout" default:"10s" min:">0" reload:"restart"`
 	// BodyTimeout is the longest pause of a client while it sends or receives a body. A
 	// body that takes longer to arrive must arrive at 4 KiB a second on average.
@@ -20,18 +21,18 @@ type Limits struct {
 	// HeadBytes is the largest head of a request. The default is that of nginx, four
 	// buffers of 8 KiB.
 	HeadBytes int `toml:"head_bytes" default:"32768" min:"1024" max:"1048576" reload:"restart"`
-	// TargetBytes is the longest path with query. The maximum is 4,000, because a
-	// plaintext etcd resets a new connection whose first line exceeds 4,096 bytes. If
-	// all endpoints are https, the maximum is head_bytes.
+	// TargetBytes is the longest path with query. The maximum is 4,000, because a plaintext
+	// etcd resets a new connection whose first line exceeds 4,096 bytes. If all endpoints
+	// are https, the maximum is the value of head_bytes.
 	TargetBytes int `toml:"target_bytes" default:"4000" min:"256" max:"auto"`
 	// BodyBytes is the largest body of a request. etcd refuses forms above 10 MiB.
 	BodyBytes int64 `toml:"body_bytes" default:"10485760" min:"1024" max:"1073741824"`
-	// BodyMemory is the most memory that all large bodies together can use while they
-	// arrive.
+	// BodyMemory is the largest amount of memory that all large bodies together can use
+	// while they arrive.
 	BodyMemory int64 `toml:"body_memory" default:"134217728" min:">limits.body_bytes" max:"1099511627776" reload:"restart"`
-	// Memory is the most memory that the process should use. At 80 % of it reads are
-	// refused with status 503 and idle connections are closed; at 92 % writes and new
-	// connections are refused as well, so that the kernel has no reason to kill the
+	// Memory is the largest amount of memory that the process should use. At 80 % of it
+	// reads are refused with status 503 and idle connections are closed; at 92 % writes and
+	// new connections are refused as well, so that the kernel has no reason to kill the
 	// process. Go's own limit, GOMEMLIMIT, is set to the same value.
 	Memory int64 `toml:"memory" default:"1073741824" min:"67108864" max:"1125899906842624" reload:"restart"`
 	// Connections is the largest number of open client connections. Each uses about
@@ -59,7 +60,8 @@ type Limits struct {
 	UpstreamTimeout Duration `toml:"upstream_timeout" default:"30s" min:">0"`
 	// LoginBurst is how many logins of one address can fail in a row.
 	LoginBurst int `toml:"login_burst" default:"20" min:"1" max:"1000000" reload:"restart"`
-	// LoginEvery is the interval between two further attempts after login_burst failures.
+	// LoginEvery is the interval between further attempts of an address after login_burst
+	// failures.
 	LoginEvery Duration `toml:"login_every" default:"1s" min:">0" reload:"restart"`
 	// HashWorkers is how many passwords are hashed at a time. The default is half of the
 	// processors, and at least one, so that logins cannot stop the serving of reads.
@@ -69,8 +71,8 @@ type Limits struct {
 // defaultHashWorkers is the computed default of limits.hash_workers.
 func defaultHashWorkers() int { return max(1, runtime.NumCPU()/2) }
 
-// maxPlainTarget leaves room for the method and the version in the 4,096 bytes
-// that a plaintext etcd reads of a first line.
+// maxPlainTarget leaves room for the method and the version in the 4,096 bytes of a first
+// line that an etcd without TLS reads.
 const maxPlainTarget = 4000
 
 // maxTargetBytes is the computed maximum of limits.target_bytes.

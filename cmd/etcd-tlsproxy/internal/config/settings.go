@@ -117,8 +117,8 @@ func setText(value reflect.Value, text string) {
 	}
 }
 
-// CheckRestart refuses changes of settings that a running service cannot change.
-// To apply the others alone would leave a state that no file describes.
+// CheckRestart refuses changes of settings that a running service cannot change. Applying
+// only the other changes would leave a state that no file describes.
 func CheckRestart(doc *Document, before, after *Config) error {
 	errs := doc.NewErrors()
 	for _, s := range Settings() {

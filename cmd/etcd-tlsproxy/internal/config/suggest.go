@@ -21,7 +21,7 @@ func knownKeys(table string, t reflect.Type) []string {
 
 // nearest returns the known key that is most similar to an unknown one, or "".
 func nearest(key string) string {
-	best, distance := "", 4 // a key that differs in four letters is another word
+	best, distance := "", 4 // a key that differs in four letters is probably another word
 	for _, known := range knownKeys("", reflect.TypeFor[Config]()) {
 		if d := editDistance(key, known); d < distance {
 			best, distance = known, d
