@@ -31,8 +31,8 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.accept(ln)
 }
 
-// accept takes connections from ln until it is closed. A connection that was taken is
-// served even if the server starts to drain at that moment: its client saw it accepted.
+// accept accepts connections from ln until it is closed. An accepted connection is served
+// even if the server starts to drain at that moment, because its client saw it accepted.
 func (s *Server) accept(ln net.Listener) error {
 	pause := time.Duration(0)
 	for {

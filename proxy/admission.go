@@ -9,7 +9,7 @@ import (
 )
 
 // admission counts the connections and the handshakes of each address, so that one client
-// can take neither all connections nor the processor for its handshakes.
+// can exhaust neither the connections nor, by handshakes, the processor.
 type admission struct {
 	maxPerAddr int           // connections of an address at a time
 	rate       rate.Limit    // handshakes of an address in a second, and at once
@@ -67,7 +67,8 @@ func (a *admission) release(client netip.Prefix) {
 }
 
 // sweep removes the addresses that have no connections and whose next handshake would not
-// have to wait. It works only when twice as many addresses are known as after the last time.
+// have to wait. It does nothing until the number of addresses has doubled since the last
+// sweep, so that it costs little per connection.
 func (a *admission) sweep(now time.Time) {
 	if len(a.addrs) < a.sweepAt {
 		return

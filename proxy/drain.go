@@ -7,10 +7,10 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// Drain stops accepting, breaks off the watches so that their clients connect
-// elsewhere, and waits for the other requests: those under way, and the first requests of
-// connections that were accepted already. If ctx ends first, the rest is cut. Every
-// connection is closed when Drain returns.
+// Drain stops accepting connections, breaks off the watches so that their clients connect
+// elsewhere, and waits for all other requests: those under way, and the first requests of
+// connections that were accepted already. If ctx ends first, Drain cuts the remaining
+// connections. When it returns, every connection is closed.
 func (s *Server) Drain(ctx context.Context) error {
 	defer s.stopHandshakes()
 	s.mu.Lock()
@@ -32,7 +32,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		s.conns.Cut(lane.Fast)
 	}
 	// From now on no connection reaches net/http. Its Shutdown drops the requests that it
-	// reads afterwards, so the last connections are waited for first.
+	// reads afterwards, so wait for the last connections before calling it.
 	_ = s.conns.Wait(grace, lane.Standard)
 	err = errors.Join(err, s.std.Shutdown(ctx))
 	if watches := s.current.Load().Watches; watches != nil {

@@ -29,7 +29,7 @@ func (s *Server) handshake(p pending) {
 		}
 	}
 	t := tls.Server(c, s.tls)
-	// A context for each handshake would need a goroutine that watches it.
+	// A context for each handshake would need a goroutine that waits for its end.
 	err := c.SetDeadline(time.Now().Add(s.options.HandshakeTimeout))
 	goOn := context.AfterFunc(s.handshakers.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {

@@ -11,11 +11,11 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// memory compares what the process needs with a limit, so that the kernel has no reason
-// to end the process. When memory is short, reads are refused first, then writes and new
+// memory compares what the process needs with a limit, so that the kernel has no reason to
+// end the process. When memory is short, reads are refused first, then writes and new
 // connections too. Garbage does not count: Go's own limit is set to the same value and
-// makes the collector keep up. But that limit yields when collecting would take more than
-// half of the processors.
+// makes the collector keep up. But Go exceeds its limit rather than spend more than half of
+// the processor time on collecting.
 type memory struct {
 	limit   uint64
 	read    func() usage
@@ -27,8 +27,8 @@ type memory struct {
 	pollsSinceGC int
 }
 
-// The levels, and the percentage of the limit from which each holds. The part between the
-// two is reserved for writes.
+// The levels, and the percentage of the limit at which each begins. The memory between the
+// two percentages is reserved for writes.
 const (
 	memoryFree  = iota
 	memoryShort // reads are refused
@@ -37,17 +37,18 @@ const (
 	shortPercent = 80
 	fullPercent  = 92
 
-	// mappedPercent is of the memory that Go has from the kernel. It is a little above
-	// Go's own limit, so it is reached only if garbage is made faster than it is collected.
+	// mappedPercent is the percentage of the limit that the memory mapped by Go may reach.
+	// It is a little above Go's own limit, so it is reached only if garbage is produced
+	// faster than it is collected.
 	mappedPercent = 110
 )
 
-// usage is what a process needs, in bytes, at the last garbage collection; the memory that
-// it has from the kernel now; and the number of garbage collections.
+// usage holds the bytes that were in use at the last garbage collection, the bytes that are
+// mapped now, and the number of garbage collections.
 type usage struct{ live, mapped, collections uint64 }
 
-// memoryPoll is the interval of the polls. TLS cannot bring a hundred megabytes in that
-// time, and a poll costs some microseconds.
+// memoryPoll is the interval of the polls. Less than a hundred megabytes can arrive over
+// TLS in that time, and a poll costs some microseconds.
 const memoryPoll = 50 * time.Millisecond
 
 // maxPollsWithoutGC is the number of polls without a garbage collection after which one is

@@ -42,8 +42,8 @@ type Options struct {
 	// MaxMemory bounds the memory that the process may need, in bytes; 0 means no
 	// bound. Before it is reached reads are refused, then writes and connections too.
 	MaxMemory uint64
-	// MaxWatches bounds the running watches. MaxUserWatches bounds those of one user or,
-	// if users do not matter for the decision, of one address.
+	// MaxWatches bounds the running watches. MaxUserWatches bounds those of one user or, if
+	// the decision does not depend on the user, of one address.
 	MaxWatches, MaxUserWatches int
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64
@@ -122,8 +122,8 @@ func (s *Server) shed(limit int) int {
 	return n
 }
 
-// Publish puts a new snapshot in force, for every request that starts from now
-// on, and for the running watches: a watch ends if its reader has lost the right.
+// Publish puts a new snapshot in force for every request that starts from now on and for
+// the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
 	s.current.Publish(next)
 	s.exchange.Watches.Recheck(s.exchange.Gate, &next.Policy)

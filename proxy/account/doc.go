@@ -1,13 +1,13 @@
-// Package account is the contract for sharing what is finite among clients.
+// Package account is the contract for sharing finite resources among clients.
 //
-// A client's account is its address (an IPv4 address, or a /64 of IPv6) until it has
-// proved who it is, and its user's name afterwards. Whatever a client can use up is drawn
-// from a pool through its account: connections, handshakes, requests under way, bytes,
-// slots at etcd, password hashes, watches, log lines. A pool has a total, and
+// A client's account is its address (an IPv4 address, or a /64 of IPv6) until the client
+// has authenticated, and its user's name afterwards. Every resource that a client can
+// exhaust is drawn from a pool through its account: connections, handshakes, requests under
+// way, bytes, slots at etcd, password hashes, watches, log lines. A pool has a total, and
 //
-//   - an account may use all of a pool that no other account wants, but for a reserve;
+//   - an account may use everything in a pool that no other account wants, except a reserve;
 //   - when accounts wait, networks take turns first, and accounts within a network second;
-//   - when a pool is short, an account above its share gives first;
+//   - when a pool runs short, accounts above their share give up resources first;
 //   - writes have a reserve of their own.
 //
 // The package is at the bottom of the tree: it imports no other package of this module,

@@ -20,7 +20,7 @@ type Request struct {
 	Length int64
 	// Close is set if the connection is to be closed after the answer.
 	Close bool
-	// Expect is set if the client waits for a 100 before it sends the body.
+	// Expect is set if the client waits for a 100 Continue before it sends the body.
 	Expect bool
 	// Upgrade is set if the client asks for another protocol.
 	Upgrade bool
