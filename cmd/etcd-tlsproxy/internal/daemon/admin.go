@@ -12,7 +12,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 )
 
-// adminOptions is what the admin address serves.
+// adminOptions describes what the admin address serves.
 type adminOptions struct {
 	registry      *prometheus.Registry
 	ready, reload func() error

@@ -42,8 +42,8 @@ func Check(ctx context.Context, file string, resolve bool) (*Report, error) {
 	return report, nil
 }
 
-// DecisionTable returns a policy for explanations. It reads the configuration file alone,
-// so the policy has no users and no certificates.
+// DecisionTable returns a policy for explanations. It reads only the configuration file, so
+// the policy has no users and no certificates.
 func DecisionTable(file string) (*gate.Policy, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -56,7 +56,7 @@ func DecisionTable(file string) (*gate.Policy, error) {
 	return &gate.Policy{Rules: c.Rules, Surfaces: surfaces(c.Surfaces), ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes}, nil
 }
 
-// surfaces replaces the names of surfaces by the proxy's values.
+// surfaces converts the names of surfaces to the proxy's values.
 func surfaces(named map[string]acl.Group) map[gate.Surface]acl.Group {
 	opened := make(map[gate.Surface]acl.Group, len(named))
 	for name, group := range named {

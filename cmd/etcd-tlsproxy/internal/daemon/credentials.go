@@ -32,8 +32,8 @@ func (l *loader) loadUsers(files *reader, errs *config.Errors, c *config.Config,
 	return users
 }
 
-// checkUsers finds users that rules name and that cannot log in. A misspelled name
-// opens nothing, and shows otherwise only when its owner is refused.
+// checkUsers finds users in rules who cannot log in. A misspelled name opens nothing, so
+// without this check it is noticed only when its owner is refused.
 func (s *loaded) checkUsers(errs *config.Errors) {
 	check := func(users []string, key ...string) {
 		for _, user := range users {

@@ -13,9 +13,9 @@ import (
 // tries twice, for five seconds each time.
 const DiscoverTimeout = 10 * time.Second
 
-// discover finds the endpoints of a state that names none. Those of the state
-// before are kept if they come from the same source: a reload, which may be about a
-// password, must not fail because DNS does. The refresh finds what has changed.
+// discover finds the endpoints of a state that names none. The endpoints of the previous
+// state are kept if they come from the same source: a reload, perhaps of a changed
+// password, must not fail because DNS does. The refresh notices changed records.
 func (l *loader) discover(ctx context.Context, state, before *loaded) error {
 	if len(state.endpoints) > 0 {
 		return nil
@@ -31,25 +31,25 @@ func (l *loader) discover(ctx context.Context, state, before *loaded) error {
 	}
 	if err != nil {
 		errs := state.doc.NewErrors()
-		errs.Add("no endpoints of etcd: "+err.Error(), "check the domain, as with dig -t SRV _etcd-client-ssl._tcp."+u.SRV, "upstream", "srv")
+		errs.Add("no endpoints of etcd were found: "+err.Error(), "check the domain, as with dig -t SRV _etcd-client-ssl._tcp."+u.SRV, "upstream", "srv")
 		return errs.Err()
 	}
 	state.endpoints = found
 	return nil
 }
 
-// lookUp asks DNS for endpoints.
+// lookUp looks the endpoints up in DNS.
 func (l *loader) lookUp(ctx context.Context, u *config.Upstream) ([]upstream.Endpoint, error) {
 	ctx, cancel := context.WithTimeout(ctx, DiscoverTimeout)
 	defer cancel()
 	return upstream.Discover(ctx, upstream.NewResolver(u.Resolver), u.SRV, l.seed)
 }
 
-// checkDiscovered refuses endpoints without TLS if TLS is configured. To accept
-// them would let an attacker who forges answers of DNS read and change everything.
+// checkDiscovered refuses endpoints without TLS if TLS is configured. Otherwise an attacker
+// who forges answers of DNS could read and change everything.
 func checkDiscovered(u *config.Upstream, found []upstream.Endpoint) error {
 	if u.WantsTLS() && isPlain(found) {
-		return errors.New("DNS has only records of plaintext members, but ca, server_name or insecure_skip_verify asks for TLS")
+		return errors.New("DNS has only records of plaintext members, but ca, server_name or insecure_skip_verify requires TLS")
 	}
 	return nil
 }

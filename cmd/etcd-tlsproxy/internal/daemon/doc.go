@@ -12,7 +12,7 @@
 // cached and connections to etcd stay open. A reload starts
 //
 //   - within two seconds of a change of a file,
-//   - at once on SIGHUP, which also opens the log files again, and
+//   - at once on SIGHUP, which also reopens the log files, and
 //   - at once on POST /-/reload at the admin address.
 //
 // Endpoints that are found in DNS are looked up again after each reload and at the

@@ -15,7 +15,7 @@ type reader struct {
 	seen   stamps
 }
 
-// path returns where a file that the configuration names is.
+// path returns the path of a file that the configuration names.
 func (r *reader) path(name string) string {
 	if filepath.IsAbs(name) {
 		return name
@@ -23,7 +23,8 @@ func (r *reader) path(name string) string {
 	return filepath.Join(r.folder, name)
 }
 
-// logPath returns where a log is written. The words that are not files stay.
+// logPath returns the path of a log. The words off, stdout and stderr are not paths and
+// stay as they are.
 func (r *reader) logPath(where string) string {
 	switch where {
 	case "off", "stdout", "stderr":
@@ -48,7 +49,7 @@ func (r *reader) readFor(errs *config.Errors, name string, key ...string) ([]byt
 	data, err := r.read(r.path(name))
 	if err != nil {
 		if wrong, ok := errors.AsType[*os.PathError](err); ok {
-			err = wrong.Err // without the path, which the message begins with
+			err = wrong.Err // without the path, because the message begins with it
 		}
 		errs.Add(fmt.Sprintf("%s cannot be read: %v", r.path(name), err), "check the path, and that the service's user can read the file", key...)
 		return nil, false

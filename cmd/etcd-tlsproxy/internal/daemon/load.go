@@ -23,9 +23,9 @@ import (
 type loader struct {
 	file     string
 	counters *upstream.Counters
-	saved    *atomic.Uint64 // reads that shared the answer of another one
+	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
-	hasher   *acl.Hasher  // made with the first configuration, and kept
+	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
 }
 
@@ -41,9 +41,9 @@ type loaded struct {
 	endpoints []upstream.Endpoint // nil until they are discovered
 }
 
-// load reads everything. What has not changed is carried over from the state
-// before, so that verified passwords stay cached and connections to etcd stay open.
-// The stamps are those of all files that were wanted, even if load fails.
+// load reads everything. Everything that has not changed is carried over from the previous
+// state, so that verified passwords stay cached and connections to etcd stay open. The
+// stamps cover all files that load read or tried to read, even if it fails.
 func (l *loader) load(ctx context.Context, before *loaded) (*loaded, stamps, error) {
 	state, seen, err := l.read(before)
 	if err != nil {

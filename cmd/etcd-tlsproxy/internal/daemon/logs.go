@@ -27,7 +27,7 @@ func openLog(path string) (*logFile, error) {
 
 // reopen keeps the old file if it cannot open the new one.
 func (l *logFile) reopen() error {
-	// Only the group of the administrators of logs can read it, besides the owner.
+	// Besides the owner only its group, the administrators of logs, can read it.
 	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return fmt.Errorf("opening the log: %w", err)

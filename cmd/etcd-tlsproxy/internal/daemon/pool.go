@@ -9,8 +9,8 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// connect gives a state its connections to etcd: the pool of the state before if
-// nothing about it has changed, or a new one.
+// connect gives a state its connections to etcd: the pool of the previous state if none of
+// its options has changed, or otherwise a new one.
 func (l *loader) connect(ctx context.Context, state, before *loaded) error {
 	if err := l.discover(ctx, state, before); err != nil {
 		return err
@@ -50,8 +50,8 @@ func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 	})
 }
 
-// share keeps the batches and hubs of the state before if the pool is the same.
-// With another pool it makes new ones; requests that wait on the old ones stay there.
+// share keeps the batches and hubs of the previous state if the pool is the same. With
+// another pool it makes new ones; requests that wait on the old ones stay there.
 func (s *loaded) share(l *loader, before *loaded) {
 	same := before != nil && before.snapshot.Upstream == s.snapshot.Upstream
 	if s.config.ShareReads {

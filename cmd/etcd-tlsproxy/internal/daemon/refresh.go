@@ -33,7 +33,7 @@ func (r *reloader) runRefreshes(ctx context.Context) {
 func (r *reloader) requestRefresh() {
 	select {
 	case r.refreshNow <- struct{}{}:
-	default: // one is requested already
+	default: // a refresh is requested already
 	}
 }
 
@@ -53,7 +53,7 @@ func (r *reloader) refresh(ctx context.Context) {
 	}
 	found, err := r.loader.lookUp(ctx, u)
 	if ctx.Err() != nil {
-		return // the service stops; DNS did not fail
+		return // the service is stopping; DNS did not fail
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -68,7 +68,7 @@ func (r *reloader) refresh(ctx context.Context) {
 	case err != nil && !r.refreshFailed:
 		log.Warn("looking up the endpoints failed; the old ones stay in use", "error", err)
 	case err == nil && r.refreshFailed:
-		log.Info("endpoints are found again")
+		log.Info("looking up the endpoints succeeds again")
 	}
 	r.refreshFailed = err != nil
 }
@@ -83,7 +83,7 @@ func (r *reloader) apply(found []upstream.Endpoint) error {
 	// An attacker who can forge an answer that a name does not exist must not move a
 	// service from TLS to plaintext. The reverse is no risk.
 	if isPlain(found) && !isPlain(old.endpoints) {
-		return errors.New("the records of members with TLS are gone; if that is intended, restart the service to go on without TLS")
+		return errors.New("the records of members with TLS are gone; if that is intended, restart the service to continue without TLS")
 	}
 	snapshot := *old.snapshot
 	next := *old

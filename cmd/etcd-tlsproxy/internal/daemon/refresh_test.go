@@ -148,7 +148,7 @@ func TestAFailedRefreshKeepsServingAndIsToldOnce(t *testing.T) {
 	publish(dns, "etcd-client", a)
 	s.refresh("ok", 1)
 	s.refresh("ok", 2)
-	s.wantLogged("endpoints are found again", 1)
+	s.wantLogged("looking up the endpoints succeeds again", 1)
 	dns.Set()
 	s.refresh("failed", 3)
 	s.wantLogged("looking up the endpoints failed", 2)
@@ -229,7 +229,7 @@ func TestAReloadNeedsDNSOnlyForAnotherDomain(t *testing.T) {
 	}
 	good := s.Read("etcd-tlsproxy.toml")
 	s.Write("etcd-tlsproxy.toml", strings.Replace(good, "example.org", "example.net", 1))
-	if status, body := s.Admin("POST", "/-/reload"); status != 500 || !strings.Contains(body, "etcd-tlsproxy.toml:4: upstream.srv: no endpoints of etcd: asked for _etcd-client-ssl._tcp.example.net: ") {
+	if status, body := s.Admin("POST", "/-/reload"); status != 500 || !strings.Contains(body, "etcd-tlsproxy.toml:4: upstream.srv: no endpoints of etcd were found: asked for _etcd-client-ssl._tcp.example.net: ") {
 		t.Errorf("reload with a domain that does not exist: got status %d with %q, want 500 with the records that were looked up", status, body)
 	}
 	dns.Set(dnstest.SRV("etcd-client", "example.net", 0, 0, a.name, a.port()), a.name+". IN A 127.0.0.1")

@@ -51,7 +51,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 			return
 		case <-hangup:
 			if err := r.logs.reopen(); err != nil {
-				r.logs.service.Error("a log file could not be opened again; the old one stays in use", "error", err)
+				r.logs.service.Error("a log file could not be reopened; the old one stays in use", "error", err)
 			}
 			_ = r.reload(ctx) // which has logged the error
 		case <-ticker.C:

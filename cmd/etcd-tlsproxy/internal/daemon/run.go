@@ -22,7 +22,7 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// Options is what a service is started with.
+// Options describes a service.
 type Options struct {
 	// File is the path of the configuration.
 	File string
@@ -34,7 +34,7 @@ type Options struct {
 	Stdout, Stderr io.Writer
 }
 
-// service is a service with its parts.
+// service holds the parts of a running service.
 type service struct {
 	version  string
 	config   *config.Config // at the start

@@ -35,7 +35,7 @@ func (s *sockets) open(c *config.Config) error {
 	for _, file := range activation.Files(true) {
 		listener, err := net.FileListener(file)
 		if err := errors.Join(err, file.Close()); err != nil {
-			return fmt.Errorf("listening on the service manager's socket %q: %w (hint: it must be of ListenStream=)", file.Name(), err)
+			return fmt.Errorf("listening on the service manager's socket %q: %w (hint: define it with ListenStream=)", file.Name(), err)
 		}
 		s.inherited++
 		switch {

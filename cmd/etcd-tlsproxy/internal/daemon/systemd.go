@@ -45,7 +45,7 @@ func (m *manager) stopping() { m.notify(systemd.SdNotifyStopping + "\nSTATUS=dra
 func (m *manager) watchdog(ctx context.Context, admin net.Addr) error {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
-		return fmt.Errorf("reading the watchdog's interval of the service manager: %w", err)
+		return fmt.Errorf("reading the service manager's watchdog interval: %w", err)
 	}
 	if interval == 0 {
 		return nil
