@@ -64,10 +64,10 @@ func TestAnExplanationBeginsWithItsVerdict(t *testing.T) {
 		want                 string
 	}{
 		{"a user of the rule", s, "PUT", "/a/x", "alice", "allowed: PUT /v2/keys/a/x by alice, by rule /a\nmay: alice, root\n"},
-		{"an open rule", s, "PUT", "/open/x", "", "allowed: PUT /v2/keys/open/x by nobody, by rule /open\nmay: everyone\n"},
+		{"an open rule", s, "PUT", "/open/x", "", "allowed: PUT /v2/keys/open/x by an anonymous client, by rule /open\nmay: everyone\n"},
 		{"another user", s, "PUT", "/a/x", "bob", "refused: PUT /v2/keys/a/x by bob, by rule /a\n401 unauthorized: Insufficient credentials\nmay: alice, root\n"},
 		{"a rule below the folder", s, "DELETE", "/a?recursive=true", "alice", "refused: DELETE /v2/keys/a?recursive=true by alice, by rule /a/secret\n401 unauthorized: Insufficient credentials\nmay: root\n"},
-		{"a read that is restricted", s, "GET", "/a/secret", "", "refused: GET /v2/keys/a/secret by nobody, by rule /a/secret\n401 unauthorized: Insufficient credentials\nmay: root\n"},
+		{"a read that is restricted", s, "GET", "/a/secret", "", "refused: GET /v2/keys/a/secret by an anonymous client, by rule /a/secret\n401 unauthorized: Insufficient credentials\nmay: root\n"},
 	} {
 		e := c.s.Explain(c.method, c.target, c.user)
 		checkText(t, c.name, func(b *strings.Builder) error { return WriteExplanation(b, e) }, c.want)
@@ -98,13 +98,13 @@ func TestWhoMayNamesTheRulesThatNarrowAccess(t *testing.T) {
 		{"/a", "/a\nread:  root, by rule /a, except users whom these rules exclude: /a/secret\nwrite: root, by rule /a, except users whom these rules exclude: /a/secret\n"},
 		{"/a/x", "/a/x\nread:  everyone, by rule /a\nwrite: alice, root, by rule /a\n"},
 		{"/open", "/open\nread:  everyone, by rule /open\nwrite: everyone, by rule /open\n"},
-		{"/other", "/other\nread:  everyone, by no rule\nwrite: nobody, by no rule\n"},
+		{"/other", "/other\nread:  everyone, by no rule\nwrite: no one, by no rule\n"},
 	} {
 		checkText(t, "who may access "+string(c.key), func(b *strings.Builder) error { return WhoMay(s, c.key).WriteText(b) }, c.want)
 	}
 	s.ReadOnly = true
 	if got := WhoMay(s, "/open").Write; got.Refused == "" || got.Everyone {
-		t.Errorf("writes to a read-only proxy: got %+v, want a reason and nobody", got)
+		t.Errorf("writes to a read-only proxy: got %+v, want a reason and an empty group", got)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // displayName returns the name of a user in texts.
 func displayName(user string) string {
 	if user == "" {
-		return "nobody"
+		return "an anonymous client"
 	}
 	return user
 }
@@ -74,7 +74,7 @@ func printable(keys []string) []string {
 
 func (r Right) String() string {
 	if r.Refused != "" {
-		return "nobody: " + r.Refused
+		return "no one: " + r.Refused
 	}
 	text := r.Group.String() + ", by " + ruleName(r.Rule)
 	if len(r.Narrowing) > 0 {
@@ -99,7 +99,7 @@ func (what *What) WriteText(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, yesOrNo(s.Read), yesOrNo(s.Write))
 	}
 	if what.Bytewise {
-		fmt.Fprint(t, "\nmatch = \"both\": keys that begin with the bytes of a rule's prefix, such as /ab with /a, need that rule as well\n")
+		fmt.Fprint(t, "\nmatch = \"both\": a key that begins with the bytes of a rule's prefix, such as /ab for the rule /a, needs that rule's permission as well\n")
 	}
 	return t.Flush()
 }

@@ -12,8 +12,8 @@ type What struct {
 	User     string    `json:"user"` // "" is an anonymous client
 	Rules    []Extent  `json:"rules"`
 	Surfaces []Surface `json:"surfaces"`
-	// Bytewise is set for match = "both": keys that begin with the bytes of a rule's prefix,
-	// such as /ab with /a, need that rule as well.
+	// Bytewise is set for match = "both": a key that begins with the bytes of a rule's
+	// prefix, such as /ab for the rule /a, needs that rule's permission as well.
 	Bytewise bool `json:"bytewise,omitempty"`
 }
 

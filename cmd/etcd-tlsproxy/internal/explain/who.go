@@ -20,7 +20,7 @@ func (g Group) String() string {
 	case g.Everyone:
 		return "everyone"
 	case len(g.Users) == 0:
-		return "nobody"
+		return "no one"
 	}
 	return strings.Join(g.Users, ", ")
 }

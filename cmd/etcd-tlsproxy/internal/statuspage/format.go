@@ -194,7 +194,7 @@ func who(value any) string {
 	}
 	names, _ := group["users"].([]any)
 	if len(names) == 0 {
-		return "nobody"
+		return "no one"
 	}
 	text := list(names)
 	if more, _ := group["left_out"].(float64); more > 0 {

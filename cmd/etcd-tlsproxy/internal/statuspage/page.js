@@ -39,7 +39,7 @@
   const list = (items) => (items && items.length > 0 ? items.join(", ") : missing);
   const who = (group) => {
     if (group.everyone) return "everyone";
-    if (!group.users || group.users.length === 0) return "nobody";
+    if (!group.users || group.users.length === 0) return "no one";
     return list(group.users) + (group.left_out > 0 ? " and " + count(group.left_out) + " more" : "");
   };
   const user = (row) => (row.others ? "other certificates" : row.user || "anonymous");

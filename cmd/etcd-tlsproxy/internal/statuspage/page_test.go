@@ -92,7 +92,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	body := get(t, newTestPage(t, example), "/-/status", nil).Body.String()
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
-		">a, b and 1,001 more</td>", ">everyone</td>", ">nobody</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized</td>", ">0.99 ms</td>",
+		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized</td>", ">0.99 ms</td>",
 		">no, the old state is still in force</span>", "The configuration on disk could not be loaded", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 	} {
 		if !strings.Contains(body, want) {

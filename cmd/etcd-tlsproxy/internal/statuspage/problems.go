@@ -9,7 +9,8 @@ import (
 // are renewed automatically weeks earlier, so the renewal must have failed.
 const expirySoon = 14 * 24 * time.Hour
 
-// problems summarizes the status for an operator who does not read all of it.
+// problems lists what needs an operator's attention, for operators who do not read the
+// whole status.
 func (s *Status) problems() []string {
 	list := []string{}
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
