@@ -162,7 +162,7 @@ func (b *Bootstrap) Check() error {
 	}
 	for flag, path := range map[string]string{"--data-dir": b.DataDir, "--peer-cert-file": b.Certificate, "--peer-key-file": b.Key, "--peer-ca-file": b.CA} {
 		if strings.ContainsAny(path, "\"'\\$`\n ") {
-			return fmt.Errorf("%s: %q contains a blank, a quote or another character with a meaning in environment files", flag, path)
+			return fmt.Errorf("%s: %q contains a blank, a quote or another character that is special in environment files", flag, path)
 		}
 	}
 	if net.ParseIP(b.ListenPeer) == nil {

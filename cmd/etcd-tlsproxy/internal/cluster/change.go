@@ -55,7 +55,7 @@ func (h *Health) checkOneHealthy() error {
 // Find returns the member with a name or an id.
 func (h *Health) Find(which string) (*MemberHealth, error) {
 	if which == "" {
-		return nil, errors.New("the name is empty, as that of a member that has not started (hint: use the member's id)")
+		return nil, errors.New("the name is empty (hint: a member that has not started has no name; use its id)")
 	}
 	var found []*MemberHealth
 	for i := range h.Members {

@@ -95,7 +95,7 @@ func TestAMemberIsOnlyRemovedFromAClusterThatCanBearIt(t *testing.T) {
 		{newHealth(Healthy, Unreachable, Unreachable), "conf1001", "is the last healthy one"},
 		{newHealth(Healthy), "conf1001", "it is the only member"},
 		{newHealth(Unhealthy, Unhealthy), "conf1001", "no member is healthy"},
-		{twins, "", "use the member's id"},
+		{twins, "", "has no name; use its id"},
 		{named, "a3", `"a3" is the name or the id of more than one member: a3 (a2), conf1003 (a3)`},
 		{same, "conf1003", "of more than one member: conf1003 (a2), conf1003 (a3)"},
 		{newHealth(Healthy, Healthy), "conf100", `no member has the name or the id "conf100"`},
@@ -136,7 +136,7 @@ func TestHealthIsJudged(t *testing.T) {
 		"WARNING member conf1001 (a1) has the peer URL http://localhost:2380, which other":    three(func(h *Health) { h.Members[0].PeerURLs = []string{"http://localhost:2380"} }),
 		"WARNING member conf1002 (a2) follows a2, others follow a1":                           three(func(h *Health) { h.Members[1].follows = "a2" }),
 		"CRITICAL no healthy member knows a leader":                                           three(func(h *Health) { h.LeaderID = "" }),
-		"WARNING 2 members need 2 to agree":                                                   newHealth(Healthy, Healthy),
+		"WARNING 2 members have a quorum of 2":                                                   newHealth(Healthy, Healthy),
 		"WARNING member conf1003 (a3) is unreachable":                                         newHealth(Healthy, Healthy, Unreachable),
 		"CRITICAL there is no quorum: 1 of 3 members are healthy":                             newHealth(Healthy, Unreachable, Unreachable),
 	} {

@@ -48,7 +48,7 @@ type State string
 const (
 	Healthy     State = "healthy"
 	Unhealthy   State = "unhealthy"   // it reports so, or another member answers there
-	Unreachable State = "unreachable" // nothing answers
+	Unreachable State = "unreachable" // none of its URLs answers
 	Unstarted   State = "unstarted"   // it was added and has not joined yet
 )
 
@@ -73,7 +73,7 @@ func (m *MemberHealth) Problem() string {
 }
 
 // Probe lists the members and then checks all URLs that they advertise, like etcdctl: a
-// member that advertises its proxy is healthy if the proxy says so.
+// member that advertises its proxy is healthy if the proxy reports that.
 func (c *Connection) Probe(ctx context.Context) (*Health, error) {
 	members, err := c.Members(ctx)
 	if err != nil {

@@ -114,7 +114,7 @@ func (c *checker) checkURL(m *MemberHealth, u *URLHealth) {
 		case parsed.Scheme != "https":
 			c.add(Warning, "member %s advertises %s, which is not https: clients that use it bypass the proxy", m.Label(), u.URL)
 		case len(c.limits.ProxyPorts) > 0 && !slices.Contains(c.limits.ProxyPorts, portOf(parsed)):
-			c.add(Warning, "member %s advertises %s, whose port is not a proxy's: clients that use it bypass the proxy", m.Label(), u.URL)
+			c.add(Warning, "member %s advertises %s, whose port is not in --proxy-port: clients that use it bypass the proxy", m.Label(), u.URL)
 		}
 	}
 	if u.Expires == nil {

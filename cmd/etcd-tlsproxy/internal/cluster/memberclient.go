@@ -18,8 +18,7 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// Members returns the members of the cluster as the first endpoint that answers knows
-// them.
+// Members returns the members of the cluster according to the first endpoint that answers.
 func (c *Connection) Members(ctx context.Context) ([]client.Member, error) {
 	etcd, err := c.Client()
 	if err != nil {
@@ -197,8 +196,8 @@ func printable(text string) string {
 	return text
 }
 
-// unverified is the certificate that a connection failed for, as when it has
-// expired.
+// unverified is the certificate because of which a connection failed, for example an
+// expired one.
 func unverified(err error) *x509.Certificate {
 	var wrong *tls.CertificateVerificationError
 	if errors.As(err, &wrong) && len(wrong.UnverifiedCertificates) > 0 {

@@ -14,7 +14,7 @@ func (h *Health) PlanRemove(which string) (*MemberHealth, *Change, error) {
 		return nil, nil, err
 	}
 	if len(h.Members) == 1 {
-		return nil, nil, errors.New("it is the only member, and the cluster ends without it (hint: stop its etcd and delete its data instead)")
+		return nil, nil, errors.New("it is the only member, and removing it would destroy the cluster (hint: stop its etcd and delete its data instead)")
 	}
 	if err := h.checkOneHealthy(); err != nil {
 		return nil, nil, err
@@ -42,7 +42,7 @@ func (h *Health) PlanRemove(which string) (*MemberHealth, *Change, error) {
 			c.addStep("first check that no record for clients points to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
 		}
 	}
-	c.addStep("remove member %s: %s, and %d of them may fail", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
+	c.addStep("remove member %s: %s, and then %d of the members may fail", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
 	if even := EvenWarning(after); even != "" {
 		c.addStep("note that %s", even)
 	}

@@ -137,5 +137,5 @@ func EvenWarning(n int) string {
 	if n%2 != 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d members need %d to agree, and tolerate no more failures than %d would (hint: use an odd number)", n, Quorum(n), n-1)
+	return fmt.Sprintf("%d members have a quorum of %d, and tolerate no more failures than %d would (hint: use an odd number)", n, Quorum(n), n-1)
 }

@@ -139,7 +139,7 @@ func (d *Dump) omit(n *node, reason string) {
 func (d *Dump) Write(w io.Writer) error {
 	buffered := bufio.NewWriter(w)
 	encoder := json.NewEncoder(buffered)
-	encoder.SetEscapeHTML(false) // a dump is never part of a page, and people read it
+	encoder.SetEscapeHTML(false) // a dump is never part of an HTML page, so escapes would only make it harder to read
 	if err := encoder.Encode(d.Header); err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func (l *Loader) Run(ctx context.Context, p *Plan) error {
 			continue
 		}
 		if above, ok := blockedBy(blocked, s.Key); ok {
-			s.Action, s.Reason = above.Action, fmt.Sprintf("like %v above it", above.Key)
+			s.Action, s.Reason = above.Action, fmt.Sprintf("because of its directory %v", above.Key)
 		} else if err := l.write(ctx, s); err != nil {
 			return fmt.Errorf("writing %v: %w", s.Key, err)
 		}
@@ -90,8 +90,8 @@ func (l *Loader) write(ctx context.Context, s *Step) error {
 	return withHint(err)
 }
 
-// resolve reads a key whose write was refused because its state had changed. The state can
-// be the wanted one if the library repeated a request that was answered late.
+// resolve reads a key whose write was refused because its state had changed. The key can
+// have the wanted state already, if the library repeated a request whose answer was late.
 func (l *Loader) resolve(ctx context.Context, s *Step) error {
 	found, err := read(ctx, l.Client, s.Key)
 	if err != nil {

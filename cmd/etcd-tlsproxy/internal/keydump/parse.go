@@ -180,7 +180,7 @@ func object(line []byte, fields map[string]any, required ...string) error {
 func (d *Dump) Move(from, to acl.Key) error {
 	move := func(key acl.Key) (acl.Key, error) {
 		if !from.Covers(key) {
-			return "", fmt.Errorf("%v is not below %v, the prefix to move from", key, from)
+			return "", fmt.Errorf("%v is not below %v, the prefix to replace", key, from)
 		}
 		// Without the slash of the root both prefixes end before a slash.
 		rest := strings.TrimPrefix(strings.TrimSuffix(string(key), "/"), strings.TrimSuffix(string(from), "/"))

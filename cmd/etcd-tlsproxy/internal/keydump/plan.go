@@ -61,7 +61,7 @@ func (d *Dump) Plan(ctx context.Context, etcd client.Client, overwrite bool, now
 	for _, e := range d.Tree {
 		s := Step{Entry: e}
 		if above, ok := blockedBy(blocked, e.Key); ok {
-			s.Action, s.Reason = above.Action, fmt.Sprintf("so is %v above it", above.Key)
+			s.Action, s.Reason = above.Action, fmt.Sprintf("because of its directory %v", above.Key)
 			p.Steps = append(p.Steps, s)
 			continue
 		}
@@ -135,7 +135,7 @@ func (p *Plan) decide(s *Step, is *node, overwrite bool, now time.Time) {
 	case p.Compared && is.ModifiedIndex > s.ModifiedIndex:
 		s.Action, s.Reason = Conflict, fmt.Sprintf("%s, and it was changed after the dump: its index is %d, the dump's is %d", differs, is.ModifiedIndex, s.ModifiedIndex)
 	default:
-		s.Action, s.Reason = Conflict, differs+", and it is unknown which is newer: the dump's indexes are not from this life of the cluster"
+		s.Action, s.Reason = Conflict, differs+", and it is unknown which is newer: the dump is from another cluster, or from before a recovery"
 	}
 }
 

@@ -29,7 +29,7 @@ func sourceFacts(from *source, target string) []string {
 		"it must not change any more: if its member is running, it is copied after that has stopped")
 }
 
-// advice lists what to do and to know after the recovery.
+// advice lists what the operator has to do and to know after the recovery.
 func (r *Recovery) advice(from *source) []string {
 	advice := []string{"AFTERWARDS",
 		"Indexes have gone back to where they were when the data was copied: new writes get indexes that lost writes had. A client that waits with a later waitIndex gets no events and no error until the index has passed it.",
@@ -37,7 +37,7 @@ func (r *Recovery) advice(from *source) []string {
 	if from.manifest != nil {
 		advice = append(advice, fmt.Sprintf("The cluster has another id, %s instead of %s. Proxies notice that and end all watches, so that clients read again and start from the new index. Clients that keep the id (python-etcd) report that it has changed: restart them.", from.identity.Cluster, from.manifest.Source.Cluster))
 	} else {
-		advice = append(advice, "The cluster still has its id, so no client notices the recovery by it. Proxies end watches when they see that the index went backwards.")
+		advice = append(advice, "The cluster keeps its id, so clients cannot detect the recovery from the id. Proxies end watches when they see that the index went backwards.")
 	}
 	advice = append(advice,
 		"Restart programs that keep an index and use it again: PyBal, etcd-mirror (with --reload), and everything that watches etcd without the proxy. confd, conftool and MediaWiki read again on their own.",

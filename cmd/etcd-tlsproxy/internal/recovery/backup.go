@@ -44,7 +44,7 @@ type Backup struct {
 	// in PATH.
 	Tool, Etcd string
 
-	// Note reports what is going on, and Progress how far it has come. Both may be nil.
+	// Note reports each step, and Progress how far it has come. Both may be nil.
 	Note     func(text string)
 	Progress Progress
 

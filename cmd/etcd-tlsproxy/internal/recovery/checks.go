@@ -43,7 +43,7 @@ func (r *Recovery) checkAlone(ctx context.Context, m Member, from *source) error
 	return r.waitUntil(ctx, m.Name+" to serve", func() error {
 		all, err := r.members(ctx)
 		if err == nil && (len(all) != 1 || all[0].ID != from.identity.Member.String() || all[0].Name != m.Name) {
-			err = fmt.Errorf("the cluster has the members %v, but should have %s (%s) alone", all, m.Name, from.identity.Member)
+			err = fmt.Errorf("the cluster has the members %v, but should have only %s (%s)", all, m.Name, from.identity.Member)
 		}
 		return err
 	})

@@ -19,7 +19,7 @@ import (
 
 const (
 	manifestFile = "manifest.json"
-	// sumsFile is for sha256sum -c: a backup can be checked where this program is not.
+	// sumsFile is for sha256sum -c, so that a backup can be checked without this program.
 	sumsFile = "SHA256SUMS"
 	// madeBy marks our backups. Rotation leaves everything else alone.
 	madeBy = "etcd-tlsproxy backup, format 1"
@@ -204,8 +204,8 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	return m, err
 }
 
-// checkSums compares the two lists of checksums. The printed commands use one of them,
-// this program the other.
+// checkSums compares the two lists of checksums: the commands in a script use sumsFile, and
+// this program uses the manifest.
 func checkSums(folder string, m *Manifest) error {
 	file, err := os.Open(filepath.Join(folder, sumsFile))
 	if err != nil {

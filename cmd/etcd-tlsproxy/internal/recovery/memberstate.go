@@ -142,8 +142,8 @@ func (r *Recovery) probePeer(ctx context.Context, peer string) state {
 	return unreachable
 }
 
-// checkNotLive refuses a cluster with a quorum. Otherwise it returns what is known of the
-// members.
+// checkNotLive refuses a cluster with a quorum. Otherwise it returns a description of the
+// members' states.
 func (r *Recovery) checkNotLive(states map[string]state) (facts []string, err error) {
 	in := func(s state) string {
 		var names []string
@@ -182,7 +182,7 @@ func (r *Recovery) waitStopped(ctx context.Context, m Member) error {
 // pollEvery is the interval between two checks of a condition.
 const pollEvery = 200 * time.Millisecond
 
-// waitUntil calls check until it returns no error, or the time of --wait is over.
+// waitUntil calls check until it returns no error or the time of --wait has passed.
 func (r *Recovery) waitUntil(ctx context.Context, what string, check func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.Wait)
 	defer cancel()

@@ -23,8 +23,8 @@ type Step struct {
 
 // Plan is a recovery before it is carried out.
 type Plan struct {
-	// Facts are the findings about source and cluster, Advice is what to do and to know
-	// afterwards.
+	// Facts are the findings about source and cluster. Advice is what the operator has to
+	// do and to know afterwards.
 	Facts  []string `json:"facts"`
 	Steps  []Step   `json:"steps"`
 	Advice []string `json:"advice"`

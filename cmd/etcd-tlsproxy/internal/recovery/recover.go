@@ -39,7 +39,7 @@ type Recovery struct {
 	// Connection has the files for https and the timeout of a request.
 	Connection cluster.Connection
 
-	// Note reports what is going on, and Progress how far it has come. Both may be nil.
+	// Note reports each step, and Progress how far it has come. Both may be nil.
 	Note     func(text string)
 	Progress Progress
 	// Confirm returns an error unless the operator has agreed to the steps.

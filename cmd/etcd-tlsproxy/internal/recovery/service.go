@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// stop returns the commands that stop a member's etcd. Without a service manager its PID
-// file says which process that is.
+// stop returns the commands that stop a member's etcd. Without a service manager the
+// process is found by its PID file.
 func (r *Recovery) stop(m Member) string {
 	if !r.Foreground {
 		return "systemctl stop " + quote(r.unit(m)) + "\n"
