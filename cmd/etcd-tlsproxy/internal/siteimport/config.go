@@ -24,7 +24,7 @@ func (s *Site) Config(match acl.Match) string {
 	}
 	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
 	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
-		line("# ca = \"...\" # nginx did not verify etcd's certificate; now the system's CAs do")
+		line("# ca = \"...\" # nginx did not verify etcd's certificate; the proxy verifies it with the system's CAs")
 	}
 	line("\n[tls]\ncertificate = %s\nkey = %s", quote(s.Certificate), quote(s.Key))
 	if files := s.Files(); len(files) > 0 {

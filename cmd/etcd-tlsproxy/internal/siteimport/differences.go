@@ -32,7 +32,7 @@ type Difference struct {
 const (
 	Refused  = "refused now"
 	Allowed  = "allowed now"
-	Answered = "answered otherwise"
+	Answered = "answered differently"
 )
 
 // The classes.
@@ -45,7 +45,7 @@ const (
 	Reserved    = "reserved-key"  // keys that etcd reads as its own membership
 	Spelling    = "path-spelling" // paths that could be read in two ways
 	Methods     = "methods"       // OPTIONS, and methods that etcd's v2 API does not have
-	Credentials = "credentials"   // malformed ones, and many wrong ones
+	Credentials = "credentials"   // malformed credentials, and many wrong ones
 	Limits      = "limits"        // large bodies and long targets
 	Upstream    = "upstream"      // the connection to etcd
 )
@@ -110,7 +110,7 @@ func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
 // it.
 func (c *comparison) compareBeside() {
 	for _, rule := range c.site.Rules {
-		// Every key that begins with the prefix and with no longer one will do.
+		// Any key will do that begins with this prefix and with no longer one.
 		key := rule.Prefix + "~"
 		for slices.ContainsFunc(c.site.Rules, func(r Rule) bool {
 			return len(r.Prefix) > len(rule.Prefix) && strings.HasPrefix(string(key), string(r.Prefix))
@@ -160,5 +160,5 @@ func (c *comparison) compareUncovered() {
 		return
 	}
 	c.list = append(c.list, Difference{Class: Uncovered, Effect: Refused, What: "writes of keys that no rule covers", Everyone: true,
-		Why: "without a rule for / nginx let everyone write them; here nobody can"})
+		Why: "without a rule for / nginx let everyone write them; here no one can"})
 }

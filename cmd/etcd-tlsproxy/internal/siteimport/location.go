@@ -120,7 +120,7 @@ func (r *nginxReader) readLocation(d *directive, outer access) error {
 	if kind == "~" {
 		for _, earlier := range r.regexes {
 			if strings.HasPrefix(string(rule.Prefix), string(earlier.Prefix)) {
-				return r.fail(d, "the expression for %s is hidden by the one for %s before it", rule.Prefix, earlier.Prefix)
+				return r.fail(d, "the expression for %s never matches, because the one for %s comes first", rule.Prefix, earlier.Prefix)
 			}
 		}
 		r.regexes = append(r.regexes, rule)
@@ -148,7 +148,7 @@ func (r *nginxReader) parsePrefix(d *directive, kind, path string) (rule Rule, i
 	}
 	if !strings.HasPrefix(path, keysPath) {
 		if strings.HasPrefix(keysPath, path) && path != "/" {
-			return rule, false, r.fail(d, "a location that begins above %s is not supported", keysPath)
+			return rule, false, r.fail(d, "a location that covers more than %s is not supported", keysPath)
 		}
 		return rule, false, nil
 	}

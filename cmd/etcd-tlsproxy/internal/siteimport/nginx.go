@@ -18,7 +18,7 @@ type nginxReader struct {
 	upstreams map[string]*directive
 	pages     map[string]bool // the targets of error_page
 	passed    string          // the target of requests for keys
-	denied    bool            // whether nobody can write some prefixes
+	denied    bool            // whether no one can write some prefixes
 	regexes   []Rule          // the rules of site.Rules that are expressions
 }
 
@@ -165,7 +165,7 @@ func (r *nginxReader) checkSite(server *directive) error {
 		return r.fail(server, "no location passes requests on")
 	}
 	if r.denied && len(s.Rules) > 0 {
-		return r.fail(server, "nobody can write some prefixes, which no rule can express (hint: name a user who can, or make the whole site read-only)")
+		return r.fail(server, "no one can write some prefixes, which no rule can express (hint: name a user who can, or make the whole site read-only)")
 	}
 	if len(s.Rules) == 0 && !r.denied && s.Uncovered.IsEveryone() {
 		return r.fail(server, "no location is for keys below /v2/keys (hint: give the file of the site in front of etcd)")
@@ -181,7 +181,7 @@ func (r *nginxReader) checkSite(server *directive) error {
 			isRegex := slices.ContainsFunc(r.regexes, func(own Rule) bool { return own.Prefix == rule.Prefix })
 			matches := strings.HasPrefix(string(rule.Prefix), string(regex.Prefix))
 			if regex.Prefix != rule.Prefix && matches && !isRegex {
-				return r.fail(server, "the location for %s is hidden by the expression for %s", rule.Prefix, regex.Prefix)
+				return r.fail(server, "the location for %s never matches, because the expression for %s takes precedence", rule.Prefix, regex.Prefix)
 			}
 		}
 	}
@@ -199,7 +199,7 @@ func (r *nginxReader) usersOf(d *directive, file string) (acl.Group, error) {
 		return acl.Group{}, errors.Join(r.fail(d, "the users of %s cannot be read", file), err)
 	}
 	if users.Len() == 0 {
-		return acl.Group{}, r.fail(d, "%s contains no user, and no rule can express that nobody has access (hint: name a user who has)", file)
+		return acl.Group{}, r.fail(d, "%s contains no user, and no rule can express that no one has access (hint: name a user who has)", file)
 	}
 	return acl.Only(users.Names()...), nil
 }

@@ -116,13 +116,13 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 		all + admin + "location ~ /v2/keys/.*x {" + pass + "}":                                        "the expression",
 		all + admin + "location ~* ^/v2/keys/x {" + pass + "}":                                        "location with ~*",
 		all + admin + "location /v2/keys/a..b/../x {" + pass + "}":                                    "segment",
-		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location /v2/keys/ab {" + pass + "}":     "hidden by the expression for /a",
-		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location ~ ^/v2/keys/a/b {" + pass + "}": "hidden by the one for /a",
-		all + admin + "location /v2/ {" + pass + "}":                                                  "begins above",
+		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location /v2/keys/ab {" + pass + "}":     "never matches, because the expression for /a takes precedence",
+		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location ~ ^/v2/keys/a/b {" + pass + "}": "never matches, because the one for /a comes first",
+		all + admin + "location /v2/ {" + pass + "}":                                                  "covers more than",
 		all + "location /v2/keys/ {limit_except GET { " + auth + "auth_; }" + pass + "}":              "contains no user",
 		all + "location /v2/keys/ {limit_except GET { " + auth + "missing; }" + pass + "}":            "cannot be read",
 		all + "location /v2/keys/ {limit_except GET { auth_basic x; }" + pass + "}":                   "has no auth_basic_user_file",
-		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "nobody can write some prefixes",
+		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "no one can write some prefixes",
 		all + admin + "location /metrics {" + auth + "auth_root;" + pass + "}":                        "reads of paths that are not keys are restricted",
 	} {
 		refused(around(locations), says)

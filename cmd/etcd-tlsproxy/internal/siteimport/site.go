@@ -25,7 +25,8 @@ type Site struct {
 	// OpenElsewhere are prefixes of such paths whose writes the site passes on for
 	// everyone, in addition to those of Uncovered.
 	OpenElsewhere []string
-	// Uncovered is who can write keys that no rule covers, and the rest of etcd's port.
+	// Uncovered is the group that can write keys that no rule covers, and the rest of
+	// etcd's port.
 	Uncovered acl.Group
 	// Rules is the table.
 	Rules []Rule
