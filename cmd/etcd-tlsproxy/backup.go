@@ -17,18 +17,19 @@ func newBackup() *cobra.Command {
 below --dir, and then removes the oldest backups that this command made. The member
 keeps serving. etcdctl (etcd 3.4) or etcdutl (etcd 3.5) makes the copy.
 
-Before the copy, the command does a quorum read through the member. Without it a copy
-of the files can lack the newest writes, because the log records only later that they
-are committed.
+Before the copy, the command does a quorum read through the member. Otherwise the copy
+could lack the newest writes, because the log records only later that they are
+committed.
 
 A backup is a folder etcd-TIME with etcd's files in member/, a manifest.json and
 SHA256SUMS (check it with sha256sum -c). A folder with another name is incomplete. If
 anything fails, no new backup stays and no old one is removed. Hidden keys (_name) are
 in the backup, but are not counted or compared, because etcd does not list them.
 
---verify starts an etcd on a copy of the new backup, which only this program can
-reach, and compares its keys with those of the member, except for keys that were
-written meanwhile. The copy needs the same space on the disk again, for some seconds.
+--verify copies the new backup, starts an etcd on the copy that only this program can
+reach, and compares its keys with those of the member. Keys that were written in the
+meantime are not compared. For some seconds the copy needs as much disk space as the
+backup.
 
 --metrics-file writes a file for the textfile collector of Prometheus' node exporter.
 After a failure the file keeps the time of the last success, and
@@ -44,7 +45,7 @@ etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
 	f.StringVar(&b.Folder, "dir", "/srv/backup/etcd", "`folder` of the backups; it is created if its parent exists")
-	f.IntVar(&b.Keep, "keep", 7, "number of backups to keep, with the new one; 0 keeps all")
+	f.IntVar(&b.Keep, "keep", 7, "number of backups to keep, including the new one; 0 keeps all")
 	f.BoolVar(&b.Verify, "verify", false, "start an etcd on a copy of the backup, and compare its keys")
 	f.BoolVar(&b.WithV3, "with-v3", false, "also copy the v3 store; the member must be stopped")
 	f.BoolVar(&b.Offline, "offline", false, "copy the folder of a member that is stopped or has no quorum")

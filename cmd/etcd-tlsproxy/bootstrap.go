@@ -46,8 +46,8 @@ func newBootstrap() *cobra.Command {
 		Use:   "bootstrap (--members NAME=HOST,... | --srv DOMAIN)",
 		Short: "Print the settings of the members of a new cluster",
 		Long: `Prints the settings of etcd for a new cluster behind proxies: for all members, for
-one member (--name), or for the first one as a cluster of its own (--first), to which
-"member add" adds the others.
+one member (--name), or for a first member that starts as a cluster of its own
+(--first). "member add" then adds the others to it.
 
 The members come from a list of names and hosts, or from the SRV records of a domain
 (_etcd-server-ssl._tcp or _etcd-server._tcp). With a domain etcd looks the members up
@@ -58,8 +58,8 @@ Members advertise the URL of their proxy to clients. The scheme between peers do
 depend on it: --peer-scheme is http unless the peers use TLS.
 
 --format env prints a file like /etc/default/etcd, flags a command line, and hiera the
-parameters of Puppet's profile. --write writes to a file instead; it replaces a file
-with other contents only with --yes.`,
+parameters of Puppet's profile. --write writes to a file instead. If the file exists
+with other contents, --write replaces it only with --yes.`,
 		Example: `  etcd-tlsproxy bootstrap --cluster-name conf --first conf1001 --members conf1001=conf1001.example.org
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --name conf1002 --write /etc/default/etcd
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --format hiera`,
@@ -177,7 +177,7 @@ func assemble(b *cluster.Bootstrap, all []cluster.Peer, discovery, name, first s
 
 func (b *bootstrapped) text(form string) string {
 	if form == "hiera" {
-		return "# cluster_bootstrap is true only while the cluster is first built: set it to false then.\n" + b.Hiera.String()
+		return "# cluster_bootstrap is true only while the cluster is first built: set it to false afterwards.\n" + b.Hiera.String()
 	}
 	var blocks []string
 	for _, m := range b.Members {

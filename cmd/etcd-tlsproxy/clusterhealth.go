@@ -24,15 +24,15 @@ func newClusterHealth() *cobra.Command {
 		Short: "Check the health of a cluster and its members",
 		Long: `Gets the list of members from an endpoint, and then checks /health on every client
 URL that the members advertise, like etcdctl. A member that advertises its proxy is
-healthy if the proxy answers so, and if the answer comes from the member itself.
+healthy if the proxy reports that, and if the report comes from the member itself.
 
 The command also shows the leader, the versions, how far each member is behind, when
 certificates expire, which advertised URLs bypass the proxy (those that are not https,
 or have no port of --proxy-port), and how many more members can fail.
 
-The lag of a member is the number of entries that another one had committed before the
-member was asked. It is known only if the root of the keys is readable. The password is
-sent to --endpoints only: if reading needs one, list all advertised URLs there.
+The lag of a member is the number of log entries that another member had committed
+before this member was queried. It is known only if the key / is readable. The password
+is sent to --endpoints only: if reads need one, list all advertised URLs there.
 
 The exit status is 0 if all members are healthy, and 1 if not. With --nagios the output
 is that of an Icinga plugin: a line with performance data and details below it. The exit
@@ -48,13 +48,13 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	var nagios bool
 	var expiry [2]int
 	f := cmd.Flags()
-	f.BoolVar(&nagios, "nagios", false, "print and exit like a plugin of Icinga")
+	f.BoolVar(&nagios, "nagios", false, "print and exit like an Icinga plugin")
 	f.Uint64Var(&limits.BehindWarning, "lag-warning", 1000, "lag of a member, in `entries` of the log, that is a warning")
 	f.Uint64Var(&limits.BehindCritical, "lag-critical", 10_000, "lag of a member, in `entries` of the log, that is critical")
 	f.IntVar(&expiry[0], "expiry-warning", 21, "warn if a certificate expires in fewer `days`")
 	f.IntVar(&expiry[1], "expiry-critical", 7, "critical if a certificate expires in fewer `days`")
-	f.IntVar(&limits.MarginWarning, "margin-warning", 0, "warn if fewer `members` than this can still fail")
-	f.IntVar(&limits.MarginCritical, "margin-critical", 0, "critical if fewer `members` than this can still fail")
+	f.IntVar(&limits.MarginWarning, "margin-warning", 0, "warn if the cluster tolerates fewer failed `members`")
+	f.IntVar(&limits.MarginCritical, "margin-critical", 0, "critical if the cluster tolerates fewer failed `members`")
 	f.IntSliceVar(&limits.ProxyPorts, "proxy-port", []int{4001}, "`ports` of proxies, separated by commas; 0 is any port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		const day = 24 * time.Hour

@@ -29,7 +29,7 @@ time. It is read through a proxy or from etcd directly. Where reads are restrict
 in as a user who may read the whole tree.
 
 etcd does not list hidden keys, whose last part begins with _, nor the keys below them.
---hidden adds hidden keys to the dump. Each needs a read of its own after the tree's.
+--hidden adds hidden keys to the dump. Each is read separately, after the tree.
 
 The dump leaves out what load could not write back, and the command lists it: keys and
 values with bytes that are not UTF-8, which etcd does not return unchanged; keys with

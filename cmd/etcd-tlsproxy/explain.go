@@ -54,7 +54,7 @@ not part of the table. There are four questions:
   explain --diff OTHER.toml         Which decisions would another table change? The
                                     decisions are those on the keys that etcd at
                                     --endpoints contains, or that --keys FILE lists, one
-                                    in a line (- is standard input). They are compared
+                                    per line (- is standard input). They are compared
                                     for every user that a table names, for a client that
                                     is not logged in, and for reads and writes. Give
                                     hidden keys with --keys: etcd does not list them.
@@ -75,7 +75,7 @@ refused, or if decisions change; and 1 if there is no answer.`,
 	f.StringVar(&e.who, "who", "", "show who may read and write this `key`")
 	f.StringVar(&e.what, "what", "", "show what this `user` may read and write")
 	f.StringVar(&e.diff, "diff", "", "show what would change with this other configuration `file`")
-	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare, one in a line; - is standard input")
+	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare, one per line; - is standard input")
 	connectionFlags(cmd, &e.connection)
 	e.console = console.New(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error { return e.check(cmd, args) }

@@ -32,16 +32,18 @@ func newImport() *cobra.Command {
 		Use:   "import {--hiera FILE... | --nginx FILE}",
 		Short: "Import the rules of an nginx site or of hiera",
 		Long: `Makes a configuration of this proxy from the nginx site in front of etcd, and lists
-every kind of request with another outcome, with the reason. The source is one of
+every kind of request that the proxy would answer differently from nginx, with the
+reason. The source is one of
 
   --hiera FILE   The parameters profile::etcd::tlsproxy::* (acls, cert_name, read_only,
                  listen_port, upstream_port, tls_upstream). The flag can be repeated; the
                  first file with a parameter counts, as in hiera's hierarchy. salt and
                  pool_pwd_seed are not needed. --pools FILE adds the rules that Puppet
-                 generates for pools. It has one dc/cluster in a line, and lets root,
-                 conftool and pool-dc-cluster write /conftool/v1/pools/dc/cluster. The
-                 htpasswd files are those in --htpasswd, one for each prefix with users,
-                 named like the prefix with _ in place of /.
+                 generates for pools. FILE contains one dc/cluster per line. Each rule
+                 lets root, conftool and pool-dc-cluster write
+                 /conftool/v1/pools/dc/cluster. The htpasswd files are those in
+                 --htpasswd, one for each prefix with users, named like the prefix with
+                 _ in place of /.
   --nginx FILE   The file of the site. The users of a prefix are those of its htpasswd
                  file. An unknown directive that could change a decision is an error,
                  with its line. With --htpasswd the files are read from that folder, but
@@ -65,7 +67,7 @@ The exit status is 0, or 3 if there are conflicts, or 1 if there is no configura
 	f.StringArrayVar(&m.hiera, "hiera", nil, "hiera `file`; can be repeated")
 	f.StringVar(&m.nginx, "nginx", "", "`file` of the nginx site")
 	f.StringVar(&m.htpasswd, "htpasswd", "", "`folder` of the htpasswd files (default with --hiera: /etc/nginx/auth)")
-	f.StringVar(&m.pools, "pools", "", "`file` with the pools for which Puppet generates rules, one dc/cluster in a line")
+	f.StringVar(&m.pools, "pools", "", "`file` with the pools for which Puppet generates rules, one dc/cluster per line")
 	f.StringVar(&m.options.Domain, "domain", "", "`name` that replaces %{::domain} in cert_name")
 	f.StringVar(&m.options.Host, "host", "", "`name` of the host of etcd, for tls_upstream")
 	f.StringVar(&m.match, "match", "both", "`value` of match: both, or segment to drop nginx's byte-wise prefixes at once")

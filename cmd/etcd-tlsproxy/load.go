@@ -45,7 +45,7 @@ The command lists conflicts at the end, and its exit status is then 1. A load th
 interrupted can be repeated.
 
 A dump is refused if it contains a key that etcd would take for its own record of a
-member (a key with /0/members/1/attributes in it). To write that would destroy the
+member (a key with /0/members/1/attributes in it). Such a write would destroy the
 cluster.`,
 		Example: `  etcd-tlsproxy load --dry-run conftool.jsonl
   etcd-tlsproxy load --yes conftool.jsonl --username root --password-file /root/etcd-password \

@@ -32,7 +32,7 @@ A new member counts as down until it has started. Therefore all members must be
 healthy, and a member that was added before must have started. A cluster of one member
 cannot write from the addition until the new member has started, because both members
 must agree. The peer URL must have the scheme of the other members: http, unless the
-peers use TLS. --force adds the member in spite of such a problem.
+peers use TLS. --force adds the member despite such a problem.
 
 etcd accepts a change only after its members have been connected for 5 seconds; the
 command tries for 10 seconds. With --wait it waits until the new member has started and

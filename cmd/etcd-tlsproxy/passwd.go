@@ -23,8 +23,8 @@ argument, because every user of the machine could read that.
 A file is checked like the proxy checks it: if the proxy would refuse a line, the
 command names the line and writes nothing. All other lines, comments and their order
 stay byte for byte, as do mode and owner. The new file replaces the old one in one step
-or not at all. Edits at the same time wait for each other. A running proxy reloads the
-file without a signal.`,
+or not at all. Concurrent edits wait for each other. A running proxy reloads the file
+without a signal.`,
 		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
   etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
   etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,

@@ -25,7 +25,7 @@ normal member. It then adds the other members one by one, and waits for each to 
 
 With --run and --yes the command carries out the steps for this machine, and checks
 the effect of each. It prints the steps for other machines, and waits until they are
-done. The script does those with --remote-shell.
+done. The script runs those steps through --remote-shell.
 
 The command refuses a backup that was changed, a folder that is not etcd's, and a
 cluster that is alive: it asks every member, and stops if one answers with a quorum.

@@ -27,7 +27,7 @@ manager (Type=notify or notify-reload), and feeds the manager's watchdog (Watchd
 Changes of the configuration, the htpasswd files, the certificates and the client CAs
 take effect within two seconds, and at once on SIGHUP or on POST /-/reload at the
 admin address. A reload applies all changes or, if anything is wrong, none of them;
-the old state then stays in force. SIGHUP also opens the log files again.
+the old state then stays in force. SIGHUP also reopens the log files.
 
 If etcd's endpoints are found in DNS (upstream.srv), changed records take effect within
 upstream.srv_refresh, and at once at each reload. If the lookup fails, the endpoints

@@ -41,7 +41,7 @@ func Write(path string, data []byte, mode fs.FileMode) error {
 }
 
 // WriteSecret replaces a file with what content writes. The new file belongs to the
-// user of this process and nobody else can read it, whatever mode and owner the old
+// user of this process and no one else can read it, whatever mode and owner the old
 // file had.
 func WriteSecret(path string, content func(io.Writer) error) error {
 	return write(path, func(file *os.File) error { return content(file) })

@@ -72,12 +72,12 @@ func (c *Console) Print(result any, text func(io.Writer) error) error {
 	return encoder.Encode(result)
 }
 
-// Note writes a line about what is going on.
+// Note writes a line about the progress of the work.
 func (c *Console) Note(form string, args ...any) {
 	fmt.Fprintf(c.Err(), form+"\n", args...)
 }
 
-// NoteText is Note for a text that is not a format.
+// NoteText is like Note, for a text that is not a format.
 func (c *Console) NoteText(text string) { c.Note("%s", text) }
 
 // ErrNotConfirmed is the error of a verb that only printed its plan.

@@ -38,7 +38,7 @@ func refusalsOf(s *source) ([]refusal, error) {
 			r := refusal{reason: values[1], message: values[3], cause: values[4]}
 			status, statusErr := strconv.Atoi(values[0])
 			if statusErr != nil {
-				return true // a function passes its own parameters on
+				return true // a function that passes its own parameters to refuse
 			}
 			code, codeErr := strconv.Atoi(values[2])
 			if codeErr != nil {

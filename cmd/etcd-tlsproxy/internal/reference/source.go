@@ -25,7 +25,7 @@ type structType struct {
 }
 
 // field is a field of a struct. The comment of a field is the text above it or, without
-// one, the text beside it. name is empty for an embedded field.
+// one, the text at the end of its line. name is empty for an embedded field.
 type field struct {
 	name, doc, typ string
 	tag            reflect.StructTag
