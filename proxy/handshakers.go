@@ -15,8 +15,9 @@ type pending struct {
 	wait time.Duration
 }
 
-// handshakers are the goroutines that do handshakes. A handshake needs a large stack, which
-// grows step by step, so a goroutine that has one waits a while for its next connection.
+// handshakers are the goroutines that do handshakes. A handshake needs a large stack, and
+// growing one takes time, so a goroutine whose stack has grown waits a while for its next
+// connection.
 type handshakers struct {
 	ctx     context.Context // ends when no handshake may continue
 	next    chan pending    // for an idle worker
@@ -44,14 +45,14 @@ func (hs *handshakers) dispatch(p pending, handshake func(pending)) {
 			for again := true; again; p, again = hs.wait() {
 				handshake(p)
 				hs.running.Done()
-				p = pending{} // so that a waiting worker keeps no connection in memory
+				p = pending{} // an idle worker must not keep a connection in memory
 			}
 		}()
 	}
 }
 
-// wait waits for the next connection. ok is false if enough other workers wait, or none
-// arrives for a while.
+// wait waits for the next connection. ok is false if enough other workers are idle, or if
+// no connection arrives for a while.
 func (hs *handshakers) wait() (p pending, ok bool) {
 	defer hs.idle.Add(-1)
 	if hs.idle.Add(1) > maxIdleWorkers {

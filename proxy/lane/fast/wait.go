@@ -10,8 +10,8 @@ import (
 )
 
 // wait reads until the watch ends. It returns the event that is still to be sent, or the
-// reason why there is none. Without a reason the hub has sent the event and reported the
-// end; again tells whether the connection can be used for the next request.
+// reason why there is none. If both are empty, the hub has sent the event and reported the
+// end; again then reports whether the connection can be used for the next request.
 func (w *watch) wait() (event *share.Event, reason string, again bool) {
 	c := w.c
 	gone, late := false, false
@@ -26,7 +26,7 @@ func (w *watch) wait() (event *share.Event, reason string, again bool) {
 			c.idle = false
 			again = n > 0 && w.state != failed
 			c.mu.Unlock()
-			w.pendingReport.Wait() // the watch does not count for its user any more
+			w.pendingReport.Wait() // the watch is not counted for its user any more
 			c.idleArmed = time.Time{}
 			return nil, "", again
 		case w.state.decided():
@@ -50,7 +50,7 @@ func (w *watch) wait() (event *share.Event, reason string, again bool) {
 			}
 		}
 		if late {
-			// The deadline ended a wait that was over before.
+			// The deadline ended a wait that was already over.
 			_ = c.tls.SetReadDeadline(time.Now().Add(w.remaining()))
 		}
 		c.mu.Unlock()
@@ -67,7 +67,7 @@ func (w *watch) wait() (event *share.Event, reason string, again bool) {
 	}
 }
 
-// flush waits until the client has taken the rest of its event.
+// flush waits until the client has received the rest of its event.
 func (w *watch) flush() {
 	c := w.c
 	err := c.armWrite(c.currentLimits().BodyTimeout)
