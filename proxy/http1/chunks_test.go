@@ -34,7 +34,7 @@ func TestChunksThatAreRefused(t *testing.T) {
 	} {
 		for _, size := range []int{1, 1000} {
 			if data, _, err := decode(&Chunks{}, []byte(body), size); err == nil {
-				t.Errorf("%s was accepted: %q", what, data)
+				t.Errorf("decoding %s in pieces of %d bytes: got data %q and no error, want an error", what, size, data)
 			}
 		}
 	}
@@ -45,12 +45,12 @@ func TestTrailersOfAServerAreSkipped(t *testing.T) {
 	for _, size := range []int{1, 7, 1000} {
 		c := Chunks{SkipTrailers: true}
 		if data, n, err := decode(&c, []byte(body), size); string(data) != "abc" || n != len(body)-4 || err != nil || !c.Done() {
-			t.Errorf("%q, %d, %v", data, n, err)
+			t.Errorf("skipping trailers in pieces of %d bytes: got data %q, %d bytes read, error %v, done %v, want data abc, %d bytes read, no error, done", size, data, n, err, c.Done(), len(body)-4)
 		}
 	}
 	endless := append([]byte("0\r\n"), bytes.Repeat([]byte("A: b\r\n"), 1000)...)
 	if _, _, err := decode(&Chunks{SkipTrailers: true}, endless, 1000); err == nil {
-		t.Error("trailers without end were accepted")
+		t.Error("decoding endless trailers: got no error, want one")
 	}
 }
 
@@ -62,14 +62,14 @@ func FuzzChunks(f *testing.F) {
 		data, n, err := decode(&whole, body, len(body)+1)
 		again, m, err2 := decode(&split, body, min(max(size, 1), 1000))
 		if !bytes.Equal(data, again) || n != m || (err == nil) != (err2 == nil) {
-			t.Fatalf("%q at once: %q, %d, %v; in pieces: %q, %d, %v", body, data, n, err, again, m, err2)
+			t.Fatalf("decoding %q: got %q, %d, %v at once, but %q, %d, %v in pieces, want the same", body, data, n, err, again, m, err2)
 		}
 		if !whole.Done() {
 			return
 		}
 		want, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(body[:n])))
 		if err != nil || !bytes.Equal(want, data) {
-			t.Fatalf("%q: %q; net/http: %q, %v", body[:n], data, want, err)
+			t.Fatalf("decoding %q: got %q, want what net/http reads: %q, %v", body[:n], data, want, err)
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// follow feeds a stream in pieces and returns what was shown.
+// follow feeds a stream in pieces and returns the bytes that were passed on.
 func follow(f *Follower, stream []byte, size int) (shown []byte, err error) {
 	var held []byte
 	for len(stream) > 0 {
@@ -22,7 +22,7 @@ func follow(f *Follower, stream []byte, size int) (shown []byte, err error) {
 			return shown, err
 		}
 	}
-	for { // what is wrong is told once all before it was shown
+	for { // an error is returned after all bytes before it were passed on
 		n, err := f.Feed(held)
 		shown, held = append(shown, held[:n]...), held[n:]
 		if n == 0 || err != nil {
@@ -40,14 +40,14 @@ const (
 func TestOnlyWholeGoodMessagesAreShown(t *testing.T) {
 	good := putFive + postChunks + getNothing
 	for _, bad := range []string{
-		"", "GET / HTTP/1.1\r\n", // one that is not complete
+		"", "GET / HTTP/1.1\r\n", // an incomplete message
 		"GET / HTTP/1.1\nHost: h\r\n\r\n",
 		"PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
 	} {
 		for _, size := range []int{1, 2, 7, 50, 10000} {
 			shown, err := follow(&Follower{}, []byte(good+bad), size)
 			if string(shown) != good || (err != nil) != (len(bad) > 20) {
-				t.Errorf("pieces of %d, %q: shown %q, %v", size, bad, shown, err)
+				t.Errorf("good messages and %q in pieces of %d bytes: got %q passed on, error %v, want %q, error %v", bad, size, shown, err, good, len(bad) > 20)
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func TestOnlyWholeGoodMessagesAreShown(t *testing.T) {
 		const head = "POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 		shown, err := follow(&Follower{}, []byte(head+"5\r\nvalue\r\n0;x\r\n\r\n"), size)
 		if err == nil || !strings.HasPrefix(string(shown), head) || strings.Contains(string(shown), ";") {
-			t.Errorf("a bad chunk: %q, %v", shown, err)
+			t.Errorf("a malformed chunk in pieces of %d bytes: got %q passed on, error %v, want the head without the malformed chunk, and an error", size, shown, err)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestACheckCanRefuseAHead(t *testing.T) {
 		return nil
 	}}
 	if shown, err := follow(&f, []byte(putFive+getNothing), 3); string(shown) != putFive || !errors.Is(err, refuse) {
-		t.Errorf("shown %q, %v", shown, err)
+		t.Errorf("two messages, the second refused by Check: got %q passed on, error %v, want %q, %v", shown, err, putFive, refuse)
 	}
 }
 
@@ -78,12 +78,12 @@ func TestAFollowerKnowsWhenItIsInABody(t *testing.T) {
 	for i, want := range map[int]bool{3: false, len(putFive) - 3: true, len(putFive): false} {
 		f = Follower{}
 		if _, err := follow(&f, []byte(putFive[:i]), 1000); err != nil || f.InBody() != want {
-			t.Errorf("after %d bytes: in a body %v, %v", i, f.InBody(), err)
+			t.Errorf("after %d bytes: got InBody %v, error %v, want %v, nil", i, f.InBody(), err, want)
 		}
 	}
 }
 
-// FuzzFollower: net/http reads the same messages in what is shown.
+// FuzzFollower checks that net/http reads the same messages in the bytes that are passed on.
 func FuzzFollower(f *testing.F) {
 	f.Add([]byte(putFive+postChunks+getNothing), 10)
 	f.Add([]byte(getNothing+"GET / HTTP/1.0\r\n\r\nx"), 1)
@@ -100,26 +100,26 @@ func FuzzFollower(f *testing.F) {
 		first := targets
 		targets = nil
 		again, err2 := follow(&Follower{Check: note}, stream, len(stream)+1)
-		// Of a body that goes wrong, more can have been shown before it did.
+		// Before an error in a body, a larger or smaller part of the body can be passed on.
 		same := bytes.Equal(shown, again) || err != nil && (bytes.HasPrefix(shown, again) || bytes.HasPrefix(again, shown))
 		if !same || (err == nil) != (err2 == nil) {
-			t.Fatalf("%q in pieces: %q, %v; at once: %q, %v", stream, shown, err, again, err2)
+			t.Fatalf("following %q: got %q, %v in pieces, but %q, %v at once, want the same", stream, shown, err, again, err2)
 		}
 		r := bufio.NewReader(bytes.NewReader(shown))
 		for i, want := range first {
 			got, err := http.ReadRequest(r)
 			if err != nil || got.Method+" "+got.RequestURI != want {
-				t.Fatalf("message %d of %q: %v, want %q", i, shown, err, want)
+				t.Fatalf("net/http reading message %d of %q: got error %v or another request, want %q", i, shown, err, want)
 			}
 			if _, err := io.Copy(io.Discard, got.Body); err != nil {
 				if i == len(first)-1 {
-					return // its body has not all come
+					return // its body is incomplete
 				}
-				t.Fatalf("body %d of %q: %v", i, shown, err)
+				t.Fatalf("net/http reading body %d of %q: got error %v, want none", i, shown, err)
 			}
 		}
 		if rest, _ := io.ReadAll(r); len(rest) > 0 {
-			t.Fatalf("%q holds %q behind the last message", shown, rest)
+			t.Fatalf("net/http reading %q: got %q behind the last message, want nothing", shown, rest)
 		}
 	})
 }

@@ -12,11 +12,11 @@ func TestWhatIsSentIsReadBack(t *testing.T) {
 	var r Request
 	if n, err := r.Parse(head, Limits{}); n != len(head) || err != nil || r.Method != "PUT" || r.Target != "/v2/keys/a%20b?prevExist=true" ||
 		r.Host != "etcd" || r.Length != 9 || r.ContentType != "application/x-www-form-urlencoded" || len(r.Fields) != 6 {
-		t.Errorf("%q: %+v, %v", head, r, err)
+		t.Errorf("parsing the appended head %q: got %+v, %v, want the fields that were appended", head, r, err)
 	}
 	head = AppendRequest(head[:0], &Outgoing{Method: "GET", Target: "/", Host: "etcd", Length: -1})
 	if string(head) != "GET / HTTP/1.1\r\nHost: etcd\r\n\r\n" {
-		t.Errorf("%q", head)
+		t.Errorf("a request without optional fields: got head %q, want only the request line and the host", head)
 	}
 }
 
@@ -29,7 +29,7 @@ func TestAControlByteNeverLeaves(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%+v was sent", o)
+					t.Errorf("appending %+v: got a head, want a panic", o)
 				}
 			}()
 			AppendRequest(nil, &o)

@@ -15,10 +15,10 @@ func parseRequest(t testing.TB, head string) (*Request, *Error) {
 	n, err := r.Parse([]byte(head), Limits{})
 	var refused *Error
 	if err != nil && !errors.As(err, &refused) {
-		t.Fatalf("%q: an error of another kind: %v", head, err)
+		t.Fatalf("parsing %q: got error %v of type %[2]T, want an *Error", head, err)
 	}
 	if err == nil && n != len(head) {
-		t.Errorf("%q: %d of %d bytes", head, n, len(head))
+		t.Errorf("parsing %q: got %d bytes, want %d", head, n, len(head))
 	}
 	return &r, refused
 }
@@ -28,7 +28,7 @@ func TestHeadsThatAreRefused(t *testing.T) {
 		t.Helper()
 		t.Run(what, func(t *testing.T) {
 			if r, err := parseRequest(t, head); err == nil || err.Status != status {
-				t.Errorf("%q: %v, want status %d; %+v", head, err, status, r)
+				t.Errorf("parsing %q: got error %v and %+v, want status %d", head, err, r, status)
 			}
 		})
 	}
@@ -108,30 +108,30 @@ func TestHeadsOfRealClients(t *testing.T) {
 	// PyBal: HTTP/1.0, no port in the host, a slash before the query.
 	r, err := parseRequest(t, "GET /v2/keys/conftool/v1/pools/?recursive=true&waitIndex=7&wait=true HTTP/1.0\r\nHost: conf1001\r\n\r\n")
 	if err != nil || r.Minor != 0 || !r.Close || r.Body != None || r.Host != "conf1001" {
-		t.Errorf("PyBal: %+v, %v", r, err)
+		t.Errorf("a request of PyBal: got %+v, %v, want HTTP/1.0 that closes, without a body, for conf1001", r, err)
 	}
 	// python-etcd: a lower-case name, a form.
 	r, err = parseRequest(t, "PUT /v2/keys/a HTTP/1.1\r\nHost: h:4001\r\nAccept-Encoding: identity\r\nContent-Length: 9\r\n"+
 		"Content-Type: application/x-www-form-urlencoded\r\nauthorization: Basic eDp5\r\n\r\n")
 	if err != nil || r.Body != Length || r.Length != 9 || r.Authorization != "Basic eDp5" || r.Close || r.AcceptEncoding != "identity" ||
 		r.ContentType != "application/x-www-form-urlencoded" {
-		t.Errorf("python-etcd: %+v, %v", r, err)
+		t.Errorf("a request of python-etcd: got %+v, %v, want its 9 bytes of body and its fields", r, err)
 	}
 	// curl with a large body.
 	r, err = parseRequest(t, "PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nUser-Agent: curl/7.88.1\r\nAccept: */*\r\nExpect: 100-continue\r\nTransfer-Encoding: Chunked\r\n\r\n")
 	if err != nil || r.Body != Chunked || !r.Expect || r.UserAgent != "curl/7.88.1" || r.Accept != "*/*" {
-		t.Errorf("curl: %+v, %v", r, err)
+		t.Errorf("a request of curl: got %+v, %v, want a chunked body that waits for 100 Continue", r, err)
 	}
 	r, err = parseRequest(t, "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\nExpect: 100-continue\r\n\r\n")
 	if err != nil || r.Close || r.Expect {
-		t.Errorf("HTTP/1.0 with keep-alive: %+v, %v", r, err)
+		t.Errorf("HTTP/1.0 with keep-alive: got %+v, %v, want Close and Expect false", r, err)
 	}
 	r, err = parseRequest(t, "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive, Upgrade,close\r\nConnection: x\r\n\r\n")
 	if err != nil || !r.Close || r.Upgrade {
-		t.Errorf("connection options: %+v, %v", r, err)
+		t.Errorf("connection options: got %+v, %v, want Close true and Upgrade false", r, err)
 	}
 	if r, err = parseRequest(t, "GET / HTTP/1.1\r\nHost: [::1]:4001\r\nUpgrade: websocket\r\nA: \t b\xe9\t \r\n\r\n"); err != nil || !r.Upgrade || r.Fields[2].Value != "b\xe9" {
-		t.Errorf("an upgrade: %+v, %v", r, err)
+		t.Errorf("an upgrade: got %+v, %v, want Upgrade true and the byte 0xe9 in the last field", r, err)
 	}
 }
 
@@ -140,15 +140,15 @@ func TestAHeadThatTricklesInIsReadTheSame(t *testing.T) {
 	var r Request
 	for i := range head {
 		if n, err := r.Parse(head[:i], Limits{}); n != 0 || err != nil {
-			t.Fatalf("%d bytes: %d, %v", i, n, err)
+			t.Fatalf("parsing the first %d bytes: got %d, %v, want 0, nil", i, n, err)
 		}
 	}
 	if n, err := r.Parse(append(bytes.Clone(head), "rest"...), Limits{}); n != len(head) || err != nil || r.Length != 9 {
-		t.Errorf("at last: %d, %v, %+v", n, err, r)
+		t.Errorf("parsing the whole head and more: got %d, %v, %+v, want %d bytes and the length 9", n, err, r, len(head))
 	}
 }
 
-// FuzzHead: whatever is accepted, net/http accepts and reads in the same way.
+// FuzzHead checks that net/http accepts every accepted head and reads it in the same way.
 func FuzzHead(f *testing.F) {
 	f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
 	f.Add([]byte("PUT /a?b HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: 007\r\n\r\n"))
@@ -162,11 +162,11 @@ func FuzzHead(f *testing.F) {
 		}
 		want, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(data[:n])))
 		if err != nil {
-			// It also reads the target as a URL, which is not this grammar's part.
+			// net/http also parses the target as a URL, which this grammar does not do.
 			if strings.Contains(err.Error(), "parse ") || strings.Contains(err.Error(), "URI") {
 				return
 			}
-			t.Fatalf("net/http refuses %q: %v", data[:n], err)
+			t.Fatalf("net/http reading the accepted head %q: got error %v, want none", data[:n], err)
 		}
 		length := r.Length
 		if r.Body == Chunked {
@@ -174,16 +174,16 @@ func FuzzHead(f *testing.F) {
 		}
 		if want.Method != r.Method || want.RequestURI != r.Target || want.ProtoMinor != r.Minor ||
 			want.ContentLength != length || want.Close != r.Close {
-			t.Fatalf("%q: %+v; net/http: %+v", data[:n], r, want)
+			t.Fatalf("parsing %q: got %+v, want what net/http reads: %+v", data[:n], r, want)
 		}
 		if want.URL.Host == "" && want.Host != r.Host {
-			t.Fatalf("%q: host %q; net/http: %q", data[:n], r.Host, want.Host)
+			t.Fatalf("parsing %q: got host %q, want that of net/http: %q", data[:n], r.Host, want.Host)
 		}
 		for name, got := range map[string]string{
 			"Authorization": r.Authorization, "Content-Type": r.ContentType,
 		} {
 			if want.Header.Get(name) != got || len(want.Header[name]) > 1 {
-				t.Fatalf("%q: %s %q; net/http: %q", data[:n], name, got, want.Header[name])
+				t.Fatalf("parsing %q: got %s %q, want that of net/http: %q", data[:n], name, got, want.Header[name])
 			}
 		}
 		fields := http.Header{}
@@ -192,7 +192,7 @@ func FuzzHead(f *testing.F) {
 		}
 		for name, values := range want.Header {
 			if name != "Pragma" && name != "Cache-Control" && strings.Join(fields[name], "\n") != strings.Join(values, "\n") {
-				t.Fatalf("%q: %s %q; net/http: %q", data[:n], name, fields[name], values)
+				t.Fatalf("parsing %q: got %s %q, want that of net/http: %q", data[:n], name, fields[name], values)
 			}
 		}
 	})
@@ -202,7 +202,7 @@ func TestNothingIsAllocatedForAHead(t *testing.T) {
 	head := []byte(typicalHead)
 	var r Request
 	if n := testing.AllocsPerRun(100, func() { _, _ = r.Parse(head, Limits{}) }); n > 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("parsing a head: got %v allocations, want 0", n)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestResponsesThatAreRefused(t *testing.T) {
 	} {
 		var r Response
 		if _, err := r.Parse([]byte(head), "GET", Limits{}); err == nil {
-			t.Errorf("%s was accepted: %+v", what, r)
+			t.Errorf("parsing a response with %s: got %+v and no error, want an error", what, r)
 		}
 	}
 }
@@ -35,7 +35,7 @@ func TestWhereResponsesEnd(t *testing.T) {
 		t.Helper()
 		var r Response
 		if _, err := r.Parse([]byte(head), method, Limits{}); err != nil || r.Body != body || r.Length != length || r.Close != closes {
-			t.Errorf("%s: %+v, %v", what, r, err)
+			t.Errorf("parsing a response with %s: got %+v, %v, want body %v, length %d, close %v", what, r, err, body, length, closes)
 		}
 	}
 	ends("a length", "GET", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Length, 5, false)
@@ -63,9 +63,9 @@ func FuzzResponse(f *testing.F) {
 		want, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(data[:n])), &http.Request{Method: method})
 		if err != nil {
 			if bytes.Contains(data[:n], []byte("railer")) || bytes.Contains(data[:n], []byte("RAILER")) || bytes.Contains(bytes.ToLower(data[:n]), []byte("trailer")) {
-				return // announced trailers are not read here
+				return // this grammar does not read announced trailers
 			}
-			t.Fatalf("net/http refuses %q: %v", data[:n], err)
+			t.Fatalf("net/http reading the accepted head %q: got error %v, want none", data[:n], err)
 		}
 		if want.StatusCode != r.Status || want.Close != r.Close && r.Status != 204 && r.Body != None {
 			t.Fatalf("%q: %+v; net/http: %+v", data[:n], r, want)

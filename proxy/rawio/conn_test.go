@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// pair is a connection of ours and its peer, over TCP or a Unix socket.
+// pair returns a connection of this package and its peer, over TCP or a Unix socket.
 func pair(t *testing.T, network string) (*Conn, net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -49,10 +49,10 @@ func TestAllIsWrittenToAPeerThatIsSlowAndAllIsRead(t *testing.T) {
 		}()
 		got, err := io.ReadAll(peer)
 		if err != nil || !bytes.Equal(got, sent) {
-			t.Errorf("%s: %d bytes of %d, %v", network, len(got), len(sent), err)
+			t.Errorf("writing over %s: got %d bytes at the peer, %v, want the %d bytes that were written", network, len(got), err, len(sent))
 		}
 		if err := <-done; err != nil {
-			t.Error(err)
+			t.Errorf("writing over %s: %v", network, err)
 		}
 		c, peer = pair(t, network)
 		go func() {
@@ -61,17 +61,17 @@ func TestAllIsWrittenToAPeerThatIsSlowAndAllIsRead(t *testing.T) {
 		}()
 		got, err = io.ReadAll(c)
 		if err != nil || !bytes.Equal(got, sent) {
-			t.Errorf("%s: %d bytes of %d, %v", network, len(got), len(sent), err)
+			t.Errorf("reading over %s: got %d bytes, %v, want the %d bytes that the peer wrote", network, len(got), err, len(sent))
 		}
 		if err := <-done; err != nil {
-			t.Error(err)
+			t.Errorf("writing at the peer over %s: %v", network, err)
 		}
 	}
 }
 
 func TestErrorsAreThoseOfPackageNet(t *testing.T) {
 	temporary := func(err error) bool {
-		var e interface{ Temporary() bool } // crypto/tls goes on after these alone
+		var e interface{ Temporary() bool } // crypto/tls continues only after these
 		return errors.As(err, &e) && e.Temporary()
 	}
 	c, peer := pair(t, "tcp")
@@ -79,23 +79,23 @@ func TestErrorsAreThoseOfPackageNet(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !temporary(err) {
-		t.Errorf("reading too late: %d, %v", n, err)
+		t.Errorf("reading after the deadline: got %d, %v, want 0 and a temporary deadline error", n, err)
 	}
 	if n, err := c.Write([]byte("x")); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !temporary(err) {
-		t.Errorf("writing too late: %d, %v", n, err)
+		t.Errorf("writing after the deadline: got %d, %v, want 0 and a temporary deadline error", n, err)
 	}
 	if err := c.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("waiting too long for the peer: %v", err)
+		t.Errorf("reading until the deadline: got error %v, want a deadline error", err)
 	}
 	large := make([]byte, 64<<20)
 	if err := c.SetDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := c.Write(large); n == 0 || n == len(large) || !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a peer that takes little: %d, %v", n, err)
+		t.Errorf("writing %d bytes to a peer that does not read: got %d, %v, want a part of them and a deadline error", len(large), n, err)
 	}
 	if err := c.SetDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
@@ -106,22 +106,22 @@ func TestErrorsAreThoseOfPackageNet(t *testing.T) {
 	peer.Close()
 	var failed *net.OpError
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, syscall.ECONNRESET) || !errors.As(err, &failed) || temporary(err) != failed.Temporary() {
-		t.Errorf("after a reset: %d, %v", n, err)
+		t.Errorf("reading after a reset: got %d, %v, want 0 and the same ECONNRESET as package net", n, err)
 	}
 	if n, err := c.Write([]byte("x")); n != 0 || !errors.Is(err, syscall.EPIPE) {
-		t.Errorf("after a reset: %d, %v", n, err)
+		t.Errorf("writing after a reset: got %d, %v, want 0 and EPIPE", n, err)
 	}
 	c.Close()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("closed: %v", err)
+		t.Errorf("reading from a closed connection: got error %v, want net.ErrClosed", err)
 	}
 	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("closed: %v", err)
+		t.Errorf("writing to a closed connection: got error %v, want net.ErrClosed", err)
 	}
 	c, peer = pair(t, "tcp")
 	peer.Close()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Errorf("at the end: %v", err)
+		t.Errorf("reading at the end: got error %v, want io.EOF", err)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestAConnectionThatIsClosedOrOutOfTimeWakesItsReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := <-returned; err == nil {
-			t.Error("it read something")
+			t.Error("reading while the connection is closed or its deadline passes: got no error, want one")
 		}
 	}
 }
@@ -151,11 +151,11 @@ func TestWhatIsNoSocketIsReadAndWrittenAsBefore(t *testing.T) {
 	go func() { _, _ = b.Write([]byte("x")) }()
 	p := make([]byte, 2)
 	if n, err := c.Read(p); n != 1 || err != nil || c.RawConn() != nil {
-		t.Errorf("%d, %v", n, err)
+		t.Errorf("reading from a pipe: got %d bytes, %v, raw connection %v, want 1, nil, nil", n, err, c.RawConn())
 	}
 	go func() { _, _ = c.Write([]byte("y")) }()
 	if n, err := b.Read(p); n != 1 || err != nil {
-		t.Errorf("%d, %v", n, err)
+		t.Errorf("reading what was written to a pipe: got %d bytes, %v, want 1, nil", n, err)
 	}
 	a.Close()
 	b.Close()

@@ -96,7 +96,7 @@ func dialPair(t *testing.T) (near, far *Conn) {
 	return New(c, true), New(peer, true)
 }
 
-// byteAt is the byte of a sender's stream at an offset.
+// byteAt returns the byte of a sender's stream at an offset.
 func byteAt(sender byte, offset int) byte {
 	return sender ^ byte(offset*31) ^ byte(offset>>8) ^ byte(offset>>16)
 }
