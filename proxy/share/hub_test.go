@@ -14,8 +14,8 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// TestABurstOfExpiriesIsHeardToItsEnd has more events at once than etcd keeps for a
-// watcher that is slow.
+// TestABurstOfExpiriesIsHeardToItsEnd creates more events at once than etcd buffers for a
+// slow watcher.
 func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
@@ -56,7 +56,7 @@ func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
 		}
 		e := w.Result()
 		if e.Err != nil {
-			t.Fatalf("after %d: %v", expired, e.Err)
+			t.Fatalf("watching %d keys that expire: got error %v after %d events, want all events", keys, e.Err, expired)
 		}
 		if strings.Contains(string(e.Body), `"action":"expire"`) {
 			expired++
@@ -68,7 +68,7 @@ func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
 	set(t, etcd, "/a/x", "1")
 	<-news
 	if e := w.Result(); !strings.Contains(string(e.Body), `"key":"/a/x"`) {
-		t.Errorf("%s", e.Body)
+		t.Errorf("after the burst: got event %s, want that of /a/x", e.Body)
 	}
 	w.Close()
 }
@@ -82,10 +82,10 @@ func TestAHubThatHasEndedDeliversNothing(t *testing.T) {
 	h.deliver(event(1))
 	h.deliver(event(2))
 	h.stop(errUnused)
-	h.deliver(event(3)) // which was on its way
+	h.deliver(event(3)) // the event was in transit when the hub stopped
 	late := &Watcher{hub: h, since: head.Index + 1, index: notWaiting}
 	if got := h.attach(late, &head); got == joined {
-		t.Errorf("events before %d were missed", late.Result().Index)
+		t.Errorf("attaching to a hub that has ended: got the event %d, which is not the next one, want a failure to join", late.Result().Index)
 	}
 	<-news
 	w.Close()
@@ -99,7 +99,7 @@ func TestWhoComesAndGoesLeavesNoHubs(t *testing.T) {
 		w, _, _ := join(t, ws, fmt.Sprint("/k", i), false, 0)
 		w.Close()
 		if n := ws.count.Hubs.Load(); n != 0 {
-			t.Fatalf("%d hubs after %d clients", n, i+1)
+			t.Fatalf("after %d clients that left without an event: got %d hubs, want 0", i+1, n)
 		}
 	}
 	for i := range maxLingering + 10 {
@@ -110,12 +110,12 @@ func TestWhoComesAndGoesLeavesNoHubs(t *testing.T) {
 		w.Close()
 	}
 	if n := ws.count.Hubs.Load(); n != maxLingering {
-		t.Errorf("%d hubs wait for those who were just answered", n)
+		t.Errorf("after more clients than hubs may linger: got %d lingering hubs, want %d", n, maxLingering)
 	}
 }
 
-// TestAllWhoWaitedForADeadEtcdAreToldTogether has clients that come while a hub is
-// about to fail: the next failure is theirs, not each next one for a few of them.
+// TestAllWhoWaitedForADeadEtcdAreToldTogether has clients that arrive while a hub is about
+// to fail. They must all fail with the next request to etcd, not a few with each request.
 func TestAllWhoWaitedForADeadEtcdAreToldTogether(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -147,7 +147,7 @@ func TestAllWhoWaitedForADeadEtcdAreToldTogether(t *testing.T) {
 	for range 2000 {
 		all.Go(func() {
 			if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); err == nil {
-				t.Error("a dead etcd was joined")
+				t.Error("joining a watch at an etcd that does not answer: got no error, want one")
 			}
 		})
 	}
@@ -156,8 +156,8 @@ func TestAllWhoWaitedForADeadEtcdAreToldTogether(t *testing.T) {
 	for range rounds {
 		(<-received).Close()
 	}
-	if rounds > 10 { // two, if all come at once
-		t.Errorf("etcd was asked %d times", rounds)
+	if rounds > 10 { // two, if all arrive at once
+		t.Errorf("2000 clients that wait for a dead etcd: got %d requests, want at most 10", rounds)
 	}
 }
 
@@ -167,10 +167,10 @@ func TestWhatAWatcherInTimeDoesNotHearIsLeftOut(t *testing.T) {
 		"/a/b/_c": false, "/a/b/c/_d/e": false, "/a/bc": false, "/a/": true, "/ab": false, "/a/x": false,
 	} {
 		if got := (hubKey{key: "/a/b", recursive: true}).concerns(key); got != heard {
-			t.Errorf("a watch of /a/b hears of %s: %v", key, got)
+			t.Errorf("whether a watch of /a/b concerns %s: got %v, want %v", key, got, heard)
 		}
 	}
 	if !(hubKey{key: "/a/_b"}).concerns("/a/_b") || (hubKey{key: "/"}).concerns("/_x/y") || !(hubKey{key: "/"}).concerns("/x") {
-		t.Error("hidden keys are hidden from what is above them, not from themselves")
+		t.Error("watches of hidden keys: want a watch of the key itself to concern it, and a watch above not to")
 	}
 }

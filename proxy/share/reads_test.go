@@ -127,7 +127,7 @@ func (r *Reads) waitForReaders(t testing.TB, target string, want int) {
 	})
 }
 
-// gated counts requests and answers each one when the test lets it.
+// gated counts requests and answers each one when the test sends to answer.
 type gated struct {
 	received chan int
 	answer   chan struct{}
@@ -169,7 +169,7 @@ func TestWhoComesLateGetsTheNextAnswerNeverTheOneUnderWay(t *testing.T) {
 	r.waitForReaders(t, "/a", 10)
 	g.answer <- struct{}{}
 	if body := <-bodies; body != "1" {
-		t.Errorf("the first got %s", body)
+		t.Errorf("the first reader: got answer %s, want 1", body)
 	}
 	<-g.received
 	start(5) // while the second is under way
@@ -177,18 +177,18 @@ func TestWhoComesLateGetsTheNextAnswerNeverTheOneUnderWay(t *testing.T) {
 	g.answer <- struct{}{}
 	for range 10 {
 		if body := <-bodies; body != "2" {
-			t.Errorf("one of the ten got %s", body)
+			t.Errorf("one of the ten readers that arrived during request 1: got answer %s, want 2", body)
 		}
 	}
 	<-g.received
 	g.answer <- struct{}{}
 	for range 5 {
 		if body := <-bodies; body != "3" {
-			t.Errorf("one of the five got %s", body)
+			t.Errorf("one of the five readers that arrived during request 2: got answer %s, want 3", body)
 		}
 	}
 	if n := g.counter.Load(); n != 3 || saved.Load() != 9+4 {
-		t.Errorf("%d requests, %d saved", n, saved.Load())
+		t.Errorf("16 reads: got %d requests and %d saved, want 3 and 13", n, saved.Load())
 	}
 }
 
@@ -232,17 +232,17 @@ func TestOneThatLeavesDoesNotDisturbTheOthersAndTheLastOneCancels(t *testing.T) 
 	r.waitForReaders(t, "/a", 2)
 	leave()
 	if err := <-results; !canceled(err) {
-		t.Errorf("the one that left: %v", err)
+		t.Errorf("the reader that left: got error %v, want Canceled", err)
 	}
 	g.answer <- struct{}{}
 	<-g.received
 	g.answer <- struct{}{}
 	for range 2 {
 		if err := <-results; err != nil {
-			t.Errorf("one that stayed: %v", err)
+			t.Errorf("a reader that stayed: got error %v, want none", err)
 		}
 	}
-	// Now all members of a batch leave, after it was sent.
+	// Now all readers of a batch leave after it was sent.
 	join(context.Background())
 	<-g.received
 	ctx, leave = context.WithCancel(context.Background())
@@ -251,13 +251,13 @@ func TestOneThatLeavesDoesNotDisturbTheOthersAndTheLastOneCancels(t *testing.T) 
 	r.waitForReaders(t, "/a", 2)
 	g.answer <- struct{}{}
 	if err := <-results; err != nil {
-		t.Errorf("the first: %v", err)
+		t.Errorf("the reader before the batch: got error %v, want none", err)
 	}
 	<-g.received
 	leave() // the server's handler ends when the request is canceled
 	for range 2 {
 		if err := <-results; !canceled(err) {
-			t.Errorf("one of those that left: %v", err)
+			t.Errorf("a reader of the batch that all readers left: got error %v, want Canceled", err)
 		}
 	}
 }
@@ -294,7 +294,7 @@ func TestAFailureIsEveryonesFailure(t *testing.T) {
 	// The pool sends a read once more if its pooled connection is lost; if not, all
 	// three fail alike.
 	if failures != 0 && failures != 3 {
-		t.Errorf("%d of 3 failed", failures)
+		t.Errorf("3 readers of a batch whose request fails: got %d failures, want 0 or 3", failures)
 	}
 }
 
@@ -312,7 +312,7 @@ func TestALargeAnswerIsNotShared(t *testing.T) {
 	join := func() {
 		all.Go(func() {
 			if body, err := read(context.Background(), r, "/a"); err != nil || len(body) != len(large) {
-				t.Errorf("%d bytes, %v", len(body), err)
+				t.Errorf("reading a large answer: got %d bytes, %v, want %d, nil", len(body), err, len(large))
 			}
 		})
 	}
@@ -324,12 +324,12 @@ func TestALargeAnswerIsNotShared(t *testing.T) {
 	close(g.answer)
 	all.Wait()
 	if saved.Load() != 0 || g.counter.Load() != 4 {
-		t.Errorf("%d saved, %d requests", saved.Load(), g.counter.Load())
+		t.Errorf("3 reads of a large answer: got %d saved and %d requests, want 0 and 4", saved.Load(), g.counter.Load())
 	}
 }
 
-// TestEveryAnswerIsComputedAfterItWasAskedFor hammers one target: the server's
-// clock must have gone on between a question and its answer.
+// TestEveryAnswerIsComputedAfterItWasAskedFor reads three targets concurrently: the time in
+// each answer must not be earlier than its read.
 func TestEveryAnswerIsComputedAfterItWasAskedFor(t *testing.T) {
 	var clock atomic.Int64
 	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -356,13 +356,13 @@ func TestEveryAnswerIsComputedAfterItWasAskedFor(t *testing.T) {
 				}
 				answered, rest, _ := strings.Cut(body, " ")
 				if n, err := strconv.ParseInt(answered, 10, 64); err != nil || n < asked || len(rest) != 3000 {
-					t.Errorf("asked at %d, answered as of %s: %v", asked, answered, err)
+					t.Errorf("a read at time %d: got an answer of time %s with %d more bytes, %v, want that time or a later one and 3000", asked, answered, len(rest), err)
 				}
 			}
 		})
 	}
 	all.Wait()
 	if saved.Load() == 0 {
-		t.Error("nothing was shared")
+		t.Error("9600 concurrent reads of three targets: got none saved, want some")
 	}
 }

@@ -24,6 +24,6 @@ func TestTheLargestHubsAreTold(t *testing.T) {
 	}
 	list := ws.TopHubs(2)
 	if len(list) != 2 || list[0].Key != "/b" || list[0].Watchers != 3 || list[1].Key != "/c" || list[0].Index == 0 || list[0].Recursive {
-		t.Errorf("%+v", list)
+		t.Errorf("the 2 largest hubs: got %+v, want /b with 3 watchers and /c", list)
 	}
 }

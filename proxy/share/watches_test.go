@@ -41,7 +41,7 @@ func soon(t *testing.T, what string, reached func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(10 * time.Second); !reached(); time.Sleep(time.Millisecond) { //nolint:forbidigo // counters signal nothing, and sockets are involved
 		if time.Now().After(limit) {
-			t.Fatalf("it never came to this: %s", what)
+			t.Fatalf("after 10 s: got another state, want that %s", what)
 		}
 	}
 }
@@ -73,11 +73,11 @@ func set(t *testing.T, etcd *proxytest.Embedded, key, value string) {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	resp.Body.Close()
 	if resp.StatusCode >= 300 {
-		t.Fatalf("writing %s: %s", key, resp.Status)
+		t.Fatalf("writing %s: got status %s, want 200 or 201", key, resp.Status)
 	}
 }
 
-// bell is a watcher's news.
+// bell receives a value when its watcher is notified.
 type bell chan struct{}
 
 func (b bell) Notify()      { b <- struct{}{} }
@@ -103,21 +103,21 @@ func TestAThousandWatchersAreOneConnectionToEtcd(t *testing.T) {
 		w, _, news := join(t, ws, "/a", true, 0)
 		watchers, bells = append(watchers, w), append(bells, news)
 	}
-	// The other one reads indexes, and is idle now.
+	// The second connection was used to read indexes, and is idle now.
 	if n := etcd.Open() - before; n > 2 {
-		t.Errorf("%d connections", n)
+		t.Errorf("1000 watchers of one key: got %d connections to etcd, want at most 2", n)
 	}
 	set(t, etcd, "/a/b", "1")
 	for i, news := range bells {
 		<-news
 		if e := watchers[i].Result(); e == nil || !strings.Contains(string(e.Body), `"value":"1"`) {
-			t.Fatalf("%+v", e)
+			t.Fatalf("watcher %d: got event %+v, want the value 1", i, e)
 		}
 		watchers[i].Close()
 	}
 	soon(t, "the hub is gone", func() bool { return ws.count.Hubs.Load() == 0 })
 	if fanned := ws.count.Delivered.Load(); fanned != 1000 {
-		t.Errorf("%d events were fanned out", fanned)
+		t.Errorf("events delivered to 1000 watchers: got %d, want 1000", fanned)
 	}
 }
 
@@ -127,11 +127,11 @@ func TestAWatcherWithoutAnIndexHearsNothingOld(t *testing.T) {
 	first, _, news := join(t, ws, "/a", false, 0)
 	for i := range 20 {
 		set(t, etcd, "/a", fmt.Sprint(i))
-		w, _, own := join(t, ws, "/a", false, 0) // the hub may not have heard of the write yet
+		w, _, own := join(t, ws, "/a", false, 0) // the hub may not have received the event of the write yet
 		set(t, etcd, "/a", fmt.Sprint("after", i))
 		<-own
 		if e := w.Result(); !strings.Contains(string(e.Body), fmt.Sprintf(`"node":{"key":"/a","value":"after%d"`, i)) {
-			t.Errorf("%s", e.Body)
+			t.Errorf("watching after write %d: got event %s, want the write after it", i, e.Body)
 		}
 		w.Close()
 	}
@@ -156,23 +156,23 @@ func TestAnIndexIsAnsweredFromTheRingOrElseByEtcd(t *testing.T) {
 	for i := range uint64(5) {
 		w, head, _ := join(t, ws, "/a", false, start+1+i)
 		if e := w.Result(); e == nil || e.Index != start+1+i || head.Index != start+5 {
-			t.Errorf("%d: %+v with head %d", i, e, head.Index)
+			t.Errorf("watching from index %d: got event %+v with the head's index %d, want the event at that index and %d", start+1+i, e, head.Index, start+5)
 		}
 		w.Close()
 	}
 	if n := ws.count.Misses.Load(); n != 0 {
-		t.Errorf("%d misses", n)
+		t.Errorf("watching from indexes in the ring: got %d misses, want 0", n)
 	}
 	w, _, news := join(t, ws, "/a", false, start)
 	if w.Result() == nil {
 		<-news
 	}
 	if e := w.Result(); e.Index != start || ws.count.Misses.Load() != 1 {
-		t.Errorf("%+v after %d misses", e, ws.count.Misses.Load())
+		t.Errorf("watching from index %d before the ring: got event %+v after %d misses, want the event at that index after 1", start, e, ws.count.Misses.Load())
 	}
 	w.Close()
 	if keep.Result() != nil {
-		t.Error("the one that waits for the future was woken")
+		t.Error("the watcher of a future index: got a result, want none")
 	}
 	keep.Close()
 }
@@ -184,26 +184,26 @@ func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
 		r.add(&Event{Index: 10 + 2*i, Body: make([]byte, 100)})
 	}
 	if len(r.events) != maxEvents || r.start != 10+2*9+1 || held.Load() != maxEvents*100 {
-		t.Errorf("%d events from %d, %d bytes", len(r.events), r.start, held.Load())
+		t.Errorf("after %d events: got %d events from index %d with %d bytes, want %d from %d with %d", maxEvents+10, len(r.events), r.start, held.Load(), maxEvents, 10+2*9+1, maxEvents*100)
 	}
 	if e := r.from(r.start); e.Index != r.start+1 {
-		t.Errorf("from %d: %d", r.start, e.Index)
+		t.Errorf("the first event from index %d: got %d, want %d", r.start, e.Index, r.start+1)
 	}
 	if r.from(r.last+1) != nil {
-		t.Error("an event from the future")
+		t.Error("the first event above the last index: got one, want none")
 	}
 	large := &Event{Index: r.last + 1, Body: make([]byte, maxRingBytes)}
 	r.add(large)
 	if len(r.events) != 1 || r.start != large.Index {
-		t.Errorf("%d events beside a large one, from %d", len(r.events), r.start)
+		t.Errorf("after an event as large as a ring: got %d events from index %d, want only that one from %d", len(r.events), r.start, large.Index)
 	}
 	r.add(&Event{Index: r.last + 1, Body: make([]byte, maxRingBytes+1)})
 	if len(r.events) != 0 || r.start != r.last+1 {
-		t.Errorf("%d events after one that is too large, from %d of %d", len(r.events), r.start, r.last)
+		t.Errorf("after an event larger than a ring: got %d events from index %d, want none from %d", len(r.events), r.start, r.last+1)
 	}
 	r.release()
 	if held.Load() != 0 {
-		t.Errorf("%d bytes are held", held.Load())
+		t.Errorf("after release: got %d bytes held, want 0", held.Load())
 	}
 }
 
@@ -216,13 +216,13 @@ func TestWatchersAreToldWhenEtcdGoesAway(t *testing.T) {
 	for watcher, news := range map[*Watcher]bell{old: oldNews, w: news} {
 		<-news
 		if e := watcher.Result(); e.Err == nil {
-			t.Errorf("%+v", e)
+			t.Errorf("a watcher whose etcd went away: got event %+v, want an error", e)
 		}
 		watcher.Close()
 	}
 	var failed *upstream.Error
 	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); !errors.As(err, &failed) {
-		t.Errorf("joining now: %v", err)
+		t.Errorf("joining while etcd is unreachable: got error %v, want an *upstream.Error", err)
 	}
 	etcd.Mend()
 	again, _, _ := join(t, ws, "/a", false, 0)
@@ -237,7 +237,7 @@ func TestWhatEtcdRefusesIsRefused(t *testing.T) {
 	}
 	w, head, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a", Since: 2}, make(bell, 1))
 	if err != nil || w != nil || head.Status != 400 || !strings.Contains(string(head.Body), `"errorCode":401`) {
-		t.Errorf("%v, %+v, %v", w, head, err)
+		t.Errorf("watching from an index that etcd has forgotten: got %v, %+v, %v, want no watcher and etcd's error 401", w, head, err)
 	}
 }
 
@@ -259,11 +259,11 @@ func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
 	w, _, news := join(t, ws, "/a", false, 0)
 	cluster.Store(&other)
 	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); err == nil {
-		t.Error("two clusters were taken for one")
+		t.Error("joining after the cluster's id has changed: got no error, want one")
 	}
 	<-news
 	if e := w.Result(); !errors.Is(e.Err, errElsewhere) {
-		t.Errorf("%+v", e)
+		t.Errorf("a watcher whose cluster has changed: got event %+v, want the error %v", e, errElsewhere)
 	}
 	w.Close()
 }
@@ -290,7 +290,7 @@ func TestAnEventThatDoesNotEndEndsItsWatch(t *testing.T) {
 	defer w.Close()
 	<-news
 	if e := w.Result(); e == nil || e.Err == nil {
-		t.Errorf("%+v", e)
+		t.Errorf("an event that does not end: got %+v, want an error", e)
 	}
 	<-gone
 }
