@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// large says a body in pieces, as etcd does, or with its length.
+// large returns a response with a body that is chunked, like etcd's, or has a length.
 func large(body string, chunked bool) string {
 	if !chunked {
 		return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
@@ -18,7 +18,7 @@ func large(body string, chunked bool) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
 }
 
-// readAll reads some, as much ahead as there may be, and the rest.
+// readAll reads some bytes, buffers as many as are allowed, and reads the rest.
 func readAll(t *testing.T, r *Response) (body string, whole bool) {
 	t.Helper()
 	defer r.Close()
@@ -56,25 +56,25 @@ func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
 	for size, whole := range sizes {
 		for _, chunked := range []bool{false, true} {
 			if size == MaxBuffered && chunked {
-				continue // the end could not be seen
+				continue // the buffer is full before the end of the chunks is read
 			}
 			body := strings.Repeat("0123456789abcdef", size/16+1)[:size]
 			s := serveLarge(t, body, chunked)
 			p := newPool(t, Options{}, s.endpoint())
-			for range 3 { // also in memory that was used
+			for range 3 { // also with memory that is reused
 				r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
 				if err != nil {
 					t.Fatal(err)
 				}
 				if got, all := readAll(t, r); got != body || all != whole {
-					t.Errorf("%d bytes, chunked %v: %d bytes, equal %v, whole %v", size, chunked, len(got), got == body, all)
+					t.Errorf("an answer of %d bytes, chunked %v: got %d bytes, equal %v, whole %v, want whole %v", size, chunked, len(got), got == body, all, whole)
 				}
 			}
 			if p.count.Buffered.Held() != 0 {
-				t.Errorf("%d bytes, chunked %v: memory is still held", size, chunked)
+				t.Errorf("after an answer of %d bytes, chunked %v: got %d bytes held, want 0", size, chunked, p.count.Buffered.Held())
 			}
 			if s.conns.Load() != 1 {
-				t.Errorf("%d bytes, chunked %v: %d connections", size, chunked, s.conns.Load())
+				t.Errorf("three answers of %d bytes, chunked %v: got %d connections, want 1", size, chunked, s.conns.Load())
 			}
 		}
 	}
@@ -94,10 +94,10 @@ func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, whole := readAll(t, r); got != body || whole {
-		t.Errorf("%d bytes, whole %v", len(got), whole)
+		t.Errorf("an answer beyond the budget: got %d bytes, whole %v, want %d, false", len(got), whole, len(body))
 	}
-	if p.count.Buffered.Held() != p.o.Buffered-1000 {
-		t.Error("memory is still held")
+	if held := p.count.Buffered.Held(); held != p.o.Buffered-1000 {
+		t.Errorf("after the answer: got %d bytes held, want %d", held, p.o.Buffered-1000)
 	}
 }
 
@@ -116,11 +116,11 @@ func TestAnAnswerThatBreaksOffWhileItIsReadAheadIsBroken(t *testing.T) {
 		a, _, err := r.ReadBuffered(nil)
 		var failed *Error
 		if a != nil || !errors.As(err, &failed) || failed.Kind != Broken {
-			t.Errorf("chunked %v: %v, %v", chunked, a, err)
+			t.Errorf("buffering an answer that breaks off, chunked %v: got %v, %v, want nil and Broken", chunked, a, err)
 		}
 		r.Close()
-		if p.count.Buffered.Held() != 0 {
-			t.Error("memory is still held")
+		if held := p.count.Buffered.Held(); held != 0 {
+			t.Errorf("after an answer that broke off: got %d bytes held, want 0", held)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestASmallAnswerIsReceivedWholeWhateverTheLargeOnesHold(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, whole := readAll(t, r); got != body || !whole {
-			t.Errorf("%d bytes, whole %v", len(got), whole)
+			t.Errorf("a small answer without budget: got %d bytes, whole %v, want %d, true", len(got), whole, len(body))
 		}
 	}
 }
@@ -169,7 +169,7 @@ func TestAnAnswerThatComesSlowlyIsNotWaitedFor(t *testing.T) {
 	defer r.Close()
 	a, whole, err := r.ReadBuffered(nil)
 	if err != nil || whole || len(a.Bytes) == 0 || len(a.Bytes) > 1000 {
-		t.Fatalf("%v", err)
+		t.Fatalf("buffering a slow answer: got error %v, whole %v, want no error and less than 1000 bytes of it", err, whole)
 	}
 	a.Free()
 	close(more)
@@ -183,7 +183,7 @@ func TestAWatchThatIsAnsweredHasALimitOfTime(t *testing.T) {
 		s := serve(t, func(c *session) {
 			c.request()
 			c.say(answer)
-			c.request() // until the client has had enough
+			c.request() // until the pool closes the connection
 		})
 		p := newPool(t, Options{BodyTimeout: 40 * time.Millisecond}, s.endpoint())
 		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/", Watch: true})
@@ -199,7 +199,7 @@ func TestAWatchThatIsAnsweredHasALimitOfTime(t *testing.T) {
 		}
 		var failed *Error
 		if _, err := r.Read(buf); !errors.As(err, &failed) || failed.Kind != Timeout {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("reading the rest of %s that stalls: got error %v, want Timeout", name, err)
 		}
 		r.Close()
 	}

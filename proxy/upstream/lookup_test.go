@@ -17,29 +17,29 @@ func TestRecordsAddressesAndAliasesAreAskedFor(t *testing.T) {
 	r := NewResolver(dns.Addr())
 	records, err := r.Records(t.Context(), "_etcd-client._tcp.example.org")
 	if err != nil || len(records) != 1 || records[0].Target != "Conf1001.example.org." || records[0].Port != 4001 {
-		t.Errorf("%v, %v", records, err)
+		t.Errorf("looking up records: got %v, %v, want those that were set", records, err)
 	}
 	if records, err := r.Records(t.Context(), "_etcd-server._tcp.example.org"); err != nil || records != nil {
-		t.Errorf("no records: %v, %v", records, err)
+		t.Errorf("looking up a name without records: got %v, %v, want nil, nil", records, err)
 	}
 	want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")}
 	for _, host := range []string{"conf1001.example.org", "alias.example.org"} {
 		if got, err := r.Addresses(t.Context(), host); err != nil || !slices.Equal(got, want) {
-			t.Errorf("%s: %v, %v", host, got, err)
+			t.Errorf("looking up the addresses of %s: got %v, %v, want %v", host, got, err, want)
 		}
 	}
 	if got, err := r.Addresses(t.Context(), "conf1009.example.org"); err != nil || got != nil {
-		t.Errorf("no addresses: %v, %v", got, err)
+		t.Errorf("looking up a host without addresses: got %v, %v, want nil, nil", got, err)
 	}
 	for host, want := range map[string]string{"alias.example.org": "conf1001.example.org", "CONF1001.example.org": "", "conf1009.example.org": ""} {
 		if got, err := r.Alias(t.Context(), host); err != nil || got != want {
-			t.Errorf("%s: %q, %v", host, got, err)
+			t.Errorf("looking up the alias of %s: got %q, %v, want %q", host, got, err, want)
 		}
 	}
 }
 
-// TestADNSThatFailsHasSaidNothing: to take that for "there are none" would report a
-// broken resolver as a broken domain.
+// TestADNSThatFailsHasSaidNothing wants errors. If a failed lookup counted as "no records",
+// a broken resolver would be reported as a broken domain.
 func TestADNSThatFailsHasSaidNothing(t *testing.T) {
 	dns := dnstest.New(t)
 	dns.Fail("_etcd-client._tcp.example.org")
@@ -50,7 +50,7 @@ func TestADNSThatFailsHasSaidNothing(t *testing.T) {
 	_, alias := r.Alias(t.Context(), "conf1001.example.org")
 	for _, err := range []error{records, addresses, alias} {
 		if err == nil || !strings.Contains(err.Error(), dns.Addr()) {
-			t.Errorf("%v, want it to name the server", err)
+			t.Errorf("looking up a name for which the server fails: got error %v, want one that names the server", err)
 		}
 	}
 }

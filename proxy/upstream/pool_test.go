@@ -18,26 +18,22 @@ import (
 func TestConnectionsAreUsedAgain(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, s.endpoint())
-	for _, method := range []string{"GET", "PUT", "HEAD", "DELETE", "POST"} {
-		want := map[bool]string{false: "ok"}[method == "HEAD"]
-		if method == "HEAD" {
-			continue // the scripted server answers it with a body, which is the next test's matter
-		}
-		if body, kind := exchange(t, p, method); body != want || kind != -1 {
-			t.Errorf("%s: %q, %v", method, body, kind)
+	for _, method := range []string{"GET", "PUT", "DELETE", "POST"} { // the next test is about HEAD
+		if body, kind := exchange(t, p, method); body != "ok" || kind != -1 {
+			t.Errorf("%s: got body %q, kind %d, want ok and no error", method, body, kind)
 		}
 	}
 	if n := s.conns.Load(); n != 1 {
-		t.Errorf("%d connections", n)
+		t.Errorf("requests in sequence: got %d connections, want 1", n)
 	}
 }
 
 func TestAnAnswerWithMoreBytesThanItSaidEndsItsConnection(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, s.endpoint())
-	exchange(t, p, "HEAD") // a body follows, which a HEAD has not
+	exchange(t, p, "HEAD") // the server sends a body, although the answer to a HEAD has none
 	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 2 {
-		t.Errorf("%q, %v on connection %d", body, kind, s.conns.Load())
+		t.Errorf("a request after surplus bytes: got body %q, kind %d on connection %d, want ok on connection 2", body, kind, s.conns.Load())
 	}
 }
 
@@ -47,7 +43,7 @@ func TestAReadOnAConnectionThatWasClosedIsSentOnceMore(t *testing.T) {
 			c.say(ok)
 		}
 		if c.number == 1 {
-			c.request() // and is gone without a word
+			c.request() // and close the connection without an answer
 			return
 		}
 		always(c)
@@ -55,11 +51,11 @@ func TestAReadOnAConnectionThatWasClosedIsSentOnceMore(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	for i := range 3 {
 		if body, kind := exchange(t, p, "GET"); body != "ok" || kind != -1 {
-			t.Errorf("request %d: %q, %v", i, body, kind)
+			t.Errorf("request %d: got body %q, kind %d, want ok and no error", i, body, kind)
 		}
 	}
 	if p.count.Retries.Load() != 1 {
-		t.Errorf("%d retries", p.count.Retries.Load())
+		t.Errorf("after one closed connection: got %d retries, want 1", p.count.Retries.Load())
 	}
 }
 
@@ -74,7 +70,7 @@ func TestAReadIsNotSentAThirdTime(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	exchange(t, p, "GET")
 	if _, kind := exchange(t, p, "GET"); kind != Broken || s.conns.Load() != 2 {
-		t.Errorf("%v after %d connections", kind, s.conns.Load())
+		t.Errorf("a read whose connections are closed: got kind %d after %d connections, want Broken after 2", kind, s.conns.Load())
 	}
 }
 
@@ -95,10 +91,10 @@ func TestAWriteNeverGoesOutOnAConnectionThatWasClosed(t *testing.T) {
 	<-closed
 	waitForInput(t, p.endpoints[0].idle[0]) // the end of the connection
 	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
-		t.Errorf("%q, %v", body, kind)
+		t.Errorf("a write after the pooled connection was closed: got body %q, kind %d, want ok and no error", body, kind)
 	}
 	if p.count.Stale.Load() != 1 || p.count.Retries.Load() != 0 {
-		t.Errorf("%d stale, %d retries", p.count.Stale.Load(), p.count.Retries.Load())
+		t.Errorf("after a closed pooled connection: got %d stale, %d retries, want 1, 0", p.count.Stale.Load(), p.count.Retries.Load())
 	}
 }
 
@@ -113,11 +109,11 @@ func TestAConnectionWithUnaskedBytesIsDroppedBeforeAWrite(t *testing.T) {
 	})
 	p := newPool(t, Options{}, s.endpoint())
 	exchange(t, p, "GET")
-	if len(p.endpoints[0].idle) > 0 { // the bytes may have come with the answer
+	if len(p.endpoints[0].idle) > 0 { // otherwise the bytes arrived with the answer
 		waitForInput(t, p.endpoints[0].idle[0])
 	}
 	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
-		t.Errorf("%q, %v", body, kind)
+		t.Errorf("a write after unexpected bytes: got body %q, kind %d, want ok and no error", body, kind)
 	}
 }
 
@@ -148,7 +144,7 @@ func TestAWriteIsNeverSeenTwice(t *testing.T) {
 					if !more {
 						return
 					}
-					if r.Method == "GET" { // to warm the connection up
+					if r.Method == "GET" { // to open the connection
 						c.say(ok)
 						continue
 					}
@@ -162,7 +158,7 @@ func TestAWriteIsNeverSeenTwice(t *testing.T) {
 				exchange(t, p, "GET")
 			}
 			if _, kind := exchange(t, p, method); kind != UnknownOutcome || seen.Load() != 1 {
-				t.Errorf("%s cut after %d bytes: %v, seen %d times", method, cut, kind, seen.Load())
+				t.Errorf("%s, cut after %d bytes of the answer: got kind %d, received %d times, want UnknownOutcome, once", method, cut, kind, seen.Load())
 			}
 			s.stop()
 		}
@@ -174,14 +170,14 @@ func TestAnUnreadRequestIsNotSentAgainEither(t *testing.T) {
 		c.request()
 		c.say(ok)
 		if c.number == 1 {
-			_, _ = c.r.Peek(1) // the write has begun to arrive; then the connection is reset
+			_, _ = c.r.Peek(1) // when the write begins to arrive, the connection is reset
 			_ = c.Conn.(*net.TCPConn).SetLinger(0)
 		}
 	})
 	p := newPool(t, Options{}, s.endpoint())
 	exchange(t, p, "PUT")
 	if _, kind := exchange(t, p, "PUT"); kind != UnknownOutcome || s.conns.Load() != 1 {
-		t.Errorf("%v on connection %d", kind, s.conns.Load())
+		t.Errorf("a write whose connection is reset: got kind %d on connection %d, want UnknownOutcome on connection 1", kind, s.conns.Load())
 	}
 }
 
@@ -191,7 +187,7 @@ func TestNothingListens(t *testing.T) {
 	s.stop()
 	for _, method := range []string{"GET", "PUT"} {
 		if _, kind := exchange(t, p, method); kind != Unreachable {
-			t.Errorf("%s: %v", method, kind)
+			t.Errorf("%s while nothing listens: got kind %d, want Unreachable", method, kind)
 		}
 	}
 	ln, err := net.Listen("tcp", s.ln.Addr().String())
@@ -200,7 +196,7 @@ func TestNothingListens(t *testing.T) {
 	}
 	serveOn(t, ln, always)
 	if _, kind := exchange(t, p, "PUT"); kind != -1 {
-		t.Errorf("a write after etcd is back: %v", kind)
+		t.Errorf("a write after etcd is back: got kind %d, want no error", kind)
 	}
 }
 
@@ -218,14 +214,14 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 	first, second := serve(t, named("1")), serve(t, named("2"))
 	p := newPool(t, Options{}, first.endpoint(), second.endpoint())
 	if body, _ := exchange(t, p, "PUT"); body != "1" {
-		t.Errorf("served by %q", body)
+		t.Errorf("a request while both endpoints are up: got an answer of endpoint %q, want 1", body)
 	}
 	first.stop()
 	for p.endpoints[0].idle[0].isIdle() {
 	}
 	for _, method := range []string{"PUT", "GET", "DELETE"} {
 		if body, kind := exchange(t, p, method); body != "2" {
-			t.Errorf("%s served by %q, %v", method, body, kind)
+			t.Errorf("%s while the first endpoint is down: got an answer of endpoint %q, kind %d, want 2", method, body, kind)
 		}
 	}
 	ln, err := net.Listen("tcp", first.ln.Addr().String())
@@ -233,11 +229,11 @@ func TestTheSecondEndpointServesWhileTheFirstIsDown(t *testing.T) {
 		t.Skip("the port was taken: ", err)
 	}
 	serveOn(t, ln, named("1"))
-	for p.endpoints[0].down.Load() { // until the probe has found it
+	for p.endpoints[0].down.Load() { // until the probe has connected
 		runtime.Gosched()
 	}
 	if body, kind := exchange(t, p, "PUT"); body != "1" {
-		t.Errorf("after the first is back served by %q, %v", body, kind)
+		t.Errorf("a request after the first endpoint is back: got an answer of endpoint %q, kind %d, want 1", body, kind)
 	}
 }
 
@@ -249,19 +245,19 @@ func TestManyRequestsShareFewConnections(t *testing.T) {
 		all.Go(func() {
 			for range 20 {
 				if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
-					t.Errorf("%q, %v", body, kind)
+					t.Errorf("one of many concurrent writes: got body %q, kind %d, want ok and no error", body, kind)
 				}
 			}
 		})
 	}
 	all.Wait()
 	if n := s.conns.Load(); n > 4 {
-		t.Errorf("%d connections", n)
+		t.Errorf("64 clients with MaxRequests 4: got %d connections, want at most 4", n)
 	}
 }
 
-// TestReadsThatAreNotTakenLeaveRoomForWrites lets readers have their answers and not
-// read them.
+// TestReadsThatAreNotTakenLeaveRoomForWrites gives answers to readers that do not read
+// them.
 func TestReadsThatAreNotTakenLeaveRoomForWrites(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{MaxRequests: 4, HeaderTimeout: 100 * time.Millisecond}, s.endpoint())
@@ -273,10 +269,10 @@ func TestReadsThatAreNotTakenLeaveRoomForWrites(t *testing.T) {
 		defer r.Close()
 	}
 	if _, kind := exchange(t, p, "GET"); kind != Busy {
-		t.Errorf("one more read: %v", kind)
+		t.Errorf("a read beyond the slots for reads: got kind %d, want Busy", kind)
 	}
 	if body, kind := exchange(t, p, "PUT"); body != "ok" {
-		t.Errorf("a write: %q, %v", body, kind)
+		t.Errorf("a write while reads hold their slots: got body %q, kind %d, want ok", body, kind)
 	}
 }
 
@@ -292,7 +288,7 @@ func TestAWatchBeyondTheLimitIsToldSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, kind := exchangeWith(t, context.Background(), p, &Request{Method: "GET", Target: "/w", Watch: true}); kind != Busy {
-		t.Errorf("the second watch: %v", kind)
+		t.Errorf("a second watch with MaxWatches 1: got kind %d, want Busy", kind)
 	}
 	r.Close()
 }
@@ -313,12 +309,12 @@ func TestIdleConnectionsAreBoundedAndGrowOld(t *testing.T) {
 		r.Close()
 	}
 	if n := p.count.Idle.Load(); n != 1 {
-		t.Errorf("%d idle connections", n)
+		t.Errorf("with MaxIdle 1: got %d idle connections, want 1", n)
 	}
 	p.endpoints[0].idle[0].since = time.Now().Add(-time.Hour)
 	p.endpoints[0].closeOld()
 	if n := p.count.Idle.Load(); n != 0 {
-		t.Errorf("%d old connections are kept", n)
+		t.Errorf("after closing old connections: got %d idle ones, want 0", n)
 	}
 }
 
@@ -331,11 +327,11 @@ func TestAClosedPoolLetsRunningRequestsEnd(t *testing.T) {
 	}
 	p.Close()
 	if data, err := io.ReadAll(r); string(data) != "ok" || err != nil {
-		t.Errorf("%q, %v", data, err)
+		t.Errorf("a request that was running when the pool was closed: got %q, %v, want ok, nil", data, err)
 	}
 	r.Close()
 	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
-		t.Errorf("a request that loaded the pool before: %q, %v", body, kind)
+		t.Errorf("a request through a closed pool: got body %q, kind %d, want ok and no error", body, kind)
 	}
 }
 
@@ -353,11 +349,11 @@ func TestAUnixSocketIsAnEndpoint(t *testing.T) {
 	p := newPool(t, Options{}, at)
 	for range 2 {
 		if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 {
-			t.Errorf("%q, %v", body, kind)
+			t.Errorf("a write over a Unix socket: got body %q, kind %d, want ok and no error", body, kind)
 		}
 	}
 	if s.conns.Load() != 1 {
-		t.Errorf("%d connections", s.conns.Load())
+		t.Errorf("two writes over a Unix socket: got %d connections, want 1", s.conns.Load())
 	}
 }
 
@@ -366,7 +362,7 @@ func TestALongFirstLineIsNotSentOnANewPlaintextConnection(t *testing.T) {
 	p := newPool(t, Options{}, s.endpoint())
 	long := &Request{Method: "GET", Target: "/" + strings.Repeat("x", 4096)}
 	if _, kind := exchangeWith(t, context.Background(), p, long); kind != TooLong {
-		t.Errorf("on a new connection: %v", kind)
+		t.Errorf("a request line above 4096 bytes on a new connection: got kind %d, want TooLong", kind)
 	}
 }
 
@@ -376,16 +372,16 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 		"http://h:2379?", "http://h:2379#", "http://u:p@h:2379", "ftp://h:2379", "unix://etcd.sock", "http://[::1:2379", "http://h:port",
 	} {
 		if e, err := ParseEndpoint(text); err == nil {
-			t.Errorf("%q was read as %v", text, e)
+			t.Errorf("parsing the endpoint %q: got %v and no error, want an error", text, e)
 		}
 	}
 	for _, text := range []string{"http://127.0.0.1:2379", "https://[::1]:2379", "unix:///run/etcd.sock", "https://conf1001.example:2379"} {
 		if e, err := ParseEndpoint(text); err != nil || e.String() != text {
-			t.Errorf("%q was read as %v: %v", text, e, err)
+			t.Errorf("parsing the endpoint %q: got %v, %v, want the same text", text, e, err)
 		}
 	}
 	if e, err := ParseEndpoint("http://h:2379/"); err != nil || e.String() != "http://h:2379" {
-		t.Errorf("a slash at the end: %v, %v", e, err)
+		t.Errorf("parsing an endpoint with a slash at the end: got %v, %v, want it without the slash", e, err)
 	}
 }
 
@@ -402,6 +398,6 @@ func TestAConnectionThatRestedLongerThanARequestMayTakeIsUsedAgain(t *testing.T)
 	}
 	e.mu.Unlock()
 	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
-		t.Errorf("%q, %v on connection %d", body, kind, s.conns.Load())
+		t.Errorf("a write on a connection that was idle for a minute: got body %q, kind %d on connection %d, want ok on connection 1", body, kind, s.conns.Load())
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
-// discoverAt finds a server by a name that only the test's DNS server knows, and
-// that is forgotten as soon as it was found.
+// discoverAt discovers a server by a name that only the test's DNS server knows. The name
+// no longer resolves when discoverAt returns.
 func discoverAt(t testing.TB, service, target string, server net.Addr, addresses ...string) []Endpoint {
 	t.Helper()
 	_, port, err := net.SplitHostPort(server.String())
@@ -43,7 +43,7 @@ func TestADiscoveredEndpointIsDialledWithoutDNS(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{}, discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr(), "127.0.0.1")...)
 	if body, kind := exchange(t, p, "GET"); body != "ok" || kind != -1 {
-		t.Errorf("%q, %v", body, kind)
+		t.Errorf("a request after the name is gone: got body %q, kind %d, want ok and no error", body, kind)
 	}
 }
 
@@ -53,10 +53,10 @@ func TestEachAddressOfAMemberIsTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := serveOn(t, ln, always)
-	// Nothing listens at the first and at the last.
+	// Nothing listens at the first and at the last address.
 	p := newPool(t, Options{}, discoverAt(t, "etcd-client", "a.example.org", s.ln.Addr(), "127.0.0.1", "127.0.0.2", "127.0.0.3")...)
 	if body, kind := exchange(t, p, "PUT"); body != "ok" || kind != -1 || s.conns.Load() != 1 {
-		t.Errorf("%q, %v over %d connections", body, kind, s.conns.Load())
+		t.Errorf("a member that listens at its second address: got body %q, kind %d over %d connections, want ok over 1", body, kind, s.conns.Load())
 	}
 }
 
@@ -73,11 +73,11 @@ func TestACertificateMustBeForTheTargetOfTheRecord(t *testing.T) {
 		p := newPool(t, Options{TLS: &tls.Config{RootCAs: roots, ServerName: name}}, found...)
 		defer p.Close()
 		if body, kind := exchange(t, p, "PUT"); kind != want {
-			t.Errorf("target %s, server name %q: %q, %v", target, name, body, kind)
+			t.Errorf("target %s, server name %q: got body %q, kind %d, want kind %d", target, name, body, kind, want)
 		}
 	}
 	check("example.com", "", -1)
-	check("elsewhere.example.org", "", Unreachable) // example.org was asked for, and is not what counts
+	check("elsewhere.example.org", "", Unreachable) // the name of the domain, example.org, does not count
 	check("elsewhere.example.org", "example.com", -1)
 	check("example.com", "elsewhere.example.org", Unreachable)
 }
@@ -96,6 +96,6 @@ func TestAQuestionWithoutAnAnswerEndsWithItsContext(t *testing.T) {
 	defer c.Close()
 	cancel()
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("waiting for an answer ended with %v", err)
+		t.Errorf("reading an answer after the context has ended: got error %v, want a deadline error", err)
 	}
 }

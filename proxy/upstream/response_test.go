@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// answer makes a server that gives one answer on each connection, and waits.
+// answer returns a server that sends one answer on each connection, and waits.
 func answer(t testing.TB, text string) *server {
 	return serve(t, func(c *session) {
 		if _, more := c.request(); more {
@@ -39,7 +39,7 @@ func TestBodiesOfAllFramings(t *testing.T) {
 		at := answer(t, text).endpoint()
 		for _, method := range []string{"GET", "PUT"} {
 			if body, kind := exchange(t, newPool(t, Options{}, at), method); body != want || kind != -1 {
-				t.Errorf("%.60q: %.60q, %v", text, body, kind)
+				t.Errorf("%s answered with %.60q: got body %.60q, kind %d, want body %.60q", method, text, body, kind, want)
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func TestBodiesOfAllFramings(t *testing.T) {
 		c.say("HTTP/1.0 200 OK\r\n\r\nvalue")
 	})
 	if body, kind := exchange(t, newPool(t, Options{}, s.endpoint()), "GET"); body != "value" || kind != -1 {
-		t.Errorf("until the end: %q, %v", body, kind)
+		t.Errorf("a body until the end of the connection: got %q, kind %d, want value", body, kind)
 	}
 }
 
@@ -63,7 +63,7 @@ func TestAnswersThatAreBroken(t *testing.T) {
 	} {
 		p := newPool(t, Options{}, answer(t, text).endpoint())
 		if _, kind := exchange(t, p, "GET"); kind != Broken {
-			t.Errorf("%s: %v", what, kind)
+			t.Errorf("an answer with %s: got kind %d, want Broken", what, kind)
 		}
 	}
 }
@@ -77,7 +77,7 @@ func TestTimeouts(t *testing.T) {
 		p := newPool(t, o, answer(t, text).endpoint())
 		for _, method := range []string{"GET", "PUT"} {
 			if _, kind := exchange(t, p, method); kind != Timeout {
-				t.Errorf("%s to a %s: %v", what, method, kind)
+				t.Errorf("%s to a %s: got kind %d, want Timeout", what, method, kind)
 			}
 		}
 	}
@@ -99,11 +99,11 @@ func TestAWatchOutlivesEveryTimeout(t *testing.T) {
 	}
 	time.AfterFunc(600*time.Millisecond, func() { close(event) }) // past both timeouts
 	if data, err := io.ReadAll(r); string(data) != "value" || err != nil {
-		t.Errorf("%q, %v", data, err)
+		t.Errorf("a watch whose event comes after both timeouts: got %q, %v, want value, nil", data, err)
 	}
 	r.Close()
 	if p.count.Idle.Load() != 1 {
-		t.Error("the connection of a watch that ended well was not kept")
+		t.Errorf("after a watch that ended with its event: got %d idle connections, want 1", p.count.Idle.Load())
 	}
 }
 
@@ -116,7 +116,7 @@ func TestCancellation(t *testing.T) {
 		s := serve(t, func(c *session) {
 			c.request()
 			c.say(text)
-			c.request() // false once the proxy hung up
+			c.request() // returns when the pool closes the connection
 			gone <- struct{}{}
 		})
 		p := newPool(t, Options{}, s.endpoint())
@@ -124,11 +124,11 @@ func TestCancellation(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			time.AfterFunc(5*time.Millisecond, func() { cancel(reason) })
 			if _, kind := exchangeWith(t, ctx, p, &Request{Method: "GET", Target: "/", Watch: watch}); kind != Canceled {
-				t.Errorf("%s, watch %v: %v", what, watch, kind)
+				t.Errorf("canceled %s, watch %v: got kind %d, want Canceled", what, watch, kind)
 			}
 			<-gone // the connection is closed, not kept
 			if _, err := p.Do(ctx, &Request{Method: "PUT", Target: "/", Watch: watch}); !errors.Is(err, reason) || kindOf(t, err) != Canceled {
-				t.Errorf("a context that had ended before: %v", err)
+				t.Errorf("a request whose context has ended: got error %v, want Canceled because of %v", err, reason)
 			}
 		}
 	}
@@ -136,14 +136,14 @@ func TestCancellation(t *testing.T) {
 
 func TestAnEarlyRefusalOfALargeBodyIsHandedOn(t *testing.T) {
 	s := serve(t, func(c *session) {
-		_, _ = http.ReadRequest(c.r) // the head alone
+		_, _ = http.ReadRequest(c.r) // only the head
 		c.say("HTTP/1.1 400 Bad Request\r\nContent-Length: 5\r\n\r\nlarge")
 		_, _ = io.Copy(io.Discard, c.r)
 	})
 	p := newPool(t, Options{}, s.endpoint())
 	body, kind := exchangeWith(t, context.Background(), p, &Request{Method: "PUT", Target: "/", Body: make([]byte, 8<<20)})
 	if body != "large" || kind != -1 {
-		t.Errorf("%q, %v", body, kind)
+		t.Errorf("a large body that etcd refuses early: got body %q, kind %d, want etcd's answer", body, kind)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestTLSEndpointsAreVerified(t *testing.T) {
 		p := newPool(t, Options{TLS: c.config}, at)
 		for range 2 {
 			if body, kind := exchange(t, p, "PUT"); kind != c.kind || kind == -1 && body != "HTTP/1.1" {
-				t.Errorf("%+v: %q, %v", c.config, body, kind)
+				t.Errorf("TLS with %+v: got body %q, kind %d, want kind %d, over HTTP/1.1", c.config, body, kind, c.kind)
 			}
 		}
 		p.Close()

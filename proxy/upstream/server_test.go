@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// server is an etcd that misbehaves as a test wants it to.
+// server stands in for an etcd that misbehaves; each test has a script for it.
 type server struct {
 	t       testing.TB
 	ln      net.Listener
@@ -77,14 +77,14 @@ func (s *server) endpoint() Endpoint {
 	return e
 }
 
-// session is one connection as the server sees it.
+// session is the server's side of one connection.
 type session struct {
 	net.Conn
 	r      *bufio.Reader
 	number int64
 }
 
-// request reads one whole request; false at the connection's end.
+// request reads one whole request. It returns false at the end of the connection.
 func (c *session) request() (*http.Request, bool) {
 	r, err := http.ReadRequest(c.r)
 	if err != nil {
@@ -120,14 +120,14 @@ func newPool(t testing.TB, o Options, endpoints ...Endpoint) *Pool {
 		p.Close()
 		for name, n := range map[string]int64{"active": p.count.Active.Load(), "watching": p.count.Watching.Load(), "idle": p.count.Idle.Load()} {
 			if n != 0 {
-				t.Errorf("%d connections are still %s", n, name)
+				t.Errorf("after the test: got %d %s connections, want 0", n, name)
 			}
 		}
 	})
 	return p
 }
 
-// exchange makes a request and reads its answer; kind is -1 if all went well.
+// exchange sends a request and reads its answer. kind is -1 if there was no error.
 func exchange(t testing.TB, p *Pool, method string) (body string, kind Kind) {
 	t.Helper()
 	return exchangeWith(t, context.Background(), p, &Request{Method: method, Target: "/v2/keys/a"})
@@ -151,7 +151,7 @@ func kindOf(t testing.TB, err error) Kind {
 	t.Helper()
 	var failed *Error
 	if !errors.As(err, &failed) {
-		t.Fatalf("an error of no kind: %v", err)
+		t.Fatalf("got error %v of type %[1]T, want an *Error", err)
 	}
 	return failed.Kind
 }

@@ -22,11 +22,11 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 				s := slot(i % 2)
 				ctx, cancel := context.WithCancel(context.Background())
 				if rand.N(4) == 0 {
-					go cancel() // in the middle of it, or before, or after
+					go cancel() // during acquire, before it, or after it
 				}
 				err := p.acquire(ctx, s, time.Minute)
 				if errors.Is(err, context.DeadlineExceeded) {
-					t.Error("it was forgotten")
+					t.Error("waiting for a slot: got a deadline error after a minute, want a slot")
 				}
 				if err == nil {
 					n, reads := total.Add(1), readers.Load()
@@ -34,7 +34,7 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 						reads = readers.Add(1)
 					}
 					if n > limit || reads > limit-1 {
-						t.Errorf("%d of %d, of them %d reads", n, limit, reads)
+						t.Errorf("slots in use: got %d, %d of them by reads, want at most %d and %d", n, reads, limit, limit-1)
 					}
 					if s == reading {
 						readers.Add(-1)
@@ -48,12 +48,12 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 	}
 	all.Wait()
 	if p.inUse.Load() != 0 || p.waiting.Load() != 0 || p.queues[reading].Len()+p.queues[writing].Len() != 0 {
-		t.Errorf("taken %x, waiting %d", p.inUse.Load(), p.waiting.Load())
+		t.Errorf("after all requests: got %x slots in use, %d waiters, want 0, 0", p.inUse.Load(), p.waiting.Load())
 	}
 }
 
 func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
-	p := newSlots(2) // one of them for reads
+	p := newSlots(2) // at most one of them for reads
 	acquire := func(s slot) {
 		if err := p.acquire(context.Background(), s, time.Minute); err != nil {
 			t.Error(err)
@@ -71,14 +71,14 @@ func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	// The second read has to wait for the first one's end, and the write behind it has not.
+	// The second read must wait until the first one ends; the write behind it need not.
 	for _, step := range []struct {
 		given slot
 		next  int
 	}{{writing, 0}, {writing, 1}, {writing, 3}, {reading, 2}} {
 		p.release(step.given)
 		if n := <-came; n != step.next {
-			t.Errorf("number %d is served, want %d", n, step.next)
+			t.Errorf("after a slot was released: got waiter %d served, want %d", n, step.next)
 		}
 	}
 }

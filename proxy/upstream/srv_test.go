@@ -24,8 +24,7 @@ func secureRecord(priority, weight int, target string) string {
 	return dnstest.SRV("etcd-client-ssl", "example.org", priority, weight, target, 2379)
 }
 
-// publish makes these the only records. Targets without an address get one that
-// is elsewhere.
+// publish replaces all records. A target without an address gets one on another machine.
 func publish(dns *dnstest.Server, records ...string) {
 	all := strings.Join(records, "\n")
 	for _, record := range records {
@@ -40,7 +39,7 @@ func publish(dns *dnstest.Server, records ...string) {
 	dns.Set(records...)
 }
 
-// discover asks a DNS server, and returns its endpoints as text.
+// discover looks up the endpoints at a DNS server, and returns them as text.
 func discover(t testing.TB, dns *dnstest.Server) (string, error) {
 	t.Helper()
 	found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", maphash.MakeSeed())
@@ -50,7 +49,7 @@ func discover(t testing.TB, dns *dnstest.Server) (string, error) {
 func wantEndpoints(t testing.TB, dns *dnstest.Server, want string) {
 	t.Helper()
 	if got, err := discover(t, dns); got != want || err != nil {
-		t.Errorf("found %q, %v; want %q", got, err, want)
+		t.Errorf("discovering endpoints: got %q, %v, want %q", got, err, want)
 	}
 }
 
@@ -58,11 +57,11 @@ func wantNothing(t testing.TB, dns *dnstest.Server, says ...string) {
 	t.Helper()
 	got, err := discover(t, dns)
 	if got != "" || err == nil {
-		t.Fatalf("found %q, %v", got, err)
+		t.Fatalf("discovering endpoints: got %q, %v, want an error", got, err)
 	}
 	for _, text := range says {
 		if !strings.Contains(err.Error(), text) {
-			t.Errorf("%q does not say %q", err, text)
+			t.Errorf("discovering endpoints: got error %q, want %q in it", err, text)
 		}
 	}
 }
@@ -106,15 +105,15 @@ func TestTheLocalMemberIsFirst(t *testing.T) {
 		"a.example.org. IN A 198.51.100.1"}
 	dns.Set(append(records, "b.example.org. IN A 198.51.100.2", "b.example.org. IN A 127.0.1.1")...)
 	if got, err := discover(t, dns); err != nil || !strings.HasPrefix(got, "http://b.") {
-		t.Errorf("found %q, %v", got, err)
+		t.Errorf("with b at 127.0.1.1: got %q, %v, want b first", got, err)
 	}
 	dns.Set(append(records, "b.example.org. IN AAAA ::1")...)
 	if got, err := discover(t, dns); err != nil || !strings.HasPrefix(got, "http://b.") {
-		t.Errorf("found %q, %v", got, err)
+		t.Errorf("with b at ::1: got %q, %v, want b first", got, err)
 	}
 	dns.Set(append(records, "b.example.org. IN A 198.51.100.2")...)
 	if got, err := discover(t, dns); err != nil || !strings.HasSuffix(got, " http://b.example.org:2379") {
-		t.Errorf("with nothing local, found %q, %v", got, err)
+		t.Errorf("without a local member: got %q, %v, want b last", got, err)
 	}
 }
 
@@ -123,14 +122,14 @@ func TestAnAddressOfThisMachineIsItsOwn(t *testing.T) {
 	check := func(address string, want bool) {
 		t.Helper()
 		if got := isLocal(netip.MustParseAddr(address), own); got != want {
-			t.Errorf("%s: %v", address, got)
+			t.Errorf("whether %s is local: got %v, want %v", address, got, want)
 		}
 	}
 	check("192.0.2.1", true)
 	check("2001:db8::1", true)
 	check("127.0.1.1", true)
 	check("::1", true)
-	check("192.0.2.2", false) // beside it in its network
+	check("192.0.2.2", false) // another host in the same network
 	check("2001:db8::2", false)
 }
 
@@ -150,10 +149,10 @@ func TestAnAnswerThatDoesNotFitIsAskedForOverTCP(t *testing.T) {
 	publish(dns, records...)
 	got, err := discover(t, dns)
 	if n := len(strings.Fields(got)); n != 100 || err != nil {
-		t.Errorf("%d endpoints, %v", n, err)
+		t.Errorf("discovering 100 members: got %d endpoints, %v, want 100", n, err)
 	}
 	if udp, tcp := dns.Asked("udp", plainQuestion), dns.Asked("tcp", plainQuestion); udp != 1 || tcp != 1 {
-		t.Errorf("asked %d times over UDP and %d times over TCP", udp, tcp)
+		t.Errorf("an answer that does not fit into UDP: got %d queries over UDP and %d over TCP, want 1 and 1", udp, tcp)
 	}
 }
 
@@ -176,16 +175,16 @@ func TestAnotherAddressIsAChangeAndAnotherOrderIsNot(t *testing.T) {
 		dns.Set(records...)
 		found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", draw)
 		if err != nil || len(found) != 1 {
-			t.Fatalf("found %v, %v", found, err)
+			t.Fatalf("discovering endpoints: got %v, %v, want one", found, err)
 		}
 		return found[0]
 	}
 	at := find("198.51.100.1", "198.51.100.2")
 	if again := find("198.51.100.2", "198.51.100.1"); again != at {
-		t.Errorf("%q became %q", at.address, again.address)
+		t.Errorf("the same addresses in another order: got %q, want %q", again.address, at.address)
 	}
 	if other := find("198.51.100.1", "198.51.100.3"); other == at {
-		t.Errorf("another address is not seen: %q", other.address)
+		t.Errorf("with another address: got the same endpoint %q, want another", other.address)
 	}
 }
 
@@ -197,7 +196,7 @@ func TestAddressesAreDialledInTheResolversOrderOfKinds(t *testing.T) {
 			parsed = append(parsed, netip.MustParseAddr(address))
 		}
 		if got := joinAddresses(parsed, 1); got != want {
-			t.Errorf("%v: %q, want %q", addresses, got, want)
+			t.Errorf("joining the addresses %v: got %q, want %q", addresses, got, want)
 		}
 	}
 	check("")
@@ -208,7 +207,7 @@ func TestAddressesAreDialledInTheResolversOrderOfKinds(t *testing.T) {
 func TestNoRecordsAreAnErrorThatNamesBothQuestions(t *testing.T) {
 	dns := dnstest.New(t)
 	wantNothing(t, dns, secureQuestion+": no such host, says "+dns.Addr(), plainQuestion+": no such host, says "+dns.Addr())
-	// The names are there, the type is not.
+	// The names exist, but have no records of this type.
 	publish(dns, plainQuestion+". IN TXT none", secureQuestion+". IN TXT none")
 	wantNothing(t, dns, secureQuestion, plainQuestion)
 	publish(dns, secureRecord(0, 0, ""), plainRecord(0, 0, ""))

@@ -23,23 +23,23 @@ func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
 		draw := maphash.MakeSeed()
 		order := fmt.Sprint(preferenceOrder(members("heavy", "light", "zero"), draw))
 		if again := fmt.Sprint(preferenceOrder(members("zero", "light", "heavy"), draw)); again != order {
-			t.Fatalf("the same members are in the order %s, then %s", order, again)
+			t.Fatalf("ordering the same members twice: got %s, then %s, want the same", order, again)
 		}
 		if less := fmt.Sprint(preferenceOrder(members("heavy", "light"), draw)); less != strings.NewReplacer(" http://zero:1", "", "http://zero:1 ", "").Replace(order) {
-			t.Fatalf("without one the order %s becomes %s", order, less)
+			t.Fatalf("ordering the members %s without zero: got %s, want the same order of the others", order, less)
 		}
 		name, _, _ := strings.Cut(strings.TrimPrefix(order, "[http://"), ":")
 		first[name]++
 	}
 	// Seven standard deviations are 5 percent.
 	if share := float64(first["heavy"]) / draws; share < 0.70 || share > 0.80 || first["zero"] > draws/100 {
-		t.Errorf("weights 30, 10 and 0 are first %v times", first)
+		t.Errorf("members with the weights 30, 10 and 0: got %v times first, want these proportions", first)
 	}
 	first = make(map[string]int)
 	for range draws {
 		first[preferenceOrder(members("a", "b"), maphash.MakeSeed())[0].String()]++
 	}
 	if share := float64(first["http://a:1"]) / draws; share < 0.44 || share > 0.56 {
-		t.Errorf("two without a weight are first %v times", first)
+		t.Errorf("two members without a weight: got %v times first, want half of the times each", first)
 	}
 }

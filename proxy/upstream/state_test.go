@@ -31,30 +31,30 @@ func TestOneEndpointIsAskedWhetherItIsAvoidedOrNot(t *testing.T) {
 	}
 	for range 3 {
 		if body, err := askAt(1); body != "2" || err != nil {
-			t.Errorf("the second says %q, %v", body, err)
+			t.Errorf("a request to the second endpoint: got %q, %v, want 2", body, err)
 		}
 	}
 	if n := second.conns.Load(); n != 1 {
-		t.Errorf("on %d connections", n)
+		t.Errorf("three requests to the second endpoint: got %d connections, want 1", n)
 	}
 	first.stop()
 	var failed *Error
 	if _, err := askAt(0); !errors.As(err, &failed) || failed.Kind != Unreachable {
-		t.Errorf("the first, which is gone: %v", err)
+		t.Errorf("a request to the first endpoint, which is down: got error %v, want Unreachable", err)
 	}
 	if p.States()[0].Avoided {
-		t.Error("who only asks how it is changes where requests go")
+		t.Error("after a request to one endpoint that is down: got Avoided true, want false")
 	}
 	if body, _ := exchange(t, p, "GET"); body != "2" {
-		t.Errorf("served by %q", body)
+		t.Errorf("a request while the first endpoint is down: got an answer of endpoint %q, want 2", body)
 	}
 	states := p.States()
 	if states[0].Endpoint.String() != "http://"+first.ln.Addr().String() || !states[0].Avoided || states[1].Avoided || states[1].Idle != 1 {
-		t.Errorf("%+v", states)
+		t.Errorf("the states of the endpoints: got %+v, want the first avoided, and the second with one idle connection", states)
 	}
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := p.do(gone, &Request{Method: "GET", Target: "/"}, p.endpoints[0]); !errors.As(err, &failed) || failed.Kind != Canceled {
-		t.Errorf("for somebody who left: %v", err)
+		t.Errorf("a request whose context has ended: got error %v, want Canceled", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// whole sends what is written at once, when it is flushed.
+// whole buffers writes and sends them in one piece when it is flushed.
 type whole struct {
 	net.Conn
 	held bytes.Buffer
@@ -33,8 +33,8 @@ func (c *whole) flush() {
 	_, _ = c.held.WriteTo(c.Conn)
 }
 
-// surplus answers each path with itself, and /a with one answer too much: at once, or
-// when it is told to.
+// surplus answers each path with the path, and /a with one more answer: at once, or when
+// now is closed.
 type surplus struct {
 	tls       *tls.Config
 	now, sent chan struct{}
@@ -117,7 +117,7 @@ func (s *surplus) pool(t *testing.T) *Pool {
 	return p
 }
 
-// read is what a GET is answered with; "refused" if with nothing.
+// read returns the body of the answer to a GET, or "refused" if reading it fails.
 func (p *Pool) read(t *testing.T, path string) string {
 	t.Helper()
 	resp, err := p.Do(context.Background(), &Request{Method: "GET", Target: path})
@@ -140,13 +140,13 @@ func TestBytesThatCameBehindAnAnswerAnswerNoLaterRead(t *testing.T) {
 		}
 		p := s.pool(t)
 		if got := p.read(t, "/a"); got != "/a" {
-			t.Fatalf("through TLS %v /a is answered with %q", secure, got)
+			t.Fatalf("TLS %v, GET /a: got %q, want /a", secure, got)
 		}
 		close(s.now)
 		<-s.sent
 		for _, path := range []string{"/b", "/c"} {
 			if got := p.read(t, path); got != path {
-				t.Errorf("through TLS %v %s is answered with %q", secure, path, got)
+				t.Errorf("TLS %v, GET %s: got %q, want %[2]s", secure, path, got)
 			}
 		}
 	}
@@ -157,15 +157,15 @@ func TestBytesThatCameTogetherWithAnAnswerAnswerNoLaterRead(t *testing.T) {
 		s := &surplus{}
 		want := "refused"
 		if secure {
-			// TLS hands out one record at a time, and keeps the other.
+			// crypto/tls returns one record for each read, and buffers the other.
 			s.tls, want = &tls.Config{SessionTicketsDisabled: true}, "/a"
 		}
 		p := s.pool(t)
 		if got := p.read(t, "/a"); got != want {
-			t.Errorf("through TLS %v /a is answered with %q, want %q", secure, got, want)
+			t.Errorf("TLS %v, GET /a: got %q, want %q", secure, got, want)
 		}
 		if got := p.read(t, "/b"); got != "/b" {
-			t.Errorf("through TLS %v /b is answered with %q", secure, got)
+			t.Errorf("TLS %v, GET /b: got %q, want /b", secure, got)
 		}
 	}
 }
