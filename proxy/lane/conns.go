@@ -73,9 +73,9 @@ func (cs *Conns) Release(l Lane, c Conn) {
 	}
 }
 
-// Shed ends up to limit idle connections and returns their number. It takes any of them,
-// and looks at a bounded number of each lane only: where few connections are idle, the
-// search must not cost more than it brings.
+// Shed ends up to limit idle connections, in no particular order, and returns their number.
+// It examines a bounded number of connections of each lane: if few are idle, the search
+// must not cost more than it gains.
 func (cs *Conns) Shed(limit int) (n int) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
