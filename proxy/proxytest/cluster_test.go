@@ -8,7 +8,7 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 )
 
-// TestMembersOfAClusterComeAndGo is about what the tests of cluster verbs build on.
+// TestMembersOfAClusterComeAndGo checks what the tests of the cluster verbs rely on.
 func TestMembersOfAClusterComeAndGo(t *testing.T) {
 	kinds := map[string]string{"embedded": ""}
 	if path, version, ok := FindEtcd(); ok {
@@ -36,7 +36,7 @@ func comeAndGo(t *testing.T, path string) {
 		t.Helper()
 		all, err := members.List(ctx)
 		if err != nil || len(all) != want {
-			t.Fatalf("%v, %v", all, err)
+			t.Fatalf("listing the members: got %v, %v, want the expected number", all, err)
 		}
 		urls := make(map[string]string)
 		for _, m := range all {
@@ -45,7 +45,7 @@ func comeAndGo(t *testing.T, path string) {
 		return urls
 	}
 	if urls := advertised(3); urls["conf1001"] != "https://conf1001.example.org:4001" || urls["conf1002"] != c.Members[1].URL() {
-		t.Errorf("advertised: %v", urls)
+		t.Errorf("advertised URLs: got %v, want that of the options for conf1001, and its own for conf1002", urls)
 	}
 	follower, err := c.Follower()
 	if err != nil {
@@ -67,7 +67,7 @@ func comeAndGo(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	if urls := advertised(4); urls["conf1004"] != newcomer.URL() {
-		t.Errorf("advertised: %v", urls)
+		t.Errorf("advertised URLs after a member was replaced: got %v, want those of the members", urls)
 	}
 	if err := members.Remove(ctx, added.ID); err != nil {
 		t.Fatal(err)

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Dump is what can be changed through the v2 API of an etcd: its keys with their
-// indexes, its members, its users. Two equal dumps mean that nothing was changed.
+// Dump returns everything that can be changed through the v2 API of an etcd: its keys with
+// their indexes, its members, its users. If two dumps are equal, nothing was changed.
 func Dump(url string) (string, error) {
 	var b strings.Builder
 	for _, path := range []string{"/v2/keys/?recursive=true&sorted=true", "/v2/members", "/v2/auth/enable", "/v2/auth/users"} {
@@ -28,10 +28,11 @@ func Dump(url string) (string, error) {
 	return b.String(), nil
 }
 
-// secondsLeft count down without a change; when a key expires stands beside them.
+// secondsLeft matches the remaining seconds of keys, which count down without a change. The
+// dump also contains the times of expiry.
 var secondsLeft = regexp.MustCompile(`,"ttl":\d+`)
 
-// Value reads a key past the proxy; ok is false if it does not exist.
+// Value reads a key from etcd directly. ok is false if the key does not exist.
 func Value(url, key string) (value string, ok bool, err error) {
 	resp, err := http.Get(url + "/v2/keys" + key)
 	if err != nil {

@@ -21,14 +21,14 @@ func put(t *testing.T, url, key, value string) {
 	}
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("writing %s: %s", key, resp.Status)
+		t.Fatalf("writing %s: got status %s, want 200 or 201", key, resp.Status)
 	}
 }
 
 func has(t *testing.T, url, key, want string) {
 	t.Helper()
 	if value, ok, err := Value(url, key); err != nil || !ok || value != want {
-		t.Errorf("%s holds %q, %v, %v; want %q", key, value, ok, err, want)
+		t.Errorf("reading %s: got %q, %v, %v, want %q", key, value, ok, err, want)
 	}
 }
 
@@ -91,7 +91,7 @@ func TestTheInstalledEtcdSurvivesAKill(t *testing.T) {
 	has(t, etcd.URL(), "/a", "1")
 	put(t, etcd.URL(), "/b", "2")
 	if after, err := Dump(etcd.URL()); err != nil || after == before {
-		t.Errorf("a write does not show in a dump: %v", err)
+		t.Errorf("dumping after a write: got error %v or an equal dump, want a different one", err)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestALinkCanBeCutAndMended(t *testing.T) {
 	etcd.Cut()
 	<-ended
 	if _, _, err := Value(etcd.URL(), "/a"); err == nil {
-		t.Error("a link that was cut carries")
+		t.Error("a request over a cut link: got an answer, want an error")
 	}
 	etcd.Mend()
 	put(t, etcd.URL(), "/a", "1")
@@ -128,11 +128,11 @@ func TestALinkCanBeHeldUp(t *testing.T) {
 	}()
 	select {
 	case <-said:
-		t.Error("a link that is held up carries")
-	case <-time.After(200 * time.Millisecond): // for what does not happen there is no signal
+		t.Error("a request over a paused link: got an answer, want none before Resume")
+	case <-time.After(200 * time.Millisecond): // nothing signals that no answer arrives
 	}
 	etcd.Resume()
 	if !<-said {
-		t.Error("the link does not go on")
+		t.Error("a request after Resume: got no answer, want one")
 	}
 }

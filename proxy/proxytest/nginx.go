@@ -33,7 +33,7 @@ func StartNginx(dir string, site func(addr string) string) (*Nginx, error) {
 	}
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;" // the folder is nobody else's
+		user = "user root;" // only the user of the test can read the folder
 	}
 	config := user + fmt.Sprintf(`daemon off; worker_processes 1; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 1000; }
@@ -50,7 +50,7 @@ access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own copy
+	defer log.Close() // the process has its own descriptor
 	n := &Nginx{Addr: addr, cmd: exec.Command("nginx", "-p", dir, "-c", file), exited: make(chan struct{})}
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// FindEtcd returns an installed etcd that has the v2 API: version 3.4 or 3.5.
+// FindEtcd returns the path of an installed etcd that has the v2 API: version 3.4 or 3.5.
 func FindEtcd() (path, version string, ok bool) {
 	path, err := exec.LookPath("etcd")
 	if err != nil {
@@ -98,8 +98,8 @@ func newProcess(path, name string, o Options) (*Process, error) {
 
 func (p *Process) initial() string { return p.name + "=" + p.PeerURL() }
 
-// The ports that are given out: none that the kernel gives to connections by itself,
-// or one of these could have it while an etcd is away.
+// The range of the ports for etcd. The kernel chooses ports for outgoing connections above
+// it; one of those could otherwise take the port of an etcd that is stopped.
 const (
 	firstPort = 10_000
 	lastPort  = 32_000
@@ -116,7 +116,7 @@ func freeAddress() (string, error) {
 	return "", fmt.Errorf("finding a free port: %w", err)
 }
 
-// Start starts it, the first time or again on the same data and ports.
+// Start starts the process, either for the first time or again with the same data and ports.
 func (p *Process) Start() error {
 	if err := p.launch(); err != nil {
 		return err
@@ -132,7 +132,7 @@ func (p *Process) launch() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() // the process has its own copy
+	defer log.Close() // the process has its own descriptor
 	p.cmd = exec.Command(p.path, "--name="+p.name, "--data-dir="+filepath.Join(p.dir, "data"), "--enable-v2=true",
 		"--listen-client-urls="+p.URL(), "--advertise-client-urls="+p.advertise,
 		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster="+p.cluster, "--initial-cluster-state="+p.state)
@@ -140,7 +140,7 @@ func (p *Process) launch() error {
 		p.cmd.Args = append(p.cmd.Args, "--strict-reconfig-check=false")
 	}
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// No etcd outlives a test that dies. Ctrl-C is for whoever started it.
+	// The kernel kills etcd if the test dies. Ctrl-C must reach only the test.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("starting etcd: %w", err)
@@ -176,7 +176,7 @@ func healthy(ctx context.Context, url string) bool {
 	return getJSON(ctx, url+"/health", &status) && status.Health == "true"
 }
 
-// leads reports whether a member is the leader now: only it has this answer.
+// leads reports whether a member is the leader now: only the leader serves this request.
 func leads(url string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -184,8 +184,8 @@ func leads(url string) bool {
 	return getJSON(ctx, url+"/v2/stats/leader", &stats) && stats.Leader != ""
 }
 
-// settled reports whether the members have agreed on a version, which they do some
-// time after they began to serve. It changes etcd's index.
+// settled reports whether the members have agreed on a version. They do so some time after
+// they have begun to serve, and it changes etcd's index.
 func settled(ctx context.Context, url string) bool {
 	var version struct{ Etcdcluster string }
 	return getJSON(ctx, url+"/version", &version) && version.Etcdcluster != "not_decided"
@@ -204,30 +204,30 @@ func getJSON(ctx context.Context, url string, answer any) bool {
 	return json.NewDecoder(resp.Body).Decode(answer) == nil
 }
 
-// URL is where clients reach it.
+// URL returns the URL for clients.
 func (p *Process) URL() string { return "http://" + p.client }
 
-// Name is its name in the cluster.
+// Name returns the name in the cluster.
 func (p *Process) Name() string { return p.name }
 
-// PeerURL is where the other members reach it.
+// PeerURL returns the URL for the other members.
 func (p *Process) PeerURL() string { return "http://" + p.peer }
 
-// Pid is its number.
+// Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 func (p *Process) joins(cluster, state string) { p.cluster, p.state = cluster, state }
 
-// Signal sends it a signal: SIGSTOP makes it a server that says nothing.
+// Signal sends a signal to the process. After SIGSTOP it is a server that does not answer.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// Kill ends it at once, as a crash would, and waits until it is gone.
+// Kill kills the process, like a crash, and waits until it has exited.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
 	<-p.exited
 }
 
-// Close ends it, if it was started.
+// Close kills the process if it was started.
 func (p *Process) Close() {
 	if p.cmd != nil {
 		p.Kill()

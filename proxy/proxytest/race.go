@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// UnderRaceDetector reports whether this program was built with it: all takes several
-// times as long and as much memory then.
+// UnderRaceDetector reports whether this program was built with the race detector, with
+// which everything takes several times as much time and memory.
 func UnderRaceDetector() bool {
 	info, ok := debug.ReadBuildInfo()
 	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

@@ -16,13 +16,14 @@ import (
 	"time"
 )
 
-// Raw is a client that sends the bytes it is given and shows those it gets.
+// Raw is a client that sends and receives bytes as they are.
 type Raw struct {
 	*tls.Conn
 	r *bufio.Reader
 }
 
-// patience bounds what a test waits for; machines that run many tests at once stall.
+// patience bounds each wait of a test. It is long, because machines that run many tests at
+// once stall.
 const patience = time.Minute
 
 // DialRaw connects to the proxy at addr.
@@ -38,7 +39,7 @@ func DialRaw(addr string, config *tls.Config) (*Raw, error) {
 	return &Raw{c, bufio.NewReader(c)}, nil
 }
 
-// Send writes a text.
+// Send sends a text.
 func (c *Raw) Send(text string) error {
 	_, err := io.WriteString(c.Conn, text)
 	return err
@@ -48,14 +49,14 @@ func (c *Raw) Send(text string) error {
 type Answer struct {
 	Proto  string
 	Status int
-	// Lines are the header's, with their exact spelling.
+	// Lines are the lines of the header in their exact spelling.
 	Lines []string
 	Body  string
-	// Whole is set if the body ended as its framing said.
+	// Whole is set if the body is as long as its framing announced.
 	Whole bool
 }
 
-// Field is the value of a header by its exact spelling.
+// Field returns the value of a field by the exact spelling of its name.
 func (a *Answer) Field(name string) (string, bool) {
 	for _, line := range a.Lines {
 		if value, ok := strings.CutPrefix(line, name+": "); ok {
@@ -74,11 +75,11 @@ func (c *Raw) Head() (*Answer, error) {
 	a := &Answer{}
 	parts := strings.SplitN(line, " ", 3)
 	if len(parts) < 2 {
-		return nil, fmt.Errorf("a status line of %q", line)
+		return nil, fmt.Errorf("reading an answer: %q is not a valid status line", line)
 	}
 	a.Proto = parts[0]
 	if a.Status, err = strconv.Atoi(parts[1]); err != nil {
-		return nil, fmt.Errorf("a status line of %q", line)
+		return nil, fmt.Errorf("reading an answer: %q is not a valid status line", line)
 	}
 	for {
 		if line, err = c.line(); err != nil {
@@ -119,7 +120,7 @@ func (c *Raw) ReadBody(a *Answer, method string) error {
 	case hasLength:
 		n, err := strconv.ParseInt(length, 10, 64)
 		if err != nil {
-			return fmt.Errorf("a length of %q", length)
+			return fmt.Errorf("reading a body: %q is not a valid Content-Length", length)
 		}
 		data := make([]byte, n)
 		read, err := io.ReadFull(c.r, data)
@@ -131,21 +132,21 @@ func (c *Raw) ReadBody(a *Answer, method string) error {
 	data, err := io.ReadAll(body)
 	a.Body, a.Whole = string(data), err == nil
 	if coding == "chunked" && a.Whole {
-		_, err = c.line() // the empty one that ends the trailers
+		_, err = c.line() // the empty line that ends the trailers
 		return err
 	}
-	return nil // a body that broke off is an answer, too
+	return nil // a body that breaks off is an answer, too
 }
 
-// How a connection ended.
+// The ways in which a connection ends.
 const (
-	EndedWell = "close_notify" // TLS said goodbye
-	EndedCut  = "cut"          // TCP ended without
+	EndedWell = "close_notify" // with close_notify
+	EndedCut  = "cut"          // without close_notify
 	EndedRST  = "reset"
 	StaysOpen = "open"
 )
 
-// End waits for the connection's end, dropping what comes before.
+// End waits for the end of the connection, and discards the bytes before it.
 func (c *Raw) End() string {
 	_, err := io.Copy(io.Discard, c.r)
 	switch {

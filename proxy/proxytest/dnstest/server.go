@@ -1,5 +1,5 @@
-// Package dnstest is a DNS server for tests, on loopback, over UDP and TCP. It is
-// apart from proxytest so that the demo does without it.
+// Package dnstest provides a DNS server for tests, on loopback, over UDP and TCP. It is
+// separate from proxytest, so that the demo does not contain it.
 package dnstest
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Server answers for all names: with its records, or that there are none.
+// Server answers queries for every name: with its records, or that there are none.
 type Server struct {
 	t    testing.TB
 	addr string
@@ -20,10 +20,10 @@ type Server struct {
 	mu      sync.Mutex
 	records []dns.RR
 	failing map[string]bool
-	asked   map[string]int // by network, a space, and the name
+	asked   map[string]int // the key is the network, a space, and the name
 }
 
-// New starts a server, which ends with the test.
+// New starts a server, which is closed when the test ends.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{t: t, failing: make(map[string]bool), asked: make(map[string]int)}
@@ -66,11 +66,11 @@ func (s *Server) listen() (net.Listener, net.PacketConn) {
 	return nil, nil
 }
 
-// Addr is the server's address, host:port.
+// Addr returns the server's address as host:port.
 func (s *Server) Addr() string { return s.addr }
 
-// Set makes these the only records, and lets no name fail. They are written as
-// in a zone file: "a.example.org. IN A 192.0.2.1".
+// Set replaces all records, and undoes Fail. The records are in the form of a zone file:
+// "a.example.org. IN A 192.0.2.1".
 func (s *Server) Set(records ...string) {
 	s.t.Helper()
 	parsed := make([]dns.RR, len(records))
@@ -86,14 +86,14 @@ func (s *Server) Set(records ...string) {
 	clear(s.failing)
 }
 
-// Fail answers questions for a name with SERVFAIL.
+// Fail makes the server answer queries for a name with SERVFAIL.
 func (s *Server) Fail(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing[dns.Fqdn(name)] = true
 }
 
-// Asked counts the questions for a name over a network, "udp" or "tcp".
+// Asked returns the number of queries for a name over a network, "udp" or "tcp".
 func (s *Server) Asked(network, name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Server) answer(w dns.ResponseWriter, question *dns.Msg) {
 		}
 		answer.Truncate(room)
 	}
-	_ = w.WriteMsg(answer) // who asked may have left
+	_ = w.WriteMsg(answer) // the client may have disconnected
 }
 
 func (s *Server) find(network string, question *dns.Msg) *dns.Msg {
@@ -134,7 +134,7 @@ func (s *Server) collect(answer *dns.Msg, name string, kind uint16) {
 		if strings.ToLower(record.Header().Name) != name {
 			continue
 		}
-		answer.Rcode = dns.RcodeSuccess // the name is there, if not the type
+		answer.Rcode = dns.RcodeSuccess // the name exists, although it may have no records of the type
 		alias, leads := record.(*dns.CNAME)
 		if record.Header().Rrtype == kind || leads {
 			answer.Answer = append(answer.Answer, record)
@@ -145,7 +145,7 @@ func (s *Server) collect(answer *dns.Msg, name string, kind uint16) {
 	}
 }
 
-// SRV is a record of a member in the form that Set reads.
+// SRV returns the record of a member in the form that Set reads.
 func SRV(service, domain string, priority, weight int, target string, port any) string {
 	return fmt.Sprintf("_%s._tcp.%s. 60 IN SRV %d %d %v %s.", service, domain, priority, weight, port, target)
 }
