@@ -16,7 +16,7 @@ func (c *client) abort() {
 			continue
 		}
 		switch c.random.IntN(3) {
-		case 0: // a read, while the answer is on its way
+		case 0: // a read, during its answer
 			r, _ := c.versionRead()
 			_ = t.Send(t.Text(r))
 		case 1: // a watch

@@ -10,8 +10,8 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// checkAudit checks a log that was moved away: each line must be whole, and none may
-// hold a password. It removes the file, so that long runs do not fill the disk.
+// checkAudit checks a log that was moved away: each line must be complete, and none may
+// contain a password. It removes the file, so that long runs do not fill the disk.
 func (s *soak) checkAudit(name string) error {
 	f, err := os.Open(s.files.Path(name))
 	if err != nil {
@@ -27,7 +27,7 @@ func (s *soak) checkAudit(name string) error {
 		}
 		for _, password := range transport.Passwords {
 			if strings.Contains(lines.Text(), password) {
-				s.findings.Mismatch("audit log", "line %d holds a password", n+1)
+				s.findings.Mismatch("audit log", "line %d contains a password", n+1)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // changeFiles changes the proxy's files from time to time. No change may fail a request,
-// and each must take effect in time. The kinds are names of the report.
+// and each must take effect in time. The report uses the names of the kinds.
 func (s *soak) changeFiles() error {
 	changes := []struct {
 		kind string
@@ -117,7 +117,7 @@ func (s *soak) narrowRules(random *rand.Rand) error {
 	}()
 	go func() {
 		defer close(ended)
-		// How it ends is not checked, because etcd may be down.
+		// The way in which it ends is not checked, because etcd may be down.
 		_, _ = watcher.Do(ctx, &transport.Request{Method: "GET", Target: "/soak/narrow/watched?wait=true"})
 	}()
 	r := &transport.Request{Method: "PUT", Target: "/soak/narrow/probe", User: "worker", Form: "value=1"}

@@ -27,8 +27,8 @@ func (s *soak) client(kind string, id int, via func(*client) transport.Transport
 	return c
 }
 
-// startClients starts all clients: those that work, and those that watch until the end.
-// The kinds are names of the report.
+// startClients starts all clients: those that send requests, and those that watch until the
+// end. The report uses the names of the kinds.
 func (s *soak) startClients(working, watching *sync.WaitGroup) {
 	start := func(running *sync.WaitGroup, kind string, do func(*client), transports ...func(*client) transport.Transport) {
 		for i, via := range transports {
@@ -76,17 +76,17 @@ func trickling(c *client) transport.Transport {
 	return t
 }
 
-// stranger comes from an address of its own, because failed logins make an address wait.
+// stranger has its own address, because failed logins make an address wait.
 func stranger(c *client) transport.Transport {
 	return transport.NewClient(c.files.Listen, "127.0.0.2", c.tls(""), c.id%2 == 0)
 }
 
-// guest comes from an address of its own: its logins fail while the user is removed.
+// guest has its own address: its logins fail while the user is removed.
 func guest(c *client) transport.Transport {
 	return transport.NewClient(c.files.Listen, "127.0.0.3", c.tls(""), true)
 }
 
-// certified is the user worker by a certificate, and sends no password.
+// certified is the user worker, identified by a certificate instead of a password.
 func certified(c *client) transport.Transport {
 	return transport.Nameless{Transport: transport.NewClient(c.files.Listen, "", c.tls("worker"), c.id%2 == 0)}
 }
@@ -128,7 +128,7 @@ func sleep(ctx context.Context, d time.Duration) {
 
 func (c *client) name() string { return fmt.Sprintf("%s %d", c.kind, c.id) }
 
-// mismatch reports an answer that must not be.
+// mismatch reports an answer that must not occur.
 func (c *client) mismatch(format string, args ...any) {
 	c.findings.CountRequest(c.kind, "wrong")
 	c.findings.Mismatch(c.name(), format, args...)
@@ -150,11 +150,11 @@ func (c *client) checkWrite(r *transport.Request, got *transport.Answer, action,
 	return true
 }
 
-// checkFresh checks that an answer is not older than what was acknowledged before its
-// request.
+// checkFresh checks that an answer is not older than the newest write that was acknowledged
+// before its request.
 func (c *client) checkFresh(r *transport.Request, got *transport.Answer, floor uint64) bool {
 	if got.EtcdIndex < floor {
-		c.mismatch("%v shows index %d, and %d was acknowledged before the request", r, got.EtcdIndex, floor)
+		c.mismatch("%v: got index %d, want at least %d, which was acknowledged before the request", r, got.EtcdIndex, floor)
 		return false
 	}
 	return true

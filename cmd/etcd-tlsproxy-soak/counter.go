@@ -42,7 +42,7 @@ func (c *client) incrementOwn() {
 	}
 }
 
-// readOwn finds out whether etcd has carried out a swap of unknown outcome.
+// readOwn determines whether etcd has carried out a swap of unknown outcome.
 func (c *client) readOwn(k int, before, after string) string {
 	for {
 		c.settle()
@@ -65,7 +65,7 @@ func (c *client) readOwn(k int, before, after string) string {
 	}
 }
 
-// reportSwap reports the value of an own counter that it cannot have.
+// reportSwap reports a value that an own counter cannot have.
 func (c *client) reportSwap(r *transport.Request, value, before, after string) {
 	found, _ := check.ParseCount(value)
 	acknowledged, _ := check.ParseCount(before)

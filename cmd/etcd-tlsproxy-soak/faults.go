@@ -73,17 +73,17 @@ func (d *deck) draw() string {
 	return kind
 }
 
-// etcdIsBack is the one thing to wait for that includes the outages.
+// etcdIsBack is the only awaited condition whose time includes outages.
 const etcdIsBack = "etcd is back"
 
-// waitFor waits until a check succeeds. If that takes longer than limit, it is a
-// mismatch, and the wait goes on, because the run does.
+// waitFor waits until a check succeeds. If that takes longer than limit, waitFor reports a
+// mismatch and continues to wait, because the run continues.
 func (s *soak) waitFor(what string, limit time.Duration, check func() error) {
 	start := time.Now()
 	late := false
 	for {
 		err := check()
-		// A check that waits for etcd says nothing about the proxy.
+		// The duration of a check that waits for etcd does not depend on the proxy.
 		took := time.Since(start)
 		if what != etcdIsBack {
 			took -= s.outages.Duration(start, time.Now())

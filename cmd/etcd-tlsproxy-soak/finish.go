@@ -8,8 +8,8 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// checkEnd checks what is left when the clients have stopped working: all watchers must
-// receive a last event, and etcd must hold what it acknowledged and nothing else.
+// checkEnd checks the final state when the clients have stopped: all watchers must receive
+// a last event, and etcd must contain what it acknowledged and nothing else.
 func (s *soak) checkEnd() error {
 	c := &client{soak: s, kind: "end", random: s.source(), via: s.prober}
 	for i, h := range s.histories {
@@ -36,7 +36,7 @@ func (s *soak) checkEnd() error {
 	return s.checkAudit("audit")
 }
 
-// checkEtcd compares the content of etcd with what the clients know.
+// checkEtcd compares the content of etcd with the writes of the clients.
 func (s *soak) checkEtcd() error {
 	if err := s.counters.Check(s.findings, s.etcd.URL()); err != nil {
 		return err
@@ -59,7 +59,8 @@ func (c *client) writeLast(h *check.History, folder int) uint64 {
 	return 0
 }
 
-// What the proxy may hold without clients, beyond what it held at the start.
+// The limits of what the proxy may hold without clients, in addition to what it held at the
+// start.
 const (
 	maxMoreGoroutines  = 8
 	maxMoreDescriptors = 8
@@ -81,11 +82,11 @@ func (s *soak) waitForRelease(r *report) {
 			break
 		}
 		if time.Now().After(limit) {
-			s.findings.Mismatch("end", "%v after the last client the proxy holds %+v, and held %+v at the start", transport.Timeout, usage, r.Start)
+			s.findings.Mismatch("end", "%v after the last client: got the proxy holding %+v, want about what it held at the start, %+v", transport.Timeout, usage, r.Start)
 			break
 		}
 	}
 	if limit := 2*r.Start.Memory + maxMoreMemory; r.End.Memory > limit {
-		s.findings.Mismatch("end", "the proxy has %d MiB of memory, want at most %d", r.End.Memory>>20, limit>>20)
+		s.findings.Mismatch("end", "memory of the proxy: got %d MiB, want at most %d", r.End.Memory>>20, limit>>20)
 	}
 }

@@ -72,8 +72,8 @@ func newCommand() *cobra.Command {
 		Use:   "etcd-tlsproxy-soak",
 		Short: "Look for requests that are lost, doubled or mixed up",
 		Long: `Runs the proxy in front of an etcd with many clients that check each answer, while
-etcd dies and stalls and the proxy's files change. Ends with a report; the exit code is
-1 if there is a mismatch. Ctrl-C ends the run early, with the report.`,
+etcd is killed and stalled and the proxy's files change. At the end it prints a report;
+the exit status is 1 if there is a mismatch. Ctrl-C ends the run early, with the report.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -82,8 +82,8 @@ etcd dies and stalls and the proxy's files change. Ends with a report; the exit 
 	f := cmd.Flags()
 	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to test (default: a build of this checkout)")
 	f.DurationVar(&s.duration, "duration", 10*time.Minute, "how long the clients work")
-	f.DurationVar(&s.promise, "promise", 2*time.Second, "how soon a changed file must take effect; give a busy machine more")
-	f.Uint64Var(&s.seed, "seed", rand.Uint64(), "source of the choices of clients and faults")
+	f.DurationVar(&s.promise, "promise", 2*time.Second, "time within which a changed file must take effect; increase it on a busy machine")
+	f.Uint64Var(&s.seed, "seed", rand.Uint64(), "seed of the random choices of clients and faults")
 	f.StringVar(&s.json, "json", "", "`file` to which the report is written as well")
 	f.BoolVar(&s.embedded, "embedded", false, "use the etcd that is linked in, even if one is installed")
 	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data; after a mismatch it is always kept")

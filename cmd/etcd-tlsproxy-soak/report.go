@@ -89,7 +89,7 @@ func (r *report) print(out io.Writer) {
 		interrupted = ", interrupted"
 	}
 	fmt.Fprintf(out, "\nseed %d, %s, %.0f s%s; %d lines of the audit log checked\n", r.Seed, r.Etcd, r.Seconds, interrupted, r.AuditLines)
-	fmt.Fprintf(out, "mismatches: %d; of these, writes lost: %d, doubled: %d, from nowhere: %d\n", r.Wrong, r.Lost, r.Doubled, r.Ghosts)
+	fmt.Fprintf(out, "mismatches: %d; of these, writes lost: %d, doubled: %d, in etcd without reason: %d\n", r.Wrong, r.Lost, r.Doubled, r.Ghosts)
 	for _, line := range r.Mismatches {
 		fmt.Fprintln(out, "  "+line)
 	}

@@ -48,7 +48,7 @@ func (c *client) checkReplaced(r *transport.Request, got *transport.Answer, k in
 		}
 	}
 	if replaced < before || replaced >= version {
-		c.mismatch("%v of version %d replaced version %d, and %d was acknowledged before", r, version, replaced, before)
+		c.mismatch("%v of version %d replaced version %d, although %d was acknowledged before", r, version, replaced, before)
 	}
 }
 
@@ -120,6 +120,6 @@ func (c *client) checkVersion(r *transport.Request, n *transport.Node, k int, fl
 		}
 	}
 	if newest := c.versions.Newest(k); version < floor || version > newest {
-		c.mismatch("%v shows version %d; %d was acknowledged before the request, and %d is the newest", r, version, floor, newest)
+		c.mismatch("%v: got version %d, want at least %d, which was acknowledged before the request, and at most %d, the newest", r, version, floor, newest)
 	}
 }

@@ -1,9 +1,9 @@
-// Package check holds what clients know about their writes, and finds contradictions.
+// Package check records the outcome of the clients' writes, and finds contradictions.
 //
-// History compares the events of a watched folder as writers, watchers and readers
-// report them. InOrderKeys, Counters and Versions hold what etcd must contain. Outages
-// are the times in which requests may fail. Whatever contradicts is a mismatch, which
-// Findings collects.
+// History compares the events of a watched folder as writers, watchers and readers report
+// them. InOrderKeys, Counters and Versions hold what etcd must contain. Outages are the
+// times in which requests may fail. Each contradiction is a mismatch; Findings collects
+// them.
 package check
 
 import (
@@ -28,11 +28,11 @@ type Findings struct {
 type Totals struct {
 	Requests map[string]map[string]int // by kind of client and outcome
 	Faults   map[string]int            // by kind
-	// Slowest is how long each kind of change took to take effect, at most.
+	// Slowest is the longest time that each kind of change took to take effect.
 	Slowest    map[string]time.Duration
 	AuditLines int
 	Mismatches []string
-	Wrong      int // the number of mismatches, of which the following are a part
+	Wrong      int // the number of mismatches, which includes the following
 	Lost       int // acknowledged writes that are not in etcd
 	Doubled    int // writes that etcd carried out twice
 	Ghosts     int // writes that are in etcd and must not be
@@ -86,7 +86,7 @@ func (f *Findings) CountAuditLines(lines int) {
 	f.totals.AuditLines += lines
 }
 
-// Mismatch reports something that must not happen. Who is the client that saw it.
+// Mismatch reports something that must not happen. Who is the client that detected it.
 func (f *Findings) Mismatch(who, format string, args ...any) {
 	f.report(nil, who, format, args...)
 }

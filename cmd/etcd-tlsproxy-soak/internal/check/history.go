@@ -28,8 +28,8 @@ type entry struct {
 	acked bool // etcd acknowledged it to the writer
 }
 
-// maxDelay is how many events an acknowledgement may come after its event. It bounds
-// what is remembered of each folder.
+// maxDelay is the number of events by which an acknowledgement may lag behind its event. It
+// bounds the entries that are kept for each folder.
 const maxDelay = 20_000
 
 // NewHistory returns the empty history of a folder.
@@ -54,7 +54,7 @@ func (h *History) Acknowledge(who string, index uint64, key, text string) {
 	h.entries[index] = entry{text: text, key: key, acked: true}
 	for _, w := range h.watchers {
 		if _, received := w.received[index]; !received && w.from <= index && index <= w.last {
-			h.findings.Mismatch(w.who, "missed event %d, %q: it has watched %s since %d and is at %d", index, text, h.Folder, w.from, w.last)
+			h.findings.Mismatch(w.who, "missed event %d, %q: it has watched %s since event %d and has received event %d", index, text, h.Folder, w.from, w.last)
 		}
 	}
 	h.trim()
@@ -67,17 +67,17 @@ func (h *History) AddUnknown(text string) {
 	h.open[text]++
 }
 
-// Receive records an event that a watcher received as the first one after its last.
+// Receive records an event that a watcher received, and that must follow its last one.
 func (h *History) Receive(w *Watcher, index uint64, key, text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if index <= w.last {
-		h.findings.Mismatch(w.who, "got event %d, %q, and had asked for the first one after %d", index, text, w.last)
+		h.findings.Mismatch(w.who, "got event %d, %q, want one after %d", index, text, w.last)
 		return
 	}
 	for i := max(w.last+1, h.oldest); i < index; i++ {
 		if missed, ok := h.entries[i]; ok {
-			h.findings.Mismatch(w.who, "missed event %d, %q: it asked for the first one after %d and got %d", i, missed.text, w.last, index)
+			h.findings.Mismatch(w.who, "missed event %d, %q: it waited for the first event after %d and got %d", i, missed.text, w.last, index)
 		}
 	}
 	h.compare(w.who, index, key, text)

@@ -84,19 +84,19 @@ func (p *InOrderKeys) Check(who, folder string) error {
 		keys := found[value]
 		switch {
 		case post.fate == Once && len(keys) == 0:
-			p.findings.LostWrite(who, "%s was acknowledged as %s and does not exist", value, post.key)
+			p.findings.LostWrite(who, "%s was acknowledged as %s, but does not exist", value, post.key)
 		case len(keys) > 1:
 			p.findings.DoubledWrite(who, "%s exists as %v", value, keys)
 		case post.fate == Once && keys[0] != post.key:
-			p.findings.Mismatch(who, "%s was acknowledged as %s and is %s", value, post.key, keys[0])
+			p.findings.Mismatch(who, "%s was acknowledged as %s, but exists as %s", value, post.key, keys[0])
 		case post.fate == Never && len(keys) > 0:
-			p.findings.GhostWrite(who, "%s exists as %v, and was never sent to etcd as a whole", value, keys)
+			p.findings.GhostWrite(who, "%s exists as %v, but was never sent completely", value, keys)
 		}
 		delete(found, value)
 	}
 	for value, keys := range found {
 		if !p.late[value] || len(keys) > 1 {
-			p.findings.GhostWrite(who, "%v hold %s, which was in a folder that is removed, or was never sent", keys, value)
+			p.findings.GhostWrite(who, "%v contain %s, which was in a folder that was removed, or was never sent", keys, value)
 		}
 	}
 	return nil

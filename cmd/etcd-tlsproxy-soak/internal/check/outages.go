@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// maxRequestAge bounds how long ago a request can have begun that asks for an excuse.
+// maxRequestAge bounds the age of the requests whose failure an outage can explain. Older
+// outages are forgotten.
 const maxRequestAge = 400 * time.Second
 
 // Outages are the times in which etcd was down or stalled. Requests may fail in them,

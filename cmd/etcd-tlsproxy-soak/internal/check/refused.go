@@ -17,7 +17,7 @@ func Refused(findings *Findings, etcdURL string) error {
 			return err
 		}
 		if at := strings.Index(string(body), RefusedMark); at >= 0 {
-			findings.GhostWrite("end", "%s shows what was refused: %.200q", path, body[max(0, at-50):])
+			findings.GhostWrite("end", "%s contains a trace of a refused request: %.200q", path, body[max(0, at-50):])
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ const (
 	VersionWriters = 4
 )
 
-// Versions are keys whose values tell which key and which version they are.
+// Versions are keys whose values contain the key and its version.
 type Versions struct {
 	sent, acked [VersionedKeys]atomic.Int64
 }
@@ -30,8 +30,8 @@ func (v *Versions) Acknowledge(k int, version int64) { v.acked[k].Store(version)
 // Acknowledged returns the newest version that etcd acknowledged.
 func (v *Versions) Acknowledged(k int) int64 { return v.acked[k].Load() }
 
-// Floors returns what is acknowledged now: a read that is sent from now on must not show
-// older versions.
+// Floors returns the versions that are acknowledged now: a read that is sent from now on
+// must not return older ones.
 func (v *Versions) Floors() (floors [VersionedKeys]int64) {
 	for k := range v.acked {
 		floors[k] = v.acked[k].Load()
