@@ -13,11 +13,11 @@ import (
 // build is one etcd-tlsproxy program to measure.
 type build struct {
 	name string
-	path string // "" means that it is to be built from this checkout
+	path string // "" means a build of this checkout
 }
 
-// buildName is what may stand before the equals sign of --proxy. A path seldom looks
-// like that, and ./ before it settles the matter.
+// buildName matches the name before the equals sign in a value of --proxy. A path rarely
+// matches; ./ before it makes sure that it does not.
 var buildName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 
 // parseBuilds reads the values of --proxy. A single build is reported as ours, with or

@@ -11,8 +11,8 @@ type comparison struct {
 	Figure string
 	// Order lists the contenders that were measured, as the report shows them.
 	Order []string
-	// Samples holds one sample a round, so equal indexes were measured one after the
-	// other.
+	// Samples holds one sample per round. Samples with equal indexes were measured one
+	// after the other.
 	Samples map[string][]*sample
 	// Baselines names, for a variant or a build, the contender that its ratio refers
 	// to. Other proxies have none: their ratio is ours divided by theirs.
@@ -37,11 +37,11 @@ func (c *comparison) add(v contender) {
 	}
 }
 
-// figure is a number whose ratio can be the point of a scenario.
+// figure is a value whose ratio a scenario can report.
 type figure struct {
 	value func(*sample) float64
-	what  string // in a sentence
-	unit  string // behind a number
+	what  string // its name in a sentence
+	unit  string // its unit behind a number
 }
 
 var figures = map[string]figure{

@@ -26,9 +26,9 @@ type contender struct {
 // variant is a set of circumstances under which ours is measured.
 type variant struct {
 	suffix     string
-	config     string // is appended to the configuration
-	limits     string // replaces the limits, which otherwise do not bound one address
-	background *load  // what other clients do meanwhile
+	config     string // lines to append to the configuration
+	limits     string // replaces the limits; by default one address has none
+	background *load  // load of other clients during the measurement
 }
 
 // contenders lists what a scenario compares, the baseline first. Builds are compared
@@ -104,8 +104,8 @@ func installed(kind string) bool {
 }
 
 // inRound returns the order in which a round measures a list. Every second round goes
-// backwards: each contender is as often before another as after it, so that what a
-// measurement leaves behind (heat, full socket buffers) favors neither.
+// backwards: each contender runs before another as often as after it, so that the effects
+// of a measurement on the next one (heat, full socket buffers) favor neither.
 func inRound[T any](round int, list []T) []T {
 	if round%2 == 0 {
 		return list

@@ -22,10 +22,11 @@ type load struct {
 	CA       []byte
 	Conns    int
 	Duration time.Duration
-	Requests [][]byte // are sent in turn
-	Status   int      // is expected; any other is an error
-	// Rate is requests a second in an open loop: a latency counts from when its request
-	// was due, not from when it could be sent. 0 is a closed loop.
+	Requests [][]byte // the requests, which are sent in turn
+	Status   int      // the expected status; any other is an error
+	// Rate is the number of requests per second in an open loop: the latency of a request
+	// is measured from the time at which it was due, even if it was sent later. 0 means a
+	// closed loop.
 	Rate float64
 	// Handshake opens a connection for each request: "full" or "resumed".
 	Handshake string

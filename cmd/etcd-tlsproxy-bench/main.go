@@ -3,12 +3,12 @@
 //
 //	go run ./cmd/etcd-tlsproxy-bench --quick
 //
-// It starts an etcd, an upstream that answers at once, and the proxies, all with the
-// same certificate and the same users. nginx runs in the shape of the site that
-// etcd-tlsproxy replaces ("profile": a connection to etcd for each request) and in the
-// fastest shape known ("tuned": HTTP/1.1 and 256 connections that are kept). A process
-// of its own loads the proxies in turn, round by round. The report shows medians and
-// ratios. Everything stays on loopback and ends with the command.
+// It starts an etcd, an upstream that answers at once, and the proxies, all with the same
+// certificate and the same users. nginx runs with the configuration of the site that
+// etcd-tlsproxy replaces ("profile": a connection to etcd for each request) and with the
+// fastest known one ("tuned": HTTP/1.1 and 256 persistent connections). A separate process
+// loads the proxies in turn, round by round. The report shows medians and ratios.
+// Everything stays on loopback and ends with the command.
 //
 // With several --proxy, builds of etcd-tlsproxy are compared with each other:
 //
@@ -61,7 +61,7 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "etcd-tlsproxy-bench",
 		Short: "Compare etcd-tlsproxy with nginx and HAProxy, side by side in one run",
-		Long: `Starts an etcd, nginx in two shapes, HAProxy and this proxy on loopback, loads them
+		Long: `Starts an etcd, nginx in two configurations, HAProxy and this proxy on loopback, loads them
 in turn, and prints requests per second, CPU time per request and latencies, as
 medians of all rounds, with ratios. Programs that are not installed are left out.
 
@@ -81,7 +81,7 @@ the noise.`,
 	f.StringArrayVar(&s.proxy, "proxy", nil, "`path` of the etcd-tlsproxy to measure, or several times NAME=PATH; the first is the baseline (default: a build of this checkout)")
 	f.IntVar(&s.rounds, "rounds", 5, "number of measurements of each proxy in each scenario; watches take at most 3, unless builds are compared")
 	f.DurationVar(&s.duration, "duration", 3*time.Second, "length of each measurement")
-	f.IntVar(&s.events, "events", 0, "number of writes in each measurement of watches; more of them give less noise (default: as the scenario says)")
+	f.IntVar(&s.events, "events", 0, "number of writes in each measurement of watches; more of them give less noise (default: the scenario's own number)")
 	f.StringSliceVar(&s.scenarios, "scenarios", nil, "`names` of the scenarios to run (default: all)")
 	f.StringSliceVar(&s.only, "only", nil, "`names` of the proxies to measure: ours, tuned, profile, haproxy (default: all)")
 	f.StringVar(&s.json, "json", "", "`file` to which the figures are written as well")

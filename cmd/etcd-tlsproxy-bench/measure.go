@@ -32,8 +32,8 @@ type sample struct {
 	Outage *outageSample `json:",omitempty"`
 }
 
-// generator is a child process that generates load. It has processors and memory of its
-// own accounting: nothing that it does is counted as the proxy's.
+// generator is a child process that generates load. Its CPU time and memory are not counted
+// as the proxy's.
 type generator struct {
 	cmd   *exec.Cmd
 	in    io.Writer
@@ -83,14 +83,14 @@ func (g *generator) result(result any) error {
 	return json.Unmarshal(line, result)
 }
 
-// stop ends the generator, whatever it does.
+// stop ends the generator, whatever it is doing.
 func (g *generator) stop() {
 	_ = g.cmd.Process.Kill()
 	_ = g.cmd.Wait()
 }
 
-// measure loads a target and reads CPU times around the load, which leaves out what it
-// costs to connect.
+// measure loads a target, and reads CPU times before and after the load, so that the cost
+// of connecting is not included.
 func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration time.Duration) (m *sample, err error) {
 	defer func() {
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// newNullCommand returns an upstream that answers at once. In front of it, a proxy's
-// own cost is all there is.
+// newNullCommand returns an upstream that answers at once, so that only the proxy's own
+// cost is measured.
 func newNullCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "null-upstream", Hidden: true, Args: cobra.NoArgs,
@@ -42,9 +42,8 @@ const (
 		"X-Raft-Index: 234567\r\nX-Raft-Term: 7\r\nDate: Mon, 02 Jan 2006 15:04:05 GMT\r\n"
 )
 
-// serveNull gives every request the same answer. It knows no more of HTTP than the
-// requests of this benchmark need: they are not pipelined, and a form follows its head
-// in one piece.
+// serveNull gives every request the same answer. It understands only the requests of this
+// benchmark: they are not pipelined, and a form follows its head in one piece.
 func serveNull(c net.Conn) {
 	defer c.Close()
 	rest := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(nullBody), nullBody)
@@ -61,7 +60,7 @@ func serveNull(c net.Conn) {
 			continue
 		}
 		if bytes.HasPrefix(head, []byte("PUT")) && len(form) == 0 {
-			continue // nginx and HAProxy may send the form in a packet of its own
+			continue // nginx and HAProxy may send the form in a separate packet
 		}
 		answer := keep
 		closes := bytes.Contains(head, []byte(" HTTP/1.0")) || bytes.Contains(head, []byte("onnection: close"))

@@ -16,7 +16,7 @@ import (
 // outageSample is how a proxy behaves while etcd is down. Times are in microseconds.
 type outageSample struct {
 	Down   float64 // the 99th percentile of answer times while etcd was down
-	Status int     // of the answers of that time
+	Status int     // of answers while etcd was down
 	Back   float64 // from etcd's own first answer to the first one through the proxy
 }
 

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller records when each of many sockets becomes readable, without reading from it
-// and without a wakeup for each. The clients of a real proxy run on other machines;
-// here, thousands of clients that wake, read and decrypt on the proxy's own processors
-// would be most of what is measured.
+// poller records when each of many sockets becomes readable, without reading from it and
+// without a wakeup for each. The clients of a real proxy run on other machines; here,
+// thousands of clients that wake, read and decrypt on the proxy's own processors would
+// dominate the measurement.
 type poller struct {
 	epoll  int
 	events []unix.EpollEvent
 }
 
-// pollInterval bounds how exact the recorded times are.
+// pollInterval is the resolution of the recorded times.
 const pollInterval = time.Millisecond
 
 // newPoller polls the sockets of watchers, which dialBlocking must have made.

@@ -96,7 +96,7 @@ func (s *settings) check() (err error) {
 		return err
 	}
 	if len(s.builds) > 1 && len(s.only) > 0 {
-		return errors.New("reading --only: several --proxy are compared with each other; leave --only out")
+		return errors.New("reading --only: several --proxy are compared only with each other; leave --only out")
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ type scenario struct {
 	what string
 	// figure names the number whose ratio is reported, a key of figures.
 	figure string
-	// etcd puts the proxies in front of etcd. Otherwise the upstream answers at once,
-	// so that the proxy's own cost is all there is.
+	// etcd puts the proxies in front of etcd. Otherwise the upstream answers at once, so
+	// that only the proxy's own cost is measured.
 	etcd bool
 	load load
 	// except holds kinds of proxies that are not measured, with the reason.
@@ -24,7 +24,7 @@ type scenario struct {
 	watch *watchLoad
 	// outage replaces load: etcd is killed and started again.
 	outage bool
-	// variants of ours are compared with ours as it is, and with no other proxy.
+	// variants of ours are compared with the unchanged one, and with no other proxy.
 	variants []variant
 }
 

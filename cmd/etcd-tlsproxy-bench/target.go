@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// target is a contender that runs.
+// target is a running contender.
 type target struct {
 	contender
 	address string
 	proc    *process
 }
 
-// startTargets starts proxies in front of an upstream. The caller stops those that are
-// returned, which there can be even if there is an error.
+// startTargets starts proxies in front of an upstream. The caller must stop the returned
+// ones, even if there is also an error.
 func (e *env) startTargets(list []contender, upstream string) (targets []*target, err error) {
 	for _, c := range list {
 		t, err := e.startTarget(c, upstream)
@@ -64,7 +64,7 @@ func (e *env) startTarget(c contender, upstream string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own copy
+	defer log.Close() // the process has its own descriptor
 	if t.proc, err = start(log, command[0], command[1:]...); err != nil {
 		return nil, err
 	}

@@ -15,11 +15,11 @@ import (
 // watchLoad describes many clients that watch, and what is written meanwhile.
 type watchLoad struct {
 	Address string // of the proxy
-	Etcd    string // is written to directly, so that a write costs the same for all proxies
+	Etcd    string // etcd's address; writes go there directly, so that they cost the same for all proxies
 	CA      []byte
 	// Watchers is the number of clients of each prefix, Prefixes the number of prefixes.
 	Watchers, Prefixes int
-	// Events is how often each prefix is written to, each time after all clients watch.
+	// Events is the number of writes to each prefix. All clients watch before each write.
 	Events int
 	// Reread lets each client read the tree after each event, before it watches again.
 	Reread bool

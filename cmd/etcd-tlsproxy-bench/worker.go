@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// grace is what connecting and the last answers may take in addition to the load.
+	// grace is the time that connecting and the last answers may take in addition to the
+	// load.
 	grace = 15 * time.Second
 	// maxLag is how late an open loop may be before it gives up.
 	maxLag = 5 * time.Second
@@ -46,8 +47,8 @@ func (w *worker) connect() error {
 	if err != nil {
 		return err
 	}
-	// The generator uses raw sockets as the proxy does: the less CPU time it takes, the
-	// more is left for what is measured.
+	// The generator uses raw sockets, like the proxy: the less CPU time it uses, the more
+	// is left for the proxy.
 	w.conn = tls.Client(rawio.New(c, true), w.config)
 	return errors.Join(w.conn.SetDeadline(w.deadline()), w.conn.Handshake())
 }
@@ -88,7 +89,8 @@ func (w *worker) run(start time.Time, firstError *atomic.Pointer[string]) {
 			return // a proxy may answer fewer wrong passwords than are sent
 		}
 		if pace > 0 && time.Since(end) > maxLag {
-			// Otherwise an open loop would go on until it has sent every request that was due.
+			// Otherwise an open loop would continue until it has sent every request that
+			// was due.
 			w.recordError(errLag, firstError)
 			return
 		}

@@ -43,8 +43,8 @@ func newDemo() *cobra.Command {
 		Use:   "etcd-tlsproxy-demo",
 		Short: "Run etcd-tlsproxy in front of an etcd of its own",
 		Long: `Starts an etcd with the v2 API and the proxy in front of it, with a certificate
-authority and two users that it makes, and prints commands to try. Everything stays on
-loopback. Ctrl-C ends all of it.`,
+authority and two users that it creates, and prints commands to try. Everything stays on
+loopback. Ctrl-C ends the demo.`,
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,

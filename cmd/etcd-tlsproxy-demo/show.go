@@ -64,7 +64,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	// Ctrl-C should end the demo within two seconds, even if a watch still waits.
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 200*time.Millisecond)
 	defer cancel()
-	_ = server.Drain(drain) // its error says only that some connections had to be closed
+	_ = server.Drain(drain) // its error only means that some connections had to be closed
 	return err
 }
 
