@@ -36,7 +36,7 @@ func (p *proxied) isHealthy() {
 		p.t.Errorf("the healthy cluster has warnings:\n%s", stdout)
 	}
 	code, stdout, stderr = p.verb("cluster-health")
-	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", whose port is not a proxy's")
+	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", whose port is not in --proxy-port")
 
 	code, stdout, stderr = p.verb("member", "list", "--output", "json")
 	wants(p.t, code, stdout, stderr, 0)
@@ -108,7 +108,7 @@ func (p *proxied) refusesAndAdds() (name string) {
 		p.t.Fatal(err)
 	}
 	r := <-waited
-	wants(p.t, r.code, r.stdout, r.stderr, 0, "3 members become 4, of which 3 instead of 2 have to agree", "4 members need 3 to agree", "member "+name+" has started and answers")
+	wants(p.t, r.code, r.stdout, r.stderr, 0, "from 3 to 4 members, and its quorum from 2 to 3", "4 members have a quorum of 3", "member "+name+" has started and answers")
 	var added addedMember
 	if err := json.Unmarshal([]byte(r.stdout), &added); err != nil {
 		p.t.Fatalf("decoding the output: got the error %v for\n%s", err, r.stdout)
@@ -151,7 +151,7 @@ func (p *proxied) removes(name string) {
 		}
 	}
 	code, stdout, stderr := p.verb(p.asRoot("member", "remove", name, "--yes")...)
-	wants(p.t, code, stdout, stderr, 0, "4 members become 3", "_etcd-client-ssl._tcp IN SRV ... "+strings.TrimPrefix(p.urls[name], "https://127.0.0.1:")+" 127.0.0.1.", "_etcd-server._tcp IN SRV")
+	wants(p.t, code, stdout, stderr, 0, "from 4 to 3 members", "_etcd-client-ssl._tcp IN SRV ... "+strings.TrimPrefix(p.urls[name], "https://127.0.0.1:")+" 127.0.0.1.", "_etcd-server._tcp IN SRV")
 	for _, m := range p.etcds.Members {
 		if m.Name() == name {
 			p.etcds.Left(m)
@@ -193,7 +193,7 @@ func (p *proxied) refusesWhileOneIsDown() {
 	wants(p.t, code, stdout, stderr, 1, "1 healthy members would remain, but 2 of 2 have to agree: the quorum would be lost")
 	// The one that is down may go.
 	code, stdout, stderr = p.verbAt(p.urls[up], p.asRoot("member", "remove", down.Name(), "--yes")...)
-	wants(p.t, code, stdout, stderr, 0, "3 members become 2, of which 2 instead of 2 have to agree, and 0 of them may fail")
+	wants(p.t, code, stdout, stderr, 0, "from 3 to 2 members, and its quorum from 2 to 2; then 0 of the members may fail")
 	p.etcds.Left(down)
 }
 

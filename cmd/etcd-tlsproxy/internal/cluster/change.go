@@ -81,5 +81,5 @@ func (h *Health) Find(which string) (*MemberHealth, error) {
 
 // quorumChange says what a change does to the quorum.
 func quorumChange(before, after int) string {
-	return fmt.Sprintf("%d members become %d, of which %d instead of %d have to agree", before, after, Quorum(after), Quorum(before))
+	return fmt.Sprintf("the cluster goes from %d to %d members, and its quorum from %d to %d", before, after, Quorum(before), Quorum(after))
 }

@@ -67,7 +67,7 @@ func TestAMemberIsOnlyAddedToAClusterThatCanBearIt(t *testing.T) {
 	if err != nil {
 		t.Fatalf("adding a second member: %v", err)
 	}
-	for _, want := range []string{"1 members become 2, of which 2 instead of 1 have to agree", "the cluster has no quorum and accepts no writes"} {
+	for _, want := range []string{"from 1 to 2 members, and its quorum from 1 to 2", "the cluster has no quorum and accepts no writes"} {
 		if plan := fmt.Sprint(change.Steps); !strings.Contains(plan, want) {
 			t.Errorf("the plan for a second member: got %s, want %q", plan, want)
 		}
@@ -136,7 +136,7 @@ func TestHealthIsJudged(t *testing.T) {
 		"WARNING member conf1001 (a1) has the peer URL http://localhost:2380, which other":    three(func(h *Health) { h.Members[0].PeerURLs = []string{"http://localhost:2380"} }),
 		"WARNING member conf1002 (a2) follows a2, others follow a1":                           three(func(h *Health) { h.Members[1].follows = "a2" }),
 		"CRITICAL no healthy member knows a leader":                                           three(func(h *Health) { h.LeaderID = "" }),
-		"WARNING 2 members have a quorum of 2":                                                   newHealth(Healthy, Healthy),
+		"WARNING 2 members have a quorum of 2":                                                newHealth(Healthy, Healthy),
 		"WARNING member conf1003 (a3) is unreachable":                                         newHealth(Healthy, Healthy, Unreachable),
 		"CRITICAL there is no quorum: 1 of 3 members are healthy":                             newHealth(Healthy, Unreachable, Unreachable),
 	} {

@@ -42,7 +42,7 @@ func (h *Health) PlanRemove(which string) (*MemberHealth, *Change, error) {
 			c.addStep("first check that no record for clients points to %s any more (_etcd-client-ssl._tcp and others)", place.Host)
 		}
 	}
-	c.addStep("remove member %s: %s, and then %d of the members may fail", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
+	c.addStep("remove member %s: %s; then %d of the members may fail", m.Label(), quorumChange(before, after), max(0, healthy-Quorum(after)))
 	if even := EvenWarning(after); even != "" {
 		c.addStep("note that %s", even)
 	}
