@@ -96,12 +96,12 @@ func TestStaleAndForeignValuesAreFound(t *testing.T) {
 	}{
 		"acknowledged":      {node(key, check.VersionedValue(k, 4)), 10, ""},
 		"sent":              {node(key, check.VersionedValue(k, 5)), 10, ""},
-		"stale":             {node(key, check.VersionedValue(k, 3)), 10, "version 3; 4 was acknowledged"},
-		"not sent":          {node(key, check.VersionedValue(k, 6)), 10, "and 5 is the newest"},
+		"stale":             {node(key, check.VersionedValue(k, 3)), 10, "got version 3, want at least 4"},
+		"not sent":          {node(key, check.VersionedValue(k, 6)), 10, "at most 5, the newest"},
 		"another key's":     {node(key, check.VersionedValue(2, 4)), 10, "never written there"},
 		"under another key": {node(check.VersionedKey(2), check.VersionedValue(k, 4)), 10, "never written there"},
 		"absent":            {nil, 10, "version 0"},
-		"an old index":      {node(key, check.VersionedValue(k, 4)), 9, "shows index 9, and 10 was acknowledged"},
+		"an old index":      {node(key, check.VersionedValue(k, 4)), 9, "got index 9, want at least 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newTestSoak(t)

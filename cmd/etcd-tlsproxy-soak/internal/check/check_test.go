@@ -48,14 +48,14 @@ func TestLostDoubledAndGhostPostsAreFound(t *testing.T) {
 	}{
 		"acknowledged":             {Once, []*transport.Node{key("/f/1", "v")}, nil},
 		"lost":                     {Once, nil, []string{"does not exist"}},
-		"under another key":        {Once, []*transport.Node{key("/f/2", "v")}, []string{"was acknowledged as /f/1 and is /f/2"}},
+		"under another key":        {Once, []*transport.Node{key("/f/2", "v")}, []string{"was acknowledged as /f/1, but exists as /f/2"}},
 		"doubled":                  {Once, []*transport.Node{key("/f/1", "v"), key("/f/2", "v")}, []string{"exists as [/f/1 /f/2]"}},
 		"unknown, not carried out": {Maybe, nil, nil},
 		"unknown, carried out":     {Maybe, []*transport.Node{key("/f/9", "v")}, nil},
 		"unknown, doubled":         {Maybe, []*transport.Node{key("/f/1", "v"), key("/f/2", "v")}, []string{"exists as"}},
 		"not sent":                 {Never, nil, nil},
-		"not sent, carried out":    {Never, []*transport.Node{key("/f/1", "v")}, []string{"never sent to etcd as a whole"}},
-		"another value":            {Never, []*transport.Node{key("/f/1", "other")}, []string{"in a folder that is removed, or was never sent"}},
+		"not sent, carried out":    {Never, []*transport.Node{key("/f/1", "v")}, []string{"never sent completely"}},
+		"another value":            {Never, []*transport.Node{key("/f/1", "other")}, []string{"in a folder that was removed, or was never sent"}},
 		"a late value":             {Never, []*transport.Node{key("/f/1", "late")}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestTracesOfWhatWasRefusedAreFound(t *testing.T) {
 	if err := Refused(f, fakeEtcd(t, `{"node":{"key":"/soak/refused-1"}}`)); err != nil {
 		t.Fatal(err)
 	}
-	wantMismatches(t, f, "what was refused", "what was refused", "what was refused")
+	wantMismatches(t, f, "a trace of a refused request", "a trace of a refused request", "a trace of a refused request")
 }
 
 func TestWhatAWatcherMissesIsFound(t *testing.T) {
