@@ -35,7 +35,7 @@ func queued(t *testing.T, url, dir string) map[string]int {
 	return values
 }
 
-// posts maps the value of each write to the outcome that its client was told. A POST makes
+// posts maps the value of each write to the outcome that its client received. A POST makes
 // a key each time it is carried out, so the outcomes can be compared with etcd.
 type posts map[string]string
 

@@ -14,10 +14,10 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// FuzzKey asks a real etcd, built with the release of Go that reads paths in the
-// newer way: what the gate decided on must be the key that etcd stores, for every
-// spelling that the gate lets through. And what was forwarded, sent again, must
-// be forwarded as it is.
+// FuzzKey sends requests to a real etcd, built with a release of Go that reads paths in the
+// newer way. For every spelling that the gate allows, the key that etcd stores must be the
+// one about which the gate decided. A forwarded target that is sent again must be forwarded
+// unchanged.
 func FuzzKey(f *testing.F) {
 	for _, target := range []string{
 		"/v2/keys/a", "//v2/keys//a//b/", "/v2/keys/a%20b%3f?x=y", "/v2/keys/caf\xc3\xa9/%c3%a9", "/v2/%6beys/a%25%32%66b", "/v2/keys/a;b=c/..;/d",

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Our reading of wait must be etcd's: net/url's query, first value, strconv's
-// booleans.
+// The proxy must read wait like etcd: the first value of net/url's query, as one of
+// strconv's booleans.
 func FuzzWaits(f *testing.F) {
 	for _, seed := range []string{"wait=true", "a=b&wait=1", "w%61it=%74", "wait=+true", "wait", "wait=true&wait=false", "%zz&wait=true", "wait=%zz&wait=true", "a;wait=true"} {
 		f.Add(seed)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fakeConn is a connection that ends when it is told to.
+// fakeConn is a connection that ends when it is asked to.
 type fakeConn struct {
 	idle, ended, cut atomic.Bool
 }

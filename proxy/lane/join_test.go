@@ -12,7 +12,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
-// noWatch answers nothing until its client leaves, as an etcd without events.
+// noWatch sends no answer until its client disconnects, like an etcd without events.
 func noWatch(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() }
 
 // startWatch starts a watch of a user that the gate allows under the rig's snapshot.

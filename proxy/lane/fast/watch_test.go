@@ -11,11 +11,11 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// fill writes chunks to a client that watches until the kernel takes no more, like a hub
-// that writes an event. It returns the number of bytes in the chunks.
+// fill writes chunks to a client that watches until the socket accepts no more bytes, like a
+// hub that writes an event. It returns the number of bytes in the chunks.
 func fill(t *testing.T, c *conn) (filler int) {
 	t.Helper()
-	c.mu.Lock() // the hub holds it, too
+	c.mu.Lock() // a hub also holds it
 	defer c.mu.Unlock()
 	for piece := strings.Repeat("f", 4000); ; filler += len(piece) {
 		begun, all, err := c.wire.TryWrite(func() error {
@@ -31,8 +31,8 @@ func fill(t *testing.T, c *conn) (filler int) {
 	}
 }
 
-// TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater fills a connection as far as
-// the kernel goes, with chunks before that of the event.
+// TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater fills the socket's buffers with
+// chunks before the chunk of the event.
 func TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater(t *testing.T) {
 	r := newRig(t, patientLimits)
 	for range 3 {
@@ -61,7 +61,7 @@ func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
 	limits.BodyTimeout = 300 * time.Millisecond
 	r := newRig(t, limits)
 	client, _, served, closed := r.watch()
-	// Otherwise the buffer grows, and the kernel takes what the client does not.
+	// Otherwise the buffer grows, and the kernel accepts the bytes that the client does not read.
 	if err := client.NetConn().(*net.TCPConn).SetReadBuffer(16 << 10); err != nil {
 		t.Fatal(err)
 	}
@@ -79,8 +79,8 @@ func TestAClientWhoseConnectionIsBeingWrittenToKeepsNoOtherWaiting(t *testing.T)
 		other, head, _, _ := r.watch()
 		others, heads = append(others, other), append(heads, head)
 	}
-	// crypto/tls writes, too: it answers some records itself. Here it writes more than the
-	// client takes.
+	// crypto/tls also writes on its own, when it answers certain records. Here it writes more
+	// than the client reads.
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		filler := strings.Repeat("f", 16<<20)
@@ -89,11 +89,11 @@ func TestAClientWhoseConnectionIsBeingWrittenToKeepsNoOtherWaiting(t *testing.T)
 		}
 	})
 	inARow := 0
-	r.eventually("the kernel takes no more", func() bool {
+	r.eventually("the socket accepts no more bytes", func() bool {
 		if inARow++; !served.wire.Blocked() {
 			inARow = 0
 		}
-		return inARow > 300 // milliseconds, in which it would take all there is
+		return inARow > 300 // milliseconds, in which a socket that is not full would accept all of it
 	})
 	r.write("event")
 	for i, other := range others {

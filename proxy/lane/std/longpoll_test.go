@@ -61,7 +61,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 		t.Fatalf("the watch was refused: %+v", refusal)
 	}
 	w := &slowHead{ResponseRecorder: httptest.NewRecorder(), out: func() {
-		// The head is out and nothing else is. Now the right goes, and then the event comes.
+		// Only the head has been sent. Now the right is revoked, and then the event arrives.
 		x.Watches.Drain()
 		write(t, etcd.URL()+"/v2/keys/eventlogging/w", "secret")
 		for limit := time.Now().Add(time.Minute); metrics.Watches.Delivered.Load() == 0; time.Sleep(time.Millisecond) { //nolint:forbidigo // a metric signals nothing
@@ -84,7 +84,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 	}
 }
 
-// slowHead is a client that takes its time to take a head.
+// slowHead is a client that receives the head slowly.
 type slowHead struct {
 	*httptest.ResponseRecorder
 	out func()
