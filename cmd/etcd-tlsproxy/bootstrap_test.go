@@ -64,7 +64,7 @@ func TestAnEtcdStartsFromWhatBootstrapWrites(t *testing.T) {
 		return json.NewDecoder(resp.Body).Decode(&members) == nil && len(members.Members) == 1 && members.Members[0].Name != ""
 	})
 	if m := members.Members[0]; m.Name != "conf1001" || m.ClientURLs[0] != "https://127.0.0.1:4001" || m.PeerURLs[0] != "http://"+peer {
-		t.Errorf("the member of the started etcd is %+v", m)
+		t.Errorf("the member of the started etcd: got %+v, want conf1001 with the URLs of the settings", m)
 	}
 }
 

@@ -49,8 +49,8 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	var expiry [2]int
 	f := cmd.Flags()
 	f.BoolVar(&nagios, "nagios", false, "print and exit like an Icinga plugin")
-	f.Uint64Var(&limits.BehindWarning, "lag-warning", 1000, "lag of a member, in `entries` of the log, that is a warning")
-	f.Uint64Var(&limits.BehindCritical, "lag-critical", 10_000, "lag of a member, in `entries` of the log, that is critical")
+	f.Uint64Var(&limits.BehindWarning, "lag-warning", 1000, "warn if a member lags behind by this number of log `entries`")
+	f.Uint64Var(&limits.BehindCritical, "lag-critical", 10_000, "critical if a member lags behind by this number of log `entries`")
 	f.IntVar(&expiry[0], "expiry-warning", 21, "warn if a certificate expires in fewer `days`")
 	f.IntVar(&expiry[1], "expiry-critical", 7, "critical if a certificate expires in fewer `days`")
 	f.IntVar(&limits.MarginWarning, "margin-warning", 0, "warn if the cluster tolerates fewer failed `members`")

@@ -9,8 +9,8 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 )
 
-// TestTheShippedUnitsUseKnownCommands parses each command line of the systemd units
-// that runs this program: a unit that an operator has copied must go on to work.
+// TestTheShippedUnitsUseKnownCommands parses each command line of the systemd units that
+// runs this program: a unit that an operator has copied must continue to work.
 func TestTheShippedUnitsUseKnownCommands(t *testing.T) {
 	units, err := filepath.Glob("../../deploy/systemd/*.service")
 	if err != nil || len(units) == 0 {
@@ -30,11 +30,11 @@ func TestTheShippedUnitsUseKnownCommands(t *testing.T) {
 			}
 			command, flags, err := newRoot().Find(strings.Fields(args))
 			if err != nil {
-				t.Errorf("%s: %q: %v", unit, args, err)
+				t.Errorf("%s: finding the command of %q: got error %v, want none", unit, args, err)
 				continue
 			}
 			if err := command.ParseFlags(flags); err != nil {
-				t.Errorf("%s: %q: %v", unit, args, err)
+				t.Errorf("%s: parsing the flags of %q: got error %v, want none", unit, args, err)
 			}
 			commands[command.Name()] = true
 		}

@@ -56,7 +56,7 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 	check(1, "there is no key /conftool", append(proxied, "dump", "/conftool")...)
 	check(1, "writing /conftool: 110: The request requires user authentication", append(proxied, "load", "--yes", s.Path("seed"))...)
 	check(1, "(hint: give --username and --password-file of a user", append(proxied, "load", "--yes", s.Path("seed"))...)
-	// What conftool may write is written until what it may not.
+	// The entries that conftool may write are written, up to the first that it may not.
 	check(1, "writing /other: 110", append(as("conftool"), "load", "--yes", s.Path("seed"))...)
 	check(0, "created 1, updated 0, unchanged 3, expired 0, conflicts 0", append(as("root"), "load", "--yes", s.Path("seed"))...)
 	check(0, "would create 0, update 0, leave unchanged 4", append(as("root"), "load", "--dry-run", s.Path("seed"))...)
@@ -87,7 +87,7 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 		t.Errorf("load: got status %d with %s", code, stdout)
 	}
 
-	// No such write reaches etcd, though nothing stands before it.
+	// No such write reaches etcd, although no proxy is in front of it.
 	s.Write("poison", `{"etcdTlsproxyDump":1,"prefix":"/","clusterId":"1","index":1,"entries":2}
 {"key":"/conftool/z","value":"1"}
 {"key":"/conftool/0/members/1/attributes","value":"secret"}

@@ -48,10 +48,10 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 	// Root loses / as well, by the rule below it.
 	want := map[string][]string{"refused root write": {"/", "/conftool", "/conftool/v1", "/conftool/v1/a"}, "allowed x write": {"/conftool", "/conftool/v1", "/conftool/v1/a"}}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("the compared keys are %v", got)
+		t.Errorf("the keys of the changes: got %v, want %v", got, want)
 	}
 	if diff.Keys != 5 || diff.Changed != 7 || diff.Users != 4 || diff.Decisions != (5+6)*2*4 || len(diff.Unread) != 1 {
-		t.Errorf("the comparison is %+v", diff)
+		t.Errorf("the comparison: got %+v, want 7 of 88 decisions changed, for 5 keys and 4 users, and one unread key", diff)
 	}
 }
 

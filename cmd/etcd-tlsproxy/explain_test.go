@@ -55,7 +55,7 @@ func TestWhatIsExplainedIsWhatHappensBeforeARealEtcd(t *testing.T) {
 			}
 			status, fromEtcd, cause := send(t, client, method, s.URL+target, user)
 			outcomes[fmt.Sprintf("%v %d %s", want.Allowed, want.Status, want.Reason)]++
-			asExplained := fromEtcd || method == "OPTIONS" // whose answer does not carry the id
+			asExplained := fromEtcd || method == "OPTIONS" // answers to OPTIONS do not contain the id
 			if !want.Allowed {
 				asExplained = !fromEtcd && status == want.Status && (method == "HEAD" || cause == want.Cause)
 			}
@@ -106,8 +106,8 @@ func send(t *testing.T, client *http.Client, method, at, user string) (status in
 	}
 	var refusal struct{ Cause string }
 	_ = json.Unmarshal(body, &refusal) // etcd's answers are not all JSON
-	// Methods that a handler of etcd does not have it refuses without its id, and with a
-	// list that is shorter than the proxy's.
+	// A handler of etcd refuses other methods without the id of the cluster, and with a
+	// shorter list of allowed methods than the proxy.
 	foreign := resp.StatusCode == 405 && !strings.Contains(resp.Header.Get("Allow"), "OPTIONS")
 	return resp.StatusCode, resp.Header.Get("X-Etcd-Cluster-Id") != "" || foreign, refusal.Cause
 }

@@ -74,7 +74,8 @@ func outcomeOf(a *proxytest.Answer) string {
 		return "key " + body.Cause
 	case byEtcd:
 		return "key " + body.Node.Key
-	// What neither etcd's keys nor its members answer: nginx's own, ours, or the rest of etcd.
+	// Answers that are neither about keys nor about members: of nginx, of the proxy, or of
+	// the rest of etcd.
 	case strings.HasPrefix(a.Body, "<html>"), a.Status == 401, isJSON && body.ErrorCode != 0 && body.Index == 0, a.Status == 405 && strings.Contains(allow, "OPTIONS"):
 		return fmt.Sprint("status ", a.Status)
 	}

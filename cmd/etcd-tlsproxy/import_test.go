@@ -53,12 +53,12 @@ func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 		}
 		if a.TLS.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
 			!slices.Equal(a.Upstream.Endpoints, []string{"https://conf1001.example.org:2379"}) {
-			t.Errorf("the configuration has %+v and %+v", a.TLS, a.Upstream)
+			t.Errorf("the configuration from hiera: got %+v and %+v, want the certificate and the endpoint of conf1001", a.TLS, a.Upstream)
 		}
 		if strings.Contains(hiera.Config, "saltsalt") || strings.Contains(hiera.Config, "seed") {
 			t.Error("the configuration contains a secret of hiera")
 		}
-		last := len(hiera.Differences) - 1 // it is that nginx did not verify etcd
+		last := len(hiera.Differences) - 1 // only hiera's: nginx did not verify etcd
 		if hiera.Differences[last].Class != siteimport.Upstream || !reflect.DeepEqual(hiera.Differences[:last], nginx.Differences) {
 			t.Errorf("the sources give different lists of differences\nhiera %+v\nnginx %+v", hiera.Differences, nginx.Differences)
 		}
@@ -121,7 +121,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 			r := p.random(random)
 			a, b := before.send(t, r.method, r.target, r.authorization()), now.send(t, r.method, r.target, r.authorization())
 			if r.method == "POST" && strings.HasPrefix(a, "key ") && strings.HasPrefix(b, "key ") {
-				a, b = filepath.Dir(a), filepath.Dir(b) // each makes a key of its own below
+				a, b = filepath.Dir(a), filepath.Dir(b) // each POST creates a key with its own name
 			}
 			if a == b {
 				same++

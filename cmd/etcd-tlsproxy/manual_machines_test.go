@@ -83,7 +83,8 @@ for unit; do
   esac
 done
 `,
-	// All of it ends when its input does: with the test, however that ends.
+	// Everything ends when the standard input is closed: when the test ends, in whatever
+	// way.
 	"end": `#!/bin/sh
 cat >/dev/null
 for file in ROOT/*/var/*.pid ROOT/*/var/lib/etcd/*.pid; do

@@ -46,7 +46,7 @@ func (p *proxied) isHealthy() {
 	}
 	for _, m := range listed.Members {
 		if m.Leader != (m.Name == leader.Name()) || m.ClientURLs[0] != p.urls[m.Name] || !m.Started {
-			p.t.Errorf("a listed member is %+v", m)
+			p.t.Errorf("a listed member: got %+v, want it started, at the URL %s, and leader %v", m, p.urls[m.Name], m.Name == leader.Name())
 		}
 	}
 	code, stdout, stderr = p.verb("member", "list")

@@ -47,7 +47,7 @@ answers at the URL that it advertises.`,
 	settingsFlags(cmd, b)
 	f := cmd.Flags()
 	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster, for hiera and as the token")
-	force := f.Bool("force", false, "add the member in spite of a problem; the plan says what can happen")
+	force := f.Bool("force", false, "add the member despite a problem; the plan says what can happen")
 	wait := f.Bool("wait", false, "wait until the member has started and answers")
 	limit := f.Duration("wait-timeout", 10*time.Minute, "time limit of --wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -27,7 +27,7 @@ func newMemberRemove() *cobra.Command {
 it. With --srv it prints the records of the domain, otherwise their form.
 
 The command refuses to remove the leader, the last healthy member, and a member whose
-removal would leave no quorum. --force removes it in spite of that; the plan says what
+removal would leave no quorum. --force removes it nevertheless; the plan says what
 can happen. The command never removes the only member. A name must be unique; a member
 that has not started has no name, and is given by its id.
 
@@ -41,7 +41,7 @@ member that was removed can never join again with its data.`,
 	connection := &cluster.Connection{}
 	connectionFlags(cmd, connection)
 	f := cmd.Flags()
-	force := f.Bool("force", false, "remove the member in spite of a problem; the plan says what can happen")
+	force := f.Bool("force", false, "remove the member despite a problem; the plan says what can happen")
 	domain := f.String("srv", "", "`domain` whose SRV records are searched for the member")
 	resolver := f.String("resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -62,7 +62,7 @@ the services that must be restarted because of that.`,
 	f.StringVar(&r.Connection.CA, "ca-file", "", "PEM `file` to verify https URLs with (default: the system's CAs)")
 	f.StringVar(&r.Connection.Certificate, "cert-file", "", "PEM `file` of this client's certificate")
 	f.StringVar(&r.Connection.Key, "key-file", "", "PEM `file` of its key")
-	f.DurationVar(&r.Connection.Timeout, "timeout", 5*time.Second, "time limit of an answer, and of the wait for a quorum")
+	f.DurationVar(&r.Connection.Timeout, "timeout", 5*time.Second, "time limit of a request, and of the wait for a quorum")
 	f.DurationVar(&r.Wait, "wait", 15*time.Minute, "time limit of a step, with --run")
 	f.BoolVar(&carryOut, "run", false, "carry out the steps for this machine, instead of printing them")
 	for _, name := range []string{"backup", "members"} {

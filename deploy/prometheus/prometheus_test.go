@@ -126,7 +126,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	for !done() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited a minute in vain for %s", what)
+			t.Fatalf("after a minute: got another state, want %s", what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -26,11 +26,11 @@ func TestTheDefaults(t *testing.T) {
 		t.Errorf("the default switches are %+v, want all but read_only to be on", c)
 	}
 	if c.Listen != ":4001" || c.Admin != "127.0.0.1:4002" || c.Match != "segment" || c.TLS != (TLS{ClientAuth: "optional", ClientName: "cn"}) {
-		t.Errorf("the defaults at the top and of [tls] are %+v", c)
+		t.Errorf("the defaults at the top and of [tls]: got %+v, want :4001, 127.0.0.1:4002, segment, optional and cn", c)
 	}
 	u := c.Upstream
 	if len(u.Endpoints) != 1 || u.Endpoints[0] != "http://127.0.0.1:2379" || u.SRVRefresh != seconds(60) {
-		t.Errorf("the default of [upstream] is %+v", u)
+		t.Errorf("the defaults of [upstream]: got %+v, want the endpoint http://127.0.0.1:2379 and a refresh each minute", u)
 	}
 }
 
