@@ -129,7 +129,11 @@ func (m *importer) read() (*siteimport.Site, error) {
 		if err != nil {
 			return nil, err
 		}
-		return siteimport.ReadNginx(site, m.passwords)
+		folder, err := filepath.Abs(filepath.Dir(m.nginx))
+		if err != nil {
+			return nil, fmt.Errorf("reading the source: %w", err)
+		}
+		return siteimport.ReadNginx(site, siteimport.NginxFiles{Folder: folder, Read: os.ReadFile, Glob: filepath.Glob, Passwords: m.passwords})
 	}
 	var sources []siteimport.Source
 	for _, name := range m.hiera {

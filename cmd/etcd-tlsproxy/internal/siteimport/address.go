@@ -2,18 +2,12 @@ package siteimport
 
 import (
 	"net"
-	"path"
 	"slices"
 	"strings"
 )
 
-// absolute returns a path as nginx reads it: relative to nginx's own folder.
-func absolute(name string) string {
-	if name == "" || path.IsAbs(name) {
-		return name
-	}
-	return path.Join("/etc/nginx", name)
-}
+// harmlessListen are parameters of listen that are about nginx's sockets only.
+var harmlessListen = []string{"ssl", "http2", "default_server", "default", "reuseport", "deferred", "bind"}
 
 // setListen reads a listen directive. Two directives with the same port, for IPv4 and
 // IPv6, are one address.
@@ -21,15 +15,17 @@ func (r *nginxReader) setListen(d *directive) error {
 	if len(d.args()) == 0 {
 		return r.fail(d, "listen has no address")
 	}
-	host, port := "", d.args()[0]
-	if strings.Contains(port, ":") {
-		var err error
-		if host, port, err = net.SplitHostPort(port); err != nil {
-			return r.fail(d, "listen %s is not a valid address", d.args()[0])
-		}
-	}
-	if strings.Trim(port, "0123456789") != "" {
+	host, port, ok := splitListen(d.args()[0])
+	if !ok {
 		return r.fail(d, "listen %s is not a valid address with a port", d.args()[0])
+	}
+	for _, parameter := range d.args()[1:] {
+		name, _, _ := strings.Cut(parameter, "=")
+		sockets := []string{"backlog", "rcvbuf", "sndbuf", "ipv6only", "so_keepalive", "fastopen", "setfib", "accept_filter"}
+		if !slices.Contains(harmlessListen, parameter) && !slices.Contains(sockets, name) {
+			return r.fail(d, "listen with %s is not supported", parameter)
+		}
+		r.site.HTTP2 = r.site.HTTP2 || parameter == "http2"
 	}
 	all := host == "" || host == "*" || host == "::" || host == "0.0.0.0"
 	if all {
@@ -43,6 +39,34 @@ func (r *nginxReader) setListen(d *directive) error {
 		return r.fail(d, "the site listens at %s as well as at %s (hint: remove one of them)", address, r.site.Listen)
 	}
 	return nil
+}
+
+// splitListen splits the address of a listen directive.
+func splitListen(address string) (host, port string, ok bool) {
+	if !strings.Contains(address, ":") {
+		return "", address, address != "" && strings.Trim(address, "0123456789") == ""
+	}
+	host, port, err := net.SplitHostPort(address)
+	return host, port, err == nil && port != "" && strings.Trim(port, "0123456789") == ""
+}
+
+// ports returns the ports of a server. One without listen, or with an address alone, is on
+// port 80.
+func ports(server *directive) []string {
+	var list []string
+	for _, d := range server.block {
+		if d.name() == "listen" && len(d.args()) > 0 {
+			if _, port, ok := splitListen(d.args()[0]); ok {
+				list = append(list, port)
+			} else {
+				list = append(list, "80")
+			}
+		}
+	}
+	if list == nil {
+		list = []string{"80"}
+	}
+	return list
 }
 
 // setEndpoints sets the servers that requests for keys are passed to, backups last.
@@ -86,20 +110,65 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 	return nil
 }
 
-// setTarget records where requests are passed to. All must go to one server, unchanged: a
-// path in proxy_pass replaces the location's own, so it must be the same.
-func (r *nginxReader) setTarget(d *directive, kind, path, passed string) error {
+// parseTarget returns the scheme and the host of a proxy_pass. A path in it replaces the
+// location's own, so it must be the same.
+func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
+	passed := d.args()[0]
 	scheme, rest, found := strings.Cut(passed, "://")
 	host, uri, _ := strings.Cut(rest, "/")
-	same := uri == "" && host == rest || kind != "~" && "/"+uri == path
+	same := uri == "" && host == rest || l.kind != "~" && "/"+uri == l.path
 	switch {
 	case !found || scheme != "http" && scheme != "https" || strings.Contains(rest, "$"):
-		return r.fail(d, "proxy_pass %q is not supported (hint: it must be a scheme and a server or upstream)", passed)
+		return "", r.fail(d, "proxy_pass %q is not supported (hint: it must be a scheme and a server or upstream)", passed)
 	case !same:
-		return r.fail(d, "proxy_pass %q has another path than its location", passed)
-	case r.passed != "" && r.passed != scheme+"://"+host:
+		return "", r.fail(d, "proxy_pass %q has another path than its location", passed)
+	}
+	return scheme + "://" + host, nil
+}
+
+// setTarget records where requests for keys are passed to. All must go to one server.
+func (r *nginxReader) setTarget(d *directive, passed string) error {
+	switch {
+	case passed == "":
+		return r.fail(d, "the location does not pass requests on, which is not supported for keys")
+	case r.passed != "" && r.passed != passed:
 		return r.fail(d, "requests are passed to both %s and %s, which is not supported", r.passed, passed)
 	}
-	r.passed = scheme + "://" + host
+	r.passed = passed
 	return nil
+}
+
+// proxyTLS lists the directives of TLS to etcd that have settings in this proxy.
+var proxyTLS = []string{"proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name"}
+
+// setProxyTLS records a setting of TLS to etcd. The proxy has one connection to etcd, so
+// all locations must agree.
+func (r *nginxReader) setProxyTLS(d *directive) error {
+	if len(d.args()) != 1 || strings.Contains(d.args()[0], "$") {
+		return r.fail(d, "%s should have one value, without variables", d.name())
+	}
+	value := d.args()[0]
+	if d.name() == "proxy_ssl_trusted_certificate" {
+		value = r.absolute(d)
+	}
+	if before, twice := r.proxyTLS[d.name()]; twice && before != value {
+		return r.fail(d, "%s has two values, %s and %s, which is not supported", d.name(), before, value)
+	}
+	r.proxyTLS[d.name()] = value
+	return nil
+}
+
+// setProxyTLS sets how etcd's certificate is verified, as nginx did.
+func (s *Site) setProxyTLS(settings map[string]string, passed string) {
+	if settings["proxy_ssl_verify"] != "on" {
+		return
+	}
+	s.Verifies, s.CA, s.ServerName = true, settings["proxy_ssl_trusted_certificate"], settings["proxy_ssl_name"]
+	if s.ServerName == "" {
+		_, host, _ := strings.Cut(passed, "://")
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		s.ServerName = host
+	}
 }

@@ -24,7 +24,7 @@ func (s *Site) Config(match acl.Match) string {
 	}
 	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
 	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
-		line("# ca = \"...\" # nginx did not verify etcd's certificate; the proxy verifies it with the system's CAs")
+		s.writeVerification(line)
 	}
 	line("\n[tls]\ncertificate = %s\nkey = %s", quote(s.Certificate), quote(s.Key))
 	if files := s.Files(); len(files) > 0 {
@@ -34,15 +34,34 @@ func (s *Site) Config(match acl.Match) string {
 		}
 		line("]")
 	}
+	if s.MaxBody > 0 && s.MaxBody < defaultBodyBytes {
+		line("\n[limits]\nbody_bytes = %d # nginx's client_max_body_size", s.MaxBody)
+	}
 	line("\n[acls]")
 	for _, rule := range s.Rules {
 		users := listOfGroup(rule.Write)
-		if !rule.Read.IsEveryone() {
+		// Below a rule that restricts reads, check-config wants to see who can read.
+		if slices.ContainsFunc(s.Rules, func(above Rule) bool { return !above.Read.IsEveryone() && above.Prefix.Covers(rule.Prefix) }) {
 			users = fmt.Sprintf("{ read = %s, write = %s }", listOfGroup(rule.Read), users)
 		}
 		line("%s = %s", quote(string(rule.Prefix)), users)
 	}
 	return b.String()
+}
+
+// defaultBodyBytes is the default of limits.body_bytes, which etcd cannot exceed.
+const defaultBodyBytes = 10 << 20
+
+// writeVerification writes how etcd's certificate is verified.
+func (s *Site) writeVerification(line func(form string, args ...any)) {
+	if !s.Verifies {
+		line("# ca = \"...\" # nginx did not verify etcd's certificate; now the system's CAs do")
+		return
+	}
+	if s.CA != "" {
+		line("ca = %s", quote(s.CA))
+	}
+	line("server_name = %s", quote(s.ServerName))
 }
 
 // quote writes a TOML string. TOML reads all escapes of JSON.

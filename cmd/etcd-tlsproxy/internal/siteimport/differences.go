@@ -48,6 +48,8 @@ const (
 	Credentials = "credentials"   // malformed credentials, and many wrong ones
 	Limits      = "limits"        // large bodies and long targets
 	Upstream    = "upstream"      // the connection to etcd
+	Protocol    = "protocol"      // TLS and HTTP below the requests
+	Directives  = "directives"    // directives that changed answers
 )
 
 // Differences compares the site with the configuration that [Site.Config] writes.
@@ -61,6 +63,7 @@ func (s *Site) Differences(match acl.Match) ([]Difference, error) {
 	c.compareAbove()
 	c.compareUncovered()
 	c.addFixed()
+	c.list = append(c.list, s.noted...)
 	return c.list, nil
 }
 

@@ -37,7 +37,7 @@ func (c *comparison) addFixed() {
 	add(true, Credentials, Refused, "Basic credentials with text after the base64 or a NUL in the password; and addresses with many wrong passwords in a row: 429",
 		"nginx read malformed ones up to the error, and checked any number of passwords")
 	add(true, Limits, Refused, "bodies above limits.body_bytes (413) and targets above limits.target_bytes (414)",
-		"etcd refuses larger forms, and resets a connection on which a longer line arrives")
-	add(slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }), Upstream, Answered, "everything, if etcd's certificate cannot be verified",
+		"etcd refuses larger forms, and resets connections over longer lines")
+	add(!s.Verifies && slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }), Upstream, Answered, "everything, if etcd's certificate cannot be verified",
 		"nginx did not verify it; set upstream.ca and upstream.server_name, or upstream.insecure_skip_verify")
 }

@@ -8,197 +8,219 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// access holds the access rules of a server, a location or a limit_except block.
-type access struct {
-	basic string // the realm, "off", or "" if not set
-	file  string
-	at    *directive // the directive of file
-	deny  bool
-}
+const (
+	keysPath    = "/v2/keys"
+	membersPath = "/v2/members"
+)
 
-// read reads a directive if it is an access rule.
-func (a *access) read(r *nginxReader, d *directive) (known bool, err error) {
-	switch d.name() {
-	case "auth_basic", "auth_basic_user_file":
-		if len(d.args()) != 1 || strings.Contains(d.args()[0], "$") {
-			return true, r.fail(d, "%s must have one value, without variables", d.name())
-		}
-		if d.name() == "auth_basic" {
-			a.basic = d.args()[0]
-		} else {
-			a.file, a.at = absolute(d.args()[0]), d
-		}
-	case "deny":
-		if !slices.Equal(d.args(), []string{"all"}) {
-			return true, r.fail(d, "rules for addresses are not supported (hint: use a firewall)")
-		}
-		a.deny = true
-	default:
-		return false, nil
-	}
-	return true, nil
-}
-
-// inherit adds the rules of the enclosing block, as nginx does.
-func (a access) inherit(outer access) access {
-	if a.basic == "" {
-		a.basic = outer.basic
-	}
-	if a.file == "" {
-		a.file, a.at = outer.file, outer.at
-	}
-	a.deny = a.deny || outer.deny
-	return a
-}
-
-// group returns the users who have access, and their htpasswd file.
-func (a access) group(r *nginxReader, d *directive) (acl.Group, string, error) {
-	switch {
-	case a.basic == "" || a.basic == "off":
-		return acl.Everyone(), "", nil
-	case a.file == "":
-		return acl.Group{}, "", r.fail(d, "auth_basic has no auth_basic_user_file")
-	}
-	users, err := r.usersOf(a.at, a.file)
-	return users, a.file, err
-}
-
-const keysPath = "/v2/keys"
-
-// readLocation reads a location. One for keys becomes a rule.
-func (r *nginxReader) readLocation(d *directive, outer access) error {
-	kind, path := "", ""
-	switch args := d.args(); len(args) {
-	case 1:
-		path = args[0]
-	case 2:
-		kind, path = args[0], args[1]
-	default:
-		return r.fail(d, "this form of location is not supported")
-	}
-	if kind == "" && strings.HasPrefix(path, "@") || kind == "=" && !strings.HasPrefix(path, keysPath) || r.pages[path] {
-		return nil // an error page, or a single path that is not a key
-	}
-	if kind == "=" && path == keysPath && len(d.block) == 1 && d.block[0].name() == "return" {
-		r.site.Redirects = true
-		return nil
-	}
-	rule, isKeys, err := r.parsePrefix(d, kind, path)
-	if err != nil {
-		return err
-	}
-	read, write, passed, err := r.readBlock(d, outer)
-	if err != nil {
-		return err
-	}
-	if !isKeys {
-		return r.addElsewhere(d, kind, path, passed, read, write)
-	}
-	if err := r.setTarget(d, kind, path, passed); err != nil {
-		return err
-	}
-	if read.deny {
-		return r.fail(d, "denying all reads is not supported")
-	}
-	if rule.Below && rule.Prefix == acl.Root {
-		r.site.Redirects = true // nginx redirects on its own if a location ends with a slash
-	}
-	if write.deny {
-		r.denied = true
-		return nil
-	}
-	var file string
-	if rule.Read, file, err = read.group(r, d); err != nil {
-		return err
-	}
-	if rule.Write, rule.File, err = write.group(r, d); err != nil {
-		return err
-	}
-	if file != "" && file != rule.File {
-		return r.fail(d, "reads and writes of one prefix have different password files, which is not supported")
-	}
-	if kind == "~" {
-		for _, earlier := range r.regexes {
-			if strings.HasPrefix(string(rule.Prefix), string(earlier.Prefix)) {
-				return r.fail(d, "the expression for %s never matches, because the one for %s comes first", rule.Prefix, earlier.Prefix)
-			}
-		}
-		r.regexes = append(r.regexes, rule)
-	}
-	r.site.Rules = append(r.site.Rules, rule)
-	return nil
-}
+// openPaths are the paths besides those of keys and members that this proxy lets everyone
+// read.
+var openPaths = []string{"/v2/machines", "/v2/stats/self", "/v2/stats/store", "/v2/stats/leader", "/version", "/health", "/metrics"}
 
 // plainRegex matches expressions that are equivalent to a prefix, of bytes or of whole
 // segments.
 var plainRegex = regexp.MustCompile(`^\^((?:[A-Za-z0-9/_-]|\\[./-])+?)(/?)(\(/\|\$\)|\(\?:/\|\$\)|\(/\.\*\)\?\$)?$`)
 
-// parsePrefix returns the rule of a location, without its users.
-func (r *nginxReader) parsePrefix(d *directive, kind, path string) (rule Rule, isKeys bool, err error) {
-	switch kind {
-	case "", "^~":
-	case "~":
+// splitLocation returns the modifier and the path of a location. nginx does not need a
+// blank between them.
+func splitLocation(args []string) (kind, path string, ok bool) {
+	switch len(args) {
+	case 1:
+		for _, kind := range []string{"=", "^~", "~*", "~"} {
+			if path, found := strings.CutPrefix(args[0], kind); found {
+				return kind, path, true
+			}
+		}
+		return "", args[0], true
+	case 2:
+		return args[0], args[1], slices.Contains([]string{"=", "^~", "~*", "~"}, args[0])
+	}
+	return "", "", false
+}
+
+// parseLocation reads the name of a location.
+func (r *nginxReader) parseLocation(d *directive) (*location, error) {
+	kind, path, ok := splitLocation(d.args())
+	l := &location{at: d, kind: kind, path: path}
+	switch {
+	case !ok:
+		return nil, r.fail(d, "this form of location is not supported")
+	case kind == "~*":
+		return nil, r.fail(d, "a location with ~* is not supported")
+	case kind == "~":
 		match := plainRegex.FindStringSubmatch(path)
-		if match == nil {
-			return rule, false, r.fail(d, `the expression %q is not supported (hint: write it like ^/v2/keys/prefix(/|$))`, path)
+		if match == nil || match[2] != "" && match[3] != "" {
+			return nil, r.fail(d, `the expression %q is not supported (hint: write it like ^/v2/keys/prefix(/|$))`, path)
 		}
-		path, rule.Whole = strings.ReplaceAll(match[1], `\`, "")+match[2], match[3] != ""
-	default:
-		return rule, false, r.fail(d, "a location with %s is not supported", kind)
-	}
-	if !strings.HasPrefix(path, keysPath) {
-		if strings.HasPrefix(keysPath, path) && path != "/" {
-			return rule, false, r.fail(d, "a location that covers more than %s is not supported", keysPath)
+		l.path, l.whole = strings.ReplaceAll(match[1], `\`, "")+match[2], match[3] != ""
+		if strings.HasPrefix(keysPath, l.path) && l.path != keysPath {
+			return nil, r.fail(d, "an expression that begins above %s is not supported", keysPath)
 		}
-		return rule, false, nil
 	}
-	key := strings.TrimPrefix(path, keysPath)
+	return l, nil
+}
+
+// matters reports whether a location can serve a path that this proxy serves. All other
+// paths are closed here, whatever nginx did with them.
+func (l *location) matters() bool {
+	if strings.HasPrefix(l.path, keysPath) || strings.HasPrefix(l.path, membersPath) {
+		return true
+	}
+	for _, path := range append([]string{keysPath, membersPath}, openPaths...) {
+		if l.covers(path) || l.covers(path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// readLocation reads a location. One for keys becomes a rule.
+func (r *nginxReader) readLocation(d *directive, outer settings) error {
+	if len(d.args()) == 1 && strings.HasPrefix(d.args()[0], "@") {
+		r.checkKnown(d.block) // requests get here only from directives that are refused themselves
+		return nil
+	}
+	l, err := r.parseLocation(d)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !l.matters():
+		r.addClosed(l, outer)
+		return nil
+	case l.kind == "=" && l.path == keysPath && isSlashRedirect(d.block):
+		l.redirects = true
+		r.site.Redirects = true
+		r.locations = append(r.locations, l)
+		return nil
+	case l.kind == "=" && strings.HasPrefix(l.path, keysPath):
+		return r.fail(d, "a location with = for keys is not supported")
+	}
+	read, write, err := r.readBlock(l, outer)
+	if err != nil {
+		return err
+	}
+	var readFile, writeFile string
+	if l.read, readFile, err = r.group(read); err != nil {
+		return err
+	}
+	if l.write, writeFile, err = r.group(write); err != nil {
+		return err
+	}
+	if l.passed != "" {
+		if r.limits[l], err = r.maxBody(read); err != nil {
+			return err
+		}
+	}
+	r.locations = append(r.locations, l)
+	r.sources[l] = passwordFiles{readFile, writeFile}
+	if strings.HasPrefix(l.path, keysPath) {
+		return r.addRule(l)
+	}
+	if l.passed != "" && l.path != "/" && l.write.IsEveryone() {
+		r.site.OpenElsewhere = append(r.site.OpenElsewhere, l.path)
+	}
+	return nil
+}
+
+// isSlashRedirect reports whether a block redirects /v2/keys to the path with a slash.
+func isSlashRedirect(block []*directive) bool {
+	if len(block) != 1 || block[0].name() != "return" {
+		return false
+	}
+	args := block[0].args()
+	if len(args) == 2 && slices.Contains([]string{"301", "302", "307", "308"}, args[0]) {
+		args = args[1:]
+	}
+	return len(args) == 1 && strings.HasSuffix(strings.TrimSuffix(args[0], "$is_args$args"), keysPath+"/")
+}
+
+// addClosed records a location whose paths this proxy closes.
+func (r *nginxReader) addClosed(l *location, outer settings) {
+	r.checkKnown(l.at.block)
+	passes := slices.ContainsFunc(l.at.block, func(d *directive) bool { return d.name() == "proxy_pass" })
+	guards := func(d *directive) bool {
+		return slices.Contains([]string{"auth_basic", "deny", "limit_except", "internal", "return"}, d.name())
+	}
+	if passes && !outer.isGuarded() && !outer.deny && !slices.ContainsFunc(l.at.block, guards) {
+		r.site.OpenElsewhere = append(r.site.OpenElsewhere, l.path)
+	}
+}
+
+// addRule adds the rule of a location for keys.
+func (r *nginxReader) addRule(l *location) error {
+	rule := Rule{Whole: l.whole, Read: l.read, Write: l.write, File: r.sources[l].write}
+	key := strings.TrimPrefix(l.path, keysPath)
 	if rule.Below = strings.HasSuffix(key, "/"); rule.Below {
 		key = key[:len(key)-1]
 	}
 	if key == "" {
 		key = "/"
 	}
+	var err error
 	if rule.Prefix, err = acl.NewKey(key); err != nil {
-		return rule, true, r.fail(d, "%s: %v", path, err)
+		return r.fail(l.at, "%s: %v", l.path, err)
 	}
-	return rule, true, nil
+	if err := r.setTarget(l.at, l.passed); err != nil {
+		return err
+	}
+	if rule.Below && rule.Prefix == acl.Root {
+		r.site.Redirects = true // nginx redirects on its own if a location ends with a slash
+	}
+	switch {
+	case isNobody(l.read):
+		return r.fail(l.at, "denying all reads is not supported")
+	case isNobody(l.write):
+		r.denied = append(r.denied, rule)
+		return nil
+	case r.sources[l].read != "" && r.sources[l].read != rule.File:
+		return r.fail(l.at, "reads and writes of one prefix have different password files, which is not supported")
+	}
+	r.site.Rules = append(r.site.Rules, rule)
+	return nil
 }
 
+// isNobody reports whether a group is empty.
+func isNobody(g acl.Group) bool { return !g.IsEveryone() && len(g.Names()) == 0 }
+
 // readBlock reads the block of a location: who can read, who can write, and the target.
-func (r *nginxReader) readBlock(d *directive, outer access) (read, write access, passed string, err error) {
-	var own access
+func (r *nginxReader) readBlock(l *location, outer settings) (read, write settings, err error) {
 	var except *directive
-	for _, inner := range d.block {
-		known, err := own.read(r, inner)
+	internal := false
+	read, err = r.block(outer, l.at.block, func(d *directive) error {
 		switch {
-		case err != nil:
-			return read, write, "", err
-		case known:
-		case inner.name() == "limit_except" && except == nil:
-			except = inner
-		case inner.name() == "proxy_pass" && len(inner.args()) == 1:
-			passed = inner.args()[0]
-		case inner.name() == "error_page":
-		case !isHarmless(inner):
-			return read, write, "", r.fail(inner, "%s in a location is not supported (hint: its effect would be lost; remove the line if that is acceptable)", inner.name())
+		case d.name() == "limit_except" && except == nil:
+			except = d
+		case d.name() == "proxy_pass" && len(d.args()) == 1:
+			target, err := r.parseTarget(d, l)
+			l.passed = target
+			return err
+		case d.name() == "internal":
+			internal = true
+		case d.name() == "error_page":
+			r.pages = append(r.pages, d)
+			r.check(d)
+		default:
+			r.check(d)
 		}
+		return nil
+	})
+	if err != nil {
+		return read, write, err
 	}
-	read = own.inherit(outer)
+	read.deny = read.deny || internal // clients get 404
 	write = read
-	if except != nil {
-		if err := r.checkMethods(except); err != nil {
-			return read, write, "", err
-		}
-		var inner access
-		for _, e := range except.block {
-			if known, err := inner.read(r, e); err != nil || !known {
-				return read, write, "", r.fail(e, "%s in limit_except is not supported", e.name())
-			}
-		}
-		write = inner.inherit(read)
+	if except == nil {
+		return read, write, nil
 	}
-	return read, write, passed, nil
+	if err := r.checkMethods(except); err != nil {
+		return read, write, err
+	}
+	write, err = r.block(read, except.block, func(d *directive) error {
+		r.check(d)
+		return nil
+	})
+	return read, write, err
 }
 
 // checkMethods refuses a limit_except that allows writes. GET includes HEAD.
@@ -212,30 +234,4 @@ func (r *nginxReader) checkMethods(d *directive) error {
 		}
 	}
 	return nil
-}
-
-// addElsewhere records a location for paths that are not keys. This proxy closes them,
-// except for the reads that clients need.
-func (r *nginxReader) addElsewhere(d *directive, kind, path, passed string, read, write access) error {
-	if passed == "" {
-		return nil
-	}
-	if read.deny || read.basic != "" && read.basic != "off" {
-		return r.fail(d, "reads of paths that are not keys are restricted, which is not supported (hint: write the rules by hand)")
-	}
-	if path != "/" {
-		if !write.deny {
-			r.site.OpenElsewhere = append(r.site.OpenElsewhere, path)
-		}
-		return nil
-	}
-	r.site.Elsewhere = true
-	group, _, err := write.group(r, d)
-	if err != nil {
-		return err
-	}
-	if !write.deny && group.IsEveryone() {
-		r.site.Uncovered = acl.Everyone()
-	}
-	return r.setTarget(d, kind, path, passed)
 }

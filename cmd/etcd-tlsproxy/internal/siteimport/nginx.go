@@ -1,7 +1,6 @@
 package siteimport
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,66 +9,139 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
+// passwordFiles are the htpasswd files for the reads and the writes of a location.
+type passwordFiles struct{ read, write string }
+
 // nginxReader reads one site.
 type nginxReader struct {
-	source    Source
-	read      ReadFile
-	site      *Site
+	source Source
+	files  NginxFiles
+	folder string // in which relative names start
+	whole  bool   // whether the source is a whole configuration
+	site   *Site
+	hasher *acl.Hasher
+	users  map[string]acl.Group // by htpasswd file
+
 	upstreams map[string]*directive
-	pages     map[string]bool // the targets of error_page
-	passed    string          // the target of requests for keys
-	denied    bool            // whether no one can write some prefixes
-	regexes   []Rule          // the rules of site.Rules that are expressions
+	servers   []*directive
+	locations locations
+	sources   map[*location]passwordFiles
+	limits    map[*location]int64 // the largest bodies; 0 if there is no limit, or none is known
+	pages     []*directive        // each error_page
+	passed    string              // the target of requests for keys
+	denied    []Rule              // the rules that let nobody write
+	proxyTLS  map[string]string   // the settings of TLS to etcd
+	noted     map[string][]string // the directives that change answers, by reason
+	problems  []error             // everything that is not supported
 }
 
 func (r *nginxReader) fail(d *directive, form string, args ...any) error {
-	return fmt.Errorf("reading nginx's site: %s:%d: %s", r.source.Name, d.line, fmt.Sprintf(form, args...))
+	return fmt.Errorf("reading nginx's site: %s: %s", d.place(), fmt.Sprintf(form, args...))
 }
 
-// ReadNginx reads the file of a site, or a whole configuration that contains one such
-// site, and the htpasswd files that it names, which list the users.
-func ReadNginx(source Source, read ReadFile) (*Site, error) {
-	r := &nginxReader{source: source, read: read, site: &Site{}, upstreams: map[string]*directive{}, pages: map[string]bool{}}
-	directives, err := parseNginx(source)
+// ReadNginx reads a whole configuration of nginx, or the file of one site, with the files
+// that it includes and the htpasswd files that it names, which list the users.
+//
+// A whole configuration is better: a site inherits from what surrounds it. The report says
+// so if the source is a single site.
+func ReadNginx(source Source, files NginxFiles) (*Site, error) {
+	r := &nginxReader{
+		source: source, files: files, folder: debianFolder, site: &Site{}, hasher: acl.NewHasher(acl.HasherOptions{}), users: map[string]acl.Group{},
+		upstreams: map[string]*directive{}, sources: map[*location]passwordFiles{}, limits: map[*location]int64{}, proxyTLS: map[string]string{},
+	}
+	list, err := parseNginx(source)
 	if err != nil {
 		return nil, err
 	}
-	var servers []*directive
-	var walk func([]*directive) error
-	walk = func(list []*directive) error {
+	if r.whole = isWhole(list); r.whole {
+		r.folder = files.Folder
+	}
+	if list, err = (&includer{files: files, folder: r.folder}).expand(list, 0); err != nil {
+		return nil, err
+	}
+	outer, err := r.readSurroundings(list)
+	if err != nil {
+		return nil, err
+	}
+	server, err := r.chooseServer()
+	if err != nil {
+		return nil, errors.Join(append(r.problems, err)...)
+	}
+	if err = r.readServer(server, outer); err == nil && len(r.problems) == 0 {
+		err = r.finish(server)
+	}
+	if err = errors.Join(append(r.problems, err)...); err != nil {
+		return nil, err
+	}
+	return r.site, nil
+}
+
+// readSurroundings reads the directives outside of servers, which servers inherit.
+func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
+	var outer settings
+	if r.whole {
+		var http []*directive
 		for _, d := range list {
-			switch d.name() {
-			case "http":
-				if err := walk(d.block); err != nil {
-					return err
-				}
-			case "upstream":
-				if len(d.args()) != 1 {
-					return r.fail(d, "upstream has no name")
-				}
-				r.upstreams[d.args()[0]] = d
-			case "server":
-				if isTLS(d) {
-					servers = append(servers, d)
-				}
-			default:
-				if decides[d.name()] {
-					return r.fail(d, "%s outside of a server is not supported", d.name())
-				}
+			if d.name() == "http" {
+				http = append(http, d.block...)
+			} else {
+				r.check(d)
 			}
 		}
+		list = http
+	} else {
+		r.site.Assumed = append(r.site.Assumed, "the file is a single site, so directives around it, as in nginx.conf, were not read: make sure that none restricts access, or import nginx.conf, whose includes are followed")
+	}
+	return r.block(outer, list, func(d *directive) error {
+		switch d.name() {
+		case "upstream":
+			if len(d.args()) != 1 {
+				return r.fail(d, "upstream has no name")
+			}
+			r.upstreams[d.args()[0]] = d
+			for _, inner := range d.block {
+				r.check(inner)
+			}
+		case "server":
+			r.servers = append(r.servers, d)
+		case "error_page":
+			r.pages = append(r.pages, d)
+			r.check(d)
+		default:
+			r.check(d)
+		}
 		return nil
+	})
+}
+
+// chooseServer returns the site: the only server with TLS, or the only one of them that
+// has a location for keys. No other server may be on its port, because nginx chooses
+// between them by the names that clients use.
+func (r *nginxReader) chooseServer() (*directive, error) {
+	candidates := filter(r.servers, isTLS)
+	if len(candidates) > 1 {
+		candidates = filter(candidates, hasKeys)
 	}
-	if err := walk(directives); err != nil {
-		return nil, err
+	if len(candidates) != 1 {
+		return nil, fmt.Errorf("reading nginx's site: %s: there are %d servers that listen with ssl and could be the site in front of etcd, want one (hint: give the file of that site)", r.source.Name, len(candidates))
 	}
-	if len(servers) != 1 {
-		return nil, fmt.Errorf("reading nginx's site: %s: there are %d servers that listen with ssl instead of one (hint: give the file of the site in front of etcd)", source.Name, len(servers))
+	server := candidates[0]
+	for _, other := range r.servers {
+		if other == server {
+			continue
+		}
+		for _, port := range ports(other) {
+			if slices.Contains(ports(server), port) {
+				return nil, r.fail(other, "this server is on port %s too, and gets requests for other names, which is not supported (hint: remove it if that is acceptable)", port)
+			}
+		}
+		r.site.Assumed = append(r.site.Assumed, "the server at "+other.place()+" is on another port; it was not imported")
 	}
-	if err := r.readServer(servers[0]); err != nil {
-		return nil, err
-	}
-	return r.site, r.checkSite(servers[0])
+	return server, nil
+}
+
+func filter(list []*directive, keep func(*directive) bool) []*directive {
+	return slices.DeleteFunc(slices.Clone(list), func(d *directive) bool { return !keep(d) })
 }
 
 func isTLS(server *directive) bool {
@@ -78,128 +150,8 @@ func isTLS(server *directive) bool {
 	})
 }
 
-// harmless lists directives, and prefixes of directives, that do not affect decisions.
-var harmless = []string{
-	"ssl_", "ssl", "keepalive_", "proxy_", "client_", "large_client_header_buffers", "access_log", "error_log", "log_", "add_header", "default_type", "root", "alias", "internal",
-	"expires", "charset", "server_name", "server_tokens", "send_timeout", "lingering_", "tcp_", "reset_timedout_connection", "etag", "types", "gzip", "http2", "resolver", "sendfile", "underscores_in_headers",
-}
-
-// decides lists directives that affect decisions wherever they are.
-var decides = map[string]bool{
-	"auth_basic": true, "auth_basic_user_file": true, "allow": true, "deny": true, "satisfy": true, "auth_request": true, "rewrite": true, "return": true, "if": true,
-}
-
-// isHarmless reports whether a directive does not affect decisions.
-func isHarmless(d *directive) bool {
-	if d.name() == "proxy_method" ||
-		d.name() == "proxy_set_header" && len(d.args()) > 0 && strings.EqualFold(d.args()[0], "Authorization") {
-		return false // these would change the request or the user that etcd gets
-	}
-	return slices.ContainsFunc(harmless, func(known string) bool {
-		return d.name() == known || strings.HasSuffix(known, "_") && strings.HasPrefix(d.name(), known)
+func hasKeys(server *directive) bool {
+	return slices.ContainsFunc(server.block, func(d *directive) bool {
+		return d.name() == "location" && strings.Contains(strings.Join(d.args(), " "), keysPath)
 	})
-}
-
-// findPages records the targets of error_page, whose locations are not rules.
-func (r *nginxReader) findPages(list []*directive) {
-	for _, d := range list {
-		if d.name() == "error_page" && len(d.args()) > 1 {
-			r.pages[d.args()[len(d.args())-1]] = true
-		}
-		r.findPages(d.block)
-	}
-}
-
-// readServer reads the directives of the server, then its locations.
-func (r *nginxReader) readServer(server *directive) error {
-	var outer access
-	var locations []*directive
-	for _, d := range server.block {
-		one := func() (string, error) {
-			if len(d.args()) != 1 || strings.Contains(d.args()[0], "$") {
-				return "", r.fail(d, "%s should have one value, without variables", d.name())
-			}
-			return d.args()[0], nil
-		}
-		var err error
-		switch d.name() {
-		case "listen":
-			err = r.setListen(d)
-		case "ssl_certificate":
-			r.site.Certificate, err = one()
-			r.site.Certificate = absolute(r.site.Certificate)
-		case "ssl_certificate_key":
-			r.site.Key, err = one()
-			r.site.Key = absolute(r.site.Key)
-		case "ssl_verify_client", "ssl_client_certificate":
-			err = r.fail(d, "client certificates are not supported (hint: set tls.client_ca and tls.client_auth by hand, and remove the line)")
-		case "error_page":
-		case "location":
-			locations = append(locations, d)
-		default:
-			var known bool
-			if known, err = outer.read(r, d); err == nil && !known && !isHarmless(d) {
-				err = r.fail(d, "%s is not supported (hint: its effect would be lost; remove the line if that is acceptable)", d.name())
-			}
-		}
-		if err != nil {
-			return err
-		}
-	}
-	r.findPages(server.block)
-	for _, d := range locations {
-		if err := r.readLocation(d, outer); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkSite checks the site as a whole after all directives were read.
-func (r *nginxReader) checkSite(server *directive) error {
-	s := r.site
-	switch {
-	case s.Listen == "" || s.Certificate == "" || s.Key == "":
-		return r.fail(server, "listen, ssl_certificate or ssl_certificate_key is missing")
-	case r.passed == "":
-		return r.fail(server, "no location passes requests on")
-	}
-	if r.denied && len(s.Rules) > 0 {
-		return r.fail(server, "no one can write some prefixes, which no rule can express (hint: name a user who can, or make the whole site read-only)")
-	}
-	if len(s.Rules) == 0 && !r.denied && s.Uncovered.IsEveryone() {
-		return r.fail(server, "no location is for keys below /v2/keys (hint: give the file of the site in front of etcd)")
-	}
-	s.ReadOnly = r.denied || len(s.Rules) == 0 && !s.Uncovered.IsEveryone()
-	slices.SortFunc(s.Rules, func(a, b Rule) int { return cmp.Compare(a.Prefix, b.Prefix) })
-	for i, rule := range s.Rules {
-		if i > 0 && s.Rules[i-1].Prefix == rule.Prefix {
-			return r.fail(server, "two locations are for %s", rule.Prefix)
-		}
-		// The first expression that matches wins, and wins over prefixes.
-		for _, regex := range r.regexes {
-			isRegex := slices.ContainsFunc(r.regexes, func(own Rule) bool { return own.Prefix == rule.Prefix })
-			matches := strings.HasPrefix(string(rule.Prefix), string(regex.Prefix))
-			if regex.Prefix != rule.Prefix && matches && !isRegex {
-				return r.fail(server, "the location for %s never matches, because the expression for %s takes precedence", rule.Prefix, regex.Prefix)
-			}
-		}
-	}
-	return r.setEndpoints(server)
-}
-
-// usersOf returns the users of a htpasswd file.
-func (r *nginxReader) usersOf(d *directive, file string) (acl.Group, error) {
-	data, err := r.read(file)
-	if err != nil {
-		return acl.Group{}, r.fail(d, "the users of %s cannot be read: %v (hint: run import on nginx's machine, or give the folder of the files with --htpasswd)", file, err)
-	}
-	users, err := acl.ParseUsers(acl.NewHasher(acl.HasherOptions{}), acl.Source{Name: file, Data: data})
-	if err != nil {
-		return acl.Group{}, errors.Join(r.fail(d, "the users of %s cannot be read", file), err)
-	}
-	if users.Len() == 0 {
-		return acl.Group{}, r.fail(d, "%s contains no user, and no rule can express that no one has access (hint: name a user who has)", file)
-	}
-	return acl.Only(users.Names()...), nil
 }

@@ -26,6 +26,9 @@ func files(name string) ([]byte, error) {
 	return data, nil
 }
 
+// site are the files around a site.
+var site = NginxFiles{Folder: "/etc/nginx", Read: files, Glob: func(string) ([]string, error) { return nil, nil }, Passwords: files}
+
 // around returns a site with the given locations.
 func around(locations string) Source {
 	return Source{Name: "site", Data: []byte(`# a site
@@ -51,7 +54,7 @@ func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
   location /v2/keys/conftool { limit_except GET HEAD { `+auth+`/etc/nginx/auth_root+conftool; } proxy_pass http://etcd/v2/keys/conftool; }
   location ^~ /v2/keys/open { auth_basic off;`+pass+`}
   location /v2/keys/secret/ { `+auth+`auth_root;`+pass+`}
-  location ~ ^/v2/keys/whole(/|$) { limit_except GET { `+auth+`auth_w; }`+pass+`}`), files)
+  location ~ ^/v2/keys/whole(/|$) { limit_except GET { `+auth+`auth_w; }`+pass+`}`), site)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +82,7 @@ func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
 
 func TestAReadOnlySiteIsReadOnly(t *testing.T) {
 	for _, keys := range []string{"", "location /v2/keys/ { limit_except GET { deny all; }" + pass + "}"} {
-		s, err := ReadNginx(around("location / { limit_except GET OPTIONS { deny all; }"+pass+"} location /metrics {"+pass+"}"+keys), files)
+		s, err := ReadNginx(around("location / { limit_except GET OPTIONS { deny all; }"+pass+"} location /metrics {"+pass+"}"+keys), site)
 		if err != nil || !s.ReadOnly || s.Redirects != (keys != "") || len(s.Rules) != 0 || !slices.Equal(s.OpenElsewhere, []string{"/metrics"}) {
 			t.Fatalf("got %+v (%v), want a read-only site without rules that opens /metrics", s, err)
 		}
@@ -92,16 +95,16 @@ func TestAReadOnlySiteIsReadOnly(t *testing.T) {
 func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 	refused := func(source Source, says string) {
 		t.Helper()
-		if _, err := ReadNginx(source, files); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := ReadNginx(source, site); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want %q, for\n%s", err, says, source.Data)
 		}
 	}
 	for locations, says := range map[string]string{
 		all: "site:4: no location is for keys",
-		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if in a location is not supported",
+		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if is not supported",
 		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow is not supported",
 		"deny 10.0.0.1;" + all + admin:                                                                "a firewall",
-		"include more;" + all + admin:                                                                 "include is not supported",
+		"include more;" + all + admin:                                                                 "include /etc/nginx/more: ",
 		"rewrite ^ /;" + all + admin:                                                                  "rewrite is not supported",
 		"proxy_set_header Authorization x;" + all + admin:                                             "proxy_set_header is not supported",
 		"satisfy any;" + all + admin:                                                                  "satisfy is not supported",
@@ -116,22 +119,36 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 		all + admin + "location ~ /v2/keys/.*x {" + pass + "}":                                        "the expression",
 		all + admin + "location ~* ^/v2/keys/x {" + pass + "}":                                        "location with ~*",
 		all + admin + "location /v2/keys/a..b/../x {" + pass + "}":                                    "segment",
-		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location /v2/keys/ab {" + pass + "}":     "never matches, because the expression for /a takes precedence",
-		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location ~ ^/v2/keys/a/b {" + pass + "}": "never matches, because the one for /a comes first",
-		all + admin + "location /v2/ {" + pass + "}":                                                  "covers more than",
+		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location /v2/keys/ab {" + pass + "}":     "hidden by the expression for /v2/keys/a",
+		all + admin + "location ~ ^/v2/keys/a {" + pass + "} location ~ ^/v2/keys/a/b {" + pass + "}": "hidden by the one for /v2/keys/a",
+		all + admin + "location ~ ^/v2/ {" + pass + "}":                                               "begins above",
 		all + "location /v2/keys/ {limit_except GET { " + auth + "auth_; }" + pass + "}":              "contains no user",
 		all + "location /v2/keys/ {limit_except GET { " + auth + "missing; }" + pass + "}":            "cannot be read",
 		all + "location /v2/keys/ {limit_except GET { auth_basic x; }" + pass + "}":                   "has no auth_basic_user_file",
-		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "no one can write some prefixes",
-		all + admin + "location /metrics {" + auth + "auth_root;" + pass + "}":                        "reads of paths that are not keys are restricted",
+		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "nobody can write some prefixes",
 	} {
 		refused(around(locations), says)
 	}
 	for text, says := range map[string]string{
 		"server {": "ends inside", "server }": "unexpected }", "}": "unexpected }", ";": "unexpected ;", "a 'b": "is not closed", `a "b\"";`: "backslash", "a 'b'c;": "no blank", "a b": "ends inside of a word",
-		"a ${x};": "braces", "a b'c;": "quotes", strings.Repeat("a {", 40): "too deeply", "": "0 servers", "http { auth_basic x; }": "outside of a server",
+		"a ${x};": "braces", "a b'c;": "quotes", strings.Repeat("a {", 40): "too deeply", "": "0 servers", "http { auth_basic x; }": "0 servers", "http { invented x; }": "invented is not supported",
 	} {
 		refused(Source{Name: "site", Data: []byte(text)}, says)
+	}
+}
+
+func TestReadsThatNothingHereCanRestrictAreConflicts(t *testing.T) {
+	s, err := ReadNginx(around(all+admin+"location /metrics {"+auth+"auth_root;"+pass+"}"), site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Report(acl.MatchSegments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "reads of /metrics: nginx allowed root (location /metrics at site:8), and this proxy would allow everyone"
+	if len(report.Conflicts) != 1 || !strings.Contains(report.Conflicts[0], want) {
+		t.Errorf("conflicts: got %q, want one with %q", report.Conflicts, want)
 	}
 }
 
@@ -139,7 +156,7 @@ func FuzzNginx(f *testing.F) {
 	f.Add(string(around(all + admin).Data))
 	f.Add("a 'b' { c \"d\"; } # e")
 	f.Fuzz(func(t *testing.T, text string) {
-		s, err := ReadNginx(Source{Name: "site", Data: []byte(text)}, files)
+		s, err := ReadNginx(Source{Name: "site", Data: []byte(text)}, site)
 		if err != nil {
 			return
 		}

@@ -2,6 +2,7 @@ package siteimport
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -9,8 +10,12 @@ import (
 type directive struct {
 	words []string
 	block []*directive
+	file  string
 	line  int
 }
+
+// place returns the file and the line of the directive.
+func (d *directive) place() string { return fmt.Sprintf("%s:%d", d.file, d.line) }
 
 func (d *directive) name() string   { return d.words[0] }
 func (d *directive) args() []string { return d.words[1:] }
@@ -57,6 +62,10 @@ func (t *tokens) skipBlank() {
 	}
 }
 
+// escapes matches a backslash to which nginx gives a meaning in a word. Before other
+// characters, as in the \. of an expression, nginx keeps it.
+var escapes = regexp.MustCompile("\\\\[\\s\"'\\\\tnr;{}]")
+
 // next returns the next token. ok is false at the end of the file.
 func (t *tokens) next() (tok token, ok bool, err error) {
 	t.skipBlank()
@@ -78,6 +87,9 @@ func (t *tokens) next() (tok token, ok bool, err error) {
 		return token{}, false, t.fail(line, "the file ends inside of a word")
 	}
 	word := t.text[:end]
+	if escapes.MatchString(t.text[:end+1]) {
+		return token{}, false, t.fail(line, "a backslash before a blank, a quote or a special letter is not supported")
+	}
 	if strings.Contains(word, "${") || t.text[end] == '{' && strings.HasSuffix(word, "$") || strings.ContainsAny(word, `"'}`) {
 		return token{}, false, t.fail(line, "quotes and braces in a word are not supported")
 	}
@@ -133,7 +145,10 @@ func (t *tokens) block(inside bool, depth int) ([]*directive, error) {
 		case tok.is("}"), d == nil && (tok.is(";") || tok.is("{")):
 			return nil, t.fail(tok.line, "there is an unexpected "+tok.text)
 		case d == nil:
-			d = &directive{words: []string{tok.text}, line: tok.line}
+			if strings.HasSuffix(tok.text, "_by_lua_block") {
+				return nil, t.fail(tok.line, tok.text+" is not supported (hint: its effect would be lost; remove the block if that is acceptable)")
+			}
+			d = &directive{words: []string{tok.text}, file: t.file, line: tok.line}
 		case tok.is(";"):
 			list, d = append(list, d), nil
 		case tok.is("{"):

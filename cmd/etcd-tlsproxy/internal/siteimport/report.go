@@ -28,11 +28,19 @@ func (s *Site) Report(match acl.Match) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	conflicts := append([]string{}, s.Conflicts...)
+	if s.nginx != nil {
+		rules, err := s.rules(match)
+		if err != nil {
+			return nil, err
+		}
+		conflicts = append(conflicts, s.openings(rules)...)
+	}
 	if strings.Contains(s.Certificate, "%{") {
 		s.Assumed = append(s.Assumed, "cert_name contains %{::domain}: give --domain, or complete the paths in [tls]")
 	}
 	return &Report{
-		Config: s.Config(match), Differences: differences, Assumed: append([]string{}, s.Assumed...), Conflicts: append([]string{}, s.Conflicts...),
+		Config: s.Config(match), Differences: differences, Assumed: append([]string{}, s.Assumed...), Conflicts: conflicts,
 	}, nil
 }
 

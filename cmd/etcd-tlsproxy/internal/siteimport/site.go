@@ -30,11 +30,23 @@ type Site struct {
 	Uncovered acl.Group
 	// Rules is the table.
 	Rules []Rule
+	// MaxBody is the largest body that nginx accepts, 0 if there is no limit or none is known.
+	MaxBody int64
+	// Verifies is set if nginx verifies etcd's certificate, by the PEM file CA and for the
+	// name ServerName.
+	Verifies       bool
+	CA, ServerName string
+	// HTTP2 is set if the site offers HTTP/2.
+	HTTP2 bool
 	// Assumed lists defaults that were used for missing values.
 	Assumed []string
 	// Conflicts lists properties that our configuration cannot express, or that
 	// check-config refuses. A person must resolve them.
 	Conflicts []string
+
+	nginx  locations    // those of the site; nil if the source is hiera
+	target string       // where nginx passes requests for keys
+	noted  []Difference // those of directives that change answers
 }
 
 // Rule is the rule for the keys of one prefix.

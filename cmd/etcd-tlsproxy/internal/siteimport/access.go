@@ -1,0 +1,124 @@
+package siteimport
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"etcd-tlsproxy/acl"
+)
+
+// settings are the directives that a block passes on to the blocks inside of it.
+type settings struct {
+	basic       *directive // the auth_basic in force
+	file        *directive // the auth_basic_user_file in force
+	deny        bool
+	maxBody     *directive // the client_max_body_size in force
+	certificate *directive
+	key         *directive
+}
+
+// block returns the settings of a block: its own, and those that it inherits. The
+// directives that are not settings are passed to rest.
+func (r *nginxReader) block(outer settings, list []*directive, rest func(*directive) error) (settings, error) {
+	own := outer
+	given := map[string]bool{}
+	for _, d := range list {
+		target := map[string]**directive{
+			"auth_basic": &own.basic, "auth_basic_user_file": &own.file, "client_max_body_size": &own.maxBody, "ssl_certificate": &own.certificate, "ssl_certificate_key": &own.key,
+		}[d.name()]
+		switch {
+		case target != nil && (len(d.args()) != 1 || d.block != nil || strings.Contains(d.args()[0], "$")):
+			return own, r.fail(d, "%s should have one value, without variables", d.name())
+		case target != nil && given[d.name()]:
+			return own, r.fail(d, "there is a second %s, which is not supported (hint: keep the one that clients need)", d.name())
+		case target != nil:
+			given[d.name()] = true
+			*target = d
+		case d.name() == "deny":
+			if !slices.Equal(d.args(), []string{"all"}) {
+				return own, r.fail(d, "rules for addresses are not supported (hint: use a firewall)")
+			}
+			own.deny = true
+		case slices.Contains(proxyTLS, d.name()):
+			if err := r.setProxyTLS(d); err != nil {
+				return own, err
+			}
+		default:
+			if err := rest(d); err != nil {
+				return own, err
+			}
+		}
+	}
+	return own, nil
+}
+
+// isGuarded reports whether a password is needed. Only the word off lifts the need: an
+// empty realm is a realm.
+func (s *settings) isGuarded() bool { return s.basic != nil && s.basic.args()[0] != "off" }
+
+// group returns the users who have access, and their htpasswd file.
+func (r *nginxReader) group(s settings) (acl.Group, string, error) {
+	switch {
+	case s.deny:
+		return acl.Only(), "", nil
+	case !s.isGuarded():
+		return acl.Everyone(), "", nil
+	case s.file == nil:
+		return acl.Group{}, "", r.fail(s.basic, "auth_basic has no auth_basic_user_file")
+	}
+	file := r.absolute(s.file)
+	users, err := r.usersOf(s.file, file)
+	return users, file, err
+}
+
+// absolute returns the file that a directive names.
+func (r *nginxReader) absolute(d *directive) string { return absolute(r.folder, d.args()[0]) }
+
+// usersOf returns the users of a htpasswd file.
+func (r *nginxReader) usersOf(d *directive, file string) (acl.Group, error) {
+	if users, known := r.users[file]; known {
+		return users, nil
+	}
+	data, err := r.files.Passwords(file)
+	if err != nil {
+		return acl.Group{}, r.fail(d, "the users of %s cannot be read: %v (hint: run import on nginx's machine, or give the folder of the files with --htpasswd)", file, err)
+	}
+	users, err := acl.ParseUsers(r.hasher, acl.Source{Name: file, Data: data})
+	if err != nil {
+		return acl.Group{}, errors.Join(r.fail(d, "the users of %s cannot be read", file), err)
+	}
+	if users.Len() == 0 {
+		return acl.Group{}, r.fail(d, "%s contains no user, and no rule can express that nobody has access (hint: name a user who has)", file)
+	}
+	r.users[file] = acl.Only(users.Names()...)
+	return r.users[file], nil
+}
+
+// defaultMaxBody is nginx's limit of bodies where none is set.
+const defaultMaxBody = 1 << 20
+
+// maxBody returns the largest body that nginx accepts, or 0 if there is no limit, or none
+// is known: the file of a single site does not say what its surroundings set.
+func (r *nginxReader) maxBody(s settings) (int64, error) {
+	d := s.maxBody
+	switch {
+	case d == nil && r.whole:
+		return defaultMaxBody, nil
+	case d == nil:
+		return 0, nil
+	}
+	digits, factor := strings.ToLower(d.args()[0]), int64(1)
+	for unit, bytes := range map[string]int64{"k": 1 << 10, "m": 1 << 20, "g": 1 << 30} {
+		if number, found := strings.CutSuffix(digits, unit); found {
+			digits, factor = number, bytes
+			break
+		}
+	}
+	size, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil || size < 0 {
+		return 0, r.fail(d, "client_max_body_size %s is not a valid size", d.args()[0])
+	}
+	return size * factor, nil
+}
