@@ -36,11 +36,15 @@ func (r *nginxReader) block(outer settings, list []*directive, rest func(*direct
 		case target != nil:
 			given[d.name()] = true
 			*target = d
-		case d.name() == "deny":
+		case d.name() == "deny" || d.name() == "allow":
 			if !slices.Equal(d.args(), []string{"all"}) {
-				return own, r.fail(d, "rules for addresses are not supported (hint: use a firewall)")
+				return own, r.fail(d, "%s %s is not supported: the proxy has no rules for addresses (hint: use a firewall)", d.name(), strings.Join(d.args(), " "))
 			}
-			own.deny = true
+			// The first rule that fits decides, and the rules of a block replace those outside.
+			if !given["access"] {
+				own.deny = d.name() == "deny"
+			}
+			given["access"] = true
 		case slices.Contains(proxyTLS, d.name()):
 			if err := r.setProxyTLS(d); err != nil {
 				return own, err

@@ -62,16 +62,16 @@ var families = []family{
 	{differs, "nginx compressed or framed the answers; here they are as etcd sends them", `gzip gzip_vary gzip_proxied gzip_comp_level gzip_buffers gzip_http_version gzip_types gzip_min_length gzip_disable gunzip gunzip_buffers chunked_transfer_encoding`, nil},
 	{differs, "the proxy accepts TLS 1.2 and 1.3 with its own suites", `ssl_protocols ssl_ciphers`, nil},
 
-	{unsupported, "it refuses requests by address, name, rate or number", `allow deny limit_req limit_conn valid_referers geoip_country geoip_city`, nil},
+	{unsupported, "it refuses requests by rate, number or name", `limit_req limit_conn valid_referers geoip_country geoip_city`, nil},
 	{unsupported, "it lets a request through if one of several checks does", `satisfy`, []string{"all"}},
 	{unsupported, "it lets another server or program decide", `auth_request auth_jwt`, []string{"off"}},
 	{unsupported, "it lets another program decide", `auth_request_set auth_jwt_key_file access_by_lua access_by_lua_file rewrite_by_lua rewrite_by_lua_file secure_link secure_link_md5
 		secure_link_secret js_access perl`, nil},
-	{unsupported, "it answers or rewrites requests itself", `return rewrite if set break try_files post_action mirror mirror_request_body stub_status empty_gif echo fastcgi_pass uwsgi_pass scgi_pass grpc_pass
+	{unsupported, "it answers or rewrites requests itself", `return rewrite if set break try_files post_action mirror_request_body stub_status empty_gif echo fastcgi_pass uwsgi_pass scgi_pass grpc_pass
 		memcached_pass dav_methods dav_access random_index flv mp4 location limit_except proxy_pass internal`, nil},
 	{unsupported, "it changes the request that etcd gets", `proxy_method proxy_set_body proxy_set_header`, nil},
 	{unsupported, "it drops parts of the request that etcd gets", `proxy_pass_request_body proxy_pass_request_headers`, []string{"on"}},
-	{unsupported, "it answers requests from a copy, or keeps a copy", `proxy_cache proxy_store proxy_store_access slice`, []string{"off"}},
+	{unsupported, "it answers requests from a copy, or makes a copy", `mirror proxy_cache proxy_store proxy_store_access slice`, []string{"off"}},
 	{unsupported, "it changes the answers of etcd", `proxy_intercept_errors proxy_force_ranges sub_filter sub_filter_once sub_filter_types add_before_body add_after_body ssi`, []string{"off"}},
 	{unsupported, "it changes how paths are matched, or which fields count", `merge_slashes ignore_invalid_headers`, []string{"on"}},
 	{unsupported, "client certificates are set by hand, with tls.client_ca and tls.client_auth", `ssl_verify_client ssl_client_certificate ssl_crl ssl_ocsp ssl_ocsp_cache ssl_ocsp_responder`, []string{"off"}},
@@ -147,7 +147,7 @@ func (r *nginxReader) checkKnown(list []*directive) {
 }
 
 // interpreted lists the directives that the reader interprets, each in its contexts.
-var interpreted = []string{"auth_basic", "auth_basic_user_file", "client_max_body_size", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name"}
+var interpreted = []string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name"}
 
 // notedDifferences returns the differences of directives, one for each reason.
 func (r *nginxReader) notedDifferences() []Difference {

@@ -102,7 +102,7 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 	for locations, says := range map[string]string{
 		all: "site:4: no location is for keys",
 		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if is not supported",
-		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow is not supported",
+		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow 10.0.0.0/8 is not supported",
 		"deny 10.0.0.1;" + all + admin:                                                                "a firewall",
 		"include more;" + all + admin:                                                                 "include /etc/nginx/more: ",
 		"rewrite ^ /;" + all + admin:                                                                  "rewrite is not supported",
