@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ type importer struct {
 	nginx, htpasswd string
 	pools           string
 	options         siteimport.HieraOptions
+	facts           []string
 	match, write    string
 	console         *console.Console
 }
@@ -69,6 +71,7 @@ The exit status is 0, or 3 if there are conflicts, or 1 if there is no configura
 	f.StringVar(&m.htpasswd, "htpasswd", "", "`folder` of the htpasswd files (default with --hiera: /etc/nginx/auth)")
 	f.StringVar(&m.pools, "pools", "", "`file` with the pools for which Puppet generates rules, one dc/cluster per line")
 	f.StringVar(&m.options.Domain, "domain", "", "`name` that replaces %{::domain} in cert_name")
+	f.StringArrayVar(&m.facts, "fact", nil, "`name=value` of a variable that hiera interpolates, as in site=eqiad; can be repeated")
 	f.StringVar(&m.options.Host, "host", "", "`name` of the host of etcd, for tls_upstream")
 	f.StringVar(&m.match, "match", "both", "`value` of match: both, or segment to drop nginx's byte-wise prefixes at once")
 	f.StringVar(&m.write, "write", "", "`file` to write the configuration to; an existing file is replaced only with --yes")
@@ -79,8 +82,8 @@ The exit status is 0, or 3 if there are conflicts, or 1 if there is no configura
 			return errors.New("want no argument (hint: give the file with --hiera or --nginx)")
 		case (len(m.hiera) > 0) == (m.nginx != ""):
 			return errors.New("want exactly one of --hiera and --nginx")
-		case m.nginx != "" && (m.pools != "" || m.options.Domain != "" || m.options.Host != ""):
-			return errors.New("--pools, --domain and --host can be used only with --hiera")
+		case m.nginx != "" && (m.pools != "" || m.options.Domain != "" || m.options.Host != "" || len(m.facts) > 0):
+			return errors.New("--pools, --domain, --fact and --host can be used only with --hiera")
 		case m.match != "both" && m.match != "segment":
 			return fmt.Errorf("--match %q is not a valid value, want both or segment", m.match)
 		}
@@ -146,6 +149,14 @@ func (m *importer) read() (*siteimport.Site, error) {
 	options := m.options
 	if options.Passwords = m.htpasswd; options.Passwords == "" {
 		options.Passwords = "/etc/nginx/auth"
+	}
+	options.Facts = map[string]string{}
+	for _, fact := range m.facts {
+		name, value, ok := strings.Cut(fact, "=")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("--fact %q is not a valid name=value", fact)
+		}
+		options.Facts[name] = value
 	}
 	if m.pools != "" {
 		data, err := os.ReadFile(m.pools)

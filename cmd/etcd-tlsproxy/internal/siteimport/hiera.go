@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -24,8 +23,10 @@ type Source struct {
 
 // HieraOptions holds values that are not in hiera but come from Puppet or the host.
 type HieraOptions struct {
-	// Domain replaces %{::domain}. If it is empty, %{::domain} is kept.
+	// Domain replaces %{::domain}. If it is empty, %{::domain} is kept in cert_name.
 	Domain string
+	// Facts replace lookups of other names, such as %{::site} and %{facts.site}.
+	Facts map[string]string
 	// Host is the name of etcd's host, which is needed if the site uses TLS to etcd.
 	Host string
 	// Passwords is the folder of the htpasswd files. Each prefix that has users has one,
@@ -94,6 +95,9 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		node := keys[key]
 		name, ours := strings.CutPrefix(key, hieraClass)
+		if key == "lookup_options" && mergesClass(&node) {
+			return fail(node.Line, "lookup_options for %s* is not supported: the first value of a parameter counts, and values are not merged (hint: write the merged value into one file, and remove the option)", hieraClass)
+		}
 		if !ours {
 			continue
 		}
@@ -149,37 +153,40 @@ func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 	if s.ReadOnly {
 		s.OpenElsewhere = []string{"/metrics"} // the only exception of the site
 	}
-	name, err := o.interpolate(h.certName)
-	if err != nil {
+	name, err := o.interpolate("cert_name", h.certName, true)
+	switch {
+	case err != nil:
 		return err
-	}
-	if name == "" {
+	case name == "":
 		return fmt.Errorf("reading hiera: no file has %scert_name", hieraClass)
+	case strings.ContainsAny(name, "/\x00"):
+		return fmt.Errorf("reading hiera: cert_name %q is not supported, because it contains a slash", name)
 	}
 	s.Certificate, s.Key = "/etc/ssl/localcerts/"+name+".chained.crt", "/etc/ssl/private/"+name+".key"
 	return nil
 }
 
-var domainForms = regexp.MustCompile(`%\{(::|facts\.|facts\.networking\.|trusted\.)?domain\}`)
-
-// interpolate replaces the domain. All other lookups of hiera are errors.
-func (o *HieraOptions) interpolate(name string) (string, error) {
-	rest := domainForms.ReplaceAllLiteralString(name, "")
-	if strings.Contains(rest, "%{") || strings.ContainsAny(rest, "/\x00") {
-		return "", fmt.Errorf("reading hiera: cert_name %q is not supported (hint: only %%{::domain} can be replaced)", name)
-	}
-	if o.Domain == "" {
-		return name, nil
-	}
-	return domainForms.ReplaceAllLiteralString(name, o.Domain), nil
-}
-
 func (h *hiera) setRules(s *Site, o HieraOptions) error {
 	lists := map[string][]string{}
-	for prefix, node := range h.acls {
+	for written, node := range h.acls {
+		prefix, err := o.interpolate("the prefix "+written, written, false)
+		if err != nil {
+			return err
+		}
+		if _, twice := lists[prefix]; twice {
+			return fmt.Errorf("reading hiera: acls: two prefixes become %s", prefix)
+		}
 		users, err := listOf(prefix, &node)
 		if err != nil {
 			return err
+		}
+		for i, user := range users {
+			if users[i], err = o.interpolate("a user of "+prefix, user, false); err != nil {
+				return err
+			}
+			if err := acl.CheckName(users[i]); err != nil {
+				return fmt.Errorf("reading hiera: acls: %q: %w", prefix, err)
+			}
 		}
 		lists[prefix] = users
 	}
@@ -231,9 +238,6 @@ func listOf(prefix string, node *yaml.Node) ([]string, error) {
 	for _, item := range node.Content {
 		if item.Kind != yaml.ScalarNode || item.Tag != "!!str" {
 			return nil, fail(item.Line, "a user name is not a string")
-		}
-		if err := acl.CheckName(item.Value); err != nil {
-			return nil, fail(item.Line, err.Error())
 		}
 		if !slices.Contains(users, item.Value) {
 			users = append(users, item.Value)

@@ -63,6 +63,37 @@ func TestHieraIsReadStrictly(t *testing.T) {
 	}
 }
 
+func TestHieraIsInterpolatedOrRefused(t *testing.T) {
+	const p = "profile::etcd::tlsproxy::"
+	text := p + "cert_name: 'etcd-%{::site}.%{facts.domain}'\n" + p + "acls: {'/pools/%{::site}': ['pool-%{site}'], '/%{facts.realm}': []}\n"
+	s, err := ReadHiera(HieraOptions{Domain: "example.org", Facts: map[string]string{"site": "eqiad", "realm": "production"}}, hieraOf(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Rules) != 2 || s.Rules[0].Prefix != "/pools/eqiad" || !s.Rules[0].Write.Has("pool-eqiad") || s.Rules[1].Prefix != "/production" || !strings.Contains(s.Certificate, "/etcd-eqiad.example.org.") {
+		t.Errorf("got %+v, want the facts in prefixes, users and certificate", s)
+	}
+	const cert = p + "cert_name: x\n"
+	for text, says := range map[string]string{
+		p + "cert_name: 'x-%{::site}'\n" + p + "acls: {}\n":                   "cert_name needs the value of site (hint: give it with --fact site=VALUE)",
+		cert + p + "acls: {'/%{::site}': []}\n":                               "needs the value of site",
+		cert + p + "acls: {'/a': ['%{::site}']}\n":                            "needs the value of site",
+		cert + p + "acls: {'/%{::domain}': []}\n":                             "needs the value of domain",
+		cert + p + "acls: {'/%{lookup(''x'')}': []}\n":                        "is not supported",
+		cert + p + "acls: {'/a': [\"%{literal('%')}{x}\"]}\n":                 "is not supported",
+		cert + p + "acls: {'/%{realm}': [], '/production': []}\n":             "two prefixes become /production",
+		cert + p + "acls: {'/a': ['%{colon}']}\n":                             "colon",
+		cert + "lookup_options: {" + p + "acls: {merge: hash}}\n":             "h.yaml:2: lookup_options for profile::etcd::tlsproxy::* is not supported",
+		cert + "lookup_options: {'^profile::.*': {merge: hash}}\n":            "lookup_options",
+		cert + "lookup_options: [x]\n":                                        "lookup_options",
+		cert + "lookup_options: {other::class: {merge: hash}}\n" + p + "x: y": p + "x is not supported",
+	} {
+		if _, err := ReadHiera(HieraOptions{Facts: map[string]string{"realm": "production", "colon": "a:b"}}, hieraOf(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q for\n%s", err, says, text)
+		}
+	}
+}
+
 func TestPasswordsThatDoNotFitAreConflicts(t *testing.T) {
 	table := "profile::etcd::tlsproxy::cert_name: x\nprofile::etcd::tlsproxy::acls: {/: [root], /a/b: [root, alice], /a_b: [root], /c: [bob]}\n"
 	s, err := ReadHiera(HieraOptions{Passwords: "/p"}, hieraOf(table))
