@@ -24,12 +24,13 @@ type importer struct {
 	pools           string
 	options         siteimport.HieraOptions
 	facts           []string
+	copies          map[string]string // of htpasswd files in the folder of --htpasswd, by base name
 	match, write    string
 	console         *console.Console
 }
 
 func newImport() *cobra.Command {
-	m := &importer{}
+	m := &importer{copies: map[string]string{}}
 	cmd := &cobra.Command{
 		Use:   "import {--hiera FILE... | --nginx FILE}",
 		Short: "Import the rules of an nginx site or of hiera",
@@ -41,19 +42,22 @@ reason. The source is one of
                  listen_port, upstream_port, tls_upstream). The flag can be repeated; the
                  first file with a parameter counts, as in hiera's hierarchy. salt and
                  pool_pwd_seed are not needed. --pools FILE adds the rules that Puppet
-                 generates for pools. FILE contains one dc/cluster per line. Each rule
-                 lets root, conftool and pool-dc-cluster write
-                 /conftool/v1/pools/dc/cluster. The htpasswd files are those in
-                 --htpasswd, one for each prefix with users, named like the prefix with
-                 _ in place of /.
-  --nginx FILE   The file of the site. The users of a prefix are those of its htpasswd
-                 file. An unknown directive that could change a decision is an error,
-                 with its line. With --htpasswd the files are read from that folder, but
-                 the configuration keeps their own names.
+                 generates for pools. It has one dc/cluster in a line, and lets root,
+                 conftool and pool-dc-cluster write /conftool/v1/pools/dc/cluster. The
+                 htpasswd files are those in --htpasswd, one for each prefix with users,
+                 named like the prefix with _ in place of /. --fact replaces variables,
+                 such as %{::site}; a variable without a value is an error.
+  --nginx FILE   nginx.conf, whose includes are followed, or the file of the site alone,
+                 if nothing outside of it restricts access. The users of a prefix are
+                 those of its htpasswd file. A directive that could refuse or change a
+                 request, or that is unknown, is an error with its line, wherever it is.
+                 With --htpasswd the files are read from that folder, but the
+                 configuration keeps their own names.
 
 If the htpasswd files are on this machine, the command compares them: a user can have
 only one password, and the users of a file must be those of its rule. A difference is
-a conflict, which you must resolve by hand.
+a conflict, which you must resolve by hand. So is every request that nginx refused and
+that the configuration would allow.
 
 The configuration is written to standard output and the findings to standard error.
 --write FILE writes the configuration to a file, whose mode and owner stay, and the
@@ -62,12 +66,12 @@ has match = "both", so that it opens nothing that nginx refused. Check the resul
 check-config.
 
 The exit status is 0, or 3 if there are conflicts, or 1 if there is no configuration.`,
-		Example: `  etcd-tlsproxy import --nginx /etc/nginx/sites-enabled/etcd --write /etc/etcd-tlsproxy/etcd-tlsproxy.toml --yes
+		Example: `  etcd-tlsproxy import --nginx /etc/nginx/nginx.conf --write /etc/etcd-tlsproxy/etcd-tlsproxy.toml
   etcd-tlsproxy import --hiera role/eqiad.yaml --hiera role/common.yaml --domain example.org --host conf1001.example.org`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&m.hiera, "hiera", nil, "hiera `file`; can be repeated")
-	f.StringVar(&m.nginx, "nginx", "", "`file` of the nginx site")
+	f.StringVar(&m.nginx, "nginx", "", "`file` of nginx: nginx.conf, or a single site")
 	f.StringVar(&m.htpasswd, "htpasswd", "", "`folder` of the htpasswd files (default with --hiera: /etc/nginx/auth)")
 	f.StringVar(&m.pools, "pools", "", "`file` with the pools for which Puppet generates rules, one dc/cluster per line")
 	f.StringVar(&m.options.Domain, "domain", "", "`name` that replaces %{::domain} in cert_name")
@@ -170,10 +174,15 @@ func (m *importer) read() (*siteimport.Site, error) {
 
 // passwords reads a htpasswd file; for nginx, from the folder of --htpasswd.
 func (m *importer) passwords(name string) ([]byte, error) {
-	if m.nginx != "" && m.htpasswd != "" {
-		name = filepath.Join(m.htpasswd, filepath.Base(name))
+	if m.nginx == "" || m.htpasswd == "" {
+		return os.ReadFile(name)
 	}
-	return os.ReadFile(name)
+	base := filepath.Base(name)
+	if other, taken := m.copies[base]; taken && other != name {
+		return nil, fmt.Errorf("--htpasswd: %s and %s have the same base name, so the folder cannot hold both (hint: rename one of them on nginx's machine, or run import there)", other, name)
+	}
+	m.copies[base] = name
+	return os.ReadFile(filepath.Join(m.htpasswd, base))
 }
 
 // newConfigMode lets the service read the file, which contains no secret.

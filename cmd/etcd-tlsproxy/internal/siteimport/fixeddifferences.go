@@ -17,6 +17,10 @@ func (c *comparison) addFixed() {
 	open := s.Elsewhere && s.Uncovered.IsEveryone() && !s.ReadOnly
 	add(open, Elsewhere, Refused, "writes to everything besides /v2/keys: members, etcd's own users, /config, /v3, /debug",
 		"nginx passed them on for everyone, without a password; here they are closed, and [surfaces] opens them to named users")
+	if users := s.Uncovered.Names(); s.Elsewhere && !s.ReadOnly && len(users) > 0 {
+		c.list = append(c.list, Difference{Class: Elsewhere, Effect: Refused, What: "writes to everything besides /v2/keys: members, etcd's own users, /config, /v3, /debug", Users: users,
+			Why: "nginx passed them on for these users; here they are closed, and [surfaces] opens them to named users"})
+	}
 	add(!open && len(s.OpenElsewhere) > 0, Elsewhere, Refused, "writes to paths that begin with "+strings.Join(s.OpenElsewhere, ", "), "nginx passed them on for everyone")
 	add(s.Elsewhere, Elsewhere, Refused, "reads outside of /v2/keys, except /v2/members, /v2/machines, /v2/stats/{self,store,leader}, /version, /health and /metrics",
 		"nginx passed them on; here all other paths are closed")
@@ -38,6 +42,11 @@ func (c *comparison) addFixed() {
 		"nginx read malformed ones up to the error, and checked any number of passwords")
 	add(true, Limits, Refused, "bodies above limits.body_bytes (413) and targets above limits.target_bytes (414)",
 		"etcd refuses larger forms, and resets connections over longer lines")
+	add(!s.HTTP2, Protocol, Answered, "connections of clients that can use HTTP/2", "nginx did not offer HTTP/2; here it is offered beside HTTP/1.1, and header names are in lower case in it")
+	add(true, Protocol, Refused, "connections below TLS 1.2, and those with CBC suites", "nginx accepted them, depending on ssl_protocols and ssl_ciphers")
+	add(true, Credentials, Refused, "passwords above 72 bytes, if the hash is bcrypt", "bcrypt ignores what follows, and nginx accepted any text there")
+	add(true, Spelling, Refused, "requests with a bare LF, chunk extensions, a second Content-Type, or a Host with a path or a user: 400",
+		"nginx accepted or ignored these; here a request that two programs could read differently is refused")
 	add(!s.Verifies && slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }), Upstream, Answered, "everything, if etcd's certificate cannot be verified",
 		"nginx did not verify it; set upstream.ca and upstream.server_name, or upstream.insecure_skip_verify")
 }
