@@ -112,7 +112,7 @@ func TestNoGeneratedSiteIsOpened(t *testing.T) {
 		case err != nil:
 			t.Fatal(err)
 		case o.opened():
-			t.Fatalf("import ended with status 0, and the gate allows %d requests that nginx refuses or changes, want none:\n%s\nfor\n%s", len(o.violations), strings.Join(o.violations, "\n"), o.nginx)
+			t.Fatalf("import ended with status %d, and the gate allows %d requests that nginx refuses or changes and no conflict lists, want none:\n%s\nfor\n%s", o.status, len(o.violations), strings.Join(o.violations, "\n"), o.nginx)
 		case o.invalid:
 			count["not valid for nginx"]++
 			t.Logf("invalid: %s\n%s", o.said, o.nginx)

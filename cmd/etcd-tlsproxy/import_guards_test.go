@@ -77,7 +77,7 @@ func TestImportOpensNothingWhereverNginxIsGuarded(t *testing.T) {
 				t.Fatalf("nginx does not accept the site, want one that it accepts: %s\n%s", o.said, o.nginx)
 			}
 			if o.opened() {
-				t.Errorf("import ended with status 0, and the gate allows %d requests that nginx refuses or changes, want none:\n%s\nfor\n%s", len(o.violations), strings.Join(o.violations, "\n"), o.nginx)
+				t.Errorf("import ended with status %d, and the gate allows %d requests that nginx refuses or changes and no conflict lists, want none:\n%s\nfor\n%s", o.status, len(o.violations), strings.Join(o.violations, "\n"), o.nginx)
 			}
 			t.Logf("import ended with status %d, %d requests pass: %s", o.status, o.passed, o.said)
 		})

@@ -15,63 +15,88 @@ import (
 // Reading a site finds its rules; this comparison does not depend on that, so that a
 // mistake there shows as a conflict and not as an open door.
 func (s *Site) openings(rules *acl.Rules) []string {
-	o := &openingList{site: s, seen: map[string]bool{}}
+	o := &openingList{site: s, byGroup: map[string]*opening{}}
 	keys := s.nginx.sampleKeys()
 	if rules.Match() == acl.MatchSegments {
 		keys = nil // these rules open some keys on purpose, and the differences list them
 	}
 	for _, key := range keys {
 		for _, a := range []acl.Access{acl.Read, acl.Write} {
-			now := rules.Allowed(a, key)
 			if s.ReadOnly && a == acl.Write {
 				continue
 			}
-			path := keysPath + strings.TrimSuffix(string(key), "/")
-			o.compare(a, path, now)
-			o.compare(a, path+"/", now)
+			o.compare(a, keysPath+strings.TrimSuffix(string(key), "/"), rules.Allowed(a, key))
 		}
 	}
-	for _, path := range s.nginx.sampleMembers() {
+	for _, path := range append(s.nginx.sampleMembers(), openPaths...) {
 		o.compare(acl.Read, path, acl.Everyone())
-		o.compare(acl.Read, path+"/", acl.Everyone())
 	}
-	for _, path := range openPaths {
-		o.compare(acl.Read, path, acl.Everyone())
-		o.compare(acl.Read, path+"/", acl.Everyone())
-	}
-	return o.list
+	return o.texts()
 }
 
+// opening is a set of requests that are opened for the same reason.
+type opening struct {
+	access      acl.Access
+	keys        bool
+	at          *location
+	before, now acl.Group
+	paths       []string
+}
+
+// openingList collects openings.
 type openingList struct {
-	site *Site
-	seen map[string]bool
-	list []string
+	site    *Site
+	byGroup map[string]*opening
+	list    []*opening
 }
 
-// compare adds a conflict if more users are allowed now than nginx allows.
+// compare adds a path if more users are allowed now than nginx allows. This proxy removes a
+// slash at the end, so that spelling counts too.
 func (o *openingList) compare(a acl.Access, path string, now acl.Group) {
-	l := o.site.nginx.serving(path)
-	before := l.group(a)
-	if l != nil && l.passed != o.site.target {
-		before = acl.Only()
+	for _, spelling := range []string{path, path + "/"} {
+		l := o.site.nginx.serving(spelling)
+		before := l.group(a)
+		if l != nil && l.passed != o.site.target {
+			before = acl.Only()
+		}
+		if !contains(before, now) {
+			o.add(spelling, opening{access: a, keys: strings.HasPrefix(path, keysPath), at: l, before: before, now: now})
+		}
 	}
-	if contains(before, now) {
-		return
+}
+
+func (o *openingList) add(path string, found opening) {
+	group := fmt.Sprint(found.access, found.keys, found.where(), "|", nameGroup(found.before), "|", nameGroup(found.now))
+	known := o.byGroup[group]
+	if known == nil {
+		known = &found
+		o.byGroup[group] = known
+		o.list = append(o.list, known)
 	}
-	where := "no location"
-	if l != nil {
-		where = fmt.Sprintf("location %s at %s", strings.Join(l.at.args(), " "), l.at.place())
+	if !slices.Contains(known.paths, strings.TrimSuffix(path, "/")) {
+		known.paths = append(known.paths, path)
 	}
-	group := strings.Join([]string{a.String(), where, nameGroup(before), nameGroup(now)}, "|")
-	if o.seen[group] {
-		return
+}
+
+func (o *opening) where() string {
+	if o.at == nil {
+		return "no location"
 	}
-	o.seen[group] = true
-	hint := "this proxy cannot restrict these reads; block them in front of it, if they matter"
-	if strings.HasPrefix(path, keysPath) {
-		hint = "add a rule for these keys to [acls]"
+	return fmt.Sprintf("location %s at %s", strings.Join(o.at.at.args(), " "), o.at.at.place())
+}
+
+// texts returns one conflict for each opening.
+func (o *openingList) texts() []string {
+	var texts []string
+	for _, one := range o.list {
+		hint := "this proxy cannot restrict these reads; block them in front of it, if they matter"
+		if one.keys {
+			hint = "add a rule for these keys to [acls]"
+		}
+		texts = append(texts, fmt.Sprintf("%ss of %s: nginx allowed %s (%s), and this proxy would allow %s (hint: %s)",
+			one.access, strings.Join(one.paths, ", "), nameGroup(one.before), one.where(), nameGroup(one.now), hint))
 	}
-	o.list = append(o.list, fmt.Sprintf("%ss of %s: nginx allowed %s (%s), and this proxy would allow %s (hint: %s)", a, path, nameGroup(before), where, nameGroup(now), hint))
+	return texts
 }
 
 // contains reports whether every user of inner is in outer.
