@@ -34,15 +34,21 @@ func comeAndGo(t *testing.T, path string) {
 	members := client.NewMembersAPI(etcd)
 	advertised := func(want int) map[string]string {
 		t.Helper()
-		all, err := members.List(ctx)
-		if err != nil || len(all) != want {
-			t.Fatalf("listing the members: got %v, %v, want the expected number", all, err)
+		for {
+			all, err := members.List(ctx)
+			if err != nil || len(all) != want {
+				t.Fatalf("listing the members: got %v, %v, want %d members", all, err, want)
+			}
+			urls := make(map[string]string)
+			for _, m := range all {
+				if len(m.ClientURLs) > 0 { // a member publishes them some time after its start
+					urls[m.Name] = m.ClientURLs[0]
+				}
+			}
+			if len(urls) == want {
+				return urls
+			}
 		}
-		urls := make(map[string]string)
-		for _, m := range all {
-			urls[m.Name] = m.ClientURLs[0]
-		}
-		return urls
 	}
 	if urls := advertised(3); urls["conf1001"] != "https://conf1001.example.org:4001" || urls["conf1002"] != c.Members[1].URL() {
 		t.Errorf("advertised URLs: got %v, want that of the options for conf1001, and its own for conf1002", urls)
