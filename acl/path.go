@@ -86,8 +86,8 @@ func isCanonical(raw string) bool {
 // plainSegment reports whether a segment is neither empty nor a dot segment.
 func plainSegment(s string) bool { return s != "" && s != "." && s != ".." }
 
-// decodeOnce removes one layer of percent-encoding. It refuses bytes that a key must
-// not contain, raw or encoded. It also refuses encoded slashes, which cannot be told
+// decodeOnce removes one layer of percent-encoding. It refuses bytes that a key must not
+// contain, raw or encoded. It also refuses encoded slashes, which cannot be distinguished
 // from raw ones later.
 func decodeOnce(raw string) (string, error) {
 	var b strings.Builder

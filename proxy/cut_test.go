@@ -62,7 +62,7 @@ func (ps posts) check(t *testing.T, url string) {
 	for value, outcome := range ps {
 		n := values[value]
 		if n > 1 || outcome == "written" && n != 1 || outcome == "not sent" && n != 0 {
-			t.Errorf("the client was told that %s is %s; etcd has it %d times", value, outcome, n)
+			t.Errorf("write %s with the outcome %s: got it %d times in etcd, want a number that agrees with the outcome", value, outcome, n)
 		}
 		delete(values, value)
 	}

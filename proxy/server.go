@@ -111,8 +111,8 @@ func NewServer(o Options) *Server {
 	return s
 }
 
-// NextProtos are the protocols that the lanes serve, for ALPN. curl names HTTP/1.0
-// when it is told to use it, and fails if the server does not.
+// NextProtos are the protocols that the lanes serve, for ALPN. curl offers HTTP/1.0 if its
+// options select that, and fails if the server does not offer it.
 func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
 
 // shed closes up to limit idle connections and returns their number.

@@ -70,7 +70,7 @@ func TestLatenciesAreNearlyExact(t *testing.T) {
 		one[latencyBucket(d)] = 1000
 		want := d.Seconds() * 1000
 		if got := float64(one.quantile(.5)); got < want*.8 || got > want*1.2 {
-			t.Errorf("%v is told as %v ms", d, got)
+			t.Errorf("recording the duration %v: got %v ms, want about the same", d, got)
 		}
 	}
 	last := 0
