@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz bench vuln ci deb check-deb check-systemd check-container release check-release clean
+.PHONY: help build test lint race fuzz mutants bench vuln ci deb check-deb check-systemd check-container release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -12,17 +12,21 @@ build: ## Build the program: dist/etcd-tlsproxy, static, the same bytes in every
 	deploy/build.sh dist/etcd-tlsproxy
 
 test: ## Run the tests against a real etcd; needs only Go
-	go test ./...
+	go test ./... ./.ci/mutants
 
 lint: ## Run the linters of .golangci.yml, and check that go.mod is tidy
 	go mod tidy -diff
-	go run $(GOLANGCI_LINT) run ./...
+	go run $(GOLANGCI_LINT) run ./... ./.ci/mutants
 
 race: ## Run shortened tests with the race detector; needs a C compiler
 	go test -race -short -timeout 20m ./acl ./certs ./proxy/... ./cmd/...
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s); FUZZ=pattern selects targets
 	FUZZTIME="$(FUZZTIME)" .ci/fuzz $(FUZZ)
+
+mutants: ## Report small changes of a package that its tests do not notice: PKG=./acl SEED=1 N=60
+	@test -n "$(PKG)" || { echo 'PKG is empty: name a package, such as make mutants PKG=./acl' >&2; exit 2; }
+	go run ./.ci/mutants -seed $(or $(SEED),1) -n $(or $(N),60) $(PKG)
 
 bench: ## Run a short benchmark; BENCH='--rounds 7' and other flags of cmd/etcd-tlsproxy-bench replace it
 	go run ./cmd/etcd-tlsproxy-bench $(or $(BENCH),--quick)
