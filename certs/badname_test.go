@@ -24,7 +24,7 @@ func TestACertificateWhoseNamesCannotBeReadGivesNoName(t *testing.T) {
 	}{
 		"a common name that is not text":                  {CN, &x509.Certificate{Subject: pkix.Name{Names: []pkix.AttributeTypeAndValue{{Type: oidCommonName, Value: 7}}}}, errBadName},
 		"alternative names that are not DER":              {URI, altNames(0x30, 0x05, 0x86), errBadName},
-		"alternative names with bytes behind them":        {URI, altNames(0x30, 0x03, 0x86, 0x01, 'a', 0x05, 0x00), errBadName},
+		"alternative names with a byte behind them":       {URI, altNames(0x30, 0x03, 0x86, 0x01, 'a', 0x05), errBadName},
 		"an alternative name that is cut off":             {URI, altNames(0x30, 0x03, 0x86, 0x05, 'a'), errBadName},
 		"a name of the URI's tag but of another class":    {URI, altNames(0x30, 0x03, 0x06, 0x01, 'a'), errNoName},
 		"an alternative name of another kind":             {URI, altNames(0x30, 0x03, 0x82, 0x01, 'a'), errNoName},
