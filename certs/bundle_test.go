@@ -64,3 +64,14 @@ func TestClientsAreSentTheNamesOfTheCAs(t *testing.T) {
 		}
 	}
 }
+
+func TestABundleWithoutANameOfItsFileIsReadAsWell(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	o := ca.serverOptions()
+	for what, data := range map[string][]byte{"a byte": []byte("x"), "a line": []byte("x\n")} {
+		o.ClientCA = PEM{Data: data}
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), "it contains no certificate") {
+			t.Errorf("New with a bundle of %s: got the error %v, want one that it contains no certificate", what, err)
+		}
+	}
+}

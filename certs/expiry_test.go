@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/x509"
+	"errors"
 	"testing"
 	"time"
 )
@@ -54,6 +55,18 @@ func TestANameHoldsAsLongAsTheLastOfItsChainsDoes(t *testing.T) {
 		name, err := mustNew(t, o).Identify([]*x509.Certificate{leaf}, time.Now())
 		if err != nil || !name.Until.Equal(late.cert.NotAfter) {
 			t.Errorf("Identify with %s: got a name until %v, %v; want one until the new CA ends, %v", what, name.Until, err, late.cert.NotAfter)
+		}
+	}
+}
+
+// TestWithoutClientCAsNoCertificateGivesAName: without the check, crypto/x509 would verify with
+// the CAs of the system, and any public certificate would name a user.
+func TestWithoutClientCAsNoCertificateGivesAName(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	leaf, _ := ca.issue("alice", x509.ExtKeyUsageClientAuth, nil)
+	for what, chain := range map[string][]*x509.Certificate{"a certificate": {leaf}, "no certificate": nil} {
+		if name, err := mustNew(t, ca.serverOptions()).Identify(chain, time.Now()); !errors.Is(err, errNoClientCA) || name != (Name{}) {
+			t.Errorf("Identify of %s without client CAs: got %+v, %v; want an empty name and %v", what, name, err, errNoClientCA)
 		}
 	}
 }
