@@ -131,6 +131,13 @@ func TestTheLimitOfABodyIsExact(t *testing.T) {
 	}
 }
 
+func TestABodyThatIsAnnouncedAsTooLargeIsNotRead(t *testing.T) {
+	read := &firstRead{Reader: strings.NewReader("x"), check: func(int) { t.Error("the body was read, which asks the client to send it") }}
+	if _, refusal, w := receive(newBodies(1<<20), upload(read, 1025), 1024); refusal != gate.RefuseTooLarge || len(w.read) > 0 {
+		t.Errorf("a body of 1025 bytes with the limit 1024: got the refusal %v and deadlines %v, want %v and none", refusal, w.read, gate.RefuseTooLarge)
+	}
+}
+
 func TestOnHTTP2ABodyBehindALengthOfZeroIsRead(t *testing.T) {
 	bs := newBodies(1 << 20)
 	r := upload(strings.NewReader("value=1"), 0)
