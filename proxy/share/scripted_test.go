@@ -436,7 +436,7 @@ func TestASharedAnswerThatBreaksOffFailsItsReadersAndNothingElse(t *testing.T) {
 			errs <- err
 		}()
 	}
-	r.awaitWaiting(t, target, readers)
+	r.waitForReaders(t, target, readers)
 	lead.Done()
 	for range readers {
 		var failed *upstream.Error
@@ -471,7 +471,7 @@ func TestABatchSavesOneRequestLessThanItHasReaders(t *testing.T) {
 				answer.Release()
 			})
 		}
-		r.awaitWaiting(t, target, readers)
+		r.waitForReaders(t, target, readers)
 		lead.Done()
 		all.Wait()
 		if got := saved.Load(); got != want {
