@@ -120,7 +120,7 @@ func (h *history) do(t *testing.T, f *fronttest.Front, client *http.Client, id, 
 // check fails the test if the history is not linearizable.
 func (h *history) check(t *testing.T, shared uint64) {
 	t.Helper()
-	if got := porcupine.CheckOperationsTimeout(register, h.ops, time.Minute); got != porcupine.Ok {
+	if got := porcupine.CheckOperationsTimeout(register, h.ops, 10*time.Minute); got != porcupine.Ok {
 		t.Errorf("checking a history of %d operations: got %v, want %v", len(h.ops), got, porcupine.Ok)
 	}
 	t.Logf("%d operations, %d reads shared", len(h.ops), shared)

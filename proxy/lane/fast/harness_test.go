@@ -106,6 +106,10 @@ func (r *rig) connect() (client *proxytest.Raw, served *conn, closed chan struct
 			close(started)
 			return
 		}
+		// A fixed buffer does not grow behind a test that has filled it.
+		if err := socket.(*net.TCPConn).SetWriteBuffer(64 << 10); err != nil {
+			r.t.Errorf("setting the write buffer: %v", err)
+		}
 		t := tls.Server(lane.NewClientConn(socket, true, func() { close(closed) }), certs.Server(func() *certs.Generation { return r.certs }))
 		if err := t.Handshake(); err != nil {
 			r.t.Errorf("the handshake failed: %v", err)

@@ -67,7 +67,11 @@ func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
 	}
 	fill(t, served)
 	r.write("late")
-	<-closed
+	select {
+	case <-closed:
+	case <-time.After(time.Minute):
+		t.Fatal("after a minute the connection is still open")
+	}
 }
 
 func TestAClientWhoseConnectionIsBeingWrittenToKeepsNoOtherWaiting(t *testing.T) {
