@@ -43,8 +43,7 @@ func (v *Versions) Floors() (floors [VersionedKeys]int64) {
 func VersionedKey(k int) string { return fmt.Sprintf("/soak/tagged/k%02d", k) }
 
 // VersionedValue returns the value of a key in a version. Values of different keys or
-// versions differ all along their length, and some are larger than any buffer on the
-// way.
+// versions differ throughout, and some are larger than any buffer between client and etcd.
 func VersionedValue(k int, version int64) string {
 	if version == 0 {
 		return ""

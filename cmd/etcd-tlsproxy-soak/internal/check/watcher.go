@@ -30,7 +30,7 @@ func (h *History) NewWatcher(who string) *Watcher {
 // Next returns the index that the watcher waits for. Only its own client calls it.
 func (w *Watcher) Next() uint64 { return w.last + 1 }
 
-// Restart moves a watcher: it may miss what is before from, and nothing after it.
+// Restart moves a watcher: it may miss events before from, but none after it.
 func (h *History) Restart(w *Watcher, from uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,8 +9,8 @@ type Configuration struct {
 	FastLane        bool
 	ShareReads      bool
 	ShareWatches    bool
-	UpstreamTimeout int // in seconds; another value makes another pool
-	Revision        int // is written as a comment: other bytes with the same meaning
+	UpstreamTimeout int // in seconds; a change of the value causes a new pool
+	Revision        int // written as a comment, so that the bytes change but not the meaning
 }
 
 // maxLogins is the value of limits.login_burst. All clients share an address and log in

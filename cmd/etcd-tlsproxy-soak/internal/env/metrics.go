@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Usage is what the proxy holds at a moment.
+// Usage is the resources that the proxy holds at one time.
 type Usage struct {
 	Goroutines  int
 	Descriptors int // without idle connections to etcd

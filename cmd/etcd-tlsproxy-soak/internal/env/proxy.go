@@ -34,11 +34,11 @@ func StartProxy(program string, f *Files) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own copy
+	defer log.Close() // the process has its own descriptor
 	p.cmd = exec.Command(program, "serve", "--config", f.Path("etcd-tlsproxy.toml"))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// The kernel kills it when this program ends. Ctrl-C must not reach it: this program
-	// stops it when the report needs it no more.
+	// stops it when the report no longer needs it.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the proxy: %w", err)

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// Curl runs curl for each request, with a version of HTTP that it draws.
+// Curl runs curl for each request, with a random version of HTTP.
 type Curl struct {
 	Addr   string
 	CA     string // the path of the CA's certificate
@@ -26,8 +26,8 @@ func (c *Curl) Close() {}
 // curlBrokenOff holds the exit codes of a curl that got only part of an answer.
 var curlBrokenOff = map[int]bool{18: true, 56: true, 92: true}
 
-// Do implements Transport. The index of the answer is the largest possible one, because
-// the output of curl holds none: no answer seems old.
+// Do implements Transport. The index of the answer is the largest possible one, because the
+// output of curl contains none, so that no answer counts as stale.
 func (c *Curl) Do(ctx context.Context, r *Request) (*Answer, error) {
 	version := []string{"--http1.0", "--http1.1", "--http2"}[c.Random.IntN(3)]
 	args := []string{"-sS", version, "--cacert", c.CA, "-X", r.Method, "-w", "\n%{http_code}"}

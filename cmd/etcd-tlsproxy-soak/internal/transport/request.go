@@ -1,8 +1,8 @@
 // Package transport sends requests to the proxy in the ways that real clients do, and
 // returns their answers.
 //
-// HTTP1 writes HTTP/1.0 and 1.1 byte by byte, Client is Go's own HTTP client, and Curl
-// runs curl. None of them sends a request twice: what is lost shows.
+// HTTP1 writes HTTP/1.0 and 1.1 byte by byte, Client is Go's own HTTP client, and Curl runs
+// curl. None of them sends a request twice, so a lost request is detected.
 package transport
 
 import (
