@@ -74,10 +74,12 @@ func (i *includer) include(d *directive, depth int) ([]*directive, error) {
 		return nil, fail("include should have one value")
 	case depth >= maxDepth:
 		return nil, fail("files include each other too deeply")
-	case strings.ContainsAny(d.args()[0], `[\`):
+	}
+	// As for nginx, the folder is a part of the pattern.
+	names := []string{absolute(i.folder, d.args()[0])}
+	if strings.ContainsAny(names[0], `[\`) {
 		return nil, fail("a pattern of include with brackets or backslashes is not supported")
 	}
-	names := []string{absolute(i.folder, d.args()[0])}
 	if strings.ContainsAny(names[0], "*?") {
 		matches, err := i.files.Glob(names[0])
 		if err != nil {
