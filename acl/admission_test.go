@@ -105,6 +105,10 @@ func TestASuspectWhoGivesUpInTheQueueOfWorkersFreesThePlaceOfSuspects(t *testing
 		release := mustAcquire(t, h, NeverSuspect, "the only worker")
 		for range 3 { // a place that leaks is gone at the second time
 			expectWaits(t, h, alwaysSuspect, "behind the only worker")
+			if !h.suspects.sem.TryAcquire(1) { // at once: nothing failed, so nothing rests
+				t.Fatal("the place of suspects after one gave up: it is taken, want it free")
+			}
+			h.suspects.sem.Release(1)
 		}
 		waiting := acquireLater(t.Context(), h, NeverSuspect) // fills the queue
 		got := <-acquireLater(t.Context(), h, alwaysSuspect)
