@@ -64,7 +64,7 @@ func expectAllMemory(t *testing.T, bs *bodies, memory int64, when string) {
 }
 
 func TestTheMemoryOfLargeBodiesIsGivenBack(t *testing.T) {
-	const memory, large = 200 << 10, 100 << 10 // a large body holds 128 KiB
+	const memory, large = 128 << 10, 100 << 10 // a large body holds all of the memory
 	bs := newBodies(memory)
 	for i := range 5 {
 		first, refusal := receiveBytes(bs, large, large, 1<<20)
