@@ -17,12 +17,13 @@ import (
 type source struct {
 	path    string // the import path
 	root    string // the folder of the module
+	rapid   bool   // the tests use pgregory.net/rapid
 	mutants []*mutant
 }
 
 // load finds the mutants of the files that the package has on this platform.
 func load(ctx context.Context, name string) (*source, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-f", `{{.ImportPath}}{{"\n"}}{{.Module.Dir}}{{"\n"}}{{.Dir}}{{range .GoFiles}}{{"\n"}}{{.}}{{end}}`, name).Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-f", `{{.ImportPath}}{{"\n"}}{{.Module.Dir}}{{"\n"}}{{.Dir}}{{"\n"}}{{.TestImports}}{{.XTestImports}}{{range .GoFiles}}{{"\n"}}{{.}}{{end}}`, name).Output()
 	if err != nil {
 		var failed *exec.ExitError
 		if errors.As(err, &failed) {
@@ -31,11 +32,11 @@ func load(ctx context.Context, name string) (*source, error) {
 		return nil, fmt.Errorf("listing the files of %s: %w", name, err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if len(lines) < 3 {
+	if len(lines) < 4 {
 		return nil, fmt.Errorf("listing the files of %s: got %q", name, out)
 	}
-	s := &source{path: lines[0], root: lines[1]}
-	for _, file := range lines[3:] {
+	s := &source{path: lines[0], root: lines[1], rapid: strings.Contains(lines[3], "pgregory.net/rapid")}
+	for _, file := range lines[4:] {
 		path := filepath.Join(lines[2], file)
 		text, err := os.ReadFile(path)
 		if err != nil {

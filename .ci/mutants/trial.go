@@ -96,7 +96,11 @@ func (t *trial) run(ctx context.Context, flags ...string) (out []byte, err error
 	limited, cancel := context.WithTimeout(ctx, t.limit+buildLimit)
 	defer cancel()
 	args := append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", t.limit.String()}, flags...)
-	cmd := exec.CommandContext(limited, "go", append(args, t.source.path)...)
+	args = append(args, t.source.path)
+	if t.source.rapid {
+		args = append(args, "-rapid.nofailfile") // it would keep the failures of mutants below testdata
+	}
+	cmd := exec.CommandContext(limited, "go", args...)
 	cmd.Dir = t.source.root
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
