@@ -26,7 +26,7 @@ func TestBytesBehindAnAnswerWithoutABodyFailIt(t *testing.T) {
 			})
 			p := newPool(t, Options{}, s.endpoint())
 			for _, method := range []string{"GET", "PUT"} {
-				body, kind := ask(t, p, method)
+				body, kind := exchange(t, p, method)
 				if (kind != -1) != fails || body != "" {
 					t.Errorf("%s answered with %s and the bytes %q behind it: got the body %q and the kind %v, want a failure: %t", method, what, surplus, body, kind, fails)
 				}
