@@ -60,8 +60,8 @@ func (s *scripted) targets() []string {
 	return slices.Clone(s.asked)
 }
 
-// awaitEnd waits until a watch at etcd is ended by the hub.
-func (s *scripted) awaitEnd(t *testing.T, what string) {
+// waitForEnd waits until a watch at etcd is ended by the hub.
+func (s *scripted) waitForEnd(t *testing.T, what string) {
 	t.Helper()
 	select {
 	case <-s.ended:
@@ -96,8 +96,8 @@ func hold(_ int64, w http.ResponseWriter, r *http.Request) {
 
 func watchOf(key string) Watch { return Watch{Path: "/v2/keys" + key, Key: key} }
 
-// await waits for a notification, and returns the result.
-func await(t *testing.T, w *Watcher, news bell, what string) *Event {
+// waitUntil waits for a notification, and returns the result.
+func waitUntil(t *testing.T, w *Watcher, news bell, what string) *Event {
 	t.Helper()
 	select {
 	case <-news:
@@ -132,7 +132,7 @@ func TestAJoinThatIsCanceledLeavesNoHubAndNoWatchAtEtcd(t *testing.T) {
 		t.Errorf("Join that was canceled: got the error %v, want one of the kind %v", err, upstream.Canceled)
 	}
 	s.expectHubs(t, 0, "after a join that was canceled")
-	s.awaitEnd(t, "a join that was canceled")
+	s.waitForEnd(t, "a join that was canceled")
 }
 
 func TestALateJoinThatFailsLeavesTheHubToTheOthersAndNoLonger(t *testing.T) {
@@ -149,7 +149,7 @@ func TestALateJoinThatFailsLeavesTheHubToTheOthersAndNoLonger(t *testing.T) {
 	}
 	first.Close()
 	s.expectHubs(t, 0, "after the last watcher has left")
-	s.awaitEnd(t, "a hub without watchers")
+	s.waitForEnd(t, "a hub without watchers")
 }
 
 func TestAWatcherThatLeavesTakesNoOtherWithIt(t *testing.T) {
@@ -182,7 +182,7 @@ func TestAWatcherThatLeavesTakesNoOtherWithIt(t *testing.T) {
 		}
 		close(ready)
 		for _, i := range order[2:] {
-			if e := await(t, all[i], bells[i], fmt.Sprintf("watcher %d of %v", i, order)); e == nil || e.Index != 8 {
+			if e := waitUntil(t, all[i], bells[i], fmt.Sprintf("watcher %d of %v", i, order)); e == nil || e.Index != 8 {
 				t.Errorf("watcher %d after %v left: got %+v, want the event 8", i, order[:2], e)
 			}
 			all[i].Close()
@@ -261,7 +261,7 @@ func TestAHubEndsVisiblyWhenItCannotGoOn(t *testing.T) {
 			// The second waits for an event that comes after the first.
 			w, _, news := join(t, s.Watches, "/a", false, 100)
 			close(ready)
-			e := await(t, w, news, what)
+			e := waitUntil(t, w, news, what)
 			if e == nil || !errors.Is(e.Err, c.want) {
 				t.Errorf("result of the watcher: got %+v, want the error %v", e, c.want)
 			}
@@ -285,10 +285,10 @@ func TestCloseEndsTheWatchesAtEtcdAndTellsTheirWatchers(t *testing.T) {
 	s := newScripted(t, hold, nil)
 	w, _, news := join(t, s.Watches, "/a", false, 0)
 	s.Close()
-	if e := await(t, w, news, "Close"); e == nil || !errors.Is(e.Err, errUnused) {
+	if e := waitUntil(t, w, news, "Close"); e == nil || !errors.Is(e.Err, errUnused) {
 		t.Errorf("result of a watcher after Close: got %+v, want the error %v", e, errUnused)
 	}
-	s.awaitEnd(t, "Close")
+	s.waitForEnd(t, "Close")
 	w.Close()
 }
 
@@ -316,13 +316,13 @@ func TestAHubThatLingersEndsItsWatchAtEtcd(t *testing.T) {
 	s.linger = time.Hour
 	w, _, news := join(t, s.Watches, "/a", false, 0)
 	close(ready)
-	await(t, w, news, "the event")
+	waitUntil(t, w, news, "the event")
 	soon(t, "the hub waits for its next event", func() bool { return s.watches.Load() == 2 })
 	w.Close()
 	s.expectHubs(t, 1, "after the last watcher has left")
 	s.expire(w.hub, w.hub.visits) // what its timer does
 	s.expectHubs(t, 0, "after the timer")
-	s.awaitEnd(t, "a hub whose time is over")
+	s.waitForEnd(t, "a hub whose time is over")
 }
 
 func TestAHubThatIsJoinedAgainDoesNotExpire(t *testing.T) {
@@ -331,7 +331,7 @@ func TestAHubThatIsJoinedAgainDoesNotExpire(t *testing.T) {
 	s.linger = time.Hour
 	w, _, news := join(t, s.Watches, "/a", false, 0)
 	close(ready)
-	await(t, w, news, "the event")
+	waitUntil(t, w, news, "the event")
 	h := w.hub
 	w.Close()
 	s.Watches.mu.Lock()
@@ -365,7 +365,7 @@ func TestADeliveryIsMeasuredOnceAllWatchersHaveClosed(t *testing.T) {
 	}
 	close(ready)
 	for i, news := range bells {
-		await(t, all[i], news, "the event")
+		waitUntil(t, all[i], news, "the event")
 	}
 	late, _, _ := join(t, s.Watches, "/a", false, 8) // is served from the ring, and not counted
 	late.Close()
