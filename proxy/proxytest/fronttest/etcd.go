@@ -14,14 +14,18 @@ type Etcd interface {
 	Close()
 }
 
-// EachEtcd runs test in front of each kind of real etcd that is available, in each lane.
-// Each run has an etcd of its own, which starts in about 0.3 s and has no keys. It
-// advertises the URL of the proxy to clients, as in production.
+// EachEtcd runs test in each lane, in front of each kind of real etcd that is available. The
+// subtests are named lane/etcd. Each run has an etcd of its own, which starts in about 0.3 s
+// and has no keys. It advertises the URL of the proxy to clients, as in production.
 func EachEtcd(t *testing.T, test func(t *testing.T, f *Front, e Etcd)) {
 	t.Helper()
-	run := func(name string, start func(o proxytest.Options) (Etcd, error)) {
-		t.Run(name, func(t *testing.T) {
-			EachLane(t, func(t *testing.T, l Lane) {
+	path, version, installed := proxytest.FindEtcd()
+	if !installed {
+		t.Log("etcd 3.4 or 3.5 is not installed; only the embedded etcd was tried")
+	}
+	EachLane(t, func(t *testing.T, l Lane) {
+		run := func(name string, start func(o proxytest.Options) (Etcd, error)) {
+			t.Run(name, func(t *testing.T) {
 				ln := Listen(t)
 				e, err := start(proxytest.Options{Dir: t.TempDir(), Advertise: "https://" + ln.Addr().String()})
 				if err != nil {
@@ -30,15 +34,12 @@ func EachEtcd(t *testing.T, test func(t *testing.T, f *Front, e Etcd)) {
 				t.Cleanup(e.Close) // after the proxy has drained
 				test(t, l.serve(t, ln, e.URL(), nil, nil), e)
 			})
-		})
-	}
-	run("etcd 3.5", func(o proxytest.Options) (Etcd, error) { return proxytest.StartEmbedded(o) })
-	path, version, ok := proxytest.FindEtcd()
-	if !ok {
-		t.Log("etcd 3.4 or 3.5 is not installed; only the embedded etcd was tried")
-		return
-	}
-	run(fmt.Sprintf("installed etcd %s", version), func(o proxytest.Options) (Etcd, error) { return proxytest.StartProcess(path, o) })
+		}
+		run("etcd 3.5", func(o proxytest.Options) (Etcd, error) { return proxytest.StartEmbedded(o) })
+		if installed {
+			run(fmt.Sprintf("installed etcd %s", version), func(o proxytest.Options) (Etcd, error) { return proxytest.StartProcess(path, o) })
+		}
+	})
 }
 
 // Embedded starts a proxy in front of an embedded etcd, for tests that do not depend on
