@@ -3,7 +3,6 @@ package fast
 import (
 	"crypto/tls"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -13,15 +12,12 @@ import (
 
 	"go.uber.org/goleak"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/lanetest"
 	"etcd-tlsproxy/proxy/proxytest/seed"
-	"etcd-tlsproxy/proxy/share"
-	"etcd-tlsproxy/proxy/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,38 +54,15 @@ func newRig(t *testing.T, limits lane.Limits) *rig {
 	if r.certs, err = certs.New(certs.Options{Certificate: certs.PEM{File: "cert", Data: cert}, Key: certs.PEM{File: "key", Data: key}}); err != nil {
 		t.Fatal(err)
 	}
-	at, err := upstream.ParseEndpoint(etcd.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := observe.NewMetrics("test")
-	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: metrics.Upstream})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	watches := share.NewWatches(share.WatchOptions{Pool: pool, Counters: metrics.Watches})
-	t.Cleanup(watches.Close)
 	r.Lane = &Lane{
-		Exchange: &lane.Exchange{
-			Gate: &gate.Gate{
-				Throttle: acl.NewThrottle(acl.ThrottleOptions{}),
-				Admits:   func(acl.Access) bool { return true },
-				Login:    metrics.CountLogin,
-			},
-			Observer: observe.New(metrics, &observe.Records{}),
-			Current:  &lane.Current{},
-			Watches:  lane.NewWatches(100, 100, metrics),
-			Log:      slog.New(slog.DiscardHandler),
-		},
-		Conns: &lane.Conns{},
+		Exchange: lanetest.NewExchange(t, etcd.URL(), limits),
+		Conns:    &lane.Conns{},
 		HandOver: func(c *tls.Conn, _ *gate.Peer, received []byte) {
 			t.Errorf("handed over after %q", received)
 			c.Close()
 		},
 		IdleTimeout: time.Hour,
 	}
-	r.Exchange.Current.Publish(&lane.Snapshot{Policy: *seed.Policy(t), FastLane: true, Limits: limits, Upstream: pool, Watches: watches})
 	return r
 }
 

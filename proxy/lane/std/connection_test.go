@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,14 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
-	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/lanetest"
 	"etcd-tlsproxy/proxy/proxytest/seed"
-	"etcd-tlsproxy/proxy/upstream"
 )
 
 // rig is a lane before a server that takes etcd's place.
@@ -43,29 +39,8 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	t.Helper()
 	standIn := httptest.NewServer(etcd)
 	t.Cleanup(standIn.Close)
-	at, err := upstream.ParseEndpoint(standIn.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := observe.NewMetrics("test")
-	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: metrics.Upstream})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	x := &lane.Exchange{
-		Gate: &gate.Gate{
-			Throttle: acl.NewThrottle(acl.ThrottleOptions{}),
-			Admits:   func(acl.Access) bool { return true },
-			Login:    metrics.CountLogin,
-		},
-		Observer: observe.New(metrics, &observe.Records{}),
-		Current:  &lane.Current{},
-		Watches:  lane.NewWatches(10, 10, metrics),
-		Log:      slog.New(slog.DiscardHandler),
-	}
 	limits := lane.Limits{Head: 32 << 10, Body: 1 << 20, HeaderTimeout: time.Minute, BodyTimeout: time.Minute}
-	x.Current.Publish(&lane.Snapshot{Policy: *seed.Policy(t), Limits: limits, Upstream: pool})
+	x := lanetest.NewExchange(t, standIn.URL, limits)
 	r := &rig{t: t, conns: &lane.Conns{}}
 	r.Server = NewServer(Options{
 		Exchange: x, Conns: r.conns, MaxHead: limits.Head, HeaderTimeout: limits.HeaderTimeout, BodyTimeout: limits.BodyTimeout,
@@ -77,6 +52,7 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 			atIdle(r)
 		}
 	}
+	var err error
 	if r.pki, err = proxytest.NewPKI(); err != nil {
 		t.Fatal(err)
 	}

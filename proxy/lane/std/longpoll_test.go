@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -14,14 +13,12 @@ import (
 
 	"go.uber.org/goleak"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/lanetest"
 	"etcd-tlsproxy/proxy/proxytest/seed"
-	"etcd-tlsproxy/proxy/share"
-	"etcd-tlsproxy/proxy/upstream"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -32,28 +29,8 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	at, err := upstream.ParseEndpoint(etcd.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	metrics := observe.NewMetrics("test")
-	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, Counters: metrics.Upstream})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	watches := share.NewWatches(share.WatchOptions{Pool: pool, Counters: metrics.Watches})
-	t.Cleanup(watches.Close)
-	snapshot := &lane.Snapshot{Policy: *seed.Policy(t), Upstream: pool, Watches: watches, Limits: lane.Limits{BodyTimeout: time.Minute}}
-	x := &lane.Exchange{
-		Gate:     &gate.Gate{Admits: func(acl.Access) bool { return true }, Login: metrics.CountLogin},
-		Observer: observe.New(metrics, &observe.Records{}),
-		Current:  &lane.Current{},
-		Watches:  lane.NewWatches(10, 10, metrics),
-		Log:      slog.New(slog.DiscardHandler),
-	}
-	x.Current.Publish(snapshot)
-
+	x := lanetest.NewExchange(t, etcd.URL(), lane.Limits{BodyTimeout: time.Minute})
+	snapshot := x.Current.Load()
 	r := httptest.NewRequest("GET", "/v2/keys/eventlogging/w?wait=true", nil)
 	rec := &observe.Record{Peer: seed.Peer()}
 	req := &gate.Request{Method: r.Method, Target: r.RequestURI, Peer: rec.Peer}
@@ -64,7 +41,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 		// Only the head has been sent. Now the right is revoked, and then the event arrives.
 		x.Watches.Drain()
 		write(t, etcd.URL()+"/v2/keys/eventlogging/w", "secret")
-		for limit := time.Now().Add(time.Minute); metrics.Watches.Delivered.Load() == 0; time.Sleep(time.Millisecond) { //nolint:forbidigo // a metric signals nothing
+		for limit := time.Now().Add(time.Minute); x.Observer.Metrics.Watches.Delivered.Load() == 0; time.Sleep(time.Millisecond) { //nolint:forbidigo // a metric signals nothing
 			if time.Now().After(limit) {
 				t.Fatal("after a minute the event was not delivered")
 			}
