@@ -42,9 +42,6 @@ func (f *File) Users() []User {
 	return list
 }
 
-// Has reports whether the user exists.
-func (f *File) Has(user string) bool { return f.users.Has(user) }
-
 // Verify reports whether a password is the user's.
 func (f *File) Verify(ctx context.Context, user, password string) (bool, error) {
 	if err := f.checkUser(user); err != nil {

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
 // Member is a member of the cluster to recover.
@@ -27,8 +29,6 @@ type Defaults struct {
 	ProxyPort    int
 	ListenClient string
 }
-
-var memberName = regexp.MustCompile(`^[A-Za-z0-9]([-._A-Za-z0-9]{0,62}[A-Za-z0-9])?$`)
 
 // Members parses members written as name=host, or as name=peer+client+advertised with
 // three URLs. The last URL is optional and defaults to the client URL.
@@ -56,7 +56,7 @@ func (d *Defaults) Members(list []string) ([]Member, error) {
 
 func (d *Defaults) member(text string) (Member, error) {
 	name, rest, ok := strings.Cut(text, "=")
-	if !ok || !memberName.MatchString(name) {
+	if !ok || cluster.CheckName(name) != nil {
 		return Member{}, fmt.Errorf("it is not a valid NAME=HOST (hint: write it like conf1001=conf1001.example.org)")
 	}
 	m := Member{Name: name}
