@@ -70,6 +70,7 @@ func serveHostile(c net.Conn, answer string, closes bool) {
 }
 
 func TestNoAnswerOfAHostileEtcdReachesAnotherRequest(t *testing.T) {
+	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		var running sync.WaitGroup
 		slots := make(chan struct{}, 16)

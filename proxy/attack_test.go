@@ -135,6 +135,7 @@ func TestNoAttackGetsPastTheGate(t *testing.T) {
 // compared, else the part that the attackers may not write. An unchanged Raft index shows
 // that nothing was written through any API: v2, v3 or membership.
 func TestNoAttackChangesEtcd(t *testing.T) {
+	t.Parallel()
 	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
 		next := *f.Server.Snapshot()
 		underAttack(&next, nil)

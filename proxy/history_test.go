@@ -127,6 +127,7 @@ func (h *history) check(t *testing.T, shared uint64) {
 }
 
 func TestHistoriesThroughTheProxyAreLinearizable(t *testing.T) {
+	t.Parallel()
 	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
 		h := &history{began: time.Now()}
 		clients := 12
@@ -168,6 +169,7 @@ func (h *history) waitFor(t *testing.T, n int) {
 // each proxy. One member is killed and restarted. Then the other is stopped for longer
 // than its proxy waits for an answer, and continued.
 func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
+	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		path, _, ok := proxytest.FindEtcd()
 		if !ok {

@@ -142,6 +142,7 @@ func TestAClientThatTakesItsAnswerByteByByteIsCut(t *testing.T) {
 }
 
 func TestAClientThatAsksOnAndOnAndTakesNothingIsCut(t *testing.T) {
+	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f := l.Front(t, fronttest.StandIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(strings.Repeat("x", 1000))) }),
 			func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = 200 * time.Millisecond })

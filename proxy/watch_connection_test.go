@@ -127,6 +127,7 @@ func TestAClientThatLeavesIsNoticedWhateverItSentBehindItsWatch(t *testing.T) {
 // TestAWatchEndsWithItsClientWhateverItAskedForBehindIt is mainly about the standard lane:
 // net/http reads while it answers, but stops at the first byte of the next request.
 func TestAWatchEndsWithItsClientWhateverItAskedForBehindIt(t *testing.T) {
+	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f, _ := l.Embedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.HeaderTimeout = 200 * time.Millisecond })
 		const streams = "GET /v2/keys/eventlogging/w?wait=true&stream=true HTTP/1.1\r\nHost: h\r\n\r\n"

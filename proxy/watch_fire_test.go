@@ -46,6 +46,7 @@ func (x *fire) index() (uint64, bool) {
 // those that a shadow gets from etcd. ETCD_TLSPROXY_TEST_WATCH sets the duration of a run,
 // and ETCD_TLSPROXY_TEST_SEED repeats its random choices.
 func TestWatchesAreExactUnderFire(t *testing.T) {
+	t.Parallel()
 	length := 3 * time.Second
 	if text := os.Getenv("ETCD_TLSPROXY_TEST_WATCH"); text != "" {
 		var err error
