@@ -51,6 +51,8 @@ func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 		config.ClientAuth = tls.RequireAnyClientCert
 	}
 	config.ClientCAs = g.pool // sent to clients, so that they can choose a certificate
+	// Called before the first signature is checked, that of the handshake included.
+	config.VerifyPeerCertificate = func(chain [][]byte, _ [][]*x509.Certificate) error { return checkLength(len(chain)) }
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
 			if g.options.Require {
@@ -62,6 +64,17 @@ func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 		return err
 	}
 	return config
+}
+
+// maxChain bounds the certificates that a client may send: its own and four intermediates.
+// Each can cost some milliseconds to verify, and clients that are not known yet send them.
+const maxChain = 5
+
+func checkLength(chain int) error {
+	if chain > maxChain {
+		return fmt.Errorf("the client sent %d certificates, at most %d are accepted", chain, maxChain)
+	}
+	return nil
 }
 
 var (
@@ -97,6 +110,9 @@ func (g *Generation) verify(chain []*x509.Certificate, now time.Time) (until tim
 		return until, errNoClientCA
 	case len(chain) == 0:
 		return until, errNoCertificate
+	}
+	if err := checkLength(len(chain)); err != nil {
+		return until, err
 	}
 	intermediates := x509.NewCertPool()
 	for _, c := range chain[1:] {

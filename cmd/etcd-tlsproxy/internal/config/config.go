@@ -84,7 +84,8 @@ type TLS struct {
 	// can be the same file.
 	Key string `toml:"key" default:""`
 	// ClientCA is a PEM bundle of the CAs that verify client certificates. Without it
-	// clients cannot identify themselves by certificate.
+	// clients cannot identify themselves by certificate. A client can send up to five
+	// certificates: its own, and intermediate ones.
 	ClientCA string `toml:"client_ca" default:""`
 	// ClientAuth is "optional", or "require" to refuse clients without a certificate.
 	ClientAuth string `toml:"client_auth" default:"optional" choices:"optional,require"`

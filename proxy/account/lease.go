@@ -1,0 +1,86 @@
+package account
+
+import "context"
+
+// Lease charges bytes to an account, in a pool whose unit is [LeaseUnit]. It acquires and
+// releases units in larger amounts, so that a connection that needs a little more or less
+// does not use the pool each time. The zero Lease is not usable; see [NewLease]. A Lease
+// must not be used concurrently.
+type Lease struct {
+	pool    *Pool
+	account *Account
+	kind    Kind
+	used    int64 // bytes
+	held    int64 // units
+}
+
+const (
+	// LeaseUnit is the number of bytes of one unit. A pool can hold 2 TiB.
+	LeaseUnit = 1 << 10
+	// leaseStep is the number of units by which a lease grows and shrinks.
+	leaseStep = 64
+)
+
+// NewLease returns a lease of no bytes.
+func NewLease(p *Pool, a *Account, k Kind) Lease { return Lease{pool: p, account: a, kind: k} }
+
+// Grow charges n more bytes before they are allocated. It waits for its turn; see
+// [Pool.Acquire].
+func (l *Lease) Grow(ctx context.Context, n int64) error {
+	more := l.missing(n)
+	if more > 0 {
+		if err := l.pool.Acquire(ctx, l.account, more, l.kind); err != nil {
+			return err
+		}
+	}
+	l.held += more
+	l.used += n
+	return nil
+}
+
+// TryGrow is like Grow but does not wait.
+func (l *Lease) TryGrow(n int64) bool {
+	more := l.missing(n)
+	if more > 0 && !l.pool.TryAcquire(l.account, more, l.kind) {
+		return false
+	}
+	l.held += more
+	l.used += n
+	return true
+}
+
+// missing returns the units that are missing for n more bytes.
+func (l *Lease) missing(n int64) int64 { return max(0, steps(l.used+n)-l.held) }
+
+// steps returns the units that a lease of so many bytes holds.
+func steps(bytes int64) int64 {
+	const step = leaseStep * LeaseUnit
+	return (bytes + step - 1) / step * leaseStep
+}
+
+// Shrink returns n bytes. Up to two steps more than is needed stay with the lease.
+func (l *Lease) Shrink(n int64) {
+	l.used -= n
+	if l.used < 0 {
+		panic("BUG: a lease of pool " + l.pool.name + " returned more than it had")
+	}
+	if spare := l.held - steps(l.used); spare > 2*leaseStep {
+		l.release(spare - leaseStep)
+	}
+}
+
+// Bytes returns the number of bytes that are charged.
+func (l *Lease) Bytes() int64 { return l.used }
+
+// Close returns everything. The lease can be used again.
+func (l *Lease) Close() {
+	l.used = 0
+	l.release(l.held)
+}
+
+func (l *Lease) release(units int64) {
+	if units > 0 {
+		l.held -= units
+		l.pool.Release(l.account, units, l.kind)
+	}
+}

@@ -1,0 +1,79 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+)
+
+func TestOneAccountMayUseEverythingButTheReserve(t *testing.T) {
+	table := NewTable()
+	p := table.NewPool(Options{Name: "test", Total: 1024, Reserve: 128})
+	a := client(table, 0, 0)
+	got := 0
+	for p.TryAcquire(a, 1, Ordinary) {
+		got++
+	}
+	if got != 1024-128 {
+		t.Errorf("one account alone got %d units, want %d", got, 1024-128)
+	}
+	writes := 0
+	for p.TryAcquire(a, 1, Write) {
+		writes++
+	}
+	if writes != 128 {
+		t.Errorf("with all but the reserve in use, writes got %d units, want 128", writes)
+	}
+	for range got {
+		p.Release(a, 1, Ordinary)
+	}
+	for range writes {
+		p.Release(a, 1, Write)
+	}
+	a.Close()
+	checkEmpty(t, p)
+}
+
+func TestWritesNeedNotWaitBehindReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 8, Reserve: 1})
+		reader, writer := client(table, 0, 0), client(table, 1, 0)
+		for range 7 {
+			if !p.TryAcquire(reader, 1, Ordinary) {
+				t.Fatal("a read got no unit of an empty pool")
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		read := make(chan error, 1)
+		go func() { read <- p.Acquire(ctx, reader, 1, Ordinary) }()
+		synctest.Wait()
+		if !p.TryAcquire(writer, 1, Write) {
+			t.Error("a write got no unit of the reserve while a read waited")
+		}
+		cancel()
+		if err := <-read; !errors.Is(err, context.Canceled) {
+			t.Errorf("a read that gave up: got %v, want %v", err, context.Canceled)
+		}
+	})
+}
+
+func TestAccountsBelowTheirShareUseTheReserveForNewcomers(t *testing.T) {
+	table := NewTable()
+	p := table.NewPool(Options{Name: "test", Total: 80, Reserve: 10, ForNewcomers: true})
+	flood, newcomer := client(table, 0, 0), client(table, 1, 0)
+	got := 0
+	for p.TryAcquire(flood, 1, Ordinary) {
+		got++
+	}
+	if got != 70 {
+		t.Fatalf("one account alone got %d units, want 70", got)
+	}
+	if !p.TryAcquire(newcomer, 1, Ordinary) {
+		t.Error("with the reserve free, a newcomer got no unit")
+	}
+	if p.TryAcquire(flood, 1, Ordinary) {
+		t.Error("an account above its share got a unit of the reserve")
+	}
+}

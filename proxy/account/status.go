@@ -1,0 +1,64 @@
+package account
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Status describes a pool at one moment.
+type Status struct {
+	Name    string
+	Total   int64
+	Reserve int64
+	// Used is the number of units in use, and Waiting that of the waiters.
+	Used, Waiting int64
+	// Revoked counts the holders that were revoked since the start, and Evicted the waiters
+	// that lost their place because too many waited.
+	Revoked, Evicted uint64
+}
+
+// Holding is what one account holds of a pool.
+type Holding struct {
+	Account string // for operators; see [Account.String]
+	Network string
+	Used    int64
+	Proved  bool // see [Account.HasProved]
+}
+
+// Status returns the state of the pool.
+func (p *Pool) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Status{
+		Name: p.name, Total: p.total, Reserve: p.reserve,
+		Used: p.Used(), Waiting: int64(p.queue.len),
+		Revoked: p.revoked, Evicted: p.evicted,
+	}
+}
+
+// Used returns the number of units in use.
+func (p *Pool) Used() int64 { return int64(p.state.Load() & allMask) }
+
+// Name returns the name of the pool.
+func (p *Pool) Name() string { return p.name }
+
+// Top returns the accounts that hold the most of the pool, at most limit of them.
+func (p *Pool) Top(limit int) []Holding {
+	var all []Holding
+	p.table.each(func(a *Account) {
+		if held := a.Held(p); held > 0 {
+			all = append(all, Holding{Account: a.String(), Network: a.Network(), Used: held, Proved: a.HasProved()})
+		}
+	})
+	slices.SortFunc(all, func(a, b Holding) int {
+		return cmp.Or(cmp.Compare(b.Used, a.Used), cmp.Compare(a.Account, b.Account))
+	})
+	return all[:min(limit, len(all))]
+}
+
+// Pools returns the pools in the order in which they were added.
+func (t *Table) Pools() []*Pool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.pools)
+}
