@@ -56,6 +56,9 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 	if op.Access == acl.Write && op.Key.Reserved() {
 		return RefuseReserved
 	}
+	if tooDeep(op) {
+		return RefuseDepth
+	}
 	op.Rule = p.Rules.Governing(op.Key).Prefix
 	if op.Method == MethodOptions {
 		return nil // the proxy answers it, and the answer reveals nothing about the key
@@ -67,6 +70,17 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 		op.Rule = p.Rules.Refusing(op.Access, op.Key, op.Identity.Name).Prefix
 	}
 	return refusal
+}
+
+// tooDeep reports whether the operation is about a key with too many segments. The limit
+// holds for reads as well: etcd's answer about such a key repeats its path. Clusters may
+// hold deeper keys from before, which can be read and deleted with a directory above them.
+func tooDeep(op *Operation) bool {
+	depth := op.Key.Depth()
+	if op.Method == MethodPost {
+		depth++ // etcd creates a key in the directory
+	}
+	return depth > acl.MaxDepth
 }
 
 func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {

@@ -3,6 +3,7 @@ package gate_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -121,6 +122,19 @@ func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
 	refused("the key that etcd does not survive, by root", "PUT", "/v2/keys/a/b/0/members/8e9e05c52164694d/attributesX", "root", 403)
 	refused("the key that etcd does not survive, encoded", "PUT", "/v2/keys/eventlogging/%30/%6dembers/1/attribute%73", "", 403)
 	refused("the key that etcd does not survive, with doubled slashes", "POST", "/v2/keys//eventlogging//0//members//1//attributes/", "", 403)
+	if want := fmt.Sprintf("more than %d segments", acl.MaxDepth); !strings.Contains(gate.RefuseDepth.Cause, want) {
+		t.Errorf("the refusal of a deep key says %q, want %q", gate.RefuseDepth.Cause, want)
+	}
+	deepest := "/v2/keys/eventlogging" + strings.Repeat("/d", acl.MaxDepth-1)
+	refused("a key of as many segments as are served", "PUT", deepest, "", 0)
+	refused("a key that is too deep", "PUT", deepest+"/d", "", 400)
+	refused("a key that is too deep, by root", "PUT", deepest+"/d", "root", 400)
+	refused("a key that is too deep, with empty segments", "PUT", deepest+"//d//", "root", 400)
+	refused("reading a key that is too deep", "GET", deepest+"/d", "", 400)
+	refused("watching a key that is too deep", "GET", deepest+"/d?wait=true", "", 400)
+	refused("deleting a key that is too deep", "DELETE", deepest+"/d?recursive=true", "root", 400)
+	refused("a key in a directory of as many segments as are served", "POST", deepest, "", 400)
+	refused("a key that etcd names, of as many segments as are served", "POST", strings.TrimSuffix(deepest, "/d"), "", 0)
 	refused("a redirect to a host of the client's choice", "GET", "/v2/keys", "", 0)
 }
 

@@ -12,6 +12,8 @@ var (
 var (
 	RefuseReserved = refuse(403, "reserved_key", codeUnauthorized,
 		"The key is reserved", "etcd takes a key of this shape for its own membership; nobody may write it")
+	RefuseDepth = refuse(400, "too_deep", codeInvalidField,
+		"Bad request", "The key has more than 100 segments")
 	RefuseSurface = refuse(403, "closed_surface", codeUnauthorized,
 		"Not served here", "This path is closed by the proxy's configuration")
 	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
