@@ -101,7 +101,7 @@ func NewServer(o Options) *Server {
 	s.current.Publish(o.Snapshot)
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
-		MaxHead: o.Snapshot.Limits.Head, HeaderTimeout: o.Snapshot.Limits.HeaderTimeout, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
+		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
 		MaxBodyMemory: o.MaxBodyMemory, IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
