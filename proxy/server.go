@@ -126,7 +126,7 @@ func (s *Server) shed(limit int) int {
 // the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
 	s.current.Publish(next)
-	s.exchange.Watches.Recheck(s.exchange.Gate, &next.Policy)
+	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 
 // Snapshot returns the snapshot in force.
