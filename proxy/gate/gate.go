@@ -85,11 +85,7 @@ func tooDeep(op *Operation) bool {
 }
 
 func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
-	open := op.Surface == Info || op.Surface == Members
-	if open && op.Access == acl.Read {
-		return nil
-	}
-	allowed, opened := p.Surfaces[op.Surface]
+	allowed, opened := p.surfaceGroup(op)
 	if !opened {
 		return RefuseSurface
 	}

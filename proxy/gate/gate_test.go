@@ -138,6 +138,43 @@ func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
 	refused("a redirect to a host of the client's choice", "GET", "/v2/keys", "", 0)
 }
 
+func TestOpeningTheV3APIDoesNotOpenMembersAndUsersInIt(t *testing.T) {
+	root := acl.Only("root", "alice")
+	v3 := func(more ...gate.Surface) func(*gate.Policy) {
+		return func(p *gate.Policy) {
+			p.Surfaces = map[gate.Surface]acl.Group{gate.V3: root}
+			for _, s := range more {
+				p.Surfaces[s] = acl.Only("root", "conftool")
+			}
+		}
+	}
+	for _, c := range []struct {
+		target, user string
+		change       func(*gate.Policy)
+		want         int
+	}{
+		{"/v3/kv/put", "root", v3(), 0},
+		{"/v3/clusters", "root", v3(), 0},
+		{"/v3/cluster/member/add", "root", v3(), 403},
+		{"/v3beta/cluster/member/remove", "root", v3(gate.Auth), 403},
+		{"/v3/%63luster/member/add", "root", v3(), 403},
+		{"//v3//auth//enable", "root", v3(gate.Members), 403},
+		{"/v3alpha/auth/user/add", "root", v3(), 403},
+		{"/v3/cluster/member/add", "root", v3(gate.Members), 0},
+		{"/v3/auth/enable", "root", v3(gate.Auth), 0},
+		{"/v3/cluster/member/add", "alice", v3(gate.Members), 401},
+		{"/v3/cluster/member/add", "conftool", v3(gate.Members), 401},
+	} {
+		g, p := newGate(t, c.change)
+		if got, _ := decide(g, p, "POST", c.target, c.user); got != c.want {
+			t.Errorf("POST %s by %s with %v: got %d, want %d", c.target, c.user, p.Surfaces, got, c.want)
+		}
+		if got, _ := decide(g, p, "GET", c.target, c.user); got != c.want {
+			t.Errorf("GET %s by %s with %v: got %d, want %d", c.target, c.user, p.Surfaces, got, c.want)
+		}
+	}
+}
+
 func TestWritingADirectoryNeedsTheRightBelow(t *testing.T) {
 	g, p := newGate(t, func(p *gate.Policy) {
 		p.Rules = seed.Rules(t, acl.Rule{Prefix: "/conftool/locked", Read: acl.Everyone(), Write: acl.Only("alice")})
