@@ -65,8 +65,8 @@ func (g Group) isSubset(h Group) bool {
 	return true
 }
 
-// intersect returns the group of the users who are in both g and h.
-func (g Group) intersect(h Group) Group {
+// Intersect returns the group of the users who are in both g and h.
+func (g Group) Intersect(h Group) Group {
 	if g.everyone {
 		return h
 	}

@@ -26,7 +26,7 @@ var clients = []string{"alice", "bob", "carol", "mallory", ""}
 func TestGroupsAreSets(t *testing.T) {
 	for _, g := range groups() {
 		for _, h := range groups() {
-			both, subset := g.intersect(h), true
+			both, subset := g.Intersect(h), true
 			for _, name := range clients {
 				if want := g.Has(name) && h.Has(name); both.Has(name) != want {
 					t.Errorf("Has(%q) of the intersection of %v and %v: got %t, want %t", name, g, h, !want, want)

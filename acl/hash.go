@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/tg123/go-htpasswd"
 	"golang.org/x/crypto/bcrypt"
@@ -115,6 +116,9 @@ func checkCost(text string, match []string) error {
 
 // matches reports whether the password has this hash. It computes one hash whatever
 // the password is: refusing one that is too long costs as much as a wrong one.
+//
+// No password has a NUL. bcrypt repeats the password with a NUL behind it until it has 72
+// bytes, so "pw" and "pw\x00pw" have the same hash, and programs in C end a password there.
 func (h *storedHash) matches(password string) (yes bool) {
 	// The library compares SHA-1 digests of the two hashes in order to take constant
 	// time. Security does not depend on those digests, so FIPS 140 need not forbid them.
@@ -123,7 +127,7 @@ func (h *storedHash) matches(password string) (yes bool) {
 			h.matcher.MatchesPassword(password[:h.maxBytes])
 			return
 		}
-		yes = h.matcher.MatchesPassword(password) && password != ""
+		yes = h.matcher.MatchesPassword(password) && password != "" && strings.IndexByte(password, 0) < 0
 	})
 	return yes
 }

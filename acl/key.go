@@ -72,6 +72,22 @@ func (k Key) Reserved() bool {
 
 var memberAttributes = regexp.MustCompile(`/0/members/[[:xdigit:]]{1,16}/attributes`)
 
+// MaxDepth is the largest number of segments of a key that a client may read or write.
+//
+// etcd accepts any depth, but a deep key costs it far more than its bytes: an answer about
+// a tree repeats the path of each ancestor, and a store whose JSON is nested too deeply
+// for its own decoder cannot be read back from a snapshot. Keys in real use have about ten
+// segments.
+const MaxDepth = 100
+
+// Depth returns the number of segments of the key. The root has none.
+func (k Key) Depth() int {
+	if k == Root {
+		return 0
+	}
+	return strings.Count(string(k), "/")
+}
+
 // String returns the key, quoted if it contains bytes that could confuse a terminal
 // or a log.
 func (k Key) String() string {

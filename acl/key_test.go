@@ -28,6 +28,14 @@ func TestKeysThatWouldKillEtcdAreReserved(t *testing.T) {
 	}
 }
 
+func TestTheDepthOfAKeyIsItsNumberOfSegments(t *testing.T) {
+	for key, want := range map[Key]int{"/": 0, "/a": 1, "/a/b": 2, "/a b/c/d": 3} {
+		if got := key.Depth(); got != want {
+			t.Errorf("Depth of %s: got %d, want %d", string(key), got, want)
+		}
+	}
+}
+
 func TestAPrefixCoversWholeSegments(t *testing.T) {
 	for _, c := range []struct {
 		prefix, key Key

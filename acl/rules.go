@@ -121,7 +121,7 @@ func (n *node) compile(above *Rule) {
 	for _, child := range n.children {
 		child.compile(n.governing)
 		for a := range n.reach {
-			n.reach[a] = n.reach[a].intersect(child.reach[a])
+			n.reach[a] = n.reach[a].Intersect(child.reach[a])
 		}
 	}
 }
@@ -152,7 +152,7 @@ func (t *Rules) Allowed(a Access, key Key) Group {
 		g = n.reach[a]
 	}
 	if t.match == MatchBoth {
-		g = g.intersect(t.byPrefix(key).Group(a))
+		g = g.Intersect(t.byPrefix(key).Group(a))
 	}
 	return g
 }

@@ -4,6 +4,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 )
 
 func mustParse(t testing.TB, h *Hasher, lines string) *Users {
@@ -70,6 +72,18 @@ func TestHashesOfTheRealToolsVerify(t *testing.T) {
 			expectVerified(t, users, name, password, want)
 		}
 		expectVerified(t, users, strings.ToUpper(name), right, false)
+	}
+}
+
+func TestAPasswordWithANULIsNeverRight(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("pw"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	users := mustParse(t, NewHasher(HasherOptions{}), "alice:"+string(hash))
+	expectVerified(t, users, "alice", "pw", true)
+	for _, password := range []string{"pw\x00pw", "pw\x00pw\x00pw", "pw\x00", "\x00", "\x00pw"} {
+		expectVerified(t, users, "alice", password, false)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
@@ -101,9 +102,40 @@ func TestHolesOfTheNginxSiteDoNotReachEtcd(t *testing.T) {
 		hole("the poison key by anyone", "PUT", "/v2/keys/eventlogging/0/members/1/attributes", "", "value=x", 403)
 		hole("the poison key by root", "PUT", "/v2/keys/0/members/1/attributes", "root", "value=x", 403)
 		hole("the poison key as a directory", "PUT", "/v2/keys/eventlogging/0/members/1/attributes?dir=true", "", "", 403)
+		deepest := "/v2/keys/eventlogging" + strings.Repeat("/d", acl.MaxDepth-1)
+		hole("a key that is too deep", "PUT", deepest+"/d", "", "value=x", 400)
+		hole("a key that is too deep by root", "PUT", deepest+"/d?dir=true", "root", "", 400)
+		hole("a key that etcd names and that is too deep", "POST", deepest, "", "value=x", 400)
 		hole("a neighbor's key", "PUT", "/v2/keys/conftoolX", "conftool", "value=x", 401)
 		if after := dump(t, e); after != before {
 			t.Errorf("the refused requests changed etcd from\n%s\nto\n%s", before, after)
+		}
+	})
+}
+
+// TestKeysThatAreTooDeepAreServedWithADirectoryAboveThem covers clusters that hold such
+// keys from before they were refused.
+func TestKeysThatAreTooDeepAreServedWithADirectoryAboveThem(t *testing.T) {
+	t.Parallel()
+	fronttest.EachEtcd(t, func(t *testing.T, f *fronttest.Front, e fronttest.Etcd) {
+		deepest := "/a" + strings.Repeat("/d", acl.MaxDepth-1)
+		if status, body, _ := fronttest.Do(t, http.DefaultClient, "PUT", e.URL()+"/v2/keys"+deepest+"/d/d", "", "value=found"); status != 201 {
+			t.Fatalf("writing a deep key at etcd: got %d %s, want 201", status, body)
+		}
+		client := f.Client("h1")
+		for _, key := range []string{"/", "/a", deepest} {
+			if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys"+key+"?recursive=true", "", ""); status != 200 || !strings.Contains(body, `"value":"found"`) {
+				t.Errorf("reading the tree %.20s: got %d %.100s, want 200 and the value", key, status, body)
+			}
+		}
+		if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys"+deepest+"/d", "", ""); status != 400 || body != gate.RefuseDepth.Body {
+			t.Errorf("reading the deep key: got %d %.200s, want 400 %s", status, body, gate.RefuseDepth.Body)
+		}
+		if status, body, _ := fronttest.Do(t, client, "DELETE", f.URL()+"/v2/keys"+deepest+"?recursive=true", "root", ""); status != 200 {
+			t.Errorf("deleting the tree: got %d %.200s, want 200", status, body)
+		}
+		if _, found, err := proxytest.Value(e.URL(), deepest+"/d/d"); found || err != nil {
+			t.Errorf("the deep key after its directory was deleted: got found %v, %v; want it gone", found, err)
 		}
 	})
 }

@@ -101,7 +101,7 @@ func NewServer(o Options) *Server {
 	s.current.Publish(o.Snapshot)
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
-		MaxHead: o.Snapshot.Limits.Head, HeaderTimeout: o.Snapshot.Limits.HeaderTimeout, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
+		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
 		MaxBodyMemory: o.MaxBodyMemory, IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
@@ -126,7 +126,7 @@ func (s *Server) shed(limit int) int {
 // the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
 	s.current.Publish(next)
-	s.exchange.Watches.Recheck(s.exchange.Gate, &next.Policy)
+	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 
 // Snapshot returns the snapshot in force.

@@ -33,8 +33,9 @@ etcd does not list hidden keys, whose last part begins with _, nor the keys belo
 
 The dump leaves out what load could not write back, and the command lists it: keys and
 values with bytes that are not UTF-8, which etcd does not return unchanged; keys with
-control bytes or backslashes; and keys that etcd uses for its own records of members.
-The exit status is then 1, but the dump is written.
+control bytes or backslashes; keys of more than 100 parts, with all keys below them; and
+keys that etcd uses for its own records of members. The exit status is then 1, but the
+dump is written.
 
 --file replaces the file when the dump is complete and on disk. Only its owner can read
 the file, because values can be secrets.`,

@@ -45,8 +45,8 @@ The command lists conflicts at the end, and its exit status is then 1. A load th
 interrupted can be repeated.
 
 A dump is refused if it contains a key that etcd would take for its own record of a
-member (a key with /0/members/1/attributes in it). Such a write would destroy the
-cluster.`,
+member (a key with /0/members/1/attributes in it), because such a write would destroy
+the cluster, or a key of more than 100 parts, which the proxy does not serve.`,
 		Example: `  etcd-tlsproxy load --dry-run conftool.jsonl
   etcd-tlsproxy load --yes conftool.jsonl --username root --password-file /root/etcd-password \
     --endpoints https://conf1001.example.org:4001

@@ -51,23 +51,22 @@ func TestOnlySurfacesThatAreClosedCanBeOpenedByName(t *testing.T) {
 	}
 }
 
-func TestWhichOperationsAreSharedBufferedAndHaveABody(t *testing.T) {
+func TestWhichOperationsAreBufferedAndHaveABody(t *testing.T) {
 	for what, c := range map[string]struct {
-		op                     gate.Operation
-		shareable, body, whole bool
+		op          gate.Operation
+		body, whole bool
 	}{
-		"a read":            {gate.Operation{Surface: gate.Keys, Method: "GET"}, true, false, true},
-		"a watch":           {gate.Operation{Surface: gate.Keys, Method: "GET", Watch: true}, false, false, true},
-		"a HEAD":            {gate.Operation{Surface: gate.Keys, Method: "HEAD"}, false, false, true},
-		"a write":           {gate.Operation{Surface: gate.Keys, Method: "PUT", Access: acl.Write}, false, true, true},
-		"a DELETE":          {gate.Operation{Surface: gate.Keys, Method: "DELETE", Access: acl.Write}, false, false, true},
-		"a list of members": {gate.Operation{Surface: gate.Members, Method: "GET"}, false, false, true},
-		"a version":         {gate.Operation{Surface: gate.Info, Method: "GET"}, false, false, true},
-		"a profile":         {gate.Operation{Surface: gate.Debug, Method: "GET"}, false, false, false},
-		"the v3 API":        {gate.Operation{Surface: gate.V3, Method: "POST", Access: acl.Write}, false, true, false},
+		"a read":            {gate.Operation{Surface: gate.Keys, Method: "GET"}, false, true},
+		"a HEAD":            {gate.Operation{Surface: gate.Keys, Method: "HEAD"}, false, true},
+		"a write":           {gate.Operation{Surface: gate.Keys, Method: "PUT", Access: acl.Write}, true, true},
+		"a DELETE":          {gate.Operation{Surface: gate.Keys, Method: "DELETE", Access: acl.Write}, false, true},
+		"a list of members": {gate.Operation{Surface: gate.Members, Method: "GET"}, false, true},
+		"a version":         {gate.Operation{Surface: gate.Info, Method: "GET"}, false, true},
+		"a profile":         {gate.Operation{Surface: gate.Debug, Method: "GET"}, false, false},
+		"the v3 API":        {gate.Operation{Surface: gate.V3, Method: "POST", Access: acl.Write}, true, false},
 	} {
-		if s, b, w := c.op.Shareable(), c.op.HasBody(), c.op.ReceivedWhole(); s != c.shareable || b != c.body || w != c.whole {
-			t.Errorf("%s: got shareable %t, body %t, whole %t; want %t, %t, %t", what, s, b, w, c.shareable, c.body, c.whole)
+		if b, w := c.op.HasBody(), c.op.ReceivedWhole(); b != c.body || w != c.whole {
+			t.Errorf("%s: got body %t, whole %t; want %t, %t", what, b, w, c.body, c.whole)
 		}
 	}
 }

@@ -54,11 +54,8 @@ func (p *Policy) allowed(op *Operation, refusal *Refusal) (group acl.Group, ok b
 		return group, false
 	case op.Surface == Keys:
 		return p.Rules.Allowed(op.Access, op.Key), true
-	case op.Access == acl.Read && (op.Surface == Info || op.Surface == Members):
-		return acl.Everyone(), true
 	}
-	group, ok = p.Surfaces[op.Surface]
-	return group, ok
+	return p.surfaceGroup(op)
 }
 
 // explainedTarget lets operators write a key instead of a path. A key that begins

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"time"
 
 	"etcd-tlsproxy/acl"
 )
@@ -39,7 +40,7 @@ func (g *Gate) Decide(ctx context.Context, p *Policy, req *Request, op *Operatio
 	}
 	if req.assumed == nil && p.Certs.Required() {
 		// The handshake asked for a certificate, but its CA may have been removed since.
-		if _, err := req.Peer.certificate(p.Certs); err != nil {
+		if _, _, err := req.Peer.certificate(p.Certs); err != nil {
 			return RefuseIdentity
 		}
 	}
@@ -56,6 +57,9 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 	if op.Access == acl.Write && op.Key.Reserved() {
 		return RefuseReserved
 	}
+	if tooDeep(op) {
+		return RefuseDepth
+	}
 	op.Rule = p.Rules.Governing(op.Key).Prefix
 	if op.Method == MethodOptions {
 		return nil // the proxy answers it, and the answer reveals nothing about the key
@@ -69,12 +73,19 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 	return refusal
 }
 
-func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
-	open := op.Surface == Info || op.Surface == Members
-	if open && op.Access == acl.Read {
-		return nil
+// tooDeep reports whether the operation is about a key with too many segments. The limit
+// holds for reads as well: etcd's answer about such a key repeats its path. Clusters may
+// hold deeper keys from before, which can be read and deleted with a directory above them.
+func tooDeep(op *Operation) bool {
+	depth := op.Key.Depth()
+	if op.Method == MethodPost {
+		depth++ // etcd creates a key in the directory
 	}
-	allowed, opened := p.Surfaces[op.Surface]
+	return depth > acl.MaxDepth
+}
+
+func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
+	allowed, opened := p.surfaceGroup(op)
 	if !opened {
 		return RefuseSurface
 	}
@@ -99,25 +110,33 @@ func (g *Gate) admit(ctx context.Context, p *Policy, req *Request, op *Operation
 	return nil
 }
 
-// Still reports whether a running watch may continue under a new policy. Its reader must
-// still have the right, and must still be known by the identity that had it.
-func (g *Gate) Still(p *Policy, op *Operation, peer *Peer) bool {
+// Still reports whether a running watch may continue under a policy. Its reader must still
+// have the right, and must still be known by the identity that had it. until is the time at
+// which the right ends if nothing changes; zero if it does not end.
+func (g *Gate) Still(p *Policy, op *Operation, peer *Peer) (still bool, until time.Time) {
 	if p.Certs.Required() {
-		if _, err := peer.certificate(p.Certs); err != nil {
-			return false
+		var err error
+		if _, until, err = peer.certificate(p.Certs); err != nil {
+			return false, time.Time{}
 		}
 	}
 	allowed := p.Rules.Allowed(acl.Read, op.Key)
 	if allowed.IsEveryone() {
-		return true
+		return true, until
 	}
 	switch op.Identity.Known {
 	case ByPassword:
 		fingerprint, ok := p.Users.Fingerprint(op.Identity.Name)
-		return ok && fingerprint == op.Identity.fingerprint && allowed.Has(op.Identity.Name)
+		return ok && fingerprint == op.Identity.fingerprint && allowed.Has(op.Identity.Name), until
 	case ByCertificate:
-		name, err := peer.certificate(p.Certs)
-		return err == nil && name == op.Identity.Name && allowed.Has(name)
+		name, until, err := peer.certificate(p.Certs)
+		return err == nil && name == op.Identity.Name && allowed.Has(name), until
 	}
-	return false
+	return false, time.Time{}
+}
+
+// Expires reports whether a certificate was needed for the operation, so that the right to
+// it ends with the certificate.
+func (op *Operation) Expires(p *Policy) bool {
+	return op.Identity.Known == ByCertificate || p.Certs.Required()
 }

@@ -3,6 +3,7 @@ package gate_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -121,7 +122,57 @@ func TestHolesOfTheNginxSiteAreClosed(t *testing.T) {
 	refused("the key that etcd does not survive, by root", "PUT", "/v2/keys/a/b/0/members/8e9e05c52164694d/attributesX", "root", 403)
 	refused("the key that etcd does not survive, encoded", "PUT", "/v2/keys/eventlogging/%30/%6dembers/1/attribute%73", "", 403)
 	refused("the key that etcd does not survive, with doubled slashes", "POST", "/v2/keys//eventlogging//0//members//1//attributes/", "", 403)
+	if want := fmt.Sprintf("more than %d segments", acl.MaxDepth); !strings.Contains(gate.RefuseDepth.Cause, want) {
+		t.Errorf("the refusal of a deep key says %q, want %q", gate.RefuseDepth.Cause, want)
+	}
+	deepest := "/v2/keys/eventlogging" + strings.Repeat("/d", acl.MaxDepth-1)
+	refused("a key of as many segments as are served", "PUT", deepest, "", 0)
+	refused("a key that is too deep", "PUT", deepest+"/d", "", 400)
+	refused("a key that is too deep, by root", "PUT", deepest+"/d", "root", 400)
+	refused("a key that is too deep, with empty segments", "PUT", deepest+"//d//", "root", 400)
+	refused("reading a key that is too deep", "GET", deepest+"/d", "", 400)
+	refused("watching a key that is too deep", "GET", deepest+"/d?wait=true", "", 400)
+	refused("deleting a key that is too deep", "DELETE", deepest+"/d?recursive=true", "root", 400)
+	refused("a key in a directory of as many segments as are served", "POST", deepest, "", 400)
+	refused("a key that etcd names, of as many segments as are served", "POST", strings.TrimSuffix(deepest, "/d"), "", 0)
 	refused("a redirect to a host of the client's choice", "GET", "/v2/keys", "", 0)
+}
+
+func TestOpeningTheV3APIDoesNotOpenMembersAndUsersInIt(t *testing.T) {
+	root := acl.Only("root", "alice")
+	v3 := func(more ...gate.Surface) func(*gate.Policy) {
+		return func(p *gate.Policy) {
+			p.Surfaces = map[gate.Surface]acl.Group{gate.V3: root}
+			for _, s := range more {
+				p.Surfaces[s] = acl.Only("root", "conftool")
+			}
+		}
+	}
+	for _, c := range []struct {
+		target, user string
+		change       func(*gate.Policy)
+		want         int
+	}{
+		{"/v3/kv/put", "root", v3(), 0},
+		{"/v3/clusters", "root", v3(), 0},
+		{"/v3/cluster/member/add", "root", v3(), 403},
+		{"/v3beta/cluster/member/remove", "root", v3(gate.Auth), 403},
+		{"/v3/%63luster/member/add", "root", v3(), 403},
+		{"//v3//auth//enable", "root", v3(gate.Members), 403},
+		{"/v3alpha/auth/user/add", "root", v3(), 403},
+		{"/v3/cluster/member/add", "root", v3(gate.Members), 0},
+		{"/v3/auth/enable", "root", v3(gate.Auth), 0},
+		{"/v3/cluster/member/add", "alice", v3(gate.Members), 401},
+		{"/v3/cluster/member/add", "conftool", v3(gate.Members), 401},
+	} {
+		g, p := newGate(t, c.change)
+		if got, _ := decide(g, p, "POST", c.target, c.user); got != c.want {
+			t.Errorf("POST %s by %s with %v: got %d, want %d", c.target, c.user, p.Surfaces, got, c.want)
+		}
+		if got, _ := decide(g, p, "GET", c.target, c.user); got != c.want {
+			t.Errorf("GET %s by %s with %v: got %d, want %d", c.target, c.user, p.Surfaces, got, c.want)
+		}
+	}
 }
 
 func TestWritingADirectoryNeedsTheRightBelow(t *testing.T) {

@@ -57,7 +57,7 @@ func (g *Gate) identify(ctx context.Context, p *Policy, req *Request) (Identity,
 		return *req.assumed, nil
 	}
 	if req.Authorization == "" {
-		name, err := req.Peer.certificate(p.Certs)
+		name, _, err := req.Peer.certificate(p.Certs)
 		switch {
 		case errors.Is(err, errNoCertificate):
 			g.Login(Anonymous, "none")

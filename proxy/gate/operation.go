@@ -34,16 +34,15 @@ type Operation struct {
 	Access  acl.Access
 	// Watch is set if etcd will not answer before something changes.
 	Watch bool
+	// Shared is set if equal operations may be answered by one request to etcd: reads of
+	// keys that end, and checks of etcd's health. Operations with the same Path and
+	// SharedQuery are equal. A HEAD is answered by the same request as a GET.
+	Shared      bool
+	SharedQuery string
 	// Identity is the client's identity, if the decision depended on it.
 	Identity Identity
 	// Rule is the prefix of the rule that decided on a key.
 	Rule acl.Key
-}
-
-// Shareable reports whether equal operations may be answered by one request to etcd:
-// reads of keys that end.
-func (op *Operation) Shareable() bool {
-	return op.Surface == Keys && op.Method == MethodGet && !op.Watch
 }
 
 // HasBody reports whether etcd reads the body of an operation. It ignores the bodies of

@@ -36,10 +36,10 @@ func NewPeer(addr netip.AddrPort, chain []*x509.Certificate) *Peer {
 // certificate returns the name that the peer's certificate has under a generation of CAs.
 // The handshake verified the chain, but perhaps with an earlier generation: a CA that was
 // removed since then, or a certificate that has expired, ends the identity of a connection
-// that is still open.
-func (p *Peer) certificate(g *certs.Generation) (string, error) {
+// that is still open. until is the time at which the certificate expires.
+func (p *Peer) certificate(g *certs.Generation) (name string, until time.Time, err error) {
 	if len(p.chain) == 0 {
-		return "", errNoCertificate
+		return "", time.Time{}, errNoCertificate
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *Peer) certificate(g *certs.Generation) (string, error) {
 		name, err := g.Identify(p.chain, now)
 		p.verified, p.name, p.until, p.err = g, name.Value, name.Until, err
 	}
-	return p.name, p.err
+	return p.name, p.until, p.err
 }
 
 var errNoCertificate = errors.New("the client sent no certificate")

@@ -12,6 +12,8 @@ var (
 var (
 	RefuseReserved = refuse(403, "reserved_key", codeUnauthorized,
 		"The key is reserved", "etcd takes a key of this shape for its own membership; nobody may write it")
+	RefuseDepth = refuse(400, "too_deep", codeInvalidField,
+		"Bad request", "The key has more than 100 segments")
 	RefuseSurface = refuse(403, "closed_surface", codeUnauthorized,
 		"Not served here", "This path is closed by the proxy's configuration")
 	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
@@ -26,6 +28,8 @@ var (
 		"Bad request", "The request target is neither a path nor an http URL")
 	RefuseQuery = refuse(400, "bad_target", codeInvalidField,
 		"Bad request", "The query contains a space, a control byte or a # that is not encoded")
+	RefuseSemicolon = refuse(400, "bad_target", codeInvalidField,
+		"Bad request", "The query contains a semicolon that is not encoded, which some releases of etcd take for an ampersand")
 	RefuseTooLong = refuse(414, "too_long", codeInvalidField,
 		"Request target too long", "The path and query exceed the limit; send parameters in a form body")
 	RefuseTooLarge = refuse(413, "too_large", codeInvalidForm,

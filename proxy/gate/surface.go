@@ -1,6 +1,10 @@
 package gate
 
-import "strings"
+import (
+	"strings"
+
+	"etcd-tlsproxy/acl"
+)
 
 // Surface is a part of etcd's client port. The port carries far more than the
 // v2 keys: membership, users and the whole v3 API are on it, open to every client that
@@ -19,7 +23,7 @@ const (
 	Auth            // /v2/auth
 	Config          // /config
 	Debug           // /debug
-	V3              // /v3, /v3beta, ...
+	V3              // /v3, /v3beta, ...; the parts for members and users need their surfaces as well
 )
 
 var surfaceNames = [...]string{"closed", "keys", "members", "info", "auth", "config", "debug", "v3"}
@@ -62,6 +66,37 @@ func surfaceOf(path string) Surface {
 	}
 	if first, _, _ := strings.Cut(path[1:], "/"); first == "v3" || first == "v3alpha" || first == "v3beta" {
 		return V3
+	}
+	return Closed
+}
+
+// surfaceGroup returns the group that may use the operation's surface. opened is false if
+// no one may.
+func (p *Policy) surfaceGroup(op *Operation) (allowed acl.Group, opened bool) {
+	if op.Access == acl.Read && (op.Surface == Info || op.Surface == Members) {
+		return acl.Everyone(), true
+	}
+	allowed, opened = p.Surfaces[op.Surface]
+	if op.Surface == V3 && opened {
+		if within := withinV3(op.Path); within != Closed {
+			var more acl.Group
+			more, opened = p.Surfaces[within]
+			allowed = allowed.Intersect(more)
+		}
+	}
+	return allowed, opened
+}
+
+// withinV3 returns the surface that a path of the v3 API has in the v2 API, or Closed. The
+// v3 API changes the same members, and users of the same kind: opening it must not open
+// what the configuration closes under another name.
+func withinV3(path string) Surface {
+	_, rest, _ := strings.Cut(path[1:], "/")
+	switch service, _, _ := strings.Cut(rest, "/"); service {
+	case "cluster":
+		return Members
+	case "auth":
+		return Auth
 	}
 	return Closed
 }

@@ -2,8 +2,6 @@ package gate
 
 import (
 	"errors"
-	"net/url"
-	"strconv"
 	"strings"
 
 	"etcd-tlsproxy/acl"
@@ -31,8 +29,8 @@ func readTarget(p *Policy, req *Request, op *Operation) *Refusal {
 		}
 		return refusePath(invalid.Reason)
 	}
-	if !goodQuery(query) {
-		return RefuseQuery
+	if refusal := checkQuery(query); refusal != nil {
+		return refusal
 	}
 	op.Surface = surfaceOf(canonical.Decoded)
 	op.Path = canonical.Escaped
@@ -55,7 +53,7 @@ func readTarget(p *Policy, req *Request, op *Operation) *Refusal {
 	if len(op.Target) > p.MaxTarget {
 		return RefuseTooLong
 	}
-	op.Watch = op.Surface == Keys && op.Method == MethodGet && Waits(query)
+	op.setReading(canonical.Decoded, query)
 	return nil
 }
 
@@ -78,40 +76,36 @@ func originForm(target string) (origin string, ok bool) {
 	return rest[len(host):], true
 }
 
-// goodQuery reports whether a query can be forwarded byte for byte. It must not contain
-// a byte that ends a request line, or one that some readers take for the start of a
-// fragment.
-func goodQuery(query string) bool {
+// checkQuery refuses a query that cannot be forwarded byte for byte. It must not contain a
+// byte that ends a request line, or one that some readers take for the start of a fragment.
+// A semicolon separates parameters for an etcd built with Go before 1.17, and is an error
+// for later ones: the proxy could take a watch for a read.
+func checkQuery(query string) *Refusal {
 	for i := range len(query) {
-		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
-			return false
+		switch c := query[i]; {
+		case c <= ' ' || c == 0x7f || c == '#':
+			return RefuseQuery
+		case c == ';':
+			return RefuseSemicolon
 		}
 	}
-	return true
+	return nil
 }
 
-// Waits reports whether etcd would take the query for a watch. It reads the
-// query like etcd: names are decoded, the first value wins, and the value is one of
-// strconv's booleans. The result decides on timeouts and counters, never on rights.
-func Waits(query string) bool {
-	if query == "" {
-		return false
-	}
-	for pair := range strings.SplitSeq(query, "&") {
-		name, value, _ := strings.Cut(pair, "=")
-		if name != "wait" {
-			if !strings.ContainsAny(name, "%+") {
-				continue
-			}
-			if decoded, err := url.QueryUnescape(name); err != nil || decoded != "wait" {
-				continue
-			}
+// setReading determines how a read is carried. path is the decoded path.
+func (op *Operation) setReading(path, text string) {
+	switch {
+	case op.Access != acl.Read || op.Method == MethodOptions:
+	case op.Surface == Keys:
+		q := readQuery(text)
+		op.Watch = q.wait && op.Method == MethodGet
+		if op.Shared = !q.wait && !q.malformed; op.Shared {
+			// etcd takes quorum into account for GET only.
+			q.quorum = q.quorum && op.Method == MethodGet
+			op.SharedQuery = q.shared()
 		}
-		if strings.ContainsAny(value, "%+") {
-			value, _ = url.QueryUnescape(value)
-		}
-		wait, err := strconv.ParseBool(value)
-		return err == nil && wait
+	case path == "/health" && op.Method == MethodGet:
+		// A check of etcd's health is a proposal to the cluster.
+		op.Shared, op.SharedQuery = true, healthQuery(text)
 	}
-	return false
 }

@@ -2,8 +2,10 @@ package lane
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -21,6 +23,25 @@ type ClientConn struct {
 // rawio. closed is called once, when the connection is closed.
 func NewClientConn(c net.Conn, raw bool, closed func()) *ClientConn {
 	return &ClientConn{Corked: rawio.NewCorked(rawio.New(c, raw)), closed: closed}
+}
+
+// maxControl is the largest TLS record, in bytes, that is taken for one that crypto/tls
+// sends on its own: an alert or the answer to a KeyUpdate. Records of answers are larger,
+// except for ends of streamed ones.
+const maxControl = 64
+
+// Write writes p. crypto/tls answers a KeyUpdate while a lane waits for the next request.
+// The deadline in force is then that of the last answer, and may have passed. Removing it
+// after each answer would cost as much as a part of the answer, so it is renewed here.
+func (c *ClientConn) Write(p []byte) (int, error) {
+	n, err := c.Corked.Write(p)
+	if n > 0 || len(p) > maxControl || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, err
+	}
+	if err := c.SetWriteDeadline(time.Now().Add(LingerTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Corked.Write(p)
 }
 
 // Close closes the connection.

@@ -63,14 +63,18 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	s, op := call.Snapshot, call.Op
 	var lead share.Lead
-	if s.Reads != nil && op.Shareable() {
+	if s.Reads != nil && op.Shared {
 		var shared *share.Answer
 		var err error
-		if lead, shared, err = s.Reads.Join(ctx, op.Target); err != nil {
+		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery); err != nil {
 			return x.failed(err, op)
 		}
 		if shared != nil {
-			return Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, shared: shared}, nil, nil
+			a := Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, shared: shared}
+			if op.Method == gate.MethodHead {
+				a.Body = nil
+			}
+			return a, nil, nil
 		}
 		defer lead.Done()
 	}

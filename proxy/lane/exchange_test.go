@@ -181,6 +181,62 @@ func TestAReadThatWaitsForAnotherIsAnsweredByTheNextRequest(t *testing.T) {
 	r.quiet(t)
 }
 
+// TestEqualReadsWaitForOneRequest lets reads of different spelling wait while one is under
+// way. Each of them must be answered by the next request.
+func TestEqualReadsWaitForOneRequest(t *testing.T) {
+	for what, c := range map[string]struct {
+		first string
+		then  [][2]string // methods and targets
+		sent  string
+	}{
+		"HEADs, and parameters that etcd does not know": {
+			"/v2/keys/a?sorted=true&recursive=true",
+			[][2]string{{"HEAD", "/v2/keys/a?recursive=1&sorted=1"}, {"GET", "/v2/keys/a?sorted=t&x=1&recursive=t"}, {"HEAD", "/v2/keys//a/?x=2&sorted=true&recursive=true"}},
+			"GET /v2/keys/a?recursive=true&sorted=true",
+		},
+		"checks of etcd's health": {"/health", [][2]string{{"GET", "/health"}, {"GET", "/health?x=1"}, {"GET", "/health?x=2"}}, "GET /health"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			received, release := make(chan string, 10), make(chan struct{})
+			r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+				received <- q.Method + " " + q.URL.RequestURI()
+				<-release
+				_, _ = io.WriteString(w, "value")
+			})
+			var readers sync.WaitGroup
+			read := func(method, target string) {
+				readers.Go(func() {
+					a, refusal, err := r.Do(context.Background(), r.call(t, method, target, ""), room(100))
+					if want := map[string]string{"GET": "value"}[method]; refusal != nil || err != nil || !a.Whole || string(a.Body) != want || a.Length != 5 {
+						t.Errorf("%s %s: got refusal %v, error %v, %q of %d bytes; want %q and a length of 5", method, target, refusal, err, a.Body, a.Length, want)
+					}
+					a.Close()
+				})
+			}
+			read("GET", c.first)
+			<-received
+			for _, then := range c.then {
+				read(then[0], then[1])
+			}
+			limit := time.Now().Add(30 * time.Second)
+			for r.snapshot.Reads.Waiting() < len(c.then) && len(received) == 0 && time.Now().Before(limit) {
+				time.Sleep(time.Millisecond) //nolint:forbidigo // a reader that joins signals nothing
+			}
+			close(release)
+			readers.Wait()
+			close(received)
+			var sent []string
+			for line := range received {
+				sent = append(sent, line)
+			}
+			if len(sent) != 1 || sent[0] != c.sent {
+				t.Errorf("for %d reads that waited etcd got %q, want %q", len(c.then), sent, c.sent)
+			}
+			r.quiet(t)
+		})
+	}
+}
+
 func TestTheClientsAddressIsForwardedButForKeys(t *testing.T) {
 	got := make(chan http.Header, 1)
 	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { got <- q.Header })

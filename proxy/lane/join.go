@@ -24,13 +24,22 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 	if refusal := x.Watches.register(w); refusal != nil {
 		return refusal
 	}
-	// A reload between the gate's decision and the registration did not check the watch.
-	if now := x.Current.Load(); now != s && !x.Gate.Still(&now.Policy, w.Op, w.Peer) {
+	now := x.Current.Load()
+	if now == s && !w.Op.Expires(&s.Policy) {
+		return nil
+	}
+	// A reload between the gate's decision and the registration did not check the watch, and
+	// a certificate can expire while the watch runs.
+	if still, _ := x.Gate.Still(&now.Policy, w.Op, w.Peer); !still {
 		x.Watches.Release(w, "revoked")
 		return gate.RefuseIdentity
 	}
+	x.Watches.recheck(x.Gate, x.policy, w)
 	return nil
 }
+
+// policy returns the policy in force.
+func (x *Exchange) policy() *gate.Policy { return &x.Current.Load().Policy }
 
 // Join joins the shared watch of an operation, for which [SharedWatch] must hold. It
 // returns the head of the answer and a watcher, which the lane must close. The watcher is

@@ -57,7 +57,8 @@ func TestAReloadThatTakesTheRightAwayEndsARunningWatchAndNoOther(t *testing.T) {
 	if refusal != nil {
 		t.Fatalf("root's watch was refused: %+v", refusal)
 	}
-	r.Watches.Recheck(r.Gate, &restricted(t, r.snapshot, "root").Policy)
+	next := restricted(t, r.snapshot, "root")
+	r.Watches.Recheck(r.Gate, func() *gate.Policy { return &next.Policy })
 	if cause := <-aliceEnded; CauseReason(cause) != "revoked" {
 		t.Errorf("alice's watch ended with %v, want revoked", cause)
 	}

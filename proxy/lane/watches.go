@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
@@ -18,6 +19,8 @@ type Watch struct {
 	Peer *gate.Peer
 	// End ends the watch from outside, with one of the causes below. It must not block.
 	End context.CancelCauseFunc
+
+	expiry *time.Timer // rechecks the watch when its reader's right ends by itself; nil if it does not
 }
 
 // user returns the account that a watch is counted for: the user's name or, if the decision
@@ -78,6 +81,9 @@ func (ws *Watches) Release(w *Watch, reason string) {
 	user := w.user()
 	ws.mu.Lock()
 	delete(ws.running, w)
+	if w.expiry != nil {
+		w.expiry.Stop()
+	}
 	if ws.users[user]--; ws.users[user] == 0 {
 		delete(ws.users, user)
 	}
@@ -92,19 +98,36 @@ func (ws *Watches) Count() int {
 	return len(ws.running)
 }
 
-// Recheck ends the watches that a new policy does not allow any more.
-func (ws *Watches) Recheck(g *gate.Gate, p *gate.Policy) {
+// Recheck ends the watches that a new policy does not allow any more. Each ends as soon as
+// that is known: verifying thousands of certificates takes a while.
+func (ws *Watches) Recheck(g *gate.Gate, policy func() *gate.Policy) {
 	ws.mu.Lock()
 	all := slices.Collect(maps.Keys(ws.running))
 	ws.mu.Unlock()
-	// Verifying thousands of certificates takes a while, so do not hold the lock meanwhile.
-	revoked := slices.DeleteFunc(all, func(w *Watch) bool { return g.Still(p, w.Op, w.Peer) })
+	for _, w := range all {
+		ws.recheck(g, policy, w)
+	}
+}
+
+// recheck ends a watch if its reader has lost the right. Otherwise it checks the watch again
+// when the right ends by itself.
+func (ws *Watches) recheck(g *gate.Gate, policy func() *gate.Policy, w *Watch) {
+	still, until := g.Still(policy(), w.Op, w.Peer)
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for _, w := range revoked {
-		if _, running := ws.running[w]; running {
-			w.End(errRevoked)
-		}
+	if _, running := ws.running[w]; !running {
+		return
+	}
+	if w.expiry != nil {
+		w.expiry.Stop()
+		w.expiry = nil
+	}
+	switch {
+	case !still:
+		w.End(errRevoked)
+	case !until.IsZero():
+		// A certificate is valid up to and including its last second.
+		w.expiry = time.AfterFunc(time.Until(until)+time.Millisecond, func() { ws.recheck(g, policy, w) })
 	}
 }
 

@@ -90,6 +90,11 @@ func (p *PKI) Client(cn string) (cert, key []byte, err error) {
 	return p.issue(cn, x509.ExtKeyUsageClientAuth, func(*x509.Certificate) {})
 }
 
+// ClientUntil is like Client, for a certificate that expires at a time, to the second.
+func (p *PKI) ClientUntil(cn string, expiry time.Time) (cert, key []byte, err error) {
+	return p.issue(cn, x509.ExtKeyUsageClientAuth, func(c *x509.Certificate) { c.NotAfter = expiry })
+}
+
 func (p *PKI) issue(cn string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) (cert, key []byte, err error) {
 	template, err := newTemplate(cn)
 	if err != nil {

@@ -1,6 +1,7 @@
 package share
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -66,24 +67,28 @@ type Lead struct {
 	flight *flight
 }
 
-// Join reads a target together with others. It returns an answer, which the caller must
+// Join reads a path with a query, which may be empty, together with others. It returns an answer, which the caller must
 // release, or an [*upstream.Error]. If both are nil, the caller sends the request itself
 // and calls lead.Done when the answer is complete or is going to take long. On a zero
 // Lead, Done does nothing and need not be called.
 //
-// target may be a view of memory that changes later.
-func (r *Reads) Join(ctx context.Context, target string) (lead Lead, answer *Answer, err error) {
-	hash := maphash.String(r.seed, target)
+// The strings may be views of memory that changes later. The caller's own request may be
+// spelled differently, as long as etcd's answer is the same.
+func (r *Reads) Join(ctx context.Context, path, query string) (lead Lead, answer *Answer, err error) {
+	hash := maphash.String(r.seed, path)
+	if query != "" {
+		hash = 31*hash + maphash.String(r.seed, query)
+	}
 	s := &r.shards[hash%uint64(len(r.shards))]
 	s.mu.Lock()
 	l, busy := s.flights[hash]
 	if !busy {
-		l = s.newFlight(target)
+		l = s.newFlight(path, query)
 		s.flights[hash] = l
 		s.mu.Unlock()
 		return Lead{shard: s, reads: r, hash: hash, flight: l}, nil, nil
 	}
-	if string(l.target) != target {
+	if !l.reads(path, query) {
 		s.mu.Unlock()
 		return Lead{}, nil, nil // a hash collision: the second target is not shared
 	}
@@ -120,16 +125,40 @@ func (r *Reads) wait(ctx context.Context, s *shard, b *batch) (Lead, *Answer, er
 	return Lead{}, b.answer, nil
 }
 
+// Waiting returns the number of reads that wait for a request that is not sent yet.
+func (r *Reads) Waiting() (n int) {
+	for i := range r.shards {
+		s := &r.shards[i]
+		s.mu.Lock()
+		for _, l := range s.flights {
+			if l.next != nil {
+				n += l.next.readers
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
 // newFlight returns a free flight, or a new one; s.mu is held.
-func (s *shard) newFlight(target string) *flight {
+func (s *shard) newFlight(path, query string) *flight {
 	var l *flight
 	if n := len(s.free); n > 0 {
 		l, s.free = s.free[n-1], s.free[:n-1]
 	} else {
 		l = &flight{}
 	}
-	l.target = append(l.target[:0], target...)
+	l.target = append(l.target[:0], path...)
+	if query != "" {
+		l.target = append(append(l.target, '?'), query...)
+	}
 	return l
+}
+
+// reads reports whether the flight's target is the path with the query.
+func (l *flight) reads(path, query string) bool {
+	at, rest, _ := bytes.Cut(l.target, []byte{'?'})
+	return string(at) == path && string(rest) == query
 }
 
 // maxFree bounds the free flights that a shard keeps.

@@ -86,7 +86,8 @@ func (r *Reads) countFlights() (n int) {
 
 // read does what a lane does, and returns the body.
 func read(ctx context.Context, r *Reads, target string) (string, error) {
-	turn, answer, err := r.Join(ctx, target)
+	path, query, _ := strings.Cut(target, "?")
+	turn, answer, err := r.Join(ctx, path, query)
 	if err != nil {
 		return "", err
 	}

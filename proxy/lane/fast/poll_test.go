@@ -30,7 +30,7 @@ func TestAConnectionIsUsedAgainAfterAWatchThatWasRevokedAsItStarted(t *testing.T
 	var rechecks sync.WaitGroup
 	rechecks.Go(func() {
 		for !stopped.Load() {
-			r.Exchange.Watches.Recheck(r.Exchange.Gate, &after.Policy)
+			r.Exchange.Watches.Recheck(r.Exchange.Gate, func() *gate.Policy { return &after.Policy })
 		}
 	})
 	defer rechecks.Wait()

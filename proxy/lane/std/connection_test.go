@@ -43,7 +43,7 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	x := lanetest.NewExchange(t, standIn.URL, limits)
 	r := &rig{t: t, conns: &lane.Conns{}}
 	r.Server = NewServer(Options{
-		Exchange: x, Conns: r.conns, MaxHead: limits.Head, HeaderTimeout: limits.HeaderTimeout, BodyTimeout: limits.BodyTimeout,
+		Exchange: x, Conns: r.conns, MaxHead: limits.Head, BodyTimeout: limits.BodyTimeout,
 		MaxBodyMemory: 1 << 20, IdleTimeout: time.Hour,
 	})
 	changed := r.http.ConnState

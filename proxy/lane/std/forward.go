@@ -14,6 +14,10 @@ import (
 
 const bufferSize = 32 << 10
 
+// maxCopied is the size of the buffer that each stream of HTTP/2 has in net/http. An answer
+// of up to that size is copied there, and sent when it is flushed.
+const maxCopied = 4 << 10
+
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
 // newCall returns the call of a request that the gate has allowed.
@@ -61,10 +65,19 @@ func (q *request) forward() *gate.Refusal {
 	q.w.WriteHeader(answer.Status)
 	answer.Finish()
 	out := newSender(q.w, q.r, &q.snapshot.Limits)
-	if answer.Whole {
-		err = out.write(answer.Body, true)
-	} else {
+	switch {
+	case !answer.Whole:
 		err = relay(out, &answer, buf[:])
+	case out.http2 && len(answer.Body) <= maxCopied:
+		// The client may be slow to take the answer, and can wait for a hundred of them. The
+		// buffer must not wait with it.
+		if err = out.write(answer.Body, false); err == nil {
+			buffers.Put(buf)
+			buf = nil
+			err = out.write(nil, true)
+		}
+	default:
+		err = out.write(answer.Body, true)
 	}
 	if err != nil {
 		// The head has been sent, so only breaking off the answer can show that it is

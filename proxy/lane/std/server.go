@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
@@ -18,10 +16,10 @@ import (
 type Options struct {
 	Exchange *lane.Exchange
 	Conns    *lane.Conns
-	// MaxHead, HeaderTimeout and BodyTimeout are limits of the first snapshot. net/http
-	// cannot change them while it serves.
-	MaxHead                    int
-	HeaderTimeout, BodyTimeout time.Duration
+	// MaxHead and BodyTimeout are limits of the first snapshot. net/http cannot change them
+	// while it serves.
+	MaxHead     int
+	BodyTimeout time.Duration
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64
 	// IdleTimeout bounds the time that a connection may wait for its next request.
@@ -35,7 +33,6 @@ type Server struct {
 	bodies   *bodies
 	http     *http.Server
 	queue    *connQueue
-	http2    sync.Map // from *tls.Conn to *http2Conn
 }
 
 // NewServer returns a server. Serve must be called for it to serve.
@@ -45,8 +42,6 @@ func NewServer(o Options) *Server {
 		Handler:        http.HandlerFunc(s.serveHTTP),
 		IdleTimeout:    o.IdleTimeout,
 		MaxHeaderBytes: o.MaxHead,
-		// For HTTP/2. On HTTP/1 the strictConn bounds the time for a head.
-		ReadHeaderTimeout: o.HeaderTimeout,
 		HTTP2: &http.HTTP2Config{
 			// Each stream of a client that does not read holds the memory of an answer.
 			MaxConcurrentStreams: 100,
@@ -54,11 +49,17 @@ func NewServer(o Options) *Server {
 			WriteByteTimeout: o.BodyTimeout,
 		},
 		ErrorLog:    slog.NewLogLogger(o.Exchange.Log.Handler(), slog.LevelDebug),
-		ConnContext: s.withConnection,
+		ConnContext: withConnection,
 		ConnState:   s.connState,
 		// OPTIONS * goes through the gate like any other request.
 		DisableGeneralOptionsHandler: true,
+		Protocols:                    new(http.Protocols),
 	}
+	// The queue has no TLS connections for net/http: each connection of this lane decrypts
+	// what it reads. An http2Conn returns nothing but HTTP/2, and a strictConn nothing but
+	// HTTP/1, which net/http recognizes by the state of its TLS.
+	s.http.Protocols.SetHTTP1(true)
+	s.http.Protocols.SetUnencryptedHTTP2(true)
 	return s
 }
 
@@ -74,41 +75,21 @@ func (s *Server) Serve() {
 func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
 	c := newStrictConn(t, peer, s.currentLimits)
 	c.buf = append(c.buf, received...)
-	s.put(c, c)
+	s.put(c)
 }
 
 // PutHTTP2 serves a connection of HTTP/2.
 func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
-	c := &http2Conn{tls: t, peer: peer, conns: s.conns}
-	s.http2.Store(t, c)
-	s.put(t, c) // net/http speaks HTTP/2 only on the TLS connection itself
+	s.put(newHTTP2Conn(t, peer, s.conns, s.currentLimits))
 }
 
 // put registers a connection and hands it to net/http.
-func (s *Server) put(c net.Conn, registered lane.Conn) {
-	if s.conns.Register(lane.Standard, registered) && s.queue.put(c) {
+func (s *Server) put(c registeredConn) {
+	if s.conns.Register(lane.Standard, c) && s.queue.put(c) {
 		return
 	}
-	s.release(c)
+	s.conns.Release(lane.Standard, c)
 	_ = c.Close()
-}
-
-func (s *Server) release(c net.Conn) {
-	if registered := s.registered(c); registered != nil {
-		s.conns.Release(lane.Standard, registered)
-		s.http2.Delete(c)
-	}
-}
-
-// registered returns a connection in the form in which it is registered.
-func (s *Server) registered(c net.Conn) registeredConn {
-	if strict, ok := c.(*strictConn); ok {
-		return strict
-	}
-	if c, ok := s.http2.Load(c); ok {
-		return c.(*http2Conn)
-	}
-	return nil
 }
 
 func (s *Server) currentLimits() *lane.Limits { return &s.exchange.Current.Load().Limits }

@@ -40,8 +40,8 @@ type Config struct {
 	// write = [...] } also restricts reads.
 	ACLs map[string]ACL `toml:"acls"`
 	// Surfaces opens parts of etcd's API that are closed by default to the listed
-	// users: members (writes to /v2/members), auth, config, debug and v3. A list cannot
-	// be empty.
+	// users: members (writes to /v2/members), auth, config, debug and v3. The parts of the
+	// v3 API for members and users also need members and auth. A list cannot be empty.
 	Surfaces map[string][]string `toml:"surfaces"`
 	Limits   Limits              `toml:"limits"`
 	Log      Log                 `toml:"log"`

@@ -81,6 +81,7 @@ func TestAnExplanationBeginsWithItsVerdict(t *testing.T) {
 		{"a closed surface", s, "POST", "/v3/kv/put", http.StatusForbidden},
 		{"a malformed path", s, "GET", "/a/../b", http.StatusBadRequest},
 		{"a read-only proxy", readOnly, "PUT", "/a/x", http.StatusForbidden},
+		{"a key that is too deep", s, "GET", strings.Repeat("/d", acl.MaxDepth+1), http.StatusBadRequest},
 		{"a reserved key", s, "PUT", "/0/members/1f/attributes", http.StatusForbidden},
 	} {
 		if e := c.s.Explain(c.method, c.target, "root"); e.Allowed || e.Status != c.status {

@@ -26,7 +26,7 @@ func (s *keySet) add(text string) {
 		text = strings.TrimSuffix(text, "/")
 	}
 	key, err := acl.NewKey(text)
-	if err != nil {
+	if err != nil || key.Depth() > acl.MaxDepth {
 		s.unread = append(s.unread, text)
 		return
 	}

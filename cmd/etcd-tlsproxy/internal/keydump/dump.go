@@ -116,6 +116,11 @@ func (d *Dump) add(n *node) {
 			d.omit(n, err.Error())
 		case key.Reserved():
 			d.omit(n, "it cannot be written: etcd would read it as its own record of a member")
+		case key.Depth() > acl.MaxDepth:
+			// Everything below it is too deep as well. A line for each level of a deep tree
+			// would be long and say nothing more.
+			d.omit(n, fmt.Sprintf("the proxy serves at most %d segments, so load could not write it back; %d entries below it are left out with it", acl.MaxDepth, n.below()))
+			return
 		case n.Value.replaced:
 			d.omit(n, "its value contains bytes that are not UTF-8, which etcd does not return unchanged")
 		default:

@@ -56,6 +56,7 @@ func TestTrees(t *testing.T) {
 			"what has expired is left out and told":                expired,
 			"an interrupted load can be run again":                 interrupted,
 			"what could not be loaded is left out of the dump":     leftOut,
+			"keys that are too deep are left out with their tree":  tooDeep,
 			"what cannot be dumped is said":                        notDumped,
 			"a refusal is explained":                               refused,
 		} {
@@ -452,6 +453,29 @@ func leftOut(t *testing.T, a, b *store) {
 	b.load(b.plan(dump, false))
 	if got := b.found("/c"); got["/c/replacement"] != "a \uFFFD of its own and \\ufffd" {
 		t.Errorf("loaded keys: got %v, want the replacement character unchanged", got)
+	}
+}
+
+func tooDeep(t *testing.T, a, b *store) {
+	deepest := acl.Key("/c" + strings.Repeat("/d", acl.MaxDepth-1))
+	a.set(string(deepest+"/e/f/g"), "1", nil)
+	a.set(string(deepest+"/h"), "1", nil)
+	dump := a.read("/c")
+	if last := dump.Tree[len(dump.Tree)-1].Key; len(dump.Tree) != acl.MaxDepth || last != deepest {
+		t.Errorf("got %d entries, the last %v; want the %d directories down to %v", len(dump.Tree), last, acl.MaxDepth, deepest)
+	}
+	reasons := make(map[string]string)
+	for _, left := range dump.LeftOut {
+		reasons[left.Key] = left.Reason
+	}
+	for key, want := range map[acl.Key]string{deepest + "/e": "2 entries below it", deepest + "/h": "0 entries below it"} {
+		if !strings.Contains(reasons[string(key)], want) || len(reasons) != 2 {
+			t.Errorf("reason for leaving out %v: got %q among %d, want %q among 2", key, reasons[string(key)], len(reasons), want)
+		}
+	}
+	b.load(b.plan(dump, false))
+	if got := b.found("/c"); len(got) != acl.MaxDepth {
+		t.Errorf("after the load: got %d nodes, want %d", len(got), acl.MaxDepth)
 	}
 }
 

@@ -113,6 +113,8 @@ func (p *parser) entry(line []byte) error {
 		return fmt.Errorf("key: %w", err)
 	case parsed.Reserved():
 		return fmt.Errorf("%v cannot be written: etcd would read it as its own record of a member and stop for good (hint: remove the line)", parsed)
+	case parsed.Depth() > acl.MaxDepth:
+		return fmt.Errorf("%v has %d segments, but at most %d can be written (hint: remove the line and the lines of the keys below it)", parsed, parsed.Depth(), acl.MaxDepth)
 	case parsed == acl.Root || !p.dump.Prefix.Covers(parsed):
 		return fmt.Errorf("%v is not below the dump's prefix, %v", parsed, p.dump.Prefix)
 	case p.lines[parsed] > 0:
@@ -198,6 +200,9 @@ func (d *Dump) Move(from, to acl.Key) error {
 		}
 		if e.Key == acl.Root || e.Key.Reserved() {
 			return fmt.Errorf("%v would become %v, which cannot be written", was, e.Key)
+		}
+		if depth := e.Key.Depth(); depth > acl.MaxDepth {
+			return fmt.Errorf("%v would become %v, which has %d segments, but at most %d can be written", was, e.Key, depth, acl.MaxDepth)
 		}
 	}
 	// No key at the new place has these indexes.

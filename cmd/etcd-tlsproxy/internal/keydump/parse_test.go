@@ -70,6 +70,8 @@ func TestWhatIsNoDumpIsRefusedWithItsLine(t *testing.T) {
 	refused("f:3: /a/b is below /a, which is not a directory according to line 2", header, `{"key":"/a","value":"secret"}`, leaf)
 	refused("f:3: /a/0/members/1/attributes cannot be written", header, dir, `{"key":"/a/0/members/1/attributes","value":"secret"}`)
 	refused("f:3: /a/0/members/1/attributes/b cannot be written", header, dir, `{"key":"/a/0/members\u002f1/attributes/b","dir":true}`)
+	refused("f:2: /a/d/d", header, `{"key":"/a`+strings.Repeat("/d", acl.MaxDepth)+`","dir":true}`, leaf)
+	refused("has 101 segments, but at most 100 can be written", header, `{"key":"/a`+strings.Repeat("/d", acl.MaxDepth)+`","value":"secret"}`, leaf)
 	// Every problem is reported.
 	refused("f:2: it is not a JSON object\nf:3: it is not a JSON object", header, "x", "y")
 }
@@ -98,6 +100,9 @@ func TestATreeMovesToAnotherPrefix(t *testing.T) {
 	moved("/a", "/")   // the root is not a key
 	moved("/a/b", "/") // some keys are not below it
 	moved("/a", "/0/members/1/attributes")
+	deepest := acl.Key(strings.Repeat("/d", acl.MaxDepth-1))
+	moved("/a", deepest, deepest, deepest, deepest+"/b")
+	moved("/a", deepest+"/d")
 }
 
 func FuzzParse(f *testing.F) {

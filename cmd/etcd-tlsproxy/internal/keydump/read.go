@@ -34,6 +34,15 @@ type node struct {
 	ModifiedIndex uint64     `json:"modifiedIndex"`
 }
 
+// below returns the number of nodes below n.
+func (n *node) below() int {
+	count := len(n.Nodes)
+	for _, child := range n.Nodes {
+		count += child.below()
+	}
+	return count
+}
+
 // get is the request of a read. The library's own function hides which bytes etcd
 // replaced, and the id of the cluster if the key does not exist.
 type get struct{ key acl.Key }

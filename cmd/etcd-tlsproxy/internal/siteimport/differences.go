@@ -46,7 +46,7 @@ const (
 	Spelling    = "path-spelling" // paths that could be read in two ways
 	Methods     = "methods"       // OPTIONS, and methods that etcd's v2 API does not have
 	Credentials = "credentials"   // malformed credentials, and many wrong ones
-	Limits      = "limits"        // large bodies and long targets
+	Limits      = "limits"        // large bodies, long targets and deep keys
 	Upstream    = "upstream"      // the connection to etcd
 	Protocol    = "protocol"      // TLS and HTTP below the requests
 	Directives  = "directives"    // directives that changed answers

@@ -2,7 +2,10 @@ package siteimport
 
 import (
 	"slices"
+	"strconv"
 	"strings"
+
+	"etcd-tlsproxy/acl"
 )
 
 // addFixed adds the differences between the two programs that do not depend on the rules,
@@ -42,6 +45,8 @@ func (c *comparison) addFixed() {
 		"nginx read malformed ones up to the error, and checked any number of passwords")
 	add(true, Limits, Refused, "bodies above limits.body_bytes (413) and targets above limits.target_bytes (414)",
 		"etcd refuses larger forms, and resets connections over longer lines")
+	add(true, Limits, Refused, "reads and writes of keys of more than "+strconv.Itoa(acl.MaxDepth)+" segments: 400",
+		"etcd's answers about deep keys are far larger than the keys, and its snapshots of them cannot always be read back")
 	add(!s.HTTP2, Protocol, Answered, "connections of clients that can use HTTP/2", "nginx did not offer HTTP/2; here it is offered beside HTTP/1.1, and header names are in lower case in it")
 	add(true, Protocol, Refused, "connections below TLS 1.2, and those with CBC suites", "nginx accepted them, depending on ssl_protocols and ssl_ciphers")
 	add(true, Credentials, Refused, "passwords above 72 bytes, if the hash is bcrypt", "bcrypt ignores what follows, and nginx accepted any text there")

@@ -1,0 +1,153 @@
+package std
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// http2Conn is a connection of HTTP/2. net/http bounds neither the time to the first request
+// of such a connection nor the time for a frame or a head: its ReadHeaderTimeout is only for
+// HTTP/1, and a client that answers PINGs is alive to it. So http2Conn follows the frames
+// and sets the deadline of each read.
+//
+// The TLS connection is not embedded. net/http would take it over and read from it directly.
+type http2Conn struct {
+	tls    *tls.Conn
+	peer   *gate.Peer
+	conns  *lane.Conns
+	limits func() *lane.Limits
+	opened time.Time
+
+	// Only the goroutine that reads uses these.
+	frames http2Frames
+	began  time.Time // when the frame or head that is being received began
+
+	mu       sync.Mutex
+	idle     bool      // no stream is open
+	closing  bool      // the connection was ended from outside; streams that began meanwhile are its last
+	deadline time.Time // for what is being received; zero for none
+	last     time.Time // when a closing connection is not read from any more; zero unless it is idle
+	armed    time.Time // the deadline in force
+}
+
+func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits) *http2Conn {
+	return &http2Conn{tls: t, peer: peer, conns: conns, limits: limits, opened: time.Now()}
+}
+
+// Read reads what has arrived, within the time that the client has for it.
+func (c *http2Conn) Read(p []byte) (int, error) {
+	if err := c.armRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.tls.Read(p)
+	begun := c.frames.begun
+	if bad := c.frames.feed(p[:n]); bad != nil {
+		return 0, bad
+	}
+	if c.frames.begun != begun {
+		c.began = time.Now()
+	}
+	return n, err
+}
+
+// armRead sets the deadline of the next read.
+func (c *http2Conn) armRead() error {
+	limits, deadline := c.limits(), time.Time{}
+	if arrived, ok := c.frames.data(); !c.frames.asked {
+		deadline = c.opened.Add(limits.HeaderTimeout)
+	} else if ok {
+		deadline = limits.BodyDeadline(c.began, arrived)
+	} else if !c.frames.between() {
+		deadline = c.began.Add(limits.HeaderTimeout)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = deadline
+	return c.arm()
+}
+
+// arm puts the earlier one of the deadlines in force; c.mu is held.
+func (c *http2Conn) arm() error {
+	next := c.deadline
+	if !c.last.IsZero() && (next.IsZero() || c.last.Before(next)) {
+		next = c.last
+	}
+	if next == c.armed {
+		return nil
+	}
+	c.armed = next
+	return c.tls.SetReadDeadline(next)
+}
+
+// Write writes p.
+func (c *http2Conn) Write(p []byte) (int, error) { return c.tls.Write(p) }
+
+// Close ends the connection with close_notify.
+func (c *http2Conn) Close() error { return c.tls.Close() }
+
+// LocalAddr returns this server's address.
+func (c *http2Conn) LocalAddr() net.Addr { return c.tls.LocalAddr() }
+
+// RemoteAddr returns the client's address.
+func (c *http2Conn) RemoteAddr() net.Addr { return c.tls.RemoteAddr() }
+
+// SetDeadline sets the deadline of writes; see SetReadDeadline.
+func (c *http2Conn) SetDeadline(t time.Time) error { return c.SetWriteDeadline(t) }
+
+// SetReadDeadline does nothing. Each read sets its own deadline, and net/http sets none but
+// that of the preface, which is part of the first request here.
+func (c *http2Conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline sets the deadline of writes.
+func (c *http2Conn) SetWriteDeadline(t time.Time) error { return c.tls.SetWriteDeadline(t) }
+
+func (c *http2Conn) connection() *connection { return &connection{peer: c.peer} }
+
+// setState follows net/http, which reads no frame behind the head of a stream before it has
+// reported that the connection is active.
+func (c *http2Conn) setState(state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.idle = state == http.StateIdle; c.closing {
+		c.limitRead()
+	}
+}
+
+// CloseIfIdle implements [lane.Conn]. While the server drains, net/http ends the connection
+// itself: the client then learns which of its requests were not read, and can send them again.
+func (c *http2Conn) CloseIfIdle() bool {
+	if c.conns.Draining() {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.idle || c.closing {
+		return false
+	}
+	c.closing = true
+	c.limitRead()
+	return true
+}
+
+// lastFrame is how long a connection that was ended is still read from. net/http reports
+// that a connection is idle before it has written the end of the last answer, and closes the
+// connection when reading fails.
+const lastFrame = 100 * time.Millisecond
+
+// limitRead makes net/http close an idle connection; c.mu is held.
+func (c *http2Conn) limitRead() {
+	c.last = time.Time{}
+	if c.idle {
+		c.last = time.Now().Add(lastFrame)
+	}
+	_ = c.arm() // an error means that the connection is closed
+}
+
+// Cut implements [lane.Conn].
+func (c *http2Conn) Cut() { lane.Cut(c.tls) }

@@ -1,0 +1,66 @@
+package std
+
+import (
+	"bytes"
+	"testing"
+
+	"golang.org/x/net/http2"
+)
+
+func TestFramesAreFollowedInPiecesOfAnySize(t *testing.T) {
+	var sent bytes.Buffer
+	framer := http2.NewFramer(&sent, nil)
+	sent.WriteString(http2.ClientPreface)
+	type state struct {
+		asked, between bool
+		begun          int
+	}
+	want := map[int]state{sent.Len(): {between: true}} // by the bytes that have arrived
+	write := func(err error, s state) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[sent.Len()-1] = state{} // the last byte is missing
+		want[sent.Len()] = s
+	}
+	write(framer.WriteSettings(http2.Setting{ID: http2.SettingMaxFrameSize, Val: 1 << 14}), state{between: true, begun: 1})
+	write(framer.WriteSettingsAck(), state{between: true, begun: 2}) // a frame without a payload
+	write(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte("abc")}), state{begun: 3})
+	write(framer.WriteContinuation(1, false, nil), state{begun: 3})
+	write(framer.WriteContinuation(1, true, []byte("def")), state{asked: true, between: true, begun: 3})
+	write(framer.WriteData(1, true, make([]byte, 1<<14)), state{asked: true, between: true, begun: 4})
+	write(framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, EndHeaders: true}), state{asked: true, between: true, begun: 5})
+	for _, size := range []int{1, 2, 7, 24, 1000, sent.Len()} {
+		var f http2Frames
+		for at, rest := 0, sent.Bytes(); len(rest) > 0; {
+			piece := rest[:min(size, len(rest))]
+			rest = rest[len(piece):]
+			if err := f.feed(piece); err != nil {
+				t.Fatal(err)
+			}
+			at += len(piece)
+			if s, known := want[at]; known && (f.between() != s.between || s.between && (f.asked != s.asked || f.begun != s.begun)) {
+				t.Errorf("in pieces of %d, after %d bytes: got between %v, asked %v, begun %d; want %+v", size, at, f.between(), f.asked, f.begun, s)
+			}
+		}
+		if !f.asked || !f.between() || f.begun != 5 {
+			t.Errorf("in pieces of %d, at the end: got %+v, want 5 frames, all complete", size, f)
+		}
+	}
+}
+
+func TestWhatIsNotThePrefaceOfHTTP2IsNotPassedOn(t *testing.T) {
+	for _, sent := range []string{"G", "GET / HTTP/1.1\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nXX", "PRI * HTTP/1.1\r\n"} {
+		var f http2Frames
+		err := error(nil)
+		for i := range len(sent) {
+			if err == nil {
+				err = f.feed([]byte{sent[i]})
+			}
+		}
+		if err == nil {
+			t.Errorf("after %q: got no error, want one", sent)
+		}
+	}
+}
