@@ -33,7 +33,11 @@ func (s *Server) handshake(p pending) {
 	err := c.SetDeadline(time.Now().Add(s.options.HandshakeTimeout))
 	goOn := context.AfterFunc(s.handshakers.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {
+		// Often a handshake ends with bytes of the client that are not answered. A client
+		// with Nagle's algorithm does not send its request before they are acknowledged.
+		c.AckAtOnce(true)
 		err = t.Handshake()
+		c.AckAtOnce(false)
 	}
 	if !goOn() {
 		err = s.handshakers.ctx.Err()
