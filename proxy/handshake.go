@@ -33,7 +33,11 @@ func (s *Server) handshake(p pending) {
 	err := c.SetDeadline(time.Now().Add(s.options.HandshakeTimeout))
 	goOn := context.AfterFunc(s.handshakers.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {
+		// Often a handshake ends with bytes of the client that are not answered. A client
+		// with Nagle's algorithm does not send its request before they are acknowledged.
+		c.AckAtOnce(true)
 		err = t.Handshake()
+		c.AckAtOnce(false)
 	}
 	if !goOn() {
 		err = s.handshakers.ctx.Err()
@@ -77,13 +81,20 @@ func (s *Server) handshakeFailed(c net.Conn, err error) {
 	switch {
 	case errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader):
 		result = "plain_http"
-		answerPlain(c, gate.RefusePlainHTTP)
+		_ = c.SetDeadline(time.Now().Add(lane.LingerTimeout))
+		_, _ = io.WriteString(c, plainAnswer(gate.RefusePlainHTTP))
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		result = "timeout"
 	}
 	s.metrics.Handshake(result)
 	// Port scans and impatient clients are too frequent for a higher level.
 	s.log.Debug("TLS handshake failed", "from", c.RemoteAddr().String(), "error", err)
+	if result != "timeout" {
+		// In TLS 1.3 a client sends its request behind its certificate. It must be able to
+		// read the alert nevertheless.
+		defer context.AfterFunc(s.handshakers.ctx, func() { _ = c.Close() })()
+		lane.Linger(c)
+	}
 }
 
 func looksLikeHTTP(head [5]byte) bool {
@@ -94,12 +105,9 @@ func looksLikeHTTP(head [5]byte) bool {
 	return false
 }
 
-// answerPlain answers a client that does not speak TLS.
-func answerPlain(c net.Conn, refusal *gate.Refusal) {
-	_ = c.SetDeadline(time.Now().Add(lane.LingerTimeout))
+// plainAnswer returns the answer to a client that does not speak TLS.
+func plainAnswer(refusal *gate.Refusal) string {
 	answer := "HTTP/1.1 " + strconv.Itoa(refusal.Status) + " " + http.StatusText(refusal.Status) + "\r\n"
 	refusal.Header(func(name, value string) { answer += name + ": " + value + "\r\n" })
-	if _, err := io.WriteString(c, answer+"\r\n"+refusal.Body); err == nil {
-		lane.Linger(c)
-	}
+	return answer + "\r\n" + refusal.Body
 }

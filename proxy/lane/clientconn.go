@@ -3,7 +3,6 @@ package lane
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -63,17 +62,3 @@ func Cut(t *tls.Conn) {
 
 // FullRecord is the largest amount of data in one TLS record.
 const FullRecord = 16 << 10
-
-// LingerTimeout is how long a client whose request was malformed may still send. Unread
-// bytes would cause a reset, which could destroy the answer on its way.
-const LingerTimeout = 500 * time.Millisecond
-
-// Linger closes the sending direction of a connection and discards what the client still
-// sends.
-func Linger(c net.Conn) {
-	if half, ok := c.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-	_ = c.SetReadDeadline(time.Now().Add(LingerTimeout))
-	_, _ = io.Copy(io.Discard, io.LimitReader(c, 1<<20))
-}

@@ -26,9 +26,10 @@ import (
 // Conn is a connection that uses raw system calls where it can.
 type Conn struct {
 	net.Conn
-	socket  syscall.RawConn // nil if there is no socket
-	raw     bool
-	in, out transfer
+	socket    syscall.RawConn // nil if there is no socket
+	raw       bool
+	ackAtOnce bool
+	in, out   transfer
 }
 
 // maxPerCall bounds the bytes of one system call, which nothing can preempt.
@@ -102,7 +103,11 @@ func (c *Conn) CloseWrite() error {
 // Read reads the bytes that have arrived, or waits for some.
 func (c *Conn) Read(p []byte) (int, error) {
 	if !c.raw || len(p) == 0 {
-		return c.Conn.Read(p)
+		n, err := c.Conn.Read(p)
+		if c.ackAtOnce {
+			c.ack()
+		}
+		return n, err
 	}
 	t := &c.in
 	t.mu.Lock()
@@ -111,6 +116,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, callErr := t.n, t.err
 	t.data = nil
 	t.mu.Unlock()
+	if c.ackAtOnce {
+		c.ack()
+	}
 	switch {
 	case err != nil:
 		return 0, err

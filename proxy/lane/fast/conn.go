@@ -55,7 +55,8 @@ func (c *conn) serve() {
 			return
 		}
 		if !c.serveRequest(s, n) {
-			c.close()
+			c.putBuffers()
+			_ = lane.Finish(c.tls)
 			return
 		}
 	}
@@ -70,7 +71,7 @@ func (c *conn) recoverPanic() {
 	}
 }
 
-// close ends the connection with close_notify.
+// close ends a connection without a request under way, with close_notify.
 func (c *conn) close() {
 	c.putBuffers()
 	_ = c.tls.Close()

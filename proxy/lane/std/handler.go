@@ -143,7 +143,6 @@ func (q *request) refuse(refusal *gate.Refusal) {
 	if !discard(control, q.r.Body, &q.snapshot.Limits) {
 		// The start of the next request is unknown. net/http would take the rest of the
 		// body for it.
-		q.conn.strict.unread.Store(true)
 		panic(http.ErrAbortHandler)
 	}
 }

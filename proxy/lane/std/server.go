@@ -101,6 +101,7 @@ func (s *Server) StartDrain() { s.http.SetKeepAlivesEnabled(false) }
 // it cuts them and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if err := s.http.Shutdown(ctx); err != nil {
+		s.conns.Cut(lane.Standard) // net/http would close one connection after the other
 		return errors.Join(err, s.http.Close())
 	}
 	return nil

@@ -32,7 +32,6 @@ type strictConn struct {
 	start    int
 	released int
 	bad      atomic.Pointer[malformed]
-	unread   atomic.Bool // the client may still be sending when the connection ends
 
 	mu      sync.Mutex
 	began   time.Time // when the head that is being received began; zero between messages
@@ -199,9 +198,11 @@ func (c *strictConn) SetDeadline(t time.Time) error {
 // Close ends the connection with close_notify. PyBal never connects again after a
 // connection that ended without it.
 func (c *strictConn) Close() error {
-	if c.bad.Load() != nil || c.unread.Load() {
-		_ = c.Conn.CloseWrite()
-		lane.Linger(c.Conn.NetConn())
+	c.mu.Lock()
+	answered := c.pending > 0 // net/http never becomes idle after the last answer
+	c.mu.Unlock()
+	if answered || c.bad.Load() != nil {
+		return lane.Finish(c.Conn)
 	}
 	return c.Conn.Close()
 }

@@ -1,0 +1,54 @@
+package lane
+
+import (
+	"crypto/tls"
+	"net"
+	"time"
+)
+
+// A peer that still sends when its connection is closed, or whose bytes were not all read,
+// gets a reset. It may then never see the alert or the answer before the reset: its next
+// write fails, and most programs report that. So a connection that ends with an alert or an
+// answer is read from until the peer has closed its side as well. nginx does the same.
+const (
+	// LingerTimeout is how long the peer may pause. It has to learn of the end, at any
+	// distance.
+	LingerTimeout = 500 * time.Millisecond
+	// maxLinger bounds the whole time, in which a client can finish sending a large body.
+	maxLinger = 5 * time.Second
+)
+
+// Linger closes the sending direction of a connection, and discards what the peer still
+// sends until it closes its side or a limit is reached. The caller then closes c.
+func Linger(c net.Conn) {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	end := time.Now().Add(maxLinger)
+	buf := make([]byte, 64) // nearly all peers send nothing but their close_notify
+	for {
+		deadline := time.Now().Add(LingerTimeout)
+		if deadline.After(end) {
+			deadline = end
+		}
+		if c.SetReadDeadline(deadline) != nil {
+			return
+		}
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+		if len(buf) < lingerBuffer {
+			buf = make([]byte, lingerBuffer)
+		}
+	}
+}
+
+const lingerBuffer = 16 << 10
+
+// Finish ends a TLS connection behind an answer so that the client can read all of it.
+func Finish(t *tls.Conn) error {
+	if t.CloseWrite() == nil { // otherwise the client does not read, or has disconnected
+		Linger(t.NetConn())
+	}
+	return t.Close()
+}
