@@ -14,6 +14,8 @@ var (
 		"The key is reserved", "etcd takes a key of this shape for its own membership; nobody may write it")
 	RefuseSurface = refuse(403, "closed_surface", codeUnauthorized,
 		"Not served here", "This path is closed by the proxy's configuration")
+	RefuseEnablingAuth = refuse(403, "etcd_users", codeUnauthorized,
+		"Not served here", "The proxy drops credentials, so nobody could disable etcd's own users again; see upstream.credentials in its configuration")
 	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
 		"Not served here", "Protocol upgrades are not served")
 	RefuseMethod = refuse(405, "method", codeInvalidField,
