@@ -43,11 +43,12 @@ func New(o Options) (*Generation, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	g := &Generation{options: o}
-	key, err := g.loadServer()
+	server, err := parseCredential(o.Certificate, o.Key)
 	if err != nil {
 		return nil, err
 	}
+	g := &Generation{options: o, server: server.chain}
+	g.warnings = server.warnings(o.Certificate.File, x509.ExtKeyUsageServerAuth, o.Now())
 	if o.ClientCA.File != "" || len(o.ClientCA.Data) > 0 {
 		if err := g.loadClientCA(); err != nil {
 			return nil, err
@@ -55,55 +56,8 @@ func New(o Options) (*Generation, error) {
 	} else if o.Require {
 		return nil, errors.New("client certificates are required, but there are no CAs to verify them with")
 	}
-	chain := tls.Certificate{PrivateKey: key, Leaf: g.server[0]}
-	for _, c := range g.server {
-		chain.Certificate = append(chain.Certificate, c.Raw)
-	}
-	g.config = g.newConfig(chain)
+	g.config = g.newConfig(server.tls())
 	return g, nil
-}
-
-// loadServer parses and checks the server's chain and its key.
-func (g *Generation) loadServer() (key any, err error) {
-	o := &g.options
-	if g.server, err = parseCertificates(o.Certificate); err != nil {
-		return nil, err
-	}
-	signer, err := parseKey(o.Key)
-	if err != nil {
-		return nil, err
-	}
-	leaf := g.server[0]
-	if !keyMatches(signer, leaf) {
-		for _, c := range g.server[1:] {
-			if keyMatches(signer, c) {
-				return nil, fileError(o.Certificate, "the chain is in the wrong order", "put the server's own certificate first, then the certificate that signed it")
-			}
-		}
-		return nil, fileError(o.Key, "the key does not belong to the certificate in "+o.Certificate.File, "was only one of the two files replaced?")
-	}
-	for i, c := range g.server[1:] {
-		if err := g.server[i].CheckSignatureFrom(c); err != nil {
-			return nil, fileError(o.Certificate, fmt.Sprintf("certificate %d was not signed by certificate %d", i+1, i+2), "put each certificate before the one that signed it, and remove certificates that are not part of the chain")
-		}
-	}
-	now := o.Now()
-	// These are warnings, not errors. With an expired certificate the server still
-	// serves clients that do not verify it, such as PyBal. A server that does not
-	// start serves no one.
-	if now.After(leaf.NotAfter) {
-		g.warn("%s: the certificate expired at %s", o.Certificate.File, leaf.NotAfter.Format(time.RFC3339))
-	}
-	if now.Before(leaf.NotBefore) {
-		g.warn("%s: the certificate is not valid before %s", o.Certificate.File, leaf.NotBefore.Format(time.RFC3339))
-	}
-	if len(leaf.DNSNames)+len(leaf.IPAddresses) == 0 {
-		g.warn("%s: the certificate names no host; clients that verify it will refuse it", o.Certificate.File)
-	}
-	if len(leaf.ExtKeyUsage) > 0 && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
-		g.warn("%s: the certificate is not for servers; clients that verify it will refuse it", o.Certificate.File)
-	}
-	return signer, nil
 }
 
 // loadClientCA parses and checks the bundle of client CAs.

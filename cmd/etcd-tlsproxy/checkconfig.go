@@ -33,6 +33,9 @@ preferred first.`,
 		for _, warning := range report.Warnings {
 			fmt.Fprintf(out, "%s: warning: %s\n", *file, warning)
 		}
+		if report.Origin != "" {
+			fmt.Fprintf(out, "%s: %s\n", *file, report.Origin)
+		}
 		switch {
 		case report.SRV == "":
 		case *resolve:

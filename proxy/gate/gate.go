@@ -89,7 +89,13 @@ func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *O
 	if !opened {
 		return RefuseSurface
 	}
-	return g.admit(ctx, p, req, op, allowed)
+	if refusal := g.admit(ctx, p, req, op, allowed); refusal != nil {
+		return refusal
+	}
+	if p.EtcdUsers.lockedOut(op) {
+		return RefuseEnablingAuth
+	}
+	return nil
 }
 
 // admit lets the client through if it is in the group. If the group is everyone, the

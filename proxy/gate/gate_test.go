@@ -357,3 +357,33 @@ func TestWithoutMemoryNothingIsRead(t *testing.T) {
 		t.Errorf("a write: status %d, want 0", status)
 	}
 }
+
+func TestEtcdsOwnUsersAreNotEnabledWhereNobodyCouldDisableThem(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		want         [3]int // by NoEtcdUser, EtcdRoot and EtcdClients
+	}{
+		{"PUT", "/v2/auth/enable", [3]int{403, 0, 0}},
+		{"POST", "/v2/auth//enable/", [3]int{403, 0, 0}},
+		{"DELETE", "/v2/auth/enable", [3]int{0, 0, 0}},
+		{"GET", "/v2/auth/enable", [3]int{0, 0, 0}},
+		{"PUT", "/v2/auth/users/root", [3]int{0, 0, 0}},
+		{"POST", "/v3/auth/enable", [3]int{403, 403, 0}},
+		{"POST", "/v3beta/auth/enable", [3]int{403, 403, 0}},
+		{"POST", "/v3/auth/disable", [3]int{0, 0, 0}},
+	} {
+		for users, want := range c.want {
+			g, p := newGate(t, func(p *gate.Policy) {
+				p.EtcdUsers = gate.EtcdUsers(users)
+				p.Surfaces = map[gate.Surface]acl.Group{gate.Auth: acl.Only("root"), gate.V3: acl.Only("root")}
+			})
+			if got, _ := decide(g, p, c.method, c.path, "root"); got != want {
+				t.Errorf("%s %s by root where etcd's users are %d: got %d, want %d", c.method, c.path, users, got, want)
+			}
+			// Whoever may not use the surface learns nothing of it.
+			if got, _ := decide(g, p, c.method, c.path, "alice"); got != 401 {
+				t.Errorf("%s %s by alice where etcd's users are %d: got %d, want 401", c.method, c.path, users, got)
+			}
+		}
+	}
+}

@@ -16,6 +16,8 @@ type Policy struct {
 	// Surfaces lists who may use each surface that is closed by default. A surface that
 	// is absent is open to no one.
 	Surfaces map[Surface]acl.Group
+	// EtcdUsers says which of etcd's own users can act through the proxy.
+	EtcdUsers EtcdUsers
 	// ReadOnly refuses everything but reads, to every client.
 	ReadOnly bool
 	// MaxTarget bounds a request target in bytes, both as received and as forwarded. An

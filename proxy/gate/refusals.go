@@ -16,6 +16,8 @@ var (
 		"Bad request", "The key has more than 100 segments")
 	RefuseSurface = refuse(403, "closed_surface", codeUnauthorized,
 		"Not served here", "This path is closed by the proxy's configuration")
+	RefuseEnablingAuth = refuse(403, "etcd_users", codeUnauthorized,
+		"Not served here", "The proxy drops credentials, so nobody could disable etcd's own users again; see upstream.credentials in its configuration")
 	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
 		"Not served here", "Protocol upgrades are not served")
 	RefuseMethod = refuse(405, "method", codeInvalidField,

@@ -9,7 +9,7 @@ import (
 type Outgoing struct {
 	Method, Target, Host                           string
 	ContentType, Accept, AcceptEncoding, UserAgent string // left out if ""
-	ForwardedFor, RealIP                           string // left out if ""
+	ForwardedFor, RealIP, Authorization            string // left out if ""
 	// Length is the number of bytes in the body, or below 0 for no body.
 	Length int64
 }
@@ -27,6 +27,7 @@ func AppendRequest(dst []byte, o *Outgoing) []byte {
 	dst = appendField(dst, "Content-Type", o.ContentType)
 	dst = appendField(dst, "X-Forwarded-For", o.ForwardedFor)
 	dst = appendField(dst, "X-Real-IP", o.RealIP)
+	dst = appendField(dst, "Authorization", o.Authorization)
 	if o.Length >= 0 {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, o.Length, 10)

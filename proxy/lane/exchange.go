@@ -34,6 +34,8 @@ type Call struct {
 	Op       *gate.Operation
 	// The fields of the client's head that etcd is sent; "" for none.
 	ContentType, Accept, AcceptEncoding, UserAgent string
+	// Authorization is sent only if the snapshot says so.
+	Authorization string
 	// Body is the body of the request. It is sent only if etcd reads it.
 	Body []byte
 
@@ -63,7 +65,7 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	s, op := call.Snapshot, call.Op
 	var lead share.Lead
-	if s.Reads != nil && op.Shared {
+	if s.Reads != nil && op.Shared && s.forwarded(call.Authorization) == "" {
 		var shared *share.Answer
 		var err error
 		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery); err != nil {
@@ -117,7 +119,8 @@ func (c *Call) upstreamRequest() *upstream.Request {
 	c.request = upstream.Request{
 		Method: c.Op.Method, Target: c.Op.Target,
 		ContentType: c.ContentType, Accept: c.Accept, AcceptEncoding: c.AcceptEncoding, UserAgent: c.UserAgent,
-		Watch: c.Op.Watch,
+		Authorization: c.Snapshot.forwarded(c.Authorization),
+		Watch:         c.Op.Watch,
 	}
 	if c.Op.Surface != gate.Keys {
 		c.request.ForwardedFor, c.request.RealIP = c.Peer.Address, c.Peer.Address

@@ -32,6 +32,20 @@ type Snapshot struct {
 // until the snapshot is published.
 func (s *Snapshot) Counts() *observe.DecisionCounts { return s.counts }
 
+// forwarded returns the part of a client's Authorization field that etcd is sent: all of it
+// or none. Requests of which it is sent are not shared, because etcd's answer depends on it.
+func (s *Snapshot) forwarded(authorization string) string {
+	if s.EtcdUsers == gate.EtcdClients {
+		return authorization
+	}
+	return ""
+}
+
+// SharesWatches reports whether a watch with the given Authorization field may be shared.
+func (s *Snapshot) SharesWatches(authorization string) bool {
+	return s.Watches != nil && s.forwarded(authorization) == ""
+}
+
 // Current holds the snapshot in force.
 type Current struct {
 	snapshot atomic.Pointer[Snapshot]

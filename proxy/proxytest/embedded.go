@@ -2,8 +2,10 @@ package proxytest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -20,6 +22,15 @@ type Options struct {
 	// Hasty lets members be added and removed at once. Otherwise etcd refuses that until
 	// all members have been connected for 5 s.
 	Hasty bool
+	// TLS makes an embedded etcd serve clients with TLS.
+	TLS *EtcdTLS
+}
+
+// EtcdTLS are the PEM files of an etcd that requires certificates of its clients, and the
+// configuration of a client that it accepts.
+type EtcdTLS struct {
+	Certificate, Key, ClientCA string
+	Client                     *tls.Config
 }
 
 // Embedded is an etcd 3.5 of one member with the v2 API, in this process.
@@ -27,12 +38,23 @@ type Embedded struct {
 	// Link carries the connections to etcd. An embedded etcd that is closed waits forever
 	// for its watches. Cutting the link breaks them, like the death of a process.
 	*Link
-	etcd *embed.Etcd
+	scheme string
+	etcd   *embed.Etcd
 }
+
+// URL returns the URL for clients, which leads through the link.
+func (e *Embedded) URL() string { return e.scheme + "://" + e.ln.Addr().String() }
 
 // StartEmbedded starts an embedded etcd on free loopback ports and waits until it serves.
 func StartEmbedded(o Options) (*Embedded, error) {
-	loopback, err := url.Parse("http://127.0.0.1:0")
+	scheme, client := "http", http.DefaultClient
+	if o.TLS != nil {
+		scheme = "https"
+		transport := &http.Transport{TLSClientConfig: o.TLS.Client}
+		defer transport.CloseIdleConnections()
+		client = &http.Client{Transport: transport}
+	}
+	loopback, err := url.Parse(scheme + "://127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +64,12 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c.EnableV2 = true
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*loopback}, []url.URL{*loopback}
-	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*loopback}, []url.URL{*loopback}
+	peer := &url.URL{Scheme: "http", Host: loopback.Host}
+	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
+	if o.TLS != nil {
+		c.ClientTLSInfo.CertFile, c.ClientTLSInfo.KeyFile = o.TLS.Certificate, o.TLS.Key
+		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = o.TLS.ClientCA, true
+	}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	// The files are temporary, so writes need not wait for the disk.
 	c.UnsafeNoFsync = true
@@ -64,10 +91,10 @@ func StartEmbedded(o Options) (*Embedded, error) {
 			etcd.Close()
 			return nil, fmt.Errorf("starting the embedded etcd: %w", err)
 		}
-		e := &Embedded{link, etcd}
+		e := &Embedded{link, scheme, etcd}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		for !settled(ctx, e.URL()) {
+		for !settled(ctx, client, e.URL()) {
 			select {
 			case <-ctx.Done():
 				e.Close()

@@ -94,7 +94,7 @@ func (m *embeddedMember) waitHealthy() error {
 	case <-ctx.Done():
 		return errors.New("starting the embedded etcd: it is not ready after 30 s")
 	}
-	for !healthy(ctx, m.URL()) || !settled(ctx, m.URL()) {
+	for !healthy(ctx, m.URL()) || !settled(ctx, http.DefaultClient, m.URL()) {
 		select {
 		case <-ctx.Done():
 			return errors.New("starting the embedded etcd: it is not healthy after 30 s")

@@ -157,7 +157,7 @@ func (p *Process) waitHealthy() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for {
-		if healthy(ctx, p.URL()) && settled(ctx, p.URL()) {
+		if healthy(ctx, p.URL()) && settled(ctx, http.DefaultClient, p.URL()) {
 			return nil
 		}
 		select {
@@ -173,7 +173,7 @@ func (p *Process) waitHealthy() error {
 
 func healthy(ctx context.Context, url string) bool {
 	var status struct{ Health string }
-	return getJSON(ctx, url+"/health", &status) && status.Health == "true"
+	return getJSON(ctx, http.DefaultClient, url+"/health", &status) && status.Health == "true"
 }
 
 // leads reports whether a member is the leader now: only the leader serves this request.
@@ -181,22 +181,22 @@ func leads(url string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	var stats struct{ Leader string }
-	return getJSON(ctx, url+"/v2/stats/leader", &stats) && stats.Leader != ""
+	return getJSON(ctx, http.DefaultClient, url+"/v2/stats/leader", &stats) && stats.Leader != ""
 }
 
 // settled reports whether the members have agreed on a version. They do so some time after
 // they have begun to serve, and it changes etcd's index.
-func settled(ctx context.Context, url string) bool {
+func settled(ctx context.Context, client *http.Client, url string) bool {
 	var version struct{ Etcdcluster string }
-	return getJSON(ctx, url+"/version", &version) && version.Etcdcluster != "not_decided"
+	return getJSON(ctx, client, url+"/version", &version) && version.Etcdcluster != "not_decided"
 }
 
-func getJSON(ctx context.Context, url string, answer any) bool {
+func getJSON(ctx context.Context, client *http.Client, url string, answer any) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return false
 	}

@@ -108,7 +108,12 @@ func (x *indexReads) sendBatches() {
 	}
 }
 
-var errNoIndex = errors.New("the answer contains no index")
+var (
+	errNoIndex = errors.New("the answer contains no index")
+	// errHidden means that etcd's own users are enabled and may not list the root, or may no
+	// longer read a watched key.
+	errHidden = errors.New("etcd refuses the proxy's read")
+)
 
 // request reads the index from the head of the root's listing, which is not recursive and
 // thus cheap. It has the same fields as the head of a watch.
@@ -119,8 +124,36 @@ func (x *indexReads) request() (*Head, error) {
 	}
 	defer resp.Close()
 	head := newHead(resp)
-	if head.Status != 200 || head.Index == 0 {
-		return nil, &upstream.Error{Kind: upstream.Broken, Err: fmt.Errorf("reading etcd's index: status %d: %w", head.Status, errNoIndex)}
+	switch {
+	case head.Status == 401:
+		return nil, errHidden
+	case head.Status != 200 || head.Index == 0:
+		return nil, noIndex(head)
 	}
 	return head, nil
+}
+
+func noIndex(head *Head) error {
+	return &upstream.Error{Kind: upstream.Broken, Err: fmt.Errorf("reading etcd's index: status %d: %w", head.Status, errNoIndex)}
+}
+
+// readIndex is for watchers of a hub where the root cannot be listed. It reads the index from
+// the watched key, which may not exist. Such reads are not batched.
+func (h *hub) readIndex(ctx context.Context) (*Head, error) {
+	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "HEAD", Target: h.path})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Close()
+	head := newHead(resp)
+	switch {
+	case head.Status == 401:
+		return nil, errHidden
+	case head.Status != 200 && head.Status != 404 || head.Index == 0:
+		return nil, noIndex(head)
+	}
+	// The head of an error lacks fields that the head of a watch has.
+	other := h.head.at(head.Index)
+	other.cluster = head.cluster
+	return other, nil
 }

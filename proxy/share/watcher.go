@@ -2,6 +2,7 @@ package share
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -113,7 +114,14 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since ui
 		return nil, h.head, joined, h.err
 	}
 	if head = h.head; !inTime {
-		if head, err = ws.index.read(ctx); err != nil {
+		if head, err = ws.index.read(ctx); errors.Is(err, errHidden) {
+			head, err = h.readIndex(ctx)
+		}
+		switch {
+		case errors.Is(err, errHidden):
+			h.stop(errEnded) // the next hub gets etcd's refusal
+			return nil, nil, hubEnded, nil
+		case err != nil:
 			return nil, nil, joined, err
 		}
 		if head.cluster != h.head.cluster {

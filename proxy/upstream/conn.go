@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -132,6 +133,7 @@ func (c *conn) send(req *Request) error {
 		Method: req.Method, Target: req.Target, Host: "etcd",
 		ContentType: req.ContentType, Accept: req.Accept, AcceptEncoding: req.AcceptEncoding, UserAgent: req.UserAgent,
 		ForwardedFor: req.ForwardedFor, RealIP: req.RealIP, Length: length,
+		Authorization: cmp.Or(req.Authorization, c.at.pool.o.Authorization),
 	})
 	if len(req.Body) <= smallBody {
 		c.out = append(c.out, req.Body...)

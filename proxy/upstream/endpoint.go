@@ -35,7 +35,7 @@ func ParseEndpoint(text string) (Endpoint, error) {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return Endpoint{}, errors.New("it should begin with http://, https:// or unix://")
 	case u.User != nil:
-		return Endpoint{}, errors.New("it should contain no user; the proxy sends no credentials to etcd")
+		return Endpoint{}, errors.New("it should contain no user; upstream.user names the user whose credentials etcd receives")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#"):
 		return Endpoint{}, errors.New("it should end after the port")
 	case u.Hostname() == "":

@@ -14,6 +14,8 @@ type Request struct {
 	ContentType, Accept, AcceptEncoding, UserAgent string
 	// ForwardedFor and RealIP are the client's address, for etcd's logs.
 	ForwardedFor, RealIP string
+	// Authorization is the value of that field; "" stands for the pool's own.
+	Authorization string
 	// Body is sent with its length; nil means no body.
 	Body []byte
 	// Watch is set if the answer may take forever.

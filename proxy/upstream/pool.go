@@ -17,6 +17,9 @@ type Options struct {
 	Endpoints []Endpoint
 	// TLS is for https endpoints; its ServerName, if "", is the endpoint's host.
 	TLS *tls.Config
+	// Authorization is the value of that field in requests that have none of their own; "" sends
+	// none.
+	Authorization string
 	// MaxRequests bounds the requests in flight; 1,024. Further requests wait, because
 	// thousands of clients read at once when one key changes. An eighth of the slots, and
 	// at least one, is reserved for writes.

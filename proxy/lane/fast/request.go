@@ -29,7 +29,7 @@ func (c *conn) plain(s *lane.Snapshot) bool {
 	switch r.Method {
 	case http.MethodGet:
 		if _, query, ok := strings.Cut(r.Target, "?"); ok && gate.Waits(query) {
-			if _, shared := lane.ParseWatch(query); !shared || s.Watches == nil {
+			if _, shared := lane.ParseWatch(query); !shared || !s.SharesWatches(r.Authorization) {
 				return false
 			}
 		}
@@ -137,7 +137,7 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 	c.call = lane.Call{
 		Snapshot: s, Peer: c.peer, Op: &c.rec.Op,
 		ContentType: r.ContentType, Accept: r.Accept, AcceptEncoding: r.AcceptEncoding, UserAgent: r.UserAgent,
-		Body: body,
+		Authorization: r.Authorization, Body: body,
 	}
 	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
 	if refusal != nil || err != nil {

@@ -30,6 +30,7 @@ func (q *request) newCall() *lane.Call {
 		Accept:         q.r.Header.Get("Accept"),
 		AcceptEncoding: q.r.Header.Get("Accept-Encoding"),
 		UserAgent:      q.r.Header.Get("User-Agent"),
+		Authorization:  q.r.Header.Get("Authorization"),
 	}
 }
 

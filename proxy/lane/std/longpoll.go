@@ -26,7 +26,7 @@ func (q *request) watch() *gate.Refusal {
 		go q.conn.strict.endWith(ctx, cancel)
 	}
 	poll := longPoll{request: q, ctx: ctx}
-	if _, ok := lane.SharedWatch(&q.rec.Op); ok && q.snapshot.Watches != nil {
+	if _, ok := lane.SharedWatch(&q.rec.Op); ok && q.snapshot.SharesWatches(q.r.Header.Get("Authorization")) {
 		end = poll.shared()
 	} else {
 		end = poll.alone()

@@ -22,13 +22,15 @@ func knownKeys(table string, t reflect.Type) []string {
 // nearest returns the known key that is most similar to an unknown one, or "".
 func nearest(key string) string {
 	best, distance := "", 4 // a key that differs in four letters is probably another word
+	moved := false
 	for _, known := range knownKeys("", reflect.TypeFor[Config]()) {
 		if d := editDistance(key, known); d < distance {
-			best, distance = known, d
+			best, distance, moved = known, d, false
 		}
-		// The key may be right, but in the wrong table or at the top.
-		if _, last, ok := strings.Cut(known, "."); ok && key[strings.LastIndexByte(key, '.')+1:] == last && distance > 1 {
-			best, distance = known, 1
+		// The key may be right, but in the wrong table or at the top. Of certificate and key,
+		// which two tables have, the required ones come last.
+		if _, last, ok := strings.Cut(known, "."); ok && key[strings.LastIndexByte(key, '.')+1:] == last && (distance > 1 || moved) {
+			best, distance, moved = known, 1, true
 		}
 	}
 	return best

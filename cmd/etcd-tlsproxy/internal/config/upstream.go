@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -19,7 +20,36 @@ func (c *Parsed) checkUpstream(errs *Errors) {
 		errs.Add("the value cannot be true together with ca or server_name", "set it to false to verify certificates, or remove the other keys",
 			"upstream", "insecure_skip_verify")
 	}
+	u.checkUser(errs)
+	if u.Certificate == "" && u.Key != "" {
+		errs.Add("there is a key, but no certificate", "name the PEM file with the client certificate in upstream.certificate, or remove the key", "upstream", "key")
+	}
+	if u.Certificate != "" && u.Key == "" {
+		errs.Add("there is a certificate, but no key", "name the PEM file with its private key in upstream.key, which can be the same file", "upstream", "certificate")
+	}
 }
+
+// checkUser checks the credentials that etcd is sent.
+func (u *Upstream) checkUser(errs *Errors) {
+	switch {
+	case u.User == "" && u.PasswordFile != "":
+		errs.Add("there is a password, but no user", "name the user of etcd in upstream.user, or remove the key", "upstream", "password_file")
+		return
+	case u.User == "":
+		return
+	case u.PasswordFile == "":
+		errs.Add("there is no password of the user", "name a file whose first line is the password in upstream.password_file", "upstream", "user")
+	}
+	if err := acl.CheckName(u.User); err != nil {
+		errs.Add(err.Error(), "correct the name", "upstream", "user")
+	}
+	if u.Forwards() {
+		errs.Add("the key cannot be set together with credentials = \"forward\"", "remove one of the two: a client without credentials would act as this user", "upstream", "user")
+	}
+}
+
+// Forwards reports whether etcd receives the credentials of clients.
+func (u *Upstream) Forwards() bool { return u.Credentials == "forward" }
 
 // checkSRV checks the settings of the discovery. The lookup itself needs the
 // network.
@@ -67,6 +97,7 @@ func (c *Parsed) checkEndpoints(errs *Errors) {
 	onlyTLS(u.CA != "", "ca")
 	onlyTLS(u.ServerName != "", "server_name")
 	onlyTLS(u.InsecureSkipVerify, "insecure_skip_verify")
+	onlyTLS(u.Certificate != "", "certificate")
 	onlySRV := func(set bool, key string) {
 		if set {
 			errs.Add("the key has no effect without upstream.srv", "remove it, or set upstream.srv", "upstream", key)
@@ -85,7 +116,9 @@ func (c *Parsed) onlyTLS() bool {
 }
 
 // WantsTLS reports whether a setting asks for TLS to discovered endpoints.
-func (u *Upstream) WantsTLS() bool { return u.CA != "" || u.ServerName != "" || u.InsecureSkipVerify }
+func (u *Upstream) WantsTLS() bool {
+	return u.CA != "" || u.ServerName != "" || u.InsecureSkipVerify || u.Certificate != ""
+}
 
 // SameSource reports whether u and v discover endpoints with the same lookup.
 func (u *Upstream) SameSource(v *Upstream) bool { return u.SRV == v.SRV && u.Resolver == v.Resolver }

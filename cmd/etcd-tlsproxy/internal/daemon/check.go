@@ -16,6 +16,8 @@ import (
 type Report struct {
 	Rules, Users int
 	Warnings     []string
+	// Origin says what etcd receives to identify the sender of a request.
+	Origin string
 	// SRV is the domain whose records name the endpoints, or "".
 	SRV string
 	// Found are the endpoints that DNS returned, the preferred first.
@@ -32,6 +34,7 @@ func Check(ctx context.Context, file string, resolve bool) (*Report, error) {
 	}
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,
+		Origin: describeOrigin(&state.config.Upstream),
 	}
 	if resolve {
 		if err := loader.discover(ctx, state, nil); err != nil {
@@ -53,7 +56,9 @@ func DecisionTable(file string) (*gate.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gate.Policy{Rules: c.Rules, Surfaces: surfaces(c.Surfaces), ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes}, nil
+	return &gate.Policy{
+		Rules: c.Rules, Surfaces: surfaces(c.Surfaces), ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream),
+	}, nil
 }
 
 // surfaces converts the names of surfaces to the proxy's values.

@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +9,6 @@ import (
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy"
-	"etcd-tlsproxy/proxy/upstream"
 )
 
 func (l *loader) loadUsers(files *reader, errs *config.Errors, c *config.Config, before *loaded) *acl.Users {
@@ -84,25 +81,4 @@ func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loa
 		return before.snapshot.Certs
 	}
 	return generation
-}
-
-// loadUpstreamCA prepares TLS to etcd if an endpoint is https, or can be once
-// endpoints are discovered.
-func (s *loaded) loadUpstreamCA(files *reader, errs *config.Errors) {
-	u := &s.config.Upstream
-	if u.SRV == "" && !slices.ContainsFunc(s.endpoints, upstream.Endpoint.TLS) {
-		return
-	}
-	s.tls = &tls.Config{ServerName: u.ServerName, InsecureSkipVerify: u.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
-	if u.CA == "" {
-		return
-	}
-	var ok bool
-	if s.ca, ok = files.readFor(errs, u.CA, "upstream", "ca"); !ok {
-		return
-	}
-	s.tls.RootCAs = x509.NewCertPool()
-	if !s.tls.RootCAs.AppendCertsFromPEM(s.ca) {
-		errs.Add(files.path(u.CA)+": the file contains no certificate", "it must contain PEM blocks that begin with -----BEGIN CERTIFICATE-----", "upstream", "ca")
-	}
 }

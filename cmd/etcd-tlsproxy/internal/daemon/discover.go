@@ -49,7 +49,7 @@ func (l *loader) lookUp(ctx context.Context, u *config.Upstream) ([]upstream.End
 // who forges answers of DNS could read and change everything.
 func checkDiscovered(u *config.Upstream, found []upstream.Endpoint) error {
 	if u.WantsTLS() && isPlain(found) {
-		return errors.New("DNS has only records of plaintext members, but ca, server_name or insecure_skip_verify requires TLS")
+		return errors.New("DNS has only records of plaintext members, but ca, certificate, server_name or insecure_skip_verify requires TLS")
 	}
 	return nil
 }

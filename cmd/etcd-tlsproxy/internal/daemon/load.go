@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -35,9 +34,8 @@ type loaded struct {
 	doc       *config.Document
 	snapshot  *lane.Snapshot
 	warnings  []string
-	text      []byte              // of the configuration file
-	ca        []byte              // of upstream.ca
-	tls       *tls.Config         // for connections to etcd
+	text      []byte // of the configuration file
+	origin    origin
 	endpoints []upstream.Endpoint // nil until they are discovered
 }
 
@@ -82,8 +80,9 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 	state.snapshot = &lane.Snapshot{
 		Policy: gate.Policy{
 			Rules: c.Rules, Surfaces: surfaces(c.Surfaces), ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes,
-			Users: l.loadUsers(files, errs, c.Config, before),
-			Certs: loadCerts(files, errs, c, before),
+			EtcdUsers: etcdUsers(&c.Upstream),
+			Users:     l.loadUsers(files, errs, c.Config, before),
+			Certs:     loadCerts(files, errs, c, before),
 		},
 		FastLane: c.FastLane,
 		Limits: lane.Limits{
@@ -91,12 +90,13 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 			HeaderTimeout: c.Limits.HeaderTimeout.Duration(), BodyTimeout: c.Limits.BodyTimeout.Duration(),
 		},
 	}
-	state.loadUpstreamCA(files, errs)
+	state.origin.load(files, errs, c)
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}
-	state.warnings = slices.Clone(state.snapshot.Certs.Warnings())
+	state.warnings = slices.Concat(state.snapshot.Certs.Warnings(), state.origin.warnings)
 	state.checkUsers(errs)
+	state.checkEtcdUsers()
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}

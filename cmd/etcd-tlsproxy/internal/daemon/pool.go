@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"slices"
 
@@ -30,7 +29,7 @@ func (l *loader) connect(ctx context.Context, state, before *loaded) error {
 
 func (s *loaded) samePool(before *loaded) bool {
 	a, b := before.config, s.config
-	return slices.Equal(before.endpoints, s.endpoints) && bytes.Equal(before.ca, s.ca) &&
+	return slices.Equal(before.endpoints, s.endpoints) && s.origin.same(&before.origin) &&
 		a.Upstream.CA == b.Upstream.CA && a.Upstream.ServerName == b.Upstream.ServerName &&
 		a.Upstream.InsecureSkipVerify == b.Upstream.InsecureSkipVerify &&
 		a.Limits.UpstreamRequests == b.Limits.UpstreamRequests && a.Limits.UpstreamTimeout == b.Limits.UpstreamTimeout
@@ -39,7 +38,7 @@ func (s *loaded) samePool(before *loaded) bool {
 func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 	limits := &s.config.Limits
 	return upstream.New(upstream.Options{
-		Endpoints: s.endpoints, TLS: s.tls, Counters: l.counters,
+		Endpoints: s.endpoints, TLS: s.origin.tls, Authorization: s.origin.authorization, Counters: l.counters,
 		RawSockets:  s.config.RawSockets,
 		MaxRequests: limits.UpstreamRequests,
 		// A watch that starts at an old index needs a second one, and a hub outlives its

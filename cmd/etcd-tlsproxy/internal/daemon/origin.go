@@ -1,0 +1,126 @@
+package daemon
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+// origin holds what the files of [upstream] contain.
+type origin struct {
+	ca, certificate, key []byte
+	authorization        string      // of the user; "" if there is none
+	tls                  *tls.Config // nil if no endpoint can have TLS
+	warnings             []string
+}
+
+// same reports whether the files have the same contents.
+func (o *origin) same(other *origin) bool {
+	return bytes.Equal(o.ca, other.ca) && bytes.Equal(o.certificate, other.certificate) && bytes.Equal(o.key, other.key) &&
+		o.authorization == other.authorization
+}
+
+// load reads the files. It prepares TLS to etcd if an endpoint is https, or can be once
+// endpoints are discovered.
+func (o *origin) load(files *reader, errs *config.Errors, c *config.Parsed) {
+	u := &c.Upstream
+	if u.User != "" {
+		o.loadPassword(files, errs, u)
+	}
+	if u.SRV == "" && !slices.ContainsFunc(c.Endpoints, upstream.Endpoint.TLS) {
+		return
+	}
+	o.tls = &tls.Config{ServerName: u.ServerName, InsecureSkipVerify: u.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
+	if u.CA != "" {
+		o.loadCA(files, errs, u)
+	}
+	if u.Certificate != "" {
+		o.loadCertificate(files, errs, u)
+	}
+}
+
+func (o *origin) loadPassword(files *reader, errs *config.Errors, u *config.Upstream) {
+	text, ok := files.readFor(errs, u.PasswordFile, "upstream", "password_file")
+	if !ok {
+		return
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	password := strings.TrimSuffix(string(line), "\r")
+	if password == "" {
+		errs.Add(files.path(u.PasswordFile)+": the first line is empty", "write the password of "+u.User+" there", "upstream", "password_file")
+		return
+	}
+	o.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User+":"+password))
+}
+
+func (o *origin) loadCA(files *reader, errs *config.Errors, u *config.Upstream) {
+	var ok bool
+	if o.ca, ok = files.readFor(errs, u.CA, "upstream", "ca"); !ok {
+		return
+	}
+	o.tls.RootCAs = x509.NewCertPool()
+	if !o.tls.RootCAs.AppendCertsFromPEM(o.ca) {
+		errs.Add(files.path(u.CA)+": the file contains no certificate", "it must contain PEM blocks that begin with -----BEGIN CERTIFICATE-----", "upstream", "ca")
+	}
+}
+
+func (o *origin) loadCertificate(files *reader, errs *config.Errors, u *config.Upstream) {
+	var ok, alsoOK bool
+	o.certificate, ok = files.readFor(errs, u.Certificate, "upstream", "certificate")
+	o.key, alsoOK = files.readFor(errs, u.Key, "upstream", "key")
+	if !ok || !alsoOK {
+		return
+	}
+	pair, warnings, err := certs.ClientPair(
+		certs.PEM{File: files.path(u.Certificate), Data: o.certificate}, certs.PEM{File: files.path(u.Key), Data: o.key}, time.Now())
+	if err != nil {
+		errs.Add(err.Error(), "", "upstream", "certificate")
+		return
+	}
+	o.warnings = append(o.warnings, warnings...)
+	// A list of certificates would be sent only if etcd names their CA. An etcd that does
+	// not would then report that there is no certificate, instead of what is wrong with it.
+	o.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+}
+
+// etcdUsers returns which of etcd's own users can act through the proxy.
+func etcdUsers(u *config.Upstream) gate.EtcdUsers {
+	switch {
+	case u.Forwards():
+		return gate.EtcdClients
+	case u.User == "root": // etcd's users cannot be enabled without a root of this name
+		return gate.EtcdRoot
+	}
+	return gate.NoEtcdUser
+}
+
+// checkEtcdUsers warns of an opened surface whose most important request is refused.
+func (s *loaded) checkEtcdUsers() {
+	if _, open := s.config.Surfaces["auth"]; open && s.snapshot.EtcdUsers == gate.NoEtcdUser {
+		name, line := s.doc.Locate("surfaces", "auth")
+		s.warnings = append(s.warnings, fmt.Sprintf(
+			`line %d: %s: etcd's own users cannot be enabled here, because nobody could disable them again (hint: set upstream.credentials = "forward", or upstream.user = "root")`, line, name))
+	}
+}
+
+// describeOrigin says what etcd receives to identify the sender of a request. It is "" for
+// the default, which is nothing.
+func describeOrigin(u *config.Upstream) string {
+	switch {
+	case u.Forwards():
+		return "upstream.credentials: etcd receives the credentials of clients, so its users need the same passwords as those of auth.htpasswd"
+	case u.User != "":
+		return fmt.Sprintf("upstream.user: etcd receives all requests as from its user %q", u.User)
+	}
+	return ""
+}
