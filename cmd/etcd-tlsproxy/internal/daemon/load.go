@@ -96,10 +96,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 		return nil, err
 	}
 	state.warnings = slices.Clone(state.snapshot.Certs.Warnings())
-	state.checkUsers(errs)
-	if err := errs.Err(); err != nil {
-		return nil, err
-	}
+	state.checkUsers()
 	return state, nil
 }
 
