@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -62,6 +63,7 @@ type Rules struct {
 	// and the length of the longest prefix.
 	byText       map[string]*Rule
 	maxPrefixLen int
+	users        map[string]struct{} // in any group
 }
 
 // node is a rule's prefix or one of its ancestors.
@@ -108,7 +110,18 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 	}
 	t.root.compile(t.root.governing)
 	t.list = t.root.list(nil, make([]*Rule, 0, len(rules)+1))
+	t.users = make(map[string]struct{})
+	for _, rule := range t.list {
+		maps.Copy(t.users, rule.Read.names)
+		maps.Copy(t.users, rule.Write.names)
+	}
 	return t, nil
+}
+
+// HasUser reports whether a rule names the user.
+func (t *Rules) HasUser(name string) bool {
+	_, ok := t.users[name]
+	return ok
 }
 
 // compile passes the governing rule down to nodes without a rule, and collects the

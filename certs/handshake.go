@@ -90,7 +90,8 @@ type Name struct {
 }
 
 // Identify verifies a client's certificate chain with the CAs of this generation at
-// the given time, and returns the client's name.
+// the given time, and returns the client's name. The error is a [NameError] if the chain is
+// valid but does not name its client unambiguously.
 func (g *Generation) Identify(chain []*x509.Certificate, now time.Time) (Name, error) {
 	until, err := g.verify(chain, now)
 	if err != nil {

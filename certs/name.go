@@ -3,7 +3,6 @@ package certs
 import (
 	"crypto/x509"
 	"encoding/asn1"
-	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -38,10 +37,15 @@ func ParseNameRule(s string) (NameRule, error) {
 	return 0, fmt.Errorf("not a valid rule: it must be one of %s", strings.Join(nameRules[:], ", "))
 }
 
-var (
-	errNoName    = errors.New("the certificate has no name of the configured kind")
-	errManyNames = errors.New("the certificate has more than one name of the configured kind")
-	errBadName   = errors.New("the certificate's name is not a usable user name")
+// NameError reports that a certificate does not name its client unambiguously.
+type NameError string
+
+func (e NameError) Error() string { return string(e) }
+
+const (
+	errNoName    = NameError("the certificate has no name of the configured kind")
+	errManyNames = NameError("the certificate has more than one name of the configured kind")
+	errBadName   = NameError("the certificate's name is not a usable user name")
 )
 
 // nameOf extracts the client's name from a certificate.

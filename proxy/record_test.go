@@ -1,12 +1,14 @@
 package proxy_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
@@ -43,9 +45,9 @@ func TestEachWriteAndEachRefusalLeavesOneAuditLine(t *testing.T) {
 		fronttest.Do(t, client, "POST", f.URL()+"/v2/members", "root", "")
 		got := entries(t, f, 4)
 		for i, want := range []map[string]any{
-			{"verdict": "allowed", "user": "conftool", "known": "password", "method": "PUT", "surface": "keys", "key": "/conftool/a", "rule": "/conftool", "status": 404.0},
-			{"verdict": "unauthorized", "user": "conftool", "known": "password", "method": "PUT", "key": "/b", "rule": "/", "status": 401.0},
-			{"verdict": "allowed", "user": "-", "known": "anonymous", "method": "DELETE", "key": "/eventlogging/hunter", "rule": "/eventlogging", "status": 404.0},
+			{"verdict": "allowed", "user": "conftool", "known": "password", "login": "ok", "claimed": "", "method": "PUT", "surface": "keys", "key": "/conftool/a", "rule": "/conftool", "status": 404.0},
+			{"verdict": "unauthorized", "user": "conftool", "known": "password", "login": "ok", "method": "PUT", "key": "/b", "rule": "/", "status": 401.0},
+			{"verdict": "allowed", "user": "-", "known": "anonymous", "login": "not_needed", "method": "DELETE", "key": "/eventlogging/hunter", "rule": "/eventlogging", "status": 404.0},
 			{"verdict": "closed_surface", "user": "-", "method": "POST", "surface": "members", "path": "/v2/members", "status": 403.0},
 		} {
 			for key, value := range want {
@@ -55,6 +57,43 @@ func TestEachWriteAndEachRefusalLeavesOneAuditLine(t *testing.T) {
 			}
 			if from, _ := got[i]["from"].(string); !strings.HasPrefix(from, "127.0.0.1:") {
 				t.Errorf("audit entry %d: from: got %q, want a port of 127.0.0.1", i, from)
+			}
+		}
+	})
+}
+
+func TestEveryLogSaysWhyAClientWasNotIdentified(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.FrontWith(t, fronttest.StandIn(t, http.NotFound), func(o *proxy.Options) { o.Observer.Records.JSON.Store(true) }, nil)
+		basic := func(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
+		cases := []struct{ authorization, login, claimed string }{
+			{"", "no_credentials", ""},
+			{"Bearer secret", "other_scheme", ""},
+			{"Basic !", "malformed_credentials", ""},
+			{basic("hunter2:x"), "unknown_user", ""},
+			{basic("conftool:wrong"), "wrong_password", "conftool"},
+		}
+		for _, c := range cases {
+			header := ""
+			if c.authorization != "" {
+				header = "Authorization: " + c.authorization + "\r\n"
+			}
+			f.Exchange("PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\n" + header + "Content-Length: 0\r\n\r\n")
+		}
+		audit := entries(t, f, len(cases))
+		fronttest.Eventually(t, "every request has its line", func() bool { return f.Access.Lines() == len(cases) })
+		access := strings.Split(f.Access.String(), "\n")
+		for i, c := range cases {
+			var line map[string]any
+			if err := json.Unmarshal([]byte(access[i]), &line); err != nil {
+				t.Fatal(err)
+			}
+			for log, entry := range map[string]map[string]any{"audit": audit[i], "access": line} {
+				if entry["login"] != c.login || entry["claimed"] != c.claimed || entry["user"] != "-" {
+					t.Errorf("%s log of a write with the credentials %q: got the login %v and the names %v and %v, want %s, %q and -",
+						log, c.authorization, entry["login"], entry["claimed"], entry["user"], c.login, c.claimed)
+				}
 			}
 		}
 	})

@@ -92,7 +92,7 @@ func NewServer(o Options) *Server {
 	}
 	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.shed, publish: s.metrics.SetMemoryLevel}
 	s.exchange = &lane.Exchange{
-		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Login: s.metrics.CountLogin},
+		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,
 		Watches:  lane.NewWatches(o.MaxWatches, o.MaxUserWatches, s.metrics),

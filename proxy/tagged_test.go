@@ -88,7 +88,8 @@ func TestNoAnswerIsLostDoubledOrMixedUp(t *testing.T) {
 
 // withoutLogs turns off the access log and the audit log.
 func withoutLogs(o *proxy.Options) {
-	o.Observer.Records.Access, o.Observer.Records.Audit = nil, nil
+	o.Observer.Records.Access.Switch(nil)
+	o.Observer.Records.Audit.Switch(nil)
 }
 
 // converse opens a connection, sends some batches of requests on it, and closes it after

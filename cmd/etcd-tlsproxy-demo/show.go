@@ -41,7 +41,7 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 	server := proxy.NewServer(proxy.Options{
 		RawSockets:     true,
 		Snapshot:       snapshot,
-		Observer:       observe.New(metrics, &observe.Records{}),
+		Observer:       observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),
 		Log:            slog.New(slog.DiscardHandler),
 		Throttle:       acl.NewThrottle(acl.ThrottleOptions{}),
 		MaxConnections: 1000,

@@ -17,12 +17,17 @@ like serve, and reports everything that is wrong, with file, line and key. The e
 status is 0 if serve would start with these files, or reload them, and 1 if not. A
 reload refuses changes that need a restart, which this command cannot see.
 
+Warnings, for example about a user in a rule whom no file has, do not stop a service:
+it must be able to apply the removal of a user. With --strict they are errors. Use that
+where a table is written, as in CI and Puppet.
+
 It opens no port and no log, does not connect to etcd, and needs no network. With
 --resolve it looks up the endpoints of upstream.srv in DNS, and prints them, the
 preferred first.`,
 		Args: cobra.NoArgs,
 	}
 	file := configFlag(cmd)
+	strict := cmd.Flags().Bool("strict", false, "exit with status 1 if there are warnings")
 	resolve := cmd.Flags().Bool("resolve", false, "look up the endpoints of upstream.srv in DNS")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		report, err := daemon.Check(cmd.Context(), *file, *resolve)
@@ -32,6 +37,9 @@ preferred first.`,
 		out := cmd.OutOrStdout()
 		for _, warning := range report.Warnings {
 			fmt.Fprintf(out, "%s: warning: %s\n", *file, warning)
+		}
+		if *strict && len(report.Warnings) > 0 {
+			return fmt.Errorf("%s: warnings: %d, want none with --strict", *file, len(report.Warnings))
 		}
 		if report.Origin != "" {
 			fmt.Fprintf(out, "%s: %s\n", *file, report.Origin)

@@ -201,8 +201,8 @@ password is right, 3 if it is wrong, and 1 if it could not be verified.`,
 func newPasswdRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove FILE USER", Short: "Remove a user", Args: cobra.ExactArgs(2),
-		Long: `Removes a user from a htpasswd file. Change the rules first: while a rule names a
-user who is in no file, a running proxy refuses to reload and keeps its old state.`,
+		Long: `Removes a user from a htpasswd file. A running proxy refuses the password within two
+seconds. While a rule still names the user, check-config and the proxy warn about it.`,
 	}
 	c := console.NewConfirming(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

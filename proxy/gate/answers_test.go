@@ -88,7 +88,7 @@ func TestLoginsThatWaitInVainAreReportedAndCostNoAttempt(t *testing.T) {
 	g, p := newGate(t, nil)
 	g.Throttle = acl.NewThrottle(acl.ThrottleOptions{Burst: 1, Every: time.Hour})
 	var reports []string
-	g.Login = func(means gate.Known, result string) { reports = append(reports, means.String()+" "+result) }
+	g.Login = func(l gate.Login) { reports = append(reports, l.Means().String()+" "+l.Result()) }
 	login := func(ctx context.Context, password string) *gate.Refusal {
 		var op gate.Operation
 		return g.Decide(ctx, p, &gate.Request{

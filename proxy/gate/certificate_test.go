@@ -68,7 +68,7 @@ func TestACertificateGivesItsUserTheirRights(t *testing.T) {
 	pki := newPKI(t)
 	g, p := newGate(t, func(p *gate.Policy) { p.Certs = generation(t, pki, false) })
 	var logins []string
-	g.Login = func(means gate.Known, result string) { logins = append(logins, means.String()+" "+result) }
+	g.Login = func(l gate.Login) { logins = append(logins, l.Means().String()+" "+l.Result()) }
 	conftool, _ := clientOf(t, pki, "conftool")
 	alien, _ := clientOf(t, newPKI(t), "conftool")
 	for what, c := range map[string]struct {
@@ -139,8 +139,10 @@ func TestACertificateThatExpiresOnALiveConnectionGivesNoMoreRights(t *testing.T)
 			}
 			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
 			for _, method := range []string{"GET", "PUT"} {
-				if refusal, _ := request(g, p, peer, method, "/v2/keys/secret/a", ""); refusal != gate.RefuseIdentity {
-					t.Errorf("%s on the same connection after the certificate, required %t: got the refusal %v, want %v", method, require, refusal, gate.RefuseIdentity)
+				refusal, op := request(g, p, peer, method, "/v2/keys/secret/a", "")
+				if refusal != gate.RefuseIdentity || op.Login != gate.LoginExpired {
+					t.Errorf("%s on the same connection after the certificate, required %t: got the refusal %v and the login %v, want %v and %v",
+						method, require, refusal, op.Login, gate.RefuseIdentity, gate.LoginExpired)
 				}
 			}
 			if still(g, p, &op, peer) {

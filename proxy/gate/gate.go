@@ -13,9 +13,11 @@ type Gate struct {
 	Throttle *acl.Throttle
 	// Admits reports whether there is memory for one more operation.
 	Admits func(acl.Access) bool
-	// Login is called for each attempt to identify a client, with the means and the result:
-	// ok, remembered, failed, throttled, busy or none.
-	Login func(means Known, result string)
+	// Audited reports whether a write can be recorded as the configuration requires; nil
+	// means that it can.
+	Audited func() bool
+	// Login is called for each attempt to identify a client.
+	Login func(Login)
 }
 
 // Decide determines which operation a request is and whether its client may carry it out.
@@ -41,11 +43,16 @@ func (g *Gate) Decide(ctx context.Context, p *Policy, req *Request, op *Operatio
 	if req.assumed == nil && p.Certs.Required() {
 		// The handshake asked for a certificate, but its CA may have been removed since.
 		if _, _, err := req.Peer.certificate(p.Certs); err != nil {
+			op.Login = loginOf(err)
+			g.Login(op.Login)
 			return RefuseIdentity
 		}
 	}
 	if p.ReadOnly && op.Access == acl.Write {
 		return RefuseReadOnly
+	}
+	if op.Access == acl.Write && g.Audited != nil && !g.Audited() {
+		return RefuseUnaudited
 	}
 	if op.Surface == Keys {
 		return g.decideKey(ctx, p, req, op)
@@ -105,12 +112,10 @@ func (g *Gate) admit(ctx context.Context, p *Policy, req *Request, op *Operation
 	if allowed.IsEveryone() {
 		return nil
 	}
-	identity, refusal := g.identify(ctx, p, req)
-	if refusal != nil {
+	if refusal := g.identify(ctx, p, req, op); refusal != nil {
 		return refusal
 	}
-	op.Identity = identity
-	if !allowed.Has(identity.Name) {
+	if !allowed.Has(op.Identity.Name) {
 		return RefuseIdentity
 	}
 	return nil

@@ -25,7 +25,7 @@ func newGate(t testing.TB, change func(*gate.Policy)) (*gate.Gate, *gate.Policy)
 	return &gate.Gate{
 		Throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
 		Admits:   func(acl.Access) bool { return true },
-		Login:    func(gate.Known, string) {},
+		Login:    func(gate.Login) {},
 	}, p
 }
 
@@ -335,7 +335,7 @@ func TestGuessingIsSlowedDownPerAddress(t *testing.T) {
 func TestLoginsAreReportedByMeansAndResult(t *testing.T) {
 	g, p := newGate(t, nil)
 	var reports []string
-	g.Login = func(means gate.Known, result string) { reports = append(reports, means.String()+" "+result) }
+	g.Login = func(l gate.Login) { reports = append(reports, l.Means().String()+" "+l.Result()) }
 	decide(g, p, "PUT", "/v2/keys/conftool/a", "conftool")
 	decide(g, p, "PUT", "/v2/keys/conftool/a", "conftool")
 	decide(g, p, "PUT", "/v2/keys/conftool/a", "nobody")

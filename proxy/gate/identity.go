@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"errors"
 	"strings"
 	"unsafe"
 )
@@ -34,46 +33,53 @@ type Identity struct {
 
 // parseBasic reads an Authorization value. It is as lenient as nginx about blanks and
 // padding, because clients rely on that, and strict about the rest. The results are stored
-// in room if it is large enough.
-func parseBasic(value string, room []byte) (user, password []byte, ok bool) {
-	scheme, rest, found := strings.Cut(value, " ")
-	if !found || !strings.EqualFold(scheme, "Basic") {
-		return nil, nil, false
+// in room if it is large enough. The login says what is wrong with the value, or is
+// LoginUnneeded.
+func parseBasic(value string, room []byte) (user, password []byte, login Login) {
+	scheme, rest, _ := strings.Cut(value, " ")
+	if !strings.EqualFold(scheme, "Basic") {
+		return nil, nil, LoginScheme
 	}
 	encoded := strings.TrimRight(strings.Trim(rest, " \t"), "=")
 	decoded, err := base64.RawStdEncoding.AppendDecode(room[:0], unsafe.Slice(unsafe.StringData(encoded), len(encoded)))
 	if err != nil {
-		return nil, nil, false
+		return nil, nil, LoginMalformed
 	}
-	user, password, ok = bytes.Cut(decoded, []byte(":"))
-	return user, password, ok && len(user) > 0 && len(password) > 0
+	user, password, ok := bytes.Cut(decoded, []byte(":"))
+	if !ok || len(user) == 0 || len(password) == 0 {
+		return nil, nil, LoginMalformed
+	}
+	return user, password, LoginUnneeded
 }
 
-// identify returns the identity of the client. It is called only if the decision depends on
-// the identity. It returns a refusal if the identity cannot be determined now. An unknown
-// client has the zero Identity.
-func (g *Gate) identify(ctx context.Context, p *Policy, req *Request) (Identity, *Refusal) {
+// identify identifies the client, fills op with the result, and reports it. It is called
+// only if the decision depends on the identity. It returns a refusal if the identity cannot
+// be determined now. An unknown client has the zero Identity.
+func (g *Gate) identify(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
 	if req.assumed != nil {
-		return *req.assumed, nil
+		op.Identity = *req.assumed
+		return nil
 	}
+	refusal := g.tryIdentify(ctx, p, req, op)
+	g.Login(op.Login)
+	return refusal
+}
+
+func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
 	if req.Authorization == "" {
 		name, _, err := req.Peer.certificate(p.Certs)
-		switch {
-		case errors.Is(err, errNoCertificate):
-			g.Login(Anonymous, "none")
-			return Identity{}, nil
-		case err != nil:
-			g.Login(ByCertificate, "failed")
-			return Identity{}, nil
+		if err != nil {
+			op.Login = loginOf(err)
+			return nil
 		}
-		g.Login(ByCertificate, "ok")
-		return Identity{Name: name, Known: ByCertificate}, nil
+		op.Login, op.Identity = LoginCertified, Identity{Name: name, Known: ByCertificate}
+		return nil
 	}
 	var room [256]byte // fits nearly all credentials without an allocation
-	user, password, ok := parseBasic(req.Authorization, room[:])
-	if !ok {
-		g.Login(ByPassword, "failed")
-		return Identity{}, nil
+	user, password, login := parseBasic(req.Authorization, room[:])
+	if login != LoginUnneeded {
+		op.Login = login
+		return nil
 	}
-	return g.login(ctx, p.Users, req.Peer.Addr.Addr(), user, password)
+	return g.login(ctx, p, req.Peer.Addr.Addr(), user, password, op)
 }

@@ -39,8 +39,13 @@ type Operation struct {
 	// SharedQuery are equal. A HEAD is answered by the same request as a GET.
 	Shared      bool
 	SharedQuery string
-	// Identity is the client's identity, if the decision depended on it.
+	// Identity is the client's identity, if the decision depended on it. Login says how the
+	// client was identified, or why it could not be.
 	Identity Identity
+	Login    Login
+	// Claimed is the name that a client claimed without success. It is set only if a file
+	// of users or a rule has this name.
+	Claimed string
 	// Rule is the prefix of the rule that decided on a key.
 	Rule acl.Key
 }

@@ -9,37 +9,41 @@ import (
 	"etcd-tlsproxy/acl"
 )
 
-// login verifies a password. A remembered password costs no hash. Any other must first
-// pass the throttle of its address, so that guessing is slow and cannot exhaust the
-// processor.
-func (g *Gate) login(ctx context.Context, users *acl.Users, from netip.Addr, user, secret []byte) (Identity, *Refusal) {
+// login verifies a password and fills op with the result. A remembered password costs no
+// hash. Any other must first pass the throttle of its address, so that guessing is slow and
+// cannot exhaust the processor.
+func (g *Gate) login(ctx context.Context, p *Policy, from netip.Addr, user, secret []byte, op *Operation) *Refusal {
+	users := p.Users
 	// Remembered keeps neither string, so they may be views.
 	if view := unsafe.String(unsafe.SliceData(user), len(user)); users.Remembered(view, unsafe.String(unsafe.SliceData(secret), len(secret))) {
-		g.Login(ByPassword, "remembered")
 		stored, _ := users.CanonicalName(view)
-		return known(users, stored), nil
+		op.Login, op.Identity = LoginRemembered, known(users, stored)
+		return nil
 	}
 	name, password := string(user), string(secret)
 	if ok, wait := g.Throttle.Allow(from); !ok {
-		g.Login(ByPassword, "throttled")
+		op.Login, op.Claimed = LoginThrottled, p.claimed(name)
 		refusal := *RefuseThrottled
 		refusal.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
-		return Identity{}, &refusal
+		return &refusal
 	}
 	ok, err := users.Verify(ctx, name, password, func() bool { return g.Throttle.Suspect(from) })
 	switch {
 	case err != nil: // too many logins are waiting, or the client left
 		g.Throttle.Return(from)
-		g.Login(ByPassword, "busy")
-		return Identity{}, RefuseBusy
+		op.Login, op.Claimed = LoginBusy, p.claimed(name)
+		return RefuseBusy
 	case !ok:
 		g.Throttle.Failed(from)
-		g.Login(ByPassword, "failed")
-		return Identity{}, nil
+		op.Login, op.Claimed = LoginUnknownUser, p.claimed(name)
+		if users.Has(name) {
+			op.Login = LoginWrongPassword
+		}
+		return nil
 	}
 	g.Throttle.Return(from)
-	g.Login(ByPassword, "ok")
-	return known(users, name), nil
+	op.Login, op.Identity = LoginVerified, known(users, name)
+	return nil
 }
 
 // known returns the identity of a verified user.

@@ -54,6 +54,8 @@ var (
 		"The proxy is busy", "Too many large bodies at once").retryAfter(1)
 	RefuseSpace = refuse(503, "memory", codeRaft,
 		"The proxy is busy", "There is little memory left; reads are refused first").retryAfter(1)
+	RefuseUnaudited = refuse(503, "unaudited", codeRaft,
+		"The proxy cannot record writes", "The audit log cannot be written; nothing was sent").retryAfter(5)
 	RefuseWatches = refuse(503, "busy", codeRaft,
 		"The proxy is busy", "Too many watches at once").retryAfter(1)
 	RefuseUserWatches = refuse(503, "busy", codeRaft,

@@ -52,7 +52,7 @@ func newRig(t *testing.T, handle http.HandlerFunc) *rig {
 			Admits:   func(acl.Access) bool { return true },
 			Login:    metrics.CountLogin,
 		},
-		Observer: observe.New(metrics, &observe.Records{}),
+		Observer: observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),
 		Current:  &Current{},
 		Watches:  NewWatches(10, 2, metrics),
 		Log:      slog.New(slog.DiscardHandler),

@@ -6,7 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/acl"
@@ -14,33 +14,57 @@ import (
 
 // Records writes the access log and the audit log.
 type Records struct {
-	// Access receives one line for each request; nil for none.
-	Access io.Writer
+	// Access receives one line for each request.
+	Access *Log
+	// Audit receives one entry for each write and each refusal.
+	Audit *Log
 	// JSON writes the access log as JSON lines instead of nginx's combined format.
-	JSON bool
-	// Audit receives one entry for each write and each refusal; nil for none.
-	Audit *slog.Logger
+	JSON atomic.Bool
+	// AuditRequired refuses writes while the audit log cannot be written.
+	AuditRequired atomic.Bool
 
-	mu sync.Mutex
+	entries *slog.Logger // of the audit log
 }
 
-// write adds a record to both logs.
+// RecordOptions describes the logs of records. A log without a writer is off.
+type RecordOptions struct {
+	Access, Audit io.Writer
+	JSON          bool
+	AuditRequired bool
+	// Service receives reports about records that are lost. The default drops them.
+	Service *slog.Logger
+}
+
+// NewRecords returns the logs of records.
+func NewRecords(o RecordOptions) *Records {
+	if o.Service == nil {
+		o.Service = slog.New(slog.DiscardHandler)
+	}
+	rs := &Records{Access: newLog("access", false, o.Access, o.Service), Audit: newLog("audit", true, o.Audit, o.Service)}
+	rs.JSON.Store(o.JSON)
+	rs.AuditRequired.Store(o.AuditRequired)
+	rs.entries = slog.New(slog.NewJSONHandler(rs.Audit, nil))
+	return rs
+}
+
+// Audited reports whether a write that is carried out now can be recorded, or need not be.
+func (rs *Records) Audited() bool { return !rs.Audit.Failing() || !rs.AuditRequired.Load() }
+
+// write adds a record to both logs. A log that cannot be written counts and reports that
+// itself.
 func (rs *Records) write(r *Record) {
-	if rs.Audit != nil && (r.Refusal != nil || r.Op.Access == acl.Write) {
+	if rs.Audit.On() && (r.Refusal != nil || r.Op.Access == acl.Write) {
 		rs.audit(r)
 	}
-	if rs.Access == nil {
+	if !rs.Access.On() {
 		return
 	}
 	var line []byte
-	if rs.JSON {
+	if rs.JSON.Load() {
 		line = r.json()
 	} else {
 		line = r.combined()
 	}
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	// A log that cannot be written must not stop the service. The writer reports the error.
 	_, _ = rs.Access.Write(line)
 }
 
@@ -53,10 +77,12 @@ func (rs *Records) audit(r *Record) {
 	if method == "" {
 		method = "other"
 	}
-	rs.Audit.LogAttrs(context.Background(), slog.LevelInfo, "request",
+	rs.entries.LogAttrs(context.Background(), slog.LevelInfo, "request",
 		slog.String("verdict", verdict),
 		slog.String("user", r.user()),
 		slog.String("known", r.Op.Identity.Known.String()),
+		slog.String("login", r.Op.Login.String()),
+		slog.String("claimed", r.Op.Claimed),
 		slog.String("from", r.Peer.Addr.String()),
 		slog.String("method", method),
 		slog.String("surface", r.Op.Surface.String()),
@@ -113,6 +139,8 @@ func (r *Record) json() []byte {
 		From      string    `json:"from"`
 		User      string    `json:"user"`
 		Known     string    `json:"known"`
+		Login     string    `json:"login"`
+		Claimed   string    `json:"claimed"`
 		Method    string    `json:"method"`
 		Target    string    `json:"target"`
 		Proto     string    `json:"proto"`
@@ -121,7 +149,7 @@ func (r *Record) json() []byte {
 		Seconds   float64   `json:"seconds"`
 		Watch     bool      `json:"watch"`
 		UserAgent string    `json:"user_agent"`
-	}{r.Started, r.Peer.Addr.String(), r.user(), r.Op.Identity.Known.String(), methodLabels[methodLabel(r.Op.Method)],
+	}{r.Started, r.Peer.Addr.String(), r.user(), r.Op.Identity.Known.String(), r.Op.Login.String(), r.Op.Claimed, methodLabels[methodLabel(r.Op.Method)],
 		r.redactedTarget(), r.Proto, r.Status, r.Bytes, time.Since(r.Started).Seconds(), r.Op.Watch, r.UserAgent})
 	if err != nil {
 		panic("BUG: a record cannot be encoded: " + err.Error())

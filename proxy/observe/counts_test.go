@@ -64,6 +64,30 @@ func TestRefusalsAreBoundedAndEqualOnesAreOne(t *testing.T) {
 	}
 }
 
+func TestRefusalsWithDifferentReasonsAreNeverMerged(t *testing.T) {
+	rs := &recentRefusals{}
+	add := func(login gate.Login, claimed string) {
+		r := refusedRecord("/a")
+		r.Op.Login, r.Op.Claimed = login, claimed
+		rs.add(r)
+	}
+	for range 2 {
+		add(gate.LoginMissing, "")
+		add(gate.LoginWrongPassword, "conftool")
+		add(gate.LoginWrongPassword, "root")
+		add(gate.LoginUnknownUser, "")
+	}
+	list := rs.status()
+	if len(list) != 4 {
+		t.Fatalf("entries of four different reasons: got %d, want 4: %+v", len(list), list)
+	}
+	for i, want := range []string{"unknown_user ", "wrong_password root", "wrong_password conftool", "no_credentials "} {
+		if got := list[i].Login + " " + list[i].Claimed; got != want || list[i].Times != 2 {
+			t.Errorf("entry %d: got %q %d times, want %q 2 times", i, got, list[i].Times, want)
+		}
+	}
+}
+
 func TestLatenciesAreNearlyExact(t *testing.T) {
 	for _, d := range []time.Duration{40 * time.Microsecond, 333 * time.Microsecond, time.Millisecond, 17 * time.Millisecond, 1234 * time.Millisecond, 20 * time.Second} {
 		var one latencySnapshot
@@ -87,7 +111,7 @@ func TestLatenciesAreNearlyExact(t *testing.T) {
 }
 
 func TestSamplesBecomeRates(t *testing.T) {
-	s := New(NewMetrics("test"), nil)
+	s := New(NewMetrics("test"), NewRecords(RecordOptions{}))
 	at := time.Unix(1_000_000, 0)
 	for i := range maxSamples + 50 {
 		s.record(at.Add(time.Duration(i)*sampleEvery), Gauges{})

@@ -6,7 +6,8 @@
 // from the counters of packages share and upstream, and from a few gauges that the server
 // reads. The package knows no socket and decides nothing.
 //
-// No value of a key, no password and no name that was only claimed is recorded anywhere.
+// No value of a key and no password is recorded anywhere. A name that was only claimed is
+// recorded if a file of users or a rule has this name; any other could be a mistyped password.
 // Labels of metrics come from closed sets. Texts that clients chose are bounded in length
 // and in number before the status shows them.
 package observe

@@ -13,20 +13,14 @@ import (
 // countDecision counts a decision of the gate.
 func (m *Metrics) countDecision(op *gate.Operation, refusal *gate.Refusal) {
 	if refusal == nil {
-		m.allowedBy[op.Surface].Inc()
+		m.allowedBy[op.Surface][op.Access].Inc()
 		return
 	}
-	m.decisions.WithLabelValues(op.Surface.String(), refusal.Reason).Inc()
+	m.decisions.WithLabelValues(op.Surface.String(), op.Access.String(), refusal.Reason).Inc()
 }
 
 // CountLogin counts an attempt to identify a client; see [gate.Gate.Login].
-func (m *Metrics) CountLogin(means gate.Known, result string) {
-	if means == gate.ByPassword && result == "remembered" {
-		m.remembered.Inc() // on the path of nearly every write
-		return
-	}
-	m.logins.WithLabelValues(means.String(), result).Inc()
-}
+func (m *Metrics) CountLogin(login gate.Login) { m.loginsBy[login].Inc() }
 
 // countAnswer counts one answered request.
 func (m *Metrics) countAnswer(op *gate.Operation, status int, duration time.Duration) {
@@ -70,6 +64,9 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 		m.certificate.WithLabelValues(role).Set(float64(t.Unix()))
 	}
 }
+
+// SetWarnings records the number of warnings about the configuration in force.
+func (m *Metrics) SetWarnings(n int) { m.warnings.Set(float64(n)) }
 
 // Refreshed records an attempt to discover etcd's endpoints again.
 func (m *Metrics) Refreshed(err error) {

@@ -48,36 +48,51 @@ func expectSeries(t *testing.T, m *Metrics, prefix string, want map[string]float
 	}
 }
 
-func TestEachLoginIsCountedByMeansAndResult(t *testing.T) {
+func TestEachLoginIsCountedByMeansResultAndReason(t *testing.T) {
 	m := NewMetrics("test")
-	for i, result := range []string{"ok", "remembered", "failed", "throttled", "busy"} {
-		for range i + 1 {
-			m.CountLogin(gate.ByPassword, result)
+	want := make(map[string]float64)
+	for l := range gate.Login(gate.NumLogins) {
+		if l == gate.LoginUnneeded {
+			continue
 		}
+		for range l {
+			m.CountLogin(l)
+		}
+		want["etcd_tlsproxy_logins_total means="+l.Means().String()+" reason="+l.Reason()+" result="+l.Result()] = float64(l)
 	}
-	for range 6 {
-		m.CountLogin(gate.ByCertificate, "ok")
-	}
-	for range 7 {
-		m.CountLogin(gate.Anonymous, "none")
-	}
-	const name = "etcd_tlsproxy_logins_total means="
-	expectSeries(t, m, "etcd_tlsproxy_logins_total", map[string]float64{
-		name + "password result=ok": 1, name + "password result=remembered": 2, name + "password result=failed": 3, name + "password result=throttled": 4,
-		name + "password result=busy": 5, name + "certificate result=ok": 6, name + "anonymous result=none": 7,
-	})
+	expectSeries(t, m, "etcd_tlsproxy_logins_total", want)
 }
 
-func TestDecisionsAreCountedBySurfaceAndReason(t *testing.T) {
+func TestEveryReasonOfALoginHasASeriesFromTheStart(t *testing.T) {
+	families, err := NewMetrics("test").Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "etcd_tlsproxy_logins_total" {
+			if got := len(family.GetMetric()); got != gate.NumLogins-1 {
+				t.Errorf("series of logins before the first login: got %d, want %d", got, gate.NumLogins-1)
+			}
+			return
+		}
+	}
+	t.Error("series of logins before the first login: got none, want one for each reason")
+}
+
+func TestDecisionsAreCountedBySurfaceAccessAndReason(t *testing.T) {
 	m := NewMetrics("test")
 	keys, members := &gate.Operation{Surface: gate.Keys}, &gate.Operation{Surface: gate.Members}
+	write := &gate.Operation{Surface: gate.Keys, Access: acl.Write}
 	m.countDecision(keys, nil)
 	m.countDecision(keys, nil)
+	m.countDecision(write, nil)
 	m.countDecision(members, nil)
 	m.countDecision(keys, gate.RefuseIdentity)
-	const total = "etcd_tlsproxy_decisions_total outcome="
+	m.countDecision(write, gate.RefuseReadOnly)
+	const total = "etcd_tlsproxy_decisions_total access="
 	expectSeries(t, m, "etcd_tlsproxy_decisions_total", map[string]float64{
-		total + "allowed surface=keys": 2, total + "allowed surface=members": 1, total + gate.RefuseIdentity.Reason + " surface=keys": 1,
+		total + "read outcome=allowed surface=keys": 2, total + "write outcome=allowed surface=keys": 1, total + "read outcome=allowed surface=members": 1,
+		total + "read outcome=unauthorized surface=keys": 1, total + "write outcome=read_only surface=keys": 1,
 	})
 }
 

@@ -6,7 +6,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"etcd-tlsproxy/proxy/gate"
 )
+
+// exportLogins makes a series for each result of a login, so that the first failure is an
+// increase of its series.
+func (m *Metrics) exportLogins(logins *prometheus.CounterVec) {
+	for l := range m.loginsBy {
+		if login := gate.Login(l); login != gate.LoginUnneeded {
+			m.loginsBy[l] = logins.WithLabelValues(login.Means().String(), login.Result(), login.Reason())
+		}
+	}
+}
 
 // exportPool exports the counters of the connection pools to etcd.
 func (m *Metrics) exportPool(f promauto.Factory) {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
@@ -23,12 +24,12 @@ type Metrics struct {
 	duration     *prometheus.HistogramVec
 	durationBy   [2]prometheus.Observer // by acl.Access
 	decisions    *prometheus.CounterVec
-	allowedBy    [gate.NumSurfaces]prometheus.Counter
-	logins       *prometheus.CounterVec
-	remembered   prometheus.Counter
+	allowedBy    [gate.NumSurfaces][2]prometheus.Counter // by acl.Access
+	loginsBy     [gate.NumLogins]prometheus.Counter
 	connections  prometheus.Gauge
 	refusedConns *prometheus.CounterVec
 	shed         prometheus.Counter
+	recordsLost  *prometheus.CounterVec
 	memoryLevel  prometheus.Gauge
 	handedOver   prometheus.Counter
 	handshakes   *prometheus.CounterVec
@@ -47,6 +48,7 @@ type Metrics struct {
 	certificate *prometheus.GaugeVec
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
+	warnings    prometheus.Gauge
 	reloadTime  prometheus.Gauge
 	refreshes   *prometheus.CounterVec
 }
@@ -65,8 +67,7 @@ func NewMetrics(version string) *Metrics {
 	m := &Metrics{
 		Registry:  reg,
 		requests:  counter("requests_total", "Answered requests by surface, method and status.", "surface", "method", "code"),
-		decisions: counter("decisions_total", "Decisions of the gate by surface and outcome. The outcome is allowed, or the reason of the refusal.", "surface", "outcome"),
-		logins:    counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous) and result (ok, remembered, failed, throttled, busy, none).", "means", "result"),
+		decisions: counter("decisions_total", "Decisions of the gate by surface, access (read, write) and outcome. The outcome is allowed, or the reason of the refusal.", "surface", "access", "outcome"),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "etcd_tlsproxy_request_duration_seconds", Help: "Time from the head of a request to the last byte of its answer, without watches.",
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
@@ -74,6 +75,7 @@ func NewMetrics(version string) *Metrics {
 		connections:      gauge("connections", "Open client connections."),
 		refusedConns:     counter("connections_refused_total", "Client connections closed at once by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
 		shed:             f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Idle client connections closed to make room for others."}),
+		recordsLost:      counter("log_records_lost_total", "Records that could not be written to a log (access, audit).", "log"),
 		memoryLevel:      gauge("memory_pressure", "0 while there is enough memory, 1 while reads are refused for lack of it, 2 while all requests are."),
 		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
 		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
@@ -85,6 +87,7 @@ func NewMetrics(version string) *Metrics {
 		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
 		reloads:          counter("config_reloads_total", "Attempts to apply changed files by result (ok, failed).", "result"),
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: the old state remains in force."),
+		warnings:         gauge("config_warnings", "Warnings about the configuration in force, which the log and the status page show."),
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time at which the configuration in force was applied, in seconds since the epoch."),
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
@@ -94,12 +97,19 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.exportPool(f)
 	m.exportWatches(f)
-	m.remembered = m.logins.WithLabelValues(gate.ByPassword.String(), "remembered")
+	m.exportLogins(counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous), result (ok, remembered, failed, throttled, busy, none) and reason. "+
+		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate or certificate_name.",
+		"means", "result", "reason"))
 	for s := range m.allowedBy {
-		m.allowedBy[s] = m.decisions.WithLabelValues(gate.Surface(s).String(), "allowed")
+		for a := range m.allowedBy[s] {
+			m.allowedBy[s][a] = m.decisions.WithLabelValues(gate.Surface(s).String(), acl.Access(a).String(), "allowed")
+		}
 	}
 	for i, access := range []string{"read", "write"} {
 		m.durationBy[i] = m.duration.WithLabelValues(access)
+	}
+	for _, log := range []string{"access", "audit"} {
+		m.recordsLost.WithLabelValues(log)
 	}
 	for _, result := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(result)

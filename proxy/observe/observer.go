@@ -20,7 +20,12 @@ type Observer struct {
 }
 
 // New returns an observer that counts on m and writes to r.
-func New(m *Metrics, r *Records) *Observer { return &Observer{Metrics: m, Records: r} }
+func New(m *Metrics, r *Records) *Observer {
+	for _, log := range []*Log{r.Access, r.Audit} {
+		log.lost = m.recordsLost.WithLabelValues(log.name)
+	}
+	return &Observer{Metrics: m, Records: r}
+}
 
 // Decided counts a decision of the gate. counts are those of the snapshot that decided.
 func (o *Observer) Decided(counts *DecisionCounts, op *gate.Operation, refusal *gate.Refusal) {

@@ -33,8 +33,8 @@ func (r *Record) Keep() {
 	r.UserAgent = strings.Clone(r.UserAgent)
 }
 
-// user returns the verified name of the client. A name that was only claimed is not
-// recorded: people type passwords into the wrong field.
+// user returns the verified name of the client, or "-". A name that was only claimed is
+// recorded elsewhere, and only if it is known: see [gate.Operation].
 func (r *Record) user() string {
 	if r.Op.Identity.Name == "" {
 		return "-"

@@ -22,11 +22,13 @@ type recentRefusals struct {
 }
 
 // refusalEntry is one refusal, or several equal ones. It holds what the audit log holds
-// and no more: no query, and no name that was only claimed.
+// and no more: no query, and no claimed name that the policy does not know.
 type refusalEntry struct {
 	client    netip.Addr
 	user      string
 	known     gate.Known
+	login     gate.Login
+	claimed   string // a name that the policy knows
 	method    string
 	surface   gate.Surface
 	path, key string
@@ -49,7 +51,7 @@ func (rr *recentRefusals) add(r *Record) {
 		return
 	}
 	next := refusalEntry{
-		client: r.Peer.Addr.Addr(), user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, method: r.Op.Method, surface: r.Op.Surface,
+		client: r.Peer.Addr.Addr(), user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, login: r.Op.Login, claimed: shorten(r.Op.Claimed), method: r.Op.Method, surface: r.Op.Surface,
 		path: shorten(r.Op.Path), key: shorten(string(r.Op.Key)), rule: r.Op.Rule, refusal: r.Refusal,
 	}
 	now := time.Now()
@@ -72,7 +74,7 @@ func (rr *recentRefusals) add(r *Record) {
 }
 
 func (e refusalEntry) equal(other refusalEntry) bool {
-	return e.client == other.client && e.user == other.user && e.known == other.known && e.method == other.method &&
+	return e.client == other.client && e.user == other.user && e.known == other.known && e.login == other.login && e.claimed == other.claimed && e.method == other.method &&
 		e.surface == other.surface && e.path == other.path && e.key == other.key && e.rule == other.rule &&
 		e.refusal.Reason == other.refusal.Reason && e.refusal.Cause == other.refusal.Cause
 }
@@ -94,6 +96,7 @@ func (rr *recentRefusals) status() []RefusalStatus {
 		}
 		list = append(list, RefusalStatus{
 			Time: e.last.UTC(), First: e.first.UTC(), Times: e.times, Client: client, User: printable(e.user), Known: e.known.String(),
+			Login: e.login.String(), Claimed: printable(e.claimed),
 			Method: methodLabels[methodLabel(e.method)], Surface: surface, Path: e.path, Key: printable(e.key), Rule: printable(string(e.rule)),
 			Status: e.refusal.Status, Reason: e.refusal.Reason, Cause: e.refusal.Cause,
 		})

@@ -36,6 +36,7 @@ func (o *Observer) Status(s State) *Status {
 		Upstream:     o.Members(s.Upstream),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),
+		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},
 		Memory:       s.Memory,
 	}
 	if s.Draining {

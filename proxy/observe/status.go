@@ -3,8 +3,8 @@ package observe
 import "time"
 
 // Status is the state of a server, for its operators. It contains keys, names of users
-// and addresses. It contains no value, no password, and no name that a client only
-// claimed. The names of its fields in JSON are stable. Fields may be added.
+// and addresses. It contains no value, no password, and no claimed name that neither a file
+// of users nor a rule has. The names of its fields in JSON are stable. Fields may be added.
 //
 // Names of durations end in _ms or _seconds, names of sizes in _bytes. Rates are per
 // second. Times are in RFC 3339 form. A quantile is null if nothing was measured. Texts
@@ -40,6 +40,7 @@ type Status struct {
 	Refusals []RefusalStatus `json:"refusals"`
 
 	Certificates []CertificateStatus `json:"certificates"` // certificates and CAs in use
+	Logs         []LogStatus         `json:"logs"`         // the access log and the audit log
 	Memory       MemoryStatus        `json:"memory"`       // the memory of the process
 }
 
@@ -164,7 +165,8 @@ type Decisions struct {
 }
 
 // RefusalStatus is one refusal, or several equal ones: Times of them from First to Time.
-// User is empty unless it was verified. Path and Surface are empty unless the path could
+// User is empty unless it was verified. Claimed is empty unless a file of users or a rule has
+// the name. Path and Surface are empty unless the path could
 // be read. Key is empty unless the path is that of a key. Rule is empty unless a rule
 // decided.
 type RefusalStatus struct {
@@ -174,6 +176,8 @@ type RefusalStatus struct {
 	Client  string    `json:"client"`  // address of the client
 	User    string    `json:"user"`    // the verified user
 	Known   string    `json:"known"`   // how the user was identified
+	Login   string    `json:"login"`   // "ok", "not_needed", or why the client could not be identified
+	Claimed string    `json:"claimed"` // the name that the client claimed
 	Method  string    `json:"method"`  // the method
 	Surface string    `json:"surface"` // the part of the API
 	Path    string    `json:"path"`    // the canonical path
@@ -191,6 +195,17 @@ type CertificateStatus struct {
 	Subject  string    `json:"subject"`            // its subject
 	NotAfter time.Time `json:"not_after"`          // when it expires
 	Seconds  int64     `json:"expires_in_seconds"` // time until then; negative afterwards
+}
+
+// LogStatus is the state of the access log or the audit log. Since and Error are about the
+// last failure; without one, Error is empty.
+type LogStatus struct {
+	Log     string    `json:"log"`           // "access" or "audit"
+	On      bool      `json:"on"`            // whether it is written at all
+	Failing bool      `json:"failing"`       // whether the last record could not be written
+	Lost    uint64    `json:"lost"`          // records that could not be written since the start
+	Since   time.Time `json:"failing_since"` // the first lost record of the last failure
+	Error   string    `json:"error"`         // why the record could not be written
 }
 
 // MemoryStatus is the memory that the process needs. Level is "free", "short" (reads are

@@ -23,10 +23,14 @@ type Front struct {
 	// Audit, Access and Log are what the proxy has logged.
 	Audit, Access, Log *Log
 
-	t      testing.TB
-	lane   Lane
-	served chan error
+	t       testing.TB
+	lane    Lane
+	records *observe.Records
+	served  chan error
 }
+
+// Records returns the logs of requests.
+func (f *Front) Records() *observe.Records { return f.records }
 
 // Change alters the first snapshot of a front before it serves.
 type Change func(*lane.Snapshot, *proxytest.PKI)
@@ -72,10 +76,11 @@ func (l Lane) New(t testing.TB, endpoint string, prepare func(*proxy.Options), c
 	if f.PKI, err = proxytest.NewPKI(); err != nil {
 		t.Fatal(err)
 	}
+	f.records = observe.NewRecords(observe.RecordOptions{Access: f.Access, Audit: f.Audit})
 	o := proxy.Options{
 		RawSockets: true,
 		Snapshot:   f.Snapshot(endpoint, change),
-		Observer:   observe.New(f.Metrics, &observe.Records{Access: f.Access, Audit: slog.New(slog.NewJSONHandler(f.Audit, nil))}),
+		Observer:   observe.New(f.Metrics, f.records),
 		Log:        slog.New(slog.NewTextHandler(f.Log, nil)),
 		Throttle:   acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
 		// No limit is reached unless a test lowers it.

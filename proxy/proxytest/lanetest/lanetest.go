@@ -37,7 +37,7 @@ func NewExchange(t testing.TB, endpoint string, limits lane.Limits) *lane.Exchan
 			Admits:   func(acl.Access) bool { return true },
 			Login:    metrics.CountLogin,
 		},
-		Observer: observe.New(metrics, &observe.Records{}),
+		Observer: observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),
 		Current:  &lane.Current{},
 		Watches:  lane.NewWatches(100, 100, metrics),
 		Log:      slog.New(slog.DiscardHandler),

@@ -112,11 +112,15 @@ type TLS struct {
 	ClientName string `toml:"client_name" default:"cn" choices:"cn,dns,uri,email"`
 }
 
-// Auth describes the users who log in with a password.
+// Auth describes the users.
 type Auth struct {
 	// Htpasswd are files with apr1, bcrypt, SHA, SSHA, sha256-crypt or sha512-crypt
 	// hashes. A user can be in several files with the same password.
 	Htpasswd []string `toml:"htpasswd" default:""`
+	// Certificates are the names of client certificates that rules may use. They open
+	// nothing by themselves. A user in a rule who is neither here nor in a htpasswd file is a
+	// warning, because the name is probably misspelled; check-config --strict refuses it.
+	Certificates []string `toml:"certificates" default:""`
 }
 
 // Log describes where records are written: "off", "stdout", "stderr" or a file, which
@@ -128,6 +132,10 @@ type Log struct {
 	Format string `toml:"format" default:"combined" choices:"combined,json" reload:"restart"`
 	// Audit receives one line of JSON for each write and each refusal.
 	Audit string `toml:"audit" default:"stderr" reload:"restart"`
+	// AuditRequired refuses all writes with status 503 from the moment that a line of the audit
+	// log could not be written until the log can be written again, which is tried each
+	// second. Writes that etcd was carrying out at that moment are counted as lost.
+	AuditRequired bool `toml:"audit_required" default:"false"`
 	// Level is the lowest level of the service's own messages that are written; they go to
 	// stderr: "debug", "info", "warn" or "error".
 	Level string `toml:"level" default:"info" reload:"restart"`

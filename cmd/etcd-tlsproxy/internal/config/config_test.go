@@ -114,6 +114,11 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	full.RawSockets = true
 	u := &full.Upstream
 	u.Certificate, u.Key, u.User, u.PasswordFile = "", "", "", ""
+	if old.Auth.Certificates != nil || old.Log.AuditRequired {
+		t.Errorf("auth.certificates and log.audit_required of a file without the keys: got %q and %t, want none and false", old.Auth.Certificates, old.Log.AuditRequired)
+	}
+	full.Auth.Certificates, full.Log.AuditRequired = nil, false
+	full.Log.Audit = old.Log.Audit // a log that is required cannot be off
 	if !reflect.DeepEqual(old.Config, full.Config) {
 		t.Errorf("the configurations differ in more than the newer keys\nold  %+v\nfull %+v", old.Config, full.Config)
 	}

@@ -51,6 +51,7 @@ func Parse(file string, data []byte) (*Parsed, error) {
 			errs.Add(fmt.Sprintf("file %q is listed twice", path), "remove one", "auth", "htpasswd")
 		}
 	}
+	c.checkCertificates(errs)
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}
@@ -90,6 +91,19 @@ func (c *Parsed) checkTLS(errs *Errors) {
 	c.NameRule, _ = certs.ParseNameRule(t.ClientName)
 }
 
+func (c *Parsed) checkCertificates(errs *Errors) {
+	names := c.Auth.Certificates
+	c.checkUsers(errs, names, "auth", "certificates")
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			errs.Add(fmt.Sprintf("user %q is listed twice", name), "remove one of them, or correct the name", "auth", "certificates")
+		}
+	}
+	if len(names) > 0 && c.TLS.ClientCA == "" {
+		errs.Add("the key has no effect, because no client certificate is verified", "set tls.client_ca, or remove the key", "auth", "certificates")
+	}
+}
+
 // SurfaceNames returns the surfaces that can be opened.
 func SurfaceNames() []string { return []string{"members", "auth", "config", "debug", "v3"} }
 
@@ -113,6 +127,9 @@ func (c *Parsed) checkLog(errs *Errors) {
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {
 		errs.Add(notAValue(c.Log.Level), "choose one of debug, info, warn, error", "log", "level")
+	}
+	if c.Log.AuditRequired && c.Log.Audit == "off" {
+		errs.Add("the audit log is required, but log.audit is off", "name a file in log.audit, or set audit_required to false", "log", "audit_required")
 	}
 	for key, value := range map[string]string{"access": c.Log.Access, "audit": c.Log.Audit} {
 		if value == "" {

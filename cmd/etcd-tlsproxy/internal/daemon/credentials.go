@@ -29,20 +29,21 @@ func (l *loader) loadUsers(files *reader, errs *config.Errors, c *config.Config,
 	return users
 }
 
-// checkUsers finds users in rules who cannot log in. A misspelled name opens nothing, so
-// without this check it is noticed only when its owner is refused.
-func (s *loaded) checkUsers(errs *config.Errors) {
+// checkUsers warns of users in rules who cannot log in. A misspelled name opens nothing, so
+// without this check it is noticed only when its owner is refused. It is no error: a user
+// who was removed from a htpasswd file must lose access at once, whatever the table says.
+func (s *loaded) checkUsers() {
+	where := "in no htpasswd file"
+	if s.snapshot.Certs.HasClientCA() {
+		where += " and not in auth.certificates"
+	}
 	check := func(users []string, key ...string) {
 		for _, user := range users {
-			if s.snapshot.Users.Has(user) {
+			if s.snapshot.Users.Has(user) || slices.Contains(s.config.Auth.Certificates, user) {
 				continue
 			}
-			if s.snapshot.Certs.HasClientCA() {
-				name, line := s.doc.Locate(key...)
-				s.warnings = append(s.warnings, fmt.Sprintf("line %d: %s: user %q is in no htpasswd file, and can log in only with a client certificate", line, name, user))
-				continue
-			}
-			errs.Add(fmt.Sprintf("user %q is in no htpasswd file", user), "check the spelling of the name; add the user with htpasswd, or remove the name", key...)
+			name, line := s.doc.Locate(key...)
+			s.warnings = append(s.warnings, fmt.Sprintf("line %d: %s: user %q is %s (hint: check the spelling of the name; add the user, or remove the name)", line, name, user, where))
 		}
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(s.config.ACLs)) {

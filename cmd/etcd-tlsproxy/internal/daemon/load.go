@@ -95,11 +95,8 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 		return nil, err
 	}
 	state.warnings = slices.Concat(state.snapshot.Certs.Warnings(), state.origin.warnings)
-	state.checkUsers(errs)
+	state.checkUsers()
 	state.checkEtcdUsers()
-	if err := errs.Err(); err != nil {
-		return nil, err
-	}
 	return state, nil
 }
 

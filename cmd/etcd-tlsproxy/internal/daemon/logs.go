@@ -12,106 +12,132 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
-// logFile appends to a file, and can open the file again by its name after
-// logrotate has moved it away.
-type logFile struct {
-	path string
-	mu   sync.Mutex
-	file *os.File
+// logs are all logs of the service.
+type logs struct {
+	// service is for the operator: starts, reloads and faults.
+	service *slog.Logger
+	level   slog.LevelVar
+	records *observe.Records
+
+	stdout, stderr io.Writer
+	mu             sync.Mutex // held while outputs are replaced
+	access, audit  output
 }
 
-func openLog(path string) (*logFile, error) {
-	l := &logFile{path: path}
-	return l, l.reopen()
+// output is where a log of records is written.
+type output struct {
+	log   *observe.Log
+	where string   // as in the configuration
+	file  *os.File // nil unless where is a path
 }
 
-// reopen keeps the old file if it cannot open the new one.
-func (l *logFile) reopen() error {
-	// Besides the owner only its group, the administrators of logs, can read it.
-	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-	if err != nil {
-		return fmt.Errorf("opening the log: %w", err)
+func openLogs(c *config.Log, stdout, stderr io.Writer) (*logs, error) {
+	l := &logs{stdout: stdout, stderr: stderr}
+	l.service = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: &l.level}))
+	l.records = observe.NewRecords(observe.RecordOptions{Service: l.service})
+	l.access, l.audit = output{log: l.records.Access, where: "off"}, output{log: l.records.Audit, where: "off"}
+	if err := l.apply(c); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// apply makes the logs those of a configuration. On an error nothing changes.
+func (l *logs) apply(c *config.Log) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return fmt.Errorf("log.level: %w", err)
 	}
 	l.mu.Lock()
-	old := l.file
-	l.file = f
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	access, err := l.access.openAt(c.Access)
+	if err != nil {
+		return err
+	}
+	audit, err := l.audit.openAt(c.Audit)
+	if err != nil {
+		return errors.Join(err, l.access.discard(access))
+	}
+	l.level.Set(level)
+	l.records.JSON.Store(c.Format == "json")
+	l.records.AuditRequired.Store(c.AuditRequired)
+	return errors.Join(l.access.replace(c.Access, access, l), l.audit.replace(c.Audit, audit, l))
+}
+
+// openAt opens the file of a log, or returns the open one if the path is the same. It
+// returns nil if where is not a path.
+func (o *output) openAt(where string) (*os.File, error) {
+	switch where {
+	case o.where:
+		return o.file, nil
+	case "off", "stdout", "stderr":
+		return nil, nil
+	}
+	return openLog(where)
+}
+
+// openLog opens a log file. Besides the owner only its group, the administrators of logs,
+// can read it.
+func openLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("opening the log: %w", err)
+	}
+	return f, nil
+}
+
+// discard closes a file that openAt has opened in vain.
+func (o *output) discard(file *os.File) error {
+	if file == nil || file == o.file {
+		return nil
+	}
+	return file.Close()
+}
+
+// replace writes the log to another place, and closes the old file.
+func (o *output) replace(where string, file *os.File, l *logs) error {
+	if where == o.where && file == o.file {
+		return nil
+	}
+	var to io.Writer
+	switch {
+	case file != nil:
+		to = file
+	case where == "stdout":
+		to = l.stdout
+	case where == "stderr":
+		to = l.stderr
+	}
+	o.log.Switch(to)
+	old := o.file
+	o.where, o.file = where, file
 	if old != nil {
 		return old.Close()
 	}
 	return nil
 }
 
-func (l *logFile) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.file.Write(p)
-}
-
-func (l *logFile) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.file.Close()
-}
-
-// logs are all logs of the service.
-type logs struct {
-	// service is for the operator: starts, reloads and faults.
-	service *slog.Logger
-	records *observe.Records
-	files   []*logFile
-}
-
-func openLogs(c *config.Log, stdout, stderr io.Writer) (*logs, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
-	}
-	l := &logs{service: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))}
-	access, err := l.open(c.Access, stdout, stderr)
-	if err != nil {
-		return nil, errors.Join(err, l.close())
-	}
-	audit, err := l.open(c.Audit, stdout, stderr)
-	if err != nil {
-		return nil, errors.Join(err, l.close())
-	}
-	l.records = &observe.Records{Access: access, JSON: c.Format == "json"}
-	if audit != nil {
-		l.records.Audit = slog.New(slog.NewJSONHandler(audit, nil))
-	}
-	return l, nil
-}
-
-func (l *logs) open(where string, stdout, stderr io.Writer) (io.Writer, error) {
-	switch where {
-	case "off":
-		return nil, nil
-	case "stdout":
-		return stdout, nil
-	case "stderr":
-		return stderr, nil
-	}
-	f, err := openLog(where)
-	if err != nil {
-		return nil, err
-	}
-	l.files = append(l.files, f)
-	return f, nil
-}
-
+// reopen opens all files again by their names, after logrotate has moved them away. It
+// keeps an old file if it cannot open the new one.
 func (l *logs) reopen() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var errs []error
-	for _, f := range l.files {
-		errs = append(errs, f.reopen())
+	for _, o := range []*output{&l.access, &l.audit} {
+		if o.file == nil {
+			continue
+		}
+		file, err := openLog(o.where)
+		if err == nil {
+			err = o.replace(o.where, file, l)
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
 func (l *logs) close() error {
-	var errs []error
-	for _, f := range l.files {
-		errs = append(errs, f.close())
-	}
-	return errors.Join(errs...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.access.replace("off", nil, l), l.audit.replace("off", nil, l))
 }

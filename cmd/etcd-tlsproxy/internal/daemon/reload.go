@@ -93,10 +93,14 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	defer r.requestRefresh()
 	old := r.current
 	r.metrics.Reloaded(next.snapshot.Certs, nil)
+	r.metrics.SetWarnings(len(next.warnings))
 	if next.same(old) {
 		r.current = next
 		r.logs.service.Info("reloaded: nothing has changed")
 		return nil
+	}
+	if err := r.logs.apply(&next.config.Log); err != nil {
+		r.logs.service.Error("a log file could not be opened; the old logs stay in use", "error", err)
 	}
 	r.publish(next)
 	next.logWarnings(r.logs.service)

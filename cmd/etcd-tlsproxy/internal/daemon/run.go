@@ -97,6 +97,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		current: first, seen: seen, refreshNow: make(chan struct{}, 1),
 	}
 	metrics.Reloaded(first.snapshot.Certs, nil)
+	metrics.SetWarnings(len(first.warnings))
 	first.logWarnings(logs.service)
 	s.reloader.publishStatus(first, nil)
 	return s, first, nil

@@ -2,6 +2,8 @@ package daemon_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -24,7 +26,7 @@ func (s *service) status() (status statuspage.Status) {
 func TestTheStatusPageTellsOfTheService(t *testing.T) {
 	s := newService(t, daemontest.Echo)
 	s.Put("conftool", "conftool-1")
-	s.Put("conftool", "wrong")
+	s.Put("conftool", "hunter2")
 	var now statuspage.Status
 	s.Eventually("both writes are counted", func() bool {
 		now = s.status()
@@ -34,8 +36,8 @@ func TestTheStatusPageTellsOfTheService(t *testing.T) {
 		strings.Join(r.Write.Users, ",") != "conftool,root" {
 		t.Errorf("the rule of /conftool: got %+v, want one write allowed and one refused, for conftool and root", r)
 	}
-	if r := now.Refusals[0]; r.Rule != "/conftool" || r.User != "" || r.Client != "127.0.0.1" || r.Reason != "unauthorized" {
-		t.Errorf("the refusal: got %+v, want one of 127.0.0.1 without a user, by the rule of /conftool", r)
+	if r := now.Refusals[0]; r.Rule != "/conftool" || r.User != "" || r.Client != "127.0.0.1" || r.Reason != "unauthorized" || r.Login != "wrong_password" || r.Claimed != "conftool" {
+		t.Errorf("the refusal: got %+v, want one of 127.0.0.1 without a verified user, who claimed to be conftool, by the rule of /conftool", r)
 	}
 	if c := now.Config; !c.OK || c.File != s.Path("etcd-tlsproxy.toml") || c.Error != "" || c.Loaded.IsZero() ||
 		!c.ShareReads || !c.FastLane {
@@ -65,7 +67,7 @@ func TestTheStatusPageTellsOfTheService(t *testing.T) {
 		!strings.Contains(page, ">conftool, root</td>") {
 		t.Errorf("GET /: got status %d, want 200 and a page with the title, the error and the users of the rule:\n%s", code, page)
 	}
-	for _, secret := range []string{"wrong", "conftool-1", "$apr1$"} {
+	for _, secret := range []string{"hunter2", "conftool-1", "$apr1$"} {
 		if strings.Contains(page, secret) {
 			t.Errorf("the page contains the secret %q", secret)
 		}
@@ -73,4 +75,28 @@ func TestTheStatusPageTellsOfTheService(t *testing.T) {
 	if code, _ := s.Admin("POST", "/-/status"); code != 405 {
 		t.Errorf("POST /-/status: got status %d, want 405", code)
 	}
+}
+
+func TestALostAuditLogIsSeenEverywhere(t *testing.T) {
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL)+"[log]\naudit = \"/dev/full\"\naudit_required = true\n")
+	if status := s.Put("conftool", "conftool-1"); status != 200 {
+		t.Errorf("the write whose record is lost: got status %d, want 200", status)
+	}
+	s.WaitForMetric(`etcd_tlsproxy_log_records_lost_total{log="audit"} 1`)
+	if status := s.Put("conftool", "conftool-1"); status != 503 {
+		t.Errorf("a write after the loss: got status %d, want 503", status)
+	}
+	if problems := strings.Join(s.status().Problems, " "); !strings.Contains(problems, "The audit log cannot be written since") || !strings.Contains(problems, "no space left") {
+		t.Errorf("the problems: got %q, want one about the audit log, with the reason", problems)
+	}
+	if got := strings.Count(s.Log.String(), "records are lost"); got != 1 {
+		t.Errorf("lines about lost records in the service log: got %d, want 1:\n%s", got, s.Log)
+	}
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "audit_required = true", "audit_required = false", 1))
+	s.Eventually("the requirement is lifted", func() bool { return s.Put("conftool", "conftool-1") == 200 })
 }

@@ -207,9 +207,12 @@ func who(value any) string {
 func user(value any) string {
 	row, _ := value.(map[string]any)
 	name, _ := row["user"].(string)
+	claimed, _ := row["claimed"].(string)
 	switch {
 	case row["others"] == true:
 		return "other certificates"
+	case claimed != "":
+		return claimed + " (claimed)"
 	case name == "":
 		return "anonymous"
 	}
@@ -227,11 +230,20 @@ func what(value any) string {
 	return "(unreadable)"
 }
 
-// why returns the status and the reason of a refusal.
+// why returns the status and the reason of a refusal. The refusal of an identity has a
+// reason of its own.
 func why(value any) string {
 	row, _ := value.(map[string]any)
 	reason, _ := row["reason"].(string)
-	return number(row["status"], func(n float64) string { return round(n, 0) }) + " " + reason
+	text := number(row["status"], func(n float64) string { return round(n, 0) }) + " " + reason
+	login, _ := row["login"].(string)
+	switch {
+	case reason != "unauthorized" || login == "":
+		return text
+	case login == "ok":
+		return text + ": no right"
+	}
+	return text + ": " + strings.ReplaceAll(login, "_", " ")
 }
 
 func moodOf(text string) string {

@@ -42,9 +42,10 @@
     if (!group.users || group.users.length === 0) return "no one";
     return list(group.users) + (group.left_out > 0 ? " and " + count(group.left_out) + " more" : "");
   };
-  const user = (row) => (row.others ? "other certificates" : row.user || "anonymous");
+  const user = (row) => (row.others ? "other certificates" : row.claimed ? row.claimed + " (claimed)" : row.user || "anonymous");
   const what = (row) => row.key || row.path || "(unreadable)";
-  const why = (row) => round(row.status, 0) + " " + row.reason;
+  const why = (row) => round(row.status, 0) + " " + row.reason + (row.reason !== "unauthorized" || !row.login ? "" :
+    ": " + (row.login === "ok" ? "no right" : row.login.replaceAll("_", " ")));
   const moods = {
     up: "good", serving: "good", free: "good", leader: "good",
     down: "bad", "no leader": "bad", full: "bad", draining: "warn", short: "warn",

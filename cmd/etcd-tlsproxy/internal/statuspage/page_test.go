@@ -38,7 +38,8 @@ func example() *Status {
 			},
 			Users: []observe.UserStatus{{Known: "anonymous"}, {User: hostile, Known: "certificate"}, {Known: "certificate", Others: true}},
 			Refusals: []observe.RefusalStatus{
-				{Time: at, First: at, Times: 2, Client: "192.0.2.7", User: hostile, Method: "PUT", Key: hostile, Path: "/v2/keys/x", Rule: hostile, Status: 401, Reason: "unauthorized"},
+				{Time: at, First: at, Times: 2, Client: "192.0.2.7", User: hostile, Method: "PUT", Key: hostile, Path: "/v2/keys/x", Rule: hostile, Status: 401, Reason: "unauthorized", Login: "ok"},
+				{Time: at, First: at, Times: 1, Client: "192.0.2.8", Method: "PUT", Key: "/a", Rule: "/", Status: 401, Reason: "unauthorized", Login: "wrong_password", Claimed: "conftool"},
 				{Time: at, First: at, Times: 1, Client: "2001:db8::7", Method: "other", Status: 400, Reason: "bad_target"},
 			},
 			Certificates: []observe.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
@@ -92,7 +93,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	body := get(t, newTestPage(t, example), "/-/status", nil).Body.String()
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
-		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized</td>", ">0.99 ms</td>",
+		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
 		">no, the old state is still in force</span>", "The configuration on disk could not be loaded", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 	} {
 		if !strings.Contains(body, want) {

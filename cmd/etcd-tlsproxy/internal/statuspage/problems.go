@@ -9,6 +9,9 @@ import (
 // are renewed automatically weeks earlier, so the renewal must have failed.
 const expirySoon = 14 * 24 * time.Hour
 
+// maxWarnings bounds the warnings among the problems. All are in the configuration.
+const maxWarnings = 10
+
 // problems lists what needs an operator's attention, for operators who do not read the
 // whole status.
 func (s *Status) problems() []string {
@@ -19,6 +22,13 @@ func (s *Status) problems() []string {
 	}
 	if !s.Config.OK {
 		add("The configuration on disk could not be loaded; the old one is still in force.")
+	}
+	for i, warning := range s.Config.Warnings {
+		if i == maxWarnings {
+			add("There are %d more warnings about the configuration.", len(s.Config.Warnings)-i)
+			break
+		}
+		add("The configuration has a warning: %s.", warning)
 	}
 	if s.ReadOnly {
 		add("All writes are refused, because read_only is set.")
@@ -36,6 +46,11 @@ func (s *Status) problems() []string {
 		add("No etcd is available: requests are answered with 503.")
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
+	}
+	for _, l := range s.Logs {
+		if l.Failing {
+			add("The %s log cannot be written since %s: %s. Records lost since the start: %d.", l.Log, l.Since.Format(time.DateTime), l.Error, l.Lost)
+		}
 	}
 	switch s.Memory.Level {
 	case "short":

@@ -37,6 +37,9 @@ func tableOf(list string) table {
 		{"certificates", "Certificates", "", []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},
 		}},
+		{"logs", "Logs of requests", "", []column{
+			{"Log", "log", "text"}, {"Written", "on", "yes"}, {"Failing", "failing", "yes"}, {"Records lost", "lost", "alarm"}, {"Last failure since", "failing_since", "time"}, {"Error", "error", "error"},
+		}},
 	} {
 		if t.List == list {
 			return t

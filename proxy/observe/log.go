@@ -1,0 +1,185 @@
+package observe
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Log is the access log or the audit log. A record that cannot be written is counted and
+// reported to the service log, because a log that is lost in silence is worse than none.
+type Log struct {
+	name    string // "access" or "audit"
+	service *slog.Logger
+	notices bool // whether a notice about lost records fits the format
+
+	on      atomic.Bool
+	failing atomic.Bool
+	lost    prometheus.Counter // set by New
+
+	mu         sync.Mutex
+	to         io.Writer // nil if the log is off
+	torn       bool      // the last write ended within a line
+	since      time.Time // when the first record of this failure was lost
+	err        error     // of the last write that failed
+	missing    uint64    // records lost since then
+	total      uint64    // records lost since the start
+	unreported uint64    // records lost since the last report
+	reported   time.Time
+	probing    *time.Timer
+}
+
+const (
+	// reportEvery bounds the lines about lost records in the service log.
+	reportEvery = time.Minute
+	// probeEvery is short, because writes are refused meanwhile if log.audit_required is set.
+	probeEvery = time.Second
+)
+
+func newLog(name string, notices bool, to io.Writer, service *slog.Logger) *Log {
+	l := &Log{name: name, notices: notices, service: service}
+	l.Switch(to)
+	return l
+}
+
+// Switch makes the log write to another writer; nil turns it off. It returns the old
+// writer, which is not used any more.
+func (l *Log) Switch(to io.Writer) (old io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old = l.to
+	l.to, l.torn = to, false
+	l.on.Store(to != nil)
+	if to == nil {
+		l.failing.Store(false)
+		l.unreported = 0
+		if l.probing != nil {
+			l.probing.Stop()
+		}
+	}
+	return old
+}
+
+// On reports whether the log is written at all.
+func (l *Log) On() bool { return l.on.Load() }
+
+// Failing reports whether the last record could not be written.
+func (l *Log) Failing() bool { return l.failing.Load() }
+
+// Write writes one line.
+func (l *Log) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.to == nil {
+		return len(line), nil
+	}
+	err := l.resume()
+	if err == nil {
+		err = l.write(line)
+	}
+	if err != nil {
+		l.lose(err)
+		return 0, err
+	}
+	l.recovered()
+	return len(line), nil
+}
+
+// write writes a line on its own. A line that an earlier write cut off must not swallow it.
+func (l *Log) write(line []byte) error {
+	if l.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := l.to.Write(line)
+	if n > 0 {
+		l.torn = line[n-1] != '\n'
+	}
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// resume writes a notice to a log that could not be written before, so that the log itself
+// says where records are missing.
+func (l *Log) resume() error {
+	if !l.failing.Load() || !l.notices {
+		return nil
+	}
+	var notice bytes.Buffer
+	slog.New(slog.NewJSONHandler(&notice, nil)).Warn("records lost", "lost", l.missing, "since", l.since)
+	if err := l.write(notice.Bytes()); err != nil {
+		return err
+	}
+	l.recovered()
+	return nil
+}
+
+// lose counts a record that could not be written; l.mu is held.
+func (l *Log) lose(err error) {
+	now := time.Now()
+	if !l.failing.Load() {
+		l.since, l.missing = now, 0
+	}
+	l.failing.Store(true)
+	l.err = err
+	l.missing++
+	l.total++
+	l.unreported++
+	l.lost.Inc()
+	if now.Sub(l.reported) >= reportEvery {
+		l.service.Error("records are lost: a log cannot be written", "log", l.name, "lost", l.unreported, "error", err)
+		l.reported, l.unreported = now, 0
+	}
+	l.scheduleProbe()
+}
+
+// scheduleProbe makes sure that a log with notices is tried again without a record; l.mu is
+// held.
+func (l *Log) scheduleProbe() {
+	switch {
+	case !l.notices:
+	case l.probing == nil:
+		l.probing = time.AfterFunc(probeEvery, l.probe)
+	default:
+		l.probing.Reset(probeEvery)
+	}
+}
+
+func (l *Log) probe() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.to == nil || !l.failing.Load() {
+		return
+	}
+	if err := l.resume(); err != nil {
+		l.err = err
+		l.scheduleProbe()
+	}
+}
+
+// recovered ends a failure; l.mu is held.
+func (l *Log) recovered() {
+	if !l.failing.Load() {
+		return
+	}
+	l.failing.Store(false)
+	l.service.Warn("a log can be written again", "log", l.name, "lost", l.missing, "after", time.Since(l.since).Round(time.Second).String())
+	l.unreported = 0
+}
+
+// status returns the state of the log.
+func (l *Log) status() LogStatus {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := LogStatus{Log: l.name, On: l.to != nil, Failing: l.failing.Load(), Lost: l.total}
+	if l.total > 0 {
+		s.Since, s.Error = l.since.UTC(), l.err.Error()
+	}
+	return s
+}

@@ -1,0 +1,138 @@
+package observe
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// disk is a writer that can be full.
+type disk struct {
+	bytes.Buffer
+	free int // bytes; below 0 means that there is no limit
+}
+
+var errFull = errors.New("no space left on device")
+
+func (d *disk) Write(p []byte) (int, error) {
+	if d.free < 0 {
+		return d.Buffer.Write(p)
+	}
+	n := min(len(p), d.free)
+	d.free -= n
+	d.Buffer.Write(p[:n])
+	if n < len(p) {
+		return n, errFull
+	}
+	return n, nil
+}
+
+// newRecords returns an audit log on a full disk, and what it reports to the service log.
+func newRecords(d *disk) (*Records, *Metrics, *bytes.Buffer) {
+	var service bytes.Buffer
+	records := NewRecords(RecordOptions{Audit: d, Access: d, Service: slog.New(slog.NewTextHandler(&service, nil))})
+	metrics := NewMetrics("test")
+	New(metrics, records)
+	return records, metrics, &service
+}
+
+func TestLostRecordsAreCountedAndReportedOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records, metrics, service := newRecords(&disk{})
+		defer records.Audit.Switch(nil)
+		for range 150 { // in 150 seconds
+			if _, err := records.Audit.Write([]byte("{}\n")); !errors.Is(err, errFull) {
+				t.Fatalf("writing to a full disk: got the error %v, want %v", err, errFull)
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		expectSeries(t, metrics, "etcd_tlsproxy_log_records_lost_total", map[string]float64{"etcd_tlsproxy_log_records_lost_total log=audit": 150})
+		lines := strings.Split(strings.TrimSpace(service.String()), "\n")
+		if len(lines) != 3 || !strings.Contains(lines[0], "log=audit lost=1 ") || !strings.Contains(lines[1], "lost=60 ") {
+			t.Errorf("the service log after 150 s of losses: got\n%s\nwant 3 lines, the first with 1 lost record, the second with 60", service)
+		}
+		if s := records.Audit.status(); !s.Failing || s.Lost != 150 || s.Error != errFull.Error() || s.Since.IsZero() {
+			t.Errorf("the status of the log: got %+v, want it failing with 150 lost records and the error", s)
+		}
+	})
+}
+
+func TestAnAuditLogSaysWhereRecordsAreMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{free: 5}
+		records, _, service := newRecords(d)
+		defer records.Audit.Switch(nil)
+		for range 3 {
+			_, _ = records.Audit.Write([]byte(`{"msg":"request"}` + "\n"))
+		}
+		d.free = -1
+		if _, err := records.Audit.Write([]byte(`{"msg":"later"}` + "\n")); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(d.String()), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("the audit log: got %q, want the torn line, a notice and the later record", lines)
+		}
+		var notice struct {
+			Msg   string
+			Lost  int
+			Since time.Time
+		}
+		if err := json.Unmarshal([]byte(lines[1]), &notice); err != nil || notice.Msg != "records lost" || notice.Lost != 3 || notice.Since.IsZero() {
+			t.Errorf("the notice: got %s (%v), want one about 3 lost records", lines[1], err)
+		}
+		if lines[2] != `{"msg":"later"}` {
+			t.Errorf("the line behind the notice: got %s, want the later record whole", lines[2])
+		}
+		if !strings.Contains(service.String(), "can be written again") || records.Audit.Failing() {
+			t.Errorf("after the recovery: got failing %t and the service log\n%s\nwant a line that says it", records.Audit.Failing(), service)
+		}
+	})
+}
+
+func TestAnAuditLogIsTriedAgainWithoutARecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{}
+		records, _, _ := newRecords(d)
+		records.AuditRequired.Store(true)
+		_, _ = records.Audit.Write([]byte("{}\n"))
+		if records.Audited() {
+			t.Error("Audited after a loss: got true, want false")
+		}
+		time.Sleep(10 * probeEvery) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		if records.Audited() || d.Len() > 0 {
+			t.Errorf("Audited while the disk is full: got true or the line %q, want neither", d.String())
+		}
+		d.free = -1
+		time.Sleep(2 * probeEvery) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		if !records.Audited() || !strings.Contains(d.String(), `"msg":"records lost","lost":1,`) {
+			t.Errorf("after there is space again: got Audited %t and the log %q, want true and a notice", records.Audited(), d.String())
+		}
+	})
+}
+
+func TestAnAccessLogGetsNoLineThatIsNoRecord(t *testing.T) {
+	d := &disk{free: 3}
+	records, metrics, _ := newRecords(d)
+	_, _ = records.Access.Write([]byte("one\n"))
+	d.free = -1
+	_, _ = records.Access.Write([]byte("two\n"))
+	if got, want := d.String(), "one\ntwo\n"; got != want {
+		t.Errorf("the access log after a torn line: got %q, want %q", got, want)
+	}
+	expectSeries(t, metrics, "etcd_tlsproxy_log_records_lost_total", map[string]float64{"etcd_tlsproxy_log_records_lost_total log=access": 1})
+}
+
+func TestALogThatIsNotRequiredStopsNoWrite(t *testing.T) {
+	records, _, _ := newRecords(&disk{})
+	defer records.Audit.Switch(nil)
+	_, _ = records.Audit.Write([]byte("{}\n"))
+	if !records.Audited() {
+		t.Error("Audited after a loss, without AuditRequired: got false, want true")
+	}
+}
