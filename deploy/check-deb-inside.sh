@@ -28,7 +28,7 @@ documented() { # the beginning of a block of commands
 			if [[ $block == "$1"* ]]; then printf '%s' "$block"; fi
 		done
 }
-openssl() { if [[ $1 == passwd ]]; then command openssl "$@" -stdin <<<secret; else command openssl "$@"; fi; }
+etcd-tlsproxy() { if [[ $1 == passwd ]]; then command etcd-tlsproxy "$@" --stdin <<<secret; else command etcd-tlsproxy "$@"; fi; }
 follow() {
 	local block
 	block=$(documented "$1")
