@@ -39,8 +39,9 @@ func (e *ParseError) Error() string {
 	return text
 }
 
-// ParseUsers parses htpasswd files. Each line is name:hash; blank lines and lines
-// that begin with # are ignored. The error joins one [*ParseError] for each bad line.
+// ParseUsers parses htpasswd files. Each line is name:hash, or name:hash:comment as nginx
+// accepts it; blank lines and lines that begin with # are ignored. The error joins one
+// [*ParseError] for each bad line.
 //
 // A user may be in several files, because an nginx site has one file for each prefix,
 // but must have the same hash in all of them: the order of files must not decide
@@ -79,9 +80,7 @@ func parseLine(h *Hasher, byName map[string]*user, at position, line string) err
 	if err := CheckName(name); err != nil {
 		return fail("", err.Error(), "a line has the form name:hash")
 	}
-	if strings.Contains(text, ":") {
-		return fail(name, "there is text after the hash", "a line has the form name:hash; remove the second colon and the text after it")
-	}
+	text, _, _ = strings.Cut(text, ":") // no hash contains a colon; what follows is a comment
 	stored, err := parseHash(text)
 	if err != nil {
 		var wrong *hashError

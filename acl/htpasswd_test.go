@@ -41,7 +41,9 @@ func TestHtpasswdLinesThatAreRefused(t *testing.T) {
 	refused("a control byte in the name", "ro\tot:"+goodHash, "control character")
 	refused("a name that is not UTF-8", "ro\xffot:"+goodHash, "UTF-8")
 	refused("a name that is too long", strings.Repeat("x", 257)+":"+goodHash, "longer than 256")
-	refused("a second colon", "root:"+goodHash+":s3cret", "text after the hash")
+	refused("a comment after an empty hash", "root::s3cret", "not of an accepted scheme")
+	refused("a comment after plain text", "root:s3cret:x", "not of an accepted scheme")
+	refused("two passwords with the same comment", "root:"+goodHash+":s3cret\nroot:$apr1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd2:s3cret", "f:1 has another password for this user")
 	refused("a short apr1 hash", "root:"+goodHash[:30], "not a valid apr1 hash")
 	refused("an apr1 salt that is too long", "root:$apr1$abcdefghi$FzGOBQvzHZ3DRLL1O3Hnd1", "not a valid apr1 hash")
 	refused("a blank after the hash", "root:"+goodHash+" ", "not a valid apr1 hash")
@@ -59,6 +61,16 @@ func TestAUserMayStandInSeveralFilesWithOnePassword(t *testing.T) {
 	users, err := ParseUsers(h,
 		Source{Name: "_", Data: []byte("# managed\r\nroot:" + goodHash + "\r\n\r\n")},
 		Source{Name: "_conftool", Data: []byte("root:" + goodHash + "\nconftool:" + goodHash)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Join(users.Names(), " "), "conftool root"; got != want {
+		t.Errorf("Names: got %q, want %q", got, want)
+	}
+}
+
+func TestTextBehindASecondColonIsAComment(t *testing.T) {
+	users, err := ParseUsers(NewHasher(HasherOptions{}), Source{Name: "f", Data: []byte("root:" + goodHash + ":the operator: 2 colons\nconftool:" + goodHash + ":\r\nroot:" + goodHash + "\n")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ documented() { # the beginning of a block of commands
 			if [[ $block == "$1"* ]]; then printf '%s' "$block"; fi
 		done
 }
-openssl() { if [[ $1 == passwd ]]; then command openssl "$@" -stdin <<<secret; else command openssl "$@"; fi; }
+etcd-tlsproxy() { if [[ $1 == passwd ]]; then command etcd-tlsproxy "$@" --stdin <<<secret; else command etcd-tlsproxy "$@"; fi; }
 follow() {
 	local block
 	block=$(documented "$1")
@@ -129,24 +129,31 @@ passed "upgrades keep the configuration, and keep the old process if the new ver
 # --- sockets
 systemctl stop etcd-tlsproxy
 follow 'systemctl stop'
-clients() {
-	local n
-	for n in {1..400}; do
-		request -o /dev/null https://localhost:4001/v2/keys/conftool/a || { echo "request $n" >>refused; }
-		[[ ! -e enough ]] || break
+clients() { # new connections, one after another, until the file enough exists
+	local n=0
+	while [[ ! -e enough ]] && ((n < 4000)); do
+		n=$((n + 1))
+		request -o /dev/null https://localhost:4001/v2/keys/conftool/a || echo "request $n" >>refused
 	done
 	echo "$n" >requested
 }
-clients &
-clients_pid=$!
-for _ in {1..3}; do
-	systemctl restart etcd-tlsproxy
-	curl -s --fail -o /dev/null http://127.0.0.1:4002/-/ready || fail "the admin socket refused a connection during a restart"
-done
-touch enough
-wait "$clients_pid"
-(($(cat requested) > 3)) || fail "only $(cat requested) connections were made during three restarts"
-[[ ! -e refused ]] || fail "three restarts refused $(wc -l <refused) of $(cat requested) connections"
+under_load() { # runs a command while clients connect, and fails if one of them is refused
+	rm -f enough refused requested
+	clients &
+	local clients_pid=$!
+	"$@"
+	touch enough
+	wait "$clients_pid"
+	(($(cat requested) > 3)) || fail "only $(cat requested) connections were made during: $*"
+	[[ ! -e refused ]] || fail "$(wc -l <refused) of $(cat requested) connections were refused during: $*"
+}
+three_restarts() {
+	for _ in {1..3}; do
+		systemctl restart etcd-tlsproxy
+		curl -s --fail -o /dev/null http://127.0.0.1:4002/-/ready || fail "the admin socket refused a connection during a restart"
+	done
+}
+under_load three_restarts
 journalctl --no-pager -u etcd-tlsproxy | grep -q inherited=2 || fail "the service did not use the sockets of systemd"
 passed "with sockets, three restarts refused none of $(cat requested) new connections"
 
@@ -158,6 +165,36 @@ grep -q '^etcd_tlsproxy_backup_verified 1' /var/lib/prometheus/node-exporter/etc
 [[ $(stat -c %a /var/lib/prometheus/node-exporter/etcd-tlsproxy-backup.prom) == 644 ]] || fail "the node exporter cannot read the metrics"
 (cd /srv/backup/etcd/etcd-* && sha256sum --quiet --check SHA256SUMS)
 passed "the nightly backup copies the member and verifies the copy"
+
+# --- an upgrade with sockets and timer
+# A backup that runs during the upgrade must not be interrupted.
+mkdir -p /run/systemd/system/etcd-tlsproxy-backup.service.d
+printf '[Service]\nExecStart=\nExecStart=/bin/sleep 600\n' >/run/systemd/system/etcd-tlsproxy-backup.service.d/check.conf
+systemctl daemon-reload
+systemctl start --no-block etcd-tlsproxy-backup
+backup_runs() { [[ $(systemctl show -p ActiveState --value etcd-tlsproxy-backup) == activating ]]; }
+eventually backup_runs
+untouched=(etcd-tlsproxy.socket etcd-tlsproxy-admin.socket etcd-tlsproxy-backup.timer etcd-tlsproxy-backup.service)
+# Each start of a unit has an ID of its own.
+invocations() { systemctl show -p Id,ActiveState,InvocationID "${untouched[@]}"; }
+invocations >before-upgrade
+[[ $(grep -c '^InvocationID=.' before-upgrade) == "${#untouched[@]}" ]] || fail "not all of these units run before the upgrade: ${untouched[*]}"
+before=$(state MainPID)
+upgrade() { dpkg -i /shared/3.deb >upgrade.log 2>&1 </dev/null || fail "the upgrade failed: $(cat upgrade.log)"; }
+under_load upgrade
+another "$before" || fail "the upgrade with sockets did not restart the service"
+cmp good $config
+invocations >after-upgrade
+diff before-upgrade after-upgrade || fail "the upgrade stopped or restarted sockets, the timer or the backup"
+for unit in etcd-tlsproxy.service "${untouched[@]}"; do
+	[[ $(systemctl show -p NeedDaemonReload --value "$unit") == no ]] || fail "systemd has not read $unit of the new version"
+done
+systemctl is-enabled --quiet "${untouched[@]:0:3}" || fail "the upgrade disabled a socket or the timer"
+systemctl stop etcd-tlsproxy-backup || true
+rm -r /run/systemd/system/etcd-tlsproxy-backup.service.d
+systemctl daemon-reload
+systemctl reset-failed
+passed "an upgrade with sockets, timer and a running backup refused none of $(cat requested) new connections and stopped none of them"
 
 # --- remove and purge
 dpkg -r etcd-tlsproxy >/dev/null 2>&1

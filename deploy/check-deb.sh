@@ -30,21 +30,28 @@ if [[ ! -e $root/etc/debian_version ]]; then
 	mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssl,logrotate,procps,etcd-server,etcd-client bookworm "$root"
 fi
 
-# repack makes a later version of the package. Version 1 has the same configuration, version 2 another one.
+# repack makes a later version of the package. Version 1 has the same configuration, version 2 another one. Version 3 has
+# that of version 2, and other units.
 repack() { # revision
 	local folder=$check/repacked
 	rm -rf "$folder"
 	dpkg-deb --raw-extract "$deb" "$folder"
 	sed -i "s/^Version: .*/&+check$1/" "$folder/DEBIAN/control"
 	[[ $1 == 1 ]] || echo '# A comment of the next version.' | tee -a "$folder"/{etc,usr/share}/etcd-tlsproxy/etcd-tlsproxy.toml >/dev/null
+	if [[ $1 == 3 ]]; then
+		for unit in "$folder"/lib/systemd/system/etcd-tlsproxy*; do
+			echo '# A comment of the next version.' >>"$unit"
+		done
+	fi
 	dpkg-deb --build -Znone "$folder" "$check/shared/$1.deb" >/dev/null
 	rm -rf "$folder"
 }
 rm -rf "$check/shared"
 mkdir -p "$check/shared"
 cp "$deb" "$check/shared/"
-repack 1
-repack 2
+for revision in 1 2 3; do
+	repack "$revision"
+done
 cp README.md MANUAL.md deploy/check-deb-inside.sh "$check/shared/"
 cat >"$check/check.service" <<'TEXT'
 [Unit]

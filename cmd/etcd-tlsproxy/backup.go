@@ -36,8 +36,9 @@ After a failure the file keeps the time of the last success, and
 etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 		Example: `  etcd-tlsproxy backup --data-dir /var/lib/etcd/default --dir /srv/backup/etcd --verify \
     --metrics-file /var/lib/prometheus/node.d/etcd-backup.prom`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
+	cmd.AddCommand(newBackupList(), newBackupVerify())
 	term := console.New(cmd)
 	b := &recovery.Backup{Note: term.NoteText, Progress: term.ReportProgress, Now: time.Now}
 	connectionFlags(cmd, &b.Connection)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
@@ -53,7 +54,7 @@ preferred first.`,
 		default:
 			fmt.Fprintf(out, "%s: upstream.srv: not looked up in DNS (hint: add --resolve)\n", *file)
 		}
-		fmt.Fprintf(out, "%s: good: %d rules, %d users with a password\n", *file, report.Rules, report.Users)
+		fmt.Fprintf(out, "%s: good: %s, %s with a password\n", *file, english.Plural(report.Rules, "rule", ""), english.Plural(report.Users, "user", ""))
 		return nil
 	}
 	return cmd

@@ -32,7 +32,8 @@ or have no port of --proxy-port), and how many more members can fail.
 
 The lag of a member is the number of log entries that another member had committed
 before this member was queried. It is known only if the key / is readable. The password
-is sent to --endpoints only: if reads need one, list all advertised URLs there.
+is sent to --endpoints only: with --user, list all advertised URLs there, because no
+other URL is asked for its index.
 
 The exit status is 0 if all members are healthy, and 1 if not. With --nagios the output
 is that of an Icinga plugin: a line with performance data and details below it. The exit

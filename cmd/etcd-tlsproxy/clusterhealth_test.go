@@ -2,6 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
@@ -61,7 +64,43 @@ func TestHealthIsOfTheMembersThemselves(t *testing.T) {
 	wants(t, code, stdout, stderr, 1, ") is the last healthy one", "is the leader", ") is unreachable: "+url+": dial tcp")
 	// --force overrides all checks but etcd's own. Without --yes it prints the plan alone.
 	code, stdout, stderr = p.verbAt(leader.URL(), "member", "remove", leader.Name(), "--force")
-	wants(t, code, stdout, stderr, 1, "FORCED although", "recovered from a backup", "nothing was done")
+	wants(t, code, stdout, stderr, 4, "FORCED although", "recovered from a backup", "nothing was done")
+}
+
+// TestHealthIsQuietWhereReadsNeedAUser counts the lines of the audit logs: a check that runs
+// each minute must not fill them.
+func TestHealthIsQuietWhereReadsNeedAUser(t *testing.T) {
+	t.Parallel() // most of the time it waits
+	p := &proxied{t: t, replace: strings.NewReplacer(`"/" = ["root"]`, `"/" = { read = ["root"], write = ["root"] }`, `"/conftool" = ["root", "conftool"]`, "", `audit = "off"`, `audit = "audit.log"`)}
+	p.start("", 3)
+	var urls []string
+	for _, url := range p.urls {
+		urls = append(urls, url)
+	}
+	refused := func() int {
+		t.Helper()
+		lines := 0
+		for _, f := range p.folders {
+			data, err := os.ReadFile(filepath.Join(f.dir, "audit.log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += strings.Count(string(data), "\n")
+		}
+		return lines
+	}
+	code, stdout, stderr := p.verb(p.asRoot("cluster-health")...)
+	wants(t, code, stdout, stderr, 0, "cluster is healthy")
+	code, stdout, stderr = p.verbAt(strings.Join(urls, ","), p.asRoot("cluster-health", "--output", "json")...)
+	wants(t, code, stdout, stderr, 0, `"behind": `)
+	if got := refused(); got != 0 {
+		t.Errorf("after two checks with a user: the audit logs have %d lines, want 0", got)
+	}
+	code, stdout, stderr = p.verb("cluster-health")
+	wants(t, code, stdout, stderr, 0, "cluster is healthy")
+	if got := refused(); got > 1 {
+		t.Errorf("after a check without a user: the audit logs have %d lines, want at most 1", got)
+	}
 }
 
 // TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage makes the first step of the

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
@@ -98,12 +99,16 @@ func writeDump(c *console.Console, dump *keydump.Dump, file string) error {
 		return fmt.Errorf("writing the dump: %w", err)
 	}
 	summary := struct {
-		File string `json:"file"`
-		keydump.Header
-		LeftOut []keydump.Omission `json:"leftOut,omitempty"`
-	}{file, dump.Header, dump.LeftOut}
+		File      string             `json:"file"`
+		Prefix    acl.Key            `json:"prefix"`
+		ClusterID string             `json:"cluster_id"`
+		Index     uint64             `json:"index"`
+		Taken     time.Time          `json:"taken"`
+		Entries   int                `json:"entries"`
+		LeftOut   []keydump.Omission `json:"left_out,omitempty"`
+	}{file, dump.Prefix, dump.ClusterID, dump.Index, dump.Taken, dump.Entries, dump.LeftOut}
 	return c.Print(summary, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s: %d entries of %v at index %d of cluster %s\n", file, dump.Entries, dump.Prefix, dump.Index, dump.ClusterID)
+		_, err := fmt.Fprintf(w, "%s: %s of %v at index %d of cluster %s\n", file, english.Plural(dump.Entries, "entry", ""), dump.Prefix, dump.Index, dump.ClusterID)
 		return err
 	})
 }

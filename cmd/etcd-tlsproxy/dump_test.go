@@ -52,10 +52,10 @@ func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
 {"key":"/eventlogging/b","value":"secret two"}
 {"key":"/other","value":"secret three"}
 `)
-	check(1, "nothing was done (hint: run it again with --yes", append(as("root"), "load", s.Path("seed"))...)
+	check(4, "nothing was done (hint: run it again with --yes", append(as("root"), "load", s.Path("seed"))...)
 	check(1, "there is no key /conftool", append(proxied, "dump", "/conftool")...)
 	check(1, "writing /conftool: 110: The request requires user authentication", append(proxied, "load", "--yes", s.Path("seed"))...)
-	check(1, "(hint: give --username and --password-file of a user", append(proxied, "load", "--yes", s.Path("seed"))...)
+	check(1, "(hint: give --user and --password-file of a user", append(proxied, "load", "--yes", s.Path("seed"))...)
 	// The entries that conftool may write are written, up to the first that it may not.
 	check(1, "writing /other: 110", append(as("conftool"), "load", "--yes", s.Path("seed"))...)
 	check(0, "created 1, updated 0, unchanged 3, expired 0, conflicts 0", append(as("root"), "load", "--yes", s.Path("seed"))...)

@@ -18,10 +18,6 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// exitNo is the exit status of a command that worked and whose answer is no. Scripts
-// can distinguish it from a failure.
-const exitNo = 3
-
 // explainer is one run of explain.
 type explainer struct {
 	file, running   string
@@ -76,6 +72,7 @@ refused, or if decisions change; and 1 if there is no answer.`,
 	f.StringVar(&e.what, "what", "", "show what this `user` may read and write")
 	f.StringVar(&e.diff, "diff", "", "show what would change with this other configuration `file`")
 	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare, one per line; - is standard input")
+	complete(cmd, "method", "GET", "PUT", "POST", "DELETE", "HEAD")
 	connectionFlags(cmd, &e.connection)
 	e.console = console.New(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error { return e.check(cmd, args) }
@@ -145,7 +142,7 @@ func yesOrNo(yes bool) error {
 	if yes {
 		return nil
 	}
-	return &console.ExitError{Code: exitNo}
+	return &console.ExitError{Code: console.ExitNo}
 }
 
 func (e *explainer) showWho(ctx context.Context) (err error) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
 	"etcd-tlsproxy/proxy/gate"
@@ -35,7 +36,7 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 	code := run(context.Background(), []string{"explain", "-c", filepath.Join(f.dir, "etcd-tlsproxy.toml"), "--diff", filepath.Join(other.dir, "etcd-tlsproxy.toml"),
 		"--endpoints", etcd.URL(), "--output", "json"}, &out, &errs)
 	var diff explain.Diff
-	if err := json.Unmarshal([]byte(out.String()), &diff); err != nil || code != exitNo {
+	if err := json.Unmarshal([]byte(out.String()), &diff); err != nil || code != console.ExitNo {
 		t.Fatalf("explain --diff ended with status %d and the error %v:\n%s%s", code, err, &out, &errs)
 	}
 	// Keys: /, /conftool, /conftool/v1, its one good key, /x. Root loses /, too, by the rule below it.

@@ -1,6 +1,12 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
 
 // defaultConfigFile is the path at which the packages install the configuration.
 const defaultConfigFile = "/etc/etcd-tlsproxy/etcd-tlsproxy.toml"
@@ -12,4 +18,33 @@ func configFlag(cmd *cobra.Command) *string {
 		panic("BUG: the flag was added above: " + err.Error())
 	}
 	return file
+}
+
+// complete lets shells complete the value of a flag.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("BUG: the flag does not exist: " + err.Error())
+	}
+}
+
+// variables name the environment variables that replace the defaults of flags. The
+// password itself has none: other processes can read the environment.
+var variables = map[string]string{
+	"endpoints": "ETCD_TLSPROXY_ENDPOINTS", "ca-file": "ETCD_TLSPROXY_CA_FILE", loginFlag: "ETCD_TLSPROXY_USERNAME", "password-file": "ETCD_TLSPROXY_PASSWORD_FILE",
+}
+
+// fromEnvironment sets the flags that the command line does not give.
+func fromEnvironment(cmd *cobra.Command) error {
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		value := os.Getenv(variables[f.Name])
+		short := cmd.Flags().Lookup(loginAlias)
+		if value == "" || f.Changed || f.Name == loginFlag && f.Hidden && short.Changed {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil && failed == nil {
+			failed = fmt.Errorf("%s: %w", variables[f.Name], err)
+		}
+	})
+	return failed
 }

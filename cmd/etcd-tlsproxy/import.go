@@ -47,12 +47,12 @@ reason. The source is one of
                  htpasswd files are those in --htpasswd, one for each prefix with users,
                  named like the prefix with _ in place of /. --fact replaces variables,
                  such as %{::site}; a variable without a value is an error.
-  --nginx FILE   nginx.conf, whose includes are followed, or the file of the site alone,
-                 if nothing outside of it restricts access. The users of a prefix are
-                 those of its htpasswd file. A directive that could refuse or change a
-                 request, or that is unknown, is an error with its line, wherever it is.
-                 With --htpasswd the files are read from that folder, but the
-                 configuration keeps their own names.
+  --nginx FILE   nginx.conf, whose includes are followed. The file of a single site is
+                 read too, but it is a conflict: what surrounds it can restrict access.
+                 The users of a prefix are those of its htpasswd file. A directive that
+                 could refuse or change a request, or that is unknown, is an error with
+                 its line, wherever it is. With --htpasswd the files are read from that
+                 folder, but the configuration keeps their own names.
 
 If the htpasswd files are on this machine, the command compares them: a user can have
 only one password, and the users of a file must be those of its rule. A difference is
@@ -71,13 +71,14 @@ The exit status is 0, or 3 if there are conflicts, or 1 if there is no configura
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&m.hiera, "hiera", nil, "hiera `file`; can be repeated")
-	f.StringVar(&m.nginx, "nginx", "", "`file` of nginx: nginx.conf, or a single site")
+	f.StringVar(&m.nginx, "nginx", "", "`file` of nginx, usually nginx.conf")
 	f.StringVar(&m.htpasswd, "htpasswd", "", "`folder` of the htpasswd files (default with --hiera: /etc/nginx/auth)")
 	f.StringVar(&m.pools, "pools", "", "`file` with the pools for which Puppet generates rules, one dc/cluster per line")
 	f.StringVar(&m.options.Domain, "domain", "", "`name` that replaces %{::domain} in cert_name")
 	f.StringArrayVar(&m.facts, "fact", nil, "`name=value` of a variable that hiera interpolates, as in site=eqiad; can be repeated")
 	f.StringVar(&m.options.Host, "host", "", "`name` of the host of etcd, for tls_upstream")
 	f.StringVar(&m.match, "match", "both", "`value` of match: both, or segment to drop nginx's byte-wise prefixes at once")
+	complete(cmd, "match", "both", "segment")
 	f.StringVar(&m.write, "write", "", "`file` to write the configuration to; an existing file is replaced only with --yes")
 	m.console = console.NewConfirming(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {

@@ -35,10 +35,10 @@ func imported(t *testing.T, args ...string) *siteimport.Report {
 func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 	p := newProfile(t)
 	p.write(t, p.path("hiera.yaml"), profileHiera)
-	p.write(t, p.path("site"), p.site("4001", "conf1001.example.org:2379"))
+	p.write(t, p.path("nginx.conf"), "events {} http { "+p.site("4001", "conf1001.example.org:2379")+"}")
 	for _, match := range []string{"both", "segment"} {
 		hiera := imported(t, "--match", match, "--hiera", p.path("hiera.yaml"), "--htpasswd", p.dir, "--pools", p.path("pools"), "--domain", "example.org", "--host", "conf1001.example.org")
-		nginx := imported(t, "--match", match, "--nginx", p.path("site"))
+		nginx := imported(t, "--match", match, "--nginx", p.path("nginx.conf"))
 		a, err := config.Parse("hiera", []byte(hiera.Config))
 		if err != nil {
 			t.Fatal(err)
@@ -86,10 +86,8 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 	p.write(t, p.path("server.crt"), string(cert))
 	p.write(t, p.path("server.key"), string(key))
 	upstream := strings.TrimPrefix(etcd.URL(), "http://")
-	nginx, err := proxytest.StartNginx(t.TempDir(), func(addr string) string {
-		site := p.site(addr, upstream)
-		p.write(t, p.path("site"), site)
-		return site
+	nginx, err := proxytest.StartNginx(p.dir, func(addr string) string {
+		return p.site(addr, upstream)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +96,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 
 	for _, match := range []string{"both", "segment"} {
 		file := filepath.Join(t.TempDir(), "etcd-tlsproxy.toml")
-		report := imported(t, "--match", match, "--nginx", p.path("site"), "--write", file)
+		report := imported(t, "--match", match, "--nginx", p.path("nginx.conf"), "--write", file)
 		var out, errs strings.Builder
 		if code := run(context.Background(), []string{"check-config", "-c", file}, &out, &errs); code != 0 || !strings.Contains(out.String(), "73 rules, 72 users") {
 			t.Fatalf("check-config ended with status %d, want 0:\n%s%s", code, &out, &errs)
@@ -109,7 +107,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 			t.Fatal(err)
 		}
 		config := strings.Replace(string(text), nginx.Addr, "127.0.0.1:0", 1)
-		s := daemontest.Start(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[acls]", "\n[limits]\nlogin_burst = 1000000\n[acls]", 1))
+		s := daemontest.Start(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[limits]\n", "\n[limits]\nlogin_burst = 1000000\n", 1))
 
 		before := &side{addr: nginx.Addr, config: &tls.Config{RootCAs: pki.Pool(), ServerName: "localhost"}}
 		now := &side{addr: strings.TrimPrefix(s.URL, "https://"), config: before.config}

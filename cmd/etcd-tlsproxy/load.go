@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/acl"
@@ -48,7 +49,7 @@ A dump is refused if it contains a key that etcd would take for its own record o
 member (a key with /0/members/1/attributes in it), because such a write would destroy
 the cluster, or a key of more than 100 parts, which the proxy does not serve.`,
 		Example: `  etcd-tlsproxy load --dry-run conftool.jsonl
-  etcd-tlsproxy load --yes conftool.jsonl --username root --password-file /root/etcd-password \
+  etcd-tlsproxy load --yes conftool.jsonl --user root --password-file /root/etcd-password \
     --endpoints https://conf1001.example.org:4001
   etcd-tlsproxy load --yes --prefix-from /conftool --prefix-to /restored/conftool conftool.jsonl`,
 		Args: cobra.MaximumNArgs(1),
@@ -83,8 +84,8 @@ the cluster, or a key of more than 100 parts, which the proxy does not serve.`,
 		}
 		if plan.Writes() > 0 {
 			counts := plan.Counts()
-			if err := c.Confirm(fmt.Sprintf("in cluster %s: create %d and update %d keys and directories (--dry-run lists them)",
-				plan.ClusterID, counts[keydump.Create], counts[keydump.Update])); err != nil {
+			if err := c.Confirm(fmt.Sprintf("in cluster %s: create %s and update %s (--dry-run lists them)",
+				plan.ClusterID, english.Plural(counts[keydump.Create], "key or directory", "keys and directories"), english.Plural(counts[keydump.Update], "key or directory", "keys and directories"))); err != nil {
 				return err
 			}
 			progress := c.Progress("keys", int64(plan.Writes()))
@@ -135,7 +136,7 @@ func printLoad(c *console.Console, plan *keydump.Plan, dryRun bool) error {
 	}
 	counts := plan.Counts()
 	result := struct {
-		ClusterID string                 `json:"clusterId"`
+		ClusterID string                 `json:"cluster_id"`
 		Index     uint64                 `json:"index"`
 		Counts    map[keydump.Action]int `json:"counts"`
 		// Entries are all entries of a dry run, and otherwise those that were skipped.

@@ -33,8 +33,7 @@ func main() {
 }
 
 // run is the program. ctx ends when the signal to stop arrives. run returns the exit
-// status: 0 after a success, 1 after a failure, 2 for a wrong command line, or the
-// status that a command returns as a [console.ExitError].
+// status: 0 after a success, or one of those of package console.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
@@ -42,8 +41,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	started := false
 	var exit *console.ExitError
-	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := fromEnvironment(cmd); err != nil {
+			return err
+		}
 		started = cmd.ValidateRequiredFlags() == nil && cmd.ValidateFlagGroups() == nil // cobra checks them only later
+		return nil
 	}
 	command, err := root.ExecuteContextC(ctx)
 	switch {
@@ -53,14 +56,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exit.Code
 	case !started: // the command line is wrong
 		fmt.Fprintf(stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", command.CommandPath(), err)
-		return 2
+		return console.ExitUsage
 	}
 	separator := " "
 	if strings.Contains(err.Error(), "\n") {
 		separator = "\n" // a list of errors, each with file and line
 	}
 	fmt.Fprintf(stderr, "%s:%s%v\n", command.CommandPath(), separator, err)
-	return 1
+	if errors.Is(err, console.ErrNotConfirmed) {
+		return console.ExitPlanned
+	}
+	return console.ExitFailure
 }
 
 func newRoot() *cobra.Command {
@@ -70,8 +76,17 @@ func newRoot() *cobra.Command {
 		Long: `etcd-tlsproxy is an HTTPS front end for an etcd member. It terminates TLS,
 authenticates clients by password or client certificate, authorizes each request by
 a table of key prefixes, and forwards what is allowed to etcd's v2 API. Its other
-commands build, check, back up and recover the clusters behind it.`,
-		Args:          cobra.NoArgs,
+commands build, check, back up and recover the clusters behind it.
+
+The commands that connect to etcd read defaults from the environment:
+ETCD_TLSPROXY_ENDPOINTS, ETCD_TLSPROXY_CA_FILE, ETCD_TLSPROXY_USERNAME and
+ETCD_TLSPROXY_PASSWORD_FILE.
+
+The exit status of every command is 0 after a success, 1 after a failure or if a
+problem was found, 2 for a wrong command line, 3 if the answer is no, and 4 if only the
+plan was printed because --yes is missing.`,
+		Version:       version(),
+		Args:          noArguments,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -81,7 +96,22 @@ commands build, check, back up and recover the clusters behind it.`,
 	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
 	addGroup(root, "Data", newBackup(), newRecover(), newDump(), newLoad())
 	root.AddCommand(newVersion(), newMan())
+	root.SetVersionTemplate(versionLine() + "\n")
 	return root
+}
+
+// noArguments refuses arguments of a command that has only subcommands, and suggests the
+// nearest subcommand.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // as cobra does where it suggests itself
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = " (hint: did you mean " + strings.Join(near, " or ") + "?)"
+	}
+	return fmt.Errorf("unknown command %q%s", args[0], hint)
 }
 
 // addGroup adds commands that the help lists together.

@@ -21,9 +21,9 @@ func newMember() *cobra.Command {
 		Short: "List, add and remove members of a cluster",
 		Long: `Lists, adds and removes the members of a cluster with etcd's members API.
 
-To add or remove a member through the proxy, log in with --username and --password-file
+To add or remove a member through the proxy, log in with --user and --password-file
 as a user whom the configuration allows to, as in [surfaces] members = ["root"].`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newMemberList(), newMemberAdd(), newMemberRemove())

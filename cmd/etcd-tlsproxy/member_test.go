@@ -74,13 +74,14 @@ func (p *proxied) refusesAndAdds() (name string) {
 		"already has the peer URL " + p.etcds.Members[1].PeerURL():  add(name, p.etcds.Members[1].PeerURL()),
 		"is not a valid name for a member":                          add("", peer),
 		"it contains more than a host and a port":                   add(name, peer+"/x"),
-		"nothing was done":                                          add(name, peer),
 		"answers 401: The request requires user authentication":     add(name, peer, "--yes"),
-		"give --username and --password-file of a user that surfac": add(name, peer, "--yes"),
+		"give --user and --password-file of a user that surfaces.":  add(name, peer, "--yes"),
 	} {
 		code, stdout, stderr := p.verb(args...)
 		wants(p.t, code, stdout, stderr, 1, want)
 	}
+	code, stdout, stderr := p.verb(add(name, peer)...)
+	wants(p.t, code, stdout, stderr, 4, "nothing was done")
 	type result struct {
 		code           int
 		stdout, stderr string
@@ -96,7 +97,7 @@ func (p *proxied) refusesAndAdds() (name string) {
 		return strings.Contains(stdout, "[unstarted]: peerURLs="+peer)
 	})
 	// A second one, while the first has not started.
-	code, stdout, stderr := p.verb(add("conf1005", "http://127.0.0.1:1")...)
+	code, stdout, stderr = p.verb(add("conf1005", "http://127.0.0.1:1")...)
 	wants(p.t, code, stdout, stderr, 1, " was added and has not started: with two members missing")
 	code, stdout, stderr = p.verb(add(name, peer)...)
 	wants(p.t, code, stdout, stderr, 1, "was added earlier and has not started")
@@ -133,7 +134,7 @@ func (p *proxied) refusesTheLeader() {
 	code, stdout, stderr := p.verb(p.asRoot("member", "remove", leader.Name(), "--yes")...)
 	wants(p.t, code, stdout, stderr, 1, "member "+leader.Name()+" (", "is the leader: ", "--force")
 	code, stdout, stderr = p.verb(p.asRoot("member", "remove", leader.Name(), "--force")...)
-	wants(p.t, code, stdout, stderr, 1, "1. FORCED although member "+leader.Name(), "nothing was done")
+	wants(p.t, code, stdout, stderr, 4, "1. FORCED although member "+leader.Name(), "nothing was done")
 	code, stdout, stderr = p.verb("member", "remove", "conf1009")
 	wants(p.t, code, stdout, stderr, 1, `no member has the name or the id "conf1009"`, "they are conf1001 (")
 }

@@ -28,7 +28,7 @@ without a signal.`,
 		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
   etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
   etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newPasswdAdd(), newPasswdChange(), newPasswdVerify(), newPasswdRemove(), newPasswdList())
@@ -58,6 +58,7 @@ more, two addresses that guess passwords can keep one worker busy.`
 func (p *password) hashFlags(cmd *cobra.Command) {
 	p.flags(cmd)
 	cmd.Flags().StringVar(&p.scheme, "hash", htpasswd.Schemes()[0], "`scheme` of the hash: bcrypt, sha512-crypt or apr1")
+	complete(cmd, "hash", htpasswd.Schemes()...)
 	cmd.Flags().IntVar(&p.cost, "cost", htpasswd.DefaultCost, "bcrypt's cost, from 4 to 14")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := cobra.ExactArgs(2)(cmd, args); err != nil {

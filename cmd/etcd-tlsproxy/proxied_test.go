@@ -23,7 +23,9 @@ type proxied struct {
 	// ca and password are files for the verbs.
 	ca, password string
 	hasty        bool
-	more         string // of each proxy's configuration
+	more         string             // of each proxy's configuration
+	replace      *strings.Replacer  // changes each proxy's configuration, if set
+	folders      map[string]*folder // of proxies, by the name of the member
 }
 
 const proxiedConfig = `
@@ -59,7 +61,7 @@ func newProxied(t *testing.T, path string, n int) *proxied {
 func (p *proxied) start(path string, n int) {
 	t := p.t
 	t.Helper()
-	p.sockets, p.proxies, p.urls = make(map[string]*os.File), make(map[string]*process), make(map[string]string)
+	p.sockets, p.proxies, p.urls, p.folders = make(map[string]*os.File), make(map[string]*process), make(map[string]string), make(map[string]*folder)
 	advertise := make([]string, n)
 	for i := range advertise {
 		advertise[i] = p.socket()
@@ -98,7 +100,12 @@ func (p *proxied) socket() (url string) {
 // front starts the proxy of a member, which can have further endpoints.
 func (p *proxied) front(m proxytest.Member, url string, others ...string) {
 	p.t.Helper()
-	f := newFolder(p.t, fmt.Sprintf(proxiedConfig, strings.Join(append([]string{m.URL()}, others...), `", "`))+p.more)
+	config := fmt.Sprintf(proxiedConfig, strings.Join(append([]string{m.URL()}, others...), `", "`)) + p.more
+	if p.replace != nil {
+		config = p.replace.Replace(config)
+	}
+	f := newFolder(p.t, config)
+	p.folders[m.Name()] = f
 	cert, key, err := p.pki.Server("localhost", "127.0.0.1")
 	if err != nil {
 		p.t.Fatal(err)

@@ -42,6 +42,16 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 	if made.Path == "" || !made.Manifest.Keys.Verified {
 		t.Fatalf("backup returned %+v, want a path and verified keys; it printed\n%s", made, stderr)
 	}
+	var listed []recovery.Listed
+	if stderr := verb(&listed, "backup", "list", "--dir", backups); len(listed) != 1 || listed[0].Path != made.Path || listed[0].Problem != "" || !listed[0].Keys.Verified {
+		t.Errorf("backup list returned %+v and printed\n%s\nwant the backup without a problem, with verified keys", listed, stderr)
+	}
+	var verified struct {
+		KeysCompared bool `json:"keys_compared"`
+	}
+	if stderr := verb(&verified, "backup", "verify", made.Path); !verified.KeysCompared {
+		t.Errorf("backup verify compared no keys and printed\n%s", stderr)
+	}
 	recoverArgs := []string{"recover", "--backup", made.Path, "--data-dir", data, "--timeout", "1s",
 		"--members", "default=" + member.PeerURL() + "+" + member.URL()}
 	if stderr := verb(&recovery.Plan{}, recoverArgs...); !strings.Contains(stderr, "the cluster is alive") {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
@@ -107,7 +108,7 @@ func (r *records) text(w io.Writer) error {
 	if r.Consistent {
 		b.WriteString("consistent\n")
 	} else {
-		fmt.Fprintf(&b, "not consistent: %d findings\n", len(r.Findings))
+		fmt.Fprintf(&b, "not consistent: %s\n", english.Plural(len(r.Findings), "finding", ""))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

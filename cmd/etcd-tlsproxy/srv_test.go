@@ -26,5 +26,5 @@ func TestRecordsAreCheckedWithALiveCluster(t *testing.T) {
 	code, stdout, stderr = p.verbAt(etcd.URL(), "srv", "example.org", "--resolver", dns.Addr())
 	wants(t, code, stdout, stderr, 0, "consistent\n")
 	code, stdout, stderr = p.verbAt(etcd.URL(), "srv", "example.org", "--resolver", dns.Addr(), "--check")
-	wants(t, code, stdout, stderr, 1, "no member advertises https://conf1002.example.org:4001: python-etcd raises ValueError", "not consistent: 1 findings")
+	wants(t, code, stdout, stderr, 1, "no member advertises https://conf1002.example.org:4001: python-etcd raises ValueError", "not consistent: 1 finding\n")
 }

@@ -133,7 +133,7 @@ func (c *Connection) refusal(endpoint string, got *response) error {
 	case http.StatusForbidden:
 		hint = ` (hint: the proxy refuses membership changes unless its configuration has [surfaces] members = ["` + c.userOrRoot() + `"], and is not read_only; or connect to etcd itself with --endpoints)`
 	case http.StatusUnauthorized:
-		hint = " (hint: give --username and --password-file of a user that surfaces.members of the proxy names)"
+		hint = " (hint: give --user and --password-file of a user that surfaces.members of the proxy names)"
 	case http.StatusGone:
 		hint = " (hint: the member was already removed)"
 	}

@@ -72,7 +72,7 @@ func (c *Connection) Transport() (*http.Transport, error) {
 // password returns the first line of PasswordFile.
 func (c *Connection) password() (string, error) {
 	if (c.User == "") != (c.PasswordFile == "") {
-		return "", errors.New("--username and --password-file must be given together")
+		return "", errors.New("the name of the user and --password-file must be given together")
 	}
 	if c.User == "" {
 		return "", nil
@@ -94,7 +94,7 @@ func (c *Connection) check() error {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
 			u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return fmt.Errorf("endpoint %q is not a valid client URL (hint: write it like https://conf1001.example.org:4001, and the user in --username)", redact(endpoint))
+			return fmt.Errorf("endpoint %q is not a valid client URL (hint: write it like https://conf1001.example.org:4001, and the user in --user)", redact(endpoint))
 		}
 	}
 	return nil

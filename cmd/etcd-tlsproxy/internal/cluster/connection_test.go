@@ -40,7 +40,7 @@ func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
 		"names no endpoint":           {},
 		`endpoint "conf1001:4001"`:    {Endpoints: []string{"conf1001:4001"}},
 		`endpoint "...@conf1001:1"`:   {Endpoints: []string{"http://root:secret@conf1001:1"}},
-		"--username and":              {Endpoints: []string{"http://conf1001:1"}, User: "root"},
+		"user and --password-file":    {Endpoints: []string{"http://conf1001:1"}, User: "root"},
 		"--cert-file and --key-file":  {Endpoints: []string{"http://conf1001:1"}, Key: empty},
 		"there is no certificate in":  {Endpoints: []string{"http://conf1001:1"}, CA: empty},
 		"reading --password-file":     {Endpoints: []string{"http://conf1001:1"}, User: "root", PasswordFile: empty + "2"},

@@ -84,6 +84,7 @@ func (c *Connection) Probe(ctx context.Context) (*Health, error) {
 		return nil, err
 	}
 	defer mc.close()
+	mc.findReads(ctx)
 	h := &Health{Members: make([]MemberHealth, len(members))}
 	var probes sync.WaitGroup
 	for i, m := range members {
@@ -165,7 +166,7 @@ func (mc *memberClient) compareIndexes(ctx context.Context, h *Health) {
 				if u.State != Healthy {
 					continue
 				}
-				if index, _, ok := mc.raftIndex(ctx, u.URL); ok {
+				if index, ok := mc.raftIndex(ctx, u.URL); ok {
 					m.RaftIndex = index
 					behind := highest - min(highest, index)
 					m.Behind = &behind

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // Limits says when a healthy cluster deserves a warning.
@@ -55,9 +57,9 @@ func (h *Health) Findings(l Limits, now time.Time) []Finding {
 	case h.LeaderID == "":
 		c.add(Critical, "no healthy member knows a leader")
 	case h.Margin < l.MarginCritical:
-		c.add(Critical, "only %d more members may fail", h.Margin)
+		c.add(Critical, "only %s may fail", english.Plural(h.Margin, "more member", ""))
 	case h.Margin < l.MarginWarning:
-		c.add(Warning, "only %d more members may fail", h.Margin)
+		c.add(Warning, "only %s may fail", english.Plural(h.Margin, "more member", ""))
 	}
 	for i := range h.Members {
 		c.checkMember(h, &h.Members[i])
@@ -98,9 +100,9 @@ func (c *checker) checkMember(h *Health, m *MemberHealth) {
 	if m.Behind != nil {
 		switch behind := *m.Behind; {
 		case behind >= c.limits.BehindCritical:
-			c.add(Critical, "member %s is %d entries behind", m.Label(), behind)
+			c.add(Critical, "member %s is %s behind", m.Label(), entries(behind))
 		case behind >= c.limits.BehindWarning:
-			c.add(Warning, "member %s is %d entries behind", m.Label(), behind)
+			c.add(Warning, "member %s is %s behind", m.Label(), entries(behind))
 		}
 	}
 	if m.State == Healthy && m.follows != "" && m.follows != h.LeaderID {
@@ -192,4 +194,8 @@ func (c *checker) addDifference(s Severity, how string, values map[string]string
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func entries(n uint64) string {
+	return fmt.Sprintf("%d %s", n, english.PluralWord(int(min(n, 2)), "entry", ""))
 }

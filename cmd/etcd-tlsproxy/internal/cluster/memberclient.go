@@ -75,6 +75,7 @@ type memberClient struct {
 	timeout        time.Duration
 	user, password string
 	endpoints      []string
+	openReads      bool // whether everyone can read keys
 }
 
 func (c *Connection) memberClient() (*memberClient, error) {

@@ -85,26 +85,47 @@ func (mc *memberClient) readDetails(ctx context.Context, base string, m *MemberH
 	var leader struct{ ID string }
 	// /v2/stats/self keeps the last leader; this path tells whether there is one now.
 	if got, err := mc.get(ctx, http.MethodGet, base, "/v2/members/leader"); err == nil && got.decode(&leader) {
-		m.follows = leader.ID
+		m.follows, m.cluster = leader.ID, got.header.Get("X-Etcd-Cluster-Id")
 	}
 	var version struct{ Etcdserver string }
 	if got, err := mc.get(ctx, http.MethodGet, base, "/version"); err == nil && got.decode(&version) {
 		m.Version = version.Etcdserver
 	}
-	if index, cluster, ok := mc.raftIndex(ctx, base); ok {
-		m.RaftIndex, m.cluster = index, cluster
+	if index, ok := mc.raftIndex(ctx, base); ok {
+		m.RaftIndex = index
 	}
 }
 
-// raftIndex returns the index that a member has committed and the id of its cluster.
-// Both are headers of responses about keys, and every cluster has the root key.
-func (mc *memberClient) raftIndex(ctx context.Context, base string) (index uint64, cluster string, ok bool) {
-	// Reads may need a user, but the password is sent only to URLs that the operator
-	// wrote.
-	got, err := mc.do(ctx, http.MethodHead, base, "/v2/keys/", nil, slices.Contains(mc.endpoints, base))
+// rootKey is the key whose reads show the index. Every cluster has it.
+const rootKey = "/v2/keys/"
+
+// findReads finds out whether everyone can read the index. Where reads need a user, each
+// refused one would be a line of the audit log for each member and each check: there is one
+// such line without a user, and none with one.
+func (mc *memberClient) findReads(ctx context.Context) {
+	if mc.user != "" {
+		return
+	}
+	for _, endpoint := range mc.endpoints {
+		if got, err := mc.get(ctx, http.MethodHead, endpoint, rootKey); err == nil {
+			mc.openReads = got.status != http.StatusUnauthorized && got.status != http.StatusForbidden
+			return
+		}
+	}
+}
+
+// raftIndex returns the index that a member has committed. It is a header of responses
+// about keys.
+func (mc *memberClient) raftIndex(ctx context.Context, base string) (index uint64, ok bool) {
+	// The password is sent only to URLs that the operator wrote.
+	withUser := mc.user != "" && slices.Contains(mc.endpoints, base)
+	if !withUser && !mc.openReads {
+		return 0, false
+	}
+	got, err := mc.do(ctx, http.MethodHead, base, rootKey, nil, withUser)
 	if err != nil {
-		return 0, "", false
+		return 0, false
 	}
 	index, err = strconv.ParseUint(got.header.Get("X-Raft-Index"), 10, 64)
-	return index, got.header.Get("X-Etcd-Cluster-Id"), err == nil
+	return index, err == nil
 }

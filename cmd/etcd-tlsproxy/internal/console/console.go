@@ -26,6 +26,9 @@ type Console struct {
 func New(cmd *cobra.Command) *Console {
 	c := &Console{cmd: cmd, output: "text"}
 	cmd.Flags().Var(&c.output, "output", "form of the result: text or json")
+	if err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic("BUG: the flag was added above: " + err.Error())
+	}
 	return c
 }
 
@@ -80,19 +83,29 @@ func (c *Console) Note(form string, args ...any) {
 // NoteText is like Note, for a text that is not a format.
 func (c *Console) NoteText(text string) { c.Note("%s", text) }
 
-// ErrNotConfirmed is the error of a verb that only printed its plan.
+// ErrNotConfirmed is the error of a verb that only printed its plan. It means the status
+// [ExitPlanned].
 var ErrNotConfirmed = errors.New("nothing was done (hint: run it again with --yes to carry out the plan)")
 
-// Confirm prints a plan to standard error. It returns an error unless --yes is given.
+// Confirm prints a plan to standard error. Unless --yes is given, it returns an error; with
+// --output json the plan is then the result as well.
 func (c *Console) Confirm(plan ...string) error {
 	c.Note("plan:")
 	for i, step := range plan {
 		c.Note("  %d. %s", i+1, step)
 	}
-	if !c.yes {
-		return ErrNotConfirmed
+	if c.yes {
+		return nil
 	}
-	return nil
+	if c.JSON() {
+		result := struct {
+			Plan []string `json:"plan"`
+		}{plan}
+		if err := c.Print(result, nil); err != nil {
+			return err
+		}
+	}
+	return ErrNotConfirmed
 }
 
 // isTerminal reports whether a stream is a terminal.

@@ -50,6 +50,10 @@ func TestNothingIsDoneBeforeThePlanWasAgreedTo(t *testing.T) {
 	if !errors.Is(err, ErrNotConfirmed) || stdout != "" || stderr != "plan:\n  1. remove the member\n  2. drop its record\n" {
 		t.Errorf("without --yes: got output %q, errors %q and %v, want the plan and %v", stdout, stderr, err, ErrNotConfirmed)
 	}
+	stdout, stderr, err = run(t, plan, "--output", "json")
+	if want := "{\n  \"plan\": [\n    \"remove the member\",\n    \"drop its record\"\n  ]\n}\n"; !errors.Is(err, ErrNotConfirmed) || stdout != want || !strings.Contains(stderr, "1. remove") {
+		t.Errorf("without --yes, as JSON: got output %q, errors %q and %v, want %q, the plan and %v", stdout, stderr, err, want, ErrNotConfirmed)
+	}
 	if _, stderr, err := run(t, plan, "--yes"); err != nil || !strings.Contains(stderr, "1. remove") {
 		t.Errorf("with --yes: got %q (%v), want the plan and no error", stderr, err)
 	}

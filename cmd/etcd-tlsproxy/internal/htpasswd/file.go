@@ -86,11 +86,14 @@ func (f *File) Add(user, hash string) ([]byte, error) {
 	return fmt.Appendf(data, "%s:%s\n", user, hash), nil
 }
 
-// Change returns the file with another hash for a user.
+// Change returns the file with another hash for a user. The comment of the line stays.
 func (f *File) Change(user, hash string) ([]byte, error) {
 	return f.edit(user, func(line []byte) []byte {
-		end := line[len(bytes.TrimRight(line, "\r\n")):]
-		return append([]byte(user+":"+hash), end...)
+		end := len(bytes.TrimRight(line, "\r\n"))
+		if fields := bytes.SplitN(line, []byte(":"), 3); len(fields) == 3 {
+			end = len(line) - len(fields[2]) - 1
+		}
+		return append([]byte(user+":"+hash), line[end:]...)
 	})
 }
 

@@ -139,6 +139,20 @@ func TestAllOtherBytesStay(t *testing.T) {
 	}
 }
 
+func TestAChangedPasswordKeepsTheCommentOfItsLine(t *testing.T) {
+	changed := strings.Replace(stored, "saltsalt", "newnewne", 1)
+	for _, comment := range []string{":\n", ":the operator\r\n", ":a:b", "\r\n", ""} {
+		file, err := Parse("f", []byte("root:"+stored+comment))
+		if err != nil {
+			t.Fatalf("comment %q: %v", comment, err)
+		}
+		got, err := file.Change("root", changed)
+		if want := "root:" + changed + comment; err != nil || string(got) != want {
+			t.Errorf("comment %q: got %q (%v), want %q", comment, got, err, want)
+		}
+	}
+}
+
 // without removes a line from a text.
 func without(text, line string) string {
 	var kept []string

@@ -532,7 +532,7 @@ func refused(t *testing.T, a, _ *store) {
 	a.clear()
 	plan := a.plan(dump, false)
 	for answer, want := range map[string]string{
-		`401 {"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}`: "hint: give --username and --password-file",
+		`401 {"errorCode":110,"message":"The request requires user authentication","cause":"Insufficient credentials","index":0}`: "hint: give --user and --password-file",
 		`403 {"errorCode":107,"message":"Root is read only","cause":"/c","index":0}`:                                              "hint: this proxy is read-only",
 		`502 {"errorCode":300,"message":"Raft Internal Error","cause":"upstream","index":0}`:                                      "server error [Bad Gateway]",
 		`200 {}`:                 "lacks etcd's headers",

@@ -85,7 +85,7 @@ func withHint(err error) error {
 	var cluster *client.ClusterError
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == client.ErrorCodeUnauthorized:
-		return fmt.Errorf("%w (hint: give --username and --password-file of a user whom the rules of the proxy allow this)", err)
+		return fmt.Errorf("%w (hint: give --user and --password-file of a user whom the rules of the proxy allow this)", err)
 	case errors.As(err, &refusal) && refusal.Code == client.ErrorCodeRootROnly:
 		return fmt.Errorf("%w (hint: this proxy is read-only; use another one)", err)
 	case errors.As(err, &cluster) && len(cluster.Errors) > 0:

@@ -19,6 +19,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
+
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
@@ -62,9 +65,9 @@ type Result struct {
 
 // Text writes the result for people.
 func (r *Result) Text(w io.Writer) error {
-	fmt.Fprintf(w, "%s: %d files, %d bytes, %.1f s\n", r.Path, len(r.Manifest.Files), r.Bytes, r.Seconds)
+	fmt.Fprintf(w, "%s: %s, %s, %.1f s\n", r.Path, english.Plural(len(r.Manifest.Files), "file", ""), humanize.IBytes(uint64(r.Bytes)), r.Seconds)
 	if k := r.Manifest.Keys; k != nil {
-		fmt.Fprintf(w, "keys: %d, of which %d expire\n", k.Count, k.Expiring)
+		fmt.Fprintf(w, "%s, of which %d with an expiry\n", english.Plural(k.Count, "key", ""), k.Expiring)
 		if k.Verified {
 			fmt.Fprintf(w, "verified: an etcd that was started on a copy has the same keys\n")
 		}

@@ -602,3 +602,49 @@ func TestAManifestIsReadableAsItIsWritten(t *testing.T) {
 		t.Errorf("read again: got %+v (%v), want %+v", again.Source, err, m.Source)
 	}
 }
+
+func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
+	c, folders := startCluster(t, 1)
+	b := newBackup(t, c.Members[0].URL(), folders[0])
+	made := run(t, b)
+	if _, err := Verify(t.Context(), "", made.Path, func(int64) {}); err != nil {
+		t.Errorf("a whole backup: got the error %v, want none", err)
+	}
+	m, err := Check(made.Path, func(int64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Keys.Digest = "sha256:0"
+	if err := m.write(made.Path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(t.Context(), "", made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "the manifest has 0 with sha256:0") {
+		t.Errorf("a backup with another digest of its keys: got %v, want an error with both digests", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "etcd-tlsproxy-verify-*")); err != nil || len(left) > 0 {
+		t.Errorf("after verifying: the folders %v (%v) are left, want none", left, err)
+	}
+}
+
+func TestAListShowsWhichBackupsCanBeUsed(t *testing.T) {
+	c, folders := startCluster(t, 1)
+	b := newBackup(t, c.Members[0].URL(), folders[0])
+	whole, short, damaged := run(t, b), run(t, b), run(t, b)
+	if err := os.Remove(filepath.Join(short.Path, short.Manifest.Files[0].Path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(damaged.Path, manifestFile), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(b.Folder, "other"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	found, err := List(b.Folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 3 || found[0].Path != damaged.Path || !strings.Contains(found[0].Problem, "checksum") ||
+		found[1].Path != short.Path || !strings.Contains(found[1].Problem, "missing") || found[2].Path != whole.Path || found[2].Problem != "" || found[2].Keys == nil {
+		t.Errorf("got %+v, want the three backups, the newest first, and the problems of two", found)
+	}
+}

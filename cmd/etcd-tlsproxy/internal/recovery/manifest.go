@@ -3,6 +3,7 @@ package recovery
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -202,6 +203,31 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 		err = errors.New("its log belongs to another copy")
 	}
 	return m, err
+}
+
+// Verify checks a backup like [Check], starts an etcd on a copy of it, and compares the keys
+// with the manifest. The copy is made in a temporary folder.
+func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Manifest, error) {
+	m, err := Check(folder, read)
+	if err != nil {
+		return nil, err
+	}
+	if etcd, err = findEtcd(etcd); err != nil {
+		return nil, err
+	}
+	scratch, err := os.MkdirTemp("", "etcd-tlsproxy-verify-")
+	if err != nil {
+		return nil, fmt.Errorf("copying the backup: %w", err)
+	}
+	copied, err := verifyCopy(ctx, etcd, folder, scratch)
+	if err != nil {
+		return nil, fmt.Errorf("starting an etcd on a copy of %s: %w", folder, err)
+	}
+	// Keys that expire may be gone by now, and are not part of the digest.
+	if got := copied.keys(); m.Keys != nil && got.Digest != m.Keys.Digest {
+		return nil, fmt.Errorf("the backup %s is damaged: an etcd that was started on a copy has %d keys with the digest %s, and the manifest has %d with %s (hint: use an older one)", folder, got.Count, got.Digest, m.Keys.Count, m.Keys.Digest)
+	}
+	return m, nil
 }
 
 // checkSums compares the two lists of checksums: the commands in a script use sumsFile, and

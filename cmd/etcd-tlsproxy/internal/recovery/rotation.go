@@ -161,6 +161,45 @@ func rotate(folder, made string, keep int) ([]string, error) {
 	return removed, nil
 }
 
+// Listed is a backup in a folder of backups.
+type Listed struct {
+	Path  string    `json:"path"`
+	Time  time.Time `json:"time"`
+	Bytes int64     `json:"bytes"`
+	Keys  *Keys     `json:"keys,omitempty"`
+	// Problem says why it cannot be used. The digests of its files are not compared.
+	Problem string `json:"problem,omitempty"`
+}
+
+// List lists the backups in a folder, the newest first. It leaves out what is being
+// written or removed, and folders without a manifest of ours.
+func List(folder string) ([]Listed, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, fmt.Errorf("listing the backups: %w", err)
+	}
+	slices.Reverse(entries)
+	found := []Listed{}
+	for _, entry := range entries {
+		if name := entry.Name(); name[0] == '.' || !entry.IsDir() || !backupName.MatchString(name) {
+			continue
+		}
+		one := Listed{Path: filepath.Join(folder, entry.Name())}
+		m, err := readManifest(one.Path)
+		switch {
+		case err != nil:
+			one.Problem = err.Error()
+		case !hasAllFiles(one.Path, m):
+			one.Problem = "files are missing, or have another size"
+		}
+		if err == nil {
+			one.Time, one.Bytes, one.Keys = m.Time, m.Size(), m.Keys
+		}
+		found = append(found, one)
+	}
+	return found, nil
+}
+
 // hasAllFiles reports whether all files exist. A backup that lost some does not count as
 // kept.
 func hasAllFiles(folder string, m *Manifest) bool {

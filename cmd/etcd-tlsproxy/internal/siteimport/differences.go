@@ -46,7 +46,11 @@ const (
 	Spelling    = "path-spelling" // paths that could be read in two ways
 	Methods     = "methods"       // OPTIONS, and methods that etcd's v2 API does not have
 	Credentials = "credentials"   // malformed credentials, and many wrong ones
-	Limits      = "limits"        // large bodies, long targets and deep keys
+	Limits      = "limits"        // large heads and bodies, long targets, and deep keys
+	Lines       = "head-lines"    // the lines of the head
+	Fields      = "head-fields"   // fields that two programs could read differently
+	Repeated    = "repeated"      // fields that occur more than once
+	Bodies      = "bodies"        // the framing of bodies
 	Upstream    = "upstream"      // the connection to etcd
 	Protocol    = "protocol"      // TLS and HTTP below the requests
 	Directives  = "directives"    // directives that changed answers

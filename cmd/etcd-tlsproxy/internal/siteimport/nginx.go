@@ -42,8 +42,7 @@ func (r *nginxReader) fail(d *directive, form string, args ...any) error {
 // ReadNginx reads a whole configuration of nginx, or the file of one site, with the files
 // that it includes and the htpasswd files that it names, which list the users.
 //
-// A whole configuration is better: a site inherits from what surrounds it. The report says
-// so if the source is a single site.
+// A single site is a conflict, because it inherits from what surrounds it.
 func ReadNginx(source Source, files NginxFiles) (*Site, error) {
 	r := &nginxReader{
 		source: source, files: files, folder: debianFolder, site: &Site{}, hasher: acl.NewHasher(acl.HasherOptions{}), users: map[string]acl.Group{},
@@ -90,7 +89,7 @@ func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
 		}
 		list = http
 	} else {
-		r.site.Assumed = append(r.site.Assumed, "the file is a single site, so directives around it, as in nginx.conf, were not read: make sure that none restricts access, or import nginx.conf, whose includes are followed")
+		r.site.Conflicts = append(r.site.Conflicts, r.source.Name+" is a single site, so what surrounds it was not read, and a directive there, such as auth_basic, can restrict access (hint: import the whole configuration, whose includes are followed, with --nginx /etc/nginx/nginx.conf)")
 	}
 	return r.block(outer, list, func(d *directive) error {
 		switch d.name() {

@@ -157,13 +157,13 @@ func TestLimitsAndVerificationAreTakenOver(t *testing.T) {
 	}
 }
 
-func TestASingleSiteSaysThatItsSurroundingsWereNotRead(t *testing.T) {
+func TestASingleSiteIsAConflictBecauseItsSurroundingsWereNotRead(t *testing.T) {
 	s, err := ReadNginx(around(all+admin), site)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Assumed) == 0 || !strings.Contains(s.Assumed[0], "import nginx.conf") || s.MaxBody != 0 {
-		t.Errorf("got %+v, want a note, and no limit of bodies", s)
+	if len(s.Conflicts) != 1 || !strings.Contains(s.Conflicts[0], "--nginx /etc/nginx/nginx.conf") || s.MaxBody != 0 {
+		t.Errorf("got %+v, want a conflict with a hint, and no limit of bodies", s)
 	}
 }
 

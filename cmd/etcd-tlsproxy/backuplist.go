@@ -1,0 +1,113 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
+	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
+)
+
+func newBackupList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the backups in a folder",
+		Long: `Lists the backups in a folder, the newest first, with time, size and number of keys,
+and whether their keys were verified when they were made. It checks that every file
+exists and has its size. "backup verify" reads them.
+
+The exit status is 1 if there is no backup without a problem.`,
+		Example: `  etcd-tlsproxy backup list --dir /srv/backup/etcd`,
+		Args:    cobra.NoArgs,
+	}
+	term := console.New(cmd)
+	folder := cmd.Flags().String("dir", "/srv/backup/etcd", "`folder` of the backups")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		found, err := recovery.List(*folder)
+		if err != nil {
+			return err
+		}
+		good := false
+		err = term.Print(found, func(w io.Writer) error {
+			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			for _, one := range found {
+				state := one.Problem
+				if state == "" {
+					state = describeKeys(one.Keys)
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\n", one.Path, humanize.IBytes(uint64(one.Bytes)), state)
+			}
+			return t.Flush()
+		})
+		for _, one := range found {
+			good = good || one.Problem == ""
+		}
+		if err == nil && !good {
+			term.Note("there is no backup without a problem in %s", *folder)
+			err = &console.ExitError{Code: console.ExitFailure}
+		}
+		return err
+	}
+	return cmd
+}
+
+func describeKeys(k *recovery.Keys) string {
+	switch {
+	case k == nil:
+		return "keys not counted"
+	case k.Verified:
+		return english.Plural(k.Count, "key", "") + ", verified"
+	}
+	return english.Plural(k.Count, "key", "") + ", not verified"
+}
+
+func newBackupVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify BACKUP",
+		Short: "Check that a backup can be used",
+		Long: `Reads a whole backup and compares every file with its digest. Then it copies the backup
+into a temporary folder, starts an etcd on the copy that only this program can reach,
+and compares its keys with those that were counted when the backup was made. The backup
+itself does not change. TMPDIR chooses the folder of the copy, which needs as much space
+as the backup. --files-only leaves out the copy and the etcd.`,
+		Example: `  etcd-tlsproxy backup verify /srv/backup/etcd/etcd-20261124T020000Z`,
+		Args:    cobra.ExactArgs(1),
+	}
+	term := console.New(cmd)
+	filesOnly := cmd.Flags().Bool("files-only", false, "compare only the files with their digests")
+	etcd := cmd.Flags().String("etcd", "", "`path` of etcd (default: from PATH)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		progress := term.Progress("bytes read", -1)
+		var m *recovery.Manifest
+		var err error
+		if *filesOnly {
+			m, err = recovery.Check(args[0], progress.Add)
+		} else {
+			m, err = recovery.Verify(cmd.Context(), *etcd, args[0], progress.Add)
+		}
+		progress.Done()
+		if err != nil {
+			return err
+		}
+		result := struct {
+			Path     string             `json:"path"`
+			Keys     bool               `json:"keys_compared"`
+			Manifest *recovery.Manifest `json:"manifest"`
+		}{args[0], !*filesOnly, m}
+		return term.Print(result, func(w io.Writer) error {
+			compared := "an etcd that was started on a copy has its keys"
+			if *filesOnly {
+				compared = "its keys were not compared"
+			}
+			_, err := fmt.Fprintf(w, "%s is good: %s of %s, %s; %s\n", args[0], english.Plural(len(m.Files), "file", ""), m.Time.Format(time.RFC3339), describeKeys(m.Keys), compared)
+			return err
+		})
+	}
+	return cmd
+}
