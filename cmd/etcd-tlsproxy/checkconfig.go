@@ -15,12 +15,11 @@ func newCheckConfig() *cobra.Command {
 		Short: "Check the configuration and all files it names",
 		Long: `Reads the configuration, the htpasswd files, the certificates and the client CAs
 like serve, and reports everything that is wrong, with file, line and key. The exit
-status is 0 if serve would start with these files, or reload them, and 1 if not. A
-reload refuses changes that need a restart, which this command cannot see.
+status is 0 if serve would start with these files, or reload them, and 1 if not.
 
 Warnings, for example about a user in a rule whom no file has, do not stop a service:
 it must be able to apply the removal of a user. With --strict they are errors. Use that
-where a table is written, as in CI and Puppet.
+where a table is written, as in CI.
 
 It opens no port and no log, does not connect to etcd, and needs no network. With
 --resolve it looks up the endpoints of upstream.srv in DNS, and prints them, the

@@ -26,8 +26,10 @@ manager (Type=notify or notify-reload), and feeds the manager's watchdog (Watchd
 
 Changes of the configuration, the htpasswd files, the certificates and the client CAs
 take effect within two seconds, and at once on SIGHUP or on POST /-/reload at the
-admin address. A reload applies all changes or, if anything is wrong, none of them;
-the old state then stays in force. SIGHUP also reopens the log files.
+admin address. A reload applies three parts, each as a whole or not at all: the
+certificates and client CAs; the users, rules and surfaces; and all other settings. What
+is wrong stays in force as before, is logged, and delays no other part. A changed
+setting that needs a restart waits for it. SIGHUP also reopens the log files.
 
 If etcd's endpoints are found in DNS (upstream.srv), changed records take effect within
 upstream.srv_refresh, and at once at each reload. If the lookup fails, the endpoints

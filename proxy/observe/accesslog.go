@@ -68,6 +68,13 @@ func (rs *Records) write(r *Record) {
 	_, _ = rs.Access.Write(line)
 }
 
+// Note adds an entry about the service itself to the audit log.
+func (rs *Records) Note(msg string, attrs ...slog.Attr) {
+	if rs.Audit.On() {
+		rs.entries.LogAttrs(context.Background(), slog.LevelInfo, msg, attrs...)
+	}
+}
+
 func (rs *Records) audit(r *Record) {
 	verdict := "allowed"
 	if r.Refusal != nil {

@@ -48,11 +48,11 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 	if err != nil {
 		m.reloads.WithLabelValues("failed").Inc()
 		m.reloadOK.Set(0)
-		return
+	} else {
+		m.reloads.WithLabelValues("ok").Inc()
+		m.reloadOK.Set(1)
+		m.reloadTime.SetToCurrentTime()
 	}
-	m.reloads.WithLabelValues("ok").Inc()
-	m.reloadOK.Set(1)
-	m.reloadTime.SetToCurrentTime()
 	m.certificate.Reset()
 	first := map[string]time.Time{}
 	for _, c := range server.Certificates() {
@@ -64,6 +64,9 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 		m.certificate.WithLabelValues(role).Set(float64(t.Unix()))
 	}
 }
+
+// SetRestartPending records the number of changed settings that wait for a restart.
+func (m *Metrics) SetRestartPending(n int) { m.pending.Set(float64(n)) }
 
 // SetWarnings records the number of warnings about the configuration in force.
 func (m *Metrics) SetWarnings(n int) { m.warnings.Set(float64(n)) }

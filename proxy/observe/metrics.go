@@ -49,6 +49,7 @@ type Metrics struct {
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	warnings    prometheus.Gauge
+	pending     prometheus.Gauge
 	reloadTime  prometheus.Gauge
 	refreshes   *prometheus.CounterVec
 }
@@ -86,7 +87,8 @@ func NewMetrics(version string) *Metrics {
 		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
 		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
 		reloads:          counter("config_reloads_total", "Attempts to apply changed files by result (ok, failed).", "result"),
-		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: the old state remains in force."),
+		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: what is not valid on disk is in force as before."),
+		pending:          gauge("config_restart_pending", "Changed settings that wait for a restart, which the log and the status page name."),
 		warnings:         gauge("config_warnings", "Warnings about the configuration in force, which the log and the status page show."),
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time at which the configuration in force was applied, in seconds since the epoch."),
 	}

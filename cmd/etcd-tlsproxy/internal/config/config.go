@@ -127,16 +127,16 @@ type Auth struct {
 // SIGHUP reopens.
 type Log struct {
 	// Access receives one line for each request.
-	Access string `toml:"access" default:"off" reload:"restart"`
+	Access string `toml:"access" default:"off"`
 	// Format is the format of the access log: "combined", which is nginx's, or "json".
-	Format string `toml:"format" default:"combined" choices:"combined,json" reload:"restart"`
+	Format string `toml:"format" default:"combined" choices:"combined,json"`
 	// Audit receives one line of JSON for each write and each refusal.
-	Audit string `toml:"audit" default:"stderr" reload:"restart"`
+	Audit string `toml:"audit" default:"stderr"`
 	// AuditRequired refuses all writes with status 503 from the moment that a line of the audit
 	// log could not be written until the log can be written again, which is tried each
 	// second. Writes that etcd was carrying out at that moment are counted as lost.
 	AuditRequired bool `toml:"audit_required" default:"false"`
 	// Level is the lowest level of the service's own messages that are written; they go to
 	// stderr: "debug", "info", "warn" or "error".
-	Level string `toml:"level" default:"info" reload:"restart"`
+	Level string `toml:"level" default:"info"`
 }

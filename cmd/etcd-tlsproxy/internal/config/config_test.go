@@ -62,7 +62,7 @@ func TestBadConfigurations(t *testing.T) {
 func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 	parse := func(name string) (*Document, *Config, []string) {
 		data := files(t, name)[name]
-		doc, config, err := parseDocument(name, data)
+		doc, config, err := Decode(name, data)
 		if err != nil {
 			t.Fatal(err)
 		}

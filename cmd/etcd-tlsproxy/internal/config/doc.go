@@ -11,8 +11,8 @@
 //	reload   "restart" if a running service cannot change the setting
 //
 // A default or a bound of "auto" is computed; the field's comment gives the rule.
-// Defaults, the checks of bounds and choices, the refusal to reload a setting
-// that needs a restart, and [Settings] are all derived from these tags.
+// Defaults, the checks of bounds and choices, the settings that keep their running
+// values at a reload, and [Settings] are all derived from these tags.
 //
 // [Parse] decodes a file over the defaults and checks everything that can be
 // checked without reading another file. Decoding is strict: an unknown key is an

@@ -16,9 +16,10 @@ type Document struct {
 	lines map[string]int
 }
 
-// parseDocument decodes a file over the defaults. Unknown keys are errors that
-// suggest the nearest known key.
-func parseDocument(file string, data []byte) (*Document, *Config, error) {
+// Decode decodes a file over the defaults, and checks nothing that the text alone does
+// not show. Unknown keys are errors that suggest the nearest known key; the other keys are
+// decoded nevertheless. If the text cannot be decoded at all, there is no configuration.
+func Decode(file string, data []byte) (*Document, *Config, error) {
 	doc := &Document{file: file, lines: make(map[string]int)}
 	var values map[string]toml.Primitive
 	meta, err := toml.Decode(string(data), &values)
@@ -32,7 +33,7 @@ func parseDocument(file string, data []byte) (*Document, *Config, error) {
 	if err != nil {
 		return nil, nil, doc.convert(err)
 	}
-	unknown := doc.NewErrors()
+	errs := doc.NewErrors()
 	for _, key := range decoded.Undecoded() {
 		if key[0] == "acls" && len(key) > 2 {
 			continue // ACL.UnmarshalTOML checks the keys of the long form
@@ -41,12 +42,15 @@ func parseDocument(file string, data []byte) (*Document, *Config, error) {
 		if near := nearest(key.String()); near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		unknown.Add("there is no such key", hint, key...)
+		errs.Add("there is no such key", hint, key...)
 	}
-	if err := unknown.Err(); err != nil {
-		return nil, nil, err
+	if config.Upstream.SRV != "" {
+		if meta.IsDefined("upstream", "endpoints") {
+			errs.Add("the key cannot be set together with upstream.endpoints", "remove one of the two: srv finds the endpoints in DNS", "upstream", "srv")
+		}
+		config.Upstream.Endpoints = nil // the default applies only if neither key is set
 	}
-	return doc, config, nil
+	return doc, config, errs.Err()
 }
 
 // lineProbe refuses to be decoded. The library reports the line of a value only

@@ -116,28 +116,3 @@ func setText(value reflect.Value, text string) {
 		panic(fmt.Sprintf("BUG: the tag of a %s is %q: %v", value.Type(), text, err))
 	}
 }
-
-// CheckRestart refuses changes of settings that a running service cannot change. Applying
-// only the other changes would leave a state that no file describes.
-func CheckRestart(doc *Document, before, after *Config) error {
-	errs := doc.NewErrors()
-	for _, s := range Settings() {
-		if old, changed := s.value(before), s.value(after); s.Restart && !old.Equal(changed) {
-			errs.Add(fmt.Sprintf("the value has changed from %s to %s, which needs a restart", show(old), show(changed)),
-				"restart the service, or restore the old value", s.path()...)
-		}
-	}
-	return errs.Err()
-}
-
-// show returns a value as it is written in the file.
-func show(value reflect.Value) string {
-	switch v := value.Interface().(type) {
-	case string:
-		return strconv.Quote(v)
-	case Duration:
-		return strconv.Quote(v.String())
-	default:
-		return fmt.Sprint(v)
-	}
-}

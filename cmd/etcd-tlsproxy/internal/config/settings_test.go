@@ -52,18 +52,18 @@ func TestEverySettingHasADefault(t *testing.T) {
 }
 
 func TestSettingsThatNeedARestart(t *testing.T) {
-	doc, before, err := parseDocument("a.toml", []byte("[limits]\nwatches = 7\n"))
-	if err != nil {
-		t.Fatal(err)
+	running := Default()
+	running.Limits.Watches = 7
+	next := *running
+	next.Limits.Watches, next.Limits.BodyBytes, next.FastLane = 8, 2000, false
+	pending := next.KeepRestart(running)
+	if want := (Pending{"limits.watches", "7", "8"}); len(pending) != 1 || pending[0] != want {
+		t.Errorf("settings that wait for a restart: got %v, want only %v", pending, want)
 	}
-	after := *before
-	after.Limits.Watches, after.Limits.BodyBytes, after.FastLane = 8, 2000, false
-	const want = `a.toml:2: limits.watches: the value has changed from 7 to 8, which needs a restart (hint: restart the service, or restore the old value)`
-	if err := CheckRestart(doc, before, &after); err == nil || err.Error() != want {
-		t.Errorf("the change of a setting that needs a restart:\n got %v\nwant %s", err, want)
+	if next.Limits.Watches != 7 || next.Limits.BodyBytes != 2000 || next.FastLane {
+		t.Errorf("the configuration to apply: got %+v, want the running number of watches and the other changes", next)
 	}
-	after.Limits.Watches = 7
-	if err := CheckRestart(doc, before, &after); err != nil {
-		t.Errorf("changes of settings that a reload can change were refused: %v", err)
+	if pending := next.KeepRestart(running); len(pending) > 0 {
+		t.Errorf("settings that wait for a restart, once it has the running values: got %v, want none", pending)
 	}
 }

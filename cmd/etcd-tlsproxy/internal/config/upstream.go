@@ -55,10 +55,6 @@ func (u *Upstream) Forwards() bool { return u.Credentials == "forward" }
 // network.
 func (c *Parsed) checkSRV(errs *Errors) {
 	u := &c.Upstream
-	if c.Document.meta.IsDefined("upstream", "endpoints") {
-		errs.Add("the key cannot be set together with upstream.endpoints", "remove one of the two: srv finds the endpoints in DNS", "upstream", "srv")
-	}
-	u.Endpoints = nil // the default applies only if neither key is set
 	if err := upstream.CheckDomain(u.SRV); err != nil {
 		errs.Add("not a valid domain: "+err.Error(), `write it as in "example.org", for _etcd-client-ssl._tcp.example.org`, "upstream", "srv")
 	}

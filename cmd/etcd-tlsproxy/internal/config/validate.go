@@ -29,10 +29,16 @@ type Parsed struct {
 // Parse reads a configuration and checks everything that can be checked without
 // another file. The error joins all [Error]s.
 func Parse(file string, data []byte) (*Parsed, error) {
-	doc, config, err := parseDocument(file, data)
+	doc, config, err := Decode(file, data)
 	if err != nil {
 		return nil, err
 	}
+	return Check(doc, config)
+}
+
+// Check checks everything in a configuration that can be checked without another file.
+// Errors are located in the document. The error joins all [Error]s.
+func Check(doc *Document, config *Config) (_ *Parsed, err error) {
 	errs := doc.NewErrors()
 	c := &Parsed{Config: config, Document: doc}
 	checkAddress(errs, c.Listen, "listen")

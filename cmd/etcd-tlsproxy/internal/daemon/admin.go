@@ -3,6 +3,7 @@ package daemon
 import (
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -39,7 +40,7 @@ func adminHandler(o *adminOptions) http.Handler {
 	r.Method(http.MethodGet, "/-/explain", o.page.Guard(o.explain))
 	r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		if err := o.reload(); err != nil {
-			writeText(w, http.StatusInternalServerError, "reload failed; the old state stays in force:\n"+err.Error())
+			writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())
 			return
 		}
 		writeText(w, http.StatusOK, "reloaded")

@@ -28,7 +28,7 @@ type Report struct {
 // them. It needs the network only if resolve is true, to look up upstream.srv.
 func Check(ctx context.Context, file string, resolve bool) (*Report, error) {
 	loader := &loader{file: file, seed: maphash.MakeSeed()}
-	state, _, err := loader.read(nil)
+	state, err := loader.read()
 	if err != nil {
 		return nil, err
 	}

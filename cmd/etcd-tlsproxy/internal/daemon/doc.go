@@ -6,8 +6,10 @@
 // requests finish within limits.drain.
 //
 // A reload reads everything, validates everything, compares it with the state in
-// force, and publishes a new snapshot in one step. If anything is wrong, nothing
-// changes: the old state stays in force, and the error is logged and counted.
+// force, and publishes a new snapshot in one step. The snapshot is made of the newest
+// valid units: certificates and client CAs; users, rules and surfaces; and all other
+// settings. A unit that is not valid stays in force as before, and the error is logged
+// and counted. Settings that need a restart keep their running values, and are reported.
 // Everything that has not changed is carried over, so that verified passwords stay
 // cached and connections to etcd stay open. A reload starts
 //

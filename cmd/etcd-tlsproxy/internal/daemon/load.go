@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"path/filepath"
@@ -33,6 +32,8 @@ type loaded struct {
 	config    *config.Config
 	doc       *config.Document
 	snapshot  *lane.Snapshot
+	old       units // what was not valid on disk, and is in force as before
+	pending   []config.Pending
 	warnings  []string
 	text      []byte // of the configuration file
 	origin    origin
@@ -40,61 +41,68 @@ type loaded struct {
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous
-// state, so that verified passwords stay cached and connections to etcd stay open. The
-// stamps cover all files that load read or tried to read, even if it fails.
+// state, so that verified passwords stay cached and connections to etcd stay open. Without
+// a previous state everything must be valid. Otherwise each unit that is not valid keeps
+// its previous state; see [loader.build]. The stamps cover all files that load read or tried
+// to read, even if it fails.
 func (l *loader) load(ctx context.Context, before *loaded) (*loaded, stamps, error) {
-	state, seen, err := l.read(before)
-	if err != nil {
-		return nil, seen, err
-	}
-	return state, seen, l.connect(ctx, state, before)
-}
-
-// read is the part of load that needs no network.
-func (l *loader) read(before *loaded) (*loaded, stamps, error) {
 	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
-	state, err := l.build(files, before)
+	state, err := l.build(files, before, func(state *loaded) error { return l.connect(ctx, state, before) })
 	return state, files.seen, err
 }
 
-func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
-	text, err := files.read(l.file)
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
+// read is load without a previous state and without the network.
+func (l *loader) read() (*loaded, error) {
+	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
+	return l.build(files, nil, func(*loaded) error { return nil })
+}
+
+// assemble makes a state of one configuration and the files that it names. The units in old
+// are taken from the previous state.
+func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Config, before *loaded, old *units) (*loaded, error) {
+	var pending []config.Pending
+	if before != nil {
+		pending = merged.KeepRestart(before.config)
 	}
-	c, err := config.Parse(l.file, text)
+	c, err := config.Check(doc, merged)
 	if err != nil {
 		return nil, err
 	}
 	c.Log.Access, c.Log.Audit = files.logPath(c.Log.Access), files.logPath(c.Log.Audit)
-	if before != nil {
-		if err := config.CheckRestart(c.Document, before.config, c.Config); err != nil {
-			return nil, err
-		}
-	}
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.Limits.HashWorkers})
 	}
-	state := &loaded{config: c.Config, doc: c.Document, text: text, endpoints: c.Endpoints}
+	state := &loaded{config: c.Config, doc: doc, old: *old, pending: pending, endpoints: c.Endpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
-		Policy: gate.Policy{
-			Rules: c.Rules, Surfaces: surfaces(c.Surfaces), ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes,
-			EtcdUsers: etcdUsers(&c.Upstream),
-			Users:     l.loadUsers(files, errs, c.Config, before),
-			Certs:     loadCerts(files, errs, c, before),
-		},
+		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},
 		FastLane: c.FastLane,
 		Limits: lane.Limits{
 			Head: c.Limits.HeadBytes, Body: c.Limits.BodyBytes,
 			HeaderTimeout: c.Limits.HeaderTimeout.Duration(), BodyTimeout: c.Limits.BodyTimeout.Duration(),
 		},
 	}
-	state.origin.load(files, errs, c)
+	p := &state.snapshot.Policy
+	if old.settings[config.Access] {
+		state.doc = before.doc
+		p.Rules, p.Surfaces, p.Users = before.snapshot.Rules, before.snapshot.Surfaces, before.snapshot.Users
+	} else {
+		p.Rules, p.Surfaces, p.Users = c.Rules, surfaces(c.Surfaces), l.loadUsers(files, errs, c.Config, before)
+	}
+	if old.certificates {
+		p.Certs = before.snapshot.Certs
+	} else {
+		p.Certs = loadCerts(files, errs, c, before)
+	}
+	if old.settings[config.Others] {
+		state.origin, state.endpoints = before.origin, before.endpoints
+	} else {
+		state.origin.load(files, errs, c)
+	}
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}
-	state.warnings = slices.Concat(state.snapshot.Certs.Warnings(), state.origin.warnings)
+	state.warnings = slices.Concat(p.Certs.Warnings(), state.origin.warnings)
 	state.checkUsers()
 	state.checkEtcdUsers()
 	return state, nil
@@ -103,7 +111,7 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 // same reports whether the state serves like the old one.
 func (s *loaded) same(old *loaded) bool {
 	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream
+	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream
 }
 
 func (s *loaded) logWarnings(log *slog.Logger) {

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"sync"
@@ -76,7 +78,8 @@ func (r *reloader) poll() (now stamps, changed bool) {
 	return now, !maps.Equal(now, r.seen)
 }
 
-// reload reads everything again and publishes it, or keeps the old state.
+// reload reads everything again and publishes what is valid. The error reports what is not,
+// and is in force as before.
 func (r *reloader) reload(ctx context.Context) (err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,28 +87,52 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	defer func() { r.manager.serving(err) }()
 	next, seen, err := r.loader.load(ctx, r.current)
 	r.seen = seen
-	r.publishStatus(next, err)
+	var changed []string
+	if next != nil {
+		if fault := r.logs.apply(&next.config.Log); fault != nil {
+			next.config.Log = r.current.config.Log
+			err = errors.Join(err, &partError{logs: true, err: fault})
+		}
+		changed = r.adopt(next, err)
+	}
+	r.publishStatus(next, len(changed) > 0, err)
+	r.metrics.Reloaded(r.current.snapshot.Certs, err)
+	r.metrics.SetWarnings(len(r.current.warnings))
+	r.metrics.SetRestartPending(len(r.current.pending))
 	if err != nil {
-		r.metrics.Reloaded(nil, err)
-		r.logs.service.Error("reload failed; the old state stays in force", "error", err)
+		text := "reload failed; the old state stays in force"
+		if len(changed) > 0 {
+			text = "reload failed in part; the rest was applied"
+		}
+		r.logs.service.Error(text, "error", err)
 		return err
 	}
-	defer r.requestRefresh()
+	r.requestRefresh()
+	return nil
+}
+
+// adopt puts a state in force, and reports and returns what it changes; r.mu is held. err is
+// the error of the reload.
+func (r *reloader) adopt(next *loaded, err error) (changed []string) {
 	old := r.current
-	r.metrics.Reloaded(next.snapshot.Certs, nil)
-	r.metrics.SetWarnings(len(next.warnings))
 	if next.same(old) {
 		r.current = next
-		r.logs.service.Info("reloaded: nothing has changed")
+		if err == nil {
+			r.logs.service.Info("reloaded: nothing has changed")
+		}
 		return nil
 	}
-	if err := r.logs.apply(&next.config.Log); err != nil {
-		r.logs.service.Error("a log file could not be opened; the old logs stay in use", "error", err)
-	}
+	changed = changes(old, next)
 	r.publish(next)
 	next.logWarnings(r.logs.service)
-	r.logs.service.Info("reloaded")
-	return nil
+	for _, pending := range next.pending {
+		r.logs.service.Warn("a changed setting waits for a restart", "key", pending.Key, "running", pending.Running, "file", pending.File)
+	}
+	if len(changed) > 0 || err == nil {
+		r.logs.service.Info("reloaded", "changed", changed)
+		r.logs.records.Note("reload", slog.Any("changed", changed))
+	}
+	return changed
 }
 
 // publish puts a state in force; r.mu is held. Running requests finish on the pool

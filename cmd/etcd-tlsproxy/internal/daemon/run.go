@@ -99,7 +99,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	metrics.Reloaded(first.snapshot.Certs, nil)
 	metrics.SetWarnings(len(first.warnings))
 	first.logWarnings(logs.service)
-	s.reloader.publishStatus(first, nil)
+	s.reloader.publishStatus(first, true, nil)
 	return s, first, nil
 }
 

@@ -32,18 +32,30 @@ func (s *service) statusPage() *statuspage.Page {
 	})
 }
 
-// publishStatus gives the status page the result of an attempt to load the files.
-func (r *reloader) publishStatus(state *loaded, err error) {
+// publishStatus gives the status page the result of an attempt to load the files. The state
+// is nil if nothing was applied, and changed reports whether it differs from the one before.
+func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	if err != nil {
-		failed := *r.lastAttempt.Load()
-		failed.Tried, failed.OK, failed.Error = now, false, err.Error()
-		r.lastAttempt.Store(&failed)
-		return
+	var next statuspage.Config
+	if state == nil {
+		next = *r.lastAttempt.Load()
+	} else {
+		c := state.config
+		next = statuspage.Config{
+			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},
+			FastLane: c.FastLane, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
+		}
+		if err != nil && !changed {
+			next.Loaded = r.lastAttempt.Load().Loaded
+		}
+		for _, pending := range state.pending {
+			next.RestartPending = append(next.RestartPending, pending.String())
+		}
 	}
-	c := state.config
-	r.lastAttempt.Store(&statuspage.Config{
-		File: r.loader.file, Loaded: now, Tried: now, OK: true, Warnings: state.warnings,
-		FastLane: c.FastLane, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
-	})
+	next.Tried, next.OK, next.Error, next.Old = now, err == nil, "", []string{}
+	if err != nil {
+		next.Error = err.Error()
+		next.Old = append(next.Old, oldParts(err)...)
+	}
+	r.lastAttempt.Store(&next)
 }

@@ -27,7 +27,7 @@ func (m *manager) notify(state string) {
 func (m *manager) serving(err error) {
 	status := "serving"
 	if err != nil {
-		status = "serving with the old configuration: the last reload failed"
+		status = "serving; the last reload failed, and what is wrong is in force as before"
 	}
 	m.notify(systemd.SdNotifyReady + "\nSTATUS=" + status)
 }

@@ -21,7 +21,7 @@ func example() *Status {
 	at := time.Now().Add(-time.Minute).UTC()
 	s := &Status{
 		Host: "conf1001.example.org", Version: "v1.2.3", Go: "go1.26", Listen: []string{"192.0.2.1:4001", "[2001:db8::1]:4001"}, Started: at.Add(-50 * time.Hour),
-		Config: Config{File: "/etc/etcd-tlsproxy/etcd-tlsproxy.toml", Loaded: at.Add(-time.Hour), Tried: at, Error: "etcd-tlsproxy.toml:3: " + hostile, Warnings: []string{"one", "two"}},
+		Config: Config{File: "/etc/etcd-tlsproxy/etcd-tlsproxy.toml", Loaded: at.Add(-time.Hour), Tried: at, Error: "etcd-tlsproxy.toml:3: " + hostile, Old: []string{"users, rules and surfaces"}, RestartPending: []string{"limits.watches is 7, and 8 after a restart"}, Warnings: []string{"one", "two"}},
 		Status: &observe.Status{
 			State:       "serving",
 			Totals:      observe.Totals{Reads: 1234567, Writes: 999, Refused: 1000},
@@ -94,7 +94,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
-		">no, the old state is still in force</span>", "The configuration on disk could not be loaded", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+		">no, the old state is still in force</span>", "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -126,7 +126,7 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{
-		"time", "host", "version", "listen.0", "started", "uptime_seconds", "problems.0", "config.file", "config.loaded", "config.tried", "config.error",
+		"time", "host", "version", "listen.0", "started", "uptime_seconds", "problems.0", "config.file", "config.loaded", "config.tried", "config.error", "config.old.0", "config.restart_pending.0",
 		"state", "totals.reads", "windows.2.write_p99_ms", "history.read_p50_ms.59", "history.times.0", "connections.open", "watches.running", "watches.largest_hubs.0.key",
 		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times",
 		"certificates.0.not_after", "memory.live_bytes",

@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,7 +22,10 @@ func (s *Status) problems() []string {
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk could not be loaded; the old one is still in force.")
+		add("The configuration on disk could not be loaded. In force as before: %s.", strings.Join(s.Config.Old, "; "))
+	}
+	for _, pending := range s.Config.RestartPending {
+		add("A changed setting waits for a restart: %s.", pending)
 	}
 	for i, warning := range s.Config.Warnings {
 		if i == maxWarnings {

@@ -32,6 +32,11 @@ type Config struct {
 	Tried  time.Time `json:"tried"`
 	OK     bool      `json:"ok"`
 	Error  string    `json:"error"`
+	// Old names the parts of the configuration that could not be loaded and are in force as
+	// before. It is empty if the last attempt succeeded.
+	Old []string `json:"old"`
+	// RestartPending names the changed settings that wait for a restart, with both values.
+	RestartPending []string `json:"restart_pending"`
 	// Warnings are the warnings about the configuration in force.
 	Warnings []string `json:"warnings"`
 	FastLane bool     `json:"fast_lane"` // the setting fast_lane

@@ -69,7 +69,7 @@ class etcd_tlsproxy::config {
           'log'      => $etcd_tlsproxy::log,
         },
     }),
-    validate_cmd => "${etcd_tlsproxy::binary} check-config --strict --config %",
+    validate_cmd => "${etcd_tlsproxy::binary} check-config --config %",
     require      => File[$htpasswd],
   }
 

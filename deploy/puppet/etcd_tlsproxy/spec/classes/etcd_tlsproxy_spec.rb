@@ -27,7 +27,7 @@ describe 'etcd_tlsproxy' do
 
   it 'checks the table after the users were written, and before it is put in place' do
     is_expected.to contain_file(file).that_requires('File[/etc/etcd-tlsproxy/htpasswd]')
-                                     .with_validate_cmd('/usr/bin/etcd-tlsproxy check-config --strict --config %')
+                                     .with_validate_cmd('/usr/bin/etcd-tlsproxy check-config --config %')
                                      .with_content(%r{^\[acls\]\n"/" = \["root"\]\n"/conftool" = \["root", "conftool"\]\n"/eventlogging" = \[\]\n})
   end
 

@@ -1,0 +1,58 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+)
+
+// Pending is a changed setting that waits for a restart.
+type Pending struct {
+	Key string `json:"key"`
+	// Running is the value in force, and File that of the file.
+	Running string `json:"running"`
+	File    string `json:"file"`
+}
+
+func (p Pending) String() string {
+	return fmt.Sprintf("%s is %s, and %s after a restart", p.Key, p.Running, p.File)
+}
+
+// KeepRestart gives c the running values of the settings that a running service cannot
+// change, and returns those that differ.
+func (c *Config) KeepRestart(running *Config) (pending []Pending) {
+	for _, s := range Settings() {
+		if !s.Restart {
+			continue
+		}
+		value, old := s.value(c), s.value(running)
+		if !old.Equal(value) {
+			pending = append(pending, Pending{s.Key, show(old), show(value)})
+			value.Set(old)
+		}
+	}
+	return pending
+}
+
+// Changed returns the keys of the settings outside of the tables of rules and surfaces
+// whose values differ.
+func Changed(before, after *Config) (keys []string) {
+	for _, s := range Settings() {
+		if s.Type != "table" && !reflect.DeepEqual(s.value(before).Interface(), s.value(after).Interface()) {
+			keys = append(keys, s.Key)
+		}
+	}
+	return keys
+}
+
+// show returns a value as it is written in the file.
+func show(value reflect.Value) string {
+	switch v := value.Interface().(type) {
+	case string:
+		return strconv.Quote(v)
+	case Duration:
+		return strconv.Quote(v.String())
+	default:
+		return fmt.Sprint(v)
+	}
+}

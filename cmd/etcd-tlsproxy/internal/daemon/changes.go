@@ -1,0 +1,118 @@
+package daemon
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// changes says what differs between two states, for the logs. Names are listed, values and
+// hashes are not.
+func changes(old, next *loaded) []string {
+	a, b := old.snapshot, next.snapshot
+	list := []string{}
+	add := func(what string, names []string) {
+		if len(names) > 0 {
+			list = append(list, what+": "+bounded(names))
+		}
+	}
+	if a.Certs != b.Certs {
+		add("certificates", certificatesOf(b.Certs))
+	}
+	if a.Users != b.Users {
+		users := compare(usersOf(a.Users), usersOf(b.Users), func(x, y [16]byte) bool { return x == y })
+		users.add("users", add)
+	}
+	if a.Rules != b.Rules {
+		rules := compare(rulesOf(a.Rules), rulesOf(b.Rules), (*acl.Rule).Equal)
+		rules.add("rules", add)
+	}
+	surfaces := compare(surfacesOf(a.Surfaces), surfacesOf(b.Surfaces), slices.Equal[[]string])
+	surfaces.add("surfaces", add)
+	add("settings", config.Changed(old.config, next.config))
+	if a.Upstream != b.Upstream {
+		add("endpoints", endpointsOf(next))
+	}
+	return list
+}
+
+// difference lists names by what happened to them.
+type difference struct{ added, removed, changed []string }
+
+func compare[V any](old, next map[string]V, equal func(V, V) bool) (d difference) {
+	for _, name := range slices.Sorted(maps.Keys(next)) {
+		switch before, known := old[name]; {
+		case !known:
+			d.added = append(d.added, name)
+		case !equal(before, next[name]):
+			d.changed = append(d.changed, name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		if _, still := next[name]; !still {
+			d.removed = append(d.removed, name)
+		}
+	}
+	return d
+}
+
+func (d *difference) add(what string, add func(string, []string)) {
+	add(what+" added", d.added)
+	add(what+" removed", d.removed)
+	add(what+" changed", d.changed)
+}
+
+// maxNames bounds the names in one line of the log.
+const maxNames = 20
+
+func bounded(names []string) string {
+	if more := len(names) - maxNames; more > 0 {
+		return strings.Join(names[:maxNames], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
+}
+
+func certificatesOf(g *certs.Generation) (names []string) {
+	for _, c := range g.Certificates() {
+		names = append(names, fmt.Sprintf("%s %s until %s", c.Role, c.Subject, c.NotAfter.UTC().Format(time.RFC3339)))
+	}
+	return names
+}
+
+func usersOf(users *acl.Users) map[string][16]byte {
+	all := make(map[string][16]byte, users.Len())
+	for _, name := range users.Names() {
+		all[name], _ = users.Fingerprint(name)
+	}
+	return all
+}
+
+func rulesOf(rules *acl.Rules) map[string]*acl.Rule {
+	all := make(map[string]*acl.Rule)
+	for _, rule := range rules.All() {
+		all[string(rule.Prefix)] = rule
+	}
+	return all
+}
+
+func surfacesOf(surfaces map[gate.Surface]acl.Group) map[string][]string {
+	all := make(map[string][]string, len(surfaces))
+	for surface, group := range surfaces {
+		all[surface.String()] = group.Names()
+	}
+	return all
+}
+
+func endpointsOf(s *loaded) (names []string) {
+	for _, e := range s.endpoints {
+		names = append(names, e.String())
+	}
+	return names
+}

@@ -1,0 +1,179 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+)
+
+// units are the units that are taken from the previous state.
+type units struct {
+	settings map[config.Unit]bool // their settings are the previous ones
+	// certificates is set if the files of the certificates are not valid either. Certificates
+	// are renewed even while the configuration is not valid, because its previous settings
+	// name their files.
+	certificates bool
+}
+
+func (u *units) equal(other *units) bool {
+	return u.certificates == other.certificates && maps.Equal(u.settings, other.settings)
+}
+
+// all reports whether nothing but certificates can be new.
+func (u *units) all() bool { return len(u.settings) == len(config.Units()) }
+
+// add adds the units that an error concerns, and reports whether that changed anything.
+func (u *units) add(err error) (progress bool) {
+	concerned, ok := config.UnitsOf(err)
+	for _, unit := range config.Units() {
+		switch {
+		case ok && !concerned[unit]:
+		case !u.settings[unit]:
+			u.settings[unit] = true
+			progress = true
+		case unit == config.Certificates && !u.certificates:
+			u.certificates = true
+			progress = true
+		}
+	}
+	return progress
+}
+
+// addSettings adds the settings of all units.
+func (u *units) addSettings() {
+	for _, unit := range config.Units() {
+		u.settings[unit] = true
+	}
+}
+
+// names returns the names of the units whose previous state is in force.
+func (u *units) names() (names []string) {
+	for _, unit := range config.Units() {
+		if u.settings[unit] {
+			names = append(names, unit.String())
+		}
+	}
+	return names
+}
+
+// build makes the newest valid state of the files. finish completes a state. At the start,
+// when there is no previous state, everything must be valid.
+//
+// Later, units that are not valid are taken from the previous state, so that a mistake in one
+// does not delay the revocation of a user or the renewal of a certificate in another. The
+// result is validated as a whole. If new units contradict previous ones, the whole previous
+// state stays in force. The error reports everything that is wrong on disk. The state is nil
+// if nothing new can be applied.
+func (l *loader) build(files *reader, before *loaded, finish func(*loaded) error) (*loaded, error) {
+	text, err := files.read(l.file)
+	var doc *config.Document
+	var next *config.Config
+	if err != nil {
+		err = fmt.Errorf("reading the configuration: %w", err)
+	} else {
+		doc, next, err = config.Decode(l.file, text)
+	}
+	old := &units{settings: make(map[config.Unit]bool)}
+	if before == nil {
+		if err != nil {
+			return nil, err
+		}
+		return l.complete(files, doc, next, nil, old, text, finish)
+	}
+	var faults []error
+	fault := func(err error) (progress bool) {
+		if !contains(faults, err) {
+			faults = append(faults, err)
+		}
+		return old.add(err)
+	}
+	if err != nil {
+		fault(err)
+	}
+	if next == nil {
+		doc, next = before.doc, before.config
+		old.addSettings()
+	} else {
+		// The file must also be one that the service could start with: values that wait for a
+		// restart are checked here.
+		file := *next
+		if _, err := config.Check(doc, &file); err != nil {
+			fault(err)
+		}
+	}
+	for {
+		state, err := l.complete(files, doc, config.Merge(before.config, next, old.settings), before, old, text, finish)
+		if err == nil {
+			if old.all() && state.snapshot.Certs == before.snapshot.Certs {
+				state = nil
+			}
+			return state, old.fault(faults)
+		}
+		if fault(err) {
+			continue
+		}
+		if old.certificates && old.all() {
+			return nil, old.fault(faults)
+		}
+		old.addSettings()
+		old.certificates = true
+	}
+}
+
+// complete assembles and finishes a state.
+func (l *loader) complete(files *reader, doc *config.Document, c *config.Config, before *loaded, old *units, text []byte, finish func(*loaded) error) (*loaded, error) {
+	state, err := l.assemble(files, doc, c, before, old)
+	if err != nil {
+		return nil, err
+	}
+	state.text = text
+	state.old.settings = maps.Clone(old.settings)
+	return state, finish(state)
+}
+
+func contains(faults []error, err error) bool {
+	for _, fault := range faults {
+		if fault.Error() == err.Error() {
+			return true
+		}
+	}
+	return false
+}
+
+// partError reports that a part of the files was not applied.
+type partError struct {
+	old  *units // nil for none
+	logs bool
+	err  error
+}
+
+func (e *partError) Error() string { return e.err.Error() }
+
+func (e *partError) Unwrap() error { return e.err }
+
+// oldParts names what is in force as before because of an error of a reload.
+func oldParts(err error) (names []string) {
+	var joined interface{ Unwrap() []error }
+	if part, ok := errors.AsType[*partError](err); ok && part == err { //nolint:errorlint // the parts of a join are visited below
+		if part.logs {
+			return []string{"logs"}
+		}
+		return part.old.names()
+	}
+	if errors.As(err, &joined) {
+		for _, one := range joined.Unwrap() {
+			names = append(names, oldParts(one)...)
+		}
+	}
+	return names
+}
+
+// fault returns the error of a reload.
+func (u *units) fault(faults []error) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	return &partError{old: u, err: errors.Join(faults...)}
+}

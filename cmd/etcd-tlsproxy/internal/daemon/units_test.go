@@ -1,0 +1,243 @@
+package daemon_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
+)
+
+// edit replaces a text of the configuration.
+func (s *service) edit(old, next string) {
+	s.T.Helper()
+	text := s.Read("etcd-tlsproxy.toml")
+	if !strings.Contains(text, old) {
+		s.T.Fatalf("the configuration does not contain %q:\n%s", old, text)
+	}
+	s.Write("etcd-tlsproxy.toml", strings.Replace(text, old, next, 1))
+}
+
+// revoke removes conftool from the users.
+func (s *service) revoke() { s.WriteUsers(map[string]string{"root": "root-1"}) }
+
+func (s *service) wantReload(status int, texts ...string) {
+	s.T.Helper()
+	got, body := s.Admin("POST", "/-/reload")
+	for _, text := range texts {
+		if !strings.Contains(body, text) {
+			s.T.Errorf("reload: got %q, want it to contain %q", body, text)
+		}
+	}
+	if got != status {
+		s.T.Errorf("reload: got status %d with %q, want %d", got, body, status)
+	}
+}
+
+func (s *service) wantOld(units ...string) {
+	s.T.Helper()
+	if got := s.status().Config.Old; !slices.Equal(got, units) {
+		s.T.Errorf("parts in force as before: got %q, want %q", got, units)
+	}
+}
+
+const (
+	certificates = "certificates and client CAs"
+	access       = "users, rules and surfaces"
+	others       = "other settings"
+)
+
+func (s *service) wantWrite(user, password string, want int) {
+	s.T.Helper()
+	if got := s.Put(user, password); got != want {
+		s.T.Errorf("a write by %s: got status %d, want %d", user, got, want)
+	}
+}
+
+func TestAMistakeInALimitDelaysNoRevocation(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.wantWrite("conftool", "conftool-1", 200)
+	s.edit("[limits]", "[limits]\nwatches = 0")
+	s.revoke()
+	s.wantReload(500, others, "limits.watches: the value 0 is out of range")
+	s.wantWrite("conftool", "conftool-1", 401)
+	s.wantOld(others)
+	s.edit("watches = 0", "wotches = 1")
+	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-2"})
+	s.wantReload(500, "limits.wotches: there is no such key")
+	s.wantWrite("conftool", "conftool-2", 200)
+	s.edit("wotches = 1", "")
+	s.wantReload(200)
+	s.wantOld()
+	s.WaitForMetric("etcd_tlsproxy_config_last_reload_successful 1")
+}
+
+func TestASettingThatNeedsARestartDelaysNoRevocation(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.wantWrite("conftool", "conftool-1", 200)
+	s.edit("[limits]", "read_only = false\n[limits]\nwatches = 7")
+	s.edit("read_only = false\n", "")
+	s.revoke()
+	before := s.Serial()
+	s.WriteCertificate()
+	s.wantReload(200)
+	s.wantWrite("conftool", "conftool-1", 401)
+	if s.Serial() == before {
+		t.Error("the certificate after the reload: got the old one, want the new one")
+	}
+	s.WaitForMetric("etcd_tlsproxy_config_restart_pending 1")
+	s.WaitForMetric("etcd_tlsproxy_config_last_reload_successful 1")
+	now := s.status()
+	const want = "limits.watches is 20000, and 7 after a restart"
+	if !slices.Equal(now.Config.RestartPending, []string{want}) || now.Watches.Limit != 20000 {
+		t.Errorf("settings that wait for a restart: got %q with %d watches in force, want %q with 20000", now.Config.RestartPending, now.Watches.Limit, want)
+	}
+	if problems := strings.Join(now.Problems, " "); !strings.Contains(problems, want) {
+		t.Errorf("the problems: got %q, want one with %s", problems, want)
+	}
+	if !strings.Contains(s.Log.String(), `msg="a changed setting waits for a restart" key=limits.watches running=20000 file=7`) {
+		t.Errorf("the log does not name the setting that waits:\n%s", s.Log)
+	}
+	s.edit("watches = 7\n", "")
+	s.wantReload(200)
+	s.WaitForMetric("etcd_tlsproxy_config_restart_pending 0")
+}
+
+func TestAMistakeInTheTableDelaysNoRenewal(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	before := s.Serial()
+	s.edit(`"/eventlogging" = []`, `"eventlogging" = []`)
+	s.WriteCertificate()
+	s.wantReload(500, access, "not a valid prefix")
+	if s.Serial() == before {
+		t.Error("the certificate after a mistake in the table: got the old one, want the new one")
+	}
+	s.wantOld(access)
+
+	before = s.Serial()
+	s.Write("etcd-tlsproxy.toml", "listen = ")
+	s.WriteCertificate()
+	s.wantReload(500, certificates, access, others)
+	if s.Serial() == before {
+		t.Error("the certificate after a mistake in the syntax: got the old one, want the new one")
+	}
+	s.wantWrite("conftool", "conftool-1", 200)
+}
+
+func TestAMistakeInACertificateDelaysNoRevocation(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.wantWrite("conftool", "conftool-1", 200)
+	key, before := s.Read("server.key"), s.Serial()
+	s.WriteCertificate()
+	s.Write("server.key", key)
+	s.edit("listen", "read_only = true\nlisten")
+	s.revoke()
+	s.wantReload(500, certificates, "the key does not belong to the certificate")
+	if s.Serial() != before {
+		t.Error("the certificate after a mistake in it: got another one, want the old one")
+	}
+	s.wantWrite("root", "root-1", 403)
+	s.edit("read_only = true\n", "")
+	s.wantReload(500)
+	s.wantWrite("conftool", "conftool-1", 401)
+	s.wantOld(certificates)
+}
+
+func TestUsersAndRulesAreAppliedOnlyTogether(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.wantWrite("conftool", "conftool-1", 200)
+	// The name conftool gets another meaning: another person, and no right to /conftool.
+	s.edit(`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`)
+	s.edit(`"/eventlogging" = []`, `"eventlogging" = []`)
+	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "another person"})
+	s.wantReload(500, access)
+	s.wantWrite("conftool", "another person", 401)
+	s.edit(`"eventlogging" = []`, `"/eventlogging" = []`)
+	s.Write("htpasswd", "root:hunter2\n")
+	s.edit("listen", "read_only = true\nlisten")
+	s.wantReload(500, access, `htpasswd:1: user "root": the hash is not of an accepted scheme`)
+	s.wantWrite("conftool", "conftool-1", 403) // the old user with the old rule, but read_only is in force
+	s.edit("read_only = true\n", "")
+	s.wantReload(500)
+	s.wantWrite("conftool", "conftool-1", 200)
+	// The old users again: now the new rule is in force.
+	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
+	s.wantReload(200)
+	s.wantWrite("conftool", "conftool-1", 401)
+	if strings.Contains(s.Log.String(), "hunter2") {
+		t.Errorf("the log repeats a password:\n%s", s.Log)
+	}
+}
+
+func TestNewUnitsThatContradictOldOnesAreNotApplied(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	config := strings.Replace(strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1), `key = "server.key"`, "key = \"server.key\"\nclient_ca = \"ca.crt\"\nclient_name = \"uri\"", 1)
+	pki := newService(t, daemontest.Echo).PKI // any CA
+	s := &service{daemontest.StartWith(t, config+"\"/spiffe\" = [\"spiffe://a\"]\n", map[string]string{"ca.crt": string(pki.CA())})}
+	s.edit(`client_name = "uri"`, `client_name = "cn"`)
+	s.edit(`"/spiffe" = ["spiffe://a"]`, `"spiffe" = []`)
+	s.edit("listen", "read_only = true\nlisten")
+	s.wantReload(500, certificates, access, others, "acls.spiffe", "not a valid prefix")
+	s.wantWrite("conftool", "conftool-1", 200)
+}
+
+func TestAReloadSaysWhatItChanged(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1)+"[log]\naudit = \"audit.log\"\n")
+	s.WriteCertificate()
+	s.WriteUsers(map[string]string{"root": "root-2", "alice": "alice-1"})
+	s.edit(`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`)
+	s.edit(`"/eventlogging" = []`, `"/new" = []`)
+	s.edit("[limits]", "[surfaces]\nmembers = [\"root\"]\n[limits]\nbody_bytes = 2000")
+	s.wantReload(200)
+	want := []string{
+		"users added: alice", "users removed: conftool", "users changed: root",
+		"rules added: /new", "rules removed: /eventlogging", "rules changed: /conftool",
+		"surfaces added: members", "settings: limits.body_bytes",
+	}
+	last := ""
+	for line := range strings.SplitSeq(strings.TrimSpace(s.Read("audit.log")), "\n") {
+		last = line
+	}
+	var entry struct {
+		Msg     string
+		Changed []string
+	}
+	if err := json.Unmarshal([]byte(last), &entry); err != nil || entry.Msg != "reload" || len(entry.Changed) != len(want)+1 ||
+		!strings.HasPrefix(entry.Changed[0], "certificates: server CN=etcd-tlsproxy until ") || !slices.Equal(entry.Changed[1:], want) {
+		t.Errorf("the audit log's line about the reload: got %s (%v), want the new certificate and %q", last, err, want)
+	}
+	for _, change := range want {
+		if !strings.Contains(s.Log.String(), change) {
+			t.Errorf("the service log: got no %q:\n%s", change, s.Log)
+		}
+	}
+}
+
+func TestTheLogsAreReloaded(t *testing.T) {
+	s := newService(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
+	s.Write("etcd-tlsproxy.toml", s.Read("etcd-tlsproxy.toml")+"[log]\naudit = \"one.log\"\naccess = \"access.log\"\nformat = \"json\"\nlevel = \"error\"\n")
+	s.wantReload(200)
+	s.Put("conftool", "conftool-1")
+	s.Eventually("the new logs have the request", func() bool {
+		return strings.Contains(s.Read("one.log"), `"verdict":"allowed"`) && strings.Contains(s.Read("access.log"), `"method":"PUT"`)
+	})
+	s.edit("one.log", "two.log")
+	before := s.Log.String()
+	s.wantReload(200)
+	s.Put("conftool", "conftool-1")
+	s.Eventually("the newest log has the request", func() bool { return strings.Contains(s.Read("two.log"), `"verdict":"allowed"`) })
+	if after := s.Log.String(); after != before {
+		t.Errorf("the service log at the level error: got more lines\n%s", after[len(before):])
+	}
+	s.edit("two.log", "no/folder/three.log")
+	s.revoke()
+	s.wantReload(500, "logs", "no such file or directory")
+	s.wantWrite("conftool", "conftool-1", 401)
+	s.Eventually("the old log has the refusal", func() bool { return strings.Contains(s.Read("two.log"), `"verdict":"unauthorized"`) })
+	s.wantOld("logs")
+}
