@@ -118,12 +118,6 @@ func NewRules(match Match, rules ...Rule) (*Rules, error) {
 	return t, nil
 }
 
-// HasUser reports whether a rule names the user.
-func (t *Rules) HasUser(name string) bool {
-	_, ok := t.users[name]
-	return ok
-}
-
 // compile passes the governing rule down to nodes without a rule, and collects the
 // reach from the nodes below.
 func (n *node) compile(above *Rule) {

@@ -31,3 +31,9 @@ func (r *Rule) Equal(other *Rule) bool {
 func (g Group) equal(h Group) bool {
 	return g.everyone == h.everyone && maps.Equal(g.names, h.names)
 }
+
+// HasUser reports whether a rule names the user.
+func (t *Rules) HasUser(name string) bool {
+	_, ok := t.users[name]
+	return ok
+}

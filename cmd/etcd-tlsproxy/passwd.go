@@ -24,7 +24,8 @@ A file is checked like the proxy checks it: if the proxy would refuse a line, th
 command names the line and writes nothing. All other lines, comments and their order
 stay byte for byte, as do mode and owner. The new file replaces the old one in one step
 or not at all. Concurrent edits wait for each other. A running proxy reloads the file
-without a signal.`,
+without a signal. If the configuration names the file and its proxy runs, add, change
+and remove wait until the change is in force, and exit with status 1 if it is not.`,
 		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
   etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
   etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,
@@ -108,6 +109,7 @@ func newPasswdAdd() *cobra.Command {
 	cmd := &cobra.Command{Use: "add FILE USER", Short: "Add a user", Long: "Adds a user to a htpasswd file." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
+	configFile := configFlag(cmd)
 	create := cmd.Flags().Bool("create", false, "create the file, with mode 0640; it must not exist")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !*create { // report errors before the user types a password
@@ -125,10 +127,8 @@ func newPasswdAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := htpasswd.Update(args[0], *create, func(f *htpasswd.File) ([]byte, error) { return f.Add(args[1], hash) }); err != nil {
-			return err
-		}
-		return (&edited{args[0], args[1], "added", p.scheme}).report(p.console)
+		return (&edited{args[0], args[1], "added", p.scheme}).change(cmd.Context(), p.console, *configFile, *create,
+			func(f *htpasswd.File) ([]byte, error) { return f.Add(args[1], hash) })
 	}
 	return cmd
 }
@@ -137,6 +137,7 @@ func newPasswdChange() *cobra.Command {
 	cmd := &cobra.Command{Use: "change FILE USER", Short: "Change the password of a user", Long: "Changes the password of a user in a htpasswd file. The old password stops working." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
+	configFile := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		file, err := htpasswd.Read(args[0])
 		if err != nil {
@@ -149,10 +150,8 @@ func newPasswdChange() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := htpasswd.Update(args[0], false, func(f *htpasswd.File) ([]byte, error) { return f.Change(args[1], hash) }); err != nil {
-			return err
-		}
-		return (&edited{args[0], args[1], "changed", p.scheme}).report(p.console)
+		return (&edited{args[0], args[1], "changed", p.scheme}).change(cmd.Context(), p.console, *configFile, false,
+			func(f *htpasswd.File) ([]byte, error) { return f.Change(args[1], hash) })
 	}
 	return cmd
 }
@@ -206,7 +205,8 @@ func newPasswdRemove() *cobra.Command {
 seconds. While a rule still names the user, check-config and the proxy warn about it.`,
 	}
 	c := console.NewConfirming(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	configFile := configFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		remove := func(f *htpasswd.File) ([]byte, error) { return f.Remove(args[1]) }
 		file, err := htpasswd.Read(args[0])
 		if err != nil {
@@ -218,10 +218,7 @@ seconds. While a rule still names the user, check-config and the proxy warn abou
 		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working", args[1], args[0])); err != nil {
 			return err
 		}
-		if err := htpasswd.Update(args[0], false, remove); err != nil {
-			return err
-		}
-		return (&edited{File: args[0], User: args[1], Action: "removed"}).report(c)
+		return (&edited{File: args[0], User: args[1], Action: "removed"}).change(cmd.Context(), c, *configFile, false, remove)
 	}
 	return cmd
 }

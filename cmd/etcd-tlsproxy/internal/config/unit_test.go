@@ -8,9 +8,9 @@ import (
 
 func TestAnErrorBelongsToTheUnitOfItsKey(t *testing.T) {
 	for text, want := range map[string]map[Unit]bool{
-		"[tls]\nkey = \"k\"":                                {Certificates: true},
-		"drian = 1":                                         {Others: true, Certificates: true},
-		"match = \"x\"\n[tls]\ncertificate=\"c\"\nkey=\"k\"": {Access: true},
+		"[tls]\nkey = \"k\"": {Certificates: true},
+		"drian = 1":          {Others: true, Certificates: true},
+		"match = \"x\"\n[tls]\ncertificate=\"c\"\nkey=\"k\"":                             {Access: true},
 		"[limits]\nwatches = 0\n[tls]\ncertificate=\"c\"\nkey=\"k\"\n[acls]\n\"a\" = []": {Others: true, Access: true},
 	} {
 		doc, config, unknown := Decode("a.toml", []byte(text))

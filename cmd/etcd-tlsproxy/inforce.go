@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/htpasswd"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
+)
+
+const (
+	// inForceTimeout is longer than the two seconds within which a proxy applies a change.
+	inForceTimeout = 5 * time.Second
+	inForcePoll    = 100 * time.Millisecond
+)
+
+// change edits the file, reports it, and returns an error if the running proxy of a
+// configuration does not apply it.
+func (e *edited) change(ctx context.Context, c *console.Console, configFile string, create bool, edit func(*htpasswd.File) ([]byte, error)) error {
+	since := time.Now()
+	if err := htpasswd.Update(e.File, create, edit); err != nil {
+		return err
+	}
+	return errors.Join(e.report(c), checkInForce(ctx, configFile, e.File, since))
+}
+
+// checkInForce waits until the running proxy of a configuration has read its files at or
+// after the given time, and returns an error if it has not applied its users. It returns nil
+// if there is no such configuration, if the configuration does not name the htpasswd file,
+// or if no proxy runs: then nothing is in force yet, and nothing is out of date.
+func checkInForce(ctx context.Context, configFile, changed string, since time.Time) error {
+	text, err := os.ReadFile(configFile)
+	if err != nil {
+		return nil //nolint:nilerr // there is no proxy here, or another user's
+	}
+	_, c, _ := config.Decode(configFile, text)
+	if c == nil {
+		// The admin address of the proxy that runs is unknown.
+		return fmt.Errorf("the file was changed, but %s is not valid, so a running proxy does not apply the change (hint: etcd-tlsproxy check-config says what is wrong)", configFile)
+	}
+	if !slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(configFile, name, changed) }) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, inForceTimeout)
+	defer cancel()
+	for {
+		status, err := readStatus(ctx, c.Admin)
+		switch {
+		case status != nil && !status.Tried.Before(since.Truncate(time.Millisecond)):
+			if status.OK || !slices.Contains(status.Old, config.Access.String()) {
+				return nil
+			}
+			return fmt.Errorf("the file was changed, but the change is not in force: the running proxy could not apply its files:\n%s", status.Error)
+		case err != nil && ctx.Err() == nil:
+			return nil //nolint:nilerr // no proxy runs at the admin address
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the file was changed, but the running proxy has not read it yet (hint: systemctl reload etcd-tlsproxy, and look at its log)")
+		case <-time.After(inForcePoll):
+		}
+	}
+}
+
+// sameFile reports whether a name in a configuration is that of a file.
+func sameFile(configFile, name, file string) bool {
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(filepath.Dir(configFile), name)
+	}
+	a, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(file)
+	return err == nil && os.SameFile(a, b)
+}
+
+// readStatus returns the state of the configuration of the proxy at an admin address.
+func readStatus(ctx context.Context, admin string) (*statuspage.Config, error) {
+	host, port, err := net.SplitHostPort(admin)
+	if err != nil {
+		return nil, err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/-/status.json", nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var status struct{ Config statuspage.Config }
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil {
+		return nil, err
+	}
+	return &status.Config, nil
+}

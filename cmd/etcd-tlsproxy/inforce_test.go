@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
+)
+
+// serveAt starts a service whose admin address is in its configuration.
+func serveAt(t *testing.T) *daemontest.Service {
+	t.Helper()
+	etcd := httptest.NewServer(nil)
+	t.Cleanup(etcd.Close)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin := ln.Addr().String()
+	ln.Close()
+	return daemontest.Start(t, strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL), `admin = "127.0.0.1:0"`, fmt.Sprintf("admin = %q", admin), 1))
+}
+
+// remove runs passwd remove, and returns its exit status and what it wrote.
+func remove(t *testing.T, configFile, htpasswd, user string) (int, string) {
+	t.Helper()
+	var out bytes.Buffer
+	code := run(t.Context(), []string{"passwd", "remove", "--yes", "--config", configFile, htpasswd, user}, &out, &out)
+	return code, out.String()
+}
+
+func TestPasswdWaitsUntilItsChangeIsInForce(t *testing.T) {
+	s := serveAt(t)
+	if got := s.Put("conftool", "conftool-1"); got == 401 {
+		t.Fatalf("a write before the removal: got status %d, want another one", got)
+	}
+	if code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool"); code != 0 {
+		t.Errorf("passwd remove: got exit status %d with %q, want 0", code, out)
+	}
+	if got := s.Put("conftool", "conftool-1"); got != 401 {
+		t.Errorf("a write right after the command: got status %d, want 401", got)
+	}
+}
+
+func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
+	s := serveAt(t)
+	good := s.Read("etcd-tlsproxy.toml")
+	s.Write("etcd-tlsproxy.toml", strings.Replace(good, `"/eventlogging"`, `"eventlogging"`, 1))
+	code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool")
+	if code != 1 || !strings.Contains(out, "the change is not in force") || !strings.Contains(out, "not a valid prefix") {
+		t.Errorf("passwd remove beside a mistake in the table: got exit status %d with %q, want 1 with the mistake", code, out)
+	}
+	s.Write("etcd-tlsproxy.toml", "listen = ")
+	code, out = remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "root")
+	if code != 1 || !strings.Contains(out, "is not valid") {
+		t.Errorf("passwd remove beside a configuration that is no TOML: got exit status %d with %q, want 1", code, out)
+	}
+}
+
+func TestPasswdNeedsNoRunningProxy(t *testing.T) {
+	s := serveAt(t)
+	s.Close()
+	for what, configFile := range map[string]string{"a proxy that does not run": s.Path("etcd-tlsproxy.toml"), "no configuration": s.Path("none.toml")} {
+		s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
+		if code, out := remove(t, configFile, s.Path("htpasswd"), "conftool"); code != 0 {
+			t.Errorf("passwd remove with %s: got exit status %d with %q, want 0", what, code, out)
+		}
+	}
+}

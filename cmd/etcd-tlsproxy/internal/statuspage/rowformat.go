@@ -1,0 +1,48 @@
+package statuspage
+
+import "strings"
+
+// The formats of columns that are made of several values of a row.
+
+// user returns the name of the user in a row.
+func user(value any) string {
+	row, _ := value.(map[string]any)
+	name, _ := row["user"].(string)
+	claimed, _ := row["claimed"].(string)
+	switch {
+	case row["others"] == true:
+		return "other certificates"
+	case claimed != "":
+		return claimed + " (claimed)"
+	case name == "":
+		return "anonymous"
+	}
+	return name
+}
+
+// what returns the key of a row, or its path.
+func what(value any) string {
+	row, _ := value.(map[string]any)
+	for _, field := range []string{"key", "path"} {
+		if text, _ := row[field].(string); text != "" {
+			return text
+		}
+	}
+	return "(unreadable)"
+}
+
+// why returns the status and the reason of a refusal. The refusal of an identity has a
+// reason of its own.
+func why(value any) string {
+	row, _ := value.(map[string]any)
+	reason, _ := row["reason"].(string)
+	text := number(row["status"], func(n float64) string { return round(n, 0) }) + " " + reason
+	login, _ := row["login"].(string)
+	switch {
+	case reason != "unauthorized" || login == "":
+		return text
+	case login == "ok":
+		return text + ": no right"
+	}
+	return text + ": " + strings.ReplaceAll(login, "_", " ")
+}
