@@ -46,11 +46,12 @@ func (s *Server) accept(ln net.Listener) error {
 			}
 			// Most likely there are no file descriptors left. They return as connections end.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("cannot accept a connection, trying again", "error", err, "pause", pause)
+			s.unaccepted.Failed("error", err)
 			time.Sleep(pause)
 			continue
 		}
 		pause = 0
+		s.unaccepted.Succeeded()
 		client, wait, reason := s.admit(c)
 		if reason != "" {
 			s.metrics.ConnectionRefused(reason)

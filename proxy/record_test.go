@@ -160,6 +160,24 @@ func TestTheAccessLogIsNginxsCombinedFormat(t *testing.T) {
 	})
 }
 
+func TestAnEtcdThatIsAwayIsOneLineOfTheLog(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		ln := fronttest.Listen(t)
+		endpoint := "http://" + ln.Addr().String()
+		ln.Close()
+		f := l.Front(t, endpoint, nil)
+		for range 20 {
+			if a := f.Exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"); a.Status != 503 {
+				t.Errorf("a read without an etcd: got status %d, want 503", a.Status)
+			}
+		}
+		if got := strings.Count(f.Log.String(), "etcd did not answer"); got != 1 {
+			t.Errorf("lines about an etcd that is away: got %d, want 1:\n%s", got, f.Log)
+		}
+	})
+}
+
 func TestMetricsHaveClosedLabels(t *testing.T) {
 	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {

@@ -69,6 +69,7 @@ type Server struct {
 	std      *std.Server
 	tls      *tls.Config
 
+	unaccepted     *observe.Outage
 	open           atomic.Int64 // connections
 	admission      *admission
 	memory         *memory
@@ -84,6 +85,9 @@ type Server struct {
 // NewServer returns a server that serves nothing yet.
 func NewServer(o Options) *Server {
 	s := &Server{
+		unaccepted: &observe.Outage{
+			Began: "cannot accept a connection, trying again", Lasts: "still cannot accept every connection", Ended: "connections are accepted again", Log: o.Log,
+		},
 		options: o, log: o.Log, observer: o.Observer, metrics: o.Observer.Metrics,
 		admission: newAdmission(o.MaxAddressConnections, o.MaxAddressHandshakes, o.HandshakeTimeout),
 	}
@@ -97,6 +101,7 @@ func NewServer(o Options) *Server {
 		Current:  &s.current,
 		Watches:  lane.NewWatches(o.MaxWatches, o.MaxUserWatches, s.metrics),
 		Log:      o.Log,
+		Outage:   lane.NewOutage(o.Log),
 	}
 	s.current.Publish(o.Snapshot)
 	s.std = std.NewServer(std.Options{

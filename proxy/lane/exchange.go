@@ -20,6 +20,13 @@ type Exchange struct {
 	Current  *Current
 	Watches  *Watches
 	Log      *slog.Logger
+	// Outage logs that etcd does not answer.
+	Outage *observe.Outage
+}
+
+// NewOutage returns what logs the failures of etcd.
+func NewOutage(log *slog.Logger) *observe.Outage {
+	return &observe.Outage{Began: "etcd did not answer", Lasts: "etcd still does not answer every request", Ended: "etcd answers again", Log: log}
 }
 
 // ErrBrokenOff means that the client cannot get a complete answer: it has disconnected, or
@@ -84,6 +91,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	if err != nil {
 		return x.failed(err, op)
 	}
+	x.Outage.Succeeded()
 	a := Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}
 	received := false
 	defer func() {

@@ -31,7 +31,7 @@ func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
 		refusal = gate.RefuseUnknownOutcome // a malformed answer is as useless as none
 	}
 	x.Observer.Metrics.UpstreamFailed(failure.Kind)
-	x.Log.Warn("etcd did not answer", "kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
+	x.Outage.Failed("kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
 	return refusal
 }
 

@@ -68,6 +68,7 @@ func (x *Exchange) Alone(ctx context.Context, call *Call) (a Answer, end End) {
 	if err != nil {
 		return Answer{}, x.unanswered(ctx, err, call.Op)
 	}
+	x.Outage.Succeeded()
 	return Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}, End{}
 }
 

@@ -136,6 +136,9 @@ type Log struct {
 	// log could not be written until the log can be written again, which is tried each
 	// second. Writes that etcd was carrying out at that moment are counted as lost.
 	AuditRequired bool `toml:"audit_required" default:"false"`
+	// Service is the format of the service's own messages: "text" or "json". In the journal
+	// each message has the priority of its level.
+	Service string `toml:"service" default:"text" choices:"text,json"`
 	// Level is the lowest level of the service's own messages that are written; they go to
 	// stderr: "debug", "info", "warn" or "error".
 	Level string `toml:"level" default:"info"`

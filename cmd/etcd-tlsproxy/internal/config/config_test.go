@@ -118,6 +118,10 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 		t.Errorf("auth.certificates and log.audit_required of a file without the keys: got %q and %t, want none and false", old.Auth.Certificates, old.Log.AuditRequired)
 	}
 	full.Auth.Certificates, full.Log.AuditRequired = nil, false
+	if old.Log.Service != "text" {
+		t.Errorf("log.service of a file without the key: got %q, want text", old.Log.Service)
+	}
+	full.Log.Service = "text"
 	full.Log.Audit = old.Log.Audit // a log that is required cannot be off
 	if !reflect.DeepEqual(old.Config, full.Config) {
 		t.Errorf("the configurations differ in more than the newer keys\nold  %+v\nfull %+v", old.Config, full.Config)

@@ -19,7 +19,7 @@ func TestTheDefaults(t *testing.T) {
 	if c.Limits != want {
 		t.Errorf("the default limits are\n got %+v\nwant %+v", c.Limits, want)
 	}
-	if want := (Log{Access: "off", Format: "combined", Audit: "stderr", Level: "info"}); c.Log != want {
+	if want := (Log{Access: "off", Format: "combined", Audit: "stderr", Service: "text", Level: "info"}); c.Log != want {
 		t.Errorf("the default of [log] is\n got %+v\nwant %+v", c.Log, want)
 	}
 	if !c.FastLane || !c.ShareReads || !c.ShareWatches || !c.RawSockets || c.ReadOnly {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/observe"
@@ -17,6 +18,7 @@ type logs struct {
 	// service is for the operator: starts, reloads and faults.
 	service *slog.Logger
 	level   slog.LevelVar
+	json    atomic.Bool // for the service log
 	records *observe.Records
 
 	stdout, stderr io.Writer
@@ -33,7 +35,7 @@ type output struct {
 
 func openLogs(c *config.Log, stdout, stderr io.Writer) (*logs, error) {
 	l := &logs{stdout: stdout, stderr: stderr}
-	l.service = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: &l.level}))
+	l.service = slog.New(newServiceHandler(stderr, &l.level, &l.json))
 	l.records = observe.NewRecords(observe.RecordOptions{Service: l.service})
 	l.access, l.audit = output{log: l.records.Access, where: "off"}, output{log: l.records.Audit, where: "off"}
 	if err := l.apply(c); err != nil {
@@ -59,6 +61,7 @@ func (l *logs) apply(c *config.Log) error {
 		return errors.Join(err, l.access.discard(access))
 	}
 	l.level.Set(level)
+	l.json.Store(c.Service == "json")
 	l.records.JSON.Store(c.Format == "json")
 	l.records.AuditRequired.Store(c.AuditRequired)
 	return errors.Join(l.access.replace(c.Access, access, l), l.audit.replace(c.Audit, audit, l))

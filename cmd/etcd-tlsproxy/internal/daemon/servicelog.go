@@ -1,0 +1,107 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// serviceHandler writes the service log as text or as JSON. Both can change while it is
+// used.
+type serviceHandler struct {
+	text, json slog.Handler
+	asJSON     *atomic.Bool
+	out        *serviceOutput
+}
+
+// newServiceHandler returns a handler for records at or above the level.
+func newServiceHandler(to io.Writer, level slog.Leveler, asJSON *atomic.Bool) *serviceHandler {
+	out := &serviceOutput{to: to, journal: isJournal(to)}
+	options := &slog.HandlerOptions{Level: level}
+	return &serviceHandler{text: slog.NewTextHandler(out, options), json: slog.NewJSONHandler(out, options), asJSON: asJSON, out: out}
+}
+
+func (h *serviceHandler) current() slog.Handler {
+	if h.asJSON.Load() {
+		return h.json
+	}
+	return h.text
+}
+
+// Enabled implements [slog.Handler].
+func (h *serviceHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.current().Enabled(ctx, level)
+}
+
+// Handle implements [slog.Handler].
+func (h *serviceHandler) Handle(ctx context.Context, r slog.Record) error {
+	h.out.mu.Lock()
+	defer h.out.mu.Unlock()
+	h.out.level = r.Level
+	return h.current().Handle(ctx, r)
+}
+
+// WithAttrs implements [slog.Handler].
+func (h *serviceHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &serviceHandler{h.text.WithAttrs(attrs), h.json.WithAttrs(attrs), h.asJSON, h.out}
+}
+
+// WithGroup implements [slog.Handler].
+func (h *serviceHandler) WithGroup(name string) slog.Handler {
+	return &serviceHandler{h.text.WithGroup(name), h.json.WithGroup(name), h.asJSON, h.out}
+}
+
+// serviceOutput receives the lines of the service log. In the journal each line gets the
+// priority of its level; otherwise journalctl -p warning would show nothing.
+type serviceOutput struct {
+	to      io.Writer
+	journal bool
+
+	mu    sync.Mutex
+	level slog.Level // of the line that is written next
+}
+
+// Write implements [io.Writer]; mu is held.
+func (o *serviceOutput) Write(line []byte) (int, error) {
+	if !o.journal {
+		return o.to.Write(line)
+	}
+	// One write for each line, so that no other line comes between the two parts.
+	if _, err := o.to.Write(append(fmt.Appendf(nil, "<%d>", priority(o.level)), line...)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// priority returns the priority of a level, as in sd-daemon(3).
+func priority(level slog.Level) int {
+	switch {
+	case level >= slog.LevelError:
+		return 3
+	case level >= slog.LevelWarn:
+		return 4
+	case level >= slog.LevelInfo:
+		return 6
+	}
+	return 7
+}
+
+// isJournal reports whether the writer is the standard error that systemd has connected to
+// the journal. systemd puts the device and the inode of that stream into JOURNAL_STREAM.
+func isJournal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && os.Getenv("JOURNAL_STREAM") == fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+}

@@ -1,0 +1,85 @@
+package observe
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Outage logs a failure that lasts by its changes of state: one line when it begins, one
+// every ten seconds with the number of failures, and one when it has ended. Thousands of
+// clients that fail each second must not hide everything else in the log.
+//
+// The zero value of the other fields is ready to use.
+type Outage struct {
+	// Began, Lasts and Ended are the messages.
+	Began, Lasts, Ended string
+	// Log receives them.
+	Log *slog.Logger
+
+	active atomic.Bool
+
+	mu         sync.Mutex
+	since      time.Time // the first failure
+	recovered  time.Time // the first success after the last failure; zero if there was none
+	failures   int
+	unreported int       // failures since the last line
+	reported   time.Time // when the last line was written
+	last       []any     // attributes of the last failure
+}
+
+const (
+	outageReportEvery = 10 * time.Second
+	outageCheckEvery  = time.Second
+	// outageSettle is how long there must be no failure before the outage has ended, so that
+	// an etcd which answers every other request is one outage.
+	outageSettle = 2 * time.Second
+)
+
+// Failed records a failure. The attributes describe it, like those of [slog.Logger.Warn].
+func (o *Outage) Failed(attrs ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.recovered, o.last = time.Time{}, attrs
+	o.failures++
+	if o.active.Load() {
+		o.unreported++
+		return
+	}
+	o.since = time.Now()
+	o.failures, o.unreported, o.reported = 1, 0, o.since
+	o.active.Store(true)
+	o.Log.Warn(o.Began, attrs...)
+	time.AfterFunc(outageCheckEvery, o.check)
+}
+
+// Succeeded records a success. Without an outage it costs one load of a variable.
+func (o *Outage) Succeeded() {
+	if !o.active.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.recovered.IsZero() {
+		o.recovered = time.Now()
+	}
+}
+
+// check writes the lines that are due.
+func (o *Outage) check() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now := time.Now()
+	if !o.recovered.IsZero() && now.Sub(o.recovered) >= outageSettle {
+		o.active.Store(false)
+		o.Log.Info(o.Ended, "after", o.recovered.Sub(o.since).Round(100*time.Millisecond).String(), "failures", o.failures)
+		return
+	}
+	if now.Sub(o.reported) >= outageReportEvery && o.unreported > 0 {
+		attrs := append([]any{"failures", o.unreported, "for", now.Sub(o.since).Round(time.Second).String()}, o.last...)
+		o.Log.Warn(o.Lasts, attrs...)
+		o.reported, o.unreported = now, 0
+	}
+	time.AfterFunc(outageCheckEvery, o.check)
+}

@@ -1,0 +1,76 @@
+package observe
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// newOutage returns an outage, and the lines that it has logged without their times.
+func newOutage() (*Outage, func() []string) {
+	var log bytes.Buffer
+	handler := slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}})
+	o := &Outage{Began: "away", Lasts: "still away", Ended: "back", Log: slog.New(handler)}
+	return o, func() []string { return strings.Split(strings.TrimSpace(log.String()), "\n") }
+}
+
+func expectLines(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the log: got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAnOutageIsLoggedByItsChangesOfState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		o.Succeeded()
+		for range 1200 { // for 12 s
+			o.Failed("kind", "unreachable")
+			time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		for range 100 {
+			o.Succeeded()
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		got := lines()
+		if len(got) != 3 || !strings.HasPrefix(got[1], `level=WARN msg="still away" failures=`) || !strings.HasSuffix(got[1], " for=10s kind=unreachable") {
+			t.Fatalf("the log of 12 s without etcd: got\n%s\nwant 3 lines, the second with the failures of 10 s", strings.Join(got, "\n"))
+		}
+		expectLines(t, []string{got[0], got[2]}, "level=WARN msg=away kind=unreachable", "level=INFO msg=back after=12s failures=1200")
+	})
+}
+
+func TestAnEtcdThatAnswersNowAndThenIsOneOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		for range 50 { // for 5 s
+			o.Failed()
+			o.Succeeded()
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=4.9s failures=50")
+	})
+}
+
+func TestASecondOutageIsANewOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		for range 2 {
+			o.Failed()
+			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+			o.Succeeded()
+			time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=1s failures=1", "level=WARN msg=away", "level=INFO msg=back after=1s failures=1")
+	})
+}
