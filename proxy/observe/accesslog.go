@@ -1,15 +1,12 @@
 package observe
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"strconv"
 	"sync"
 	"time"
-
-	"etcd-tlsproxy/acl"
 )
 
 // Records writes the access log and the audit log.
@@ -18,15 +15,23 @@ type Records struct {
 	Access io.Writer
 	// JSON writes the access log as JSON lines instead of nginx's combined format.
 	JSON bool
-	// Audit receives one entry for each write and each refusal; nil for none.
+	// Audit receives one entry for each write, and entries for all refusals; nil for none.
 	Audit *slog.Logger
 
-	mu sync.Mutex
+	mu      sync.Mutex
+	refused refusalCounts
+}
+
+// Flush writes the entries of the refusals that were only counted so far.
+func (rs *Records) Flush() {
+	if rs.Audit != nil {
+		rs.refused.flush(rs)
+	}
 }
 
 // write adds a record to both logs.
 func (rs *Records) write(r *Record) {
-	if rs.Audit != nil && (r.Refusal != nil || r.Op.Access == acl.Write) {
+	if rs.Audit != nil {
 		rs.audit(r)
 	}
 	if rs.Access == nil {
@@ -42,29 +47,6 @@ func (rs *Records) write(r *Record) {
 	defer rs.mu.Unlock()
 	// A log that cannot be written must not stop the service. The writer reports the error.
 	_, _ = rs.Access.Write(line)
-}
-
-func (rs *Records) audit(r *Record) {
-	verdict := "allowed"
-	if r.Refusal != nil {
-		verdict = r.Refusal.Reason
-	}
-	method := r.Op.Method
-	if method == "" {
-		method = "other"
-	}
-	rs.Audit.LogAttrs(context.Background(), slog.LevelInfo, "request",
-		slog.String("verdict", verdict),
-		slog.String("user", r.user()),
-		slog.String("known", r.Op.Identity.Known.String()),
-		slog.String("from", r.Peer.Addr.String()),
-		slog.String("method", method),
-		slog.String("surface", r.Op.Surface.String()),
-		slog.String("path", r.Op.Path),
-		slog.String("key", string(r.Op.Key)),
-		slog.String("rule", string(r.Op.Rule)),
-		slog.Int("status", r.Status),
-	)
 }
 
 // combined formats the record in nginx's combined format. The referer is left out: it can

@@ -107,7 +107,8 @@ type Log struct {
 	Access string `toml:"access" default:"off" reload:"restart"`
 	// Format is the format of the access log: "combined", which is nginx's, or "json".
 	Format string `toml:"format" default:"combined" choices:"combined,json" reload:"restart"`
-	// Audit receives one line of JSON for each write and each refusal.
+	// Audit receives one line of JSON for each write, and for refusals, of which equal ones
+	// are counted.
 	Audit string `toml:"audit" default:"stderr" reload:"restart"`
 	// Level is the lowest level of the service's own messages that are written; they go to
 	// stderr: "debug", "info", "warn" or "error".

@@ -110,6 +110,9 @@ func (l *logs) reopen() error {
 
 func (l *logs) close() error {
 	var errs []error
+	if l.records != nil {
+		l.records.Flush()
+	}
 	for _, f := range l.files {
 		errs = append(errs, f.close())
 	}
