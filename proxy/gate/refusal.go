@@ -65,6 +65,11 @@ func refuse(status int, reason string, code int, message, cause string) *Refusal
 	return &Refusal{Status: status, Reason: reason, Cause: cause, Body: string(body)}
 }
 
+// Sent reports whether etcd may have received the operation before it was refused.
+func (r *Refusal) Sent() bool {
+	return r == RefuseUnknownOutcome || r == RefuseBroken || r == RefuseTimeout
+}
+
 func (r *Refusal) closing() *Refusal {
 	r.Close = true
 	return r

@@ -8,15 +8,13 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"etcd-tlsproxy/acl"
 )
 
 // Records writes the access log and the audit log.
 type Records struct {
 	// Access receives one line for each request.
 	Access *Log
-	// Audit receives one entry for each write and each refusal.
+	// Audit receives one entry for each write, and entries for all refusals.
 	Audit *Log
 	// JSON writes the access log as JSON lines instead of nginx's combined format.
 	JSON atomic.Bool
@@ -24,6 +22,14 @@ type Records struct {
 	AuditRequired atomic.Bool
 
 	entries *slog.Logger // of the audit log
+	refused refusalCounts
+}
+
+// Flush writes the entries of the refusals that were only counted so far.
+func (rs *Records) Flush() {
+	if rs.Audit.On() {
+		rs.refused.flush(rs)
+	}
 }
 
 // RecordOptions describes the logs of records. A log without a writer is off.
@@ -53,7 +59,7 @@ func (rs *Records) Audited() bool { return !rs.Audit.Failing() || !rs.AuditRequi
 // write adds a record to both logs. A log that cannot be written counts and reports that
 // itself.
 func (rs *Records) write(r *Record) {
-	if rs.Audit.On() && (r.Refusal != nil || r.Op.Access == acl.Write) {
+	if rs.Audit.On() {
 		rs.audit(r)
 	}
 	if !rs.Access.On() {
@@ -73,31 +79,6 @@ func (rs *Records) Note(msg string, attrs ...slog.Attr) {
 	if rs.Audit.On() {
 		rs.entries.LogAttrs(context.Background(), slog.LevelInfo, msg, attrs...)
 	}
-}
-
-func (rs *Records) audit(r *Record) {
-	verdict := "allowed"
-	if r.Refusal != nil {
-		verdict = r.Refusal.Reason
-	}
-	method := r.Op.Method
-	if method == "" {
-		method = "other"
-	}
-	rs.entries.LogAttrs(context.Background(), slog.LevelInfo, "request",
-		slog.String("verdict", verdict),
-		slog.String("user", r.user()),
-		slog.String("known", r.Op.Identity.Known.String()),
-		slog.String("login", r.Op.Login.String()),
-		slog.String("claimed", r.Op.Claimed),
-		slog.String("from", r.Peer.Addr.String()),
-		slog.String("method", method),
-		slog.String("surface", r.Op.Surface.String()),
-		slog.String("path", r.Op.Path),
-		slog.String("key", string(r.Op.Key)),
-		slog.String("rule", string(r.Op.Rule)),
-		slog.Int("status", r.Status),
-	)
 }
 
 // combined formats the record in nginx's combined format. The referer is left out: it can

@@ -38,7 +38,12 @@
 // far, it comes from etcd's history, by a request that all watchers with that index
 // share.
 //
-// A hub ends when etcd goes away, no longer remembers the events since the last one, or
-// is a different cluster than before. Its ring then has a gap of unknown size, so all of
-// its watchers fail.
+// Hubs of different keys receive the same event if one key is above the other. Its text is
+// kept once, and counted once against the bound of all events. An event that etcd has
+// already is received like the answer to a read: with the slot of a read, and completely
+// before its watcher is answered.
+//
+// A hub ends when etcd goes away, no longer remembers the events since the last one, or is a
+// different cluster than before, and when there is no memory for an event. Its ring then has
+// a gap of unknown size, so all of its watchers fail.
 package share

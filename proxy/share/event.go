@@ -1,16 +1,10 @@
 package share
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"etcd-tlsproxy/proxy/upstream"
 )
 
 // Event is one change of a watched key, or the failure of its watch.
@@ -27,26 +21,27 @@ type Event struct {
 	key      string
 	received time.Time
 	pending  atomic.Int32 // notified watchers that are not closed yet
+
+	text  *text // nil for a failure
+	texts *texts
+	users atomic.Int32 // of the text: the ring, watchers with this result, the hub while it delivers
 }
 
-var errUnreadableEvent = errors.New("etcd sent an event without an index")
+// newEvent returns an event, which its caller uses.
+func (ts *texts) newEvent(t *text) *Event {
+	e := &Event{Index: t.index, Body: t.body, Chunked: t.chunked, key: t.key, received: time.Now(), text: t, texts: ts}
+	e.users.Store(1)
+	return e
+}
 
-// parseEvent parses the answer to a watch.
-func parseEvent(body []byte) (*Event, error) {
-	var text struct {
-		Node struct {
-			Key           string
-			ModifiedIndex uint64
-		}
+// use adds n users.
+func (e *Event) use(n int) { e.users.Add(int32(n)) }
+
+// release ends the use of the event. Without users its bytes are not counted any more.
+func (e *Event) release() {
+	if e.users.Add(-1) == 0 && e.text != nil {
+		e.texts.release(e.text)
 	}
-	if err := json.Unmarshal(body, &text); err != nil || text.Node.ModifiedIndex == 0 {
-		return nil, errUnreadableEvent
-	}
-	e := &Event{Index: text.Node.ModifiedIndex, key: text.Node.Key, received: time.Now()}
-	e.Chunked = fmt.Appendf(nil, "%x\r\n%s\r\n0\r\n\r\n", len(body), body)
-	start := bytes.IndexByte(e.Chunked, '\n') + 1
-	e.Body = e.Chunked[start:][:len(body):len(body)]
-	return e, nil
 }
 
 // ring holds the recent events of a hub, the oldest first.
@@ -56,40 +51,41 @@ type ring struct {
 	last   uint64 // the newest known index
 	events []*Event
 	size   int // bytes of their bodies
-	total  *atomic.Int64
+	texts  *texts
 	keep   bool // drop nothing: the ring holds one event
 }
 
 const (
 	// maxEvents is the length of etcd's own history of all keys.
 	maxEvents = 1000
-	// maxRingBytes bounds the bytes of one ring, maxAllRingBytes those of all rings.
-	maxRingBytes    = 4 << 20
-	maxAllRingBytes = 64 << 20
+	// maxRingBytes bounds the bytes of one ring.
+	maxRingBytes = 4 << 20
 )
 
 // add adds an event that is newer than all others and drops old events. It drops even
-// the new one if all rings together are too large.
+// the new one if the events of all hubs need too much memory.
 func (r *ring) add(e *Event) {
+	e.use(1)
 	r.events = append(r.events, e)
 	r.last = e.Index
-	r.grow(len(e.Body))
+	r.size += len(e.Body)
 	drop := 0
-	for !r.keep && drop < len(r.events) && (len(r.events)-drop > maxEvents || r.size > maxRingBytes || r.total.Load() > maxAllRingBytes) {
+	for !r.keep && drop < len(r.events) && (len(r.events)-drop > maxEvents || r.size > maxRingBytes || r.texts.crowded()) {
 		r.start = r.events[drop].Index + 1
-		r.grow(-len(r.events[drop].Body))
+		r.size -= len(r.events[drop].Body)
+		r.events[drop].release()
 		drop++
 	}
 	r.events = slices.Delete(r.events, 0, drop)
 }
 
-func (r *ring) grow(n int) {
-	r.size += n
-	r.total.Add(int64(n))
+// clear drops all events.
+func (r *ring) clear() {
+	for _, e := range r.events {
+		e.release()
+	}
+	r.events, r.size = nil, 0
 }
-
-// release subtracts the ring's bytes from the total.
-func (r *ring) release() { r.grow(-r.size) }
 
 // from returns the first event at or above index, or nil if there is none yet. The ring
 // must cover the index.
@@ -111,25 +107,3 @@ func (r *ring) from(index uint64) *Event {
 const maxEventBytes = 128 << 20
 
 var errEventTooLarge = errors.New("the answer does not end")
-
-// readAll reads an answer to its end.
-func readAll(resp *upstream.Response) ([]byte, error) {
-	body := make([]byte, 0, 512)
-	for {
-		if len(body) == cap(body) {
-			body = append(body, 0)[:len(body)]
-		}
-		n, err := resp.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		resp.EndWatch()
-		if err == io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
-			return body, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(body) > maxEventBytes {
-			return nil, &upstream.Error{Kind: upstream.Broken, Err: errEventTooLarge}
-		}
-	}
-}

@@ -8,6 +8,7 @@ package share
 import (
 	"context"
 	"errors"
+	"io"
 	"runtime"
 	"sync"
 	"time"
@@ -50,20 +51,30 @@ var (
 func (h *hub) serve(ctx context.Context) {
 	h.watches.recordRequest(h)
 	resp, head, err := h.request(ctx, h.since)
+	if err == nil && head.Status != 200 { // a complete answer instead of a watch
+		h.head = head
+		head.Body, err = readRefusal(resp)
+		resp.Close()
+	}
+	var past *Event
+	if err == nil && head.Status == 200 && h.since != 0 {
+		past, err = h.readPast(ctx, resp, head)
+	}
 	if err != nil || head.Status != 200 {
 		h.err = err
-		if err == nil { // a complete answer instead of a watch
-			h.head = head
-			head.Body, h.err = readAll(resp)
-			resp.Close()
-		}
 		h.stop(errEnded)
 		close(h.ready)
 		return
 	}
 	h.publishHead(head)
+	if past != nil {
+		h.deliver(past)
+		past.release()
+		h.stop(errEnded)
+		return
+	}
 	for h.since == 0 {
-		if err := h.readEvent(resp); err != nil {
+		if err := h.readEvent(ctx, resp); err != nil {
 			h.stop(err)
 			return
 		}
@@ -78,15 +89,45 @@ func (h *hub) serve(ctx context.Context) {
 			return
 		}
 	}
-	err = h.readEvent(resp)
+	err = h.readEvent(ctx, resp)
 	if err == nil {
 		err = errEnded // it had to deliver only one event
 	}
 	h.stop(err)
 }
 
+// pastPatience is how long a hub with an index waits for an event that etcd may have
+// already. etcd sends such an event at once, behind the head.
+const pastPatience = 50 * time.Millisecond
+
+// readPast reads the event if it exists already. Otherwise the request becomes a watch, and
+// the event is nil.
+//
+// The answer to a watch whose event exists is that of a read, so the request has the slot of
+// a read, and no client gets a head before its event is in memory. Otherwise a client could
+// make etcd send a large event as often as there are watches.
+func (h *hub) readPast(ctx context.Context, resp *upstream.Response, head *Head) (*Event, error) {
+	arrived := false
+	if h.since <= head.Index {
+		var err error
+		if arrived, err = resp.Arrived(pastPatience); err != nil {
+			resp.Close()
+			return nil, err
+		}
+	}
+	if arrived {
+		defer resp.Close()
+		return h.receive(ctx, resp)
+	}
+	if err := resp.KeepWatching(); err != nil {
+		resp.Close()
+		return nil, err
+	}
+	return nil, nil
+}
+
 func (h *hub) request(ctx context.Context, since uint64) (*upstream.Response, *Head, error) {
-	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "GET", Target: h.target(since), Watch: true})
+	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "GET", Target: h.target(since), Watch: true, Past: h.since != 0})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -124,21 +165,27 @@ func (h *hub) publishHead(head *Head) {
 }
 
 // readEvent reads the event of an answer and delivers it.
-func (h *hub) readEvent(resp *upstream.Response) error {
+func (h *hub) readEvent(ctx context.Context, resp *upstream.Response) error {
 	defer resp.Close()
-	body, err := readAll(resp)
+	e, err := h.receive(ctx, resp)
 	if err != nil {
 		return err
 	}
-	if len(body) == 0 {
-		return errEnded // etcd does this when it shuts down
-	}
-	e, err := parseEvent(body)
-	if err != nil {
-		return &upstream.Error{Kind: upstream.Broken, Err: err}
-	}
 	h.deliver(e)
+	e.release()
 	return nil
+}
+
+// receive reads the event of an answer, which the caller uses.
+func (h *hub) receive(ctx context.Context, resp *upstream.Response) (*Event, error) {
+	t, err := h.watches.texts.receive(ctx, resp)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, errEnded // etcd does this when it shuts down
+	}
+	return h.watches.texts.newEvent(t), nil
 }
 
 // deliver adds an event to the ring and notifies its watchers.
@@ -176,6 +223,7 @@ func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	clear(h.waiting[len(rest):])
 	h.waiting = rest
 	e.pending.Store(int32(len(taken)))
+	e.use(len(taken))
 	h.watches.count.Waiting.Add(int64(-len(taken)))
 	for _, w := range taken {
 		w.index = notWaiting
@@ -221,11 +269,32 @@ func (h *hub) stop(reason error) {
 		return
 	}
 	h.end = &Event{Err: reason, received: time.Now()}
-	h.ring.release()
 	if h.since == 0 {
-		h.ring.events = nil // a hub with an index keeps its one event, which cannot change
+		h.ring.clear() // a hub with an index keeps its one event, which cannot change, for its users
 	}
 	matched := h.dequeue(func(*Watcher) bool { return true }, h.end)
 	h.mu.Unlock()
 	notifyAll(matched)
+}
+
+// forget drops the events of a hub that has ended and has no users any more.
+func (h *hub) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ring.clear()
+}
+
+// maxRefusal bounds etcd's answer to a watch that it refuses.
+const maxRefusal = 64 << 10
+
+// readRefusal reads a complete answer to a watch.
+func readRefusal(resp *upstream.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp, maxRefusal+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxRefusal:
+		return nil, &upstream.Error{Kind: upstream.Broken, Err: errEventTooLarge}
+	}
+	return body, nil
 }

@@ -59,8 +59,11 @@ func (w *Watcher) Close() {
 		h.watches.count.Waiting.Add(-1)
 	}
 	h.mu.Unlock()
-	if e := w.result.Load(); e != nil && w.counted && e.pending.Add(-1) == 0 && e.Err == nil {
-		h.watches.recordDelivery(e)
+	if e := w.result.Load(); e != nil {
+		if w.counted && e.pending.Add(-1) == 0 && e.Err == nil {
+			h.watches.recordDelivery(e)
+		}
+		e.release()
 	}
 	h.watches.release(h)
 }
@@ -157,6 +160,7 @@ func (h *hub) attach(w *Watcher, head **Head) joinResult {
 		return beforeRing
 	}
 	if e := h.ring.from(w.since); e != nil {
+		e.use(1)
 		w.result.Store(e)
 		return joined
 	}

@@ -15,6 +15,9 @@ type WatchOptions struct {
 	// Linger is how long a hub without users is kept. Clients that were just answered
 	// usually watch again. The default is 10 seconds.
 	Linger time.Duration
+	// Memory bounds the bytes of all events that are held; 64 MiB. Beyond half of it hubs
+	// keep no old events. Beyond all of it watches whose event does not fit are broken off.
+	Memory int64
 	// Counters are updated. Several Watches may share them.
 	Counters *WatchCounters
 }
@@ -37,7 +40,7 @@ type Watches struct {
 	linger time.Duration
 	count  *WatchCounters
 	index  indexReads
-	held   atomic.Int64 // bytes in all rings
+	texts  *texts
 
 	mu        sync.Mutex
 	hubs      map[hubKey]*hub
@@ -51,6 +54,10 @@ func NewWatches(o WatchOptions) *Watches {
 	if ws.linger <= 0 {
 		ws.linger = 10 * time.Second
 	}
+	if o.Memory <= 0 {
+		o.Memory = 64 << 20
+	}
+	ws.texts = newTexts(o.Memory)
 	if ws.count == nil {
 		ws.count = &WatchCounters{}
 	}
@@ -82,7 +89,7 @@ func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
 	h = ws.hubs[p]
 	if h == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{total: &ws.held}}
+		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{texts: ws.texts}}
 		ws.hubs[p] = h
 		ws.count.Hubs.Add(1)
 		go h.serve(ctx)
@@ -134,9 +141,13 @@ func (ws *Watches) release(h *hub) {
 	if last {
 		ws.removeLocked(h)
 	}
+	unused := h.users == 0 && ws.hubs[h.hubKey] != h // so it gets no new users
 	ws.mu.Unlock()
 	if last {
 		h.stop(errUnused)
+	}
+	if unused {
+		h.forget()
 	}
 }
 

@@ -32,7 +32,7 @@ func newWatches(t *testing.T, server string) *Watches {
 	ws := NewWatches(WatchOptions{Pool: pool, Linger: 10 * time.Millisecond})
 	t.Cleanup(func() {
 		ws.Close()
-		soon(t, "no hub and no memory is left", func() bool { return ws.count.Hubs.Load() == 0 && ws.held.Load() == 0 })
+		soon(t, "no hub and no memory is left", func() bool { return ws.count.Hubs.Load() == 0 && ws.texts.held.Load() == 0 })
 	})
 	return ws
 }
@@ -177,14 +177,27 @@ func TestAnIndexIsAnsweredFromTheRingOrElseByEtcd(t *testing.T) {
 	keep.Close()
 }
 
+// event returns an event with a body of n bytes, which the caller uses.
+func (ts *texts) event(index uint64, n int) *Event {
+	ts.held.Add(int64(n))
+	body := make([]byte, n)
+	return ts.newEvent(&text{index: index, body: body, users: 1, size: int64(n)})
+}
+
 func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
-	held := &atomic.Int64{}
-	r := ring{start: 5, last: 4, total: held}
-	for i := range uint64(maxEvents + 10) {
-		r.add(&Event{Index: 10 + 2*i, Body: make([]byte, 100)})
+	ts := newTexts(4 * maxRingBytes)
+	r := ring{start: 5, last: 4, texts: ts}
+	add := func(index uint64, n int) *Event {
+		e := ts.event(index, n)
+		r.add(e)
+		e.release()
+		return e
 	}
-	if len(r.events) != maxEvents || r.start != 10+2*9+1 || held.Load() != maxEvents*100 {
-		t.Errorf("after %d events: got %d events from index %d with %d bytes, want %d from %d with %d", maxEvents+10, len(r.events), r.start, held.Load(), maxEvents, 10+2*9+1, maxEvents*100)
+	for i := range uint64(maxEvents + 10) {
+		add(10+2*i, 100)
+	}
+	if len(r.events) != maxEvents || r.start != 10+2*9+1 || ts.held.Load() != maxEvents*100 {
+		t.Errorf("after %d events: got %d events from index %d with %d bytes, want %d from %d with %d", maxEvents+10, len(r.events), r.start, ts.held.Load(), maxEvents, 10+2*9+1, maxEvents*100)
 	}
 	if e := r.from(r.start); e.Index != r.start+1 {
 		t.Errorf("the first event from index %d: got %d, want %d", r.start, e.Index, r.start+1)
@@ -192,18 +205,24 @@ func TestTheRingForgetsTheOldestAndSaysSo(t *testing.T) {
 	if r.from(r.last+1) != nil {
 		t.Error("the first event above the last index: got one, want none")
 	}
-	large := &Event{Index: r.last + 1, Body: make([]byte, maxRingBytes)}
-	r.add(large)
+	large := add(r.last+1, maxRingBytes)
 	if len(r.events) != 1 || r.start != large.Index {
 		t.Errorf("after an event as large as a ring: got %d events from index %d, want only that one from %d", len(r.events), r.start, large.Index)
 	}
-	r.add(&Event{Index: r.last + 1, Body: make([]byte, maxRingBytes+1)})
+	add(r.last+1, maxRingBytes+1)
 	if len(r.events) != 0 || r.start != r.last+1 {
 		t.Errorf("after an event larger than a ring: got %d events from index %d, want none from %d", len(r.events), r.start, r.last+1)
 	}
-	r.release()
-	if held.Load() != 0 {
-		t.Errorf("after release: got %d bytes held, want 0", held.Load())
+	add(r.last+1, 1)
+	other := ts.event(1, 3*maxRingBytes) // of another hub
+	if add(r.last+1, 1); len(r.events) != 0 || r.start != r.last+1 {
+		t.Errorf("while other hubs hold too much: got %d events from index %d, want none from %d", len(r.events), r.start, r.last+1)
+	}
+	other.release()
+	add(r.last+1, 1)
+	r.clear()
+	if ts.held.Load() != 0 {
+		t.Errorf("after the ring is cleared: got %d bytes held, want 0", ts.held.Load())
 	}
 }
 

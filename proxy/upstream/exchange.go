@@ -20,6 +20,9 @@ type Request struct {
 	Body []byte
 	// Watch is set if the answer may take forever.
 	Watch bool
+	// Past is set for a watch whose event may exist already. It has the slot of a read until
+	// [Response.KeepWatching] is called.
+	Past bool
 }
 
 // maxRequestLine is the longest request line, in bytes, that a plaintext etcd reads on

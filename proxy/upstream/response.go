@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"time"
 
 	"etcd-tlsproxy/proxy/http1"
@@ -123,6 +124,46 @@ func (r *Response) next(p []byte) (n int, err error) {
 		r.done = r.chunks.Done()
 	}
 	return n, nil
+}
+
+// Arrived waits for the first bytes of a watch's body, at most for a time. It reports whether
+// there are any.
+func (r *Response) Arrived(patience time.Duration) (bool, error) {
+	c := r.conn
+	if r.done || len(c.received) > 0 {
+		return true, nil
+	}
+	err := c.SetReadDeadline(time.Now().Add(patience))
+	if err == nil {
+		err = r.ctx.Err() // this may have removed the deadline that interrupted the request
+	}
+	if err == nil {
+		err = c.receive()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) && r.ctx.Err() == nil {
+		if err = c.SetReadDeadline(time.Time{}); err == nil {
+			err = r.ctx.Err()
+		}
+		if err == nil {
+			return false, nil
+		}
+	}
+	if err != nil {
+		return false, classify(r.ctx, c.at, r.method, unexpected(err))
+	}
+	return true, nil
+}
+
+// KeepWatching gives a watch that was sent with the slot of a read a slot for watches. The
+// error is an [*Error]; the response is then still to be closed.
+func (r *Response) KeepWatching() error {
+	pool := r.conn.at.pool
+	if busy := pool.acquire(r.ctx, watching); busy != nil {
+		return busy
+	}
+	pool.release(r.slot)
+	r.slot = watching
+	return nil
 }
 
 // EndWatch marks a watch as answered: its event has begun to arrive, so BodyTimeout

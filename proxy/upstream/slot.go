@@ -21,7 +21,7 @@ const (
 // slotFor returns the kind of slot that a request needs.
 func slotFor(req *Request) slot {
 	switch {
-	case req.Watch:
+	case req.Watch && !req.Past:
 		return watching
 	case safe(req.Method):
 		return reading

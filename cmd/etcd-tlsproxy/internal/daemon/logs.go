@@ -140,6 +140,7 @@ func (l *logs) reopen() error {
 }
 
 func (l *logs) close() error {
+	l.records.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return errors.Join(l.access.replace("off", nil, l), l.audit.replace("off", nil, l))

@@ -64,7 +64,10 @@ func (s *loaded) share(l *loader, before *loaded) {
 		if same && before.snapshot.Watches != nil {
 			s.snapshot.Watches = before.snapshot.Watches
 		} else {
-			s.snapshot.Watches = share.NewWatches(share.WatchOptions{Pool: s.snapshot.Upstream, Counters: l.watches})
+			s.snapshot.Watches = share.NewWatches(share.WatchOptions{
+				Pool: s.snapshot.Upstream, Counters: l.watches,
+				Memory: min(128<<20, s.config.Limits.Memory/8),
+			})
 		}
 	}
 }

@@ -1,0 +1,165 @@
+package observe
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// audit adds a record to the audit log. A write that happened, or may have happened, has a
+// line of its own. Refusals can be as many as a client can send, so equal ones are counted.
+func (rs *Records) audit(r *Record) {
+	switch {
+	case r.Op.Access == acl.Write && (r.Refusal == nil || r.Refusal.Sent()):
+		rs.writeAudit(entryOf(r), r.Peer.Addr.String(), string(r.Op.Key), 1)
+	case r.Refusal != nil:
+		rs.refused.add(rs, r)
+	}
+}
+
+// auditEntry identifies equal refusals. It holds no text that is longer than maxShown.
+type auditEntry struct {
+	client    netip.Prefix
+	verdict   string
+	user      string
+	known     gate.Known
+	login     gate.Login
+	claimed   string
+	method    string
+	surface   gate.Surface
+	path, key string
+	rule      acl.Key
+	status    int
+}
+
+// entryOf returns the entry of a record. Its strings can be views of a connection's memory.
+// A path is left out if there is a key, because it repeats the key.
+func entryOf(r *Record) auditEntry {
+	e := auditEntry{
+		client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: "allowed", user: shorten(r.user()), known: r.Op.Identity.Known,
+		login: r.Op.Login, claimed: shorten(r.Op.Claimed), method: r.Op.Method,
+		surface: r.Op.Surface, key: shorten(string(r.Op.Key)), rule: r.Op.Rule, status: r.Status,
+	}
+	if r.Refusal != nil {
+		e.verdict = r.Refusal.Reason
+	}
+	if e.method == "" {
+		e.method = "other"
+	}
+	if e.key == "" {
+		e.path = shorten(r.Op.Path)
+	}
+	return e
+}
+
+// writeAudit writes a line for one record, or for several equal ones.
+func (rs *Records) writeAudit(e auditEntry, from, key string, times uint64) {
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs,
+		slog.String("verdict", e.verdict),
+		slog.String("user", e.user),
+		slog.String("known", e.known.String()),
+		slog.String("login", e.login.String()),
+		slog.String("claimed", e.claimed),
+		slog.String("from", from),
+		slog.String("method", e.method),
+		slog.String("surface", e.surface.String()),
+	)
+	if key != "" {
+		attrs = append(attrs, slog.String("key", key))
+	} else {
+		attrs = append(attrs, slog.String("path", e.path))
+	}
+	attrs = append(attrs, slog.String("rule", string(e.rule)), slog.Int("status", e.status))
+	if times > 1 {
+		attrs = append(attrs, slog.Uint64("times", times))
+	}
+	rs.entries.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
+}
+
+// The first of equal refusals of a client is logged at once. Those that follow it within
+// auditWindow are counted, and have one line at its end.
+const (
+	auditWindow = 10 * time.Second
+	// maxClientEntries bounds the different refusals of one client that are logged one by one
+	// in a window. More of them are counted together.
+	maxClientEntries = 100
+	// maxEntries bounds those of all clients: a thousand lines a second, of half a kilobyte.
+	maxEntries = 10_000
+)
+
+// several is the verdict of a line that counts different refusals.
+const several = "several"
+
+// refusalCounts counts the refusals of the current window. The zero refusalCounts is ready
+// to use.
+type refusalCounts struct {
+	mu      sync.Mutex
+	window  *time.Timer // nil if there are no entries
+	entries map[auditEntry]*repeated
+	clients map[auditEntry]int // the number of entries, by client and user
+}
+
+// repeated counts the refusals that have no line yet.
+type repeated struct {
+	from  string
+	times uint64
+}
+
+// add logs or counts a refusal.
+func (rc *refusalCounts) add(rs *Records, r *Record) {
+	e := entryOf(r)
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if again := rc.entries[e]; again != nil {
+		again.times++
+		return
+	}
+	if rc.window == nil {
+		rc.entries, rc.clients = make(map[auditEntry]*repeated), make(map[auditEntry]int)
+		rc.window = time.AfterFunc(auditWindow, func() { rc.flush(rs) })
+	}
+	e.user, e.path, e.key = strings.Clone(e.user), strings.Clone(e.path), strings.Clone(e.key) // claimed is no view
+	client := auditEntry{client: e.client, user: e.user}
+	switch {
+	case len(rc.entries) >= maxEntries:
+		rc.count(auditEntry{verdict: several, user: "-"}, "-")
+	case rc.clients[client] >= maxClientEntries:
+		rc.count(auditEntry{client: e.client, verdict: several, user: e.user}, e.client.String())
+	default:
+		rc.clients[client]++
+		from := r.Peer.Addr.String()
+		rc.entries[e] = &repeated{from: from}
+		rs.writeAudit(e, from, e.key, 1)
+	}
+}
+
+// count counts a refusal that has no line of its own; rc.mu is held.
+func (rc *refusalCounts) count(e auditEntry, from string) {
+	if rc.entries[e] == nil {
+		rc.entries[e] = &repeated{from: from}
+	}
+	rc.entries[e].times++
+}
+
+// flush ends the window.
+func (rc *refusalCounts) flush(rs *Records) {
+	rc.mu.Lock()
+	entries := rc.entries
+	if rc.window != nil {
+		rc.window.Stop()
+	}
+	rc.window, rc.entries, rc.clients = nil, nil, nil
+	rc.mu.Unlock()
+	for e, again := range entries {
+		if again.times > 0 {
+			rs.writeAudit(e, again.from, e.key, again.times)
+		}
+	}
+}
