@@ -12,8 +12,8 @@ import (
 
 // Options are the contents of a [Generation].
 type Options struct {
-	// Certificate is the server's chain, its own certificate first. Key is the
-	// private key of that certificate.
+	// Certificate is the server's chain, in any order. Key is the private key of its
+	// own certificate.
 	Certificate, Key PEM
 	// ClientCA is the bundle of CAs that may issue certificates of clients. With the
 	// zero value the server requests no certificates.
@@ -49,7 +49,7 @@ func New(o Options) (*Generation, error) {
 	}
 	g := &Generation{options: o, server: server.chain}
 	g.warnings = server.warnings(o.Certificate.File, x509.ExtKeyUsageServerAuth, o.Now())
-	if o.ClientCA.File != "" || len(o.ClientCA.Data) > 0 {
+	if o.ClientCA.given() {
 		if err := g.loadClientCA(); err != nil {
 			return nil, err
 		}
@@ -63,22 +63,25 @@ func New(o Options) (*Generation, error) {
 // loadClientCA parses and checks the bundle of client CAs.
 func (g *Generation) loadClientCA() error {
 	o := &g.options
-	var err error
-	if g.clients, err = parseCertificates(o.ClientCA); err != nil {
+	list, err := parseCertificates(o.ClientCA)
+	if err != nil {
 		return err
 	}
 	g.pool = x509.NewCertPool()
 	now, usable := o.Now(), 0
-	for i, c := range g.clients {
-		if !c.BasicConstraintsValid || !c.IsCA {
-			return fileError(o.ClientCA, fmt.Sprintf("certificate %d is not a CA certificate", i+1), "remove it from the bundle; a client certificate in it would be trusted without a CA")
-		}
-		if now.After(c.NotAfter) {
-			g.warn("%s: certificate %d expired at %s", o.ClientCA.File, i+1, c.NotAfter.Format(time.RFC3339))
-		} else {
+	for _, c := range list {
+		switch {
+		case !c.BasicConstraintsValid || !c.IsCA:
+			return fileError(o.ClientCA, c.String()+" is not a CA certificate", "remove it from the bundle; a client certificate in it would be trusted without a CA")
+		case c.trust:
+			return fileError(o.ClientCA, c.String()+" carries openssl's settings of trust, which are not applied", "write it without them, as openssl x509 -clrtrust -clrreject does")
+		case now.After(c.NotAfter):
+			g.warn("%s: %s expired at %s", o.ClientCA.File, c, c.NotAfter.Format(time.RFC3339))
+		default:
 			usable++
 		}
-		g.pool.AddCert(c)
+		g.clients = append(g.clients, c.Certificate)
+		g.pool.AddCert(c.Certificate)
 	}
 	if usable == 0 {
 		return fileError(o.ClientCA, "all CA certificates have expired", "no client could be identified by a certificate; renew the bundle")

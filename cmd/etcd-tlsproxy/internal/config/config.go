@@ -95,11 +95,11 @@ type Upstream struct {
 
 // TLS describes the certificate of this server and the certificates of clients.
 type TLS struct {
-	// Certificate is a PEM file with the certificate chain of this server, its own
-	// certificate first. It is required.
+	// Certificate is a PEM file with the certificate chain of this server, in any order. Keys,
+	// parameters and certificate requests in it are ignored. It is required.
 	Certificate string `toml:"certificate" default:""`
 	// Key is the PEM file with the private key of the certificate. It is required, and
-	// can be the same file.
+	// can be the same file. Of several keys the one of the certificate is used.
 	Key string `toml:"key" default:""`
 	// ClientCA is a PEM bundle of the CAs that verify client certificates. Without it
 	// clients cannot identify themselves by certificate. A client can send up to five
