@@ -79,6 +79,14 @@ func order(file PEM, leaf *certificate, list []*certificate) ([]*x509.Certificat
 // kind returns the kind of the key. A server needs at most one certificate of each.
 func (p *credential) kind() x509.PublicKeyAlgorithm { return p.chain[0].PublicKeyAlgorithm }
 
+// rank orders the certificates of a server: RSA is last.
+func (p *credential) rank() int {
+	if p.kind() == x509.RSA {
+		return 1
+	}
+	return 0
+}
+
 // tls returns the credential in the form that handshakes use.
 func (p *credential) tls() tls.Certificate {
 	c := tls.Certificate{PrivateKey: p.key, Leaf: p.chain[0]}
