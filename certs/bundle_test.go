@@ -22,8 +22,8 @@ func TestACertificateThatSaysItIsNoCAIsRefusedInTheBundle(t *testing.T) {
 		bundle []*x509.Certificate
 		want   string
 	}{
-		"alone":       {[]*x509.Certificate{leaf}, "clients.pem: certificate 1 is not a CA certificate"},
-		"behind a CA": {[]*x509.Certificate{ca.cert, leaf}, "clients.pem: certificate 2 is not a CA certificate"},
+		"alone":       {[]*x509.Certificate{leaf}, "clients.pem: certificate 1 (line 1) is not a CA certificate"},
+		"behind a CA": {[]*x509.Certificate{ca.cert, leaf}, "clients.pem: certificate 2 (line 11) is not a CA certificate"},
 	} {
 		o.ClientCA = PEM{"clients.pem", certPEM(c.bundle...)}
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -37,7 +37,7 @@ func TestABundleWithAnExpiredCAWarnsOfIt(t *testing.T) {
 	o := ca.serverOptions()
 	o.ClientCA = PEM{"clients.pem", certPEM(ca.cert, old.cert)}
 	warnings := mustNew(t, o).Warnings()
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "clients.pem: certificate 2 expired at "+old.cert.NotAfter.Format(time.RFC3339)) {
+	if len(warnings) != 1 || !strings.Contains(warnings[0], "clients.pem: certificate 2 (line 11) expired at "+old.cert.NotAfter.Format(time.RFC3339)) {
 		t.Errorf("Warnings: got %q, want one of the second certificate and its end", warnings)
 	}
 }

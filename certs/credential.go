@@ -15,30 +15,76 @@ type credential struct {
 	key   crypto.Signer
 }
 
-// parseCredential parses and checks a chain and its key.
-func parseCredential(certificate, key PEM) (*credential, error) {
-	chain, err := parseCertificates(certificate)
+// parseCredential parses and checks a chain and its key. The order of the certificates in the
+// file does not matter, as long as all of them are part of the chain.
+func parseCredential(file, keyFile PEM) (*credential, error) {
+	list, err := parseCertificates(file)
 	if err != nil {
 		return nil, err
 	}
-	signer, err := parseKey(key)
+	keys, wrong, err := parseKeys(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	if !keyMatches(signer, chain[0]) {
-		for _, c := range chain[1:] {
-			if keyMatches(signer, c) {
-				return nil, fileError(certificate, "the chain is in the wrong order", "put the certificate that the key belongs to first, then the certificate that signed it")
+	leaf, key := match(list, keys)
+	switch {
+	case leaf != nil:
+	case wrong != nil:
+		return nil, wrong
+	default:
+		return nil, fileError(keyFile, "the key does not belong to the certificate in "+file.File, "was only one of the two files replaced?")
+	}
+	chain, err := order(file, leaf, list)
+	if err != nil {
+		return nil, err
+	}
+	return &credential{chain, key}, nil
+}
+
+// match returns the holder's own certificate, which is the first that one of the keys
+// belongs to, and that key.
+func match(list []*certificate, keys []crypto.Signer) (*certificate, crypto.Signer) {
+	for _, c := range list {
+		for _, key := range keys {
+			if samePublic(key, c.PublicKey) {
+				return c, key
 			}
 		}
-		return nil, fileError(key, "the key does not belong to the certificate in "+certificate.File, "was only one of the two files replaced?")
 	}
-	for i, c := range chain[1:] {
-		if err := chain[i].CheckSignatureFrom(c); err != nil {
-			return nil, fileError(certificate, fmt.Sprintf("certificate %d was not signed by certificate %d", i+1, i+2), "put each certificate before the one that signed it, and remove certificates that are not part of the chain")
-		}
+	return nil, nil
+}
+
+// order returns the chain of a certificate: each certificate stands behind one that it
+// signed. There may be several that signed the same one, because a CA that another CA
+// has signed as well has two certificates.
+func order(file PEM, leaf *certificate, list []*certificate) ([]*x509.Certificate, error) {
+	chain := []*x509.Certificate{leaf.Certificate}
+	rest := slices.DeleteFunc(slices.Clone(list), func(c *certificate) bool { return c == leaf })
+	for i := 0; i < len(chain); i++ {
+		rest = slices.DeleteFunc(rest, func(c *certificate) bool {
+			signed := chain[i].CheckSignatureFrom(c.Certificate) == nil
+			if signed {
+				chain = append(chain, c.Certificate)
+			}
+			return signed
+		})
 	}
-	return &credential{chain, signer}, nil
+	if len(rest) > 0 {
+		return nil, fileError(file, fmt.Sprintf("%s did not sign %s, nor another certificate of its chain", rest[0], leaf),
+			"remove it if it is not part of the chain, or add the certificate between them")
+	}
+	return chain, nil
+}
+
+// kind returns the kind of the key. A server needs at most one certificate of each.
+func (p *credential) kind() x509.PublicKeyAlgorithm { return p.chain[0].PublicKeyAlgorithm }
+
+// rank orders the certificates of a server: RSA is last.
+func (p *credential) rank() int {
+	if p.kind() == x509.RSA {
+		return 1
+	}
+	return 0
 }
 
 // tls returns the credential in the form that handshakes use.

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -12,9 +13,12 @@ import (
 
 // Options are the contents of a [Generation].
 type Options struct {
-	// Certificate is the server's chain, its own certificate first. Key is the
-	// private key of that certificate.
+	// Certificate is the server's chain, in any order. Key is the private key of its
+	// own certificate.
 	Certificate, Key PEM
+	// Others are further certificates of this server with keys of other kinds, for clients
+	// that do not support the first.
+	Others []KeyPair
 	// ClientCA is the bundle of CAs that may issue certificates of clients. With the
 	// zero value the server requests no certificates.
 	ClientCA PEM
@@ -28,10 +32,13 @@ type Options struct {
 	Now func() time.Time
 }
 
+// KeyPair is a server's chain and the private key of its first certificate.
+type KeyPair struct{ Certificate, Key PEM }
+
 // Generation is a validated, immutable set of certificates.
 type Generation struct {
 	options  Options
-	server   []*x509.Certificate
+	server   []*credential
 	clients  []*x509.Certificate
 	pool     *x509.CertPool // nil if the server requests no certificates
 	config   *tls.Config
@@ -43,42 +50,65 @@ func New(o Options) (*Generation, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	server, err := parseCredential(o.Certificate, o.Key)
-	if err != nil {
+	g := &Generation{options: o}
+	if err := g.loadServer(); err != nil {
 		return nil, err
 	}
-	g := &Generation{options: o, server: server.chain}
-	g.warnings = server.warnings(o.Certificate.File, x509.ExtKeyUsageServerAuth, o.Now())
-	if o.ClientCA.File != "" || len(o.ClientCA.Data) > 0 {
+	if o.ClientCA.given() {
 		if err := g.loadClientCA(); err != nil {
 			return nil, err
 		}
 	} else if o.Require {
 		return nil, errors.New("client certificates are required, but there are no CAs to verify them with")
 	}
-	g.config = g.newConfig(server.tls())
+	g.config = g.newConfig()
 	return g, nil
+}
+
+// loadServer parses and checks the server's certificates and their keys.
+func (g *Generation) loadServer() error {
+	o := &g.options
+	for i, files := range append([]KeyPair{{o.Certificate, o.Key}}, o.Others...) {
+		next, err := parseCredential(files.Certificate, files.Key)
+		if err != nil {
+			return err
+		}
+		for _, other := range g.server {
+			if other.kind() == next.kind() {
+				return fileError(files.Certificate, fmt.Sprintf("certificate %d of the server has a second key of the kind %s", i+1, next.kind()), "list at most one certificate of each kind, as RSA and ECDSA")
+			}
+		}
+		g.server = append(g.server, next)
+		g.warnings = append(g.warnings, next.warnings(files.Certificate.File, x509.ExtKeyUsageServerAuth, o.Now())...)
+	}
+	// All clients support RSA, so no other certificate would be used behind it. The others cost
+	// the server and the client less.
+	slices.SortStableFunc(g.server, func(a, b *credential) int { return cmp.Compare(a.rank(), b.rank()) })
+	return nil
 }
 
 // loadClientCA parses and checks the bundle of client CAs.
 func (g *Generation) loadClientCA() error {
 	o := &g.options
-	var err error
-	if g.clients, err = parseCertificates(o.ClientCA); err != nil {
+	list, err := parseCertificates(o.ClientCA)
+	if err != nil {
 		return err
 	}
 	g.pool = x509.NewCertPool()
 	now, usable := o.Now(), 0
-	for i, c := range g.clients {
-		if !c.BasicConstraintsValid || !c.IsCA {
-			return fileError(o.ClientCA, fmt.Sprintf("certificate %d is not a CA certificate", i+1), "remove it from the bundle; a client certificate in it would be trusted without a CA")
-		}
-		if now.After(c.NotAfter) {
-			g.warn("%s: certificate %d expired at %s", o.ClientCA.File, i+1, c.NotAfter.Format(time.RFC3339))
-		} else {
+	for _, c := range list {
+		switch {
+		case !c.BasicConstraintsValid || !c.IsCA:
+			return fileError(o.ClientCA, c.String()+" is not a CA certificate", "remove it from the bundle; a client certificate in it would be trusted without a CA")
+		case c.trust:
+			return fileError(o.ClientCA, c.String()+" carries openssl's settings of trust, which are not applied", "write it without them, as openssl x509 -clrtrust -clrreject does")
+		case now.After(c.NotAfter):
+			g.warn("%s: %s expired at %s", o.ClientCA.File, c, c.NotAfter.Format(time.RFC3339))
+		default:
 			usable++
 		}
-		g.pool.AddCert(c)
+		g.clients = append(g.clients, c.Certificate)
+		g.pool.AddCert(c.Certificate)
 	}
 	if usable == 0 {
 		return fileError(o.ClientCA, "all CA certificates have expired", "no client could be identified by a certificate; renew the bundle")
@@ -97,8 +127,10 @@ func (g *Generation) Warnings() []string { return g.warnings }
 // Required reports whether clients without a certificate are refused.
 func (g *Generation) Required() bool { return g.options.Require }
 
-// Serves reports whether the server's certificate is valid for the host name.
-func (g *Generation) Serves(host string) bool { return g.server[0].VerifyHostname(host) == nil }
+// Serves reports whether a certificate of the server is valid for the host name.
+func (g *Generation) Serves(host string) bool {
+	return slices.ContainsFunc(g.server, func(p *credential) bool { return p.chain[0].VerifyHostname(host) == nil })
+}
 
 // HasClientCA reports whether clients can be identified by a certificate.
 func (g *Generation) HasClientCA() bool { return g.pool != nil }
@@ -114,8 +146,10 @@ type Expiry struct {
 // Certificates returns the expiry of every certificate of the generation.
 func (g *Generation) Certificates() []Expiry {
 	var list []Expiry
-	for _, c := range g.server {
-		list = append(list, Expiry{"server", c.Subject.String(), c.NotAfter})
+	for _, p := range g.server {
+		for _, c := range p.chain {
+			list = append(list, Expiry{"server", c.Subject.String(), c.NotAfter})
+		}
 	}
 	for _, c := range g.clients {
 		list = append(list, Expiry{"client_ca", c.Subject.String(), c.NotAfter})
@@ -127,7 +161,10 @@ func (g *Generation) Certificates() []Expiry {
 // aside.
 func (g *Generation) Equal(other *Generation) bool {
 	a, b := &g.options, &other.options
-	return bytes.Equal(a.Certificate.Data, b.Certificate.Data) && bytes.Equal(a.Key.Data, b.Key.Data) &&
+	same := func(a, b KeyPair) bool {
+		return bytes.Equal(a.Certificate.Data, b.Certificate.Data) && bytes.Equal(a.Key.Data, b.Key.Data)
+	}
+	return same(KeyPair{a.Certificate, a.Key}, KeyPair{b.Certificate, b.Key}) && slices.EqualFunc(a.Others, b.Others, same) &&
 		bytes.Equal(a.ClientCA.Data, b.ClientCA.Data) && a.Require == b.Require && a.Name == b.Name &&
 		slices.Equal(a.NextProtos, b.NextProtos)
 }

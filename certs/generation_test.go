@@ -31,12 +31,11 @@ func TestGenerationsThatAreRefused(t *testing.T) {
 	}
 	refused("no certificate", "server.crt: it contains no certificate", func(o *Options) { o.Certificate.Data = nil })
 	refused("a key instead of a certificate", "server.crt: it contains no certificate", func(o *Options) { o.Certificate.Data = o.Key.Data })
-	refused("a truncated certificate", "1 of 1 PEM blocks cannot be decoded", func(o *Options) { o.Certificate.Data = o.Certificate.Data[:200] })
-	refused("two files joined without a newline", "PEM blocks cannot be decoded", func(o *Options) {
+	refused("a truncated certificate", "server.crt: PEM block 1, which begins on line 1, cannot be decoded", func(o *Options) { o.Certificate.Data = o.Certificate.Data[:200] })
+	refused("two files joined without a newline", "server.crt: PEM block 2 begins in the middle of line 10", func(o *Options) {
 		o.Certificate.Data = append(bytes.TrimSpace(bytes.Clone(o.Certificate.Data)), certPEM(ca.cert)...)
 	})
 	refused("no key", "server.key: it contains no private key", func(o *Options) { o.Key.Data = o.Certificate.Data })
-	refused("two keys", "more than one private key", func(o *Options) { o.Key.Data = append(bytes.Clone(o.Key.Data), o.Key.Data...) })
 	refused("the key of another certificate", "server.key: the key does not belong to the certificate in server.crt", func(o *Options) { o.Key = PEM{"server.key", other.Key.Data} })
 	refused("an encrypted key", "the private key is encrypted", func(o *Options) {
 		o.Key.Data = pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})
@@ -44,11 +43,10 @@ func TestGenerationsThatAreRefused(t *testing.T) {
 	refused("a key that cannot be parsed", "the private key is not valid", func(o *Options) {
 		o.Key.Data = pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")})
 	})
-	refused("a chain that begins with the CA", "wrong order", func(o *Options) { o.Certificate.Data = append(certPEM(ca.cert), o.Certificate.Data...) })
-	refused("a chain with an unrelated certificate", "certificate 1 was not signed by certificate 2", func(o *Options) {
+	refused("a chain with an unrelated certificate", "server.crt: certificate 2 (line 11) did not sign certificate 1 (line 1)", func(o *Options) {
 		o.Certificate.Data = append(bytes.Clone(o.Certificate.Data), certPEM(stranger.cert)...)
 	})
-	refused("a client's own certificate among the CAs", "clients.pem: certificate 1 is not a CA certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", certPEM(leaf)} })
+	refused("a client's own certificate among the CAs", "clients.pem: certificate 1 (line 1) is not a CA certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", certPEM(leaf)} })
 	refused("an empty bundle", "clients.pem: it contains no certificate", func(o *Options) { o.ClientCA = PEM{"clients.pem", nil} })
 	refused("a bundle that has expired", "all CA certificates have expired", func(o *Options) {
 		o.ClientCA = PEM{"clients.pem", certPEM((&authority{t: t}).issueCA("old", -time.Hour).cert)}
@@ -119,7 +117,13 @@ func FuzzPEM(f *testing.F) {
 	good := ca.serverOptions()
 	f.Add(good.Certificate.Data, good.Key.Data, certPEM(ca.cert))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN RSA PRIVATE KEY-----\nDEK-Info: x\n\n-----END RSA PRIVATE KEY-----\n"), []byte{})
+	other := newServed(f)
+	f.Add(append(bytes.Clone(byteOrderMark), certPEM(other.crossed, other.middle, other.leaf, other.leaf)...), append(good.Key.Data, other.key...), blockOf("TRUSTED CERTIFICATE", ca.cert.Raw))
+	f.Add(append(blockOf("DH PARAMETERS", []byte("x")), good.Certificate.Data...), blockOf("ENCRYPTED PRIVATE KEY", []byte("x")), append(certPEM(ca.cert), certPEM(ca.cert)[:99]...))
 	f.Fuzz(func(t *testing.T, cert, key, ca []byte) {
+		if pool, _, err := Roots(PEM{"r", ca}); (pool == nil) == (err == nil) {
+			t.Errorf("Roots: got %v and the error %v, want exactly one of the two", pool, err)
+		}
 		g, err := New(Options{Certificate: PEM{"c", cert}, Key: PEM{"k", key}, ClientCA: PEM{"a", ca}})
 		if (g == nil) == (err == nil) {
 			t.Errorf("New: got %v and the error %v, want exactly one of the two", g, err)

@@ -20,13 +20,12 @@ func Server(current func() *Generation) *tls.Config {
 }
 
 // newConfig returns the configuration of handshakes that use this generation. The same
-// certificate is served for every server name, and to clients that send none, such as
+// certificates are served for every server name, and to clients that send none, such as
 // PyBal and old Python versions.
-func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
+func (g *Generation) newConfig() *tls.Config {
 	config := &tls.Config{
-		Certificates: []tls.Certificate{chain},
-		NextProtos:   g.options.NextProtos,
-		MinVersion:   tls.VersionTLS12,
+		NextProtos: g.options.NextProtos,
+		MinVersion: tls.VersionTLS12,
 		// Small first records help browsers that show a page while it loads. Here they
 		// would cost a system call for each kilobyte of a tree.
 		DynamicRecordSizingDisabled: true,
@@ -40,6 +39,12 @@ func (g *Generation) newConfig(chain tls.Certificate) *tls.Config {
 			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
+	}
+	for _, p := range g.server {
+		config.Certificates = append(config.Certificates, p.tls())
+	}
+	if len(g.server) > 1 {
+		config.GetCertificate = choose(config.Certificates)
 	}
 	if g.pool == nil {
 		return config
@@ -75,6 +80,22 @@ func checkLength(chain int) error {
 		return fmt.Errorf("the client sent %d certificates, at most %d are accepted", chain, maxChain)
 	}
 	return nil
+}
+
+// choose returns a function that chooses the first certificate with which the client can
+// do a handshake. Without it crypto/tls would also compare the server name, and would choose
+// the first certificate for clients that know the server by another name.
+func choose(list []tls.Certificate) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		unnamed := *hello
+		unnamed.ServerName = ""
+		for i := range list {
+			if unnamed.SupportsCertificate(&list[i]) == nil {
+				return &list[i], nil
+			}
+		}
+		return &list[0], nil // the handshake fails, and its error says why
+	}
 }
 
 var (

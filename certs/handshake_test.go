@@ -177,7 +177,7 @@ func TestASessionIsResumedAcrossAReloadButNotPastItsCA(t *testing.T) {
 		}
 		s.current.Store(mustNew(t, first))
 		fresh, _, err := s.connect(config, func(c *tls.Config) { client(c); c.ClientSessionCache = nil })
-		if err != nil || string(fresh.PeerCertificates[0].Raw) != string(s.current.Load().server[0].Raw) {
+		if err != nil || string(fresh.PeerCertificates[0].Raw) != string(s.current.Load().server[0].chain[0].Raw) {
 			t.Errorf("TLS %#x after a reload: got another certificate or the error %v, want the new certificate", version, err)
 		}
 	}

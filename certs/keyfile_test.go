@@ -60,8 +60,8 @@ func TestAKeyFileThatIsHalfWrittenIsRefused(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"half of a key":                   {o.Key.Data[:len(o.Key.Data)/2], "server.key: 1 of 1 PEM blocks cannot be decoded"},
-		"a key and half of another":       {append(bytes.Clone(o.Key.Data), o.Key.Data[:len(o.Key.Data)/2]...), "server.key: 1 of 2 PEM blocks cannot be decoded"},
+		"half of a key":                   {o.Key.Data[:len(o.Key.Data)/2], "server.key: PEM block 1, which begins on line 1, cannot be decoded"},
+		"a key and half of another":       {append(bytes.Clone(o.Key.Data), o.Key.Data[:len(o.Key.Data)/2]...), "server.key: PEM block 2, which begins on line 6, cannot be decoded"},
 		"a PKCS #1 block that is no key":  {block("RSA PRIVATE KEY", nil), "server.key: the private key is not valid"},
 		"a SEC 1 block that is no key":    {block("EC PRIVATE KEY", nil), "server.key: the private key is not valid"},
 		"an encrypted key of old openssl": {block("RSA PRIVATE KEY", map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}), "server.key: the private key is encrypted"},
@@ -81,8 +81,9 @@ func TestACertificateFileWithOtherBlocksIsRefused(t *testing.T) {
 		block pem.Block
 		want  string
 	}{
-		"a request":                       {pem.Block{Type: "CERTIFICATE REQUEST", Bytes: []byte("x")}, `server.crt: it contains a PEM block of type "CERTIFICATE REQUEST"`},
-		"a certificate that is not valid": {pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}, "server.crt: certificate 2: "},
+		"a message":                       {pem.Block{Type: "PKCS7", Bytes: []byte("x")}, "server.crt: PEM block 2 (PKCS7, line 11) is not a certificate"},
+		"a revocation list":               {pem.Block{Type: "X509 CRL", Bytes: []byte("x")}, "server.crt: PEM block 2 (X509 CRL, line 11) is a revocation list"},
+		"a certificate that is not valid": {pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}, "server.crt: certificate 2 (line 11): "},
 	} {
 		o.Certificate.Data = append(bytes.Clone(good), pem.EncodeToMemory(&c.block)...)
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -51,7 +51,7 @@ func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 			a.Listen != b.Listen || a.Match != match {
 			t.Errorf("the sources give different configurations\nhiera %s\nnginx %s", hiera.Config, nginx.Config)
 		}
-		if a.TLS.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
+		if a.TLS.Certificate[0] != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
 			!slices.Equal(a.Upstream.Endpoints, []string{"https://conf1001.example.org:2379"}) {
 			t.Errorf("the configuration from hiera: got %+v and %+v, want the certificate and the endpoint of conf1001", a.TLS, a.Upstream)
 		}

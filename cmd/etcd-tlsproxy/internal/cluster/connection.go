@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -18,6 +17,8 @@ import (
 	"time"
 
 	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/certs"
 )
 
 // Connection says how to reach etcd, directly or through proxies.
@@ -47,26 +48,46 @@ func (c *Connection) Transport() (*http.Transport, error) {
 		IdleConnTimeout: c.Timeout,
 	}
 	if c.CA != "" {
-		pem, err := os.ReadFile(c.CA)
+		file, err := readPEM(c.CA)
 		if err != nil {
 			return nil, fmt.Errorf("reading --ca-file: %w", err)
 		}
-		t.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading --ca-file: there is no certificate in %s (hint: the file must contain PEM blocks that begin with -----BEGIN CERTIFICATE-----)", c.CA)
+		// A CA that was left out shows when the server of that CA is not verified.
+		if t.TLSClientConfig.RootCAs, _, err = certs.Roots(file); err != nil {
+			return nil, fmt.Errorf("reading --ca-file: %w", err)
 		}
 	}
 	if (c.Certificate == "") != (c.Key == "") {
 		return nil, errors.New("--cert-file and --key-file must be given together")
 	}
 	if c.Certificate != "" {
-		pair, err := tls.LoadX509KeyPair(c.Certificate, c.Key)
+		pair, err := c.pair()
 		if err != nil {
 			return nil, fmt.Errorf("reading --cert-file and --key-file: %w", err)
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{pair}
 	}
 	return t, nil
+}
+
+// pair reads this client's certificate. The server that gets it says what it does not
+// accept of it.
+func (c *Connection) pair() (tls.Certificate, error) {
+	certificate, err := readPEM(c.Certificate)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readPEM(c.Key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	pair, _, err := certs.ClientPair(certificate, key, time.Now())
+	return pair, err
+}
+
+func readPEM(path string) (certs.PEM, error) {
+	data, err := os.ReadFile(path)
+	return certs.PEM{File: path, Data: data}, err
 }
 
 // password returns the first line of PasswordFile.

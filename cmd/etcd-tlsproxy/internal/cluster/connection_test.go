@@ -42,7 +42,7 @@ func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
 		`endpoint "...@conf1001:1"`:   {Endpoints: []string{"http://root:secret@conf1001:1"}},
 		"user and --password-file":    {Endpoints: []string{"http://conf1001:1"}, User: "root"},
 		"--cert-file and --key-file":  {Endpoints: []string{"http://conf1001:1"}, Key: empty},
-		"there is no certificate in":  {Endpoints: []string{"http://conf1001:1"}, CA: empty},
+		"it contains no usable certificate":  {Endpoints: []string{"http://conf1001:1"}, CA: empty},
 		"reading --password-file":     {Endpoints: []string{"http://conf1001:1"}, User: "root", PasswordFile: empty + "2"},
 		"reading --ca-file: open ":    {Endpoints: []string{"http://conf1001:1"}, CA: empty + "2"},
 		"reading --cert-file and --k": {Endpoints: []string{"http://conf1001:1"}, Certificate: empty, Key: empty},

@@ -95,12 +95,15 @@ type Upstream struct {
 
 // TLS describes the certificate of this server and the certificates of clients.
 type TLS struct {
-	// Certificate is a PEM file with the certificate chain of this server, its own
-	// certificate first. It is required.
-	Certificate string `toml:"certificate" default:""`
+	// Certificate is a PEM file with the certificate chain of this server, in any order. Keys,
+	// parameters and certificate requests in it are ignored. It is required. A list of files
+	// has certificates with keys of different kinds, as ["ecdsa.crt", "rsa.crt"]. A client is
+	// shown one that it supports, and RSA only if it supports no other.
+	Certificate Files `toml:"certificate" default:""`
 	// Key is the PEM file with the private key of the certificate. It is required, and
-	// can be the same file.
-	Key string `toml:"key" default:""`
+	// can be the same file. Of several keys the one of the certificate is used. A
+	// list of certificates needs a list of keys in the same order.
+	Key Files `toml:"key" default:""`
 	// ClientCA is a PEM bundle of the CAs that verify client certificates. Without it
 	// clients cannot identify themselves by certificate. A client can send up to five
 	// certificates: its own, and intermediate ones.

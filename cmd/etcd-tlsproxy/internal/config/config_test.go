@@ -112,6 +112,7 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 		t.Error("raw_sockets is false for a file without the key, want true")
 	}
 	full.RawSockets = true
+	full.TLS.Certificate, full.TLS.Key = full.TLS.Certificate[:1], full.TLS.Key[:1]
 	u := &full.Upstream
 	u.Certificate, u.Key, u.User, u.PasswordFile = "", "", "", ""
 	if old.Auth.Certificates != nil || old.Log.AuditRequired {

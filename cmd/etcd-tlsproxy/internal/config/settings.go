@@ -12,7 +12,8 @@ import (
 type Setting struct {
 	// Key is the full key, as in "limits.drain".
 	Key string
-	// Type is "string", "boolean", "integer", "duration", "list of strings" or "table".
+	// Type is "string", "boolean", "integer", "duration", "list of strings", "string or list of
+	// strings" or "table".
 	Type string
 	// Default, Min and Max are as in the tags; see the package comment. They are ""
 	// for a key without one.
@@ -54,8 +55,11 @@ func settingsOf(t reflect.Type, table string, index []int) []Setting {
 }
 
 func typeOf(field reflect.StructField) string {
-	if field.Type == reflect.TypeFor[Duration]() {
+	switch field.Type {
+	case reflect.TypeFor[Duration]():
 		return "duration"
+	case reflect.TypeFor[Files]():
+		return "string or list of strings"
 	}
 	switch field.Type.Kind() {
 	case reflect.String:

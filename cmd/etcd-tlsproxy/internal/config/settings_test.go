@@ -1,6 +1,7 @@
 package config
 
 import (
+	"reflect"
 	"runtime"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func TestTheDefaults(t *testing.T) {
 	if !c.FastLane || !c.ShareReads || !c.ShareWatches || !c.RawSockets || c.ReadOnly {
 		t.Errorf("the default switches are %+v, want all but read_only to be on", c)
 	}
-	if c.Listen != ":4001" || c.Admin != "127.0.0.1:4002" || c.Match != "segment" || c.TLS != (TLS{ClientAuth: "optional", ClientName: "cn"}) {
+	if c.Listen != ":4001" || c.Admin != "127.0.0.1:4002" || c.Match != "segment" || !reflect.DeepEqual(c.TLS, TLS{ClientAuth: "optional", ClientName: "cn"}) {
 		t.Errorf("the defaults at the top and of [tls]: got %+v, want :4001, 127.0.0.1:4002, segment, optional and cn", c)
 	}
 	u := c.Upstream
@@ -39,7 +40,7 @@ func TestTheDefaults(t *testing.T) {
 func TestEverySettingHasADefault(t *testing.T) {
 	for _, s := range Settings() {
 		switch s.Type {
-		case "table", "string", "list of strings":
+		case "table", "string", "list of strings", "string or list of strings":
 			continue // an empty default is one
 		}
 		if s.Default == "" {

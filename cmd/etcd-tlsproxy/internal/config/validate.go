@@ -84,12 +84,7 @@ func checkAddress(errs *Errors, address string, key ...string) {
 
 func (c *Parsed) checkTLS(errs *Errors) {
 	t := &c.TLS
-	if t.Certificate == "" {
-		errs.Add("the key is missing", "name the PEM file with the certificate chain of this server", "tls", "certificate")
-	}
-	if t.Key == "" {
-		errs.Add("the key is missing", "name the PEM file with the private key of the certificate", "tls", "key")
-	}
+	checkPairs(errs, t.Certificate, t.Key)
 	if t.ClientAuth == "require" && t.ClientCA == "" {
 		errs.Add("client certificates are required, but there is no CA to verify them with", "set tls.client_ca", "tls", "client_auth")
 	}

@@ -66,7 +66,14 @@ func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loa
 		good = good && ok
 		return certs.PEM{File: files.path(name), Data: data}
 	}
-	o.Certificate, o.Key = pem(t.Certificate, "certificate"), pem(t.Key, "key")
+	for i := range t.Certificate {
+		next := certs.KeyPair{Certificate: pem(t.Certificate[i], "certificate"), Key: pem(t.Key[i], "key")}
+		if i == 0 {
+			o.Certificate, o.Key = next.Certificate, next.Key
+		} else {
+			o.Others = append(o.Others, next)
+		}
+	}
 	if t.ClientCA != "" {
 		o.ClientCA = pem(t.ClientCA, "client_ca")
 	}

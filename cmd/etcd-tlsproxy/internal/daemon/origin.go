@@ -3,7 +3,6 @@ package daemon
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -68,10 +67,13 @@ func (o *origin) loadCA(files *reader, errs *config.Errors, u *config.Upstream) 
 	if o.ca, ok = files.readFor(errs, u.CA, "upstream", "ca"); !ok {
 		return
 	}
-	o.tls.RootCAs = x509.NewCertPool()
-	if !o.tls.RootCAs.AppendCertsFromPEM(o.ca) {
-		errs.Add(files.path(u.CA)+": the file contains no certificate", "it must contain PEM blocks that begin with -----BEGIN CERTIFICATE-----", "upstream", "ca")
+	roots, warnings, err := certs.Roots(certs.PEM{File: files.path(u.CA), Data: o.ca})
+	if err != nil {
+		errs.Add(err.Error(), "", "upstream", "ca")
+		return
 	}
+	o.tls.RootCAs = roots
+	o.warnings = append(o.warnings, warnings...)
 }
 
 func (o *origin) loadCertificate(files *reader, errs *config.Errors, u *config.Upstream) {

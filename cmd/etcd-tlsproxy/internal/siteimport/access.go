@@ -11,12 +11,12 @@ import (
 
 // settings are the directives that a block passes on to the blocks inside of it.
 type settings struct {
-	basic       *directive // the auth_basic in force
-	file        *directive // the auth_basic_user_file in force
-	deny        bool
-	maxBody     *directive // the client_max_body_size in force
-	certificate *directive
-	key         *directive
+	basic   *directive // the auth_basic in force
+	file    *directive // the auth_basic_user_file in force
+	deny    bool
+	maxBody *directive // the client_max_body_size in force
+	// The ssl_certificate and ssl_certificate_key in force. One of each belongs together.
+	certificates, keys []*directive
 }
 
 // block returns the settings of a block: its own, and those that it inherits. The
@@ -26,9 +26,17 @@ func (r *nginxReader) block(outer settings, list []*directive, rest func(*direct
 	given := map[string]bool{}
 	for _, d := range list {
 		target := map[string]**directive{
-			"auth_basic": &own.basic, "auth_basic_user_file": &own.file, "client_max_body_size": &own.maxBody, "ssl_certificate": &own.certificate, "ssl_certificate_key": &own.key,
+			"auth_basic": &own.basic, "auth_basic_user_file": &own.file, "client_max_body_size": &own.maxBody,
 		}[d.name()]
+		several := map[string]*[]*directive{"ssl_certificate": &own.certificates, "ssl_certificate_key": &own.keys}[d.name()]
 		switch {
+		case several != nil && (len(d.args()) != 1 || d.block != nil || strings.Contains(d.args()[0], "$")):
+			return own, r.fail(d, "%s should have one value, without variables", d.name())
+		case several != nil && !given[d.name()]:
+			given[d.name()] = true
+			*several = []*directive{d} // instead of those outside
+		case several != nil:
+			*several = append(*several, d)
 		case target != nil && (len(d.args()) != 1 || d.block != nil || strings.Contains(d.args()[0], "$")):
 			return own, r.fail(d, "%s should have one value, without variables", d.name())
 		case target != nil && given[d.name()]:

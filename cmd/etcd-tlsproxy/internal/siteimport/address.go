@@ -139,7 +139,7 @@ func (r *nginxReader) setTarget(d *directive, passed string) error {
 }
 
 // proxyTLS lists the directives of TLS to etcd that have settings in this proxy.
-var proxyTLS = []string{"proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name"}
+var proxyTLS = []string{"proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name", "proxy_ssl_certificate", "proxy_ssl_certificate_key"}
 
 // setProxyTLS records a setting of TLS to etcd. The proxy has one connection to etcd, so
 // all locations must agree.
@@ -148,8 +148,11 @@ func (r *nginxReader) setProxyTLS(d *directive) error {
 		return r.fail(d, "%s should have one value, without variables", d.name())
 	}
 	value := d.args()[0]
-	if d.name() == "proxy_ssl_trusted_certificate" {
-		value = r.absolute(d)
+	switch d.name() {
+	case "proxy_ssl_trusted_certificate", "proxy_ssl_certificate", "proxy_ssl_certificate_key":
+		if value != "" { // nginx takes "" for none
+			value = r.absolute(d)
+		}
 	}
 	if before, twice := r.proxyTLS[d.name()]; twice && before != value {
 		return r.fail(d, "%s has two values, %s and %s, which is not supported", d.name(), before, value)
@@ -158,8 +161,10 @@ func (r *nginxReader) setProxyTLS(d *directive) error {
 	return nil
 }
 
-// setProxyTLS sets how etcd's certificate is verified, as nginx did.
+// setProxyTLS sets how etcd's certificate is verified, as nginx did, and the certificate that
+// etcd is shown.
 func (s *Site) setProxyTLS(settings map[string]string, passed string) {
+	s.ProxyCertificate, s.ProxyKey = settings["proxy_ssl_certificate"], settings["proxy_ssl_certificate_key"]
 	if settings["proxy_ssl_verify"] != "on" {
 		return
 	}

@@ -25,8 +25,11 @@ func (s *Site) Config(match acl.Match) string {
 	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
 	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
 		s.writeVerification(line)
+		if s.ProxyCertificate != "" {
+			line("certificate = %s\nkey = %s", quote(s.ProxyCertificate), quote(s.ProxyKey))
+		}
 	}
-	line("\n[tls]\ncertificate = %s\nkey = %s", quote(s.Certificate), quote(s.Key))
+	line("\n[tls]\ncertificate = %s\nkey = %s", oneOrList(s.Certificates), oneOrList(s.Keys))
 	if files := s.Files(); len(files) > 0 {
 		line("\n[auth]\nhtpasswd = [")
 		for _, file := range files {
@@ -62,6 +65,14 @@ func (s *Site) writeVerification(line func(form string, args ...any)) {
 		line("ca = %s", quote(s.CA))
 	}
 	line("server_name = %s", quote(s.ServerName))
+}
+
+// oneOrList writes one name as a string, and several as a list.
+func oneOrList(names []string) string {
+	if len(names) == 1 {
+		return quote(names[0])
+	}
+	return list(names)
 }
 
 // quote writes a TOML string. TOML reads all escapes of JSON.

@@ -30,7 +30,7 @@ func TestTheDifferencesOfATableAreExactlyThoseOfItsDecisions(t *testing.T) {
 	}
 	classes := map[string]int{}
 	for range 150 {
-		s := &Site{Elsewhere: true, Uncovered: acl.Everyone(), ReadOnly: random.IntN(10) == 0, Listen: ":1", Certificate: "c", Key: "k", Endpoints: []string{"http://127.0.0.1:1"}}
+		s := &Site{Elsewhere: true, Uncovered: acl.Everyone(), ReadOnly: random.IntN(10) == 0, Listen: ":1", Certificates: []string{"c"}, Keys: []string{"k"}, Endpoints: []string{"http://127.0.0.1:1"}}
 		for _, prefix := range []acl.Key{"/", "/a", "/a/a", "/a/ab", "/ab", "/b", "/b/b/x"} {
 			if random.IntN(2) == 0 {
 				rule := Rule{Prefix: prefix, Below: prefix == acl.Root, Whole: random.IntN(5) == 0, Read: acl.Everyone(), Write: group()}

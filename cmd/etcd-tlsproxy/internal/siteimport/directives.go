@@ -74,9 +74,9 @@ var families = []family{
 	{unsupported, "it answers requests from a copy, or makes a copy", `mirror proxy_cache proxy_store proxy_store_access slice`, []string{"off"}},
 	{unsupported, "it changes the answers of etcd", `proxy_intercept_errors proxy_force_ranges sub_filter sub_filter_once sub_filter_types add_before_body add_after_body ssi`, []string{"off"}},
 	{unsupported, "it changes how paths are matched, or which fields count", `merge_slashes ignore_invalid_headers`, []string{"on"}},
-	{unsupported, "client certificates are set by hand, with tls.client_ca and tls.client_auth", `ssl_verify_client ssl_client_certificate ssl_crl ssl_ocsp ssl_ocsp_cache ssl_ocsp_responder`, []string{"off"}},
+	{unsupported, "client certificates are set by hand, with tls.client_ca, tls.client_crl and tls.client_auth", `ssl_verify_client ssl_client_certificate ssl_crl ssl_ocsp ssl_ocsp_cache ssl_ocsp_responder`, []string{"off"}},
 	{unsupported, "it changes the handshake", `ssl ssl_reject_handshake ssl_early_data ssl_password_file ssl_conf_command`, []string{"off"}},
-	{unsupported, "etcd gets a client certificate, which the proxy has no setting for", `proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_password_file proxy_ssl_conf_command proxy_ssl_crl`, nil},
+	{unsupported, "it changes how nginx and etcd identify each other", `proxy_ssl_password_file proxy_ssl_conf_command proxy_ssl_crl`, nil},
 	{unsupported, "it changes the address that counts as the client's", `set_real_ip_from real_ip_header real_ip_recursive`, nil},
 }
 
@@ -147,7 +147,7 @@ func (r *nginxReader) checkKnown(list []*directive) {
 }
 
 // interpreted lists the directives that the reader interprets, each in its contexts.
-var interpreted = []string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name"}
+var interpreted = []string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name", "proxy_ssl_certificate", "proxy_ssl_certificate_key"}
 
 // notedDifferences returns the differences of directives, one for each reason.
 func (r *nginxReader) notedDifferences() []Difference {

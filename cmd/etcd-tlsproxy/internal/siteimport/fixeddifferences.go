@@ -59,6 +59,8 @@ var fixedDifferences = []fixedDifference{
 		func(s *Site) bool { return !s.HTTP2 }},
 	{Protocol, Refused, "connections below TLS 1.2, and those with CBC suites", "nginx accepted them, depending on ssl_protocols and ssl_ciphers", nil},
 	{Protocol, Answered, "requests that both refuse", "the errors have etcd's form, and malformed requests may get another status", nil},
+	{Credentials, Answered, "requests with credentials, if etcd's own users are enabled",
+		"nginx passed the credentials on unless the site removed them; here etcd receives them only with upstream.credentials = \"forward\"", nil},
 	{Upstream, Answered, "everything, if etcd's certificate cannot be verified",
 		"nginx did not verify it; set upstream.ca and upstream.server_name, or upstream.insecure_skip_verify",
 		func(s *Site) bool {

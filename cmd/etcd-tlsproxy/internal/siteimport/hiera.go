@@ -162,7 +162,7 @@ func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 	case strings.ContainsAny(name, "/\x00"):
 		return fmt.Errorf("reading hiera: cert_name %q is not supported, because it contains a slash", name)
 	}
-	s.Certificate, s.Key = "/etc/ssl/localcerts/"+name+".chained.crt", "/etc/ssl/private/"+name+".key"
+	s.Certificates, s.Keys = []string{"/etc/ssl/localcerts/" + name + ".chained.crt"}, []string{"/etc/ssl/private/" + name + ".key"}
 	return nil
 }
 

@@ -21,7 +21,7 @@ func TestOfSeveralHieraFilesTheFirstCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.ReadOnly || s.Listen != ":2379" || s.Certificate != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
+	if s.ReadOnly || s.Listen != ":2379" || s.Certificates[0] != "/etc/ssl/localcerts/etcd.example.org.chained.crt" ||
 		len(s.Rules) != 3 || !s.Redirects || len(s.Assumed) != 1 {
 		t.Errorf("got %+v, want the first value of each parameter", s)
 	}
@@ -70,7 +70,7 @@ func TestHieraIsInterpolatedOrRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Rules) != 2 || s.Rules[0].Prefix != "/pools/eqiad" || !s.Rules[0].Write.Has("pool-eqiad") || s.Rules[1].Prefix != "/production" || !strings.Contains(s.Certificate, "/etcd-eqiad.example.org.") {
+	if len(s.Rules) != 2 || s.Rules[0].Prefix != "/pools/eqiad" || !s.Rules[0].Write.Has("pool-eqiad") || s.Rules[1].Prefix != "/production" || !strings.Contains(s.Certificates[0], "/etcd-eqiad.example.org.") {
 		t.Errorf("got %+v, want the facts in prefixes, users and certificate", s)
 	}
 	const cert = p + "cert_name: x\n"

@@ -59,7 +59,7 @@ func TestASiteIsReadAsNginxReadsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	endpoints := []string{"http://127.0.0.1:2378", "unix:///run/etcd"}
-	if s.Listen != ":4001" || s.Certificate != "/etc/c.crt" || s.Key != "/etc/nginx/c.key" ||
+	if s.Listen != ":4001" || s.Certificates[0] != "/etc/c.crt" || s.Keys[0] != "/etc/nginx/c.key" ||
 		!slices.Equal(s.Endpoints, endpoints) || !s.Redirects || !s.Elsewhere || !s.Uncovered.IsEveryone() {
 		t.Errorf("got %+v, want the addresses and files of the site", s)
 	}

@@ -36,7 +36,7 @@ func (s *Site) Report(match acl.Match) (*Report, error) {
 		}
 		conflicts = append(conflicts, s.openings(rules)...)
 	}
-	if strings.Contains(s.Certificate, "%{") {
+	if strings.Contains(s.Certificates[0], "%{") {
 		s.Assumed = append(s.Assumed, "cert_name contains %{::domain}: give --domain, or complete the paths in [tls]")
 	}
 	return &Report{

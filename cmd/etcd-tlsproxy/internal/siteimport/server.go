@@ -32,8 +32,11 @@ func (r *nginxReader) readServer(server *directive, outer settings) error {
 	if err != nil {
 		return err
 	}
-	if own.certificate != nil && own.key != nil {
-		r.site.Certificate, r.site.Key = r.absolute(own.certificate), r.absolute(own.key)
+	if len(own.certificates) != len(own.keys) {
+		return r.fail(server, "the numbers of ssl_certificate and ssl_certificate_key differ")
+	}
+	for i, certificate := range own.certificates {
+		r.site.Certificates, r.site.Keys = append(r.site.Certificates, r.absolute(certificate)), append(r.site.Keys, r.absolute(own.keys[i]))
 	}
 	for _, d := range inside {
 		if err := r.readLocation(d, own); err != nil {
@@ -50,7 +53,7 @@ func (r *nginxReader) finish(server *directive) error {
 		return err
 	}
 	switch {
-	case s.Listen == "" || s.Certificate == "" || s.Key == "":
+	case s.Listen == "" || len(s.Certificates) == 0:
 		return r.fail(server, "listen, ssl_certificate or ssl_certificate_key is missing")
 	case r.passed == "":
 		return r.fail(server, "no location passes requests on")

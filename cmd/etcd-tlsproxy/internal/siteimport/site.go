@@ -12,8 +12,8 @@ import (
 type Site struct {
 	// Listen is the HTTPS address in the form of our configuration.
 	Listen string
-	// Certificate and Key are PEM files.
-	Certificate, Key string
+	// Certificates and Keys are PEM files, one key for each certificate.
+	Certificates, Keys []string
 	// Endpoints are etcd's client URLs.
 	Endpoints []string
 	// ReadOnly refuses all writes.
@@ -36,6 +36,9 @@ type Site struct {
 	// name ServerName.
 	Verifies       bool
 	CA, ServerName string
+	// ProxyCertificate and ProxyKey are the PEM files with which nginx identifies itself to
+	// etcd, or "".
+	ProxyCertificate, ProxyKey string
 	// HTTP2 is set if the site offers HTTP/2.
 	HTTP2 bool
 	// Assumed lists defaults that were used for missing values.

@@ -56,7 +56,7 @@ func TestIncludesAreFollowedAsByNginx(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Rules) != 1 || !slices.Equal(s.Rules[0].Write.Names(), []string{"root"}) || s.MaxBody != 2<<20 || s.Certificate != "/n/c.crt" || s.Rules[0].File != "/n/users" ||
+	if len(s.Rules) != 1 || !slices.Equal(s.Rules[0].Write.Names(), []string{"root"}) || s.MaxBody != 2<<20 || s.Certificates[0] != "/n/c.crt" || s.Rules[0].File != "/n/users" ||
 		!slices.Equal(s.Endpoints, []string{"http://127.0.0.1:2379"}) || len(s.Assumed) != 0 {
 		t.Errorf("got %+v, want what the included files say, and nothing assumed", s)
 	}
@@ -80,7 +80,7 @@ func TestWhatStandsAroundAServerCounts(t *testing.T) {
 		"proxy_set_body x;":                                 "proxy_set_body is not supported",
 		"proxy_set_header Authorization x;":                 "proxy_set_header is not supported",
 		"proxy_set_header Content-Type x;":                  "proxy_set_header is not supported",
-		"proxy_ssl_certificate x;":                          "etcd gets a client certificate",
+		"proxy_ssl_password_file x;":                        "it changes how nginx and etcd identify each other",
 		"ssl_verify_client on;":                             "client certificates",
 		"deny all;":                                         "denying all reads",
 		"allow 10.0.0.0/8; deny all;":                       "rules for addresses",
@@ -93,13 +93,13 @@ func TestWhatStandsAroundAServerCounts(t *testing.T) {
 		"error_page 403 @pass;":                             "an error_page that names a location",
 		"error_page 403 /v2/keys/a;":                        "an error_page that is passed to etcd",
 		"client_max_body_size x;":                           "not a valid size",
-		"ssl_certificate a; ssl_certificate b;":             "a second ssl_certificate",
 		"server { listen 4001; return 403; }":               "this server is on port 4001 too",
 		"server { listen 4002 ssl; location /v2/keys/ {} }": "there are 2 servers",
 		"upstream u { invented; }":                          "invented is not supported",
 	} {
 		refused("events {} http { "+inside+" upstream etcd { server 127.0.0.1:2379; } "+oneServer+guarded+"} }", says, map[string]string{"/n/bad": "\ninvented on;", "/n/broken": "}"})
 	}
+	refused(strings.Replace(wholeSite, "server {", "server { ssl_certificate b.crt;", 1), "the numbers of ssl_certificate and ssl_certificate_key differ", nil)
 	refused("invented on; "+wholeSite, "invented is not supported", nil)
 	refused(strings.Replace(wholeSite, "4001 ssl", "4001 ssl proxy_protocol", 1), "listen with proxy_protocol is not supported", nil)
 	refused(strings.Replace(wholeSite, "location / {", "location /static/ { invented on; } location / {", 1), "invented is not supported", nil)
@@ -117,6 +117,36 @@ func TestOtherServersDoNotCount(t *testing.T) {
 	}
 	if len(s.Assumed) != 2 || !strings.Contains(s.Assumed[0], "another port") || len(s.Rules) != 1 {
 		t.Errorf("got %+v, want the one server with keys, and two notes on the others", s)
+	}
+}
+
+func TestAllCertificatesOfAServerAreTakenOver(t *testing.T) {
+	for text, want := range map[string]string{
+		wholeSite: "certificate = \"/n/c.crt\"\nkey = \"/n/c.key\"\n",
+		// Those of a server replace those around it, and each has its key.
+		strings.NewReplacer("http {", "http { ssl_certificate outer.crt; ssl_certificate outer2.crt;",
+			"ssl_certificate c.crt; ssl_certificate_key c.key;",
+			"ssl_certificate c.crt; ssl_certificate_key c.key; ssl_certificate_key rsa.key; ssl_certificate /etc/rsa.crt;").Replace(wholeSite): "certificate = [\"/n/c.crt\", \"/etc/rsa.crt\"]\nkey = [\"/n/c.key\", \"/n/rsa.key\"]\n",
+	} {
+		s, err := readWhole(text, nil)
+		if err != nil {
+			t.Errorf("importing the certificates of\n%s\ngot %v, want no error", text, err)
+			continue
+		}
+		if got := s.Config(acl.MatchBoth); !strings.Contains(got, want) {
+			t.Errorf("importing the certificates of\n%s\ngot\n%s\nwant in it\n%s", text, got, want)
+		}
+	}
+}
+
+func TestTheCertificateForEtcdIsTakenOver(t *testing.T) {
+	text := strings.NewReplacer("http://etcd", "https://etcd", "http {", "http { proxy_ssl_certificate proxy.crt; proxy_ssl_certificate_key /etc/proxy.key;").Replace(wholeSite)
+	s, err := readWhole(text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.Config(acl.MatchBoth), "certificate = \"/n/proxy.crt\"\nkey = \"/etc/proxy.key\"\n"; !strings.Contains(got, want) {
+		t.Errorf("importing\n%s\ngot\n%s\nwant in it\n%s", text, got, want)
 	}
 }
 

@@ -7,7 +7,7 @@
 #   The table of rules: for each prefix the users who may write, or everyone if the list is
 #   empty. The long form is { write => [...], read => [...] }.
 # @param certificate
-#   PEM file with the certificate chain of this server, its own certificate first.
+#   PEM file with the certificate chain of this server, in any order.
 # @param key
 #   PEM file of the private key. The user of the service must be able to read it.
 # @param users
