@@ -11,6 +11,11 @@ type Config struct {
 	// plain HTTP. Keep it on loopback or in a network of operators: everyone who can
 	// connect to it can read the metrics and the table of rules, and can start a reload.
 	Admin string `toml:"admin" default:"127.0.0.1:4002" reload:"restart"`
+	// AdminNames are names of this machine by which clients may call the admin address, for
+	// example those that Prometheus scrapes. Addresses, localhost, the name of the host and
+	// the names in the certificate need not be listed. Requests by any other name are
+	// refused: a web page could read the answers under it.
+	AdminNames []string `toml:"admin_names" default:""`
 	// ReadOnly refuses every request that is not a read, for all users, with etcd's
 	// error 107.
 	ReadOnly bool `toml:"read_only" default:"false"`

@@ -28,6 +28,7 @@ type reloader struct {
 	seen    stamps // of the last attempt, successful or not
 
 	lastAttempt atomic.Pointer[statuspage.Config]
+	adminNames  atomic.Pointer[[]string] // the names in force
 
 	refreshNow    chan struct{}
 	refreshFailed bool // whether the last refresh failed, which was logged; for refresh alone
