@@ -67,6 +67,7 @@ func (g *Gate) identify(ctx context.Context, p *Policy, req *Request) (Identity,
 			return Identity{}, nil
 		}
 		g.Login(ByCertificate, "ok")
+		req.Peer.proved()
 		return Identity{Name: name, Known: ByCertificate}, nil
 	}
 	var room [256]byte // fits nearly all credentials without an allocation
@@ -75,5 +76,9 @@ func (g *Gate) identify(ctx context.Context, p *Policy, req *Request) (Identity,
 		g.Login(ByPassword, "failed")
 		return Identity{}, nil
 	}
-	return g.login(ctx, p.Users, req.Peer.Addr.Addr(), user, password)
+	identity, refusal := g.login(ctx, p.Users, req.Peer.Addr.Addr(), user, password)
+	if identity.Known == ByPassword {
+		req.Peer.proved()
+	}
+	return identity, refusal
 }

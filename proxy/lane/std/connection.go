@@ -16,6 +16,7 @@ import (
 type connection struct {
 	peer   *gate.Peer
 	strict *strictConn // nil on HTTP/2
+	work   *work
 }
 
 // registeredConn is a connection of this lane in the registry.
@@ -67,9 +68,11 @@ type http2Conn struct {
 	mu      sync.Mutex
 	idle    bool // no stream is open
 	closing bool // the connection was ended from outside; streams that began meanwhile are its last
+
+	work work
 }
 
-func (c *http2Conn) connection() *connection { return &connection{peer: c.peer} }
+func (c *http2Conn) connection() *connection { return &connection{peer: c.peer, work: &c.work} }
 
 // setState follows net/http, which reads no frame behind the head of a stream before it has
 // reported that the connection is active.
@@ -110,6 +113,3 @@ func (c *http2Conn) limitRead() {
 	}
 	_ = c.tls.SetReadDeadline(deadline)
 }
-
-// Cut implements [lane.Conn].
-func (c *http2Conn) Cut() { lane.Cut(c.tls) }

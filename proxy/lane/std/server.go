@@ -72,21 +72,22 @@ func (s *Server) Serve() {
 // Put serves a connection of HTTP/1. received are bytes that were read from it, which Put
 // copies.
 func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
-	c := newStrictConn(t, peer, s.currentLimits)
-	c.buf = append(c.buf, received...)
+	c := newStrictConn(t, peer, s.currentLimits, s.conns.Draining)
+	c.buf, c.silent = append(c.buf, received...), len(received) == 0
 	s.put(c, c)
 }
 
 // PutHTTP2 serves a connection of HTTP/2.
 func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
 	c := &http2Conn{tls: t, peer: peer, conns: s.conns}
+	c.work.progressed()
 	s.http2.Store(t, c)
 	s.put(t, c) // net/http speaks HTTP/2 only on the TLS connection itself
 }
 
 // put registers a connection and hands it to net/http.
-func (s *Server) put(c net.Conn, registered lane.Conn) {
-	if s.conns.Register(lane.Standard, registered) && s.queue.put(c) {
+func (s *Server) put(c net.Conn, registered registeredConn) {
+	if s.conns.Register(lane.Standard, registered, registered.connection().peer.Account) && s.queue.put(c) {
 		return
 	}
 	s.release(c)
