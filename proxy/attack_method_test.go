@@ -70,7 +70,7 @@ func forgedFieldAttacks() attacks {
 func parameterAttacks() attacks {
 	c := attacks{name: "parameters", source: "CWE-235; Luca Carettoni and Stefano di Paola, HTTP Parameter Pollution (2009); etcd's reading of forms"}
 	c.list = each([]string{
-		"x?recursive=false&recursive=true", "x?%72ecursive=true", "x?dir=true&ttl=1000", "x?prevExist=%zz", "x?a;b=c", "x??recursive=true", "x?", "x?&&&", "x?=", "x?value=%00", "x?value=%0d%0aDELETE%20/", "x?ttl=18446744073709551615",
+		"x?recursive=false&recursive=true", "x?%72ecursive=true", "x?dir=true&ttl=1000", "x?prevExist=%zz", "x??recursive=true", "x?", "x?&&&", "x?=", "x?value=%00", "x?value=%0d%0aDELETE%20/", "x?ttl=18446744073709551615",
 		"x?ttl=-1", "x?wait=true", "x?stream=true", "x?quorum=true", "x?method=DELETE", "x?key=/conftool/x", "x?prefix=/", "x?../../conftool/x", "x?/../../conftool", "x?%2e%2e%2f", "x?http://evil", "x?\xff", "x?%ff", "x?[]=1", "x?{}", "x?|", "x?\\..\\", "x?\"",
 	}, 1, func(target string) string {
 		return request("PUT", "/v2/keys/eventlogging/parameters/"+target, "", "value=attack")

@@ -138,7 +138,7 @@ func TestTheStatusTellsRefusalsAndNothingThatWasOnlyClaimed(t *testing.T) {
 			fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/%3Cscript%3Ealert(1)%E2%80%AEtxt?secret=query", "conftool", "value=secret")
 			recorded()
 		}
-		fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/a", "claimed", "")
+		fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/a", "stranger", "")
 		recorded()
 		fronttest.Do(t, client, "POST", f.URL()+"/v2/members", "root", "x=y")
 		recorded()
@@ -168,7 +168,7 @@ func TestTheStatusTellsRefusalsAndNothingThatWasOnlyClaimed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{"claimed", "secret", "-pw", "\u202e"} {
+		for _, secret := range []string{"stranger", "secret", "-pw", "\u202e"} {
 			if strings.Contains(string(text), secret) {
 				t.Errorf("got %q in the status, which must not contain it: %s", secret, text)
 			}

@@ -27,7 +27,7 @@ func TestTheStatusTellsOfEveryMember(t *testing.T) {
 	gone.Close()
 	pool := fronttest.Pool(t, upstream.Options{}, "http://"+gone.Addr().String(), cluster[0].URL(), cluster[1].URL())
 	defer pool.Close()
-	state := observe.New(observe.NewMetrics("test"), nil).Members(pool)
+	state := observe.New(observe.NewMetrics("test"), observe.NewRecords(observe.RecordOptions{})).Members(pool)
 	if down := state.Endpoints[0]; down.Health != "down" || !strings.Contains(down.Error, "connection refused") || down.Took == down.Took {
 		t.Errorf("the endpoint without a listener: got %+v, want down, connection refused, and no duration", down)
 	}
@@ -49,7 +49,7 @@ func TestTheStatusTellsOfEveryMember(t *testing.T) {
 	}
 	cluster[leader].Kill()
 	fronttest.Eventually(t, "the other member has no leader", func() bool {
-		state = observe.New(observe.NewMetrics("test"), nil).Members(pool)
+		state = observe.New(observe.NewMetrics("test"), observe.NewRecords(observe.RecordOptions{})).Members(pool)
 		return state.Endpoints[2-leader].Health == "no leader"
 	})
 	if state.Leader != "" || state.Endpoints[1+leader].Health != "down" {

@@ -86,7 +86,7 @@ var oddReasons = map[string]func(*oddText) bool{
 	},
 	siteimport.Spelling: func(o *oddText) bool {
 		_, err := acl.ParsePath(o.path)
-		return err != nil || strings.ContainsAny(o.query, "# \t\x7f") || strings.ContainsFunc(o.query, func(r rune) bool { return r < ' ' })
+		return err != nil || strings.ContainsAny(o.query, "#; \t\x7f") || strings.ContainsFunc(o.query, func(r rune) bool { return r < ' ' })
 	},
 	siteimport.Redirect:  func(o *oddText) bool { return decoded(o.path) == "/v2/keys" },
 	siteimport.Elsewhere: func(o *oddText) bool { return !strings.HasPrefix(decoded(o.path)+"/", "/v2/keys/") },

@@ -161,7 +161,7 @@ func TestOpeningTheV3APIDoesNotOpenMembersAndUsersInIt(t *testing.T) {
 		{"//v3//auth//enable", "root", v3(gate.Members), 403},
 		{"/v3alpha/auth/user/add", "root", v3(), 403},
 		{"/v3/cluster/member/add", "root", v3(gate.Members), 0},
-		{"/v3/auth/user/list", "root", v3(gate.Auth), 0},
+		{"/v3/auth/user/add", "root", v3(gate.Auth), 0},
 		{"/v3/cluster/member/add", "alice", v3(gate.Members), 401},
 		{"/v3/cluster/member/add", "conftool", v3(gate.Members), 401},
 	} {

@@ -43,7 +43,7 @@ type auditEntry struct {
 func entryOf(r *Record) auditEntry {
 	e := auditEntry{
 		client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: "allowed", user: shorten(r.user()), known: r.Op.Identity.Known,
-		login: r.Op.Login, claimed: shorten(r.Op.Claimed), method: r.Op.Method,
+		login: sameLogin(r.Op.Login), claimed: shorten(r.Op.Claimed), method: r.Op.Method,
 		surface: r.Op.Surface, key: shorten(string(r.Op.Key)), rule: r.Op.Rule, status: r.Status,
 	}
 	if r.Refusal != nil {

@@ -51,7 +51,7 @@ func (rr *recentRefusals) add(r *Record) {
 		return
 	}
 	next := refusalEntry{
-		client: r.Peer.Addr.Addr(), user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, login: r.Op.Login, claimed: shorten(r.Op.Claimed), method: r.Op.Method, surface: r.Op.Surface,
+		client: r.Peer.Addr.Addr(), user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, login: sameLogin(r.Op.Login), claimed: shorten(r.Op.Claimed), method: r.Op.Method, surface: r.Op.Surface,
 		path: shorten(r.Op.Path), key: shorten(string(r.Op.Key)), rule: r.Op.Rule, refusal: r.Refusal,
 	}
 	now := time.Now()
@@ -102,6 +102,15 @@ func (rr *recentRefusals) status() []RefusalStatus {
 		})
 	}
 	return list
+}
+
+// sameLogin returns one login for those that are shown alike: whether a password was
+// remembered does not make refusals different.
+func sameLogin(l gate.Login) gate.Login {
+	if l == gate.LoginRemembered {
+		return gate.LoginVerified
+	}
+	return l
 }
 
 // shorten cuts a text to maxShown bytes, between two letters.

@@ -48,12 +48,14 @@ func (q *request) forward() *gate.Refusal {
 		}
 		call.Body = body.bytes
 	}
-	var buf *[bufferSize]byte
-	defer func() {
+	var buf *[bufferSize]byte // nil while the answer needs none, such as one that is shared
+	giveBack := func() {
 		if buf != nil {
 			buffers.Put(buf)
+			buf = nil
 		}
-	}()
+	}
+	defer giveBack()
 	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, func() []byte {
 		buf = buffers.Get().(*[bufferSize]byte)
 		return buf[:]
@@ -76,8 +78,7 @@ func (q *request) forward() *gate.Refusal {
 		// The client may be slow to take the answer, and can wait for a hundred of them. The
 		// buffer must not wait with it.
 		if err = out.write(answer.Body, false); err == nil {
-			buffers.Put(buf)
-			buf = nil
+			giveBack()
 			err = out.write(nil, true)
 		}
 	default:

@@ -37,15 +37,15 @@ func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, c := range map[string]*Connection{
-		"names no endpoint":           {},
-		`endpoint "conf1001:4001"`:    {Endpoints: []string{"conf1001:4001"}},
-		`endpoint "...@conf1001:1"`:   {Endpoints: []string{"http://root:secret@conf1001:1"}},
-		"user and --password-file":    {Endpoints: []string{"http://conf1001:1"}, User: "root"},
-		"--cert-file and --key-file":  {Endpoints: []string{"http://conf1001:1"}, Key: empty},
-		"it contains no usable certificate":  {Endpoints: []string{"http://conf1001:1"}, CA: empty},
-		"reading --password-file":     {Endpoints: []string{"http://conf1001:1"}, User: "root", PasswordFile: empty + "2"},
-		"reading --ca-file: open ":    {Endpoints: []string{"http://conf1001:1"}, CA: empty + "2"},
-		"reading --cert-file and --k": {Endpoints: []string{"http://conf1001:1"}, Certificate: empty, Key: empty},
+		"names no endpoint":                 {},
+		`endpoint "conf1001:4001"`:          {Endpoints: []string{"conf1001:4001"}},
+		`endpoint "...@conf1001:1"`:         {Endpoints: []string{"http://root:secret@conf1001:1"}},
+		"user and --password-file":          {Endpoints: []string{"http://conf1001:1"}, User: "root"},
+		"--cert-file and --key-file":        {Endpoints: []string{"http://conf1001:1"}, Key: empty},
+		"it contains no usable certificate": {Endpoints: []string{"http://conf1001:1"}, CA: empty},
+		"reading --password-file":           {Endpoints: []string{"http://conf1001:1"}, User: "root", PasswordFile: empty + "2"},
+		"reading --ca-file: open ":          {Endpoints: []string{"http://conf1001:1"}, CA: empty + "2"},
+		"reading --cert-file and --k":       {Endpoints: []string{"http://conf1001:1"}, Certificate: empty, Key: empty},
 	} {
 		if _, err := c.Client(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Client of %+v: got error %v, want %q and no password", c, err, want)

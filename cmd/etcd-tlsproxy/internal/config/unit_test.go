@@ -30,13 +30,13 @@ func TestAnErrorBelongsToTheUnitOfItsKey(t *testing.T) {
 
 func TestAMergedConfigurationHasEachUnitFromOneSide(t *testing.T) {
 	before, next := Default(), Default()
-	next.TLS.Key, next.Auth.Htpasswd, next.ACLs, next.ReadOnly, next.Log.Level = "k", []string{"h"}, map[string]ACL{"/": {}}, true, "debug"
+	next.TLS.Key, next.Auth.Htpasswd, next.ACLs, next.ReadOnly, next.Log.Level = Files{"k"}, []string{"h"}, map[string]ACL{"/": {}}, true, "debug"
 	merged := Merge(before, next, map[Unit]bool{Access: true})
-	if merged.TLS.Key != "k" || merged.Auth.Htpasswd != nil || merged.ACLs != nil || !merged.ReadOnly || merged.Log.Level != "debug" {
+	if len(merged.TLS.Key) != 1 || merged.Auth.Htpasswd != nil || merged.ACLs != nil || !merged.ReadOnly || merged.Log.Level != "debug" {
 		t.Errorf("merged without the new users and rules: got %+v", merged)
 	}
 	merged = Merge(before, next, map[Unit]bool{Certificates: true, Others: true})
-	if merged.TLS.Key != "" || len(merged.Auth.Htpasswd) != 1 || len(merged.ACLs) != 1 || merged.ReadOnly || merged.Log.Level != "info" {
+	if merged.TLS.Key != nil || len(merged.Auth.Htpasswd) != 1 || len(merged.ACLs) != 1 || merged.ReadOnly || merged.Log.Level != "info" {
 		t.Errorf("merged with only the new users and rules: got %+v", merged)
 	}
 }

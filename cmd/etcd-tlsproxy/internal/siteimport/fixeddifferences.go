@@ -31,7 +31,7 @@ var fixedDifferences = []fixedDifference{
 		"etcd reads them as its own membership, and each member that applies such a write stops for good", nil},
 	{Spelling, Refused, "paths with . or .. segments, encoded slashes, backslashes, a # or control bytes, or bytes that are not UTF-8, in any encoding: 400",
 		"nginx resolved or forwarded them; here a path that two parsers could read differently is refused", nil},
-	{Spelling, Refused, "queries with a #, or with blanks or control bytes that are not encoded: 400", "nginx cut or forwarded them", nil},
+	{Spelling, Refused, "queries with a #, a semicolon, a blank or a control byte that is not encoded: 400", "nginx cut or forwarded them, and some releases of etcd take a semicolon for an ampersand", nil},
 	{Methods, Answered, "methods that etcd's v2 API does not have, such as PATCH (405 before any 401), and OPTIONS, which the proxy answers itself",
 		"nginx passed them on, or required a password first", nil},
 	{Credentials, Refused, "Basic credentials with text after the base64 or a NUL in the password; and addresses with many wrong passwords in a row: 429",

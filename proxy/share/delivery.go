@@ -1,0 +1,77 @@
+package share
+
+import (
+	"runtime"
+	"sync"
+)
+
+// deliver adds an event to the ring and notifies its watchers.
+func (h *hub) deliver(e *Event) {
+	h.mu.Lock()
+	if h.end != nil || e.Index <= h.ring.last {
+		h.mu.Unlock()
+		return
+	}
+	if h.since == 0 && !h.concerns(e.key) {
+		h.ring.last = e.Index
+		h.mu.Unlock()
+		return
+	}
+	h.ring.add(e)
+	matched := h.dequeue(func(w *Watcher) bool { return w.since <= e.Index }, e)
+	h.mu.Unlock()
+	if len(matched) > 0 {
+		h.watches.countDelivered(h, len(matched))
+	}
+	notifyAll(matched)
+}
+
+// dequeue removes and returns the matching watchers, with e as their result; h.mu is held.
+func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
+	rest := h.waiting[:0]
+	for _, w := range h.waiting {
+		if match(w) {
+			taken = append(taken, w)
+			continue
+		}
+		w.index = len(rest)
+		rest = append(rest, w)
+	}
+	clear(h.waiting[len(rest):])
+	h.waiting = rest
+	e.pending.Store(int32(len(taken)))
+	e.use(len(taken))
+	h.watches.count.Waiting.Add(int64(-len(taken)))
+	for _, w := range taken {
+		w.index = notWaiting
+		w.counted = true
+		w.result.Store(e)
+	}
+	return taken
+}
+
+// minFanOutBatch is the number of watchers that justifies another goroutine.
+const minFanOutBatch = 64
+
+// notifyAll notifies watchers on all processors, because each notification encrypts and
+// writes an event. It must be called without locks.
+func notifyAll(watchers []*Watcher) {
+	share := max(minFanOutBatch, (len(watchers)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	var others sync.WaitGroup
+	for len(watchers) > share {
+		part := watchers[:share]
+		watchers = watchers[share:]
+		others.Go(func() { notifyBatch(part) })
+	}
+	notifyBatch(watchers)
+	others.Wait()
+}
+
+func notifyBatch(watchers []*Watcher) {
+	for _, w := range watchers {
+		w.notifier.Notify()
+	}
+	for _, w := range watchers {
+		w.notifier.AfterNotify()
+	}
+}
