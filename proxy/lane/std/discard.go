@@ -23,12 +23,13 @@ func (q *request) dropBody() *gate.Refusal {
 	defer control.SetReadDeadline(time.Time{})
 	boundRest(q.w, q.r, limits)
 	var buf [1 << 10]byte
-	start := time.Now()
+	pace := limits.NewPace()
 	for read := int64(0); ; {
-		if control.SetReadDeadline(limits.BodyDeadline(start, read)) != nil {
+		if control.SetReadDeadline(pace.Begin()) != nil {
 			return gate.RefuseBody
 		}
 		n, err := q.r.Body.Read(buf[:])
+		pace.End(n)
 		switch read += int64(n); {
 		case read > maxBody:
 			return gate.RefuseTooLarge
@@ -46,12 +47,13 @@ func (q *request) dropBody() *gate.Refusal {
 // reports whether the whole body was read.
 func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits) bool {
 	buf := make([]byte, 8<<10)
-	start := time.Now()
+	pace := limits.NewPace()
 	for remaining := limits.Body; remaining > 0; {
-		if control.SetReadDeadline(limits.BodyDeadline(start, limits.Body-remaining)) != nil {
+		if control.SetReadDeadline(pace.Begin()) != nil {
 			return false
 		}
 		n, err := body.Read(buf)
+		pace.End(n)
 		remaining -= int64(n)
 		if err != nil {
 			return errors.Is(err, io.EOF) && control.SetReadDeadline(time.Time{}) == nil
