@@ -46,13 +46,11 @@ func show(ctx context.Context, listen, dir string, out io.Writer) (err error) {
 		Throttle:       acl.NewThrottle(acl.ThrottleOptions{}),
 		MaxConnections: 1000,
 		// All clients of the demo come from this machine.
-		MaxAddressConnections: 1000,
-		MaxAddressHandshakes:  1000,
-		MaxWatches:            1000,
-		MaxUserWatches:        1000,
-		MaxBodyMemory:         128 << 20,
-		HandshakeTimeout:      10 * time.Second,
-		IdleTimeout:           time.Hour,
+		MaxWatches:       1000,
+		MaxUserWatches:   1000,
+		MaxBodyMemory:    128 << 20,
+		HandshakeTimeout: 10 * time.Second,
+		IdleTimeout:      time.Hour,
 	})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

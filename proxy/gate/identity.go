@@ -73,6 +73,7 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 			return nil
 		}
 		op.Login, op.Identity = LoginCertified, Identity{Name: name, Known: ByCertificate}
+		req.Peer.proved()
 		return nil
 	}
 	var room [256]byte // fits nearly all credentials without an allocation
@@ -81,5 +82,9 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 		op.Login = login
 		return nil
 	}
-	return g.login(ctx, p, req.Peer.Addr.Addr(), user, password, op)
+	refusal := g.login(ctx, p, req.Peer.Addr.Addr(), user, password, op)
+	if op.Identity.Known == ByPassword {
+		req.Peer.proved()
+	}
+	return refusal
 }
