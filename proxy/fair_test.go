@@ -7,11 +7,17 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // dialFrom connects a client from another address of loopback.
@@ -53,17 +59,17 @@ func TestUnfinishedUploadsOfOneClientDoNotRefuseThoseOfOthers(t *testing.T) {
 			}()
 		}
 		// The attack is under way when one of its own uploads is refused.
-		c := dialFrom(t, f, "127.0.0.2")
-		refused := func() bool {
-			_, err := fmt.Fprintf(c, "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 300006\r\n\r\nvalue=%s", strings.Repeat("x", 300_000))
+		fronttest.Eventually(t, "an upload of the client that holds the memory is refused", func() bool {
+			c := dialFrom(t, f, "127.0.0.2")
+			defer c.Close()
+			_, err := fmt.Fprintf(c, "PUT /v2/keys/eventlogging/b HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n%s", strings.Repeat("x", 300_000))
 			if err != nil {
 				return false
 			}
-			answer := make([]byte, 1<<10)
-			n, err := c.Read(answer)
-			return err == nil && strings.HasPrefix(string(answer[:n]), "HTTP/1.1 503 ")
-		}
-		fronttest.Eventually(t, "an upload of the client that holds the memory is refused", refused)
+			status := make([]byte, len("HTTP/1.1 503"))
+			_, err = io.ReadFull(c, status)
+			return err == nil && string(status) == "HTTP/1.1 503"
+		})
 		client := f.Client("h1")
 		for i := range 5 {
 			status, body, _ := fronttest.Do(t, client, http.MethodPut, f.URL()+"/v2/keys/x", "root", "value="+strings.Repeat("y", 300_000))
@@ -72,4 +78,59 @@ func TestUnfinishedUploadsOfOneClientDoNotRefuseThoseOfOthers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestClientsThatTakeNoLargeAnswersDoNotKeepOthersFromEtcd lets one client ask for many
+// answers that are too large to be held, and take none of them.
+func TestClientsThatTakeNoLargeAnswersDoNotKeepOthersFromEtcd(t *testing.T) {
+	large := strings.Repeat("x", upstream.MaxBuffered+1)
+	for _, proto := range []string{"h1", "h2"} {
+		t.Run(proto, func(t *testing.T) {
+			var asked atomic.Int64
+			endpoint := fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasPrefix(r.URL.Path, "/v2/keys/large") {
+					asked.Add(1)
+					_, _ = io.WriteString(w, large)
+					return
+				}
+				_, _ = io.WriteString(w, "small")
+			})
+			f := fronttest.Fast.Front(t, endpoint, func(s *lane.Snapshot, _ *proxytest.PKI) {
+				s.Upstream.Close()
+				s.Upstream = fronttest.Pool(t, upstream.Options{MaxRequests: 256}, endpoint) // four large answers at a time
+				s.Reads, s.Watches = nil, nil
+				s.Limits.BodyTimeout = time.Hour
+			})
+			const requests = 40
+			if proto == "h1" {
+				for i := range requests {
+					c := dialFrom(t, f, "127.0.0.2")
+					if _, err := fmt.Fprintf(c, "GET /v2/keys/large%d HTTP/1.1\r\nHost: h\r\n\r\n", i); err != nil {
+						t.Fatal(err)
+					}
+				}
+			} else {
+				c := dialFrom(t, f, "127.0.0.2", "h2")
+				b := newHTTP2Bytes(t).start()
+				for i := range uint32(requests) {
+					head := fmt.Sprintf("\x82\x87\x04%c/v2/keys/large%d\x01\x01h", len(fmt.Sprintf("/v2/keys/large%d", i)), i)
+					b.must(b.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: []byte(head), EndStream: true, EndHeaders: true}))
+				}
+				if _, err := io.WriteString(c, b.cut(0)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			fronttest.Eventually(t, "etcd was asked for every large answer", func() bool { return asked.Load() >= requests })
+			client := f.Client("h1")
+			for range 20 {
+				if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys/small", "", ""); status != 200 || body != "small" {
+					t.Fatalf("a small read of another client: got %d %.200s, want 200 small", status, body)
+				}
+			}
+			// The other client gets its turn for a large answer, too.
+			if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys/large", "", ""); status != 200 || body != large {
+				t.Errorf("a large read of another client: got %d and %d bytes, want 200 and %d", status, len(body), len(large))
+			}
+		})
+	}
 }

@@ -113,6 +113,11 @@ func NewServer(o Options) *Server {
 	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.shed, publish: s.metrics.SetMemoryLevel}
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
+		Pools: lane.Pools{
+			Slots:  s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Large:  s.accounts.NewPool(account.Options{Name: "large_answers", Total: 1}),
+			Memory: s.accounts.NewPool(account.Options{Name: "answers", Total: 1}),
+		},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,
@@ -120,6 +125,10 @@ func NewServer(o Options) *Server {
 		Log:      o.Log,
 		Outage:   lane.NewOutage(o.Log),
 	}
+	s.exchange.Watches.Pool = s.accounts.NewPool(account.Options{
+		Name: "watches", Total: int64(o.MaxWatches), Reserve: int64(o.MaxWatches / 8), ForNewcomers: true,
+	})
+	s.resize(o.Snapshot)
 	s.current.Publish(o.Snapshot)
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
@@ -145,8 +154,24 @@ func (s *Server) shed(limit int) int { return int(s.connections.Reclaim(int64(li
 // Publish puts a new snapshot in force for every request that starts from now on and for
 // the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
+	s.resize(next)
 	s.current.Publish(next)
 	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
+}
+
+// largeShare is the share of the requests to etcd, as a divisor, whose answers may be sent
+// at the pace of their clients. etcd holds each of these answers in memory.
+const largeShare = 64
+
+// resize fits the pools of operations to the pool of connections to etcd. An eighth of its
+// requests is left for those that many clients share.
+func (s *Server) resize(next *lane.Snapshot) {
+	requests := int64(next.Upstream.MaxRequests())
+	large := max(1, requests/largeShare)
+	slots := max(1, requests-requests/8-large)
+	s.exchange.Slots.Resize(slots, slots/8)
+	s.exchange.Large.Resize(large, 0)
+	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
 }
 
 // Snapshot returns the snapshot in force.

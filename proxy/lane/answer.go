@@ -3,6 +3,7 @@ package lane
 import (
 	"io"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
@@ -22,6 +23,9 @@ type Answer struct {
 	// Whole is set if Body is the whole body. Otherwise Read returns all of it.
 	Whole bool
 
+	slot     slot
+	large    *hold // of Pools.Large; nil for none
+	memory   *hold // of Pools.Memory; nil for none
 	resp     *upstream.Response
 	buffered *upstream.Buffered
 	shared   *share.Answer
@@ -62,13 +66,25 @@ func (a *Answer) ReadFull(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Taken records that the client has taken a part of the answer.
+func (a *Answer) Taken() {
+	a.large.taken()
+	a.memory.taken()
+}
+
 // Close releases everything that the answer holds. If the message was not read to its end,
 // the connection to etcd is closed.
 func (a *Answer) Close() {
 	if a.resp != nil {
 		a.closeUpstream()
 	}
+	a.slot.release()
 	a.freeBuffered()
+	if a.large != nil {
+		a.large.end()
+		a.large.pool.Release(a.large.account, 1, account.Ordinary)
+		a.large = nil
+	}
 	if a.shared != nil {
 		a.shared.Release()
 		a.shared = nil
@@ -79,9 +95,14 @@ func (a *Answer) Close() {
 func (a *Answer) closeUpstream() {
 	a.resp.Close()
 	a.resp, a.Fields = nil, nil
+	a.slot.release()
 }
 
 func (a *Answer) freeBuffered() {
+	if a.memory != nil {
+		a.memory.end()
+		a.memory = nil
+	}
 	if a.buffered != nil {
 		a.buffered.Free()
 		a.buffered = nil

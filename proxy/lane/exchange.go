@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
@@ -23,6 +24,7 @@ type Exchange struct {
 	Log      *slog.Logger
 	// Accounts has the accounts of all clients.
 	Accounts *account.Table
+	Pools
 	// Outage logs that etcd does not answer.
 	Outage *observe.Outage
 }
@@ -48,6 +50,8 @@ type Call struct {
 	Authorization string
 	// Body is the body of the request. It is sent only if etcd reads it.
 	Body []byte
+	// Client takes the answer.
+	Client Client
 
 	request upstream.Request
 }
@@ -89,7 +93,8 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 		var shared *share.Answer
 		var err error
 		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery); err != nil {
-			return x.failed(err, op)
+			refusal, err := x.failed(err, op)
+			return Answer{}, refusal, err
 		}
 		if shared != nil {
 			a := Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, shared: shared}
@@ -100,18 +105,51 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 		}
 		defer lead.Done()
 	}
-	resp, err := s.Upstream.Do(ctx, call.upstreamRequest())
-	if err != nil {
-		return x.failed(err, op)
+	a := Answer{slot: x.newSlot(call)}
+	if !a.slot.try() {
+		// Others must not wait behind this client for the answer that they could share.
+		lead.Done()
+		if a.slot.acquire(ctx) != nil {
+			return x.crowded(ctx)
+		}
 	}
-	x.Outage.Succeeded()
-	a := Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}
+	refusal, err := x.ask(ctx, call, &a, &lead, buffer)
+	if err == errLarge { //nolint:errorlint // never wrapped: ask returns it itself
+		// etcd must not wait with the answer until it is this client's turn.
+		lead.Done()
+		if acquire(ctx, x.Large, call.Peer.Account, account.Ordinary) != nil {
+			return x.crowded(ctx)
+		}
+		a.large = newHold(x.Large, call.Peer.Account, 1, call.Client)
+		if a.slot.acquire(ctx) != nil {
+			a.Close()
+			return x.crowded(ctx)
+		}
+		refusal, err = x.ask(ctx, call, &a, &lead, buffer)
+	}
+	return a, refusal, err
+}
+
+// errLarge means that an answer is too large to be held, and that too many of those are
+// under way.
+var errLarge = errors.New("too many large answers")
+
+// ask sends the request of a call and receives the answer. If it fails, the answer holds
+// nothing any more.
+func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.Lead, buffer func() []byte) (*gate.Refusal, error) {
+	s, op := call.Snapshot, call.Op
 	received := false
 	defer func() {
 		if !received { // the answer failed, or a bug caused a panic
 			a.Close()
 		}
 	}()
+	resp, err := s.Upstream.Do(ctx, call.upstreamRequest())
+	if err != nil {
+		return x.failed(err, op)
+	}
+	x.Outage.Succeeded()
+	a.Status, a.Fields, a.Length, a.resp = resp.Status, resp.Fields, resp.Length, resp
 	buf := buffer()
 	n, err := readFull(resp, buf)
 	if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
@@ -121,15 +159,42 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	lead.Done()
 	a.Body, a.Whole = buf[:n], err == io.EOF //nolint:errorlint // never wrapped: see above
 	if !a.Whole && op.ReceivedWhole() {
-		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body); err != nil {
+		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body, upstream.Payer{Memory: x.Memory, Account: call.Peer.Account}); err != nil {
 			return x.failed(err, op)
 		}
 		if a.Body = a.buffered.Bytes; a.Whole {
 			a.Length = int64(len(a.Body))
 		}
 	}
+	if !a.Whole && x.Large != nil && a.large == nil {
+		switch {
+		case x.Large.TryAcquire(call.Peer.Account, 1, account.Ordinary):
+		case op.Access == acl.Read:
+			return nil, errLarge
+		case acquire(ctx, x.Large, call.Peer.Account, account.Ordinary) != nil:
+			// The write was carried out, and its answer cannot be sent.
+			return gate.RefuseUnknownOutcome, nil
+		}
+		a.large = newHold(x.Large, call.Peer.Account, 1, call.Client)
+	}
+	if a.large != nil {
+		a.slot.release()
+	}
+	if a.buffered != nil {
+		if units := a.buffered.Units(); units > 0 {
+			a.memory = newHold(x.Memory, call.Peer.Account, units, call.Client)
+		}
+	}
 	received = true
-	return a, nil, nil
+	return nil, nil
+}
+
+// crowded is what Do returns if a call did not get its turn.
+func (x *Exchange) crowded(ctx context.Context) (Answer, *gate.Refusal, error) {
+	if ctx.Err() != nil {
+		return Answer{}, nil, ErrBrokenOff
+	}
+	return Answer{}, gate.RefuseUpstreamBusy, nil
 }
 
 // upstreamRequest returns the request that etcd is sent. Of the client's fields only those

@@ -9,11 +9,11 @@ import (
 )
 
 // failed is what Do returns if etcd did not answer.
-func (x *Exchange) failed(err error, op *gate.Operation) (Answer, *gate.Refusal, error) {
+func (x *Exchange) failed(err error, op *gate.Operation) (*gate.Refusal, error) {
 	if refusal := x.failure(err, op); refusal != nil {
-		return Answer{}, refusal, nil
+		return refusal, nil
 	}
-	return Answer{}, nil, ErrBrokenOff
+	return nil, ErrBrokenOff
 }
 
 // failure counts and logs that etcd did not answer, and returns the refusal for the

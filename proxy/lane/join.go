@@ -21,8 +21,15 @@ type End struct {
 // StartWatch registers a watch that s allows. If there is no refusal, the lane must
 // release it from x.Watches when it ends.
 func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
+	if !x.Watches.acquire(w, x.Account(w.Peer, w.Op)) {
+		return gate.RefuseWatches
+	}
 	if refusal := x.Watches.register(w); refusal != nil {
+		x.Watches.release(w)
 		return refusal
+	}
+	if x.Watches.Pool != nil {
+		x.Watches.Pool.Register(w.account, runningWatch{x.Watches, w})
 	}
 	now := x.Current.Load()
 	if now == s && !w.Op.Expires(&s.Policy) {

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
@@ -172,5 +174,52 @@ func TestAnEndHasAReasonFromTheClosedSet(t *testing.T) {
 	}
 	if got := CauseReason(errors.New("another")); got != "client" {
 		t.Errorf("of another cause: got %s, want client", got)
+	}
+}
+
+// TestAWatchMakesRoomForThatOfAnotherClient lets one client have all the watches.
+func TestAWatchMakesRoomForThatOfAnotherClient(t *testing.T) {
+	r := newRig(t, noWatch)
+	r.Watches.maxTotal, r.Watches.maxPerUser = 100, 100
+	r.Watches.Pool = r.Accounts.NewPool(account.Options{Name: "watches", Total: 16, Reserve: 2, ForNewcomers: true})
+	ended := make(chan error, 100)
+	start := func(user string) (*Watch, *gate.Refusal) {
+		call := r.call(t, "GET", "/v2/keys/secret?wait=true", user)
+		var w *Watch
+		w = &Watch{Op: call.Op, Peer: call.Peer, End: func(cause error) {
+			ended <- cause
+			go r.Watches.Release(w, CauseReason(cause))
+		}}
+		return w, r.StartWatch(r.snapshot, w)
+	}
+	r.snapshot = restricted(t, r.snapshot, "alice", "root")
+	r.Current.Publish(r.snapshot)
+	var refusal *gate.Refusal
+	for refusal == nil {
+		_, refusal = start("alice")
+	}
+	if n := r.Watches.Count(); refusal != gate.RefuseWatches || n < 14 || n > 16 {
+		t.Fatalf("one client got %d watches and then the refusal %v, want 14 to 16 and %v", n, refusal, gate.RefuseWatches)
+	}
+	for i := range 4 {
+		if _, refusal := start("root"); refusal != nil {
+			t.Errorf("watch %d of another client: got the refusal %v, want none", i+1, refusal)
+		}
+	}
+	select {
+	case cause := <-ended:
+		if CauseReason(cause) != "shed" {
+			t.Errorf("a watch of the client that had all ended with %v, want %v", cause, ErrShort)
+		}
+	default:
+		t.Error("no watch of the client that had all has ended, want one for each of the other client's")
+	}
+	r.Watches.Drain()
+	limit := time.Now().Add(30 * time.Second)
+	for r.Watches.Pool.Used() > 0 && time.Now().Before(limit) {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // a release signals nothing
+	}
+	if n := r.Watches.Pool.Used(); n != 0 {
+		t.Errorf("after all watches have ended %d are held, want none", n)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
 )
@@ -20,7 +21,8 @@ type Watch struct {
 	// End ends the watch from outside, with one of the causes below. It must not block.
 	End context.CancelCauseFunc
 
-	expiry *time.Timer // rechecks the watch when its reader's right ends by itself; nil if it does not
+	expiry  *time.Timer // rechecks the watch when its reader's right ends by itself; nil if it does not
+	account *account.Account
 }
 
 // user returns the account that a watch is counted for: the user's name or, if the decision
@@ -36,14 +38,18 @@ func (w *Watch) user() string {
 var (
 	errRevoked  = errors.New("the reader lost the right to the key")
 	errDraining = errors.New("the proxy is shutting down")
-	// ErrShort is for lanes: others need the connection, and its account is above its share.
-	ErrShort = errors.New("too many connections of the client")
+	// ErrShort means that others need the connection or the watch, and its account is above
+	// its share.
+	ErrShort = errors.New("too many connections or watches of the client")
 	// ErrGone is for lanes: the client has disconnected.
 	ErrGone = errors.New("the client has disconnected")
 )
 
 // Watches registers the running watches of all lanes.
 type Watches struct {
+	// Pool is the pool that watches are acquired from. If it is nil, only the limits hold.
+	Pool *account.Pool
+
 	maxTotal, maxPerUser int
 	metrics              *observe.Metrics
 
@@ -56,6 +62,56 @@ type Watches struct {
 // NewWatches returns a registry for at most maxTotal watches, and maxPerUser of one user.
 func NewWatches(maxTotal, maxPerUser int, m *observe.Metrics) *Watches {
 	return &Watches{maxTotal: maxTotal, maxPerUser: maxPerUser, metrics: m, running: make(map[*Watch]struct{}), users: make(map[string]int)}
+}
+
+// watchPatience is how long a watch waits until the pool has taken one back from a client
+// above its share.
+const watchPatience = 2 * time.Second
+
+// acquire acquires the place of a watch for an account, which release closes.
+func (ws *Watches) acquire(w *Watch, a *account.Account) bool {
+	w.account = a
+	if ws.Pool == nil {
+		return true
+	}
+	if !ws.Pool.TryAcquire(a, 1, account.Ordinary) {
+		ctx, cancel := context.WithTimeout(context.Background(), watchPatience)
+		defer cancel()
+		if ws.Pool.Acquire(ctx, a, 1, account.Ordinary) != nil {
+			a.Close()
+			return false
+		}
+	}
+	return true
+}
+
+// release releases the place of a watch.
+func (ws *Watches) release(w *Watch) {
+	if ws.Pool != nil {
+		ws.Pool.Unregister(w.account, runningWatch{ws, w})
+		ws.Pool.Release(w.account, 1, account.Ordinary)
+	}
+	w.account.Close()
+}
+
+// runningWatch is a registered watch in the form in which the pool takes it back.
+type runningWatch struct {
+	watches *Watches
+	watch   *Watch
+}
+
+// Class implements [account.Holder].
+func (r runningWatch) Class() account.Class { return account.Watching }
+
+// Revoke implements [account.Holder].
+func (r runningWatch) Revoke(class account.Class) int64 {
+	r.watches.mu.Lock()
+	defer r.watches.mu.Unlock()
+	if _, running := r.watches.running[r.watch]; !running || class != account.Watching {
+		return 0
+	}
+	r.watch.End(ErrShort)
+	return 1
 }
 
 // register adds a watch that is about to start.
@@ -90,6 +146,7 @@ func (ws *Watches) Release(w *Watch, reason string) {
 		delete(ws.users, user)
 	}
 	ws.mu.Unlock()
+	ws.release(w)
 	ws.metrics.WatchEnded(reason)
 }
 

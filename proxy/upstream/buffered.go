@@ -1,10 +1,13 @@
 package upstream
 
 import (
+	"context"
 	"io"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"etcd-tlsproxy/proxy/account"
 )
 
 // Buffered is the part of a body that is in memory before the client takes any of it.
@@ -16,7 +19,21 @@ type Buffered struct {
 
 	budget *Budget
 	held   int64 // bytes reserved in budget
+	paid   bool  // they are charged to lease as well
+	lease  account.Lease
+	ctx    context.Context // of the request that pays
 }
+
+// Payer is the client that an answer is charged to. The zero Payer pays nothing.
+type Payer struct {
+	// Memory is a pool in units of [account.LeaseUnit]; nil for none.
+	Memory  *account.Pool
+	Account *account.Account
+}
+
+// payPatience is how long an answer waits for memory, while etcd waits to send it. The pool
+// takes memory back from clients above their share meanwhile.
+const payPatience = 2 * time.Second
 
 const (
 	// MaxBuffered bounds the bytes of one answer. A larger answer is passed on at the
@@ -60,25 +77,26 @@ var bufferedPool = sync.Pool{New: func() any { return &Buffered{} }}
 //
 // It takes at most BodyTimeout: a body that arrives more slowly is better forwarded as it
 // arrives.
-func (r *Response) ReadBuffered(first []byte) (b *Buffered, whole bool, err error) {
-	return r.readBuffered(first, &r.conn.at.pool.count.Buffered)
+func (r *Response) ReadBuffered(first []byte, payer Payer) (b *Buffered, whole bool, err error) {
+	return r.readBuffered(first, &r.conn.at.pool.count.Buffered, payer)
 }
 
 // ReadBufferedShared is like [Response.ReadBuffered] for an answer that many clients
 // share. Such answers have a budget of their own.
 func (r *Response) ReadBufferedShared() (b *Buffered, whole bool, err error) {
-	return r.readBuffered(nil, &r.conn.at.pool.count.Shared)
+	return r.readBuffered(nil, &r.conn.at.pool.count.Shared, Payer{})
 }
 
-func (r *Response) readBuffered(first []byte, budget *Budget) (b *Buffered, whole bool, err error) {
+func (r *Response) readBuffered(first []byte, budget *Budget, payer Payer) (b *Buffered, whole bool, err error) {
 	b = bufferedPool.Get().(*Buffered)
-	b.budget = budget
+	b.budget, b.ctx = budget, r.ctx
+	if b.paid = payer.Memory != nil; b.paid {
+		b.lease = account.NewLease(payer.Memory, payer.Account, account.Ordinary)
+	}
 	o := &r.conn.at.pool.o
 	if kept := int64(cap(b.Bytes)); kept > uncountedBytes {
-		if r.Length >= 0 && r.Length < kept/4 || !budget.reserve(kept, o.Buffered) {
+		if r.Length >= 0 && r.Length < kept/4 || !b.reserve(kept, o.Buffered) {
 			b.Bytes = nil
-		} else {
-			b.held = kept
 		}
 	}
 	b.Bytes = append(b.Bytes[:0], first...)
@@ -109,20 +127,48 @@ func (b *Buffered) grow(length, limit int64) bool {
 	if length >= 0 {
 		size = length + 1 // one more byte shows the end without growing again
 	}
-	if size > MaxBuffered+1 || size > uncountedBytes && !b.budget.reserve(size-b.held, limit) {
+	if size > MaxBuffered+1 || size > uncountedBytes && !b.reserve(size-b.held, limit) {
 		return false
-	}
-	if size > uncountedBytes {
-		b.held = size
 	}
 	b.Bytes = append(make([]byte, 0, size), b.Bytes...)
 	return true
+}
+
+// reserve reserves n more bytes, for all answers and for the client that pays.
+func (b *Buffered) reserve(n, limit int64) bool {
+	if !b.budget.reserve(n, limit) {
+		return false
+	}
+	if b.paid && !b.lease.TryGrow(n) && !b.waitForMemory(n) {
+		b.budget.held.Add(-n)
+		return false
+	}
+	b.held += n
+	return true
+}
+
+func (b *Buffered) waitForMemory(n int64) bool {
+	ctx, cancel := context.WithTimeout(b.ctx, payPatience)
+	defer cancel()
+	return b.lease.Grow(ctx, n) == nil
+}
+
+// Units returns the units of [account.LeaseUnit] that the payer pays.
+func (b *Buffered) Units() int64 {
+	if !b.paid {
+		return 0
+	}
+	return (b.lease.Bytes() + account.LeaseUnit - 1) / account.LeaseUnit
 }
 
 // Free returns the memory.
 func (b *Buffered) Free() {
 	b.budget.held.Add(-b.held)
 	b.held = 0
+	if b.paid {
+		b.lease.Close()
+	}
+	b.ctx = nil
 	if cap(b.Bytes) > maxKept {
 		b.Bytes = nil
 	}

@@ -26,7 +26,7 @@ func readAll(t *testing.T, r *Response) (body string, whole bool) {
 	if _, err := io.ReadFull(r, first); err != nil {
 		t.Fatal(err)
 	}
-	a, whole, err := r.ReadBuffered(first)
+	a, whole, err := r.ReadBuffered(first, Payer{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestAnAnswerThatBreaksOffWhileItIsReadAheadIsBroken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, _, err := r.ReadBuffered(nil)
+		a, _, err := r.ReadBuffered(nil, Payer{})
 		var failed *Error
 		if a != nil || !errors.As(err, &failed) || failed.Kind != Broken {
 			t.Errorf("buffering an answer that breaks off, chunked %v: got %v, %v, want nil and Broken", chunked, a, err)
@@ -167,7 +167,7 @@ func TestAnAnswerThatComesSlowlyIsNotWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	a, whole, err := r.ReadBuffered(nil)
+	a, whole, err := r.ReadBuffered(nil, Payer{})
 	if err != nil || whole || len(a.Bytes) == 0 || len(a.Bytes) > 1000 {
 		t.Fatalf("buffering a slow answer: got error %v, whole %v, want no error and less than 1000 bytes of it", err, whole)
 	}

@@ -119,6 +119,12 @@ func New(o Options) (*Pool, error) {
 	return p, nil
 }
 
+// MaxRequests returns the bound of the requests in flight.
+func (p *Pool) MaxRequests() int { return p.o.MaxRequests }
+
+// MaxMemory returns the bound of the buffered answers for one client each, in bytes.
+func (p *Pool) MaxMemory() int64 { return p.o.Buffered }
+
 // Counters returns the counters that the pool updates.
 func (p *Pool) Counters() *Counters { return p.count }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
@@ -27,6 +28,8 @@ type conn struct {
 	rec        observe.Record
 	writeArmed time.Time // when the write deadline was set
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
+
+	broken atomic.Bool // BreakOff was called
 
 	mu      sync.Mutex
 	watch   *watch    // the running watch; only the serving goroutine sets it
@@ -196,4 +199,10 @@ func (c *conn) CloseIfIdle() bool {
 	c.closing = true
 	_ = c.tls.SetReadDeadline(time.Unix(1, 0))
 	return true
+}
+
+// BreakOff implements [lane.Client].
+func (c *conn) BreakOff() {
+	c.broken.Store(true)
+	_ = c.tls.SetWriteDeadline(time.Unix(1, 0))
 }

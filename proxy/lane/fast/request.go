@@ -138,7 +138,7 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 	c.call = lane.Call{
 		Snapshot: s, Peer: c.peer, Op: &c.rec.Op,
 		ContentType: r.ContentType, Accept: r.Accept, AcceptEncoding: r.AcceptEncoding, UserAgent: r.UserAgent,
-		Authorization: r.Authorization, Body: body,
+		Authorization: r.Authorization, Body: body, Client: c,
 	}
 	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
 	if refusal != nil || err != nil {

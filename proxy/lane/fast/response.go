@@ -23,7 +23,7 @@ func (c *conn) send(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 	if len(a.Body) == 0 || &a.Body[0] == &c.out[bodyAt] {
 		return c.write(s, c.frame(head, len(a.Body), chunked, true))
 	}
-	return c.writeBehind(s, head, a.Body)
+	return c.writeBehind(s, head, a)
 }
 
 // answerHead builds the head of etcd's answer, and reports whether the body must be
@@ -104,6 +104,10 @@ func (c *conn) write(s *lane.Snapshot, data []byte) error {
 			return err
 		}
 	}
+	// BreakOff sets the deadline behind the mark, so that it cannot be replaced unseen.
+	if c.broken.Load() {
+		return lane.ErrBrokenOff
+	}
 	_, err := c.tls.Write(data)
 	return err
 }
@@ -115,7 +119,8 @@ func (c *conn) armWrite(timeout time.Duration) error {
 
 // writeBehind sends a head and the body behind it: as much as possible in the same
 // record, and the rest with one system call.
-func (c *conn) writeBehind(s *lane.Snapshot, head, body []byte) error {
+func (c *conn) writeBehind(s *lane.Snapshot, head []byte, a *lane.Answer) error {
+	body := a.Body
 	first := max(0, min(len(body), lane.FullRecord-len(head)))
 	record := head
 	if len(head) <= bodyAt-len(chunkHead) {
@@ -133,6 +138,7 @@ func (c *conn) writeBehind(s *lane.Snapshot, head, body []byte) error {
 		rest = rest[len(piece):]
 		c.writeArmed = time.Time{}
 		err = c.write(s, piece)
+		a.Taken()
 	}
 	if err == nil && len(body)-first > rawio.MaxCorked {
 		err = c.armWrite(s.Limits.BodyTimeout) // for the bytes that are still held back

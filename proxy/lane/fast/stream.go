@@ -27,6 +27,7 @@ func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 			return err
 		}
 		pace.End(n)
+		a.Taken()
 	}
 	c.writeArmed = time.Time{} // the deadline was this answer's
 	return nil

@@ -40,7 +40,8 @@ type body struct {
 	bytes []byte
 
 	from    *bodies
-	account *account.Account
+	payer   payer
+	account *account.Account // that pays; nil while the body is small
 	control *http.ResponseController
 	lease   account.Lease
 
@@ -52,15 +53,25 @@ type body struct {
 	units    int64              // that the lease holds
 }
 
-func (b *body) free() {
-	b.from.memory.Unregister(b.account, b)
-	b.lease.Close()
+// payer is the client that a body is charged to.
+type payer interface {
+	// openAccount returns the account, which must be closed.
+	openAccount() *account.Account
 }
 
-// receive reads the body of r for an account. The first read sends the 100 Continue that a
+func (b *body) free() {
+	if b.account != nil {
+		b.from.memory.Unregister(b.account, b)
+		b.lease.Close()
+		b.account.Close()
+		b.account = nil
+	}
+}
+
+// receive reads the body of r. The first read sends the 100 Continue that a
 // client may wait for, so only clients that may write receive it.
-func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits, a *account.Account) (*body, *gate.Refusal) {
-	b := &body{from: bs, account: a, control: http.NewResponseController(w), lease: account.NewLease(bs.memory, a, account.Write)}
+func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits, p payer) (*body, *gate.Refusal) {
+	b := &body{from: bs, payer: p, control: http.NewResponseController(w)}
 	if r.ContentLength > limits.Body {
 		return b, gate.RefuseTooLarge
 	}
@@ -155,7 +166,11 @@ func (b *body) grow(ctx context.Context, limit int64) *gate.Refusal {
 // charge charges n more bytes. It waits for its turn, and meanwhile the pool takes memory
 // back from clients that have more than their share.
 func (b *body) charge(ctx context.Context, n int64) bool {
-	first := b.lease.Bytes() == 0
+	if b.account == nil {
+		b.account = b.payer.openAccount()
+		b.lease = account.NewLease(b.from.memory, b.account, account.Write)
+		b.from.memory.Register(b.account, b)
+	}
 	if !b.lease.TryGrow(n) {
 		ctx, cancel := context.WithTimeout(ctx, b.from.patience)
 		defer cancel()
@@ -167,11 +182,8 @@ func (b *body) charge(ctx context.Context, n int64) bool {
 		}
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.units = (b.lease.Bytes() + account.LeaseUnit - 1) / account.LeaseUnit
-	b.mu.Unlock()
-	if first {
-		b.from.memory.Register(b.account, b)
-	}
 	return true
 }
 
@@ -204,7 +216,7 @@ func (b *body) class() account.Class {
 func (b *body) Revoke(class account.Class) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.class() != class || class == account.Busy {
+	if b.class() != class || class == account.Busy || b.units == 0 {
 		return 0
 	}
 	b.revoked = true

@@ -60,14 +60,22 @@ const bodyTimeout = 10 * time.Second
 type testBodies struct {
 	*bodies
 	table *account.Table
-	payer *account.Account
+	payer client
 }
+
+// client is a client at an address.
+type client struct {
+	table *account.Table
+	addr  netip.Addr
+}
+
+func (c client) openAccount() *account.Account { return c.table.Address(c.addr) }
 
 // newBodies returns bodies that do not wait long for memory.
 func newBodies(memory int64) *testBodies {
 	table := account.NewTable()
 	pool := table.NewPool(account.Options{Name: "bodies", Total: memory / account.LeaseUnit})
-	return &testBodies{&bodies{memory: pool, patience: time.Millisecond}, table, table.Address(netip.MustParseAddr("192.0.2.1"))}
+	return &testBodies{&bodies{memory: pool, patience: time.Millisecond}, table, client{table, netip.MustParseAddr("192.0.2.1")}}
 }
 
 func receive(bs *testBodies, r *http.Request, limit int64) (*body, *gate.Refusal, *deadlines) {
@@ -264,14 +272,13 @@ func TestABodyMakesRoomForThatOfAnotherClient(t *testing.T) {
 			clients = append(clients, w)
 		}
 		synctest.Wait()
-		other := bs.table.Address(netip.MustParseAddr("198.51.100.1"))
+		other := client{bs.table, netip.MustParseAddr("198.51.100.1")}
 		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
 		b, refusal := bs.receive(w, upload(bytes.NewReader(make([]byte, 100<<10)), 100<<10), &lane.Limits{Body: 1 << 20, BodyTimeout: bodyTimeout}, other)
 		if refusal != nil || len(b.bytes) != 100<<10 {
 			t.Fatalf("a body beside unfinished ones of another client: got %d bytes and the refusal %v, want all and none", len(b.bytes), refusal)
 		}
 		b.free()
-		other.Close()
 		if first := <-unfinished; first != gate.RefuseMemory {
 			t.Errorf("the body that made room: got the refusal %v, want %v", first, gate.RefuseMemory)
 		}
@@ -286,7 +293,9 @@ func TestABodyMakesRoomForThatOfAnotherClient(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		bs.payer.Close()
 		expectAllMemory(t, bs, "in the end")
+		if n := bs.table.Len(); n != 0 {
+			t.Errorf("in the end: got %d open accounts, want none", n)
+		}
 	})
 }

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 const bufferSize = 32 << 10
@@ -24,6 +26,7 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 func (q *request) newCall() *lane.Call {
 	return &lane.Call{
 		Snapshot:       q.snapshot,
+		Client:         q,
 		Peer:           q.conn.peer,
 		Op:             &q.rec.Op,
 		ContentType:    q.r.Header.Get("Content-Type"),
@@ -34,15 +37,18 @@ func (q *request) newCall() *lane.Call {
 	}
 }
 
+// openAccount implements payer.
+func (q *request) openAccount() *account.Account {
+	return q.server.exchange.Account(q.conn.peer, &q.rec.Op)
+}
+
 // forward carries an operation to etcd and its answer to the client.
 func (q *request) forward() *gate.Refusal {
 	call := q.newCall()
 	if q.rec.Op.HasBody() {
 		q.task.enter(receiving)
 		q.r.Body = receivedBody{q.r.Body, q.task.work}
-		payer := q.server.exchange.Account(q.conn.peer, &q.rec.Op)
-		defer payer.Close()
-		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, payer)
+		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, q)
 		defer body.free()
 		q.task.enter(working)
 		if refusal != nil {
@@ -59,7 +65,9 @@ func (q *request) forward() *gate.Refusal {
 	}
 	defer giveBack()
 	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, func() []byte {
-		buf = buffers.Get().(*[bufferSize]byte)
+		if buf == nil {
+			buf = buffers.Get().(*[bufferSize]byte)
+		}
 		return buf[:]
 	})
 	if err != nil {
@@ -84,7 +92,7 @@ func (q *request) forward() *gate.Refusal {
 			err = out.write(nil, true)
 		}
 	default:
-		err = out.write(answer.Body, true)
+		err = sendWhole(out, &answer)
 	}
 	if err != nil {
 		// The head has been sent, so only breaking off the answer can show that it is
@@ -105,6 +113,19 @@ func relay(out *sender, a *lane.Answer, buf []byte) error {
 		if err := out.write(buf[:n], last); err != nil || last {
 			return err
 		}
+		a.Taken()
+	}
+}
+
+// sendWhole sends an answer that is in memory.
+func sendWhole(out *sender, a *lane.Answer) error {
+	for rest := a.Body; ; {
+		piece := rest[:min(len(rest), rawio.MaxCorked)]
+		rest = rest[len(piece):]
+		if err := out.write(piece, len(rest) == 0); err != nil || len(rest) == 0 {
+			return err
+		}
+		a.Taken()
 	}
 }
 

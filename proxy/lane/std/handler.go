@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -23,6 +24,13 @@ type request struct {
 	snapshot *lane.Snapshot
 	rec      *observe.Record
 	task     task
+	broken   atomic.Bool // BreakOff was called
+}
+
+// BreakOff implements [lane.Client].
+func (q *request) BreakOff() {
+	q.broken.Store(true)
+	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Unix(1, 0))
 }
 
 // serveHTTP serves one request.

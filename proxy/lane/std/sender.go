@@ -2,6 +2,7 @@ package std
 
 import (
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/proxy/lane"
@@ -16,11 +17,12 @@ type sender struct {
 	pace    lane.Pace
 	http2   bool
 	task    *task
+	broken  *atomic.Bool
 }
 
 func (q *request) newSender() *sender {
 	return &sender{
-		w: q.w, control: http.NewResponseController(q.w), pace: q.snapshot.Limits.NewPace(), http2: q.r.ProtoMajor == 2, task: &q.task,
+		w: q.w, control: http.NewResponseController(q.w), pace: q.snapshot.Limits.NewPace(), http2: q.r.ProtoMajor == 2, task: &q.task, broken: &q.broken,
 	}
 }
 
@@ -38,6 +40,9 @@ func (s *sender) send(data []byte, flush bool) error {
 	defer s.control.SetWriteDeadline(time.Time{})
 	for first := true; first || len(data) > 0; first = false {
 		_ = s.control.SetWriteDeadline(s.pace.Begin())
+		if s.broken.Load() { // BreakOff sets the deadline behind the mark
+			return lane.ErrBrokenOff
+		}
 		piece := data[:min(len(data), rawio.MaxCorked)]
 		data = data[len(piece):]
 		if len(piece) > 0 { // writing nothing is an error where no body is allowed

@@ -1,0 +1,83 @@
+package lane
+
+import (
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+)
+
+// Client is the client's end of one answer.
+type Client interface {
+	// BreakOff makes the writes of the answer fail, now and later. It must not block.
+	BreakOff()
+}
+
+// hold is what an answer holds while its client takes it: memory, or a connection to etcd.
+// The pool takes it back by breaking the answer off, if the client has more than its share
+// and others need it. A nil hold is nothing.
+type hold struct {
+	client  Client
+	pool    *account.Pool
+	account *account.Account
+	units   int64
+
+	mu    sync.Mutex
+	last  time.Time // when the client last took a part of the answer
+	ended bool      // the answer was broken off, or is complete
+}
+
+// newHold registers what an answer holds of a pool.
+func newHold(p *account.Pool, a *account.Account, units int64, c Client) *hold {
+	h := &hold{client: c, pool: p, account: a, units: units, last: time.Now()}
+	p.Register(a, h)
+	return h
+}
+
+// taken records that the client has taken a part of the answer.
+func (h *hold) taken() {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last = time.Now()
+}
+
+// end ends the hold. BreakOff is not called afterwards.
+func (h *hold) end() {
+	h.pool.Unregister(h.account, h)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
+}
+
+// Class implements [account.Holder].
+func (h *hold) Class() account.Class {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.class()
+}
+
+// class returns what the client is doing; h.mu is held.
+func (h *hold) class() account.Class {
+	switch {
+	case h.ended:
+		return account.Busy
+	case time.Since(h.last) > StalledAfter:
+		return account.Stalled
+	}
+	return account.Slow
+}
+
+// Revoke implements [account.Holder].
+func (h *hold) Revoke(class account.Class) int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.class() != class || class == account.Busy {
+		return 0
+	}
+	h.ended = true
+	h.client.BreakOff()
+	return h.units
+}

@@ -1,0 +1,78 @@
+package lane
+
+import (
+	"context"
+	"time"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// Pools are what operations at etcd are charged to. A nil pool has no bound.
+type Pools struct {
+	// Slots bounds the requests at etcd. A request has a slot while etcd works for it, and
+	// not while its client takes the answer.
+	Slots *account.Pool
+	// Large bounds the answers that etcd sends at the pace of their clients.
+	Large *account.Pool
+	// Memory is the memory of the answers that wait for their clients, in units of
+	// [account.LeaseUnit].
+	Memory *account.Pool
+}
+
+// patience is how long an operation waits for its turn. Meanwhile the pools take back what
+// clients above their share hold, which takes a second or two.
+const patience = 10 * time.Second
+
+// acquire acquires one unit of a pool, and waits for its turn.
+func acquire(ctx context.Context, p *account.Pool, a *account.Account, k account.Kind) error {
+	if p == nil || p.TryAcquire(a, 1, k) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return p.Acquire(ctx, a, 1, k)
+}
+
+// slot is a unit of Pools.Slots. The zero slot is none.
+type slot struct {
+	pool    *account.Pool
+	account *account.Account
+	kind    account.Kind
+	held    bool
+}
+
+// newSlot returns a slot for a call, which is not acquired.
+func (x *Exchange) newSlot(call *Call) slot {
+	return slot{pool: x.Slots, account: call.Peer.Account, kind: kindOf(call.Op)}
+}
+
+// try acquires the slot if that needs no wait.
+func (s *slot) try() bool {
+	s.held = s.pool != nil && s.pool.TryAcquire(s.account, 1, s.kind)
+	return s.held || s.pool == nil
+}
+
+// acquire acquires the slot.
+func (s *slot) acquire(ctx context.Context) error {
+	err := acquire(ctx, s.pool, s.account, s.kind)
+	s.held = s.pool != nil && err == nil
+	return err
+}
+
+// release releases the slot if it is held.
+func (s *slot) release() {
+	if s.held {
+		s.held = false
+		s.pool.Release(s.account, 1, s.kind)
+	}
+}
+
+// kindOf returns what the units for an operation are acquired for.
+func kindOf(op *gate.Operation) account.Kind {
+	if op.Access == acl.Write {
+		return account.Write
+	}
+	return account.Ordinary
+}
