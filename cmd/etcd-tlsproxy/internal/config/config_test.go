@@ -111,7 +111,7 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	if !old.RawSockets {
 		t.Error("raw_sockets is false for a file without the key, want true")
 	}
-	full.RawSockets = true
+	full.RawSockets, full.AdminWebConfig, full.AdminProfiles = true, "", false
 	if !reflect.DeepEqual(old.Config, full.Config) {
 		t.Errorf("the configurations differ in more than the newer keys\nold  %+v\nfull %+v", old.Config, full.Config)
 	}

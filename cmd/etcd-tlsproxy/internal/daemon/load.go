@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/prometheus/exporter-toolkit/web"
+
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/gate"
@@ -69,6 +71,9 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 		return nil, err
 	}
 	c.Log.Access, c.Log.Audit = files.logPath(c.Log.Access), files.logPath(c.Log.Audit)
+	if c.AdminWebConfig != "" {
+		c.AdminWebConfig = files.path(c.AdminWebConfig)
+	}
 	if before != nil {
 		if err := config.CheckRestart(c.Document, before.config, c.Config); err != nil {
 			return nil, err
@@ -92,6 +97,9 @@ func (l *loader) build(files *reader, before *loaded) (*loaded, error) {
 		},
 	}
 	state.loadUpstreamCA(files, errs)
+	if err := web.Validate(c.AdminWebConfig); err != nil {
+		errs.Add(fmt.Sprintf("%s: %v", c.AdminWebConfig, err), "the file has the web configuration format of Prometheus' exporters", "admin_web_config")
+	}
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}

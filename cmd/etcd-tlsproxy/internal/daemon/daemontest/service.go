@@ -71,6 +71,12 @@ func New(t testing.TB, handler http.HandlerFunc) *Service {
 // service has a certificate, and the users root (root-1) and conftool (conftool-1).
 func Start(t testing.TB, config string) *Service {
 	t.Helper()
+	return StartWith(t, config, nil)
+}
+
+// StartWith is like [Start], with further files.
+func StartWith(t testing.TB, config string, files map[string]string) *Service {
+	t.Helper()
 	s := &Service{T: t, Dir: t.TempDir(), Log: &Output{}, Hangup: make(chan os.Signal, 1)}
 	var err error
 	if s.PKI, err = proxytest.NewPKI(); err != nil {
@@ -79,6 +85,9 @@ func Start(t testing.TB, config string) *Service {
 	s.WriteCertificate()
 	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
 	s.Write("etcd-tlsproxy.toml", config)
+	for name, text := range files {
+		s.Write(name, text)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.Stop = stop
 	result := make(chan error, 1)
