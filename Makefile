@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz mutants bench vuln ci deb check-deb check-systemd check-container release check-release clean
+.PHONY: help build cross test lint race fuzz mutants bench vuln ci deb check-deb check-systemd check-container release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -10,6 +10,11 @@ help: ## List the targets
 
 build: ## Build the program: dist/etcd-tlsproxy, static, the same bytes in every folder
 	deploy/build.sh dist/etcd-tlsproxy
+
+cross: ## Build the operator's verbs for other systems: each of SYSTEMS (linux/arm64 darwin/arm64)
+	set -e; for system in $(or $(SYSTEMS),linux/arm64 darwin/arm64); do \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build -o /dev/null ./cmd/etcd-tlsproxy; \
+	done
 
 test: ## Run the tests against a real etcd; needs only Go
 	go test ./... ./.ci/mutants

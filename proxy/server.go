@@ -80,6 +80,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	draining  bool
+	emptying  bool
 }
 
 // NewServer returns a server that serves nothing yet.
@@ -145,8 +146,8 @@ func (s *Server) gauges() observe.Gauges {
 func (s *Server) Status() *observe.Status {
 	snapshot := s.current.Load()
 	return s.observer.Status(observe.State{
-		Draining: s.Draining(),
-		Policy:   &snapshot.Policy, Counts: snapshot.Counts(),
+		Draining: s.Draining(), Emptying: s.Emptying(),
+		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.open.Load(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
 		Shared: snapshot.Watches, Upstream: snapshot.Upstream,

@@ -91,7 +91,7 @@ var importers = []arrow{
 	{"proxy/lane/fast", "only the front chooses a lane", []string{"proxy"}},
 	{"proxy/lane/std", "only the front chooses a lane", []string{"proxy"}},
 	{"proxy", "a server is started by commands and tests",
-		[]string{"cmd/etcd-tlsproxy/internal/daemon", "cmd/etcd-tlsproxy-demo", "proxy/proxytest/fronttest"}},
+		[]string{"cmd/etcd-tlsproxy/internal/daemon", "proxy/proxytest/fronttest"}},
 }
 
 const module = "etcd-tlsproxy/"

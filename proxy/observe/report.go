@@ -15,6 +15,7 @@ import (
 // State is the part of the status that the server knows.
 type State struct {
 	Draining    bool
+	Emptying    bool
 	Policy      *gate.Policy
 	Counts      *DecisionCounts
 	Connections Connections
@@ -39,8 +40,11 @@ func (o *Observer) Status(s State) *Status {
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},
 		Memory:       s.Memory,
 	}
-	if s.Draining {
+	switch {
+	case s.Draining:
 		status.State = "draining"
+	case s.Emptying:
+		status.State = "emptying"
 	}
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()

@@ -11,7 +11,7 @@ import "time"
 // that clients or etcd chose are cut at 256 bytes, and runes that do not print are
 // written as \u202e.
 type Status struct {
-	// State is "serving" or "draining".
+	// State is "serving", "emptying" if an operator makes clients leave, or "draining".
 	State    string `json:"state"`
 	ReadOnly bool   `json:"read_only"` // writes are refused
 

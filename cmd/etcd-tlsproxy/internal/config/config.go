@@ -11,6 +11,13 @@ type Config struct {
 	// plain HTTP. Keep it on loopback or in a network of operators: everyone who can
 	// connect to it can read the metrics and the table of rules, and can start a reload.
 	Admin string `toml:"admin" default:"127.0.0.1:4002" reload:"restart"`
+	// AdminWebConfig is a file in the web configuration format of Prometheus' exporters, for
+	// TLS and basic authentication at the admin address. Its own changes need no reload.
+	// The default is plain HTTP for everyone.
+	AdminWebConfig string `toml:"admin_web_config" default:"" reload:"restart"`
+	// AdminProfiles serves the profiles of Go's runtime below /debug/pprof at the admin
+	// address.
+	AdminProfiles bool `toml:"admin_profiles" default:"false" reload:"restart"`
 	// ReadOnly refuses every request that is not a read, for all users, with etcd's
 	// error 107.
 	ReadOnly bool `toml:"read_only" default:"false"`

@@ -111,7 +111,7 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	if !old.RawSockets {
 		t.Error("raw_sockets is false for a file without the key, want true")
 	}
-	full.RawSockets = true
+	full.RawSockets, full.AdminWebConfig, full.AdminProfiles = true, "", false
 	full.TLS.Certificate, full.TLS.Key = full.TLS.Certificate[:1], full.TLS.Key[:1]
 	u := &full.Upstream
 	u.Certificate, u.Key, u.User, u.PasswordFile = "", "", "", ""

@@ -46,14 +46,17 @@ type loaded struct {
 // its previous state; see [loader.build]. The stamps cover all files that load read or tried
 // to read, even if it fails.
 func (l *loader) load(ctx context.Context, before *loaded) (*loaded, stamps, error) {
-	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
+	files := l.files()
 	state, err := l.build(files, before, func(state *loaded) error { return l.connect(ctx, state, before) })
 	return state, files.seen, err
 }
 
+// files returns a reader of the files that the configuration names.
+func (l *loader) files() *reader { return &reader{folder: filepath.Dir(l.file), seen: stamps{}} }
+
 // read is load without a previous state and without the network.
 func (l *loader) read() (*loaded, error) {
-	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
+	files := l.files()
 	return l.build(files, nil, func(*loaded) error { return nil })
 }
 
@@ -98,6 +101,7 @@ func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Co
 		state.origin, state.endpoints = before.origin, before.endpoints
 	} else {
 		state.origin.load(files, errs, c)
+		checkAdminWeb(files, errs, c.AdminWebConfig)
 	}
 	if err := errs.Err(); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -25,10 +24,7 @@ func stampOf(path string) stamp {
 		return stamp{}
 	}
 	s := stamp{exists: true, size: info.Size(), modified: info.ModTime()}
-	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.device, s.inode = sys.Dev, sys.Ino
-		s.changed = time.Unix(sys.Ctim.Unix())
-	}
+	s.identify(info)
 	return s
 }
 

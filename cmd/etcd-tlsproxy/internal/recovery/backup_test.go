@@ -20,6 +20,7 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/isolation"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -31,7 +32,7 @@ func etcdPath(t *testing.T) string {
 	if _, err := findTool(""); !ok || err != nil {
 		t.Skip("etcd and etcdctl are not installed")
 	}
-	for _, isolated := range isolationAttrs() {
+	for _, isolated := range isolation.Attrs() {
 		cmd := exec.Command("true")
 		cmd.SysProcAttr = isolated
 		if cmd.Run() == nil {

@@ -18,7 +18,11 @@ const maxWarnings = 10
 func (s *Status) problems() []string {
 	list := []string{}
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	if s.State != "serving" {
+	switch s.State {
+	case "serving":
+	case "emptying":
+		add("The proxy is being emptied: it is not ready, and connections end with their next answer. POST /-/drain?off ends this.")
+	default:
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {

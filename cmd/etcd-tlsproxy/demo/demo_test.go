@@ -49,12 +49,14 @@ func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	guide, stop := start(t, "--listen", "127.0.0.1:0")
+	guide, stop := start(t, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	page := regexp.MustCompile(`(?m)^status page (http://\S+)$`).FindStringSubmatch(guide)
+	explain := regexp.MustCompile(`(?m)^go run ./cmd/etcd-tlsproxy (explain .*)$`).FindStringSubmatch(guide)
 	ready := regexp.MustCompile(`^ready (https://127\.0\.0\.1:(\d+))\n`).FindStringSubmatch(guide)
 	commands := regexp.MustCompile(`(?m)^curl .*$`).FindAllString(guide, -1)
 	ca := regexp.MustCompile(`--cacert (\S+)`).FindStringSubmatch(guide)
-	if ready == nil || len(commands) != 4 || ca == nil {
-		t.Fatalf("want a line that says ready and 4 curl commands with a CA, got:\n%s", guide)
+	if ready == nil || page == nil || explain == nil || len(commands) != 4 || ca == nil {
+		t.Fatalf("want a line that says ready, the status page, a command that explains, and 4 curl commands with a CA, got:\n%s", guide)
 	}
 	shell := func(command string) string {
 		t.Helper()
@@ -70,6 +72,15 @@ func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
 		if got := shell(commands[i]); !strings.Contains(got, want) {
 			t.Errorf("running %s: got %s, want it to contain %s", commands[i], got, want)
 		}
+	}
+	if got := shell("curl " + page[1]); !strings.Contains(got, "/other") || !strings.Contains(got, "unauthorized") || !strings.HasSuffix(got, " 200") {
+		t.Errorf("the status page: got %.500s, want the refused write", got)
+	}
+	if out, err := exec.Command("sh", "-c", "go run etcd-tlsproxy/cmd/etcd-tlsproxy "+explain[1]).CombinedOutput(); !strings.HasPrefix(string(out), "refused") {
+		t.Errorf("running %s: got %v and %s, want refused and the rule", explain[1], err, out)
+	}
+	if audit, err := os.ReadFile(filepath.Join(filepath.Dir(ca[1]), "audit.log")); err != nil || !strings.Contains(string(audit), "/other") {
+		t.Errorf("the audit log: got %s (%v), want the refused write", audit, err)
 	}
 	watched := make(chan string)
 	go func() { watched <- shell(commands[3]) }()
@@ -98,7 +109,7 @@ func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
 
 func TestAFolderThatWasAskedForIsKept(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "demo")
-	_, stop := start(t, "--listen", "127.0.0.1:0", "--dir", dir)
+	_, stop := start(t, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--dir", dir)
 	if status := stop(); status != 0 {
 		t.Errorf("the demo ended with status %d, want 0", status)
 	}
