@@ -62,7 +62,8 @@ type Upstream struct {
 	// addresses, as in "127.0.0.1:53". The default is the system's resolver.
 	Resolver string `toml:"resolver" default:""`
 	// SRVRefresh is the interval at which the records of srv are looked up again; a
-	// reload looks them up at once. If the lookup fails, or finds only plaintext members
+	// reload looks them up at once. Records that are not usable, as those without a port or
+	// without an address, are left out. If the lookup fails, or finds only plaintext members
 	// where there was TLS, the endpoints and addresses of the last lookup stay in use.
 	SRVRefresh Duration `toml:"srv_refresh" default:"1m0s" min:"1s" max:"24h"`
 	// CA is a PEM file with the CAs that verify https endpoints. The default is the
