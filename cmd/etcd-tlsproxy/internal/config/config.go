@@ -109,6 +109,12 @@ type TLS struct {
 	// clients cannot identify themselves by certificate. A client can send up to five
 	// certificates: its own, and intermediate ones.
 	ClientCA string `toml:"client_ca" default:""`
+	// ClientCRL is a PEM file with the revocation lists (CRL) of the CAs in client_ca. With
+	// it, a client certificate is accepted only if a list in force of the CA that signed it
+	// does not contain it, and so is each intermediate certificate. A CA without a list, or
+	// whose list has expired, accepts no client. The lists must be complete: delta lists and
+	// lists with an issuing distribution point are refused.
+	ClientCRL string `toml:"client_crl" default:""`
 	// ClientAuth is "optional", or "require" to refuse clients without a certificate.
 	ClientAuth string `toml:"client_auth" default:"optional" choices:"optional,require"`
 	// ClientName is the part of a client certificate that is the user's name: "cn",

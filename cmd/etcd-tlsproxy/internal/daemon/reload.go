@@ -29,7 +29,7 @@ type reloader struct {
 
 	lastAttempt atomic.Pointer[statuspage.Config]
 
-	refreshNow    chan struct{}
+	refreshNow chan struct{}
 	// refreshProblems are those of the last refresh that succeeded, which were logged.
 	refreshProblems []string
 	refreshFailed   bool // whether the last refresh failed, which was logged; for refresh alone
