@@ -54,7 +54,7 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 		m.reloadTime.SetToCurrentTime()
 	}
 	m.certificate.Reset()
-	first := map[string]time.Time{}
+	first, next := map[string]time.Time{}, 0.0
 	for _, c := range server.Certificates() {
 		if t, seen := first[c.Role]; !seen || c.NotAfter.Before(t) {
 			first[c.Role] = c.NotAfter
@@ -62,6 +62,13 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 	}
 	for role, t := range first {
 		m.certificate.WithLabelValues(role).Set(float64(t.Unix()))
+	}
+	m.revocations.Set(0)
+	for i, l := range server.RevocationLists() {
+		if t := float64(l.NotAfter.Unix()); i == 0 || t < next {
+			next = t
+			m.revocations.Set(next)
+		}
 	}
 }
 

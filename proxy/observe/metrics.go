@@ -46,6 +46,7 @@ type Metrics struct {
 	upstreamFailures *prometheus.CounterVec
 
 	certificate *prometheus.GaugeVec
+	revocations prometheus.Gauge
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	warnings    prometheus.Gauge
@@ -86,6 +87,7 @@ func NewMetrics(version string) *Metrics {
 		Upstream:         &upstream.Counters{},
 		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
 		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
+		revocations:      gauge("client_crl_not_after_timestamp_seconds", "Time at which the first revocation list of a client CA expires, in seconds since the epoch; 0 without one. Clients of its CA are refused from then on."),
 		reloads:          counter("config_reloads_total", "Attempts to apply changed files by result (ok, failed).", "result"),
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: what is not valid on disk is in force as before."),
 		pending:          gauge("config_restart_pending", "Changed settings that wait for a restart, which the log and the status page name."),
@@ -100,7 +102,7 @@ func NewMetrics(version string) *Metrics {
 	m.exportPool(f)
 	m.exportWatches(f)
 	m.exportLogins(counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous), result (ok, remembered, failed, throttled, busy, none) and reason. "+
-		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate or certificate_name.",
+		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate, revoked_certificate or certificate_name.",
 		"means", "result", "reason"))
 	for s := range m.allowedBy {
 		for a := range m.allowedBy[s] {

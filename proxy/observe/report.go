@@ -91,7 +91,7 @@ func (o *Observer) sharing(status *Status) Sharing {
 }
 
 func certificates(g *certs.Generation, now time.Time) (list []CertificateStatus) {
-	for _, c := range g.Certificates() {
+	for _, c := range append(g.Certificates(), g.RevocationLists()...) {
 		list = append(list, CertificateStatus{Role: c.Role, Subject: printable(c.Subject), NotAfter: c.NotAfter.UTC(), Seconds: int64(c.NotAfter.Sub(now).Seconds())})
 	}
 	return list

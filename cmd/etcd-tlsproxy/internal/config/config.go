@@ -69,7 +69,8 @@ type Upstream struct {
 	// addresses, as in "127.0.0.1:53". The default is the system's resolver.
 	Resolver string `toml:"resolver" default:""`
 	// SRVRefresh is the interval at which the records of srv are looked up again; a
-	// reload looks them up at once. If the lookup fails, or finds only plaintext members
+	// reload looks them up at once. Records that are not usable, as those without a port or
+	// without an address, are left out. If the lookup fails, or finds only plaintext members
 	// where there was TLS, the endpoints and addresses of the last lookup stay in use.
 	SRVRefresh Duration `toml:"srv_refresh" default:"1m0s" min:"1s" max:"24h"`
 	// CA is a PEM file with the CAs that verify https endpoints. The default is the
@@ -115,6 +116,12 @@ type TLS struct {
 	// clients cannot identify themselves by certificate. A client can send up to five
 	// certificates: its own, and intermediate ones.
 	ClientCA string `toml:"client_ca" default:""`
+	// ClientCRL is a PEM file with the revocation lists (CRL) of the CAs in client_ca. With
+	// it, a client certificate is accepted only if a list in force of the CA that signed it
+	// does not contain it, and so is each intermediate certificate. A CA without a list, or
+	// whose list has expired, accepts no client. The lists must be complete: delta lists and
+	// lists with an issuing distribution point are refused.
+	ClientCRL string `toml:"client_crl" default:""`
 	// ClientAuth is "optional", or "require" to refuse clients without a certificate.
 	ClientAuth string `toml:"client_auth" default:"optional" choices:"optional,require"`
 	// ClientName is the part of a client certificate that is the user's name: "cn",

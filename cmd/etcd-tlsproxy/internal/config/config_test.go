@@ -113,6 +113,7 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	}
 	full.RawSockets, full.AdminWebConfig, full.AdminProfiles = true, "", false
 	full.TLS.Certificate, full.TLS.Key = full.TLS.Certificate[:1], full.TLS.Key[:1]
+	full.TLS.ClientCRL = ""
 	u := &full.Upstream
 	u.Certificate, u.Key, u.User, u.PasswordFile = "", "", "", ""
 	if old.Auth.Certificates != nil || old.Log.AuditRequired {

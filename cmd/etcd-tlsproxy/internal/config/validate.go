@@ -88,6 +88,9 @@ func (c *Parsed) checkTLS(errs *Errors) {
 	if t.ClientAuth == "require" && t.ClientCA == "" {
 		errs.Add("client certificates are required, but there is no CA to verify them with", "set tls.client_ca", "tls", "client_auth")
 	}
+	if t.ClientCRL != "" && t.ClientCA == "" {
+		errs.Add("there are revocation lists, but no CA whose certificates they revoke", "set tls.client_ca, or remove the key", "tls", "client_crl")
+	}
 	// The choices in the tag are those of ParseNameRule, so checkTags reports its error.
 	c.NameRule, _ = certs.ParseNameRule(t.ClientName)
 }

@@ -77,6 +77,9 @@ func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loa
 	if t.ClientCA != "" {
 		o.ClientCA = pem(t.ClientCA, "client_ca")
 	}
+	if t.ClientCRL != "" {
+		o.ClientCRL = pem(t.ClientCRL, "client_crl")
+	}
 	if !good {
 		return nil
 	}

@@ -25,24 +25,27 @@ func (l *loader) discover(ctx context.Context, state, before *loaded) error {
 		state.endpoints = before.endpoints
 		return nil
 	}
-	found, err := l.lookUp(ctx, u)
+	found, err := l.lookUp(ctx, u, nil)
 	if err == nil {
-		err = checkDiscovered(u, found)
+		err = checkDiscovered(u, found.Endpoints)
 	}
 	if err != nil {
 		errs := state.doc.NewErrors()
 		errs.Add("no endpoints of etcd were found: "+err.Error(), "check the domain, as with dig -t SRV _etcd-client-ssl._tcp."+u.SRV, "upstream", "srv")
 		return errs.Err()
 	}
-	state.endpoints = found
+	state.endpoints = found.Endpoints
+	for _, problem := range found.Problems {
+		state.warnings = append(state.warnings, "upstream.srv: "+problem)
+	}
 	return nil
 }
 
-// lookUp looks the endpoints up in DNS.
-func (l *loader) lookUp(ctx context.Context, u *config.Upstream) ([]upstream.Endpoint, error) {
+// lookUp looks the endpoints up in DNS. Those of the last lookup are known.
+func (l *loader) lookUp(ctx context.Context, u *config.Upstream, known []upstream.Endpoint) (*upstream.Discovery, error) {
 	ctx, cancel := context.WithTimeout(ctx, DiscoverTimeout)
 	defer cancel()
-	return upstream.Discover(ctx, upstream.NewResolver(u.Resolver), u.SRV, l.seed)
+	return upstream.Discover(ctx, upstream.NewResolver(u.Resolver), u.SRV, l.seed, known)
 }
 
 // checkDiscovered refuses endpoints without TLS if TLS is configured. Otherwise an attacker

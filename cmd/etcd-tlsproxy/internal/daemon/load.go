@@ -98,7 +98,8 @@ func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Co
 		p.Certs = loadCerts(files, errs, c, before)
 	}
 	if old.settings[config.Others] {
-		state.origin, state.endpoints = before.origin, before.endpoints
+		state.origin.loadAgain(files, c, before)
+		state.endpoints = before.endpoints
 	} else {
 		state.origin.load(files, errs, c)
 		checkAdminWeb(files, errs, c.AdminWebConfig)

@@ -48,6 +48,15 @@ func (o *origin) load(files *reader, errs *config.Errors, c *config.Parsed) {
 	}
 }
 
+// loadAgain reads the files that the settings in force name. A certificate is renewed even
+// while other settings are not valid, and a wrong one does not replace the previous one.
+func (o *origin) loadAgain(files *reader, c *config.Parsed, before *loaded) {
+	errs := c.Document.NewErrors()
+	if o.load(files, errs, c); errs.Err() != nil {
+		*o = before.origin
+	}
+}
+
 func (o *origin) loadPassword(files *reader, errs *config.Errors, u *config.Upstream) {
 	text, ok := files.readFor(errs, u.PasswordFile, "upstream", "password_file")
 	if !ok {

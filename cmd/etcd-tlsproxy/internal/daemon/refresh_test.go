@@ -155,6 +155,37 @@ func TestAFailedRefreshKeepsServingAndIsToldOnce(t *testing.T) {
 	s.WaitForMetric(`etcd_tlsproxy_upstream_events_total{event="dial"} 1`)
 }
 
+func TestTheOthersServeBesideABrokenRecord(t *testing.T) {
+	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
+	a.Start()
+	b.Start()
+	good := []string{dnstest.SRV("etcd-client", "example.org", 0, 0, a.name, a.port()), a.name + ". IN A 127.0.0.1"}
+	dns.Set(append(good, dnstest.SRV("etcd-client", "example.org", 0, 0, "c.example.org", 0))...)
+	s := startService(t, srvConfig(dns, "1h"))
+	s.wantPut(200)
+	s.wantLogged("upstream.srv: the record of c.example.org names no port", 1)
+	publish(dns, "etcd-client", b, a)
+	s.refresh("ok", 1)
+	s.wantPut(200)
+	if n := b.requests.Load(); n != 1 {
+		t.Fatalf("requests to the preferred member: got %d, want 1", n)
+	}
+	// A member whose lookup fails stays where it is, and this is logged once.
+	dns.Fail(b.name)
+	s.refresh("ok", 2)
+	s.refresh("ok", 3)
+	s.wantPut(200)
+	if n := b.requests.Load(); n != 2 {
+		t.Errorf("requests to the preferred member while its lookup fails: got %d, want 2", n)
+	}
+	s.wantLogged("a record of the endpoints cannot be used", 1)
+	publish(dns, "etcd-client", b, a)
+	s.refresh("ok", 4)
+	s.Eventually("the end of the problem is logged", func() bool {
+		return strings.Contains(s.Log.String(), "all records of the endpoints can be used again")
+	})
+}
+
 func TestEqualRecordsKeepTheConnections(t *testing.T) {
 	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
 	a.Start()

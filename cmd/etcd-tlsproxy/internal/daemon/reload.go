@@ -29,8 +29,10 @@ type reloader struct {
 
 	lastAttempt atomic.Pointer[statuspage.Config]
 
-	refreshNow    chan struct{}
-	refreshFailed bool // whether the last refresh failed, which was logged; for refresh alone
+	refreshNow chan struct{}
+	// refreshProblems are those of the last refresh that succeeded, which were logged.
+	refreshProblems []string
+	refreshFailed   bool // whether the last refresh failed, which was logged; for refresh alone
 }
 
 // pollInterval is the interval between two polls of the files. A change counts once

@@ -106,7 +106,7 @@ func (l *loader) build(files *reader, before *loaded, finish func(*loaded) error
 	for {
 		state, err := l.complete(files, doc, config.Merge(before.config, next, old.settings), before, old, text, finish)
 		if err == nil {
-			if old.all() && state.snapshot.Certs == before.snapshot.Certs {
+			if old.all() && state.snapshot.Certs == before.snapshot.Certs && state.origin.same(&before.origin) {
 				state = nil
 			}
 			return state, old.fault(faults)

@@ -68,6 +68,9 @@ func (s *Status) problems() []string {
 	}
 	for _, c := range s.Certificates {
 		switch left := time.Duration(c.Seconds) * time.Second; {
+		case c.Role == "client_crl" && left <= 0:
+			add("The revocation list of %s has expired: clients with a certificate of this CA are refused.", c.Subject)
+		case c.Role == "client_crl": // lists live for days, or only for hours
 		case left <= 0:
 			add("The certificate %s (%s) has expired.", c.Subject, c.Role)
 		case left < expirySoon:

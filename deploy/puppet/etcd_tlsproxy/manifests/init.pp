@@ -26,7 +26,7 @@
 # @param upstream
 #   Further keys of the table [upstream], such as srv, ca or server_name.
 # @param tls
-#   Further keys of the table [tls]: client_ca, client_auth, client_name.
+#   Further keys of the table [tls]: client_ca, client_crl, client_auth, client_name.
 # @param surfaces
 #   The users who may use each surface of the API that is closed to all others.
 # @param limits
