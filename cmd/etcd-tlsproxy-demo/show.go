@@ -84,7 +84,7 @@ func newSnapshot(dir, endpoint string, metrics *observe.Metrics) (*lane.Snapshot
 	generation, err := certs.New(certs.Options{
 		Certificate: certs.PEM{File: "demo certificate", Data: cert},
 		Key:         certs.PEM{File: "demo key", Data: key},
-		NextProtos:  proxy.NextProtos(),
+		NextProtos:  proxy.NextProtos(true),
 	})
 	if err != nil {
 		return nil, err

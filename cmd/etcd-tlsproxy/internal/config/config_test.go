@@ -111,7 +111,10 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	if !old.RawSockets {
 		t.Error("raw_sockets is false for a file without the key, want true")
 	}
-	full.RawSockets = true
+	if !old.HTTP2 {
+		t.Error("http2 is false for a file without the key, want true")
+	}
+	full.RawSockets, full.HTTP2 = true, true
 	if !reflect.DeepEqual(old.Config, full.Config) {
 		t.Errorf("the configurations differ in more than the newer keys\nold  %+v\nfull %+v", old.Config, full.Config)
 	}
