@@ -70,6 +70,9 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 }
 
 func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
+	if op.Surface == Closed {
+		return RefusePath
+	}
 	open := op.Surface == Info || op.Surface == Members
 	if open && op.Access == acl.Read {
 		return nil

@@ -29,7 +29,7 @@ func readTarget(p *Policy, req *Request, op *Operation) *Refusal {
 		if !errors.As(err, &invalid) {
 			panic("BUG: a path is refused without a reason: " + err.Error())
 		}
-		return refusePath(invalid.Reason)
+		return refusePathFor(invalid.Reason)
 	}
 	if !goodQuery(query) {
 		return RefuseQuery
