@@ -111,7 +111,10 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	if !old.RawSockets {
 		t.Error("raw_sockets is false for a file without the key, want true")
 	}
-	full.RawSockets, full.AdminWebConfig, full.AdminProfiles = true, "", false
+	if !old.HTTP2 {
+		t.Error("http2 is false for a file without the key, want true")
+	}
+	full.RawSockets, full.HTTP2, full.AdminWebConfig, full.AdminProfiles = true, true, "", false
 	full.TLS.Certificate, full.TLS.Key = full.TLS.Certificate[:1], full.TLS.Key[:1]
 	full.TLS.ClientCRL = ""
 	u := &full.Upstream
