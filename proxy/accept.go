@@ -1,13 +1,15 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"time"
 
-	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // Serve accepts connections until the server is drained. Several listeners may
@@ -52,13 +54,11 @@ func (s *Server) accept(ln net.Listener) error {
 		}
 		pause = 0
 		s.unaccepted.Succeeded()
-		client, wait, reason := s.admit(c)
-		if reason != "" {
-			s.metrics.ConnectionRefused(reason)
-			_ = c.Close()
+		if s.memory.full() {
+			s.refuse(c, tooLittleMemory)
 			continue
 		}
-		s.handshakers.dispatch(pending{client, wait}, s.handshake)
+		s.handshakers.dispatch(s.newPending(c), s.handshake)
 	}
 }
 
@@ -69,43 +69,72 @@ const (
 	tooLittleMemory    = "memory"
 )
 
-// admit admits a connection, or returns the reason why it is refused. If all connections
-// are in use, an idle one is closed to make room, like in nginx: its client connects again
-// when it has a request.
-func (s *Server) admit(c net.Conn) (client *lane.ClientConn, wait time.Duration, reason string) {
-	if s.memory.full() {
-		return nil, 0, tooLittleMemory
-	}
-	addr, known := clientOf(c)
-	if known {
-		var ok bool
-		if wait, ok = s.admission.acquire(addr, time.Now()); !ok {
-			return nil, 0, tooManyOfAddress
-		}
-	}
-	release := func() {
-		if known {
-			s.admission.release(addr)
-		}
-		s.open.Add(-1)
-	}
-	if s.open.Add(1) > int64(s.options.MaxConnections) && s.shed(1) == 0 {
-		release()
-		return nil, 0, tooManyConnections
-	}
-	s.metrics.ConnectionOpened()
-	return lane.NewClientConn(c, s.options.RawSockets, func() {
-		release()
-		s.metrics.ConnectionClosed()
-	}), wait, ""
+// refuse closes a connection that was not admitted.
+func (s *Server) refuse(c net.Conn, reason string) {
+	s.metrics.ConnectionRefused(reason)
+	_ = c.Close()
 }
 
-// clientOf returns the address that a connection counts for. ok is false for a unix
-// socket.
-func clientOf(c net.Conn) (client netip.Prefix, ok bool) {
-	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}, false
+// newPending opens the account of a connection, and admits the connection if that needs no
+// wait.
+func (s *Server) newPending(c net.Conn) pending {
+	a := s.accounts.Address(addressOf(c))
+	p := pending{place: &place{pool: s.connections, account: a, metrics: s.metrics}}
+	p.conn = lane.NewClientConn(c, s.options.RawSockets, p.place.close)
+	if s.connections.TryAcquire(a, 1, account.Ordinary) {
+		p.place.acquired()
 	}
-	return acl.ClientOf(tcp.AddrPort().Addr()), true
+	return p
+}
+
+// admit waits until a connection is admitted, or refuses it. If all connections are in use,
+// the pool takes one back, like nginx: first one that is silent, whose client connects again
+// when it has a request.
+func (s *Server) admit(p pending) bool {
+	if p.place.held {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(s.handshakers.ctx, s.options.HandshakeTimeout)
+	defer cancel()
+	if err := s.connections.Acquire(ctx, p.place.account, 1, account.Ordinary); err != nil {
+		reason := tooManyConnections
+		if errors.Is(err, account.ErrTooMany) {
+			reason = tooManyOfAddress
+		}
+		s.refuse(p.conn, reason)
+		return false
+	}
+	p.place.acquired()
+	return true
+}
+
+// place is the place of one connection in the pool.
+type place struct {
+	pool    *account.Pool
+	account *account.Account
+	metrics *observe.Metrics
+	held    bool
+}
+
+// acquired records that the place was acquired.
+func (p *place) acquired() {
+	p.held = true
+	p.metrics.ConnectionOpened()
+}
+
+// close releases what the connection holds when it is closed.
+func (p *place) close() {
+	if p.held {
+		p.pool.Release(p.account, 1, account.Ordinary)
+		p.metrics.ConnectionClosed()
+	}
+	p.account.Close()
+}
+
+// addressOf returns the address of a client, which is not valid for a unix socket.
+func addressOf(c net.Conn) netip.Addr {
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr()
+	}
+	return netip.Addr{}
 }

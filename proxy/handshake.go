@@ -12,21 +12,28 @@ import (
 	"strconv"
 	"time"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// handshake waits for the connection's turn, does the TLS handshake, and hands the
+// handshake waits until the connection is admitted, does the TLS handshake, and hands the
 // connection to a lane.
 func (s *Server) handshake(p pending) {
 	c := p.conn
-	if p.wait > 0 {
-		select {
-		case <-time.After(p.wait):
-		case <-s.handshakers.ctx.Done():
-			_ = c.Close()
-			return
-		}
+	if !s.admit(p) {
+		return
+	}
+	wait, ok := s.rate.reserve(addressOf(c), time.Now())
+	if !ok {
+		s.refuse(c, tooManyOfAddress)
+		return
+	}
+	st := s.start(p)
+	if !st.pause(max(wait, p.place.account.Pause())) {
+		st.end()
+		_ = c.Close()
+		return
 	}
 	t := tls.Server(c, s.tls)
 	// A context for each handshake would need a goroutine that waits for its end.
@@ -36,11 +43,16 @@ func (s *Server) handshake(p pending) {
 		// Often a handshake ends with bytes of the client that are not answered. A client
 		// with Nagle's algorithm does not send its request before they are acknowledged.
 		c.AckAtOnce(true)
+		c.TakeTurns(st)
 		err = t.Handshake()
 		c.AckAtOnce(false)
 	}
+	st.end()
 	if !goOn() {
 		err = s.handshakers.ctx.Err()
+	}
+	if err == nil && st.revoked.Load() {
+		err = lane.ErrShort // at the last moment
 	}
 	if err == nil {
 		err = c.SetDeadline(time.Time{})
@@ -56,7 +68,7 @@ func (s *Server) handshake(p pending) {
 	} else {
 		s.metrics.Handshake("full")
 	}
-	switch peer := peerOf(t); {
+	switch peer := peerOf(t, p.place.account); {
 	case state.NegotiatedProtocol == "h2":
 		s.std.PutHTTP2(t, peer)
 	case s.current.Load().FastLane:
@@ -67,12 +79,14 @@ func (s *Server) handshake(p pending) {
 }
 
 // peerOf returns the client of a TLS connection whose handshake is done.
-func peerOf(t *tls.Conn) *gate.Peer {
+func peerOf(t *tls.Conn, a *account.Account) *gate.Peer {
 	addr, err := netip.ParseAddrPort(t.RemoteAddr().String())
 	if err != nil {
 		addr = netip.AddrPort{} // a unix socket has no address to log or to throttle by
 	}
-	return gate.NewPeer(addr, t.ConnectionState().PeerCertificates)
+	peer := gate.NewPeer(addr, t.ConnectionState().PeerCertificates)
+	peer.Account = a
+	return peer
 }
 
 func (s *Server) handshakeFailed(c net.Conn, err error) {

@@ -9,10 +9,10 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// pending is a connection whose handshake is due after a wait.
+// pending is a connection whose handshake is due.
 type pending struct {
-	conn *lane.ClientConn
-	wait time.Duration
+	conn  *lane.ClientConn
+	place *place
 }
 
 // handshakers are the goroutines that do handshakes. A handshake needs a large stack, and

@@ -5,12 +5,13 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/lane/fast"
@@ -32,12 +33,14 @@ type Options struct {
 	// RawSockets makes the connections of clients use the system calls of package rawio.
 	RawSockets bool
 	// MaxConnections bounds the open connections of clients. Beyond it an idle
-	// connection is closed for each new one, or the new one is refused.
+	// connection is closed for each new one, or another one of a client that has more than
+	// its share. An eighth is reserved for clients that have less than their share.
 	MaxConnections int
-	// MaxAddressConnections bounds the connections of one address, or of one /64 of IPv6.
+	// MaxAddressConnections bounds the connections of one address, or of one /64 of IPv6;
+	// 0 means that only the shares do.
 	MaxAddressConnections int
 	// MaxAddressHandshakes bounds the connections of one address that may start in a
-	// second. More connections wait for their turn.
+	// second; 0 means no bound. More connections wait for their turn.
 	MaxAddressHandshakes int
 	// MaxMemory bounds the memory that the process may need, in bytes; 0 means no
 	// bound. Before it is reached reads are refused, then writes and connections too.
@@ -70,8 +73,10 @@ type Server struct {
 	tls      *tls.Config
 
 	unaccepted     *observe.Outage
-	open           atomic.Int64 // connections
-	admission      *admission
+	accounts       *account.Table
+	connections    *account.Pool
+	handshakes     *account.Pool // those that compute at the moment
+	rate           *handshakeRate
 	memory         *memory
 	handshakers    *handshakers
 	stopHandshakes context.CancelFunc // ends the polls as well
@@ -90,8 +95,19 @@ func NewServer(o Options) *Server {
 			Began: "cannot accept a connection, trying again", Lasts: "still cannot accept every connection", Ended: "connections are accepted again", Log: o.Log,
 		},
 		options: o, log: o.Log, observer: o.Observer, metrics: o.Observer.Metrics,
-		admission: newAdmission(o.MaxAddressConnections, o.MaxAddressHandshakes, o.HandshakeTimeout),
+		accounts: account.NewTable(),
+		rate:     newHandshakeRate(o.MaxAddressHandshakes, o.HandshakeTimeout),
 	}
+	s.connections = s.accounts.NewPool(account.Options{
+		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
+		PerAccount: int64(o.MaxAddressConnections),
+	})
+	// No place is held while a handshake waits for its client, so there is one for each
+	// processor. The number of connections bounds the queue.
+	s.handshakes = s.accounts.NewPool(account.Options{
+		Name: "handshakes", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections,
+	})
+	s.conns.Pool, s.conns.Revoked = s.connections, func() { s.metrics.ConnectionsShed(1) }
 	if o.usage == nil {
 		o.usage = readUsage
 	}
@@ -127,12 +143,9 @@ func NextProtos(http2 bool) []string {
 	return http1
 }
 
-// shed closes up to limit idle connections and returns their number.
-func (s *Server) shed(limit int) int {
-	n := s.conns.Shed(limit)
-	s.metrics.ConnectionsShed(n)
-	return n
-}
+// shed closes up to limit connections and returns their number: of clients above their
+// share, and idle ones.
+func (s *Server) shed(limit int) int { return int(s.connections.Reclaim(int64(limit))) }
 
 // Publish puts a new snapshot in force for every request that starts from now on and for
 // the running watches: a watch ends if its reader has lost the right.
@@ -145,7 +158,7 @@ func (s *Server) Publish(next *lane.Snapshot) {
 func (s *Server) Snapshot() *lane.Snapshot { return s.current.Load() }
 
 func (s *Server) gauges() observe.Gauges {
-	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.open.Load(), Memory: s.memory.read().live}
+	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.connections.Used(), Memory: s.memory.read().live}
 }
 
 // Status reports the state of the server and of etcd; see [observe.Observer.Status].
@@ -154,7 +167,7 @@ func (s *Server) Status() *observe.Status {
 	return s.observer.Status(observe.State{
 		Draining: s.Draining(), Emptying: s.Emptying(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
-		Connections: observe.Connections{Open: s.open.Load(), Limit: s.options.MaxConnections},
+		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
 		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
 		Memory: s.memory.status(),

@@ -29,7 +29,9 @@ func direct(t *testing.T, method, target string) (index uint64, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var event struct{ Node struct{ ModifiedIndex uint64 } }
+	var event struct {
+		Node struct{ ModifiedIndex uint64 }
+	}
 	if err := json.Unmarshal(data, &event); err != nil {
 		t.Fatalf("%s %s: got %s, %v", method, target, data, err)
 	}

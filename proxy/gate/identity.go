@@ -72,6 +72,7 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 			op.Login = loginOf(err)
 			return nil
 		}
+		req.Peer.proved()
 		op.Login, op.Identity = LoginCertified, Identity{Name: name, Known: ByCertificate}
 		return nil
 	}
@@ -81,5 +82,9 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 		op.Login = login
 		return nil
 	}
-	return g.login(ctx, p, req.Peer.Addr.Addr(), user, password, op)
+	refusal := g.login(ctx, p, req.Peer.Addr.Addr(), user, password, op)
+	if op.Identity.Known == ByPassword {
+		req.Peer.proved()
+	}
+	return refusal
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/account"
 )
 
 // Peer is the client's end of one connection.
@@ -16,6 +17,8 @@ type Peer struct {
 	Addr netip.AddrPort
 	// Address is Addr without the port, as text.
 	Address string
+	// Account is charged for what the client uses while its user is unknown.
+	Account *account.Account
 
 	chain []*x509.Certificate
 
@@ -49,6 +52,13 @@ func (p *Peer) certificate(g *certs.Generation) (name string, until time.Time, e
 		p.verified, p.name, p.until, p.err = g, name.Value, name.Until, err
 	}
 	return p.name, p.until, p.err
+}
+
+// proved records in the peer's account that its client is known.
+func (p *Peer) proved() {
+	if p.Account != nil {
+		p.Account.Proved()
+	}
 }
 
 var errNoCertificate = errors.New("the client sent no certificate")

@@ -16,6 +16,33 @@ type ClientConn struct {
 	*rawio.Corked
 	once   sync.Once
 	closed func()
+	turns  Turns
+}
+
+// Turns lets a client's handshake compute only when it is its turn. Waiting for the client is
+// not computing.
+type Turns interface {
+	// Acquire waits for a turn.
+	Acquire() error
+	// Release ends a turn.
+	Release()
+}
+
+// TakeTurns makes the connection release its turn during each read; nil ends that. It must not
+// be called concurrently with a read.
+func (c *ClientConn) TakeTurns(t Turns) { c.turns = t }
+
+// Read reads what has arrived.
+func (c *ClientConn) Read(p []byte) (int, error) {
+	if c.turns == nil {
+		return c.Corked.Read(p)
+	}
+	c.turns.Release()
+	n, err := c.Corked.Read(p)
+	if turn := c.turns.Acquire(); err == nil {
+		err = turn
+	}
+	return n, err
 }
 
 // NewClientConn wraps an accepted connection. raw selects the system calls of package

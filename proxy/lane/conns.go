@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"etcd-tlsproxy/proxy/account"
 )
 
 // Conn is a client's connection that a lane serves.
@@ -13,6 +15,11 @@ type Conn interface {
 	// whether it did. It must not block. If a request arrives at the same time, it is
 	// answered first.
 	CloseIfIdle() bool
+	// Class returns what the connection is doing. It must not block.
+	Class() account.Class
+	// CutIf cuts the connection if it still is in the class, which is above
+	// [account.Silent], and reports whether it did. It must not block.
+	CutIf(account.Class) bool
 	// Cut closes the connection, whatever it is doing. If the client does not read, it may
 	// block for some seconds.
 	Cut()
@@ -30,10 +37,16 @@ const (
 
 // Conns registers the connections of all lanes. The zero Conns is ready to use.
 type Conns struct {
+	// Pool is the pool that connections were acquired from. It takes connections back
+	// when it is short. If it is nil, it does not.
+	Pool *account.Pool
+	// Revoked is called for each connection that the pool takes back.
+	Revoked func()
+
 	draining atomic.Bool
 
 	mu      sync.Mutex
-	lanes   [numLanes]map[Conn]struct{}
+	lanes   [numLanes]map[Conn]*account.Account
 	closed  [numLanes]bool
 	changed chan struct{} // closed when a connection is released; nil if no one waits
 }
@@ -46,18 +59,21 @@ const DrainGrace = time.Second
 // Draining reports whether the server drains.
 func (cs *Conns) Draining() bool { return cs.draining.Load() }
 
-// Register adds a connection. It reports false if the lane is closed; the caller must then
-// close the connection.
-func (cs *Conns) Register(l Lane, c Conn) bool {
+// Register adds a connection of an account. It reports false if the lane is closed; the
+// caller must then close the connection.
+func (cs *Conns) Register(l Lane, c Conn, a *account.Account) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if cs.closed[l] {
 		return false
 	}
 	if cs.lanes[l] == nil {
-		cs.lanes[l] = make(map[Conn]struct{})
+		cs.lanes[l] = make(map[Conn]*account.Account)
 	}
-	cs.lanes[l][c] = struct{}{}
+	cs.lanes[l][c] = a
+	if cs.Pool != nil {
+		cs.Pool.Register(a, revocable{cs, c})
+	}
 	return true
 }
 
@@ -66,35 +82,14 @@ func (cs *Conns) Register(l Lane, c Conn) bool {
 func (cs *Conns) Release(l Lane, c Conn) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	delete(cs.lanes[l], c)
+	if a, registered := cs.lanes[l][c]; registered {
+		cs.forget(c, a)
+		delete(cs.lanes[l], c)
+	}
 	if cs.changed != nil {
 		close(cs.changed)
 		cs.changed = nil
 	}
-}
-
-// Shed ends up to limit idle connections, in no particular order, and returns their number.
-// It examines a bounded number of connections of each lane: if few are idle, the search
-// must not cost more than it gains.
-func (cs *Conns) Shed(limit int) (n int) {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	for _, conns := range cs.lanes {
-		unchecked := 10*limit + 100
-		for c := range conns { // starts anywhere
-			if n == limit {
-				return n
-			}
-			if unchecked == 0 {
-				break
-			}
-			unchecked--
-			if c.CloseIfIdle() {
-				n++
-			}
-		}
-	}
-	return n
 }
 
 // StartDrain ends the idle connections at once. The others end after their request. A
@@ -153,6 +148,9 @@ func (cs *Conns) Cut(l Lane) {
 	cs.mu.Lock()
 	conns := cs.lanes[l]
 	cs.lanes[l] = nil
+	for c, a := range conns {
+		cs.forget(c, a)
+	}
 	cs.mu.Unlock()
 	// Closing a connection whose client does not read blocks on close_notify for up to
 	// 5 seconds, so the connections are closed in parallel. A connection that waits for

@@ -3,10 +3,13 @@ package lane
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"etcd-tlsproxy/proxy/account"
 )
 
 // fakeConn is a connection that ends when it is asked to.
@@ -23,51 +26,67 @@ func (c *fakeConn) CloseIfIdle() bool {
 
 func (c *fakeConn) Cut() { c.cut.Store(true) }
 
-func TestSheddingEndsIdleConnectionsOfAllLanesAndNoOthers(t *testing.T) {
-	var conns Conns
-	var idle, busy []*fakeConn
-	for i := range 40 {
-		c := &fakeConn{}
-		c.idle.Store(i%2 == 0)
-		if c.idle.Load() {
-			idle = append(idle, c)
-		} else {
-			busy = append(busy, c)
-		}
-		if !conns.Register(Lane(i/20), c) {
-			t.Fatalf("connection %d was not registered", i)
-		}
+func (c *fakeConn) Class() account.Class {
+	if c.idle.Load() {
+		return account.Silent
 	}
-	if n := conns.Shed(1); n != 1 {
-		t.Errorf("%d connections were ended, want 1", n)
-	}
-	if n := conns.Shed(100); n != 19 {
-		t.Errorf("%d more connections were ended, want 19", n)
-	}
-	for i, c := range idle {
-		if !c.ended.Load() {
-			t.Errorf("idle connection %d was not ended", i)
-		}
-	}
-	for i, c := range busy {
-		if c.ended.Load() || c.cut.Load() {
-			t.Errorf("busy connection %d was ended", i)
-		}
-	}
+	return account.Watching
 }
 
-func TestBusyConnectionsOfOneLaneDoNotHideIdleOnesOfAnother(t *testing.T) {
-	for busy := range numLanes {
-		var conns Conns
-		for range 1000 {
-			conns.Register(busy, &fakeConn{})
+func (c *fakeConn) CutIf(class account.Class) bool {
+	if c.Class() == class {
+		c.Cut()
+	}
+	return c.cut.Load()
+}
+
+func TestAShortPoolTakesConnectionsOfAllLanesFromAClientAboveItsShare(t *testing.T) {
+	table := account.NewTable()
+	pool := table.NewPool(account.Options{Name: "connections", Total: 1000})
+	var revoked atomic.Int32
+	conns := Conns{Pool: pool, Revoked: func() { revoked.Add(1) }}
+	flood, modest := table.Address(netip.MustParseAddr("192.0.2.1")), table.Address(netip.MustParseAddr("198.51.100.1"))
+	all := make(map[*account.Account][]*fakeConn)
+	add := func(a *account.Account, n int, idle bool) {
+		for i := range n {
+			c := &fakeConn{}
+			c.idle.Store(idle)
+			if !pool.TryAcquire(a, 1, account.Ordinary) || !conns.Register(Lane(i%2), c, a) {
+				t.Fatalf("connection %d was not registered", i)
+			}
+			all[a] = append(all[a], c)
 		}
-		idle := &fakeConn{}
-		idle.idle.Store(true)
-		conns.Register(numLanes-1-busy, idle)
-		if n := conns.Shed(1); n != 1 || !idle.ended.Load() {
-			t.Errorf("with 1000 busy connections in lane %d: %d connections were ended, want the idle one of the other lane", busy, n)
+	}
+	add(modest, 400, false)
+	add(flood, 502, false)
+	add(flood, 4, true)
+	// The share of each of two networks is 500.
+	if n := pool.Reclaim(10); n != 6 || revoked.Load() != 6 {
+		t.Errorf("reclaiming: got %d connections, %d of them reported, want 6", n, revoked.Load())
+	}
+	ended, cut := make(map[*account.Account]int), make(map[*account.Account]int)
+	for a, conns := range all {
+		for _, c := range conns {
+			if c.ended.Load() {
+				ended[a]++
+			}
+			if c.cut.Load() {
+				cut[a]++
+			}
 		}
+	}
+	if ended[flood] != 4 || cut[flood] != 2 || ended[modest] != 0 || cut[modest] != 0 {
+		t.Errorf("got %d idle and %d other connections of the flood ended, and %d and %d of the other client; want 4 and 2, and none",
+			ended[flood], cut[flood], ended[modest], cut[modest])
+	}
+	for _, registered := range all {
+		for _, c := range registered {
+			conns.Release(Fast, c)
+			conns.Release(Standard, c)
+		}
+	}
+	if n := pool.Reclaim(10); n != 0 {
+		t.Errorf("reclaiming after all connections were released from their lanes: got %d, want none", n)
 	}
 }
 
@@ -75,16 +94,16 @@ func TestAClosedLaneTakesNoConnectionAndWaitsForItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var conns Conns
 		fast, standard := &fakeConn{}, &fakeConn{}
-		conns.Register(Fast, fast)
-		conns.Register(Standard, standard)
+		conns.Register(Fast, fast, nil)
+		conns.Register(Standard, standard, nil)
 		time.AfterFunc(time.Second, func() { conns.Release(Fast, fast) })
 		if err := conns.Close(context.Background(), Fast); err != nil {
 			t.Errorf("closing: %v", err)
 		}
-		if conns.Register(Fast, &fakeConn{}) {
+		if conns.Register(Fast, &fakeConn{}, nil) {
 			t.Error("a closed lane took a connection")
 		}
-		if !conns.Register(Standard, &fakeConn{}) {
+		if !conns.Register(Standard, &fakeConn{}, nil) {
 			t.Error("the other lane took none")
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)

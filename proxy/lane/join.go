@@ -103,6 +103,8 @@ func CauseReason(cause error) string {
 		return "revoked"
 	case errors.Is(cause, errDraining):
 		return "drain"
+	case errors.Is(cause, ErrShort):
+		return "shed"
 	}
 	return "client"
 }

@@ -36,6 +36,8 @@ func (w *Watch) user() string {
 var (
 	errRevoked  = errors.New("the reader lost the right to the key")
 	errDraining = errors.New("the proxy is shutting down")
+	// ErrShort is for lanes: others need the connection, and its account is above its share.
+	ErrShort = errors.New("too many connections of the client")
 	// ErrGone is for lanes: the client has disconnected.
 	ErrGone = errors.New("the client has disconnected")
 )

@@ -75,8 +75,8 @@ func NewMetrics(version string) *Metrics {
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"access"}),
 		connections:      gauge("connections", "Open client connections."),
-		refusedConns:     counter("connections_refused_total", "Client connections closed at once by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
-		shed:             f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Idle client connections closed to make room for others."}),
+		refusedConns:     counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
+		shed:             f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Client connections closed to make room for others: idle ones, or of clients above their share."}),
 		recordsLost:      counter("log_records_lost_total", "Records that could not be written to a log (access, audit).", "log"),
 		memoryLevel:      gauge("memory_pressure", "0 while there is enough memory, 1 while reads are refused for lack of it, 2 while all requests are."),
 		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
@@ -95,8 +95,8 @@ func NewMetrics(version string) *Metrics {
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time at which the configuration in force was applied, in seconds since the epoch."),
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
-	ends := counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain).", "reason")
-	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain"} {
+	ends := counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain; shed: others needed the connection of a client above its share).", "reason")
+	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed"} {
 		m.watchEnds[reason] = ends.WithLabelValues(reason)
 	}
 	m.exportPool(f)

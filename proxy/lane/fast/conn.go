@@ -29,10 +29,12 @@ type conn struct {
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
 
 	mu      sync.Mutex
-	watch   *watch // the running watch; only the serving goroutine sets it
-	idle    bool   // between two requests, when the connection may be ended from outside
-	served  bool   // it has had a request
-	closing bool   // it was ended from outside; a request that arrived in the meantime is the last
+	watch   *watch    // the running watch; only the serving goroutine sets it
+	idle    bool      // between two requests, when the connection may be ended from outside
+	served  bool      // it has had a request
+	closing bool      // it was ended from outside; a request that arrived in the meantime is the last
+	partial time.Time // when a head began that is not complete; zero if there is none
+	blocked lane.Blocked
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
@@ -107,12 +109,15 @@ func (c *conn) readHead(first bool) (n int, ok bool) {
 		if n > 0 {
 			if timed {
 				c.idleArmed = time.Time{} // the deadline in force is that of the head
+				c.setPartial(time.Time{})
 			}
 			return n, true
 		}
 		if !timed {
 			timed = true
-			if c.tls.SetReadDeadline(time.Now().Add(limits.HeaderTimeout)) != nil {
+			now := time.Now()
+			c.setPartial(now)
+			if c.tls.SetReadDeadline(now.Add(limits.HeaderTimeout)) != nil {
 				return 0, false
 			}
 		}
@@ -192,6 +197,3 @@ func (c *conn) CloseIfIdle() bool {
 	_ = c.tls.SetReadDeadline(time.Unix(1, 0))
 	return true
 }
-
-// Cut implements [lane.Conn].
-func (c *conn) Cut() { lane.Cut(c.tls) }

@@ -88,7 +88,7 @@ func (r *rig) connect() (client *proxytest.Raw, served *conn, closed chan struct
 			r.t.Errorf("the handshake failed: %v", err)
 		}
 		c := newConn(r.Lane, t, seed.Peer())
-		r.Conns.Register(lane.Fast, c)
+		r.Conns.Register(lane.Fast, c, nil)
 		started <- c
 		c.serve()
 	}()

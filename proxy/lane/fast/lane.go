@@ -23,7 +23,7 @@ type Lane struct {
 // handshake has a large stack, so it should not wait for requests.
 func (l *Lane) Start(t *tls.Conn, peer *gate.Peer) {
 	c := newConn(l, t, peer)
-	if !l.Conns.Register(lane.Fast, c) {
+	if !l.Conns.Register(lane.Fast, c, peer.Account) {
 		_ = t.Close()
 		return
 	}

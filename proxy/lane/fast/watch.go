@@ -135,6 +135,11 @@ func (w *watch) interrupt() { _ = w.c.tls.SetReadDeadline(time.Unix(1, 0)) }
 func (w *watch) end(cause error) {
 	w.c.mu.Lock()
 	defer w.c.mu.Unlock()
+	w.endLocked(cause)
+}
+
+// endLocked is end for a caller that holds c.mu.
+func (w *watch) endLocked(cause error) {
 	if w.state.decided() || w.cause != nil {
 		return
 	}

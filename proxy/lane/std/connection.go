@@ -13,6 +13,7 @@ import (
 type connection struct {
 	peer   *gate.Peer
 	strict *strictConn // nil on HTTP/2
+	work   *work
 }
 
 // registeredConn is a connection of this lane: a strictConn or an http2Conn. net/http

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/lanetest"
@@ -21,10 +22,11 @@ import (
 // rig is a lane before a server that takes etcd's place.
 type rig struct {
 	*Server
-	t     *testing.T
-	conns *lane.Conns
-	ln    net.Listener
-	pki   *proxytest.PKI
+	t       *testing.T
+	conns   *lane.Conns
+	account *account.Account // of all clients
+	ln      net.Listener
+	pki     *proxytest.PKI
 	// received is called once when bytes of a client have arrived, before the lane sees them.
 	received atomic.Pointer[func()]
 }
@@ -41,7 +43,12 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	t.Cleanup(standIn.Close)
 	limits := lane.Limits{Head: 32 << 10, Body: 1 << 20, HeaderTimeout: time.Minute, BodyTimeout: time.Minute}
 	x := lanetest.NewExchange(t, standIn.URL, limits)
-	r := &rig{t: t, conns: &lane.Conns{}}
+	table := account.NewTable()
+	pool := table.NewPool(account.Options{Name: "connections", Total: 1000})
+	r := &rig{t: t, conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
+	if !pool.TryAcquire(r.account, 100, account.Ordinary) { // more than any test opens
+		t.Fatal("an empty pool refused a place")
+	}
 	r.Server = NewServer(Options{
 		Exchange: x, Conns: r.conns, MaxHead: limits.Head, BodyTimeout: limits.BodyTimeout,
 		MaxBodyMemory: 1 << 20, IdleTimeout: time.Hour,
@@ -94,13 +101,18 @@ func (r *rig) accept(config *tls.Config) {
 		if err := t.Handshake(); err != nil {
 			r.t.Errorf("the handshake failed: %v", err)
 		}
+		peer := seed.Peer()
+		peer.Account = r.account
 		if t.ConnectionState().NegotiatedProtocol == "h2" {
-			r.PutHTTP2(t, seed.Peer())
+			r.PutHTTP2(t, peer)
 		} else {
-			r.Put(t, seed.Peer(), nil)
+			r.Put(t, peer, nil)
 		}
 	}
 }
+
+// shed takes back an idle connection.
+func (r *rig) shed() int64 { return r.conns.Pool.Reclaim(1) }
 
 // notifiedConn calls a function once, when it has received bytes.
 type notifiedConn struct {
@@ -163,7 +175,7 @@ func TestARequestThatArrivesWhileItsConnectionIsShedIsAnswered(t *testing.T) {
 			// The head arrives first, and the body when the connection was shed.
 			body, rest := io.Pipe()
 			atArrival := func() {
-				if n := r.conns.Shed(1); n != 1 {
+				if n := r.shed(); n != 1 {
 					t.Errorf("%d connections were shed, want 1", n)
 				}
 				go func() {
@@ -190,7 +202,7 @@ func TestARequestThatArrivesWhileItsConnectionIsShedIsAnswered(t *testing.T) {
 func TestAnAnswerIsCompleteThoughItsConnectionIsShedAtOnce(t *testing.T) {
 	for _, proto := range []string{"h1", "h2"} {
 		t.Run(proto, func(t *testing.T) {
-			r := newRig(t, func(r *rig) { r.conns.Shed(1) })
+			r := newRig(t, func(r *rig) { r.shed() })
 			for range 20 {
 				r.get(r.client(proto))
 			}

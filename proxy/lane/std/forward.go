@@ -48,8 +48,11 @@ func first(values []string) string {
 func (q *request) forward() *gate.Refusal {
 	call := q.newCall()
 	if q.rec.Op.HasBody() {
+		q.task.enter(receiving)
+		q.r.Body = receivedBody{q.r.Body, q.task.work}
 		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits)
 		defer body.free()
+		q.task.enter(working)
 		if refusal != nil {
 			return refusal
 		}
@@ -77,7 +80,7 @@ func (q *request) forward() *gate.Refusal {
 	copyHeader(q.w.Header(), answer.Fields, answer.Length)
 	q.w.WriteHeader(answer.Status)
 	answer.Finish()
-	out := newSender(q.w, q.r, &q.snapshot.Limits)
+	out := q.newSender()
 	switch {
 	case !answer.Whole:
 		err = relay(out, &answer, buf[:])

@@ -21,6 +21,7 @@ type request struct {
 	conn     *connection
 	snapshot *lane.Snapshot
 	rec      *observe.Record
+	task     task
 }
 
 // serveHTTP serves one request.
@@ -44,7 +45,9 @@ func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 		}
 		s.exchange.Observer.Answered(rec)
 	}()
-	q := &request{server: s, w: w, r: r, conn: conn, snapshot: s.exchange.Current.Load(), rec: rec}
+	q := &request{server: s, w: w, r: r, conn: conn, snapshot: s.exchange.Current.Load(), rec: rec, task: task{work: conn.work}}
+	q.task.enter(working)
+	defer q.task.enter(ended)
 	if rec.Refusal = q.serve(); rec.Refusal != nil {
 		q.refuse(rec.Refusal)
 	}
@@ -115,7 +118,7 @@ func (q *request) refuse(refusal *gate.Refusal) {
 	}
 	q.w.WriteHeader(refusal.Status)
 	// An error means that the client has disconnected and needs no answer.
-	_ = newSender(q.w, q.r, &q.snapshot.Limits).send([]byte(refusal.Body), true)
+	_ = q.newSender().send([]byte(refusal.Body), true)
 	switch {
 	case !unread:
 	case last:

@@ -34,10 +34,14 @@ type http2Conn struct {
 	deadline time.Time // for what is being received; zero for none
 	last     time.Time // when a closing connection is not read from any more; zero unless it is idle
 	armed    time.Time // the deadline in force
+
+	work work
 }
 
 func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits) *http2Conn {
-	return &http2Conn{tls: t, peer: peer, conns: conns, limits: limits, opened: time.Now()}
+	c := &http2Conn{tls: t, peer: peer, conns: conns, limits: limits, opened: time.Now()}
+	c.work.progressed()
+	return c
 }
 
 // Read reads what has arrived, within the time that the client has for it.
@@ -107,7 +111,7 @@ func (c *http2Conn) SetReadDeadline(time.Time) error { return nil }
 // SetWriteDeadline sets the deadline of writes.
 func (c *http2Conn) SetWriteDeadline(t time.Time) error { return c.tls.SetWriteDeadline(t) }
 
-func (c *http2Conn) connection() *connection { return &connection{peer: c.peer} }
+func (c *http2Conn) connection() *connection { return &connection{peer: c.peer, work: &c.work} }
 
 // setState follows net/http, which reads no frame behind the head of a stream before it has
 // reported that the connection is active.
@@ -148,6 +152,3 @@ func (c *http2Conn) limitRead() {
 	}
 	_ = c.arm() // an error means that the connection is closed
 }
-
-// Cut implements [lane.Conn].
-func (c *http2Conn) Cut() { lane.Cut(c.tls) }

@@ -22,6 +22,7 @@ func (q *request) watch() *gate.Refusal {
 	}
 	end := lane.End{Reason: "client"}
 	defer func() { x.Watches.Release(running, end.Reason) }()
+	q.task.enter(watching)
 	if q.conn.strict != nil {
 		go q.conn.strict.endWith(ctx, cancel)
 	}
@@ -152,5 +153,5 @@ func (p *longPoll) brokenOff() lane.End {
 }
 
 func (p *longPoll) send(data []byte) error {
-	return newSender(p.w, p.r, &p.snapshot.Limits).send(data, true)
+	return p.newSender().send(data, true)
 }

@@ -47,7 +47,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 			}
 		}
 	}}
-	q := &request{server: &Server{exchange: x}, w: w, r: r, conn: &connection{peer: rec.Peer}, snapshot: snapshot, rec: rec}
+	q := &request{server: &Server{exchange: x}, w: w, r: r, conn: &connection{peer: rec.Peer}, snapshot: snapshot, rec: rec, task: task{work: &work{}}}
 	func() {
 		defer func() {
 			if got, _ := recover().(error); !errors.Is(got, http.ErrAbortHandler) {

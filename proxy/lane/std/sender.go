@@ -17,10 +17,13 @@ type sender struct {
 	began   time.Time
 	sent    int64
 	http2   bool
+	task    *task
 }
 
-func newSender(w http.ResponseWriter, r *http.Request, limits *lane.Limits) *sender {
-	return &sender{w: w, control: http.NewResponseController(w), limits: limits, began: time.Now(), http2: r.ProtoMajor == 2}
+func (q *request) newSender() *sender {
+	return &sender{
+		w: q.w, control: http.NewResponseController(q.w), limits: &q.snapshot.Limits, began: time.Now(), http2: q.r.ProtoMajor == 2, task: &q.task,
+	}
 }
 
 // write sends a part of the body. On HTTP/2 net/http would send the bytes that it buffers
@@ -32,6 +35,8 @@ func (s *sender) write(data []byte, last bool) error {
 // send writes data, and waits until it is sent if flush is set. Each piece has a deadline,
 // which is removed afterwards: on HTTP/2 it would end the whole stream later.
 func (s *sender) send(data []byte, flush bool) error {
+	before := s.task.enter(sending)
+	defer func() { s.task.enter(before) }()
 	defer s.control.SetWriteDeadline(time.Time{})
 	for first := true; first || len(data) > 0; first = false {
 		_ = s.control.SetWriteDeadline(s.limits.BodyDeadline(s.began, s.sent))
@@ -42,6 +47,7 @@ func (s *sender) send(data []byte, flush bool) error {
 				return err
 			}
 			s.sent += int64(len(piece))
+			s.task.work.progressed()
 		}
 	}
 	if flush {

@@ -73,8 +73,8 @@ func (s *Server) Serve() {
 // Put serves a connection of HTTP/1. received are bytes that were read from it, which Put
 // copies.
 func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
-	c := newStrictConn(t, peer, s.currentLimits)
-	c.buf = append(c.buf, received...)
+	c := newStrictConn(t, peer, s.currentLimits, s.conns.Draining)
+	c.buf, c.silent = append(c.buf, received...), len(received) == 0
 	s.put(c)
 }
 
@@ -85,7 +85,7 @@ func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
 
 // put registers a connection and hands it to net/http.
 func (s *Server) put(c registeredConn) {
-	if s.conns.Register(lane.Standard, c) && s.queue.put(c) {
+	if s.conns.Register(lane.Standard, c, c.connection().peer.Account) && s.queue.put(c) {
 		return
 	}
 	s.conns.Release(lane.Standard, c)

@@ -26,6 +26,7 @@ type strictConn struct {
 	*tls.Conn
 	peer     *gate.Peer
 	limits   func() *lane.Limits
+	draining func() bool
 	follower http1.Follower
 
 	buf      []byte // received; [start:released] may be read, the rest not yet
@@ -39,6 +40,9 @@ type strictConn struct {
 	pending int       // requests that were released and whose answers are not complete
 	served  bool      // a request was answered
 	closing bool      // the connection was ended from outside; requests that arrived meanwhile are its last
+	silent  bool      // nothing of the first head has arrived
+
+	work work
 }
 
 // malformed is the refusal with which a connection ends, and the mark of the stand-in for
@@ -51,8 +55,8 @@ type malformed struct {
 
 const malformedField = "Malformed-Request"
 
-func newStrictConn(t *tls.Conn, peer *gate.Peer, limits func() *lane.Limits) *strictConn {
-	c := &strictConn{Conn: t, peer: peer, limits: limits, began: time.Now()}
+func newStrictConn(t *tls.Conn, peer *gate.Peer, limits func() *lane.Limits, draining func() bool) *strictConn {
+	c := &strictConn{Conn: t, peer: peer, limits: limits, draining: draining, began: time.Now(), silent: true}
 	c.follower.Check = c.checkHead
 	return c
 }
@@ -152,6 +156,7 @@ func (c *strictConn) fill() error {
 func (c *strictConn) mark(t time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.silent = false
 	if t.IsZero() || c.began.IsZero() {
 		c.began = t
 	}
@@ -207,7 +212,9 @@ func (c *strictConn) Close() error {
 	return c.Conn.Close()
 }
 
-func (c *strictConn) connection() *connection { return &connection{peer: c.peer, strict: c} }
+func (c *strictConn) connection() *connection {
+	return &connection{peer: c.peer, strict: c, work: &c.work}
+}
 
 // setState follows net/http. A connection becomes idle once behind each request.
 func (c *strictConn) setState(state http.ConnState) {
@@ -221,23 +228,14 @@ func (c *strictConn) setState(state http.ConnState) {
 	_ = c.SetWriteDeadline(time.Time{}) // the deadline was the last answer's
 }
 
-// CloseIfIdle implements [lane.Conn].
-func (c *strictConn) CloseIfIdle() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing || !c.served || !c.waiting() {
-		return false
-	}
-	c.closing = true
-	_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
-	return true
-}
-
 // waiting reports whether nothing of a request is known; c.mu is held.
-func (c *strictConn) waiting() bool { return c.pending == 0 && c.began.IsZero() }
+func (c *strictConn) waiting() bool { return c.pending == 0 && (c.began.IsZero() || c.silent) }
+
+// waitsForRequest reports whether the connection waits for its first or next request; c.mu is
+// held. While the server drains, the first request is still awaited.
+func (c *strictConn) waitsForRequest() bool {
+	return c.waiting() && (c.served || c.silent && !c.draining())
+}
 
 // ended reports whether no request is read any more; c.mu is held.
 func (c *strictConn) ended() bool { return c.closing && c.waiting() }
-
-// Cut implements [lane.Conn].
-func (c *strictConn) Cut() { lane.Cut(c.Conn) }

@@ -84,8 +84,8 @@ func (l Lane) New(t testing.TB, endpoint string, prepare func(*proxy.Options), c
 		Log:        slog.New(slog.NewTextHandler(f.Log, nil)),
 		Throttle:   acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
 		// No limit is reached unless a test lowers it.
-		MaxConnections: 10_000, MaxAddressConnections: 10_000, MaxAddressHandshakes: 100_000,
-		MaxWatches: 10_000, MaxUserWatches: 10_000, MaxBodyMemory: 64 << 20,
+		MaxConnections: 10_000,
+		MaxWatches:     10_000, MaxUserWatches: 10_000, MaxBodyMemory: 64 << 20,
 		HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
 	}
 	if prepare != nil {

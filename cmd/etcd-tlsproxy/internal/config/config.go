@@ -18,6 +18,11 @@ type Config struct {
 	// AdminProfiles serves the profiles of Go's runtime below /debug/pprof at the admin
 	// address.
 	AdminProfiles bool `toml:"admin_profiles" default:"false" reload:"restart"`
+	// AdminNames are names of this machine by which clients may call the admin address, for
+	// example those that Prometheus scrapes. Addresses, localhost, the name of the host and
+	// the names in the certificate need not be listed. Requests by any other name are
+	// refused: a web page could read the answers under it.
+	AdminNames []string `toml:"admin_names" default:""`
 	// ReadOnly refuses every request that is not a read, for all users, with etcd's
 	// error 107.
 	ReadOnly bool `toml:"read_only" default:"false"`

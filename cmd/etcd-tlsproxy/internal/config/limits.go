@@ -36,15 +36,18 @@ type Limits struct {
 	// process. Go's own limit, GOMEMLIMIT, is set to the same value.
 	Memory int64 `toml:"memory" default:"1073741824" min:"67108864" max:"1125899906842624" reload:"restart"`
 	// Connections is the largest number of open client connections. Each uses about
-	// 40 KiB and one file descriptor. At the limit an idle connection is closed for each
-	// new one.
+	// 40 KiB and one file descriptor. One address can use seven eighths of them while no
+	// other wants them. At the limit a connection is closed for each new one: of an address
+	// that has more than its share, idle ones first, or an idle one of the same address.
 	Connections int `toml:"connections" default:"20000" min:"1" max:"10000000" reload:"restart"`
 	// AddressConnections is the largest number of open connections of one address or,
-	// for IPv6, of one /64 network.
-	AddressConnections int `toml:"address_connections" default:"10000" min:"1" max:"10000000" reload:"restart"`
+	// for IPv6, of one /64 network. With 0 there is no such limit, and addresses share the
+	// connections.
+	AddressConnections int `toml:"address_connections" default:"0" min:"0" max:"10000000" reload:"restart"`
 	// AddressHandshakes is how many connections of one address can start in a second.
-	// Further ones wait, up to handshake_timeout.
-	AddressHandshakes int `toml:"address_handshakes" default:"500" min:"1" max:"1000000" reload:"restart"`
+	// Further ones wait, up to handshake_timeout. With 0 there is no such limit, and
+	// networks take turns when the processor is busy with handshakes.
+	AddressHandshakes int `toml:"address_handshakes" default:"0" min:"0" max:"1000000" reload:"restart"`
 	// Watches is the largest number of running watches. All watches of one key share a
 	// connection to etcd, unless share_watches is off.
 	Watches int `toml:"watches" default:"20000" min:"1" max:"10000000" reload:"restart"`

@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// TestTheDefaults pins what the first release did with an empty file.
+// TestTheDefaults pins what the first release did with an empty file. Only the limits of one
+// address have changed since: a pool of connections shares them.
 func TestTheDefaults(t *testing.T) {
 	seconds := func(n int) Duration { return Duration(n) * Duration(time.Second) }
 	want := Limits{
 		HeaderTimeout: seconds(10), BodyTimeout: seconds(30), IdleTimeout: seconds(3600), HandshakeTimeout: seconds(10), Drain: seconds(10),
 		HeadBytes: 32 << 10, TargetBytes: 4000, BodyBytes: 10 << 20, BodyMemory: 128 << 20, Memory: 1 << 30,
-		Connections: 20_000, AddressConnections: 10_000, AddressHandshakes: 500, Watches: 20_000, UserWatches: 10_000,
+		Connections: 20_000, AddressConnections: 0, AddressHandshakes: 0, Watches: 20_000, UserWatches: 10_000,
 		UpstreamRequests: 1024, UpstreamTimeout: seconds(30), LoginBurst: 20, LoginEvery: seconds(1), HashWorkers: max(1, runtime.NumCPU()/2),
 	}
 	c := Default()

@@ -43,6 +43,11 @@ func Check(doc *Document, config *Config) (_ *Parsed, err error) {
 	c := &Parsed{Config: config, Document: doc}
 	checkAddress(errs, c.Listen, "listen")
 	checkAddress(errs, c.Admin, "admin")
+	for _, name := range c.AdminNames {
+		if name == "" || strings.ContainsAny(name, ":/ \t") {
+			errs.Add(fmt.Sprintf("%q is not a valid name of a host", name), `write a name without a port, as in "conf1001.example.org"`, "admin_names")
+		}
+	}
 	c.checkUpstream(errs)
 	c.checkTLS(errs)
 	rules := c.rules(errs)

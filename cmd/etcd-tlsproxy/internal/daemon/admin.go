@@ -33,7 +33,7 @@ func adminHandler(o *adminOptions) http.Handler {
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
 	// A page of another origin in an operator's browser must not start a reload.
 	r.Use(http.NewCrossOriginProtection().Handler)
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{Registry: o.registry}))
+	// Load balancers call these two by any name. Their answers are of no use to others.
 	r.Get("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "healthy") })
 	r.Get("/-/ready", func(w http.ResponseWriter, r *http.Request) {
 		ready := o.ready
@@ -46,13 +46,18 @@ func adminHandler(o *adminOptions) http.Handler {
 		}
 		writeText(w, http.StatusOK, "ready")
 	})
-	r.Method(http.MethodGet, "/-/explain", o.page.Guard(o.explain))
-	r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
-		if err := o.reload(); err != nil {
-			writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())
-			return
-		}
-		writeText(w, http.StatusOK, "reloaded")
+	r.Group(func(r chi.Router) {
+		r.Use(o.page.Guard)
+		r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{Registry: o.registry}))
+		r.Method(http.MethodGet, "/-/explain", o.explain)
+		r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
+			if err := o.reload(); err != nil {
+				writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())
+				return
+			}
+			writeText(w, http.StatusOK, "reloaded")
+		})
+		r.Method(http.MethodGet, "/", http.RedirectHandler("/-/status", http.StatusFound))
 	})
 	r.Post("/-/drain", func(w http.ResponseWriter, r *http.Request) {
 		on, off := r.URL.Query().Has("on"), r.URL.Query().Has("off")
@@ -72,7 +77,6 @@ func adminHandler(o *adminOptions) http.Handler {
 	}
 	r.Method(http.MethodGet, "/-/status", o.page.HTML())
 	r.Method(http.MethodGet, "/-/status.json", o.page.JSON())
-	r.Method(http.MethodGet, "/", http.RedirectHandler("/-/status", http.StatusFound))
 	return r
 }
 

@@ -28,6 +28,7 @@ type reloader struct {
 	seen    stamps // of the last attempt, successful or not
 
 	lastAttempt atomic.Pointer[statuspage.Config]
+	adminNames  atomic.Pointer[[]string] // the names in force
 
 	refreshNow chan struct{}
 	// refreshProblems are those of the last refresh that succeeded, which were logged.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ func (s *service) statusPage() *statuspage.Page {
 			}
 		},
 		KnownHost: func(name string) bool {
-			return strings.EqualFold(name, host) || strings.EqualFold(name, bound) || s.server.Snapshot().Certs.Serves(name)
+			named := slices.ContainsFunc(*s.reloader.adminNames.Load(), func(own string) bool { return strings.EqualFold(name, own) })
+			return named || strings.EqualFold(name, host) || strings.EqualFold(name, bound) || s.server.Snapshot().Certs.Serves(name)
 		},
 	})
 }
@@ -41,6 +43,7 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		next = *r.lastAttempt.Load()
 	} else {
 		c := state.config
+		r.adminNames.Store(&c.AdminNames)
 		next = statuspage.Config{
 			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},
 			FastLane: c.FastLane, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,

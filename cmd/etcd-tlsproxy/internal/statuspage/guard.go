@@ -23,7 +23,7 @@ func (p *Page) Guard(next http.Handler) http.Handler {
 		case !p.isOwnName(r.Host):
 			// DNS rebinding: the attacker's name first points to their page and then
 			// to this address, and the browser treats both as one site.
-			refuse(w, http.StatusMisdirectedRequest, "this machine does not have that name (hint: use its address, localhost, or a name in the server's certificate)")
+			refuse(w, http.StatusMisdirectedRequest, "this machine does not have that name (hint: use its address, localhost, a name in the server's certificate, or one of admin_names)")
 		case isCrossSite(r):
 			refuse(w, http.StatusForbidden, "pages of other sites cannot read this")
 		default:

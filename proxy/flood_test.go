@@ -1,0 +1,150 @@
+package proxy_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
+)
+
+// flood opens silent connections from an address of another network than the other clients of
+// a test. It returns when all handshakes are done.
+func flood(t *testing.T, f *fronttest.Front, n int, protos ...string) (all []*tls.Conn) {
+	t.Helper()
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}}
+	config := f.TLS()
+	config.NextProtos = protos
+	for range n {
+		c, err := tls.DialWithDialer(dialer, "tcp", f.Addr, config)
+		if err != nil {
+			t.Fatalf("opening connection %d of a flood: %v", len(all), err)
+		}
+		t.Cleanup(func() { c.Close() })
+		all = append(all, c)
+	}
+	return all
+}
+
+// keepReading reads on n connections of another client, one by one, and keeps all of them open.
+func keepReading(t *testing.T, f *fronttest.Front, n int) {
+	t.Helper()
+	for i := range n {
+		c, err := proxytest.DialRaw(f.Addr, f.TLS())
+		if err != nil {
+			t.Fatalf("opening connection %d of another client: %v", i, err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if err := c.Send(plainRead); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := c.Answer("GET"); err != nil || a.Status != 200 {
+			t.Fatalf("reading on connection %d of another client: got %+v, %v; want status 200", i, a, err)
+		}
+	}
+}
+
+// beginnings are what clients send before they are silent: a request, or the preface of
+// HTTP/2 with empty settings.
+var beginnings = map[string]string{
+	"http/1.1": plainRead,
+	"h2":       "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+}
+
+func TestAFloodOfSilentConnectionsDoesNotShutOthersOut(t *testing.T) {
+	t.Parallel()
+	for _, protos := range [][]string{{"http/1.1"}, {"h2"}} {
+		t.Run(protos[0], func(t *testing.T) {
+			t.Parallel()
+			fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+				const places = 16
+				f, _ := l.EmbeddedWith(t, mayHave(places), nil)
+				// No timeout but that of idle connections, an hour, ends these.
+				for i, c := range flood(t, f, places-places/8, protos...) {
+					if _, err := io.WriteString(c, beginnings[protos[0]]); err != nil {
+						t.Fatalf("using connection %d of a flood: %v", i, err)
+					}
+					if _, err := io.ReadAtLeast(c, make([]byte, 1000), 1); err != nil {
+						t.Fatalf("using connection %d of a flood: %v", i, err)
+					}
+				}
+				keepReading(t, f, places/2) // the share of each of two networks
+			})
+		})
+	}
+}
+
+func TestConnectionsThatNeverBeginTheirHandshakeMakeRoom(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		const places = 7 // so few have no reserve
+		f, _ := l.EmbeddedWith(t, mayHave(places), nil)
+		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}}
+		for range places {
+			c, err := dialer.Dial("tcp", f.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+		}
+		fronttest.Eventually(t, "all places are taken", func() bool { return f.Connections() == places })
+		if !reads(f) {
+			t.Error("beside connections without a handshake, another client was not served")
+		}
+	})
+}
+
+// helloOnly is a client's connection that sends the first message of a handshake only.
+type helloOnly struct {
+	net.Conn
+	sent bool
+}
+
+func (c *helloOnly) Write(p []byte) (int, error) {
+	if c.sent {
+		return len(p), nil
+	}
+	c.sent = true
+	return c.Conn.Write(p)
+}
+
+func TestHandshakesThatWaitForTheirClientsHoldNoTurn(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, _ := l.EmbeddedWith(t, nil, nil)
+		for range 100 { // many more than there are processors
+			c, err := net.Dial("tcp", f.Addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			// The server has computed its part when the client's handshake is complete.
+			if err := tls.Client(&helloOnly{Conn: c}, f.TLS()).Handshake(); err != nil {
+				t.Fatalf("a handshake whose last message is held back: %v", err)
+			}
+		}
+		if !reads(f) {
+			t.Error("beside silent handshakes, another client was not served")
+		}
+	})
+}
+
+func TestWatchesOfAFloodEndForAClientBelowItsShare(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, _ := l.EmbeddedWith(t, mayHave(6), nil)
+		for i, c := range flood(t, f, 6, "http/1.1") {
+			if _, err := c.Write([]byte(watchRequest)); err != nil {
+				t.Fatalf("starting watch %d: %v", i, err)
+			}
+		}
+		fronttest.Eventually(t, "the watches run", func() bool { return f.Watches() == 6 })
+		// The share of each of two networks is 3.
+		keepReading(t, f, 3)
+		if got := f.Watches(); got != 3 {
+			t.Errorf("got %d watches of the flood left, want its share of 3", got)
+		}
+	})
+}

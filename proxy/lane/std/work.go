@@ -1,0 +1,97 @@
+package std
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/lane"
+)
+
+// work counts what the requests of a connection are doing, so that a connection can be taken
+// back while nothing is lost by that.
+type work struct {
+	mu       sync.Mutex
+	requests [numPhases]int
+	progress time.Time // the last time that the client sent or accepted something
+	blocked  lane.Blocked
+}
+
+// phase is what one request is doing.
+type phase int
+
+const (
+	ended     phase = iota
+	working         // the proxy or etcd works for it
+	receiving       // waits for the client's body
+	sending         // waits until the client has accepted its answer
+	watching        // waits for an event
+	numPhases
+)
+
+// class returns what the requests are doing, and whether there are any; w.mu is held.
+// blocked is whether written bytes wait for the client.
+func (w *work) class(blocked bool) (class account.Class, some bool) {
+	slow := w.blocked.Slow(blocked)
+	n := &w.requests
+	waits := n[receiving]+n[sending] > 0
+	switch {
+	case n[working] > 0:
+		return account.Busy, true
+	case waits && time.Since(w.progress) > lane.StalledAfter:
+		return account.Stalled, true
+	case waits && slow:
+		return account.Slow, true
+	case waits:
+		return account.Busy, true
+	case n[watching] > 0:
+		return account.Watching, true
+	}
+	return account.Silent, false
+}
+
+// progressed records that the client sent or accepted something.
+func (w *work) progressed() {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.progress = now
+}
+
+// task is one request of a connection.
+type task struct {
+	work *work
+	now  phase
+}
+
+// enter starts a phase and returns the one that has ended.
+func (t *task) enter(next phase) (before phase) {
+	now := time.Now()
+	t.work.mu.Lock()
+	defer t.work.mu.Unlock()
+	before, t.now = t.now, next
+	if before != ended {
+		t.work.requests[before]--
+	}
+	if next != ended {
+		t.work.requests[next]++
+	}
+	t.work.progress = now
+	return before
+}
+
+// receivedBody is a request's body that records the progress of its client.
+type receivedBody struct {
+	io.ReadCloser
+	work *work
+}
+
+// Read reads what has arrived.
+func (b receivedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if n > 0 {
+		b.work.progressed()
+	}
+	return n, err
+}
