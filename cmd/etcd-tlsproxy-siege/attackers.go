@@ -15,12 +15,16 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
 )
 
-// attackers is the process of the attackers.
+// attackers is a process of attackers.
 type attackers struct {
 	cmd   *exec.Cmd
 	in    io.Closer
-	lines *bufio.Reader
+	log   string
 	began time.Time
+	ready chan struct{} // is closed when they are in full effect, or have ended
+	ended chan struct{} // is closed when result and err are set
+	attack.Result
+	err error
 }
 
 // startAttackers starts the attackers. The caller must call stop.
@@ -46,57 +50,68 @@ func startAttackers(self, log string, spec *attack.Spec) (*attackers, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the attackers: %w", err)
 	}
-	a := &attackers{cmd: cmd, in: in, lines: bufio.NewReader(out), began: time.Now()}
+	a := &attackers{cmd: cmd, in: in, log: log, began: time.Now(), ready: make(chan struct{}), ended: make(chan struct{})}
+	go a.read(out)
 	line, err := json.Marshal(spec)
 	if err == nil {
 		_, err = in.Write(append(line, '\n'))
 	}
 	if err != nil {
 		a.kill()
-		return nil, fmt.Errorf("starting the attackers: %w", err)
+		_, _, err = a.stop()
+		return nil, err
 	}
 	return a, nil
 }
 
-// arrivalTimeout is how long attackers can take until they are in full effect. A server that
-// makes them wait may keep them from it.
-const arrivalTimeout = 20 * time.Second
+// read reads what the attackers report: that they are in full effect, and then their result.
+func (a *attackers) read(out io.Reader) {
+	defer close(a.ended)
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	close(a.ready)
+	if err == nil && line != "ready\n" {
+		err = fmt.Errorf("the attackers reported %q, want ready", line)
+	}
+	if err == nil {
+		err = json.NewDecoder(lines).Decode(&a.Result)
+	}
+	a.err = err
+}
 
-// arrive waits until the attackers are in full effect, and reports whether they are.
-func (a *attackers) arrive(ctx context.Context) bool {
-	arrived := make(chan bool, 1)
-	go func() {
-		line, err := a.lines.ReadString('\n')
-		arrived <- err == nil && line == "ready\n"
-	}()
+// arrivalTimeout is how long a siege waits for attackers to be in full effect. A server that
+// makes them wait longer is attacked by those who have arrived.
+const arrivalTimeout = 15 * time.Second
+
+// arrive waits until the attackers are in full effect.
+func (a *attackers) arrive(ctx context.Context) {
 	timer := time.NewTimer(arrivalTimeout)
 	defer timer.Stop()
 	select {
-	case ok := <-arrived:
-		return ok
+	case <-a.ready:
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return false
 }
 
+// stopAttackTimeout is how long attackers can take to end: each bounds its exchanges, but
+// not by the end of the attack.
+const stopAttackTimeout = 20 * time.Second
+
 // stop ends the attack and returns its result, with the part of all processors that it used.
-func (a *attackers) stop(arrived bool) (result attack.Result, share float64, err error) {
+func (a *attackers) stop() (result attack.Result, share float64, err error) {
 	_ = a.in.Close()
-	timer := time.AfterFunc(arrivalTimeout, a.kill)
+	timer := time.AfterFunc(stopAttackTimeout, a.kill)
 	defer timer.Stop()
-	if arrived {
-		err = json.NewDecoder(a.lines).Decode(&result)
-	}
-	err = errors.Join(err, a.cmd.Wait())
-	lasted := time.Since(a.began)
+	<-a.ended
+	err = errors.Join(a.err, a.cmd.Wait())
 	used := a.cmd.ProcessState.UserTime() + a.cmd.ProcessState.SystemTime()
-	share = float64(used) / float64(lasted) / float64(processors())
+	share = float64(used) / float64(time.Since(a.began)) / float64(processors())
 	if err != nil {
-		text, _ := os.ReadFile(a.cmd.Stderr.(*os.File).Name())
-		err = fmt.Errorf("running the attackers: %w\n%s", err, text)
+		text, _ := os.ReadFile(a.log)
+		err = fmt.Errorf("the attackers have ended: %w\n%s", err, text)
 	}
-	return result, share, err
+	return a.Result, share, err
 }
 
 func (a *attackers) kill() { _ = syscall.Kill(-a.cmd.Process.Pid, syscall.SIGKILL) }

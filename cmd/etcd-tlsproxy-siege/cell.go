@@ -22,7 +22,10 @@ type cell struct {
 	files  *site.Files
 	etcd   *site.Etcd
 	server *site.Server
-	beats  int // calls of beside
+	fleet  *attackers // beside the victims; nil if there is none
+	beats  int        // calls of beside
+	// attacked is set while the attack is in full effect.
+	attacked bool
 
 	expires time.Time // the certificate of the attacker
 	secrets int       // writes of the restricted key after that

@@ -92,10 +92,19 @@ func secretsWereWritten(c *cell) (string, error) {
 // watchers.
 func writeFleet(c *cell) error { return c.etcd.Put(attack.FleetKey, fmt.Sprint(c.beats)) }
 
+// fleetSize is the size of the largest fleet: 8,000 watchers.
+const fleetSize = 8000
+
+// largeFleet sets the size of the fleet.
+func largeFleet(_ *cell, spec *attack.Spec) error {
+	spec.Size = fleetSize
+	return nil
+}
+
 // fleetIsServed checks that all watchers have received all events but the last, which may be
 // under way at the end.
 func fleetIsServed(c *cell) (string, error) {
-	if want := int64(max(c.beats-1, 1) * attack.FleetWatchers); c.row.Attack.Answers < want {
+	if want := int64(max(c.beats-1, 1) * fleetSize); c.row.Attack.Answers < want {
 		return fmt.Sprintf("the fleet received %d events, want at least %d", c.row.Attack.Answers, want), nil
 	}
 	return "", nil

@@ -2,17 +2,25 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/victim"
 )
 
 // phases goes through the phases of the row.
-func (c *cell) phases(ctx context.Context, group *victim.Group) error {
+func (c *cell) phases(ctx context.Context, group *victim.Group) (err error) {
 	half := c.siege.duration / 2
-	if !c.pass(ctx, half, nil) {
+	if c.row.Attackers == company {
+		if c.fleet, err = c.startFleet(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.stopFleet()) }()
+	}
+	if !c.pass(ctx, half) {
 		return ctx.Err()
 	}
 	c.row.EtcdQuiet, _ = c.etcd.Memory()
@@ -21,32 +29,54 @@ func (c *cell) phases(ctx context.Context, group *victim.Group) error {
 		if err := c.attackAnother(ctx); err != nil {
 			return err
 		}
-		group.Enter(arriving) // neither quiet nor under attack
-		c.pass(ctx, time.Second, nil)
+		group.Enter(between)
+		c.pass(ctx, time.Second)
 	}
-	c.server.Records()
 	group.Enter(arriving)
 	began, records := time.Now(), c.server.Records()
 	a, err := c.attackAt(c.server.Address)
 	if err != nil {
 		return err
 	}
-	arrived := a.arrive(ctx)
+	a.arrive(ctx)
 	group.Enter(under)
-	if arrived {
-		c.pass(ctx, c.siege.duration, c.beside)
-	}
+	c.attacked = true
+	c.pass(ctx, c.siege.duration)
+	c.attacked = false
 	group.Enter(after)
-	c.row.Attack, c.row.AttackersCPU, err = a.stop(arrived)
+	c.row.Attack, c.row.AttackersCPU, err = a.stop()
 	c.row.RecordsRate = float64(c.server.Records()-records) / time.Since(began).Seconds()
-	if err != nil && c.row.Early == "" {
+	if err != nil {
 		return err
 	}
-	if !arrived {
-		c.row.Early = fmt.Sprintf("the attackers were not in full effect after %v", arrivalTimeout)
-	}
-	c.pass(ctx, half, nil)
+	c.pass(ctx, half)
 	return ctx.Err()
+}
+
+// startFleet starts a legitimate fleet, which stays for the whole row.
+func (c *cell) startFleet(ctx context.Context) (*attackers, error) {
+	spec := attack.Spec{
+		Attack: "fleet", Protocol: attack.HTTP11, Address: c.server.Address, Sources: []string{fleetAddress}, CA: c.files.CA(), Size: companySize,
+	}
+	fleet, err := startAttackers(c.siege.self, filepath.Join(c.dir, "fleet.log"), &spec)
+	if err == nil {
+		fleet.arrive(ctx)
+	}
+	return fleet, err
+}
+
+// stopFleet checks that all watchers of the fleet were served.
+func (c *cell) stopFleet() error {
+	result, _, err := c.fleet.stop()
+	switch {
+	case err != nil:
+		return err
+	case result.Wrong > 0:
+		c.row.Early = fmt.Sprintf("the fleet: %d times: %s", result.Wrong, result.WrongWhat)
+	case result.Answers < companySize:
+		c.row.Early = fmt.Sprintf("the fleet of %d received %d events, want at least one each", companySize, result.Answers)
+	}
+	return nil
 }
 
 // attackAt starts the attackers against an address.
@@ -75,11 +105,9 @@ func (c *cell) attackAnother(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	arrived := a.arrive(ctx)
-	if arrived {
-		c.pass(ctx, c.siege.duration, nil)
-	}
-	_, _, err = a.stop(arrived)
+	a.arrive(ctx)
+	c.pass(ctx, c.siege.duration)
+	_, _, err = a.stop()
 	return err
 }
 
@@ -95,12 +123,12 @@ const (
 // missed, because the kernel keeps them.
 const look = 100 * time.Millisecond
 
-// pass lets time pass, looks after the servers, and calls beside. It ends early if a server has
-// ended or uses too much memory, and reports whether the run goes on.
-func (c *cell) pass(ctx context.Context, d time.Duration, beside func(*cell) error) bool {
+// pass lets time pass, looks after the servers, and does what belongs beside the attack. It ends
+// early if a server has ended or uses too much memory, and reports whether the run goes on.
+func (c *cell) pass(ctx context.Context, d time.Duration) bool {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	began, last := time.Now(), time.Time{}
+	began, last, lastEvent := time.Now(), time.Time{}, time.Time{}
 	for time.Since(began) < d {
 		select {
 		case <-tick.C:
@@ -112,10 +140,14 @@ func (c *cell) pass(ctx context.Context, d time.Duration, beside func(*cell) err
 		etcdNow, etcdPeak := c.etcd.Memory()
 		c.row.EtcdPeak = max(c.row.EtcdPeak, etcdPeak)
 		c.server.Records()
-		if beside != nil && time.Since(last) >= c.every {
+		if c.fleet != nil && time.Since(lastEvent) >= companyEvery {
+			lastEvent = time.Now()
+			_ = c.etcd.Put(attack.FleetKey, lastEvent.String()) // a fleet without events is reported
+		}
+		if c.beside != nil && c.attacked && time.Since(last) >= c.every {
 			last = time.Now()
 			c.beats++
-			if err := beside(c); err != nil {
+			if err := c.beside(c); err != nil {
 				c.row.Early = err.Error()
 			}
 		}

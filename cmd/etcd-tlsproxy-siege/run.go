@@ -169,8 +169,11 @@ func (k *siege) attackAll(ctx context.Context, out io.Writer, plans []plan) (row
 		r := &row{Name: p.name(), Server: p.server, Scenario: p.scenario.name, Protocol: p.protocol, Attackers: p.attackers, What: p.scenario.what}
 		if reason := k.inapplicable(&p.scenario, p.attackers, p.server); reason != "" {
 			r.Verdict, r.Reasons = notApplicable, []string{reason}
-		} else if err := (&cell{scenario: &p.scenario, siege: k, row: r}).run(ctx); err != nil {
-			return rows, fmt.Errorf("%s: %w", r.Name, err)
+		} else if err := (&cell{scenario: &p.scenario, siege: k, row: r}).run(ctx); ctx.Err() != nil {
+			return rows, ctx.Err()
+		} else if err != nil {
+			// A row that could not be measured has not passed, and must not hide the others.
+			r.Verdict, r.Reasons = failed, append(r.Reasons, fmt.Sprintf("it could not be measured: %v", err))
 		}
 		rows = append(rows, r)
 		r.print(out)

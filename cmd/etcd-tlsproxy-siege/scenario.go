@@ -59,15 +59,15 @@ func scenarios() []scenario {
 			what: "asks for the large event of a key with 60 old indexes, and takes no answer",
 		},
 		{
-			name: "2", attack: "streams", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, network24, network48, again},
+			name: "2", attack: "streams", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, network24, network48, again, company},
 			what: "asks for 25,000 short answers and takes none",
 		},
 		{
-			name: "3", attack: "silent", allowed: latencyAllowed, protocols: anyHTTP, attackers: []string{four, one, network24, network48, again},
+			name: "3", attack: "silent", allowed: latencyAllowed, protocols: anyHTTP, attackers: []string{four, one, network24, network48, again, company},
 			what: "opens more connections than the server accepts, asks once on each, and is silent", limits: "connections = 1000\n",
 		},
 		{
-			name: "4", attack: "slowreaders", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, again, user, neighbor},
+			name: "4", attack: "slowreaders", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, again, user, neighbor, company},
 			what: "asks for answers of 100 KB that cannot be shared, and takes none",
 		},
 		{
@@ -106,7 +106,7 @@ func scenarios() []scenario {
 			what: "sends writes with long paths that are refused, as fast as it can",
 		},
 		{
-			name: "11", attack: "uploads", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, again, user, neighbor},
+			name: "11", attack: "uploads", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, user, neighbor},
 			victims: []string{kindRead, kindWrite, kindLarge, kindLogin}, what: "sends half of 20 large bodies, then a byte now and then",
 		},
 		{
@@ -132,7 +132,7 @@ func scenarios() []scenario {
 			what: "full handshakes without a request, as fast as it can",
 		},
 		{
-			name: "fleet", attack: "fleet", protocols: []string{attack.HTTP11}, attackers: []string{one}, memory: 1 << 30, beside: writeFleet, every: 3 * time.Second,
+			name: "fleet", attack: "fleet", protocols: []string{attack.HTTP11}, attackers: []string{one}, memory: 1 << 30, beside: writeFleet, every: 3 * time.Second, prepare: largeFleet,
 			what: "no attack: 8,000 watchers behind one address; all must get all events", check: fleetIsServed,
 			only: "the other servers accept fewer connections here",
 		},
@@ -153,6 +153,7 @@ const (
 	again     = "again"
 	user      = "user"
 	neighbor  = "neighbor"
+	company   = "company"
 )
 
 // attackersMeaning explains the names for --list.
@@ -164,12 +165,13 @@ var attackersMeaning = map[string]string{
 	again:     "one address that reconnects whenever it is cut",
 	user:      "one address with the password of a known user, who is not one of the victims",
 	neighbor:  "one address, which is also that of the victims, who are known users",
+	company:   "four addresses; beside the victims are 500 watchers behind one address, which must not be cut",
 }
 
 // sources returns the addresses of attackers. They are in other networks than the victims.
 func sources(attackers string) (list []string) {
 	switch attackers {
-	case four:
+	case four, company:
 		for i := range 4 {
 			list = append(list, fmt.Sprintf("127.1.%d.1", i+1))
 		}
@@ -186,6 +188,16 @@ func sources(attackers string) (list []string) {
 	}
 	return list
 }
+
+// companySize is how large the fleet beside the victims is, which has more connections than its
+// share of those that row 3 lets the server accept. Each of its watchers gets an event from time to time.
+const (
+	companySize  = 500
+	companyEvery = 2 * time.Second
+)
+
+// fleetAddress is the address of that fleet.
+const fleetAddress = "127.3.3.1"
 
 // victimAddress is the address of the victims, unless they are neighbors of the attackers.
 const victimAddress = "127.2.2.1"

@@ -56,6 +56,7 @@ const (
 const (
 	quiet    = "quiet"
 	control  = "control"  // a second proxy is attacked; the victims use the first
+	between  = "between"  // the second proxy has just ended; this is not judged
 	arriving = "arriving" // the attackers are not in full effect yet
 	under    = "under"
 	after    = "after"

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// FleetWatchers is the number of watchers of a large legitimate fleet.
-const FleetWatchers = 8000
-
 // FleetKey is what a fleet watches.
 const FleetKey = "/siege/fleet"
 
@@ -19,7 +16,7 @@ func fleet(ctx context.Context, c *crew, ready func()) error {
 	var watching, running sync.WaitGroup
 	begin := make(chan struct{})
 	request := (&request{method: "GET", target: "/v2/keys" + FleetKey + "?wait=true"}).http1(HTTP11)
-	c.each(ctx, FleetWatchers, func(i int) error {
+	c.each(ctx, c.Size, func(i int) error {
 		k, err := c.dial(ctx, i, dialOptions{})
 		if err != nil {
 			if ctx.Err() == nil {

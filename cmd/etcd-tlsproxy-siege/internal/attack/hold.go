@@ -121,7 +121,7 @@ type counting struct {
 
 func (r counting) Read(p []byte) (int, error) {
 	n, err := r.from.Read(p)
-	r.crew.answers.Add(int64(bytes.Count(p[:n], []byte("HTTP/1.1 "))))
+	r.crew.answers.Add(int64(bytes.Count(p[:n], []byte("HTTP/1."))))
 	r.crew.bytes.Add(int64(n))
 	return n, err
 }

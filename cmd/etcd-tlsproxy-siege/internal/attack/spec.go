@@ -27,6 +27,8 @@ type Spec struct {
 	Folder string
 	// Reconnect replaces what the server closes or resets.
 	Reconnect bool
+	// Size is how many clients a fleet has.
+	Size int
 	// Certificate and Key, in PEM, are of the client. Empty means no certificate.
 	Certificate, Key []byte
 }

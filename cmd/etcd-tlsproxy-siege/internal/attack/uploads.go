@@ -15,8 +15,10 @@ const (
 	// announcedBody is the length that each announces: the largest that the proxy accepts.
 	announcedBody = 10 << 20
 	// sentBody is how much of it each sends at once. It is credit: from then on the average
-	// rate stays high enough for half an hour.
-	sentBody = 5 << 20
+	// rate stays high enough for half an hour. Whoever is refused tries again with half of it,
+	// down to leastBody, so that all memory for bodies is taken in the end.
+	sentBody  = 5 << 20
+	leastBody = 40 << 10
 	// uploadBeat is the interval of the bytes that follow.
 	uploadBeat = 500 * time.Millisecond
 )
@@ -29,17 +31,14 @@ func uploads(ctx context.Context, c *crew, ready func()) error {
 		running.Go(func() {
 			once := sync.OnceFunc(started.Done)
 			defer once()
-			for ctx.Err() == nil {
-				k, err := c.dial(ctx, i, dialOptions{})
-				if err == nil {
+			for size := int64(sentBody); ctx.Err() == nil; size = max(size/2, leastBody) {
+				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
 					stop := context.AfterFunc(ctx, func() { _ = k.SetDeadline(time.Unix(1, 0)) })
-					c.upload(ctx, k, once)
+					c.upload(ctx, k, size, once)
 					k.leave(stop() && ctx.Err() == nil)
 				}
 				once()
-				if !c.Reconnect || !wait(ctx, beat) {
-					return
-				}
+				wait(ctx, beat)
 			}
 		})
 	}
@@ -51,11 +50,11 @@ func uploads(ctx context.Context, c *crew, ready func()) error {
 }
 
 // upload sends one body that does not end, until the server ends it. It calls sent when the
-// first part is sent.
-func (c *crew) upload(ctx context.Context, k *conn, sent func()) {
+// first part, of this size, is sent.
+func (c *crew) upload(ctx context.Context, k *conn, size int64, sent func()) {
 	r := &request{method: "PUT", target: "/v2/keys" + c.Folder + "/upload", authorization: c.authorization(), body: "value=", announced: announcedBody}
 	if c.Protocol == HTTP2 {
-		c.uploadHTTP2(ctx, k, r, sent)
+		c.uploadHTTP2(ctx, k, r, size, sent)
 		return
 	}
 	refused := make(chan struct{})
@@ -63,7 +62,7 @@ func (c *crew) upload(ctx context.Context, k *conn, sent func()) {
 		defer close(refused)
 		_, _ = k.Read(make([]byte, 1))
 	}()
-	if _, err := k.Write(append(r.http1(c.Protocol), long(sentBody)...)); err == nil {
+	if _, err := k.Write(append(r.http1(c.Protocol), long(int(size))...)); err == nil {
 		sent()
 	}
 	tick := time.NewTicker(uploadBeat)
@@ -85,7 +84,7 @@ func (c *crew) upload(ctx context.Context, k *conn, sent func()) {
 }
 
 // uploadHTTP2 sends as much of a body as the server's windows allow.
-func (c *crew) uploadHTTP2(ctx context.Context, k *conn, r *request, sent func()) {
+func (c *crew) uploadHTTP2(ctx context.Context, k *conn, r *request, size int64, sent func()) {
 	h := newH2(k)
 	if h.begin(wideWindow) != nil {
 		return
@@ -109,8 +108,8 @@ func (c *crew) uploadHTTP2(ctx context.Context, k *conn, r *request, sent func()
 			case *http2.WindowUpdateFrame:
 				windows[frame.StreamID] += int64(frame.Increment)
 			case *http2.SettingsFrame:
-				if size, ok := frame.Value(http2.SettingInitialWindowSize); ok {
-					windows[stream] += int64(size) - 65535
+				if window, ok := frame.Value(http2.SettingInitialWindowSize); ok {
+					windows[stream] += int64(window) - 65535
 				}
 			case *http2.MetaHeadersFrame, *http2.RSTStreamFrame, *http2.GoAwayFrame:
 				mu.Unlock()
@@ -140,12 +139,12 @@ func (c *crew) uploadHTTP2(ctx context.Context, k *conn, r *request, sent func()
 	tick := time.NewTicker(uploadBeat)
 	defer tick.Stop()
 	for total := int64(0); ; {
-		n, ok := write(sentBody - total)
+		n, ok := write(size - total)
 		total += n
 		if ok && n > 0 {
 			continue
 		}
-		if total >= sentBody {
+		if total >= size {
 			sent()
 		}
 		select {
