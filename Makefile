@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build cross test lint race fuzz mutants bench vuln ci deb check-deb check-systemd check-container release check-release clean
+.PHONY: help build cross test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -35,6 +35,9 @@ mutants: ## Report small changes of a package that its tests do not notice: PKG=
 
 bench: ## Run a short benchmark; BENCH='--rounds 7' and other flags of cmd/etcd-tlsproxy-bench replace it
 	go run ./cmd/etcd-tlsproxy-bench $(or $(BENCH),--quick)
+
+siege: ## Attack the proxy in every way known; SIEGE='--attacks ^3/' and other flags of cmd/etcd-tlsproxy-siege replace it
+	go run ./cmd/etcd-tlsproxy-siege $(or $(SIEGE),--quick)
 
 vuln: ## Check for known vulnerabilities; fails with 3 if the database cannot be reached
 	.ci/vuln
