@@ -7,12 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -23,19 +25,19 @@ type HasherOptions struct {
 	Workers int
 	// Queue is how many logins may wait for a worker. The default is 64.
 	Queue int
-	// Remember is how many verified passwords each set of users remembers. The default
-	// is 4,096; each takes about 200 bytes.
+	// Remember is how many verified passwords are remembered. The default is 4,096; each
+	// takes about 200 bytes.
 	Remember int
 }
 
 // Hasher is shared by all generations of [Users]. It limits how much of the processor
-// logins can use, and holds the secret key of the digests of passwords, which exists
-// only in this process.
+// logins can use, remembers verified passwords, and holds the secret key of their digests,
+// which exists only in this process.
 type Hasher struct {
-	workers  admission
-	suspects admission // suspects acquire this first, then a worker
-	remember int
-	digests  sync.Pool // of *digester
+	workers    admission
+	suspects   admission // suspects acquire this first, then a worker
+	remembered *lru.Cache[digest, struct{}]
+	digests    sync.Pool // of *digester
 }
 
 // ErrBusy means that too many logins are waiting. The password was not checked.
@@ -52,13 +54,17 @@ func NewHasher(o HasherOptions) *Hasher {
 	if o.Remember <= 0 {
 		o.Remember = 4096
 	}
+	remembered, err := lru.New[digest, struct{}](o.Remember)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: a cache of %d passwords: %v", o.Remember, err))
+	}
 	key := make([]byte, 32)
 	_, _ = rand.Read(key) // documented never to fail
 	return &Hasher{
-		workers:  admission{sem: semaphore.NewWeighted(int64(o.Workers)), maxPending: int64(o.Workers + o.Queue)},
-		suspects: admission{sem: semaphore.NewWeighted(1), maxPending: 1 + maxSuspects},
-		remember: o.Remember,
-		digests:  sync.Pool{New: func() any { return &digester{mac: hmac.New(sha256.New, key)} }},
+		workers:    admission{sem: semaphore.NewWeighted(int64(o.Workers)), maxPending: int64(o.Workers + o.Queue)},
+		suspects:   admission{sem: semaphore.NewWeighted(1), maxPending: 1 + maxSuspects},
+		remembered: remembered,
+		digests:    sync.Pool{New: func() any { return &digester{mac: hmac.New(sha256.New, key)} }},
 	}
 }
 

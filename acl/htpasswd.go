@@ -62,7 +62,7 @@ func ParseUsers(h *Hasher, sources ...Source) (*Users, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return newUsers(h, byName)
+	return newUsers(h, byName), nil
 }
 
 // parseLine adds the user of a line to byName.

@@ -3,26 +3,22 @@ package acl
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Users is the set of users of some htpasswd files. It is safe for concurrent use,
-// and immutable except for the passwords it remembers.
+// and immutable.
 //
-// A password that was verified is remembered as a keyed digest of the name, the
-// stored hash and the password. The next login with it computes no hash. Failures are
-// not remembered. The digests belong to the Users value: after a reload the new value
-// starts with none.
+// A password that was verified is remembered by its [Hasher], as a keyed digest of the
+// name, the stored hash and the password. The next login with it computes no hash.
+// Failures are not remembered. A digest is of no use once the user has another hash, or
+// none; as long as the hash is the same, the password is remembered across reloads.
 type Users struct {
-	hasher     *Hasher
-	byName     map[string]*user
-	sorted     []*user // by name
-	remembered *lru.Cache[digest, struct{}]
+	hasher *Hasher
+	byName map[string]*user
+	sorted []*user // by name
 }
 
 type user struct {
@@ -38,16 +34,12 @@ type position struct {
 	line int
 }
 
-func newUsers(h *Hasher, byName map[string]*user) (*Users, error) {
-	remembered, err := lru.New[digest, struct{}](h.remember)
-	if err != nil {
-		return nil, fmt.Errorf("allocating the cache of verified passwords: %w", err)
-	}
-	u := &Users{hasher: h, byName: byName, remembered: remembered}
+func newUsers(h *Hasher, byName map[string]*user) *Users {
+	u := &Users{hasher: h, byName: byName}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		u.sorted = append(u.sorted, byName[name])
 	}
-	return u, nil
+	return u
 }
 
 // Has reports whether the user exists.
@@ -104,7 +96,7 @@ func (u *Users) Remembered(name, password string) bool {
 	if entry == nil {
 		return false
 	}
-	_, ok := u.remembered.Get(u.hasher.digest(name, entry.hash.text, password))
+	_, ok := u.hasher.remembered.Get(u.hasher.digest(name, entry.hash.text, password))
 	return ok && known
 }
 
@@ -125,9 +117,9 @@ func (u *Users) Verify(ctx context.Context, name, password string, suspect func(
 	failed := time.Duration(0)
 	defer func() { release(failed) }()
 	d := u.hasher.digest(name, entry.hash.text, password)
-	// After a reload many clients may log in with one password at once. The first hash
+	// After a start many clients may log in with one password at once. The first hash
 	// serves all logins that waited for it.
-	if u.remembered.Contains(d) && known {
+	if u.hasher.remembered.Contains(d) && known {
 		return true, nil
 	}
 	start := time.Now()
@@ -135,7 +127,7 @@ func (u *Users) Verify(ctx context.Context, name, password string, suspect func(
 		failed = time.Since(start)
 		return false, nil
 	}
-	u.remembered.Add(d, struct{}{})
+	u.hasher.remembered.Add(d, struct{}{})
 	return true, nil
 }
 

@@ -111,7 +111,7 @@ func TestASuccessIsRememberedAndAFailureIsNot(t *testing.T) {
 	}
 }
 
-func TestWhatIsRememberedIsBoundedAndGoesWithTheUsers(t *testing.T) {
+func TestWhatIsRememberedIsBounded(t *testing.T) {
 	h := NewHasher(HasherOptions{Remember: 2})
 	users := mustParse(t, h, toolsFile(t))
 	for _, name := range []string{"apr1", "sha", "ssha"} {
@@ -119,7 +119,33 @@ func TestWhatIsRememberedIsBoundedAndGoesWithTheUsers(t *testing.T) {
 	}
 	expectRemembered(t, users, "apr1", "apr1-Secret1", false)
 	expectRemembered(t, users, "ssha", "ssha-Secret1", true)
-	expectRemembered(t, mustParse(t, h, toolsFile(t)), "ssha", "ssha-Secret1", false)
+}
+
+func TestAPasswordIsRememberedAsLongAsItsUserHasTheSameHash(t *testing.T) {
+	h := NewHasher(HasherOptions{})
+	lines := toolsFile(t)
+	for _, name := range []string{"apr1", "ssha"} {
+		verify(t, mustParse(t, h, lines), name, name+"-Secret1")
+	}
+	var others []string // without apr1
+	for line := range strings.Lines(lines) {
+		if !strings.HasPrefix(line, "apr1:") {
+			others = append(others, line)
+		}
+	}
+	for what, lines := range map[string]string{
+		"another hash of apr1": strings.Join(others, "") + "apr1:{SHA}AAAAAAAAAAAAAAAAAAAAAAAAAAA=\n",
+		"no apr1":              strings.Join(others, ""),
+	} {
+		changed := mustParse(t, h, lines)
+		if changed.Remembered("apr1", "apr1-Secret1") {
+			t.Errorf("with %s: its old password is remembered, want it not to be", what)
+		}
+		if !changed.Remembered("ssha", "ssha-Secret1") {
+			t.Errorf("with %s: the password of another user is forgotten, want it remembered", what)
+		}
+	}
+	expectRemembered(t, mustParse(t, NewHasher(HasherOptions{}), lines), "ssha", "ssha-Secret1", false)
 }
 
 func TestFingerprintsFollowTheStoredPassword(t *testing.T) {

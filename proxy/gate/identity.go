@@ -74,6 +74,7 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 		}
 		req.Peer.proved()
 		op.Login, op.Identity = LoginCertified, Identity{Name: name, Known: ByCertificate}
+		req.Peer.proved()
 		return nil
 	}
 	var room [256]byte // fits nearly all credentials without an allocation
