@@ -19,13 +19,9 @@ var (
 	RefuseEnablingAuth = refuse(403, "etcd_users", codeUnauthorized,
 		"Not served here", "The proxy drops credentials, so nobody could disable etcd's own users again; see upstream.credentials in its configuration")
 	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
-		"Not served here", "Protocol upgrades are not served")
+		"Not served here", "A request with an Upgrade field must have no body")
 	RefuseMethod = refuse(405, "method", codeInvalidField,
 		"Method not allowed", "The methods are "+AllowedMethods)
-	RefuseAuthorizations = refuse(400, "bad_request", codeInvalidField,
-		"Bad request", "More than one Authorization header").closing()
-	RefuseLength = refuse(400, "bad_request", codeInvalidField,
-		"Bad request", "The Content-Length is malformed, or there are several").closing()
 	RefuseTarget = refuse(400, "bad_target", codeInvalidField,
 		"Bad request", "The request target is neither a path nor an http URL")
 	RefuseQuery = refuse(400, "bad_target", codeInvalidField,

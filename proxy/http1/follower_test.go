@@ -83,6 +83,34 @@ func TestAFollowerKnowsWhenItIsInABody(t *testing.T) {
 	}
 }
 
+func TestTheServerDoesNotSeeWhatTheFollowerActsOn(t *testing.T) {
+	for head, want := range map[string]string{
+		"PUT / HTTP/1.1\r\nHost: h\r\nexpect: 100-Continue\r\nExpect: 100-continue\r\nA: b\r\n\r\n": "PUT / HTTP/1.1\r\nHost: h\r\nexpect:             \r\nExpect:             \r\nA: b\r\n\r\n",
+		"PUT / HTTP/1.0\r\nExpect:100-continue, x\r\nTrailer: Content-Length\r\n\r\n":               "PUT / HTTP/1.0\r\nExpect:               \r\nTrailer:               \r\n\r\n",
+	} {
+		shown, err := follow(&Follower{}, []byte(head), 1)
+		if string(shown) != want || err != nil {
+			t.Errorf("following %q: got %q, %v; want %q", head, shown, err, want)
+		}
+	}
+}
+
+func TestTheEndOfAChunkedBodyIsShownWhole(t *testing.T) {
+	const start, end = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nvalue\r\n", "0\r\nA: b\r\n\r\n"
+	held := []byte(start + end)
+	for i := len(start) + len("0\r\n"); i < len(held); i++ {
+		if shown, err := follow(&Follower{}, held[:i], 1); string(shown) != start && string(shown) != start+"0" && string(shown) != start+"0\r" || err != nil {
+			t.Errorf("without the last %d bytes: got %q, %v; want what stands before the end", len(held)-i, shown, err)
+		}
+	}
+	if shown, err := follow(&Follower{}, []byte(start+"0\r\nA: b\x00\r\n\r\n"), 1); err == nil || strings.Contains(string(shown), "A") {
+		t.Errorf("with a malformed trailer: got %q, %v; want an error, and nothing of the trailer", shown, err)
+	}
+	if shown, err := follow(&Follower{}, held, 1); string(shown) != string(held) || err != nil {
+		t.Errorf("as a whole: got %q, %v; want all of it", shown, err)
+	}
+}
+
 // FuzzFollower checks that net/http reads the same messages in the bytes that are passed on.
 func FuzzFollower(f *testing.F) {
 	f.Add([]byte(putFive+postChunks+getNothing), 10)

@@ -18,7 +18,7 @@ import (
 // plain reports whether the request is one for this lane.
 func (c *conn) plain(s *lane.Snapshot) bool {
 	r := &c.request
-	if r.Minor != 1 || r.Expect || r.Upgrade || r.Target[0] != '/' {
+	if r.Minor != 1 || r.Expect || r.Upgrade && r.Body != http1.None || r.Target[0] != '/' {
 		return false
 	}
 	// The standard lane refuses what net/http cannot parse, with an answer of its own.

@@ -44,8 +44,8 @@ func (b *body) free() {
 	}
 }
 
-// receive reads the body of r. The first read sends the 100 Continue that a client may
-// wait for, so only clients that may write receive it.
+// receive reads the body of r. It sends the 100 Continue that a client may wait for, so only
+// clients that may write receive it.
 func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits) (*body, *gate.Refusal) {
 	b := &body{from: bs}
 	if r.ContentLength > limits.Body {
@@ -60,6 +60,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.L
 	// notices when the client leaves.
 	defer control.SetReadDeadline(time.Time{})
 	boundRest(w, r, limits)
+	askForBody(w, r)
 	began := time.Now()
 	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
 	for {
@@ -100,4 +101,18 @@ func (b *body) grow(limit int64) *gate.Refusal {
 	copy(larger, b.bytes)
 	b.bytes = larger
 	return nil
+}
+
+// expectsContinue reports whether a client of HTTP/1.1 waits for a 100 Continue before it sends
+// its body. The strictConn leaves the name of the field, without its value. On HTTP/2 net/http
+// sends the 100 Continue.
+func expectsContinue(r *http.Request) bool {
+	return r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.ContentLength != 0 && len(r.Header["Expect"]) > 0
+}
+
+// askForBody sends the 100 Continue that a client waits for.
+func askForBody(w http.ResponseWriter, r *http.Request) {
+	if expectsContinue(r) {
+		w.WriteHeader(http.StatusContinue)
+	}
 }

@@ -26,12 +26,22 @@ func (q *request) newCall() *lane.Call {
 		Snapshot:       q.snapshot,
 		Peer:           q.conn.peer,
 		Op:             &q.rec.Op,
-		ContentType:    q.r.Header.Get("Content-Type"),
-		Accept:         q.r.Header.Get("Accept"),
-		AcceptEncoding: q.r.Header.Get("Accept-Encoding"),
-		UserAgent:      q.r.Header.Get("User-Agent"),
+		ContentType:    first(q.r.Header["Content-Type"]),
+		Accept:         first(q.r.Header["Accept"]),
+		AcceptEncoding: first(q.r.Header["Accept-Encoding"]),
+		UserAgent:      first(q.r.Header["User-Agent"]),
 		Authorization:  q.r.Header.Get("Authorization"),
 	}
+}
+
+// first returns the first value that is not empty, which counts in package http1 as well.
+func first(values []string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
 }
 
 // forward carries an operation to etcd and its answer to the client.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
@@ -60,21 +59,17 @@ func (q *request) serve() *gate.Refusal {
 	if refusal := q.conn.malformed(q.r); refusal != nil {
 		return refusal
 	}
-	authorization := q.r.Header["Authorization"]
-	if len(authorization) > 1 {
-		return gate.RefuseAuthorizations
-	}
-	if !goodLength(q.r) {
-		return gate.RefuseLength
+	if q.r.ProtoMajor == 2 {
+		if refusal := checkHTTP2(q.r); refusal != nil {
+			return refusal
+		}
 	}
 	req := gate.Request{
-		Method:  q.r.Method,
-		Target:  q.r.RequestURI,
-		Upgrade: len(q.r.Header["Upgrade"]) > 0,
-		Peer:    q.conn.peer,
-	}
-	if len(authorization) == 1 {
-		req.Authorization = authorization[0]
+		Method:        q.r.Method,
+		Target:        q.r.RequestURI,
+		Authorization: q.r.Header.Get("Authorization"), // there is at most one
+		Upgrade:       len(q.r.Header["Upgrade"]) > 0 && q.r.ContentLength != 0,
+		Peer:          q.conn.peer,
 	}
 	op := &q.rec.Op
 	if refusal := q.server.exchange.Decide(q.r.Context(), q.snapshot, &req, op); refusal != nil {
@@ -97,18 +92,6 @@ func (q *request) serve() *gate.Refusal {
 	return q.forward()
 }
 
-// goodLength reports whether a request has at most one length, which is a number. On
-// HTTP/1 the strictConn refuses such requests. On HTTP/2 net/http takes the first of
-// several lengths, and a length that is not a number for 0.
-func goodLength(r *http.Request) bool {
-	lengths := r.Header["Content-Length"]
-	if len(lengths) == 0 {
-		return true
-	}
-	n, err := strconv.ParseUint(lengths[0], 10, 63)
-	return err == nil && len(lengths) == 1 && int64(n) == r.ContentLength
-}
-
 // refuse answers and keeps the connection. Like in nginx, the rest of the client's body is
 // read and dropped after the answer, so that the client can send its next request. On
 // HTTP/2 only the stream ends.
@@ -122,25 +105,24 @@ func (q *request) refuse(refusal *gate.Refusal) {
 			panic("BUG: an HTTP/1 response is not full duplex: " + err.Error())
 		}
 	}
-	expects := unread && q.r.Header.Get("Expect") != ""
-	if expects {
-		// net/http itself closes such a connection only for HTTP/1.1.
+	expects := unread && expectsContinue(q.r)
+	last := refusal.Close || expects && q.r.ContentLength > q.snapshot.Limits.Body
+	switch {
+	case q.r.ProtoMajor == 2:
+		q.w.Header().Del("Connection") // net/http would end the connection
+	case last:
 		q.w.Header().Set("Connection", "close")
 	}
 	q.w.WriteHeader(refusal.Status)
 	// An error means that the client has disconnected and needs no answer.
 	_ = newSender(q.w, q.r, &q.snapshot.Limits).send([]byte(refusal.Body), true)
-	if !unread {
-		return
-	}
-	if refusal.Close || expects {
-		// The body is broken, or its client waits for a 100 Continue that is not sent.
-		// There is nothing to read, and net/http must not wait for the body before it
-		// closes.
+	switch {
+	case !unread:
+	case last:
+		// The body is broken, or so large that its client should not send it. net/http must
+		// not wait for it before it closes.
 		_ = control.SetReadDeadline(time.Now())
-		return
-	}
-	if !discard(control, q.r.Body, &q.snapshot.Limits) {
+	case !discard(control, q.r.Body, &q.snapshot.Limits, expects):
 		// The start of the next request is unknown. net/http would take the rest of the
 		// body for it.
 		panic(http.ErrAbortHandler)
