@@ -119,7 +119,13 @@ func NewServer(o Options) *Server {
 
 // NextProtos are the protocols that the lanes serve, for ALPN. curl offers HTTP/1.0 if its
 // options select that, and fails if the server does not offer it.
-func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+func NextProtos(http2 bool) []string {
+	http1 := []string{"http/1.1", "http/1.0"}
+	if http2 {
+		return append([]string{"h2"}, http1...)
+	}
+	return http1
+}
 
 // shed closes up to limit idle connections and returns their number.
 func (s *Server) shed(limit int) int {

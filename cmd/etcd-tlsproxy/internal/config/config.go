@@ -29,6 +29,11 @@ type Config struct {
 	// FastLane serves plain HTTP/1.1 requests without Go's general HTTP server. Without
 	// it the proxy is slower; nothing else changes.
 	FastLane bool `toml:"fast_lane" default:"true"`
+	// HTTP2 offers HTTP/2 to new connections, besides HTTP/1.1. The names of fields are in
+	// lower case there, as the protocol requires. Clients that look for X-Etcd-Index in
+	// exactly this spelling, such as cetcd, need HTTP/1.1: set http2 to false if they offer
+	// HTTP/2.
+	HTTP2 bool `toml:"http2" default:"true"`
 	// RawSockets reads and writes sockets with direct system calls, which saves about a
 	// tenth of the processor time. Without it the proxy uses Go's standard library for
 	// all input and output; nothing else changes.

@@ -59,7 +59,7 @@ func (s *loaded) checkUsers() {
 
 func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loaded) *certs.Generation {
 	t := &c.TLS
-	o := certs.Options{Require: t.ClientAuth == "require", Name: c.NameRule, NextProtos: proxy.NextProtos()}
+	o := certs.Options{Require: t.ClientAuth == "require", Name: c.NameRule, NextProtos: proxy.NextProtos(c.HTTP2)}
 	good := true
 	pem := func(name, key string) certs.PEM {
 		data, ok := files.readFor(errs, name, "tls", key)
