@@ -92,6 +92,9 @@ func tooDeep(op *Operation) bool {
 }
 
 func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
+	if op.Surface == Closed {
+		return RefusePath
+	}
 	allowed, opened := p.surfaceGroup(op)
 	if !opened {
 		return RefuseSurface
