@@ -129,10 +129,6 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	}
 	full.Log.Service = "text"
 	full.Log.Audit = old.Log.Audit // a log that is required cannot be off
-	if !old.HTTP2 {
-		t.Error("http2 is false for a file without the key, want true")
-	}
-	full.HTTP2 = true
 	if !reflect.DeepEqual(old.Config, full.Config) {
 		t.Errorf("the configurations differ in more than the newer keys\nold  %+v\nfull %+v", old.Config, full.Config)
 	}
