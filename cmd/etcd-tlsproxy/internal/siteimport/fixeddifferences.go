@@ -55,8 +55,6 @@ var fixedDifferences = []fixedDifference{
 		"nginx refused them; here tabs around a value do not count, and no decision depends on the Host", nil},
 	{Repeated, Allowed, "requests that repeat a field which may occur once and which etcd does not read, such as Expect, Range or If-Modified-Since", "nginx refused them; here the field does not matter", nil},
 	{Bodies, Refused, "chunked bodies with extensions, blanks, a bare LF or trailers, and requests with a Trailer field: 400", "nginx accepted them", nil},
-	{Protocol, Answered, "connections of clients that can use HTTP/2", "nginx did not offer HTTP/2; here it is offered beside HTTP/1.1, and header names are in lower case in it",
-		func(s *Site) bool { return !s.HTTP2 }},
 	{Protocol, Refused, "connections below TLS 1.2, and those with CBC suites", "nginx accepted them, depending on ssl_protocols and ssl_ciphers", nil},
 	{Protocol, Answered, "requests that both refuse", "the errors have etcd's form, and malformed requests may get another status", nil},
 	{Credentials, Answered, "requests with credentials, if etcd's own users are enabled",
