@@ -150,6 +150,9 @@ func (c *cell) conclude() error {
 			reasons = append(reasons, achieved)
 		}
 	}
+	if c.note != nil {
+		c.row.Notes = append(c.row.Notes, c.note(c))
+	}
 	c.row.Verdict, c.row.Reasons = passed, reasons
 	if len(reasons) > 0 {
 		c.row.Verdict = failed

@@ -109,3 +109,8 @@ func fleetIsServed(c *cell) (string, error) {
 	}
 	return "", nil
 }
+
+// connectRate tells how many connections there were in fact: this machine also carries the fleet.
+func connectRate(c *cell) string {
+	return fmt.Sprintf("%.0f connections a second were made and served", float64(c.row.Attack.Answers)/c.siege.duration.Seconds())
+}

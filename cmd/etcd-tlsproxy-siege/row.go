@@ -24,6 +24,8 @@ type row struct {
 	// Reasons are the figures that are beyond their limits, or why the row is not
 	// applicable.
 	Reasons []string `json:",omitempty"`
+	// Notes are figures that are not judged.
+	Notes []string `json:",omitempty"`
 	// Early is why the attack ended before its time.
 	Early string `json:",omitempty"`
 
@@ -107,8 +109,8 @@ func (r *row) print(out io.Writer) {
 	fmt.Fprintf(out, layout, name, r.Verdict, r.failures(), r.latencies(kindRead), r.latencies(write), r.latencies(login),
 		fmt.Sprint(r.ServerPeak>>20), fmt.Sprint(max(0, r.EtcdPeak-r.EtcdQuiet)>>20), fmt.Sprintf("%.2f", r.RecordsRate/1e6),
 		fmt.Sprintf("%.0f", 100*r.AttackersCPU))
-	for _, reason := range r.Reasons {
-		fmt.Fprintf(out, "    %s\n", reason)
+	for _, line := range append(slices.Clone(r.Notes), r.Reasons...) {
+		fmt.Fprintf(out, "    %s\n", line)
 	}
 }
 

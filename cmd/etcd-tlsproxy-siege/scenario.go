@@ -36,6 +36,8 @@ type scenario struct {
 	beside func(c *cell) error
 	// every is the interval of beside.
 	every time.Duration
+	// note returns a figure that is reported and not judged.
+	note func(c *cell) string
 	// check returns what the attack has achieved, after its end.
 	check func(c *cell) (string, error)
 }
@@ -138,7 +140,7 @@ func scenarios() []scenario {
 		},
 		{
 			name: "connects", attack: "connects", protocols: []string{attack.HTTP11}, attackers: []string{one}, memory: 1 << 30,
-			what: "no attack: 2,000 new connections a second from one address; all must be served",
+			what: "no attack: 2,000 new connections a second from one address; all must be served", note: connectRate,
 			only: "the other servers accept fewer connections here",
 		},
 	}

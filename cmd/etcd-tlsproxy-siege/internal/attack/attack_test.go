@@ -187,6 +187,23 @@ func TestAFloodCountsItsAnswers(t *testing.T) {
 	}
 }
 
+func TestAFloodTakesMoreThanOneWindow(t *testing.T) {
+	const size = 4 << 20
+	body := make([]byte, size)
+	taken := make(chan struct{}, 1<<16)
+	spec := newServer(t, func(w http.ResponseWriter, _ *http.Request) {
+		if _, err := w.Write(body); err == nil {
+			taken <- struct{}{}
+		}
+	})
+	spec.Attack, spec.Protocol = "refusals", HTTP2
+	attackUntil(t, spec, func() {
+		for range 4*wideWindow/size + 1 { // on four connections
+			<-taken
+		}
+	})
+}
+
 func TestAnUnknownAttackIsRefused(t *testing.T) {
 	var out bytes.Buffer
 	if err := Run(strings.NewReader(`{"Attack":"none"}`+"\n"), &out); err == nil {

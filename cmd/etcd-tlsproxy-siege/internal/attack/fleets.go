@@ -3,6 +3,7 @@ package attack
 import (
 	"bytes"
 	"context"
+	"io"
 	"sync"
 	"time"
 )
@@ -113,12 +114,13 @@ func connects(ctx context.Context, c *crew, ready func()) error {
 				defer k.leave(false)
 				_ = k.SetDeadline(time.Now().Add(dialTimeout))
 				head := make([]byte, 13)
-				if _, err := k.Write(ask); err == nil {
-					_, err = k.Read(head)
-					if err != nil || string(head) != "HTTP/1.1 200 " {
-						c.reportWrong("a client got %q, %v", head, err)
-						return
-					}
+				_, err = k.Write(ask)
+				if err == nil {
+					_, err = io.ReadFull(k, head)
+				}
+				if err != nil || string(head) != "HTTP/1.1 200 " {
+					c.reportWrong("a client got %q, %v", head, err)
+					return
 				}
 				c.answers.Add(1)
 			})

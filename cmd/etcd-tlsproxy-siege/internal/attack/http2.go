@@ -95,6 +95,10 @@ type h2 struct {
 	framer  *http2.Framer
 	encoder *encoder
 	next    uint32 // the next stream
+	// taken is what was read of bodies since the server was told. It is told only if the
+	// window is wide.
+	taken uint32
+	wide  bool
 
 	mu sync.Mutex // guards writing
 }
@@ -108,7 +112,10 @@ func newH2(k *conn) *h2 {
 }
 
 // begin sends the preface.
-func (h *h2) begin(window uint32) error { return h.write(preface(window)) }
+func (h *h2) begin(window uint32) error {
+	h.wide = window == wideWindow
+	return h.write(preface(window))
+}
 
 func (h *h2) write(data []byte) error {
 	h.mu.Lock()
@@ -148,6 +155,10 @@ func (h *h2) frame() (http2.Frame, error) {
 		h.conn.crew.answers.Add(1)
 	case *http2.DataFrame:
 		h.conn.crew.bytes.Add(int64(len(frame.Data())))
+		if h.taken += frame.Length; h.wide && h.taken > wideWindow/2 {
+			_ = f.WriteWindowUpdate(0, h.taken)
+			h.taken = 0
+		}
 	case *http2.RSTStreamFrame:
 		h.conn.crew.resets.Add(1)
 	}

@@ -28,15 +28,25 @@ func deepKey(ctx context.Context, c *crew, ready func()) error {
 	return nil
 }
 
-// answerLevels is how deep a key can be if its target has at most 4,000 bytes.
-const answerLevels = 1_900
+const (
+	// answerLevels is how deep a key can be if its target has at most 4,000 bytes.
+	answerLevels = 1_900
+	// manyLevels and manyKeys make an answer as large where keys of that depth are refused.
+	manyLevels = 90
+	manyKeys   = 400
+)
 
-// deepAnswers writes three keys of nearly two thousand levels, and asks for the tree above
-// them many times. An answer names each key whole, and has thousands of times the bytes of the
-// writes. It takes none of the answers.
+// deepAnswers writes deep keys, and asks for the tree above them many times. An answer names
+// each key and each folder whole, and has thousands of times the bytes of the writes. It takes none of the
+// answers.
 func deepAnswers(ctx context.Context, c *crew, ready func()) error {
+	deepest := true
 	for n := range 3 {
-		_, _ = c.put(ctx, fmt.Sprintf("%s/d%d%s", c.Folder, n, strings.Repeat("/a", answerLevels)), "x") // it may be refused
+		got, err := c.put(ctx, fmt.Sprintf("%s/d%d%s", c.Folder, n, strings.Repeat("/a", answerLevels)), "x")
+		deepest = deepest && err == nil && got.status < 300
+	}
+	if !deepest {
+		c.writeMany(ctx)
 	}
 	read := func(n int) *request {
 		target := fmt.Sprintf("/v2/keys%s?recursive=true&waitIndex=%d", c.Folder, n+1)
@@ -50,4 +60,20 @@ func deepAnswers(ctx context.Context, c *crew, ready func()) error {
 		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
 		first: c.firsts(requests, noWindow, read), again: read,
 	}, ready)
+}
+
+// writeMany writes many keys that are as deep as any server accepts.
+func (c *crew) writeMany(ctx context.Context) {
+	k, err := c.dial(ctx, 0, dialOptions{})
+	if err != nil {
+		return
+	}
+	defer k.leave(false)
+	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+	defer stop()
+	a, err := c.newAsker(k)
+	for n := 0; n < manyKeys && err == nil; n++ {
+		target := fmt.Sprintf("/v2/keys%s/m%d%s", c.Folder, n, strings.Repeat("/"+long(10), manyLevels))
+		_, err = a.ask(&request{method: "PUT", target: target, body: "value=x", authorization: c.authorization()})
+	}
 }
