@@ -113,8 +113,8 @@ func TestTheCertificateForEtcdIsRenewedWhileTheConfigurationIsNotValid(t *testin
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Write("etcd-tlsproxy.toml", "read_onyl = true\n"+s.Read("etcd-tlsproxy.toml"))
-	s.Eventually("the configuration is refused", func() bool { return strings.Contains(s.Log.String(), "read_onyl") })
+	s.Write("etcd-tlsproxy.toml", "invented = true\n"+s.Read("etcd-tlsproxy.toml"))
+	s.Eventually("the configuration is refused", func() bool { return strings.Contains(s.Log.String(), "invented") })
 	e.writeClient(stranger, "proxy")
 	s.Eventually("the certificate of another CA is used", func() bool { return s.Put("conftool", "conftool-1") == http.StatusServiceUnavailable })
 	// A key that does not belong to it changes nothing.
