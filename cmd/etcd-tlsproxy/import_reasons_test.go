@@ -135,11 +135,12 @@ var oddReasons = map[string]func(*oddText) bool{
 		return false
 	},
 	siteimport.Bodies: func(o *oddText) bool {
-		return o.has(chunkedCoding) && !plainChunks(o.body) || len(o.field("Trailer")) > 0
+		return o.has(chunkedCoding) && !plainChunks(o.body)
 	},
 }
 
-// plainChunks reports whether a chunked body has nothing but chunks.
+// plainChunks reports whether a chunked body has nothing but chunks, and trailers that are
+// fields.
 func plainChunks(body string) bool {
 	for {
 		digits, rest, found := strings.Cut(body, "\r\n")
@@ -148,7 +149,8 @@ func plainChunks(body string) bool {
 		case !found || err != nil || !isHex(digits):
 			return false
 		case size == 0:
-			return strings.HasPrefix(rest, "\r\n")
+			trailers, _, ended := strings.Cut("\r\n"+rest, "\r\n\r\n")
+			return ended && !slices.ContainsFunc(strings.Split(trailers, "\r\n")[1:], func(line string) bool { return !plainField.MatchString(line) })
 		case uint64(len(rest)) < size+2 || rest[size:size+2] != "\r\n":
 			return false
 		}
