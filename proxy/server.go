@@ -113,6 +113,7 @@ func NewServer(o Options) *Server {
 	}
 	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.shed, publish: s.metrics.SetMemoryLevel}
 	s.exchange = &lane.Exchange{
+		Accounts: s.accounts,
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,
@@ -124,7 +125,8 @@ func NewServer(o Options) *Server {
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
-		MaxBodyMemory: o.MaxBodyMemory, IdleTimeout: o.IdleTimeout,
+		Bodies:      s.accounts.NewPool(account.Options{Name: "bodies", Total: o.MaxBodyMemory / account.LeaseUnit}),
+		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/share"
@@ -20,6 +21,8 @@ type Exchange struct {
 	Current  *Current
 	Watches  *Watches
 	Log      *slog.Logger
+	// Accounts has the accounts of all clients.
+	Accounts *account.Table
 	// Outage logs that etcd does not answer.
 	Outage *observe.Outage
 }
@@ -47,6 +50,16 @@ type Call struct {
 	Body []byte
 
 	request upstream.Request
+}
+
+// Account returns the account that is charged for an operation: that of the user or, if the
+// decision did not depend on the user, that of the client's address. The caller must close
+// it when nothing is charged any more.
+func (x *Exchange) Account(peer *gate.Peer, op *gate.Operation) *account.Account {
+	if name := op.Identity.Name; name != "" {
+		return x.Accounts.User(name, peer.Addr.Addr())
+	}
+	return x.Accounts.Address(peer.Addr.Addr())
 }
 
 // Decide asks the gate and counts its decision. See [gate.Gate.Decide].

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest/seed"
@@ -54,6 +55,7 @@ func newRig(t *testing.T, handle http.HandlerFunc) *rig {
 		},
 		Observer: observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),
 		Current:  &Current{},
+		Accounts: account.NewTable(),
 		Watches:  NewWatches(10, 2, metrics),
 		Log:      slog.New(slog.DiscardHandler),
 		Outage:   NewOutage(slog.New(slog.DiscardHandler)),

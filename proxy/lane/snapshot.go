@@ -83,21 +83,6 @@ type Limits struct {
 	// clients that send a byte only now and then.
 	HeaderTimeout time.Duration
 	// BodyTimeout bounds the time that a client may need to send or to receive the next
-	// bytes of a body. A body that takes longer than that altogether must be transferred at
-	// minBodyRate, so that sending it byte by byte is bounded as well.
+	// bytes of a body; see [Pace].
 	BodyTimeout time.Duration
-}
-
-// minBodyRate is an average rate in bytes per second.
-const minBodyRate = 4 << 10
-
-// BodyDeadline returns the time by which the next bytes of a body must have passed.
-// start is the time at which the body started, and done the number of bytes since then.
-func (l *Limits) BodyDeadline(start time.Time, done int64) time.Time {
-	next := time.Now().Add(l.BodyTimeout)
-	whole := start.Add(l.BodyTimeout + time.Duration(done)*time.Second/minBodyRate)
-	if whole.Before(next) {
-		return whole
-	}
-	return next
 }

@@ -106,7 +106,7 @@ func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 
 // readBody reads until the whole request has arrived.
 func (c *conn) readBody(s *lane.Snapshot, end int) error {
-	start, had := time.Now(), c.have
+	pace := s.Limits.NewPace()
 	for c.have < end {
 		if c.have == len(c.in) || end > len(c.in) {
 			larger := make([]byte, end+inSize)
@@ -114,11 +114,12 @@ func (c *conn) readBody(s *lane.Snapshot, end int) error {
 			// The strings of the head remain in the old memory.
 			c.in = larger
 		}
-		if err := c.tls.SetReadDeadline(s.Limits.BodyDeadline(start, int64(c.have-had))); err != nil {
+		if err := c.tls.SetReadDeadline(pace.Begin()); err != nil {
 			return err
 		}
 		c.idleArmed = time.Time{}
 		n, err := c.tls.Read(c.in[c.have:])
+		pace.End(n)
 		c.have += n
 		if n == 0 && err != nil {
 			if err == io.EOF { //nolint:errorlint // never wrapped: crypto/tls returns io.EOF itself

@@ -10,7 +10,7 @@ import (
 // stream sends an answer at the pace of the client.
 func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 	head, chunked := c.answerHead(a, alive)
-	start := time.Now()
+	pace := s.Limits.NewPace()
 	for last := false; !last; head = nil {
 		n, err := a.ReadFull(c.bodyBuffer())
 		if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
@@ -18,7 +18,7 @@ func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 		}
 		// The client must keep up while etcd has more to send.
 		c.writeArmed = time.Now()
-		if err := c.tls.SetWriteDeadline(s.Limits.BodyDeadline(start, c.rec.Bytes)); err != nil {
+		if err := c.tls.SetWriteDeadline(pace.Begin()); err != nil {
 			return err
 		}
 		last = err == io.EOF //nolint:errorlint // never wrapped: see above
@@ -26,6 +26,7 @@ func (c *conn) stream(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 		if err := c.write(s, c.frame(head, n, chunked, last)); err != nil {
 			return err
 		}
+		pace.End(n)
 	}
 	c.writeArmed = time.Time{} // the deadline was this answer's
 	return nil

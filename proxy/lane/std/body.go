@@ -1,14 +1,15 @@
 package std
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -17,9 +18,15 @@ import (
 // etcd complete or not at all, a slow client holds no connection to etcd, and the forwarded
 // length has been counted.
 type bodies struct {
-	// memory bounds the bytes that all large bodies hold together.
-	memory *semaphore.Weighted
+	// memory bounds the bytes that all large bodies hold together. Clients share it.
+	memory *account.Pool
+	// patience is how long a body waits for memory.
+	patience time.Duration
 }
+
+// bodyPatience is long enough for the pool to take back the memory of others, and shorter
+// than the timeout of any client of etcd.
+const bodyPatience = 2 * time.Second
 
 // smallBody is the size up to which a body does not use that memory. The bodies of conftool
 // and confd have a few hundred bytes, and must be accepted while large ones wait.
@@ -28,26 +35,32 @@ const smallBody = 64 << 10
 // firstBody bounds the memory of a body of which no byte has arrived.
 const firstBody = 4 << 10
 
-func newBodies(memory int64) *bodies { return &bodies{memory: semaphore.NewWeighted(memory)} }
-
 // body is a received body. free releases its memory.
 type body struct {
 	bytes []byte
-	held  int64
-	from  *bodies
+
+	from    *bodies
+	account *account.Account
+	control *http.ResponseController
+	lease   account.Lease
+
+	mu       sync.Mutex
+	arriving bool               // more bytes may come
+	revoked  bool               // others need the memory
+	progress time.Time          // when the last bytes arrived
+	waiting  context.CancelFunc // ends the wait for memory; nil if there is none
+	units    int64              // that the lease holds
 }
 
 func (b *body) free() {
-	if b.held > 0 {
-		b.from.memory.Release(b.held)
-		b.held = 0
-	}
+	b.from.memory.Unregister(b.account, b)
+	b.lease.Close()
 }
 
-// receive reads the body of r. It sends the 100 Continue that a client may wait for, so only
-// clients that may write receive it.
-func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits) (*body, *gate.Refusal) {
-	b := &body{from: bs}
+// receive reads the body of r for an account. It sends the 100 Continue that a client may
+// wait for, so only clients that may write receive it.
+func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits, a *account.Account) (*body, *gate.Refusal) {
+	b := &body{from: bs, account: a, control: http.NewResponseController(w), lease: account.NewLease(bs.memory, a, account.Write)}
 	if r.ContentLength > limits.Body {
 		return b, gate.RefuseTooLarge
 	}
@@ -55,47 +68,84 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.L
 	if r.ContentLength == 0 && r.ProtoMajor == 1 {
 		return b, nil
 	}
-	control := http.NewResponseController(w)
 	// The deadline must not outlive the body: net/http continues to read, so that it
 	// notices when the client leaves.
-	defer control.SetReadDeadline(time.Time{})
+	defer b.arrived()
 	boundRest(w, r, limits)
 	askForBody(w, r)
-	began := time.Now()
+	pace := limits.NewPace()
 	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
+	b.arriving, b.progress = true, time.Now()
 	for {
 		if len(b.bytes) == cap(b.bytes) {
-			if refusal := b.grow(limits.Body); refusal != nil {
+			if refusal := b.grow(r.Context(), limits.Body); refusal != nil {
 				return b, refusal
 			}
 		}
-		if err := control.SetReadDeadline(limits.BodyDeadline(began, int64(len(b.bytes)))); err != nil {
-			return b, gate.RefuseBody
+		if refusal := b.arm(pace.Begin()); refusal != nil {
+			return b, refusal
 		}
 		n, err := r.Body.Read(b.bytes[len(b.bytes):cap(b.bytes)])
+		pace.End(n)
 		b.bytes = b.bytes[:len(b.bytes)+n]
 		switch {
 		case int64(len(b.bytes)) > limits.Body:
 			return b, gate.RefuseTooLarge
 		case errors.Is(err, io.EOF):
 			return b, nil
+		case errors.Is(err, os.ErrDeadlineExceeded) && b.isRevoked():
+			return b, gate.RefuseMemory
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return b, gate.RefuseSlowBody
 		case err != nil:
 			return b, gate.RefuseBody
 		}
+		b.progressed(n)
 	}
+}
+
+// arm sets the deadline of the next read, unless others need the memory.
+func (b *body) arm(deadline time.Time) *gate.Refusal {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.revoked {
+		return gate.RefuseMemory
+	}
+	if b.control.SetReadDeadline(deadline) != nil {
+		return gate.RefuseBody
+	}
+	return nil
+}
+
+// arrived records that no more bytes are read.
+func (b *body) arrived() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.arriving = false
+	_ = b.control.SetReadDeadline(time.Time{})
+}
+
+func (b *body) progressed(n int) {
+	if n == 0 || len(b.bytes) < smallBody {
+		return // it cannot be revoked
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.progress = time.Now()
+}
+
+func (b *body) isRevoked() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.revoked
 }
 
 // grow makes room for more bytes. Memory is allocated only as bytes arrive: a client that
 // announces a large body and sends little of it holds little memory.
-func (b *body) grow(limit int64) *gate.Refusal {
+func (b *body) grow(ctx context.Context, limit int64) *gate.Refusal {
 	size := min(2*int64(cap(b.bytes)), limit+1) // one more byte shows that the body is too large
-	if size > smallBody {
-		if !b.from.memory.TryAcquire(size - b.held) {
-			return gate.RefuseMemory
-		}
-		b.held = size
+	if size > smallBody && !b.charge(ctx, size-b.lease.Bytes()) {
+		return gate.RefuseMemory
 	}
 	larger := make([]byte, len(b.bytes), size)
 	copy(larger, b.bytes)
@@ -103,16 +153,65 @@ func (b *body) grow(limit int64) *gate.Refusal {
 	return nil
 }
 
-// expectsContinue reports whether a client of HTTP/1.1 waits for a 100 Continue before it sends
-// its body. The strictConn leaves the name of the field, without its value. On HTTP/2 net/http
-// sends the 100 Continue.
-func expectsContinue(r *http.Request) bool {
-	return r.ProtoMajor == 1 && r.ProtoMinor == 1 && r.ContentLength != 0 && len(r.Header["Expect"]) > 0
+// charge charges n more bytes. It waits for its turn, and meanwhile the pool takes memory
+// back from clients that have more than their share.
+func (b *body) charge(ctx context.Context, n int64) bool {
+	first := b.lease.Bytes() == 0
+	if !b.lease.TryGrow(n) {
+		ctx, cancel := context.WithTimeout(ctx, b.from.patience)
+		defer cancel()
+		b.setWaiting(cancel)
+		err := b.lease.Grow(ctx, n)
+		b.setWaiting(nil)
+		if err != nil {
+			return false
+		}
+	}
+	b.mu.Lock()
+	b.units = (b.lease.Bytes() + account.LeaseUnit - 1) / account.LeaseUnit
+	b.mu.Unlock()
+	if first {
+		b.from.memory.Register(b.account, b)
+	}
+	return true
 }
 
-// askForBody sends the 100 Continue that a client waits for.
-func askForBody(w http.ResponseWriter, r *http.Request) {
-	if expectsContinue(r) {
-		w.WriteHeader(http.StatusContinue)
+func (b *body) setWaiting(cancel context.CancelFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting, b.progress = cancel, time.Now()
+}
+
+// Class implements [account.Holder].
+func (b *body) Class() account.Class {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.class()
+}
+
+// class returns what the body is doing; b.mu is held. A body that has arrived is on its way
+// to etcd.
+func (b *body) class() account.Class {
+	switch {
+	case !b.arriving || b.revoked:
+		return account.Busy
+	case b.waiting == nil && time.Since(b.progress) > lane.StalledAfter:
+		return account.Stalled
 	}
+	return account.Slow
+}
+
+// Revoke implements [account.Holder]. The client gets an answer: it can send the body again.
+func (b *body) Revoke(class account.Class) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.class() != class || class == account.Busy {
+		return 0
+	}
+	b.revoked = true
+	_ = b.control.SetReadDeadline(time.Unix(1, 0)) // if it fails, the client has left
+	if b.waiting != nil {
+		b.waiting()
+	}
+	return b.units
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -22,10 +24,21 @@ type deadlines struct {
 	*httptest.ResponseRecorder
 	read, write []time.Time
 	fail        error // of SetReadDeadline
+	// passed is closed when a deadline in the past is set; reads wait for that.
+	passed chan struct{}
+}
+
+// Read is for bodies that are never finished.
+func (d *deadlines) Read([]byte) (int, error) {
+	<-d.passed
+	return 0, os.ErrDeadlineExceeded
 }
 
 func (d *deadlines) SetReadDeadline(t time.Time) error {
 	d.read = append(d.read, t)
+	if d.passed != nil && !t.IsZero() && t.Before(time.Now()) {
+		close(d.passed)
+	}
 	return d.fail
 }
 
@@ -43,24 +56,41 @@ func upload(body io.Reader, length int64) *http.Request {
 
 const bodyTimeout = 10 * time.Second
 
-func receive(bs *bodies, r *http.Request, limit int64) (*body, *gate.Refusal, *deadlines) {
+// testBodies are bodies with memory for one account.
+type testBodies struct {
+	*bodies
+	table *account.Table
+	payer *account.Account
+}
+
+// newBodies returns bodies that do not wait long for memory.
+func newBodies(memory int64) *testBodies {
+	table := account.NewTable()
+	pool := table.NewPool(account.Options{Name: "bodies", Total: memory / account.LeaseUnit})
+	return &testBodies{&bodies{memory: pool, patience: time.Millisecond}, table, table.Address(netip.MustParseAddr("192.0.2.1"))}
+}
+
+func receive(bs *testBodies, r *http.Request, limit int64) (*body, *gate.Refusal, *deadlines) {
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	b, refusal := bs.receive(w, r, &lane.Limits{Body: limit, BodyTimeout: bodyTimeout})
+	b, refusal := receiveWith(bs, w, r, limit)
 	return b, refusal, w
 }
 
-func receiveBytes(bs *bodies, size int, length, limit int64) (*body, *gate.Refusal) {
+func receiveWith(bs *testBodies, w http.ResponseWriter, r *http.Request, limit int64) (*body, *gate.Refusal) {
+	return bs.receive(w, r, &lane.Limits{Body: limit, BodyTimeout: bodyTimeout}, bs.payer)
+}
+
+func receiveBytes(bs *testBodies, size int, length, limit int64) (*body, *gate.Refusal) {
 	b, refusal, _ := receive(bs, upload(bytes.NewReader(make([]byte, size)), length), limit)
 	return b, refusal
 }
 
 // expectAllMemory checks that nothing is held of the memory.
-func expectAllMemory(t *testing.T, bs *bodies, memory int64, when string) {
+func expectAllMemory(t *testing.T, bs *testBodies, when string) {
 	t.Helper()
-	if !bs.memory.TryAcquire(memory) {
-		t.Fatalf("memory of bodies %s: some of its %d bytes is held, want none", when, memory)
+	if used := bs.memory.Used(); used != 0 {
+		t.Fatalf("memory of bodies %s: %d units are held, want none", when, used)
 	}
-	bs.memory.Release(memory)
 }
 
 func TestTheMemoryOfLargeBodiesIsGivenBack(t *testing.T) {
@@ -83,7 +113,7 @@ func TestTheMemoryOfLargeBodiesIsGivenBack(t *testing.T) {
 		small.free()
 		first.free()
 		first.free() // gives nothing back that another may hold
-		expectAllMemory(t, bs, memory, "after all were freed")
+		expectAllMemory(t, bs, "after all were freed")
 	}
 }
 
@@ -108,7 +138,7 @@ func TestABodyThatIsRefusedHoldsNoMemoryAfterItsFree(t *testing.T) {
 			t.Errorf("the read deadline after a body that is %s: got %v, want none", what, last)
 		}
 		b.free()
-		expectAllMemory(t, bs, memory, "after a body that is "+what)
+		expectAllMemory(t, bs, "after a body that is "+what)
 	}
 }
 
@@ -127,7 +157,7 @@ func TestTheLimitOfABodyIsExact(t *testing.T) {
 				b.free()
 			}
 		}
-		expectAllMemory(t, bs, 1<<20, "in the end")
+		expectAllMemory(t, bs, "in the end")
 	}
 }
 
@@ -195,7 +225,7 @@ func TestThe100ContinueHasADeadlineBeforeItIsSent(t *testing.T) {
 				t.Errorf("memory of a body of which no byte has arrived: got %d bytes, want at most %d", buffer, firstBody)
 			}
 		}})
-		b, refusal := newBodies(1<<20).receive(w, r, &lane.Limits{Body: 1 << 20, BodyTimeout: bodyTimeout})
+		b, refusal := receiveWith(newBodies(1<<20), w, r, 1<<20)
 		if refusal != nil || len(b.bytes) != 100<<10 || !checked {
 			t.Errorf("receive: got %d bytes and the refusal %v, want %d and none", len(b.bytes), refusal, 100<<10)
 		}
@@ -208,7 +238,55 @@ func TestThe100ContinueHasADeadlineBeforeItIsSent(t *testing.T) {
 func TestABodyWithoutADeadlineIsNotRead(t *testing.T) {
 	w := &deadlines{ResponseRecorder: httptest.NewRecorder(), fail: errors.New("closed")}
 	read := &firstRead{Reader: strings.NewReader("value=1"), check: func(int) { t.Error("the body was read, want no read without a deadline") }}
-	if _, refusal := newBodies(1<<20).receive(w, upload(read, 7), &lane.Limits{Body: 1 << 10, BodyTimeout: bodyTimeout}); refusal != gate.RefuseBody {
+	if _, refusal := receiveWith(newBodies(1<<20), w, upload(read, 7), 1<<10); refusal != gate.RefuseBody {
 		t.Errorf("receive without deadlines: got the refusal %v, want %v", refusal, gate.RefuseBody)
 	}
+}
+
+// TestABodyMakesRoomForThatOfAnotherClient lets one client hold all the memory with bodies
+// that it does not finish.
+func TestABodyMakesRoomForThatOfAnotherClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bs := newBodies(1 << 20)
+		bs.patience = bodyPatience
+		unfinished := make(chan *gate.Refusal, 8)
+		var clients []*deadlines
+		for range cap(unfinished) {
+			w := &deadlines{ResponseRecorder: httptest.NewRecorder(), passed: make(chan struct{})}
+			r := upload(nil, 0)
+			r.ContentLength = 128 << 10
+			r.Body = io.NopCloser(io.MultiReader(bytes.NewReader(make([]byte, 100<<10)), w))
+			go func() {
+				b, refusal := bs.receive(w, r, &lane.Limits{Body: 1 << 20, BodyTimeout: time.Hour}, bs.payer)
+				b.free()
+				unfinished <- refusal
+			}()
+			clients = append(clients, w)
+		}
+		synctest.Wait()
+		other := bs.table.Address(netip.MustParseAddr("198.51.100.1"))
+		w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+		b, refusal := bs.receive(w, upload(bytes.NewReader(make([]byte, 100<<10)), 100<<10), &lane.Limits{Body: 1 << 20, BodyTimeout: bodyTimeout}, other)
+		if refusal != nil || len(b.bytes) != 100<<10 {
+			t.Fatalf("a body beside unfinished ones of another client: got %d bytes and the refusal %v, want all and none", len(b.bytes), refusal)
+		}
+		b.free()
+		other.Close()
+		if first := <-unfinished; first != gate.RefuseMemory {
+			t.Errorf("the body that made room: got the refusal %v, want %v", first, gate.RefuseMemory)
+		}
+		if n := len(unfinished); n > 3 {
+			t.Errorf("%d more bodies made room for a small one, want few", n)
+		}
+		for _, w := range clients {
+			select {
+			case <-w.passed:
+			default:
+				close(w.passed) // the client goes
+			}
+		}
+		synctest.Wait()
+		bs.payer.Close()
+		expectAllMemory(t, bs, "in the end")
+	})
 }

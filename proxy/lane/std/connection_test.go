@@ -51,7 +51,7 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	}
 	r.Server = NewServer(Options{
 		Exchange: x, Conns: r.conns, MaxHead: limits.Head, BodyTimeout: limits.BodyTimeout,
-		MaxBodyMemory: 1 << 20, IdleTimeout: time.Hour,
+		Bodies: x.Accounts.NewPool(account.Options{Name: "bodies", Total: 1 << 20 / account.LeaseUnit}), IdleTimeout: time.Hour,
 	})
 	changed := r.http.ConnState
 	r.http.ConnState = func(c net.Conn, state http.ConnState) {

@@ -25,12 +25,13 @@ func (q *request) dropBody() *gate.Refusal {
 	boundRest(q.w, q.r, limits)
 	askForBody(q.w, q.r)
 	var buf [1 << 10]byte
-	start := time.Now()
+	pace := limits.NewPace()
 	for read := int64(0); ; {
-		if control.SetReadDeadline(limits.BodyDeadline(start, read)) != nil {
+		if control.SetReadDeadline(pace.Begin()) != nil {
 			return gate.RefuseBody
 		}
 		n, err := q.r.Body.Read(buf[:])
+		pace.End(n)
 		switch read += int64(n); {
 		case read > maxBody:
 			return gate.RefuseTooLarge
@@ -52,12 +53,13 @@ func (q *request) dropBody() *gate.Refusal {
 // looks like one can be neither served, because it may be the body, nor dropped.
 func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits, waited bool) bool {
 	buf := make([]byte, 8<<10)
-	start := time.Now()
+	pace := limits.NewPace()
 	for remaining := limits.Body; remaining > 0; {
-		if control.SetReadDeadline(limits.BodyDeadline(start, limits.Body-remaining)) != nil {
+		if control.SetReadDeadline(pace.Begin()) != nil {
 			return false
 		}
 		n, err := body.Read(buf)
+		pace.End(n)
 		if waited && n > 0 && looksLikeRequest(buf[:n]) {
 			return false
 		}

@@ -50,7 +50,9 @@ func (q *request) forward() *gate.Refusal {
 	if q.rec.Op.HasBody() {
 		q.task.enter(receiving)
 		q.r.Body = receivedBody{q.r.Body, q.task.work}
-		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits)
+		payer := q.server.exchange.Account(q.conn.peer, &q.rec.Op)
+		defer payer.Close()
+		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, payer)
 		defer body.free()
 		q.task.enter(working)
 		if refusal != nil {

@@ -27,6 +27,7 @@ type http2Conn struct {
 	// Only the goroutine that reads uses these.
 	frames http2Frames
 	began  time.Time // when the frame or head that is being received began
+	pace   lane.Pace // of the frame, if it belongs to a body
 
 	mu       sync.Mutex
 	idle     bool      // no stream is open
@@ -50,12 +51,13 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.tls.Read(p)
+	c.pace.End(n)
 	begun := c.frames.begun
 	if bad := c.frames.feed(p[:n]); bad != nil {
 		return 0, bad
 	}
 	if c.frames.begun != begun {
-		c.began = time.Now()
+		c.began, c.pace = time.Now(), c.limits().NewPace()
 	}
 	return n, err
 }
@@ -63,10 +65,11 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 // armRead sets the deadline of the next read.
 func (c *http2Conn) armRead() error {
 	limits, deadline := c.limits(), time.Time{}
-	if arrived, ok := c.frames.data(); !c.frames.asked {
+	bodyDeadline := c.pace.Begin()
+	if !c.frames.asked {
 		deadline = c.opened.Add(limits.HeaderTimeout)
-	} else if ok {
-		deadline = limits.BodyDeadline(c.began, arrived)
+	} else if c.frames.inData() {
+		deadline = bodyDeadline
 	} else if !c.frames.between() {
 		deadline = c.began.Add(limits.HeaderTimeout)
 	}

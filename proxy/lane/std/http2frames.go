@@ -81,11 +81,5 @@ func (f *http2Frames) endFrame() {
 // between reports whether everything that was begun is complete.
 func (f *http2Frames) between() bool { return f.have == 0 && !f.inBlock }
 
-// data returns how many bytes of the payload have arrived. ok is false if the current frame
-// does not belong to a body.
-func (f *http2Frames) data() (arrived int64, ok bool) {
-	if f.have < len(f.head) || f.head[3] != frameData || f.inBlock {
-		return 0, false
-	}
-	return int64(f.length() - f.left), true
-}
+// inData reports whether the current frame belongs to a body.
+func (f *http2Frames) inData() bool { return f.have == len(f.head) && f.head[3] == frameData }

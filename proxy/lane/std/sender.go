@@ -13,16 +13,14 @@ import (
 type sender struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	limits  *lane.Limits
-	began   time.Time
-	sent    int64
+	pace    lane.Pace
 	http2   bool
 	task    *task
 }
 
 func (q *request) newSender() *sender {
 	return &sender{
-		w: q.w, control: http.NewResponseController(q.w), limits: &q.snapshot.Limits, began: time.Now(), http2: q.r.ProtoMajor == 2, task: &q.task,
+		w: q.w, control: http.NewResponseController(q.w), pace: q.snapshot.Limits.NewPace(), http2: q.r.ProtoMajor == 2, task: &q.task,
 	}
 }
 
@@ -39,14 +37,14 @@ func (s *sender) send(data []byte, flush bool) error {
 	defer func() { s.task.enter(before) }()
 	defer s.control.SetWriteDeadline(time.Time{})
 	for first := true; first || len(data) > 0; first = false {
-		_ = s.control.SetWriteDeadline(s.limits.BodyDeadline(s.began, s.sent))
+		_ = s.control.SetWriteDeadline(s.pace.Begin())
 		piece := data[:min(len(data), rawio.MaxCorked)]
 		data = data[len(piece):]
 		if len(piece) > 0 { // writing nothing is an error where no body is allowed
 			if _, err := s.w.Write(piece); err != nil {
 				return err
 			}
-			s.sent += int64(len(piece))
+			s.pace.End(len(piece))
 			s.task.work.progressed()
 		}
 	}

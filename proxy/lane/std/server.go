@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -20,8 +21,8 @@ type Options struct {
 	// while it serves.
 	MaxHead     int
 	BodyTimeout time.Duration
-	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
-	MaxBodyMemory int64
+	// Bodies is the memory of large request bodies, in units of [account.LeaseUnit].
+	Bodies *account.Pool
 	// IdleTimeout bounds the time that a connection may wait for its next request.
 	IdleTimeout time.Duration
 }
@@ -37,7 +38,7 @@ type Server struct {
 
 // NewServer returns a server. Serve must be called for it to serve.
 func NewServer(o Options) *Server {
-	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: newBodies(o.MaxBodyMemory), queue: newConnQueue()}
+	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: &bodies{memory: o.Bodies, patience: bodyPatience}, queue: newConnQueue()}
 	s.http = &http.Server{
 		Handler:        http.HandlerFunc(s.serveHTTP),
 		IdleTimeout:    o.IdleTimeout,

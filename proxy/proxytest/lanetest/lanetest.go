@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
@@ -39,6 +40,7 @@ func NewExchange(t testing.TB, endpoint string, limits lane.Limits) *lane.Exchan
 		},
 		Observer: observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),
 		Current:  &lane.Current{},
+		Accounts: account.NewTable(),
 		Watches:  lane.NewWatches(100, 100, metrics),
 		Log:      slog.New(slog.DiscardHandler),
 		Outage:   lane.NewOutage(slog.New(slog.DiscardHandler)),

@@ -9,7 +9,8 @@ type Limits struct {
 	// byte by byte.
 	HeaderTimeout Duration `toml:"header_timeout" default:"10s" min:">0" reload:"restart"`
 	// BodyTimeout is the longest pause of a client while it sends or receives a body. A
-	// body that takes longer to arrive must arrive at 4 KiB a second on average.
+	// body that takes longer must pass at 4 KiB a second on average. What passed faster
+	// before counts for no more than another body_timeout.
 	BodyTimeout Duration `toml:"body_timeout" default:"30s" min:">0"`
 	// IdleTimeout is how long a connection can wait for its next request. It is as long
 	// as in the nginx site, because reconnecting costs a TLS handshake.
