@@ -71,6 +71,11 @@ the services that must be restarted because of that.`,
 	f.StringVar(&r.Connection.CA, "ca-file", "", "PEM `file` to verify https URLs with (default: the system's CAs)")
 	f.StringVar(&r.Connection.Certificate, "cert-file", "", "PEM `file` of this client's certificate")
 	f.StringVar(&r.Connection.Key, "key-file", "", "PEM `file` of its key")
+	for _, name := range []string{loginFlag, loginAlias} {
+		f.StringVar(&r.Connection.User, name, "", "`name` of a user who may read /, if a rule of the proxies restricts reads")
+	}
+	f.Lookup(loginFlag).Hidden = true
+	f.StringVar(&r.Connection.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
 	f.DurationVar(&r.Connection.Timeout, "timeout", 5*time.Second, "time limit of a request, and of the wait for a quorum")
 	f.DurationVar(&r.Wait, "wait", 15*time.Minute, "time limit of a step, with --run")
 	f.StringVar(&r.Undo, "undo", "", "put the old data of the recovery of this `TIME` back, as in 20261124T071500Z")
