@@ -4,8 +4,8 @@ package config
 // and sizes are numbers of bytes. Relative paths start at the folder of the
 // configuration file.
 type Config struct {
-	// Listen is the address for clients, in HTTPS. Without a host the service listens
-	// on all IPv4 and IPv6 addresses.
+	// Listen is the address for clients, in HTTPS. Without a host, or with *, the service
+	// listens on all IPv4 and IPv6 addresses.
 	Listen string `toml:"listen" default:":4001" reload:"restart"`
 	// Admin is the address for metrics, health, status, reloads and explanations, in
 	// plain HTTP. Keep it on loopback or in a network of operators: everyone who can

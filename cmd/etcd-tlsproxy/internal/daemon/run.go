@@ -18,6 +18,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
@@ -86,6 +87,9 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	}
 	first, seen, err := loader.load(ctx, nil)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := preflight.CheckStart(ctx, first.config, first.doc, false); err != nil {
 		return nil, nil, err
 	}
 	logs, err := openLogs(&first.config.Log, o.Stdout, o.Stderr)
