@@ -1,7 +1,7 @@
 package config
 
 // Config is the configuration file. Durations are written as in "10s" or "1h30m",
-// and sizes are numbers of bytes. Relative paths start at the folder of the
+// and sizes as in "16MiB" or as numbers of bytes. Relative paths start at the folder of the
 // configuration file.
 type Config struct {
 	// Listen is the address for clients, in HTTPS. Without a host, or with *, the service

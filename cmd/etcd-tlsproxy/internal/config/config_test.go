@@ -96,6 +96,17 @@ func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 	}
 }
 
+func TestSizesHaveUnitsOrAreBytes(t *testing.T) {
+	c, err := Parse("sizes.good.toml", files(t, "sizes.good.toml")["sizes.good.toml"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.Limits
+	if got, want := []int64{int64(l.HeadBytes), int64(l.TargetBytes), l.BodyBytes, l.BodyMemory, l.Memory}, []int64{64 << 10, 2000, 16 << 20, 256 << 20, 3 << 29}; !reflect.DeepEqual(got, want) {
+		t.Errorf("sizes: got %v, want %v", got, want)
+	}
+}
+
 // TestTheFirstReleasesConfigurationMeansTheSame reads a file with every key of the
 // first release. The newer keys have defaults that keep its behavior.
 func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
