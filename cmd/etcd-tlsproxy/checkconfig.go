@@ -40,6 +40,9 @@ command also listens on both addresses for a moment. That fails while the servic
 Root can read files that the service's user cannot. With --as the command checks them
 with the rights of that user, like runuser -u USER.
 
+With --show it writes all settings with their defaults, and the line or "default" behind
+each. A running service shows those that are in force at /-/config of its admin address.
+
 With --resolve it looks up the endpoints of upstream.srv in DNS, and prints them, the
 preferred first.`,
 		Args: cobra.NoArgs,
@@ -48,6 +51,7 @@ preferred first.`,
 	strict := cmd.Flags().Bool("strict", false, "exit with status 1 if there are warnings")
 	resolve := cmd.Flags().Bool("resolve", false, "look up the endpoints of upstream.srv in DNS")
 	start := cmd.Flags().Bool("start", false, "also check that the service could start now: its addresses and logs")
+	show := cmd.Flags().Bool("show", false, "write the settings that are in force, and where each comes from; everything else goes to stderr")
 	as := cmd.Flags().String("as", "", "check with the rights of this `user`, that of the service; for root")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *as != "" {
@@ -58,6 +62,9 @@ preferred first.`,
 			return err
 		}
 		out := cmd.OutOrStdout()
+		if *show {
+			out = cmd.ErrOrStderr()
+		}
 		for _, warning := range slices.Concat(report.Warnings, report.Local) {
 			fmt.Fprintf(out, "%s: warning: %s\n", *file, warning)
 		}
@@ -77,6 +84,9 @@ preferred first.`,
 			fmt.Fprintf(out, "%s: upstream.srv: not looked up in DNS (hint: add --resolve)\n", *file)
 		}
 		fmt.Fprintf(out, "%s: good: %s, %s with a password\n", *file, english.Plural(report.Rules, "rule", ""), english.Plural(report.Users, "user", ""))
+		if *show {
+			return report.Show(cmd.OutOrStdout())
+		}
 		return nil
 	}
 	return cmd

@@ -6,21 +6,16 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
-	"strings"
 )
 
-// checkAddress checks the form of an address to listen on. nginx's "*:4001" becomes
-// ":4001".
-func checkAddress(errs *Errors, address *string, key ...string) {
-	if port, ok := strings.CutPrefix(*address, "*:"); ok {
-		*address = ":" + port
-	}
-	host, port, err := net.SplitHostPort(*address)
+// checkAddress checks the form of an address to listen on.
+func checkAddress(errs *Errors, address string, key ...string) {
+	host, port, err := net.SplitHostPort(address)
 	if err == nil {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		errs.Add(fmt.Sprintf("%q is not a valid address", *address),
+		errs.Add(fmt.Sprintf("%q is not a valid address", address),
 			`write host:port, or :port for all addresses; an IPv6 host is written in brackets, as in "[::1]:4001"`, key...)
 		return
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -12,6 +13,8 @@ type Document struct {
 	file  string
 	meta  toml.MetaData
 	lines map[string]int
+	// decoded is what the file says. A configuration in force can have other values.
+	decoded Config
 }
 
 // Decode decodes a file over the defaults, and checks nothing that the text alone does
@@ -35,6 +38,12 @@ func Decode(file string, data []byte) (*Document, *Config, error) {
 		}
 		config.Upstream.Endpoints = nil // the default applies only if neither key is set
 	}
+	for _, address := range []*string{&config.Listen, &config.Admin} {
+		if port, ok := strings.CutPrefix(*address, "*:"); ok { // as nginx writes it
+			*address = ":" + port
+		}
+	}
+	doc.decoded = *config
 	return doc, config, errs.Err()
 }
 

@@ -39,8 +39,8 @@ func Parse(file string, data []byte) (*Parsed, error) {
 func Check(doc *Document, config *Config) (_ *Parsed, err error) {
 	errs := doc.NewErrors()
 	c := &Parsed{Config: config, Document: doc}
-	checkAddress(errs, &c.Listen, "listen")
-	checkAddress(errs, &c.Admin, "admin")
+	checkAddress(errs, c.Listen, "listen")
+	checkAddress(errs, c.Admin, "admin")
 	for _, name := range c.AdminNames {
 		if name == "" || strings.ContainsAny(name, ":/ \t") {
 			errs.Add(fmt.Sprintf("%q is not a valid name of a host", name), `write a name without a port, as in "conf1001.example.org"`, "admin_names")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,6 +27,8 @@ type Report struct {
 	Origin string
 	// SRV is the domain whose records name the endpoints, or "".
 	SRV string
+	// Show writes the settings that are in force and where each comes from.
+	Show func(io.Writer) error
 	// Found are the endpoints that DNS returned, the preferred first.
 	Found []upstream.Endpoint
 }
@@ -60,6 +63,7 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,
 		Origin: describeOrigin(&state.config.Upstream),
+		Show:   func(w io.Writer) error { return state.doc.Show(w, state.config) },
 		Local:  slices.Concat(local.Advise(time.Now()), preflight.AsWarnings(problems)),
 	}
 	if o.Resolve {

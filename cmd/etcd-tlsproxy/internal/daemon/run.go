@@ -140,6 +140,7 @@ func (s *service) newAdmin(running context.Context) {
 			reload:    func() error { return s.reloader.reload(running) },
 			readyEtcd: s.readyEtcd, empty: s.empty, profiles: s.config.AdminProfiles,
 			page:    s.statusPage(),
+			config:  s.reloader.showConfig,
 			explain: explain.Handler(func() *gate.Policy { return &s.server.Snapshot().Policy }),
 		}),
 		ErrorLog:          slog.NewLogLogger(s.logs.service.Handler(), slog.LevelDebug), // what its clients do wrong
