@@ -104,6 +104,9 @@ func (g *Generation) loadClientCA() error {
 	g.pool = x509.NewCertPool()
 	now, usable := o.Now(), 0
 	for _, c := range list {
+		if weak := weakRSA(c.Certificate); weak != "" {
+			g.warn("%s: %s %s", o.ClientCA.File, c, weak)
+		}
 		switch {
 		case !c.BasicConstraintsValid || !c.IsCA:
 			return fileError(o.ClientCA, c.String()+" is not a CA certificate", "remove it from the bundle; a client certificate in it would be trusted without a CA")

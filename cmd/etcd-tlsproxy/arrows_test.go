@@ -35,6 +35,9 @@ var arrows = []arrow{
 		[]string{"proxy/gate", "proxy/http1", "proxy/lane", "proxy/observe", "proxy/rawio"}},
 	{"proxy", "the front accepts connections; what happens at etcd is behind the lanes",
 		[]string{"acl", "certs", "proxy/gate", "proxy/lane", "proxy/lane/fast", "proxy/lane/std", "proxy/observe"}},
+	{"cmd/etcd-tlsproxy/internal/preflight", "what a configuration needs of a machine is known without a service",
+		[]string{"certs", "cmd/etcd-tlsproxy/internal/config"}},
+	{"cmd/etcd-tlsproxy/internal/memberhost", "how etcd runs on a machine depends on systemd and files alone", nil},
 }
 
 // ban lists packages that a package must not depend on. A name that ends with "/..." also

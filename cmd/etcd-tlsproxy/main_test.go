@@ -32,6 +32,12 @@ func TestScripts(t *testing.T) {
 		dnstest.SRV("etcd-client", "half.example.org", 0, 0, "conf1001.example.org", 2379), dnstest.SRV("etcd-client", "half.example.org", 0, 0, "conf1002.example.org", 0))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			return os.Getuid() == 0, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("DNS", dns.Addr())
 			cert, key, err := pki.Server("localhost")

@@ -1,11 +1,11 @@
 package config
 
 // Config is the configuration file. Durations are written as in "10s" or "1h30m",
-// and sizes are numbers of bytes. Relative paths start at the folder of the
+// and sizes as in "16MiB" or as numbers of bytes. Relative paths start at the folder of the
 // configuration file.
 type Config struct {
-	// Listen is the address for clients, in HTTPS. Without a host the service listens
-	// on all IPv4 and IPv6 addresses.
+	// Listen is the address for clients, in HTTPS. Without a host, or with *, the service
+	// listens on all IPv4 and IPv6 addresses.
 	Listen string `toml:"listen" default:":4001" reload:"restart"`
 	// Admin is the address for metrics, health, status, reloads and explanations, in
 	// plain HTTP. Keep it on loopback or in a network of operators: everyone who can

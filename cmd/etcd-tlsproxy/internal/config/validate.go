@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	"etcd-tlsproxy/acl"
@@ -74,17 +72,6 @@ func Check(doc *Document, config *Config) (_ *Parsed, err error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-func checkAddress(errs *Errors, address string, key ...string) {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		errs.Add(fmt.Sprintf("%q is not a valid address", address),
-			`write host:port, or :port for all addresses; an IPv6 host is written in brackets, as in "[::1]:4001"`, key...)
-	}
 }
 
 func (c *Parsed) checkTLS(errs *Errors) {

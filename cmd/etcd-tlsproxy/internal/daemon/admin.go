@@ -23,6 +23,8 @@ type adminOptions struct {
 	page      *statuspage.Page
 	explain   http.Handler
 	profiles  bool
+	// config writes the configuration that is in force.
+	config func(io.Writer) error
 }
 
 // adminHandler returns the handler of the admin address, which is for the tools of this
@@ -50,6 +52,10 @@ func adminHandler(o *adminOptions) http.Handler {
 		r.Use(o.page.Guard)
 		r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{Registry: o.registry}))
 		r.Method(http.MethodGet, "/-/explain", o.explain)
+		r.Get("/-/config", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_ = o.config(w) // the client may have closed the connection
+		})
 		r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
 			if err := o.reload(); err != nil {
 				writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())

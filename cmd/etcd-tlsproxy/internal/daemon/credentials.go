@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
@@ -54,6 +55,16 @@ func (s *loaded) checkUsers() {
 	}
 	for _, surface := range slices.Sorted(maps.Keys(s.config.Surfaces)) {
 		check(s.config.Surfaces[surface], "surfaces", surface)
+	}
+}
+
+// checkPrefixes warns of rules that were written for paths instead of keys.
+func (s *loaded) checkPrefixes() {
+	for _, prefix := range slices.Sorted(maps.Keys(s.config.ACLs)) {
+		if key, ok := strings.CutPrefix(prefix+"/", "/v2/keys/"); ok {
+			name, line := s.doc.Locate("acls", prefix)
+			s.warnings = append(s.warnings, fmt.Sprintf("line %d: %s: the rule is about a key %s, but in a path keys begin behind /v2/keys (hint: write %q)", line, name, prefix, "/"+strings.TrimSuffix(key, "/")))
+		}
 	}
 }
 

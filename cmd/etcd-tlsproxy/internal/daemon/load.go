@@ -109,6 +109,7 @@ func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Co
 	}
 	state.warnings = slices.Concat(p.Certs.Warnings(), state.origin.warnings)
 	state.checkUsers()
+	state.checkPrefixes()
 	state.checkEtcdUsers()
 	return state, nil
 }

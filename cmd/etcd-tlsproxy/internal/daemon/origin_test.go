@@ -156,7 +156,7 @@ func (e *secureEtcd) check(config string) (*daemon.Report, error) {
 	e.write("server.key", key)
 	e.write("htpasswd", users)
 	e.write("config.toml", []byte(config))
-	return daemon.Check(e.t.Context(), e.path("config.toml"), false)
+	return daemon.Check(e.t.Context(), daemon.CheckOptions{File: e.path("config.toml")})
 }
 
 func TestACertificateForEtcdIsChecked(t *testing.T) {

@@ -29,6 +29,8 @@ type reloader struct {
 
 	lastAttempt atomic.Pointer[statuspage.Config]
 	adminNames  atomic.Pointer[[]string] // the names in force
+	// shown is the state that the admin address shows. It is current, without the lock.
+	shown atomic.Pointer[loaded]
 
 	refreshNow chan struct{}
 	// refreshProblems are those of the last refresh that succeeded, which were logged.

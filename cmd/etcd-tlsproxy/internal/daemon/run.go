@@ -18,6 +18,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
@@ -88,6 +89,9 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := preflight.CheckStart(ctx, first.config, first.doc, false); err != nil {
+		return nil, nil, err
+	}
 	logs, err := openLogs(&first.config.Log, o.Stdout, o.Stderr)
 	if err != nil {
 		return nil, nil, err
@@ -136,6 +140,7 @@ func (s *service) newAdmin(running context.Context) {
 			reload:    func() error { return s.reloader.reload(running) },
 			readyEtcd: s.readyEtcd, empty: s.empty, profiles: s.config.AdminProfiles,
 			page:    s.statusPage(),
+			config:  s.reloader.showConfig,
 			explain: explain.Handler(func() *gate.Policy { return &s.server.Snapshot().Policy }),
 		}),
 		ErrorLog:          slog.NewLogLogger(s.logs.service.Handler(), slog.LevelDebug), // what its clients do wrong

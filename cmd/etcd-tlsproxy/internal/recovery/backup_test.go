@@ -21,6 +21,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/isolation"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -593,7 +594,7 @@ func TestACopyIsComparedWithWhatStoodStill(t *testing.T) {
 }
 
 func TestAManifestIsReadableAsItIsWritten(t *testing.T) {
-	m := Manifest{MadeBy: madeBy, Source: Source{Identity: Identity{0xabc, 0xdef}, Name: "conf1001"}}
+	m := Manifest{MadeBy: madeBy, Source: Source{Identity: memberhost.Identity{Member: 0xabc, Cluster: 0xdef}, Name: "conf1001"}}
 	text, err := json.Marshal(m)
 	if err != nil || !strings.Contains(string(text), `"source":{"id":"abc","cluster_id":"def","name":"conf1001"}`) {
 		t.Fatalf("got %s (%v), want the ids in hexadecimal", text, err)

@@ -1,4 +1,4 @@
-package recovery
+package memberhost
 
 import (
 	"encoding/binary"
@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -37,16 +38,19 @@ type Identity struct {
 
 // Identify reads the identity of a data folder from the head of its write-ahead log.
 // walDir is empty if the log is in the data folder. Identify fails for folders that are
-// not etcd's, which this package must never change.
+// not etcd's, which must never be changed.
 func Identify(dataDir, walDir string) (Identity, error) {
 	if walDir == "" {
 		walDir = filepath.Join(dataDir, "member", "wal")
 	}
-	segments, err := filepath.Glob(filepath.Join(walDir, "*-*.wal"))
-	if err != nil || len(segments) == 0 {
-		return Identity{}, fmt.Errorf("%s is not a data folder of etcd: it contains no member/wal/*.wal (hint: use the folder of etcd's --data-dir)", dataDir)
+	newest, err := newestSegment(walDir)
+	if err != nil {
+		return Identity{}, err
 	}
-	file, err := os.Open(segments[len(segments)-1])
+	if newest == "" {
+		return Identity{}, missingLog(dataDir, walDir)
+	}
+	file, err := openOwned(newest)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -56,6 +60,37 @@ func Identify(dataDir, walDir string) (Identity, error) {
 		return Identity{}, fmt.Errorf("%s is not a valid log of etcd: %w", file.Name(), err)
 	}
 	return identity, nil
+}
+
+// newestSegment returns the path of the last file of a log, or "" if there is none. It
+// reads the folder instead of matching a pattern, because the name of a folder can
+// contain characters with a meaning in patterns.
+func newestSegment(walDir string) (string, error) {
+	entries, err := os.ReadDir(walDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	newest := ""
+	for _, entry := range entries { // sorted by name
+		if strings.HasSuffix(entry.Name(), ".wal") && strings.Contains(entry.Name(), "-") {
+			newest = filepath.Join(walDir, entry.Name())
+		}
+	}
+	return newest, nil
+}
+
+// openOwned opens a file in a folder of etcd's user, who may have replaced it by a link or
+// a pipe.
+func openOwned(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+}
+
+// missingLog returns the error for a data folder without a log.
+func missingLog(dataDir, walDir string) error {
+	if info, err := os.Stat(filepath.Join(dataDir, "member", "snap")); err == nil && info.IsDir() {
+		return fmt.Errorf("%s has snapshots of etcd, but %s has no log (hint: if etcd runs with --wal-dir or ETCD_WAL_DIR, give that folder with --wal-dir)", dataDir, walDir)
+	}
+	return fmt.Errorf("%s is not a data folder of etcd: it contains no member/wal/*.wal (hint: use the folder of etcd's --data-dir)", dataDir)
 }
 
 const (
@@ -122,10 +157,10 @@ func fields(message []byte) (numbers map[protowire.Number]uint64, data []byte) {
 	return numbers, data
 }
 
-// inUse reports whether an etcd runs on the folder. A running etcd holds a lock on its v3
+// InUse reports whether an etcd runs on the folder. A running etcd holds a lock on its v3
 // store.
-func inUse(dataDir string) (bool, error) {
-	file, err := os.Open(filepath.Join(dataDir, "member", "snap", "db"))
+func InUse(dataDir string) (bool, error) {
+	file, err := openOwned(filepath.Join(dataDir, "member", "snap", "db"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
