@@ -110,7 +110,7 @@ victims were served, and what the attack cost. Limits that were exceeded are nam
 below each row. The exit status is 1 if anything failed.
 
 A row is named ATTACK/PROTOCOL/ATTACKERS, as in 3/2/four; --list prints all names with
-what they mean. All rows take about 25 minutes with the default duration. Everything stays
+what they mean. All rows take half an hour with the default duration. Everything stays
 on this machine and ends with the command; it needs 20,000 file descriptors.`,
 		Example: `  etcd-tlsproxy-siege --quick
   etcd-tlsproxy-siege --attacks '^(3|8)/' --duration 10s
