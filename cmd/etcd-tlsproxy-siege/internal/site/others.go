@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -14,8 +15,9 @@ func Installed(name string) bool {
 	return err == nil
 }
 
-// maxConnections is what a siege lets a server accept, where an attack is about
-// connections. It is small, so that attackers can be cheap.
+// maxConnections is what a siege lets these servers accept, so that attackers can be cheap.
+// nginx counts its connections to etcd as well, and divides the number among its workers; Debian's
+// default is 768 for each.
 const maxConnections = 1000
 
 // StartNginx starts nginx with the site that etcd-tlsproxy replaces.
@@ -45,7 +47,7 @@ client_max_body_size 100m; keepalive_timeout 3600;
 ssl_session_cache shared:SSL:10m; ssl_protocols TLSv1.2 TLSv1.3;
 server { listen %[4]s ssl http2 backlog=4096; ssl_certificate %[5]s; ssl_certificate_key %[6]s; proxy_read_timeout 1h;
 %[7]s location / { proxy_pass %[8]s; proxy_set_header Connection close; } } }
-`, o.Dir, maxConnections, s.records[0], address, f.Path("server.crt"), f.Path("server.key"), locations.String(), o.Etcd.URL)
+`, o.Dir, max(1, maxConnections/runtime.NumCPU()), s.records[0], address, f.Path("server.crt"), f.Path("server.key"), locations.String(), o.Etcd.URL)
 	config := filepath.Join(o.Dir, "nginx.conf")
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
