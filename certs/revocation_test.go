@@ -148,8 +148,10 @@ func TestListsThatAreRefused(t *testing.T) {
 			list.ExtraExtensions = []pkix.Extension{{Id: id, Critical: critical, Value: []byte{0x30, 0x00}}}
 		}
 	}
-	entry := func(list *x509.RevocationList) {
-		list.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0x00}}}}}
+	entry := func(critical bool) func(*x509.RevocationList) {
+		return func(list *x509.RevocationList) {
+			list.RevokedCertificateEntries = []x509.RevocationListEntry{{SerialNumber: big.NewInt(1), RevocationTime: time.Now(), ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: critical, Value: []byte{0x30, 0x00}}}}}
+		}
 	}
 	for what, c := range map[string]struct {
 		file []byte
@@ -164,7 +166,8 @@ func TestListsThatAreRefused(t *testing.T) {
 		"a delta list":                   {ca.revoke(extension(oidDelta, true)), "is a delta list"},
 		"a list of a part":               {ca.revoke(extension(oidScope, true)), "has an issuing distribution point"},
 		"a list with another extension":  {ca.revoke(extension(asn1.ObjectIdentifier{1, 2, 3}, true)), "has a critical extension that is not supported, 1.2.3"},
-		"entries of other CAs":           {ca.revoke(entry), "has an entry with a critical extension that is not supported, 2.5.29.29"},
+		"entries of other CAs":           {ca.revoke(entry(true)), "has an entry with a critical extension that is not supported, 2.5.29.29"},
+		"entries with a note":            {ca.revoke(entry(false)), ""},
 		"a second list that is damaged":  {slices.Concat(ca.revoke(nil), blockOf("X509 CRL", []byte("x"))), "clients.crl: PEM block 2 (X509 CRL, line "},
 		"a list with a note, acceptable": {ca.revoke(extension(asn1.ObjectIdentifier{1, 2, 3}, false)), ""},
 	} {
