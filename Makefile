@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build cross test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container release check-release clean
+.PHONY: help build cross test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container check-image release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -57,6 +57,9 @@ check-systemd: ## Check the units and the shell scripts; needs systemd and shell
 
 check-container: build ## Check the content of the image and compose.yaml; needs root, docker-compose and etcd-server
 	deploy/check-container.sh dist/etcd-tlsproxy
+
+check-image: ## Build the image with buildah and run it; needs root, buildah, mmdebstrap, etcd-server, jq
+	deploy/check-image.sh
 
 release: ## Build program, package, SBOM and checksums, twice in different folders, and compare the bytes
 	deploy/release.sh dist/release

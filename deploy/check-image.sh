@@ -16,13 +16,14 @@ done
 [[ $(id -u) == 0 ]] || fail "run it as root: it builds images"
 
 work=$(mktemp -d)
-running=() container=
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
-images() { buildah --root "$work/images" --runroot "$work/run" "$@"; }
+running=()
+export BUILDAH_ISOLATION=chroot
+# The driver vfs copies files, and so needs no right to mount.
+images() { buildah --storage-driver vfs --root "$work/images" --runroot "$work/run" "$@"; }
 stop_all() {
 	((${#running[@]} == 0)) || kill "${running[@]}" 2>/dev/null || true
 	wait
-	[[ -z $container ]] || images umount "$container" >/dev/null 2>&1 || true
+	images umount --all >/dev/null 2>&1 || true
 	rm -rf "$work"
 }
 trap stop_all EXIT
@@ -53,8 +54,9 @@ container=$(images from etcd-tlsproxy)
 root=$(images mount "$container")
 list=$(cd "$root" && find . -type f -not -path './proc/*' -not -path './dev/*' -not -path './sys/*' | sort | tr '\n' ' ')
 [[ $list == './etc/ssl/certs/ca-certificates.crt ./usr/bin/etcd-tlsproxy ./usr/share/doc/etcd-tlsproxy/LICENSE ./usr/share/doc/etcd-tlsproxy/third-party-licenses.txt ' ]] || fail "the image contains other files: $list"
-commit=$(git rev-parse --short=12 HEAD)
-[[ $(images run "$container" -- /usr/bin/etcd-tlsproxy version) == *"$commit"* ]] || fail "the program in the image has not the version of commit $commit"
+commit=$(git -C "$work/clone" rev-parse --short=12 HEAD)
+version=$(images run "$container" -- /usr/bin/etcd-tlsproxy version)
+[[ $version == *"$commit"* || $version == *" $(git -C "$work/clone" describe --exact-match 2>/dev/null) "* ]] || fail "the program in the image is $version, want the version of commit $commit"
 
 # Run it. buildah shares the network of this machine, so the ports are free ones of loopback.
 deploy/container/prepare.sh "$work/files" >/dev/null

@@ -41,6 +41,9 @@ done
 deploy/manual-page.sh MANUAL.md >"$stage/man/etcd-tlsproxy-manual.7"
 cp deploy/prometheus/etcd-tlsproxy.rules.yml deploy/prometheus/prometheus.example.yml deploy/grafana/etcd-tlsproxy.json \
 	deploy/icinga/etcd-tlsproxy.conf deploy/icinga/etcd-tlsproxy.nrpe.cfg "$stage/examples/"
+for part in filter jail; do
+	cp "deploy/fail2ban/$part.conf" "$stage/examples/fail2ban-$part.conf"
+done
 "$program" completion bash >"$stage/completions/bash/etcd-tlsproxy"
 "$program" completion zsh >"$stage/completions/zsh/_etcd-tlsproxy"
 "$program" completion fish >"$stage/completions/fish/etcd-tlsproxy.fish"

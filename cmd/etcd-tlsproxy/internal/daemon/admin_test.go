@@ -79,8 +79,8 @@ func TestReadyCanDependOnEtcd(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	real := daemontest.Start(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
-	if got, body := real.Admin("GET", "/-/ready?etcd"); got != 200 {
+	before := daemontest.Start(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
+	if got, body := before.Admin("GET", "/-/ready?etcd"); got != 200 {
 		t.Errorf("GET /-/ready?etcd with an etcd: got status %d with %q, want 200", got, body)
 	}
 }
