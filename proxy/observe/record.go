@@ -18,6 +18,16 @@ type Record struct {
 	Started   time.Time
 	Proto     string
 	UserAgent string
+	// RequestID is the id that the client sent; see [ClientRequestID].
+	RequestID string
+	// Upstream is the time that the request waited for etcd. It is measured only if
+	// [Records.Timed].
+	Upstream time.Duration
+	// Shared is set if the request to etcd answered other clients as well, or if the watch was
+	// a shared one.
+	Shared bool
+
+	madeID uint64 // 0 if no id was made
 }
 
 // Keep makes the record independent of the memory that the request was read into.
@@ -30,7 +40,7 @@ func (r *Record) Keep() {
 	} else {
 		op.Key = acl.Key(strings.Clone(string(op.Key)))
 	}
-	r.UserAgent = strings.Clone(r.UserAgent)
+	r.UserAgent, r.RequestID = strings.Clone(r.UserAgent), strings.Clone(r.RequestID)
 }
 
 // user returns the verified name of the client, or "-". A name that was only claimed is
@@ -40,6 +50,14 @@ func (r *Record) user() string {
 		return "-"
 	}
 	return r.Op.Identity.Name
+}
+
+// verdict returns "allowed" or the reason of the refusal.
+func (r *Record) verdict() string {
+	if r.Refusal != nil {
+		return r.Refusal.Reason
+	}
+	return "allowed"
 }
 
 // redactedTarget returns the target without anything secret.
