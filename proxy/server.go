@@ -132,6 +132,7 @@ func NewServer(o Options) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.handshakers, s.stopHandshakes = newHandshakers(ctx), cancel
 	s.tls = certs.Server(func() *certs.Generation { return s.current.Load().Certs })
+	s.observer.Export(s.state)
 	return s
 }
 
@@ -164,16 +165,18 @@ func (s *Server) gauges() observe.Gauges {
 }
 
 // Status reports the state of the server and of etcd; see [observe.Observer.Status].
-func (s *Server) Status() *observe.Status {
+func (s *Server) Status() *observe.Status { return s.observer.Status(s.state()) }
+
+func (s *Server) state() observe.State {
 	snapshot := s.current.Load()
-	return s.observer.Status(observe.State{
+	return observe.State{
 		Draining: s.Draining(), Emptying: s.Emptying(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
 		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
 		Memory: s.memory.status(),
-	})
+	}
 }
 
 // Draining reports whether Drain was called.

@@ -72,6 +72,14 @@ var (
 		"etcd did not answer in time", "A write may or may not have been carried out; read before writing again")
 )
 
+// DecisionReasons returns the reasons of all refusals that [Gate.Decide] can return.
+func DecisionReasons() []string {
+	return []string{
+		"unauthorized", "read_only", "reserved_key", "too_deep", "closed_surface", "etcd_users", "upgrade", "method", "bad_target", "too_long",
+		"throttled", "busy", "memory", "unaudited",
+	}
+}
+
 // refusePathFor names the reason that acl gives, which is a constant text.
 func refusePathFor(reason string) *Refusal {
 	return refuse(400, "bad_target", codeInvalidField, "Bad request", "The path is refused: "+reason)

@@ -43,8 +43,10 @@ func (r *Request) add(field Field, seen *seenFields, limits *Limits) *Error {
 		if equalFold(name, "user-agent") {
 			setFirst(&r.UserAgent, field.Value)
 		}
-	case len("Content-Type"):
-		if equalFold(name, "content-type") {
+	case len("Content-Type"): // and X-Request-Id
+		if equalFold(name, "x-request-id") {
+			setFirst(&r.RequestID, field.Value)
+		} else if equalFold(name, "content-type") {
 			if seen.contentType {
 				return errContentTypes
 			}

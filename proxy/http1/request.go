@@ -23,9 +23,9 @@ type Request struct {
 	// request. A server may ignore it.
 	Upgrade bool
 
-	// The fields that a proxy uses; "" if absent. If Accept, AcceptEncoding or UserAgent
-	// is repeated, the first counts.
-	Host, Authorization, ContentType, Accept, AcceptEncoding, UserAgent string
+	// The fields that a proxy uses; "" if absent. If Accept, AcceptEncoding, UserAgent or
+	// RequestID (X-Request-Id) is repeated, the first counts.
+	Host, Authorization, ContentType, Accept, AcceptEncoding, UserAgent, RequestID string
 
 	scanned int
 }

@@ -99,6 +99,21 @@ func (m *Metrics) ConnectionRefused(reason string) { m.refusedConns.WithLabelVal
 // ConnectionsShed counts idle client connections that were closed to make room.
 func (m *Metrics) ConnectionsShed(n int) { m.shed.Add(float64(n)) }
 
+// HandshakeFailed counts why a TLS handshake failed.
+func (m *Metrics) HandshakeFailed(reason string) { m.handshakeFailures.WithLabelValues(reason).Inc() }
+
+// SetLimits records the limits in force, by their keys in the configuration.
+func (m *Metrics) SetLimits(limits map[string]float64) {
+	for name, value := range limits {
+		m.limits.WithLabelValues(name).Set(value)
+	}
+}
+
+// Export makes the metrics include the state of a server.
+func (o *Observer) Export(read func() State) {
+	o.Metrics.collector.setSource(o, read)
+}
+
 // Handshake counts a TLS handshake by its result.
 func (m *Metrics) Handshake(result string) { m.handshakes.WithLabelValues(result).Inc() }
 

@@ -243,6 +243,7 @@ func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
 	if answer != nil {
 		answer.readers.Store(int32(b.readers) + 1) // and one for send
 		saved.Add(uint64(max(b.readers, 1) - 1))
+		answer.Shared = b.readers > 1
 	}
 	close(b.done)
 }

@@ -46,7 +46,7 @@ func (c *conn) plain(s *lane.Snapshot) bool {
 // connection can serve another one.
 func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 	r := &c.request
-	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent}
+	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent, RequestID: observe.ClientRequestID(r.RequestID)}
 	end := n + int(r.Length)
 	alive := !r.Close && !c.Conns.Draining()
 	err := c.respond(s, n, end, &alive)
@@ -141,6 +141,7 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 		Authorization: r.Authorization, Body: body,
 	}
 	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
+	c.rec.Upstream, c.rec.Shared = c.call.Waited, answer.Shared
 	if refusal != nil || err != nil {
 		return refusal, err
 	}

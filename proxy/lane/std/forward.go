@@ -72,6 +72,7 @@ func (q *request) forward() *gate.Refusal {
 		buf = buffers.Get().(*[bufferSize]byte)
 		return buf[:]
 	})
+	q.rec.Upstream, q.rec.Shared = call.Waited, answer.Shared
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}

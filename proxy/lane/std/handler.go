@@ -28,7 +28,7 @@ type request struct {
 func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 	conn := connectionOf(r.Context())
 	w := middleware.NewWrapResponseWriter(out, r.ProtoMajor)
-	rec := &observe.Record{Peer: conn.peer, Started: time.Now(), Proto: r.Proto, UserAgent: r.UserAgent()}
+	rec := &observe.Record{Peer: conn.peer, Started: time.Now(), Proto: r.Proto, UserAgent: r.UserAgent(), RequestID: observe.ClientRequestID(r.Header.Get(observe.RequestIDField))}
 	// An answer that is broken off is recorded as well; the panic that breaks it off
 	// continues.
 	defer func() {
@@ -45,6 +45,9 @@ func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 		}
 		s.exchange.Observer.Answered(rec)
 	}()
+	if rec.RequestID != "" {
+		w.Header()[observe.RequestIDField] = []string{rec.RequestID}
+	}
 	q := &request{server: s, w: w, r: r, conn: conn, snapshot: s.exchange.Current.Load(), rec: rec, task: task{work: conn.work}}
 	q.task.enter(working)
 	defer q.task.enter(ended)
@@ -100,6 +103,7 @@ func (q *request) serve() *gate.Refusal {
 // HTTP/2 only the stream ends.
 func (q *request) refuse(refusal *gate.Refusal) {
 	refusal.Header(q.w.Header().Set)
+	q.w.Header()[observe.RequestIDField] = []string{string(q.server.exchange.Observer.Records.AppendRequestID(nil, q.rec))}
 	control := http.NewResponseController(q.w)
 	unread := q.r.ProtoMajor == 1 && q.r.ContentLength != 0
 	if unread {

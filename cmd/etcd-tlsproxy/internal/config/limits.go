@@ -1,6 +1,10 @@
 package config
 
-import "runtime"
+import (
+	"runtime"
+	"strings"
+	"time"
+)
 
 // Limits bounds the resources that clients can make the proxy use.
 type Limits struct {
@@ -70,6 +74,25 @@ type Limits struct {
 	// HashWorkers is how many passwords are hashed at a time. The default is half of the
 	// processors, and at least one, so that logins cannot stop the serving of reads.
 	HashWorkers int `toml:"hash_workers" default:"auto" min:"1" max:"1024" reload:"restart"`
+}
+
+// Values returns the limits by their keys, durations in seconds.
+func (l *Limits) Values() map[string]float64 {
+	values := make(map[string]float64)
+	c := &Config{Limits: *l}
+	for _, s := range Settings() {
+		name, ok := strings.CutPrefix(s.Key, "limits.")
+		if !ok {
+			continue
+		}
+		switch v := s.value(c); s.Type {
+		case "duration":
+			values[name] = time.Duration(v.Int()).Seconds()
+		default:
+			values[name] = float64(v.Int())
+		}
+	}
+	return values
 }
 
 // defaultHashWorkers is the computed default of limits.hash_workers.

@@ -104,6 +104,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	r.metrics.Reloaded(r.current.snapshot.Certs, err)
 	r.metrics.SetWarnings(len(r.current.warnings))
 	r.metrics.SetRestartPending(len(r.current.pending))
+	r.metrics.SetLimits(r.current.config.Limits.Values())
 	if err != nil {
 		text := "reload failed; the old state stays in force"
 		if len(changed) > 0 {

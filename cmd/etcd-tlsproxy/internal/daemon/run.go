@@ -105,6 +105,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	}
 	metrics.Reloaded(first.snapshot.Certs, nil)
 	metrics.SetWarnings(len(first.warnings))
+	metrics.SetLimits(first.config.Limits.Values())
 	first.logWarnings(logs.service)
 	s.reloader.publishStatus(first, true, nil)
 	return s, first, nil
