@@ -8,14 +8,15 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 )
 
 // checkAdminWeb checks the file that gives the admin address TLS and users.
-func checkAdminWeb(files *reader, errs *config.Errors, name string) {
+func checkAdminWeb(disk *files.Reader, errs *config.Errors, name string) {
 	if name == "" {
 		return
 	}
-	if err := web.Validate(files.path(name)); err != nil {
+	if err := web.Validate(disk.Path(name)); err != nil {
 		errs.Add(fmt.Sprintf("%s: %v", name, err), "the file has the web configuration format of Prometheus' exporters", "admin_web_config")
 	}
 }
@@ -25,7 +26,7 @@ func checkAdminWeb(files *reader, errs *config.Errors, name string) {
 func (s *service) serveAdmin() error {
 	serve := func() error { return s.admin.Serve(s.sockets.admin) }
 	if s.config.AdminWebConfig != "" {
-		file := s.reloader.loader.files().path(s.config.AdminWebConfig)
+		file := s.reloader.loader.disk().Path(s.config.AdminWebConfig)
 		serve = func() error {
 			return web.Serve(s.sockets.admin, s.admin, &web.FlagConfig{WebConfigFile: &file}, s.logs.service)
 		}

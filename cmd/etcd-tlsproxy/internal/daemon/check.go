@@ -12,6 +12,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
@@ -55,10 +56,10 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	if o.Start && problems != nil {
 		return nil, problems
 	}
-	files := &reader{folder: filepath.Dir(o.File)}
+	disk := files.NewReader(filepath.Dir(o.File))
 	local := &preflight.State{Config: state.config, Document: state.doc, Certificates: state.snapshot.Certs.Certificates()}
 	for _, name := range state.config.TLS.Key {
-		local.Keys = append(local.Keys, files.path(name))
+		local.Keys = append(local.Keys, disk.Path(name))
 	}
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,

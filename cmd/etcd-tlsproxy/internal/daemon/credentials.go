@@ -9,14 +9,15 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/proxy"
 )
 
-func (l *loader) loadUsers(files *reader, errs *config.Errors, c *config.Config, before *loaded) *acl.Users {
+func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Config, before *loaded) *acl.Users {
 	var sources []acl.Source
 	for _, name := range c.Auth.Htpasswd {
-		if data, ok := files.readFor(errs, name, "auth", "htpasswd"); ok {
-			sources = append(sources, acl.Source{Name: files.path(name), Data: data})
+		if data, ok := disk.ReadFor(errs, name, "auth", "htpasswd"); ok {
+			sources = append(sources, acl.Source{Name: disk.Path(name), Data: data})
 		}
 	}
 	users, err := acl.ParseUsers(l.hasher, sources...)
@@ -68,14 +69,14 @@ func (s *loaded) checkPrefixes() {
 	}
 }
 
-func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loaded) *certs.Generation {
+func loadCerts(disk *files.Reader, errs *config.Errors, c *config.Parsed, before *loaded) *certs.Generation {
 	t := &c.TLS
 	o := certs.Options{Require: t.ClientAuth == "require", Name: c.NameRule, NextProtos: proxy.NextProtos(c.HTTP2)}
 	good := true
 	pem := func(name, key string) certs.PEM {
-		data, ok := files.readFor(errs, name, "tls", key)
+		data, ok := disk.ReadFor(errs, name, "tls", key)
 		good = good && ok
-		return certs.PEM{File: files.path(name), Data: data}
+		return certs.PEM{File: disk.Path(name), Data: data}
 	}
 	for i := range t.Certificate {
 		next := certs.KeyPair{Certificate: pem(t.Certificate[i], "certificate"), Key: pem(t.Key[i], "key")}

@@ -1,9 +1,9 @@
 //go:build !linux
 
-package daemon
+package files
 
 import "os"
 
 // identify adds nothing: only the operator's verbs run on other systems, and they compare
 // no stamps.
-func (s *stamp) identify(os.FileInfo) {}
+func (s *Stamp) identify(os.FileInfo) {}

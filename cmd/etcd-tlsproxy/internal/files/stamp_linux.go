@@ -1,4 +1,4 @@
-package daemon
+package files
 
 import (
 	"os"
@@ -7,7 +7,7 @@ import (
 )
 
 // identify adds what the file system knows about a file.
-func (s *stamp) identify(info os.FileInfo) {
+func (s *Stamp) identify(info os.FileInfo) {
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok {
 		s.device, s.inode = sys.Dev, sys.Ino
 		s.changed = time.Unix(sys.Ctim.Unix())
