@@ -39,9 +39,6 @@ const maxTrailers = 4094
 // Done reports whether the body is complete.
 func (c *Chunks) Done() bool { return c.state == chunkDone }
 
-// ending reports whether the last chunk was read, but not all that belongs behind it.
-func (c *Chunks) ending() bool { return chunkEnd <= c.state && c.state < chunkDone }
-
 // Next reads buf up to the end of the first run of data, of the body, or of buf,
 // whichever comes first. It returns the data as a view, and the number of bytes read,
 // which includes the framing. The error is an [*Error].

@@ -23,8 +23,9 @@ type Follower struct {
 // InBody reports whether the next byte belongs to a body.
 func (f *Follower) InBody() bool { return f.body != None }
 
-// Feed returns the number of bytes at the start of buf that may be passed on: a head and
-// the end of a chunked body only when they are complete, a body as it arrives. The rest must be fed again together with the
+// Feed returns the number of bytes at the start of buf that may be passed on: a head only
+// when it is complete, a body as it arrives, and the framing of a chunk only with the first
+// byte of its data, or with all that ends the body. The rest must be fed again together with the
 // bytes that follow. The error is an [*Error] and concerns the first byte of buf.
 func (f *Follower) Feed(buf []byte) (n int, err error) {
 	for n < len(buf) {
@@ -51,12 +52,12 @@ func (f *Follower) feed(buf []byte) (int, error) {
 	case Chunked:
 		// A copy, so that after an error the framing before the wrong byte is still unread.
 		chunks := f.chunks
-		_, taken, err := chunks.Next(buf)
+		data, taken, err := chunks.Next(buf)
 		if err != nil {
 			return 0, err
 		}
-		if chunks.ending() {
-			return 0, nil // trailers that turn out to be malformed must not be half passed on
+		if len(data) == 0 && !chunks.Done() {
+			return 0, nil // framing that turns out to be malformed must not be half passed on
 		}
 		if f.chunks = chunks; chunks.Done() {
 			f.body = None
