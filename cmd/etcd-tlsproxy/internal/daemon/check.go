@@ -71,7 +71,7 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 		if err := loader.discover(ctx, state, nil); err != nil {
 			return nil, err
 		}
-		report.Found = state.endpoints
+		report.Found, report.Warnings = state.endpoints, state.warnings
 	}
 	return report, nil
 }
