@@ -50,6 +50,9 @@ type Options struct {
 	MaxWatches, MaxUserWatches int
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64
+	// HashWorkers is the number of passwords that are hashed at a time, as in
+	// [acl.HasherOptions].
+	HashWorkers int
 	// HandshakeTimeout bounds a TLS handshake.
 	HandshakeTimeout time.Duration
 	// IdleTimeout bounds the time that a client's connection may wait for its next request.
@@ -77,6 +80,7 @@ type Server struct {
 	connections    *account.Pool
 	handshakes     *account.Pool // those that compute at the moment
 	rate           *handshakeRate
+	logins         *logins
 	memory         *memory
 	handshakers    *handshakers
 	stopHandshakes context.CancelFunc // ends the polls as well
@@ -107,6 +111,7 @@ func NewServer(o Options) *Server {
 	s.handshakes = s.accounts.NewPool(account.Options{
 		Name: "handshakes", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections,
 	})
+	s.logins = newLogins(s.accounts, o.HashWorkers)
 	s.conns.Pool, s.conns.Revoked = s.connections, func() { s.metrics.ConnectionsShed(1) }
 	if o.usage == nil {
 		o.usage = readUsage
@@ -114,7 +119,7 @@ func NewServer(o Options) *Server {
 	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.shed, publish: s.metrics.SetMemoryLevel}
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
-		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, Login: s.metrics.CountLogin},
+		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,
 		Watches:  lane.NewWatches(o.MaxWatches, o.MaxUserWatches, s.metrics),

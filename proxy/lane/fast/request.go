@@ -70,7 +70,8 @@ func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 	r := &c.request
 	req := gate.Request{Method: r.Method, Target: r.Target, Authorization: r.Authorization, Peer: c.peer}
-	refusal := c.Exchange.Decide(context.Background(), s, &req, &c.rec.Op)
+	refusal := c.Exchange.Decide(&c.present, s, &req, &c.rec.Op)
+	c.present.Stop()
 	if refusal == nil {
 		switch err := c.readBody(s, end); {
 		case errors.Is(err, os.ErrDeadlineExceeded):

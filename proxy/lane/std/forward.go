@@ -49,7 +49,8 @@ func (q *request) forward() *gate.Refusal {
 	call := q.newCall()
 	if q.rec.Op.HasBody() {
 		q.task.enter(receiving)
-		q.r.Body = receivedBody{q.r.Body, q.task.work}
+		q.body = receivedBody{q.r.Body, q.task.work}
+		q.r.Body = &q.body
 		payer := q.server.exchange.Account(q.conn.peer, &q.rec.Op)
 		defer payer.Close()
 		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, payer)

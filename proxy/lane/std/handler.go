@@ -22,6 +22,8 @@ type request struct {
 	snapshot *lane.Snapshot
 	rec      *observe.Record
 	task     task
+	body     receivedBody
+	present  lane.Presence
 }
 
 // serveHTTP serves one request.
@@ -78,7 +80,7 @@ func (q *request) serve() *gate.Refusal {
 		Peer:          q.conn.peer,
 	}
 	op := &q.rec.Op
-	if refusal := q.server.exchange.Decide(q.r.Context(), q.snapshot, &req, op); refusal != nil {
+	if refusal := q.decide(&req); refusal != nil {
 		return refusal
 	}
 	if !op.HasBody() && q.r.ContentLength != 0 {
@@ -96,6 +98,18 @@ func (q *request) serve() *gate.Refusal {
 		return q.watch()
 	}
 	return q.forward()
+}
+
+// decide asks the gate. On HTTP/1 net/http notices that a client has left only once it has
+// read the body.
+func (q *request) decide(req *gate.Request) *gate.Refusal {
+	ctx := q.r.Context()
+	if q.conn.strict != nil {
+		q.present = lane.NewPresence(ctx, q.conn.strict.NetConn().(*lane.ClientConn))
+		defer q.present.Stop()
+		ctx = &q.present
+	}
+	return q.server.exchange.Decide(ctx, q.snapshot, req, &q.rec.Op)
 }
 
 // refuse answers and keeps the connection. Like in nginx, the rest of the client's body is

@@ -127,6 +127,7 @@ func newServer(first *loaded, metrics *observe.Metrics, logs *logs) *proxy.Serve
 		MaxWatches:            limits.Watches,
 		MaxUserWatches:        limits.UserWatches,
 		MaxBodyMemory:         limits.BodyMemory,
+		HashWorkers:           limits.HashWorkers,
 		HandshakeTimeout:      limits.HandshakeTimeout.Duration(),
 		IdleTimeout:           limits.IdleTimeout.Duration(),
 	})
