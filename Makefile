@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build test lint race fuzz mutants bench vuln ci deb check-deb check-systemd check-container release check-release clean
+.PHONY: help build cross test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container check-image release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -10,6 +10,11 @@ help: ## List the targets
 
 build: ## Build the program: dist/etcd-tlsproxy, static, the same bytes in every folder
 	deploy/build.sh dist/etcd-tlsproxy
+
+cross: ## Build the operator's verbs for other systems: each of SYSTEMS (linux/arm64 darwin/arm64)
+	set -e; for system in $(or $(SYSTEMS),linux/arm64 darwin/arm64); do \
+		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build -o /dev/null ./cmd/etcd-tlsproxy; \
+	done
 
 test: ## Run the tests against a real etcd; needs only Go
 	go test ./... ./.ci/mutants
@@ -31,6 +36,9 @@ mutants: ## Report small changes of a package that its tests do not notice: PKG=
 bench: ## Run a short benchmark; BENCH='--rounds 7' and other flags of cmd/etcd-tlsproxy-bench replace it
 	go run ./cmd/etcd-tlsproxy-bench $(or $(BENCH),--quick)
 
+siege: ## Attack the proxy in every way known; SIEGE='--attacks ^3/' and other flags of cmd/etcd-tlsproxy-siege replace it
+	go run ./cmd/etcd-tlsproxy-siege $(or $(SIEGE),--quick)
+
 vuln: ## Check for known vulnerabilities; fails with 3 if the database cannot be reached
 	.ci/vuln
 
@@ -49,6 +57,9 @@ check-systemd: ## Check the units and the shell scripts; needs systemd and shell
 
 check-container: build ## Check the content of the image and compose.yaml; needs root, docker-compose and etcd-server
 	deploy/check-container.sh dist/etcd-tlsproxy
+
+check-image: ## Build the image with buildah and run it; needs root, buildah, mmdebstrap, etcd-server, jq
+	deploy/check-image.sh
 
 release: ## Build program, package, SBOM and checksums, twice in different folders, and compare the bytes
 	deploy/release.sh dist/release

@@ -21,7 +21,7 @@ type acquired struct {
 func acquireLater(ctx context.Context, h *Hasher, suspect func() bool) <-chan acquired {
 	result := make(chan acquired, 1)
 	go func() {
-		release, err := h.acquire(ctx, suspect)
+		release, err := h.acquire(ctx, Client{Suspect: suspect})
 		result <- acquired{release, err}
 	}()
 	synctest.Wait()
@@ -74,13 +74,13 @@ func expectIdle(t *testing.T, h *Hasher, when string) {
 func TestAFailedLoginRestsItsWorkerForThreeTimesTheHash(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(HasherOptions{Workers: 1})
-		mustAcquire(t, h, NeverSuspect, "first")(time.Second)
+		mustAcquire(t, h, neverSuspect, "first")(time.Second)
 		advance(3*time.Second - 1)
-		expectWaits(t, h, NeverSuspect, "a nanosecond before the end of the rest")
+		expectWaits(t, h, neverSuspect, "a nanosecond before the end of the rest")
 		advance(1)
-		release := mustAcquire(t, h, NeverSuspect, "after the rest")
+		release := mustAcquire(t, h, neverSuspect, "after the rest")
 		release(0)
-		mustAcquire(t, h, NeverSuspect, "after a login that did not fail")(0)
+		mustAcquire(t, h, neverSuspect, "after a login that did not fail")(0)
 		expectIdle(t, h, "at the end")
 	})
 }
@@ -89,7 +89,7 @@ func TestAFailedSuspectRestsThePlaceOfSuspectsForNineteenTimesTheHash(t *testing
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(HasherOptions{Workers: 1})
 		mustAcquire(t, h, alwaysSuspect, "first")(time.Second)
-		mustAcquire(t, h, NeverSuspect, "another client during the rest")(0)
+		mustAcquire(t, h, neverSuspect, "another client during the rest")(0)
 		advance(19*time.Second - 1)
 		expectWaits(t, h, alwaysSuspect, "a nanosecond before the end of the rest")
 		advance(1)
@@ -102,7 +102,7 @@ func TestAFailedSuspectRestsThePlaceOfSuspectsForNineteenTimesTheHash(t *testing
 func TestASuspectWhoGivesUpInTheQueueOfWorkersFreesThePlaceOfSuspects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(HasherOptions{Workers: 1, Queue: 1})
-		release := mustAcquire(t, h, NeverSuspect, "the only worker")
+		release := mustAcquire(t, h, neverSuspect, "the only worker")
 		for range 3 { // a place that leaks is gone at the second time
 			expectWaits(t, h, alwaysSuspect, "behind the only worker")
 			if !h.suspects.sem.TryAcquire(1) { // at once: nothing failed, so nothing rests
@@ -110,7 +110,7 @@ func TestASuspectWhoGivesUpInTheQueueOfWorkersFreesThePlaceOfSuspects(t *testing
 			}
 			h.suspects.sem.Release(1)
 		}
-		waiting := acquireLater(t.Context(), h, NeverSuspect) // fills the queue
+		waiting := acquireLater(t.Context(), h, neverSuspect) // fills the queue
 		got := <-acquireLater(t.Context(), h, alwaysSuspect)
 		if !errors.Is(got.err, ErrBusy) || got.release != nil {
 			t.Errorf("acquire of a suspect with a full queue: got the error %v, want %v and no release", got.err, ErrBusy)
@@ -128,7 +128,7 @@ func TestALoginThatBecomesSuspectInTheQueueGivesItsWorkerToOthers(t *testing.T) 
 		mustAcquire(t, h, alwaysSuspect, "a suspect")(time.Second) // the place of suspects rests now
 		calls := 0
 		waiting := acquireLater(t.Context(), h, func() bool { calls++; return calls > 1 })
-		mustAcquire(t, h, NeverSuspect, "while the other waits among the suspects")(0)
+		mustAcquire(t, h, neverSuspect, "while the other waits among the suspects")(0)
 		advance(suspectCooldown * time.Second)
 		synctest.Wait()
 		(<-waiting).release(0)
@@ -142,11 +142,11 @@ func TestTheQueuesHoldWhatTheyAreMadeFor(t *testing.T) {
 		suspect         func() bool
 		running, queued int
 	}{
-		"two workers, a queue of three": {HasherOptions{Workers: 2, Queue: 3}, NeverSuspect, 2, 3},
-		"the default queue":             {HasherOptions{Workers: 2}, NeverSuspect, 2, 64},
-		"a negative queue":              {HasherOptions{Workers: 1, Queue: -1}, NeverSuspect, 1, 64},
-		"a queue of one":                {HasherOptions{Workers: 1, Queue: 1}, NeverSuspect, 1, 1},
-		"the default workers":           {HasherOptions{Queue: 1}, NeverSuspect, max(1, runtime.GOMAXPROCS(0)/2), 1},
+		"two workers, a queue of three": {HasherOptions{Workers: 2, Queue: 3}, neverSuspect, 2, 3},
+		"the default queue":             {HasherOptions{Workers: 2}, neverSuspect, 2, 64},
+		"a negative queue":              {HasherOptions{Workers: 1, Queue: -1}, neverSuspect, 1, 64},
+		"a queue of one":                {HasherOptions{Workers: 1, Queue: 1}, neverSuspect, 1, 1},
+		"the default workers":           {HasherOptions{Queue: 1}, neverSuspect, max(1, runtime.GOMAXPROCS(0)/2), 1},
 		"suspects":                      {HasherOptions{Workers: 4}, alwaysSuspect, 1, 8},
 	} {
 		synctest.Test(t, func(t *testing.T) {

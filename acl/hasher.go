@@ -68,29 +68,69 @@ func NewHasher(o HasherOptions) *Hasher {
 	}
 }
 
+// Client is who logs in. The zero Client is never suspect, and waits in the order of
+// arrival.
+type Client struct {
+	// Suspect decides whether the client has to wait with other suspects; see
+	// [Throttle.Suspect].
+	Suspect func() bool
+	// Turn waits until it is the client's turn to use one of the workers, or the one place
+	// for suspects, and returns a function that ends the turn.
+	Turn func(ctx context.Context, ofSuspects bool) (release func(), err error)
+}
+
+func (c *Client) suspect() bool { return c.Suspect != nil && c.Suspect() }
+
 // acquire waits for a worker. The caller must call release; failed is the duration of
-// the hash if the login failed, otherwise 0. acquire calls suspect again after a wait:
-// the logins it waited for may have been the same client's, and may have failed.
-func (h *Hasher) acquire(ctx context.Context, suspect func() bool) (release func(failed time.Duration), err error) {
-	if !suspect() {
-		if err := h.workers.acquire(ctx); err != nil {
+// the hash if the login failed, otherwise 0. acquire asks again after a wait whether the
+// client is suspect: the logins it waited for may have been the same client's, and may have
+// failed.
+func (h *Hasher) acquire(ctx context.Context, c Client) (release func(failed time.Duration), err error) {
+	if !c.suspect() {
+		worker, err := h.enter(ctx, c, false)
+		if err != nil {
 			return nil, err
 		}
-		if !suspect() {
-			return func(failed time.Duration) { h.workers.release(failedCooldown * failed) }, nil
+		if !c.suspect() {
+			return func(failed time.Duration) { worker(failedCooldown * failed) }, nil
 		}
-		h.workers.release(0)
+		worker(0)
 	}
-	if err := h.suspects.acquire(ctx); err != nil {
+	suspect, err := h.enter(ctx, c, true)
+	if err != nil {
 		return nil, err
 	}
-	if err := h.workers.acquire(ctx); err != nil {
-		h.suspects.release(0)
+	worker, err := h.enter(ctx, c, false)
+	if err != nil {
+		suspect(0)
 		return nil, err
 	}
 	return func(failed time.Duration) {
-		h.workers.release(0)
-		h.suspects.release(suspectCooldown * failed)
+		worker(0)
+		suspect(suspectCooldown * failed)
+	}, nil
+}
+
+// enter waits for a worker or for the place for suspects. leave gives it back after a
+// cooldown, and does not wait.
+func (h *Hasher) enter(ctx context.Context, c Client, ofSuspects bool) (leave func(cooldown time.Duration), err error) {
+	places := &h.workers
+	if ofSuspects {
+		places = &h.suspects
+	}
+	if c.Turn == nil {
+		return places.release, places.acquire(ctx)
+	}
+	release, err := c.Turn(ctx, ofSuspects)
+	if err != nil {
+		return nil, err
+	}
+	return func(cooldown time.Duration) {
+		if cooldown <= 0 {
+			release()
+			return
+		}
+		time.AfterFunc(cooldown, release)
 	}, nil
 }
 

@@ -11,11 +11,13 @@ import (
 
 func alwaysSuspect() bool { return true }
 
+func neverSuspect() bool { return false }
+
 func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHasher(HasherOptions{Workers: 1, Queue: 1})
 		users := mustParse(t, h, toolsFile(t))
-		release, err := h.acquire(t.Context(), NeverSuspect) // takes the only worker
+		release, err := h.acquire(t.Context(), Client{}) // takes the only worker
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -23,12 +25,12 @@ func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
 		defer cancel()
 		var waiting sync.WaitGroup
 		waiting.Go(func() {
-			if _, err := users.Verify(ctx, "apr1", "x", NeverSuspect); !errors.Is(err, context.Canceled) {
+			if _, err := users.Verify(ctx, "apr1", "x", Client{}); !errors.Is(err, context.Canceled) {
 				t.Errorf("Verify that waited until it was canceled: got the error %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait() // until the login waits for the worker
-		if _, err := users.Verify(ctx, "apr1", "x", NeverSuspect); !errors.Is(err, ErrBusy) {
+		if _, err := users.Verify(ctx, "apr1", "x", Client{}); !errors.Is(err, ErrBusy) {
 			t.Errorf("Verify with a full queue: got the error %v, want %v", err, ErrBusy)
 		}
 		cancel()
@@ -44,7 +46,7 @@ func TestSuspectsRestLongerAndKeepNobodyElseWaiting(t *testing.T) {
 		users := mustParse(t, h, toolsFile(t))
 		calls := 0
 		becomesSuspect := func() bool { calls++; return calls > 1 } // while it waits for the worker
-		release, err := h.acquire(t.Context(), becomesSuspect)
+		release, err := h.acquire(t.Context(), Client{Suspect: becomesSuspect})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +58,7 @@ func TestSuspectsRestLongerAndKeepNobodyElseWaiting(t *testing.T) {
 		var waiting sync.WaitGroup
 		for range maxSuspects {
 			waiting.Go(func() {
-				if _, err := users.Verify(ctx, "apr1", "apr1-Secret1", alwaysSuspect); !errors.Is(err, context.Canceled) {
+				if _, err := users.Verify(ctx, "apr1", "apr1-Secret1", Client{Suspect: alwaysSuspect}); !errors.Is(err, context.Canceled) {
 					t.Errorf("Verify of a suspect, canceled during the cooldown: got the error %v, want %v", err, context.Canceled)
 				}
 			})
@@ -77,7 +79,7 @@ func TestSuspectsRestLongerAndKeepNobodyElseWaiting(t *testing.T) {
 		waiting.Wait()
 		advance(time.Nanosecond)
 		synctest.Wait()
-		if ok, err := users.Verify(t.Context(), "apr1", "apr1-Secret1", alwaysSuspect); !ok || err != nil {
+		if ok, err := users.Verify(t.Context(), "apr1", "apr1-Secret1", Client{Suspect: alwaysSuspect}); !ok || err != nil {
 			t.Errorf("Verify of a suspect after the cooldown: got %t, %v; want true", ok, err)
 		}
 	})
@@ -92,7 +94,7 @@ func TestManyLoginsAtOnceAreAllVerified(t *testing.T) {
 			password, want = "wrong", false
 		}
 		all.Go(func() {
-			got, err := users.Verify(t.Context(), "apr1", password, NeverSuspect)
+			got, err := users.Verify(t.Context(), "apr1", password, Client{})
 			if got != want || err != nil {
 				t.Errorf("Verify, login %d of 64 with the password %q: got %t, %v; want %t", i, password, got, err, want)
 			}

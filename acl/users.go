@@ -101,21 +101,23 @@ func (u *Users) Remembered(name, password string) bool {
 }
 
 // Verify reports whether the password is the user's. It computes one hash unless the
-// password is remembered; an unknown user costs as much as a known one. It calls
-// suspect to decide whether the client has to wait with other suspects; see
-// [Throttle.Suspect]. If the error is not nil, the password was not checked: the error
-// is [ErrBusy] or that of ctx.
-func (u *Users) Verify(ctx context.Context, name, password string, suspect func() bool) (bool, error) {
+// password is remembered; an unknown user costs as much as a known one. If the error is not
+// nil, the password was not checked: the error is [ErrBusy], that of ctx, or that of the
+// client's turn. No hash is computed once ctx has ended.
+func (u *Users) Verify(ctx context.Context, name, password string, c Client) (bool, error) {
 	entry, known := u.lookup(name)
 	if entry == nil {
 		return false, nil
 	}
-	release, err := u.hasher.acquire(ctx, suspect)
+	release, err := u.hasher.acquire(ctx, c)
 	if err != nil {
 		return false, err
 	}
 	failed := time.Duration(0)
 	defer func() { release(failed) }()
+	if err := ctx.Err(); err != nil {
+		return false, err // the client has left, perhaps while others were hashed
+	}
 	d := u.hasher.digest(name, entry.hash.text, password)
 	// After a start many clients may log in with one password at once. The first hash
 	// serves all logins that waited for it.
@@ -130,10 +132,6 @@ func (u *Users) Verify(ctx context.Context, name, password string, suspect func(
 	u.hasher.remembered.Add(d, struct{}{})
 	return true, nil
 }
-
-// NeverSuspect is the suspect argument of [Users.Verify] for callers without a
-// throttle.
-func NeverSuspect() bool { return false }
 
 // lookup returns the user or, for an unknown name, another user whose hash is computed
 // instead. A keyed digest of the name selects that user. The same name always gets the

@@ -1,6 +1,8 @@
 package acl
 
 import (
+	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -29,7 +31,7 @@ func toolsFile(t testing.TB) string {
 
 func verify(t testing.TB, u *Users, name, password string) bool {
 	t.Helper()
-	ok, err := u.Verify(t.Context(), name, password, NeverSuspect)
+	ok, err := u.Verify(t.Context(), name, password, Client{})
 	if err != nil {
 		t.Fatalf("Verify(%q): got the error %v, want none", name, err)
 	}
@@ -192,4 +194,18 @@ func TestUnknownUsersStandInForAllKnownOnes(t *testing.T) {
 	if len(seen) != users.Len() {
 		t.Errorf("lookup of 500 unknown names: got the hashes of %d users, want those of all %d", len(seen), users.Len())
 	}
+}
+
+func TestNoHashIsComputedForAClientThatHasLeft(t *testing.T) {
+	users := mustParse(t, NewHasher(HasherOptions{Workers: 1}), toolsFile(t))
+	ctx, leave := context.WithCancel(t.Context())
+	// It leaves while others are hashed: when its turn comes, it has left.
+	client := Client{Turn: func(context.Context, bool) (func(), error) {
+		leave()
+		return func() {}, nil
+	}}
+	if ok, err := users.Verify(ctx, "apr1", "apr1-Secret1", client); ok || !errors.Is(err, context.Canceled) {
+		t.Errorf("Verify for a client that has left: got %t, %v; want %v", ok, err, context.Canceled)
+	}
+	expectRemembered(t, users, "apr1", "apr1-Secret1", false)
 }

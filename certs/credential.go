@@ -34,6 +34,9 @@ func parseCredential(file, keyFile PEM) (*credential, error) {
 	default:
 		return nil, fileError(keyFile, "the key does not belong to the certificate in "+file.File, "was only one of the two files replaced?")
 	}
+	if err := checkRSA(file, leaf); err != nil {
+		return nil, err
+	}
 	chain, err := order(file, leaf, list)
 	if err != nil {
 		return nil, err
@@ -117,6 +120,11 @@ func (p *credential) warnings(file string, usage x509.ExtKeyUsage, now time.Time
 			warn("the certificate is not for servers; clients that verify it will refuse it")
 		} else {
 			warn("the certificate is not for clients; servers that verify it will refuse it")
+		}
+	}
+	for i, c := range p.chain {
+		if weak := weakRSA(c); weak != "" {
+			warn("certificate %d of the chain %s", i+1, weak)
 		}
 	}
 	return list

@@ -8,6 +8,8 @@
 // [Server] uses the current generation at each handshake, so that
 //
 //   - a new certificate is served from the next handshake on;
+//   - a client certificate that a new revocation list contains is refused from the next
+//     handshake on;
 //   - a removed CA is not accepted from the next handshake on, including resumed
 //     sessions: the chain is verified at every handshake, not only when a session
 //     begins;

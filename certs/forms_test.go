@@ -124,6 +124,8 @@ func TestWhatIsNotAChainIsRefusedWithBlockAndLine(t *testing.T) {
 		"a message":                     {slices.Concat(leaf, blockOf("PKCS7", []byte("x"))), "server.crt: PEM block 2 (PKCS7, line "},
 		"a certificate that is no DER":  {slices.Concat(leaf, blockOf("TRUSTED CERTIFICATE", []byte("x"))), "server.crt: certificate 2 (line "},
 		"settings of trust that end":    {slices.Concat(blockOf("TRUSTED CERTIFICATE", append(bytes.Clone(s.leaf.Raw), 0x30))), "server.crt: certificate 1 (line 1): the block is not in DER"},
+		"text before a cut block":       {slices.Concat([]byte("one\ntwo\n"), leaf[:100]), "server.crt: PEM block 1, which begins on line 3, cannot be decoded"},
+		"text between the blocks":       {slices.Concat([]byte("one\n"), certPEM(stranger.cert)[:100], []byte("\n")), "server.crt: PEM block 1, which begins on line 2, cannot be decoded"},
 		"text in UTF-16":                {[]byte("\xff\xfe-\x00-\x00"), "server.crt: the text is in UTF-16"},
 		"text before the block's begin": {slices.Concat([]byte("x "), leaf), "server.crt: PEM block 1 begins in the middle of line 1"},
 	} {
@@ -176,7 +178,7 @@ func TestCertificatesSignedWithRSAPSSAreServedAndKeysForItAloneAreRefused(t *tes
 		Version   int
 		Algorithm pkix.AlgorithmIdentifier
 		Key       []byte
-	}{0, pkix.AlgorithmIdentifier{Algorithm: oidPSS}, x509.MarshalPKCS1PrivateKey(signer)}
+	}{0, pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}}, x509.MarshalPKCS1PrivateKey(signer)}
 	o := ca.serverOptions()
 	o.Key.Data = blockOf("PRIVATE KEY", mustMarshal(t, pss))
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "server.key: the private key is for RSA-PSS only: PEM block 1 (PRIVATE KEY, line 1)") {
@@ -206,6 +208,7 @@ func TestABundleMayHaveTheFormsOfOtherProgramsButNoSettingsOfTrust(t *testing.T)
 		"a certificate of no DER":    {slices.Concat(certPEM(ca.cert), blockOf("CERTIFICATE", []byte("x"))), "clients.pem: certificate 2 (line 11): "},
 		"a request instead of a CA":  {blockOf("CERTIFICATE REQUEST", []byte("x")), "clients.pem: it contains no certificate"},
 		"settings that are no DER":   {blockOf("TRUSTED CERTIFICATE", slices.Concat(ca.cert.Raw, []byte{0x30, 0x02, 0x30})), "the block is not in DER"},
+		"settings of one byte":       {blockOf("TRUSTED CERTIFICATE", slices.Concat(ca.cert.Raw, []byte{0x30, 0x01, 0x30})), "the block is not in DER"},
 		"settings of another kind":   {blockOf("TRUSTED CERTIFICATE", slices.Concat(ca.cert.Raw, []byte{0x04, 0x00})), "the block is not in DER"},
 		"settings with bytes behind": {blockOf("TRUSTED CERTIFICATE", slices.Concat(ca.cert.Raw, []byte{0x30, 0x00, 0x00})), "the block is not in DER"},
 	} {

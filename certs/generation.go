@@ -22,6 +22,10 @@ type Options struct {
 	// ClientCA is the bundle of CAs that may issue certificates of clients. With the
 	// zero value the server requests no certificates.
 	ClientCA PEM
+	// ClientCRL is a file of revocation lists of the CAs of clients. With the zero value no
+	// certificate counts as revoked. Otherwise each certificate between a client and a CA of
+	// ClientCA must be covered by a list in force.
+	ClientCRL PEM
 	// Require refuses clients without a certificate.
 	Require bool
 	// Name selects the part of a certificate that is the client's name.
@@ -40,6 +44,7 @@ type Generation struct {
 	options  Options
 	server   []*credential
 	clients  []*x509.Certificate
+	revoked  *revocations   // nil without lists
 	pool     *x509.CertPool // nil if the server requests no certificates
 	config   *tls.Config
 	warnings []string
@@ -60,6 +65,8 @@ func New(o Options) (*Generation, error) {
 		}
 	} else if o.Require {
 		return nil, errors.New("client certificates are required, but there are no CAs to verify them with")
+	} else if o.ClientCRL.given() {
+		return nil, errors.New("there are revocation lists of client CAs, but there are no client CAs")
 	}
 	g.config = g.newConfig()
 	return g, nil
@@ -97,6 +104,9 @@ func (g *Generation) loadClientCA() error {
 	g.pool = x509.NewCertPool()
 	now, usable := o.Now(), 0
 	for _, c := range list {
+		if weak := weakRSA(c.Certificate); weak != "" {
+			g.warn("%s: %s %s", o.ClientCA.File, c, weak)
+		}
 		switch {
 		case !c.BasicConstraintsValid || !c.IsCA:
 			return fileError(o.ClientCA, c.String()+" is not a CA certificate", "remove it from the bundle; a client certificate in it would be trusted without a CA")
@@ -113,7 +123,13 @@ func (g *Generation) loadClientCA() error {
 	if usable == 0 {
 		return fileError(o.ClientCA, "all CA certificates have expired", "no client could be identified by a certificate; renew the bundle")
 	}
-	return nil
+	if !o.ClientCRL.given() {
+		return nil
+	}
+	var warnings []string
+	g.revoked, warnings, err = newRevocations(o.ClientCRL, g.clients, now)
+	g.warnings = append(g.warnings, warnings...)
+	return err
 }
 
 func (g *Generation) warn(format string, args ...any) {
@@ -135,10 +151,12 @@ func (g *Generation) Serves(host string) bool {
 // HasClientCA reports whether clients can be identified by a certificate.
 func (g *Generation) HasClientCA() bool { return g.pool != nil }
 
-// Expiry says when a certificate expires.
+// Expiry says when a certificate or a revocation list expires.
 type Expiry struct {
-	// Role is "server" or "client_ca".
-	Role     string
+	// Role is "server", "client_ca" or, for a revocation list, "client_crl". The time of a
+	// list is that of the next one.
+	Role string
+	// Subject is the subject of the certificate, or the CA of the list.
 	Subject  string
 	NotAfter time.Time
 }
@@ -157,6 +175,20 @@ func (g *Generation) Certificates() []Expiry {
 	return list
 }
 
+// RevocationLists returns the expiry of every revocation list that has one.
+func (g *Generation) RevocationLists() []Expiry {
+	if g.revoked == nil {
+		return nil
+	}
+	var list []Expiry
+	for _, l := range g.revoked.lists {
+		if !l.NextUpdate.IsZero() {
+			list = append(list, Expiry{"client_crl", l.Issuer.String(), l.NextUpdate})
+		}
+	}
+	return list
+}
+
 // Equal reports whether both generations were made of the same options, the clock
 // aside.
 func (g *Generation) Equal(other *Generation) bool {
@@ -165,6 +197,6 @@ func (g *Generation) Equal(other *Generation) bool {
 		return bytes.Equal(a.Certificate.Data, b.Certificate.Data) && bytes.Equal(a.Key.Data, b.Key.Data)
 	}
 	return same(KeyPair{a.Certificate, a.Key}, KeyPair{b.Certificate, b.Key}) && slices.EqualFunc(a.Others, b.Others, same) &&
-		bytes.Equal(a.ClientCA.Data, b.ClientCA.Data) && a.Require == b.Require && a.Name == b.Name &&
+		bytes.Equal(a.ClientCA.Data, b.ClientCA.Data) && bytes.Equal(a.ClientCRL.Data, b.ClientCRL.Data) && a.Require == b.Require && a.Name == b.Name &&
 		slices.Equal(a.NextProtos, b.NextProtos)
 }

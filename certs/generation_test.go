@@ -106,6 +106,11 @@ func TestTheSameBytesAreTheSameGeneration(t *testing.T) {
 			t.Errorf("Equal with another %s: got true, want false", name)
 		}
 	}
+	rewritten := o
+	rewritten.Key.Data = append(bytes.Clone(o.Key.Data), "\n"...)
+	if a.Equal(mustNew(t, rewritten)) {
+		t.Error("Equal with another file of the key: got true, want false")
+	}
 	list := mustNew(t, o.withClients(ca)).Certificates()
 	if len(list) != 2 || list[0].Role != "server" || list[1].Role != "client_ca" {
 		t.Errorf("Certificates: got %+v, want one of the role server and one of the role client_ca", list)

@@ -148,15 +148,30 @@ func (g *Generation) verify(chain []*x509.Certificate, now time.Time) (until tim
 		return until, fmt.Errorf("verifying the client's certificate: %w", err)
 	}
 	for _, path := range verified {
-		first := path[0].NotAfter
-		for _, c := range path[1:] {
-			if c.NotAfter.Before(first) {
-				first = c.NotAfter
-			}
+		first, wrong := g.validUntil(path, now)
+		if wrong != nil && err == nil {
+			err = wrong
 		}
-		if first.After(until) { // one valid chain is enough
+		if wrong == nil && first.After(until) { // one valid chain is enough
 			until = first
 		}
+	}
+	if until.IsZero() {
+		return until, fmt.Errorf("verifying the client's certificate: %w", err)
+	}
+	return until, nil
+}
+
+// validUntil returns the time until which a verified path is valid: until its first
+// certificate or the first of its revocation lists expires.
+func (g *Generation) validUntil(path []*x509.Certificate, now time.Time) (until time.Time, err error) {
+	if g.revoked != nil {
+		if until, err = g.revoked.check(path, now); err != nil {
+			return time.Time{}, err
+		}
+	}
+	for _, c := range path {
+		until = earlier(until, c.NotAfter)
 	}
 	return until, nil
 }

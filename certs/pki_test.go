@@ -53,7 +53,7 @@ func (a *authority) issueCA(name string, lasts time.Duration) *authority {
 	a.t.Helper()
 	ca := &authority{t: a.t, key: newKey(a.t)}
 	c := template(name)
-	c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign
+	c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	c.NotBefore, c.NotAfter = time.Now().Add(-96*time.Hour), time.Now().Add(lasts)
 	parent, signer := a.cert, a.key
 	if signer == nil {

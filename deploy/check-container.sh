@@ -2,7 +2,7 @@
 # Checks the container as far as possible without a container engine: deploy/check-container.sh PROGRAM. The loader of
 # the Compose specification must accept compose.yaml. The program runs in a folder that holds only the files of the
 # image, as the user of the image, without capabilities, in a separate network, in front of an etcd with the flags of
-# compose.yaml. The Dockerfile is not built. Needs root, etcd-server, curl, openssl and iproute2.
+# compose.yaml. deploy/check-image.sh builds the Dockerfile. Needs root, etcd-server, curl, openssl and iproute2.
 set -euo pipefail
 program=$(realpath "$1")
 cd "$(dirname "$0")/container"
@@ -75,4 +75,4 @@ status=$(request -o /dev/null -w '%{http_code}' -X PUT -d value=1 https://localh
 [[ $status == 401 ]] || fail "a write without a password: got status $status, want 401"
 kill "$proxy"
 wait "$proxy" || fail "the program exited with $? after SIGTERM: $(tail -n 5 "$work/proxy.log")"
-echo "compose.yaml is valid, and the program serves as user $user with only the files of the image. The image was not built."
+echo "compose.yaml is valid, and the program serves as user $user with only the files of the image."

@@ -19,7 +19,8 @@ done
 # The documents and man pages must be in the package. The booted system may not unpack them.
 contents=$(dpkg-deb --contents "$deb")
 mapfile -t documents < <(sed 's|^|usr/share/doc/etcd-tlsproxy/|' deploy/debian/etcd-tlsproxy.docs)
-for file in "${documents[@]}" usr/share/man/man8/etcd-tlsproxy.8 usr/share/man/man5/etcd-tlsproxy.toml.5; do
+for file in "${documents[@]}" usr/share/man/man8/etcd-tlsproxy.8 usr/share/man/man5/etcd-tlsproxy.toml.5 usr/share/man/man7/etcd-tlsproxy-manual.7 \
+	usr/share/doc/etcd-tlsproxy/examples/{etcd-tlsproxy.rules.yml,prometheus.example.yml,etcd-tlsproxy.json,etcd-tlsproxy.conf,etcd-tlsproxy.nrpe.cfg,fail2ban-{filter,jail}.conf}; do
 	grep -qE " \./$file(\.gz)?\$" <<<"$contents" || { echo "$0: the package does not contain /$file" >&2; exit 1; }
 done
 

@@ -18,7 +18,7 @@ export SOURCE_DATE_EPOCH
 
 stage=$out/stage/etcd-tlsproxy
 rm -rf "$out/stage"
-mkdir -p "$stage"/{bin,libexec,config,man,completions/{bash,zsh,fish}}
+mkdir -p "$stage"/{bin,libexec,config,man,examples,completions/{bash,zsh,fish}}
 cp -r deploy/debian "$stage/debian"
 # debian/etcd-tlsproxy.docs lists the documents. The licenses are generated below.
 mapfile -t documents < <(grep -v '^third-party-licenses' deploy/debian/etcd-tlsproxy.docs)
@@ -38,6 +38,12 @@ for unit in etcd-tlsproxy-admin.socket etcd-tlsproxy-backup.service etcd-tlsprox
 	cp "deploy/systemd/$unit" "$stage/debian/etcd-tlsproxy.$unit"
 done
 "$program" man "$stage/man"
+deploy/manual-page.sh MANUAL.md >"$stage/man/etcd-tlsproxy-manual.7"
+cp deploy/prometheus/etcd-tlsproxy.rules.yml deploy/prometheus/prometheus.example.yml deploy/grafana/etcd-tlsproxy.json \
+	deploy/icinga/etcd-tlsproxy.conf deploy/icinga/etcd-tlsproxy.nrpe.cfg "$stage/examples/"
+for part in filter jail; do
+	cp "deploy/fail2ban/$part.conf" "$stage/examples/fail2ban-$part.conf"
+done
 "$program" completion bash >"$stage/completions/bash/etcd-tlsproxy"
 "$program" completion zsh >"$stage/completions/zsh/_etcd-tlsproxy"
 "$program" completion fish >"$stage/completions/fish/etcd-tlsproxy.fish"

@@ -183,7 +183,7 @@ func TestNoCertificateButTheRightOneIsRoots(t *testing.T) {
 					t.Fatal(err)
 				}
 				if s.Certs, err = certs.New(certs.Options{
-					Certificate: certs.PEM{File: "c", Data: cert}, Key: certs.PEM{File: "k", Data: key}, ClientCA: certs.PEM{File: "ca", Data: pemOf(good.cert)}, Name: rule, NextProtos: proxy.NextProtos(),
+					Certificate: certs.PEM{File: "c", Data: cert}, Key: certs.PEM{File: "k", Data: key}, ClientCA: certs.PEM{File: "ca", Data: pemOf(good.cert)}, Name: rule, NextProtos: proxy.NextProtos(true),
 				}); err != nil {
 					t.Fatal(err)
 				}

@@ -85,16 +85,22 @@ func chunkAttacks() attacks {
 		"0x1\r\nx\r\n0\r\n\r\n", "+1\r\nx\r\n0\r\n\r\n", "-1\r\nx\r\n0\r\n\r\n", " 1\r\nx\r\n0\r\n\r\n", "1 \r\nx\r\n0\r\n\r\n", "1\t\r\nx\r\n0\r\n\r\n", "\r\n1\r\nx\r\n0\r\n\r\n", "\r\n\r\n", "g\r\nx\r\n0\r\n\r\n", "1g\r\nx\r\n0\r\n\r\n", "1_0\r\nx\r\n0\r\n\r\n",
 		"1\nx\r\n0\r\n\r\n", "1\rx\r\n0\r\n\r\n", "1\r\nx\n0\r\n\r\n", "1\r\nx\r0\r\n\r\n", "1\r\nx0\r\n\r\n", "1\r\nxy\r\n0\r\n\r\n", "1\r\nx\r\n0\n\r\n", "1\r\nx\r\n0\r\n\n", "1\r\nx\r\n0\n\n", "1\r\nx\r\n\r\n", "1;a\nb\r\nx\r\n0\r\n\r\n", "1;\n\r\nx\r\n0\r\n\r\n",
 		"1;a=\"\r\n\"\r\nx\r\n0\r\n\r\n", "1;a=\x00\r\nx\r\n0\r\n\r\n", "1\x00\r\nx\r\n0\r\n\r\n", "1,1\r\nx\r\n0\r\n\r\n", "fffffffffffffffff\r\nx\r\n0\r\n\r\n", "ffffffffffffffff\r\nx\r\n0\r\n\r\n", "7fffffffffffffff\r\nx\r\n0\r\n\r\n", "\xef\xbc\x91\r\nx\r\n0\r\n\r\n",
-		"0\r\nContent-Length: 5\r\n\r\n", "0\r\nTransfer-Encoding: chunked\r\n\r\n", "0\r\nHost: evil\r\n\r\n", "0\r\nAuthorization: Basic x\r\n\r\n", "0\r\nX: y\r\n\r\n", "0\r\n X\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\n: x\r\n\r\n", "0\r\nX: y\n\r\n", "0\r\nX: \x00\r\n\r\n",
+		"0\r\nX: y\r\n z\r\n\r\n", "0\r\nX: y\r\n\tz\r\n\r\n", "0\r\nContent-Length : 5\r\n\r\n", "0\r\nX: y\rz\r\n\r\n", "0\r\nX: y\r\n\n", "0\r\n X\r\n\r\n", "0\r\nX\r\n\r\n", "0\r\n: x\r\n\r\n", "0\r\nX: y\n\r\n", "0\r\nX: \x00\r\n\r\n",
 		"5\r\nvalue\r\n", "5\r\nval", "5", "", "1\r\nx\r\n0\r\n", "1\r\nx\r\n0", "1;x\r\nx\r\n0;x\r\n\r\n", "1;a=b\r\nx\r\n0\r\n\r\n",
 	}, 0, func(body string) string { return envelope("Transfer-Encoding: chunked\r\n", body+hidden) })
+	for _, trailer := range []string{"Content-Length: 5", "Transfer-Encoding: chunked", "Host: evil", "Authorization: Basic x", "X: y", "Trailer: X", "Connection: close", "Content-Length: 5\r\nContent-Length: 6"} {
+		c.list = append(c.list, attack{"the trailer " + trailer, envelope("Transfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\n"+trailer+"\r\n\r\n"), 1})
+	}
 	c.list = append(c.list,
 		attack{"good chunks, and the hidden request in one", envelope("Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden)), 1},
 		attack{"good chunks in capitals", envelope("Transfer-Encoding: chunked\r\n", "A\r\n0123456789\r\n0\r\n\r\n"), 1},
 		attack{"a size with zeros before it, and a NUL behind the message", envelope("Transfer-Encoding: chunked\r\n", "00000001\r\nx\r\n0\r\n\r\n\r\n\r\n\x00"+hidden), 1},
 		attack{"a refused write in chunks", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden), 0},
 		attack{"a refused write in bad chunks", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0x0\r\n\r\n" + hidden, 0},
-		attack{"a refused write whose chunks end in a trailer", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n" + hidden, 0},
+		attack{"a refused write whose chunks end in a trailer", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n", 0},
+		attack{"a trailer that is announced and does not come", envelope("Trailer: X\r\nContent-Length: 1\r\n", "x"), 1},
+		attack{"a trailer that a request is hidden in", envelope("Transfer-Encoding: chunked\r\n", "0\r\nX: PUT "+smuggled+" HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"), 1},
+		attack{"a password in a trailer", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n0\r\nAuthorization: Basic cm9vdDpyb290LXB3\r\n\r\n", 0},
 		attack{"a read in chunks", "GET /v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 1},
 	)
 	return c
@@ -112,7 +118,7 @@ func headAttacks() attacks {
 		"PUT /v2/keys/eventlogging/x HTTP/1.1 \r\nHost: h\r\n\r\n", " PUT /v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/1.2\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/2.0\r\nHost: h\r\n\r\n",
 		"PUT /v2/keys/eventlogging/x HTTP/0.9\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/1.10\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/01.1\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x http/1.1\r\nHost: h\r\n\r\n",
 		"PUT /v2/keys/eventlogging/x HTTP/1.1x\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/1\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/1,1\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x\r\n", "PUT /v2/keys/eventlogging/x\r\nHost: h\r\n\r\n", "PUT\r\n\r\n", "\x00" + line + "Host: h\r\n\r\n",
-		"PUT /v2/keys/eventlogging/a b HTTP/1.1\r\nHost: h\r\n\r\n", "PUT /v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\nTrailer: X\r\n\r\n", line + "Host: h\r\nContent_Length: 5\r\n\r\n", line + "Host: h\r\nContent_Type: x\r\n\r\n", line + "Host: h\r\nTransfer_Encoding: x\r\n\r\n",
+		"PUT /v2/keys/eventlogging/a b HTTP/1.1\r\nHost: h\r\n\r\n", line + "Host: h\r\nContent_Length: 5\r\n\r\n", line + "Host: h\r\nContent_Type: x\r\n\r\n", line + "Host: h\r\nTransfer_Encoding: x\r\n\r\n",
 		line + "Host: h\\evil\r\n\r\n", "PUT evil:/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT //evil@h/v2/keys HTTP/1.1\r\nHost: h\r\n\r\n", "PUT http:/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n",
 		"PUT ftp://h/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT http://h?/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT http://h#/v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n", "PUT * HTTP/1.1\r\nHost: h\r\n\r\n", "PUT ? HTTP/1.1\r\nHost: h\r\n\r\n",
 	}, 0, func(text string) string { return text })
@@ -137,7 +143,10 @@ func pipelineAttacks() attacks {
 		{"behind a malformed one", "GET /v2/keys/eventlogging/x HTTP/1.1\nHost: h\n\n" + hidden, 0},
 		{"behind two Authorizations", request("GET", "/v2/keys/x", by("root")+by("root"), "") + hidden, 0},
 		{"behind a body that is too large", envelope("Content-Length: 9999999\r\n", hidden), 0},
-		{"behind an upgrade", request("GET", "/v2/keys/x", "Connection: upgrade\r\nUpgrade: h2c\r\n", "") + evil, 0},
+		{"behind an upgrade", request("GET", "/v2/keys/x", "Connection: upgrade\r\nUpgrade: h2c\r\n", "") + evil, 1},
+		{"behind an upgrade with a body", request("PUT", "/v2/keys/eventlogging/x", "Connection: upgrade\r\nUpgrade: h2c\r\n", hidden) + evil, 0},
+		{"the preface of HTTP/2 behind an upgrade", request("GET", "/v2/keys/x", "Connection: upgrade\r\nUpgrade: h2c\r\n", "") + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0},
+		{"behind the body of an expectation that is not met", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\nvalue=1" + evil, 0},
 		{"behind CONNECT", "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n" + evil, 0},
 		{"behind a HEAD", "HEAD /v2/keys/eventlogging/x HTTP/1.1\r\nHost: h\r\n\r\n" + evil, 1},
 		{"behind an expectation that is not met", "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n" + hidden, 0},

@@ -40,3 +40,29 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 	return err
 }
+
+// Empty starts or stops to make clients leave, so that a load balancer can take the server
+// out of service. When it starts, watches are broken off and idle connections are closed.
+// Until it stops, every connection ends with its next answer, but new ones are still
+// accepted and served. A second start breaks off the watches that came in between.
+func (s *Server) Empty(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.emptying = on
+	switch {
+	case on:
+		s.exchange.Watches.EndAll()
+		s.conns.StartDrain()
+		s.std.StartDrain()
+	case !s.draining:
+		s.conns.StopDrain()
+		s.std.StopDrain()
+	}
+}
+
+// Emptying reports whether clients are made to leave; see [Server.Empty].
+func (s *Server) Emptying() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.emptying
+}

@@ -160,3 +160,61 @@ func TestAMistakeOfOursInOneRequestIsLoggedAndHurtsNoOther(t *testing.T) {
 		}
 	})
 }
+
+func TestAnEmptiedProxyServesEachConnectionForOneRequest(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.Front(t, fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Etcd-Index", "7")
+			if r.URL.Query().Has("wait") {
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
+				return
+			}
+			_, _ = io.WriteString(w, "answered")
+		}), nil)
+		const read = "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"
+		ask := func(what string, c *proxytest.Raw, stays bool) {
+			t.Helper()
+			if err := c.Send(read); err != nil {
+				t.Fatal(err)
+			}
+			a, err := c.Answer("GET")
+			if err != nil || a.Body != "answered" {
+				t.Fatalf("%s: got %+v, %v; want an answer", what, a, err)
+			}
+			if connection, _ := a.Field("Connection"); (connection == "close") == stays {
+				t.Errorf("%s: got the Connection %q, want the connection to stay: %t", what, connection, stays)
+			}
+		}
+		watcher, watchAnswer := startWatch(t, f, watchRequest)
+		idle := f.Dial()
+		ask("before", idle, true)
+		f.Server.Empty(true)
+		if !f.Server.Emptying() || f.Server.Draining() {
+			t.Errorf("emptying: got %t and draining %t, want true and false", f.Server.Emptying(), f.Server.Draining())
+		}
+		if err := watcher.ReadBody(watchAnswer, "GET"); err != nil || watchAnswer.Whole {
+			t.Errorf("reading the watch: got %+v, %v; want a body that breaks off", watchAnswer, err)
+		}
+		if end := idle.End(); end != proxytest.EndedWell {
+			t.Errorf("the idle connection ended with %s, want %s", end, proxytest.EndedWell)
+		}
+		for range 2 {
+			c := f.Dial()
+			ask("a new connection", c, false)
+			if end := c.End(); end != proxytest.EndedWell {
+				t.Errorf("a new connection ended with %s, want %s", end, proxytest.EndedWell)
+			}
+		}
+		late, lateAnswer := startWatch(t, f, watchRequest)
+		f.Server.Empty(true)
+		if err := late.ReadBody(lateAnswer, "GET"); err != nil || lateAnswer.Whole {
+			t.Errorf("reading a watch that came in between: got %+v, %v; want a body that breaks off", lateAnswer, err)
+		}
+		f.Server.Empty(false)
+		c := f.Dial()
+		ask("after it was stopped", c, true)
+		ask("again on the same connection", c, true)
+	})
+}

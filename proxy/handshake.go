@@ -3,12 +3,10 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strconv"
 	"time"
 
@@ -90,19 +88,19 @@ func peerOf(t *tls.Conn, a *account.Account) *gate.Peer {
 }
 
 func (s *Server) handshakeFailed(c net.Conn, err error) {
-	result := "failed"
-	var record tls.RecordHeaderError
-	switch {
-	case errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader):
-		result = "plain_http"
+	result, reason := "failed", handshakeFailure(err)
+	switch reason {
+	case "plain_http":
+		result = reason
 		_ = c.SetDeadline(time.Now().Add(lane.LingerTimeout))
 		_, _ = io.WriteString(c, plainAnswer(gate.RefusePlainHTTP))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		result = "timeout"
+	case "timeout":
+		result = reason
 	}
 	s.metrics.Handshake(result)
+	s.metrics.HandshakeFailed(reason)
 	// Port scans and impatient clients are too frequent for a higher level.
-	s.log.Debug("TLS handshake failed", "from", c.RemoteAddr().String(), "error", err)
+	s.log.Debug("TLS handshake failed", "from", c.RemoteAddr().String(), "reason", reason, "error", err)
 	if result != "timeout" {
 		// In TLS 1.3 a client sends its request behind its certificate. It must be able to
 		// read the alert nevertheless.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"etcd-tlsproxy/proxy"
@@ -74,15 +76,15 @@ func TestEveryLogSaysWhyAClientWasNotIdentified(t *testing.T) {
 			{basic("hunter2:x"), "unknown_user", ""},
 			{basic("conftool:wrong"), "wrong_password", "conftool"},
 		}
-		for _, c := range cases {
+		for i, c := range cases {
 			header := ""
 			if c.authorization != "" {
 				header = "Authorization: " + c.authorization + "\r\n"
 			}
 			f.Exchange("PUT /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\n" + header + "Content-Length: 0\r\n\r\n")
+			fronttest.Eventually(t, "the request has its line", func() bool { return f.Audit.Lines() == i+1 && f.Access.Lines() == i+1 })
 		}
 		audit := entries(t, f, len(cases))
-		fronttest.Eventually(t, "every request has its line", func() bool { return f.Access.Lines() == len(cases) })
 		access := strings.Split(f.Access.String(), "\n")
 		for i, c := range cases {
 			var line map[string]any
@@ -95,6 +97,85 @@ func TestEveryLogSaysWhyAClientWasNotIdentified(t *testing.T) {
 						log, c.authorization, entry["login"], entry["claimed"], entry["user"], c.login, c.claimed)
 				}
 			}
+		}
+	})
+}
+
+func TestARequestHasOneIDEverywhere(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.FrontWith(t, fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+			if id := r.Header.Get("X-Request-Id"); id != "" {
+				t.Errorf("etcd received the id %q, want none", id)
+			}
+			w.WriteHeader(http.StatusCreated)
+		}), func(o *proxy.Options) { o.Observer.Records.JSON.Store(true) }, nil)
+		long := strings.Repeat("a", 64)
+		made := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-z]+$`)
+		for i, c := range []struct {
+			key, field string
+			status     int
+			want       string // "" for none in the answer, "made" for one that the proxy makes
+		}{
+			{"eventlogging/a", "", 201, ""},
+			{"eventlogging/a", "A-z.0_9", 201, "A-z.0_9"},
+			{"eventlogging/a", long, 201, long},
+			{"eventlogging/a", long + "a", 201, ""},
+			{"eventlogging/a", "a b", 201, ""},
+			{"eventlogging/a", "hunter\"2", 201, ""},
+			{"conftool/a", "", 401, "made"},
+			{"conftool/a", "mine", 401, "mine"},
+			{"conftool/a", "hunter\"2", 401, "made"},
+		} {
+			header := ""
+			if c.field != "" {
+				header = "x-request-id: " + c.field + "\r\n"
+			}
+			a := f.Exchange("PUT /v2/keys/" + c.key + " HTTP/1.1\r\nHost: h\r\n" + header + "Content-Length: 0\r\n\r\n")
+			got, _ := a.Field("X-Request-Id")
+			if a.Status != c.status || c.want == "made" && !made.MatchString(got) || c.want != "made" && got != c.want || strings.Contains(a.Body, "mine") {
+				t.Errorf("a write of %s with the id %q: got status %d with the id %q, want %d and %q", c.key, c.field, a.Status, got, c.status, c.want)
+			}
+			audit := entries(t, f, i+1)[i]
+			fronttest.Eventually(t, "the request has its line", func() bool { return f.Access.Lines() == i+1 })
+			var access map[string]any
+			if err := json.Unmarshal([]byte(strings.Split(f.Access.String(), "\n")[i]), &access); err != nil {
+				t.Fatal(err)
+			}
+			id, _ := access["id"].(string)
+			if id != audit["id"] || got != "" && id != got || got == "" && !made.MatchString(id) {
+				t.Errorf("a write of %s with the id %q: got the ids %q in the access log, %v in the audit log and %q in the answer, want one id", c.key, c.field, id, audit["id"], got)
+			}
+			if c.status == 201 && (access["verdict"] != "allowed" || access["rule"] != "/eventlogging" || access["upstream_seconds"].(float64) <= 0 || access["shared"] != false) ||
+				c.status == 401 && (access["verdict"] != "unauthorized" || access["rule"] != "/conftool" || access["upstream_seconds"] != 0.0) {
+				t.Errorf("the access log of a write of %s: got %v, want its verdict, its rule, and the time at etcd only if it was allowed", c.key, access)
+			}
+		}
+	})
+}
+
+func TestTheAccessLogSaysWhichReadsWereShared(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.FrontWith(t, fronttest.StandIn(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }),
+			func(o *proxy.Options) { o.Observer.Records.JSON.Store(true) }, nil)
+		readers := 0
+		for f.Metrics.SharedReads.Load() == 0 { // nearly always one round
+			var round sync.WaitGroup
+			for range 16 {
+				readers++
+				round.Go(func() {
+					if a := f.Exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"); a.Status != 200 {
+						t.Errorf("a read: got status %d, want 200", a.Status)
+					}
+				})
+			}
+			round.Wait()
+		}
+		fronttest.Eventually(t, "each read has its line", func() bool { return f.Access.Lines() == readers })
+		// The metric does not count one read of each request that answered several.
+		if got, saved := uint64(strings.Count(f.Access.String(), `"shared":true`)), f.Metrics.SharedReads.Load(); got <= saved || got > 2*saved {
+			t.Errorf("lines of shared reads: got %d, want more than the %d requests that were saved, and at most twice as many; the log:\n%s", got, saved, f.Access)
 		}
 	})
 }

@@ -50,6 +50,9 @@ type Options struct {
 	MaxWatches, MaxUserWatches int
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64
+	// HashWorkers is the number of passwords that are hashed at a time, as in
+	// [acl.HasherOptions].
+	HashWorkers int
 	// HandshakeTimeout bounds a TLS handshake.
 	HandshakeTimeout time.Duration
 	// IdleTimeout bounds the time that a client's connection may wait for its next request.
@@ -77,6 +80,7 @@ type Server struct {
 	connections    *account.Pool
 	handshakes     *account.Pool // those that compute at the moment
 	rate           *handshakeRate
+	logins         *logins
 	memory         *memory
 	handshakers    *handshakers
 	stopHandshakes context.CancelFunc // ends the polls as well
@@ -85,6 +89,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	draining  bool
+	emptying  bool
 }
 
 // NewServer returns a server that serves nothing yet.
@@ -106,6 +111,7 @@ func NewServer(o Options) *Server {
 	s.handshakes = s.accounts.NewPool(account.Options{
 		Name: "handshakes", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections,
 	})
+	s.logins = newLogins(s.accounts, o.HashWorkers)
 	s.conns.Pool, s.conns.Revoked = s.connections, func() { s.metrics.ConnectionsShed(1) }
 	if o.usage == nil {
 		o.usage = readUsage
@@ -118,7 +124,7 @@ func NewServer(o Options) *Server {
 			Large:  s.accounts.NewPool(account.Options{Name: "large_answers", Total: 1}),
 			Memory: s.accounts.NewPool(account.Options{Name: "answers", Total: 1}),
 		},
-		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, Login: s.metrics.CountLogin},
+		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,
 		Watches:  lane.NewWatches(o.MaxWatches, o.MaxUserWatches, s.metrics),
@@ -140,12 +146,19 @@ func NewServer(o Options) *Server {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.handshakers, s.stopHandshakes = newHandshakers(ctx), cancel
 	s.tls = certs.Server(func() *certs.Generation { return s.current.Load().Certs })
+	s.observer.Export(s.state)
 	return s
 }
 
 // NextProtos are the protocols that the lanes serve, for ALPN. curl offers HTTP/1.0 if its
 // options select that, and fails if the server does not offer it.
-func NextProtos() []string { return []string{"h2", "http/1.1", "http/1.0"} }
+func NextProtos(http2 bool) []string {
+	http1 := []string{"http/1.1", "http/1.0"}
+	if http2 {
+		return append([]string{"h2"}, http1...)
+	}
+	return http1
+}
 
 // shed closes up to limit connections and returns their number: of clients above their
 // share, and idle ones.
@@ -182,16 +195,18 @@ func (s *Server) gauges() observe.Gauges {
 }
 
 // Status reports the state of the server and of etcd; see [observe.Observer.Status].
-func (s *Server) Status() *observe.Status {
+func (s *Server) Status() *observe.Status { return s.observer.Status(s.state()) }
+
+func (s *Server) state() observe.State {
 	snapshot := s.current.Load()
-	return s.observer.Status(observe.State{
-		Draining: s.Draining(),
-		Policy:   &snapshot.Policy, Counts: snapshot.Counts(),
+	return observe.State{
+		Draining: s.Draining(), Emptying: s.Emptying(),
+		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
 		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
 		Memory: s.memory.status(),
-	})
+	}
 }
 
 // Draining reports whether Drain was called.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
@@ -35,25 +36,26 @@ func TestMalformedRequestsGetAnErrorThatClientsCanParse(t *testing.T) {
 			text   string
 			status int
 		}{
-			"bare line feeds":              {"PUT " + path + " HTTP/1.1\nHost: h\n\n", 400},
-			"no host":                      {"PUT " + path + " HTTP/1.1\r\n\r\n", 400},
-			"two hosts":                    {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400},
-			"two lengths":                  {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400},
-			"a length and a coding":        {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-			"a coding that is not known":   {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
-			"two authorizations":           {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nAuthorization: " + fronttest.Basic("root") + "\r\nAuthorization: " + fronttest.Basic("root") + "\r\n\r\n", 400},
-			"a folded header":              {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", 400},
-			"another expectation":          {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", 417},
-			"HTTP/2 without asking":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
-			"a target that is none":        {"GET v2/keys HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-			"a target that net/http hates": {"GET /v2/keys/%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-			"a star":                       {"GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-			"an upgrade":                   {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 403},
-			"CONNECT":                      {"CONNECT 127.0.0.1:2379 HTTP/1.1\r\nHost: h\r\n\r\n", 405},
-			"TRACE":                        {"TRACE /v2/keys HTTP/1.1\r\nHost: h\r\n\r\n", 405},
-			"a long target":                {"GET /v2/keys/" + strings.Repeat("x", 4000) + " HTTP/1.1\r\nHost: h\r\n\r\n", 414},
-			"a head that is too large":     {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("x", 33_000) + "\r\n\r\n", 431},
-			"too many headers":             {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A: b\r\n", 100) + "\r\n", 431},
+			"bare line feeds":               {"PUT " + path + " HTTP/1.1\nHost: h\n\n", 400},
+			"no host":                       {"PUT " + path + " HTTP/1.1\r\n\r\n", 400},
+			"two hosts":                     {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n", 400},
+			"two lengths":                   {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400},
+			"a length and a coding":         {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+			"a coding that is not known":    {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n", 501},
+			"two authorizations":            {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nAuthorization: " + fronttest.Basic("root") + "\r\nAuthorization: " + fronttest.Basic("root") + "\r\n\r\n", 400},
+			"a folded header":               {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nA: b\r\n c\r\n\r\n", 400},
+			"another expectation":           {"PUT " + path + " HTTP/1.1\r\nHost: h\r\nExpect: x\r\n\r\n", 417},
+			"HTTP/2 without asking":         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
+			"a target that is none":         {"GET v2/keys HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+			"a target that net/http hates":  {"GET /v2/keys/%zz HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+			"a star":                        {"GET * HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+			"an upgrade with a body":        {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx", 403},
+			"an upgrade that does not wait": {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
+			"CONNECT":                       {"CONNECT 127.0.0.1:2379 HTTP/1.1\r\nHost: h\r\n\r\n", 405},
+			"TRACE":                         {"TRACE /v2/keys HTTP/1.1\r\nHost: h\r\n\r\n", 405},
+			"a long target":                 {"GET /v2/keys/" + strings.Repeat("x", 4000) + " HTTP/1.1\r\nHost: h\r\n\r\n", 414},
+			"a head that is too large":      {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("x", 33_000) + "\r\n\r\n", 431},
+			"too many headers":              {"GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("A: b\r\n", 100) + "\r\n", 431},
 		} {
 			a := f.Exchange(c.text)
 			if a.Status != c.status {
@@ -169,8 +171,55 @@ func TestOnlyAnAllowedClientIsAskedForItsBody(t *testing.T) {
 		if a, err := c.Answer("PUT"); err != nil || a.Status != 401 {
 			t.Errorf("a refused write with Expect: got %+v, %v; want status 401", a, err)
 		}
-		if end := c.End(); end != proxytest.EndedWell {
-			t.Errorf("the connection ended with %s, want %s", end, proxytest.EndedWell)
+	})
+}
+
+// TestARefusedClientThatDidNotSendItsBodyKeepsItsConnection: it sends its body and goes on. What
+// looks like a request instead of the body is not served, because it could be the body.
+func TestARefusedClientThatDidNotSendItsBodyKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	const get = "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"
+	head := func(framing string) string {
+		return "PUT /v2/keys/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n" + framing + "\r\n\r\n"
+	}
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.Front(t, fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) }), func(s *lane.Snapshot, _ *proxytest.PKI) {
+			s.Limits.Body = 1 << 20
+		})
+		for what, c := range map[string]struct {
+			head, next string
+			closes     bool // with the answer
+			served     bool // the request behind the body
+		}{
+			"its body":                   {head("Content-Length: 7"), "value=1" + get, false, true},
+			"its large body":             {head("Content-Length: 500000"), strings.Repeat("x", 500_000) + get, false, true},
+			"its chunked body":           {head("Transfer-Encoding: chunked"), "7\r\nvalue=1\r\n0\r\n\r\n" + get, false, true},
+			"its next request":           {head("Content-Length: 7"), get, false, false},
+			"its next request, a longer": {head("Content-Length: 500000"), get, false, false},
+			"a body beyond the limit":    {head("Content-Length: 2000000"), "", true, false},
+		} {
+			conn := f.Dial()
+			if err := conn.Send(c.head); err != nil {
+				t.Fatal(err)
+			}
+			a, err := conn.Answer("PUT")
+			if err != nil || a.Status != 401 {
+				t.Fatalf("a client that then sends %s: got %+v, %v; want 401", what, a, err)
+			}
+			if option, _ := a.Field("Connection"); (option == "close") != c.closes {
+				t.Errorf("a client that then sends %s: got Connection %q, want close: %t", what, option, c.closes)
+			}
+			if err := conn.Send(c.next); err != nil && c.served {
+				t.Fatal(err)
+			}
+			if c.served {
+				if a, err := conn.Answer("GET"); err != nil || a.Status != 200 || a.Body != "/v2/keys/a" {
+					t.Errorf("behind %s: got %+v, %v; want 200", what, a, err)
+				}
+			} else if end := conn.End(); end != proxytest.EndedWell {
+				t.Errorf("behind %s: the connection ended with %s, want %s", what, end, proxytest.EndedWell)
+			}
+			conn.Close()
 		}
 	})
 }

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -95,6 +97,28 @@ func TestTheGeneratorCountsWhatTheServerCounts(t *testing.T) {
 				t.Errorf("got p50 %d, p99 %d, p99.9 %d, want them above 0 and in this order", r.P50, r.P99, r.P999)
 			}
 		})
+	}
+}
+
+func TestOnlyAClientWithNagleWaitsForAcknowledgments(t *testing.T) {
+	address, ca := startServer(t, func(http.ResponseWriter, *http.Request) {}, nil)
+	config, err := clientConfig(ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, nagle := range []bool{false, true} {
+		w := &worker{load: &load{Address: address, Nagle: nagle, Duration: time.Minute}, created: time.Now(), config: config}
+		if err := w.connect(); err != nil {
+			t.Fatal(err)
+		}
+		defer w.conn.Close()
+		var off int
+		err := w.conn.NetConn().(*rawio.Conn).RawConn().Control(func(fd uintptr) {
+			off, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY)
+		})
+		if err != nil || (off == 0) != nagle {
+			t.Errorf("a client with Nagle=%t: got the option TCP_NODELAY %d, %v; want it to be 0 only with Nagle", nagle, off, err)
+		}
 	}
 }
 

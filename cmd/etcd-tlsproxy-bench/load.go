@@ -30,6 +30,9 @@ type load struct {
 	Rate float64
 	// Handshake opens a connection for each request: "full" or "resumed".
 	Handshake string
+	// Nagle leaves Nagle's algorithm on at the client, as Perl, PHP, Python 2 and many
+	// programs in C do.
+	Nagle bool
 	// Refused expects any status but 2xx.
 	Refused bool
 	// Trickle sends requests byte by byte, and connects again when it is disconnected.

@@ -47,6 +47,9 @@ func (w *worker) connect() error {
 	if err != nil {
 		return err
 	}
+	if err := c.(*net.TCPConn).SetNoDelay(!w.load.Nagle); err != nil {
+		return errors.Join(err, c.Close())
+	}
 	// The generator uses raw sockets, like the proxy: the less CPU time it uses, the more
 	// is left for the proxy.
 	w.conn = tls.Client(rawio.New(c, true), w.config)

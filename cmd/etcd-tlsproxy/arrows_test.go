@@ -35,6 +35,9 @@ var arrows = []arrow{
 		[]string{"proxy/gate", "proxy/http1", "proxy/lane", "proxy/observe", "proxy/rawio"}},
 	{"proxy", "the front accepts connections; what happens at etcd is behind the lanes",
 		[]string{"acl", "certs", "proxy/gate", "proxy/lane", "proxy/lane/fast", "proxy/lane/std", "proxy/observe"}},
+	{"cmd/etcd-tlsproxy/internal/preflight", "what a configuration needs of a machine is known without a service",
+		[]string{"certs", "cmd/etcd-tlsproxy/internal/config"}},
+	{"cmd/etcd-tlsproxy/internal/memberhost", "how etcd runs on a machine depends on systemd and files alone", nil},
 }
 
 // ban lists packages that a package must not depend on. A name that ends with "/..." also
@@ -91,7 +94,7 @@ var importers = []arrow{
 	{"proxy/lane/fast", "only the front chooses a lane", []string{"proxy"}},
 	{"proxy/lane/std", "only the front chooses a lane", []string{"proxy"}},
 	{"proxy", "a server is started by commands and tests",
-		[]string{"cmd/etcd-tlsproxy/internal/daemon", "cmd/etcd-tlsproxy-demo", "proxy/proxytest/fronttest"}},
+		[]string{"cmd/etcd-tlsproxy/internal/daemon", "proxy/proxytest/fronttest"}},
 }
 
 const module = "etcd-tlsproxy/"

@@ -96,11 +96,14 @@ with other contents, --write replaces it only with --yes.`,
 			return fmt.Errorf("--format %q is not a valid format, want env, flags or hiera", form)
 		}
 		all, err := b.ParseMembers(members)
+		var warnings []string
 		if domain != "" {
 			if err := upstream.CheckDomain(domain); err != nil {
 				return fmt.Errorf("--srv %q: %w", domain, err)
 			}
-			all, err = b.MembersFromDNS(lookUp(cmd, resolver, domain))
+			found := lookUp(cmd, resolver, domain)
+			all, err = b.MembersFromDNS(found)
+			warnings = found.PeerWarnings()
 		}
 		if err != nil {
 			return err
@@ -113,6 +116,7 @@ with other contents, --write replaces it only with --yes.`,
 		if err != nil {
 			return err
 		}
+		result.Warnings = append(result.Warnings, warnings...)
 		for _, warning := range result.Warnings {
 			term.Note("warning: %s", warning)
 		}

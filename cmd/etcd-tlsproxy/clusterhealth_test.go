@@ -112,7 +112,7 @@ func TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage(t *testing.T) {
 	code, stdout, stderr := p.verb(p.asRoot("member", "remove", "conf1001", "--yes", "--force")...)
 	wants(t, code, stdout, stderr, 1, "it is the only member")
 	code, stdout, stderr = p.verb(p.asRoot("member", "add", "conf1002", "http://127.0.0.1:1", "--yes")...)
-	wants(t, code, stdout, stderr, 1, `answers 403: Not served here`, `unless its configuration has [surfaces] members = ["root"]`)
+	wants(t, code, stdout, stderr, 1, `answers 403: Closed by the proxy`, `unless its configuration has [surfaces] members = ["root"]`)
 	code, stdout, stderr = p.verbAt(p.etcds.Members[0].URL(), "member", "add", "conf1002", "http://127.0.0.1:1", "--yes", "--wait", "--wait-timeout", "1ms")
 	wants(t, code, stdout, stderr, 1, "until conf1002 has started and answers, the cluster has no quorum and accepts no writes",
 		`ETCD_INITIAL_CLUSTER="`+p.etcds.Initial()+`,conf1002=http://127.0.0.1:1"`, "waiting for member ", "start its etcd and its proxy")

@@ -48,12 +48,14 @@ not part of the table. There are four questions:
   explain --what U                  What may the user read and write, by every rule?
                                     --what "" is for a client that is not logged in.
   explain --diff OTHER.toml         Which decisions would another table change? The
-                                    decisions are those on the keys that etcd at
-                                    --endpoints contains, or that --keys FILE lists, one
-                                    per line (- is standard input). They are compared
-                                    for every user that a table names, for a client that
-                                    is not logged in, and for reads and writes. Give
-                                    hidden keys with --keys: etcd does not list them.
+                                    decisions are those on the prefixes of both tables
+                                    and an example of a key below each, and on the keys
+                                    that etcd at --endpoints contains, or that --keys
+                                    FILE lists, one per line (- is standard input). They
+                                    are compared for every user that a table names, for
+                                    a client that is not logged in, and for reads and
+                                    writes. Give hidden keys with --keys: etcd does not
+                                    list them.
 
 The exit status is 0 if the answer is allowed, or if no decision changes; 3 if it is
 refused, or if decisions change; and 1 if there is no answer.`,

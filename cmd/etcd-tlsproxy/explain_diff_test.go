@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
@@ -39,7 +40,7 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.String()), &diff); err != nil || code != console.ExitNo {
 		t.Fatalf("explain --diff ended with status %d and the error %v:\n%s%s", code, err, &out, &errs)
 	}
-	// Keys: /, /conftool, /conftool/v1, its one good key, /x. Root loses /, too, by the rule below it.
+	// Keys: /, /conftool, /conftool/v1, its one good key, /x.
 	got := map[string][]string{}
 	for _, c := range diff.Changes {
 		who := fmt.Sprintf("%s %s %s", c.Now, c.User, c.Access)
@@ -47,12 +48,14 @@ func TestTheKeysOfARealEtcdAreCompared(t *testing.T) {
 		slices.Sort(got[who])
 	}
 	// Root loses / as well, by the rule below it.
-	want := map[string][]string{"refused root write": {"/", "/conftool", "/conftool/v1", "/conftool/v1/a"}, "allowed x write": {"/conftool", "/conftool/v1", "/conftool/v1/a"}}
+	want := map[string][]string{"refused root write": {"/", "/conftool", "/conftool/example", "/conftool/v1", "/conftool/v1/a"},
+		"allowed x write": {"/conftool", "/conftool/example", "/conftool/v1", "/conftool/v1/a"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("the keys of the changes: got %v, want %v", got, want)
 	}
-	if diff.Keys != 5 || diff.Changed != 7 || diff.Users != 4 || diff.Decisions != (5+6)*2*4 || len(diff.Unread) != 1 {
-		t.Errorf("the comparison: got %+v, want 7 of 88 decisions changed, for 5 keys and 4 users, and one unread key", diff)
+	// Examples: one below each of three prefixes, and /eventlogging itself.
+	if diff.Keys != 5 || diff.Examples != 4 || diff.Changed != 9 || diff.Users != 4 || diff.Decisions != (5+4+6)*2*4 || len(diff.Unread) != 1 {
+		t.Errorf("the comparison: got %+v, want 9 of 120 decisions changed, for 5 keys, 4 examples and 4 users, and one unread key", diff)
 	}
 }
 
@@ -94,9 +97,21 @@ func TestAComparisonMissesNothing(t *testing.T) {
 		}
 		users := usersNamed(before, after)
 		count := 0
+		// The keys that stand for rules are compared as well, and reported if they change.
+		all := slices.Clone(keys)
+		for _, change := range diff.Changes {
+			for _, key := range change.Keys {
+				all = append(all, acl.Key(key))
+			}
+		}
+		for _, rule := range slices.Concat(before.Rules.All(), after.Rules.All()) {
+			all = append(all, rule.Prefix)
+		}
+		slices.Sort(all)
+		all = slices.Compact(all)
 		for _, user := range append(users, "", "stranger") {
 			for method, access := range map[string]string{"DELETE": "write", "GET": "read"} {
-				for _, key := range keys {
+				for _, key := range all {
 					was, is := before.Explain(method, string(key), user).Allowed, after.Explain(method, string(key), user).Allowed
 					want := "" // no change
 					switch {

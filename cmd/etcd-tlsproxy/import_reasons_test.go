@@ -70,9 +70,9 @@ func (o *oddText) has(pattern *regexp.Regexp) bool {
 }
 
 var (
-	plainLine     = regexp.MustCompile(`^[!-~]+ (/|https?://[A-Za-z0-9.-]+(:[0-9]+)?/)\S* HTTP/1\.[01]$`)
+	plainLine     = regexp.MustCompile(`^[!-~]+ (/|https?://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]+)?/)\S* HTTP/1\.[01]$`)
 	plainField    = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\\x00-\\x08\\x0a-\\x1f\\x7f]*$")
-	plainHost     = regexp.MustCompile(`^[\w.:\[\]-]+$`)
+	plainHost     = regexp.MustCompile(`^(\w|\[[\w:.]+\]$|\[[\w:.]+\]:)[\w.:-]*$`)
 	plainList     = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z, \t-]*$")
 	listOfTokens  = regexp.MustCompile("^([ \t]*[^ \t,]*[ \t]*,)*[ \t]*[^ \t,]*[ \t]*$")
 	mimic         = regexp.MustCompile(`(?i)^(content[_-]length|content[_-]type|transfer[_-]encoding|x[_-]forwarded[_-]for|x[_-]real[_-]ip):`)
@@ -113,7 +113,12 @@ var oddReasons = map[string]func(*oddText) bool{
 	},
 	siteimport.Fields: func(o *oddText) bool {
 		host, connection := o.field("Host"), o.field("Connection")
-		return slices.ContainsFunc(host, func(value string) bool { return !plainHost.MatchString(value) || strings.Contains(value, "..") }) || len(o.field("Content-Type")) > 1 || len(o.field("Upgrade")) > 0 ||
+		tab := func(line string) bool {
+			_, value, _ := strings.Cut(line, ":")
+			value = strings.Trim(value, " ")
+			return strings.Trim(value, "\t") != value
+		}
+		return slices.ContainsFunc(o.fields, tab) || slices.ContainsFunc(host, func(value string) bool { return !plainHost.MatchString(value) || strings.Contains(value, "..") }) || len(o.field("Content-Type")) > 1 || len(o.field("Upgrade")) > 0 ||
 			slices.ContainsFunc(connection, func(value string) bool { return !plainList.MatchString(value) || !listOfTokens.MatchString(value) }) ||
 			slices.ContainsFunc(o.field("Expect"), func(value string) bool { return !strings.EqualFold(value, "100-continue") }) ||
 			slices.ContainsFunc(o.fields, func(line string) bool {
@@ -130,11 +135,12 @@ var oddReasons = map[string]func(*oddText) bool{
 		return false
 	},
 	siteimport.Bodies: func(o *oddText) bool {
-		return o.has(chunkedCoding) && !plainChunks(o.body) || len(o.field("Trailer")) > 0
+		return o.has(chunkedCoding) && !plainChunks(o.body)
 	},
 }
 
-// plainChunks reports whether a chunked body has nothing but chunks.
+// plainChunks reports whether a chunked body has nothing but chunks, and trailers that are
+// fields.
 func plainChunks(body string) bool {
 	for {
 		digits, rest, found := strings.Cut(body, "\r\n")
@@ -143,7 +149,8 @@ func plainChunks(body string) bool {
 		case !found || err != nil || !isHex(digits):
 			return false
 		case size == 0:
-			return strings.HasPrefix(rest, "\r\n")
+			trailers, _, ended := strings.Cut("\r\n"+rest, "\r\n\r\n")
+			return ended && !slices.ContainsFunc(strings.Split(trailers, "\r\n")[1:], func(line string) bool { return !plainField.MatchString(line) })
 		case uint64(len(rest)) < size+2 || rest[size:size+2] != "\r\n":
 			return false
 		}

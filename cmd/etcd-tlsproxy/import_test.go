@@ -111,6 +111,18 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 
 		before := &side{addr: nginx.Addr, config: &tls.Config{RootCAs: pki.Pool(), ServerName: "localhost"}}
 		now := &side{addr: strings.TrimPrefix(s.URL, "https://"), config: before.config}
+		for _, one := range []*side{before, now} {
+			offering := one.config.Clone()
+			offering.NextProtos = []string{"h2", "http/1.1"}
+			c, err := tls.Dial("tcp", one.addr, offering)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.ConnectionState().NegotiatedProtocol; got == "h2" {
+				t.Errorf("a client that offers HTTP/2 to %s: got HTTP/2, want what the site has", one.addr)
+			}
+			c.Close()
+		}
 		defer before.close()
 		defer now.close()
 		random := rand.New(rand.NewPCG(7, uint64(len(match))))

@@ -91,10 +91,10 @@ plan was printed because --yes is missing.`,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	addGroup(root, "Serve", newServe(), newCheckConfig())
+	addGroup(root, "Serve", newServe(), newCheckConfig(), newReady())
 	addGroup(root, "Rules and users", newExplain(), newPasswd(), newImport())
 	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
-	addGroup(root, "Data", newBackup(), newRecover(), newDump(), newLoad())
+	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newDump(), newLoad())
 	root.AddCommand(newVersion(), newMan())
 	root.SetVersionTemplate(versionLine() + "\n")
 	return root

@@ -27,9 +27,17 @@ func TestScripts(t *testing.T) {
 		dnstest.SRV("etcd-client", "plain.example.org", 10, 0, "conf1001.example.org", 2379),
 		dnstest.SRV("etcd-server", "peers.example.org", 0, 0, "conf1001.example.org", 2380), dnstest.SRV("etcd-server", "peers.example.org", 0, 0, "conf1002.example.org", 2380),
 		dnstest.SRV("etcd-client-ssl", "peers.example.org", 0, 0, "conf1001.example.org", 4001), dnstest.SRV("etcd-client-ssl", "peers.example.org", 0, 0, "conf1002.example.org", 4001),
-		dnstest.SRV("etcd-server", "bad.example.org", 0, 0, "conf1001.example.org", 2380), dnstest.SRV("etcd-client", "bad.example.org", 0, 0, "conf1009.example.org", 2379))
+		dnstest.SRV("etcd-server", "bad.example.org", 0, 0, "conf1001.example.org", 2380), dnstest.SRV("etcd-client", "bad.example.org", 0, 0, "conf1009.example.org", 2379),
+		dnstest.SRV("etcd-server", "half.example.org", 0, 0, "conf1001.example.org", 2380), dnstest.SRV("etcd-server", "half.example.org", 0, 0, "conf1002.example.org", 0), dnstest.SRV("etcd-server", "half.example.org", 0, 0, "", 2380),
+		dnstest.SRV("etcd-client", "half.example.org", 0, 0, "conf1001.example.org", 2379), dnstest.SRV("etcd-client", "half.example.org", 0, 0, "conf1002.example.org", 0))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Condition: func(name string) (bool, error) {
+			if name != "root" {
+				return false, fmt.Errorf("there is no condition %s", name)
+			}
+			return os.Getuid() == 0, nil
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("DNS", dns.Addr())
 			cert, key, err := pki.Server("localhost")

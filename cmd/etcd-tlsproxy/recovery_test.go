@@ -60,10 +60,10 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 	member.Kill()
 	var plan recovery.Plan
 	stderr = verb(&plan, recoverArgs...)
-	if len(plan.Steps) != 6 || !strings.HasPrefix(plan.Script, "#!/bin/sh\n") || len(plan.Advice) == 0 {
+	if len(plan.Steps) != 7 || !strings.HasPrefix(plan.Script, "#!/bin/sh\n") || len(plan.Advice) == 0 {
 		t.Errorf("recover returned the plan %+v and printed\n%s", plan, stderr)
 	}
-	if stderr := verb(&plan, append(recoverArgs, "--run")...); !strings.Contains(stderr, "6. restart default") || !strings.Contains(stderr, "run it again with --yes") {
-		t.Errorf("recover --run without --yes printed\n%s\nwant the plan with 6 steps, and the hint to use --yes", stderr)
+	if stderr := verb(&plan, append(recoverArgs, "--run")...); !strings.Contains(stderr, "7. restart default") || !strings.Contains(stderr, "run it again with --yes") {
+		t.Errorf("recover --run without --yes printed\n%s\nwant the plan with 7 steps, and the hint to use --yes", stderr)
 	}
 }

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -38,6 +40,9 @@ that were found before stay in use.`,
 	}
 	file := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if runtime.GOOS != "linux" {
+			return fmt.Errorf("serve needs Linux, and this is %s (hint: the commands for operators run here)", runtime.GOOS)
+		}
 		// Register before anything is loaded: by default SIGHUP ends the process.
 		hangup := make(chan os.Signal, 1)
 		signal.Notify(hangup, syscall.SIGHUP)

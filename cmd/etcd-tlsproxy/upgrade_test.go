@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -145,9 +146,21 @@ func TestSocketsOfTheServiceManagerAreServed(t *testing.T) {
 	}
 }
 
-// TestTheServiceManagerIsTold listens in the place of a service manager.
+// TestTheServiceManagerIsTold listens in the place of a service manager. The watchdog is fed
+// also where the admin address has TLS and users.
 func TestTheServiceManagerIsTold(t *testing.T) {
-	f := newFolder(t, fmt.Sprintf(daemontest.SeedConfig, "http://127.0.0.1:1"))
+	for name, secured := range map[string]string{"plain": "", "secured": "admin_web_config = \"admin.yml\"\n"} {
+		t.Run(name, func(t *testing.T) { toldToTheServiceManager(t, secured) })
+	}
+}
+
+func toldToTheServiceManager(t *testing.T, secured string) {
+	t.Helper()
+	f := newFolder(t, secured+fmt.Sprintf(daemontest.SeedConfig, "http://127.0.0.1:1"))
+	web := "tls_server_config: {cert_file: server.crt, key_file: server.key}\nbasic_auth_users: {a: $2y$04$p0soJlhLYJzGb7CCBeKNcOWAEoMSt4xCdPbITwaPRz/.OHTkIutwC}\n"
+	if err := os.WriteFile(filepath.Join(f.dir, "admin.yml"), []byte(web), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(f.dir, "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {

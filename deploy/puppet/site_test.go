@@ -108,6 +108,10 @@ func (s *site) writeScratch(etcd string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	validator := "" // only root can become another user, or itself
+	if me.Uid == "0" {
+		validator = me.Username
+	}
 	s.write("hiera/scratch.yaml", fmt.Sprintf(`
 profile::etcd::tlsproxy::listen_port: %s
 profile::etcd::tlsproxy::upstream_port: %s
@@ -117,12 +121,13 @@ profile::etcd::tlsproxy::user_groups: []
 etcd_tlsproxy::admin: %s
 etcd_tlsproxy::config_dir: %s
 etcd_tlsproxy::binary: %s
+etcd_tlsproxy::validate_user: "%s"
 etcd_tlsproxy::owner: "%s"
 etcd_tlsproxy::group: "%s"
 etcd_tlsproxy::manage_package: false
 etcd_tlsproxy::manage_service: false
 etcd_tlsproxy::reload_command: "/bin/sh -c 'test ! -e %s || curl -fsS -X POST http://%s/-/reload'"
-`, s.listen, at.Port(), s.path("ssl"), s.admin, s.path("etc"), s.path("etcd-tlsproxy"), me.Uid, me.Gid, s.path("running"), s.admin))
+`, s.listen, at.Port(), s.path("ssl"), s.admin, s.path("etc"), s.path("etcd-tlsproxy"), validator, me.Uid, me.Gid, s.path("running"), s.admin))
 	s.write("hiera.yaml", `
 version: 5
 defaults: { datadir: hiera, data_hash: yaml_data }

@@ -40,6 +40,10 @@ type registration struct {
 	holder Holder
 }
 
+// Reopen begins another use of an account that is in use, which outlasts the first one. It
+// must be closed as well.
+func (a *Account) Reopen() *Account { return a.table.open(a.key) }
+
 // Close ends a use of the account, which [Table.Address] or [Table.User] began. Everything
 // that was acquired during this use must have been released.
 func (a *Account) Close() { a.table.release(a) }

@@ -16,6 +16,10 @@ type Gate struct {
 	// Audited reports whether a write can be recorded as the configuration requires; nil
 	// means that it can.
 	Audited func() bool
+	// HashTurn waits until it is a client's turn to have a password hashed, among all
+	// clients or among those that are suspect, and returns a function that ends the turn. If
+	// it is nil, logins wait in the order of arrival.
+	HashTurn func(ctx context.Context, p *Peer, ofSuspects bool) (release func(), err error)
 	// Login is called for each attempt to identify a client.
 	Login func(Login)
 }
@@ -92,6 +96,9 @@ func tooDeep(op *Operation) bool {
 }
 
 func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
+	if op.Surface == Closed {
+		return RefusePath
+	}
 	allowed, opened := p.surfaceGroup(op)
 	if !opened {
 		return RefuseSurface

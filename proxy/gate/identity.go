@@ -83,7 +83,7 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 		op.Login = login
 		return nil
 	}
-	refusal := g.login(ctx, p, req.Peer.Addr.Addr(), user, password, op)
+	refusal := g.login(ctx, p, req.Peer, user, password, op)
 	if op.Identity.Known == ByPassword {
 		req.Peer.proved()
 	}

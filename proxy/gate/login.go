@@ -27,6 +27,7 @@ const (
 	LoginUntrusted
 	LoginExpired
 	LoginUnnamed
+	LoginRevoked
 )
 
 // logins describes each result: the means of identification, the outcome, and the reason
@@ -49,6 +50,7 @@ var logins = [...]struct {
 	LoginUntrusted:     {ByCertificate, "failed", "untrusted_certificate"},
 	LoginExpired:       {ByCertificate, "failed", "expired_certificate"},
 	LoginUnnamed:       {ByCertificate, "failed", "certificate_name"},
+	LoginRevoked:       {ByCertificate, "failed", "revoked_certificate"},
 }
 
 // NumLogins is the number of results, which are numbered from 0.
@@ -82,6 +84,9 @@ func loginOf(err error) Login {
 	}
 	if _, ok := errors.AsType[certs.NameError](err); ok {
 		return LoginUnnamed
+	}
+	if errors.Is(err, certs.ErrRevoked) {
+		return LoginRevoked
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return LoginExpired

@@ -11,7 +11,9 @@ type Request struct {
 	// Authorization is the value of the one Authorization field. A lane refuses a
 	// request that has several.
 	Authorization string
-	// Upgrade is set if the client asks for another protocol.
+	// Upgrade is set if the client asks for another protocol in a request with a body. It
+	// might send the body in that protocol. Without a body the wish is ignored, as HTTP
+	// allows: some clients express it in every request.
 	Upgrade bool
 	Peer    *Peer
 
@@ -78,6 +80,9 @@ var methods = [...]string{MethodGet, MethodHead, MethodPut, MethodPost, MethodDe
 
 // AllowedMethods is the value of the Allow field.
 const AllowedMethods = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
+
+// KnownMethod reports whether m is one of them.
+func KnownMethod(m string) bool { return knownMethod(m) != "" }
 
 // knownMethod returns the method as a constant, which outlives the request, or "" if
 // etcd's v2 API does not have it. The proxy itself answers OPTIONS.

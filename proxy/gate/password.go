@@ -3,7 +3,6 @@ package gate
 import (
 	"context"
 	"math"
-	"net/netip"
 	"unsafe"
 
 	"etcd-tlsproxy/acl"
@@ -12,8 +11,8 @@ import (
 // login verifies a password and fills op with the result. A remembered password costs no
 // hash. Any other must first pass the throttle of its address, so that guessing is slow and
 // cannot exhaust the processor.
-func (g *Gate) login(ctx context.Context, p *Policy, from netip.Addr, user, secret []byte, op *Operation) *Refusal {
-	users := p.Users
+func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []byte, op *Operation) *Refusal {
+	users, from := p.Users, peer.Addr.Addr()
 	// Remembered keeps neither string, so they may be views.
 	if view := unsafe.String(unsafe.SliceData(user), len(user)); users.Remembered(view, unsafe.String(unsafe.SliceData(secret), len(secret))) {
 		stored, _ := users.CanonicalName(view)
@@ -27,7 +26,11 @@ func (g *Gate) login(ctx context.Context, p *Policy, from netip.Addr, user, secr
 		refusal.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
 		return &refusal
 	}
-	ok, err := users.Verify(ctx, name, password, func() bool { return g.Throttle.Suspect(from) })
+	client := acl.Client{Suspect: func() bool { return g.Throttle.Suspect(from) }}
+	if g.HashTurn != nil {
+		client.Turn = func(ctx context.Context, ofSuspects bool) (func(), error) { return g.HashTurn(ctx, peer, ofSuspects) }
+	}
+	ok, err := users.Verify(ctx, name, password, client)
 	switch {
 	case err != nil: // too many logins are waiting, or the client left
 		g.Throttle.Return(from)

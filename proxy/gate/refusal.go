@@ -43,6 +43,7 @@ func (r *Refusal) Header(set func(name, value string)) {
 // etcd's own error codes. Client libraries raise the error that their users
 // know: python-etcd and conftool match on the number.
 const (
+	codeNotFound     = 100 // the only one that etcd sends with status 404
 	codeReadOnly     = 107
 	codeUnauthorized = 110
 	codeInvalidField = 209

@@ -15,17 +15,15 @@ var (
 	RefuseDepth = refuse(400, "too_deep", codeInvalidField,
 		"Bad request", "The key has more than 100 segments")
 	RefuseSurface = refuse(403, "closed_surface", codeUnauthorized,
-		"Not served here", "This path is closed by the proxy's configuration")
+		"Closed by the proxy", "The proxy's configuration does not open this path; see [surfaces]")
 	RefuseEnablingAuth = refuse(403, "etcd_users", codeUnauthorized,
-		"Not served here", "The proxy drops credentials, so nobody could disable etcd's own users again; see upstream.credentials in its configuration")
+		"Closed by the proxy", "The proxy drops credentials, so nobody could disable etcd's own users again; see upstream.credentials in its configuration")
+	RefusePath = refuse(404, "no_such_path", codeNotFound,
+		"Not found", "etcd has no such path; keys are below "+KeysPrefix)
 	RefuseUpgrade = refuse(403, "upgrade", codeUnauthorized,
-		"Not served here", "Protocol upgrades are not served")
+		"Not served here", "A request with an Upgrade field must have no body")
 	RefuseMethod = refuse(405, "method", codeInvalidField,
 		"Method not allowed", "The methods are "+AllowedMethods)
-	RefuseAuthorizations = refuse(400, "bad_request", codeInvalidField,
-		"Bad request", "More than one Authorization header").closing()
-	RefuseLength = refuse(400, "bad_request", codeInvalidField,
-		"Bad request", "The Content-Length is malformed, or there are several").closing()
 	RefuseTarget = refuse(400, "bad_target", codeInvalidField,
 		"Bad request", "The request target is neither a path nor an http URL")
 	RefuseQuery = refuse(400, "bad_target", codeInvalidField,
@@ -74,8 +72,16 @@ var (
 		"etcd did not answer in time", "A write may or may not have been carried out; read before writing again")
 )
 
-// refusePath names the reason that acl gives, which is a constant text.
-func refusePath(reason string) *Refusal {
+// DecisionReasons returns the reasons of all refusals that [Gate.Decide] can return.
+func DecisionReasons() []string {
+	return []string{
+		"unauthorized", "read_only", "reserved_key", "too_deep", "closed_surface", "etcd_users", "upgrade", "method", "bad_target", "too_long",
+		"throttled", "busy", "memory", "unaudited",
+	}
+}
+
+// refusePathFor names the reason that acl gives, which is a constant text.
+func refusePathFor(reason string) *Refusal {
 	return refuse(400, "bad_target", codeInvalidField, "Bad request", "The path is refused: "+reason)
 }
 

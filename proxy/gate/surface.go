@@ -8,8 +8,8 @@ import (
 
 // Surface is a part of etcd's client port. The port carries far more than the
 // v2 keys: membership, users and the whole v3 API are on it, open to every client that
-// reaches it. A path without a surface is closed. So is a surface that is neither open
-// to everyone nor opened by the configuration.
+// reaches it. A path that is not known to belong to etcd does not exist. A surface that is
+// neither open to everyone nor opened by the configuration is closed.
 type Surface int
 
 // The surfaces. The table of prefixes decides on Keys. Info and the reads of
@@ -19,7 +19,7 @@ const (
 	Closed  Surface = iota
 	Keys            // /v2/keys
 	Members         // /v2/members
-	Info            // /v2/machines, /v2/stats/*, /version, /health, /metrics
+	Info            // /v2/machines, /v2/stats/*, /version, /health, /livez, /readyz, /metrics
 	Auth            // /v2/auth
 	Config          // /config
 	Debug           // /debug
@@ -55,7 +55,7 @@ func surfaceOf(path string) Surface {
 	case under(path, "/v2/members"):
 		return Members
 	case path == "/v2/machines", path == "/v2/stats/self", path == "/v2/stats/store", path == "/v2/stats/leader",
-		path == "/version", path == "/health", path == "/metrics":
+		path == "/version", path == "/health", under(path, "/livez"), under(path, "/readyz"), path == "/metrics":
 		return Info
 	case under(path, "/v2/auth"):
 		return Auth

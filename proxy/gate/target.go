@@ -27,7 +27,7 @@ func readTarget(p *Policy, req *Request, op *Operation) *Refusal {
 		if !errors.As(err, &invalid) {
 			panic("BUG: a path is refused without a reason: " + err.Error())
 		}
-		return refusePath(invalid.Reason)
+		return refusePathFor(invalid.Reason)
 	}
 	if refusal := checkQuery(query); refusal != nil {
 		return refusal

@@ -2,12 +2,9 @@ package http1
 
 // Chunks decodes a chunked body as its bytes arrive. The zero Chunks is at the start of a
 // body. It refuses chunk extensions: no known client sends them, and servers have
-// disagreed about where they end.
+// disagreed about where they end. It drops trailers, whatever their names are, and refuses
+// those that are no fields.
 type Chunks struct {
-	// SkipTrailers drops trailers, which the gateway of etcd's v3 API sends. If it is not
-	// set, as for clients, trailers are refused.
-	SkipTrailers bool
-
 	state   chunkState
 	digits  int
 	left    int64 // of the current chunk's data
@@ -22,8 +19,10 @@ const (
 	chunkData
 	chunkDataCR
 	chunkDataLF
-	chunkEndCR
-	chunkTrailer
+	chunkEnd         // at the start of a trailer, or of the empty line
+	chunkTrailerName // behind its first byte
+	chunkTrailerValue
+	chunkTrailerLF
 	chunkEndLF
 	chunkDone
 )
@@ -33,8 +32,9 @@ var errChunk = &Error{400, "the chunked body is malformed"}
 // maxHexDigits keeps a chunk's size within an int64.
 const maxHexDigits = 15
 
-// maxTrailers bounds the bytes of trailers that are skipped.
-const maxTrailers = 4096
+// maxTrailers bounds the bytes of trailers. With the empty line behind them they must fit
+// into the buffer of net/http, which has 4096 bytes.
+const maxTrailers = 4094
 
 // Done reports whether the body is complete.
 func (c *Chunks) Done() bool { return c.state == chunkDone }
@@ -78,7 +78,7 @@ func (c *Chunks) step(b byte) bool {
 	case chunkSizeLF:
 		c.state, c.digits = chunkData, 0
 		if c.left == 0 {
-			c.state = chunkEndCR
+			c.state = chunkEnd
 		}
 		return b == '\n'
 	case chunkDataCR:
@@ -87,24 +87,39 @@ func (c *Chunks) step(b byte) bool {
 	case chunkDataLF:
 		c.state = chunkSize
 		return b == '\n'
-	case chunkEndCR:
-		if b != '\r' && c.SkipTrailers {
-			c.state = chunkTrailer
-			return b != '\n'
+	case chunkEnd:
+		if b == '\r' {
+			c.state = chunkEndLF
+			return true
 		}
-		c.state = chunkEndLF
-		return b == '\r' // anything else would be a trailer
-	case chunkTrailer:
-		if b == '\n' {
-			c.state = chunkEndCR
+		c.state = chunkTrailerName
+		return tokenBytes[b] && c.countTrailer()
+	case chunkTrailerName:
+		if b == ':' {
+			c.state = chunkTrailerValue
+			return c.countTrailer()
 		}
-		c.skipped++
-		return c.skipped <= maxTrailers
+		return tokenBytes[b] && c.countTrailer()
+	case chunkTrailerValue:
+		if b == '\r' {
+			c.state = chunkTrailerLF
+			return c.countTrailer()
+		}
+		return !isControl(b) && c.countTrailer()
+	case chunkTrailerLF:
+		c.state = chunkEnd
+		return b == '\n' && c.countTrailer()
 	case chunkEndLF:
 		c.state = chunkDone
 		return b == '\n'
 	}
 	panic("BUG: a byte of framing within or after the data")
+}
+
+// countTrailer reports whether there may be one more byte of trailers.
+func (c *Chunks) countTrailer() bool {
+	c.skipped++
+	return c.skipped <= maxTrailers
 }
 
 func unhex(b byte) int {

@@ -30,7 +30,12 @@ func TestChunksThatAreRefused(t *testing.T) {
 		"an extension":              "3;a=b\r\nabc\r\n0\r\n\r\n",
 		"a size that overflows":     "ffffffffffffffff\r\n",
 		"data longer than its size": "3\r\nabcd\r\n0\r\n\r\n",
-		"a trailer":                 "0\r\nContent-Length: 3\r\n\r\n",
+		"a trailer without a name":  "0\r\n: 3\r\n\r\n",
+		"a trailer without a colon": "0\r\nA\r\n\r\n",
+		"a folded trailer":          "0\r\nA: b\r\n c\r\n\r\n",
+		"a blank before the colon":  "0\r\nA : b\r\n\r\n",
+		"a NUL in a trailer":        "0\r\nA: \x00\r\n\r\n",
+		"a trailer with a bare LF":  "0\r\nA: b\n\r\n",
 	} {
 		for _, size := range []int{1, 1000} {
 			if data, _, err := decode(&Chunks{}, []byte(body), size); err == nil {
@@ -40,16 +45,16 @@ func TestChunksThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestTrailersOfAServerAreSkipped(t *testing.T) {
-	body := "3\r\nabc\r\n0\r\nGrpc-Trailer-Content-Type: application/grpc\r\nA: b\r\n\r\nrest"
+func TestTrailersAreDropped(t *testing.T) {
+	body := "3\r\nabc\r\n0\r\nGrpc-Trailer-Content-Type: application/grpc\r\nContent-Length: 7\r\n\r\nrest"
 	for _, size := range []int{1, 7, 1000} {
-		c := Chunks{SkipTrailers: true}
+		c := Chunks{}
 		if data, n, err := decode(&c, []byte(body), size); string(data) != "abc" || n != len(body)-4 || err != nil || !c.Done() {
-			t.Errorf("skipping trailers in pieces of %d bytes: got data %q, %d bytes read, error %v, done %v, want data abc, %d bytes read, no error, done", size, data, n, err, c.Done(), len(body)-4)
+			t.Errorf("dropping trailers in pieces of %d bytes: got data %q, %d bytes read, error %v, done %v, want data abc, %d bytes read, no error, done", size, data, n, err, c.Done(), len(body)-4)
 		}
 	}
 	endless := append([]byte("0\r\n"), bytes.Repeat([]byte("A: b\r\n"), 1000)...)
-	if _, _, err := decode(&Chunks{SkipTrailers: true}, endless, 1000); err == nil {
+	if _, _, err := decode(&Chunks{}, endless, 1000); err == nil {
 		t.Error("decoding endless trailers: got no error, want one")
 	}
 }
@@ -57,6 +62,7 @@ func TestTrailersOfAServerAreSkipped(t *testing.T) {
 func FuzzChunks(f *testing.F) {
 	f.Add([]byte("3\r\nabc\r\n00A\r\n0123456789\r\n0\r\n\r\nrest"), 1)
 	f.Add([]byte("0\r\n\r\n"), 2)
+	f.Add([]byte("1\r\na\r\n0\r\nA: b\r\nC:\r\n\r\n"), 3)
 	f.Fuzz(func(t *testing.T, body []byte, size int) {
 		var whole, split Chunks
 		data, n, err := decode(&whole, body, len(body)+1)

@@ -83,10 +83,40 @@ func TestAFollowerKnowsWhenItIsInABody(t *testing.T) {
 	}
 }
 
+func TestTheServerDoesNotSeeWhatTheFollowerActsOn(t *testing.T) {
+	for head, want := range map[string]string{
+		"PUT / HTTP/1.1\r\nHost: h\r\nexpect: 100-Continue\r\nExpect: 100-continue\r\nA: b\r\n\r\n": "PUT / HTTP/1.1\r\nHost: h\r\nexpect:             \r\nExpect:             \r\nA: b\r\n\r\n",
+		"PUT / HTTP/1.0\r\nExpect:100-continue, x\r\nTrailer: Content-Length\r\n\r\n":               "PUT / HTTP/1.0\r\nExpect:               \r\nTrailer:               \r\n\r\n",
+	} {
+		shown, err := follow(&Follower{}, []byte(head), 1)
+		if string(shown) != want || err != nil {
+			t.Errorf("following %q: got %q, %v; want %q", head, shown, err, want)
+		}
+	}
+}
+
+func TestTheFramingOfAChunkIsShownWhole(t *testing.T) {
+	const start, end = "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nvalue", "\r\n0\r\nA: b\r\n\r\n"
+	whole := start + end
+	for i := len(start); i < len(whole); i++ {
+		if shown, err := follow(&Follower{}, []byte(whole[:i]), 1); string(shown) != start || err != nil {
+			t.Errorf("without the last %d bytes: got %q, %v; want %q", len(whole)-i, shown, err, start)
+		}
+	}
+	if shown, err := follow(&Follower{}, []byte(start+"\r\n0\r\nA: b\x00\r\n\r\n"), 1); err == nil || string(shown) != start {
+		t.Errorf("with a malformed trailer: got %q, %v; want an error behind %q", shown, err, start)
+	}
+	if shown, err := follow(&Follower{}, []byte(whole), 1); string(shown) != whole || err != nil {
+		t.Errorf("as a whole: got %q, %v; want all of it", shown, err)
+	}
+}
+
 // FuzzFollower checks that net/http reads the same messages in the bytes that are passed on.
 func FuzzFollower(f *testing.F) {
 	f.Add([]byte(putFive+postChunks+getNothing), 10)
 	f.Add([]byte(getNothing+"GET / HTTP/1.0\r\n\r\nx"), 1)
+	f.Add([]byte("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nA: b\r\n\r\n"), 3)
+	f.Add([]byte("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"), 1)
 	f.Fuzz(func(t *testing.T, stream []byte, size int) {
 		var targets []string
 		note := func(r *Request) *Error {

@@ -1,8 +1,11 @@
 package http1
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -231,40 +234,43 @@ func TestChunkSizesOfEachDigit(t *testing.T) {
 }
 
 func TestFramingOfChunksIsExact(t *testing.T) {
-	for what, c := range map[string]struct {
-		body  string
-		skips bool
-	}{
-		"no digits":                             {"\r\n\r\n", false},
-		"no digits in the second size":          {"1\r\na\r\n\r\n\r\n", false},
-		"a carriage return without a line feed": {"1\rXa\r\n0\r\n\r\n", false},
-		"data without a carriage return":        {"1\r\naX\n0\r\n\r\n", false},
-		"data without a line feed":              {"1\r\na\rX0\r\n\r\n", false},
-		"an end without a line feed":            {"0\r\n\rX", false},
-		"a trailer":                             {"0\r\nA: b\r\n\r\n", false},
-		"a bare line feed instead of an end":    {"0\r\n\n", true},
-		"an end without a line feed, of etcd":   {"0\r\n\rX", true},
-		"more trailers than are skipped":        {"0\r\n" + strings.Repeat("x", maxTrailers+1) + "\n\r\n", true},
-		"a size of sixteen digits":              {"0000000000000001\r\na\r\n0\r\n\r\n", false},
-		"a negative size":                       {"-1\r\na\r\n0\r\n\r\n", false},
+	// A trailer of n bytes.
+	trailer := func(n int) string { return "A:" + strings.Repeat("x", n-4) + "\r\n" }
+	for what, body := range map[string]string{
+		"no digits":                             "\r\n\r\n",
+		"no digits in the second size":          "1\r\na\r\n\r\n\r\n",
+		"a carriage return without a line feed": "1\rXa\r\n0\r\n\r\n",
+		"data without a carriage return":        "1\r\naX\n0\r\n\r\n",
+		"data without a line feed":              "1\r\na\rX0\r\n\r\n",
+		"an end without a line feed":            "0\r\n\rX",
+		"a bare line feed instead of an end":    "0\r\n\n",
+		"a trailer without a line feed":         "0\r\nA: b\rX\r\n\r\n",
+		"more trailers than are dropped":        "0\r\n" + trailer(maxTrailers+1) + "\r\n",
+		"too many short trailers":               "0\r\n" + strings.Repeat("A:\r\n", maxTrailers/4+1) + "\r\n",
+		"a size of sixteen digits":              "0000000000000001\r\na\r\n0\r\n\r\n",
+		"a negative size":                       "-1\r\na\r\n0\r\n\r\n",
 	} {
 		for _, size := range []int{1, 5000} {
-			chunks := &Chunks{SkipTrailers: c.skips}
-			if data, _, err := decode(chunks, []byte(c.body), size); err == nil {
+			if data, _, err := decode(&Chunks{}, []byte(body), size); err == nil {
 				t.Errorf("%s, in pieces of %d: got %q, want an error", what, size, data)
 			}
 		}
 	}
-	for what, c := range map[string]struct {
-		body  string
-		skips bool
-	}{
-		"a size of fifteen digits":        {"000000000000001\r\na\r\n0\r\n\r\n", false},
-		"as many trailers as are skipped": {"1\r\na\r\n0\r\n" + strings.Repeat("x", maxTrailers) + "\n\r\n", true},
+	for what, body := range map[string]string{
+		"a size of fifteen digits":        "000000000000001\r\na\r\n0\r\n\r\n",
+		"as many trailers as are dropped": "1\r\na\r\n0\r\n" + trailer(maxTrailers) + "\r\n",
+		"a trailer without a value":       "1\r\na\r\n0\r\nA:\r\n\r\n",
 	} {
-		chunks := &Chunks{SkipTrailers: c.skips}
-		if data, n, err := decode(chunks, []byte(c.body), 5000); string(data) != "a" || n != len(c.body) || err != nil || !chunks.Done() {
+		chunks := &Chunks{}
+		if data, n, err := decode(chunks, []byte(body), 5000); string(data) != "a" || n != len(body) || err != nil || !chunks.Done() {
 			t.Errorf("%s: got %q, %d bytes, %v; want \"a\" and the whole body", what, data, n, err)
+		}
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if data, err := io.ReadAll(r.Body); string(data) != "a" || err != nil {
+			t.Errorf("%s, read by net/http: got %q, %v; want \"a\"", what, data, err)
 		}
 	}
 }
@@ -286,7 +292,7 @@ func TestFieldsOfOtherNamesOfTheSameLengthMeanNothing(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeIsSeenBesideTrailerLikeNames(t *testing.T) {
+func TestAnUpgradeIsSeenBesideNamesOfItsLength(t *testing.T) {
 	for fields, want := range map[string]bool{"Upgrade: x\r\nAbcdefg: y\r\n": true, "Abcdefg: y\r\nUpgrade: x\r\n": true, "Abcdefg: y\r\n": false} {
 		if r, err := parseRequest(t, "GET / HTTP/1.1\r\nHost: h\r\n"+fields+"\r\n"); err != nil || r.Upgrade != want {
 			t.Errorf("fields %q: got the upgrade %t, %v; want %t", fields, r.Upgrade, err, want)

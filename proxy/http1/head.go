@@ -132,7 +132,7 @@ func parseField(line []byte) (Field, *Error) {
 	}
 	value := trimBlanks(line[colon+1:])
 	for _, c := range value {
-		if c < ' ' && c != '\t' || c == 0x7f {
+		if isControl(c) {
 			return Field{}, errControl
 		}
 	}
@@ -151,6 +151,27 @@ func trimBlanks(b []byte) []byte {
 
 // view returns b as a string without copying it; see the package comment for its lifetime.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// isControl reports whether a byte must not be in the value of a field.
+func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
+
+// blank overwrites the bytes of a view with spaces.
+func blank(s string) {
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	for i := range b {
+		b[i] = ' '
+	}
+}
+
+// isToken reports whether s is a token.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !tokenBytes[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // tokenBytes are those of a token (RFC 9110, 5.6.2).
 var tokenBytes = func() (t [256]bool) {

@@ -50,7 +50,7 @@ func appendField(dst []byte, name, value string) []byte {
 // them, so one here is our bug. This is the last defense against header injection.
 func checked(s string) string {
 	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+		if c := s[i]; isControl(c) {
 			panic("BUG: a control byte on its way into a request's head")
 		}
 	}

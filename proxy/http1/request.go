@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // Request is the head of a request. It can be reused for the next request. Its strings
 // are views; see the package comment.
@@ -22,12 +19,13 @@ type Request struct {
 	Close bool
 	// Expect is set if the client waits for a 100 Continue before it sends the body.
 	Expect bool
-	// Upgrade is set if the client asks for another protocol.
+	// Upgrade is set if the client asks for another protocol. Some clients do so in every
+	// request. A server may ignore it.
 	Upgrade bool
 
-	// The fields that a proxy uses; "" if absent. If Accept, AcceptEncoding or UserAgent
-	// is repeated, the first counts.
-	Host, Authorization, ContentType, Accept, AcceptEncoding, UserAgent string
+	// The fields that a proxy uses; "" if absent. If Accept, AcceptEncoding, UserAgent or
+	// RequestID (X-Request-Id) is repeated, the first counts.
+	Host, Authorization, ContentType, Accept, AcceptEncoding, UserAgent, RequestID string
 
 	scanned int
 }
@@ -42,8 +40,8 @@ var (
 	errAuthorizations = &Error{400, "there is more than one Authorization"}
 	errContentTypes   = &Error{400, "there is more than one Content-Type"}
 	errExpect         = &Error{417, "the only supported expectation is 100-continue"}
-	errTrailer        = &Error{400, "trailers are not supported"}
 	errUnderscore     = &Error{400, "a header name with an underscore looks like one that matters"}
+	errPreface        = &Error{400, "the preface of HTTP/2 follows a request for an upgrade"}
 )
 
 // Parse reads the head at the start of buf and returns its length, or 0 if more
@@ -53,6 +51,9 @@ func (r *Request) Parse(buf []byte, limits Limits) (n int, err error) {
 	end, refused := headEnd(buf, &r.scanned, &limits)
 	if refused == nil && end > 0 {
 		refused = r.parse(buf[:end], &limits)
+		if refused == nil && r.Upgrade && bytes.HasPrefix(buf[end:], preface) {
+			refused = errPreface // the client does not wait for the answer, and speaks HTTP/2
+		}
 	}
 	if refused != nil {
 		r.scanned = 0
@@ -67,82 +68,24 @@ func (r *Request) parse(head []byte, limits *Limits) *Error {
 	if err := r.parseLine(line); err != nil {
 		return err
 	}
-	var f framing
-	seenHost, seenAuthorization, seenType := false, false, false
+	var seen seenFields
 	for {
 		line, rest = cutLine(rest)
 		if len(line) == 0 {
-			break
-		}
-		if len(r.Fields) == limits.fields() {
-			return errFieldCount
+			return r.end(&seen)
 		}
 		field, err := parseField(line)
+		if err == nil {
+			err = r.add(field, &seen, limits)
+		}
 		if err != nil {
 			return err
 		}
-		r.Fields = append(r.Fields, field)
-		if err := f.add(&field); err != nil {
-			return err
-		}
-		name := field.Name
-		switch len(name) {
-		case len("Host"):
-			if equalFold(name, "host") {
-				if seenHost {
-					return errTwoHosts
-				}
-				if !validHost(field.Value) {
-					return errHost
-				}
-				seenHost, r.Host = true, field.Value
-			}
-		case len("Accept"): // and Expect
-			if equalFold(name, "accept") {
-				setFirst(&r.Accept, field.Value)
-			} else if equalFold(name, "expect") {
-				if !equalFold(field.Value, "100-continue") {
-					return errExpect
-				}
-				r.Expect = r.Minor == 1
-			}
-		case len("Upgrade"): // and Trailer
-			if equalFold(name, "trailer") {
-				return errTrailer
-			}
-			r.Upgrade = r.Upgrade || equalFold(name, "upgrade")
-		case len("User-Agent"):
-			if equalFold(name, "user-agent") {
-				setFirst(&r.UserAgent, field.Value)
-			}
-		case len("Content-Type"):
-			if equalFold(name, "content-type") {
-				if seenType {
-					return errContentTypes
-				}
-				seenType, r.ContentType = true, field.Value
-			}
-		case len("Authorization"):
-			if equalFold(name, "authorization") {
-				if seenAuthorization {
-					return errAuthorizations
-				}
-				seenAuthorization, r.Authorization = true, field.Value
-			}
-		case len("Accept-Encoding"):
-			if equalFold(name, "accept-encoding") {
-				setFirst(&r.AcceptEncoding, field.Value)
-			}
-		}
-		if mimics(name) {
-			return errUnderscore
-		}
 	}
-	if !seenHost && r.Minor == 1 {
-		return errNoHost
-	}
-	return r.frame(&f)
 }
+
+// preface is the start of what a client of HTTP/2 sends first.
+var preface = []byte("PRI * HTTP/2.0\r\n")
 
 // parseLine parses METHOD SP TARGET SP HTTP/1.x.
 func (r *Request) parseLine(line []byte) *Error {
@@ -151,15 +94,9 @@ func (r *Request) parseLine(line []byte) *Error {
 	if first <= 0 || last <= first+1 {
 		return errRequestLine
 	}
-	for _, c := range line[:first] {
-		if !tokenBytes[c] {
-			return errRequestLine
-		}
-	}
-	for _, c := range line[first+1 : last] {
-		if c <= ' ' || c == 0x7f {
-			return errRequestLine
-		}
+	r.Method, r.Target = view(line[:first]), view(line[first+1:last])
+	if !isToken(r.Method) || !isTarget(r.Target) {
+		return errRequestLine
 	}
 	switch version := line[last+1:]; {
 	case string(version) == "HTTP/1.1":
@@ -170,72 +107,15 @@ func (r *Request) parseLine(line []byte) *Error {
 	default:
 		return errRequestLine
 	}
-	r.Method, r.Target = view(line[:first]), view(line[first+1:last])
 	return nil
 }
 
-func (r *Request) frame(f *framing) *Error {
-	if err := f.conflict(); err != nil {
-		return err
-	}
-	switch {
-	case f.chunked && r.Minor == 0:
-		return errCodingIn10
-	case f.chunked:
-		r.Body = Chunked
-	case f.length > 0:
-		r.Body, r.Length = Length, f.length
-	}
-	r.Close = f.ends(r.Minor)
-	return nil
-}
-
-func setFirst(to *string, value string) {
-	if *to == "" {
-		*to = value
-	}
-}
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// validHost accepts names, addresses and a port. The proxy makes no decision by the
-// host, but must not pass on one that another server would refuse.
-func validHost(host string) bool {
-	for i := range len(host) {
-		switch c := host[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', isDigit(c):
-		case c == '.', c == '-', c == '_', c == ':', c == '[', c == ']':
-		default:
+// isTarget reports whether a target has only bytes that cannot end it.
+func isTarget(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c == 0x7f {
 			return false
 		}
 	}
-	return host != ""
-}
-
-// mimics reports whether a name with underscores would be a field that matters if they
-// were hyphens. Some gateways treat them as such.
-func mimics(name string) bool {
-	if strings.IndexByte(name, '_') < 0 {
-		return false
-	}
-	for _, matters := range [...]string{"content-length", "transfer-encoding", "content-type", "x-forwarded-for", "x-real-ip"} {
-		if len(name) != len(matters) {
-			continue
-		}
-		same := true
-		for i := range len(name) {
-			c := name[i]
-			switch {
-			case c == '_':
-				c = '-'
-			case 'A' <= c && c <= 'Z':
-				c += 'a' - 'A'
-			}
-			same = same && c == matters[i]
-		}
-		if same {
-			return true
-		}
-	}
-	return false
+	return s != ""
 }

@@ -108,7 +108,7 @@ func (r *Response) parseLine(line string) *Error {
 		r.Status = r.Status*10 + int(line[i]-'0')
 	}
 	for i := 3; i < len(line); i++ {
-		if c := line[i]; c < ' ' && c != '\t' || c == 0x7f {
+		if c := line[i]; isControl(c) {
 			return errStatusLine
 		}
 	}

@@ -22,6 +22,8 @@ type Answer struct {
 	Body []byte
 	// Whole is set if Body is the whole body. Otherwise Read returns all of it.
 	Whole bool
+	// Shared is set if the request to etcd answered other clients as well.
+	Shared bool
 
 	slot     slot
 	large    *hold // of Pools.Large; nil for none

@@ -105,6 +105,9 @@ func (cs *Conns) StartDrain() {
 	}
 }
 
+// StopDrain ends the effect of StartDrain on connections that are still open.
+func (cs *Conns) StopDrain() { cs.draining.Store(false) }
+
 // Close refuses new connections of a lane and waits for the others to end. If ctx ends
 // first, it returns ctx's error.
 func (cs *Conns) Close(ctx context.Context, l Lane) error {

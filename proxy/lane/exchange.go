@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
@@ -53,6 +54,9 @@ type Call struct {
 	// Client takes the answer.
 	Client Client
 
+	// Waited is the time that Do waited for etcd, if the access log contains it.
+	Waited time.Duration
+
 	request upstream.Request
 }
 
@@ -85,8 +89,12 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 // reads of the answer fail at once, the connection to etcd is closed, and its slot and its
 // bytes are released.
 //
-// Nothing but the answer refers to call and the buffer afterwards.
+// Nothing but the answer refers to call and the buffer afterwards. Do sets call.Waited.
 func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
+	if x.Observer.Records.Timed() {
+		start := time.Now()
+		defer func() { call.Waited = time.Since(start) }()
+	}
 	s, op := call.Snapshot, call.Op
 	var lead share.Lead
 	if s.Reads != nil && op.Shared && s.forwarded(call.Authorization) == "" {
@@ -97,7 +105,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 			return Answer{}, refusal, err
 		}
 		if shared != nil {
-			a := Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, shared: shared}
+			a := Answer{Status: shared.Status, Fields: shared.Fields, Length: int64(len(shared.Body)), Body: shared.Body, Whole: true, Shared: shared.Shared, shared: shared}
 			if op.Method == gate.MethodHead {
 				a.Body = nil
 			}

@@ -193,8 +193,15 @@ func (ws *Watches) recheck(g *gate.Gate, policy func() *gate.Policy, w *Watch) {
 // Drain ends all watches and refuses new ones.
 func (ws *Watches) Drain() {
 	ws.mu.Lock()
-	defer ws.mu.Unlock()
 	ws.drained = true
+	ws.mu.Unlock()
+	ws.EndAll()
+}
+
+// EndAll ends all watches, so that their clients connect again.
+func (ws *Watches) EndAll() {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
 	for w := range ws.running {
 		w.End(errDraining)
 	}

@@ -23,6 +23,7 @@ type Records struct {
 
 	entries *slog.Logger // of the audit log
 	refused refusalCounts
+	ids     *requestIDs
 }
 
 // Flush writes the entries of the refusals that were only counted so far.
@@ -46,7 +47,7 @@ func NewRecords(o RecordOptions) *Records {
 	if o.Service == nil {
 		o.Service = slog.New(slog.DiscardHandler)
 	}
-	rs := &Records{Access: newLog("access", false, o.Access, o.Service), Audit: newLog("audit", true, o.Audit, o.Service)}
+	rs := &Records{ids: newRequestIDs(), Access: newLog("access", false, o.Access, o.Service), Audit: newLog("audit", true, o.Audit, o.Service)}
 	rs.JSON.Store(o.JSON)
 	rs.AuditRequired.Store(o.AuditRequired)
 	rs.entries = slog.New(slog.NewJSONHandler(rs.Audit, nil))
@@ -55,6 +56,9 @@ func NewRecords(o RecordOptions) *Records {
 
 // Audited reports whether a write that is carried out now can be recorded, or need not be.
 func (rs *Records) Audited() bool { return !rs.Audit.Failing() || !rs.AuditRequired.Load() }
+
+// Timed reports whether the access log contains the time that requests wait for etcd.
+func (rs *Records) Timed() bool { return rs.JSON.Load() && rs.Access.On() }
 
 // write adds a record to both logs. A log that cannot be written counts and reports that
 // itself.
@@ -67,7 +71,7 @@ func (rs *Records) write(r *Record) {
 	}
 	var line []byte
 	if rs.JSON.Load() {
-		line = r.json()
+		line = rs.json(r)
 	} else {
 		line = r.combined()
 	}
@@ -120,8 +124,8 @@ func appendQuoted(b []byte, s string) []byte {
 	return b
 }
 
-// json formats the record as a line of JSON.
-func (r *Record) json() []byte {
+// json formats a record as a line of JSON.
+func (rs *Records) json(r *Record) []byte {
 	line, err := json.Marshal(struct {
 		Time      time.Time `json:"time"`
 		From      string    `json:"from"`
@@ -135,10 +139,16 @@ func (r *Record) json() []byte {
 		Status    int       `json:"status"`
 		Bytes     int64     `json:"bytes"`
 		Seconds   float64   `json:"seconds"`
+		Upstream  float64   `json:"upstream_seconds"`
+		Shared    bool      `json:"shared"`
 		Watch     bool      `json:"watch"`
+		Verdict   string    `json:"verdict"`
+		Rule      string    `json:"rule"`
+		ID        string    `json:"id"`
 		UserAgent string    `json:"user_agent"`
 	}{r.Started, r.Peer.Addr.String(), r.user(), r.Op.Identity.Known.String(), r.Op.Login.String(), r.Op.Claimed, methodLabels[methodLabel(r.Op.Method)],
-		r.redactedTarget(), r.Proto, r.Status, r.Bytes, time.Since(r.Started).Seconds(), r.Op.Watch, r.UserAgent})
+		r.redactedTarget(), r.Proto, r.Status, r.Bytes, time.Since(r.Started).Seconds(),
+		r.Upstream.Seconds(), r.Shared, r.Op.Watch, r.verdict(), string(r.Op.Rule), string(rs.AppendRequestID(nil, r)), r.UserAgent})
 	if err != nil {
 		panic("BUG: a record cannot be encoded: " + err.Error())
 	}

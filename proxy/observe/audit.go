@@ -17,7 +17,7 @@ import (
 func (rs *Records) audit(r *Record) {
 	switch {
 	case r.Op.Access == acl.Write && (r.Refusal == nil || r.Refusal.Sent()):
-		rs.writeAudit(entryOf(r), r.Peer.Addr.String(), string(r.Op.Key), 1)
+		rs.writeAudit(entryOf(r), r.Peer.Addr.String(), string(r.Op.Key), string(rs.AppendRequestID(nil, r)), 1)
 	case r.Refusal != nil:
 		rs.refused.add(rs, r)
 	}
@@ -42,12 +42,9 @@ type auditEntry struct {
 // A path is left out if there is a key, because it repeats the key.
 func entryOf(r *Record) auditEntry {
 	e := auditEntry{
-		client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: "allowed", user: shorten(r.user()), known: r.Op.Identity.Known,
+		client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: r.verdict(), user: shorten(r.user()), known: r.Op.Identity.Known,
 		login: sameLogin(r.Op.Login), claimed: shorten(r.Op.Claimed), method: r.Op.Method,
 		surface: r.Op.Surface, key: shorten(string(r.Op.Key)), rule: r.Op.Rule, status: r.Status,
-	}
-	if r.Refusal != nil {
-		e.verdict = r.Refusal.Reason
 	}
 	if e.method == "" {
 		e.method = "other"
@@ -59,8 +56,8 @@ func entryOf(r *Record) auditEntry {
 }
 
 // writeAudit writes a line for one record, or for several equal ones.
-func (rs *Records) writeAudit(e auditEntry, from, key string, times uint64) {
-	attrs := make([]slog.Attr, 0, 12)
+func (rs *Records) writeAudit(e auditEntry, from, key, id string, times uint64) {
+	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs,
 		slog.String("verdict", e.verdict),
 		slog.String("user", e.user),
@@ -77,6 +74,9 @@ func (rs *Records) writeAudit(e auditEntry, from, key string, times uint64) {
 		attrs = append(attrs, slog.String("path", e.path))
 	}
 	attrs = append(attrs, slog.String("rule", string(e.rule)), slog.Int("status", e.status))
+	if id != "" {
+		attrs = append(attrs, slog.String("id", id))
+	}
 	if times > 1 {
 		attrs = append(attrs, slog.Uint64("times", times))
 	}
@@ -136,7 +136,7 @@ func (rc *refusalCounts) add(rs *Records, r *Record) {
 		rc.clients[client]++
 		from := r.Peer.Addr.String()
 		rc.entries[e] = &repeated{from: from}
-		rs.writeAudit(e, from, e.key, 1)
+		rs.writeAudit(e, from, e.key, string(rs.AppendRequestID(nil, r)), 1)
 	}
 }
 
@@ -159,7 +159,7 @@ func (rc *refusalCounts) flush(rs *Records) {
 	rc.mu.Unlock()
 	for e, again := range entries {
 		if again.times > 0 {
-			rs.writeAudit(e, again.from, e.key, again.times)
+			rs.writeAudit(e, again.from, e.key, "", again.times)
 		}
 	}
 }

@@ -8,6 +8,7 @@
 //
 // No value of a key and no password is recorded anywhere. A name that was only claimed is
 // recorded if a file of users or a rule has this name; any other could be a mistyped password.
-// Labels of metrics come from closed sets. Texts that clients chose are bounded in length
+// Labels of metrics come from closed sets or from the operators' files, never from a request.
+// Texts that clients chose are bounded in length
 // and in number before the status shows them.
 package observe

@@ -54,7 +54,7 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 		m.reloadTime.SetToCurrentTime()
 	}
 	m.certificate.Reset()
-	first := map[string]time.Time{}
+	first, next := map[string]time.Time{}, 0.0
 	for _, c := range server.Certificates() {
 		if t, seen := first[c.Role]; !seen || c.NotAfter.Before(t) {
 			first[c.Role] = c.NotAfter
@@ -62,6 +62,13 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 	}
 	for role, t := range first {
 		m.certificate.WithLabelValues(role).Set(float64(t.Unix()))
+	}
+	m.revocations.Set(0)
+	for i, l := range server.RevocationLists() {
+		if t := float64(l.NotAfter.Unix()); i == 0 || t < next {
+			next = t
+			m.revocations.Set(next)
+		}
 	}
 }
 
@@ -91,6 +98,21 @@ func (m *Metrics) ConnectionRefused(reason string) { m.refusedConns.WithLabelVal
 
 // ConnectionsShed counts idle client connections that were closed to make room.
 func (m *Metrics) ConnectionsShed(n int) { m.shed.Add(float64(n)) }
+
+// HandshakeFailed counts why a TLS handshake failed.
+func (m *Metrics) HandshakeFailed(reason string) { m.handshakeFailures.WithLabelValues(reason).Inc() }
+
+// SetLimits records the limits in force, by their keys in the configuration.
+func (m *Metrics) SetLimits(limits map[string]float64) {
+	for name, value := range limits {
+		m.limits.WithLabelValues(name).Set(value)
+	}
+}
+
+// Export makes the metrics include the state of a server.
+func (o *Observer) Export(read func() State) {
+	o.Metrics.collector.setSource(o, read)
+}
 
 // Handshake counts a TLS handshake by its result.
 func (m *Metrics) Handshake(result string) { m.handshakes.WithLabelValues(result).Inc() }

@@ -15,7 +15,8 @@ import (
 )
 
 // Metrics is every metric that the proxy exports, on its own registry. Labels
-// come from closed sets: never a key, a user or an address.
+// come from closed sets, never from a request. Prefixes of rules and names of users come from
+// the operators' files, and are bounded in number; see [collector].
 type Metrics struct {
 	Registry *prometheus.Registry
 
@@ -33,8 +34,12 @@ type Metrics struct {
 	memoryLevel  prometheus.Gauge
 	handedOver   prometheus.Counter
 	handshakes   *prometheus.CounterVec
-	watches      prometheus.Gauge
-	watchEnds    map[string]prometheus.Counter // by reason
+	collector    *collector
+	limits       *prometheus.GaugeVec
+
+	handshakeFailures *prometheus.CounterVec
+	watches           prometheus.Gauge
+	watchEnds         map[string]prometheus.Counter // by reason
 
 	// SharedReads counts the reads that needed no request of their own to etcd.
 	SharedReads atomic.Uint64
@@ -46,6 +51,7 @@ type Metrics struct {
 	upstreamFailures *prometheus.CounterVec
 
 	certificate *prometheus.GaugeVec
+	revocations prometheus.Gauge
 	reloads     *prometheus.CounterVec
 	reloadOK    prometheus.Gauge
 	warnings    prometheus.Gauge
@@ -73,19 +79,23 @@ func NewMetrics(version string) *Metrics {
 			Name: "etcd_tlsproxy_request_duration_seconds", Help: "Time from the head of a request to the last byte of its answer, without watches.",
 			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"access"}),
-		connections:      gauge("connections", "Open client connections."),
-		refusedConns:     counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
-		shed:             f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Client connections closed to make room for others: idle ones, or of clients above their share."}),
-		recordsLost:      counter("log_records_lost_total", "Records that could not be written to a log (access, audit).", "log"),
-		memoryLevel:      gauge("memory_pressure", "0 while there is enough memory, 1 while reads are refused for lack of it, 2 while all requests are."),
-		handedOver:       f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
-		handshakes:       counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
+		connections:  gauge("connections", "Open client connections."),
+		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
+		shed:         f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Client connections closed to make room for others: idle ones, or of clients above their share."}),
+		recordsLost:  counter("log_records_lost_total", "Records that could not be written to a log (access, audit).", "log"),
+		memoryLevel:  gauge("memory_pressure", "0 while there is enough memory, 1 while reads are refused for lack of it, 2 while all requests are."),
+		handedOver:   f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
+		handshakes:   counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
+		handshakeFailures: counter("handshake_failures_total", "TLS handshakes that failed, by reason (client_gone, timeout, plain_http, no_tls, no_certificate, untrusted_certificate, "+
+			"expired_certificate, rejected_by_client, version, cipher, draining, other). With rejected_by_client the client sent an alert, for example because it does not trust the server's certificate.", "reason"),
+		limits:           f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_limit", Help: "Limits in force, by their keys in the table [limits]; durations in seconds, sizes in bytes."}, []string{"limit"}),
 		watches:          gauge("watches", "Running watches of clients."),
 		watchEnds:        make(map[string]prometheus.Counter),
 		Watches:          &share.WatchCounters{},
 		Upstream:         &upstream.Counters{},
 		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
 		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
+		revocations:      gauge("client_crl_not_after_timestamp_seconds", "Time at which the first revocation list of a client CA expires, in seconds since the epoch; 0 without one. Clients of its CA are refused from then on."),
 		reloads:          counter("config_reloads_total", "Attempts to apply changed files by result (ok, failed).", "result"),
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: what is not valid on disk is in force as before."),
 		pending:          gauge("config_restart_pending", "Changed settings that wait for a restart, which the log and the status page name."),
@@ -100,7 +110,7 @@ func NewMetrics(version string) *Metrics {
 	m.exportPool(f)
 	m.exportWatches(f)
 	m.exportLogins(counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous), result (ok, remembered, failed, throttled, busy, none) and reason. "+
-		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate or certificate_name.",
+		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate, revoked_certificate or certificate_name.",
 		"means", "result", "reason"))
 	for s := range m.allowedBy {
 		for a := range m.allowedBy[s] {
@@ -110,13 +120,9 @@ func NewMetrics(version string) *Metrics {
 	for i, access := range []string{"read", "write"} {
 		m.durationBy[i] = m.duration.WithLabelValues(access)
 	}
-	for _, log := range []string{"access", "audit"} {
-		m.recordsLost.WithLabelValues(log)
-	}
-	for _, result := range []string{"ok", "failed"} {
-		m.reloads.WithLabelValues(result)
-		m.refreshes.WithLabelValues(result)
-	}
+	m.collector = newCollector()
+	reg.MustRegister(m.collector)
+	m.startSeries()
 	f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_build_info", Help: "Always 1. The labels name the version of the program and of Go."},
 		[]string{"version", "goversion"}).WithLabelValues(version, runtime.Version()).Set(1)
 	return m

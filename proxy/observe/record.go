@@ -18,6 +18,16 @@ type Record struct {
 	Started   time.Time
 	Proto     string
 	UserAgent string
+	// RequestID is the id that the client sent; see [ClientRequestID].
+	RequestID string
+	// Upstream is the time that the request waited for etcd. It is measured only if
+	// [Records.Timed].
+	Upstream time.Duration
+	// Shared is set if the request to etcd answered other clients as well, or if the watch was
+	// a shared one.
+	Shared bool
+
+	madeID uint64 // 0 if no id was made
 }
 
 // Keep makes the record independent of the memory that the request was read into.
@@ -30,7 +40,7 @@ func (r *Record) Keep() {
 	} else {
 		op.Key = acl.Key(strings.Clone(string(op.Key)))
 	}
-	r.UserAgent = strings.Clone(r.UserAgent)
+	r.UserAgent, r.RequestID = strings.Clone(r.UserAgent), strings.Clone(r.RequestID)
 }
 
 // user returns the verified name of the client, or "-". A name that was only claimed is
@@ -42,6 +52,14 @@ func (r *Record) user() string {
 	return r.Op.Identity.Name
 }
 
+// verdict returns "allowed" or the reason of the refusal.
+func (r *Record) verdict() string {
+	if r.Refusal != nil {
+		return r.Refusal.Reason
+	}
+	return "allowed"
+}
+
 // redactedTarget returns the target without anything secret.
 func (r *Record) redactedTarget() string {
 	if r.Op.Path == "" {
@@ -51,4 +69,47 @@ func (r *Record) redactedTarget() string {
 		return r.Op.Path + "?" + redactQuery(query)
 	}
 	return r.Op.Path
+}
+
+// shownParameters are logged with their values: flags, times and indexes. Any other
+// parameter can hold what operators keep in etcd, or a password.
+var shownParameters = map[string]bool{
+	"wait": true, "waitIndex": true, "stream": true, "recursive": true, "sorted": true, "quorum": true,
+	"dir": true, "ttl": true, "refresh": true, "prevExist": true, "prevIndex": true, "noValueOnSuccess": true,
+}
+
+// redactQuery returns the query in a form that is safe to log. The values of unknown
+// parameters are left out, and so are names that are not plain words.
+func redactQuery(query string) string {
+	if query == "" {
+		return ""
+	}
+	var b strings.Builder
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, hasValue := strings.Cut(pair, "=")
+		if b.Len() > 0 {
+			b.WriteByte('&')
+		}
+		switch {
+		case shownParameters[name] && isWord(value):
+			b.WriteString(pair)
+		case isWord(name) && hasValue:
+			b.WriteString(name + "=-")
+		case isWord(name):
+			b.WriteString("-") // the client may mean "?secret" as a value
+		default:
+			b.WriteString("-=-")
+		}
+	}
+	return b.String()
+}
+
+func isWord(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return len(s) <= 32
 }

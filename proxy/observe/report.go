@@ -15,6 +15,7 @@ import (
 // State is the part of the status that the server knows.
 type State struct {
 	Draining    bool
+	Emptying    bool
 	Policy      *gate.Policy
 	Counts      *DecisionCounts
 	Connections Connections
@@ -39,8 +40,11 @@ func (o *Observer) Status(s State) *Status {
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},
 		Memory:       s.Memory,
 	}
-	if s.Draining {
+	switch {
+	case s.Draining:
 		status.State = "draining"
+	case s.Emptying:
+		status.State = "emptying"
 	}
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
@@ -87,7 +91,7 @@ func (o *Observer) sharing(status *Status) Sharing {
 }
 
 func certificates(g *certs.Generation, now time.Time) (list []CertificateStatus) {
-	for _, c := range g.Certificates() {
+	for _, c := range append(g.Certificates(), g.RevocationLists()...) {
 		list = append(list, CertificateStatus{Role: c.Role, Subject: printable(c.Subject), NotAfter: c.NotAfter.UTC(), Seconds: int64(c.NotAfter.Sub(now).Seconds())})
 	}
 	return list

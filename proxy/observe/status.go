@@ -11,7 +11,7 @@ import "time"
 // that clients or etcd chose are cut at 256 bytes, and runes that do not print are
 // written as \u202e.
 type Status struct {
-	// State is "serving" or "draining".
+	// State is "serving", "emptying" if an operator makes clients leave, or "draining".
 	State    string `json:"state"`
 	ReadOnly bool   `json:"read_only"` // writes are refused
 
@@ -188,8 +188,8 @@ type RefusalStatus struct {
 	Cause   string    `json:"cause"`   // the cause that was sent to the client
 }
 
-// CertificateStatus is a certificate that the proxy uses. Role is "server" or
-// "client_ca".
+// CertificateStatus is a certificate that the proxy uses, or a revocation list. Role is
+// "server", "client_ca" or, for a list, "client_crl"; its subject is its CA.
 type CertificateStatus struct {
 	Role     string    `json:"role"`               // its use
 	Subject  string    `json:"subject"`            // its subject

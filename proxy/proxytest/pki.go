@@ -26,7 +26,7 @@ func NewPKI() (*PKI, error) {
 	if err != nil {
 		return nil, err
 	}
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("making a CA: %w", err)
@@ -93,6 +93,24 @@ func (p *PKI) Client(cn string) (cert, key []byte, err error) {
 // ClientUntil is like Client, for a certificate that expires at a time, to the second.
 func (p *PKI) ClientUntil(cn string, expiry time.Time) (cert, key []byte, err error) {
 	return p.issue(cn, x509.ExtKeyUsageClientAuth, func(c *x509.Certificate) { c.NotAfter = expiry })
+}
+
+// CRL returns the authority's revocation list in PEM, with certificates that it has issued.
+func (p *PKI) CRL(revoked ...[]byte) ([]byte, error) {
+	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
+	for _, text := range revoked {
+		block, _ := pem.Decode(text)
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("revoking a certificate: %w", err)
+		}
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: time.Now()})
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, p.cert, p.key)
+	if err != nil {
+		return nil, fmt.Errorf("writing a revocation list: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der}), nil
 }
 
 func (p *PKI) issue(cn string, usage x509.ExtKeyUsage, change func(*x509.Certificate)) (cert, key []byte, err error) {

@@ -87,7 +87,7 @@ func (c *Conn) PeerClosed() bool {
 	}
 	n := 0
 	err := c.socket.Control(func(fd uintptr) {
-		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}, 0)
+		n, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: hangup}}, 0)
 	})
 	return err != nil || n > 0 // an error means that this side is closed
 }

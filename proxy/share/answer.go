@@ -18,6 +18,8 @@ type Answer struct {
 	// Fields is the head without framing, spelled as etcd does. Body is the whole body.
 	Fields []http1.Field
 	Body   []byte
+	// Shared is set if the batch had more than one reader.
+	Shared bool
 
 	buffered *upstream.Buffered
 	text     []byte // backs the strings of Fields

@@ -36,18 +36,6 @@ type flight struct {
 	next   *batch // waits for the next request; nil if it has no readers
 }
 
-// batch is one request for many readers.
-type batch struct {
-	done   chan struct{} // closed when answer and err are set
-	answer *Answer
-	err    error
-
-	mu      sync.Mutex
-	readers int // still waiting
-	sent    bool
-	cancel  context.CancelFunc // set once it is sent
-}
-
 // NewReads returns reads through a pool. saved counts the reads that did not need a
 // request of their own.
 func NewReads(pool *upstream.Pool, saved *atomic.Uint64) *Reads {
@@ -67,10 +55,10 @@ type Lead struct {
 	flight *flight
 }
 
-// Join reads a path with a query, which may be empty, together with others. It returns an answer, which the caller must
-// release, or an [*upstream.Error]. If both are nil, the caller sends the request itself
-// and calls lead.Done when the answer is complete or is going to take long. On a zero
-// Lead, Done does nothing and need not be called.
+// Join reads a path with a query, which may be empty, together with others. It returns an
+// answer, which the caller must release, or an [*upstream.Error]. If both are nil, the caller
+// sends the request itself and calls lead.Done when the answer is complete or is going to
+// take long. On a zero Lead, Done does nothing and need not be called.
 //
 // The strings may be views of memory that changes later. The caller's own request may be
 // spelled differently, as long as etcd's answer is the same.
@@ -199,52 +187,6 @@ func (t *Lead) send(ctx context.Context, b *batch) {
 		answer.drainReaders()
 	}
 	t.Done()
-}
-
-// close admits no more readers to the batch; the shard's lock is held.
-func (b *batch) close() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.sent, b.cancel = true, cancel
-	if b.readers == 0 {
-		cancel() // all readers left before it was sent
-	}
-	return ctx
-}
-
-// remove removes a reader that stopped waiting.
-func (b *batch) remove(s *shard) {
-	// Until the batch is sent, the shard's lock guards readers.
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.readers--
-	select {
-	case <-b.done:
-		if b.answer != nil {
-			b.answer.Release() // the answer's reference count includes this reader already
-		}
-		return
-	default:
-	}
-	if b.readers == 0 && b.sent {
-		b.cancel()
-	}
-}
-
-// finish publishes the result to the remaining readers.
-func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.cancel()
-	b.answer, b.err = answer, err
-	if answer != nil {
-		answer.readers.Store(int32(b.readers) + 1) // and one for send
-		saved.Add(uint64(max(b.readers, 1) - 1))
-	}
-	close(b.done)
 }
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

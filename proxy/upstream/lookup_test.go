@@ -16,11 +16,11 @@ func TestRecordsAddressesAndAliasesAreAskedFor(t *testing.T) {
 		"alias.example.org. IN CNAME conf1001.example.org.")
 	r := NewResolver(dns.Addr())
 	records, err := r.Records(t.Context(), "_etcd-client._tcp.example.org")
-	if err != nil || len(records) != 1 || records[0].Target != "Conf1001.example.org." || records[0].Port != 4001 {
-		t.Errorf("looking up records: got %v, %v, want those that were set", records, err)
+	if err != nil || len(records.Usable) != 1 || records.Usable[0].Target != "Conf1001.example.org." || records.Usable[0].Port != 4001 || records.Unusable != nil {
+		t.Errorf("looking up records: got %+v, %v, want those that were set", records, err)
 	}
-	if records, err := r.Records(t.Context(), "_etcd-server._tcp.example.org"); err != nil || records != nil {
-		t.Errorf("looking up a name without records: got %v, %v, want nil, nil", records, err)
+	if records, err := r.Records(t.Context(), "_etcd-server._tcp.example.org"); err != nil || records.Usable != nil || !strings.Contains(records.None, "no such host") {
+		t.Errorf("looking up a name without records: got %+v, %v, want none and the answer of DNS", records, err)
 	}
 	want := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("2001:db8::1")}
 	for _, host := range []string{"conf1001.example.org", "alias.example.org"} {

@@ -31,12 +31,12 @@ func discoverAt(t testing.TB, service, target string, server net.Addr, addresses
 		records = append(records, target+". IN A "+address)
 	}
 	dns.Set(records...)
-	found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", maphash.MakeSeed())
+	found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", maphash.MakeSeed(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	dns.Set()
-	return found
+	return found.Endpoints
 }
 
 func TestADiscoveredEndpointIsDialledWithoutDNS(t *testing.T) {

@@ -38,7 +38,7 @@ type Response struct {
 func (r *Response) start() error {
 	parsed := &r.conn.parsed
 	r.Status, r.Fields, r.Length = parsed.Status, parsed.Fields, parsed.Length
-	r.body, r.left, r.chunks = parsed.Body, parsed.Length, http1.Chunks{SkipTrailers: true}
+	r.body, r.left, r.chunks = parsed.Body, parsed.Length, http1.Chunks{}
 	r.done = r.body == http1.None
 	if r.surplus() {
 		return errSurplus

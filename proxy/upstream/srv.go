@@ -26,6 +26,15 @@ var services = []struct{ name, scheme string }{
 // not flood the DNS server.
 const maxLookups = 8
 
+// Discovery is the result of [Discover].
+type Discovery struct {
+	// Endpoints are the endpoints that were found, the preferred first; at least one.
+	Endpoints []Endpoint
+	// Problems says which records are not used, or only with addresses of an earlier lookup,
+	// and why.
+	Problems []string
+}
+
 // Discover looks up the endpoints of a domain, the preferred first: those on this
 // machine, then by priority, then by weight, using seed as the source of randomness. The
 // same records and the same seed give the same order.
@@ -33,45 +42,45 @@ const maxLookups = 8
 // If there are encrypted endpoints, the others are not looked up. They would be used
 // whenever the encrypted ones cannot be reached, so an attacker who drops packets could
 // force plaintext. For the same reason the second name is looked up only after DNS
-// answered that the first does not exist. A DNS server that fails or is silent ends the
-// discovery.
+// answered that the first does not exist. A DNS server that fails or is silent about the
+// records ends the discovery.
+//
+// A record that is not usable, or whose target has no address, does not keep the others from
+// being used. If the lookup of an address fails, that of known, the endpoints of the last
+// discovery, is used.
 //
 // The endpoints hold the addresses from DNS, so that connections can be made while DNS is
 // unavailable.
 //
 // DNS itself is trusted. An attacker who forges its answers chooses the hosts, and a
 // certificate only proves the name from the answer.
-func Discover(ctx context.Context, r *Resolver, domain string, seed maphash.Seed) ([]Endpoint, error) {
+func Discover(ctx context.Context, r *Resolver, domain string, seed maphash.Seed, known []Endpoint) (*Discovery, error) {
 	var nothing []string
 	for _, service := range services {
 		question := service.name + domain
-		// The trailing dot disables the search domains of resolv.conf.
-		_, found, err := r.dns.LookupSRV(ctx, "", "", question+".")
+		records, err := r.Records(ctx, question)
 		switch {
-		case isNotFound(err):
-			nothing = append(nothing, "asked for "+question+": "+r.answer(err))
-			continue
 		case err != nil:
-			return nil, fmt.Errorf("asked for %s: %s", question, r.answer(err))
-		case len(found) == 1 && found[0].Target == ".":
-			nothing = append(nothing, "asked for "+question+": the domain states that it has no such service")
+			return nil, err
+		case records.None != "":
+			nothing = append(nothing, "asked for "+question+": "+records.None)
 			continue
 		}
-		members := make([]srvTarget, len(found))
-		for i, record := range found {
-			if record.Target == "." || record.Port == 0 {
-				return nil, fmt.Errorf("asked for %s: a record names no host or no port", question)
-			}
+		members := make([]srvTarget, len(records.Usable))
+		for i, record := range records.Usable {
 			members[i] = targetOf(service.scheme, record)
 		}
-		if err := r.locate(ctx, members); err != nil {
+		problems, err := r.locate(ctx, members, known)
+		if err != nil {
 			return nil, err
 		}
+		d := &Discovery{Problems: append(records.Unusable, problems...)}
 		members = slices.DeleteFunc(members, func(m srvTarget) bool { return m.at.address == "" })
 		if len(members) == 0 {
-			return nil, fmt.Errorf("asked for %s: no target of its records has an address", question)
+			return nil, fmt.Errorf("asked for %s: no record is usable: %s", question, strings.Join(d.Problems, "; "))
 		}
-		return preferenceOrder(members, seed), nil
+		d.Endpoints = preferenceOrder(members, seed)
+		return d, nil
 	}
 	return nil, errors.New(strings.Join(nothing, "; "))
 }
@@ -88,30 +97,61 @@ func targetOf(scheme string, record *net.SRV) srvTarget {
 }
 
 // locate sets the targets' addresses and which of them are local. A target whose name has
-// no address keeps none. If any lookup fails, locate fails.
-func (r *Resolver) locate(ctx context.Context, members []srvTarget) error {
+// no address keeps none. One whose lookup failed gets the address that it has in known; if
+// all lookups failed, so does locate.
+func (r *Resolver) locate(ctx context.Context, members []srvTarget, known []Endpoint) (problems []string, err error) {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
-		return fmt.Errorf("listing this machine's addresses: %w", err)
+		return nil, fmt.Errorf("listing this machine's addresses: %w", err)
 	}
-	lookups, ctx := errgroup.WithContext(ctx)
+	var lookups errgroup.Group
 	lookups.SetLimit(maxLookups)
+	failed := make([]error, len(members))
 	for i := range members {
 		m := &members[i]
 		lookups.Go(func() error {
-			addresses, err := r.dns.LookupNetIP(ctx, "ip", m.at.host+".")
-			if err != nil && !isNotFound(err) {
-				return fmt.Errorf("asked for the addresses of %s: %s", m.at.host, r.answer(err))
+			addresses, err := r.addresses(ctx, m.at.host)
+			if failed[i] = err; err != nil {
+				addresses = knownAddresses(m.at, known)
 			}
-			for i, a := range addresses {
-				addresses[i] = a.Unmap()
-				m.local = m.local || isLocal(addresses[i], own)
+			for _, a := range addresses {
+				m.local = m.local || isLocal(a, own)
 			}
 			m.at.address = joinAddresses(addresses, m.port)
 			return nil
 		})
 	}
-	return lookups.Wait()
+	_ = lookups.Wait() // none returns an error
+	for i, m := range members {
+		switch {
+		case failed[i] != nil && m.at.address != "":
+			problems = append(problems, failed[i].Error()+"; those of the last lookup are used")
+		case failed[i] != nil:
+			problems = append(problems, failed[i].Error())
+		case m.at.address == "":
+			problems = append(problems, m.at.host+" has no address")
+		}
+	}
+	slices.Sort(problems)
+	problems = slices.Compact(problems)
+	if len(members) > 0 && !slices.Contains(failed, nil) {
+		return nil, failed[0]
+	}
+	return problems, nil
+}
+
+// knownAddresses returns the addresses of an endpoint in an earlier discovery.
+func knownAddresses(at Endpoint, known []Endpoint) (addresses []netip.Addr) {
+	i := slices.IndexFunc(known, func(e Endpoint) bool { return e.text == at.text })
+	if i < 0 {
+		return nil
+	}
+	for text := range strings.FieldsSeq(known[i].address) {
+		if address, err := netip.ParseAddrPort(text); err == nil {
+			addresses = append(addresses, address.Addr())
+		}
+	}
+	return addresses
 }
 
 // joinAddresses joins addresses in the order in which they are dialed. The family that

@@ -1,6 +1,7 @@
 package fast
 
 import (
+	"context"
 	"crypto/tls"
 	"runtime/debug"
 	"sync"
@@ -25,6 +26,7 @@ type conn struct {
 	*buffers     // nil while the connection is idle
 	have     int // the number of bytes in buffers.in that are read and not used
 
+	present    lane.Presence // for waits in which nothing reads
 	rec        observe.Record
 	writeArmed time.Time // when the write deadline was set
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
@@ -41,7 +43,9 @@ type conn struct {
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
-	return &conn{Lane: l, tls: t, wire: t.NetConn().(*lane.ClientConn), peer: peer, rec: observe.Record{Peer: peer}}
+	c := &conn{Lane: l, tls: t, wire: t.NetConn().(*lane.ClientConn), peer: peer, rec: observe.Record{Peer: peer}}
+	c.present = lane.NewPresence(context.Background(), c.wire)
+	return c
 }
 
 // serve carries requests until the connection ends or leaves the lane.

@@ -18,7 +18,7 @@ import (
 // plain reports whether the request is one for this lane.
 func (c *conn) plain(s *lane.Snapshot) bool {
 	r := &c.request
-	if r.Minor != 1 || r.Expect || r.Upgrade || r.Target[0] != '/' {
+	if r.Minor != 1 || r.Expect || r.Upgrade && r.Body != http1.None || r.Target[0] != '/' {
 		return false
 	}
 	// The standard lane refuses what net/http cannot parse, with an answer of its own.
@@ -46,7 +46,7 @@ func (c *conn) plain(s *lane.Snapshot) bool {
 // connection can serve another one.
 func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 	r := &c.request
-	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent}
+	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent, RequestID: observe.ClientRequestID(r.RequestID)}
 	end := n + int(r.Length)
 	alive := !r.Close && !c.Conns.Draining()
 	err := c.respond(s, n, end, &alive)
@@ -70,7 +70,8 @@ func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 	r := &c.request
 	req := gate.Request{Method: r.Method, Target: r.Target, Authorization: r.Authorization, Peer: c.peer}
-	refusal := c.Exchange.Decide(context.Background(), s, &req, &c.rec.Op)
+	refusal := c.Exchange.Decide(&c.present, s, &req, &c.rec.Op)
+	c.present.Stop()
 	if refusal == nil {
 		switch err := c.readBody(s, end); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -141,6 +142,7 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 		Authorization: r.Authorization, Body: body, Client: c,
 	}
 	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
+	c.rec.Upstream, c.rec.Shared = c.call.Waited, answer.Shared
 	if refusal != nil || err != nil {
 		return refusal, err
 	}

@@ -9,6 +9,7 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/rawio"
 )
 
@@ -31,6 +32,9 @@ func (c *conn) send(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 func (c *conn) answerHead(a *lane.Answer, alive bool) (head []byte, chunked bool) {
 	chunked = a.Length < 0 && c.rec.Op.Method != http.MethodHead && a.Status != http.StatusNoContent && a.Status != http.StatusNotModified
 	head = c.appendFields(c.startHead(a.Status), a.Fields)
+	if c.rec.RequestID != "" {
+		head = appendField(head, observe.RequestIDField, c.rec.RequestID)
+	}
 	if chunked {
 		head = appendField(head, "Transfer-Encoding", "chunked")
 	}
@@ -87,6 +91,8 @@ func (c *conn) refuse(s *lane.Snapshot, refusal *gate.Refusal, alive bool) error
 			head = appendField(head, name, value)
 		}
 	})
+	head = append(head, observe.RequestIDField+": "...)
+	head = append(c.Exchange.Observer.Records.AppendRequestID(head, &c.rec), "\r\n"...)
 	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	head = endHead(head, int64(len(refusal.Body)), alive)
 	if c.rec.Op.Method != http.MethodHead {

@@ -68,8 +68,8 @@ func (b *body) free() {
 	}
 }
 
-// receive reads the body of r. The first read sends the 100 Continue that a
-// client may wait for, so only clients that may write receive it.
+// receive reads the body of r. It sends the 100 Continue that a client may wait for, so only
+// clients that may write receive it.
 func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits, p payer) (*body, *gate.Refusal) {
 	b := &body{from: bs, payer: p, control: http.NewResponseController(w)}
 	if r.ContentLength > limits.Body {
@@ -83,6 +83,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.L
 	// notices when the client leaves.
 	defer b.arrived()
 	boundRest(w, r, limits)
+	askForBody(w, r)
 	pace := limits.NewPace()
 	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
 	b.arriving, b.progress = true, time.Now()

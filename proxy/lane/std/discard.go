@@ -1,6 +1,7 @@
 package std
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -22,6 +23,7 @@ func (q *request) dropBody() *gate.Refusal {
 	control := http.NewResponseController(q.w)
 	defer control.SetReadDeadline(time.Time{})
 	boundRest(q.w, q.r, limits)
+	askForBody(q.w, q.r)
 	var buf [1 << 10]byte
 	pace := limits.NewPace()
 	for read := int64(0); ; {
@@ -45,7 +47,11 @@ func (q *request) dropBody() *gate.Refusal {
 
 // discard reads the body of a refused request, up to the size of a body that is allowed. It
 // reports whether the whole body was read.
-func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits) bool {
+//
+// A client that waited for a 100 Continue must send its body nevertheless if it goes on to
+// use the connection (RFC 9110, 10.1.1). Some clients send their next request instead. What
+// looks like one can be neither served, because it may be the body, nor dropped.
+func discard(control *http.ResponseController, body io.Reader, limits *lane.Limits, waited bool) bool {
 	buf := make([]byte, 8<<10)
 	pace := limits.NewPace()
 	for remaining := limits.Body; remaining > 0; {
@@ -54,10 +60,20 @@ func discard(control *http.ResponseController, body io.Reader, limits *lane.Limi
 		}
 		n, err := body.Read(buf)
 		pace.End(n)
+		if waited && n > 0 && looksLikeRequest(buf[:n]) {
+			return false
+		}
+		waited = waited && n == 0
 		remaining -= int64(n)
 		if err != nil {
 			return errors.Is(err, io.EOF) && control.SetReadDeadline(time.Time{}) == nil
 		}
 	}
 	return false
+}
+
+// looksLikeRequest reports whether bytes could be the start of a request.
+func looksLikeRequest(b []byte) bool {
+	method, _, found := bytes.Cut(b, []byte(" "))
+	return found && gate.KnownMethod(string(method))
 }

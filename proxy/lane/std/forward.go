@@ -29,11 +29,11 @@ func (q *request) newCall() *lane.Call {
 		Client:         q,
 		Peer:           q.conn.peer,
 		Op:             &q.rec.Op,
-		ContentType:    q.r.Header.Get("Content-Type"),
-		Accept:         q.r.Header.Get("Accept"),
-		AcceptEncoding: q.r.Header.Get("Accept-Encoding"),
-		UserAgent:      q.r.Header.Get("User-Agent"),
-		Authorization:  q.r.Header.Get("Authorization"),
+		ContentType:    first(q.r.Header["Content-Type"]),
+		Accept:         first(q.r.Header["Accept"]),
+		AcceptEncoding: first(q.r.Header["Accept-Encoding"]),
+		UserAgent:      first(q.r.Header["User-Agent"]),
+		Authorization:  first(q.r.Header["Authorization"]),
 	}
 }
 
@@ -42,12 +42,23 @@ func (q *request) openAccount() *account.Account {
 	return q.server.exchange.Account(q.conn.peer, &q.rec.Op)
 }
 
+// first returns the first value that is not empty, which counts in package http1 as well.
+func first(values []string) string {
+	for _, value := range values {
+		if value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
 // forward carries an operation to etcd and its answer to the client.
 func (q *request) forward() *gate.Refusal {
 	call := q.newCall()
 	if q.rec.Op.HasBody() {
 		q.task.enter(receiving)
-		q.r.Body = receivedBody{q.r.Body, q.task.work}
+		q.body = receivedBody{q.r.Body, q.task.work}
+		q.r.Body = &q.body
 		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, q)
 		defer body.free()
 		q.task.enter(working)
@@ -70,6 +81,7 @@ func (q *request) forward() *gate.Refusal {
 		}
 		return buf[:]
 	})
+	q.rec.Upstream, q.rec.Shared = call.Waited, answer.Shared
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +24,8 @@ type request struct {
 	rec      *observe.Record
 	task     task
 	broken   atomic.Bool // BreakOff was called
+	body     receivedBody
+	present  lane.Presence
 }
 
 // BreakOff implements [lane.Client].
@@ -37,7 +38,7 @@ func (q *request) BreakOff() {
 func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 	conn := connectionOf(r.Context())
 	w := middleware.NewWrapResponseWriter(out, r.ProtoMajor)
-	rec := &observe.Record{Peer: conn.peer, Started: time.Now(), Proto: r.Proto, UserAgent: r.UserAgent()}
+	rec := &observe.Record{Peer: conn.peer, Started: time.Now(), Proto: r.Proto, UserAgent: r.UserAgent(), RequestID: observe.ClientRequestID(r.Header.Get(observe.RequestIDField))}
 	// An answer that is broken off is recorded as well; the panic that breaks it off
 	// continues.
 	defer func() {
@@ -54,6 +55,9 @@ func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 		}
 		s.exchange.Observer.Answered(rec)
 	}()
+	if rec.RequestID != "" {
+		w.Header()[observe.RequestIDField] = []string{rec.RequestID}
+	}
 	q := &request{server: s, w: w, r: r, conn: conn, snapshot: s.exchange.Current.Load(), rec: rec, task: task{work: conn.work}}
 	q.task.enter(working)
 	defer q.task.enter(ended)
@@ -71,24 +75,20 @@ func (q *request) serve() *gate.Refusal {
 	if refusal := q.conn.malformed(q.r); refusal != nil {
 		return refusal
 	}
-	authorization := q.r.Header["Authorization"]
-	if len(authorization) > 1 {
-		return gate.RefuseAuthorizations
-	}
-	if !goodLength(q.r) {
-		return gate.RefuseLength
+	if q.r.ProtoMajor == 2 {
+		if refusal := checkHTTP2(q.r); refusal != nil {
+			return refusal
+		}
 	}
 	req := gate.Request{
-		Method:  q.r.Method,
-		Target:  q.r.RequestURI,
-		Upgrade: len(q.r.Header["Upgrade"]) > 0,
-		Peer:    q.conn.peer,
-	}
-	if len(authorization) == 1 {
-		req.Authorization = authorization[0]
+		Method:        q.r.Method,
+		Target:        q.r.RequestURI,
+		Authorization: q.r.Header.Get("Authorization"), // there is at most one
+		Upgrade:       len(q.r.Header["Upgrade"]) > 0 && q.r.ContentLength != 0,
+		Peer:          q.conn.peer,
 	}
 	op := &q.rec.Op
-	if refusal := q.server.exchange.Decide(q.r.Context(), q.snapshot, &req, op); refusal != nil {
+	if refusal := q.decide(&req); refusal != nil {
 		return refusal
 	}
 	if !op.HasBody() && q.r.ContentLength != 0 {
@@ -108,16 +108,16 @@ func (q *request) serve() *gate.Refusal {
 	return q.forward()
 }
 
-// goodLength reports whether a request has at most one length, which is a number. On
-// HTTP/1 the strictConn refuses such requests. On HTTP/2 net/http takes the first of
-// several lengths, and a length that is not a number for 0.
-func goodLength(r *http.Request) bool {
-	lengths := r.Header["Content-Length"]
-	if len(lengths) == 0 {
-		return true
+// decide asks the gate. On HTTP/1 net/http notices that a client has left only once it has
+// read the body.
+func (q *request) decide(req *gate.Request) *gate.Refusal {
+	ctx := q.r.Context()
+	if q.conn.strict != nil {
+		q.present = lane.NewPresence(ctx, q.conn.strict.NetConn().(*lane.ClientConn))
+		defer q.present.Stop()
+		ctx = &q.present
 	}
-	n, err := strconv.ParseUint(lengths[0], 10, 63)
-	return err == nil && len(lengths) == 1 && int64(n) == r.ContentLength
+	return q.server.exchange.Decide(ctx, q.snapshot, req, &q.rec.Op)
 }
 
 // refuse answers and keeps the connection. Like in nginx, the rest of the client's body is
@@ -125,6 +125,7 @@ func goodLength(r *http.Request) bool {
 // HTTP/2 only the stream ends.
 func (q *request) refuse(refusal *gate.Refusal) {
 	refusal.Header(q.w.Header().Set)
+	q.w.Header()[observe.RequestIDField] = []string{string(q.server.exchange.Observer.Records.AppendRequestID(nil, q.rec))}
 	control := http.NewResponseController(q.w)
 	unread := q.r.ProtoMajor == 1 && q.r.ContentLength != 0
 	if unread {
@@ -133,25 +134,24 @@ func (q *request) refuse(refusal *gate.Refusal) {
 			panic("BUG: an HTTP/1 response is not full duplex: " + err.Error())
 		}
 	}
-	expects := unread && q.r.Header.Get("Expect") != ""
-	if expects {
-		// net/http itself closes such a connection only for HTTP/1.1.
+	expects := unread && expectsContinue(q.r)
+	last := refusal.Close || expects && q.r.ContentLength > q.snapshot.Limits.Body
+	switch {
+	case q.r.ProtoMajor == 2:
+		q.w.Header().Del("Connection") // net/http would end the connection
+	case last:
 		q.w.Header().Set("Connection", "close")
 	}
 	q.w.WriteHeader(refusal.Status)
 	// An error means that the client has disconnected and needs no answer.
 	_ = q.newSender().send([]byte(refusal.Body), true)
-	if !unread {
-		return
-	}
-	if refusal.Close || expects {
-		// The body is broken, or its client waits for a 100 Continue that is not sent.
-		// There is nothing to read, and net/http must not wait for the body before it
-		// closes.
+	switch {
+	case !unread:
+	case last:
+		// The body is broken, or so large that its client should not send it. net/http must
+		// not wait for it before it closes.
 		_ = control.SetReadDeadline(time.Now())
-		return
-	}
-	if !discard(control, q.r.Body, &q.snapshot.Limits) {
+	case !discard(control, q.r.Body, &q.snapshot.Limits, expects):
 		// The start of the next request is unknown. net/http would take the rest of the
 		// body for it.
 		panic(http.ErrAbortHandler)

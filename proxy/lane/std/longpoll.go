@@ -91,6 +91,7 @@ func (p *longPoll) shared() lane.End {
 		return end
 	}
 	defer watcher.Close()
+	p.rec.Shared = true
 	copyHeader(p.w.Header(), head.Fields, -1)
 	p.w.WriteHeader(head.Status)
 	if err := p.send(nil); err != nil {

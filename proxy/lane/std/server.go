@@ -98,6 +98,9 @@ func (s *Server) currentLimits() *lane.Limits { return &s.exchange.Current.Load(
 // StartDrain makes every connection end after its request.
 func (s *Server) StartDrain() { s.http.SetKeepAlivesEnabled(false) }
 
+// StopDrain ends the effect of StartDrain.
+func (s *Server) StopDrain() { s.http.SetKeepAlivesEnabled(true) }
+
 // Shutdown waits for the requests under way and ends all connections. If ctx ends first,
 // it cuts them and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {

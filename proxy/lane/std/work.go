@@ -88,7 +88,7 @@ type receivedBody struct {
 }
 
 // Read reads what has arrived.
-func (b receivedBody) Read(p []byte) (int, error) {
+func (b *receivedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
 		b.work.progressed()

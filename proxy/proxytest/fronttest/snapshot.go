@@ -45,7 +45,7 @@ func Generation(t testing.TB, pki *proxytest.PKI, o certs.Options) *certs.Genera
 		t.Fatal(err)
 	}
 	o.Certificate, o.Key = certs.PEM{File: "cert", Data: cert}, certs.PEM{File: "key", Data: key}
-	o.NextProtos = proxy.NextProtos()
+	o.NextProtos = proxy.NextProtos(true)
 	g, err := certs.New(o)
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,8 @@ type Service struct {
 	Records []Record `json:"records"`
 	// Problem says why DNS gave no answer. Nothing is concluded from a missing answer.
 	Problem string `json:"problem,omitempty"`
+	// Unusable says why there are records that clients and members leave out.
+	Unusable []string `json:"unusable,omitempty"`
 }
 
 // Record is one SRV record.
@@ -112,7 +114,8 @@ func (s *Service) lookUp(ctx context.Context, r *upstream.Resolver) {
 		s.Problem = err.Error()
 		return
 	}
-	for _, srv := range found {
+	s.Unusable = found.Unusable
+	for _, srv := range found.Usable {
 		s.Records = append(s.Records, Record{Priority: srv.Priority, Weight: srv.Weight, Port: srv.Port, Target: strings.TrimSuffix(srv.Target, ".")})
 	}
 	// The resolver shuffles records of one priority; a report has a fixed order.
@@ -146,9 +149,6 @@ func (hs *hosts) lookUp(ctx context.Context, r *upstream.Resolver, name string) 
 }
 
 func (h *host) lookUp(ctx context.Context, r *upstream.Resolver, name string) {
-	if name == "" { // a record of "." has no host
-		return
-	}
 	addresses, err := r.Addresses(ctx, name)
 	if err == nil {
 		h.alias, err = r.Alias(ctx, name)
@@ -196,6 +196,24 @@ func (d *Domain) Peers() []Peer {
 	}
 	for i, name := range shortNames(targets) {
 		all[i].Name = name
+	}
+	return all
+}
+
+// PeerWarnings says which members Peers lacks, and which of them cannot be found in DNS now.
+func (d *Domain) PeerWarnings() []string {
+	var all []string
+	for i := range d.Services {
+		if s := &d.Services[i]; s.For == peers {
+			for _, why := range s.Unusable {
+				all = append(all, s.Name+": "+why+"; it is left out, here and by etcd")
+			}
+		}
+	}
+	for s, r := range d.records(peers) {
+		if len(r.Addresses) == 0 {
+			all = append(all, fmt.Sprintf("%s: %s: the target has no address; etcd leaves it out while that is so", s.Name, r.HostPort()))
+		}
 	}
 	return all
 }

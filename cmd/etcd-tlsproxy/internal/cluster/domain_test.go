@@ -63,7 +63,7 @@ func TestEachInconsistencyOfADomainIsFound(t *testing.T) {
 		"the ports differ: 2379 (conf1001.example.org), 4001 (":                                    append(consistent(), dnstest.SRV("etcd-client-ssl", "example.org", 0, 0, "conf1001.example.org", 2379)),
 		"_etcd._tcp.example.org: conf1001.example.org:2379: no record for clients points to it":    append(consistent(), dnstest.SRV("etcd", "example.org", 0, 0, "conf1001.example.org", 2379)),
 		"conf1009.example.org:4001: the target is an alias (CNAME) of conf1001.example.org":        append(consistent(), dnstest.SRV("etcd-client-ssl", "example.org", 0, 0, "conf1009.example.org", 4001), "conf1009.example.org. IN CNAME conf1001.example.org."),
-		"the record has no host or no port":                                                        append(consistent(), dnstest.SRV("etcd-client-ssl", "example.org", 0, 0, "conf1001.example.org", 0)),
+		"_etcd-client-ssl._tcp.example.org: the record of conf1001.example.org names no port":      append(consistent(), dnstest.SRV("etcd-client-ssl", "example.org", 0, 0, "conf1001.example.org", 0)),
 		"example.org: there are neither records for peers (_etcd-server-ssl._tcp, _etcd-server._t": {"example.org. IN A 192.0.2.1"},
 	} {
 		if findings := lookUp(t, dns, records...).Findings(); !slices.ContainsFunc(findings, func(f string) bool { return strings.Contains(f, want) }) {

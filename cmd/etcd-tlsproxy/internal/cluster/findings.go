@@ -28,14 +28,14 @@ func (s *Service) findings() []string {
 	add := func(r *Record, form string, args ...any) {
 		all = append(all, fmt.Sprintf("%s: %s: %s", s.Name, r.HostPort(), fmt.Sprintf(form, args...)))
 	}
+	for _, why := range s.Unusable {
+		all = append(all, s.Name+": "+why+"; the proxy and etcd leave it out")
+	}
 	seen, ports := make(map[string]int), make(map[uint16][]string)
 	for i := range s.Records {
 		r := &s.Records[i]
 		seen[strings.ToLower(r.HostPort())]++
 		switch {
-		case r.Target == "" || r.Port == 0:
-			add(r, "the record has no host or no port")
-			continue
 		case r.Problem != "":
 			add(r, "%s", r.Problem)
 		case len(r.Addresses) == 0:
@@ -105,9 +105,7 @@ func (d *Domain) unmatchedHosts() []string {
 func (d *Domain) targets(of audience) map[string]bool {
 	all := make(map[string]bool)
 	for _, r := range d.records(of) {
-		if r.Target != "" {
-			all[strings.ToLower(r.Target)] = true
-		}
+		all[strings.ToLower(r.Target)] = true
 	}
 	return all
 }

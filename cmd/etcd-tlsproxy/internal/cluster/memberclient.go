@@ -125,6 +125,21 @@ func (mc *memberClient) write(ctx context.Context, method, base, path string, bo
 	return mc.do(ctx, method, base, path, text, true)
 }
 
+// Get sends one GET request to the first endpoint, with the user's password, and returns the
+// status and the body.
+func (c *Connection) Get(ctx context.Context, path string) (status int, body string, err error) {
+	mc, err := c.memberClient()
+	if err != nil {
+		return 0, "", err
+	}
+	defer mc.close()
+	got, err := mc.do(ctx, http.MethodGet, c.Endpoints[0], path, nil, true)
+	if err != nil {
+		return 0, "", fmt.Errorf("%s: %w", c.Endpoints[0], err)
+	}
+	return got.status, printable(strings.TrimSpace(string(got.body))), nil
+}
+
 func (mc *memberClient) do(ctx context.Context, method, base, path string, body []byte, withUser bool) (*response, error) {
 	ctx, cancel := context.WithTimeout(ctx, mc.timeout)
 	defer cancel()

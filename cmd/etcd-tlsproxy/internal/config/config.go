@@ -1,16 +1,23 @@
 package config
 
 // Config is the configuration file. Durations are written as in "10s" or "1h30m",
-// and sizes are numbers of bytes. Relative paths start at the folder of the
+// and sizes as in "16MiB" or as numbers of bytes. Relative paths start at the folder of the
 // configuration file.
 type Config struct {
-	// Listen is the address for clients, in HTTPS. Without a host the service listens
-	// on all IPv4 and IPv6 addresses.
+	// Listen is the address for clients, in HTTPS. Without a host, or with *, the service
+	// listens on all IPv4 and IPv6 addresses.
 	Listen string `toml:"listen" default:":4001" reload:"restart"`
 	// Admin is the address for metrics, health, status, reloads and explanations, in
 	// plain HTTP. Keep it on loopback or in a network of operators: everyone who can
 	// connect to it can read the metrics and the table of rules, and can start a reload.
 	Admin string `toml:"admin" default:"127.0.0.1:4002" reload:"restart"`
+	// AdminWebConfig is a file in the web configuration format of Prometheus' exporters, for
+	// TLS and basic authentication at the admin address. Its own changes need no reload.
+	// The default is plain HTTP for everyone.
+	AdminWebConfig string `toml:"admin_web_config" default:"" reload:"restart"`
+	// AdminProfiles serves the profiles of Go's runtime below /debug/pprof at the admin
+	// address.
+	AdminProfiles bool `toml:"admin_profiles" default:"false" reload:"restart"`
 	// AdminNames are names of this machine by which clients may call the admin address, for
 	// example those that Prometheus scrapes. Addresses, localhost, the name of the host and
 	// the names in the certificate need not be listed. Requests by any other name are
@@ -27,6 +34,11 @@ type Config struct {
 	// FastLane serves plain HTTP/1.1 requests without Go's general HTTP server. Without
 	// it the proxy is slower; nothing else changes.
 	FastLane bool `toml:"fast_lane" default:"true"`
+	// HTTP2 offers HTTP/2 to new connections, besides HTTP/1.1. The names of fields are in
+	// lower case there, as the protocol requires. Clients that look for X-Etcd-Index in
+	// exactly this spelling, such as cetcd, need HTTP/1.1: set http2 to false if they offer
+	// HTTP/2.
+	HTTP2 bool `toml:"http2" default:"true"`
 	// RawSockets reads and writes sockets with direct system calls, which saves about a
 	// tenth of the processor time. Without it the proxy uses Go's standard library for
 	// all input and output; nothing else changes.
@@ -67,7 +79,8 @@ type Upstream struct {
 	// addresses, as in "127.0.0.1:53". The default is the system's resolver.
 	Resolver string `toml:"resolver" default:""`
 	// SRVRefresh is the interval at which the records of srv are looked up again; a
-	// reload looks them up at once. If the lookup fails, or finds only plaintext members
+	// reload looks them up at once. Records that are not usable, as those without a port or
+	// without an address, are left out. If the lookup fails, or finds only plaintext members
 	// where there was TLS, the endpoints and addresses of the last lookup stay in use.
 	SRVRefresh Duration `toml:"srv_refresh" default:"1m0s" min:"1s" max:"24h"`
 	// CA is a PEM file with the CAs that verify https endpoints. The default is the
@@ -113,6 +126,12 @@ type TLS struct {
 	// clients cannot identify themselves by certificate. A client can send up to five
 	// certificates: its own, and intermediate ones.
 	ClientCA string `toml:"client_ca" default:""`
+	// ClientCRL is a PEM file with the revocation lists (CRL) of the CAs in client_ca. With
+	// it, a client certificate is accepted only if a list in force of the CA that signed it
+	// does not contain it, and so is each intermediate certificate. A CA without a list, or
+	// whose list has expired, accepts no client. The lists must be complete: delta lists and
+	// lists with an issuing distribution point are refused.
+	ClientCRL string `toml:"client_crl" default:""`
 	// ClientAuth is "optional", or "require" to refuse clients without a certificate.
 	ClientAuth string `toml:"client_auth" default:"optional" choices:"optional,require"`
 	// ClientName is the part of a client certificate that is the user's name: "cn",

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -96,6 +97,82 @@ func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 	}
 }
 
+// TestWhatIsShownMeansTheSame parses what is shown of each good configuration.
+func TestWhatIsShownMeansTheSame(t *testing.T) {
+	for name, data := range files(t, "*.good.toml") {
+		c, err := Parse(name, data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text bytes.Buffer
+		if err := c.Document.Show(&text, c.Config); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("shown", text.Bytes())
+		if err != nil {
+			t.Errorf("%s was shown as\n%s\nwhich was refused: %v", name, &text, err)
+			continue
+		}
+		for _, s := range Settings() {
+			before, after := s.value(c.Config), s.value(again.Config)
+			if (before.Kind() == reflect.Map || before.Kind() == reflect.Slice) && before.Len()+after.Len() == 0 {
+				continue
+			}
+			if !reflect.DeepEqual(before.Interface(), after.Interface()) {
+				t.Errorf("%s: %s was %v and is %v after it was shown", name, s.Key, before, after)
+			}
+		}
+		// Each line says where its value comes from.
+		for _, line := range strings.Split(text.String(), "\n") {
+			_, origin, _ := strings.Cut(line, " # ")
+			from, number, _ := strings.Cut(origin, ":")
+			if line == "" || line[0] == '[' || origin == "default" {
+				continue
+			}
+			n, err := strconv.Atoi(number)
+			lines := strings.Split(string(data), "\n")
+			key, _, _ := strings.Cut(line, " = ")
+			if from != name || err != nil || n < 1 || n > len(lines) || !strings.Contains(lines[n-1], key) {
+				t.Errorf("%s: shown line %q: got the origin %q, want the line of %s", name, line, origin, key)
+			}
+		}
+	}
+}
+
+func TestAValueThatIsNotThatOfTheFileIsShownAsSuch(t *testing.T) {
+	doc, file, err := Decode("a.toml", []byte("listen = \"*:4001\"\n[tls]\ncertificate = \"new\"\n[acls]\n\"/a\" = [\"u\"]\n\"/b\" = []\n[log]\naudit = \"audit.log\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inForce := *file
+	inForce.TLS.Certificate = Files{"old"}
+	inForce.ACLs = map[string]ACL{"/a": {Write: []string{"v"}}, "/b": {Write: []string{}}}
+	inForce.Limits.Connections = 7
+	var text strings.Builder
+	if err := doc.Show(&text, &inForce); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"listen = \":4001\" # a.toml:1\n", "certificate = \"old\" # as before, not as in the file\n", "connections = 7 # as before, not as in the file\n",
+		"\"/a\" = [\"v\"] # as before, not as in the file\n", "\"/b\" = [] # a.toml:6\n", "audit = \"audit.log\" # a.toml:8\n",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("got\n%s\nwant %q", &text, want)
+		}
+	}
+}
+
+func TestSizesHaveUnitsOrAreBytes(t *testing.T) {
+	c, err := Parse("sizes.good.toml", files(t, "sizes.good.toml")["sizes.good.toml"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := c.Limits
+	if got, want := []int64{int64(l.HeadBytes), int64(l.TargetBytes), l.BodyBytes, l.BodyMemory, l.Memory}, []int64{64 << 10, 2000, 16 << 20, 256 << 20, 3 << 29}; !reflect.DeepEqual(got, want) {
+		t.Errorf("sizes: got %v, want %v", got, want)
+	}
+}
+
 // TestTheFirstReleasesConfigurationMeansTheSame reads a file with every key of the
 // first release. The newer keys have defaults that keep its behavior.
 func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
@@ -111,8 +188,13 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	if !old.RawSockets {
 		t.Error("raw_sockets is false for a file without the key, want true")
 	}
-	full.RawSockets, full.AdminNames = true, nil
+	if !old.HTTP2 {
+		t.Error("http2 is false for a file without the key, want true")
+	}
+	full.RawSockets, full.HTTP2, full.AdminWebConfig, full.AdminProfiles = true, true, "", false
+	full.AdminNames = nil
 	full.TLS.Certificate, full.TLS.Key = full.TLS.Certificate[:1], full.TLS.Key[:1]
+	full.TLS.ClientCRL = ""
 	u := &full.Upstream
 	u.Certificate, u.Key, u.User, u.PasswordFile = "", "", "", ""
 	if old.Auth.Certificates != nil || old.Log.AuditRequired {

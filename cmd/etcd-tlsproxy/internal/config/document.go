@@ -2,9 +2,8 @@ package config
 
 import (
 	"errors"
-	"regexp"
 	"slices"
-	"strconv"
+	"strings"
 
 	"github.com/BurntSushi/toml"
 )
@@ -14,11 +13,13 @@ type Document struct {
 	file  string
 	meta  toml.MetaData
 	lines map[string]int
+	// decoded is what the file says. A configuration in force can have other values.
+	decoded Config
 }
 
 // Decode decodes a file over the defaults, and checks nothing that the text alone does
-// not show. Unknown keys are errors that suggest the nearest known key; the other keys are
-// decoded nevertheless. If the text cannot be decoded at all, there is no configuration.
+// not show. Unknown keys and values that cannot be decoded are errors; the other keys are
+// decoded nevertheless. If the text is not valid TOML, there is no configuration.
 func Decode(file string, data []byte) (*Document, *Config, error) {
 	doc := &Document{file: file, lines: make(map[string]int)}
 	var values map[string]toml.Primitive
@@ -29,27 +30,20 @@ func Decode(file string, data []byte) (*Document, *Config, error) {
 	doc.meta = meta
 	doc.findLines(nil, values)
 	config := Default()
-	decoded, err := toml.Decode(string(data), config)
-	if err != nil {
-		return nil, nil, doc.convert(err)
-	}
 	errs := doc.NewErrors()
-	for _, key := range decoded.Undecoded() {
-		if key[0] == "acls" && len(key) > 2 {
-			continue // ACL.UnmarshalTOML checks the keys of the long form
-		}
-		hint := ""
-		if near := nearest(key.String()); near != "" {
-			hint = "did you mean " + near + "?"
-		}
-		errs.Add("there is no such key", hint, key...)
-	}
+	doc.decode(errs, config, values)
 	if config.Upstream.SRV != "" {
 		if meta.IsDefined("upstream", "endpoints") {
 			errs.Add("the key cannot be set together with upstream.endpoints", "remove one of the two: srv finds the endpoints in DNS", "upstream", "srv")
 		}
 		config.Upstream.Endpoints = nil // the default applies only if neither key is set
 	}
+	for _, address := range []*string{&config.Listen, &config.Admin} {
+		if port, ok := strings.CutPrefix(*address, "*:"); ok { // as nginx writes it
+			*address = ":" + port
+		}
+	}
+	doc.decoded = *config
 	return doc, config, errs.Err()
 }
 
@@ -84,29 +78,12 @@ func (doc *Document) Locate(key ...string) (name string, line int) {
 	return name, line
 }
 
-// convert turns an error of the library into an [Error].
+// convert turns an error of the library's parser into an [Error].
 func (doc *Document) convert(err error) error {
 	e := &Error{File: doc.file, Problem: err.Error()}
 	var parse toml.ParseError
 	if errors.As(err, &parse) {
 		e.Line, e.Key, e.Problem = parse.Position.Line, parse.LastKey, parse.Message
-	} else if match := typeError.FindStringSubmatch(err.Error()); match != nil {
-		// The library reports a wrong type only in the text of its error.
-		if key, err := strconv.Unquote(match[1]); err == nil {
-			e.Key, e.Line = key, doc.lines[key]
-		}
-		e.Problem, e.Hint = "the value is of type "+typeName(match[2]), "it must be of type "+typeName(match[3])
 	}
 	return e
-}
-
-var typeError = regexp.MustCompile(`^toml: .*\(last key (".*")\): incompatible types: TOML value has type (.*); destination has type (.*)$`)
-
-// typeName returns TOML's name of one of the library's types.
-func typeName(name string) string {
-	names := map[string]string{"slice": "array", "map": "table", "int": "integer", "int64": "integer", "float64": "float", "bool": "boolean"}
-	if known, ok := names[name]; ok {
-		return known
-	}
-	return name
 }

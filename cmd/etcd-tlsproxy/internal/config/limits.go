@@ -1,6 +1,10 @@
 package config
 
-import "runtime"
+import (
+	"runtime"
+	"strings"
+	"time"
+)
 
 // Limits bounds the resources that clients can make the proxy use.
 type Limits struct {
@@ -21,21 +25,21 @@ type Limits struct {
 	Drain Duration `toml:"drain" default:"10s" min:">0" reload:"restart"`
 	// HeadBytes is the largest head of a request. The default is that of nginx, four
 	// buffers of 8 KiB.
-	HeadBytes int `toml:"head_bytes" default:"32768" min:"1024" max:"1048576" reload:"restart"`
+	HeadBytes int `toml:"head_bytes" unit:"bytes" default:"32768" min:"1024" max:"1048576" reload:"restart"`
 	// TargetBytes is the longest path with query. The maximum is 4,000, because a plaintext
 	// etcd resets a new connection whose first line exceeds 4,096 bytes. If all endpoints
 	// are https, the maximum is the value of head_bytes.
-	TargetBytes int `toml:"target_bytes" default:"4000" min:"256" max:"auto"`
+	TargetBytes int `toml:"target_bytes" unit:"bytes" default:"4000" min:"256" max:"auto"`
 	// BodyBytes is the largest body of a request. etcd refuses forms above 10 MiB.
-	BodyBytes int64 `toml:"body_bytes" default:"10485760" min:"1024" max:"1073741824"`
+	BodyBytes int64 `toml:"body_bytes" unit:"bytes" default:"10485760" min:"1024" max:"1073741824"`
 	// BodyMemory is the largest amount of memory that all large bodies together can use
 	// while they arrive.
-	BodyMemory int64 `toml:"body_memory" default:"134217728" min:">limits.body_bytes" max:"1099511627776" reload:"restart"`
+	BodyMemory int64 `toml:"body_memory" unit:"bytes" default:"134217728" min:">limits.body_bytes" max:"1099511627776" reload:"restart"`
 	// Memory is the largest amount of memory that the process should use. At 80 % of it
 	// reads are refused with status 503 and idle connections are closed; at 92 % writes and
 	// new connections are refused as well, so that the kernel has no reason to kill the
 	// process. Go's own limit, GOMEMLIMIT, is set to the same value.
-	Memory int64 `toml:"memory" default:"1073741824" min:"67108864" max:"1125899906842624" reload:"restart"`
+	Memory int64 `toml:"memory" unit:"bytes" default:"1073741824" min:"67108864" max:"1125899906842624" reload:"restart"`
 	// Connections is the largest number of open client connections. Each uses about
 	// 40 KiB and one file descriptor. One address can use seven eighths of them while no
 	// other wants them. At the limit a connection is closed for each new one: of an address
@@ -70,6 +74,25 @@ type Limits struct {
 	// HashWorkers is how many passwords are hashed at a time. The default is half of the
 	// processors, and at least one, so that logins cannot stop the serving of reads.
 	HashWorkers int `toml:"hash_workers" default:"auto" min:"1" max:"1024" reload:"restart"`
+}
+
+// Values returns the limits by their keys, durations in seconds.
+func (l *Limits) Values() map[string]float64 {
+	values := make(map[string]float64)
+	c := &Config{Limits: *l}
+	for _, s := range Settings() {
+		name, ok := strings.CutPrefix(s.Key, "limits.")
+		if !ok {
+			continue
+		}
+		switch v := s.value(c); s.Type {
+		case "duration":
+			values[name] = time.Duration(v.Int()).Seconds()
+		default:
+			values[name] = float64(v.Int())
+		}
+	}
+	return values
 }
 
 // defaultHashWorkers is the computed default of limits.hash_workers.

@@ -12,8 +12,8 @@ import (
 type Setting struct {
 	// Key is the full key, as in "limits.drain".
 	Key string
-	// Type is "string", "boolean", "integer", "duration", "list of strings", "string or list of
-	// strings" or "table".
+	// Type is "string", "boolean", "integer", "size", "duration", "list of strings", "string
+	// or list of strings" or "table".
 	Type string
 	// Default, Min and Max are as in the tags; see the package comment. They are ""
 	// for a key without one.
@@ -60,6 +60,9 @@ func typeOf(field reflect.StructField) string {
 		return "duration"
 	case reflect.TypeFor[Files]():
 		return "string or list of strings"
+	}
+	if field.Tag.Get("unit") == "bytes" {
+		return "size"
 	}
 	switch field.Type.Kind() {
 	case reflect.String:

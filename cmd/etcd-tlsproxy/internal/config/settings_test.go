@@ -24,7 +24,7 @@ func TestTheDefaults(t *testing.T) {
 	if want := (Log{Access: "off", Format: "combined", Audit: "stderr", Service: "text", Level: "info"}); c.Log != want {
 		t.Errorf("the default of [log] is\n got %+v\nwant %+v", c.Log, want)
 	}
-	if !c.FastLane || !c.ShareReads || !c.ShareWatches || !c.RawSockets || c.ReadOnly {
+	if !c.FastLane || !c.HTTP2 || !c.ShareReads || !c.ShareWatches || !c.RawSockets || c.ReadOnly {
 		t.Errorf("the default switches are %+v, want all but read_only to be on", c)
 	}
 	if c.Listen != ":4001" || c.Admin != "127.0.0.1:4002" || c.Match != "segment" || !reflect.DeepEqual(c.TLS, TLS{ClientAuth: "optional", ClientName: "cn"}) {

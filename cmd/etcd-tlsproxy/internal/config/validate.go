@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
 	"etcd-tlsproxy/acl"
@@ -76,22 +74,14 @@ func Check(doc *Document, config *Config) (_ *Parsed, err error) {
 	return c, nil
 }
 
-func checkAddress(errs *Errors, address string, key ...string) {
-	_, port, err := net.SplitHostPort(address)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		errs.Add(fmt.Sprintf("%q is not a valid address", address),
-			`write host:port, or :port for all addresses; an IPv6 host is written in brackets, as in "[::1]:4001"`, key...)
-	}
-}
-
 func (c *Parsed) checkTLS(errs *Errors) {
 	t := &c.TLS
 	checkPairs(errs, t.Certificate, t.Key)
 	if t.ClientAuth == "require" && t.ClientCA == "" {
 		errs.Add("client certificates are required, but there is no CA to verify them with", "set tls.client_ca", "tls", "client_auth")
+	}
+	if t.ClientCRL != "" && t.ClientCA == "" {
+		errs.Add("there are revocation lists, but no CA whose certificates they revoke", "set tls.client_ca, or remove the key", "tls", "client_crl")
 	}
 	// The choices in the tag are those of ParseNameRule, so checkTags reports its error.
 	c.NameRule, _ = certs.ParseNameRule(t.ClientName)

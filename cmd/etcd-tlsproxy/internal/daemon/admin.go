@@ -15,14 +15,21 @@ import (
 
 // adminOptions describes what the admin address serves.
 type adminOptions struct {
-	registry      *prometheus.Registry
-	ready, reload func() error
-	page          *statuspage.Page
-	explain       http.Handler
+	registry  *prometheus.Registry
+	ready     func() error
+	readyEtcd func() error // like ready, and etcd must be available
+	reload    func() error
+	empty     func(on bool)
+	page      *statuspage.Page
+	explain   http.Handler
+	profiles  bool
+	// config writes the configuration that is in force.
+	config func(io.Writer) error
 }
 
-// adminHandler returns the handler of the admin address: plain HTTP for the tools of
-// this host. A reload is its only action, and applies only what the files contain.
+// adminHandler returns the handler of the admin address, which is for the tools of this
+// host. Its actions are a reload, which applies only what the files contain, and to make
+// clients leave.
 func adminHandler(o *adminOptions) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
@@ -30,8 +37,12 @@ func adminHandler(o *adminOptions) http.Handler {
 	r.Use(http.NewCrossOriginProtection().Handler)
 	// Load balancers call these two by any name. Their answers are of no use to others.
 	r.Get("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "healthy") })
-	r.Get("/-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		if err := o.ready(); err != nil {
+	r.Get("/-/ready", func(w http.ResponseWriter, r *http.Request) {
+		ready := o.ready
+		if r.URL.Query().Has("etcd") {
+			ready = o.readyEtcd
+		}
+		if err := ready(); err != nil {
 			writeText(w, http.StatusServiceUnavailable, err.Error())
 			return
 		}
@@ -41,6 +52,10 @@ func adminHandler(o *adminOptions) http.Handler {
 		r.Use(o.page.Guard)
 		r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(o.registry, promhttp.HandlerOpts{Registry: o.registry}))
 		r.Method(http.MethodGet, "/-/explain", o.explain)
+		r.Get("/-/config", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			_ = o.config(w) // the client may have closed the connection
+		})
 		r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
 			if err := o.reload(); err != nil {
 				writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())
@@ -50,6 +65,22 @@ func adminHandler(o *adminOptions) http.Handler {
 		})
 		r.Method(http.MethodGet, "/", http.RedirectHandler("/-/status", http.StatusFound))
 	})
+	r.Post("/-/drain", func(w http.ResponseWriter, r *http.Request) {
+		on, off := r.URL.Query().Has("on"), r.URL.Query().Has("off")
+		if on == off {
+			writeText(w, http.StatusBadRequest, "want /-/drain?on or /-/drain?off")
+			return
+		}
+		o.empty(on)
+		if off {
+			writeText(w, http.StatusOK, "serving")
+			return
+		}
+		writeText(w, http.StatusOK, "draining: not ready, and connections end with their next answer")
+	})
+	if o.profiles {
+		r.Mount("/debug", middleware.Profiler())
+	}
 	r.Method(http.MethodGet, "/-/status", o.page.HTML())
 	r.Method(http.MethodGet, "/-/status.json", o.page.JSON())
 	return r

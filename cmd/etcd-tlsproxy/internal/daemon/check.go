@@ -4,10 +4,16 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"os"
+	"path/filepath"
+	"slices"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -15,32 +21,57 @@ import (
 // Report is the result of checking a configuration and all files that it names.
 type Report struct {
 	Rules, Users int
-	Warnings     []string
+	// Warnings are about the contents of the files. Local are those that also depend on
+	// this machine and on the time.
+	Warnings, Local []string
 	// Origin says what etcd receives to identify the sender of a request.
 	Origin string
 	// SRV is the domain whose records name the endpoints, or "".
 	SRV string
+	// Show writes the settings that are in force and where each comes from.
+	Show func(io.Writer) error
 	// Found are the endpoints that DNS returned, the preferred first.
 	Found []upstream.Endpoint
 }
 
-// Check reads all files like [Run], and reports everything that is wrong with
-// them. It needs the network only if resolve is true, to look up upstream.srv.
-func Check(ctx context.Context, file string, resolve bool) (*Report, error) {
-	loader := &loader{file: file, seed: maphash.MakeSeed()}
+// CheckOptions says what to check besides the files.
+type CheckOptions struct {
+	File string
+	// Resolve looks up upstream.srv, which needs the network.
+	Resolve bool
+	// Start also checks that a start would succeed: it listens on the addresses for a
+	// moment, so it fails while the service runs.
+	Start bool
+}
+
+// Check reads all files like [Run], and reports everything that is wrong with them. What
+// would make a start fail but not a reload is an error only with Start.
+func Check(ctx context.Context, o CheckOptions) (*Report, error) {
+	loader := &loader{file: o.File, seed: maphash.MakeSeed()}
 	state, err := loader.read()
 	if err != nil {
 		return nil, err
 	}
+	problems := preflight.CheckStart(ctx, state.config, state.doc, o.Start)
+	if o.Start && problems != nil {
+		return nil, problems
+	}
+	disk := files.NewReader(filepath.Dir(o.File))
+	local := &preflight.State{Config: state.config, Document: state.doc, Certificates: state.snapshot.Certs.Certificates()}
+	for _, name := range state.config.TLS.Key {
+		local.Keys = append(local.Keys, disk.Path(name))
+	}
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,
 		Origin: describeOrigin(&state.config.Upstream),
+		Show:   func(w io.Writer) error { return state.doc.Show(w, state.config) },
+		Local:  slices.Concat(local.Advise(time.Now()), preflight.AsWarnings(problems)),
 	}
-	if resolve {
+	if o.Resolve {
 		if err := loader.discover(ctx, state, nil); err != nil {
 			return nil, err
 		}
-		report.Found = state.endpoints
+		report.Found, report.Warnings = state.endpoints, state.warnings
 	}
 	return report, nil
 }

@@ -4,18 +4,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/proxy"
 )
 
-func (l *loader) loadUsers(files *reader, errs *config.Errors, c *config.Config, before *loaded) *acl.Users {
+func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Config, before *loaded) *acl.Users {
 	var sources []acl.Source
 	for _, name := range c.Auth.Htpasswd {
-		if data, ok := files.readFor(errs, name, "auth", "htpasswd"); ok {
-			sources = append(sources, acl.Source{Name: files.path(name), Data: data})
+		if data, ok := disk.ReadFor(errs, name, "auth", "htpasswd"); ok {
+			sources = append(sources, acl.Source{Name: disk.Path(name), Data: data})
 		}
 	}
 	users, err := acl.ParseUsers(l.hasher, sources...)
@@ -57,14 +59,24 @@ func (s *loaded) checkUsers() {
 	}
 }
 
-func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loaded) *certs.Generation {
+// checkPrefixes warns of rules that were written for paths instead of keys.
+func (s *loaded) checkPrefixes() {
+	for _, prefix := range slices.Sorted(maps.Keys(s.config.ACLs)) {
+		if key, ok := strings.CutPrefix(prefix+"/", "/v2/keys/"); ok {
+			name, line := s.doc.Locate("acls", prefix)
+			s.warnings = append(s.warnings, fmt.Sprintf("line %d: %s: the rule is about a key %s, but in a path keys begin behind /v2/keys (hint: write %q)", line, name, prefix, "/"+strings.TrimSuffix(key, "/")))
+		}
+	}
+}
+
+func loadCerts(disk *files.Reader, errs *config.Errors, c *config.Parsed, before *loaded) *certs.Generation {
 	t := &c.TLS
-	o := certs.Options{Require: t.ClientAuth == "require", Name: c.NameRule, NextProtos: proxy.NextProtos()}
+	o := certs.Options{Require: t.ClientAuth == "require", Name: c.NameRule, NextProtos: proxy.NextProtos(c.HTTP2)}
 	good := true
 	pem := func(name, key string) certs.PEM {
-		data, ok := files.readFor(errs, name, "tls", key)
+		data, ok := disk.ReadFor(errs, name, "tls", key)
 		good = good && ok
-		return certs.PEM{File: files.path(name), Data: data}
+		return certs.PEM{File: disk.Path(name), Data: data}
 	}
 	for i := range t.Certificate {
 		next := certs.KeyPair{Certificate: pem(t.Certificate[i], "certificate"), Key: pem(t.Key[i], "key")}
@@ -76,6 +88,9 @@ func loadCerts(files *reader, errs *config.Errors, c *config.Parsed, before *loa
 	}
 	if t.ClientCA != "" {
 		o.ClientCA = pem(t.ClientCA, "client_ca")
+	}
+	if t.ClientCRL != "" {
+		o.ClientCRL = pem(t.ClientCRL, "client_crl")
 	}
 	if !good {
 		return nil

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
@@ -25,24 +26,28 @@ func (l *loader) discover(ctx context.Context, state, before *loaded) error {
 		state.endpoints = before.endpoints
 		return nil
 	}
-	found, err := l.lookUp(ctx, u)
+	found, err := l.lookUp(ctx, u, nil)
 	if err == nil {
-		err = checkDiscovered(u, found)
+		err = checkDiscovered(u, found.Endpoints)
 	}
 	if err != nil {
 		errs := state.doc.NewErrors()
 		errs.Add("no endpoints of etcd were found: "+err.Error(), "check the domain, as with dig -t SRV _etcd-client-ssl._tcp."+u.SRV, "upstream", "srv")
 		return errs.Err()
 	}
-	state.endpoints = found
+	state.endpoints = found.Endpoints
+	name, line := state.doc.Locate("upstream", "srv")
+	for _, problem := range found.Problems {
+		state.warnings = append(state.warnings, fmt.Sprintf("line %d: %s: %s", line, name, problem))
+	}
 	return nil
 }
 
-// lookUp looks the endpoints up in DNS.
-func (l *loader) lookUp(ctx context.Context, u *config.Upstream) ([]upstream.Endpoint, error) {
+// lookUp looks the endpoints up in DNS. Those of the last lookup are known.
+func (l *loader) lookUp(ctx context.Context, u *config.Upstream, known []upstream.Endpoint) (*upstream.Discovery, error) {
 	ctx, cancel := context.WithTimeout(ctx, DiscoverTimeout)
 	defer cancel()
-	return upstream.Discover(ctx, upstream.NewResolver(u.Resolver), u.SRV, l.seed)
+	return upstream.Discover(ctx, upstream.NewResolver(u.Resolver), u.SRV, l.seed, known)
 }
 
 // checkDiscovered refuses endpoints without TLS if TLS is configured. Otherwise an attacker

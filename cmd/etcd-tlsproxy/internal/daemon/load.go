@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
@@ -45,21 +46,24 @@ type loaded struct {
 // a previous state everything must be valid. Otherwise each unit that is not valid keeps
 // its previous state; see [loader.build]. The stamps cover all files that load read or tried
 // to read, even if it fails.
-func (l *loader) load(ctx context.Context, before *loaded) (*loaded, stamps, error) {
-	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
-	state, err := l.build(files, before, func(state *loaded) error { return l.connect(ctx, state, before) })
-	return state, files.seen, err
+func (l *loader) load(ctx context.Context, before *loaded) (*loaded, files.Stamps, error) {
+	disk := l.disk()
+	state, err := l.build(disk, before, func(state *loaded) error { return l.connect(ctx, state, before) })
+	return state, disk.Seen(), err
 }
+
+// disk returns a reader of the files that the configuration names.
+func (l *loader) disk() *files.Reader { return files.NewReader(filepath.Dir(l.file)) }
 
 // read is load without a previous state and without the network.
 func (l *loader) read() (*loaded, error) {
-	files := &reader{folder: filepath.Dir(l.file), seen: stamps{}}
-	return l.build(files, nil, func(*loaded) error { return nil })
+	disk := l.disk()
+	return l.build(disk, nil, func(*loaded) error { return nil })
 }
 
 // assemble makes a state of one configuration and the files that it names. The units in old
 // are taken from the previous state.
-func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Config, before *loaded, old *units) (*loaded, error) {
+func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *config.Config, before *loaded, old *units) (*loaded, error) {
 	var pending []config.Pending
 	if before != nil {
 		pending = merged.KeepRestart(before.config)
@@ -68,7 +72,7 @@ func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Co
 	if err != nil {
 		return nil, err
 	}
-	c.Log.Access, c.Log.Audit = files.logPath(c.Log.Access), files.logPath(c.Log.Audit)
+	c.Log.Access, c.Log.Audit = disk.LogPath(c.Log.Access), disk.LogPath(c.Log.Audit)
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.Limits.HashWorkers})
 	}
@@ -87,23 +91,26 @@ func (l *loader) assemble(files *reader, doc *config.Document, merged *config.Co
 		state.doc = before.doc
 		p.Rules, p.Surfaces, p.Users = before.snapshot.Rules, before.snapshot.Surfaces, before.snapshot.Users
 	} else {
-		p.Rules, p.Surfaces, p.Users = c.Rules, surfaces(c.Surfaces), l.loadUsers(files, errs, c.Config, before)
+		p.Rules, p.Surfaces, p.Users = c.Rules, surfaces(c.Surfaces), l.loadUsers(disk, errs, c.Config, before)
 	}
 	if old.certificates {
 		p.Certs = before.snapshot.Certs
 	} else {
-		p.Certs = loadCerts(files, errs, c, before)
+		p.Certs = loadCerts(disk, errs, c, before)
 	}
 	if old.settings[config.Others] {
-		state.origin, state.endpoints = before.origin, before.endpoints
+		state.origin.loadAgain(disk, c, before)
+		state.endpoints = before.endpoints
 	} else {
-		state.origin.load(files, errs, c)
+		state.origin.load(disk, errs, c)
+		checkAdminWeb(disk, errs, c.AdminWebConfig)
 	}
 	if err := errs.Err(); err != nil {
 		return nil, err
 	}
 	state.warnings = slices.Concat(p.Certs.Warnings(), state.origin.warnings)
 	state.checkUsers()
+	state.checkPrefixes()
 	state.checkEtcdUsers()
 	return state, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -31,43 +32,52 @@ func (o *origin) same(other *origin) bool {
 
 // load reads the files. It prepares TLS to etcd if an endpoint is https, or can be once
 // endpoints are discovered.
-func (o *origin) load(files *reader, errs *config.Errors, c *config.Parsed) {
+func (o *origin) load(disk *files.Reader, errs *config.Errors, c *config.Parsed) {
 	u := &c.Upstream
 	if u.User != "" {
-		o.loadPassword(files, errs, u)
+		o.loadPassword(disk, errs, u)
 	}
 	if u.SRV == "" && !slices.ContainsFunc(c.Endpoints, upstream.Endpoint.TLS) {
 		return
 	}
 	o.tls = &tls.Config{ServerName: u.ServerName, InsecureSkipVerify: u.InsecureSkipVerify, MinVersion: tls.VersionTLS12}
 	if u.CA != "" {
-		o.loadCA(files, errs, u)
+		o.loadCA(disk, errs, u)
 	}
 	if u.Certificate != "" {
-		o.loadCertificate(files, errs, u)
+		o.loadCertificate(disk, errs, u)
 	}
 }
 
-func (o *origin) loadPassword(files *reader, errs *config.Errors, u *config.Upstream) {
-	text, ok := files.readFor(errs, u.PasswordFile, "upstream", "password_file")
+// loadAgain reads the files that the settings in force name. A certificate is renewed even
+// while other settings are not valid, and a wrong one does not replace the previous one.
+func (o *origin) loadAgain(disk *files.Reader, c *config.Parsed, before *loaded) {
+	errs := c.Document.NewErrors()
+	if o.load(disk, errs, c); errs.Err() != nil {
+		*o = before.origin
+	}
+}
+
+func (o *origin) loadPassword(disk *files.Reader, errs *config.Errors, u *config.Upstream) {
+	text, ok := disk.ReadFor(errs, u.PasswordFile, "upstream", "password_file")
 	if !ok {
 		return
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	password := strings.TrimSuffix(string(line), "\r")
 	if password == "" {
-		errs.Add(files.path(u.PasswordFile)+": the first line is empty", "write the password of "+u.User+" there", "upstream", "password_file")
+		errs.Add(disk.Path(u.PasswordFile)+": the first line is empty", "write the password of "+u.User+" there", "upstream", "password_file")
 		return
 	}
 	o.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User+":"+password))
 }
 
-func (o *origin) loadCA(files *reader, errs *config.Errors, u *config.Upstream) {
+func (o *origin) loadCA(disk *files.Reader, errs *config.Errors, u *config.Upstream) {
 	var ok bool
-	if o.ca, ok = files.readFor(errs, u.CA, "upstream", "ca"); !ok {
+	if o.ca, ok = disk.ReadFor(errs, u.CA, "upstream", "ca"); !ok {
 		return
 	}
-	roots, warnings, err := certs.Roots(certs.PEM{File: files.path(u.CA), Data: o.ca})
+	roots, warnings, err := certs.Roots(certs.PEM{File: disk.Path(u.CA), Data: o.ca})
 	if err != nil {
 		errs.Add(err.Error(), "", "upstream", "ca")
 		return
@@ -76,15 +86,15 @@ func (o *origin) loadCA(files *reader, errs *config.Errors, u *config.Upstream) 
 	o.warnings = append(o.warnings, warnings...)
 }
 
-func (o *origin) loadCertificate(files *reader, errs *config.Errors, u *config.Upstream) {
+func (o *origin) loadCertificate(disk *files.Reader, errs *config.Errors, u *config.Upstream) {
 	var ok, alsoOK bool
-	o.certificate, ok = files.readFor(errs, u.Certificate, "upstream", "certificate")
-	o.key, alsoOK = files.readFor(errs, u.Key, "upstream", "key")
+	o.certificate, ok = disk.ReadFor(errs, u.Certificate, "upstream", "certificate")
+	o.key, alsoOK = disk.ReadFor(errs, u.Key, "upstream", "key")
 	if !ok || !alsoOK {
 		return
 	}
 	pair, warnings, err := certs.ClientPair(
-		certs.PEM{File: files.path(u.Certificate), Data: o.certificate}, certs.PEM{File: files.path(u.Key), Data: o.key}, time.Now())
+		certs.PEM{File: disk.Path(u.Certificate), Data: o.certificate}, certs.PEM{File: disk.Path(u.Key), Data: o.key}, time.Now())
 	if err != nil {
 		errs.Add(err.Error(), "", "upstream", "certificate")
 		return

@@ -106,6 +106,30 @@ func TestAnEtcdThatRequiresACertificateIsReached(t *testing.T) {
 	s.Eventually("etcd accepts the next certificate", func() bool { return s.Put("conftool", "conftool-1") == http.StatusOK })
 }
 
+func TestTheCertificateForEtcdIsRenewedWhileTheConfigurationIsNotValid(t *testing.T) {
+	e := newSecureEtcd(t)
+	s := startService(t, e.upstream(e.certificate()))
+	stranger, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write("etcd-tlsproxy.toml", "invented = true\n"+s.Read("etcd-tlsproxy.toml"))
+	s.Eventually("the configuration is refused", func() bool { return strings.Contains(s.Log.String(), "invented") })
+	e.writeClient(stranger, "proxy")
+	s.Eventually("the certificate of another CA is used", func() bool { return s.Put("conftool", "conftool-1") == http.StatusServiceUnavailable })
+	// A key that does not belong to it changes nothing.
+	_, key, err := e.pki.Client("proxy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.write("proxy.key", key)
+	if status, _ := s.Admin("POST", "/-/reload"); status == 200 {
+		t.Errorf("a reload with a wrong key and a wrong configuration: got status %d, want an error", status)
+	}
+	e.writeClient(e.pki, "proxy")
+	s.Eventually("the next certificate is used", func() bool { return s.Put("conftool", "conftool-1") < 300 })
+}
+
 func TestAnEtcdThatRequiresACertificateIsNotReachedWithoutOne(t *testing.T) {
 	e := newSecureEtcd(t)
 	s := startService(t, e.upstream(""))
@@ -132,7 +156,7 @@ func (e *secureEtcd) check(config string) (*daemon.Report, error) {
 	e.write("server.key", key)
 	e.write("htpasswd", users)
 	e.write("config.toml", []byte(config))
-	return daemon.Check(e.t.Context(), e.path("config.toml"), false)
+	return daemon.Check(e.t.Context(), daemon.CheckOptions{File: e.path("config.toml")})
 }
 
 func TestACertificateForEtcdIsChecked(t *testing.T) {

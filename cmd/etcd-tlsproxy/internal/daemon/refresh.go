@@ -15,7 +15,7 @@ import (
 func (r *reloader) runRefreshes(ctx context.Context) {
 	for {
 		var due <-chan time.Time // nil, which never fires, without a domain
-		if u := r.upstream(); u.SRV != "" {
+		if u, _ := r.upstream(); u.SRV != "" {
 			due = time.After(u.SRVRefresh.Duration())
 		}
 		select {
@@ -37,21 +37,22 @@ func (r *reloader) requestRefresh() {
 	}
 }
 
-func (r *reloader) upstream() *config.Upstream {
+// upstream returns the settings and the endpoints in force.
+func (r *reloader) upstream() (*config.Upstream, []upstream.Endpoint) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &r.current.config.Upstream
+	return &r.current.config.Upstream, r.current.endpoints
 }
 
 // refresh looks the endpoints up once and applies what has changed. If the lookup
 // fails, the old endpoints stay in use: an etcd does not fail because DNS does.
 func (r *reloader) refresh(ctx context.Context) {
-	u := r.upstream()
+	u, known := r.upstream()
 	if u.SRV == "" {
-		r.refreshFailed = false
+		r.refreshFailed, r.refreshProblems = false, nil
 		return
 	}
-	found, err := r.loader.lookUp(ctx, u)
+	found, err := r.loader.lookUp(ctx, u, known)
 	if ctx.Err() != nil {
 		return // the service is stopping; DNS did not fail
 	}
@@ -61,7 +62,7 @@ func (r *reloader) refresh(ctx context.Context) {
 		return // a reload changed the source meanwhile, and did its own lookup
 	}
 	if err == nil {
-		err = r.apply(found)
+		err = r.apply(found.Endpoints)
 	}
 	r.metrics.Refreshed(err)
 	switch log := r.logs.service; {
@@ -71,6 +72,23 @@ func (r *reloader) refresh(ctx context.Context) {
 		log.Info("looking up the endpoints succeeds again")
 	}
 	r.refreshFailed = err != nil
+	if err == nil {
+		r.logProblems(found.Problems)
+	}
+}
+
+// logProblems logs the problems of a refresh that succeeded, unless the last one had the
+// same.
+func (r *reloader) logProblems(problems []string) {
+	for _, problem := range problems {
+		if !slices.Contains(r.refreshProblems, problem) {
+			r.logs.service.Warn("a record of the endpoints cannot be used", "problem", problem)
+		}
+	}
+	if len(problems) == 0 && len(r.refreshProblems) > 0 {
+		r.logs.service.Info("all records of the endpoints can be used again")
+	}
+	r.refreshProblems = problems
 }
 
 // apply puts discovered endpoints in force; r.mu is held. The same endpoints in the

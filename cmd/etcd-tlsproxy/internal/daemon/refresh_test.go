@@ -111,8 +111,10 @@ func TestARunningRequestFinishesOnAMemberThatHasGone(t *testing.T) {
 	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
 	received, release := make(chan struct{}), make(chan struct{})
 	a.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		received <- struct{}{}
-		<-release
+		if r.Method == http.MethodPut { // and not the probe of a scrape
+			received <- struct{}{}
+			<-release
+		}
 		daemontest.Echo(w, r)
 	})
 	a.Start()
@@ -155,6 +157,37 @@ func TestAFailedRefreshKeepsServingAndIsToldOnce(t *testing.T) {
 	s.WaitForMetric(`etcd_tlsproxy_upstream_events_total{event="dial"} 1`)
 }
 
+func TestTheOthersServeBesideABrokenRecord(t *testing.T) {
+	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
+	a.Start()
+	b.Start()
+	good := []string{dnstest.SRV("etcd-client", "example.org", 0, 0, a.name, a.port()), a.name + ". IN A 127.0.0.1"}
+	dns.Set(append(good, dnstest.SRV("etcd-client", "example.org", 0, 0, "c.example.org", 0))...)
+	s := startService(t, srvConfig(dns, "1h"))
+	s.wantPut(200)
+	s.wantLogged("upstream.srv: the record of c.example.org names no port", 1)
+	publish(dns, "etcd-client", b, a)
+	s.refresh("ok", 1)
+	s.wantPut(200)
+	if n := b.requests.Load(); n != 1 {
+		t.Fatalf("requests to the preferred member: got %d, want 1", n)
+	}
+	// A member whose lookup fails stays where it is, and this is logged once.
+	dns.Fail(b.name)
+	s.refresh("ok", 2)
+	s.refresh("ok", 3)
+	s.wantPut(200)
+	if n := b.requests.Load(); n != 2 {
+		t.Errorf("requests to the preferred member while its lookup fails: got %d, want 2", n)
+	}
+	s.wantLogged("a record of the endpoints cannot be used", 1)
+	publish(dns, "etcd-client", b, a)
+	s.refresh("ok", 4)
+	s.Eventually("the end of the problem is logged", func() bool {
+		return strings.Contains(s.Log.String(), "all records of the endpoints can be used again")
+	})
+}
+
 func TestEqualRecordsKeepTheConnections(t *testing.T) {
 	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
 	a.Start()
@@ -168,7 +201,8 @@ func TestEqualRecordsKeepTheConnections(t *testing.T) {
 		s.refresh("ok", i+1)
 		s.wantPut(200)
 	}
-	s.WaitForMetric(`etcd_tlsproxy_upstream_events_total{event="dial"} 1`)
+	// One to the member that is used, and one that probes the other.
+	s.WaitForMetric(`etcd_tlsproxy_upstream_events_total{event="dial"} 2`)
 	s.wantLogged("endpoints have changed", 0)
 }
 

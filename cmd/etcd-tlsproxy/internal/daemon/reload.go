@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/observe"
@@ -25,13 +26,17 @@ type reloader struct {
 
 	mu      sync.Mutex // held by a reload, and while a refresh applies what it found
 	current *loaded
-	seen    stamps // of the last attempt, successful or not
+	seen    files.Stamps // of the last attempt, successful or not
 
 	lastAttempt atomic.Pointer[statuspage.Config]
 	adminNames  atomic.Pointer[[]string] // the names in force
+	// shown is the state that the admin address shows. It is current, without the lock.
+	shown atomic.Pointer[loaded]
 
-	refreshNow    chan struct{}
-	refreshFailed bool // whether the last refresh failed, which was logged; for refresh alone
+	refreshNow chan struct{}
+	// refreshProblems are those of the last refresh that succeeded, which were logged.
+	refreshProblems []string
+	refreshFailed   bool // whether the last refresh failed, which was logged; for refresh alone
 }
 
 // pollInterval is the interval between two polls of the files. A change counts once
@@ -47,7 +52,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	refreshes.Go(func() { r.runRefreshes(ctx) })
 	// A refresh that outlives run could publish a pool that nothing closes.
 	defer refreshes.Wait()
-	var before stamps
+	var before files.Stamps
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,12 +74,12 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 
 // poll returns the state of the files, and whether it differs from the state that
 // was read last.
-func (r *reloader) poll() (now stamps, changed bool) {
+func (r *reloader) poll() (now files.Stamps, changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now = make(stamps, len(r.seen))
+	now = make(files.Stamps, len(r.seen))
 	for path := range r.seen {
-		now[path] = stampOf(path)
+		now[path] = files.StampOf(path)
 	}
 	return now, !maps.Equal(now, r.seen)
 }
@@ -100,6 +105,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	r.metrics.Reloaded(r.current.snapshot.Certs, err)
 	r.metrics.SetWarnings(len(r.current.warnings))
 	r.metrics.SetRestartPending(len(r.current.pending))
+	r.metrics.SetLimits(r.current.config.Limits.Values())
 	if err != nil {
 		text := "reload failed; the old state stays in force"
 		if len(changed) > 0 {

@@ -43,6 +43,9 @@ func TestTheAdminListenerTells(t *testing.T) {
 	} {
 		s.WaitForMetric(want)
 	}
+	if status, body := s.Admin("GET", "/-/config"); status != 200 || !strings.Contains(body, "\nidle_timeout = \"1h0m0s\" # default\n") || strings.Contains(body, "$apr1$") {
+		t.Errorf("GET /-/config: got status %d with %q, want 200 with all settings and no hashes", status, body)
+	}
 	if status, _ := s.Admin("GET", "/-/reload"); status != 405 {
 		t.Errorf("GET /-/reload: got status %d, want 405", status)
 	}

@@ -3,12 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
@@ -63,7 +65,9 @@ func Run(ctx context.Context, o Options) error {
 		group.Go(func() error { return s.server.Serve(listener) })
 	}
 	group.Go(s.serveAdmin)
-	group.Go(func() error { return s.manager.watchdog(running, s.sockets.admin.Addr()) })
+	group.Go(func() error {
+		return s.manager.watchdog(running, s.sockets.admin.Addr(), s.config.AdminWebConfig != "")
+	})
 	group.Go(func() error {
 		s.reloader.run(running, o.Hangup)
 		// The context has ended: a signal to stop arrived, or a listener failed.
@@ -85,6 +89,9 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := preflight.CheckStart(ctx, first.config, first.doc, false); err != nil {
+		return nil, nil, err
+	}
 	logs, err := openLogs(&first.config.Log, o.Stdout, o.Stderr)
 	if err != nil {
 		return nil, nil, err
@@ -98,6 +105,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	}
 	metrics.Reloaded(first.snapshot.Certs, nil)
 	metrics.SetWarnings(len(first.warnings))
+	metrics.SetLimits(first.config.Limits.Values())
 	first.logWarnings(logs.service)
 	s.reloader.publishStatus(first, true, nil)
 	return s, first, nil
@@ -119,6 +127,7 @@ func newServer(first *loaded, metrics *observe.Metrics, logs *logs) *proxy.Serve
 		MaxWatches:            limits.Watches,
 		MaxUserWatches:        limits.UserWatches,
 		MaxBodyMemory:         limits.BodyMemory,
+		HashWorkers:           limits.HashWorkers,
 		HandshakeTimeout:      limits.HandshakeTimeout.Duration(),
 		IdleTimeout:           limits.IdleTimeout.Duration(),
 	})
@@ -128,23 +137,52 @@ func newServer(first *loaded, metrics *observe.Metrics, logs *logs) *proxy.Serve
 func (s *service) newAdmin(running context.Context) {
 	s.admin = &http.Server{
 		Handler: adminHandler(&adminOptions{
-			registry: s.reloader.metrics.Registry,
-			ready:    s.ready,
-			reload:   func() error { return s.reloader.reload(running) },
-			page:     s.statusPage(),
-			explain:  explain.Handler(func() *gate.Policy { return &s.server.Snapshot().Policy }),
+			registry:  s.reloader.metrics.Registry,
+			ready:     s.ready,
+			reload:    func() error { return s.reloader.reload(running) },
+			readyEtcd: s.readyEtcd, empty: s.empty, profiles: s.config.AdminProfiles,
+			page:    s.statusPage(),
+			config:  s.reloader.showConfig,
+			explain: explain.Handler(func() *gate.Policy { return &s.server.Snapshot().Policy }),
 		}),
-		ReadHeaderTimeout: 10 * time.Second, // the default for clients
-		IdleTimeout:       5 * time.Minute,  // Prometheus scrapes at least once a minute
+		ErrorLog:          slog.NewLogLogger(s.logs.service.Handler(), slog.LevelDebug), // what its clients do wrong
+		ReadHeaderTimeout: 10 * time.Second,                                             // the default for clients
+		IdleTimeout:       5 * time.Minute,                                              // Prometheus scrapes at least once a minute
 	}
 }
 
 // ready reports why the service should receive no new connections, or nil.
 func (s *service) ready() error {
-	if s.server.Draining() {
+	switch {
+	case s.server.Draining():
 		return errors.New("draining")
+	case s.server.Emptying():
+		return errors.New("draining by POST /-/drain?on")
 	}
 	return nil
+}
+
+// readyEtcd is like ready, and also requires an etcd that is up and knows its leader. The
+// members are probed at most every three seconds.
+func (s *service) readyEtcd() error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	upstream := s.server.Status().Upstream
+	up := slices.ContainsFunc(upstream.Endpoints, func(e observe.EndpointStatus) bool { return e.Health == "up" })
+	switch {
+	case !up:
+		return errors.New("no etcd is available")
+	case upstream.Leader == "" && upstream.LeaderID == "":
+		return errors.New("etcd has no leader")
+	}
+	return nil
+}
+
+// empty makes clients leave, or stops that.
+func (s *service) empty(on bool) {
+	s.server.Empty(on)
+	s.logs.service.Info("clients are made to leave, by POST /-/drain", "on", on)
 }
 
 func (s *service) logStart(first *loaded) {
@@ -153,13 +191,6 @@ func (s *service) logStart(first *loaded) {
 	}
 	s.logs.service.Info("serving", "version", s.version, "listen", strings.Join(s.sockets.addresses(), ","),
 		"admin", s.sockets.admin.Addr().String(), "inherited", s.sockets.inherited)
-}
-
-func (s *service) serveAdmin() error {
-	if err := s.admin.Serve(s.sockets.admin); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving the admin address: %w", err)
-	}
-	return nil
 }
 
 // drain lets running requests finish. The admin address answers until the end, so

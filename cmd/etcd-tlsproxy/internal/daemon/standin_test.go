@@ -12,7 +12,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
-// standIn is a member that counts its requests.
+// standIn is a member that counts the writes it receives.
 type standIn struct {
 	*httptest.Server
 	name     string
@@ -22,7 +22,9 @@ type standIn struct {
 func newStandIn(t testing.TB, name string) *standIn {
 	m := &standIn{name: name + ".example.org"}
 	m.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		m.requests.Add(1)
+		if r.Method == http.MethodPut { // and not a probe
+			m.requests.Add(1)
+		}
 		daemontest.Echo(w, r)
 	}))
 	t.Cleanup(func() { m.Close() })

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -44,6 +45,7 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 	} else {
 		c := state.config
 		r.adminNames.Store(&c.AdminNames)
+		r.shown.Store(state)
 		next = statuspage.Config{
 			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},
 			FastLane: c.FastLane, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
@@ -61,4 +63,11 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		next.Old = append(next.Old, oldParts(err)...)
 	}
 	r.lastAttempt.Store(&next)
+}
+
+// showConfig writes the configuration that is in force. It contains no secrets, only the
+// names of files that do.
+func (r *reloader) showConfig(w io.Writer) error {
+	state := r.shown.Load()
+	return state.doc.Show(w, state.config)
 }

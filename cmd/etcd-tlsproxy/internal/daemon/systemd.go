@@ -41,8 +41,9 @@ func (m *manager) stopping() { m.notify(systemd.SdNotifyStopping + "\nSTATUS=dra
 
 // watchdog reports to the manager that the service is alive for as long as the
 // admin address answers. It does not probe the addresses for clients: a service that
-// is busy there must not be killed.
-func (m *manager) watchdog(ctx context.Context, admin net.Addr) error {
+// is busy there must not be killed. If the address is secured, TLS or a password are wanted
+// that this program does not have, and a refusal is an answer, too.
+func (m *manager) watchdog(ctx context.Context, admin net.Addr, secured bool) error {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil {
 		return fmt.Errorf("reading the service manager's watchdog interval: %w", err)
@@ -58,7 +59,7 @@ func (m *manager) watchdog(ctx context.Context, admin net.Addr) error {
 	}
 	client := &http.Client{Timeout: interval / 2, Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}
 	for {
-		if err := probe(ctx, client); err == nil {
+		if err := probe(ctx, client, secured); err == nil {
 			m.notify(systemd.SdNotifyWatchdog)
 		} else if ctx.Err() == nil {
 			m.log.Error("the admin address of this service does not answer", "error", err)
@@ -71,7 +72,7 @@ func (m *manager) watchdog(ctx context.Context, admin net.Addr) error {
 	}
 }
 
-func probe(ctx context.Context, client *http.Client) error {
+func probe(ctx context.Context, client *http.Client, secured bool) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin/-/healthy", nil)
 	if err != nil {
 		return err
@@ -81,7 +82,7 @@ func probe(ctx context.Context, client *http.Client) error {
 		return err
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && !secured {
 		return fmt.Errorf("/-/healthy returned %s, want 200", resp.Status)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 )
 
 // units are the units that are taken from the previous state.
@@ -66,8 +67,8 @@ func (u *units) names() (names []string) {
 // result is validated as a whole. If new units contradict previous ones, the whole previous
 // state stays in force. The error reports everything that is wrong on disk. The state is nil
 // if nothing new can be applied.
-func (l *loader) build(files *reader, before *loaded, finish func(*loaded) error) (*loaded, error) {
-	text, err := files.read(l.file)
+func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) error) (*loaded, error) {
+	text, err := disk.Read(l.file)
 	var doc *config.Document
 	var next *config.Config
 	if err != nil {
@@ -80,7 +81,7 @@ func (l *loader) build(files *reader, before *loaded, finish func(*loaded) error
 		if err != nil {
 			return nil, err
 		}
-		return l.complete(files, doc, next, nil, old, text, finish)
+		return l.complete(disk, doc, next, nil, old, text, finish)
 	}
 	var faults []error
 	fault := func(err error) (progress bool) {
@@ -104,9 +105,9 @@ func (l *loader) build(files *reader, before *loaded, finish func(*loaded) error
 		}
 	}
 	for {
-		state, err := l.complete(files, doc, config.Merge(before.config, next, old.settings), before, old, text, finish)
+		state, err := l.complete(disk, doc, config.Merge(before.config, next, old.settings), before, old, text, finish)
 		if err == nil {
-			if old.all() && state.snapshot.Certs == before.snapshot.Certs {
+			if old.all() && state.snapshot.Certs == before.snapshot.Certs && state.origin.same(&before.origin) {
 				state = nil
 			}
 			return state, old.fault(faults)
@@ -123,8 +124,8 @@ func (l *loader) build(files *reader, before *loaded, finish func(*loaded) error
 }
 
 // complete assembles and finishes a state.
-func (l *loader) complete(files *reader, doc *config.Document, c *config.Config, before *loaded, old *units, text []byte, finish func(*loaded) error) (*loaded, error) {
-	state, err := l.assemble(files, doc, c, before, old)
+func (l *loader) complete(disk *files.Reader, doc *config.Document, c *config.Config, before *loaded, old *units, text []byte, finish func(*loaded) error) (*loaded, error) {
+	state, err := l.assemble(disk, doc, c, before, old)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
@@ -12,7 +14,10 @@ import (
 
 // Diff lists the decisions that differ between two tables.
 type Diff struct {
-	Keys      int `json:"keys"`
+	Keys int `json:"keys"`
+	// Examples is the number of further keys, which stand for a rule: its prefix, and a key
+	// below it. They are compared even if no such key exists.
+	Examples  int `json:"examples"`
 	Users     int `json:"users"` // including the anonymous one
 	Decisions int `json:"decisions"`
 	// Changed is the number of decisions that differ.
@@ -41,10 +46,13 @@ type Cause struct {
 }
 
 // Compare compares the decisions of two tables about all keys and surfaces, for every user
-// that a table names and for an anonymous client.
+// that a table names and for an anonymous client. It also compares those about the prefixes
+// of both tables and a key below each, so that a rule counts before its keys exist.
 func Compare(before, after *gate.Policy, keys []acl.Key, unread []string) *Diff {
 	c := &comparison{before: before, after: after, users: usersOf(before, after), groups: make(map[Cause]*Change)}
-	c.diff = &Diff{Keys: len(keys), Users: len(c.users), Changes: []*Change{}, Unread: unread}
+	existing := len(keys)
+	keys = withExamples(keys, before, after)
+	c.diff = &Diff{Keys: existing, Examples: len(keys) - existing, Users: len(c.users), Changes: []*Change{}, Unread: unread}
 	for _, key := range keys {
 		for _, a := range accesses {
 			c.decide(a.method, target(key), Cause{Access: a.access.String()}, string(key))
@@ -59,6 +67,43 @@ func Compare(before, after *gate.Policy, keys []acl.Key, unread []string) *Diff 
 		return cmp.Or(cmp.Compare(b.Now, a.Now), cmp.Compare(len(b.Keys), len(a.Keys)), cmp.Compare(a.User, b.User), cmp.Compare(a.Access, b.Access), cmp.Compare(a.RuleNow, b.RuleNow))
 	})
 	return c.diff
+}
+
+// withExamples adds the keys that stand for the rules of the tables, and sorts.
+func withExamples(keys []acl.Key, tables ...*gate.Policy) []acl.Key {
+	prefixes := []acl.Key{acl.Root}
+	bytewise := false // a rule is also about keys that begin with the bytes of its prefix
+	for _, table := range tables {
+		bytewise = bytewise || table.Rules.Match() == acl.MatchBoth
+		for _, rule := range table.Rules.All() {
+			prefixes = append(prefixes, rule.Prefix)
+		}
+	}
+	all := slices.Concat(keys, prefixes)
+	for _, prefix := range prefixes {
+		all = append(all, below(prefix, prefixes))
+		if bytewise && prefix != acl.Root {
+			all = append(all, unruled(prefix+"-", prefixes))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// below returns a key below a prefix to which no longer prefix applies.
+func below(prefix acl.Key, prefixes []acl.Key) acl.Key {
+	return unruled(acl.Key(strings.TrimSuffix(string(prefix), "/")+"/"), prefixes)
+}
+
+// unruled returns a key that begins with some bytes and to which, by segments, no prefix
+// applies that is longer than these.
+func unruled(begin acl.Key, prefixes []acl.Key) acl.Key {
+	key := begin + "example"
+	related := func(p acl.Key) bool { return key.Covers(p) || len(p) > len(begin) && p.Covers(key) }
+	for n := 2; slices.ContainsFunc(prefixes, related); n++ { // ends, because each prefix has only one name there
+		key = begin + acl.Key("example"+strconv.Itoa(n))
+	}
+	return key
 }
 
 // comparison is the state of a Compare.

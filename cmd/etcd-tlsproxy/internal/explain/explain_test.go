@@ -3,9 +3,12 @@ package explain
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -151,28 +154,60 @@ func TestADiffGroupsDecisionsByTheirCause(t *testing.T) {
 	keys := []acl.Key{"/", "/a", "/a/secret", "/a/x", "/a/y", "/open", "/open/x"}
 	got := Compare(before, after, keys, []string{"/x//y"})
 	want := []*Change{
-		{Cause: Cause{User: "alice", Access: "write", Now: "refused", RuleBefore: "/a", RuleNow: "/a"}, Keys: []string{"/a/x", "/a/y"}},
-		{Cause: Cause{User: "carol", Access: "write", Now: "allowed", RuleBefore: "/a", RuleNow: "/a"}, Keys: []string{"/a/x", "/a/y"}},
+		{Cause: Cause{User: "alice", Access: "write", Now: "refused", RuleBefore: "/a", RuleNow: "/a"}, Keys: []string{"/a/example", "/a/x", "/a/y"}},
+		{Cause: Cause{User: "carol", Access: "write", Now: "allowed", RuleBefore: "/a", RuleNow: "/a"}, Keys: []string{"/a/example", "/a/x", "/a/y"}},
 	}
 	if !reflect.DeepEqual(got.Changes, want) {
 		encoded, err := json.Marshal(got.Changes)
-		t.Errorf("changes: got %s (%v), want that alice loses and carol gains writes of /a/x and /a/y", encoded, err)
+		t.Errorf("changes: got %s (%v), want that alice loses and carol gains writes of /a/example, /a/x and /a/y", encoded, err)
 	}
-	// Anonymous, alice, carol and root; reads and writes of seven keys and six surfaces.
-	if got.Users != 4 || got.Changed != 4 || got.Decisions != 4*2*(len(keys)+len(surfaces)) {
-		t.Errorf("got %d users, %d of %d decisions changed; want 4 users, 4 of %d", got.Users, got.Changed, got.Decisions, 4*2*(len(keys)+len(surfaces)))
+	// Anonymous, alice, carol and root; reads and writes of seven keys, of an example below
+	// each of four prefixes, and of six surfaces.
+	if got.Users != 4 || got.Changed != 6 || got.Examples != 4 || got.Decisions != 4*2*(len(keys)+4+len(surfaces)) {
+		t.Errorf("got %d users, %d examples, %d of %d decisions changed; want 4 users, 4 examples, 6 of %d", got.Users, got.Examples, got.Changed, got.Decisions, 4*2*(len(keys)+4+len(surfaces)))
 	}
 	var text strings.Builder
 	if err := got.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"refused now: write of 2 keys by alice; rule /a before, rule /a now\n    /a/x, /a/y\n", `can name: 1, for example "/x//y"`, "4 of 104 decisions change"} {
+	for _, want := range []string{"refused now: write of 3 keys by alice; rule /a before, rule /a now\n    /a/example, /a/x, /a/y\n", `can name: 1, for example "/x//y"`, "6 of 136 decisions change: 7 keys, 4 more that stand for the rules"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("text: got\n%s\nwant %q", text.String(), want)
 		}
 	}
 	if same := Compare(before, before, keys, nil); same.Changed != 0 || len(same.Changes) != 0 {
 		t.Errorf("a table compared with itself: got %d changes, want none", same.Changed)
+	}
+}
+
+func TestADiffReportsARuleBeforeItsKeysExist(t *testing.T) {
+	before := newPolicy(t, acl.MatchSegments, writable("/", "root"))
+	for _, c := range []struct {
+		what string
+		now  *gate.Policy
+		want string
+	}{
+		{"a new rule", newPolicy(t, acl.MatchSegments, writable("/", "root"), writable("/new", "alice")), "allowed alice write [/new /new/example]; refused root write [/ /new /new/example]"},
+		{"a rule below an example", newPolicy(t, acl.MatchSegments, writable("/", "root"), writable("/example", "root"), writable("/example/example", "alice")),
+			"allowed alice write [/example/example /example/example/example]; refused root write [/ /example /example/example /example/example/example]"},
+		{"other users for everything", newPolicy(t, acl.MatchSegments, writable("/", "alice")), "allowed alice write [/ /example]; refused root write [/ /example]"},
+		{"a rule for the bytes of its prefix", newPolicy(t, acl.MatchBoth, writable("/", "root"), writable("/new", "root"), writable("/new/x", "root")), ""},
+		{"a rule that restricts other keys by its bytes", newPolicy(t, acl.MatchBoth, writable("/", "root", "alice"), writable("/new", "alice")),
+			"allowed alice write [/ /example /new /new-example /new/example]; refused root write [/ /new /new-example /new/example]"},
+	} {
+		got := make(map[string][]string)
+		for _, change := range Compare(before, c.now, nil, nil).Changes {
+			cause := change.Now + " " + change.User + " " + change.Access
+			got[cause] = append(got[cause], change.Keys...)
+			slices.Sort(got[cause])
+		}
+		var text []string
+		for _, cause := range slices.Sorted(maps.Keys(got)) {
+			text = append(text, fmt.Sprint(cause, " ", got[cause]))
+		}
+		if got := strings.Join(text, "; "); got != c.want {
+			t.Errorf("%s, compared without keys: got %q, want %q", c.what, got, c.want)
+		}
 	}
 }
 

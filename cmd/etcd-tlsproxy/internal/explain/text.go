@@ -139,7 +139,7 @@ func (d *Diff) WriteText(w io.Writer) error {
 	if len(d.Unread) > 0 {
 		fmt.Fprintf(&b, "keys that no request through the proxy can name: %d, for example %q\n", len(d.Unread), d.Unread[0])
 	}
-	fmt.Fprintf(&b, "%d of %d decisions change: %d keys and %d other parts of etcd's port, %d users including anonymous clients, reads and writes\n", d.Changed, d.Decisions, d.Keys, len(surfaces), d.Users)
+	fmt.Fprintf(&b, "%d of %d decisions change: %d keys, %d more that stand for the rules, %d other parts of etcd's port, %d users including anonymous clients, reads and writes\n", d.Changed, d.Decisions, d.Keys, d.Examples, len(surfaces), d.Users)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -47,7 +47,7 @@ func (f *File) Verify(ctx context.Context, user, password string) (bool, error) 
 	if err := f.checkUser(user); err != nil {
 		return false, err
 	}
-	return f.users.Verify(ctx, user, password, acl.NeverSuspect)
+	return f.users.Verify(ctx, user, password, acl.Client{})
 }
 
 func (f *File) checkUser(user string) error {

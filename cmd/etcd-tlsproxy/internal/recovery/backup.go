@@ -17,12 +17,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // Backup says which member to copy, and where to.
@@ -37,7 +39,8 @@ type Backup struct {
 	Keep   int
 	// Verify starts an etcd on a copy and compares its keys with the member's.
 	Verify bool
-	// WithV3 also copies the v3 store, which only works while the member is stopped.
+	// WithV3 also copies the v3 store, which only works while the member is stopped. Then
+	// Offline implies it.
 	WithV3 bool
 	// Offline copies the folder of a member that is stopped or has no quorum.
 	Offline bool
@@ -71,6 +74,9 @@ func (r *Result) Text(w io.Writer) error {
 		if k.Verified {
 			fmt.Fprintf(w, "verified: an etcd that was started on a copy has the same keys\n")
 		}
+	}
+	if missing := r.Manifest.V3LeftOut; missing != "" {
+		fmt.Fprintf(w, "NOT in the backup: %s\n", missing)
 	}
 	for _, name := range r.Removed {
 		fmt.Fprintf(w, "removed: %s\n", name)
@@ -135,32 +141,35 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 }
 
 // check finds mistakes before anything is written.
-func (b *Backup) check() (Identity, error) {
+func (b *Backup) check() (memberhost.Identity, error) {
 	if b.Keep < 0 {
-		return Identity{}, fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep)
+		return memberhost.Identity{}, fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep)
 	}
-	source, err := Identify(b.DataDir, b.WALDir)
+	source, err := memberhost.Identify(b.DataDir, b.WALDir)
 	if err != nil {
-		return Identity{}, err
+		return memberhost.Identity{}, err
 	}
 	within, err := isWithin(b.Folder, b.DataDir)
 	if err != nil {
-		return Identity{}, err
+		return memberhost.Identity{}, err
 	}
 	if within {
-		return Identity{}, fmt.Errorf("the folder of the backups, %s, is inside of etcd's data folder, which is for etcd alone (hint: choose another --dir)", b.Folder)
+		return memberhost.Identity{}, fmt.Errorf("the folder of the backups, %s, is inside of etcd's data folder, which is for etcd alone (hint: choose another --dir)", b.Folder)
 	}
-	if b.WithV3 {
-		running, err := inUse(b.DataDir)
-		if err != nil {
-			return Identity{}, err
-		}
-		if running {
-			return Identity{}, errors.New("--with-v3 requires the member to be stopped: etcd locks its v3 store, and the tool would wait for the lock forever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
+	if b.WithV3 || b.Offline {
+		running, err := memberhost.InUse(b.DataDir)
+		switch {
+		case err != nil:
+			return memberhost.Identity{}, err
+		case !running:
+			_, err := os.Stat(filepath.Join(b.DataDir, "member", "snap", "db"))
+			b.WithV3 = err == nil // etcd 2 has no v3 store
+		case b.WithV3:
+			return memberhost.Identity{}, errors.New("--with-v3 requires the member to be stopped: etcd locks its v3 store, and the tool would wait for the lock forever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
 		}
 	}
 	if b.Tool, err = findTool(b.Tool); err != nil {
-		return Identity{}, err
+		return memberhost.Identity{}, err
 	}
 	b.Etcd, err = findEtcd(b.Etcd)
 	return source, err

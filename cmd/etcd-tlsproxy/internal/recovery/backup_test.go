@@ -20,6 +20,8 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/isolation"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -31,7 +33,7 @@ func etcdPath(t *testing.T) string {
 	if _, err := findTool(""); !ok || err != nil {
 		t.Skip("etcd and etcdctl are not installed")
 	}
-	for _, isolated := range isolationAttrs() {
+	for _, isolated := range isolation.Attrs() {
 		cmd := exec.Command("true")
 		cmd.SysProcAttr = isolated
 		if cmd.Run() == nil {
@@ -592,7 +594,7 @@ func TestACopyIsComparedWithWhatStoodStill(t *testing.T) {
 }
 
 func TestAManifestIsReadableAsItIsWritten(t *testing.T) {
-	m := Manifest{MadeBy: madeBy, Source: Source{Identity: Identity{0xabc, 0xdef}, Name: "conf1001"}}
+	m := Manifest{MadeBy: madeBy, Source: Source{Identity: memberhost.Identity{Member: 0xabc, Cluster: 0xdef}, Name: "conf1001"}}
 	text, err := json.Marshal(m)
 	if err != nil || !strings.Contains(string(text), `"source":{"id":"abc","cluster_id":"def","name":"conf1001"}`) {
 		t.Fatalf("got %s (%v), want the ids in hexadecimal", text, err)

@@ -2,15 +2,21 @@ package recovery
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // fill writes a backup into a folder.
-func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Manifest, error) {
+func (b *Backup) fill(ctx context.Context, source memberhost.Identity, partial string) (*Manifest, error) {
 	m := &Manifest{MadeBy: madeBy, Time: b.Now().UTC().Truncate(time.Second), Source: Source{Identity: source}, WithV3: b.WithV3}
 	var member *memberReader
 	var before, after *tree
@@ -30,6 +36,7 @@ func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Ma
 		}
 		m.Index = before.index
 	}
+	b.noteV3(ctx, m, member)
 	scratch := filepath.Join(partial, "scratch")
 	compacted, copied, err := b.compactCopy(ctx, scratch)
 	if err != nil {
@@ -50,7 +57,7 @@ func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Ma
 	if err := os.RemoveAll(scratch); err != nil {
 		return nil, err
 	}
-	if m.Copy, err = Identify(partial, ""); err != nil {
+	if m.Copy, err = memberhost.Identify(partial, ""); err != nil {
 		return nil, fmt.Errorf("reading the copy: %w", err)
 	}
 	if b.Verify {
@@ -75,6 +82,28 @@ func (b *Backup) fill(ctx context.Context, source Identity, partial string) (*Ma
 		return nil, err
 	}
 	return m, m.write(partial)
+}
+
+// noteV3 records and reports which v3 keys the backup will lack. The tool cannot copy the
+// v3 store of a running member, because that member has locked it.
+func (b *Backup) noteV3(ctx context.Context, m *Manifest, member *memberReader) {
+	if b.WithV3 {
+		return
+	}
+	m.V3LeftOut = "the keys of the v3 store, if there are any: they were not counted, because --offline reads nothing from the running member"
+	if member != nil {
+		switch count, err := member.v3Keys(ctx); {
+		case err != nil:
+			m.V3LeftOut = fmt.Sprintf("the keys of the v3 store, if there are any: they could not be counted (%v)", err)
+		case count == 0:
+			m.V3LeftOut = ""
+		default:
+			m.V3LeftOut = fmt.Sprintf("all %d keys of the v3 store", count)
+		}
+	}
+	if m.V3LeftOut != "" {
+		b.note("WARNING: the backup will not contain %s (hint: save them with ETCDCTL_API=3 etcdctl snapshot save, or stop the member and use --offline)", m.V3LeftOut)
+	}
 }
 
 // checkSame checks that a copy has the keys of the member.
@@ -105,4 +134,40 @@ func isWithin(path, folder string) (bool, error) {
 	}
 	separator := string(filepath.Separator)
 	return strings.HasPrefix(path+separator, folder+separator), nil
+}
+
+// sumFiles lists the files below folder/member with their digests. It calls read with the
+// number of bytes of each file.
+func sumFiles(folder string, read func(int64)) ([]File, error) {
+	var files []File
+	err := filepath.WalkDir(filepath.Join(folder, "member"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if !entry.Type().IsRegular() {
+			return fmt.Errorf("%s is not a regular file", path)
+		}
+		size, digest, err := digestOf(path)
+		if err != nil {
+			return err
+		}
+		read(size)
+		name, err := filepath.Rel(folder, path)
+		files = append(files, File{filepath.ToSlash(name), size, digest})
+		return err
+	})
+	return files, err
+}
+
+func digestOf(path string) (size int64, digest string, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if size, err = io.Copy(hash, file); err != nil {
+		return 0, "", err
+	}
+	return size, hex.EncodeToString(hash.Sum(nil)), nil
 }

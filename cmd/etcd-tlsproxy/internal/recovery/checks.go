@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // connect returns a client of the first member, without a proxy.
@@ -30,7 +32,7 @@ func (r *Recovery) members(ctx context.Context) ([]client.Member, error) {
 
 // checkCopy checks that the data folder is a copy of the source.
 func (r *Recovery) checkCopy(m Member, from *source) error {
-	identity, err := Identify(r.dataDir(m), "")
+	identity, err := memberhost.Identify(r.dataDir(m), r.walDir(m))
 	if err == nil && identity != from.identity {
 		err = fmt.Errorf("the data folder belongs to member %s, not to %s", identity.Member, from.identity.Member)
 	}

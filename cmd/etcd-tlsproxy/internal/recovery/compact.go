@@ -112,11 +112,16 @@ func listFiles(folder, suffix string) ([]string, error) {
 }
 
 func copyFile(from, to string) error {
-	in, err := os.Open(from)
+	// Another user owns the folder: it may have been replaced by a link, or by a pipe that
+	// nobody writes to.
+	in, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	if info, err := in.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, fmt.Errorf("%s is not a regular file", from))
+	}
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

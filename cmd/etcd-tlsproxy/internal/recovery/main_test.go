@@ -1,12 +1,15 @@
 package recovery
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // minParallel is the number of tests that run at the same time, also on machines with
@@ -14,6 +17,9 @@ import (
 const minParallel = 8
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "check-member" {
+		os.Exit(checkMember(os.Args[2:]))
+	}
 	flag.Parse()
 	parallel := flag.Lookup("test.parallel")
 	if n, ok := parallel.Value.(flag.Getter).Get().(int); ok && n < minParallel {
@@ -23,4 +29,32 @@ func TestMain(m *testing.M) {
 		}
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// checkMember is the verb of that name: scripts run the program of these tests for it.
+func checkMember(args []string) int {
+	var m memberhost.Member
+	f := flag.NewFlagSet("check-member", flag.ExitOnError)
+	f.StringVar(&m.Unit, "etcd-service", "", "")
+	f.StringVar(&m.Name, "name", "", "")
+	f.StringVar(&m.DataDir, "data-dir", "", "")
+	f.StringVar(&m.WALDir, "wal-dir", "", "")
+	if err := f.Parse(args); err != nil {
+		return 2
+	}
+	if err := m.CheckUnit(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// program returns the path of this program.
+func program(t *testing.T) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -5,17 +5,16 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 const (
@@ -32,19 +31,21 @@ type Manifest struct {
 	Time   time.Time `json:"time"`
 	// Source is the member that was copied. Copy is the identity of the copy: the tool
 	// gives it new ids, so that it can never join the cluster it came from.
-	Source Source   `json:"source"`
-	Copy   Identity `json:"copy"`
+	Source Source              `json:"source"`
+	Copy   memberhost.Identity `json:"copy"`
 	// Index is X-Etcd-Index at the start of the copy. All writes up to it are included.
 	Index uint64 `json:"index,omitempty"`
 	Keys  *Keys  `json:"keys,omitempty"`
 	// WithV3 is true if the v3 store is included.
-	WithV3 bool   `json:"with_v3"`
-	Files  []File `json:"files"`
+	WithV3 bool `json:"with_v3"`
+	// V3LeftOut says which keys of the v3 store are missing, if any.
+	V3LeftOut string `json:"v3_left_out,omitempty"`
+	Files     []File `json:"files"`
 }
 
 // Source is the member that was copied.
 type Source struct {
-	Identity
+	memberhost.Identity
 	Name    string `json:"name,omitempty"`
 	Version string `json:"etcd_version,omitempty"`
 }
@@ -75,42 +76,6 @@ func (m *Manifest) Size() int64 {
 		size += f.Size
 	}
 	return size
-}
-
-// sumFiles lists the files below folder/member with their digests. It calls read with the
-// number of bytes of each file.
-func sumFiles(folder string, read func(int64)) ([]File, error) {
-	var files []File
-	err := filepath.WalkDir(filepath.Join(folder, "member"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		if !entry.Type().IsRegular() {
-			return fmt.Errorf("%s is not a regular file", path)
-		}
-		size, digest, err := digestOf(path)
-		if err != nil {
-			return err
-		}
-		read(size)
-		name, err := filepath.Rel(folder, path)
-		files = append(files, File{filepath.ToSlash(name), size, digest})
-		return err
-	})
-	return files, err
-}
-
-func digestOf(path string) (size int64, digest string, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return 0, "", err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if size, err = io.Copy(hash, file); err != nil {
-		return 0, "", err
-	}
-	return size, hex.EncodeToString(hash.Sum(nil)), nil
 }
 
 // write writes the manifest and the checksums of a backup.
@@ -198,7 +163,7 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	if err := checkSums(folder, m); err != nil {
 		return nil, err
 	}
-	identity, err := Identify(folder, "")
+	identity, err := memberhost.Identify(folder, "")
 	if err == nil && identity != m.Copy {
 		err = errors.New("its log belongs to another copy")
 	}

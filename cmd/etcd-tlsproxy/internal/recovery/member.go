@@ -67,6 +67,15 @@ func (d *Defaults) member(text string) (Member, error) {
 		}
 		m.Peer, m.Client, m.Advertise = urls[0], urls[1], urls[len(urls)-1]
 	} else {
+		if host, ok := strings.CutPrefix(rest, "["); ok {
+			// An IPv6 address in the form in which URLs contain it.
+			if rest, ok = strings.CutSuffix(host, "]"); !ok || !strings.Contains(rest, ":") || net.ParseIP(rest) == nil {
+				return Member{}, fmt.Errorf("[%s is not a valid IPv6 address in brackets (hint: write it like %s=[2001:db8::1] or %[2]s=2001:db8::1, without a port)", host, name)
+			}
+		}
+		if net.ParseIP(rest) == nil && strings.Contains(rest, ":") {
+			return Member{}, fmt.Errorf("%q is not a valid host (hint: write it without a port; to give ports write NAME=PEER+CLIENT+ADVERTISED with URLs)", rest)
+		}
 		m.Peer = d.PeerScheme + "://" + net.JoinHostPort(rest, strconv.Itoa(d.PeerPort))
 		m.Client = d.ListenClient
 		m.Advertise = d.ClientScheme + "://" + net.JoinHostPort(rest, strconv.Itoa(d.ProxyPort))

@@ -3,14 +3,17 @@ package recovery
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // memberReader reads from the running member that is copied.
@@ -39,6 +42,44 @@ func (path get) HTTPRequest(base url.URL) *http.Request {
 	return r
 }
 
+// countV3 is a request for the number of keys in the v3 store, through the gateway that
+// translates JSON for etcd's gRPC API. Older versions of etcd have it at older paths.
+type countV3 string
+
+func (path countV3) HTTPRequest(base url.URL) *http.Request {
+	base.Path = string(path)
+	all := strings.NewReader(`{"key":"AA==","range_end":"AA==","count_only":true}`) // from the zero byte on
+	r, err := http.NewRequest(http.MethodPost, base.String(), all)
+	if err != nil {
+		panic("BUG: the endpoint was a URL: " + err.Error())
+	}
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+// v3Keys returns the number of keys in the member's v3 store.
+func (m *memberReader) v3Keys(ctx context.Context) (uint64, error) {
+	for _, path := range []countV3{"/v3/kv/range", "/v3beta/kv/range", "/v3alpha/kv/range"} {
+		ctx, cancel := m.connection.Context(ctx)
+		defer cancel()
+		response, body, err := m.client.Do(ctx, path) //nolint:bodyclose // Do reads and closes the body
+		switch {
+		case err != nil:
+			return 0, err
+		case response.StatusCode == http.StatusNotFound:
+			continue
+		case response.StatusCode != http.StatusOK:
+			return 0, fmt.Errorf("it answers %s with status %d", path, response.StatusCode)
+		}
+		var answer struct {
+			Count uint64 `json:"count,string"`
+		}
+		err = json.Unmarshal(body, &answer)
+		return answer.Count, err
+	}
+	return 0, errors.New("it has no gateway for JSON")
+}
+
 func (m *memberReader) getJSON(ctx context.Context, path string, answer any) error {
 	ctx, cancel := m.connection.Context(ctx)
 	defer cancel()
@@ -54,12 +95,12 @@ func (m *memberReader) getJSON(ctx context.Context, path string, answer any) err
 
 // identify checks that the member is the one whose data folder is copied: a quorum read
 // from another member would not complete this one's log.
-func (m *memberReader) identify(ctx context.Context, folder Identity) (Source, error) {
+func (m *memberReader) identify(ctx context.Context, folder memberhost.Identity) (Source, error) {
 	var self struct{ ID, Name string }
 	if err := m.getJSON(ctx, "/v2/stats/self", &self); err != nil {
 		return Source{}, fmt.Errorf("connecting to the member at %s: %w (hint: --endpoints must be the member's own client URL; --offline copies the folder of a stopped member)", m.connection.Endpoints[0], err)
 	}
-	if id, err := strconv.ParseUint(self.ID, 16, 64); err != nil || ID(id) != folder.Member {
+	if id, err := strconv.ParseUint(self.ID, 16, 64); err != nil || memberhost.ID(id) != folder.Member {
 		return Source{}, fmt.Errorf("the member at %s is %s, but the data folder belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member)", m.connection.Endpoints[0], self.ID, folder.Member)
 	}
 	var version struct {

@@ -2,16 +2,15 @@ package recovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
 // state is the state of a member as seen from this machine.
@@ -29,19 +28,18 @@ var ErrLive = errors.New("the cluster is alive")
 
 // probeMembers determines the state of every member.
 func (r *Recovery) probeMembers(ctx context.Context) (map[string]state, error) {
-	transport, err := r.Connection.Transport()
+	probe, err := cluster.NewQuorumProbe(&r.Connection)
 	if err != nil {
 		return nil, err
 	}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport, Timeout: r.Connection.Timeout}
+	defer probe.Close()
 	states := make(map[string]state)
 	errs := make([]error, len(r.Members))
 	var mu sync.Mutex
 	var probes sync.WaitGroup
 	for i, m := range r.Members {
 		probes.Go(func() {
-			s, err := r.probe(ctx, client, m)
+			s, err := r.probe(ctx, probe, m)
 			errs[i] = err
 			mu.Lock()
 			defer mu.Unlock()
@@ -52,16 +50,21 @@ func (r *Recovery) probeMembers(ctx context.Context) (map[string]state, error) {
 	return states, errors.Join(errs...)
 }
 
-func (r *Recovery) probe(ctx context.Context, client *http.Client, m Member) (state, error) {
+func (r *Recovery) probe(ctx context.Context, quorum *cluster.QuorumProbe, m Member) (state, error) {
 	for until := time.Now().Add(r.Connection.Timeout); ; {
+		answered := false // without a quorum
 		for _, url := range r.reachable(m) {
-			quorum, err := hasQuorum(ctx, client, url)
-			if err != nil {
-				return "", fmt.Errorf("connecting to %s at %s: %w (hint: --ca-file, --cert-file and --key-file are for https)", m.Name, url, err)
+			has, err := quorum.Ask(ctx, url)
+			if errors.Is(err, cluster.ErrRefused) && answered {
+				continue // etcd itself has answered, and this is its proxy
 			}
-			if quorum {
+			if err != nil && !errors.Is(err, cluster.ErrNoAnswer) {
+				return "", fmt.Errorf("connecting to %s at %s: %w", m.Name, url, err)
+			}
+			if has {
 				return live, nil
 			}
+			answered = answered || err == nil
 		}
 		// A running member may be electing a leader.
 		if s := r.probePeer(ctx, m.Peer); s != running || time.Now().After(until) || ctx.Err() != nil {
@@ -83,48 +86,6 @@ func (r *Recovery) reachable(m Member) []string {
 		}
 	}
 	return urls
-}
-
-// hasQuorum reports whether an etcd, or a proxy in front of it, answers with a quorum. It
-// returns an error if the response does not settle that.
-func hasQuorum(ctx context.Context, client *http.Client, url string) (bool, error) {
-	for _, path := range []string{"/health", "/v2/keys/?quorum=true"} {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
-		if err != nil {
-			return false, err
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			// If the dial fails nothing listens; if the handshake fails something does.
-			var dial *net.OpError
-			if timeout(err) || errors.As(err, &dial) && dial.Op == "dial" || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-				continue
-			}
-			return false, err
-		}
-		body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
-		_ = response.Body.Close()
-		if err != nil && !timeout(err) {
-			return false, err
-		}
-		switch {
-		case path == "/health":
-			var health struct{ Health string }
-			if json.Unmarshal(body, &health) == nil && health.Health == "true" {
-				return true, nil
-			}
-		case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
-			return false, fmt.Errorf("it refuses a read with status %d, so it is unknown whether it has a quorum (hint: give etcd's own URL in --members)", response.StatusCode)
-		case response.StatusCode == http.StatusOK:
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func timeout(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
 }
 
 // probePeer connects to a member's peer port, on which only etcd itself listens.

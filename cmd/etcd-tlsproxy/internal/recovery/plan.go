@@ -3,8 +3,10 @@ package recovery
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // Step is one step on one machine.
@@ -29,6 +31,8 @@ type Plan struct {
 	Steps  []Step   `json:"steps"`
 	Advice []string `json:"advice"`
 	Script string   `json:"script"`
+	// Undo is the command that plans how to put the old data back.
+	Undo string `json:"undo,omitempty"`
 }
 
 // plan lists the steps. All members are stopped before any data is moved: two old members
@@ -38,6 +42,9 @@ func (r *Recovery) plan(from *source) []Step {
 	var steps []Step
 	add := func(m Member, title, commands string, check func(context.Context) error) {
 		steps = append(steps, Step{title, m.Name, m.Host(), r.local(m), commands, check})
+	}
+	for _, m := range r.Members {
+		add(m, "check how etcd runs on "+m.Name, r.examine(m), nil)
 	}
 	for _, m := range r.Members {
 		add(m, "stop etcd on "+m.Name, r.stop(m), func(ctx context.Context) error { return r.waitStopped(ctx, m) })
@@ -63,115 +70,63 @@ func (r *Recovery) local(m Member) bool { return m.Host() == r.Members[0].Host()
 
 func (r *Recovery) dataDir(m Member) string { return strings.ReplaceAll(r.DataDir, "{name}", m.Name) }
 
-// asideName is the name of old data in its data folder. The folder itself stays: it may
-// be a mount point, and it has the owner that etcd needs.
-func (r *Recovery) asideName() string {
-	return "member.before-recovery-" + r.Now().UTC().Format("20060102T150405Z")
-}
+// walDir returns the folder of the log if it is outside of the data folder, or "".
+func (r *Recovery) walDir(m Member) string { return strings.ReplaceAll(r.WALDir, "{name}", m.Name) }
 
-func (r *Recovery) moveAside(m Member) string {
-	dir := r.dataDir(m)
-	return fmt.Sprintf(`dir=%s
-if [ -d "$dir/member" ]; then
-  %s
-  mv -T "$dir/member" "$dir/"%s
-  sync
-elif [ -d "$dir" ] && [ -n "$(ls -A "$dir")" ]; then
-  fail "$dir is not empty, but contains no member/ of etcd"
-fi
-`, quote(dir), r.checkUnused(), r.asideName())
-}
+// logDir returns the folder of the log.
+func (r *Recovery) logDir(m Member) string { return memberhost.LogOf(r.dataDir(m), r.walDir(m)) }
 
-// checkUnused fails if an etcd runs on the data: it would continue to write to the moved
-// files.
-func (r *Recovery) checkUnused() string {
-	return `[ ! -e "$dir/member/snap/db" ] || flock --shared --nonblock "$dir/member/snap/db" true || fail "an etcd still runs on $dir: stop it first"`
-}
-
-func (r *Recovery) restoreData(m Member, from *source) string {
-	dir := r.dataDir(m)
-	var b strings.Builder
-	source := from.path
-	if same, _ := sameFolder(dir, from.path); same {
-		source = filepath.Join(dir, r.asideName())
-	} else {
-		source = filepath.Join(source, "member")
+// sourceFacts says what the recovered cluster will contain.
+func (r *Recovery) sourceFacts(from *source) []string {
+	target, log := r.dataDir(r.Members[0]), r.walDir(r.Members[0])
+	facts := []string{"nothing else may start etcd during the recovery, on any machine: stop configuration management there (puppet agent --disable)"}
+	if m := from.manifest; m != nil {
+		name := m.Source.Name
+		if name == "" {
+			name = m.Source.Member.String()
+		}
+		facts = append(facts, fmt.Sprintf("the source is the backup %s of %s, taken at %s; all of its files are unchanged", from.path, name, m.Time.Format(time.RFC3339)))
+		if m.Keys != nil {
+			facts = append(facts, fmt.Sprintf("it has %d keys, of which %d expire, each at its original time", m.Keys.Count, m.Keys.Expiring))
+		}
+		if m.Index != 0 {
+			facts = append(facts, fmt.Sprintf("writes after index %d are lost", m.Index))
+		}
+		if m.V3LeftOut != "" {
+			facts = append(facts, "WARNING: the backup does not contain "+m.V3LeftOut+". After the recovery they exist only in the old data that is moved aside")
+		}
+		if other, err := memberhost.Identify(target, log); err == nil && other != from.identity {
+			facts = append(facts, target+" has the data of a member ("+other.Member.String()+"), which may be newer than the backup: --backup also accepts a data folder that survived")
+		}
+		return facts
 	}
-	if from.manifest == nil && source != filepath.Join(dir, r.asideName()) {
-		fmt.Fprintf(&b, "dir=%s\n%s\n", quote(from.path), r.checkUnused())
+	return append(facts, "its v3 store is kept as well: it is in the same folder", "the source is the data folder "+from.path+" of member "+from.identity.Member.String()+"; it has no manifest to check it against",
+		"it must not change any more: if its member is running, it is copied after that has stopped")
+}
+
+// advice lists what the operator has to do and to know after the recovery.
+func (r *Recovery) advice(from *source) []string {
+	advice := []string{"AFTERWARDS",
+		"Indexes have gone back to where they were when the data was copied: new writes get indexes that lost writes had. A client that waits with a later waitIndex gets no events and no error until the index has passed it.",
 	}
 	if from.manifest != nil {
-		fmt.Fprintf(&b, "(cd %s && sha256sum --check --quiet %s) || fail 'the backup has changed'\n", quote(from.path), sumsFile)
+		advice = append(advice, fmt.Sprintf("The cluster has another id, %s instead of %s. Proxies notice that and end all watches, so that clients read again and start from the new index. Clients that keep the id (python-etcd) report that it has changed: restart them.", from.identity.Cluster, from.manifest.Source.Cluster))
+	} else {
+		advice = append(advice, "The cluster keeps its id, so clients cannot detect the recovery from the id. Proxies end watches when they see that the index went backwards.")
 	}
-	owned := ""
-	if !r.Foreground {
-		owned = "; chown " + quote(r.Owner) + ` "$dir"`
+	advice = append(advice,
+		"Restart programs that keep an index and use it again: PyBal, etcd-mirror (with --reload), and everything that watches etcd without the proxy. confd, conftool and MediaWiki read again on their own.",
+		"In-order keys (POST) are named by the index: new keys may get the names of lost ones, so that a worker mistakes a new job for one that it has done.",
+		"Set ETCD_INITIAL_CLUSTER of every member (or its source in Puppet) to "+initialCluster(r.Members)+" and ETCD_INITIAL_CLUSTER_STATE to existing. ETCD_FORCE_NEW_CLUSTER must not be set anywhere.",
+		"Take a backup now. The old data ("+r.oldData()+") can be deleted when nothing is missing.",
+	)
+	return advice
+}
+
+// oldData names the folders that hold old data.
+func (r *Recovery) oldData() string {
+	if r.WALDir != "" {
+		return r.asideName() + " in the data folders, and " + r.WALDir + r.asideSuffix()
 	}
-	fmt.Fprintf(&b, `dir=%s
-[ -d "$dir" ] || { mkdir -p "$dir"; chmod 700 "$dir"%s; }
-rm -rf "$dir/member.partial"
-cp -R %s "$dir/member.partial"
-diff -r %[3]s "$dir/member.partial" || fail 'the copy differs'
-chown -R --reference="$dir" "$dir/member.partial"
-chmod -R u=rwX,go= "$dir/member.partial"
-sync
-mv -T "$dir/member.partial" "$dir/member"
-sync
-`, quote(dir), owned, quote(source))
-	return b.String()
-}
-
-// curl returns a command that sends a request to the first member. It fails if the
-// response is an error.
-func (r *Recovery) curl(words ...string) string {
-	all := []string{"curl", "--fail", "--silent", "--show-error", "--noproxy", "*", "--max-time", "10"}
-	for _, option := range []struct{ name, value string }{{"--cacert", r.Connection.CA}, {"--cert", r.Connection.Certificate}, {"--key", r.Connection.Key}} {
-		if option.value != "" {
-			all = append(all, option.name, option.value)
-		}
-	}
-	return quoteAll(append(all, words...))
-}
-
-func (r *Recovery) startAlone(m Member, from *source) string {
-	return r.start(m, []Member{m}, true) + fmt.Sprintf(`healthy() { %s | grep -q '"health":"true"'; }
-wait_for %s 120 healthy
-%s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: check its --data-dir'
-`, r.curl(m.Client+"/health"), quote(m.Name+" to answer"), r.curl("--output", "/dev/null", "--dump-header", "-", m.Client+"/v2/members"), from.identity.Cluster)
-}
-
-// updatePeerURL sets the peer URL. After --force-new-cluster it is http://localhost:2380,
-// whatever the flags say, and no other member could join.
-func (r *Recovery) updatePeerURL(m Member) string {
-	body := `{"peerURLs":["` + m.Peer + `"]}`
-	return fmt.Sprintf(`id=$(%s | sed -n 's/^{"members":\[{"id":"\([0-9a-f]*\)"[^}]*}\]}$/\1/p')
-[ -n "$id" ] || fail 'there is not exactly one member'
-%s/"$id"
-%s | grep -qF %s || fail 'the peer URL has not changed'
-`, r.curl(m.Client+"/v2/members"), r.curl("--request", "PUT", "--header", "Content-Type: application/json", "--data", body, m.Client+"/v2/members"),
-		r.curl(m.Client+"/v2/members"), quote(`"peerURLs":["`+m.Peer+`"]`))
-}
-
-// addMember retries until etcd accepts the member: with --strict-reconfig-check, which is
-// the default, etcd refuses for some seconds after another member has joined.
-func (r *Recovery) addMember(first, m Member) string {
-	body := `{"peerURLs":["` + m.Peer + `"]}`
-	return fmt.Sprintf(`added() { %s | grep -qF %s; }
-add() { added || %s >/dev/null 2>&1 || added; }
-wait_for %s 120 add
-`, r.curl(first.Client+"/v2/members"), quote(`"`+m.Peer+`"`),
-		r.curl("--request", "POST", "--header", "Content-Type: application/json", "--data", body, first.Client+"/v2/members"), quote("etcd to accept "+m.Name))
-}
-
-// startNew starts a member on an empty folder.
-func (r *Recovery) startNew(m Member, all []Member) string {
-	return fmt.Sprintf("[ ! -e %s/member ] || fail 'the data folder contains old data of etcd: move it aside first'\n", quote(r.dataDir(m))) + r.start(m, all, false)
-}
-
-// waitStarted waits until the new member has published its name, which requires a quorum,
-// and until the cluster answers quorum reads.
-func (r *Recovery) waitStarted(first, m Member) string {
-	return fmt.Sprintf(`started() { %s | grep -qF %s && %s >/dev/null; }
-wait_for %s 600 started
-`, r.curl(first.Client+"/v2/members"), quote(`"name":"`+m.Name+`"`), r.curl(first.Client+"/v2/keys/?quorum=true"), quote(m.Name+" to start"))
+	return r.asideName() + " in the data folders"
 }

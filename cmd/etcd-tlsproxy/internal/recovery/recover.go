@@ -2,11 +2,9 @@ package recovery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,11 +14,16 @@ import (
 // Recovery says what to recover a cluster from, and how to run its members.
 type Recovery struct {
 	// Backup is the folder of a backup, or the data folder of a member that survived.
-	Backup string
+	// BackupWALDir is the folder of the log of that member if it is outside of the data
+	// folder. For a folder that is also the target, WALDir is the default.
+	Backup, BackupWALDir string
 	// Members are the members of the cluster. The first one is on this machine.
 	Members []Member
 	// DataDir is etcd's data folder on each machine, with {name} for the member's name.
 	DataDir string
+	// WALDir is the folder of etcd's log on each machine, with {name} for the member's
+	// name, or "" if the log is in the data folder.
+	WALDir string
 	// Owner is the owner of a data folder that does not exist yet.
 	Owner string
 	// Service is the systemd unit, with {name} for the member's name. With Foreground
@@ -34,6 +37,11 @@ type Recovery struct {
 	// RemoteShell is a command that runs a command on another machine, like ssh. The
 	// host and the command are appended.
 	RemoteShell string
+	// Program is this program, for the commands that use it on each machine.
+	Program string
+	// Undo is the time in the name of the old data of an earlier recovery, which PlanUndo
+	// and RunUndo put back.
+	Undo string
 	// Wait is the maximum time until a step has its effect.
 	Wait time.Duration
 	// Connection has the files for https and the timeout of a request.
@@ -62,13 +70,19 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]stat
 		return nil, nil, nil, err
 	}
 	add, done := r.Progress.start("bytes of the backup read", -1)
-	from, err := openSource(r.Backup, add)
+	from, err := r.openSource(add)
 	done()
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	target := r.dataDir(r.Members[0])
-	if err := checkTarget(target, from.path); err != nil {
+	first := r.Members[0]
+	for _, target := range []string{r.dataDir(first), r.walDir(first)} {
+		if err := checkTarget(target, from); target != "" && err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	unit, err := r.examineHere(ctx)
+	if err != nil {
 		return nil, nil, nil, err
 	}
 	states, err := r.probeMembers(ctx)
@@ -79,32 +93,11 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]stat
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p := &Plan{Facts: append(sourceFacts(from, target), facts...), Advice: r.advice(from)}
+	facts = append(append(r.sourceFacts(from), unit...), facts...)
+	p := &Plan{Facts: facts, Advice: r.advice(from), Undo: r.undoCommand()}
 	p.Steps = r.plan(from)
 	p.Script = r.script(p)
 	return p, from, states, nil
-}
-
-// check finds mistakes in the options.
-func (r *Recovery) check() error {
-	if r.DataDir == "" || !filepath.IsAbs(r.DataDir) {
-		return fmt.Errorf("--data-dir %q is not an absolute path (hint: a relative path means another folder on other machines)", r.DataDir)
-	}
-	folders := make(map[string]string)
-	for _, m := range r.Members {
-		place := m.Host() + ":" + r.dataDir(m)
-		if other, ok := folders[place]; ok {
-			return fmt.Errorf("%s and %s have the same host and data folder (hint: put {name} into --data-dir; it stands for the member's name)", other, m.Name)
-		}
-		folders[place] = m.Name
-	}
-	if strings.ContainsAny(r.DataDir+r.Backup, "\n\r") {
-		return errors.New("the name of a folder contains a line break")
-	}
-	if strings.ContainsAny(r.Service, "/ \n") {
-		return fmt.Errorf("--etcd-service %q is not a valid unit name (hint: write it like etcd.service)", r.Service)
-	}
-	return nil
 }
 
 // Text writes the script.
@@ -125,6 +118,20 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 			return nil, fmt.Errorf("it is unknown whether %s is running: its host does not answer, and the cluster may be alive without this machine (hint: if the host is lost, leave it out of --members and add it when it is back)", m.Name)
 		}
 	}
+	if err := r.carryOut(ctx, p); err != nil {
+		return nil, err
+	}
+	if err := r.compareKeys(ctx, from); err != nil {
+		return nil, err
+	}
+	for _, advice := range p.Advice {
+		r.note("%s", advice)
+	}
+	return p, nil
+}
+
+// carryOut executes the steps of a plan after the operator has agreed to them.
+func (r *Recovery) carryOut(ctx context.Context, p *Plan) error {
 	for _, fact := range p.Facts {
 		r.note("%s", fact)
 	}
@@ -133,18 +140,50 @@ func (r *Recovery) Run(ctx context.Context) (*Plan, error) {
 		titles = append(titles, s.Title+" ("+s.Host+")")
 	}
 	if err := r.Confirm(titles...); err != nil {
-		return nil, err
+		return err
+	}
+	hint := "nothing was deleted; the command can be repeated"
+	if p.Undo != "" {
+		r.note("this plans how to put the old data back, at any time:\n%s", p.Undo)
+		hint = "nothing was deleted; this plans how to put the old data back: " + p.Undo
 	}
 	add, done := r.Progress.start("steps", int64(len(p.Steps)))
 	for i, s := range p.Steps {
 		r.note("%d. %s", i+1, s.Title)
 		if err := r.execute(ctx, s); err != nil {
-			return nil, fmt.Errorf("step %d, %s: %w (hint: nothing was deleted; old data is in %s)", i+1, s.Title, err, filepath.Join(r.DataDir, r.asideName()))
+			return fmt.Errorf("step %d, %s: %w (hint: %s)", i+1, s.Title, err, hint)
 		}
 		add(1)
 	}
 	done()
-	if err := r.compareKeys(ctx, from); err != nil {
+	return nil
+}
+
+// PlanUndo lists the steps that put the data from before a recovery back. It changes
+// nothing.
+func (r *Recovery) PlanUndo() (*Plan, error) {
+	if _, err := time.Parse(undoLayout, r.Undo); err != nil {
+		return nil, fmt.Errorf("--undo %q is not the time of a recovery (hint: it is the end of the names of the old data, as in member.before-recovery-20261124T020000Z)", r.Undo)
+	}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	p := &Plan{Facts: []string{"the data of the recovery is kept, under names that end with " + r.abandonedSuffix()}}
+	for _, m := range r.Members {
+		p.Steps = append(p.Steps, Step{Title: "put the old data of " + m.Name + " back", Member: m.Name, Host: m.Host(), Local: r.local(m), Commands: r.undo(m)})
+	}
+	p.Advice = []string{"AFTERWARDS", "Start etcd on all members. They are the cluster from before the recovery, which may still have no quorum."}
+	p.Script = r.script(p)
+	return p, nil
+}
+
+// RunUndo executes the steps of PlanUndo for this machine, and prints those for others.
+func (r *Recovery) RunUndo(ctx context.Context) (*Plan, error) {
+	p, err := r.PlanUndo()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.carryOut(ctx, p); err != nil {
 		return nil, err
 	}
 	for _, advice := range p.Advice {

@@ -88,7 +88,7 @@ func spec(t *testing.T, members []proxytest.Member) []Member {
 
 // newRecovery returns a recovery of members on this machine, without a service manager.
 func newRecovery(t *testing.T, dir, backup string, members []Member) *Recovery {
-	return &Recovery{Backup: backup, Members: members, DataDir: filepath.Join(dir, "{name}", "data"), Foreground: true, ListenPeer: "127.0.0.1",
+	return &Recovery{Program: program(t), Backup: backup, Members: members, DataDir: filepath.Join(dir, "{name}", "data"), Foreground: true, ListenPeer: "127.0.0.1",
 		Etcd: etcdPath(t), Wait: time.Minute, Connection: cluster.Connection{Timeout: 2 * time.Second}, Confirm: confirm, Now: time.Now}
 }
 
@@ -380,11 +380,12 @@ func unreachableMember() Member {
 
 func TestMembersAreNamesAndHostsOrURLs(t *testing.T) {
 	d := Defaults{PeerScheme: "http", PeerPort: 2380, ClientScheme: "https", ProxyPort: 4001, ListenClient: "http://127.0.0.1:2379"}
-	all, err := d.Members([]string{"conf1001=conf1001.example.org", "conf1002=2001:db8::1", "conf1003=https://conf1003:1+https://conf1003:2"})
+	all, err := d.Members([]string{"conf1001=conf1001.example.org", "conf1002=2001:db8::1", "conf1003=https://conf1003:1+https://conf1003:2", "conf1004=[2001:db8::4]"})
 	want := []Member{
 		{"conf1001", "http://conf1001.example.org:2380", "http://127.0.0.1:2379", "https://conf1001.example.org:4001"},
 		{"conf1002", "http://[2001:db8::1]:2380", "http://127.0.0.1:2379", "https://[2001:db8::1]:4001"},
 		{"conf1003", "https://conf1003:1", "https://conf1003:2", "https://conf1003:2"},
+		{"conf1004", "http://[2001:db8::4]:2380", "http://127.0.0.1:2379", "https://[2001:db8::4]:4001"},
 	}
 	if err != nil || fmt.Sprint(all) != fmt.Sprint(want) {
 		t.Errorf("got %v (%v), want %v", all, err, want)
@@ -392,6 +393,14 @@ func TestMembersAreNamesAndHostsOrURLs(t *testing.T) {
 	for _, bad := range []string{"", "conf1001", "=host", "a b=host", "a=", "a=x y", "a=http://x:1", "a=http://x+http://x:2", "a=http://x:1+http://$(id):2", "a=host;reboot", "a=-oProxyCommand=x", "a=http://u:p@x:1+http://x:2"} {
 		if all, err := d.Members([]string{bad}); err == nil {
 			t.Errorf("parsing %q: got %v, want an error", bad, all)
+		}
+	}
+	for text, want := range map[string]string{
+		"a=[2001:db8::1": "is not a valid IPv6 address in brackets (hint: write it like a=[2001:db8::1]", "a=[2001:db8::1]:2380": "without a port", "a=[127.0.0.1]": "in brackets",
+		"a=host:2380": "write it without a port",
+	} {
+		if _, err := d.Members([]string{text}); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "[[") {
+			t.Errorf("parsing %q: got the error %v, want %q", text, err, want)
 		}
 	}
 	if _, err := d.Members([]string{"a=x", "a=y"}); err == nil {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	client "go.etcd.io/etcd/client/v2"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/isolation"
 )
 
 const (
@@ -73,7 +75,7 @@ func (s *sandbox) start(ctx context.Context, etcd string, flags []string) error 
 		return err
 	}
 	defer log.Close() // etcd has its own descriptor
-	for _, isolated := range isolationAttrs() {
+	for _, isolated := range isolation.Attrs() {
 		s.cmd = exec.CommandContext(ctx, etcd, flags...)
 		s.cmd.Dir, s.cmd.Env, s.cmd.Stdout, s.cmd.Stderr = s.folder, withoutEtcd(os.Environ()), log, log
 		s.cmd.SysProcAttr = isolated
@@ -88,21 +90,13 @@ func (s *sandbox) start(ctx context.Context, etcd string, flags []string) error 
 			return err
 		}
 	}
+	if err == nil {
+		err = errors.ErrUnsupported // this system is not Linux
+	}
 	return fmt.Errorf("%w (%w)", errNotIsolated, err)
 }
 
-// isolationAttrs returns the ways to start a process without a network: as root, and as
-// another user on systems where users may create namespaces.
-func isolationAttrs() []*syscall.SysProcAttr {
-	uid := []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}}
-	gid := []syscall.SysProcIDMap{{ContainerID: os.Getegid(), HostID: os.Getegid(), Size: 1}}
-	return []*syscall.SysProcAttr{
-		{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL},
-		{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWUSER, UidMappings: uid, GidMappings: gid, Pdeathsig: syscall.SIGKILL},
-	}
-}
-
-var errNotIsolated = errors.New("it must run without a network, but this process may not create namespaces (hint: run the command as root, or allow unprivileged user namespaces)")
+var errNotIsolated = errors.New("it must run without a network, but this process may not create namespaces (hint: run the command on Linux, as root, or allow unprivileged user namespaces)")
 
 // waitUntil calls check until it returns no error.
 func (s *sandbox) waitUntil(ctx context.Context, check func(context.Context) error) error {

@@ -60,6 +60,9 @@ func (r *Recovery) launch(m Member, flags ...string) string {
 	words := []string{"--name=" + m.Name, "--data-dir=" + r.dataDir(m), "--enable-v2=true",
 		"--listen-peer-urls=" + listen, "--initial-advertise-peer-urls=" + m.Peer,
 		"--listen-client-urls=" + m.Client, "--advertise-client-urls=" + m.Advertise}
+	if r.WALDir != "" {
+		words = append(words, "--wal-dir="+r.walDir(m))
+	}
 	words = append(append(words, flags...), r.EtcdArgs...)
 	dir := quote(r.dataDir(m))
 	return fmt.Sprintf("mkdir -p %s; chmod 700 %[1]s\nenv -i PATH=\"$PATH\" setsid %s %s </dev/null >>%[1]s.log 2>&1 &\necho $! >%[1]s.pid\n",
@@ -72,15 +75,86 @@ func (r *Recovery) launch(m Member, flags ...string) string {
 // and /run is empty after a reboot.
 func (r *Recovery) startUnit(m Member, variables ...string) string {
 	unit := r.unit(m)
-	dropIn := "/run/systemd/system/" + unit + ".d/etcd-tlsproxy-recover.conf"
-	environment := "/run/etcd-tlsproxy-recover." + unit + ".env"
 	return fmt.Sprintf(`mkdir -p %[1]s
 printf '%%s\n' %[2]s >%[3]s
-printf '%%s\n' '[Service]' %[4]s >%[5]s
-systemctl daemon-reload
-started=yes; systemctl start %[6]s || started=no
-rm -f %[3]s %[5]s
-systemctl daemon-reload
-[ $started = yes ] || fail 'see journalctl --unit' %[6]s
-`, quote("/run/systemd/system/"+unit+".d"), quoteAll(variables), quote(environment), quote("EnvironmentFile="+environment), quote(dropIn), quote(unit))
+(
+  trap %[4]s EXIT
+  trap 'exit 1' HUP INT TERM
+  printf '%%s\n' '[Service]' %[5]s >%[6]s && systemctl daemon-reload && systemctl start %[7]s
+) || fail 'see journalctl --unit' %[7]s
+`, quote("/run/systemd/system/"+unit+".d"), quoteAll(variables), quote(r.environmentFile(m)), quote(strings.TrimSuffix(r.clear(m), "\n")),
+		quote("EnvironmentFile="+r.environmentFile(m)), quote(r.dropIn(m)), quote(unit))
+}
+
+func (r *Recovery) dropIn(m Member) string {
+	return "/run/systemd/system/" + r.unit(m) + ".d/etcd-tlsproxy-recover.conf"
+}
+
+func (r *Recovery) environmentFile(m Member) string {
+	return "/run/etcd-tlsproxy-recover." + r.unit(m) + ".env"
+}
+
+// clear returns the commands that remove what startUnit has written. A recovery that was
+// killed in between has left it, and a later start would use it.
+func (r *Recovery) clear(m Member) string {
+	if r.Foreground {
+		return ""
+	}
+	return "rm -f " + quote(r.dropIn(m)) + " " + quote(r.environmentFile(m)) + "; systemctl daemon-reload\n"
+}
+
+// curl returns a command that sends a request to the first member. It fails if the
+// response is an error.
+func (r *Recovery) curl(words ...string) string {
+	all := []string{"curl", "--fail", "--silent", "--show-error", "--noproxy", "*", "--max-time", "10"}
+	for _, option := range []struct{ name, value string }{{"--cacert", r.Connection.CA}, {"--cert", r.Connection.Certificate}, {"--key", r.Connection.Key}} {
+		if option.value != "" {
+			all = append(all, option.name, option.value)
+		}
+	}
+	return quoteAll(append(all, words...))
+}
+
+func (r *Recovery) startAlone(m Member, from *source) string {
+	return r.start(m, []Member{m}, true) + fmt.Sprintf(`healthy() { %s | grep -q '"health":"true"'; }
+wait_for %s 120 healthy
+%s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: check its --data-dir and --wal-dir'
+`, r.curl(m.Client+"/health"), quote(m.Name+" to answer"), r.curl("--output", "/dev/null", "--dump-header", "-", m.Client+"/v2/members"), from.identity.Cluster)
+}
+
+// updatePeerURL sets the peer URL. After --force-new-cluster it is http://localhost:2380,
+// whatever the flags say, and no other member could join.
+func (r *Recovery) updatePeerURL(m Member) string {
+	body := `{"peerURLs":["` + m.Peer + `"]}`
+	return fmt.Sprintf(`id=$(%s | sed -n 's/^{"members":\[{"id":"\([0-9a-f]*\)"[^}]*}\]}$/\1/p')
+[ -n "$id" ] || fail 'there is not exactly one member'
+%s/"$id"
+%s | grep -qF %s || fail 'the peer URL has not changed'
+`, r.curl(m.Client+"/v2/members"), r.curl("--request", "PUT", "--header", "Content-Type: application/json", "--data", body, m.Client+"/v2/members"),
+		r.curl(m.Client+"/v2/members"), quote(`"peerURLs":["`+m.Peer+`"]`))
+}
+
+// addMember retries until etcd accepts the member: with --strict-reconfig-check, which is
+// the default, etcd refuses for some seconds after another member has joined.
+func (r *Recovery) addMember(first, m Member) string {
+	body := `{"peerURLs":["` + m.Peer + `"]}`
+	return fmt.Sprintf(`added() { %s | grep -qF %s; }
+add() { added || %s >/dev/null 2>&1 || added; }
+wait_for %s 120 add
+`, r.curl(first.Client+"/v2/members"), quote(`"`+m.Peer+`"`),
+		r.curl("--request", "POST", "--header", "Content-Type: application/json", "--data", body, first.Client+"/v2/members"), quote("etcd to accept "+m.Name))
+}
+
+// startNew starts a member on an empty folder.
+func (r *Recovery) startNew(m Member, all []Member) string {
+	return fmt.Sprintf("for old in %s/member %s; do [ ! -e \"$old\" ] || fail \"$old is old data of etcd: move it aside first\"; done\n",
+		quote(r.dataDir(m)), quote(r.logDir(m))) + r.start(m, all, false)
+}
+
+// waitStarted waits until the new member has published its name, which requires a quorum,
+// and until the cluster answers quorum reads.
+func (r *Recovery) waitStarted(first, m Member) string {
+	return fmt.Sprintf(`started() { %s | grep -qF %s && %s >/dev/null; }
+wait_for %s 600 started
+`, r.curl(first.Client+"/v2/members"), quote(`"name":"`+m.Name+`"`), r.curl(first.Client+"/v2/keys/?quorum=true"), quote(m.Name+" to start"))
 }

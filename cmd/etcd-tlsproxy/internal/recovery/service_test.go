@@ -1,7 +1,9 @@
 package recovery
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -38,6 +40,8 @@ start() {
   until curl -fs --noproxy '*' "$ETCD_LISTEN_CLIENT_URLS/version" >/dev/null; do sleep 0.05; done
 }
 case $1 in
+show) printf '%s\n' LoadState=loaded "ExecStart={ path=$(command -v etcd) ; argv[]=etcd ; ignore_errors=no }" "EnvironmentFiles=$UNITS/$4.env (ignore_errors=no)" ;;
+show-environment) echo LANG=C ;;
 daemon-reload) ;;
 stop) stop ;;
 start) start ;;
@@ -47,7 +51,6 @@ esac
 `
 
 func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
-	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("only root may write below /run")
 	}
@@ -84,13 +87,27 @@ func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
 		t.Cleanup(func() { _ = os.RemoveAll(dropIns) })
 	}
 	t.Cleanup(func() { killAll(t, units) })
+	// A recovery that was killed has left this. A start of etcd would use it.
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	t.Setenv("UNITS", units)
+	leftover := *r
+	leftover.Undo = "20261124T071500Z"
+	writeFile(t, r.dropIn(members[0]), "[Service]\n")
+	writeFile(t, r.environmentFile(members[0]), "ETCD_FORCE_NEW_CLUSTER=true\n")
+	if _, err := leftover.RunUndo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{r.dropIn(members[0]), r.environmentFile(members[0])} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s after an undo: got the error %v, want that it was removed", path, err)
+		}
+	}
 	p, err := r.Plan(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	sh := exec.CommandContext(t.Context(), "sh")
 	sh.Stdin = strings.NewReader(p.Script)
-	sh.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "UNITS="+units)
 	if out, err := sh.CombinedOutput(); err != nil {
 		log, _ := os.ReadFile(filepath.Join(units, "log"))
 		t.Fatalf("%v\n%s\n%s\n%s", err, out, p.Script, log)
@@ -102,6 +119,19 @@ func TestUnitsAreStartedWithWhatCountsOnlyOnce(t *testing.T) {
 		if left := names(t, "/run/systemd/system/"+r.unit(m)+".d"); left != "" {
 			t.Errorf("drop-ins of %s after the recovery: got %s, want none", m.Name, left)
 		}
+	}
+	// The unit of the first member now says that its log is elsewhere.
+	file := filepath.Join(units, r.unit(members[0])+".env")
+	env, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, string(env)+"ETCD_WAL_DIR=/srv/wal\n")
+	if err := r.execute(t.Context(), Step{Local: true, Commands: r.examine(members[0])}); err == nil || !strings.Contains(err.Error(), "give --wal-dir /srv/wal") {
+		t.Errorf("checking a unit with a log of its own: got the error %v, want a hint to --wal-dir", err)
+	}
+	if _, err := r.examineHere(t.Context()); err == nil || !strings.Contains(err.Error(), "give --wal-dir /srv/wal") {
+		t.Errorf("planning for a unit with a log of its own: got the error %v, want that it is refused", err)
 	}
 	starts, err := os.ReadFile(filepath.Join(units, "starts"))
 	if want := "conf1001 force=true cluster=new\nconf1001 force= cluster=new\nconf1002 force= cluster=existing\n"; err != nil || string(starts) != want {
@@ -127,7 +157,7 @@ func TestWhatIsForAnotherMachineGoesThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	marks := t.TempDir()
-	r := &Recovery{Members: members, RemoteShell: "sh " + filepath.Join(marks, "remote"), DataDir: filepath.Join(marks, "it's etcd's")}
+	r := &Recovery{Members: members, Foreground: true, RemoteShell: "sh " + filepath.Join(marks, "remote"), DataDir: filepath.Join(marks, "it's etcd's")}
 	if err := os.WriteFile(filepath.Join(marks, "remote"), []byte("echo \"$1\" >>\"$(dirname \"$0\")/hosts\"; shift; exec \"$@\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

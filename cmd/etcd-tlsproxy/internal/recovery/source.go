@@ -6,19 +6,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // source is what a cluster is recovered from.
 type source struct {
-	path     string
-	identity Identity
+	path string
+	// walDir is the folder of the log of a data folder, or "" if it is inside.
+	walDir   string
+	identity memberhost.Identity
 	// manifest is nil for a member's data folder.
 	manifest *Manifest
 }
 
+// logDir returns the folder of the log.
+func (s *source) logDir() string { return memberhost.LogOf(s.path, s.walDir) }
+
 // openSource checks a whole backup, or identifies a data folder.
-func openSource(path string, read func(int64)) (*source, error) {
-	path, err := filepath.Abs(path)
+func (r *Recovery) openSource(read func(int64)) (*source, error) {
+	path, err := filepath.Abs(r.Backup)
 	if err != nil {
 		return nil, err
 	}
@@ -31,8 +38,10 @@ func openSource(path string, read func(int64)) (*source, error) {
 		backup = backup || err == nil
 	}
 	if !backup {
-		identity, err := Identify(path, "")
-		return &source{path: path, identity: identity}, err
+		return r.openDataFolder(path)
+	}
+	if r.BackupWALDir != "" {
+		return nil, errors.New("--backup-wal-dir is for the data folder of a member, but --backup is a backup, which has its log inside")
 	}
 	if _, err := os.Lstat(filepath.Join(path, markerFile)); err == nil {
 		return nil, fmt.Errorf("the backup %s is incomplete (hint: use one whose name begins with etcd-)", path)
@@ -41,33 +50,45 @@ func openSource(path string, read func(int64)) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &source{path, m.Copy, m}, nil
+	return &source{path: path, identity: m.Copy, manifest: m}, nil
 }
 
-// checkTarget refuses a data folder that holds anything else.
-func checkTarget(dataDir, backup string) error {
-	entries, err := os.ReadDir(dataDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// openDataFolder identifies the member of a data folder.
+func (r *Recovery) openDataFolder(path string) (*source, error) {
+	from := &source{path: path, walDir: r.BackupWALDir}
+	first := r.Members[0]
+	if same, err := sameFolder(r.dataDir(first), path); from.walDir == "" && same && err == nil {
+		from.walDir = r.walDir(first)
 	}
-	if err != nil {
-		return fmt.Errorf("--data-dir: %w", err)
-	}
-	if len(entries) > 0 {
-		if info, err := os.Lstat(filepath.Join(dataDir, "member")); err != nil || !info.IsDir() {
-			return fmt.Errorf("--data-dir %s is not empty, but contains no member/ of etcd (hint: use the folder of etcd's --data-dir)", dataDir)
+	if from.walDir != "" {
+		var err error
+		if from.walDir, err = filepath.Abs(from.walDir); err != nil {
+			return nil, err
 		}
 	}
-	same, err := sameFolder(dataDir, backup)
-	if err != nil || same {
-		return err
+	var err error
+	from.identity, err = memberhost.Identify(path, from.walDir)
+	return from, err
+}
+
+// checkTarget refuses a folder that overlaps with the source, except that a member can be
+// recovered from its own data.
+func checkTarget(folder string, from *source) error {
+	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	within, err := isWithin(backup, dataDir)
+	for _, path := range []string{from.path, from.logDir()} {
+		same, err := sameFolder(folder, path)
+		if err != nil || same {
+			return err
+		}
+	}
+	within, err := isWithin(from.path, folder)
 	if err == nil && !within {
-		within, err = isWithin(dataDir, backup)
+		within, err = isWithin(folder, from.path)
 	}
 	if err == nil && within {
-		err = fmt.Errorf("one of the backup %s and --data-dir %s is inside of the other", backup, dataDir)
+		err = fmt.Errorf("one of the backup %s and the member's folder %s is inside of the other", from.path, folder)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ type settings struct {
 	file    *directive // the auth_basic_user_file in force
 	deny    bool
 	maxBody *directive // the client_max_body_size in force
+	http2   *directive // the http2 in force
 	// The ssl_certificate and ssl_certificate_key in force. One of each belongs together.
 	certificates, keys []*directive
 }
@@ -26,7 +27,7 @@ func (r *nginxReader) block(outer settings, list []*directive, rest func(*direct
 	given := map[string]bool{}
 	for _, d := range list {
 		target := map[string]**directive{
-			"auth_basic": &own.basic, "auth_basic_user_file": &own.file, "client_max_body_size": &own.maxBody,
+			"auth_basic": &own.basic, "auth_basic_user_file": &own.file, "client_max_body_size": &own.maxBody, "http2": &own.http2,
 		}[d.name()]
 		several := map[string]*[]*directive{"ssl_certificate": &own.certificates, "ssl_certificate_key": &own.keys}[d.name()]
 		switch {

@@ -22,6 +22,9 @@ func (s *Site) Config(match acl.Match) string {
 	if match == acl.MatchBoth {
 		line("match = \"both\" # opens nothing that nginx refused; use \"segment\" once the audit log is quiet")
 	}
+	if !s.HTTP2 {
+		line("http2 = false # nginx did not offer it")
+	}
 	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
 	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
 		s.writeVerification(line)

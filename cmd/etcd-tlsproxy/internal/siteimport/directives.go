@@ -52,7 +52,7 @@ var families = []family{
 	{harmless, "etcd's answers have neither cookies nor redirects of this kind", `proxy_redirect proxy_cookie_domain proxy_cookie_path proxy_cookie_flags`, nil},
 	{harmless, "the proxy has its own settings of TLS", `ssl_session_cache ssl_session_timeout ssl_session_tickets ssl_session_ticket_key ssl_prefer_server_ciphers ssl_dhparam ssl_ecdh_curve ssl_buffer_size
 		ssl_stapling ssl_stapling_file ssl_stapling_responder ssl_stapling_verify ssl_trusted_certificate ssl_verify_depth ssl_handshake_timeout`, nil},
-	{harmless, "it is about HTTP/2 between client and proxy", `http2 http2_body_preread_size http2_chunk_size http2_idle_timeout http2_max_concurrent_pushes http2_max_concurrent_streams http2_max_field_size
+	{harmless, "it is about HTTP/2 between client and proxy", `http2_body_preread_size http2_chunk_size http2_idle_timeout http2_max_concurrent_pushes http2_max_concurrent_streams http2_max_field_size
 		http2_max_header_size http2_max_requests http2_push http2_push_preload http2_recv_buffer_size http2_recv_timeout`, nil},
 	{harmless, "etcd has no field with such a name", `underscores_in_headers`, nil},
 	{harmless, "it changes the page of nginx's own errors, and the proxy's errors have etcd's form", `error_page recursive_error_pages`, nil},
@@ -147,7 +147,7 @@ func (r *nginxReader) checkKnown(list []*directive) {
 }
 
 // interpreted lists the directives that the reader interprets, each in its contexts.
-var interpreted = []string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name", "proxy_ssl_certificate", "proxy_ssl_certificate_key"}
+var interpreted = []string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "http2", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name", "proxy_ssl_certificate", "proxy_ssl_certificate_key"}
 
 // notedDifferences returns the differences of directives, one for each reason.
 func (r *nginxReader) notedDifferences() []Difference {

@@ -32,6 +32,7 @@ func (r *nginxReader) readServer(server *directive, outer settings) error {
 	if err != nil {
 		return err
 	}
+	r.site.HTTP2 = r.site.HTTP2 || own.http2 != nil && own.http2.args()[0] == "on"
 	if len(own.certificates) != len(own.keys) {
 		return r.fail(server, "the numbers of ssl_certificate and ssl_certificate_key differ")
 	}

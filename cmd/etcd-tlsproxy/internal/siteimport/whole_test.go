@@ -187,6 +187,24 @@ func TestLimitsAndVerificationAreTakenOver(t *testing.T) {
 	}
 }
 
+func TestASiteWithoutHTTP2GetsNone(t *testing.T) {
+	for text, want := range map[string]bool{
+		wholeSite: false,
+		strings.Replace(wholeSite, "4001 ssl", "4001 ssl http2", 1):                                                          true,
+		strings.Replace(wholeSite, "http {", "http { http2 on;", 1):                                                          true,
+		strings.Replace(wholeSite, "4001 ssl;", "4001 ssl; http2 on;", 1):                                                    true,
+		strings.Replace(strings.Replace(wholeSite, "http {", "http { http2 on;", 1), "4001 ssl;", "4001 ssl; http2 off;", 1): false,
+	} {
+		s, err := readWhole(text, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if config := s.Config(acl.MatchBoth); s.HTTP2 != want || strings.Contains(config, "\nhttp2 = false") == want {
+			t.Errorf("got HTTP2 %t, want %t, and http2 = false only without it, for\n%s\nin\n%s", s.HTTP2, want, text, config)
+		}
+	}
+}
+
 func TestASingleSiteIsAConflictBecauseItsSurroundingsWereNotRead(t *testing.T) {
 	s, err := ReadNginx(around(all+admin), site)
 	if err != nil {

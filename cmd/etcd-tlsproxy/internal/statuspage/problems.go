@@ -18,7 +18,11 @@ const maxWarnings = 10
 func (s *Status) problems() []string {
 	list := []string{}
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
-	if s.State != "serving" {
+	switch s.State {
+	case "serving":
+	case "emptying":
+		add("The proxy is being emptied: it is not ready, and connections end with their next answer. POST /-/drain?off ends this.")
+	default:
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
@@ -64,6 +68,9 @@ func (s *Status) problems() []string {
 	}
 	for _, c := range s.Certificates {
 		switch left := time.Duration(c.Seconds) * time.Second; {
+		case c.Role == "client_crl" && left <= 0:
+			add("The revocation list of %s has expired: clients with a certificate of this CA are refused.", c.Subject)
+		case c.Role == "client_crl": // lists live for days, or only for hours
 		case left <= 0:
 			add("The certificate %s (%s) has expired.", c.Subject, c.Role)
 		case left < expirySoon:

@@ -51,6 +51,21 @@ class etcd_tlsproxy::config {
     backup    => false,
   }
 
+  # Puppet's temporary file can be read by its owner alone, so the check gets a copy.
+  $check = $etcd_tlsproxy::validate_user ? {
+    ''      => "${etcd_tlsproxy::binary} check-config --config %",
+    default => [
+      'dir=$(/usr/bin/mktemp -d) && trap \'rm -rf "$dir"\' EXIT',
+      "/bin/chgrp ${etcd_tlsproxy::group} \"\$dir\" && /bin/chmod 0750 \"\$dir\"",
+      "/usr/bin/install -m 0640 -g ${etcd_tlsproxy::group} % \"\$dir/etcd-tlsproxy.toml\"",
+      "/sbin/runuser -u ${etcd_tlsproxy::validate_user} -- ${etcd_tlsproxy::binary} check-config --config \"\$dir/etcd-tlsproxy.toml\"",
+    ].join(' && '),
+  }
+  $readers = $etcd_tlsproxy::user_groups.empty ? {
+    true    => [],
+    default => [User['etcd-tlsproxy']],
+  }
+
   file { $file:
     ensure       => file,
     owner        => $etcd_tlsproxy::owner,
@@ -69,8 +84,8 @@ class etcd_tlsproxy::config {
           'log'      => $etcd_tlsproxy::log,
         },
     }),
-    validate_cmd => "${etcd_tlsproxy::binary} check-config --config %",
-    require      => File[$htpasswd],
+    validate_cmd => $check,
+    require      => [File[$htpasswd]] + $readers,
   }
 
   # The service does not read this file. A change of it notifies the service resource, which

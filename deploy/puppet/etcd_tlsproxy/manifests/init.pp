@@ -26,7 +26,7 @@
 # @param upstream
 #   Further keys of the table [upstream], such as srv, ca or server_name.
 # @param tls
-#   Further keys of the table [tls]: client_ca, client_auth, client_name.
+#   Further keys of the table [tls]: client_ca, client_crl, client_auth, client_name.
 # @param surfaces
 #   The users who may use each surface of the API that is closed to all others.
 # @param limits
@@ -47,6 +47,20 @@
 #   Whether the Debian package is installed.
 # @param manage_service
 #   Whether Puppet enables the service and keeps it running.
+# @param validate_user
+#   The user as whom the configuration is checked before it is put in place, so that files
+#   which the service cannot read are found. '' is the user of Puppet.
+# @param sockets
+#   Whether systemd holds the ports, so that no restart refuses a connection. Their ports are
+#   those of the units. Without a value Puppet leaves the units alone.
+# @param backup
+#   Whether the member is backed up every night. Without a value Puppet leaves the timer alone.
+# @param scrape_file
+#   A file for the file-based discovery of Prometheus, which gets the admin address.
+# @param scrape_host
+#   The host in that file.
+# @param nrpe_file
+#   A file for NRPE, which gets the checks of this machine.
 # @param reload_command
 #   The command that makes the service reload its files at once. Without it the service
 #   reloads changed files within two seconds.
@@ -72,6 +86,12 @@ class etcd_tlsproxy (
   Array[String[1]] $user_groups = [],
   Boolean $manage_package = true,
   Boolean $manage_service = true,
+  String $validate_user = 'etcd-tlsproxy',
+  Optional[Boolean] $sockets = undef,
+  Optional[Boolean] $backup = undef,
+  Optional[Pattern[/\A\//]] $scrape_file = undef,
+  String[1] $scrape_host = $facts['networking']['fqdn'],
+  Optional[Pattern[/\A\//]] $nrpe_file = undef,
   String[1] $reload_command = '/usr/bin/systemctl reload etcd-tlsproxy.service',
 ) {
   # The proxy would refuse such a table as well, but only after the file of users was
@@ -87,6 +107,7 @@ class etcd_tlsproxy (
 
   contain etcd_tlsproxy::config
   contain etcd_tlsproxy::service
+  contain etcd_tlsproxy::monitoring
 
   if $manage_package {
     package { 'etcd-tlsproxy':

@@ -74,7 +74,7 @@ func Start(t testing.TB, config string) *Service {
 	return StartWith(t, config, nil)
 }
 
-// StartWith is like [Start], with more files.
+// StartWith is like [Start], with further files.
 func StartWith(t testing.TB, config string, files map[string]string) *Service {
 	t.Helper()
 	s := &Service{T: t, Dir: t.TempDir(), Log: &Output{}, Hangup: make(chan os.Signal, 1)}

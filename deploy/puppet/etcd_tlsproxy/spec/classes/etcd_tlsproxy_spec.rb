@@ -27,7 +27,7 @@ describe 'etcd_tlsproxy' do
 
   it 'checks the table after the users were written, and before it is put in place' do
     is_expected.to contain_file(file).that_requires('File[/etc/etcd-tlsproxy/htpasswd]')
-                                     .with_validate_cmd('/usr/bin/etcd-tlsproxy check-config --config %')
+                                     .with_validate_cmd(%r{ && /sbin/runuser -u etcd-tlsproxy -- /usr/bin/etcd-tlsproxy check-config --config "\$dir/etcd-tlsproxy.toml"\z})
                                      .with_content(%r{^\[acls\]\n"/" = \["root"\]\n"/conftool" = \["root", "conftool"\]\n"/eventlogging" = \[\]\n})
   end
 
@@ -37,6 +37,32 @@ describe 'etcd_tlsproxy' do
     is_expected.to contain_service('etcd-tlsproxy').with('ensure' => 'running', 'enable' => true).that_subscribes_to("File[#{triggers}]")
     subscribed = catalogue.resource('service', 'etcd-tlsproxy')[:subscribe]
     expect([subscribed].flatten.map(&:to_s)).to eq(["File[#{triggers}]"])
+  end
+
+  it 'leaves sockets and the backup alone unless it is told' do
+    is_expected.not_to contain_service('etcd-tlsproxy.socket')
+    is_expected.not_to contain_service('etcd-tlsproxy-backup.timer')
+  end
+
+  [true, false].each do |on|
+    context "with sockets and backup #{on}" do
+      let(:more) { { 'sockets' => on, 'backup' => on } }
+      let(:state) { on ? 'running' : 'stopped' }
+
+      it 'frees the ports before it changes their owner, and starts the service last' do
+        is_expected.to contain_service('etcd-tlsproxy.socket').with('ensure' => state, 'enable' => on).that_comes_before('Service[etcd-tlsproxy]')
+        is_expected.to contain_service('etcd-tlsproxy-admin.socket').with('ensure' => state, 'enable' => on)
+        is_expected.to contain_exec('etcd-tlsproxy changes the owner of its ports').that_comes_before('Service[etcd-tlsproxy.socket]')
+        is_expected.to contain_service('etcd-tlsproxy-backup.timer').with('ensure' => state, 'enable' => on)
+      end
+    end
+  end
+
+  context 'with files for Prometheus and NRPE' do
+    let(:more) { { 'admin' => ':4012', 'listen' => '[::]:4011', 'scrape_file' => '/srv/scrape.yml', 'scrape_host' => 'conf1001.example.org', 'nrpe_file' => '/srv/nrpe.cfg' } }
+
+    it { is_expected.to contain_file('/srv/scrape.yml').with_content(/^- targets: \["conf1001.example.org:4012"\]$/) }
+    it { is_expected.to contain_file('/srv/nrpe.cfg').with_content(%r{check_http -I 127.0.0.1 -p 4012 .*https://localhost:4011 }m) }
   end
 
   context 'with limits of both kinds' do

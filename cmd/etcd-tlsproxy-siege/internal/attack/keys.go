@@ -1,0 +1,79 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// deepLevels is more than the levels that etcd can read back from its own snapshot: Go's
+// JSON decoder accepts 10,000 nested values, and a level of keys is two of them.
+const deepLevels = 12_000
+
+// deepKey writes keys of thousands of levels.
+func deepKey(ctx context.Context, c *crew, ready func()) error {
+	for n := range 3 {
+		target := fmt.Sprintf("/v2/keys%s/d%d%s", c.Folder, n, strings.Repeat("/a", deepLevels))
+		k, err := c.dial(ctx, n, dialOptions{})
+		if err != nil {
+			continue
+		}
+		if a, err := c.newAsker(k); err == nil {
+			_, _ = a.ask(&request{method: "PUT", target: target, body: "value=x", authorization: c.authorization()})
+		}
+		k.leave(false)
+	}
+	ready()
+	<-ctx.Done()
+	return nil
+}
+
+const (
+	// answerLevels is how deep a key can be if its target has at most 4,000 bytes.
+	answerLevels = 1_900
+	// manyLevels and manyKeys make an answer as large where keys of that depth are refused.
+	manyLevels = 90
+	manyKeys   = 400
+)
+
+// deepAnswers writes deep keys, and asks for the tree above them many times. An answer names
+// each key and each folder whole, and has thousands of times the bytes of the writes. It takes none of the
+// answers.
+func deepAnswers(ctx context.Context, c *crew, ready func()) error {
+	deepest := true
+	for n := range 3 {
+		got, err := c.put(ctx, fmt.Sprintf("%s/d%d%s", c.Folder, n, strings.Repeat("/a", answerLevels)), "x")
+		deepest = deepest && err == nil && got.status < 300
+	}
+	if !deepest {
+		c.writeMany(ctx)
+	}
+	read := func(n int) *request {
+		target := fmt.Sprintf("/v2/keys%s?recursive=true&waitIndex=%d", c.Folder, n+1)
+		return &request{method: "GET", target: target, authorization: c.authorization()}
+	}
+	connections, requests := 200, 1
+	if c.Protocol == HTTP2 {
+		connections, requests = 2, 100
+	}
+	return c.hold(ctx, &holding{
+		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
+		first: c.firsts(requests, noWindow, read), again: read,
+	}, ready)
+}
+
+// writeMany writes many keys that are as deep as any server accepts.
+func (c *crew) writeMany(ctx context.Context) {
+	k, err := c.dial(ctx, 0, dialOptions{})
+	if err != nil {
+		return
+	}
+	defer k.leave(false)
+	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+	defer stop()
+	a, err := c.newAsker(k)
+	for n := 0; n < manyKeys && err == nil; n++ {
+		target := fmt.Sprintf("/v2/keys%s/m%d%s", c.Folder, n, strings.Repeat("/"+long(10), manyLevels))
+		_, err = a.ask(&request{method: "PUT", target: target, body: "value=x", authorization: c.authorization()})
+	}
+}

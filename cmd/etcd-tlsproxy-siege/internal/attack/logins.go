@@ -1,0 +1,118 @@
+package attack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// guessers is how many wrong logins each address has in flight: four addresses fill a
+	// queue of 64.
+	guessers = 17
+	// refusedPause is how long a guesser waits after an answer that is not 401. A flood of
+	// such answers is another attack.
+	refusedPause = 50 * time.Millisecond
+)
+
+// guess returns a write with a wrong password of a user who exists and whose hash is slow.
+func guess(n int) *request {
+	return &request{
+		method: "PUT", target: "/v2/keys/conftool/guess", body: "value=x", authorization: basic("conftool", fmt.Sprintf("wrong-%d", n)),
+	}
+}
+
+// guesses tries wrong passwords and waits for each answer.
+func guesses(ctx context.Context, c *crew, ready func()) error {
+	var running sync.WaitGroup
+	for i := range guessers * len(c.Sources) {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
+					stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+					c.guessOn(ctx, k, i)
+					k.leave(stop())
+				}
+				if !wait(ctx, refusedPause) {
+					return
+				}
+			}
+		})
+	}
+	ready()
+	<-ctx.Done()
+	running.Wait()
+	return nil
+}
+
+// guessOn guesses on one connection until it ends.
+func (c *crew) guessOn(ctx context.Context, k *conn, i int) {
+	a, err := c.newAsker(k)
+	for n := 0; err == nil && ctx.Err() == nil; n++ {
+		var got *answer
+		got, err = a.ask(guess(i<<20 + n))
+		switch {
+		case got == nil:
+		case got.status < 300:
+			c.reportWrong("a wrong password was accepted with status %d", got.status)
+		case got.status != 401 && !wait(ctx, refusedPause):
+			return
+		}
+	}
+}
+
+// leavers try wrong passwords and do not wait for the answers.
+func leavers(ctx context.Context, c *crew, ready func()) error {
+	var running sync.WaitGroup
+	for i := range guessers * len(c.Sources) {
+		running.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
+					_ = k.SetDeadline(time.Now().Add(firstTimeout))
+					_, err = k.Write(c.first(guess(i<<20 + n)))
+					if err == nil {
+						wait(ctx, leaveAfter)
+					}
+					k.leave(err != nil)
+				}
+				if !wait(ctx, refusedPause) {
+					return
+				}
+			}
+		})
+	}
+	ready()
+	<-ctx.Done()
+	running.Wait()
+	return nil
+}
+
+// leaveAfter gives the server the time to read a request before the client leaves.
+const leaveAfter = 5 * time.Millisecond
+
+// put writes a value through HTTP/1.1, whatever the protocol of the attack is: its
+// bytes are the attack, not their way.
+func (c *crew) put(ctx context.Context, key, value string) (*answer, error) {
+	config := c.config.Clone()
+	config.NextProtos, config.ClientSessionCache = []string{"http/1.1"}, nil
+	k, err := c.dial(ctx, 0, dialOptions{config: config})
+	if err != nil {
+		return nil, err
+	}
+	defer k.leave(false)
+	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+	defer stop()
+	direct := &crew{Spec: c.Spec}
+	direct.Protocol = HTTP11
+	a, err := direct.newAsker(&conn{Conn: k.Conn, crew: direct, raw: k.raw})
+	if err != nil {
+		return nil, err
+	}
+	got, err := a.ask(&request{method: "PUT", target: "/v2/keys" + key, body: "value=" + value, authorization: c.authorization()})
+	if errors.Is(err, errClosing) {
+		err = nil
+	}
+	return got, err
+}

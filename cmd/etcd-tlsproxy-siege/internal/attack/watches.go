@@ -1,0 +1,134 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// largeValue is the size of a value that every event carries.
+const largeValue = 2 << 20
+
+// ancestorLevels is how deep the written key is, and how many keys above it are watched.
+const ancestorLevels = 45
+
+// ancestors watches all folders above a key recursively, and writes large values to it. It
+// takes none of the events. With each round there are as many watches more.
+func ancestors(ctx context.Context, c *crew, ready func()) error {
+	levels := make([]string, ancestorLevels)
+	key := c.Folder
+	for i := range levels {
+		key += "/a"
+		levels[i] = key
+	}
+	// Only the first round is certain to find the server ready for it.
+	const rounds, pause = 4, time.Second
+	_, _ = c.put(ctx, key+"/leaf", "small")
+	for round := 0; ctx.Err() == nil; round++ {
+		if round < rounds {
+			c.watchAll(ctx, levels)
+		}
+		for range 2 {
+			_, _ = c.put(ctx, key+"/leaf", long(largeValue))
+		}
+		if round == 0 {
+			ready()
+		}
+		wait(ctx, pause)
+	}
+	return nil
+}
+
+// watchAll starts a recursive watch of each key and reads no event. On HTTP/2 all are streams of
+// one connection.
+func (c *crew) watchAll(ctx context.Context, keys []string) {
+	watch := func(n int) *request {
+		return &request{method: "GET", target: "/v2/keys" + keys[n] + "?wait=true&recursive=true", authorization: c.authorization()}
+	}
+	connections, requests := len(keys), 1
+	if c.Protocol == HTTP2 {
+		connections, requests = 1, len(keys)
+	}
+	c.start(ctx, connections, c.firsts(requests, noWindow, watch))
+}
+
+// start opens connections that send their first bytes and read nothing until the crew
+// closes them.
+func (c *crew) start(ctx context.Context, connections int, first func(i int) []byte) {
+	c.each(ctx, connections, func(i int) error {
+		k, err := c.dial(ctx, i, dialOptions{receive: smallBuffer})
+		if err != nil {
+			return err
+		}
+		_ = k.SetWriteDeadline(time.Now().Add(firstTimeout))
+		_, err = k.Write(first(i))
+		return err
+	})
+	wait(ctx, beat) // the watches are registered only when the server has read them
+}
+
+// pastEvents asks for the event of one large value with many old indexes, whose events all
+// exist. It takes none of the answers.
+func pastEvents(ctx context.Context, c *crew, ready func()) error {
+	key := c.Folder + "/past"
+	got, err := c.put(ctx, key, long(2*largeValue))
+	if err != nil {
+		return fmt.Errorf("writing the value: %w", err)
+	}
+	index, err := strconv.Atoi(strings.TrimSpace(got.index))
+	if err != nil {
+		return fmt.Errorf("writing the value: status %d without an index: %w", got.status, err)
+	}
+	const watches = 60
+	watch := func(n int) *request {
+		target := fmt.Sprintf("/v2/keys%s?wait=true&waitIndex=%d", key, max(1, index-n%watches))
+		return &request{method: "GET", target: target, authorization: c.authorization()}
+	}
+	connections, requests := watches, 1
+	if c.Protocol == HTTP2 {
+		connections, requests = 1, watches
+	}
+	return c.hold(ctx, &holding{
+		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
+		first: c.firsts(requests, noWindow, watch), again: watch,
+	}, ready)
+}
+
+// ExpiryKey is restricted to the user whose certificate expires.
+const ExpiryKey = "/siege/restricted"
+
+// expiry watches a restricted key with a certificate that expires during the attack, and
+// reports each value that arrives after that.
+func expiry(ctx context.Context, c *crew, ready func()) error {
+	if len(c.config.Certificates) == 0 {
+		return fmt.Errorf("this attack needs a certificate")
+	}
+	ends := c.config.Certificates[0].Leaf.NotAfter
+	k, err := c.dial(ctx, 0, dialOptions{})
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+	defer stop()
+	a, err := c.newAsker(k)
+	if err != nil {
+		return err
+	}
+	ready()
+	for ctx.Err() == nil {
+		got, err := a.ask(&request{method: "GET", target: "/v2/keys" + ExpiryKey + "?wait=true"})
+		if late := time.Since(ends); got != nil && got.status == 200 && len(got.body) > 0 && late > ExpirySlack {
+			c.reportWrong("a restricted value arrived %v after the certificate had expired", late.Round(100*time.Millisecond))
+		}
+		if err != nil {
+			<-ctx.Done()
+		}
+		wait(ctx, refusedPause)
+	}
+	return nil
+}
+
+// ExpirySlack is how much later than its certificate a watch may end.
+const ExpirySlack = time.Second

@@ -1,0 +1,123 @@
+package site
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Etcd is an etcd of one member as a process.
+type Etcd struct {
+	*Process
+	URL     string
+	command []string
+	dir     string
+	client  *http.Client
+}
+
+// snapshotCount is after how many writes etcd makes a snapshot, which it reads at its next
+// start.
+const snapshotCount = 50
+
+// StartEtcd starts an etcd in a folder. program is the installed one; if it is empty, self
+// is a program whose command "etcd" runs the etcd that is linked into it. secure makes it serve
+// TLS, and makes snapshots after few writes.
+func (f *Files) StartEtcd(dir, program, self string, secure bool) (*Etcd, error) {
+	client, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	e := &Etcd{dir: dir, URL: fmt.Sprintf("http://127.0.0.1:%d", client)}
+	roots := x509.NewCertPool()
+	roots.AddCert(f.ca)
+	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	peer, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	peerURL := fmt.Sprintf("http://127.0.0.1:%d", peer)
+	if secure {
+		e.URL = "https" + strings.TrimPrefix(e.URL, "http")
+	}
+	e.command = []string{program}
+	if program == "" {
+		e.command = []string{self, "etcd"}
+	}
+	e.command = append(e.command, "--name=default", "--data-dir="+filepath.Join(dir, "data"), "--enable-v2=true",
+		"--listen-client-urls="+e.URL, "--advertise-client-urls="+e.URL,
+		"--listen-peer-urls="+peerURL, "--initial-advertise-peer-urls="+peerURL, "--initial-cluster=default="+peerURL)
+	if secure {
+		e.command = append(e.command, "--cert-file="+f.Path("server.crt"), "--key-file="+f.Path("server.key"),
+			fmt.Sprintf("--snapshot-count=%d", snapshotCount))
+	}
+	return e, e.Start()
+}
+
+// Start starts etcd, for the first time or again with the same data.
+func (e *Etcd) Start() (err error) {
+	if e.Process, err = start(e.dir, "etcd", e.command...); err != nil {
+		return err
+	}
+	return e.waitFor(func() error {
+		var version struct{ Etcdcluster string }
+		if err := e.get("/version", &version); err != nil {
+			return err
+		}
+		// Until then its index is not settled, and it may not have a leader.
+		if version.Etcdcluster == "not_decided" {
+			return errors.New("the version of the cluster is not decided")
+		}
+		return nil
+	})
+}
+
+func (e *Etcd) get(path string, answer any) error {
+	resp, err := e.client.Get(e.URL + path)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	return json.NewDecoder(resp.Body).Decode(answer)
+}
+
+// Put sets a key without going through a proxy.
+func (e *Etcd) Put(key, value string) error {
+	req, err := http.NewRequest(http.MethodPut, e.URL+"/v2/keys"+key, strings.NewReader(url.Values{"value": {value}}.Encode()))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := e.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	if resp.StatusCode >= 300 {
+		return fmt.Errorf("writing %s: %s", key, resp.Status)
+	}
+	return nil
+}
+
+// Fill writes the keys that every siege has.
+func (e *Etcd) Fill() error {
+	value := strings.Repeat("x", 60)
+	for i := range 100 { // so that there are a hundred old indexes to ask for
+		if err := e.Put(fmt.Sprintf("/siege/tree/k%02d", i), value); err != nil {
+			return err
+		}
+	}
+	large := strings.Repeat("x", 100<<10)
+	return errors.Join(e.Put("/siege/small", value), e.Put("/siege/large", large), e.Put("/conftool/private/large", large),
+		e.Put("/siege/restricted", value), e.Put("/siege/fleet", value), e.Put("/eventlogging/k", value))
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/victim"
+)
+
+// phases goes through the phases of the row.
+func (c *cell) phases(ctx context.Context, group *victim.Group) (err error) {
+	half := c.siege.duration / 2
+	if c.row.Attackers == company {
+		if c.fleet, err = c.startFleet(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.stopFleet()) }()
+	}
+	if !c.pass(ctx, half) {
+		return ctx.Err()
+	}
+	c.row.EtcdQuiet, _ = c.etcd.Memory()
+	if c.siege.control {
+		group.Enter(control)
+		if err := c.attackAnother(ctx); err != nil {
+			return err
+		}
+		group.Enter(between)
+		c.pass(ctx, time.Second)
+	}
+	group.Enter(arriving)
+	began, records := time.Now(), c.server.Records()
+	a, err := c.attackAt(c.server.Address)
+	if err != nil {
+		return err
+	}
+	a.arrive(ctx)
+	group.Enter(under)
+	c.attacked = true
+	c.pass(ctx, c.siege.duration)
+	c.attacked = false
+	group.Enter(after)
+	c.row.Attack, c.row.AttackersCPU, err = a.stop()
+	c.row.RecordsRate = float64(c.server.Records()-records) / time.Since(began).Seconds()
+	if err != nil {
+		return err
+	}
+	c.pass(ctx, half)
+	return ctx.Err()
+}
+
+// startFleet starts a legitimate fleet, which stays for the whole row.
+func (c *cell) startFleet(ctx context.Context) (*attackers, error) {
+	spec := attack.Spec{
+		Attack: "fleet", Protocol: attack.HTTP11, Address: c.server.Address, Sources: []string{fleetAddress}, CA: c.files.CA(), Size: companySize,
+	}
+	fleet, err := startAttackers(c.siege.self, filepath.Join(c.dir, "fleet.log"), &spec)
+	if err == nil {
+		fleet.arrive(ctx)
+	}
+	return fleet, err
+}
+
+// stopFleet checks that all watchers of the fleet were served.
+func (c *cell) stopFleet() error {
+	result, _, err := c.fleet.stop()
+	switch {
+	case err != nil:
+		return err
+	case result.Wrong > 0:
+		c.row.Early = fmt.Sprintf("the fleet: %d times: %s", result.Wrong, result.WrongWhat)
+	case result.Answers < companySize:
+		c.row.Early = fmt.Sprintf("the fleet of %d received %d events, want at least one each", companySize, result.Answers)
+	}
+	return nil
+}
+
+// attackAt starts the attackers against an address.
+func (c *cell) attackAt(address string) (*attackers, error) {
+	spec := c.spec(c.row.Protocol, c.row.Attackers)
+	spec.Address, spec.CA = address, c.files.CA()
+	if c.prepare != nil {
+		if err := c.prepare(c, &spec); err != nil {
+			return nil, err
+		}
+	}
+	return startAttackers(c.siege.self, filepath.Join(c.dir, "attackers.log"), &spec)
+}
+
+// attackAnother attacks a second server for a while.
+func (c *cell) attackAnother(ctx context.Context) error {
+	etcd, server, err := c.start(c.row.Server)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		server.Kill()
+		etcd.Kill()
+	}()
+	a, err := c.attackAt(server.Address)
+	if err != nil {
+		return err
+	}
+	a.arrive(ctx)
+	c.pass(ctx, c.siege.duration)
+	_, _, err = a.stop()
+	return err
+}
+
+// What an attack may make the servers use before it is ended early.
+const (
+	// maxServerMemory is a multiple of limits.memory at which the kernel would have ended the
+	// proxy on a machine of its own.
+	maxServerMemory = 6
+	maxEtcdMemory   = 6 << 30
+)
+
+// look is the interval at which memory and processes are looked at. Peaks between are not
+// missed, because the kernel keeps them.
+const look = 100 * time.Millisecond
+
+// pass lets time pass, looks after the servers, and does what belongs beside the attack. It ends
+// early if a server has ended or uses too much memory, and reports whether the run goes on.
+func (c *cell) pass(ctx context.Context, d time.Duration) bool {
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	began, last, lastEvent := time.Now(), time.Time{}, time.Time{}
+	for time.Since(began) < d {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+		now, peak := c.server.Memory()
+		c.row.ServerPeak = max(c.row.ServerPeak, peak)
+		etcdNow, etcdPeak := c.etcd.Memory()
+		c.row.EtcdPeak = max(c.row.EtcdPeak, etcdPeak)
+		c.server.Records()
+		if c.fleet != nil && time.Since(lastEvent) >= companyEvery {
+			lastEvent = time.Now()
+			_ = c.etcd.Put(attack.FleetKey, lastEvent.String()) // a fleet without events is reported
+		}
+		if c.beside != nil && c.attacked && time.Since(last) >= c.every {
+			last = time.Now()
+			c.beats++
+			if err := c.beside(c); err != nil {
+				c.row.Early = err.Error()
+			}
+		}
+		switch {
+		case c.server.Ended() != nil:
+			c.row.Early = fmt.Sprintf("the server has ended: %v", c.server.Ended())
+			return true
+		case c.etcd.Ended() != nil:
+			c.row.Early = fmt.Sprintf("etcd has ended: %v", c.etcd.Ended())
+			return true
+		case c.row.MemoryLimit > 0 && now > maxServerMemory*c.row.MemoryLimit:
+			c.row.Early = fmt.Sprintf("the server uses %s of memory", mib(now))
+			return true
+		case etcdNow > maxEtcdMemory:
+			c.row.Early = fmt.Sprintf("etcd uses %s of memory", mib(etcdNow))
+			return true
+		}
+	}
+	return true
+}

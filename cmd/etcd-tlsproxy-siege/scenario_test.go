@@ -1,0 +1,102 @@
+package main
+
+import (
+	"net/netip"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
+)
+
+// all are the settings of a run of all rows.
+func all() *settings { return &settings{duration: time.Second, pattern: regexp.MustCompile("")} }
+
+func TestEachRowHasANameOfItsOwn(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, p := range all().rows() {
+		if seen[p.name()] {
+			t.Errorf("%s: the name is used twice", p.name())
+		}
+		seen[p.name()] = true
+	}
+}
+
+func TestEachScenarioCanBeCarriedOut(t *testing.T) {
+	used := make(map[string]bool)
+	for _, a := range scenarios() {
+		if a.attack == "" && a.check == nil && a.never == "" {
+			t.Errorf("%s: it neither attacks nor checks anything", a.name)
+		}
+		if a.attack != "" && !slices.Contains(attack.Names(), a.attack) {
+			t.Errorf("%s: %q is not an attack", a.name, a.attack)
+		}
+		used[a.attack] = true
+		for _, name := range a.attackers {
+			if attackersMeaning[name] == "" {
+				t.Errorf("%s: %q are not attackers that --list explains", a.name, name)
+			}
+			if kinds := a.kindsOf(name, ownServer); a.attack != "" && len(kinds) == 0 {
+				t.Errorf("%s by %s: there is no victim", a.name, name)
+			}
+		}
+	}
+	for _, name := range attack.Names() {
+		if !used[name] {
+			t.Errorf("no scenario uses the attack %q", name)
+		}
+	}
+}
+
+func TestVictimsAreInNoNetworkOfTheAttackers(t *testing.T) {
+	victim := netip.MustParseAddr(victimAddress)
+	for name := range attackersMeaning {
+		list := sources(name)
+		seen := make(map[string]bool)
+		for _, text := range list {
+			addr, err := netip.ParseAddr(text)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if seen[text] {
+				t.Errorf("%s: %s is listed twice", name, text)
+			}
+			seen[text] = true
+			if network, err := victim.Prefix(24); err != nil || network.Contains(addr) {
+				t.Errorf("%s: %s is in the victims' network %v", name, addr, network)
+			}
+		}
+		want := map[string]int{four: 4, company: 4, network24: 256, network48: 1000}[name]
+		if len(list) != max(1, want) {
+			t.Errorf("%s: got %d addresses, want %d", name, len(list), max(1, want))
+		}
+	}
+}
+
+func TestFlagsThatWouldAttackNothingAreRefused(t *testing.T) {
+	good := settings{duration: time.Second, attacks: "^8/"}
+	if err := good.check(); err != nil {
+		t.Errorf("checking %+v: %v", good, err)
+	}
+	for what, spoil := range map[string]func(*settings){
+		"no duration":       func(s *settings) { s.duration = 0 },
+		"a broken pattern":  func(s *settings) { s.attacks = "(" },
+		"no row":            func(s *settings) { s.attacks = "^8/3/" },
+		"an unknown server": func(s *settings) { s.with = []string{"apache"} },
+	} {
+		bad := good
+		spoil(&bad)
+		if bad.check() == nil {
+			t.Errorf("%s: %+v was accepted", what, bad)
+		}
+	}
+}
+
+func TestAQuickRunHasEachScenarioOnce(t *testing.T) {
+	s := all()
+	s.quick = true
+	if got, want := len(s.rows()), len(scenarios()); got != want {
+		t.Errorf("rows of a quick run: got %d, want %d", got, want)
+	}
+}

@@ -1,0 +1,74 @@
+// Command demo runs the proxy on a machine on which nothing is installed.
+// It starts an etcd that is linked in, makes a certificate authority and two users,
+// starts the service in front of the etcd, and prints the address of the status page and
+// commands to try: a read, a write, a refused write and its reason, and a watch.
+//
+//	go run ./cmd/etcd-tlsproxy/demo
+//
+// The users are root with the password root-demo, and conftool with conftool-demo. root
+// may write everywhere, conftool below /conftool, and everyone below /eventlogging.
+// Everything ends with Ctrl-C.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newDemo()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(stderr, "demo: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func newDemo() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run etcd-tlsproxy in front of an etcd of its own",
+		Long: `Starts an etcd with the v2 API and the proxy in front of it, with a certificate
+authority and two users that it creates, and prints commands to try. Everything stays on
+loopback. Ctrl-C ends the demo.`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	listen := cmd.Flags().String("listen", "127.0.0.1:4001", "`address` of the HTTPS front end")
+	admin := cmd.Flags().String("admin", "127.0.0.1:4002", "`address` of the status page and of the metrics")
+	open := cmd.Flags().Bool("open", false, "open the status page in a browser")
+	dir := cmd.Flags().String("dir", "", "`folder` for the configuration, the CA (ca.crt) and etcd's data, which is kept (default: a temporary one, which is removed at exit)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		folder := *dir
+		if folder == "" {
+			if folder, err = os.MkdirTemp("", "etcd-tlsproxy-demo-"); err != nil {
+				return fmt.Errorf("making a folder: %w", err)
+			}
+			defer os.RemoveAll(folder)
+		} else if err := os.MkdirAll(folder, 0o700); err != nil {
+			return fmt.Errorf("making a folder: %w", err)
+		}
+		d := &demo{listen: *listen, admin: *admin, dir: folder, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+		if *open {
+			d.open = openPage
+		}
+		return d.show(cmd.Context())
+	}
+	return cmd
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// demo is one run of the demo.
+type demo struct {
+	listen, admin, dir string
+	open               func(url string) error // opens the status page; nil if it is not wanted
+	stdout, stderr     io.Writer
+}
+
+// configuration is a format of the demo's configuration: addresses, etcd and nothing else
+// that an operator would not write.
+const configuration = `listen = %q
+admin  = %q
+
+[upstream]
+endpoints = [%q]
+
+[tls]
+certificate = "server.crt"
+key         = "server.key"
+
+[auth]
+htpasswd = ["htpasswd"]
+
+# Who may write a key and all keys below it. Everyone may read.
+[acls]
+"/"             = ["root"]
+"/conftool"     = ["root", "conftool"]
+"/eventlogging" = []
+
+[limits]
+# Ctrl-C should end the demo within two seconds, even if a watch still waits.
+drain = "1s"
+
+[log]
+audit = "audit.log"
+level = "warn"
+`
+
+// show runs etcd and the service, and prints the commands to try. It returns when ctx ends.
+func (d *demo) show(ctx context.Context) error {
+	for _, address := range []*string{&d.listen, &d.admin} {
+		if err := choosePort(address); err != nil {
+			return err
+		}
+	}
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: filepath.Join(d.dir, "etcd")})
+	if err != nil {
+		return fmt.Errorf("starting etcd: %w", err)
+	}
+	defer etcd.Close()
+	if err := d.writeFiles(etcd.URL()); err != nil {
+		return fmt.Errorf("writing the files of the demo: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		served <- daemon.Run(ctx, daemon.Options{File: filepath.Join(d.dir, "etcd-tlsproxy.toml"), Version: "demo", Stdout: d.stdout, Stderr: d.stderr})
+	}()
+	if err := d.await(ctx); err == nil {
+		fmt.Fprint(d.stdout, d.guide())
+		if d.open != nil {
+			if err := d.open("http://" + d.admin + "/-/status"); err != nil {
+				fmt.Fprintf(d.stderr, "opening the status page: %v\n", err)
+			}
+		}
+	} else {
+		stop()
+	}
+	return <-served
+}
+
+// choosePort replaces the port 0 by a free one, because the configuration and the printed
+// commands need it before the service listens.
+func choosePort(address *string) error {
+	listener, err := net.Listen("tcp", *address)
+	if err != nil {
+		return fmt.Errorf("listening: %w; if the port is in use, choose another one with --listen and --admin", err)
+	}
+	*address = listener.Addr().String()
+	return listener.Close()
+}
+
+// writeFiles writes the configuration and all files that it names, and the CA for clients.
+func (d *demo) writeFiles(endpoint string) error {
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		return err
+	}
+	cert, key, err := pki.Server("localhost", "127.0.0.1", "::1")
+	if err != nil {
+		return err
+	}
+	users, err := proxytest.Htpasswd(map[string]string{"root": "root-demo", "conftool": "conftool-demo"})
+	if err != nil {
+		return err
+	}
+	errs := []error{pki.WriteCA(filepath.Join(d.dir, "ca.crt"))}
+	for name, data := range map[string][]byte{
+		"server.crt": cert, "server.key": key, "htpasswd": users,
+		"etcd-tlsproxy.toml": fmt.Appendf(nil, configuration, d.listen, d.admin, endpoint),
+	} {
+		errs = append(errs, os.WriteFile(filepath.Join(d.dir, name), data, 0o600))
+	}
+	return errors.Join(errs...)
+}

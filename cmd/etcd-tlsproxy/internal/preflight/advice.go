@@ -1,0 +1,70 @@
+package preflight
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+)
+
+// expiresSoon is the time before the end of a certificate in which an operator should have
+// renewed it.
+const expiresSoon = 7 * 24 * time.Hour
+
+// State is a configuration with what its files contain.
+type State struct {
+	Config       *config.Config
+	Document     *config.Document
+	Keys         []string // the paths of the server's private keys
+	Certificates []certs.Expiry
+}
+
+// Advise returns what is not wrong, but is hardly meant, so that an operator sees it before
+// it does harm.
+func (s *State) Advise(now time.Time) []string {
+	var all []string
+	add := func(text string, key ...string) {
+		name, line := s.Document.Locate(key...)
+		text = name + ": " + text
+		if line > 0 {
+			text = fmt.Sprintf("line %d: %s", line, text)
+		}
+		all = append(all, text)
+	}
+	for _, key := range s.Keys {
+		if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o004 != 0 {
+			add(key+" can be read by every user of this machine (hint: chmod 640, with the group of the service)", "tls", "key")
+		}
+	}
+	for _, c := range s.Certificates {
+		if left := c.NotAfter.Sub(now); left > 0 && left < expiresSoon {
+			all = append(all, fmt.Sprintf("%s: the certificate expires at %s, in less than a week (hint: renew it)", c.Role, c.NotAfter.Format(time.RFC3339)))
+		}
+	}
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && uint64(s.Config.Limits.Connections) > files.Max {
+		add(fmt.Sprintf("%d connections need more open files than this process may have, %d (hint: raise LimitNOFILE= of the unit, or lower the limit)", s.Config.Limits.Connections, files.Max), "limits", "connections")
+	}
+	return all
+}
+
+// AsWarnings turns errors into warnings about a later start.
+func AsWarnings(err error) []string {
+	if err == nil {
+		return nil
+	}
+	var all []string
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // config.Errors returns it unwrapped
+		for _, one := range joined.Unwrap() {
+			all = append(all, AsWarnings(one)...)
+		}
+		return all
+	}
+	if e, ok := err.(*config.Error); ok { //nolint:errorlint // likewise
+		return []string{fmt.Sprintf("line %d: %s: a start would fail, but not a reload: %s (hint: %s)", e.Line, e.Key, e.Problem, e.Hint)}
+	}
+	return []string{err.Error()}
+}

@@ -1,0 +1,159 @@
+package observe
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
+)
+
+// collector exports what the status shows and no counter holds: etcd's members, the
+// decisions about each rule and each user, and the use of limits. It reads the state at
+// each scrape.
+type collector struct {
+	source atomic.Pointer[source] // nil until a server exists
+
+	endpointUp, endpointLeader, endpointProbe *prometheus.Desc
+	byRule, byUser                            *prometheus.Desc
+	limitUsed                                 *prometheus.Desc
+}
+
+// source is where the state comes from.
+type source struct {
+	observer *Observer
+	read     func() State
+}
+
+func (c *collector) setSource(o *Observer, read func() State) { c.source.Store(&source{o, read}) }
+
+func newCollector() *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("etcd_tlsproxy_"+name, help, labels, nil)
+	}
+	return &collector{
+		endpointUp:     desc("upstream_endpoint_up", "1 if the endpoint answers and belongs to a cluster with a leader, else 0. Each scrape probes the endpoints, at most every three seconds.", "endpoint"),
+		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
+		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
+		byRule: desc("rule_decisions_total", "Decisions by the prefix of the rule that decided, access (read, write) and outcome (allowed, refused). "+
+			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
+		byUser: desc("user_decisions_total", "Decisions by user, means of identification (password, certificate, anonymous, other), access (read, write) and outcome (allowed, refused). "+
+			"The first 200 users have series of their own; known other is the sum of the rest.", "user", "known", "access", "outcome"),
+		limitUsed: desc("limit_used", "Use of the limits that clients can reach (connections, watches, upstream_requests, memory), in the unit of the limit.", "limit"),
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (c *collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.byRule, c.byUser, c.limitUsed} {
+		descs <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	from := c.source.Load()
+	if from == nil {
+		return
+	}
+	s := from.read()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	upstream := from.observer.Members(s.Upstream)
+	for i := range upstream.Endpoints {
+		e := &upstream.Endpoints[i]
+		gauge(c.endpointUp, one(e.Health == "up"), e.Endpoint)
+		gauge(c.endpointLeader, one(e.Role == "leader"), e.Endpoint)
+		if e.Took == e.Took { // it is not missing
+			gauge(c.endpointProbe, float64(e.Took)/1000, e.Endpoint)
+		}
+	}
+	gauge(c.limitUsed, float64(s.Connections.Open), "connections")
+	gauge(c.limitUsed, float64(s.Watches), "watches")
+	gauge(c.limitUsed, float64(upstream.Active), "upstream_requests")
+	gauge(c.limitUsed, float64(s.Memory.Live), "memory")
+	c.collectRules(out, s.Counts)
+	c.collectUsers(out, s.Counts)
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}
+
+// maxSeries bounds the rules and the users that have series of their own. They are chosen
+// by their order and not by their counts, so that no counter goes back.
+const maxSeries = 200
+
+func (c *collector) collectRules(out chan<- prometheus.Metric, counts *DecisionCounts) {
+	var rest Decisions
+	rules := counts.rules.All()
+	for i, rule := range rules {
+		decisions := counts.byRule[rule.Prefix].decisions()
+		if i < maxSeries {
+			send(out, c.byRule, &decisions, printable(string(rule.Prefix)))
+		} else {
+			rest.add(&decisions)
+		}
+	}
+	if len(rules) > maxSeries {
+		send(out, c.byRule, &rest, "other")
+	}
+}
+
+// namedCounter is the counter of a user.
+type namedCounter struct {
+	name  string
+	known gate.Known
+	*counter
+}
+
+func (c *collector) collectUsers(out chan<- prometheus.Metric, counts *DecisionCounts) {
+	var users []namedCounter
+	for name, counter := range counts.byUser {
+		users = append(users, namedCounter{name, gate.ByPassword, counter})
+	}
+	for name, counter := range counts.byName.all() {
+		users = append(users, namedCounter{name, gate.ByCertificate, counter})
+	}
+	slices.SortFunc(users, func(a, b namedCounter) int { return cmp.Or(cmp.Compare(a.known, b.known), cmp.Compare(a.name, b.name)) })
+	rest := counts.byName.others.decisions()
+	for i, user := range users {
+		decisions := user.decisions()
+		if i < maxSeries {
+			send(out, c.byUser, &decisions, printable(user.name), user.known.String())
+		} else {
+			rest.add(&decisions)
+		}
+	}
+	send(out, c.byUser, &rest, "", "other")
+	anonymous := counts.anonymous.decisions()
+	send(out, c.byUser, &anonymous, "", gate.Anonymous.String())
+}
+
+func (d *Decisions) add(other *Decisions) {
+	d.ReadsAllowed += other.ReadsAllowed
+	d.ReadsRefused += other.ReadsRefused
+	d.WritesAllowed += other.WritesAllowed
+	d.WritesRefused += other.WritesRefused
+}
+
+func send(out chan<- prometheus.Metric, d *prometheus.Desc, decisions *Decisions, labels ...string) {
+	for _, series := range []struct {
+		access  acl.Access
+		outcome string
+		n       uint64
+	}{
+		{acl.Read, "allowed", decisions.ReadsAllowed}, {acl.Read, "refused", decisions.ReadsRefused},
+		{acl.Write, "allowed", decisions.WritesAllowed}, {acl.Write, "refused", decisions.WritesRefused},
+	} {
+		values := append(slices.Clone(labels), series.access.String(), series.outcome)
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(series.n), values...)
+	}
+}
