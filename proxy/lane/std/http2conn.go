@@ -85,7 +85,7 @@ func (c *http2Conn) arm() error {
 	if !c.last.IsZero() && (next.IsZero() || c.last.Before(next)) {
 		next = c.last
 	}
-	if next == c.armed {
+	if next.Equal(c.armed) {
 		return nil
 	}
 	c.armed = next
