@@ -124,8 +124,8 @@ func TestARequestHasOneIDEverywhere(t *testing.T) {
 			{"eventlogging/a", "a b", 201, ""},
 			{"eventlogging/a", "hunter\"2", 201, ""},
 			{"conftool/a", "", 401, "made"},
-			{"conftool/a", "mine", 401, "mine"},
-			{"conftool/a", "hunter\"2", 401, "made"},
+			{"conftool/b", "mine", 401, "mine"},
+			{"conftool/c", "hunter\"2", 401, "made"},
 		} {
 			header := ""
 			if c.field != "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,21 +76,6 @@ func (a *attackers) read(out io.Reader) {
 		err = json.NewDecoder(lines).Decode(&a.Result)
 	}
 	a.err = err
-}
-
-// arrivalTimeout is how long a siege waits for attackers to be in full effect. A server that
-// makes them wait longer is attacked by those who have arrived.
-const arrivalTimeout = 15 * time.Second
-
-// arrive waits until the attackers are in full effect.
-func (a *attackers) arrive(ctx context.Context) {
-	timer := time.NewTimer(arrivalTimeout)
-	defer timer.Stop()
-	select {
-	case <-a.ready:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // stopAttackTimeout is how long attackers can take to end: each bounds its exchanges, but

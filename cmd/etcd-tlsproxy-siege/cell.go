@@ -138,9 +138,7 @@ func (c *cell) conclude() error {
 		}
 		reasons = c.row.judge(allowed)
 	}
-	if c.row.Early != "" {
-		reasons = append(reasons, c.row.Early)
-	}
+	reasons = append(reasons, c.row.Incidents...)
 	if c.check != nil {
 		achieved, err := c.check(c)
 		if err != nil {

@@ -4,42 +4,48 @@
 //	go run ./cmd/etcd-tlsproxy-siege --attacks '^(3|8)/' --duration 10s
 //	go run ./cmd/etcd-tlsproxy-siege --proxy ./old-etcd-tlsproxy --json old.json
 //
-// It starts an etcd and a proxy, and attacks the proxy in many ways, with little traffic and mostly
-// without credentials. Beside each attack there are victims at another address: they read, write and
-// log in, each time on a new connection. The report shows for each attack, protocol and kind of attackers
-// whether others were served before, during and after it, and what the attack cost:
+// It starts an etcd and a proxy, and attacks the proxy in many ways, with little traffic and
+// mostly without credentials. Beside each attack there are victims at another address: they read,
+// write and log in, each time on a new connection. The report shows for each attack, protocol and
+// kind of attackers whether others were served before, during and after it, and what the attack
+// cost:
 //
-//   - passed: no request of a victim failed, latencies stayed within their limits, the proxy stayed
-//     within its memory, etcd did not grow, the log did not flood, and what the attack tries to achieve was
-//     not achieved.
+//   - passed: no request of a victim failed, latencies stayed within their limits, the proxy
+//     stayed within its memory, etcd did not grow, the log did not flood, and what the attack
+//     tries to achieve was not achieved.
 //   - failed, with each figure that is beyond its limit.
 //   - not applicable, with the reason.
 //
-// The limits are constants in verdict.go, each with its reason. The exit status is 1 if anything failed.
+// The limits are constants in verdict.go, each with its reason. The exit status is 1 if anything
+// failed.
 //
 // # Attackers
 //
-// An attacker has one address, or four in networks of their own, or 256 in one /24, or a thousand /64 networks
-// of one /48; or it reconnects whenever it is cut; or it is a known user; or the victim is behind its address. In the
-// last case only known users are promised anything. Two scenarios are no attacks: large legitimate fleets behind
-// one address, all of whose clients must be served.
+// An attacker has one address, or four in networks of their own, or 256 in one /24, or a thousand
+// /64 networks of one /48; or it reconnects whenever it is cut; or it is a known user; or the
+// victim is behind its address. In the last case only known users are promised anything. Two
+// scenarios are no attacks: large legitimate fleets behind one address, all of whose clients must
+// be served.
 //
 // # How it measures
 //
-// Each cell of the table has an etcd and a proxy of its own, so that no attack inherits what another has left. Victims
-// run for half of --duration in quiet, then the attackers start, and when they are in full effect --duration begins;
-// after its end the victims run for another half. A request counts for the phase in which it was due. A failure counts
-// from the start of the attackers, a latency only from when they are in full effect: thousands of handshakes while they
+// Each cell of the table has an etcd and a proxy of its own, so that no attack inherits what
+// another has left. Victims run for half of --duration in quiet, then the attackers start, and
+// when they are in full effect --duration begins; after its end the victims run for another half.
+// A request counts for the phase in which it was due. A failure counts from the start of the
+// attackers, a latency only from when they are in full effect: thousands of handshakes while they
 // arrive are an attack of their own, which has its own row.
 //
-// Attackers are a process of their own. They share the processors with the proxy, etcd and the victims, so they are as cheap
-// as the attack allows, and the report shows which part of the machine they used. With --control, each attack is also
-// directed at a second proxy with a second etcd while the victims use the first: what the victims suffer then is the cost of the
-// machine, and not of sharing a proxy with the attackers.
+// Attackers are a process of their own. They share the processors with the proxy, etcd and the
+// victims, so they are as cheap as the attack allows, and the report shows which part of the
+// machine they used. With --control, each attack is also directed at a second proxy with a second
+// etcd while the victims use the first: what the victims suffer then is the cost of the machine,
+// and not of sharing a proxy with the attackers.
 //
-// The proxy runs with limits.memory of 256 MiB, and the memory of both servers is watched: an attack that makes one of them
-// exceed a bound is ended early, so that the machine is not endangered. Everything runs in a network namespace of its own
-// where the machine allows it, and else on loopback; it ends with the command.
+// The proxy runs with limits.memory of 256 MiB, and the memory of both servers is watched: an
+// attack that makes one of them exceed a bound is ended early, so that the machine is not
+// endangered. Everything runs in a network namespace of its own where the machine allows it, and
+// else on loopback; it ends with the command.
 package main
 
 import (

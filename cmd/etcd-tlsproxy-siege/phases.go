@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -38,7 +37,7 @@ func (c *cell) phases(ctx context.Context, group *victim.Group) (err error) {
 	if err != nil {
 		return err
 	}
-	a.arrive(ctx)
+	c.passUntil(ctx, arrivalTimeout, a.ready)
 	group.Enter(under)
 	c.attacked = true
 	c.pass(ctx, c.siege.duration)
@@ -60,7 +59,7 @@ func (c *cell) startFleet(ctx context.Context) (*attackers, error) {
 	}
 	fleet, err := startAttackers(c.siege.self, filepath.Join(c.dir, "fleet.log"), &spec)
 	if err == nil {
-		fleet.arrive(ctx)
+		c.passUntil(ctx, arrivalTimeout, fleet.ready)
 	}
 	return fleet, err
 }
@@ -72,9 +71,9 @@ func (c *cell) stopFleet() error {
 	case err != nil:
 		return err
 	case result.Wrong > 0:
-		c.row.Early = fmt.Sprintf("the fleet: %d times: %s", result.Wrong, result.WrongWhat)
+		c.row.report("the fleet: %d times: %s", result.Wrong, result.WrongWhat)
 	case result.Answers < companySize:
-		c.row.Early = fmt.Sprintf("the fleet of %d received %d events, want at least one each", companySize, result.Answers)
+		c.row.report("the fleet of %d received %d events, want at least one each", companySize, result.Answers)
 	}
 	return nil
 }
@@ -105,11 +104,15 @@ func (c *cell) attackAnother(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.arrive(ctx)
+	c.passUntil(ctx, arrivalTimeout, a.ready)
 	c.pass(ctx, c.siege.duration)
 	_, _, err = a.stop()
 	return err
 }
+
+// arrivalTimeout is how long a siege waits for attackers to be in full effect. A server that
+// makes them wait longer is attacked by those who have arrived.
+const arrivalTimeout = 15 * time.Second
 
 // What an attack may make the servers use before it is ended early.
 const (
@@ -125,13 +128,18 @@ const look = 100 * time.Millisecond
 
 // pass lets time pass, looks after the servers, and does what belongs beside the attack. It ends
 // early if a server has ended or uses too much memory, and reports whether the run goes on.
-func (c *cell) pass(ctx context.Context, d time.Duration) bool {
+func (c *cell) pass(ctx context.Context, d time.Duration) bool { return c.passUntil(ctx, d, nil) }
+
+// passUntil lets time pass until a channel is closed.
+func (c *cell) passUntil(ctx context.Context, d time.Duration, until <-chan struct{}) bool {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	began, last, lastEvent := time.Now(), time.Time{}, time.Time{}
 	for time.Since(began) < d {
 		select {
 		case <-tick.C:
+		case <-until:
+			return true
 		case <-ctx.Done():
 			return false
 		}
@@ -148,21 +156,21 @@ func (c *cell) pass(ctx context.Context, d time.Duration) bool {
 			last = time.Now()
 			c.beats++
 			if err := c.beside(c); err != nil {
-				c.row.Early = err.Error()
+				c.row.report("beside the attack: %v", err)
 			}
 		}
 		switch {
 		case c.server.Ended() != nil:
-			c.row.Early = fmt.Sprintf("the server has ended: %v", c.server.Ended())
+			c.row.report("the server has ended: %v", c.server.Ended())
 			return true
 		case c.etcd.Ended() != nil:
-			c.row.Early = fmt.Sprintf("etcd has ended: %v", c.etcd.Ended())
+			c.row.report("etcd has ended: %v", c.etcd.Ended())
 			return true
 		case c.row.MemoryLimit > 0 && now > maxServerMemory*c.row.MemoryLimit:
-			c.row.Early = fmt.Sprintf("the server uses %s of memory", mib(now))
+			c.row.report("the server uses %s of memory", mib(now))
 			return true
 		case etcdNow > maxEtcdMemory:
-			c.row.Early = fmt.Sprintf("etcd uses %s of memory", mib(etcdNow))
+			c.row.report("etcd uses %s of memory", mib(etcdNow))
 			return true
 		}
 	}

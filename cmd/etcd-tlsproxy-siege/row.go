@@ -26,8 +26,8 @@ type row struct {
 	Reasons []string `json:",omitempty"`
 	// Notes are figures that are not judged.
 	Notes []string `json:",omitempty"`
-	// Early is why the attack ended before its time.
-	Early string `json:",omitempty"`
+	// Incidents are what happened besides what the figures show, such as a server that ended.
+	Incidents []string `json:",omitempty"`
 
 	Victims             map[string]map[string]*figures // by phase and kind
 	MemoryLimit         int64
@@ -36,6 +36,13 @@ type row struct {
 	RecordsRate         float64 // bytes of audit or access log in a second
 	Attack              attack.Result
 	AttackersCPU        float64 // part of all processors of the machine
+}
+
+// report adds an incident, once.
+func (r *row) report(format string, args ...any) {
+	if what := fmt.Sprintf(format, args...); !slices.Contains(r.Incidents, what) {
+		r.Incidents = append(r.Incidents, what)
+	}
 }
 
 // kinds returns the kinds of victims of a row, in a fixed order.

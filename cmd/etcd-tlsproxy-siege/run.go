@@ -173,7 +173,7 @@ func (k *siege) attackAll(ctx context.Context, out io.Writer, plans []plan) (row
 			return rows, ctx.Err()
 		} else if err != nil {
 			// A row that could not be measured has not passed, and must not hide the others.
-			r.Verdict, r.Reasons = failed, append(r.Reasons, fmt.Sprintf("it could not be measured: %v", err))
+			r.Verdict, r.Reasons = failed, append(r.Incidents, fmt.Sprintf("it could not be measured: %v", err))
 		}
 		rows = append(rows, r)
 		r.print(out)

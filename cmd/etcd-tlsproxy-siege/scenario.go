@@ -194,7 +194,8 @@ func sources(attackers string) (list []string) {
 }
 
 // companySize is how large the fleet beside the victims is, which has more connections than its
-// share of those that row 3 lets the server accept. Each of its watchers gets an event from time to time.
+// share of those that row 3 lets the server accept. Each of its watchers gets an event from time
+// to time.
 const (
 	companySize  = 500
 	companyEvery = 2 * time.Second

@@ -89,8 +89,8 @@ var directBans = []ban{
 
 // importers lists the only packages that may import a package.
 var importers = []arrow{
-	{"proxy/rawio", "raw system calls are for the lanes' connections, for the pool, and for the load generator",
-		[]string{"proxy/lane", "proxy/lane/fast", "proxy/lane/std", "proxy/upstream", "cmd/etcd-tlsproxy-bench"}},
+	{"proxy/rawio", "raw system calls are for the lanes' connections, for the pool, and for the load generator; the admin address only acknowledges at once",
+		[]string{"proxy/lane", "proxy/lane/fast", "proxy/lane/std", "proxy/upstream", "cmd/etcd-tlsproxy-bench", "cmd/etcd-tlsproxy/internal/daemon"}},
 	{"proxy/lane/fast", "only the front chooses a lane", []string{"proxy"}},
 	{"proxy/lane/std", "only the front chooses a lane", []string{"proxy"}},
 	{"proxy", "a server is started by commands and tests",

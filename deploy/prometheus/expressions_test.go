@@ -204,9 +204,17 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	manual, err := os.ReadFile("../../MANUAL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, rule := range readRules(t) {
 		if rule.Alert == "" {
 			continue
+		}
+		section, ok := strings.CutPrefix(rule.Annotations["runbook_url"], "MANUAL.md#alerts-about-")
+		if heading := "\n### Alerts about " + strings.ReplaceAll(section, "-", " ") + "\n"; !ok || !strings.Contains(string(manual), heading) {
+			t.Errorf("the alert %s: got the runbook_url %q, want a section of MANUAL.md about its group", rule.Alert, rule.Annotations["runbook_url"])
 		}
 		for _, key := range []string{"summary", "description", "action"} {
 			if rule.Annotations[key] == "" {

@@ -1,6 +1,10 @@
 package rawio
 
-import "golang.org/x/sys/unix"
+import (
+	"net"
+
+	"golang.org/x/sys/unix"
+)
 
 // AckAtOnce makes each Read acknowledge what it has received without delay, until it is
 // switched off again. It must not be called during a Read.
@@ -18,4 +22,19 @@ func (c *Conn) ack() {
 		// A Unix socket has nothing to acknowledge and refuses the option.
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
 	})
+}
+
+// AckListener makes its connections acknowledge at once whatever they read. It is for
+// servers with so few requests that the packets do not matter.
+type AckListener struct{ net.Listener }
+
+// Accept waits for the next connection.
+func (l AckListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	prompt := New(c, false)
+	prompt.AckAtOnce(true)
+	return prompt, nil
 }

@@ -36,9 +36,9 @@ const (
 	manyKeys   = 400
 )
 
-// deepAnswers writes deep keys, and asks for the tree above them many times. An answer names
-// each key and each folder whole, and has thousands of times the bytes of the writes. It takes none of the
-// answers.
+// deepAnswers writes deep keys, and asks for the tree above them many times. An answer names each
+// key and each folder whole, and has thousands of times the bytes of the writes. It takes none of
+// the answers.
 func deepAnswers(ctx context.Context, c *crew, ready func()) error {
 	deepest := true
 	for n := range 3 {

@@ -73,7 +73,7 @@ func (c *crew) start(ctx context.Context, connections int, first func(i int) []b
 // exist. It takes none of the answers.
 func pastEvents(ctx context.Context, c *crew, ready func()) error {
 	key := c.Folder + "/past"
-	got, err := c.put(ctx, key, long(2*largeValue))
+	got, err := c.put(ctx, key, long(largeValue))
 	if err != nil {
 		return fmt.Errorf("writing the value: %w", err)
 	}

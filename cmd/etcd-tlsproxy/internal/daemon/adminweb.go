@@ -9,6 +9,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // checkAdminWeb checks the file that gives the admin address TLS and users.
@@ -24,11 +25,13 @@ func checkAdminWeb(disk *files.Reader, errs *config.Errors, name string) {
 // serveAdmin serves the admin address until the service ends. web reads its file again for
 // each connection.
 func (s *service) serveAdmin() error {
-	serve := func() error { return s.admin.Serve(s.sockets.admin) }
+	// Many probes leave Nagle's algorithm on, and would wait 40 ms for an acknowledgment.
+	listener := rawio.AckListener{Listener: s.sockets.admin}
+	serve := func() error { return s.admin.Serve(listener) }
 	if s.config.AdminWebConfig != "" {
 		file := s.reloader.loader.disk().Path(s.config.AdminWebConfig)
 		serve = func() error {
-			return web.Serve(s.sockets.admin, s.admin, &web.FlagConfig{WebConfigFile: &file}, s.logs.service)
+			return web.Serve(listener, s.admin, &web.FlagConfig{WebConfigFile: &file}, s.logs.service)
 		}
 	}
 	if err := serve(); !errors.Is(err, http.ErrServerClosed) {

@@ -10,8 +10,9 @@ import (
 type meaning int
 
 const (
-	// harmless options do not move data and do not change what a recovery sets.
-	harmless meaning = iota
+	// The zero value is for options that do not move data and do not change what a recovery
+	// sets.
+	_ meaning = iota
 	// setting options are part of the result.
 	setting
 	// bootstrap options are set by the recovery, in the environment. On the command line

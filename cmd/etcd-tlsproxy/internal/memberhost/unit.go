@@ -120,7 +120,7 @@ func systemctl(ctx context.Context, args ...string) ([]string, error) {
 func (m *Member) readEnvironment(properties map[string][]string, environment map[string]string) error {
 	for _, text := range properties["Environment"] {
 		if err := assignments(text, environment); err != nil {
-			return fmt.Errorf("Environment=: %w", err)
+			return fmt.Errorf("reading Environment=: %w", err)
 		}
 	}
 	for _, text := range properties["EnvironmentFiles"] {
@@ -129,7 +129,7 @@ func (m *Member) readEnvironment(properties map[string][]string, environment map
 			return fmt.Errorf("EnvironmentFile=%s is a pattern (hint: name each file)", path)
 		}
 		if err := readEnvironmentFile(path, rest == "ignore_errors=yes)", environment); err != nil {
-			return fmt.Errorf("EnvironmentFile=: %w", err)
+			return fmt.Errorf("reading EnvironmentFile=: %w", err)
 		}
 	}
 	return nil

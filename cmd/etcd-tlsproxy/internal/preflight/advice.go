@@ -57,7 +57,7 @@ func AsWarnings(err error) []string {
 		return nil
 	}
 	var all []string
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // config.Errors returns it unwrapped
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {
 			all = append(all, AsWarnings(one)...)
 		}
