@@ -60,9 +60,16 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	}
 	disk := files.NewReader(filepath.Dir(o.File))
 	local := &preflight.State{Config: state.config, Document: state.doc, Certificates: state.snapshot.Certs.Certificates()}
-	for _, name := range state.config.TLS.Key {
-		local.Keys = append(local.Keys, disk.Path(name))
+	secret := func(name string, key ...string) {
+		if name != "" {
+			local.Secrets = append(local.Secrets, preflight.Secret{Path: disk.Path(name), Key: key})
+		}
 	}
+	for _, name := range state.config.TLS.Key {
+		secret(name, "tls", "key")
+	}
+	secret(state.config.Upstream.Key, "upstream", "key")
+	secret(state.config.Upstream.PasswordFile, "upstream", "password_file")
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,
 		Shares: preflight.Shares(&state.config.Limits),
