@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"reflect"
 	"testing"
 
+	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
@@ -145,6 +147,32 @@ func TestWatchesOfAFloodEndForAClientBelowItsShare(t *testing.T) {
 		keepReading(t, f, 3)
 		if got := f.Watches(); got != 3 {
 			t.Errorf("got %d watches of the flood left, want its share of 3", got)
+		}
+	})
+}
+
+func TestTheStatusNamesWhoHoldsTheConnections(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, _ := l.EmbeddedWith(t, mayHave(80), nil)
+		flood(t, f, 5, "http/1.1")
+		keepReading(t, f, 2)
+		var got observe.PoolStatus
+		for _, pool := range f.Server.Status().Pools {
+			if pool.Pool == "connections" {
+				got = pool
+			}
+		}
+		want := observe.PoolStatus{Pool: "connections", Total: 80, Reserve: 10, Used: 7, Largest: []observe.PoolHolder{
+			{Account: "127.0.1.1", Network: "127.0.1.0/24", Used: 5}, {Account: "127.0.0.1", Network: "127.0.0.0/24", Used: 2},
+		}}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("the pool of connections on the status page:\n got %+v\nwant %+v", got, want)
+		}
+		for metric, want := range map[string]float64{"used": 7, "total": 80, "waiting": 0} {
+			if got := f.PoolGauge("etcd_tlsproxy_pool_"+metric, "connections"); got != want {
+				t.Errorf("etcd_tlsproxy_pool_%s of connections: got %v, want %v", metric, got, want)
+			}
 		}
 	})
 }

@@ -139,7 +139,7 @@ func NewServer(o Options) *Server {
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
-		Bodies:      s.accounts.NewPool(account.Options{Name: "bodies", Total: o.MaxBodyMemory / account.LeaseUnit}),
+		Bodies:      s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit}),
 		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
@@ -206,6 +206,7 @@ func (s *Server) state() observe.State {
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
 		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
 		Memory: s.memory.status(),
+		Pools:  s.accounts.Pools(),
 	}
 }
 

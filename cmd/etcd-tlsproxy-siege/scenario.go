@@ -169,7 +169,7 @@ var attackersMeaning = map[string]string{
 	again:     "one address that reconnects whenever it is cut",
 	user:      "one address with the password of a known user, who is not one of the victims",
 	neighbor:  "one address, which is also that of the victims, who are known users",
-	company:   "four addresses; beside the victims are 500 watchers behind one address, which must not be cut",
+	company:   "four addresses; beside the victims are 120 watchers behind one address, less than their share, which must not be cut",
 }
 
 // sources returns the addresses of attackers. They are in other networks than the victims.
@@ -193,11 +193,11 @@ func sources(attackers string) (list []string) {
 	return list
 }
 
-// companySize is how large the fleet beside the victims is, which has more connections than its
-// share of those that row 3 lets the server accept. Each of its watchers gets an event from time
-// to time.
+// companySize is how large the fleet beside the victims is. It is less than the share of one of
+// six networks in the connections that row 3 lets the server accept: attackers in four networks
+// must not be able to cut any of it. Each of its watchers gets an event from time to time.
 const (
-	companySize  = 500
+	companySize  = 120
 	companyEvery = 2 * time.Second
 )
 

@@ -42,6 +42,7 @@ with the rights of that user, like runuser -u USER.
 
 With --show it writes all settings with their defaults, and the line or "default" behind
 each. A running service shows those that are in force at /-/config of its admin address.
+It also says what one client can hold of everything that clients share.
 
 With --resolve it looks up the endpoints of upstream.srv in DNS, and prints them, the
 preferred first.`,
@@ -85,6 +86,9 @@ preferred first.`,
 		}
 		fmt.Fprintf(out, "%s: good: %s, %s with a password\n", *file, english.Plural(report.Rules, "rule", ""), english.Plural(report.Users, "user", ""))
 		if *show {
+			for i := range report.Shares {
+				fmt.Fprintf(out, "%s: one client can hold, while no other wants it: %s\n", *file, &report.Shares[i])
+			}
 			return report.Show(cmd.OutOrStdout())
 		}
 		return nil

@@ -24,6 +24,8 @@ const (
 type Options struct {
 	// Name names the pool in metrics and on the status page.
 	Name string
+	// Unit is what one unit stands for in the status, in bytes for example; 0 means 1.
+	Unit int64
 	// Total is the number of units. The highest number is 2^31-1.
 	Total int64
 	// Reserve is the number of units that only writes can use. At least one unit is left
@@ -43,6 +45,7 @@ type Options struct {
 // concurrently.
 type Pool struct {
 	name       string
+	unit       int64
 	table      *Table
 	index      int
 	newcomers  bool
@@ -95,7 +98,7 @@ func (t *Table) NewPool(o Options) *Pool {
 		o.Queue = 1024
 	}
 	p := &Pool{
-		name: o.Name, table: t, index: len(t.pools), newcomers: o.ForNewcomers, perAccount: o.PerAccount, maxWaiters: o.Queue,
+		name: o.Name, unit: max(1, o.Unit), table: t, index: len(t.pools), newcomers: o.ForNewcomers, perAccount: o.PerAccount, maxWaiters: o.Queue,
 		queue: newQueue(), usages: newUsages(len(t.pools)),
 	}
 	p.Resize(o.Total, o.Reserve)

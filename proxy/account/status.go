@@ -5,13 +5,12 @@ import (
 	"slices"
 )
 
-// Status describes a pool at one moment.
+// Status describes a pool at one moment. Amounts are multiplied by [Options.Unit].
 type Status struct {
-	Name    string
-	Total   int64
-	Reserve int64
-	// Used is the number of units in use, and Waiting that of the waiters.
-	Used, Waiting int64
+	Name                 string
+	Total, Reserve, Used int64
+	// Waiting is the number of waiters.
+	Waiting int64
 	// Revoked counts the holders that were revoked since the start, and Evicted the waiters
 	// that lost their place because too many waited.
 	Revoked, Evicted uint64
@@ -21,8 +20,8 @@ type Status struct {
 type Holding struct {
 	Account string // for operators; see [Account.String]
 	Network string
-	Used    int64
-	Proved  bool // see [Account.HasProved]
+	Used    int64 // as in [Status]
+	Proved  bool  // see [Account.HasProved]
 }
 
 // Status returns the state of the pool.
@@ -30,8 +29,8 @@ func (p *Pool) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Status{
-		Name: p.name, Total: p.total, Reserve: p.reserve,
-		Used: p.Used(), Waiting: int64(p.queue.len),
+		Name: p.name, Total: p.total * p.unit, Reserve: p.reserve * p.unit,
+		Used: p.Used() * p.unit, Waiting: int64(p.queue.len),
 		Revoked: p.revoked, Evicted: p.evicted,
 	}
 }
@@ -47,7 +46,7 @@ func (p *Pool) Top(limit int) []Holding {
 	var all []Holding
 	p.table.each(func(a *Account) {
 		if held := a.Held(p); held > 0 {
-			all = append(all, Holding{Account: a.String(), Network: a.Network(), Used: held, Proved: a.HasProved()})
+			all = append(all, Holding{Account: a.String(), Network: a.Network(), Used: held * p.unit, Proved: a.HasProved()})
 		}
 	})
 	slices.SortFunc(all, func(a, b Holding) int {

@@ -20,6 +20,7 @@ type collector struct {
 	endpointUp, endpointLeader, endpointProbe *prometheus.Desc
 	byRule, byUser                            *prometheus.Desc
 	limitUsed                                 *prometheus.Desc
+	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
 }
 
 // source is where the state comes from.
@@ -42,13 +43,16 @@ func newCollector() *collector {
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
 		byUser: desc("user_decisions_total", "Decisions by user, means of identification (password, certificate, anonymous, other), access (read, write) and outcome (allowed, refused). "+
 			"The first 200 users have series of their own; known other is the sum of the rest.", "user", "known", "access", "outcome"),
-		limitUsed: desc("limit_used", "Use of the limits that clients can reach (connections, watches, upstream_requests, memory), in the unit of the limit.", "limit"),
+		limitUsed:   desc("limit_used", "Use of the limits that clients can reach (connections, watches, upstream_requests, memory), in the unit of the limit.", "limit"),
+		poolUsed:    desc("pool_used", "Use of what clients share, by pool (connections, handshakes, logins, suspect_logins, bodies): connections; handshakes that use the processor at the moment; passwords that are hashed, and those of suspect addresses, each with the rest behind a failure; bytes of large bodies.", "pool"),
+		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
+		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 	}
 }
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.byRule, c.byUser, c.limitUsed} {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.byRule, c.byUser, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
 		descs <- d
 	}
 }
@@ -76,6 +80,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.limitUsed, float64(s.Watches), "watches")
 	gauge(c.limitUsed, float64(upstream.Active), "upstream_requests")
 	gauge(c.limitUsed, float64(s.Memory.Live), "memory")
+	for _, pool := range s.Pools {
+		status := pool.Status()
+		gauge(c.poolUsed, float64(status.Used), status.Name)
+		gauge(c.poolTotal, float64(status.Total), status.Name)
+		gauge(c.poolWaiting, float64(status.Waiting), status.Name)
+	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
 }

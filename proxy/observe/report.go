@@ -7,6 +7,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
@@ -24,6 +25,7 @@ type State struct {
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
 	Memory              MemoryStatus
+	Pools               []*account.Pool
 }
 
 // Status reports the status. It probes etcd's members unless that was done within the
@@ -39,6 +41,7 @@ func (o *Observer) Status(s State) *Status {
 		Certificates: certificates(s.Policy.Certs, time.Now()),
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},
 		Memory:       s.Memory,
+		Pools:        pools(s.Pools),
 	}
 	switch {
 	case s.Draining:
@@ -58,6 +61,22 @@ func (o *Observer) totals() Totals {
 		Reads: t.reads.Load(), Writes: t.writes.Load(), Watches: t.watches.Load(),
 		Refused: t.refused.Load(), Failed: t.failed.Load(), Bytes: t.bytes.Load(), Events: o.Metrics.Watches.Delivered.Load(),
 	}
+}
+
+// maxHolders bounds the listed accounts of a pool. Who takes what is everyone's is among the
+// first.
+const maxHolders = 10
+
+func pools(all []*account.Pool) (list []PoolStatus) {
+	for _, pool := range all {
+		s := pool.Status()
+		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, Revoked: s.Revoked, Evicted: s.Evicted}
+		for _, h := range pool.Top(maxHolders) {
+			status.Largest = append(status.Largest, PoolHolder{Account: printable(h.Account), Network: h.Network, Used: h.Used, Known: h.Proved})
+		}
+		list = append(list, status)
+	}
+	return list
 }
 
 const maxHubs = 20

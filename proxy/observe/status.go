@@ -42,6 +42,7 @@ type Status struct {
 	Certificates []CertificateStatus `json:"certificates"` // certificates and CAs in use
 	Logs         []LogStatus         `json:"logs"`         // the access log and the audit log
 	Memory       MemoryStatus        `json:"memory"`       // the memory of the process
+	Pools        []PoolStatus        `json:"pools"`        // what clients share, and who holds it
 }
 
 // Totals count answered requests.
@@ -97,6 +98,28 @@ type History struct {
 type Connections struct {
 	Open  int64 `json:"open"`  // open connections
 	Limit int   `json:"limit"` // limits.connections
+}
+
+// PoolStatus is the state of a resource that clients share: connections; handshakes that use
+// the processor; bodies, in bytes; logins that are hashed, and those of suspect addresses.
+type PoolStatus struct {
+	Pool    string `json:"pool"`    // the name of the resource
+	Total   int64  `json:"total"`   // how much of it there is
+	Reserve int64  `json:"reserve"` // the part for writes or, of connections, for addresses below their share
+	Used    int64  `json:"used"`    // how much of it is in use
+	Waiting int64  `json:"waiting"` // those that wait for it
+	Revoked uint64 `json:"revoked"` // holders that were made to give it back since the start
+	Evicted uint64 `json:"evicted"` // those that were refused since the start because too many waited
+	// Largest are the clients that hold the most, at most 10.
+	Largest []PoolHolder `json:"largest"`
+}
+
+// PoolHolder is a client that holds a part of a resource.
+type PoolHolder struct {
+	Account string `json:"account"` // the address, or the user and the network
+	Network string `json:"network"` // the network that takes turns with others
+	Used    int64  `json:"used"`    // how much the client holds
+	Known   bool   `json:"known"`   // somebody has authenticated from there within an hour
 }
 
 // WatchStatus is the state of the clients' watches.

@@ -1,10 +1,6 @@
 package rawio
 
-import (
-	"net"
-
-	"golang.org/x/sys/unix"
-)
+import "net"
 
 // AckAtOnce makes each Read acknowledge what it has received without delay, until it is
 // switched off again. It must not be called during a Read.
@@ -14,15 +10,6 @@ import (
 // before that. Each acknowledgment costs a system call and a packet, so this is for the
 // parts of a protocol in which nothing is sent back, such as the end of a handshake.
 func (c *Conn) AckAtOnce(on bool) { c.ackAtOnce = on && c.socket != nil }
-
-// ack sends an acknowledgment that the kernel delays. The option does not last: the kernel
-// delays again after this side has sent something.
-func (c *Conn) ack() {
-	_ = c.socket.Control(func(fd uintptr) {
-		// A Unix socket has nothing to acknowledge and refuses the option.
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
-	})
-}
 
 // AckListener makes its connections acknowledge at once whatever they read. It is for
 // servers with so few requests that the packets do not matter.

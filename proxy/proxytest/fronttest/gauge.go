@@ -17,6 +17,18 @@ func (f *Front) Gauge(name string) float64 {
 	return metrics[0].GetGauge().GetValue()
 }
 
+// PoolGauge returns a gauge of one pool.
+func (f *Front) PoolGauge(name, pool string) float64 {
+	f.t.Helper()
+	for _, m := range f.gather(name) {
+		if m.Label[0].GetValue() == pool {
+			return m.GetGauge().GetValue()
+		}
+	}
+	f.t.Fatalf("got no series of the gauge %s for the pool %s, want one", name, pool)
+	return 0
+}
+
 // Counter returns the sum of the series of a counter that have a label of the value. It is
 // 0 as long as nothing was counted.
 func (f *Front) Counter(name, value string) (sum float64) {

@@ -30,6 +30,8 @@ type Report struct {
 	SRV string
 	// Show writes the settings that are in force and where each comes from.
 	Show func(io.Writer) error
+	// Shares are what one client can hold while nobody else wants it.
+	Shares []preflight.Share
 	// Found are the endpoints that DNS returned, the preferred first.
 	Found []upstream.Endpoint
 }
@@ -58,15 +60,24 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	}
 	disk := files.NewReader(filepath.Dir(o.File))
 	local := &preflight.State{Config: state.config, Document: state.doc, Certificates: state.snapshot.Certs.Certificates()}
-	for _, name := range state.config.TLS.Key {
-		local.Keys = append(local.Keys, disk.Path(name))
+	secret := func(name string, key ...string) {
+		if name != "" {
+			local.Secrets = append(local.Secrets, preflight.Secret{Path: disk.Path(name), Key: key})
+		}
 	}
+	for _, name := range state.config.TLS.Key {
+		secret(name, "tls", "key")
+	}
+	secret(state.config.Upstream.Key, "upstream", "key")
+	secret(state.config.Upstream.PasswordFile, "upstream", "password_file")
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,
+		Shares: preflight.Shares(&state.config.Limits),
 		Origin: describeOrigin(&state.config.Upstream),
 		Show:   func(w io.Writer) error { return state.doc.Show(w, state.config) },
 		Local:  slices.Concat(local.Advise(time.Now()), preflight.AsWarnings(problems)),
 	}
+	report.Warnings = append(report.Warnings, local.CheckShares()...)
 	if o.Resolve {
 		if err := loader.discover(ctx, state, nil); err != nil {
 			return nil, err

@@ -159,6 +159,24 @@ func (e *secureEtcd) check(config string) (*daemon.Report, error) {
 	return daemon.Check(e.t.Context(), daemon.CheckOptions{File: e.path("config.toml")})
 }
 
+func TestSecretsForEtcdThatEveryoneCanReadAreWarnedOf(t *testing.T) {
+	e := newSecureEtcd(t)
+	e.write("etcd.password", []byte("secret"))
+	config := e.upstream(e.certificate() + "user = \"root\"\npassword_file = \"etcd.password\"\n")
+	for name, key := range map[string]string{"proxy.key": "upstream.key", "etcd.password": "upstream.password_file"} {
+		want := key + ": " + e.path(name) + " can be read by every user of this machine"
+		if report, err := e.check(config); err != nil || strings.Contains(strings.Join(report.Local, "\n"), want) {
+			t.Errorf("checking a file %s of mode 600: got %+v, %v; want no warning", name, report, err)
+		}
+		if err := os.Chmod(e.path(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := e.check(config); err != nil || !strings.Contains(strings.Join(report.Local, "\n"), want) {
+			t.Errorf("checking a file %s of mode 644: got %+v, %v; want %q", name, report, err, want)
+		}
+	}
+}
+
 func TestACertificateForEtcdIsChecked(t *testing.T) {
 	e := newSecureEtcd(t)
 	config := e.upstream(e.certificate())

@@ -18,8 +18,15 @@ const expiresSoon = 7 * 24 * time.Hour
 type State struct {
 	Config       *config.Config
 	Document     *config.Document
-	Keys         []string // the paths of the server's private keys
+	Secrets      []Secret
 	Certificates []certs.Expiry
+}
+
+// Secret is a file of a private key or a password.
+type Secret struct {
+	Path string
+	// Key is the key of the configuration that names it.
+	Key []string
 }
 
 // Advise returns what is not wrong, but is hardly meant, so that an operator sees it before
@@ -34,9 +41,9 @@ func (s *State) Advise(now time.Time) []string {
 		}
 		all = append(all, text)
 	}
-	for _, key := range s.Keys {
-		if info, err := os.Stat(key); err == nil && info.Mode().Perm()&0o004 != 0 {
-			add(key+" can be read by every user of this machine (hint: chmod 640, with the group of the service)", "tls", "key")
+	for _, secret := range s.Secrets {
+		if info, err := os.Stat(secret.Path); err == nil && info.Mode().Perm()&0o004 != 0 {
+			add(secret.Path+" can be read by every user of this machine (hint: chmod 640, with the group of the service)", secret.Key...)
 		}
 	}
 	for _, c := range s.Certificates {

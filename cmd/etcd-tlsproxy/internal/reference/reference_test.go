@@ -5,10 +5,12 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/proxy/gate"
 )
 
 const root = "../../../.."
@@ -99,6 +101,22 @@ func TestEachFieldOfTheStatusHasAMeaning(t *testing.T) {
 			if f.text == "" {
 				t.Errorf("field %s of %s has no comment", f.name, o.name)
 			}
+		}
+	}
+}
+
+func TestEachReasonOfADecisionIsThatOfARefusal(t *testing.T) {
+	source, err := parse(filepath.Join(root, "proxy", "gate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusals, err := refusalsOf(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range gate.DecisionReasons() {
+		if !slices.ContainsFunc(refusals, func(r refusal) bool { return r.reason == reason }) {
+			t.Errorf("the reason %s of a decision: got no refusal that has it, want one", reason)
 		}
 	}
 }

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package preflight
+
+import "os"
+
+// mayBind reports whether this process may listen on any port. Other systems only check
+// configurations.
+func mayBind() bool { return os.Geteuid() == 0 }

@@ -1,0 +1,61 @@
+package preflight
+
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+)
+
+// Share is the most that one client can hold of a resource that all clients share, while
+// nobody else wants it.
+type Share struct {
+	Name        string
+	Most, Total int64
+	bytes       bool
+	// Key is the setting that limits one client, or "" if only the total does.
+	Key string
+	cap int64
+}
+
+// Shares computes the shares of a configuration. An eighth of the connections and of the
+// watches is reserved for clients that have less than their share, and an eighth of the
+// requests for writes.
+func Shares(l *config.Limits) []Share {
+	all := []Share{
+		{Name: "connections", Total: int64(l.Connections), Most: int64(l.Connections - l.Connections/8), Key: "address_connections", cap: int64(l.AddressConnections)},
+		{Name: "watches", Total: int64(l.Watches), Most: int64(l.Watches - l.Watches/8), Key: "user_watches", cap: int64(l.UserWatches)},
+		{Name: "reads at etcd", Total: int64(l.UpstreamRequests), Most: int64(max(1, l.UpstreamRequests-max(1, l.UpstreamRequests/8)))},
+		{Name: "bodies", Total: l.BodyMemory, Most: l.BodyMemory, bytes: true},
+		{Name: "hashes of passwords", Total: int64(l.HashWorkers), Most: int64(l.HashWorkers)},
+	}
+	for i := range all {
+		if s := &all[i]; s.cap > 0 {
+			s.Most = min(s.Most, s.cap)
+		}
+	}
+	return all
+}
+
+// String describes the share in one line.
+func (s *Share) String() string {
+	if s.bytes {
+		return fmt.Sprintf("%s: %s of %s", s.Name, humanize.IBytes(uint64(s.Most)), humanize.IBytes(uint64(s.Total)))
+	}
+	return fmt.Sprintf("%s: %s of %s", s.Name, humanize.Comma(s.Most), humanize.Comma(s.Total))
+}
+
+// CheckShares reports the limits of one client that are higher than what there is. They are
+// warnings, because such a limit was accepted before and is only without effect.
+func (s *State) CheckShares() (warnings []string) {
+	defaults := Shares(&config.Default().Limits)
+	for i, share := range Shares(&s.Config.Limits) {
+		name, line := s.Document.Locate("limits", share.Key)
+		if share.cap > share.Total && share.cap != defaults[i].cap {
+			warnings = append(warnings, fmt.Sprintf("line %d: %s: one client may have %s, but there are %s %s for all (hint: lower the limit, or remove it: clients share what there is)",
+				line, name, humanize.Comma(share.cap), humanize.Comma(share.Total), share.Name))
+		}
+	}
+	return warnings
+}
