@@ -42,7 +42,7 @@ type body struct {
 	from    *bodies
 	payer   payer
 	account *account.Account // that pays; nil while the body is small
-	control *http.ResponseController
+	control http.ResponseController
 	lease   account.Lease
 
 	mu       sync.Mutex
@@ -71,7 +71,7 @@ func (b *body) free() {
 // receive reads the body of r. It sends the 100 Continue that a client may wait for, so only
 // clients that may write receive it.
 func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.Limits, p payer) (*body, *gate.Refusal) {
-	b := &body{from: bs, payer: p, control: http.NewResponseController(w)}
+	b := &body{from: bs, payer: p, control: *http.NewResponseController(w)}
 	if r.ContentLength > limits.Body {
 		return b, gate.RefuseTooLarge
 	}
