@@ -109,7 +109,7 @@ func (h *hub) readPast(ctx context.Context, resp *upstream.Response, head *Head)
 	arrived := false
 	if h.since <= head.Index {
 		var err error
-		if arrived, err = resp.Arrived(pastPatience); err != nil {
+		if arrived, err = resp.Arrived(h.watches.pastPatience); err != nil {
 			resp.Close()
 			return nil, err
 		}

@@ -55,6 +55,7 @@ func TestAnEventThatSeveralHubsReceiveIsKeptOnce(t *testing.T) {
 func TestAnOldEventIsKeptOnceFromWhateverIndexItIsRead(t *testing.T) {
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
+	ws.pastPatience = waitTime
 	_, head, _ := join(t, ws, "/a", false, 0)
 	for i := range 60 {
 		set(t, etcd, "/other", fmt.Sprint(i))
@@ -93,6 +94,7 @@ func TestAnOldEventIsReadWithTheSlotOfARead(t *testing.T) {
 		}
 		<-r.Context().Done()
 	}, nil)
+	s.pastPatience = waitTime
 	want := watchOf("/a")
 	want.Since = 5
 	w, _, err := s.Join(context.Background(), want, make(bell, 1))
@@ -107,7 +109,7 @@ func TestAnOldEventIsReadWithTheSlotOfARead(t *testing.T) {
 	}
 	w.Close()
 	// An index up to etcd's own, at which there is no event yet.
-	want.Since = 6
+	want.Since, s.pastPatience = 6, pastPatience
 	if w, _, err = s.Join(context.Background(), want, make(bell, 1)); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,7 @@ func TestAnOldEventIsReadWithTheSlotOfARead(t *testing.T) {
 func TestAnEventWithoutRoomBreaksItsWatchesOff(t *testing.T) {
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
-	ws.texts.limit = 256 << 10
+	ws.texts.limit, ws.pastPatience = 256<<10, waitTime
 	w, head, news := join(t, ws, "/a", false, 0)
 	set(t, etcd, "/a", strings.Repeat("0123456789", 100_000))
 	<-news

@@ -42,6 +42,8 @@ type Watches struct {
 	index  indexReads
 	texts  *texts
 
+	pastPatience time.Duration
+
 	mu        sync.Mutex
 	hubs      map[hubKey]*hub
 	lingering int // hubs without users
@@ -57,7 +59,7 @@ func NewWatches(o WatchOptions) *Watches {
 	if o.Memory <= 0 {
 		o.Memory = 64 << 20
 	}
-	ws.texts = newTexts(o.Memory)
+	ws.texts, ws.pastPatience = newTexts(o.Memory), pastPatience
 	if ws.count == nil {
 		ws.count = &WatchCounters{}
 	}
