@@ -117,7 +117,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	if !a.slot.try() {
 		// Others must not wait behind this client for the answer that they could share.
 		lead.Done()
-		if a.slot.acquire(ctx) != nil {
+		if a.slot.acquire(ctx, call) != nil {
 			return x.crowded(ctx)
 		}
 	}
@@ -125,11 +125,11 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	if err == errLarge { //nolint:errorlint // never wrapped: ask returns it itself
 		// etcd must not wait with the answer until it is this client's turn.
 		lead.Done()
-		if acquire(ctx, x.Large, call.Peer.Account, account.Ordinary) != nil {
+		if call.acquire(ctx, x.Large, account.Ordinary) != nil {
 			return x.crowded(ctx)
 		}
 		a.large = newHold(x.Large, call.Peer.Account, 1, call.Client)
-		if a.slot.acquire(ctx) != nil {
+		if a.slot.acquire(ctx, call) != nil {
 			a.Close()
 			return x.crowded(ctx)
 		}
@@ -179,7 +179,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 		case x.Large.TryAcquire(call.Peer.Account, 1, account.Ordinary):
 		case op.Access == acl.Read:
 			return nil, errLarge
-		case acquire(ctx, x.Large, call.Peer.Account, account.Ordinary) != nil:
+		case call.acquire(ctx, x.Large, account.Ordinary) != nil:
 			// The write was carried out, and its answer cannot be sent.
 			return gate.RefuseUnknownOutcome, nil
 		}

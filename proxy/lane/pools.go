@@ -2,7 +2,6 @@ package lane
 
 import (
 	"context"
-	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
@@ -21,18 +20,15 @@ type Pools struct {
 	Memory *account.Pool
 }
 
-// patience is how long an operation waits for its turn. Meanwhile the pools take back what
-// clients above their share hold, which takes a second or two.
-const patience = 10 * time.Second
-
-// acquire acquires one unit of a pool, and waits for its turn.
-func acquire(ctx context.Context, p *account.Pool, a *account.Account, k account.Kind) error {
-	if p == nil || p.TryAcquire(a, 1, k) {
+// acquire acquires one unit of a pool for a call, and waits for its turn as long as for an
+// answer of etcd. Meanwhile the pool takes back what clients above their share hold.
+func (c *Call) acquire(ctx context.Context, p *account.Pool, k account.Kind) error {
+	if p == nil || p.TryAcquire(c.Peer.Account, 1, k) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
 	defer cancel()
-	return p.Acquire(ctx, a, 1, k)
+	return p.Acquire(ctx, c.Peer.Account, 1, k)
 }
 
 // slot is a unit of Pools.Slots. The zero slot is none.
@@ -55,8 +51,8 @@ func (s *slot) try() bool {
 }
 
 // acquire acquires the slot.
-func (s *slot) acquire(ctx context.Context) error {
-	err := acquire(ctx, s.pool, s.account, s.kind)
+func (s *slot) acquire(ctx context.Context, call *Call) error {
+	err := call.acquire(ctx, s.pool, s.kind)
 	s.held = s.pool != nil && err == nil
 	return err
 }

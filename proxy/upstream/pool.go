@@ -122,6 +122,9 @@ func New(o Options) (*Pool, error) {
 // MaxRequests returns the bound of the requests in flight.
 func (p *Pool) MaxRequests() int { return p.o.MaxRequests }
 
+// Patience returns how long a request waits for its turn.
+func (p *Pool) Patience() time.Duration { return p.o.HeaderTimeout }
+
 // MaxMemory returns the bound of the buffered answers for one client each, in bytes.
 func (p *Pool) MaxMemory() int64 { return p.o.Buffered }
 
