@@ -88,8 +88,8 @@ func scenarios() []scenario {
 			what: "has 17 wrong logins of each address in flight, or at least one",
 		},
 		{
-			name: "7b", attack: "leavers", allowed: latencyAllowed, protocols: oldFirst, attackers: []string{one, four},
-			what: "sends wrong logins and leaves before the answer",
+			name: "7b", attack: "leavers", allowed: floodAllowed, protocols: oldFirst, attackers: []string{one, four},
+			what: "sends wrong logins, each on a new connection, and leaves before the answer",
 		},
 		{
 			name: "7c", attack: "guesses", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{neighbor}, victims: []string{kindKnown},
