@@ -21,4 +21,5 @@ complaints=$(systemd-analyze verify --man=no --root="$root" "$root"/lib/systemd/
 for service in deploy/systemd/*.service; do
 	systemd-analyze security --offline=true --threshold=20 "$service" | tail -n 1
 done
-shellcheck deploy/*.sh .ci/* deploy/systemd/configured deploy/debian/*.p{ostinst,rerm,ostrm} deploy/container/*.sh
+mapfile -t ci < <(find .ci -maxdepth 1 -type f)
+shellcheck deploy/*.sh "${ci[@]}" deploy/systemd/configured deploy/debian/*.p{ostinst,rerm,ostrm} deploy/container/*.sh

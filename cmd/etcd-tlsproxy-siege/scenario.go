@@ -85,11 +85,11 @@ func scenarios() []scenario {
 		},
 		{
 			name: "7a", attack: "guesses", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{four, network24, network48, one},
-			what: "has 17 wrong logins of each address in flight",
+			what: "has 17 wrong logins of each address in flight, or at least one",
 		},
 		{
-			name: "7b", attack: "leavers", allowed: latencyAllowed, protocols: oldFirst, attackers: []string{one, four},
-			what: "sends wrong logins and leaves before the answer",
+			name: "7b", attack: "leavers", allowed: floodAllowed, protocols: oldFirst, attackers: []string{one, four},
+			what: "sends wrong logins, each on a new connection, and leaves before the answer",
 		},
 		{
 			name: "7c", attack: "guesses", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{neighbor}, victims: []string{kindKnown},

@@ -141,6 +141,13 @@ func (w *world) check(*rapid.T) {
 	if used > p.total || !p.newcomers && ordinary > p.total-p.reserve {
 		w.Fatalf("got %d units in use, %d of them not for writes, of a total of %d with a reserve of %d", used, ordinary, p.total, p.reserve)
 	}
+	for _, network := range p.queue.networks {
+		for a, waits := range network.accounts {
+			if waits.units <= 0 {
+				w.Fatalf("account %s is in the queue, but waits for %d units", a, waits.units)
+			}
+		}
+	}
 	if len(w.waiting) > p.maxWaiters {
 		w.Fatalf("got %d waiters, want at most %d", len(w.waiting), p.maxWaiters)
 	}

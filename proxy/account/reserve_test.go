@@ -77,3 +77,40 @@ func TestAccountsBelowTheirShareUseTheReserveForNewcomers(t *testing.T) {
 		t.Error("an account above its share got a unit of the reserve")
 	}
 }
+
+func TestNobodyOvertakesAWaiterThatNeedsMoreThanIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 100})
+		holder, large, small := client(table, 0, 0), client(table, 1, 0), client(table, 2, 0)
+		p.TryAcquire(holder, 50, Ordinary)
+		done := make(chan error, 1)
+		go func() { done <- p.Acquire(t.Context(), large, 60, Ordinary) }()
+		synctest.Wait()
+		if p.TryAcquire(small, 1, Ordinary) {
+			t.Error("with half of the pool free, a small request overtook a large one")
+		}
+		p.Release(holder, 50, Ordinary)
+		if err := <-done; err != nil {
+			t.Errorf("the large request: got %v, want its units", err)
+		}
+		if !p.TryAcquire(small, 1, Ordinary) {
+			t.Error("when nobody waits, a small request got no unit")
+		}
+	})
+}
+
+func TestMoreThanThereEverIsIsRefusedAtOnce(t *testing.T) {
+	table := NewTable()
+	p := table.NewPool(Options{Name: "test", Total: 8, Reserve: 2, PerAccount: 7})
+	a := client(table, 0, 0)
+	for _, c := range []struct {
+		n    int64
+		kind Kind
+		want error
+	}{{7, Ordinary, ErrTooLarge}, {9, Write, ErrTooLarge}, {8, Write, ErrTooMany}, {6, Ordinary, nil}, {2, Ordinary, ErrTooMany}, {1, Write, nil}} {
+		if err := p.Acquire(t.Context(), a, c.n, c.kind); !errors.Is(err, c.want) {
+			t.Errorf("acquiring %d units of kind %d: got %v, want %v", c.n, c.kind, err, c.want)
+		}
+	}
+}

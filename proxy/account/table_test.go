@@ -55,6 +55,12 @@ func TestAnAccountIsInTheTableOnlyWhileItIsInUse(t *testing.T) {
 	if table.Len() != 0 {
 		t.Errorf("got %d accounts after all were closed, want none", table.Len())
 	}
+	defer func() {
+		if recover() == nil {
+			t.Error("closing an account once more did not panic")
+		}
+	}()
+	b.Close()
 }
 
 func TestAProvedPasswordIsRememberedForAnHour(t *testing.T) {

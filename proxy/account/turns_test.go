@@ -176,6 +176,9 @@ func TestWhenTooManyWaitTheAccountWithMostWaitersLosesOne(t *testing.T) {
 			}
 			p.Release(flood, 1, Ordinary)
 		}
+		if got := p.Status().Evicted; got != 1 {
+			t.Errorf("got %d waiters counted that lost their place, want 1", got)
+		}
 		flood.Close()
 		other.Close()
 		checkEmpty(t, p)

@@ -96,7 +96,7 @@ func tooDeep(op *Operation) bool {
 }
 
 func (g *Gate) decideSurface(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
-	if op.Surface == Closed {
+	if op.Surface == Closed && !neverServed(op.Path) {
 		return RefusePath
 	}
 	allowed, opened := p.surfaceGroup(op)

@@ -75,6 +75,14 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 // SetRestartPending records the number of changed settings that wait for a restart.
 func (m *Metrics) SetRestartPending(n int) { m.pending.Set(float64(n)) }
 
+// SetUpstreamCertificate records when the certificate for etcd expires. Zero is never.
+// Reloaded must be called before it.
+func (m *Metrics) SetUpstreamCertificate(notAfter time.Time) {
+	if !notAfter.IsZero() {
+		m.certificate.WithLabelValues("upstream").Set(float64(notAfter.Unix()))
+	}
+}
+
 // SetWarnings records the number of warnings about the configuration in force.
 func (m *Metrics) SetWarnings(n int) { m.warnings.Set(float64(n)) }
 

@@ -94,7 +94,7 @@ func NewMetrics(version string) *Metrics {
 		Watches:          &share.WatchCounters{},
 		Upstream:         &upstream.Counters{},
 		upstreamFailures: counter("upstream_failures_total", "Requests that etcd did not answer, by kind (unreachable, busy, too_long, lost, broken, timeout).", "kind"),
-		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca) expires, in seconds since the epoch."}, []string{"role"}),
+		certificate:      f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_certificate_not_after_timestamp_seconds", Help: "Time at which the first certificate of a role (server, client_ca, upstream) expires, in seconds since the epoch."}, []string{"role"}),
 		revocations:      gauge("client_crl_not_after_timestamp_seconds", "Time at which the first revocation list of a client CA expires, in seconds since the epoch; 0 without one. Clients of its CA are refused from then on."),
 		reloads:          counter("config_reloads_total", "Attempts to apply changed files by result (ok, failed).", "result"),
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: what is not valid on disk is in force as before."),

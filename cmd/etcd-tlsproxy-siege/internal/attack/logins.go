@@ -12,10 +12,18 @@ const (
 	// guessers is how many wrong logins each address has in flight: four addresses fill a
 	// queue of 64.
 	guessers = 17
+	// fewGuessers bounds all guessers of many addresses, or one each: more would be a flood of
+	// handshakes, which is another attack.
+	fewGuessers = 256
 	// refusedPause is how long a guesser waits after an answer that is not 401. A flood of
 	// such answers is another attack.
 	refusedPause = 50 * time.Millisecond
 )
+
+// guessers returns how many logins are in flight.
+func (c *crew) guessers() int {
+	return min(guessers*len(c.Sources), max(fewGuessers, len(c.Sources)))
+}
 
 // guess returns a write with a wrong password of a user who exists and whose hash is slow.
 func guess(n int) *request {
@@ -27,7 +35,7 @@ func guess(n int) *request {
 // guesses tries wrong passwords and waits for each answer.
 func guesses(ctx context.Context, c *crew, ready func()) error {
 	var running sync.WaitGroup
-	for i := range guessers * len(c.Sources) {
+	for i := range c.guessers() {
 		running.Go(func() {
 			for ctx.Err() == nil {
 				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
@@ -66,7 +74,7 @@ func (c *crew) guessOn(ctx context.Context, k *conn, i int) {
 // leavers try wrong passwords and do not wait for the answers.
 func leavers(ctx context.Context, c *crew, ready func()) error {
 	var running sync.WaitGroup
-	for i := range guessers * len(c.Sources) {
+	for i := range c.guessers() {
 		running.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {

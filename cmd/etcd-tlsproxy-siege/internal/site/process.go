@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -155,11 +156,22 @@ func listens(address string) error {
 	return c.Close()
 }
 
+// The range of the ports for servers. The kernel chooses ports for outgoing connections above it:
+// thousands of attackers and victims, at all addresses, would else hold the port of a server that
+// listens on all addresses.
+const (
+	firstPort = 10_000
+	lastPort  = 32_000
+)
+
 // freePort returns a port of loopback on which nothing listens.
 func freePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	var err error
+	for range 100 {
+		var ln net.Listener
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))); err == nil {
+			return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+		}
 	}
-	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+	return 0, fmt.Errorf("finding a free port: %w", err)
 }

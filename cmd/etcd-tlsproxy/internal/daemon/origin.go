@@ -20,6 +20,7 @@ import (
 type origin struct {
 	ca, certificate, key []byte
 	authorization        string      // of the user; "" if there is none
+	notAfter             time.Time   // the end of the certificate; zero without one
 	tls                  *tls.Config // nil if no endpoint can have TLS
 	warnings             []string
 }
@@ -100,6 +101,7 @@ func (o *origin) loadCertificate(disk *files.Reader, errs *config.Errors, u *con
 		return
 	}
 	o.warnings = append(o.warnings, warnings...)
+	o.notAfter = pair.Leaf.NotAfter
 	// A list of certificates would be sent only if etcd names their CA. An etcd that does
 	// not would then report that there is no certificate, instead of what is wrong with it.
 	o.tls.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -92,6 +93,11 @@ func TestAnEtcdThatRequiresACertificateIsReached(t *testing.T) {
 	if status := s.Put("conftool", "conftool-1"); status != 201 {
 		t.Fatalf("a write to an etcd that requires a certificate: got status %d, want 201; the log:\n%s", status, s.Log)
 	}
+	leaf, err := tls.LoadX509KeyPair(e.path("proxy.crt"), e.path("proxy.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WaitForMetric("etcd_tlsproxy_certificate_not_after_timestamp_seconds{role=\"upstream\"} " + strconv.FormatFloat(float64(leaf.Leaf.NotAfter.Unix()), 'g', -1, 64))
 	// The probes of the status page use the certificate as well.
 	if _, body := s.Admin("GET", "/-/status.json"); !strings.Contains(body, `"version":"3.5.`) {
 		t.Errorf("the status: got no version of etcd in %s", body)

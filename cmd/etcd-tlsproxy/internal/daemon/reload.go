@@ -103,6 +103,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	}
 	r.publishStatus(next, len(changed) > 0, err)
 	r.metrics.Reloaded(r.current.snapshot.Certs, err)
+	r.metrics.SetUpstreamCertificate(r.current.origin.notAfter)
 	r.metrics.SetWarnings(len(r.current.warnings))
 	r.metrics.SetRestartPending(len(r.current.pending))
 	r.metrics.SetLimits(r.current.config.Limits.Values())

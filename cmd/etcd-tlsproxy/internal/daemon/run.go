@@ -104,6 +104,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		current: first, seen: seen, refreshNow: make(chan struct{}, 1),
 	}
 	metrics.Reloaded(first.snapshot.Certs, nil)
+	metrics.SetUpstreamCertificate(first.origin.notAfter)
 	metrics.SetWarnings(len(first.warnings))
 	metrics.SetLimits(first.config.Limits.Values())
 	first.logWarnings(logs.service)

@@ -22,7 +22,7 @@ var fixedDifferences = []fixedDifference{
 	{Elsewhere, Refused, "writes to everything besides /v2/keys: members, etcd's own users, /config, /v3, /debug",
 		"nginx passed them on for everyone, without a password; here they are closed, and [surfaces] opens them to named users",
 		func(s *Site) bool { return s.opensElsewhere() }},
-	{Elsewhere, Refused, "reads outside of /v2/keys, except /v2/members, /v2/machines, /v2/stats/{self,store,leader}, /version, /health, /livez, /readyz and /metrics",
+	{Elsewhere, Refused, "reads outside of /v2/keys, except /v2/members, /v2/machines, /v2/stats/{self,store,leader}, /version, /health and /metrics",
 		"nginx passed them on; here all other paths are closed", func(s *Site) bool { return s.Elsewhere }},
 	{Redirect, Answered, "/v2/keys without a trailing slash, with any method",
 		"nginx redirected it to a host that the client chose, without a password; here it is the root key, and the rules decide",

@@ -49,7 +49,7 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		if value == true {
 			return "yes", "good"
 		}
-		return "no, the old state is still in force", "bad"
+		return "no, see what is in force as before", "bad"
 	case "list":
 		return list(value), ""
 	case "who":

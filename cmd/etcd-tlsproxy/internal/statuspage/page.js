@@ -63,7 +63,7 @@
     expiry: number(age),
     time, since, list, who, user, what, why,
     yes: (on) => (on ? "yes" : "no"),
-    verdict: (ok) => (ok ? "yes" : "no, the old state is still in force"),
+    verdict: (ok) => (ok ? "yes" : "no, see what is in force as before"),
     mood: (text) => text || "",
   };
   const moodOf = (value, as) => {
