@@ -112,6 +112,9 @@ func (c *cell) run(ctx context.Context) (err error) {
 	return c.conclude()
 }
 
+// duration returns how long the attack lasts.
+func (c *cell) duration() time.Duration { return max(c.siege.duration, c.least) }
+
 // newVictims returns the victims, who have not started yet.
 func (c *cell) newVictims() *victim.Group {
 	roots := x509.NewCertPool()

@@ -33,7 +33,7 @@ func cause(err error) string {
 // nothingIsHeld checks that no connection without a whole head is left.
 func nothingIsHeld(c *cell) (string, error) {
 	if n := c.row.Attack.Open; n > 0 {
-		return fmt.Sprintf("%d of %d connections without a whole head are still open after %v", n, c.row.Attack.Opened, c.siege.duration), nil
+		return fmt.Sprintf("%d of %d connections without a whole head are still open after %v", n, c.row.Attack.Opened, c.duration()), nil
 	}
 	return "", nil
 }
@@ -64,7 +64,7 @@ const certificateUser = "certificate"
 
 // shortCertificate gives the attacker a certificate that expires within the attack.
 func shortCertificate(c *cell, spec *attack.Spec) (err error) {
-	valid := c.siege.duration / 3
+	valid := c.duration() / 3
 	c.expires = time.Now().Add(valid)
 	spec.Certificate, spec.Key, err = c.files.Client(certificateUser, valid)
 	return err
@@ -112,5 +112,5 @@ func fleetIsServed(c *cell) (string, error) {
 
 // connectRate tells how many connections there were in fact: this machine also carries the fleet.
 func connectRate(c *cell) string {
-	return fmt.Sprintf("%.0f connections a second were made and served", float64(c.row.Attack.Answers)/c.siege.duration.Seconds())
+	return fmt.Sprintf("%.0f connections a second were made and served", float64(c.row.Attack.Answers)/c.duration().Seconds())
 }

@@ -130,7 +130,7 @@ on this machine and ends with the command; it needs 20,000 file descriptors.`,
 	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to attack (default: a build of this checkout)")
 	f.StringSliceVar(&s.with, "with", nil, "other `servers` to attack as well: nginx, haproxy")
 	f.StringVar(&s.attacks, "attacks", "", "regular `expression`: attack only in rows whose name matches (default: all)")
-	f.DurationVar(&s.duration, "duration", 6*time.Second, "length of each attack; the victims run for half of it before and after")
+	f.DurationVar(&s.duration, "duration", 6*time.Second, "length of each attack, if it does not need longer; the victims run for half of it before and after")
 	f.StringVar(&s.json, "json", "", "`file` to which the rows are written as well")
 	f.BoolVar(&s.quick, "quick", false, "one row for each attack, the one that hurts most")
 	f.BoolVar(&s.control, "control", false, "also measure the victims while a second proxy is attacked")

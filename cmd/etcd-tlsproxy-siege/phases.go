@@ -40,7 +40,7 @@ func (c *cell) phases(ctx context.Context, group *victim.Group) (err error) {
 	c.passUntil(ctx, arrivalTimeout, a.ready)
 	group.Enter(under)
 	c.attacked = true
-	c.pass(ctx, c.siege.duration)
+	c.pass(ctx, c.duration())
 	c.attacked = false
 	group.Enter(after)
 	c.row.Attack, c.row.AttackersCPU, err = a.stop()
@@ -105,7 +105,7 @@ func (c *cell) attackAnother(ctx context.Context) error {
 		return err
 	}
 	c.passUntil(ctx, arrivalTimeout, a.ready)
-	c.pass(ctx, c.siege.duration)
+	c.pass(ctx, c.duration())
 	_, _, err = a.stop()
 	return err
 }

@@ -60,7 +60,7 @@ func TestTheSiegeTellsAServerThatHoldsFromOneThatDoesNot(t *testing.T) {
 		{"a proxy without a header_timeout, before the etcd that is linked in", patient, []string{"--embedded"}, failed, "90 of 90 connections without a whole head are still open"},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			rows, err := besiege(t, program, append(c.args, "--proxy", c.proxy, "--attacks", "^8/1.1/one$", "--duration", "4s")...)
+			rows, err := besiege(t, program, append(c.args, "--proxy", c.proxy, "--attacks", "^8/1.1/one$", "--duration", "1s")...)
 			if len(rows) != 1 || rows[0].Verdict != c.verdict {
 				t.Fatalf("got %+v, want one row that %s", rows, c.verdict)
 			}
