@@ -10,8 +10,12 @@ import (
 
 // StandIn starts an HTTP server in place of etcd and returns its URL. It is for tests
 // that inspect what etcd would receive, or that need an answer that etcd does not give.
+// Without a function it answers 404.
 func StandIn(t testing.TB, handle http.HandlerFunc) (url string) {
 	t.Helper()
+	if handle == nil {
+		handle = http.NotFound
+	}
 	s := httptest.NewServer(handle)
 	t.Cleanup(s.Close)
 	return s.URL
