@@ -69,11 +69,15 @@ func (c *crew) start(ctx context.Context, connections int, first func(i int) []b
 	wait(ctx, beat) // the watches are registered only when the server has read them
 }
 
+// pastValue is nearly as large as a write can be: the smaller it is, the sooner its answers are
+// gone from the memory of a server that holds too many of them.
+const pastValue = 8 << 20
+
 // pastEvents asks for the event of one large value with many old indexes, whose events all
 // exist. It takes none of the answers.
 func pastEvents(ctx context.Context, c *crew, ready func()) error {
 	key := c.Folder + "/past"
-	got, err := c.put(ctx, key, long(largeValue))
+	got, err := c.put(ctx, key, long(pastValue))
 	if err != nil {
 		return fmt.Errorf("writing the value: %w", err)
 	}
