@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
 	"etcd-tlsproxy/proxy/share"
@@ -101,6 +102,7 @@ func TestDrainingCutsWhatDoesNotFinish(t *testing.T) {
 	})
 }
 
+// A connection waits for its place as long as a handshake may take.
 func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
@@ -108,7 +110,7 @@ func TestConnectionsBeyondTheLimitAreTurnedAway(t *testing.T) {
 		f := l.FrontWith(t, fronttest.StandIn(t, func(http.ResponseWriter, *http.Request) {
 			received <- struct{}{}
 			<-answer
-		}), mayHave(1), nil)
+		}), func(o *proxy.Options) { o.MaxConnections, o.HandshakeTimeout = 1, 200*time.Millisecond }, nil)
 		c := f.Dial()
 		if err := c.Send("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"); err != nil {
 			t.Fatal(err)

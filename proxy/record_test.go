@@ -19,8 +19,11 @@ import (
 // entries returns the entries of the audit log when there are as many as wanted.
 func entries(t *testing.T, f *fronttest.Front, want int) []map[string]any {
 	t.Helper()
-	// An entry is written after the answer was sent.
-	fronttest.Eventually(t, "every request has its entry", func() bool { return f.Audit.Lines() >= want })
+	// An entry is written after the answer was sent, and those of equal refusals later.
+	fronttest.Eventually(t, "every request has its entry", func() bool {
+		f.Records().Flush()
+		return f.Audit.Lines() >= want
+	})
 	var list []map[string]any
 	for line := range strings.SplitSeq(strings.TrimSpace(f.Audit.String()), "\n") {
 		var entry map[string]any
