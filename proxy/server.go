@@ -122,7 +122,7 @@ func NewServer(o Options) *Server {
 		Pools: lane.Pools{
 			Slots:  s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
 			Large:  s.accounts.NewPool(account.Options{Name: "large_answers", Total: 1}),
-			Memory: s.accounts.NewPool(account.Options{Name: "answers", Total: 1}),
+			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 1}),
 		},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
 		Observer: o.Observer,

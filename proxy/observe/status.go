@@ -100,8 +100,8 @@ type Connections struct {
 	Limit int   `json:"limit"` // limits.connections
 }
 
-// PoolStatus is the state of a resource that clients share: connections; handshakes that use
-// the processor; bodies, in bytes; logins that are hashed, and those of suspect addresses.
+// PoolStatus is the state of a resource that clients share. The help text of the metric
+// etcd_tlsproxy_pool_used lists them.
 type PoolStatus struct {
 	Pool    string `json:"pool"`    // the name of the resource
 	Total   int64  `json:"total"`   // how much of it there is
