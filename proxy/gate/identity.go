@@ -72,7 +72,6 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 			op.Login = loginOf(err)
 			return nil
 		}
-		req.Peer.proved()
 		op.Login, op.Identity = LoginCertified, Identity{Name: name, Known: ByCertificate}
 		req.Peer.proved()
 		return nil

@@ -33,7 +33,7 @@ type adminOptions struct {
 func adminHandler(o *adminOptions) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
-	// A page of another origin in an operator's browser must not start a reload.
+	// A page of another origin in an operator's browser must not start anything.
 	r.Use(http.NewCrossOriginProtection().Handler)
 	// Load balancers call these two by any name. Their answers are of no use to others.
 	r.Get("/-/healthy", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "healthy") })
@@ -63,24 +63,24 @@ func adminHandler(o *adminOptions) http.Handler {
 			}
 			writeText(w, http.StatusOK, "reloaded")
 		})
+		r.Post("/-/drain", func(w http.ResponseWriter, r *http.Request) {
+			on, off := r.URL.Query().Has("on"), r.URL.Query().Has("off")
+			if on == off {
+				writeText(w, http.StatusBadRequest, "want /-/drain?on or /-/drain?off")
+				return
+			}
+			o.empty(on)
+			if off {
+				writeText(w, http.StatusOK, "serving")
+				return
+			}
+			writeText(w, http.StatusOK, "draining: not ready, and connections end with their next answer")
+		})
+		if o.profiles {
+			r.Mount("/debug", middleware.Profiler())
+		}
 		r.Method(http.MethodGet, "/", http.RedirectHandler("/-/status", http.StatusFound))
 	})
-	r.Post("/-/drain", func(w http.ResponseWriter, r *http.Request) {
-		on, off := r.URL.Query().Has("on"), r.URL.Query().Has("off")
-		if on == off {
-			writeText(w, http.StatusBadRequest, "want /-/drain?on or /-/drain?off")
-			return
-		}
-		o.empty(on)
-		if off {
-			writeText(w, http.StatusOK, "serving")
-			return
-		}
-		writeText(w, http.StatusOK, "draining: not ready, and connections end with their next answer")
-	})
-	if o.profiles {
-		r.Mount("/debug", middleware.Profiler())
-	}
 	r.Method(http.MethodGet, "/-/status", o.page.HTML())
 	r.Method(http.MethodGet, "/-/status.json", o.page.JSON())
 	return r

@@ -13,7 +13,7 @@ import (
 func TestAWebPageCannotUseTheAdminAddressUnderANameOfItsOwn(t *testing.T) {
 	etcd := newStandIn(t, "etcd")
 	etcd.Start()
-	s := startService(t, `admin_names = ["Scraped.example.org"]`+"\n"+fmt.Sprintf(daemontest.SeedConfig, etcd.URL))
+	s := startService(t, `admin_names = ["Scraped.example.org"]`+"\nadmin_profiles = true\n"+fmt.Sprintf(daemontest.SeedConfig, etcd.URL))
 	status := func(method, path, host string) int {
 		t.Helper()
 		req, err := http.NewRequest(method, s.AdminURL+path, nil)
@@ -32,7 +32,7 @@ func TestAWebPageCannotUseTheAdminAddressUnderANameOfItsOwn(t *testing.T) {
 		method, path string
 		want         int
 	}{
-		{"GET", "/metrics", 200}, {"POST", "/-/reload", 200}, {"GET", "/-/explain", 200}, {"GET", "/-/status", 200}, {"GET", "/-/status.json", 200}, {"GET", "/", 302},
+		{"GET", "/metrics", 200}, {"POST", "/-/reload", 200}, {"POST", "/-/drain?off", 200}, {"GET", "/-/explain", 200}, {"GET", "/-/status", 200}, {"GET", "/-/status.json", 200}, {"GET", "/debug/pprof/cmdline", 200}, {"GET", "/", 302},
 	} {
 		for host, want := range map[string]int{
 			"localhost": c.want, "127.0.0.1:4002": c.want, "scraped.example.org:4002": c.want,
