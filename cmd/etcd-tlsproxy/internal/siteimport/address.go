@@ -29,6 +29,8 @@ func (r *nginxReader) setListen(d *directive) error {
 	}
 	all := host == "" || host == "*" || host == "::" || host == "0.0.0.0"
 	if all {
+		r.site.IPv6 = r.site.IPv6 || host == "::"
+		r.site.IPv4 = r.site.IPv4 || host != "::" || slices.Contains(d.args(), "ipv6only=off")
 		host = ""
 	}
 	address := net.JoinHostPort(host, port)

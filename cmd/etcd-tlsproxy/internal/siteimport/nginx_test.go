@@ -165,3 +165,36 @@ func FuzzNginx(f *testing.F) {
 		}
 	})
 }
+
+func TestASiteOnOneFamilyOfAddressesListsTheOther(t *testing.T) {
+	for listen, opened := range map[string]string{
+		"listen 4001 ssl;":                               "connections over IPv6",
+		"listen 0.0.0.0:4001 ssl;":                       "connections over IPv6",
+		"listen *:4001 ssl;":                             "connections over IPv6",
+		"listen [::]:4001 ssl;":                          "connections over IPv4",
+		"listen [::]:4001 ssl ipv6only=on;":              "connections over IPv4",
+		"listen [::]:4001 ssl ipv6only=off;":             "",
+		"listen 4001 ssl; listen [::]:4001 ssl;":         "",
+		"listen 192.0.2.1:4001 ssl;":                     "",
+		"listen [::]:4001 ssl; listen 0.0.0.0:4001 ssl;": "",
+	} {
+		text := strings.Replace(string(around(all+admin).Data), "listen 4001 ssl; listen [::]:4001 ssl ipv6only=on;", listen, 1)
+		s, err := ReadNginx(Source{Name: "site", Data: []byte(text)}, site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		differences, err := s.Differences(acl.MatchBoth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, d := range differences {
+			if d.Class == Addresses && d.Effect == Allowed {
+				got += d.What
+			}
+		}
+		if got != opened {
+			t.Errorf("%s: got the difference %q, want %q", listen, got, opened)
+		}
+	}
+}
