@@ -112,6 +112,50 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 	return nil
 }
 
+// checkChain records a conflict for each server of this nginx that requests are passed to.
+// What it refuses is lost once nginx is stopped and etcd itself is the endpoint.
+func (r *nginxReader) checkChain(server *directive) {
+	for _, other := range r.servers {
+		if other == server {
+			continue
+		}
+		for _, endpoint := range r.site.Endpoints {
+			if listensAt(other, endpoint) {
+				r.site.Conflicts = append(r.site.Conflicts, "requests are passed to "+endpoint+". On this machine that is the server at "+other.place()+
+					", whose rules were not imported (hint: add its rules to [acls], and set upstream.endpoints to the addresses of etcd)")
+			}
+		}
+	}
+}
+
+// listensAt reports whether a server listens at an endpoint on this machine.
+func listensAt(server *directive, endpoint string) bool {
+	scheme, address, _ := strings.Cut(endpoint, "://")
+	host, port, _ := splitListen(address)
+	return slices.ContainsFunc(server.block, func(d *directive) bool {
+		if d.name() != "listen" || len(d.args()) == 0 {
+			return false
+		}
+		at := d.args()[0]
+		if scheme == "unix" {
+			return at == "unix:"+address
+		}
+		// A port alone, or one at all addresses, is at each of the machine. The machine's
+		// own names are not known here.
+		listening, listeningPort, ok := splitListen(at)
+		if listening == "" || listening == "*" || listening == "0.0.0.0" || listening == "::" {
+			listening = host
+		}
+		local := func(name string) string {
+			if name == "localhost" {
+				return "127.0.0.1"
+			}
+			return name
+		}
+		return ok && listeningPort == port && local(listening) == local(host)
+	})
+}
+
 // parseTarget returns the scheme and the host of a proxy_pass. A path in it replaces the
 // location's own, so it must be the same.
 func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {

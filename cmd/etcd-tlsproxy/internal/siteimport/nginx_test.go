@@ -198,3 +198,26 @@ func TestASiteOnOneFamilyOfAddressesListsTheOther(t *testing.T) {
 		}
 	}
 }
+
+func TestASiteInFrontOfAnotherServerOfTheSameNginxIsAConflict(t *testing.T) {
+	for behind, conflict := range map[string]bool{
+		"listen 127.0.0.1:2378;": true,
+		"listen 2378;":           true,
+		"listen [::1]:9999; listen localhost:2378 default_server;": true,
+		"listen unix:/run/etcd;":                                   true,
+		"listen 127.0.0.1:9999;":                                   false,
+		"listen 127.0.0.2:2378;":                                   false,
+		"listen unix:/run/other;":                                  false,
+	} {
+		source := around(all + admin)
+		source.Data = append(source.Data, "\nserver { "+behind+" location / { auth_basic x; auth_basic_user_file auth_root; proxy_pass http://127.0.0.1:1; } }"...)
+		s, err := ReadNginx(source, site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Contains(strings.Join(s.Conflicts, "\n"), "On this machine that is the server at site:10, whose rules were not imported")
+		if got != conflict {
+			t.Errorf("%s: got the conflicts %q, want one about this server: %v", behind, s.Conflicts, conflict)
+		}
+	}
+}

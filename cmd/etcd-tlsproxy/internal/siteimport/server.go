@@ -75,6 +75,7 @@ func (r *nginxReader) finish(server *directive) error {
 	if err := r.setEndpoints(server); err != nil {
 		return err
 	}
+	r.checkChain(server)
 	s.setProxyTLS(r.proxyTLS, r.passed)
 	s.noted = r.notedDifferences()
 	s.nginx = r.locations
