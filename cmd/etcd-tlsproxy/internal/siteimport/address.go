@@ -167,7 +167,7 @@ func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
 	case !found || scheme != "http" && scheme != "https" || strings.Contains(rest, "$"):
 		return "", r.fail(d, "proxy_pass %q is not supported (hint: it must be a scheme and a server or upstream)", passed)
 	case !same:
-		return "", r.fail(d, "proxy_pass %q has another path than its location", passed)
+		return "", r.fail(d, "proxy_pass %q has another path than its location (hint: the proxy does not rewrite paths; write a location for the path that etcd gets, which clients must use)", passed)
 	}
 	return scheme + "://" + host, nil
 }
@@ -176,9 +176,9 @@ func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
 func (r *nginxReader) setTarget(d *directive, passed string) error {
 	switch {
 	case passed == "":
-		return r.fail(d, "the location does not pass requests on, which is not supported for keys")
+		return r.fail(d, "the location does not pass requests on, which is not supported for keys (hint: pass them on for the users who need them)")
 	case r.passed != "" && r.passed != passed:
-		return r.fail(d, "requests are passed to both %s and %s, which is not supported", r.passed, passed)
+		return r.fail(d, "requests are passed to both %s and %s, which is not supported (hint: the proxy is for one cluster; write one site for each)", r.passed, passed)
 	}
 	r.passed = passed
 	return nil

@@ -221,3 +221,18 @@ func TestASiteInFrontOfAnotherServerOfTheSameNginxIsAConflict(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatASiteCanChangeIsRefusedWithAHint(t *testing.T) {
+	for _, locations := range []string{
+		"location ~ /\\.ht { deny all; }", "location ~* ^/v2/keys/A { }", "location = /v2/keys/a {" + pass + "}", "location ~ ^/v2 {" + pass + "}",
+		"location /v2/keys/a { deny all;" + pass + "}", "location /v2/keys/a { " + auth + "auth_root; limit_except GET { auth_basic_user_file auth_w; }" + pass + "}",
+		"location /v2/keys/a { limit_except POST { deny all; }" + pass + "}", "location /v2/keys/a { limit_except GET POST { deny all; }" + pass + "}",
+		"location /v2/keys/a { auth_basic $realm;" + pass + "}", "location /v2/keys/a { proxy_pass http://etcd/other; }", "location /v2/keys/a { root /srv; }",
+		"location /v2/keys/a { proxy_pass http://192.0.2.1:2379; }", "error_page 401 @login;", "error_page 401 /v2/keys/a;",
+		`add_header X "\"a\"";`, `add_header X a\"b;`, `add_header X ${host};`, `server_name "a"b;`,
+	} {
+		if _, err := ReadNginx(around(all+admin+locations), site); err == nil || !strings.Contains(err.Error(), "(hint: ") {
+			t.Errorf("got %v, want a refusal with a hint for\n%s", err, locations)
+		}
+	}
+}
