@@ -29,6 +29,8 @@ func (r *nginxReader) setListen(d *directive) error {
 	}
 	all := host == "" || host == "*" || host == "::" || host == "0.0.0.0"
 	if all {
+		r.site.IPv6 = r.site.IPv6 || host == "::"
+		r.site.IPv4 = r.site.IPv4 || host != "::" || slices.Contains(d.args(), "ipv6only=off")
 		host = ""
 	}
 	address := net.JoinHostPort(host, port)
@@ -110,6 +112,50 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 	return nil
 }
 
+// checkChain records a conflict for each server of this nginx that requests are passed to.
+// What it refuses is lost once nginx is stopped and etcd itself is the endpoint.
+func (r *nginxReader) checkChain(server *directive) {
+	for _, other := range r.servers {
+		if other == server {
+			continue
+		}
+		for _, endpoint := range r.site.Endpoints {
+			if listensAt(other, endpoint) {
+				r.site.Conflicts = append(r.site.Conflicts, "requests are passed to "+endpoint+". On this machine that is the server at "+other.place()+
+					", whose rules were not imported (hint: add its rules to [acls], and set upstream.endpoints to the addresses of etcd)")
+			}
+		}
+	}
+}
+
+// listensAt reports whether a server listens at an endpoint on this machine.
+func listensAt(server *directive, endpoint string) bool {
+	scheme, address, _ := strings.Cut(endpoint, "://")
+	host, port, _ := splitListen(address)
+	return slices.ContainsFunc(server.block, func(d *directive) bool {
+		if d.name() != "listen" || len(d.args()) == 0 {
+			return false
+		}
+		at := d.args()[0]
+		if scheme == "unix" {
+			return at == "unix:"+address
+		}
+		// A port alone, or one at all addresses, is at each of the machine. The machine's
+		// own names are not known here.
+		listening, listeningPort, ok := splitListen(at)
+		if listening == "" || listening == "*" || listening == "0.0.0.0" || listening == "::" {
+			listening = host
+		}
+		local := func(name string) string {
+			if name == "localhost" {
+				return "127.0.0.1"
+			}
+			return name
+		}
+		return ok && listeningPort == port && local(listening) == local(host)
+	})
+}
+
 // parseTarget returns the scheme and the host of a proxy_pass. A path in it replaces the
 // location's own, so it must be the same.
 func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
@@ -121,7 +167,7 @@ func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
 	case !found || scheme != "http" && scheme != "https" || strings.Contains(rest, "$"):
 		return "", r.fail(d, "proxy_pass %q is not supported (hint: it must be a scheme and a server or upstream)", passed)
 	case !same:
-		return "", r.fail(d, "proxy_pass %q has another path than its location", passed)
+		return "", r.fail(d, "proxy_pass %q has another path than its location (hint: the proxy does not rewrite paths; write a location for the path that etcd gets, which clients must use)", passed)
 	}
 	return scheme + "://" + host, nil
 }
@@ -130,9 +176,9 @@ func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
 func (r *nginxReader) setTarget(d *directive, passed string) error {
 	switch {
 	case passed == "":
-		return r.fail(d, "the location does not pass requests on, which is not supported for keys")
+		return r.fail(d, "the location does not pass requests on, which is not supported for keys (hint: pass them on for the users who need them)")
 	case r.passed != "" && r.passed != passed:
-		return r.fail(d, "requests are passed to both %s and %s, which is not supported", r.passed, passed)
+		return r.fail(d, "requests are passed to both %s and %s, which is not supported (hint: the proxy is for one cluster; write one site for each)", r.passed, passed)
 	}
 	r.passed = passed
 	return nil

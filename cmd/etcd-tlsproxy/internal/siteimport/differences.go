@@ -53,6 +53,7 @@ const (
 	Bodies      = "bodies"        // the framing of bodies
 	Upstream    = "upstream"      // the connection to etcd
 	Protocol    = "protocol"      // TLS and HTTP below the requests
+	Addresses   = "addresses"     // where the proxy listens and nginx did not
 	Directives  = "directives"    // directives that changed answers
 )
 

@@ -59,12 +59,17 @@ var fixedDifferences = []fixedDifference{
 	{Protocol, Answered, "requests that both refuse", "the errors have etcd's form, and malformed requests may get another status", nil},
 	{Credentials, Answered, "requests with credentials, if etcd's own users are enabled",
 		"nginx passed the credentials on unless the site removed them; here etcd receives them only with upstream.credentials = \"forward\"", nil},
+	{Addresses, Allowed, "connections over IPv6", listensOnBoth, func(s *Site) bool { return s.IPv4 && !s.IPv6 }},
+	{Addresses, Allowed, "connections over IPv4", listensOnBoth, func(s *Site) bool { return s.IPv6 && !s.IPv4 }},
 	{Upstream, Answered, "everything, if etcd's certificate cannot be verified",
 		"nginx did not verify it; set upstream.ca and upstream.server_name, or upstream.insecure_skip_verify",
 		func(s *Site) bool {
 			return !s.Verifies && slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") })
 		}},
 }
+
+// listensOnBoth is the reason why one more family of addresses reaches this proxy.
+const listensOnBoth = "nginx did not listen there; here a listen without a host means IPv4 and IPv6 (hint: set listen to one address of this machine, or close the port in the firewall of that family)"
 
 // opensElsewhere reports whether everyone can write outside of /v2/keys.
 func (s *Site) opensElsewhere() bool { return s.Elsewhere && s.Uncovered.IsEveryone() && !s.ReadOnly }

@@ -1,10 +1,8 @@
 package siteimport
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"path"
 	"slices"
@@ -80,13 +78,9 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 	fail := func(line int, form string, args ...any) error {
 		return fmt.Errorf("reading hiera: %s:%d: %s", source.Name, line, fmt.Sprintf(form, args...))
 	}
-	var keys map[string]yaml.Node
-	decoder := yaml.NewDecoder(bytes.NewReader(source.Data))
-	if err := decoder.Decode(&keys); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading hiera: %s: %w", source.Name, err)
-	}
-	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("reading hiera: %s: the file contains a second document", source.Name)
+	keys, err := parseHiera(source)
+	if err != nil {
+		return err
 	}
 	into := map[string]any{
 		"acls": &h.acls, "cert_name": &h.certName, "read_only": &h.readOnly, "listen_port": &h.listenPort,
@@ -111,6 +105,9 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 		seen[name] = true
 		if node.Tag == "!!null" {
 			return fail(node.Line, "%s has no value", key)
+		}
+		if err := checkMerge(source, &node); err != nil {
+			return err
 		}
 		if err := node.Decode(target); err != nil {
 			// The library's text contains the value, but no parameter above is a secret.

@@ -17,7 +17,7 @@ other::class: { x: 1 }
 `
 
 func TestOfSeveralHieraFilesTheFirstCounts(t *testing.T) {
-	s, err := ReadHiera(HieraOptions{Passwords: "/p", Domain: "example.org"}, hieraOf("profile::etcd::tlsproxy::read_only: false\n"), hieraOf(seedHiera+"profile::etcd::tlsproxy::read_only: true\nprofile::etcd::tlsproxy::listen_port: 2379\n"), hieraOf(""))
+	s, err := ReadHiera(HieraOptions{Passwords: "/p", Domain: "example.org"}, hieraOf("profile::etcd::tlsproxy::read_only: false\n"), hieraOf(seedHiera+"profile::etcd::tlsproxy::read_only: true\nprofile::etcd::tlsproxy::listen_port: 2379\n"), hieraOf(""), hieraOf("# nothing\n"), hieraOf("---\n...\n"), hieraOf("~\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,5 +138,26 @@ func TestAReadOnlyTableDiffersInNoWriteOfKeys(t *testing.T) {
 		if d.Class == RawPrefix || d.Class == RulesBelow || d.Class == Redirect {
 			t.Errorf("got the difference %+v, want none about writes of keys", d)
 		}
+	}
+}
+
+// Ruby lets a merged key win over one that stands before the merge; this library never does.
+func TestAMergeOfYAMLThatPuppetReadsDifferentlyIsRefused(t *testing.T) {
+	const p, users = "profile::etcd::tlsproxy::", "common: &c { /secret: [root] }\n"
+	for text, says := range map[string]string{
+		users + p + "acls:\n  /secret: []\n  <<: *c\n":                               "h.yaml:5: a merge with << is not supported",
+		users + p + "acls:\n  <<: [*c]\n  /a: []\n":                                  "h.yaml:4: a merge with <<",
+		users + "more: &m\n  /secret: []\n  <<: *c\n" + p + "acls: *m\n":             "h.yaml:5: a merge with <<",
+		"base: &b { " + p + "read_only: true }\n" + p + "read_only: false\n<<: *b\n": "h.yaml:4: a merge with <<",
+		"base: &b { " + p + "read_only: true }\n'<<': *b\n" + p + "acls: {}\n":       "h.yaml:3: a merge with <<",
+	} {
+		if _, err := ReadHiera(HieraOptions{}, hieraOf(p+"cert_name: x\n"+text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q for\n%s", err, says, text)
+		}
+	}
+	// Aliases, and merges in the parameters of other classes, mean the same to both.
+	s, err := ReadHiera(HieraOptions{}, hieraOf(p+"cert_name: x\nadmins: &a [root]\nother::class: &o { x: 1 }\nother::more: { <<: *o }\n"+p+"acls: { /: *a }\n"))
+	if err != nil || !s.Rules[0].Write.Has("root") {
+		t.Errorf("got %+v, %v, want the aliased list of users", s, err)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // lookup matches the interpolation of a variable: a top-scope variable or a fact.
@@ -38,19 +36,4 @@ func (o *HieraOptions) interpolate(what, text string, keepDomain bool) (string, 
 		return "", fmt.Errorf("reading hiera: the interpolation in %s, %q, is not supported (hint: only variables such as %%{::site} can be replaced; write the value itself)", what, text)
 	}
 	return result, nil
-}
-
-// mergesClass reports whether lookup_options has an entry for parameters of the class, or
-// an expression, which could match them.
-func mergesClass(options *yaml.Node) bool {
-	var names map[string]yaml.Node
-	if options.Decode(&names) != nil {
-		return true
-	}
-	for name := range names {
-		if strings.HasPrefix(name, hieraClass) || strings.HasPrefix(name, "^") {
-			return true
-		}
-	}
-	return false
 }

@@ -46,15 +46,15 @@ func (r *nginxReader) parseLocation(d *directive) (*location, error) {
 	case !ok:
 		return nil, r.fail(d, "this form of location is not supported")
 	case kind == "~*":
-		return nil, r.fail(d, "a location with ~* is not supported")
+		return nil, r.fail(d, "a location with ~* is not supported (hint: if it is for keys, write it with ~; otherwise remove it from a copy, if its effect may be lost)")
 	case kind == "~":
 		match := plainRegex.FindStringSubmatch(path)
 		if match == nil || match[2] != "" && match[3] != "" {
-			return nil, r.fail(d, `the expression %q is not supported (hint: write it like ^/v2/keys/prefix(/|$))`, path)
+			return nil, r.fail(d, `the expression %q is not supported (hint: if it is for keys, write it like ^/v2/keys/prefix(/|$); otherwise remove it from a copy, if its effect may be lost)`, path)
 		}
 		l.path, l.whole = strings.ReplaceAll(match[1], `\`, "")+match[2], match[3] != ""
 		if strings.HasPrefix(keysPath, l.path) && l.path != keysPath {
-			return nil, r.fail(d, "an expression that begins above %s is not supported", keysPath)
+			return nil, r.fail(d, "an expression that begins above %s is not supported (hint: write a location with a prefix instead)", keysPath)
 		}
 	}
 	return l, nil
@@ -94,7 +94,7 @@ func (r *nginxReader) readLocation(d *directive, outer settings) error {
 		r.locations = append(r.locations, l)
 		return nil
 	case l.kind == "=" && strings.HasPrefix(l.path, keysPath):
-		return r.fail(d, "a location with = for keys is not supported")
+		return r.fail(d, "a location with = for keys is not supported, because a rule covers a key and everything below it (hint: write a location with a prefix, if it may decide about all of this)")
 	}
 	read, write, err := r.readBlock(l, outer)
 	if err != nil {
@@ -169,12 +169,12 @@ func (r *nginxReader) addRule(l *location) error {
 	}
 	switch {
 	case isNobody(l.read):
-		return r.fail(l.at, "denying all reads is not supported")
+		return r.fail(l.at, "denying all reads is not supported, because a rule must name someone who can read (hint: let one user read, with auth_basic)")
 	case isNobody(l.write):
 		r.denied = append(r.denied, rule)
 		return nil
 	case r.sources[l].read != "" && r.sources[l].read != rule.File:
-		return r.fail(l.at, "reads and writes of one prefix have different password files, which is not supported")
+		return r.fail(l.at, "reads and writes of one prefix have different password files, which is not supported (hint: in a copy, use the file with fewer users for both, and add the other users to [acls])")
 	}
 	r.site.Rules = append(r.site.Rules, rule)
 	return nil
@@ -226,11 +226,11 @@ func (r *nginxReader) readBlock(l *location, outer settings) (read, write settin
 // checkMethods refuses a limit_except that allows writes. GET includes HEAD.
 func (r *nginxReader) checkMethods(d *directive) error {
 	if !slices.Contains(d.args(), "GET") {
-		return r.fail(d, "limit_except without GET is not supported")
+		return r.fail(d, "limit_except without GET is not supported, because a rule distinguishes reads and writes (hint: set auth_basic for the whole location)")
 	}
 	for _, method := range d.args() {
 		if !slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, method) {
-			return r.fail(d, "limit_except allows %s, which is not supported", method)
+			return r.fail(d, "limit_except allows %s, which is not supported, because a rule covers all writes (hint: allow only GET, HEAD and OPTIONS)", method)
 		}
 	}
 	return nil

@@ -165,3 +165,74 @@ func FuzzNginx(f *testing.F) {
 		}
 	})
 }
+
+func TestASiteOnOneFamilyOfAddressesListsTheOther(t *testing.T) {
+	for listen, opened := range map[string]string{
+		"listen 4001 ssl;":                               "connections over IPv6",
+		"listen 0.0.0.0:4001 ssl;":                       "connections over IPv6",
+		"listen *:4001 ssl;":                             "connections over IPv6",
+		"listen [::]:4001 ssl;":                          "connections over IPv4",
+		"listen [::]:4001 ssl ipv6only=on;":              "connections over IPv4",
+		"listen [::]:4001 ssl ipv6only=off;":             "",
+		"listen 4001 ssl; listen [::]:4001 ssl;":         "",
+		"listen 192.0.2.1:4001 ssl;":                     "",
+		"listen [::]:4001 ssl; listen 0.0.0.0:4001 ssl;": "",
+	} {
+		text := strings.Replace(string(around(all+admin).Data), "listen 4001 ssl; listen [::]:4001 ssl ipv6only=on;", listen, 1)
+		s, err := ReadNginx(Source{Name: "site", Data: []byte(text)}, site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		differences, err := s.Differences(acl.MatchBoth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, d := range differences {
+			if d.Class == Addresses && d.Effect == Allowed {
+				got += d.What
+			}
+		}
+		if got != opened {
+			t.Errorf("%s: got the difference %q, want %q", listen, got, opened)
+		}
+	}
+}
+
+func TestASiteInFrontOfAnotherServerOfTheSameNginxIsAConflict(t *testing.T) {
+	for behind, conflict := range map[string]bool{
+		"listen 127.0.0.1:2378;": true,
+		"listen 2378;":           true,
+		"listen [::1]:9999; listen localhost:2378 default_server;": true,
+		"listen unix:/run/etcd;":                                   true,
+		"listen 127.0.0.1:9999;":                                   false,
+		"listen 127.0.0.2:2378;":                                   false,
+		"listen unix:/run/other;":                                  false,
+	} {
+		source := around(all + admin)
+		source.Data = append(source.Data, "\nserver { "+behind+" location / { auth_basic x; auth_basic_user_file auth_root; proxy_pass http://127.0.0.1:1; } }"...)
+		s, err := ReadNginx(source, site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Contains(strings.Join(s.Conflicts, "\n"), "On this machine that is the server at site:10, whose rules were not imported")
+		if got != conflict {
+			t.Errorf("%s: got the conflicts %q, want one about this server: %v", behind, s.Conflicts, conflict)
+		}
+	}
+}
+
+func TestWhatASiteCanChangeIsRefusedWithAHint(t *testing.T) {
+	for _, locations := range []string{
+		"location ~ /\\.ht { deny all; }", "location ~* ^/v2/keys/A { }", "location = /v2/keys/a {" + pass + "}", "location ~ ^/v2 {" + pass + "}",
+		"location /v2/keys/a { deny all;" + pass + "}", "location /v2/keys/a { " + auth + "auth_root; limit_except GET { auth_basic_user_file auth_w; }" + pass + "}",
+		"location /v2/keys/a { limit_except POST { deny all; }" + pass + "}", "location /v2/keys/a { limit_except GET POST { deny all; }" + pass + "}",
+		"location /v2/keys/a { auth_basic $realm;" + pass + "}", "location /v2/keys/a { proxy_pass http://etcd/other; }", "location /v2/keys/a { root /srv; }",
+		"location /v2/keys/a { proxy_pass http://192.0.2.1:2379; }", "error_page 401 @login;", "error_page 401 /v2/keys/a;",
+		`add_header X "\"a\"";`, `add_header X a\"b;`, `add_header X ${host};`, `server_name "a"b;`,
+	} {
+		if _, err := ReadNginx(around(all+admin+locations), site); err == nil || !strings.Contains(err.Error(), "(hint: ") {
+			t.Errorf("got %v, want a refusal with a hint for\n%s", err, locations)
+		}
+	}
+}

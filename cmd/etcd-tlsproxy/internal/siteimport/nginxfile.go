@@ -88,10 +88,10 @@ func (t *tokens) next() (tok token, ok bool, err error) {
 	}
 	word := t.text[:end]
 	if escapes.MatchString(t.text[:end+1]) {
-		return token{}, false, t.fail(line, "a backslash before a blank, a quote or a special letter is not supported")
+		return token{}, false, t.fail(line, "a backslash before a blank, a quote or a special letter is not supported (hint: write the word in quotes without it, or remove the directive from a copy)")
 	}
 	if strings.Contains(word, "${") || t.text[end] == '{' && strings.HasSuffix(word, "$") || strings.ContainsAny(word, `"'}`) {
-		return token{}, false, t.fail(line, "quotes and braces in a word are not supported")
+		return token{}, false, t.fail(line, "quotes and braces in a word are not supported (hint: put the whole word in quotes, write $name for ${name}, or remove the directive from a copy)")
 	}
 	t.text = t.text[end:]
 	return token{text: word, line: line}, true, nil
@@ -105,12 +105,12 @@ func (t *tokens) quotedWord(quote byte) (token, bool, error) {
 	}
 	word := t.text[1 : 1+end]
 	if strings.Contains(word, `\`) {
-		return token{}, false, t.fail(line, "a backslash in quotes is not supported")
+		return token{}, false, t.fail(line, "a backslash in quotes is not supported (hint: write the word in the other quotes without it, or remove the directive from a copy if it is about logs)")
 	}
 	t.line += strings.Count(word, "\n")
 	t.text = t.text[end+2:]
 	if t.text != "" && !strings.ContainsRune(" \t\r\n;{)", rune(t.text[0])) {
-		return token{}, false, t.fail(line, "there is no blank after a quoted word")
+		return token{}, false, t.fail(line, "there is no blank after a quoted word (hint: put the whole word in quotes)")
 	}
 	return token{text: word, quoted: true, line: line}, true, nil
 }

@@ -75,6 +75,7 @@ func (r *nginxReader) finish(server *directive) error {
 	if err := r.setEndpoints(server); err != nil {
 		return err
 	}
+	r.checkChain(server)
 	s.setProxyTLS(r.proxyTLS, r.passed)
 	s.noted = r.notedDifferences()
 	s.nginx = r.locations
@@ -115,7 +116,7 @@ func (r *nginxReader) setUncovered(server *directive) error {
 	case l.write.IsEveryone() && l.read.IsEveryone():
 		return nil
 	case files.read != "" && files.read != files.write:
-		return r.fail(server, "reads and writes of / have different password files, which is not supported")
+		return r.fail(server, "reads and writes of / have different password files, which is not supported (hint: in a copy, use the file with fewer users for both, and add the other users to [acls])")
 	}
 	s.Rules = append(s.Rules, Rule{Prefix: acl.Root, Read: l.read, Write: l.write, File: files.write})
 	return nil
@@ -163,11 +164,11 @@ func (r *nginxReader) checkPages() error {
 		}
 		page := d.args()[len(d.args())-1]
 		if strings.HasPrefix(page, "@") {
-			return r.fail(d, "an error_page that names a location is not supported")
+			return r.fail(d, "an error_page that names a location is not supported, because a refused request could get to etcd through it (hint: remove the line; the errors of the proxy have etcd's form)")
 		}
 		path, _, _ := strings.Cut(page, "?")
 		if l := r.locations.serving(path); strings.HasPrefix(path, keysPath) || l != nil && l.passed != "" && l.path != "/" {
-			return r.fail(d, "an error_page that is passed to etcd is not supported")
+			return r.fail(d, "an error_page that is passed to etcd is not supported (hint: remove the line; the errors of the proxy have etcd's form)")
 		}
 	}
 	return nil

@@ -12,6 +12,9 @@ import (
 type Site struct {
 	// Listen is the HTTPS address in the form of our configuration.
 	Listen string
+	// IPv4 and IPv6 are set if nginx listens on all addresses of the family. If hiera is the
+	// source, neither is known.
+	IPv4, IPv6 bool
 	// Certificates and Keys are PEM files, one key for each certificate.
 	Certificates, Keys []string
 	// Endpoints are etcd's client URLs.
