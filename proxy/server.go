@@ -200,7 +200,8 @@ func (s *Server) Status() *observe.Status { return s.observer.Status(s.state()) 
 func (s *Server) state() observe.State {
 	snapshot := s.current.Load()
 	return observe.State{
-		Draining: s.Draining(), Emptying: s.Emptying(),
+		UpstreamFailing: s.exchange.Outage.Since().UTC(),
+		Draining:        s.Draining(), Emptying: s.Emptying(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,

@@ -64,7 +64,20 @@ func describeKeys(k *recovery.Keys) string {
 	case k.Verified:
 		return english.Plural(k.Count, "key", "") + ", verified"
 	}
-	return english.Plural(k.Count, "key", "") + ", not verified"
+	return english.Plural(k.Count, "key", "") + ", not verified when it was taken"
+}
+
+// describeVerified describes a backup that was verified now. Whether it was verified when
+// it was taken does not matter any more.
+func describeVerified(m *recovery.Manifest, filesOnly bool) string {
+	keys, compared := "keys not counted", "an etcd that was started on a copy has its keys"
+	if m.Keys != nil {
+		keys = english.Plural(m.Keys.Count, "key", "")
+	}
+	if filesOnly {
+		compared = "its keys were not compared"
+	}
+	return fmt.Sprintf("%s of %s, %s; %s", english.Plural(len(m.Files), "file", ""), m.Time.Format(time.RFC3339), keys, compared)
 }
 
 func newBackupVerify() *cobra.Command {
@@ -101,11 +114,7 @@ as the backup. --files-only leaves out the copy and the etcd.`,
 			Manifest *recovery.Manifest `json:"manifest"`
 		}{args[0], !*filesOnly, m}
 		return term.Print(result, func(w io.Writer) error {
-			compared := "an etcd that was started on a copy has its keys"
-			if *filesOnly {
-				compared = "its keys were not compared"
-			}
-			_, err := fmt.Fprintf(w, "%s is good: %s of %s, %s; %s\n", args[0], english.Plural(len(m.Files), "file", ""), m.Time.Format(time.RFC3339), describeKeys(m.Keys), compared)
+			_, err := fmt.Fprintf(w, "%s is good: %s\n", args[0], describeVerified(m, *filesOnly))
 			return err
 		})
 	}

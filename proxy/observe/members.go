@@ -13,14 +13,17 @@ import (
 // id of the leader according to the first endpoint that knows one; they are empty if none
 // does.
 type Upstream struct {
-	Leader    string           `json:"leader"`        // the leader's name
-	LeaderID  string           `json:"leader_id"`     // the leader's id
-	Endpoints []EndpointStatus `json:"endpoints"`     // the endpoints, the preferred first
-	Active    int64            `json:"active"`        // requests in flight
-	Watching  int64            `json:"watching"`      // watches in flight
-	Idle      int64            `json:"idle"`          // connections that wait for a request
-	Failures  uint64           `json:"dial_failures"` // attempts to connect that failed
-	Retries   uint64           `json:"retries"`       // requests that were sent again
+	Leader    string           `json:"leader"`    // the leader's name
+	LeaderID  string           `json:"leader_id"` // the leader's id
+	Endpoints []EndpointStatus `json:"endpoints"` // the endpoints, the preferred first
+	// Since is the time at which the first request failed since etcd last answered all of
+	// them. It is the zero time if no request has failed since then.
+	Since    time.Time `json:"failing_since"`
+	Active   int64     `json:"active"`        // requests in flight
+	Watching int64     `json:"watching"`      // watches in flight
+	Idle     int64     `json:"idle"`          // connections that wait for a request
+	Failures uint64    `json:"dial_failures"` // attempts to connect that failed
+	Retries  uint64    `json:"retries"`       // requests that were sent again
 }
 
 // EndpointStatus is the state of one endpoint. Health is "up", "down" (it does not answer;

@@ -66,6 +66,16 @@ func (o *Outage) Succeeded() {
 	}
 }
 
+// Since returns the time of the first failure, or zero if there is no outage.
+func (o *Outage) Since() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.active.Load() {
+		return time.Time{}
+	}
+	return o.since
+}
+
 // check writes the lines that are due.
 func (o *Outage) check() {
 	o.mu.Lock()

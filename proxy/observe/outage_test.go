@@ -74,3 +74,25 @@ func TestASecondOutageIsANewOne(t *testing.T) {
 		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=1s failures=1", "level=WARN msg=away", "level=INFO msg=back after=1s failures=1")
 	})
 }
+
+func TestAnOutageKnowsSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newOutage()
+		if got := o.Since(); !got.IsZero() {
+			t.Errorf("before a failure: got an outage since %v, want none", got)
+		}
+		began := time.Now()
+		for range 2 {
+			o.Failed()
+			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		if got := o.Since(); !got.Equal(began) {
+			t.Errorf("during the outage: got one since %v, want %v, the first failure", got, began)
+		}
+		o.Succeeded()
+		time.Sleep(outageSettle + 2*outageCheckEvery) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		if got := o.Since(); !got.IsZero() {
+			t.Errorf("after the outage: got one since %v, want none", got)
+		}
+	})
+}

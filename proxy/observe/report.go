@@ -24,8 +24,10 @@ type State struct {
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
-	Memory              MemoryStatus
-	Pools               []*account.Pool
+	// UpstreamFailing is the beginning of the outage of etcd, or zero.
+	UpstreamFailing time.Time
+	Memory          MemoryStatus
+	Pools           []*account.Pool
 }
 
 // Status reports the status. It probes etcd's members unless that was done within the
@@ -49,6 +51,7 @@ func (o *Observer) Status(s State) *Status {
 	case s.Emptying:
 		status.State = "emptying"
 	}
+	status.Upstream.Since = s.UpstreamFailing
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
 	status.Users, status.UsersLeftOut = s.Counts.userStatus()

@@ -31,7 +31,9 @@ func changes(old, next *loaded) []string {
 		users.add("users", add)
 	}
 	if a.Rules != b.Rules {
-		rules := compare(rulesOf(a.Rules), rulesOf(b.Rules), (*acl.Rule).Equal)
+		before, after := rulesOf(a.Rules), rulesOf(b.Rules)
+		rules := compare(before, after, (*acl.Rule).Equal)
+		rules.describe(before, after)
 		rules.add("rules", add)
 	}
 	surfaces := compare(surfacesOf(a.Surfaces), surfacesOf(b.Surfaces), slices.Equal[[]string])
@@ -100,6 +102,43 @@ func rulesOf(rules *acl.Rules) map[string]*acl.Rule {
 		all[string(rule.Prefix)] = rule
 	}
 	return all
+}
+
+// describe adds to the prefixes of rules whom the rules admit, so that the log alone says
+// what a change meant and what has to be written to take it back.
+func (d *difference) describe(before, after map[string]*acl.Rule) {
+	for i, prefix := range d.added {
+		d.added[i] += admits(after[prefix])
+	}
+	for i, prefix := range d.removed {
+		d.removed[i] += admits(before[prefix])
+	}
+	for i, prefix := range d.changed {
+		var groups []string
+		for _, access := range []acl.Access{acl.Read, acl.Write} {
+			was, is := members(before[prefix].Group(access)), members(after[prefix].Group(access))
+			if was != is {
+				groups = append(groups, fmt.Sprintf("%v by %s instead of %s", access, is, was))
+			}
+		}
+		d.changed[i] += " (" + strings.Join(groups, "; ") + ")"
+	}
+}
+
+func admits(rule *acl.Rule) string {
+	return fmt.Sprintf(" (read by %s; write by %s)", members(rule.Read), members(rule.Write))
+}
+
+// members names the users of a group.
+func members(group acl.Group) string {
+	switch names := group.Names(); {
+	case group.IsEveryone():
+		return "everyone"
+	case len(names) == 0:
+		return "nobody"
+	default:
+		return bounded(names)
+	}
 }
 
 func surfacesOf(surfaces map[gate.Surface]acl.Group) map[string][]string {

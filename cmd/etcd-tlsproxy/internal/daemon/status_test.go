@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
@@ -74,6 +75,28 @@ func TestTheStatusPageTellsOfTheService(t *testing.T) {
 	}
 	if code, _ := s.Admin("POST", "/-/status"); code != 405 {
 		t.Errorf("POST /-/status: got status %d, want 405", code)
+	}
+}
+
+func TestTheStatusTellsSinceWhenEtcdIsAway(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL))
+	etcd.Close()
+	if now := s.status(); !now.Upstream.Since.IsZero() {
+		t.Errorf("before a request: got %v, want no time", now.Upstream.Since)
+	}
+	before := time.Now()
+	if status := s.Put("conftool", "conftool-1"); status != 503 {
+		t.Errorf("a write while etcd is away: got status %d, want 503", status)
+	}
+	now := s.status()
+	since := now.Upstream.Since
+	if since.Before(before) || since.After(now.Time) {
+		t.Errorf("the first failure: got %v, want a time between %v and %v", since, before, now.Time)
+	}
+	if problems := strings.Join(now.Problems, " "); !strings.Contains(problems, "The first one failed at "+since.Format(time.DateTime)) {
+		t.Errorf("the problems: got %q, want the time of the first failure", problems)
 	}
 }
 

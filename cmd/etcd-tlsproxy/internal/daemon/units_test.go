@@ -196,7 +196,8 @@ func TestAReloadSaysWhatItChanged(t *testing.T) {
 	s.wantReload(200)
 	want := []string{
 		"users added: alice", "users removed: conftool", "users changed: root",
-		"rules added: /new", "rules removed: /eventlogging", "rules changed: /conftool",
+		"rules added: /new (read by everyone; write by everyone)", "rules removed: /eventlogging (read by everyone; write by everyone)",
+		"rules changed: /conftool (write by root instead of conftool, root)",
 		"surfaces added: members", "settings: limits.body_bytes",
 	}
 	last := ""

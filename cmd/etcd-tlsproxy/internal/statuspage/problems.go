@@ -50,6 +50,8 @@ func (s *Status) problems() []string {
 		}
 	}
 	switch {
+	case up == 0 && !s.Upstream.Since.IsZero():
+		add("No etcd is available: requests are answered with 503. The first one failed at %s, and none has succeeded since.", s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
 		add("No etcd is available: requests are answered with 503.")
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
