@@ -32,11 +32,11 @@ func (c *conn) class() account.Class {
 	return account.Busy
 }
 
-// setPartial records when a head began that is not complete yet.
-func (c *conn) setPartial(began time.Time) {
+// setPartial records since when the rest of a head, or the next bytes of a body, is awaited.
+func (c *conn) setPartial(since time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.partial = began
+	c.partial = since
 }
 
 // CutIf implements [lane.Conn].

@@ -38,7 +38,7 @@ type conn struct {
 	idle    bool      // between two requests, when the connection may be ended from outside
 	served  bool      // it has had a request
 	closing bool      // it was ended from outside; a request that arrived in the meantime is the last
-	partial time.Time // when a head began that is not complete; zero if there is none
+	partial time.Time // when a head began, or bytes of a body arrived, and the rest is awaited; zero if none is
 	blocked lane.Blocked
 }
 

@@ -107,8 +107,13 @@ func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 
 // readBody reads until the whole request has arrived.
 func (c *conn) readBody(s *lane.Snapshot, end int) error {
+	if c.have >= end {
+		return nil
+	}
+	defer c.setPartial(time.Time{})
 	pace := s.Limits.NewPace()
 	for c.have < end {
+		c.setPartial(time.Now())
 		if c.have == len(c.in) || end > len(c.in) {
 			larger := make([]byte, end+inSize)
 			copy(larger, c.in[:c.have])

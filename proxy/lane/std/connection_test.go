@@ -29,6 +29,7 @@ type rig struct {
 	pki     *proxytest.PKI
 	// received is called once when bytes of a client have arrived, before the lane sees them.
 	received atomic.Pointer[func()]
+	opened   chan registeredConn // the connections that net/http has begun to serve
 }
 
 // newRig starts a lane. atIdle is called by net/http when a connection has become idle.
@@ -45,7 +46,7 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	x := lanetest.NewExchange(t, standIn.URL, limits)
 	table := account.NewTable()
 	pool := table.NewPool(account.Options{Name: "connections", Total: 1000})
-	r := &rig{t: t, conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
+	r := &rig{t: t, opened: make(chan registeredConn, 1), conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
 	if !pool.TryAcquire(r.account, 100, account.Ordinary) { // more than any test opens
 		t.Fatal("an empty pool refused a place")
 	}
@@ -55,7 +56,14 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	})
 	changed := r.http.ConnState
 	r.http.ConnState = func(c net.Conn, state http.ConnState) {
-		if changed(c, state); state == http.StateIdle {
+		changed(c, state)
+		switch state {
+		case http.StateNew:
+			select {
+			case r.opened <- c.(registeredConn):
+			default:
+			}
+		case http.StateIdle:
 			atIdle(r)
 		}
 	}

@@ -22,6 +22,8 @@ func (q *request) dropBody() *gate.Refusal {
 	}
 	control := http.NewResponseController(q.w)
 	defer control.SetReadDeadline(time.Time{})
+	q.startReceiving()
+	defer q.task.enter(working)
 	boundRest(q.w, q.r, limits)
 	askForBody(q.w, q.r)
 	var buf [1 << 10]byte

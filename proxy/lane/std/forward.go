@@ -56,9 +56,7 @@ func first(values []string) string {
 func (q *request) forward() *gate.Refusal {
 	call := q.newCall()
 	if q.rec.Op.HasBody() {
-		q.task.enter(receiving)
-		q.body = receivedBody{q.r.Body, q.task.work}
-		q.r.Body = &q.body
+		q.startReceiving()
 		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, q)
 		defer body.free()
 		q.task.enter(working)

@@ -145,6 +145,9 @@ func (q *request) refuse(refusal *gate.Refusal) {
 	q.w.WriteHeader(refusal.Status)
 	// An error means that the client has disconnected and needs no answer.
 	_ = q.newSender().send([]byte(refusal.Body), true)
+	if unread {
+		q.startReceiving()
+	}
 	switch {
 	case !unread:
 	case last:

@@ -87,6 +87,17 @@ type receivedBody struct {
 	work *work
 }
 
+// startReceiving records that the request waits for its client's body, whatever becomes of the
+// body. A client that stops in the body of a refused request could otherwise hold its connection
+// as if the proxy worked for it.
+func (q *request) startReceiving() {
+	q.task.enter(receiving)
+	if q.body.ReadCloser == nil {
+		q.body = receivedBody{q.r.Body, q.task.work}
+		q.r.Body = &q.body
+	}
+}
+
 // Read reads what has arrived.
 func (b *receivedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
