@@ -21,7 +21,7 @@ import (
 
 // slowHashes gives conftool a password whose hash takes long.
 func slowHashes(t *testing.T) fronttest.Change {
-	hash, err := bcrypt.GenerateFromPassword([]byte("conftool-pw"), 10)
+	hash, err := bcrypt.GenerateFromPassword([]byte("conftool-pw"), 8)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -18,7 +17,7 @@ import (
 type audited struct {
 	*Records
 	t   *testing.T
-	log bytes.Buffer
+	log memoryLog
 }
 
 func newAudited(t *testing.T) *audited {

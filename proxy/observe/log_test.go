@@ -1,11 +1,11 @@
 package observe
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,19 +13,28 @@ import (
 
 // disk is a writer that can be full.
 type disk struct {
-	bytes.Buffer
-	free int // bytes; below 0 means that there is no limit
+	memoryLog
+	free atomic.Int64 // bytes; below 0 means that there is no limit
+}
+
+func newDisk(free int64) *disk {
+	d := new(disk)
+	d.free.Store(free)
+	return d
 }
 
 var errFull = errors.New("no space left on device")
 
 func (d *disk) Write(p []byte) (int, error) {
-	if d.free < 0 {
-		return d.Buffer.Write(p)
+	free := d.free.Load()
+	if free < 0 {
+		return d.memoryLog.Write(p)
 	}
-	n := min(len(p), d.free)
-	d.free -= n
-	d.Buffer.Write(p[:n])
+	n := min(len(p), int(free))
+	d.free.Add(int64(-n))
+	if _, err := d.memoryLog.Write(p[:n]); err != nil {
+		return 0, err
+	}
 	if n < len(p) {
 		return n, errFull
 	}
@@ -33,8 +42,8 @@ func (d *disk) Write(p []byte) (int, error) {
 }
 
 // newRecords returns an audit log on a full disk, and what it reports to the service log.
-func newRecords(d *disk) (*Records, *Metrics, *bytes.Buffer) {
-	var service bytes.Buffer
+func newRecords(d *disk) (*Records, *Metrics, *memoryLog) {
+	var service memoryLog
 	records := NewRecords(RecordOptions{Audit: d, Access: d, Service: slog.New(slog.NewTextHandler(&service, nil))})
 	metrics := NewMetrics("test")
 	New(metrics, records)
@@ -43,7 +52,7 @@ func newRecords(d *disk) (*Records, *Metrics, *bytes.Buffer) {
 
 func TestLostRecordsAreCountedAndReportedOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		records, metrics, service := newRecords(&disk{})
+		records, metrics, service := newRecords(newDisk(0))
 		defer records.Audit.Switch(nil)
 		for range 150 { // in 150 seconds
 			if _, err := records.Audit.Write([]byte("{}\n")); !errors.Is(err, errFull) {
@@ -64,13 +73,13 @@ func TestLostRecordsAreCountedAndReportedOnceAMinute(t *testing.T) {
 
 func TestAnAuditLogSaysWhereRecordsAreMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &disk{free: 5}
+		d := newDisk(5)
 		records, _, service := newRecords(d)
 		defer records.Audit.Switch(nil)
 		for range 3 {
 			_, _ = records.Audit.Write([]byte(`{"msg":"request"}` + "\n"))
 		}
-		d.free = -1
+		d.free.Store(-1)
 		if _, err := records.Audit.Write([]byte(`{"msg":"later"}` + "\n")); err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +106,7 @@ func TestAnAuditLogSaysWhereRecordsAreMissing(t *testing.T) {
 
 func TestAnAuditLogIsTriedAgainWithoutARecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &disk{}
+		d := newDisk(0)
 		records, _, _ := newRecords(d)
 		records.AuditRequired.Store(true)
 		_, _ = records.Audit.Write([]byte("{}\n"))
@@ -108,7 +117,7 @@ func TestAnAuditLogIsTriedAgainWithoutARecord(t *testing.T) {
 		if records.Audited() || d.Len() > 0 {
 			t.Errorf("Audited while the disk is full: got true or the line %q, want neither", d.String())
 		}
-		d.free = -1
+		d.free.Store(-1)
 		time.Sleep(2 * probeEvery) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		if !records.Audited() || !strings.Contains(d.String(), `"msg":"records lost","lost":1,`) {
 			t.Errorf("after there is space again: got Audited %t and the log %q, want true and a notice", records.Audited(), d.String())
@@ -117,10 +126,10 @@ func TestAnAuditLogIsTriedAgainWithoutARecord(t *testing.T) {
 }
 
 func TestAnAccessLogGetsNoLineThatIsNoRecord(t *testing.T) {
-	d := &disk{free: 3}
+	d := newDisk(3)
 	records, metrics, _ := newRecords(d)
 	_, _ = records.Access.Write([]byte("one\n"))
-	d.free = -1
+	d.free.Store(-1)
 	_, _ = records.Access.Write([]byte("two\n"))
 	if got, want := d.String(), "one\ntwo\n"; got != want {
 		t.Errorf("the access log after a torn line: got %q, want %q", got, want)
@@ -129,7 +138,7 @@ func TestAnAccessLogGetsNoLineThatIsNoRecord(t *testing.T) {
 }
 
 func TestALogThatIsNotRequiredStopsNoWrite(t *testing.T) {
-	records, _, _ := newRecords(&disk{})
+	records, _, _ := newRecords(newDisk(0))
 	defer records.Audit.Switch(nil)
 	_, _ = records.Audit.Write([]byte("{}\n"))
 	if !records.Audited() {

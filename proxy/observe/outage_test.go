@@ -1,7 +1,6 @@
 package observe
 
 import (
-	"bytes"
 	"log/slog"
 	"strings"
 	"testing"
@@ -11,7 +10,7 @@ import (
 
 // newOutage returns an outage, and the lines that it has logged without their times.
 func newOutage() (*Outage, func() []string) {
-	var log bytes.Buffer
+	var log memoryLog
 	handler := slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
