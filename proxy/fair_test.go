@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,26 +38,42 @@ func dialFrom(t *testing.T, f *fronttest.Front, address string, protocols ...str
 	return c
 }
 
+// upload sends most of a large body from an address, and then a byte now and then. It returns
+// whether the proxy ended it before stop was closed.
+func upload(f *fronttest.Front, address string, stop <-chan struct{}) bool {
+	dialer := &net.Dialer{Timeout: fronttest.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	c, err := tls.DialWithDialer(dialer, "tcp", f.Addr, f.TLS())
+	if err == nil {
+		defer c.Close()
+		_, err = fmt.Fprintf(c, "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 900_000))
+	}
+	for {
+		select {
+		case <-stop:
+			return false
+		case <-time.After(20 * time.Millisecond):
+			if err != nil {
+				return true
+			}
+			_, err = io.WriteString(c, "x")
+		}
+	}
+}
+
 // TestUnfinishedUploadsOfOneClientDoNotRefuseThoseOfOthers lets a client hold all the memory
 // for bodies, and send a byte now and then.
 func TestUnfinishedUploadsOfOneClientDoNotRefuseThoseOfOthers(t *testing.T) {
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f, _ := l.EmbeddedWith(t, func(o *proxy.Options) { o.MaxBodyMemory = 4 << 20 }, nil)
 		stop := make(chan struct{})
+		var uploads sync.WaitGroup
+		defer uploads.Wait()
 		defer close(stop)
 		for range 8 {
-			c := dialFrom(t, f, "127.0.0.2")
-			go func() {
-				_, err := fmt.Fprintf(c, "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 900_000))
-				for err == nil {
-					select {
-					case <-stop:
-						return
-					case <-time.After(20 * time.Millisecond):
-						_, err = io.WriteString(c, "x")
-					}
+			uploads.Go(func() {
+				for upload(f, "127.0.0.2", stop) { // again when it was refused or cut
 				}
-			}()
+			})
 		}
 		// The attack is under way when one of its own uploads is refused.
 		fronttest.Eventually(t, "an upload of the client that holds the memory is refused", func() bool {
