@@ -3,7 +3,6 @@ package v2store_test
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -48,10 +47,11 @@ func TestTheModelEqualsEtcd(t *testing.T) {
 	c := &counts{of: map[string]int{}}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(rt, c)
-		if rapid.IntRange(0, 9).Draw(rt, "long") == 0 {
-			m.fill(rapid.IntRange(900, 1100).Draw(rt, "fill"))
-		}
-		for range rapid.IntRange(1, 300).Draw(rt, "operations") {
+		for i, seed := range rapid.SliceOfN(seeds, 100, 400).Draw(rt, "seeds") {
+			m.choices = newChoices(seed)
+			if i == 0 && m.once(20) {
+				m.fill(900 + m.IntN(400))
+			}
 			m.step()
 		}
 	})
@@ -61,6 +61,7 @@ func TestTheModelEqualsEtcd(t *testing.T) {
 // model is this package and the reference side by side.
 type model struct {
 	*rapid.T
+	choices
 	counts  *counts
 	ref     *reference
 	tree    *v2store.Tree
@@ -87,10 +88,12 @@ type planned struct {
 	change *v2store.Change
 }
 
+// epoch is when tests begin.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func newModel(t *rapid.T, c *counts) *model {
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	return &model{T: t, counts: c, ref: newReference(start), tree: v2store.New(0), history: v2store.NewHistory(0),
-		watches: v2store.NewWatches(), now: start}
+	return &model{T: t, counts: c, ref: newReference(epoch), tree: v2store.New(0), history: v2store.NewHistory(0),
+		watches: v2store.NewWatches(), now: epoch}
 }
 
 // fill makes the history nearly or more than full.
@@ -101,13 +104,13 @@ func (m *model) fill(n int) {
 }
 
 func (m *model) step() {
-	switch rapid.IntRange(0, 9).Draw(m.T, "kind") {
+	switch m.IntN(10) {
 	case 0:
 		m.sweep()
 	case 1, 2:
 		m.watch()
 	default:
-		m.do(m.request())
+		m.do(m.request(m.tree))
 	}
 	m.compareEvents()
 	m.checkPlanned()
@@ -117,13 +120,17 @@ func (m *model) step() {
 // expire at the same time: etcd's order of such nodes is not specified.
 func (m *model) advance() {
 	m.steps++
-	d := time.Duration(rapid.SampledFrom([]int{0, 0, 0, 0, 1, 2}).Draw(m.T, "seconds"))*time.Second + time.Nanosecond
+	d := time.Nanosecond
+	if m.once(4) {
+		d += time.Duration(1+m.IntN(2)) * time.Second
+	}
 	m.now = m.now.Add(d)
 	m.ref.clock.Advance(d)
 }
 
 func (m *model) do(q *v2store.Request) {
 	m.advance()
+	m.Logf("at index %d: %+v", m.tree.Index(), *q)
 	o, failure := v2store.Parse(q, m.now)
 	var got v2store.Answer
 	var plan *v2store.Change
@@ -197,13 +204,12 @@ func (m *model) sweep() {
 }
 
 func (m *model) watch() {
-	o := &v2store.Operation{Action: v2store.Watch, Key: m.key(), Recursive: rapid.Bool().Draw(m.T, "recursive"),
-		Stream: rapid.Bool().Draw(m.T, "stream")}
-	if back := rapid.IntRange(-3, 8).Draw(m.T, "back"); back > -3 {
-		o.Since = uint64(max(0, int64(m.tree.Index())+1-int64(back)))
-	}
-	if rapid.IntRange(0, 9).Draw(m.T, "far") == 0 {
-		o.Since = uint64(rapid.Int64Range(0, int64(m.tree.Index())+3).Draw(m.T, "since"))
+	o := &v2store.Operation{Action: v2store.Watch, Key: m.key(), Recursive: m.once(2), Stream: m.once(2)}
+	switch index := m.tree.Index(); m.IntN(4) {
+	case 0:
+		o.Since = m.Uint64N(index + 4)
+	case 1, 2:
+		o.Since = max(index+3, 8) - m.Uint64N(8)
 	}
 	p := &pair{stream: o.Stream, name: fmt.Sprintf("watch %+v at %d", *o, m.tree.Index())}
 	w, failure := m.watches.Start(o, m.tree, m.history, func(e *v2store.Event) { p.ours = append(p.ours, e) })
@@ -288,80 +294,11 @@ func (m *model) checkPlanned() {
 		}
 	}
 	m.planned = nil
-	o, failure := v2store.Parse(m.request(), m.now)
+	o, failure := v2store.Parse(newChoices(m.Uint64()).request(m.tree), m.now)
 	if failure != nil || !o.Write() {
 		return
 	}
 	if c, failure := v2store.Plan(o, m.tree, m.now); failure == nil {
 		m.planned = &planned{o, c}
-	}
-}
-
-func (m *model) key() string {
-	segments := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "ab", "_h", "b"}), 0, 4).Draw(m.T, "key")
-	key := ""
-	for _, segment := range segments {
-		key += "/" + segment
-	}
-	return key
-}
-
-// request draws a request. Each parameter is absent more often than not, so that most requests
-// succeed.
-func (m *model) request() *v2store.Request {
-	q := &v2store.Request{Path: m.key(), Method: rapid.SampledFrom([]string{"PUT", "PUT", "PUT", "PUT", "POST", "DELETE", "DELETE", "GET", "HEAD"}).Draw(m.T, "method")}
-	if q.Method == "HEAD" {
-		q.Method = "GET" // the recorder keeps bodies of HEAD; the reads are the same
-	}
-	values := url.Values{}
-	set := func(name string, odds int, choices ...string) {
-		if rapid.IntRange(0, odds).Draw(m.T, "has "+name) == 0 {
-			values[name] = []string{rapid.SampledFrom(choices).Draw(m.T, name)}
-		}
-	}
-	set("value", 1, "v", "w", "<&>\u2028", "", "v")
-	set("dir", 3, "true", "1", "T", "false", "maybe")
-	set("recursive", 3, "true", "t", "false", "")
-	set("prevExist", 4, "true", "true", "true", "false", "no")
-	set("prevValue", 8, "v", "v", "w", "")
-	set("ttl", 2, "1", "2", "3", "9", "0", "", "x", "18446744073709551615", "9223372036854775807")
-	set("refresh", 6, "true", "true", "true", "false", "perhaps")
-	set("noValueOnSuccess", 8, "true", "false", "?")
-	set("quorum", 8, "true", "false", "?")
-	set("sorted", 9, "true", "?")
-	set("stream", 30, "true", "?")
-	set("waitIndex", 60, "1", "-1")
-	if rapid.IntRange(0, 8).Draw(m.T, "has prevIndex") == 0 {
-		back := rapid.Int64Range(0, 4).Draw(m.T, "back")
-		values.Set("prevIndex", fmt.Sprint(max(0, int64(m.tree.Index())-back)))
-		if back == 4 {
-			values.Set("prevIndex", rapid.SampledFrom([]string{"0", "x", "1"}).Draw(m.T, "prevIndex"))
-		}
-	}
-	if values.Get("refresh") == "true" && rapid.IntRange(0, 3).Draw(m.T, "proper refresh") > 0 {
-		values.Del("value")
-		values.Set("ttl", "5")
-	}
-	m.place(q, values)
-	return q
-}
-
-// place puts the parameters into the query, into the body, or into both.
-func (m *model) place(q *v2store.Request, values url.Values) {
-	where := rapid.IntRange(0, 5).Draw(m.T, "place")
-	if where < 3 {
-		q.Query = values.Encode()
-	}
-	if where >= 2 {
-		q.Body = values.Encode()
-		q.ContentType = rapid.SampledFrom([]string{"application/x-www-form-urlencoded",
-			"Application/X-WWW-Form-Urlencoded; charset=utf-8", "application/x-www-form-urlencoded",
-			"text/plain", "", ";", "application/x-www-form-urlencoded; a=b; a=c"}).Draw(m.T, "content type")
-	}
-	if where == 2 && rapid.Bool().Draw(m.T, "differ") {
-		q.Query = "value=other&dir=false&ttl=7"
-	}
-	if where == 0 && rapid.IntRange(0, 20).Draw(m.T, "broken") == 0 {
-		q.Query += "&a=%zz;b"
 	}
 }
