@@ -39,6 +39,9 @@ func (t *Tree) applyNew(c *Change, e *Event, now time.Time) error {
 	if c.Put == nil {
 		return fmt.Errorf("it has no record")
 	}
+	if c.Put.Key != c.Key {
+		return fmt.Errorf("the record has another key: %q", c.Put.Key)
+	}
 	parent, old, err := t.site(c)
 	if err != nil {
 		return err

@@ -55,7 +55,7 @@ func (c choices) request(t *v2store.Tree) *v2store.Request {
 	set("dir", 4, "true", "1", "T", "true", "1", "TRUE", "False", "false")
 	set("recursive", 4, "true", "t", "true", "0")
 	set("prevExist", 4, "true", "true", "true", "false", "false")
-	set("prevValue", 9, "v", "v", "w")
+	set("prevValue", 9, "v", "v", "v", "v", "w", "w", "v", "")
 	set("ttl", 4, "1", "1", "2", "2", "3", "9", "0", "", "18446744073709551615", "9223372036854775807")
 	set("noValueOnSuccess", 9, "true", "false")
 	set("quorum", 9, "true", "false")
@@ -69,6 +69,12 @@ func (c choices) request(t *v2store.Tree) *v2store.Request {
 		values.Del("value")
 		values.Set("ttl", c.of("2", "5"))
 		values.Set("refresh", c.of("true", "1", "true", "false"))
+		if c.once(20) {
+			values.Del("ttl")
+		}
+	}
+	if q.Method == "DELETE" && c.once(4) {
+		values = url.Values{"dir": {"true"}}
 	}
 	if c.once(15) {
 		c.spoil(values)

@@ -49,7 +49,7 @@ func TestTheModelEqualsEtcd(t *testing.T) {
 		m := newModel(rt, c)
 		for i, seed := range rapid.SliceOfN(seeds, 100, 400).Draw(rt, "seeds") {
 			m.choices = newChoices(seed)
-			if i == 0 && m.once(20) {
+			if i == 0 && m.once(10) {
 				m.fill(900 + m.IntN(400))
 			}
 			m.step()
@@ -210,6 +210,9 @@ func (m *model) watch() {
 		o.Since = m.Uint64N(index + 4)
 	case 1, 2:
 		o.Since = max(index+3, 8) - m.Uint64N(8)
+	}
+	if index := m.tree.Index(); index > 1000 && m.once(4) {
+		o.Since = 1 + m.Uint64N(index-990) // near the start of the history
 	}
 	p := &pair{stream: o.Stream, name: fmt.Sprintf("watch %+v at %d", *o, m.tree.Index())}
 	w, failure := m.watches.Start(o, m.tree, m.history, func(e *v2store.Event) { p.ours = append(p.ours, e) })

@@ -3,6 +3,7 @@ package v2store
 import (
 	"container/heap"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 )
@@ -49,6 +50,9 @@ func (t *Tree) Load(r Record) error {
 func (t *Tree) vacancy(key string) (*node, error) {
 	if key == "" {
 		return nil, fmt.Errorf("found the root, want a key below it")
+	}
+	if path.Clean(key) != key || key[0] != '/' {
+		return nil, fmt.Errorf("found a key that is not canonical, want it to begin with slash")
 	}
 	parent, err := t.find(above(key))
 	switch {
