@@ -44,8 +44,10 @@ func TestAnswersEqualEtcd34ByteForByte(t *testing.T) {
 // server is a real etcd and the tree that follows it.
 type server struct {
 	*testing.T
-	url  string
-	tree *v2store.Tree
+	url     string
+	tree    *v2store.Tree
+	history *v2store.History
+	watched int
 }
 
 func compareAnswers(t *testing.T, address string, updatesDirs bool) {
@@ -58,9 +60,17 @@ func compareAnswers(t *testing.T, address string, updatesDirs bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &server{t, address, v2store.New(index)}
+	r := &server{t, address, v2store.New(index), v2store.NewHistory(index + 1), 0}
 	for _, line := range strings.Split(strings.TrimSpace(script), "\n") {
 		r.compare(line)
+	}
+	for _, path := range []string{"/", "/a", "/d", "/n", "/e/below", "/d/_hidden"} {
+		for since := index + 1; since <= r.tree.Index(); since++ {
+			r.compareLate(path, since)
+		}
+	}
+	if r.watched < 50 {
+		t.Errorf("%d late watches were compared, want 50 or more", r.watched)
 	}
 	if updatesDirs {
 		r.compare("PUT /d?prevExist=true&ttl=1000")
@@ -139,13 +149,22 @@ func (r *server) answer(q *v2store.Request) v2store.Answer {
 	if failure != nil {
 		return failure.Answer()
 	}
-	if o.Action == v2store.Get {
+	switch o.Action {
+	case v2store.Watch:
+		a, _ := r.late(o)
+		return a
+	case v2store.Get:
 		e, failure := r.tree.Get(o, now)
 		if failure != nil {
 			return failure.Answer()
 		}
 		return e.Answer(o)
 	}
+	return r.write(o, now)
+}
+
+func (r *server) write(o *v2store.Operation, now time.Time) v2store.Answer {
+	r.Helper()
 	c, failure := v2store.Plan(o, r.tree, now)
 	if failure != nil {
 		return failure.Answer()
@@ -154,92 +173,33 @@ func (r *server) answer(q *v2store.Request) v2store.Answer {
 	if err != nil {
 		r.Fatal(err)
 	}
+	r.history.Add(e)
 	return e.Answer(o)
+}
+
+// late answers a watch from the history, if it has an event.
+func (r *server) late(o *v2store.Operation) (a v2store.Answer, heard bool) {
+	deliver := func(e *v2store.Event) { a, heard = v2store.WatchHead(r.tree.Index()), true; a.Body = e.Body() }
+	if _, failure := v2store.NewWatches().Start(o, r.tree, r.history, deliver); failure != nil {
+		return failure.Answer(), true
+	}
+	return a, heard
+}
+
+// compareLate compares two watches from an index, if the history has an event for them.
+func (r *server) compareLate(path string, since uint64) {
+	for _, query := range []string{"wait=true", "wait=true&recursive=true"} {
+		query += fmt.Sprintf("&waitIndex=%d", since)
+		o, failure := v2store.Parse(&v2store.Request{Method: "GET", Path: path, Query: query}, time.Now())
+		if failure != nil || o.Action != v2store.Watch {
+			r.Fatalf("%s: got the operation %+v and the error %v, want a watch", query, o, failure)
+		}
+		if _, heard := r.late(o); heard {
+			r.compare("GET " + path + "?" + query)
+			r.watched++
+		}
+	}
 }
 
 // times are the fields that depend on the clock of etcd.
 var times = regexp.MustCompile(`"(expiration":"[^"]*"|ttl":\d+),`)
-
-// script has the requests that do not update directories.
-const script = `
-GET /
-GET /?recursive=true&sorted=true
-HEAD /
-GET /a
-HEAD /a
-PUT /a?value=1
-PUT /a value=%3Cb%3E%26%22%E2%80%A8%5C%01%FF
-GET /a
-PUT /a/b?value=1
-GET /a/b/c
-PUT /
-PUT /?dir=true
-PUT /?prevExist=true&value=1
-PUT /?prevIndex=1&value=1
-DELETE /?recursive=true
-DELETE /?prevIndex=3
-DELETE /?prevValue=x
-POST / value=root
-POST /q value=1
-POST /q?dir=true
-GET /q?sorted=true
-POST /a value=1
-PUT /d?dir=true
-PUT /d?dir=true
-PUT /d?value=1
-PUT /d/e/f/g?value=deep
-PUT /d/_hidden?value=1
-GET /d?recursive=true&sorted=true
-GET /d/_hidden
-DELETE /d
-DELETE /d?dir=true
-PUT /e?dir=true&prevExist=false
-PUT /e?dir=true&prevExist=false
-DELETE /e?dir=true
-PUT /n?value=1&prevExist=true
-PUT /n?value=1&prevExist=false
-PUT /n?value=1&prevExist=false
-PUT /n?value=2&prevExist=true
-PUT /n?value=3&prevValue=1
-PUT /n?value=3&prevIndex=1
-PUT /n?value=3&prevIndex=1&prevValue=1
-PUT /n?value=3&prevValue=2
-PUT /n?value=3&prevIndex=0
-PUT /n?value=3&noValueOnSuccess=true
-PUT /n?value=3&noValueOnSuccess=true&prevExist=true
-DELETE /n?prevValue=1
-DELETE /n?prevIndex=0&noValueOnSuccess=true
-PUT /n?value=%2b+&dir=FALSE value=body&value=second
-PUT /n?dir=true
-DELETE /n/?recursive=T
-PUT /u%2520x/%C3%A9?value=1
-GET /u%2520x
-PUT /_?value=1
-GET /_
-GET /a?recursive=yes
-GET /a?recursive
-GET /a?sorted=
-GET /a?wait=maybe
-GET /a?quorum=true&wait=true
-HEAD /a?wait=true
-PUT /a?wait=true
-GET /a?waitIndex=x
-GET /a?prevIndex=-1
-GET /a?prevValue=
-GET /a?prevExist=
-GET /a?stream=2
-GET /a?dir=2
-GET /a?noValueOnSuccess=2
-GET /a?ttl=x
-GET /a?ttl=
-GET /a?a=%zz
-GET /a?a;b
-GET /a?refresh=2
-PUT /a?refresh=true
-PUT /a?refresh=true&value=1&ttl=5
-PUT /a?refresh=true&value=&ttl=
-PUT /missing?refresh=true&ttl=5
-PUT /a/missing?refresh=true&ttl=5
-PUT /a ttl=x&value=1
-DELETE /a value=1&prevValue=2
-`
