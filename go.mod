@@ -29,7 +29,7 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	github.com/tg123/go-htpasswd v1.2.5
-	// etcd 3.6 and later have no v2 API. The server is for the tests and the demo; both parts must be of
+	// etcd 3.6 and later have no v2 API. The server is for the tests and the demo; all parts must be of
 	// the same release.
 	go.etcd.io/etcd/api/v3 v3.5.35
 	go.etcd.io/etcd/client/pkg/v3 v3.5.35
