@@ -29,9 +29,10 @@
 //
 // Dispatch. PUT with prevExist=true is an update, or a compareAndSwap if it has another condition.
 // PUT with prevExist=false is a create, whatever else it has. Another PUT is a compareAndSwap if it
-// has a condition, and else a set. A prevIndex of 0 is no condition. A set with dir=true replaces a file. POST creates a
-// node that is named by the next index in 20 digits. DELETE with a condition is a compareAndDelete.
-// In a form the first of several values counts, and the body precedes the query.
+// has a condition, and else a set. A prevIndex of 0 is not a condition. A set with dir=true replaces
+// a file. POST creates a node that is named by the next index in 20 digits. DELETE with a condition
+// is a compareAndDelete. If a field of a form has several values, the first one counts. The body
+// precedes the query.
 //
 // Refresh. A write with refresh=true keeps the value. It has an event, which watchers never receive.
 // It requires a ttl (212), allows no value (211), and fails with 100 if the key is missing.

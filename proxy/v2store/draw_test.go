@@ -23,6 +23,9 @@ var seeds = rapid.Custom(func(t *rapid.T) uint64 {
 	return seed
 })
 
+// before2000 is a ttl that overflows to -30 years, so that the expiry is before the year 2000.
+const before2000 = "18446744072763471616"
+
 // choices are the random choices of one step.
 type choices struct{ *rand.Rand }
 
@@ -56,7 +59,7 @@ func (c choices) request(t *v2store.Tree) *v2store.Request {
 	set("recursive", 4, "true", "t", "true", "0")
 	set("prevExist", 4, "true", "true", "true", "false", "false")
 	set("prevValue", 9, "v", "v", "v", "v", "w", "w", "v", "")
-	set("ttl", 4, "1", "1", "2", "2", "3", "9", "0", "", "18446744073709551615", "9223372036854775807")
+	set("ttl", 4, "1", "1", "2", "2", "3", "9", "0", "", "18446744073709551615", "9223372036854775807", before2000)
 	set("noValueOnSuccess", 9, "true", "false")
 	set("quorum", 9, "true", "false")
 	if c.once(7) {
