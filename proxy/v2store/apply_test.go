@@ -24,25 +24,25 @@ func TestAChangeThatDoesNotFitLeavesTheTreeAlone(t *testing.T) {
 	before := dump(t, tree)
 	file := func(key string) *v2store.Record { return &v2store.Record{Key: key, Value: "x"} }
 	for want, c := range map[string]*v2store.Change{
-		"want a larger index":         nil,
-		"not an action":               {Action: v2store.Get, Key: "/d"},
-		"has no record":               {Action: v2store.Set, Key: "/x"},
-		"its parent is a file":        {Action: v2store.Set, Key: "/d/f/x", Put: file("/d/f/x")},
-		"finding its parent":          {Action: v2store.Set, Key: "/x/y", Put: file("/x/y")},
-		"the key exists":              {Action: v2store.Create, Key: "/d/f", Put: file("/d/f")},
-		"found a directory":           {Action: v2store.Set, Key: "/d", Put: file("/d")},
-		"is not the parent of":        {Action: v2store.Set, Key: "/x/y", Put: file("/x/y"), Dirs: []string{"/y"}},
-		"want it to be absent":        {Action: v2store.Set, Key: "/d/y", Put: file("/d/y"), Dirs: []string{"/d"}},
-		"whose value is kept":         {Action: v2store.Set, Key: "/d/y", Put: file("/d/y"), KeepValue: true},
-		"not of the same kind":        {Action: v2store.Update, Key: "/d", Put: file("/d")},
-		"Key not found (/x)":          {Action: v2store.Update, Key: "/x", Put: file("/x")},
-		"Root is read only":           {Action: v2store.Delete, Key: "", Below: true},
-		"the directory is not empty":  {Action: v2store.Delete, Key: "/d"},
-		"the record has another key":  {Action: v2store.Set, Key: "/x", Put: file("/y")},
-		"want a key below it":         {Action: v2store.Set, Key: "", Put: file("")},
-		"Key not found (/d/missing)":  {Action: v2store.Expire, Key: "/d/missing"},
-		"Not a directory (/d/f)":      {Action: v2store.CompareAndSwap, Key: "/d/f/x", Put: file("/d/f/x")},
-		"want it to begin with slash": {Action: v2store.Set, Key: "x", Put: file("x")},
+		"want a larger index":        nil,
+		"not an action":              {Action: v2store.Get, Key: "/d"},
+		"has no record":              {Action: v2store.Set, Key: "/x"},
+		"its parent is a file":       {Action: v2store.Set, Key: "/d/f/x", Put: file("/d/f/x")},
+		"finding its parent":         {Action: v2store.Set, Key: "/x/y", Put: file("/x/y")},
+		"the key exists":             {Action: v2store.Create, Key: "/d/f", Put: file("/d/f")},
+		"found a directory":          {Action: v2store.Set, Key: "/d", Put: file("/d")},
+		"is not the parent of":       {Action: v2store.Set, Key: "/x/y", Put: file("/x/y"), Dirs: []string{"/y"}},
+		"want it to be absent":       {Action: v2store.Set, Key: "/d/y", Put: file("/d/y"), Dirs: []string{"/d"}},
+		"whose value is kept":        {Action: v2store.Set, Key: "/d/y", Put: file("/d/y"), KeepValue: true},
+		"not of the same kind":       {Action: v2store.Update, Key: "/d", Put: file("/d")},
+		"Key not found (/x)":         {Action: v2store.Update, Key: "/x", Put: file("/x")},
+		"Root is read only":          {Action: v2store.Delete, Key: "", Below: true},
+		"the directory is not empty": {Action: v2store.Delete, Key: "/d"},
+		"the record has another key": {Action: v2store.Set, Key: "/x", Put: file("/y")},
+		"want a key below it":        {Action: v2store.Set, Key: "", Put: file("")},
+		"Key not found (/d/missing)": {Action: v2store.Expire, Key: "/d/missing"},
+		"Not a directory (/d/f)":     {Action: v2store.CompareAndSwap, Key: "/d/f/x", Put: file("/d/f/x")},
+		"want one like /a/b":         {Action: v2store.Set, Key: "x", Put: file("x")},
 	} {
 		index := tree.Index() + 1
 		if c == nil {
@@ -78,7 +78,7 @@ func TestALoadedTreeEqualsTheOneThatWasStored(t *testing.T) {
 	if got, want := v2store.PlanExpire(loaded, at), v2store.PlanExpire(tree, at); got == nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("the loaded tree expires %+v, want %+v", got, want)
 	}
-	for _, key := range []string{"/d", "/x/y", "/d/f/x", "", "x"} {
+	for _, key := range []string{"/d", "/x/y", "/d/f/x", "", "/", "x", "/d//x", "/d/x/", "/d/../x"} {
 		if err := loaded.Load(v2store.Record{Key: key}); err == nil {
 			t.Errorf("loading %q succeeded, want an error", key)
 		}

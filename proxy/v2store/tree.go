@@ -48,11 +48,11 @@ func (t *Tree) Load(r Record) error {
 
 // vacancy returns the directory in which a node could be created.
 func (t *Tree) vacancy(key string) (*node, error) {
-	if key == "" {
+	if key == "" || key == "/" {
 		return nil, fmt.Errorf("found the root, want a key below it")
 	}
 	if path.Clean(key) != key || key[0] != '/' {
-		return nil, fmt.Errorf("found a key that is not canonical, want it to begin with slash")
+		return nil, fmt.Errorf("found a key that is not canonical, want one like /a/b")
 	}
 	parent, err := t.find(above(key))
 	switch {
