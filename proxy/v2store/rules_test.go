@@ -108,3 +108,14 @@ func TestAnInOrderNameIsAboveTheNamesBefore(t *testing.T) {
 		}
 	}
 }
+
+func TestARemainderOfOneNanosecondIsShownAsASecond(t *testing.T) {
+	tree := v2store.New(0)
+	do(t, tree, epoch, "PUT", "/a", "ttl=5")
+	for left, want := range map[time.Duration]int64{1: 1, 0: 0, time.Second: 1, time.Second + 1: 2, -1: 0, -time.Second: -1} {
+		e, failure := tree.Get(&v2store.Operation{Key: "/a"}, epoch.Add(5*time.Second-left))
+		if failure != nil || e.Node.TTL != want {
+			t.Errorf("with %d ns left the ttl is %+v (%v), want %d", left, e.Node, failure, want)
+		}
+	}
+}
