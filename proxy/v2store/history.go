@@ -1,0 +1,62 @@
+package v2store
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// maxHistory is the number of events that etcd remembers. Clients that fall behind further
+// have to read everything again.
+const maxHistory = 1000
+
+// History remembers the last events.
+type History struct {
+	ring  []*Event
+	front int // the oldest event, once the ring is full
+	start uint64
+}
+
+// NewHistory returns a history that knows all events from the index start on, of which there
+// are none yet.
+func NewHistory(start uint64) *History { return &History{start: start} }
+
+// Add adds an event. Its index must be larger than those before it.
+func (h *History) Add(e *Event) {
+	if len(h.ring) < maxHistory {
+		h.ring = append(h.ring, e)
+		return
+	}
+	h.start = h.ring[h.front].Index + 1
+	h.ring[h.front] = e
+	h.front = (h.front + 1) % maxHistory
+}
+
+func (h *History) at(i int) *Event { return h.ring[(h.front+i)%len(h.ring)] }
+
+// Scan returns the first event for a watch at or after an index, or nil if there is none yet.
+// It returns an error if events at or after that index may have been forgotten. The index in
+// the error is current, which is the index of the tree.
+func (h *History) Scan(o *Operation, since, current uint64) (*Event, *Error) {
+	if since < h.start {
+		cause := fmt.Sprintf("the requested history has been cleared [%d/%d]", h.start, since)
+		return nil, newError(CodeEventIndexCleared, cause, current)
+	}
+	first := sort.Search(len(h.ring), func(i int) bool { return h.at(i).Index >= since })
+	for i := first; i < len(h.ring); i++ {
+		if e := h.at(i); !e.Refresh && late(o, e) {
+			return e, nil
+		}
+	}
+	return nil, nil
+}
+
+// late reports whether a watch receives an event from the history. Hidden nodes are not
+// special here, and the removal of a directory matches keys by the beginning of their string,
+// like in etcd.
+func late(o *Operation, e *Event) bool {
+	key := e.Node.Key
+	return key == o.Key ||
+		o.Recursive && strings.HasPrefix(key, o.Key) && key[len(o.Key)] == '/' ||
+		e.removesDir() && strings.HasPrefix(o.Key, key)
+}

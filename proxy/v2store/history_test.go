@@ -1,0 +1,62 @@
+package v2store_test
+
+import (
+	"fmt"
+	"testing"
+
+	"etcd-tlsproxy/proxy/v2store"
+)
+
+// In etcd indexes have no gaps, so the model test cannot compare this.
+func TestAHistoryWithGapsKnowsWhatItHasForgotten(t *testing.T) {
+	h := v2store.NewHistory(50)
+	scan := func(since uint64) string {
+		e, failure := h.Scan(&v2store.Operation{Key: "/a"}, since, 99)
+		switch {
+		case failure != nil:
+			return fmt.Sprintf("%d %s at %d", failure.Code, failure.Cause, failure.Index)
+		case e == nil:
+			return "none"
+		}
+		return fmt.Sprint(e.Index)
+	}
+	want := func(since uint64, want string) {
+		t.Helper()
+		if got := scan(since); got != want {
+			t.Errorf("the first event from %d on is %s, want %s", since, got, want)
+		}
+	}
+	want(49, "401 the requested history has been cleared [50/49] at 99")
+	want(50, "none")
+	for i := range uint64(1000) {
+		h.Add(&v2store.Event{Action: v2store.Set, Index: 100 + 10*i, Node: &v2store.Node{Key: "/a"}})
+	}
+	want(50, "100")
+	want(101, "110")
+	want(10090, "10090")
+	want(10091, "none")
+	h.Add(&v2store.Event{Action: v2store.Set, Index: 20000, Node: &v2store.Node{Key: "/a"}})
+	want(100, "401 the requested history has been cleared [101/100] at 99")
+	want(101, "110")
+	want(10091, "20000")
+}
+
+func TestAStoppedWatchReceivesNothing(t *testing.T) {
+	tree, history, watches := v2store.New(0), v2store.NewHistory(0), v2store.NewWatches()
+	heard := 0
+	start := func() *v2store.Watcher {
+		w, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/a", Stream: true}, tree, history, func(*v2store.Event) { heard++ })
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		return w
+	}
+	stopped := start()
+	start()
+	watches.Stop(stopped)
+	watches.Stop(stopped)
+	watches.Notify(do(t, tree, epoch, "PUT", "/a", "value=1"))
+	if heard != 1 {
+		t.Errorf("one stopped and one running watch received %d events, want 1", heard)
+	}
+}
