@@ -53,7 +53,7 @@ func attackPatience() time.Duration {
 	if proxytest.UnderRaceDetector() {
 		return 3 * time.Second
 	}
-	return 400 * time.Millisecond
+	return time.Second
 }
 
 func underAttack(s *lane.Snapshot, _ *proxytest.PKI) {
