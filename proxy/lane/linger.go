@@ -34,10 +34,11 @@ func Linger(c net.Conn) {
 		if c.SetReadDeadline(deadline) != nil {
 			return
 		}
-		if _, err := c.Read(buf); err != nil {
+		n, err := c.Read(buf)
+		if err != nil {
 			return
 		}
-		if len(buf) < lingerBuffer {
+		if n == len(buf) && n < lingerBuffer {
 			buf = make([]byte, lingerBuffer)
 		}
 	}
