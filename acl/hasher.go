@@ -68,14 +68,15 @@ func NewHasher(o HasherOptions) *Hasher {
 	}
 }
 
-// Client is who logs in. The zero Client is never suspect, and waits in the order of
-// arrival.
+// Client is who logs in. The zero Client is never suspect.
 type Client struct {
 	// Suspect decides whether the client has to wait with other suspects; see
 	// [Throttle.Suspect].
 	Suspect func() bool
 	// Turn waits until it is the client's turn to use one of the workers, or the one place
-	// for suspects, and returns a function that ends the turn.
+	// for suspects, and returns a function that ends the turn. With it, the caller bounds the
+	// hashes and the queue, and [HasherOptions] does not. Without it, clients wait in the order
+	// of arrival.
 	Turn func(ctx context.Context, ofSuspects bool) (release func(), err error)
 }
 

@@ -1,11 +1,12 @@
-// Package certs holds the certificate of this server and the CAs of its clients.
+// Package certs holds the certificates of this server, and the CAs of its clients with their
+// revocation lists.
 //
 // # Generations
 //
-// A [Generation] is one certificate with its key, the bundle of client CAs, and
-// the rule that extracts a client's name from its certificate. It is validated as
-// a whole when it is made, and immutable afterwards. A reload makes a new one.
-// [Server] uses the current generation at each handshake, so that
+// A [Generation] is the certificates with their keys, at most one for each kind of key, the
+// bundle of client CAs, their revocation lists, and the rule that extracts a client's name
+// from its certificate. It is validated as a whole when it is made, and immutable afterwards.
+// A reload makes a new one. [Server] uses the current generation at each handshake, so that
 //
 //   - a new certificate is served from the next handshake on;
 //   - a client certificate that a new revocation list contains is refused from the next
@@ -23,7 +24,8 @@
 //
 // A client is who its certificate says if the chain currently leads to one of the
 // client CAs, for client authentication, and the certificate contains exactly one
-// name of the kind that the rule selects. A certificate with none or with several
+// name of the kind that the rule selects. If there are revocation lists, lists in force must
+// cover the chain and not contain any of it. A certificate with no name or with several
 // identifies no one: if the server picked one of several names, whoever requests a
 // certificate could choose it.
 //

@@ -42,8 +42,7 @@ func TestANameHoldsAsLongAsTheLastOfItsChainsDoes(t *testing.T) {
 	// The same key with two certificates, as after a renewal of the CA.
 	early := newAuthority(t, "CA")
 	late := *early
-	renewed := template("CA")
-	renewed.IsCA, renewed.BasicConstraintsValid, renewed.KeyUsage = true, true, x509.KeyUsageCertSign
+	renewed := caTemplate("CA")
 	renewed.NotAfter = early.cert.NotAfter.Add(24 * time.Hour)
 	late.cert = sign(t, renewed, renewed, early.key.Public(), early.key)
 	leaf, _ := early.issue("alice", x509.ExtKeyUsageClientAuth, func(l *x509.Certificate) { l.NotAfter = late.cert.NotAfter.Add(time.Hour) })

@@ -23,8 +23,7 @@ type served struct {
 func newServed(t testing.TB) *served {
 	root, other := newAuthority(t, "root"), newAuthority(t, "other root")
 	middle := root.issueCA("middle", 3600e9)
-	crossed := template("middle")
-	crossed.IsCA, crossed.BasicConstraintsValid, crossed.KeyUsage = true, true, x509.KeyUsageCertSign
+	crossed := caTemplate("middle")
 	leaf, key := middle.issue("localhost", x509.ExtKeyUsageServerAuth, func(c *x509.Certificate) { c.DNSNames = []string{"localhost"} })
 	return &served{leaf, middle.cert, sign(t, crossed, other.cert, middle.key.Public(), other.key), root.cert, other.cert, keyPEM(t, key)}
 }
@@ -163,8 +162,8 @@ func TestCertificatesSignedWithRSAPSSAreServedAndKeysForItAloneAreRefused(t *tes
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := template("PSS root")
-	root.IsCA, root.BasicConstraintsValid, root.KeyUsage, root.SignatureAlgorithm = true, true, x509.KeyUsageCertSign, x509.SHA256WithRSAPSS
+	root := caTemplate("PSS root")
+	root.SignatureAlgorithm = x509.SHA256WithRSAPSS
 	rootCert := sign(t, root, root, signer.Public(), signer)
 	leaf := template("localhost")
 	leaf.DNSNames, leaf.SignatureAlgorithm = []string{"localhost"}, x509.SHA256WithRSAPSS

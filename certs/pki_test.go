@@ -43,6 +43,13 @@ func template(cn string) *x509.Certificate {
 	}
 }
 
+// caTemplate returns a certificate of a CA.
+func caTemplate(cn string) *x509.Certificate {
+	c := template(cn)
+	c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+	return c
+}
+
 func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()
 	return (&authority{t: t}).issueCA(name, time.Hour*48)
@@ -52,8 +59,7 @@ func newAuthority(t testing.TB, name string) *authority {
 func (a *authority) issueCA(name string, lasts time.Duration) *authority {
 	a.t.Helper()
 	ca := &authority{t: a.t, key: newKey(a.t)}
-	c := template(name)
-	c.IsCA, c.BasicConstraintsValid, c.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+	c := caTemplate(name)
 	c.NotBefore, c.NotAfter = time.Now().Add(-96*time.Hour), time.Now().Add(lasts)
 	parent, signer := a.cert, a.key
 	if signer == nil {

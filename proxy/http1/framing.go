@@ -66,17 +66,15 @@ func (f *framing) addLength(value string) *Error {
 func (f *framing) addOptions(value string) *Error {
 	for option := range strings.SplitSeq(value, ",") {
 		option = strings.Trim(option, " \t")
-		for i := range len(option) {
-			if !tokenBytes[option[i]] {
-				return errOptions
-			}
-		}
 		switch {
+		case option == "":
+		case !isToken(option):
+			return errOptions
 		case equalFold(option, "close"):
 			f.close = true
 		case equalFold(option, "keep-alive"):
 			f.keepAlive = true
-		case option != "":
+		default:
 			f.nominates = true
 		}
 	}

@@ -1,15 +1,14 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy/gate"
 )
 
 // audit adds a record to the audit log. A write that happened, or may have happened, has a
@@ -23,34 +22,23 @@ func (rs *Records) audit(r *Record) {
 	}
 }
 
-// auditEntry identifies equal refusals. It holds no text that is longer than maxShown.
+// auditEntry identifies equal refusals.
 type auditEntry struct {
-	client    netip.Prefix
-	verdict   string
-	user      string
-	known     gate.Known
-	login     gate.Login
-	claimed   string
-	method    string
-	surface   gate.Surface
-	path, key string
-	rule      acl.Key
-	status    int
+	subject
+	client  netip.Prefix
+	verdict string
+	status  int
 }
 
-// entryOf returns the entry of a record. Its strings can be views of a connection's memory.
-// A path is left out if there is a key, because it repeats the key.
+// entryOf returns the entry of a record. A path is left out if there is a key, because it
+// repeats the key.
 func entryOf(r *Record) auditEntry {
-	e := auditEntry{
-		client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: r.verdict(), user: shorten(r.user()), known: r.Op.Identity.Known,
-		login: sameLogin(r.Op.Login), claimed: shorten(r.Op.Claimed), method: r.Op.Method,
-		surface: r.Op.Surface, key: shorten(string(r.Op.Key)), rule: r.Op.Rule, status: r.Status,
-	}
+	e := auditEntry{subject: subjectOf(r), client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: r.verdict(), status: r.Status}
 	if e.method == "" {
 		e.method = "other"
 	}
-	if e.key == "" {
-		e.path = shorten(r.Op.Path)
+	if e.key != "" {
+		e.path = ""
 	}
 	return e
 }
@@ -60,7 +48,7 @@ func (rs *Records) writeAudit(e auditEntry, from, key, id string, times uint64) 
 	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs,
 		slog.String("verdict", e.verdict),
-		slog.String("user", e.user),
+		slog.String("user", cmp.Or(e.user, "-")),
 		slog.String("known", e.known.String()),
 		slog.String("login", e.login.String()),
 		slog.String("claimed", e.claimed),
@@ -125,13 +113,13 @@ func (rc *refusalCounts) add(rs *Records, r *Record) {
 		rc.entries, rc.clients = make(map[auditEntry]*repeated), make(map[auditEntry]int)
 		rc.window = time.AfterFunc(auditWindow, func() { rc.flush(rs) })
 	}
-	e.user, e.path, e.key = strings.Clone(e.user), strings.Clone(e.path), strings.Clone(e.key) // claimed is no view
-	client := auditEntry{client: e.client, user: e.user}
+	e.keep()
+	client := auditEntry{client: e.client, subject: subject{user: e.user}}
 	switch {
 	case len(rc.entries) >= maxEntries:
-		rc.count(auditEntry{verdict: several, user: "-"}, "-")
+		rc.count(auditEntry{verdict: several}, "-")
 	case rc.clients[client] >= maxClientEntries:
-		rc.count(auditEntry{client: e.client, verdict: several, user: e.user}, e.client.String())
+		rc.count(auditEntry{client: e.client, verdict: several, subject: client.subject}, e.client.String())
 	default:
 		rc.clients[client]++
 		from := r.Peer.Addr.String()

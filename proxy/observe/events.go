@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,7 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 		m.reloadTime.SetToCurrentTime()
 	}
 	m.certificate.Reset()
-	first, next := map[string]time.Time{}, 0.0
+	first := map[string]time.Time{}
 	for _, c := range server.Certificates() {
 		if t, seen := first[c.Role]; !seen || c.NotAfter.Before(t) {
 			first[c.Role] = c.NotAfter
@@ -64,11 +65,9 @@ func (m *Metrics) Reloaded(server *certs.Generation, err error) {
 		m.certificate.WithLabelValues(role).Set(float64(t.Unix()))
 	}
 	m.revocations.Set(0)
-	for i, l := range server.RevocationLists() {
-		if t := float64(l.NotAfter.Unix()); i == 0 || t < next {
-			next = t
-			m.revocations.Set(next)
-		}
+	if lists := server.RevocationLists(); len(lists) > 0 {
+		next := slices.MinFunc(lists, func(a, b certs.Expiry) int { return a.NotAfter.Compare(b.NotAfter) })
+		m.revocations.Set(float64(next.NotAfter.Unix()))
 	}
 }
 

@@ -106,10 +106,13 @@ func redactQuery(query string) string {
 
 func isWord(s string) bool {
 	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
+		if !isAlphanumeric(s[i]) {
 			return false
 		}
 	}
 	return len(s) <= 32
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }

@@ -24,8 +24,18 @@ type recentRefusals struct {
 // refusalEntry is one refusal, or several equal ones. It holds what the audit log holds
 // and no more: no query, and no claimed name that the policy does not know.
 type refusalEntry struct {
-	client    netip.Addr
-	user      string
+	subject
+	client  netip.Addr
+	refusal *gate.Refusal
+
+	first, last time.Time
+	times       uint64
+}
+
+// subject is who was refused what, as far as it makes refusals different and may be shown. It
+// holds no text that is longer than maxShown.
+type subject struct {
+	user      string // verified, or ""
 	known     gate.Known
 	login     gate.Login
 	claimed   string // a name that the policy knows
@@ -33,10 +43,20 @@ type refusalEntry struct {
 	surface   gate.Surface
 	path, key string
 	rule      acl.Key
-	refusal   *gate.Refusal
+}
 
-	first, last time.Time
-	times       uint64
+// subjectOf returns the subject of a record. Its strings can be views of a connection's
+// memory.
+func subjectOf(r *Record) subject {
+	return subject{
+		user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, login: sameLogin(r.Op.Login), claimed: shorten(r.Op.Claimed), method: r.Op.Method,
+		surface: r.Op.Surface, path: shorten(r.Op.Path), key: shorten(string(r.Op.Key)), rule: r.Op.Rule,
+	}
+}
+
+// keep makes the subject independent of the memory of a connection.
+func (s *subject) keep() { // claimed and rule are no views
+	s.user, s.path, s.key = strings.Clone(s.user), strings.Clone(s.path), strings.Clone(s.key)
 }
 
 const (
@@ -50,10 +70,7 @@ func (rr *recentRefusals) add(r *Record) {
 	if r.Refusal == nil {
 		return
 	}
-	next := refusalEntry{
-		client: r.Peer.Addr.Addr(), user: shorten(r.Op.Identity.Name), known: r.Op.Identity.Known, login: sameLogin(r.Op.Login), claimed: shorten(r.Op.Claimed), method: r.Op.Method, surface: r.Op.Surface,
-		path: shorten(r.Op.Path), key: shorten(string(r.Op.Key)), rule: r.Op.Rule, refusal: r.Refusal,
-	}
+	next := refusalEntry{subject: subjectOf(r), client: r.Peer.Addr.Addr(), refusal: r.Refusal}
 	now := time.Now()
 	rr.mu.Lock()
 	defer rr.mu.Unlock()
@@ -67,16 +84,13 @@ func (rr *recentRefusals) add(r *Record) {
 	if len(rr.list) == maxRefusals {
 		rr.list = rr.list[:copy(rr.list, rr.list[1:])]
 	}
-	// The strings can be views of a connection's memory.
-	next.user, next.path, next.key = strings.Clone(next.user), strings.Clone(next.path), strings.Clone(next.key)
+	next.keep()
 	next.first, next.last, next.times = now, now, 1
 	rr.list = append(rr.list, next)
 }
 
 func (e refusalEntry) equal(other refusalEntry) bool {
-	return e.client == other.client && e.user == other.user && e.known == other.known && e.login == other.login && e.claimed == other.claimed && e.method == other.method &&
-		e.surface == other.surface && e.path == other.path && e.key == other.key && e.rule == other.rule &&
-		e.refusal.Reason == other.refusal.Reason && e.refusal.Cause == other.refusal.Cause
+	return e.client == other.client && e.subject == other.subject && e.refusal.Reason == other.refusal.Reason && e.refusal.Cause == other.refusal.Cause
 }
 
 // status returns the refusals, the latest first.

@@ -50,8 +50,7 @@ func ClientRequestID(id string) string {
 		return ""
 	}
 	for i := range len(id) {
-		c := id[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '.' && c != '_' && c != '-' {
+		if c := id[i]; !isAlphanumeric(c) && c != '.' && c != '_' && c != '-' {
 			return ""
 		}
 	}

@@ -102,12 +102,16 @@ func (c *Conn) CloseWrite() error {
 
 // Read reads the bytes that have arrived, or waits for some.
 func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if c.ackAtOnce {
+		c.ack()
+	}
+	return n, err
+}
+
+func (c *Conn) read(p []byte) (int, error) {
 	if !c.raw || len(p) == 0 {
-		n, err := c.Conn.Read(p)
-		if c.ackAtOnce {
-			c.ack()
-		}
-		return n, err
+		return c.Conn.Read(p)
 	}
 	t := &c.in
 	t.mu.Lock()
@@ -116,9 +120,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n, callErr := t.n, t.err
 	t.data = nil
 	t.mu.Unlock()
-	if c.ackAtOnce {
-		c.ack()
-	}
 	switch {
 	case err != nil:
 		return 0, err

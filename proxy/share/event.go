@@ -1,7 +1,6 @@
 package share
 
 import (
-	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -101,9 +100,3 @@ func (r *ring) from(index uint64) *Event {
 	}
 	return r.events[at]
 }
-
-// maxEventBytes is more than etcd ever sends in one event. An event holds two values of
-// at most 10 MiB each, and JSON encodes a byte in at most six.
-const maxEventBytes = 128 << 20
-
-var errEventTooLarge = errors.New("the answer does not end")

@@ -50,13 +50,14 @@ var (
 func (h *hub) serve(ctx context.Context) {
 	h.watches.recordRequest(h)
 	resp, head, err := h.request(ctx, h.since)
-	if err == nil && head.Status != 200 { // a complete answer instead of a watch
+	var past *Event
+	switch {
+	case err != nil:
+	case head.Status != 200: // a complete answer instead of a watch
 		h.head = head
 		head.Body, err = readRefusal(resp)
 		resp.Close()
-	}
-	var past *Event
-	if err == nil && head.Status == 200 && h.since != 0 {
+	case h.since != 0:
 		past, err = h.readPast(ctx, resp, head)
 	}
 	if err != nil || head.Status != 200 {

@@ -118,29 +118,33 @@ var (
 // request reads the index from the head of the root's listing, which is not recursive and
 // thus cheap. It has the same fields as the head of a watch.
 func (x *indexReads) request() (*Head, error) {
-	resp, err := x.pool.Do(context.Background(), &upstream.Request{Method: "HEAD", Target: "/v2/keys/"})
+	head, err := readHead(context.Background(), x.pool, "/v2/keys/")
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Close()
-	head := newHead(resp)
-	switch {
-	case head.Status == 401:
-		return nil, errHidden
-	case head.Status != 200 || head.Index == 0:
+	if head.Status != 200 {
 		return nil, noIndex(head)
 	}
 	return head, nil
 }
 
-func noIndex(head *Head) error {
-	return &upstream.Error{Kind: upstream.Broken, Err: fmt.Errorf("reading etcd's index: status %d: %w", head.Status, errNoIndex)}
-}
-
 // readIndex is for watchers of a hub where the root cannot be listed. It reads the index from
 // the watched key, which may not exist. Such reads are not batched.
 func (h *hub) readIndex(ctx context.Context) (*Head, error) {
-	resp, err := h.watches.pool.Do(ctx, &upstream.Request{Method: "HEAD", Target: h.path})
+	head, err := readHead(ctx, h.watches.pool, h.path)
+	if err != nil {
+		return nil, err
+	}
+	// The head of an error lacks fields that the head of a watch has.
+	other := h.head.at(head.Index)
+	other.cluster = head.cluster
+	return other, nil
+}
+
+// readHead reads the head of a key, which has an index even if the key is missing. The error
+// is errHidden or an [*upstream.Error].
+func readHead(ctx context.Context, pool *upstream.Pool, target string) (*Head, error) {
+	resp, err := pool.Do(ctx, &upstream.Request{Method: "HEAD", Target: target})
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +156,9 @@ func (h *hub) readIndex(ctx context.Context) (*Head, error) {
 	case head.Status != 200 && head.Status != 404 || head.Index == 0:
 		return nil, noIndex(head)
 	}
-	// The head of an error lacks fields that the head of a watch has.
-	other := h.head.at(head.Index)
-	other.cluster = head.cluster
-	return other, nil
+	return head, nil
+}
+
+func noIndex(head *Head) error {
+	return &upstream.Error{Kind: upstream.Broken, Err: fmt.Errorf("reading etcd's index: status %d: %w", head.Status, errNoIndex)}
 }

@@ -46,6 +46,9 @@ const (
 	// countedText is the size from which the buffer of an event that arrives is counted.
 	// Smaller ones are bounded by the number of watches.
 	countedText = 4 << 10
+	// maxEventBytes is more than etcd ever sends in one event. An event holds two values of
+	// at most 10 MiB each, and JSON encodes a byte in at most six.
+	maxEventBytes = 128 << 20
 )
 
 func newTexts(limit int64) *texts {
@@ -55,6 +58,7 @@ func newTexts(limit int64) *texts {
 var (
 	errNoRoom          = errors.New("there is no memory for the event")
 	errUnreadableEvent = errors.New("etcd sent an event without an index")
+	errEventTooLarge   = errors.New("the answer does not end")
 )
 
 // reserve counts n more bytes, unless there would be too many.

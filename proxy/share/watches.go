@@ -26,7 +26,7 @@ type WatchOptions struct {
 type WatchCounters struct {
 	// Hubs is the current number of watches at etcd, Waiting that of waiting watchers.
 	Hubs, Waiting atomic.Int64
-	// Fanned counts the events handed to watchers. Misses counts the watchers that asked
+	// Delivered counts the events handed to watchers. Misses counts the watchers that asked
 	// for an index which no ring covered, so that a request to etcd was needed.
 	Delivered, Misses atomic.Uint64
 	// ObserveDelivery is called with the time from each event's arrival to its delivery to

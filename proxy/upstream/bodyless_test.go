@@ -1,8 +1,6 @@
 package upstream
 
 import (
-	"context"
-	"io"
 	"testing"
 	"time"
 )
@@ -43,18 +41,7 @@ func TestBytesBehindAnAnswerWithoutABodyFailIt(t *testing.T) {
 func TestOnlyConnectionsThatWereIdleForTooLongAreClosed(t *testing.T) {
 	s := serve(t, always)
 	p := newPool(t, Options{MaxIdle: 3, IdleTimeout: time.Minute}, s.endpoint())
-	var open []*Response
-	for range 3 {
-		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.ReadAll(r)
-		open = append(open, r)
-	}
-	for _, r := range open {
-		r.Close()
-	}
+	leaveIdle(t, p, 3)
 	e := p.endpoints[0]
 	e.mu.Lock()
 	e.idle[0].since = time.Now().Add(-time.Hour)

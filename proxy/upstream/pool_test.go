@@ -293,11 +293,11 @@ func TestAWatchBeyondTheLimitIsToldSo(t *testing.T) {
 	r.Close()
 }
 
-func TestIdleConnectionsAreBoundedAndGrowOld(t *testing.T) {
-	s := serve(t, always)
-	p := newPool(t, Options{MaxIdle: 1}, s.endpoint())
+// leaveIdle gives n connections to etcd back at the same time.
+func leaveIdle(t *testing.T, p *Pool, n int) {
+	t.Helper()
 	var open []*Response
-	for range 3 {
+	for range n {
 		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
 		if err != nil {
 			t.Fatal(err)
@@ -308,6 +308,12 @@ func TestIdleConnectionsAreBoundedAndGrowOld(t *testing.T) {
 	for _, r := range open {
 		r.Close()
 	}
+}
+
+func TestIdleConnectionsAreBoundedAndGrowOld(t *testing.T) {
+	s := serve(t, always)
+	p := newPool(t, Options{MaxIdle: 1}, s.endpoint())
+	leaveIdle(t, p, 3)
 	if n := p.count.Idle.Load(); n != 1 {
 		t.Errorf("with MaxIdle 1: got %d idle connections, want 1", n)
 	}

@@ -88,11 +88,8 @@ func (r *Response) next(p []byte) (n int, err error) {
 	if len(c.received) == 0 {
 		if !r.watch {
 			c.armed = time.Time{}
-			if err := c.SetReadDeadline(time.Now().Add(c.at.pool.o.BodyTimeout)); err != nil {
+			if err := r.setReadDeadline(time.Now().Add(c.at.pool.o.BodyTimeout)); err != nil {
 				return 0, err
-			}
-			if err := r.ctx.Err(); err != nil {
-				return 0, err // this may have removed the deadline that interrupted the request
 			}
 		}
 		if err := c.receive(); err != nil {
@@ -126,6 +123,15 @@ func (r *Response) next(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// setReadDeadline sets the deadline of the next read. It returns an error if the request has
+// been interrupted, because this may have removed the deadline that interrupted it.
+func (r *Response) setReadDeadline(at time.Time) error {
+	if err := r.conn.SetReadDeadline(at); err != nil {
+		return err
+	}
+	return r.ctx.Err()
+}
+
 // Arrived waits for the first bytes of a watch's body, at most for a time. It reports whether
 // there are any.
 func (r *Response) Arrived(patience time.Duration) (bool, error) {
@@ -133,18 +139,12 @@ func (r *Response) Arrived(patience time.Duration) (bool, error) {
 	if r.done || len(c.received) > 0 {
 		return true, nil
 	}
-	err := c.SetReadDeadline(time.Now().Add(patience))
-	if err == nil {
-		err = r.ctx.Err() // this may have removed the deadline that interrupted the request
-	}
+	err := r.setReadDeadline(time.Now().Add(patience))
 	if err == nil {
 		err = c.receive()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && r.ctx.Err() == nil {
-		if err = c.SetReadDeadline(time.Time{}); err == nil {
-			err = r.ctx.Err()
-		}
-		if err == nil {
+		if err = r.setReadDeadline(time.Time{}); err == nil {
 			return false, nil
 		}
 	}

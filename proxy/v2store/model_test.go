@@ -2,6 +2,7 @@ package v2store_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,13 +27,7 @@ func (c *counts) add(format string, args ...any) {
 }
 
 func (c *counts) log(t *testing.T) {
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for name := range c.of {
-			if !yield(name) {
-				return
-			}
-		}
-	}) {
+	for _, name := range slices.Sorted(maps.Keys(c.of)) {
 		t.Logf("%8d %s", c.of[name], name)
 	}
 }

@@ -31,20 +31,18 @@ func (r *nginxReader) block(outer settings, list []*directive, rest func(*direct
 		}[d.name()]
 		several := map[string]*[]*directive{"ssl_certificate": &own.certificates, "ssl_certificate_key": &own.keys}[d.name()]
 		switch {
-		case several != nil && (len(d.args()) != 1 || d.block != nil || strings.Contains(d.args()[0], "$")):
-			return own, r.fail(d, "%s should have one value, without variables (hint: write the value that applies to etcd's clients)", d.name())
-		case several != nil && !given[d.name()]:
-			given[d.name()] = true
-			*several = []*directive{d} // instead of those outside
-		case several != nil:
-			*several = append(*several, d)
-		case target != nil && (len(d.args()) != 1 || d.block != nil || strings.Contains(d.args()[0], "$")):
+		case (target != nil || several != nil) && (len(d.args()) != 1 || d.block != nil || strings.Contains(d.args()[0], "$")):
 			return own, r.fail(d, "%s should have one value, without variables (hint: write the value that applies to etcd's clients)", d.name())
 		case target != nil && given[d.name()]:
 			return own, r.fail(d, "there is a second %s, which is not supported (hint: keep the one that clients need)", d.name())
 		case target != nil:
 			given[d.name()] = true
 			*target = d
+		case several != nil && given[d.name()]:
+			*several = append(*several, d)
+		case several != nil:
+			given[d.name()] = true
+			*several = []*directive{d} // instead of those outside
 		case d.name() == "deny" || d.name() == "allow":
 			if !slices.Equal(d.args(), []string{"all"}) {
 				return own, r.fail(d, "%s %s is not supported: the proxy has no rules for addresses (hint: use a firewall)", d.name(), strings.Join(d.args(), " "))

@@ -27,8 +27,7 @@ func (r *nginxReader) setListen(d *directive) error {
 		}
 		r.site.HTTP2 = r.site.HTTP2 || parameter == "http2"
 	}
-	all := host == "" || host == "*" || host == "::" || host == "0.0.0.0"
-	if all {
+	if isEverywhere(host) {
 		r.site.IPv6 = r.site.IPv6 || host == "::"
 		r.site.IPv4 = r.site.IPv4 || host != "::" || slices.Contains(d.args(), "ipv6only=off")
 		host = ""
@@ -41,6 +40,12 @@ func (r *nginxReader) setListen(d *directive) error {
 		return r.fail(d, "the site listens at %s as well as at %s (hint: remove one of them)", address, r.site.Listen)
 	}
 	return nil
+}
+
+// isEverywhere reports whether the host of a listen directive stands for all addresses of the
+// machine.
+func isEverywhere(host string) bool {
+	return host == "" || host == "*" || host == "::" || host == "0.0.0.0"
 }
 
 // splitListen splits the address of a listen directive.
@@ -143,7 +148,7 @@ func listensAt(server *directive, endpoint string) bool {
 		// A port alone, or one at all addresses, is at each of the machine. The machine's
 		// own names are not known here.
 		listening, listeningPort, ok := splitListen(at)
-		if listening == "" || listening == "*" || listening == "0.0.0.0" || listening == "::" {
+		if isEverywhere(listening) {
 			listening = host
 		}
 		local := func(name string) string {

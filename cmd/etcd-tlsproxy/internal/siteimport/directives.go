@@ -147,7 +147,7 @@ func (r *nginxReader) checkKnown(list []*directive) {
 }
 
 // interpreted lists the directives that the reader interprets, each in its contexts.
-var interpreted = []string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "http2", "ssl_certificate", "ssl_certificate_key", "listen", "proxy_ssl_verify", "proxy_ssl_trusted_certificate", "proxy_ssl_name", "proxy_ssl_certificate", "proxy_ssl_certificate_key"}
+var interpreted = append([]string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "http2", "ssl_certificate", "ssl_certificate_key", "listen"}, proxyTLS...)
 
 // notedDifferences returns the differences of directives, one for each reason.
 func (r *nginxReader) notedDifferences() []Difference {
