@@ -101,4 +101,4 @@ func (c *http2Conn) CutIf(class account.Class) bool {
 func (c *http2Conn) Cut() { lane.Cut(c.tls) }
 
 // blocked reports whether written bytes wait for the client.
-func blocked(t *tls.Conn) bool { return t.NetConn().(*lane.ClientConn).Blocked() }
+func blocked(t *tls.Conn) bool { return lane.Wire(t).Blocked() }
