@@ -112,7 +112,7 @@ func NewServer(o Options) *Server {
 		Name: "handshakes", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections,
 	})
 	s.logins = newLogins(s.accounts, o.HashWorkers)
-	s.conns.Pool, s.conns.Revoked = s.connections, func() { s.metrics.ConnectionsShed(1) }
+	s.conns.Pool, s.conns.Revoked = s.connections, s.metrics.ConnectionShed
 	if o.usage == nil {
 		o.usage = readUsage
 	}
