@@ -135,7 +135,7 @@ func TestAHandshakeThatFailsHasAReason(t *testing.T) {
 		s.Certs = fronttest.Generation(t, server, certs.Options{ClientCA: certs.PEM{File: "ca", Data: server.CA()}, Require: true})
 	})
 	dial := func(change func(*tls.Config)) {
-		config := &tls.Config{RootCAs: f.PKI.Pool(), ServerName: "localhost"}
+		config := f.TLS()
 		change(config)
 		c, err := tls.Dial("tcp", f.Addr, config)
 		if err == nil {
