@@ -78,7 +78,7 @@ func (s *Server) refuse(c net.Conn, reason string) {
 // newPending opens the account of a connection, and admits the connection if that needs no
 // wait.
 func (s *Server) newPending(c net.Conn) pending {
-	a := s.accounts.Address(addressOf(c))
+	a := s.accounts.Address(addressOf(c).Addr())
 	p := pending{place: &place{pool: s.connections, account: a, metrics: s.metrics}}
 	p.conn = lane.NewClientConn(c, s.options.RawSockets, p.place.close)
 	if s.connections.TryAcquire(a, 1, account.Ordinary) {
@@ -131,10 +131,11 @@ func (p *place) close() {
 	p.account.Close()
 }
 
-// addressOf returns the address of a client, which is not valid for a unix socket.
-func addressOf(c net.Conn) netip.Addr {
+// addressOf returns the address of a client. It is not valid for a unix socket, which has no
+// address to log or to throttle by.
+func addressOf(c net.Conn) netip.AddrPort {
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr()
+		return tcp.AddrPort()
 	}
-	return netip.Addr{}
+	return netip.AddrPort{}
 }

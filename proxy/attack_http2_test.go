@@ -2,15 +2,12 @@ package proxy_test
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -114,12 +111,8 @@ func launchHTTP2(t *testing.T, f *fronttest.Front, a *frames) {
 // The status is 0 if there is none.
 func exchangeHTTP2(t *testing.T, f *fronttest.Front, fields []hpack.HeaderField, body string) (status int, answer string) {
 	t.Helper()
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: fronttest.Patience}, "tcp", f.Addr, &tls.Config{RootCAs: f.PKI.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := dialHTTP2(t, f)
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(fronttest.Patience))
 	var head bytes.Buffer
 	encoder := hpack.NewEncoder(&head)
 	for _, field := range fields {
@@ -130,7 +123,7 @@ func exchangeHTTP2(t *testing.T, f *fronttest.Front, fields []hpack.HeaderField,
 	framer := http2.NewFramer(c, c)
 	framer.AllowIllegalWrites = true
 	framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	_, err = io.WriteString(c, http2.ClientPreface)
+	_, err := io.WriteString(c, http2.ClientPreface)
 	err = errors.Join(err, framer.WriteSettings())
 	block := head.Bytes()
 	first := block[:min(len(block), 16_000)]

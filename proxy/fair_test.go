@@ -21,13 +21,17 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// dialFrom connects a client from another address of loopback.
+// dialer dials from an address of loopback.
+func dialer(address string) *net.Dialer {
+	return &net.Dialer{Timeout: fronttest.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+}
+
+// dialFrom connects a client from an address of loopback.
 func dialFrom(t *testing.T, f *fronttest.Front, address string, protocols ...string) *tls.Conn {
 	t.Helper()
 	config := f.TLS()
 	config.NextProtos = protocols
-	dialer := &net.Dialer{Timeout: fronttest.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	c, err := tls.DialWithDialer(dialer, "tcp", f.Addr, config)
+	c, err := tls.DialWithDialer(dialer(address), "tcp", f.Addr, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +45,7 @@ func dialFrom(t *testing.T, f *fronttest.Front, address string, protocols ...str
 // upload sends most of a large body from an address, and then a byte now and then. It returns
 // whether the proxy ended it before stop was closed.
 func upload(f *fronttest.Front, address string, stop <-chan struct{}) bool {
-	dialer := &net.Dialer{Timeout: fronttest.Patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	c, err := tls.DialWithDialer(dialer, "tcp", f.Addr, f.TLS())
+	c, err := tls.DialWithDialer(dialer(address), "tcp", f.Addr, f.TLS())
 	if err == nil {
 		defer c.Close()
 		_, err = fmt.Fprintf(c, "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 900_000))

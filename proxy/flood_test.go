@@ -16,11 +16,10 @@ import (
 // a test. It returns when all handshakes are done.
 func flood(t *testing.T, f *fronttest.Front, n int, protos ...string) (all []*tls.Conn) {
 	t.Helper()
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}}
 	config := f.TLS()
 	config.NextProtos = protos
 	for range n {
-		c, err := tls.DialWithDialer(dialer, "tcp", f.Addr, config)
+		c, err := tls.DialWithDialer(dialer("127.0.1.1"), "tcp", f.Addr, config)
 		if err != nil {
 			t.Fatalf("opening connection %d of a flood: %v", len(all), err)
 		}
@@ -83,9 +82,8 @@ func TestConnectionsThatNeverBeginTheirHandshakeMakeRoom(t *testing.T) {
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		const places = 7 // so few have no reserve
 		f, _ := l.EmbeddedWith(t, mayHave(places), nil)
-		dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, 1)}}
 		for range places {
-			c, err := dialer.Dial("tcp", f.Addr)
+			c, err := dialer("127.0.1.1").Dial("tcp", f.Addr)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -22,7 +21,7 @@ func (s *Server) handshake(p pending) {
 	if !s.admit(p) {
 		return
 	}
-	wait, ok := s.rate.reserve(addressOf(c), time.Now())
+	wait, ok := s.rate.reserve(addressOf(c).Addr(), time.Now())
 	if !ok {
 		s.refuse(c, tooManyOfAddress)
 		return
@@ -78,11 +77,7 @@ func (s *Server) handshake(p pending) {
 
 // peerOf returns the client of a TLS connection whose handshake is done.
 func peerOf(t *tls.Conn, a *account.Account) *gate.Peer {
-	addr, err := netip.ParseAddrPort(t.RemoteAddr().String())
-	if err != nil {
-		addr = netip.AddrPort{} // a unix socket has no address to log or to throttle by
-	}
-	peer := gate.NewPeer(addr, t.ConnectionState().PeerCertificates)
+	peer := gate.NewPeer(addressOf(t), t.ConnectionState().PeerCertificates)
 	peer.Account = a
 	return peer
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"fmt"
 	"io"
-	"net"
 	"testing"
 	"time"
 
@@ -42,8 +42,7 @@ func TestWrongLoginsOfOthersDoNotKeepAClientFromLoggingIn(t *testing.T) {
 		wrong := "PUT /v2/keys/conftool/a?value=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nAuthorization: Basic " +
 			base64.StdEncoding.EncodeToString([]byte("conftool:wrong")) + "\r\n\r\n"
 		for i := range 4 * 20 {
-			dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+i%4), 1)}}
-			c, err := tls.DialWithDialer(dialer, "tcp", f.Addr, f.TLS())
+			c, err := tls.DialWithDialer(dialer(fmt.Sprintf("127.0.%d.1", 1+i%4)), "tcp", f.Addr, f.TLS())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,7 +19,7 @@ import (
 type memory struct {
 	limit   uint64
 	read    func() usage
-	shed    func(limit int) int
+	shed    func(limit int64) int64 // [account.Pool.Reclaim] of the connections
 	publish func(level int)
 	level   atomic.Int32
 
@@ -55,8 +55,8 @@ const memoryPoll = 50 * time.Millisecond
 // forced: a second.
 const maxPollsWithoutGC = int(time.Second / memoryPoll)
 
-// shedBatch is the number of idle connections that are closed at each poll while memory is
-// short.
+// shedBatch is the number of connections that are closed at each poll while memory is short,
+// at most: those of clients above their share, and idle ones.
 const shedBatch = 50
 
 // readUsage returns the usage of this process.

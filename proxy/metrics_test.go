@@ -132,19 +132,10 @@ func TestAHandshakeThatFailsHasAReason(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := fronttest.Fast.FrontWith(t, fronttest.StandIn(t, nil), func(o *proxy.Options) { o.HandshakeTimeout = 3 * time.Second }, func(s *lane.Snapshot, server *proxytest.PKI) {
-		cert, key, err := server.Server("127.0.0.1", "localhost")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Certs, err = certs.New(certs.Options{
-			Certificate: certs.PEM{File: "cert", Data: cert}, Key: certs.PEM{File: "key", Data: key},
-			ClientCA: certs.PEM{File: "ca", Data: server.CA()}, Require: true, NextProtos: proxy.NextProtos(true),
-		}); err != nil {
-			t.Fatal(err)
-		}
+		s.Certs = fronttest.Generation(t, server, certs.Options{ClientCA: certs.PEM{File: "ca", Data: server.CA()}, Require: true})
 	})
 	dial := func(change func(*tls.Config)) {
-		config := &tls.Config{RootCAs: f.PKI.Pool(), ServerName: "localhost"}
+		config := f.TLS()
 		change(config)
 		c, err := tls.Dial("tcp", f.Addr, config)
 		if err == nil {

@@ -112,11 +112,11 @@ func NewServer(o Options) *Server {
 		Name: "handshakes", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections,
 	})
 	s.logins = newLogins(s.accounts, o.HashWorkers)
-	s.conns.Pool, s.conns.Revoked = s.connections, func() { s.metrics.ConnectionsShed(1) }
+	s.conns.Pool, s.conns.Revoked = s.connections, s.metrics.ConnectionShed
 	if o.usage == nil {
 		o.usage = readUsage
 	}
-	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.shed, publish: s.metrics.SetMemoryLevel}
+	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.connections.Reclaim, publish: s.metrics.SetMemoryLevel}
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
@@ -159,10 +159,6 @@ func NextProtos(http2 bool) []string {
 	}
 	return http1
 }
-
-// shed closes up to limit connections and returns their number: of clients above their
-// share, and idle ones.
-func (s *Server) shed(limit int) int { return int(s.connections.Reclaim(int64(limit))) }
 
 // Publish puts a new snapshot in force for every request that starts from now on and for
 // the running watches: a watch ends if its reader has lost the right.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"testing"
@@ -61,17 +60,7 @@ func (b *http2Bytes) cut(n int) string { return string(b.Bytes()[:b.Len()-n]) }
 // dialHTTP2 connects a client of HTTP/2 that has sent nothing.
 func dialHTTP2(t *testing.T, f *fronttest.Front) *tls.Conn {
 	t.Helper()
-	config := f.TLS()
-	config.NextProtos = []string{"h2"}
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: fronttest.Patience}, "tcp", f.Addr, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(fronttest.Patience)); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return dialFrom(t, f, "127.0.0.1", "h2")
 }
 
 // endOf reads until the connection ends, and answers PINGs like any client.
@@ -133,25 +122,12 @@ func TestAClientOfHTTP2ThatFinishesNothingIsCut(t *testing.T) {
 			if _, err := io.WriteString(c, sent.first); err != nil {
 				t.Fatal(err)
 			}
-			ended := make(chan struct{})
-			if sent.then != "" {
-				go func() { // at intervals that are shorter than the limits
-					tick := time.NewTicker(20 * time.Millisecond)
-					defer tick.Stop()
-					for {
-						select {
-						case <-ended:
-							return
-						case <-tick.C:
-							_, _ = io.WriteString(c, sent.then)
-						}
-					}
-				}()
+			if sent.then != "" { // at intervals that are shorter than the limits
+				defer trickle(20*time.Millisecond, func() { _, _ = io.WriteString(c, sent.then) })()
 			}
 			if end := endOf(c); end == proxytest.StaysOpen {
 				t.Errorf("after %s the connection stays open, want it closed", what)
 			}
-			close(ended)
 		})
 	}
 }

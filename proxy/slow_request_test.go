@@ -42,6 +42,24 @@ func TestABodyThatStopsIsCut(t *testing.T) {
 	})
 }
 
+// trickle calls send at intervals until stop is called.
+func trickle(every time.Duration, send func()) (stop func()) {
+	stopped := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stopped:
+				return
+			case <-tick.C:
+				send()
+			}
+		}
+	}()
+	return func() { close(stopped) }
+}
+
 func TestABodyThatTricklesIsCut(t *testing.T) {
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f := l.Front(t, fronttest.StandIn(t, func(http.ResponseWriter, *http.Request) { t.Error("etcd received a request") }),
@@ -55,19 +73,7 @@ func TestABodyThatTricklesIsCut(t *testing.T) {
 			if err := c.Send(head); err != nil {
 				t.Fatal(err)
 			}
-			ended := make(chan struct{})
-			go func() { // at intervals that are shorter than BodyTimeout
-				tick := time.NewTicker(10 * time.Millisecond)
-				defer tick.Stop()
-				for {
-					select {
-					case <-ended:
-						return
-					case <-tick.C:
-						_ = c.Send("x")
-					}
-				}
-			}()
+			stop := trickle(10*time.Millisecond, func() { _ = c.Send("x") }) // at intervals that are shorter than BodyTimeout
 			a, err := c.Answer("PUT")
 			if what == "refused" { // answered before its body arrives
 				if err != nil || a.Status != 401 {
@@ -79,7 +85,7 @@ func TestABodyThatTricklesIsCut(t *testing.T) {
 			if end := c.End(); end == proxytest.StaysOpen {
 				t.Errorf("%s body: the connection stays open, want it closed", what)
 			}
-			close(ended)
+			stop()
 		}
 	})
 }

@@ -86,6 +86,6 @@ func (st *starting) Revoke(class account.Class) int64 {
 		return 0
 	}
 	_ = st.conn.SetDeadline(time.Unix(1, 0))
-	st.server.metrics.ConnectionsShed(1)
+	st.server.metrics.ConnectionShed()
 	return 1
 }

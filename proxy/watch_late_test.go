@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -15,12 +14,7 @@ import (
 // direct sends a request to etcd itself. It returns the index after a write, and the answer.
 func direct(t *testing.T, method, target string) (index uint64, body string) {
 	t.Helper()
-	req, err := http.NewRequest(method, target, strings.NewReader(url.Values{"value": {"1"}}.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(mustRequest(t, method, target, "value=1"))
 	if err != nil {
 		t.Fatal(err)
 	}

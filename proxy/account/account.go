@@ -69,9 +69,6 @@ func (a *Account) Network() string {
 	return a.key.network.String()
 }
 
-// User returns the name of the user, or "" for the account of an address.
-func (a *Account) User() string { return a.key.user }
-
 // Held returns the number of units that the account holds of a pool.
 func (a *Account) Held(p *Pool) int64 { return int64(a.used[p.index].Load()) }
 

@@ -2,10 +2,9 @@ package account
 
 import "context"
 
-// Lease charges bytes to an account, in a pool whose unit is [LeaseUnit]. It acquires and
-// releases units in larger amounts, so that a connection that needs a little more or less
-// does not use the pool each time. The zero Lease is not usable; see [NewLease]. A Lease
-// must not be used concurrently.
+// Lease charges bytes to an account, in a pool whose unit is [LeaseUnit]. It acquires units in
+// larger amounts, so that a body that grows a little does not use the pool each time. The zero
+// Lease is not usable; see [NewLease]. A Lease must not be used concurrently.
 type Lease struct {
 	pool    *Pool
 	account *Account
@@ -17,7 +16,7 @@ type Lease struct {
 const (
 	// LeaseUnit is the number of bytes of one unit. A pool can hold 2 TiB.
 	LeaseUnit = 1 << 10
-	// leaseStep is the number of units by which a lease grows and shrinks.
+	// leaseStep is the number of units by which a lease grows.
 	leaseStep = 64
 )
 
@@ -58,29 +57,16 @@ func steps(bytes int64) int64 {
 	return (bytes + step - 1) / step * leaseStep
 }
 
-// Shrink returns n bytes. Up to two steps more than is needed stay with the lease.
-func (l *Lease) Shrink(n int64) {
-	l.used -= n
-	if l.used < 0 {
-		panic("BUG: a lease of pool " + l.pool.name + " returned more than it had")
-	}
-	if spare := l.held - steps(l.used); spare > 2*leaseStep {
-		l.release(spare - leaseStep)
-	}
-}
-
 // Bytes returns the number of bytes that are charged.
 func (l *Lease) Bytes() int64 { return l.used }
 
+// Units returns the units that these bytes fill.
+func (l *Lease) Units() int64 { return (l.used + LeaseUnit - 1) / LeaseUnit }
+
 // Close returns everything. The lease can be used again.
 func (l *Lease) Close() {
-	l.used = 0
-	l.release(l.held)
-}
-
-func (l *Lease) release(units int64) {
-	if units > 0 {
-		l.held -= units
-		l.pool.Release(l.account, units, l.kind)
+	if l.held > 0 {
+		l.pool.Release(l.account, l.held, l.kind)
 	}
+	l.used, l.held = 0, 0
 }

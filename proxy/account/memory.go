@@ -30,7 +30,8 @@ func newMemory() *memory {
 	return &memory{noted: noted}
 }
 
-// note remembers an account. The account that was noted first is forgotten first.
+// note remembers an account. When there are too many, the account that was noted or asked for
+// the longest time ago is forgotten.
 func (m *memory) note(k key, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -38,9 +38,6 @@ func (p *Pool) Status() Status {
 // Used returns the number of units in use.
 func (p *Pool) Used() int64 { return int64(p.state.Load() & allMask) }
 
-// Name returns the name of the pool.
-func (p *Pool) Name() string { return p.name }
-
 // Top returns the accounts that hold the most of the pool, at most limit of them.
 func (p *Pool) Top(limit int) []Holding {
 	var all []Holding

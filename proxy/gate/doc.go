@@ -9,13 +9,13 @@
 //     readers could understand differently is refused. The decision is about
 //     exactly the path that etcd is sent.
 //  3. The path belongs to a [Surface]. Paths outside of all surfaces are closed.
-//  4. Protocol upgrades, a missing required certificate and writes in read-only mode
-//     are refused.
+//  4. Protocol upgrades and a missing required certificate are refused, and so are writes in
+//     read-only mode and writes that cannot be recorded.
 //  5. The table of rules says who may do it: everyone, or a group. The client is
 //     identified only for a group: by its password or, without one, by its certificate.
 //
-// The gate depends on its arguments and on the memory that is left, and on nothing else, so
-// it works while etcd is down. All lanes use the same gate. Anything that is not clearly
-// allowed is refused: a path without a surface, a spelling with two readings, a certificate
-// without exactly one name, a write of a key without a rule.
+// The gate depends on its arguments, on the memory that is left, on the audit log and on the
+// turns of logins, and on nothing else, so it works while etcd is down. All lanes use the same
+// gate. Anything that is not clearly allowed is refused: a path without a surface, a spelling
+// with two readings, a certificate without exactly one name, a write of a key without a rule.
 package gate

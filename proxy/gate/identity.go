@@ -62,6 +62,9 @@ func (g *Gate) identify(ctx context.Context, p *Policy, req *Request, op *Operat
 	}
 	refusal := g.tryIdentify(ctx, p, req, op)
 	g.Login(op.Login)
+	if op.Identity.Known != Anonymous {
+		req.Peer.proved()
+	}
 	return refusal
 }
 
@@ -73,7 +76,6 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 			return nil
 		}
 		op.Login, op.Identity = LoginCertified, Identity{Name: name, Known: ByCertificate}
-		req.Peer.proved()
 		return nil
 	}
 	var room [256]byte // fits nearly all credentials without an allocation
@@ -82,9 +84,5 @@ func (g *Gate) tryIdentify(ctx context.Context, p *Policy, req *Request, op *Ope
 		op.Login = login
 		return nil
 	}
-	refusal := g.login(ctx, p, req.Peer, user, password, op)
-	if op.Identity.Known == ByPassword {
-		req.Peer.proved()
-	}
-	return refusal
+	return g.login(ctx, p, req.Peer, user, password, op)
 }

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -77,9 +78,30 @@ func (c *ClientConn) Close() error {
 	return err
 }
 
+// WatchPeer calls gone with [ErrGone] when the client has closed the connection, unless ctx
+// ends before. It notices that at the next of its intervals.
+func (c *ClientConn) WatchPeer(ctx context.Context, every time.Duration, gone context.CancelCauseFunc) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if c.PeerClosed() {
+				gone(ErrGone)
+				return
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Wire returns the client's connection below TLS.
+func Wire(t *tls.Conn) *ClientConn { return t.NetConn().(*ClientConn) }
+
 // Cut closes a TLS connection above a ClientConn, whatever it is doing.
 func Cut(t *tls.Conn) {
-	wire := t.NetConn().(*ClientConn)
+	wire := Wire(t)
 	if wire.Blocked() {
 		_ = wire.Close() // close_notify would wait behind the blocked bytes
 		return

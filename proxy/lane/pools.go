@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
@@ -21,14 +22,20 @@ type Pools struct {
 }
 
 // acquire acquires one unit of a pool for a call, and waits for its turn as long as for an
-// answer of etcd. Meanwhile the pool takes back what clients above their share hold.
+// answer of etcd.
 func (c *Call) acquire(ctx context.Context, p *account.Pool, k account.Kind) error {
-	if p == nil || p.TryAcquire(c.Peer.Account, 1, k) {
+	return acquireWithin(ctx, c.Snapshot.Upstream.Patience(), p, c.Peer.Account, k)
+}
+
+// acquireWithin acquires one unit of a pool, and waits for its turn no longer than patience.
+// Meanwhile the pool takes back what clients above their share hold.
+func acquireWithin(ctx context.Context, patience time.Duration, p *account.Pool, a *account.Account, k account.Kind) error {
+	if p == nil || p.TryAcquire(a, 1, k) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return p.Acquire(ctx, c.Peer.Account, 1, k)
+	return p.Acquire(ctx, a, 1, k)
 }
 
 // slot is a unit of Pools.Slots. The zero slot is none.

@@ -28,7 +28,7 @@ func NewPresence(parent context.Context, wire *ClientConn) Presence {
 func (p *Presence) Done() <-chan struct{} {
 	if p.watched == nil {
 		p.watched, p.stop = context.WithCancelCause(p.Context)
-		go p.wire.watchPeer(p.watched, p.stop)
+		go p.wire.WatchPeer(p.watched, presencePoll, p.stop)
 	}
 	return p.watched.Done()
 }
@@ -60,22 +60,5 @@ func (p *Presence) Stop() {
 	if p.watched != nil {
 		p.stop(nil)
 		p.watched, p.stop = nil, nil
-	}
-}
-
-// watchPeer calls gone when the client has closed the connection, unless ctx ends before.
-func (c *ClientConn) watchPeer(ctx context.Context, gone context.CancelCauseFunc) {
-	tick := time.NewTicker(presencePoll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if c.PeerClosed() {
-				gone(ErrGone)
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
 	}
 }

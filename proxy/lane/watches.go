@@ -71,16 +71,9 @@ const watchPatience = 2 * time.Second
 // acquire acquires the place of a watch for an account, which release closes.
 func (ws *Watches) acquire(w *Watch, a *account.Account) bool {
 	w.account = a
-	if ws.Pool == nil {
-		return true
-	}
-	if !ws.Pool.TryAcquire(a, 1, account.Ordinary) {
-		ctx, cancel := context.WithTimeout(context.Background(), watchPatience)
-		defer cancel()
-		if ws.Pool.Acquire(ctx, a, 1, account.Ordinary) != nil {
-			a.Close()
-			return false
-		}
+	if acquireWithin(context.Background(), watchPatience, ws.Pool, a, account.Ordinary) != nil {
+		a.Close()
+		return false
 	}
 	return true
 }

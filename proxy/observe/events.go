@@ -103,8 +103,8 @@ func (m *Metrics) ConnectionClosed() { m.connections.Dec() }
 // ConnectionRefused counts a client connection that was closed at once.
 func (m *Metrics) ConnectionRefused(reason string) { m.refusedConns.WithLabelValues(reason).Inc() }
 
-// ConnectionsShed counts idle client connections that were closed to make room.
-func (m *Metrics) ConnectionsShed(n int) { m.shed.Add(float64(n)) }
+// ConnectionShed counts a client connection that was closed to make room for others.
+func (m *Metrics) ConnectionShed() { m.shed.Inc() }
 
 // HandshakeFailed counts why a TLS handshake failed.
 func (m *Metrics) HandshakeFailed(reason string) { m.handshakeFailures.WithLabelValues(reason).Inc() }

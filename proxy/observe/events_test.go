@@ -143,7 +143,9 @@ func TestGaugesFollowWhatStartsAndEnds(t *testing.T) {
 	}
 	m.ConnectionClosed()
 	m.WatchEnded("event")
-	m.ConnectionsShed(5)
+	for range 5 {
+		m.ConnectionShed()
+	}
 	m.ConnectionRefused("memory")
 	m.HandedOver()
 	expectSeries(t, m, "etcd_tlsproxy_connections", map[string]float64{

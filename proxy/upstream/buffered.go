@@ -158,7 +158,7 @@ func (b *Buffered) Units() int64 {
 	if !b.paid {
 		return 0
 	}
-	return (b.lease.Bytes() + account.LeaseUnit - 1) / account.LeaseUnit
+	return b.lease.Units()
 }
 
 // Free returns the memory.

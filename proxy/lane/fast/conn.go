@@ -43,7 +43,7 @@ type conn struct {
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
-	c := &conn{Lane: l, tls: t, wire: t.NetConn().(*lane.ClientConn), peer: peer, rec: observe.Record{Peer: peer}}
+	c := &conn{Lane: l, tls: t, wire: lane.Wire(t), peer: peer, rec: observe.Record{Peer: peer}}
 	c.present = lane.NewPresence(context.Background(), c.wire)
 	return c
 }

@@ -6,7 +6,6 @@ import (
 
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/share"
 )
 
@@ -36,11 +35,7 @@ func (c *conn) startWatch(s *lane.Snapshot, alive bool) (*gate.Refusal, error) {
 		}
 		return end.Refusal, end.Err
 	}
-	text := c.appendFields(c.startHead(head.Status), head.Fields)
-	if w.rec.RequestID != "" {
-		text = appendField(text, observe.RequestIDField, w.rec.RequestID)
-	}
-	text = appendField(text, "Transfer-Encoding", "chunked")
+	text := appendField(c.startAnswer(head.Status, head.Fields), "Transfer-Encoding", "chunked")
 	if err := c.write(s, endHead(text, -1, alive)); err != nil {
 		watcher.Close()
 		return nil, err

@@ -31,10 +31,7 @@ func (c *conn) send(s *lane.Snapshot, a *lane.Answer, alive bool) error {
 // chunked because etcd did not send its length.
 func (c *conn) answerHead(a *lane.Answer, alive bool) (head []byte, chunked bool) {
 	chunked = a.Length < 0 && c.rec.Op.Method != http.MethodHead && a.Status != http.StatusNoContent && a.Status != http.StatusNotModified
-	head = c.appendFields(c.startHead(a.Status), a.Fields)
-	if c.rec.RequestID != "" {
-		head = appendField(head, observe.RequestIDField, c.rec.RequestID)
-	}
+	head = c.startAnswer(a.Status, a.Fields)
 	if chunked {
 		head = appendField(head, "Transfer-Encoding", "chunked")
 	}
@@ -59,12 +56,17 @@ func appendField(head []byte, name, value string) []byte {
 	return append(head, "\r\n"...)
 }
 
-// appendFields appends etcd's fields except those of its connection.
-func (c *conn) appendFields(head []byte, fields []http1.Field) []byte {
+// startAnswer starts the head of etcd's answer: its fields except those of its connection, and
+// the client's name for the request.
+func (c *conn) startAnswer(status int, fields []http1.Field) []byte {
+	head := c.startHead(status)
 	for i := range fields {
 		if f := &fields[i]; !lane.ConnectionField(f.Name) {
 			head = appendField(head, f.Name, f.Value)
 		}
+	}
+	if c.rec.RequestID != "" {
+		head = appendField(head, observe.RequestIDField, c.rec.RequestID)
 	}
 	return head
 }

@@ -184,7 +184,7 @@ func (b *body) charge(ctx context.Context, n int64) bool {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.units = (b.lease.Bytes() + account.LeaseUnit - 1) / account.LeaseUnit
+	b.units = b.lease.Units()
 	return true
 }
 

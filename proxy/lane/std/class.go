@@ -2,29 +2,63 @@ package std
 
 import (
 	"crypto/tls"
+	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
 )
 
+// carrier is what both kinds of connections have in common: by what its requests are doing, the
+// pool takes a connection back.
+type carrier struct {
+	tls     *tls.Conn
+	resting func() account.Class // what it is doing without requests; mu and work.mu are held
+	work    work
+
+	mu      sync.Mutex
+	closing bool // it was ended from outside; requests that began meanwhile are its last
+}
+
 // Class implements [lane.Conn].
-func (c *strictConn) Class() account.Class {
+func (c *carrier) Class() account.Class {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.class()
 }
 
 // class returns what the connection is doing; c.mu is held.
-func (c *strictConn) class() account.Class {
+func (c *carrier) class() account.Class {
 	c.work.mu.Lock()
 	defer c.work.mu.Unlock()
-	class, some := c.work.class(blocked(c.Conn))
+	class, some := c.work.class(lane.Wire(c.tls).Blocked())
 	switch {
 	case c.closing:
 		return account.Busy
 	case some:
 		return class
+	}
+	return c.resting()
+}
+
+// CutIf implements [lane.Conn].
+func (c *carrier) CutIf(class account.Class) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.class() != class {
+		return false
+	}
+	c.closing = true
+	go c.Cut()
+	return true
+}
+
+// Cut implements [lane.Conn].
+func (c *carrier) Cut() { lane.Cut(c.tls) }
+
+// classAtRest is what the connection is doing without requests; c.mu is held.
+func (c *strictConn) classAtRest() account.Class {
+	switch {
 	case c.waitsForRequest():
 		return account.Silent
 	case c.pending == 0 && !c.began.IsZero() && time.Since(c.began) > lane.StalledAfter:
@@ -45,38 +79,9 @@ func (c *strictConn) CloseIfIdle() bool {
 	return true
 }
 
-// CutIf implements [lane.Conn].
-func (c *strictConn) CutIf(class account.Class) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.class() != class {
-		return false
-	}
-	c.closing = true
-	go c.Cut()
-	return true
-}
-
-// Cut implements [lane.Conn].
-func (c *strictConn) Cut() { lane.Cut(c.Conn) }
-
-// Class implements [lane.Conn].
-func (c *http2Conn) Class() account.Class {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.class()
-}
-
-// class returns what the connection is doing; c.mu is held.
-func (c *http2Conn) class() account.Class {
-	c.work.mu.Lock()
-	defer c.work.mu.Unlock()
-	class, some := c.work.class(blocked(c.tls))
+// classAtRest is what the connection is doing without requests; c.mu and c.work.mu are held.
+func (c *http2Conn) classAtRest() account.Class {
 	switch {
-	case c.closing:
-		return account.Busy
-	case some:
-		return class
 	case c.idle:
 		return account.Silent
 	case time.Since(c.work.progress) > lane.StalledAfter:
@@ -84,21 +89,3 @@ func (c *http2Conn) class() account.Class {
 	}
 	return account.Busy
 }
-
-// CutIf implements [lane.Conn].
-func (c *http2Conn) CutIf(class account.Class) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.class() != class {
-		return false
-	}
-	c.closing = true
-	go c.Cut()
-	return true
-}
-
-// Cut implements [lane.Conn].
-func (c *http2Conn) Cut() { lane.Cut(c.tls) }
-
-// blocked reports whether written bytes wait for the client.
-func blocked(t *tls.Conn) bool { return t.NetConn().(*lane.ClientConn).Blocked() }

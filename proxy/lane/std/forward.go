@@ -94,7 +94,7 @@ func (q *request) forward() *gate.Refusal {
 	switch {
 	case !answer.Whole:
 		err = relay(out, &answer, buf[:])
-	case out.http2 && len(answer.Body) <= maxCopied:
+	case q.r.ProtoMajor == 2 && len(answer.Body) <= maxCopied:
 		// The client may be slow to take the answer, and can wait for a hundred of them. The
 		// buffer must not wait with it.
 		if err = out.write(answer.Body, false); err == nil {

@@ -27,13 +27,7 @@ func TestARequestThatWaitsForEtcdHoldsNoBuffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	var made atomic.Int32
-	makeBuffer := buffers.New
-	buffers.New = func() any {
-		made.Add(1)
-		return makeBuffer()
-	}
-	defer func() { buffers.New = makeBuffer }()
+	made := countBuffers(t)
 	var reads sync.WaitGroup
 	for range requests {
 		reads.Go(func() { r.get(client) })
@@ -48,6 +42,18 @@ func TestARequestThatWaitsForEtcdHoldsNoBuffer(t *testing.T) {
 	reads.Wait()
 }
 
+// countBuffers counts the buffers that are made until the test ends.
+func countBuffers(t *testing.T) (made *atomic.Int32) {
+	made = new(atomic.Int32)
+	makeBuffer := buffers.New
+	buffers.New = func() any {
+		made.Add(1)
+		return makeBuffer()
+	}
+	t.Cleanup(func() { buffers.New = makeBuffer })
+	return made
+}
+
 // TestAClientOfHTTP2ThatTakesNoShortAnswersHoldsNoBuffers opens streams whose window is
 // empty. When the head of an answer has arrived, its body waits for the client.
 func TestAClientOfHTTP2ThatTakesNoShortAnswersHoldsNoBuffers(t *testing.T) {
@@ -58,13 +64,7 @@ func TestAClientOfHTTP2ThatTakesNoShortAnswersHoldsNoBuffers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	var made atomic.Int32
-	makeBuffer := buffers.New
-	buffers.New = func() any {
-		made.Add(1)
-		return makeBuffer()
-	}
-	defer func() { buffers.New = makeBuffer }()
+	made := countBuffers(t)
 	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
 		t.Fatal(err)
 	}

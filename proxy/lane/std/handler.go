@@ -113,7 +113,7 @@ func (q *request) serve() *gate.Refusal {
 func (q *request) decide(req *gate.Request) *gate.Refusal {
 	ctx := q.r.Context()
 	if q.conn.strict != nil {
-		q.present = lane.NewPresence(ctx, q.conn.strict.NetConn().(*lane.ClientConn))
+		q.present = lane.NewPresence(ctx, lane.Wire(q.conn.strict.Conn))
 		defer q.present.Stop()
 		ctx = &q.present
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/gate"
@@ -18,7 +17,7 @@ import (
 //
 // The TLS connection is not embedded. net/http would take it over and read from it directly.
 type http2Conn struct {
-	tls    *tls.Conn
+	carrier
 	peer   *gate.Peer
 	conns  *lane.Conns
 	limits func() *lane.Limits
@@ -29,18 +28,16 @@ type http2Conn struct {
 	began  time.Time // when the frame or head that is being received began
 	pace   lane.Pace // of the frame, if it belongs to a body
 
-	mu       sync.Mutex
+	// The lock of the carrier guards these.
 	idle     bool      // no stream is open
-	closing  bool      // the connection was ended from outside; streams that began meanwhile are its last
 	deadline time.Time // for what is being received; zero for none
 	last     time.Time // when a closing connection is not read from any more; zero unless it is idle
 	armed    time.Time // the deadline in force
-
-	work work
 }
 
 func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits) *http2Conn {
-	c := &http2Conn{tls: t, peer: peer, conns: conns, limits: limits, opened: time.Now()}
+	c := &http2Conn{carrier: carrier{tls: t}, peer: peer, conns: conns, limits: limits, opened: time.Now()}
+	c.resting = c.classAtRest
 	c.work.progressed()
 	return c
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"time"
 
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
@@ -24,7 +23,10 @@ func (q *request) watch() *gate.Refusal {
 	defer func() { x.Watches.Release(running, end.Reason) }()
 	q.task.enter(watching)
 	if q.conn.strict != nil {
-		go q.conn.strict.endWith(ctx, cancel)
+		// net/http itself notices that a client disconnects, but not after it has read a byte of
+		// a request behind the watch. Such a watch could last forever.
+		every := q.conn.strict.limits().HeaderTimeout // half a request ends then as well
+		go lane.Wire(q.conn.strict.Conn).WatchPeer(ctx, every, cancel)
 	}
 	poll := longPoll{request: q, ctx: ctx}
 	if _, ok := lane.SharedWatch(&q.rec.Op); ok && q.snapshot.SharesWatches(q.r.Header.Get("Authorization")) {
@@ -36,26 +38,6 @@ func (q *request) watch() *gate.Refusal {
 		panic(http.ErrAbortHandler) // only breaking off the answer can show the failure
 	}
 	return end.Refusal
-}
-
-// endWith ends a watch when its client disconnects. net/http itself notices that, but not
-// after it has read a byte of a request behind the watch. Without endWith such a watch
-// could last forever.
-func (c *strictConn) endWith(ctx context.Context, end context.CancelCauseFunc) {
-	wire := c.NetConn().(*lane.ClientConn)
-	tick := time.NewTicker(c.limits().HeaderTimeout) // half a request ends then as well
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if wire.PeerClosed() {
-				end(lane.ErrGone)
-				return
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // longPoll is a watch in the standard lane.

@@ -2,7 +2,6 @@ package std
 
 import (
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/proxy/lane"
@@ -12,45 +11,40 @@ import (
 // sender sends a body to a client within the limits. Without limits a client that does not
 // receive it would hold memory and, while etcd has more to send, a connection to etcd.
 type sender struct {
-	w       http.ResponseWriter
+	of      *request
 	control *http.ResponseController
 	pace    lane.Pace
-	http2   bool
-	task    *task
-	broken  *atomic.Bool
 }
 
 func (q *request) newSender() *sender {
-	return &sender{
-		w: q.w, control: http.NewResponseController(q.w), pace: q.snapshot.Limits.NewPace(), http2: q.r.ProtoMajor == 2, task: &q.task, broken: &q.broken,
-	}
+	return &sender{of: q, control: http.NewResponseController(q.w), pace: q.snapshot.Limits.NewPace()}
 }
 
 // write sends a part of the body. On HTTP/2 net/http would send the bytes that it buffers
 // at the end without a deadline, so the last bytes are flushed there.
 func (s *sender) write(data []byte, last bool) error {
-	return s.send(data, last && s.http2)
+	return s.send(data, last && s.of.r.ProtoMajor == 2)
 }
 
 // send writes data, and waits until it is sent if flush is set. Each piece has a deadline,
 // which is removed afterwards: on HTTP/2 it would end the whole stream later.
 func (s *sender) send(data []byte, flush bool) error {
-	before := s.task.enter(sending)
-	defer func() { s.task.enter(before) }()
+	before := s.of.task.enter(sending)
+	defer func() { s.of.task.enter(before) }()
 	defer s.control.SetWriteDeadline(time.Time{})
 	for first := true; first || len(data) > 0; first = false {
 		_ = s.control.SetWriteDeadline(s.pace.Begin())
-		if s.broken.Load() { // BreakOff sets the deadline behind the mark
+		if s.of.broken.Load() { // BreakOff sets the deadline behind the mark
 			return lane.ErrBrokenOff
 		}
 		piece := data[:min(len(data), rawio.MaxCorked)]
 		data = data[len(piece):]
 		if len(piece) > 0 { // writing nothing is an error where no body is allowed
-			if _, err := s.w.Write(piece); err != nil {
+			if _, err := s.of.w.Write(piece); err != nil {
 				return err
 			}
 			s.pace.End(len(piece))
-			s.task.work.progressed()
+			s.of.task.work.progressed()
 		}
 	}
 	if flush {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +23,7 @@ import (
 // ends after that.
 type strictConn struct {
 	*tls.Conn
+	carrier
 	peer     *gate.Peer
 	limits   func() *lane.Limits
 	draining func() bool
@@ -34,15 +34,12 @@ type strictConn struct {
 	released int
 	bad      atomic.Pointer[malformed]
 
-	mu      sync.Mutex
+	// The lock of the carrier guards these.
 	began   time.Time // when the head that is being received began; zero between messages
 	wait    time.Time // the deadline that net/http wants
 	pending int       // requests that were released and whose answers are not complete
 	served  bool      // a request was answered
-	closing bool      // the connection was ended from outside; requests that arrived meanwhile are its last
 	silent  bool      // nothing of the first head has arrived
-
-	work work
 }
 
 // malformed is the refusal with which a connection ends, and the mark of the stand-in for
@@ -56,7 +53,8 @@ type malformed struct {
 const malformedField = "Malformed-Request"
 
 func newStrictConn(t *tls.Conn, peer *gate.Peer, limits func() *lane.Limits, draining func() bool) *strictConn {
-	c := &strictConn{Conn: t, peer: peer, limits: limits, draining: draining, began: time.Now(), silent: true}
+	c := &strictConn{Conn: t, carrier: carrier{tls: t}, peer: peer, limits: limits, draining: draining, began: time.Now(), silent: true}
+	c.resting = c.classAtRest
 	c.follower.Check = c.checkHead
 	return c
 }
