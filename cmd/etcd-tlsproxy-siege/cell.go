@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -117,8 +116,6 @@ func (c *cell) duration() time.Duration { return max(c.siege.duration, c.least) 
 
 // newVictims returns the victims, who have not started yet.
 func (c *cell) newVictims() *victim.Group {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(c.files.CA())
 	from := victimAddress
 	if c.row.Attackers == neighbor {
 		from = sources(neighbor)[0]
@@ -126,7 +123,7 @@ func (c *cell) newVictims() *victim.Group {
 	return &victim.Group{
 		Kinds: c.kindsOf(c.row.Attackers, c.row.Server),
 		Client: &victim.Client{Address: c.server.Address, From: net.ParseIP(from), TLS: &tls.Config{
-			RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519},
+			RootCAs: c.files.Pool(), ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519},
 		}},
 	}
 }

@@ -2,7 +2,6 @@ package site
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,9 +35,7 @@ func (f *Files) StartEtcd(dir, program, self string, secure bool) (*Etcd, error)
 		return nil, err
 	}
 	e := &Etcd{dir: dir, URL: fmt.Sprintf("http://127.0.0.1:%d", client)}
-	roots := x509.NewCertPool()
-	roots.AddCert(f.ca)
-	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
+	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.Pool()}}}
 	peer, err := freePort()
 	if err != nil {
 		return nil, err
