@@ -27,7 +27,7 @@ func FindNginx() bool {
 // StartNginx starts nginx with the site that the function returns for an address, and
 // waits until it listens there. Its files are in dir.
 func StartNginx(dir string, site func(addr string) string) (*Nginx, error) {
-	addr, err := freeAddress()
+	addr, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -81,11 +81,11 @@ func StartCluster(path string, options ...Options) ([]*Process, error) {
 }
 
 func newProcess(path, name string, o Options) (*Process, error) {
-	client, err := freeAddress()
+	client, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	peer, err := freeAddress()
+	peer, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -98,14 +98,16 @@ func newProcess(path, name string, o Options) (*Process, error) {
 
 func (p *Process) initial() string { return p.name + "=" + p.PeerURL() }
 
-// The range of the ports for etcd. The kernel chooses ports for outgoing connections above
-// it; one of those could otherwise take the port of an etcd that is stopped.
+// The range of the ports for servers. The kernel chooses ports for outgoing connections above
+// it. One of those could otherwise take the port of a server that is stopped, or keep a server
+// from listening on all addresses.
 const (
 	firstPort = 10_000
 	lastPort  = 32_000
 )
 
-func freeAddress() (string, error) {
+// FreeAddress returns an address of loopback on which nothing listens.
+func FreeAddress() (string, error) {
 	var err error
 	for range 100 {
 		var ln net.Listener

@@ -3,7 +3,6 @@ package site
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -154,24 +153,4 @@ func listens(address string) error {
 		return err
 	}
 	return c.Close()
-}
-
-// The range of the ports for servers. The kernel chooses ports for outgoing connections above it:
-// thousands of attackers and victims, at all addresses, would else hold the port of a server that
-// listens on all addresses.
-const (
-	firstPort = 10_000
-	lastPort  = 32_000
-)
-
-// freePort returns a port of loopback on which nothing listens.
-func freePort() (int, error) {
-	var err error
-	for range 100 {
-		var ln net.Listener
-		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))); err == nil {
-			return ln.Addr().(*net.TCPAddr).Port, ln.Close()
-		}
-	}
-	return 0, fmt.Errorf("finding a free port: %w", err)
 }
