@@ -56,7 +56,7 @@ func (c *crew) floodHTTP1(k *conn, batch int, r func(n int) *request) {
 // floodHTTP2 keeps a batch of streams open: it sends a request for each that has ended.
 func (c *crew) floodHTTP2(k *conn, batch int, r func(n int) *request) {
 	h := newH2(k)
-	if h.begin(wideWindow) != nil {
+	if h.begin() != nil {
 		return
 	}
 	for n := range batch {

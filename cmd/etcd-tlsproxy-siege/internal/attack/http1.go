@@ -60,7 +60,7 @@ func (c *crew) newAsker(k *conn) (*asker, error) {
 	a := &asker{conn: k}
 	if c.Protocol == HTTP2 {
 		a.h2 = newH2(k)
-		return a, a.h2.begin(wideWindow)
+		return a, a.h2.begin()
 	}
 	a.in = bufio.NewReader(k)
 	return a, nil

@@ -82,7 +82,7 @@ func (c *crew) upload(ctx context.Context, k *conn, size int64, sent func()) {
 // uploadHTTP2 sends as much of a body as the server's windows allow.
 func (c *crew) uploadHTTP2(ctx context.Context, k *conn, r *request, size int64, sent func()) {
 	h := newH2(k)
-	if h.begin(wideWindow) != nil {
+	if h.begin() != nil {
 		return
 	}
 	stream, err := h.send(r)
