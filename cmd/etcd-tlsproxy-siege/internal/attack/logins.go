@@ -2,7 +2,6 @@ package attack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -83,28 +82,3 @@ func leavers(ctx context.Context, c *crew, ready func()) error {
 
 // leaveAfter gives the server the time to read a request before the client leaves.
 const leaveAfter = 5 * time.Millisecond
-
-// put writes a value through HTTP/1.1, whatever the protocol of the attack is: its
-// bytes are the attack, not their way.
-func (c *crew) put(ctx context.Context, key, value string) (*answer, error) {
-	config := c.config.Clone()
-	config.NextProtos, config.ClientSessionCache = []string{"http/1.1"}, nil
-	k, err := c.dial(ctx, 0, dialOptions{config: config})
-	if err != nil {
-		return nil, err
-	}
-	defer k.leave(false)
-	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
-	defer stop()
-	direct := &crew{Spec: c.Spec}
-	direct.Protocol = HTTP11
-	a, err := direct.newAsker(&conn{Conn: k.Conn, crew: direct, raw: k.raw})
-	if err != nil {
-		return nil, err
-	}
-	got, err := a.ask(&request{method: "PUT", target: "/v2/keys" + key, body: "value=" + value, authorization: c.authorization()})
-	if errors.Is(err, errClosing) {
-		err = nil
-	}
-	return got, err
-}
