@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -130,7 +128,7 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	} else {
 		defer os.RemoveAll(k.dir)
 	}
-	if k.proxy, err = k.program(s.proxy); err != nil {
+	if k.proxy, err = proxytest.BuildProxy(s.proxy, k.dir); err != nil {
 		return err
 	}
 	description := "etcd 3.5, linked in"
@@ -148,19 +146,6 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 		err = fmt.Errorf("%d of %d rows failed", failures, len(rows))
 	}
 	return err
-}
-
-// program returns the absolute path of the proxy, which it builds if there is none.
-func (k *siege) program(path string) (string, error) {
-	if path != "" {
-		return filepath.Abs(path)
-	}
-	path = filepath.Join(k.dir, "etcd-tlsproxy")
-	out, err := exec.Command("go", "build", "-o", path, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building the proxy: %w; run this in a checkout, or name a program with --proxy\n%s", err, out)
-	}
-	return path, nil
 }
 
 // attackAll measures rows one after the other, and prints each.

@@ -10,7 +10,6 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -129,18 +128,4 @@ func (f *Files) ServedSerial() (*big.Int, error) {
 	}
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0].SerialNumber, nil
-}
-
-// BuildProxy returns the absolute path of a program. If it has none, it builds the proxy
-// from this checkout.
-func (f *Files) BuildProxy(program string) (string, error) {
-	if program != "" {
-		return filepath.Abs(program)
-	}
-	program = f.Path("etcd-tlsproxy")
-	out, err := exec.Command("go", "build", "-o", program, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building the proxy: %w; run this in a checkout, or name a program with --proxy\n%s", err, out)
-	}
-	return program, nil
 }
