@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,17 +47,13 @@ func NewFiles() (f *Files, err error) {
 		return f, err
 	}
 	f.workerLine = fmt.Appendf(nil, "worker:%s\n", hash)
-	var errs []error
 	for _, address := range []*string{&f.Listen, &f.Admin} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		if *address, err = proxytest.FreeAddress(); err != nil {
 			return f, err
 		}
-		*address = ln.Addr().String()
-		errs = append(errs, ln.Close())
 	}
 	_, certErr := f.RotateCertificate()
-	return f, errors.Join(append(errs, certErr, f.pki.WriteCA(f.CA()), f.WriteUsers(true))...)
+	return f, errors.Join(certErr, f.pki.WriteCA(f.CA()), f.WriteUsers(true))
 }
 
 // Path returns the path of a file in the folder.
