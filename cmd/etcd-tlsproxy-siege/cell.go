@@ -50,7 +50,7 @@ func (c *cell) start(server string) (etcd *site.Etcd, s *site.Server, err error)
 	if err := etcd.Fill(); err != nil {
 		return nil, nil, err
 	}
-	o := site.Options{Dir: dir, Etcd: etcd, Program: c.siege.proxy, Limits: c.limits, AllAddresses: c.siege.namespace}
+	o := site.Options{Dir: dir, Etcd: etcd, Program: c.siege.program, Limits: c.limits, AllAddresses: inNamespace()}
 	if c.memory > 0 {
 		o.Limits += fmt.Sprintf("memory = %d\n", c.memory)
 	}
