@@ -33,9 +33,9 @@ type cell struct {
 // ownServer is the name of this proxy in reports.
 const ownServer = "etcd-tlsproxy"
 
-// start starts an etcd and a server in front of it.
-func (c *cell) start(server string) (etcd *site.Etcd, s *site.Server, err error) {
-	dir, err := os.MkdirTemp(c.dir, server+"-")
+// start starts an etcd and the row's server in front of it.
+func (c *cell) start() (etcd *site.Etcd, s *site.Server, err error) {
+	dir, err := os.MkdirTemp(c.dir, c.row.Server+"-")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -60,7 +60,7 @@ func (c *cell) start(server string) (etcd *site.Etcd, s *site.Server, err error)
 	if c.secure {
 		o.Upstream = fmt.Sprintf("ca = %q\n", c.files.Path("ca.crt"))
 	}
-	switch server {
+	switch c.row.Server {
 	case "nginx":
 		s, err = c.files.StartNginx(o)
 	case "haproxy":
@@ -82,7 +82,7 @@ func (c *cell) run(ctx context.Context) (err error) {
 	if c.files, err = site.NewFiles(c.dir); err != nil {
 		return err
 	}
-	if c.etcd, c.server, err = c.start(c.row.Server); err != nil {
+	if c.etcd, c.server, err = c.start(); err != nil {
 		return err
 	}
 	defer func() {

@@ -93,7 +93,7 @@ func (c *cell) attackAt(address string) (*attackers, error) {
 
 // attackAnother attacks a second server for a while.
 func (c *cell) attackAnother(ctx context.Context) error {
-	etcd, server, err := c.start(c.row.Server)
+	etcd, server, err := c.start()
 	if err != nil {
 		return err
 	}
