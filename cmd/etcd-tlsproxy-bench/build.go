@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,13 +52,4 @@ func parseBuilds(values []string) ([]build, error) {
 		builds = append(builds, b)
 	}
 	return builds, nil
-}
-
-// buildProxy builds the proxy from the checkout in the current folder.
-func buildProxy(path string) error {
-	out, err := exec.Command("go", "build", "-o", path, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput()
-	if err != nil {
-		return errors.Join(fmt.Errorf("building the proxy: %w", err), errors.New(string(out)))
-	}
-	return nil
 }

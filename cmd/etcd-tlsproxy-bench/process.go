@@ -132,15 +132,6 @@ func rssOf(pid int) (total int64) {
 	return total
 }
 
-// freePort returns a port of loopback on which nothing listens.
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
-}
-
 // maxStartTime is how long a proxy may take to listen.
 const maxStartTime = 10 * time.Second
 

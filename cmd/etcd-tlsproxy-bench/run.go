@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // run measures the scenarios one after the other and writes the report.
@@ -30,8 +32,7 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "configurations and logs are kept in %s\n", e.dir)
 	}
 	if s.builds[0].path == "" {
-		s.builds[0].path = e.path("etcd-tlsproxy")
-		if err := buildProxy(s.builds[0].path); err != nil {
+		if s.builds[0].path, err = proxytest.BuildProxy("", e.dir); err != nil {
 			return err
 		}
 	}

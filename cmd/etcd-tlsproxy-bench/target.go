@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // target is a running contender.
@@ -35,11 +37,11 @@ func stopTargets(targets []*target) {
 
 // startTarget starts a proxy in front of an upstream and waits until it listens.
 func (e *env) startTarget(c contender, upstream string) (*target, error) {
-	port, err := freePort()
+	address, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	t := &target{contender: c, address: fmt.Sprintf("127.0.0.1:%d", port)}
+	t := &target{contender: c, address: address}
 	dir, err := os.MkdirTemp(e.dir, c.name+"-")
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -90,7 +91,7 @@ func (a *attackers) stop() (result attack.Result, share float64, err error) {
 	<-a.ended
 	err = errors.Join(a.err, a.cmd.Wait())
 	used := a.cmd.ProcessState.UserTime() + a.cmd.ProcessState.SystemTime()
-	share = float64(used) / float64(time.Since(a.began)) / float64(processors())
+	share = float64(used) / float64(time.Since(a.began)) / float64(runtime.NumCPU())
 	if err != nil {
 		text, _ := os.ReadFile(a.log)
 		err = fmt.Errorf("the attackers have ended: %w\n%s", err, text)

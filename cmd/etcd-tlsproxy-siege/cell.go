@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -34,9 +33,9 @@ type cell struct {
 // ownServer is the name of this proxy in reports.
 const ownServer = "etcd-tlsproxy"
 
-// start starts an etcd and a server in front of it.
-func (c *cell) start(server string) (etcd *site.Etcd, s *site.Server, err error) {
-	dir, err := os.MkdirTemp(c.dir, server+"-")
+// start starts an etcd and the row's server in front of it.
+func (c *cell) start() (etcd *site.Etcd, s *site.Server, err error) {
+	dir, err := os.MkdirTemp(c.dir, c.row.Server+"-")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,7 +50,7 @@ func (c *cell) start(server string) (etcd *site.Etcd, s *site.Server, err error)
 	if err := etcd.Fill(); err != nil {
 		return nil, nil, err
 	}
-	o := site.Options{Dir: dir, Etcd: etcd, Program: c.siege.proxy, Limits: c.limits, AllAddresses: c.siege.namespace}
+	o := site.Options{Dir: dir, Etcd: etcd, Program: c.siege.program, Limits: c.limits, AllAddresses: inNamespace()}
 	if c.memory > 0 {
 		o.Limits += fmt.Sprintf("memory = %d\n", c.memory)
 	}
@@ -61,7 +60,7 @@ func (c *cell) start(server string) (etcd *site.Etcd, s *site.Server, err error)
 	if c.secure {
 		o.Upstream = fmt.Sprintf("ca = %q\n", c.files.Path("ca.crt"))
 	}
-	switch server {
+	switch c.row.Server {
 	case "nginx":
 		s, err = c.files.StartNginx(o)
 	case "haproxy":
@@ -83,7 +82,7 @@ func (c *cell) run(ctx context.Context) (err error) {
 	if c.files, err = site.NewFiles(c.dir); err != nil {
 		return err
 	}
-	if c.etcd, c.server, err = c.start(c.row.Server); err != nil {
+	if c.etcd, c.server, err = c.start(); err != nil {
 		return err
 	}
 	defer func() {
@@ -117,8 +116,6 @@ func (c *cell) duration() time.Duration { return max(c.siege.duration, c.least) 
 
 // newVictims returns the victims, who have not started yet.
 func (c *cell) newVictims() *victim.Group {
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(c.files.CA())
 	from := victimAddress
 	if c.row.Attackers == neighbor {
 		from = sources(neighbor)[0]
@@ -126,7 +123,7 @@ func (c *cell) newVictims() *victim.Group {
 	return &victim.Group{
 		Kinds: c.kindsOf(c.row.Attackers, c.row.Server),
 		Client: &victim.Client{Address: c.server.Address, From: net.ParseIP(from), TLS: &tls.Config{
-			RootCAs: roots, ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519},
+			RootCAs: c.files.Pool(), ServerName: "localhost", CurvePreferences: []tls.CurveID{tls.X25519},
 		}},
 	}
 }

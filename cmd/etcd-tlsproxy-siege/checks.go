@@ -64,9 +64,8 @@ const certificateUser = "certificate"
 
 // shortCertificate gives the attacker a certificate that expires within the attack.
 func shortCertificate(c *cell, spec *attack.Spec) (err error) {
-	valid := c.duration() / 3
-	c.expires = time.Now().Add(valid)
-	spec.Certificate, spec.Key, err = c.files.Client(certificateUser, valid)
+	c.expires = time.Now().Add(c.duration() / 3)
+	spec.Certificate, spec.Key, err = c.files.ClientUntil(certificateUser, c.expires)
 	return err
 }
 

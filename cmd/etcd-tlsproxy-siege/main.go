@@ -52,7 +52,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"regexp"
@@ -68,23 +67,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	// A second Ctrl-C ends this program at once, and the kernel kills its children.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
-
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	cmd := newCommand()
-	cmd.SetArgs(args)
-	cmd.SetIn(stdin)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	switch err := cmd.ExecuteContext(ctx); {
-	case err == nil:
-		return 0
-	case errors.Is(err, errReported):
-		return 1
-	default:
-		fmt.Fprintf(stderr, "etcd-tlsproxy-siege: %v\n", err)
-		return 1
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		if !errors.Is(err, errReported) {
+			fmt.Fprintf(os.Stderr, "etcd-tlsproxy-siege: %v\n", err)
+		}
+		os.Exit(1)
 	}
 }
 

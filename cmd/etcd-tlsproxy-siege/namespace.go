@@ -13,9 +13,12 @@ import (
 // namespaceVariable is set for the process that runs in a network namespace of its own.
 const namespaceVariable = "ETCD_TLSPROXY_SIEGE_NAMESPACE"
 
+// errReported stands for an error that the process in the namespace has printed.
+var errReported = errors.New("the siege has failed")
+
 // enterNamespace runs this program again, with the same arguments, in a network namespace of
 // its own, whose loopback has addresses of IPv6 networks. It returns why it cannot. If the program
-// ran, its error is an [exec.ExitError], and it has reported itself what is wrong.
+// ran and failed, the error is errReported.
 func enterNamespace(ctx context.Context, self string, args []string) (ran bool, err error) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		return false, err
@@ -35,7 +38,10 @@ func enterNamespace(ctx context.Context, self string, args []string) (ran bool, 
 	if err := cmd.Start(); err != nil {
 		return false, fmt.Errorf("making a network namespace: %w", err)
 	}
-	return true, cmd.Wait()
+	if cmd.Wait() != nil {
+		return true, errReported
+	}
+	return true, nil
 }
 
 // inNamespace reports whether this process runs in a namespace of its own.

@@ -19,7 +19,8 @@ func (c *cell) phases(ctx context.Context, group *victim.Group) (err error) {
 		}
 		defer func() { err = errors.Join(err, c.stopFleet()) }()
 	}
-	if !c.pass(ctx, half) {
+	c.pass(ctx, half)
+	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	c.row.EtcdQuiet, _ = c.etcd.Memory()
@@ -92,7 +93,7 @@ func (c *cell) attackAt(address string) (*attackers, error) {
 
 // attackAnother attacks a second server for a while.
 func (c *cell) attackAnother(ctx context.Context) error {
-	etcd, server, err := c.start(c.row.Server)
+	etcd, server, err := c.start()
 	if err != nil {
 		return err
 	}
@@ -127,11 +128,11 @@ const (
 const look = 100 * time.Millisecond
 
 // pass lets time pass, looks after the servers, and does what belongs beside the attack. It ends
-// early if a server has ended or uses too much memory, and reports whether the run goes on.
-func (c *cell) pass(ctx context.Context, d time.Duration) bool { return c.passUntil(ctx, d, nil) }
+// early if a server has ended or uses too much memory, or with ctx.
+func (c *cell) pass(ctx context.Context, d time.Duration) { c.passUntil(ctx, d, nil) }
 
 // passUntil lets time pass until a channel is closed.
-func (c *cell) passUntil(ctx context.Context, d time.Duration, until <-chan struct{}) bool {
+func (c *cell) passUntil(ctx context.Context, d time.Duration, until <-chan struct{}) {
 	tick := time.NewTicker(look)
 	defer tick.Stop()
 	began, last, lastEvent := time.Now(), time.Time{}, time.Time{}
@@ -139,9 +140,9 @@ func (c *cell) passUntil(ctx context.Context, d time.Duration, until <-chan stru
 		select {
 		case <-tick.C:
 		case <-until:
-			return true
+			return
 		case <-ctx.Done():
-			return false
+			return
 		}
 		now, peak := c.server.Memory()
 		c.row.ServerPeak = max(c.row.ServerPeak, peak)
@@ -162,17 +163,16 @@ func (c *cell) passUntil(ctx context.Context, d time.Duration, until <-chan stru
 		switch {
 		case c.server.Ended() != nil:
 			c.row.report("the server has ended: %v", c.server.Ended())
-			return true
+			return
 		case c.etcd.Ended() != nil:
 			c.row.report("etcd has ended: %v", c.etcd.Ended())
-			return true
+			return
 		case c.row.MemoryLimit > 0 && now > maxServerMemory*c.row.MemoryLimit:
 			c.row.report("the server uses %s of memory", mib(now))
-			return true
+			return
 		case etcdNow > maxEtcdMemory:
 			c.row.report("etcd uses %s of memory", mib(etcdNow))
-			return true
+			return
 		}
 	}
-	return true
 }

@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
-	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/site"
 	"etcd-tlsproxy/proxy/proxytest"
@@ -20,20 +17,11 @@ import (
 
 // siege is one run.
 type siege struct {
-	dir, self   string
-	proxy, etcd string // programs; an empty etcd is the one that is linked in
-	duration    time.Duration
-	control     bool
-	bounds      bool // latencies are not judged
-	keep        bool
-	namespace   bool
-	noNamespace error // why there are no IPv6 networks
+	*settings
+	dir, self     string
+	program, etcd string // paths; an empty etcd is the one that is linked in
+	noNamespace   error  // why there are no IPv6 networks
 }
-
-// errReported stands for an error that the process in the namespace has printed.
-var errReported = errors.New("the siege has failed")
-
-func processors() int { return runtime.NumCPU() }
 
 // check refuses flags that would attack nothing and look like success.
 func (s *settings) check() (err error) {
@@ -106,21 +94,17 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	k := &siege{self: self, duration: s.duration, control: s.control, bounds: s.bounds, keep: s.keep}
-	if !inNamespace() {
-		ran, err := enterNamespace(ctx, self, os.Args[1:])
-		if ran && err != nil {
-			return errReported
-		}
-		if ran {
-			return nil
-		}
-		k.noNamespace = err
-	} else {
-		k.namespace = true
+	k := &siege{settings: s, self: self}
+	if inNamespace() {
 		if k.noNamespace, err = prepareNamespace(); err != nil {
 			return err
 		}
+	} else {
+		ran, err := enterNamespace(ctx, self, os.Args[1:])
+		if ran {
+			return err
+		}
+		k.noNamespace = err
 	}
 	if k.dir, err = os.MkdirTemp("", "etcd-tlsproxy-siege-"); err != nil {
 		return err
@@ -130,14 +114,14 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	} else {
 		defer os.RemoveAll(k.dir)
 	}
-	if k.proxy, err = k.program(s.proxy); err != nil {
+	if k.program, err = proxytest.BuildProxy(s.proxy, k.dir); err != nil {
 		return err
 	}
 	description := "etcd 3.5, linked in"
 	if path, version, ok := proxytest.FindEtcd(); ok && !s.embedded {
 		k.etcd, description = path, "etcd "+version
 	}
-	fmt.Fprintf(out, "%s before %s, %d processors, %v of attack in each row\n", k.proxy, description, processors(), s.duration)
+	fmt.Fprintf(out, "%s before %s, %d processors, %v of attack in each row\n", k.program, description, runtime.NumCPU(), s.duration)
 	printHead(out)
 	rows, err := k.attackAll(ctx, out, s.rows())
 	failures := summary(out, rows)
@@ -148,19 +132,6 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 		err = fmt.Errorf("%d of %d rows failed", failures, len(rows))
 	}
 	return err
-}
-
-// program returns the absolute path of the proxy, which it builds if there is none.
-func (k *siege) program(path string) (string, error) {
-	if path != "" {
-		return filepath.Abs(path)
-	}
-	path = filepath.Join(k.dir, "etcd-tlsproxy")
-	out, err := exec.Command("go", "build", "-o", path, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building the proxy: %w; run this in a checkout, or name a program with --proxy\n%s", err, out)
-	}
-	return path, nil
 }
 
 // attackAll measures rows one after the other, and prints each.

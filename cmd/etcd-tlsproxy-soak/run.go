@@ -16,6 +16,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // soak is one run: its environment, what its clients share, and what they found.
@@ -102,7 +103,7 @@ func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	program, err := files.BuildProxy(s.proxy)
+	program, err := proxytest.BuildProxy(s.proxy, files.Dir)
 	if err != nil {
 		return err
 	}

@@ -119,7 +119,7 @@ func TestASoakFindsWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program, err := files.BuildProxy("")
+	program, err := proxytest.BuildProxy("", files.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ const (
 )
 
 func freeURL() (*url.URL, error) {
-	address, err := freeAddress()
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}

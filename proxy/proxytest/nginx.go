@@ -13,9 +13,8 @@ import (
 // Nginx is a running process of an installed nginx.
 type Nginx struct {
 	// Addr is the address of its site.
-	Addr   string
-	cmd    *exec.Cmd
-	exited chan struct{}
+	Addr  string
+	child *Child
 }
 
 // FindNginx reports whether nginx is installed.
@@ -27,7 +26,7 @@ func FindNginx() bool {
 // StartNginx starts nginx with the site that the function returns for an address, and
 // waits until it listens there. Its files are in dir.
 func StartNginx(dir string, site func(addr string) string) (*Nginx, error) {
-	addr, err := freeAddress()
+	addr, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -46,29 +45,20 @@ access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(dir, "stderr"))
+	log := filepath.Join(dir, "stderr")
+	child, err := StartChild(log, "nginx", "-p", dir, "-c", file)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own descriptor
-	n := &Nginx{Addr: addr, cmd: exec.Command("nginx", "-p", dir, "-c", file), exited: make(chan struct{})}
-	n.cmd.Stdout, n.cmd.Stderr = log, log
-	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := n.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting nginx: %w", err)
-	}
-	go func() {
-		_ = n.cmd.Wait()
-		close(n.exited)
-	}()
+	n := &Nginx{Addr: addr, child: child}
 	limit := time.After(20 * time.Second)
 	for {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			return n, c.Close()
 		}
 		select {
-		case <-n.exited:
-			said, _ := os.ReadFile(log.Name())
+		case <-child.Exited():
+			said, _ := os.ReadFile(log)
 			return nil, fmt.Errorf("starting nginx: it has exited: %s", said)
 		case <-limit:
 			n.Close()
@@ -80,6 +70,6 @@ access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_
 
 // Close asks nginx to quit, because only its master stops the workers.
 func (n *Nginx) Close() {
-	_ = n.cmd.Process.Signal(syscall.SIGTERM)
-	<-n.exited
+	n.child.Signal(syscall.SIGTERM)
+	<-n.child.Exited()
 }

@@ -34,14 +34,14 @@ func FindEtcd() (path, version string, ok bool) {
 
 // Process is a running process of an installed etcd.
 type Process struct {
+	*Child // nil before the first start
+
 	path, dir, name string
 	client, peer    string // addresses; they stay the same across a restart
 	advertise       string
 	cluster         string // all members, as name=http://peer
 	state           string // "new", or "existing" for one that joins
 	hasty           bool
-	cmd             *exec.Cmd
-	exited          chan struct{}
 }
 
 // StartProcess starts the etcd at path as a single member and waits until it serves.
@@ -81,11 +81,11 @@ func StartCluster(path string, options ...Options) ([]*Process, error) {
 }
 
 func newProcess(path, name string, o Options) (*Process, error) {
-	client, err := freeAddress()
+	client, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	peer, err := freeAddress()
+	peer, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -98,14 +98,16 @@ func newProcess(path, name string, o Options) (*Process, error) {
 
 func (p *Process) initial() string { return p.name + "=" + p.PeerURL() }
 
-// The range of the ports for etcd. The kernel chooses ports for outgoing connections above
-// it; one of those could otherwise take the port of an etcd that is stopped.
+// The range of the ports for servers. The kernel chooses ports for outgoing connections above
+// it. One of those could otherwise take the port of a server that is stopped, or keep a server
+// from listening on all addresses.
 const (
 	firstPort = 10_000
 	lastPort  = 32_000
 )
 
-func freeAddress() (string, error) {
+// FreeAddress returns an address of loopback on which nothing listens.
+func FreeAddress() (string, error) {
 	var err error
 	for range 100 {
 		var ln net.Listener
@@ -124,33 +126,18 @@ func (p *Process) Start() error {
 	return p.waitHealthy()
 }
 
-func (p *Process) launch() error {
+func (p *Process) launch() (err error) {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close() // the process has its own descriptor
-	p.cmd = exec.Command(p.path, "--name="+p.name, "--data-dir="+filepath.Join(p.dir, "data"), "--enable-v2=true",
-		"--listen-client-urls="+p.URL(), "--advertise-client-urls="+p.advertise,
-		"--listen-peer-urls=http://"+p.peer, "--initial-advertise-peer-urls=http://"+p.peer, "--initial-cluster="+p.cluster, "--initial-cluster-state="+p.state)
+	args := []string{"--name=" + p.name, "--data-dir=" + filepath.Join(p.dir, "data"), "--enable-v2=true",
+		"--listen-client-urls=" + p.URL(), "--advertise-client-urls=" + p.advertise,
+		"--listen-peer-urls=http://" + p.peer, "--initial-advertise-peer-urls=http://" + p.peer, "--initial-cluster=" + p.cluster, "--initial-cluster-state=" + p.state}
 	if p.hasty {
-		p.cmd.Args = append(p.cmd.Args, "--strict-reconfig-check=false")
+		args = append(args, "--strict-reconfig-check=false")
 	}
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// The kernel kills etcd if the test dies. Ctrl-C must reach only the test.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		return fmt.Errorf("starting etcd: %w", err)
-	}
-	p.exited = make(chan struct{})
-	go func(cmd *exec.Cmd, exited chan struct{}) {
-		_ = cmd.Wait()
-		close(exited)
-	}(p.cmd, p.exited)
-	return nil
+	p.Child, err = StartChild(filepath.Join(p.dir, "log"), p.path, args...)
+	return err
 }
 
 func (p *Process) waitHealthy() error {
@@ -164,7 +151,7 @@ func (p *Process) waitHealthy() error {
 		case <-ctx.Done():
 			p.Kill()
 			return errors.New("starting etcd: it is not healthy after 30 s; see the log in " + p.dir)
-		case <-p.exited:
+		case <-p.Exited():
 			return errors.New("starting etcd: it has exited; see the log in " + p.dir)
 		case <-time.After(20 * time.Millisecond):
 		}
@@ -213,23 +200,17 @@ func (p *Process) Name() string { return p.name }
 // PeerURL returns the URL for the other members.
 func (p *Process) PeerURL() string { return "http://" + p.peer }
 
-// Pid returns the process id.
-func (p *Process) Pid() int { return p.cmd.Process.Pid }
-
 func (p *Process) joins(cluster, state string) { p.cluster, p.state = cluster, state }
-
-// Signal sends a signal to the process. After SIGSTOP it is a server that does not answer.
-func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
 // Kill kills the process, like a crash, and waits until it has exited.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
-	<-p.exited
+	<-p.Exited()
 }
 
 // Close kills the process if it was started.
 func (p *Process) Close() {
-	if p.cmd != nil {
+	if p.Child != nil {
 		p.Kill()
 	}
 }

@@ -177,6 +177,19 @@ func (c *crew) close() {
 	}
 }
 
+// together runs f for each of the numbers below n at the same time. It calls ready when all
+// run, and returns when ctx has ended and all have returned.
+func together(ctx context.Context, n int, f func(i int), ready func()) error {
+	var running sync.WaitGroup
+	for i := range n {
+		running.Go(func() { f(i) })
+	}
+	ready()
+	<-ctx.Done()
+	running.Wait()
+	return nil
+}
+
 // dialers is how many connections a crew opens at a time. It must not exceed what a server
 // accepts by its backlog.
 const dialers = 32

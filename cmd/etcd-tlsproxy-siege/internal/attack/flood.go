@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"sync"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -14,29 +13,22 @@ import (
 // comes. Reconnecting attackers replace connections that were cut; all others end with
 // them.
 func (c *crew) flood(ctx context.Context, connections, batch int, r func(n int) *request, ready func()) error {
-	var running sync.WaitGroup
-	for i := range connections {
-		running.Go(func() {
-			for ctx.Err() == nil {
-				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
-					stop := context.AfterFunc(ctx, func() { _ = k.SetDeadline(time.Unix(1, 0)) })
-					if c.Protocol == HTTP2 {
-						c.floodHTTP2(k, batch, r)
-					} else {
-						c.floodHTTP1(k, batch, r)
-					}
-					k.leave(stop() && ctx.Err() == nil)
+	return together(ctx, connections, func(i int) {
+		for ctx.Err() == nil {
+			if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
+				stop := context.AfterFunc(ctx, func() { _ = k.SetDeadline(time.Unix(1, 0)) })
+				if c.Protocol == HTTP2 {
+					c.floodHTTP2(k, batch, r)
+				} else {
+					c.floodHTTP1(k, batch, r)
 				}
-				if !c.Reconnect || !wait(ctx, beat) {
-					return
-				}
+				k.leave(stop() && ctx.Err() == nil)
 			}
-		})
-	}
-	ready()
-	<-ctx.Done()
-	running.Wait()
-	return nil
+			if !c.Reconnect || !wait(ctx, beat) {
+				return
+			}
+		}
+	}, ready)
 }
 
 // floodHTTP1 writes and reads at the same time, so that the server has a request whenever
@@ -64,7 +56,7 @@ func (c *crew) floodHTTP1(k *conn, batch int, r func(n int) *request) {
 // floodHTTP2 keeps a batch of streams open: it sends a request for each that has ended.
 func (c *crew) floodHTTP2(k *conn, batch int, r func(n int) *request) {
 	h := newH2(k)
-	if h.begin(wideWindow) != nil {
+	if h.begin() != nil {
 		return
 	}
 	for n := range batch {

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
-	"sync"
 	"time"
 )
 
@@ -47,29 +46,22 @@ func handshakes(ctx context.Context, c *crew, ready func()) error {
 // repeat opens connections, so many at a time, and closes each after its handshake. With
 // verdict it waits for what the server says about the certificate.
 func (c *crew) repeat(ctx context.Context, n int, config *tls.Config, verdict bool, ready func()) error {
-	var running sync.WaitGroup
-	for i := range n {
-		running.Go(func() {
-			for ctx.Err() == nil {
-				k, err := c.dial(ctx, i, dialOptions{config: config})
-				if err != nil {
-					wait(ctx, refusedPause)
-					continue
-				}
-				if verdict {
-					stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
-					_ = k.SetReadDeadline(time.Now().Add(dialTimeout))
-					_, _ = k.Read(make([]byte, 1))
-					stop()
-				}
-				k.leave(verdict)
+	return together(ctx, n, func(i int) {
+		for ctx.Err() == nil {
+			k, err := c.dial(ctx, i, dialOptions{config: config})
+			if err != nil {
+				wait(ctx, refusedPause)
+				continue
 			}
-		})
-	}
-	ready()
-	<-ctx.Done()
-	running.Wait()
-	return nil
+			if verdict {
+				stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+				_ = k.SetReadDeadline(time.Now().Add(dialTimeout))
+				_, _ = k.Read(make([]byte, 1))
+				stop()
+			}
+			k.leave(verdict)
+		}
+	}, ready)
 }
 
 // bogusChain returns a certificate whose issuer has the name of each of the CAs that follow

@@ -76,14 +76,11 @@ func (c *crew) hold(ctx context.Context, h *holding, ready func()) error {
 		for _, i := range lost {
 			if held[i] != nil {
 				held[i].leave(true)
+				held[i] = nil
 			}
 		}
 		if c.Reconnect {
 			c.each(ctx, len(lost), func(n int) error { return open(lost[n]) })
-		} else {
-			for _, i := range lost {
-				held[i] = nil
-			}
 		}
 	}
 	for _, k := range held {

@@ -3,6 +3,7 @@ package attack
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,7 +61,7 @@ func (c *crew) newAsker(k *conn) (*asker, error) {
 	a := &asker{conn: k}
 	if c.Protocol == HTTP2 {
 		a.h2 = newH2(k)
-		return a, a.h2.begin(wideWindow)
+		return a, a.h2.begin()
 	}
 	a.in = bufio.NewReader(k)
 	return a, nil
@@ -109,6 +110,31 @@ const maxAsked = 64 << 20
 
 // errClosing comes with an answer after which the server closes the connection.
 var errClosing = errors.New("the server closes the connection")
+
+// put writes a value through HTTP/1.1, whatever the protocol of the attack is: its
+// bytes are the attack, not their way.
+func (c *crew) put(ctx context.Context, key, value string) (*answer, error) {
+	config := c.config.Clone()
+	config.NextProtos, config.ClientSessionCache = []string{"http/1.1"}, nil
+	k, err := c.dial(ctx, 0, dialOptions{config: config})
+	if err != nil {
+		return nil, err
+	}
+	defer k.leave(false)
+	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+	defer stop()
+	direct := &crew{Spec: c.Spec}
+	direct.Protocol = HTTP11
+	a, err := direct.newAsker(&conn{Conn: k.Conn, crew: direct, raw: k.raw})
+	if err != nil {
+		return nil, err
+	}
+	got, err := a.ask(&request{method: "PUT", target: "/v2/keys" + key, body: "value=" + value, authorization: c.authorization()})
+	if errors.Is(err, errClosing) {
+		err = nil
+	}
+	return got, err
+}
 
 // long returns a value of n bytes.
 func long(n int) string { return strings.Repeat("x", n) }

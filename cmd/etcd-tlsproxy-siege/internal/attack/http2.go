@@ -111,10 +111,10 @@ func newH2(k *conn) *h2 {
 	return h
 }
 
-// begin sends the preface.
-func (h *h2) begin(window uint32) error {
-	h.wide = window == wideWindow
-	return h.write(preface(window))
+// begin sends the preface of a client that takes all answers.
+func (h *h2) begin() error {
+	h.wide = true
+	return h.write(preface(wideWindow))
 }
 
 func (h *h2) write(data []byte) error {

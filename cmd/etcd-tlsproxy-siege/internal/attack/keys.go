@@ -56,10 +56,7 @@ func deepAnswers(ctx context.Context, c *crew, ready func()) error {
 	if c.Protocol == HTTP2 {
 		connections, requests = 2, 100
 	}
-	return c.hold(ctx, &holding{
-		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
-		first: c.firsts(requests, noWindow, read), again: read,
-	}, ready)
+	return c.holdAnswers(ctx, connections, requests, read, ready)
 }
 
 // writeMany writes many keys that are as deep as any server accepts.

@@ -2,9 +2,7 @@ package attack
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 )
 
@@ -34,25 +32,24 @@ func guess(n int) *request {
 
 // guesses tries wrong passwords and waits for each answer.
 func guesses(ctx context.Context, c *crew, ready func()) error {
-	var running sync.WaitGroup
-	for i := range c.guessers() {
-		running.Go(func() {
-			for ctx.Err() == nil {
-				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
-					stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
-					c.guessOn(ctx, k, i)
-					k.leave(stop())
-				}
-				if !wait(ctx, refusedPause) {
-					return
-				}
+	return c.connectAgain(ctx, func(k *conn, i, _ int) {
+		stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
+		c.guessOn(ctx, k, i)
+		k.leave(stop())
+	}, ready)
+}
+
+// connectAgain lets the guessers connect again and again, each with a pause after each attempt.
+// use has attempt number n of guesser i, and closes its connection.
+func (c *crew) connectAgain(ctx context.Context, use func(k *conn, i, n int), ready func()) error {
+	return together(ctx, c.guessers(), func(i int) {
+		for n := 0; ctx.Err() == nil; n++ {
+			if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
+				use(k, i, n)
 			}
-		})
-	}
-	ready()
-	<-ctx.Done()
-	running.Wait()
-	return nil
+			wait(ctx, refusedPause)
+		}
+	}, ready)
 }
 
 // guessOn guesses on one connection until it ends.
@@ -73,54 +70,15 @@ func (c *crew) guessOn(ctx context.Context, k *conn, i int) {
 
 // leavers try wrong passwords and do not wait for the answers.
 func leavers(ctx context.Context, c *crew, ready func()) error {
-	var running sync.WaitGroup
-	for i := range c.guessers() {
-		running.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
-					_ = k.SetDeadline(time.Now().Add(firstTimeout))
-					_, err = k.Write(c.first(guess(i<<20 + n)))
-					if err == nil {
-						wait(ctx, leaveAfter)
-					}
-					k.leave(err != nil)
-				}
-				if !wait(ctx, refusedPause) {
-					return
-				}
-			}
-		})
-	}
-	ready()
-	<-ctx.Done()
-	running.Wait()
-	return nil
+	return c.connectAgain(ctx, func(k *conn, i, n int) {
+		_ = k.SetDeadline(time.Now().Add(firstTimeout))
+		_, err := k.Write(c.first(guess(i<<20 + n)))
+		if err == nil {
+			wait(ctx, leaveAfter)
+		}
+		k.leave(err != nil)
+	}, ready)
 }
 
 // leaveAfter gives the server the time to read a request before the client leaves.
 const leaveAfter = 5 * time.Millisecond
-
-// put writes a value through HTTP/1.1, whatever the protocol of the attack is: its
-// bytes are the attack, not their way.
-func (c *crew) put(ctx context.Context, key, value string) (*answer, error) {
-	config := c.config.Clone()
-	config.NextProtos, config.ClientSessionCache = []string{"http/1.1"}, nil
-	k, err := c.dial(ctx, 0, dialOptions{config: config})
-	if err != nil {
-		return nil, err
-	}
-	defer k.leave(false)
-	stop := context.AfterFunc(ctx, func() { _ = k.raw.Close() })
-	defer stop()
-	direct := &crew{Spec: c.Spec}
-	direct.Protocol = HTTP11
-	a, err := direct.newAsker(&conn{Conn: k.Conn, crew: direct, raw: k.raw})
-	if err != nil {
-		return nil, err
-	}
-	got, err := a.ask(&request{method: "PUT", target: "/v2/keys" + key, body: "value=" + value, authorization: c.authorization()})
-	if errors.Is(err, errClosing) {
-		err = nil
-	}
-	return got, err
-}

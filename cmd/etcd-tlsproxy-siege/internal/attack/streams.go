@@ -9,8 +9,8 @@ import (
 const smallBuffer = 2 << 10
 
 // firsts returns a function for the first bytes of a connection: so many requests, which are
-// sent at once.
-func (c *crew) firsts(requests int, window uint32, r func(n int) *request) func(i int) []byte {
+// sent at once. On HTTP/2 the server may send no byte of a body.
+func (c *crew) firsts(requests int, r func(n int) *request) func(i int) []byte {
 	return func(i int) []byte {
 		if c.Protocol != HTTP2 {
 			var all []byte
@@ -19,7 +19,7 @@ func (c *crew) firsts(requests int, window uint32, r func(n int) *request) func(
 			}
 			return all
 		}
-		all, e := preface(window), newEncoder()
+		all, e := preface(noWindow), newEncoder()
 		for n := range requests {
 			all = append(all, e.request(uint32(2*n+1), r(i*requests+n))...)
 		}
@@ -27,14 +27,20 @@ func (c *crew) firsts(requests int, window uint32, r func(n int) *request) func(
 	}
 }
 
+// holdAnswers makes so many requests on each of the connections and takes none of the answers, with
+// the smallest buffers.
+func (c *crew) holdAnswers(ctx context.Context, connections, requests int, r func(n int) *request, ready func()) error {
+	return c.hold(ctx, &holding{
+		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
+		first: c.firsts(requests, r), again: r,
+	}, ready)
+}
+
 // streams asks for short answers and takes none of them.
 func streams(ctx context.Context, c *crew, ready func()) error {
 	const connections, requests = 250, 100
 	missing := func(n int) *request { return &request{method: "GET", target: fmt.Sprintf("/v2/keys/missing/%d", n)} }
-	return c.hold(ctx, &holding{
-		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
-		first: c.firsts(requests, noWindow, missing), again: missing,
-	}, ready)
+	return c.holdAnswers(ctx, connections, requests, missing, ready)
 }
 
 // Both hold a value of 100 KB. Only known users may read the private one.
@@ -59,8 +65,5 @@ func slowReaders(ctx context.Context, c *crew, ready func()) error {
 		parameter := []string{"x", "waitIndex"}[n%2]
 		return &request{method: "GET", target: fmt.Sprintf("%s?%s=%d", key, parameter, n+1), authorization: c.authorization()}
 	}
-	return c.hold(ctx, &holding{
-		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
-		first: c.firsts(requests, noWindow, read), again: read,
-	}, ready)
+	return c.holdAnswers(ctx, connections, requests, read, ready)
 }

@@ -25,28 +25,24 @@ const (
 
 // uploads starts uploads that do not end.
 func uploads(ctx context.Context, c *crew, ready func()) error {
-	var running, started sync.WaitGroup
-	for i := range unfinished {
-		started.Add(1)
-		running.Go(func() {
-			once := sync.OnceFunc(started.Done)
-			defer once()
-			for size := int64(sentBody); ctx.Err() == nil; size = max(size/2, leastBody) {
-				if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
-					stop := context.AfterFunc(ctx, func() { _ = k.SetDeadline(time.Unix(1, 0)) })
-					c.upload(ctx, k, size, once)
-					k.leave(stop() && ctx.Err() == nil)
-				}
-				once()
-				wait(ctx, beat)
+	var started sync.WaitGroup
+	started.Add(unfinished)
+	return together(ctx, unfinished, func(i int) {
+		once := sync.OnceFunc(started.Done)
+		defer once()
+		for size := int64(sentBody); ctx.Err() == nil; size = max(size/2, leastBody) {
+			if k, err := c.dial(ctx, i, dialOptions{}); err == nil {
+				stop := context.AfterFunc(ctx, func() { _ = k.SetDeadline(time.Unix(1, 0)) })
+				c.upload(ctx, k, size, once)
+				k.leave(stop() && ctx.Err() == nil)
 			}
-		})
-	}
-	started.Wait()
-	ready()
-	<-ctx.Done()
-	running.Wait()
-	return nil
+			once()
+			wait(ctx, beat)
+		}
+	}, func() {
+		started.Wait()
+		ready()
+	})
 }
 
 // upload sends one body that does not end, until the server ends it. It calls sent when the
@@ -86,7 +82,7 @@ func (c *crew) upload(ctx context.Context, k *conn, size int64, sent func()) {
 // uploadHTTP2 sends as much of a body as the server's windows allow.
 func (c *crew) uploadHTTP2(ctx context.Context, k *conn, r *request, size int64, sent func()) {
 	h := newH2(k)
-	if h.begin(wideWindow) != nil {
+	if h.begin() != nil {
 		return
 	}
 	stream, err := h.send(r)

@@ -51,7 +51,7 @@ func (c *crew) watchAll(ctx context.Context, keys []string) {
 	if c.Protocol == HTTP2 {
 		connections, requests = 1, len(keys)
 	}
-	c.start(ctx, connections, c.firsts(requests, noWindow, watch))
+	c.start(ctx, connections, c.firsts(requests, watch))
 }
 
 // start opens connections that send their first bytes and read nothing until the crew
@@ -94,10 +94,7 @@ func pastEvents(ctx context.Context, c *crew, ready func()) error {
 	if c.Protocol == HTTP2 {
 		connections, requests = 1, watches
 	}
-	return c.hold(ctx, &holding{
-		connections: connections, receive: smallBuffer, reads: c.Protocol == HTTP2, streams: requests,
-		first: c.firsts(requests, noWindow, watch), again: watch,
-	}, ready)
+	return c.holdAnswers(ctx, connections, requests, watch, ready)
 }
 
 // ExpiryKey is restricted to the user whose certificate expires.

@@ -2,7 +2,6 @@ package site
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // Etcd is an etcd of one member as a process.
@@ -31,21 +32,19 @@ const snapshotCount = 50
 // is a program whose command "etcd" runs the etcd that is linked into it. secure makes it serve
 // TLS, and makes snapshots after few writes.
 func (f *Files) StartEtcd(dir, program, self string, secure bool) (*Etcd, error) {
-	client, err := freePort()
+	client, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	e := &Etcd{dir: dir, URL: fmt.Sprintf("http://127.0.0.1:%d", client)}
-	roots := x509.NewCertPool()
-	roots.AddCert(f.ca)
-	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}}
-	peer, err := freePort()
+	e := &Etcd{dir: dir, URL: "http://" + client}
+	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.Pool()}}}
+	peer, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	peerURL := fmt.Sprintf("http://127.0.0.1:%d", peer)
+	peerURL := "http://" + peer
 	if secure {
-		e.URL = "https" + strings.TrimPrefix(e.URL, "http")
+		e.URL = "https://" + client
 	}
 	e.command = []string{program}
 	if program == "" {

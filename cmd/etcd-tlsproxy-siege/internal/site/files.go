@@ -3,20 +3,11 @@
 package site
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
 
@@ -43,19 +34,19 @@ const bcryptCost = 8
 
 // Files is the folder of files that the servers read.
 type Files struct {
-	Dir   string
-	ca    *x509.Certificate
-	key   *ecdsa.PrivateKey
-	users []byte
+	*proxytest.PKI // of the servers and of clients
+	Dir            string
+	users          []byte
 }
 
 // NewFiles writes the certificates and the users into a folder.
 func NewFiles(dir string) (*Files, error) {
-	f := &Files{Dir: dir}
-	if err := f.makeCA(); err != nil {
-		return nil, fmt.Errorf("making a CA: %w", err)
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		return nil, err
 	}
-	cert, key, err := f.issue("localhost", x509.ExtKeyUsageServerAuth, 24*time.Hour)
+	f := &Files{PKI: pki, Dir: dir}
+	cert, key, err := f.Server("localhost", "127.0.0.1", "::1")
 	if err != nil {
 		return nil, err
 	}
@@ -94,57 +85,4 @@ func (f *Files) WriteUsers(n int) error {
 		return err
 	}
 	return os.Rename(f.Path("htpasswd.next"), f.Path("htpasswd"))
-}
-
-func (f *Files) makeCA() (err error) {
-	if f.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		return err
-	}
-	template := newTemplate("siege CA", 24*time.Hour)
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, template, template, f.key.Public(), f.key)
-	if err != nil {
-		return err
-	}
-	f.ca, err = x509.ParseCertificate(der)
-	return err
-}
-
-func newTemplate(name string, valid time.Duration) *x509.Certificate {
-	return &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(valid),
-	}
-}
-
-// CA returns the certificate of the siege's CA in PEM.
-func (f *Files) CA() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.ca.Raw})
-}
-
-// Client issues a certificate for a user.
-func (f *Files) Client(user string, valid time.Duration) (cert, key []byte, err error) {
-	return f.issue(user, x509.ExtKeyUsageClientAuth, valid)
-}
-
-func (f *Files) issue(name string, usage x509.ExtKeyUsage, valid time.Duration) (cert, key []byte, err error) {
-	template := newTemplate(name, valid)
-	template.ExtKeyUsage = []x509.ExtKeyUsage{usage}
-	if usage == x509.ExtKeyUsageServerAuth {
-		template.DNSNames, template.IPAddresses = []string{name}, []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
-	}
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, fmt.Errorf("making a key: %w", err)
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, f.ca, private.Public(), f.key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("issuing a certificate: %w", err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, fmt.Errorf("writing a key: %w", err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}), nil
 }

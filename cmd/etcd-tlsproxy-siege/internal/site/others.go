@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // Installed reports whether a server other than etcd-tlsproxy can be attacked here.
@@ -22,7 +24,7 @@ const maxConnections = 1000
 
 // StartNginx starts nginx with the site that etcd-tlsproxy replaces.
 func (f *Files) StartNginx(o Options) (*Server, error) {
-	address, _, err := listenAddresses(false)
+	address, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +63,7 @@ server { listen %[4]s ssl http2 backlog=4096; ssl_certificate %[5]s; ssl_certifi
 // StartHAProxy starts HAProxy, which checks no passwords here: it has no hash in common with
 // the other servers.
 func (f *Files) StartHAProxy(o Options) (*Server, error) {
-	address, _, err := listenAddresses(false)
+	address, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}

@@ -3,47 +3,32 @@ package site
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // Process is a server, together with its children.
 type Process struct {
-	name   string
-	log    string // the path of its output
-	cmd    *exec.Cmd
-	exited chan struct{}
-	err    error // of its end; is set before exited is closed
+	*proxytest.Child
+	name string
+	log  string // the path of its output
 }
 
-// start runs a program. Its output goes to a file in dir. The kernel kills it when this
-// program ends.
+// start runs a program. Its output goes to a file in dir.
 func start(dir, name string, command ...string) (*Process, error) {
-	p := &Process{name: name, log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log := filepath.Join(dir, name+".log")
+	child, err := proxytest.StartChild(log, command[0], command[1:]...)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own descriptor
-	p.cmd = exec.Command(command[0], command[1:]...)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// Ctrl-C must not reach it: this program stops it when nothing needs it any more.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", name, err)
-	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.exited)
-	}()
-	return p, nil
+	return &Process{child, name, log}, nil
 }
 
 // stopTimeout is how long a server can take to end. What it has left to do is of no use to
@@ -53,9 +38,9 @@ const stopTimeout = 2 * time.Second
 // Stop ends the process: by SIGTERM, because a master has to end its workers, and by
 // SIGKILL if that takes too long.
 func (p *Process) Stop() {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	select {
-	case <-p.exited:
+	case <-p.Exited():
 	case <-time.After(stopTimeout):
 		p.Kill()
 	}
@@ -63,21 +48,19 @@ func (p *Process) Stop() {
 
 // Kill kills the process and its children, and waits for its end.
 func (p *Process) Kill() {
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	<-p.exited
+	_ = syscall.Kill(-p.Pid(), syscall.SIGKILL)
+	<-p.Exited()
 }
 
 // Ended returns how the process has ended, or nil if it runs.
 func (p *Process) Ended() error {
-	select {
-	case <-p.exited:
-		if p.err == nil {
-			return errors.New("it has ended")
-		}
-		return p.err
-	default:
+	if !p.HasExited() {
 		return nil
 	}
+	if err := p.ExitError(); err != nil {
+		return err
+	}
+	return errors.New("it has ended")
 }
 
 // Memory returns the resident memory of the process and its children, in bytes: that of now and
@@ -106,7 +89,7 @@ func (p *Process) Memory() (now, peak int64) {
 
 // pids returns the process and its children.
 func (p *Process) pids() []int {
-	root := p.cmd.Process.Pid
+	root := p.Pid()
 	pids := []int{root}
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", root, root))
 	if err != nil {
@@ -154,24 +137,4 @@ func listens(address string) error {
 		return err
 	}
 	return c.Close()
-}
-
-// The range of the ports for servers. The kernel chooses ports for outgoing connections above it:
-// thousands of attackers and victims, at all addresses, would else hold the port of a server that
-// listens on all addresses.
-const (
-	firstPort = 10_000
-	lastPort  = 32_000
-)
-
-// freePort returns a port of loopback on which nothing listens.
-func freePort() (int, error) {
-	var err error
-	for range 100 {
-		var ln net.Listener
-		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))); err == nil {
-			return ln.Addr().(*net.TCPAddr).Port, ln.Close()
-		}
-	}
-	return 0, fmt.Errorf("finding a free port: %w", err)
 }

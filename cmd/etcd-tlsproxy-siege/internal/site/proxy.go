@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // Server is what stands in front of etcd.
@@ -35,35 +37,26 @@ type Options struct {
 // Memory is limits.memory of the proxy that is attacked, unless an attack sets it.
 const Memory = 256 << 20
 
-// listenAddresses returns a free port as the address for clients and as one to listen on.
-func listenAddresses(all bool) (address, listen string, err error) {
-	port, err := freePort()
-	if err != nil {
-		return "", "", err
-	}
-	address = fmt.Sprintf("127.0.0.1:%d", port)
-	if all {
-		return address, fmt.Sprintf("[::]:%d", port), nil
-	}
-	return address, address, nil
-}
-
 // StartProxy starts etcd-tlsproxy and waits until it serves.
 func (f *Files) StartProxy(o Options) (*Server, error) {
-	address, listen, err := listenAddresses(o.AllAddresses)
+	address, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	admin, err := freePort()
+	listen := address
+	if o.AllAddresses {
+		listen = "[::]" + strings.TrimPrefix(address, "127.0.0.1")
+	}
+	admin, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Address: address, Admin: fmt.Sprintf("http://127.0.0.1:%d", admin), records: []string{filepath.Join(o.Dir, "audit")}}
+	s := &Server{Address: address, Admin: "http://" + admin, records: []string{filepath.Join(o.Dir, "audit")}}
 	if !strings.Contains(o.Limits, "memory =") {
 		o.Limits += fmt.Sprintf("memory = %d\n", int64(Memory))
 	}
 	text := fmt.Sprintf(`listen = %q
-admin = "127.0.0.1:%d"
+admin = %q
 [upstream]
 endpoints = [%q]
 %s

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -49,17 +47,13 @@ func NewFiles() (f *Files, err error) {
 		return f, err
 	}
 	f.workerLine = fmt.Appendf(nil, "worker:%s\n", hash)
-	var errs []error
 	for _, address := range []*string{&f.Listen, &f.Admin} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		if *address, err = proxytest.FreeAddress(); err != nil {
 			return f, err
 		}
-		*address = ln.Addr().String()
-		errs = append(errs, ln.Close())
 	}
 	_, certErr := f.RotateCertificate()
-	return f, errors.Join(append(errs, certErr, f.pki.WriteCA(f.CA()), f.WriteUsers(true))...)
+	return f, errors.Join(certErr, f.pki.WriteCA(f.CA()), f.WriteUsers(true))
 }
 
 // Path returns the path of a file in the folder.
@@ -129,18 +123,4 @@ func (f *Files) ServedSerial() (*big.Int, error) {
 	}
 	defer c.Close()
 	return c.ConnectionState().PeerCertificates[0].SerialNumber, nil
-}
-
-// BuildProxy returns the absolute path of a program. If it has none, it builds the proxy
-// from this checkout.
-func (f *Files) BuildProxy(program string) (string, error) {
-	if program != "" {
-		return filepath.Abs(program)
-	}
-	program = f.Path("etcd-tlsproxy")
-	out, err := exec.Command("go", "build", "-o", program, "etcd-tlsproxy/cmd/etcd-tlsproxy").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building the proxy: %w; run this in a checkout, or name a program with --proxy\n%s", err, out)
-	}
-	return program, nil
 }

@@ -7,46 +7,30 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"syscall"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // Proxy is the proxy as a process.
 type Proxy struct {
+	*proxytest.Child
 	Log    string // the path of its output
-	cmd    *exec.Cmd
 	admin  string
 	client *http.Client
-	exited chan struct{}
-	err    error // of its end; is set before exited is closed
 }
 
 // StartProxy starts the proxy and waits until it serves.
-func StartProxy(program string, f *Files) (*Proxy, error) {
-	p := &Proxy{
-		Log: f.Path("log"), admin: "http://" + f.Admin, exited: make(chan struct{}),
+func StartProxy(program string, f *Files) (p *Proxy, err error) {
+	p = &Proxy{
+		Log: f.Path("log"), admin: "http://" + f.Admin,
 		client: &http.Client{Transport: &http.Transport{}, Timeout: transport.Timeout},
 	}
-	log, err := os.Create(p.Log)
-	if err != nil {
+	if p.Child, err = proxytest.StartChild(p.Log, program, "serve", "--config", f.Path("etcd-tlsproxy.toml")); err != nil {
 		return nil, err
 	}
-	defer log.Close() // the process has its own descriptor
-	p.cmd = exec.Command(program, "serve", "--config", f.Path("etcd-tlsproxy.toml"))
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// The kernel kills it when this program ends. Ctrl-C must not reach it: this program
-	// stops it when the report no longer needs it.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the proxy: %w", err)
-	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.exited)
-	}()
 	for limit := time.Now().Add(transport.Timeout); ; time.Sleep(10 * time.Millisecond) {
 		if resp, err := p.client.Get(p.admin + "/-/ready"); err == nil {
 			_ = resp.Body.Close()
@@ -62,28 +46,6 @@ func StartProxy(program string, f *Files) (*Proxy, error) {
 	}
 }
 
-// Pid returns the number of the process.
-func (p *Proxy) Pid() int { return p.cmd.Process.Pid }
-
-// Exited returns a channel that is closed when the process has ended.
-func (p *Proxy) Exited() <-chan struct{} { return p.exited }
-
-// HasExited reports whether the process has ended.
-func (p *Proxy) HasExited() bool {
-	select {
-	case <-p.exited:
-		return true
-	default:
-		return false
-	}
-}
-
-// ExitError returns how the process has ended. It must have exited.
-func (p *Proxy) ExitError() error { return p.err }
-
-// Signal sends a signal to the process.
-func (p *Proxy) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
-
 // Stop ends the process with SIGTERM. It is an error if the process has ended before,
 // ends with an error, or does not end.
 func (p *Proxy) Stop() error {
@@ -91,14 +53,14 @@ func (p *Proxy) Stop() error {
 	early := p.HasExited()
 	p.Signal(syscall.SIGTERM)
 	select {
-	case <-p.exited:
+	case <-p.Exited():
 	case <-time.After(transport.Timeout):
 		p.Signal(syscall.SIGKILL)
-		<-p.exited
+		<-p.Exited()
 		return fmt.Errorf("the proxy did not end within %v of SIGTERM", transport.Timeout)
 	}
-	if p.err != nil {
-		return fmt.Errorf("the proxy ended with an error: %w; see %s", p.err, p.Log)
+	if err := p.ExitError(); err != nil {
+		return fmt.Errorf("the proxy ended with an error: %w; see %s", err, p.Log)
 	}
 	if early {
 		return fmt.Errorf("the proxy ended before it was stopped; see %s", p.Log)
