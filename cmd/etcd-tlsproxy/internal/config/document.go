@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -76,6 +77,16 @@ func (doc *Document) Locate(key ...string) (name string, line int) {
 		line = doc.lines[toml.Key(key[:n]).String()]
 	}
 	return name, line
+}
+
+// Warning returns a text about the value of a key, with its place in the document.
+func (doc *Document) Warning(text string, key ...string) string {
+	name, line := doc.Locate(key...)
+	text = name + ": " + text
+	if line > 0 {
+		text = fmt.Sprintf("line %d: %s", line, text)
+	}
+	return text
 }
 
 // convert turns an error of the library's parser into an [Error].
