@@ -62,10 +62,7 @@ func (doc *Document) findLines(parent toml.Key, values map[string]toml.Primitive
 		if errors.As(doc.meta.PrimitiveDecode(value, &lineProbe{}), &at) {
 			doc.lines[key.String()] = at.Position.Line
 		}
-		var children map[string]toml.Primitive
-		if doc.meta.PrimitiveDecode(value, &children) == nil {
-			doc.findLines(key, children)
-		}
+		doc.findLines(key, doc.children(value))
 	}
 }
 
