@@ -92,7 +92,7 @@ func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 			continue
 		}
 		if got := s.value(config); got.Equal(s.value(fallback)) {
-			t.Errorf("the full example sets %s to its default, %s; want another value", s.Key, show(got))
+			t.Errorf("the full example sets %s to its default, %s; want another value", s.Key, tomlText(got.Interface()))
 		}
 	}
 }
