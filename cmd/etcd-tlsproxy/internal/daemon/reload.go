@@ -29,7 +29,6 @@ type reloader struct {
 	seen    files.Stamps // of the last attempt, successful or not
 
 	lastAttempt atomic.Pointer[statuspage.Config]
-	adminNames  atomic.Pointer[[]string] // the names in force
 	// shown is the state that the admin address shows. It is current, without the lock.
 	shown atomic.Pointer[loaded]
 
