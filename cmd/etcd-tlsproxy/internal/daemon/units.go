@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
@@ -85,7 +86,7 @@ func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) 
 	}
 	var faults []error
 	fault := func(err error) (progress bool) {
-		if !contains(faults, err) {
+		if !slices.ContainsFunc(faults, func(known error) bool { return known.Error() == err.Error() }) {
 			faults = append(faults, err)
 		}
 		return old.add(err)
@@ -132,15 +133,6 @@ func (l *loader) complete(disk *files.Reader, doc *config.Document, c *config.Co
 	state.text = text
 	state.old.settings = maps.Clone(old.settings)
 	return state, finish(state)
-}
-
-func contains(faults []error, err error) bool {
-	for _, fault := range faults {
-		if fault.Error() == err.Error() {
-			return true
-		}
-	}
-	return false
 }
 
 // partError reports that a part of the files was not applied.
