@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -87,14 +86,11 @@ func sameFile(configFile, name, file string) bool {
 
 // readStatus returns the state of the configuration of the proxy at an admin address.
 func readStatus(ctx context.Context, admin string) (*statuspage.Config, error) {
-	host, port, err := net.SplitHostPort(admin)
+	url, err := localURL(admin)
 	if err != nil {
 		return nil, err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/-/status.json", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/-/status.json", nil)
 	if err != nil {
 		return nil, err
 	}
