@@ -13,6 +13,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/htpasswd"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 )
@@ -47,7 +48,8 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 		// The admin address of the proxy that runs is unknown.
 		return fmt.Errorf("the file was changed, but %s is not valid, so a running proxy does not apply the change (hint: etcd-tlsproxy check-config says what is wrong)", configFile)
 	}
-	if !slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(configFile, name, changed) }) {
+	disk := files.NewReader(filepath.Dir(configFile))
+	if !slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(disk.Path(name), changed) }) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inForceTimeout)
@@ -71,16 +73,13 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 	}
 }
 
-// sameFile reports whether a name in a configuration is that of a file.
-func sameFile(configFile, name, file string) bool {
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(configFile), name)
-	}
-	a, err := os.Stat(name)
+// sameFile reports whether two names are those of one file that exists.
+func sameFile(one, other string) bool {
+	a, err := os.Stat(one)
 	if err != nil {
 		return false
 	}
-	b, err := os.Stat(file)
+	b, err := os.Stat(other)
 	return err == nil && os.SameFile(a, b)
 }
 
