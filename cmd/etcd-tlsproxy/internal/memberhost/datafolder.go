@@ -41,7 +41,7 @@ type Identity struct {
 // not etcd's, which must never be changed.
 func Identify(dataDir, walDir string) (Identity, error) {
 	if walDir == "" {
-		walDir = filepath.Join(dataDir, "member", "wal")
+		walDir = LogOf(dataDir, "")
 	}
 	newest, err := newestSegment(walDir)
 	if err != nil {

@@ -2,6 +2,7 @@ package memberhost
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -117,7 +118,7 @@ func (s *settings) set(name, value, place string, onCommandLine bool) error {
 
 // setVariables applies the variables of an environment.
 func (s *settings) setVariables(environment map[string]string) error {
-	for _, variable := range sortedKeys(environment) {
+	for _, variable := range slices.Sorted(maps.Keys(environment)) {
 		suffix, ok := strings.CutPrefix(variable, "ETCD_")
 		if !ok || suffix == "UNSUPPORTED_ARCH" || environment[variable] == "" {
 			continue // etcd treats an empty variable like one that is not set
