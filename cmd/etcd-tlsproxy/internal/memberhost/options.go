@@ -45,6 +45,13 @@ func lookUp(name string) (option, bool) {
 	return option{}, slices.Contains(strings.Fields(valueOptions), name)
 }
 
+// Decides reports whether an option of etcd, by the name of its flag, decides which data or
+// which cluster a member has. version does not: with it etcd is no member at all.
+func Decides(name string) bool {
+	_, special := specialOptions()[name]
+	return special && name != "version"
+}
+
 func specialOptions() map[string]option {
 	return map[string]option{
 		"name": {meaning: setting}, "data-dir": {meaning: setting}, "wal-dir": {meaning: setting},
