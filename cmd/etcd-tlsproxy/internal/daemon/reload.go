@@ -96,7 +96,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	if next != nil {
 		if fault := r.logs.apply(&next.config.Log); fault != nil {
 			next.config.Log = r.current.config.Log
-			err = errors.Join(err, &partError{logs: true, err: fault})
+			err = errors.Join(err, &partError{names: []string{"logs"}, err: fault})
 		}
 		changed = r.adopt(next, err)
 	}

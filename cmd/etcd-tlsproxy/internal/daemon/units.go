@@ -137,9 +137,8 @@ func (l *loader) complete(disk *files.Reader, doc *config.Document, c *config.Co
 
 // partError reports that a part of the files was not applied.
 type partError struct {
-	old  *units // nil for none
-	logs bool
-	err  error
+	names []string // of what is in force as before
+	err   error
 }
 
 func (e *partError) Error() string { return e.err.Error() }
@@ -150,10 +149,7 @@ func (e *partError) Unwrap() error { return e.err }
 func oldParts(err error) (names []string) {
 	var joined interface{ Unwrap() []error }
 	if part, ok := errors.AsType[*partError](err); ok && part == err { //nolint:errorlint // the parts of a join are visited below
-		if part.logs {
-			return []string{"logs"}
-		}
-		return part.old.names()
+		return part.names
 	}
 	if errors.As(err, &joined) {
 		for _, one := range joined.Unwrap() {
@@ -168,5 +164,5 @@ func (u *units) fault(faults []error) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return &partError{old: u, err: errors.Join(faults...)}
+	return &partError{names: u.names(), err: errors.Join(faults...)}
 }
