@@ -148,13 +148,13 @@ func (s *settings) setFlags(words []string) error {
 			return fmt.Errorf("%q on etcd's command line is not a flag (hint: the unit must run a member, with flags and variables alone)", word)
 		}
 		name, value, given := strings.Cut(flag, "=")
-		if o, _ := lookUp(name); o.boolean && !given {
-			value, given = "true", true
-		}
-		if _, known := lookUp(name); known && !given {
-			if len(words) == 0 {
-				return fmt.Errorf("--%s on etcd's command line has no value", name)
-			}
+		switch o, known := lookUp(name); {
+		case given || !known:
+		case o.boolean:
+			value = "true"
+		case len(words) == 0:
+			return fmt.Errorf("--%s on etcd's command line has no value", name)
+		default:
 			value, words = words[0], words[1:]
 		}
 		if err := s.set(name, value, "--"+name, true); err != nil {
