@@ -66,9 +66,9 @@ func (doc *Document) findLines(parent toml.Key, values map[string]toml.Primitive
 	}
 }
 
-// Locate returns a key in the form in which it is written, and its line. The line
+// locate returns a key in the form in which it is written, and its line. The line
 // of a key that is missing is that of its table, or 0.
-func (doc *Document) Locate(key ...string) (name string, line int) {
+func (doc *Document) locate(key ...string) (name string, line int) {
 	name = toml.Key(key).String()
 	for n := len(key); n > 0 && line == 0; n-- {
 		line = doc.lines[toml.Key(key[:n]).String()]
@@ -78,7 +78,7 @@ func (doc *Document) Locate(key ...string) (name string, line int) {
 
 // Warning returns a text about the value of a key, with its place in the document.
 func (doc *Document) Warning(text string, key ...string) string {
-	name, line := doc.Locate(key...)
+	name, line := doc.locate(key...)
 	text = name + ": " + text
 	if line > 0 {
 		text = fmt.Sprintf("line %d: %s", line, text)
