@@ -66,7 +66,7 @@ sed -i -e "s|^admin = .*|listen = \"127.0.0.1:$https\"\nadmin = \"127.0.0.1:$adm
 etcd --data-dir "$work/etcd" --enable-v2 --listen-client-urls "http://127.0.0.1:$etcd" --advertise-client-urls "http://127.0.0.1:$etcd" \
 	--listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" --initial-cluster "default=http://127.0.0.1:$peer" >"$work/etcd.log" 2>&1 &
 running+=($!)
-mapfile -t command < <(config '.Entrypoint[], .OCIv1.config.Cmd[]' 2>/dev/null || jq -r '(.OCIv1.config.Entrypoint + .OCIv1.config.Cmd)[]' "$work/image.json")
+mapfile -t command < <(config ' | (.Entrypoint + .Cmd)[]')
 mapfile -t probe < <(sed -n 's/^HEALTHCHECK .*CMD \[\(.*\)\]$/\1/p' deploy/container/Dockerfile | tr ',' '\n' | tr -d '" ')
 ((${#probe[@]} > 0)) || fail "the Dockerfile has no health check"
 inside() { images run --user "$user" --volume "$work/files:/etc/etcd-tlsproxy:ro" "$container" -- "$@"; }

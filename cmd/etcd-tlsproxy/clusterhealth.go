@@ -77,7 +77,7 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 		if err := term.Print(result, func(w io.Writer) error { return health.Text(w, result.Findings) }); err != nil || health.OK() {
 			return err
 		}
-		return &console.ExitError{Code: 1}
+		return &console.ExitError{Code: console.ExitFailure}
 	}
 	return cmd
 }

@@ -81,7 +81,7 @@ the file, because values can be secrets.`,
 			c.Note("left out %s: %s", left.Key, left.Reason)
 		}
 		if len(dump.LeftOut) > 0 {
-			return &console.ExitError{Code: 1}
+			return &console.ExitError{Code: console.ExitFailure}
 		}
 		return nil
 	}

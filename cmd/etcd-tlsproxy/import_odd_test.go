@@ -14,7 +14,6 @@ import (
 	"strings"
 	"testing"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/siteimport"
 	"etcd-tlsproxy/proxy/proxytest"
 )
@@ -94,40 +93,12 @@ type odd struct {
 
 func newOdd(t *testing.T) *odd {
 	t.Helper()
-	if !proxytest.FindNginx() {
-		t.Skip("nginx is not installed")
-	}
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(etcd.Close)
 	p := newProfile(t)
 	p.prefixes = p.prefixes[:3]
-	pki, err := proxytest.NewPKI()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := pki.Server("localhost", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.write(t, p.path("server.crt"), string(cert))
-	p.write(t, p.path("server.key"), string(key))
-	nginx, err := proxytest.StartNginx(p.dir, func(addr string) string { return p.site(addr, strings.TrimPrefix(etcd.URL(), "http://")) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nginx.Close)
+	nginx, pki := p.start(t)
 	file := filepath.Join(t.TempDir(), "etcd-tlsproxy.toml")
 	report := imported(t, "--nginx", p.path("nginx.conf"), "--write", file)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = []byte(strings.Replace(string(text), nginx.Addr, "127.0.0.1:0", 1))
-	text = []byte(strings.Replace(string(text), "\n[limits]\n", "\n[limits]\nlogin_burst = 1000000\n", 1))
-	s := daemontest.Start(t, "admin = \"127.0.0.1:0\"\n"+string(text))
+	s := startImported(t, file, nginx)
 	return &odd{
 		nginx: nginx.Addr, proxy: strings.TrimPrefix(s.URL, "https://"), differences: report.Differences, met: map[string]int{},
 		// Each request is one TLS record, so that no server closes while a part of it is unread.

@@ -32,6 +32,18 @@ func imported(t *testing.T, args ...string) *siteimport.Report {
 	return report
 }
 
+// startImported starts the proxy with a configuration that was imported from nginx: at other
+// ports, and patient with wrong passwords.
+func startImported(t *testing.T, file string, nginx *proxytest.Nginx) *daemontest.Service {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(string(text), nginx.Addr, "127.0.0.1:0", 1)
+	return daemontest.Start(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[limits]\n", "\n[limits]\nlogin_burst = 1000000\n", 1))
+}
+
 func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 	p := newProfile(t)
 	p.write(t, p.path("hiera.yaml"), profileHiera)
@@ -68,34 +80,8 @@ func TestBothSourcesOfTheProfileAreOneTable(t *testing.T) {
 }
 
 func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
-	if !proxytest.FindNginx() {
-		t.Skip("nginx is not installed")
-	}
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(etcd.Close)
 	p := newProfile(t)
-	pki, err := proxytest.NewPKI()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := pki.Server("localhost", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.write(t, p.path("server.crt"), string(cert))
-	p.write(t, p.path("server.key"), string(key))
-	upstream := strings.TrimPrefix(etcd.URL(), "http://")
-	nginx, err := proxytest.StartNginx(p.dir, func(addr string) string {
-		return p.site(addr, upstream)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nginx.Close)
-
+	nginx, pki := p.start(t)
 	for _, match := range []string{"both", "segment"} {
 		file := filepath.Join(t.TempDir(), "etcd-tlsproxy.toml")
 		report := imported(t, "--match", match, "--nginx", p.path("nginx.conf"), "--write", file)
@@ -103,14 +89,7 @@ func TestTheImportedProfileDecidesAsNginxButForWhatWasListed(t *testing.T) {
 		if code := run(context.Background(), []string{"check-config", "-c", file}, &out, &errs); code != 0 || !strings.Contains(out.String(), "73 rules, 72 users") {
 			t.Fatalf("check-config ended with status %d, want 0:\n%s%s", code, &out, &errs)
 		}
-		// The same configuration, at other ports, and patient with wrong passwords.
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		config := strings.Replace(string(text), nginx.Addr, "127.0.0.1:0", 1)
-		s := daemontest.Start(t, "admin = \"127.0.0.1:0\"\n"+strings.Replace(config, "\n[limits]\n", "\n[limits]\nlogin_burst = 1000000\n", 1))
-
+		s := startImported(t, file, nginx)
 		before := &side{addr: nginx.Addr, config: &tls.Config{RootCAs: pki.Pool(), ServerName: "localhost"}}
 		now := &side{addr: strings.TrimPrefix(s.URL, "https://"), config: before.config}
 		for _, one := range []*side{before, now} {

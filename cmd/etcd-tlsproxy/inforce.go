@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/htpasswd"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 )
@@ -48,7 +48,8 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 		// The admin address of the proxy that runs is unknown.
 		return fmt.Errorf("the file was changed, but %s is not valid, so a running proxy does not apply the change (hint: etcd-tlsproxy check-config says what is wrong)", configFile)
 	}
-	if !slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(configFile, name, changed) }) {
+	disk := files.NewReader(filepath.Dir(configFile))
+	if !slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(disk.Path(name), changed) }) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inForceTimeout)
@@ -72,29 +73,23 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 	}
 }
 
-// sameFile reports whether a name in a configuration is that of a file.
-func sameFile(configFile, name, file string) bool {
-	if !filepath.IsAbs(name) {
-		name = filepath.Join(filepath.Dir(configFile), name)
-	}
-	a, err := os.Stat(name)
+// sameFile reports whether two names are those of one file that exists.
+func sameFile(one, other string) bool {
+	a, err := os.Stat(one)
 	if err != nil {
 		return false
 	}
-	b, err := os.Stat(file)
+	b, err := os.Stat(other)
 	return err == nil && os.SameFile(a, b)
 }
 
 // readStatus returns the state of the configuration of the proxy at an admin address.
 func readStatus(ctx context.Context, admin string) (*statuspage.Config, error) {
-	host, port, err := net.SplitHostPort(admin)
+	url, err := localURL(admin)
 	if err != nil {
 		return nil, err
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/-/status.json", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/-/status.json", nil)
 	if err != nil {
 		return nil, err
 	}

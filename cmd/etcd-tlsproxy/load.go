@@ -163,7 +163,7 @@ func printLoad(c *console.Console, plan *keydump.Plan, dryRun bool) error {
 		return err
 	})
 	if err == nil && counts[keydump.Conflict] > 0 {
-		err = &console.ExitError{Code: 1}
+		err = &console.ExitError{Code: console.ExitFailure}
 	}
 	return err
 }

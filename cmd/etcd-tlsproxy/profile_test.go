@@ -58,6 +58,35 @@ func newProfile(t *testing.T) *profile {
 	return p
 }
 
+// start starts nginx with the profile in front of an etcd.
+func (p *profile) start(t *testing.T) (*proxytest.Nginx, *proxytest.PKI) {
+	t.Helper()
+	if !proxytest.FindNginx() {
+		t.Skip("nginx is not installed")
+	}
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	pki, err := proxytest.NewPKI()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := pki.Server("localhost", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, p.path("server.crt"), string(cert))
+	p.write(t, p.path("server.key"), string(key))
+	nginx, err := proxytest.StartNginx(p.dir, func(addr string) string { return p.site(addr, strings.TrimPrefix(etcd.URL(), "http://")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nginx.Close)
+	return nginx, pki
+}
+
 func (p *profile) path(name string) string   { return filepath.Join(p.dir, name) }
 func (p *profile) file(prefix string) string { return p.path(strings.ReplaceAll(prefix, "/", "_")) }
 

@@ -76,9 +76,18 @@ func adminURL(file string) (string, error) {
 	if c.AdminWebConfig != "" {
 		return "", fmt.Errorf("%s: admin_web_config can require TLS or a user (hint: give the URL with --admin)", file)
 	}
-	host, port, err := net.SplitHostPort(c.Admin)
+	url, err := localURL(c.Admin)
 	if err != nil {
 		panic("BUG: the address was checked: " + err.Error())
+	}
+	return url, nil
+}
+
+// localURL returns the URL at which this machine reaches an address to listen on.
+func localURL(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", err
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "localhost"

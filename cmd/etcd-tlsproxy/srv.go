@@ -67,7 +67,7 @@ The exit status is 0 if everything is consistent, and 1 if not.`,
 		if err := term.Print(result, result.text); err != nil || result.Consistent {
 			return err
 		}
-		return &console.ExitError{Code: 1}
+		return &console.ExitError{Code: console.ExitFailure}
 	}
 	return cmd
 }

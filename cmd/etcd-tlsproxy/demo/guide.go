@@ -16,15 +16,8 @@ const awaitEvery = 20 * time.Millisecond
 // await waits until the service listens.
 func (d *demo) await(ctx context.Context) error {
 	for {
-		for _, address := range []string{d.admin, d.listen} {
-			if c, err := net.Dial("tcp", address); err == nil {
-				_ = c.Close() // it was opened to see that it can be
-				if address == d.listen {
-					return nil
-				}
-			} else {
-				break
-			}
+		if listens(d.admin) && listens(d.listen) {
+			return nil
 		}
 		select {
 		case <-time.After(awaitEvery):
@@ -32,6 +25,16 @@ func (d *demo) await(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// listens reports whether a connection to an address can be opened.
+func listens(address string) bool {
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = c.Close()
+	return true
 }
 
 // guide returns what the demo prints: a line that says it is ready, and commands to try.

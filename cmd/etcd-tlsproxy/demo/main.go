@@ -64,10 +64,7 @@ loopback. Ctrl-C ends the demo.`,
 		} else if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("making a folder: %w", err)
 		}
-		d := &demo{listen: *listen, admin: *admin, dir: folder, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
-		if *open {
-			d.open = openPage
-		}
+		d := &demo{listen: *listen, admin: *admin, dir: folder, open: *open, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
 		return d.show(cmd.Context())
 	}
 	return cmd

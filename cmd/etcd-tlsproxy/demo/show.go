@@ -16,7 +16,7 @@ import (
 // demo is one run of the demo.
 type demo struct {
 	listen, admin, dir string
-	open               func(url string) error // opens the status page; nil if it is not wanted
+	open               bool // the status page in a browser
 	stdout, stderr     io.Writer
 }
 
@@ -73,8 +73,8 @@ func (d *demo) show(ctx context.Context) error {
 	}()
 	if err := d.await(ctx); err == nil {
 		fmt.Fprint(d.stdout, d.guide())
-		if d.open != nil {
-			if err := d.open("http://" + d.admin + "/-/status"); err != nil {
+		if d.open {
+			if err := openPage("http://" + d.admin + "/-/status"); err != nil {
 				fmt.Fprintf(d.stderr, "opening the status page: %v\n", err)
 			}
 		}

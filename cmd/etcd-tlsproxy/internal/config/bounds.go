@@ -30,7 +30,7 @@ func (c *Parsed) checkTags(errs *Errors) {
 		if s.Max == "" {
 			hint = "choose a value " + low
 		}
-		errs.Add(fmt.Sprintf("the value %s is out of range", show(value)), hint, s.path()...)
+		errs.Add(fmt.Sprintf("the value %s is out of range", tomlText(value.Interface())), hint, s.path()...)
 	}
 }
 

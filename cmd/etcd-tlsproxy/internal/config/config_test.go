@@ -81,9 +81,9 @@ func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 			doc, lines = srv, srvLines
 		}
 		path := strings.Split(key, ".")
-		_, line := doc.Locate(path...)
+		_, line := doc.locate(path...)
 		if line == 0 || !strings.Contains(lines[line-1], path[len(path)-1]) {
-			t.Errorf("the example does not contain %s in the line that Locate returned, %d", key, line)
+			t.Errorf("the example does not contain %s in the line that locate returned, %d", key, line)
 		}
 	}
 	fallback := Default()
@@ -92,7 +92,7 @@ func TestEveryKeyHasAPlaceAndIsInTheFullExample(t *testing.T) {
 			continue
 		}
 		if got := s.value(config); got.Equal(s.value(fallback)) {
-			t.Errorf("the full example sets %s to its default, %s; want another value", s.Key, show(got))
+			t.Errorf("the full example sets %s to its default, %s; want another value", s.Key, tomlText(got.Interface()))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -61,21 +62,28 @@ func (doc *Document) findLines(parent toml.Key, values map[string]toml.Primitive
 		if errors.As(doc.meta.PrimitiveDecode(value, &lineProbe{}), &at) {
 			doc.lines[key.String()] = at.Position.Line
 		}
-		var children map[string]toml.Primitive
-		if doc.meta.PrimitiveDecode(value, &children) == nil {
-			doc.findLines(key, children)
-		}
+		doc.findLines(key, doc.children(value))
 	}
 }
 
-// Locate returns a key in the form in which it is written, and its line. The line
+// locate returns a key in the form in which it is written, and its line. The line
 // of a key that is missing is that of its table, or 0.
-func (doc *Document) Locate(key ...string) (name string, line int) {
+func (doc *Document) locate(key ...string) (name string, line int) {
 	name = toml.Key(key).String()
 	for n := len(key); n > 0 && line == 0; n-- {
 		line = doc.lines[toml.Key(key[:n]).String()]
 	}
 	return name, line
+}
+
+// Warning returns a text about the value of a key, with its place in the document.
+func (doc *Document) Warning(text string, key ...string) string {
+	name, line := doc.locate(key...)
+	text = name + ": " + text
+	if line > 0 {
+		text = fmt.Sprintf("line %d: %s", line, text)
+	}
+	return text
 }
 
 // convert turns an error of the library's parser into an [Error].

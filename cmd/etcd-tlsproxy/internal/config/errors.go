@@ -49,7 +49,7 @@ func (doc *Document) NewErrors() *Errors { return &Errors{doc: doc} }
 
 // Add records a problem with the value of a key.
 func (errs *Errors) Add(problem, hint string, key ...string) {
-	name, line := errs.doc.Locate(key...)
+	name, line := errs.doc.locate(key...)
 	errs.list = append(errs.list, &Error{File: errs.doc.file, Line: line, Key: name, Problem: problem, Hint: hint})
 }
 

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 )
 
 // Pending is a changed setting that waits for a restart.
@@ -27,7 +26,7 @@ func (c *Config) KeepRestart(running *Config) (pending []Pending) {
 		}
 		value, old := s.value(c), s.value(running)
 		if !old.Equal(value) {
-			pending = append(pending, Pending{s.Key, show(old), show(value)})
+			pending = append(pending, Pending{s.Key, tomlText(old.Interface()), tomlText(value.Interface())})
 			value.Set(old)
 		}
 	}
@@ -43,16 +42,4 @@ func Changed(before, after *Config) (keys []string) {
 		}
 	}
 	return keys
-}
-
-// show returns a value as it is written in the file.
-func show(value reflect.Value) string {
-	switch v := value.Interface().(type) {
-	case string:
-		return strconv.Quote(v)
-	case Duration:
-		return strconv.Quote(v.String())
-	default:
-		return fmt.Sprint(v)
-	}
 }

@@ -55,7 +55,7 @@ func (doc *Document) showEntries(b *strings.Builder, table string, texts, decode
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		origin := earlier
 		if texts[name] == decoded[name] {
-			_, line := doc.Locate(table, name)
+			_, line := doc.locate(table, name)
 			origin = fmt.Sprintf("%s:%d", doc.file, line)
 		}
 		fmt.Fprintf(b, "%s = %s # %s\n", toml.Key{name}, texts[name], origin)
@@ -79,7 +79,7 @@ func (doc *Document) origin(s *Setting, c *Config) string {
 	if !doc.meta.IsDefined(s.path()...) {
 		return "default"
 	}
-	_, line := doc.Locate(s.path()...)
+	_, line := doc.locate(s.path()...)
 	return fmt.Sprintf("%s:%d", doc.file, line)
 }
 

@@ -119,6 +119,9 @@ func (c *Parsed) checkSurfaces(errs *Errors) {
 	}
 }
 
+// IsLogFile reports whether the place of a log is the path of a file.
+func IsLogFile(where string) bool { return where != "off" && where != "stdout" && where != "stderr" }
+
 func (c *Parsed) checkLog(errs *Errors) {
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {

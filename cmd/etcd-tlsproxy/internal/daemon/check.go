@@ -6,13 +6,11 @@ import (
 	"hash/maphash"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
@@ -58,7 +56,7 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	if o.Start && problems != nil {
 		return nil, problems
 	}
-	disk := files.NewReader(filepath.Dir(o.File))
+	disk := loader.disk()
 	local := &preflight.State{Config: state.config, Document: state.doc, Certificates: state.snapshot.Certs.Certificates()}
 	secret := func(name string, key ...string) {
 		if name != "" {

@@ -44,8 +44,7 @@ func (s *loaded) checkUsers() {
 			if s.snapshot.Users.Has(user) || slices.Contains(s.config.Auth.Certificates, user) {
 				continue
 			}
-			name, line := s.doc.Locate(key...)
-			s.warnings = append(s.warnings, fmt.Sprintf("line %d: %s: user %q is %s (hint: check the spelling of the name; add the user, or remove the name)", line, name, user, where))
+			s.warnings = append(s.warnings, s.doc.Warning(fmt.Sprintf("user %q is %s (hint: check the spelling of the name; add the user, or remove the name)", user, where), key...))
 		}
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(s.config.ACLs)) {
@@ -63,8 +62,7 @@ func (s *loaded) checkUsers() {
 func (s *loaded) checkPrefixes() {
 	for _, prefix := range slices.Sorted(maps.Keys(s.config.ACLs)) {
 		if key, ok := strings.CutPrefix(prefix+"/", "/v2/keys/"); ok {
-			name, line := s.doc.Locate("acls", prefix)
-			s.warnings = append(s.warnings, fmt.Sprintf("line %d: %s: the rule is about a key %s, but in a path keys begin behind /v2/keys (hint: write %q)", line, name, prefix, "/"+strings.TrimSuffix(key, "/")))
+			s.warnings = append(s.warnings, s.doc.Warning(fmt.Sprintf("the rule is about a key %s, but in a path keys begin behind /v2/keys (hint: write %q)", prefix, "/"+strings.TrimSuffix(key, "/")), "acls", prefix))
 		}
 	}
 }

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
@@ -36,9 +35,8 @@ func (l *loader) discover(ctx context.Context, state, before *loaded) error {
 		return errs.Err()
 	}
 	state.endpoints = found.Endpoints
-	name, line := state.doc.Locate("upstream", "srv")
 	for _, problem := range found.Problems {
-		state.warnings = append(state.warnings, fmt.Sprintf("line %d: %s: %s", line, name, problem))
+		state.warnings = append(state.warnings, state.doc.Warning(problem, "upstream", "srv"))
 	}
 	return nil
 }

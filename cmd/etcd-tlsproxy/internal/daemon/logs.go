@@ -70,10 +70,10 @@ func (l *logs) apply(c *config.Log) error {
 // openAt opens the file of a log, or returns the open one if the path is the same. It
 // returns nil if where is not a path.
 func (o *output) openAt(where string) (*os.File, error) {
-	switch where {
-	case o.where:
+	switch {
+	case where == o.where:
 		return o.file, nil
-	case "off", "stdout", "stderr":
+	case !config.IsLogFile(where):
 		return nil, nil
 	}
 	return openLog(where)

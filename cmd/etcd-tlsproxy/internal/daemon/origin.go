@@ -121,9 +121,8 @@ func etcdUsers(u *config.Upstream) gate.EtcdUsers {
 // checkEtcdUsers warns of an opened surface whose most important request is refused.
 func (s *loaded) checkEtcdUsers() {
 	if _, open := s.config.Surfaces["auth"]; open && s.snapshot.EtcdUsers == gate.NoEtcdUser {
-		name, line := s.doc.Locate("surfaces", "auth")
-		s.warnings = append(s.warnings, fmt.Sprintf(
-			`line %d: %s: etcd's own users cannot be enabled here, because nobody could disable them again (hint: set upstream.credentials = "forward", or upstream.user = "root")`, line, name))
+		s.warnings = append(s.warnings, s.doc.Warning(
+			`etcd's own users cannot be enabled here, because nobody could disable them again (hint: set upstream.credentials = "forward", or upstream.user = "root")`, "surfaces", "auth"))
 	}
 }
 

@@ -29,7 +29,6 @@ type reloader struct {
 	seen    files.Stamps // of the last attempt, successful or not
 
 	lastAttempt atomic.Pointer[statuspage.Config]
-	adminNames  atomic.Pointer[[]string] // the names in force
 	// shown is the state that the admin address shows. It is current, without the lock.
 	shown atomic.Pointer[loaded]
 
@@ -97,16 +96,12 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	if next != nil {
 		if fault := r.logs.apply(&next.config.Log); fault != nil {
 			next.config.Log = r.current.config.Log
-			err = errors.Join(err, &partError{logs: true, err: fault})
+			err = errors.Join(err, &partError{names: []string{"logs"}, err: fault})
 		}
 		changed = r.adopt(next, err)
 	}
 	r.publishStatus(next, len(changed) > 0, err)
-	r.metrics.Reloaded(r.current.snapshot.Certs, err)
-	r.metrics.SetUpstreamCertificate(r.current.origin.notAfter)
-	r.metrics.SetWarnings(len(r.current.warnings))
-	r.metrics.SetRestartPending(len(r.current.pending))
-	r.metrics.SetLimits(r.current.config.Limits.Values())
+	r.publishMetrics(err)
 	if err != nil {
 		text := "reload failed; the old state stays in force"
 		if len(changed) > 0 {
@@ -117,6 +112,15 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	}
 	r.requestRefresh()
 	return nil
+}
+
+// publishMetrics records the state in force, and the error of the attempt to load it.
+func (r *reloader) publishMetrics(err error) {
+	r.metrics.Reloaded(r.current.snapshot.Certs, err)
+	r.metrics.SetUpstreamCertificate(r.current.origin.notAfter)
+	r.metrics.SetWarnings(len(r.current.warnings))
+	r.metrics.SetRestartPending(len(r.current.pending))
+	r.metrics.SetLimits(r.current.config.Limits.Values())
 }
 
 // adopt puts a state in force, and reports and returns what it changes; r.mu is held. err is

@@ -103,10 +103,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		loader: loader, server: s.server, metrics: metrics, logs: logs, manager: s.manager,
 		current: first, seen: seen, refreshNow: make(chan struct{}, 1),
 	}
-	metrics.Reloaded(first.snapshot.Certs, nil)
-	metrics.SetUpstreamCertificate(first.origin.notAfter)
-	metrics.SetWarnings(len(first.warnings))
-	metrics.SetLimits(first.config.Limits.Values())
+	s.reloader.publishMetrics(nil)
 	first.logWarnings(logs.service)
 	s.reloader.publishStatus(first, true, nil)
 	return s, first, nil

@@ -29,7 +29,7 @@ func (s *service) statusPage() *statuspage.Page {
 			}
 		},
 		KnownHost: func(name string) bool {
-			named := slices.ContainsFunc(*s.reloader.adminNames.Load(), func(own string) bool { return strings.EqualFold(name, own) })
+			named := slices.ContainsFunc(s.reloader.shown.Load().config.AdminNames, func(own string) bool { return strings.EqualFold(name, own) })
 			return named || strings.EqualFold(name, host) || strings.EqualFold(name, bound) || s.server.Snapshot().Certs.Serves(name)
 		},
 	})
@@ -44,7 +44,6 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		next = *r.lastAttempt.Load()
 	} else {
 		c := state.config
-		r.adminNames.Store(&c.AdminNames)
 		r.shown.Store(state)
 		next = statuspage.Config{
 			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
@@ -85,7 +86,7 @@ func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) 
 	}
 	var faults []error
 	fault := func(err error) (progress bool) {
-		if !contains(faults, err) {
+		if !slices.ContainsFunc(faults, func(known error) bool { return known.Error() == err.Error() }) {
 			faults = append(faults, err)
 		}
 		return old.add(err)
@@ -134,20 +135,10 @@ func (l *loader) complete(disk *files.Reader, doc *config.Document, c *config.Co
 	return state, finish(state)
 }
 
-func contains(faults []error, err error) bool {
-	for _, fault := range faults {
-		if fault.Error() == err.Error() {
-			return true
-		}
-	}
-	return false
-}
-
 // partError reports that a part of the files was not applied.
 type partError struct {
-	old  *units // nil for none
-	logs bool
-	err  error
+	names []string // of what is in force as before
+	err   error
 }
 
 func (e *partError) Error() string { return e.err.Error() }
@@ -158,10 +149,7 @@ func (e *partError) Unwrap() error { return e.err }
 func oldParts(err error) (names []string) {
 	var joined interface{ Unwrap() []error }
 	if part, ok := errors.AsType[*partError](err); ok && part == err { //nolint:errorlint // the parts of a join are visited below
-		if part.logs {
-			return []string{"logs"}
-		}
-		return part.old.names()
+		return part.names
 	}
 	if errors.As(err, &joined) {
 		for _, one := range joined.Unwrap() {
@@ -176,5 +164,5 @@ func (u *units) fault(faults []error) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return &partError{old: u, err: errors.Join(faults...)}
+	return &partError{names: u.names(), err: errors.Join(faults...)}
 }

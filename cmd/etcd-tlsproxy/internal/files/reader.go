@@ -34,8 +34,7 @@ func (r *Reader) Path(name string) string {
 // LogPath returns the path of a log. The words off, stdout and stderr are not paths and
 // stay as they are.
 func (r *Reader) LogPath(where string) string {
-	switch where {
-	case "off", "stdout", "stderr":
+	if !config.IsLogFile(where) {
 		return where
 	}
 	return r.Path(where)

@@ -41,7 +41,7 @@ type Identity struct {
 // not etcd's, which must never be changed.
 func Identify(dataDir, walDir string) (Identity, error) {
 	if walDir == "" {
-		walDir = filepath.Join(dataDir, "member", "wal")
+		walDir = LogOf(dataDir, "")
 	}
 	newest, err := newestSegment(walDir)
 	if err != nil {
@@ -50,7 +50,7 @@ func Identify(dataDir, walDir string) (Identity, error) {
 	if newest == "" {
 		return Identity{}, missingLog(dataDir, walDir)
 	}
-	file, err := openOwned(newest)
+	file, err := OpenOwned(newest)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -79,9 +79,9 @@ func newestSegment(walDir string) (string, error) {
 	return newest, nil
 }
 
-// openOwned opens a file in a folder of etcd's user, who may have replaced it by a link or
-// a pipe.
-func openOwned(path string) (*os.File, error) {
+// OpenOwned opens a file in a folder of etcd's user, who may have replaced it by a link, or
+// by a pipe that nobody writes to.
+func OpenOwned(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
@@ -160,7 +160,7 @@ func fields(message []byte) (numbers map[protowire.Number]uint64, data []byte) {
 // InUse reports whether an etcd runs on the folder. A running etcd holds a lock on its v3
 // store.
 func InUse(dataDir string) (bool, error) {
-	file, err := openOwned(filepath.Join(dataDir, "member", "snap", "db"))
+	file, err := OpenOwned(filepath.Join(dataDir, "member", "snap", "db"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}

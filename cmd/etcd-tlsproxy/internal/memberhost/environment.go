@@ -4,13 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 )
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // readEnvironmentFile adds the variables of a file in the form of EnvironmentFile=. It
 // accepts the usual lines, NAME=VALUE with or without quotes around the whole value, and

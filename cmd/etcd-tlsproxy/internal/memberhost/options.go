@@ -2,6 +2,7 @@ package memberhost
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -42,6 +43,13 @@ func lookUp(name string) (option, bool) {
 		return option{boolean: true}, true
 	}
 	return option{}, slices.Contains(strings.Fields(valueOptions), name)
+}
+
+// Decides reports whether an option of etcd, by the name of its flag, decides which data or
+// which cluster a member has. version does not: with it etcd is no member at all.
+func Decides(name string) bool {
+	_, special := specialOptions()[name]
+	return special && name != "version"
 }
 
 func specialOptions() map[string]option {
@@ -117,7 +125,7 @@ func (s *settings) set(name, value, place string, onCommandLine bool) error {
 
 // setVariables applies the variables of an environment.
 func (s *settings) setVariables(environment map[string]string) error {
-	for _, variable := range sortedKeys(environment) {
+	for _, variable := range slices.Sorted(maps.Keys(environment)) {
 		suffix, ok := strings.CutPrefix(variable, "ETCD_")
 		if !ok || suffix == "UNSUPPORTED_ARCH" || environment[variable] == "" {
 			continue // etcd treats an empty variable like one that is not set
@@ -140,13 +148,13 @@ func (s *settings) setFlags(words []string) error {
 			return fmt.Errorf("%q on etcd's command line is not a flag (hint: the unit must run a member, with flags and variables alone)", word)
 		}
 		name, value, given := strings.Cut(flag, "=")
-		if o, _ := lookUp(name); o.boolean && !given {
-			value, given = "true", true
-		}
-		if _, known := lookUp(name); known && !given {
-			if len(words) == 0 {
-				return fmt.Errorf("--%s on etcd's command line has no value", name)
-			}
+		switch o, known := lookUp(name); {
+		case given || !known:
+		case o.boolean:
+			value = "true"
+		case len(words) == 0:
+			return fmt.Errorf("--%s on etcd's command line has no value", name)
+		default:
 			value, words = words[0], words[1:]
 		}
 		if err := s.set(name, value, "--"+name, true); err != nil {

@@ -44,31 +44,37 @@ func (m *Member) CheckUnit(ctx context.Context) error {
 			return m.refuse(fmt.Errorf("it has %s=%s, so its etcd may use other files than a recovery sees, or the files may be changed by others (hint: remove it until the recovery has ended, as with systemctl edit)", name, value))
 		}
 	}
-	s := settings{name: "default"}
 	environment, err := managerEnvironment(ctx)
 	if err != nil {
 		return err
 	}
-	if err := m.readEnvironment(properties, environment); err != nil {
-		return m.refuse(err)
-	}
-	if err := s.setVariables(environment); err != nil {
-		return m.refuse(err)
-	}
-	words, err := commandLine(properties["ExecStart"])
-	if err != nil {
-		return m.refuse(err)
-	}
-	if words, err = expand(words, environment); err != nil {
-		return m.refuse(err)
-	}
-	if err := s.setFlags(words); err != nil {
-		return m.refuse(err)
-	}
-	if err := m.compare(&s); err != nil {
+	if err := m.checkSettings(properties, environment); err != nil {
 		return m.refuse(err)
 	}
 	return nil
+}
+
+// checkSettings reads the settings of the unit's etcd and compares them with the expected
+// ones. It adds the variables of the unit to the environment.
+func (m *Member) checkSettings(properties map[string][]string, environment map[string]string) error {
+	if err := readEnvironment(properties, environment); err != nil {
+		return err
+	}
+	s := settings{name: "default"}
+	if err := s.setVariables(environment); err != nil {
+		return err
+	}
+	words, err := commandLine(properties["ExecStart"])
+	if err != nil {
+		return err
+	}
+	if words, err = expand(words, environment); err != nil {
+		return err
+	}
+	if err := s.setFlags(words); err != nil {
+		return err
+	}
+	return m.compare(&s)
 }
 
 func (m *Member) refuse(err error) error { return fmt.Errorf("the unit %s: %w", m.Unit, err) }
@@ -117,7 +123,8 @@ func systemctl(ctx context.Context, args ...string) ([]string, error) {
 	return strings.Split(string(out), "\n"), nil
 }
 
-func (m *Member) readEnvironment(properties map[string][]string, environment map[string]string) error {
+// readEnvironment adds the variables of a unit and of its files.
+func readEnvironment(properties map[string][]string, environment map[string]string) error {
 	for _, text := range properties["Environment"] {
 		if err := assignments(text, environment); err != nil {
 			return fmt.Errorf("reading Environment=: %w", err)

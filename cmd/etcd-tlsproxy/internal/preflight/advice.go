@@ -33,14 +33,7 @@ type Secret struct {
 // it does harm.
 func (s *State) Advise(now time.Time) []string {
 	var all []string
-	add := func(text string, key ...string) {
-		name, line := s.Document.Locate(key...)
-		text = name + ": " + text
-		if line > 0 {
-			text = fmt.Sprintf("line %d: %s", line, text)
-		}
-		all = append(all, text)
-	}
+	add := func(text string, key ...string) { all = append(all, s.Document.Warning(text, key...)) }
 	for _, secret := range s.Secrets {
 		if info, err := os.Stat(secret.Path); err == nil && info.Mode().Perm()&0o004 != 0 {
 			add(secret.Path+" can be read by every user of this machine (hint: chmod 640, with the group of the service)", secret.Key...)

@@ -51,10 +51,9 @@ func (s *Share) String() string {
 func (s *State) CheckShares() (warnings []string) {
 	defaults := Shares(&config.Default().Limits)
 	for i, share := range Shares(&s.Config.Limits) {
-		name, line := s.Document.Locate("limits", share.Key)
 		if share.cap > share.Total && share.cap != defaults[i].cap {
-			warnings = append(warnings, fmt.Sprintf("line %d: %s: one client may have %s, but there are %s %s for all (hint: lower the limit, or remove it: clients share what there is)",
-				line, name, humanize.Comma(share.cap), humanize.Comma(share.Total), share.Name))
+			warnings = append(warnings, s.Document.Warning(fmt.Sprintf("one client may have %s, but there are %s %s for all (hint: lower the limit, or remove it: clients share what there is)",
+				humanize.Comma(share.cap), humanize.Comma(share.Total), share.Name), "limits", share.Key))
 		}
 	}
 	return warnings

@@ -158,8 +158,7 @@ func number(file string, fallback int) int {
 
 // checkLogFile checks that a log can be opened, without creating it.
 func checkLogFile(errs *config.Errors, path string, key ...string) {
-	switch path {
-	case "off", "stdout", "stderr":
+	if !config.IsLogFile(path) {
 		return
 	}
 	info, err := os.Stat(path)

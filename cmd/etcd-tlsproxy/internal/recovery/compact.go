@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
 // The backup tool drops the log's records about members. Each of them has advanced the
@@ -53,7 +55,7 @@ const maxCopyAttempts = 3
 func (b *Backup) copyLive(ctx context.Context, scratch, compacted string) error {
 	snapDir, walDir := filepath.Join(b.DataDir, "member", "snap"), b.WALDir
 	if walDir == "" {
-		walDir = filepath.Join(b.DataDir, "member", "wal")
+		walDir = memberhost.LogOf(b.DataDir, "")
 	}
 	if err := copyFiles(snapDir, filepath.Join(compacted, "member", "snap"), ".snap"); err != nil {
 		return err
@@ -112,9 +114,7 @@ func listFiles(folder, suffix string) ([]string, error) {
 }
 
 func copyFile(from, to string) error {
-	// Another user owns the folder: it may have been replaced by a link, or by a pipe that
-	// nobody writes to.
-	in, err := os.OpenFile(from, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	in, err := memberhost.OpenOwned(from)
 	if err != nil {
 		return err
 	}

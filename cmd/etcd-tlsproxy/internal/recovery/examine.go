@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
@@ -55,7 +54,7 @@ func (r *Recovery) checkLogFolder() error {
 	}
 	for _, arg := range r.EtcdArgs {
 		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if slices.Contains([]string{"data-dir", "wal-dir", "name", "config-file", "force-new-cluster", "proxy", "experimental-enable-v2v3", "initial-cluster", "initial-cluster-state", "discovery", "discovery-srv"}, name) {
+		if memberhost.Decides(name) {
 			return fmt.Errorf("--etcd-arg=%s would move the data or make another cluster (hint: use --data-dir and --wal-dir of this command for folders)", arg)
 		}
 	}

@@ -30,67 +30,62 @@ func newMemberReader(c *cluster.Connection) (*memberReader, error) {
 	return &memberReader{etcd, c}, err
 }
 
-// get is a request for a path that etcd's client library has no function for.
-type get string
+// request is a request that etcd's client library has no function for. With a body, which
+// is JSON, it is a POST.
+type request struct{ path, body string }
 
-func (path get) HTTPRequest(base url.URL) *http.Request {
-	base.Path = string(path)
-	r, err := http.NewRequest(http.MethodGet, base.String(), nil)
+func (q request) HTTPRequest(base url.URL) *http.Request {
+	base.Path = q.path
+	method := http.MethodGet
+	if q.body != "" {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequest(method, base.String(), strings.NewReader(q.body))
 	if err != nil {
 		panic("BUG: the endpoint was a URL: " + err.Error())
+	}
+	if q.body != "" {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	return r
 }
 
-// countV3 is a request for the number of keys in the v3 store, through the gateway that
-// translates JSON for etcd's gRPC API. Older versions of etcd have it at older paths.
-type countV3 string
-
-func (path countV3) HTTPRequest(base url.URL) *http.Request {
-	base.Path = string(path)
-	all := strings.NewReader(`{"key":"AA==","range_end":"AA==","count_only":true}`) // from the zero byte on
-	r, err := http.NewRequest(http.MethodPost, base.String(), all)
+// readJSON sends a request and decodes the body of the response. Another status than 200 is
+// an error, and status is 0 if there is no response.
+func (m *memberReader) readJSON(ctx context.Context, q request, answer any) (status int, err error) {
+	ctx, cancel := m.connection.Context(ctx)
+	defer cancel()
+	response, body, err := m.client.Do(ctx, q) //nolint:bodyclose // Do reads and closes the body
 	if err != nil {
-		panic("BUG: the endpoint was a URL: " + err.Error())
+		return 0, err
 	}
-	r.Header.Set("Content-Type", "application/json")
-	return r
-}
-
-// v3Keys returns the number of keys in the member's v3 store.
-func (m *memberReader) v3Keys(ctx context.Context) (uint64, error) {
-	for _, path := range []countV3{"/v3/kv/range", "/v3beta/kv/range", "/v3alpha/kv/range"} {
-		ctx, cancel := m.connection.Context(ctx)
-		defer cancel()
-		response, body, err := m.client.Do(ctx, path) //nolint:bodyclose // Do reads and closes the body
-		switch {
-		case err != nil:
-			return 0, err
-		case response.StatusCode == http.StatusNotFound:
-			continue
-		case response.StatusCode != http.StatusOK:
-			return 0, fmt.Errorf("it answers %s with status %d", path, response.StatusCode)
-		}
-		var answer struct {
-			Count uint64 `json:"count,string"`
-		}
-		err = json.Unmarshal(body, &answer)
-		return answer.Count, err
+	if response.StatusCode != http.StatusOK {
+		return response.StatusCode, fmt.Errorf("it answers %s with status %d", q.path, response.StatusCode)
 	}
-	return 0, errors.New("it has no gateway for JSON")
+	return response.StatusCode, json.Unmarshal(body, answer)
 }
 
 func (m *memberReader) getJSON(ctx context.Context, path string, answer any) error {
-	ctx, cancel := m.connection.Context(ctx)
-	defer cancel()
-	response, body, err := m.client.Do(ctx, get(path)) //nolint:bodyclose // Do reads and closes the body
-	if err != nil {
-		return err
+	_, err := m.readJSON(ctx, request{path: path}, answer)
+	return err
+}
+
+// countAll is the body of a request for the number of all keys, from the zero byte on.
+const countAll = `{"key":"AA==","range_end":"AA==","count_only":true}`
+
+// v3Keys returns the number of keys in the member's v3 store. It uses the gateway that
+// translates JSON for etcd's gRPC API. Older versions of etcd have it at older paths.
+func (m *memberReader) v3Keys(ctx context.Context) (uint64, error) {
+	for _, path := range []string{"/v3/kv/range", "/v3beta/kv/range", "/v3alpha/kv/range"} {
+		var answer struct {
+			Count uint64 `json:"count,string"`
+		}
+		status, err := m.readJSON(ctx, request{path, countAll}, &answer)
+		if status != http.StatusNotFound {
+			return answer.Count, err
+		}
 	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("it answers %s with status %d", path, response.StatusCode)
-	}
-	return json.Unmarshal(body, answer)
+	return 0, errors.New("it has no gateway for JSON")
 }
 
 // identify checks that the member is the one whose data folder is copied: a quorum read

@@ -118,21 +118,34 @@ func removeStale(folder string) error {
 	return nil
 }
 
-// rotate removes all but the newest keep backups and returns the removed names. It keeps
-// the backup that was just made, even if a clock that was set back sorts it last. It
-// neither counts nor removes folders without a manifest of ours.
-func rotate(folder, made string, keep int) ([]string, error) {
+// backupNames returns the names of the backups in a folder, the newest first. It leaves out
+// what is being written or removed.
+func backupNames(folder string) (names []string, err error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(entries) // newest first: they are sorted by name
+	for _, entry := range slices.Backward(entries) { // they are sorted by name
+		if name := entry.Name(); name[0] != '.' && entry.IsDir() && backupName.MatchString(name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// rotate removes all but the newest keep backups and returns the removed names. It keeps
+// the backup that was just made, even if a clock that was set back sorts it last. It
+// neither counts nor removes folders without a manifest of ours.
+func rotate(folder, made string, keep int) ([]string, error) {
+	names, err := backupNames(folder)
+	if err != nil {
+		return nil, err
+	}
 	var removed []string
 	kept := 1
-	for _, entry := range entries {
-		name := entry.Name()
+	for _, name := range names {
 		path := filepath.Join(folder, name)
-		if name == filepath.Base(made) || name[0] == '.' || !entry.IsDir() || !backupName.MatchString(name) {
+		if name == filepath.Base(made) {
 			continue
 		}
 		m, err := readManifest(path)
@@ -172,19 +185,15 @@ type Listed struct {
 }
 
 // List lists the backups in a folder, the newest first. It leaves out what is being
-// written or removed, and folders without a manifest of ours.
+// written or removed.
 func List(folder string) ([]Listed, error) {
-	entries, err := os.ReadDir(folder)
+	names, err := backupNames(folder)
 	if err != nil {
 		return nil, fmt.Errorf("listing the backups: %w", err)
 	}
-	slices.Reverse(entries)
 	found := []Listed{}
-	for _, entry := range entries {
-		if name := entry.Name(); name[0] == '.' || !entry.IsDir() || !backupName.MatchString(name) {
-			continue
-		}
-		one := Listed{Path: filepath.Join(folder, entry.Name())}
+	for _, name := range names {
+		one := Listed{Path: filepath.Join(folder, name)}
 		m, err := readManifest(one.Path)
 		switch {
 		case err != nil:

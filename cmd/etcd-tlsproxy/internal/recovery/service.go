@@ -116,10 +116,8 @@ func (r *Recovery) curl(words ...string) string {
 }
 
 func (r *Recovery) startAlone(m Member, from *source) string {
-	return r.start(m, []Member{m}, true) + fmt.Sprintf(`healthy() { %s | grep -q '"health":"true"'; }
-wait_for %s 120 healthy
-%s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: check its --data-dir and --wal-dir'
-`, r.curl(m.Client+"/health"), quote(m.Name+" to answer"), r.curl("--output", "/dev/null", "--dump-header", "-", m.Client+"/v2/members"), from.identity.Cluster)
+	return r.start(m, []Member{m}, true) + r.waitHealthy(m) + fmt.Sprintf(`%s | tr -d '\r' | grep -qix 'x-etcd-cluster-id: %s' || fail 'this etcd does not have the data of the backup: check its --data-dir and --wal-dir'
+`, r.curl("--output", "/dev/null", "--dump-header", "-", m.Client+"/v2/members"), from.identity.Cluster)
 }
 
 // updatePeerURL sets the peer URL. After --force-new-cluster it is http://localhost:2380,
