@@ -95,11 +95,17 @@ func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := r.Connection.Context(ctx)
-	defer cancel()
-	t, err := readTree(ctx, client.NewKeysAPI(c), true)
+	keys := client.NewKeysAPI(c)
+	var t *tree
+	// A member that was just added may make the cluster elect a leader meanwhile.
+	err = r.waitUntil(ctx, "the keys of the recovered cluster", func() error {
+		ctx, cancel := r.Connection.Context(ctx)
+		defer cancel()
+		t, err = readTree(ctx, keys, true)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("reading the keys of the recovered cluster: %w", err)
+		return err
 	}
 	now := t.keys()
 	r.note("the cluster has %d keys", now.Count)
