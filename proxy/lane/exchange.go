@@ -185,6 +185,9 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 		}
 		a.large = newHold(x.Large, call.Peer.Account, 1, call.Client)
 	}
+	if !a.Whole {
+		resp.Answered() // the rest of the duration is the client's
+	}
 	if a.large != nil {
 		a.slot.release()
 	}

@@ -344,3 +344,39 @@ func TestACallThatPanicsGivesItsSlotAndItsTargetBack(t *testing.T) {
 	}
 	a.Close()
 }
+
+// readsAtEtcd returns the number of reads whose duration at etcd was measured.
+func (r *rig) readsAtEtcd(t *testing.T) uint64 {
+	t.Helper()
+	families, err := r.metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "etcd_tlsproxy_upstream_duration_seconds" {
+			return family.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	t.Fatal("the durations at etcd are not exported")
+	return 0
+}
+
+func TestTheTimeThatAClientTakesForALargeAnswerIsNotThatOfEtcd(t *testing.T) {
+	body := strings.Repeat("0123456789", upstream.MaxBuffered/10+1)
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), room(100))
+	if refusal != nil || err != nil {
+		t.Fatalf("got refusal %v and error %v", refusal, err)
+	}
+	if n := r.readsAtEtcd(t); a.Whole || n != 1 {
+		t.Errorf("before the client takes any of the answer: got %d durations, whole %t; want 1 of an answer that is sent at its pace", n, a.Whole)
+	}
+	if got := text(t, &a); got != body {
+		t.Errorf("got %d bytes, want %d", len(got), len(body))
+	}
+	a.Close()
+	if n := r.readsAtEtcd(t); n != 1 {
+		t.Errorf("after the client has taken the answer: got %d durations, want 1", n)
+	}
+	r.quiet(t)
+}

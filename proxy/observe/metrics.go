@@ -49,6 +49,7 @@ type Metrics struct {
 	// when the endpoints change, and continues its counters.
 	Upstream         *upstream.Counters
 	upstreamFailures *prometheus.CounterVec
+	upstreamTimes    times // for the status
 
 	certificate *prometheus.GaugeVec
 	revocations prometheus.Gauge
@@ -59,6 +60,9 @@ type Metrics struct {
 	reloadTime  prometheus.Gauge
 	refreshes   *prometheus.CounterVec
 }
+
+// durationBuckets are the same for clients and for etcd, so that the two can be compared.
+var durationBuckets = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 // NewMetrics registers all metrics of a proxy of the given version.
 func NewMetrics(version string) *Metrics {
@@ -77,7 +81,7 @@ func NewMetrics(version string) *Metrics {
 		decisions: counter("decisions_total", "Decisions of the gate by surface, access (read, write) and outcome. The outcome is allowed, or the reason of the refusal.", "surface", "access", "outcome"),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "etcd_tlsproxy_request_duration_seconds", Help: "Time from the head of a request to the last byte of its answer, without watches.",
-			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: durationBuckets,
 		}, []string{"access"}),
 		connections:  gauge("connections", "Open client connections."),
 		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),

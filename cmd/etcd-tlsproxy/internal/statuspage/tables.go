@@ -19,6 +19,7 @@ func tableOf(list string) table {
 		{"windows", "Traffic", "", []column{
 			{"Last", "seconds", "age"}, {"Reads/s", "reads", "rate"}, {"Writes/s", "writes", "rate"}, {"Read p50", "read_p50_ms", "ms"}, {"Read p99", "read_p99_ms", "ms"},
 			{"Write p50", "write_p50_ms", "ms"}, {"Write p99", "write_p99_ms", "ms"},
+			{"Read at etcd p99", "etcd_read_p99_ms", "ms"}, {"Write at etcd p99", "etcd_write_p99_ms", "ms"},
 			{"Refused/s", "refused", "rate"}, {"Failed/s", "failed", "rate"}, {"Events/s", "events", "rate"}, {"Sent/s", "bytes", "bytes"},
 		}},
 		{"upstream.endpoints", "etcd", "", []column{
