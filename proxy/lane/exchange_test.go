@@ -67,13 +67,13 @@ func newRig(t *testing.T, handle http.HandlerFunc) *rig {
 // call passes a request of a user through the gate, which must allow it.
 func (r *rig) call(t *testing.T, method, target, user string) *Call {
 	t.Helper()
-	op := &gate.Operation{}
+	rec := &observe.Record{}
 	peer := seed.Peer()
 	req := &gate.Request{Method: method, Target: target, Authorization: seed.Basic(user), Peer: peer}
-	if refusal := r.Decide(context.Background(), r.snapshot, req, op); refusal != nil {
+	if refusal := r.Decide(context.Background(), r.snapshot, req, rec); refusal != nil {
 		t.Fatalf("%s %s by %q was refused with %d %s", method, target, user, refusal.Status, refusal.Body)
 	}
-	return &Call{Snapshot: r.snapshot, Peer: peer, Op: op}
+	return &Call{Snapshot: r.snapshot, Peer: peer, Op: &rec.Op}
 }
 
 // text reads the whole body of an answer.
