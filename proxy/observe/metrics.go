@@ -35,7 +35,6 @@ type Metrics struct {
 	handedOver   prometheus.Counter
 	handshakes   *prometheus.CounterVec
 	collector    *collector
-	limits       *prometheus.GaugeVec
 
 	handshakeFailures *prometheus.CounterVec
 	watches           prometheus.Gauge
@@ -92,7 +91,6 @@ func NewMetrics(version string) *Metrics {
 		handshakes:   counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		handshakeFailures: counter("handshake_failures_total", "TLS handshakes that failed, by reason (client_gone, timeout, plain_http, no_tls, no_certificate, untrusted_certificate, "+
 			"expired_certificate, rejected_by_client, version, cipher, draining, other). With rejected_by_client the client sent an alert, for example because it does not trust the server's certificate.", "reason"),
-		limits:           f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_limit", Help: "Limits in force, by their keys in the table [limits]; durations in seconds, sizes in bytes."}, []string{"limit"}),
 		watches:          gauge("watches", "Running watches of clients."),
 		watchEnds:        make(map[string]prometheus.Counter),
 		Watches:          &share.WatchCounters{},

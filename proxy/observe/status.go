@@ -43,6 +43,7 @@ type Status struct {
 	Logs         []LogStatus         `json:"logs"`         // the access log and the audit log
 	Memory       MemoryStatus        `json:"memory"`       // the memory of the process
 	Pools        []PoolStatus        `json:"pools"`        // what clients share, and who holds it
+	Limits       []LimitStatus       `json:"limits"`       // the limits that can be reached, and their use
 }
 
 // Totals count answered requests.

@@ -35,6 +35,9 @@ func tableOf(list string) table {
 		{"watches.largest_hubs", "Shared watches", "There are no watches.", []column{
 			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
 		}},
+		{"limits", "Limits", "", []column{
+			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Limit value", "", "value"}, {"Use", "percent", "share"},
+		}},
 		{"certificates", "Certificates", "", []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},
 		}},
