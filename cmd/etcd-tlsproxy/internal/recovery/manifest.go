@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -209,7 +211,7 @@ func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Verifi
 		v.Unknown = append(v.Unknown, "whether all keys of the v3 store are in it: they are not counted")
 	}
 	if v.Compared && got.Digest != m.Keys.Digest {
-		return nil, fmt.Errorf("the backup %s is damaged: an etcd that was started on a copy has %d keys with the digest %s, and the manifest has %d with %s (hint: use an older one)", folder, got.Count, got.Digest, m.Keys.Count, m.Keys.Digest)
+		return nil, fmt.Errorf("the backup %s is damaged: an etcd that was started on a copy has %s with the digest %s, and the manifest has %d with %s (hint: use an older one)", folder, english.Plural(got.Count, "key", ""), got.Digest, m.Keys.Count, m.Keys.Digest)
 	}
 	return v, nil
 }
