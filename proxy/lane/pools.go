@@ -24,6 +24,8 @@ type Pools struct {
 // acquire acquires one unit of a pool for a call, and waits for its turn as long as for an
 // answer of etcd.
 func (c *Call) acquire(ctx context.Context, p *account.Pool, k account.Kind) error {
+	start := time.Now() // this path is rare: usually a unit is free
+	defer func() { c.Turn += time.Since(start) }()
 	return acquireWithin(ctx, c.Snapshot.Upstream.Patience(), p, c.Peer.Account, k)
 }
 
