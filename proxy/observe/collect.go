@@ -44,7 +44,7 @@ func newCollector() *collector {
 		byUser: desc("user_decisions_total", "Decisions by user, means of identification (password, certificate, anonymous, other), access (read, write) and outcome (allowed, refused). "+
 			"The first 200 users have series of their own; known other is the sum of the rest.", "user", "known", "access", "outcome"),
 		limitUsed:   desc("limit_used", "Use of the limits that clients can reach (connections, watches, upstream_requests, memory), in the unit of the limit.", "limit"),
-		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: those that etcd sends at the pace of a client. answers, bodies: bytes that wait for a client, and of large request bodies. watches: running ones.", "pool"),
+		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, until their answers begin. answers, bodies: bytes that wait for a client, and of large request bodies. watches: running ones.", "pool"),
 		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
 		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 	}
