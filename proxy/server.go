@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/lane/fast"
@@ -121,8 +122,11 @@ func NewServer(o Options) *Server {
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
-			Slots:  s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
-			Large:  s.accounts.NewPool(account.Options{Name: "large_answers", Total: 1}),
+			Slots: s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Bulk: bulk.NewLimits(
+				s.accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
+				s.accounts.NewPool(account.Options{Name: "trees", Total: 1, Queue: o.MaxConnections}),
+			),
 			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 1}),
 		},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
@@ -170,18 +174,24 @@ func (s *Server) Publish(next *lane.Snapshot) {
 	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 
-// largeShare is the share of the requests to etcd, as a divisor, whose answers may be sent
-// at the pace of their clients. etcd holds each of these answers in memory.
-const largeShare = 64
+const (
+	// maxBulk bounds the bytes of large answers that etcd works for or sends. etcd 3.4 needs
+	// about five times as much for them.
+	maxBulk = 128 << 20
+	// treeShare is the share of the requests to etcd, as a divisor, that may be reads of trees
+	// whose size nobody knows yet. The slots of requests leave room for as many answers at the
+	// pace of their clients.
+	treeShare = 64
+)
 
 // resize fits the pools of operations to the pool of connections to etcd. An eighth of its
 // requests is left for those that many clients share.
 func (s *Server) resize(next *lane.Snapshot) {
 	requests := int64(next.Upstream.MaxRequests())
-	large := max(1, requests/largeShare)
-	slots := max(1, requests-requests/8-large)
+	trees := max(1, requests/treeShare)
+	slots := max(1, requests-requests/8-trees)
 	s.exchange.Slots.Resize(slots, slots/8)
-	s.exchange.Large.Resize(large, 0)
+	s.exchange.Bulk.Trees.Resize(trees, 0)
 	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
 }
 

@@ -32,6 +32,21 @@ func sharedTarget(t *testing.T, g *gate.Gate, p *gate.Policy, method, target str
 	return op.Path
 }
 
+func TestAReadOfATreeIsKnownHoweverItIsSpelled(t *testing.T) {
+	g, p := newGate(t, nil)
+	for target, want := range map[string]bool{
+		"/v2/keys/a": false, "/v2/keys/a?recursive=false&recursive=true": false, "/v2/keys/a?recursive=yes": false,
+		"/v2/keys/a?recursive=true": true, "/v2/keys/a?re%63ursive=1&sorted=true": true, "/v2/keys/a?recursive=t&wait=false": true,
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			var op gate.Operation
+			if refusal := g.Decide(context.Background(), p, &gate.Request{Method: method, Target: target, Peer: seed.Peer()}, &op); refusal != nil || op.Tree != want {
+				t.Errorf("%s %s: got %v, tree %v, want tree %v", method, target, refusal, op.Tree, want)
+			}
+		}
+	}
+}
+
 func TestReadsWithEqualAnswersAreSharedHoweverTheyAreSpelled(t *testing.T) {
 	g, p := newGate(t, nil)
 	for _, c := range []struct{ method, target, want string }{
