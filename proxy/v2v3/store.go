@@ -44,6 +44,8 @@ type Store struct {
 	end context.CancelCauseFunc
 	// pastFailures counts the attempts to load the tree with its history that failed.
 	pastFailures int
+	// fragments means that the next events are too large for one response. Only the follower changes it.
+	fragments bool
 	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
 	pastFrom int64
 	reaching []reaching
