@@ -91,7 +91,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	draining  bool
-	emptying  bool
+	emptying  time.Time // since when; zero if not
 }
 
 // NewServer returns a server that serves nothing yet.

@@ -30,7 +30,7 @@ func example() *Status {
 			Sharing:     observe.Sharing{Reads: 77, ReadsPercent: 12.25, WatchersPerHub: 2.5},
 			Upstream: observe.Upstream{Leader: "conf1002", LeaderID: "2", Endpoints: []observe.EndpointStatus{
 				{Endpoint: "http://127.0.0.1:2379", Health: "up", Role: "follower", Name: hostile, Version: "3.4.23", Took: .994, Checked: at},
-				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at},
+				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at, Since: at.Add(-time.Hour)},
 			}},
 			Rules: []observe.RuleStatus{
 				{Prefix: "/", Read: observe.GroupStatus{Everyone: true}, Decisions: observe.Decisions{WritesAllowed: 5, WritesRefused: 3}},
@@ -96,7 +96,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
-		">no, see what is in force as before</span>", "The audit log cannot be written since", ">no space left on device</td>", `data-mood="warn">12</td>`, "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 since 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 		">12,345</td>", ">62 %</td>", `data-mood="warn">94 %</td>`, ">128 MiB</td>", "The limit body_memory is near: 120 MiB of 128 MiB are in use.",
 	} {
 		if !strings.Contains(body, want) {
