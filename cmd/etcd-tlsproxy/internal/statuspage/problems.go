@@ -59,6 +59,8 @@ func (s *Status) problems() []string {
 		add("No etcd is available: requests are answered with 503.")
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
+	case !s.Upstream.Since.IsZero():
+		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for _, l := range s.Logs {
 		if l.Failing {
