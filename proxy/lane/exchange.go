@@ -181,7 +181,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 		case a.claim.Cover(), a.mayGrow:
 		case op.Access == acl.Read:
 			return nil, errLarge
-		case call.wait(ctx, a.claim.Acquire) != nil:
+		case acquireClaim(ctx, s.Upstream.Patience(), &a.claim) != nil:
 			// The write was carried out, and its answer cannot be sent.
 			return gate.RefuseUnknownOutcome, nil
 		}

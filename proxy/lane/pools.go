@@ -34,7 +34,7 @@ func (x *Exchange) newClaim(call *Call) bulk.Claim {
 // acquire acquires what an answer claims, and then the slot, each if it is not held. It waits
 // for its turn. If it fails, the answer holds nothing.
 func (a *Answer) acquire(ctx context.Context, call *Call) error {
-	err := call.wait(ctx, a.claim.Acquire)
+	err := acquireClaim(ctx, call.Snapshot.Upstream.Patience(), &a.claim)
 	if err == nil && !a.slot.held {
 		err = a.slot.acquire(ctx, call)
 	}
@@ -44,12 +44,15 @@ func (a *Answer) acquire(ctx context.Context, call *Call) error {
 	return err
 }
 
-// wait calls acquire with a context that ends when the call has waited for its turn as long as
-// for an answer of etcd.
-func (c *Call) wait(ctx context.Context, acquire func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
+// acquireClaim acquires what a claim expects to need, and waits for its turn no longer than
+// patience.
+func acquireClaim(ctx context.Context, patience time.Duration, claim *bulk.Claim) error {
+	if claim.TryAcquire() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return acquire(ctx)
+	return claim.Acquire(ctx)
 }
 
 // acquireWithin acquires one unit of a pool, and waits for its turn no longer than patience.
