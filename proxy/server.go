@@ -82,6 +82,7 @@ type Server struct {
 	handshakes     *account.Pool // those that compute at the moment
 	rate           *handshakeRate
 	logins         *logins
+	bodies         *account.Pool
 	memory         *memory
 	handshakers    *handshakers
 	stopHandshakes context.CancelFunc // ends the polls as well
@@ -141,10 +142,11 @@ func NewServer(o Options) *Server {
 	})
 	s.resize(o.Snapshot)
 	s.current.Publish(o.Snapshot)
+	s.bodies = s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit})
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
-		Bodies:      s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit}),
+		Bodies:      s.bodies,
 		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
@@ -196,27 +198,6 @@ func (s *Server) resize(next *lane.Snapshot) {
 
 // Snapshot returns the snapshot in force.
 func (s *Server) Snapshot() *lane.Snapshot { return s.current.Load() }
-
-func (s *Server) gauges() observe.Gauges {
-	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.connections.Used(), Memory: s.memory.read().live}
-}
-
-// Status reports the state of the server and of etcd; see [observe.Observer.Status].
-func (s *Server) Status() *observe.Status { return s.observer.Status(s.state()) }
-
-func (s *Server) state() observe.State {
-	snapshot := s.current.Load()
-	return observe.State{
-		UpstreamFailing: s.exchange.Outage.Since().UTC(),
-		Draining:        s.Draining(), Emptying: s.Emptying(),
-		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
-		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
-		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
-		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
-		Memory: s.memory.status(),
-		Pools:  s.accounts.Pools(),
-	}
-}
 
 // Draining reports whether Drain was called.
 func (s *Server) Draining() bool {

@@ -54,8 +54,9 @@ type Call struct {
 	// Client takes the answer.
 	Client Client
 
-	// Waited is the time that Do waited for etcd, if the access log contains it.
-	Waited time.Duration
+	// Waited is the time that Do waited for etcd, if the access log contains it. Turn is the
+	// part of it during which others had their turn.
+	Waited, Turn time.Duration
 
 	request upstream.Request
 }
@@ -70,10 +71,15 @@ func (x *Exchange) Account(peer *gate.Peer, op *gate.Operation) *account.Account
 	return x.Accounts.Address(peer.Addr.Addr())
 }
 
-// Decide asks the gate and counts its decision. See [gate.Gate.Decide].
-func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, op *gate.Operation) *gate.Refusal {
-	refusal := x.Gate.Decide(ctx, &s.Policy, req, op)
-	x.Observer.Decided(s.counts, op, refusal)
+// Decide asks the gate, which sets the operation of the record, and counts its decision. See
+// [gate.Gate.Decide].
+func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, rec *observe.Record) *gate.Refusal {
+	if x.Observer.Records.Timed() {
+		start := time.Now()
+		defer func() { rec.Login = time.Since(start) }()
+	}
+	refusal := x.Gate.Decide(ctx, &s.Policy, req, &rec.Op)
+	x.Observer.Decided(s.counts, &rec.Op, refusal)
 	return refusal
 }
 
@@ -89,7 +95,8 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 // reads of the answer fail at once, the connection to etcd is closed, and its slot and its
 // bytes are released.
 //
-// Nothing but the answer refers to call and the buffer afterwards. Do sets call.Waited.
+// Nothing but the answer refers to call and the buffer afterwards. Do sets call.Waited
+// and call.Turn.
 func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	if x.Observer.Records.Timed() {
 		start := time.Now()
@@ -181,11 +188,16 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 		case a.claim.Cover(), a.mayGrow:
 		case op.Access == acl.Read:
 			return nil, errLarge
-		case acquireClaim(ctx, s.Upstream.Patience(), &a.claim) != nil:
+		case call.wait(ctx, a.claim.Acquire) != nil:
 			// The write was carried out, and its answer cannot be sent.
 			return gate.RefuseUnknownOutcome, nil
 		}
 		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+	}
+	if !a.Whole {
+		resp.Answered() // the rest of the duration is the client's
+	}
+	if a.large != nil {
 		a.slot.release()
 	}
 	if a.buffered != nil {

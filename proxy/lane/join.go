@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
@@ -78,7 +79,7 @@ func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, e
 	if _, ok := SharedWatch(call.Op); !ok {
 		a.claim.Surplus() // clients can start any number of them for one key
 	}
-	if acquireClaim(ctx, watchPatience, &a.claim) != nil {
+	if !a.claim.TryAcquire() && acquireClaim(ctx, &a.claim) != nil {
 		if ctx.Err() == nil {
 			return Answer{}, End{Reason: "upstream", Refusal: gate.RefuseUpstreamBusy}
 		}
@@ -92,6 +93,13 @@ func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, e
 	x.Outage.Succeeded()
 	a.Status, a.Fields, a.Length, a.resp, a.isWatch = resp.Status, resp.Fields, resp.Length, resp, true
 	return a, End{}
+}
+
+// acquireClaim acquires what a watch expects to need, and waits for its turn.
+func acquireClaim(ctx context.Context, claim *bulk.Claim) error {
+	ctx, cancel := context.WithTimeout(ctx, watchPatience)
+	defer cancel()
+	return claim.Acquire(ctx)
 }
 
 // unanswered returns the end of a watch that etcd did not answer.

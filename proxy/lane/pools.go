@@ -34,25 +34,26 @@ func (x *Exchange) newClaim(call *Call) bulk.Claim {
 // acquire acquires what an answer claims, and then the slot, each if it is not held. It waits
 // for its turn. If it fails, the answer holds nothing.
 func (a *Answer) acquire(ctx context.Context, call *Call) error {
-	err := acquireClaim(ctx, call.Snapshot.Upstream.Patience(), &a.claim)
-	if err == nil && !a.slot.held {
-		err = a.slot.acquire(ctx, call)
-	}
+	err := call.wait(ctx, func(ctx context.Context) error {
+		if err := a.claim.Acquire(ctx); err != nil || a.slot.held {
+			return err
+		}
+		return a.slot.acquire(ctx)
+	})
 	if err != nil {
 		a.Close()
 	}
 	return err
 }
 
-// acquireClaim acquires what a claim expects to need, and waits for its turn no longer than
-// patience.
-func acquireClaim(ctx context.Context, patience time.Duration, claim *bulk.Claim) error {
-	if claim.TryAcquire() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// wait calls acquire with a context that ends when the call has waited for its turn as long as
+// for an answer of etcd.
+func (c *Call) wait(ctx context.Context, acquire func(context.Context) error) error {
+	start := time.Now() // this path is rare: usually a unit is free
+	defer func() { c.Turn += time.Since(start) }()
+	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
 	defer cancel()
-	return claim.Acquire(ctx)
+	return acquire(ctx)
 }
 
 // acquireWithin acquires one unit of a pool, and waits for its turn no longer than patience.
@@ -85,10 +86,13 @@ func (s *slot) try() bool {
 	return s.held || s.pool == nil
 }
 
-// acquire acquires the slot.
-func (s *slot) acquire(ctx context.Context, call *Call) error {
-	err := acquireWithin(ctx, call.Snapshot.Upstream.Patience(), s.pool, s.account, s.kind)
-	s.held = s.pool != nil && err == nil
+// acquire acquires the slot, and waits for its turn.
+func (s *slot) acquire(ctx context.Context) error {
+	if s.pool == nil {
+		return nil
+	}
+	err := s.pool.Acquire(ctx, s.account, 1, s.kind)
+	s.held = err == nil
 	return err
 }
 

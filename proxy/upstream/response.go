@@ -27,6 +27,8 @@ type Response struct {
 	release func() bool     // stops ctx from interrupting the connection
 	method  string
 	watch   bool
+	// recorded is set when the duration was recorded, or if it says nothing about etcd.
+	recorded bool
 
 	body   http1.Framing
 	left   int64
@@ -198,9 +200,11 @@ func (r *Response) Close() {
 	if r.release != nil && !r.release() {
 		reusable = false // interrupt has set the deadline, or is about to
 	}
+	now := time.Now()
+	r.answeredAt(now)
 	if reusable {
 		r.clear()
-		c.at.putIdle(c)
+		c.at.putIdle(c, now)
 	} else {
 		r.clear()
 		_ = c.Close()
@@ -211,6 +215,7 @@ func (r *Response) Close() {
 // disconnect closes the connection of a request that failed before there was an answer.
 // It does not release the slot.
 func (r *Response) disconnect() {
+	r.Answered()
 	if r.release != nil {
 		r.release()
 	}
