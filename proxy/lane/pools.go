@@ -26,9 +26,9 @@ type Pools struct {
 // newClaim returns what a call claims of etcd's memory, which is not acquired.
 func (x *Exchange) newClaim(call *Call) bulk.Claim {
 	if op := call.Op; op.Surface == gate.Keys && op.Access == acl.Read {
-		return x.Bulk.Read(call.Peer.Account, op.Path, op.Tree)
+		return x.Bulk.Read(call.account, op.Path, op.Tree)
 	}
-	return x.Bulk.Other(call.Peer.Account)
+	return x.Bulk.Other(call.account)
 }
 
 // acquire acquires what an answer claims, and then the slot, each if it is not held. It waits
@@ -77,7 +77,7 @@ type slot struct {
 
 // newSlot returns a slot for a call, which is not acquired.
 func (x *Exchange) newSlot(call *Call) slot {
-	return slot{pool: x.Slots, account: call.Peer.Account, kind: kindOf(call.Op)}
+	return slot{pool: x.Slots, account: call.account, kind: kindOf(call.Op)}
 }
 
 // try acquires the slot if that needs no wait.
