@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -88,7 +89,7 @@ var errBehind = errors.New("the events of etcd are behind what etcd has answered
 
 // adopt decides how the mirror goes on with a store in a state. It returns the mirror, perhaps a
 // new one, and the revision after which its events begin.
-func (s *Store) adopt(ctx context.Context, st *state) (m *mirror, after int64, err error) {
+func (s *Store) adopt(ctx context.Context, st *state) (m *mirror.Mirror, after int64, err error) {
 	s.mu.RLock()
 	m, good := s.m, s.reason == ""
 	s.mu.RUnlock()

@@ -180,7 +180,7 @@ func TestATreeOfANewerLayoutIsRefused(t *testing.T) {
 		{layout.Meta{Schema: 2, MinRead: 1, MinWrite: 1}, true, true},
 	} {
 		m := test.meta
-		m.State, m.Offset, m.Generation = layout.Live, f.m.meta.Offset, f.m.meta.Generation
+		m.State, m.Offset, m.Generation = layout.Live, f.m.Meta.Offset, f.m.Meta.Generation
 		if _, err := c.Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: m.Encode()}); err != nil {
 			t.Fatal(err)
 		}

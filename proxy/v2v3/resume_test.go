@@ -111,7 +111,7 @@ func TestAWatchIsLostIfTheStoreHasAnotherPast(t *testing.T) {
 	f.away()
 	do(t, other, "PUT /a?value=2")
 	f.mu.Lock()
-	f.m.log = []byte(`{"a":"set","k":"/a","t":1,"o":"another.1"}`)
+	f.m.Log = []byte(`{"a":"set","k":"/a","t":1,"o":"another.1"}`)
 	f.mu.Unlock()
 	f.link.Mend()
 	next(t, lost)
