@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -67,13 +68,14 @@ func (c *connection) run(ctx context.Context) error {
 		return err
 	}
 	c.heard.Store(time.Now().UnixNano())
-	watching := make(chan struct{})
-	defer func() { <-watching }()
+	var guards sync.WaitGroup
+	defer guards.Wait()
 	defer c.watch.Close()
-	go func() {
-		defer close(watching)
-		c.guard(ctx, cancel)
-	}()
+	defer cancel(nil)
+	guards.Go(func() { c.guard(ctx, cancel) })
+	if at, _ := s.client.Endpoint(); at != 0 {
+		guards.Go(func() { c.prefer(ctx, cancel) })
+	}
 	if !c.loaded {
 		s.resume(after, st)
 		c.followed = true
