@@ -41,6 +41,7 @@ func (c *connection) run(ctx context.Context) error {
 	s := c.s
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	s.setEnd(cancel)
 	st, err := s.readState(ctx)
 	if err != nil {
 		return err
@@ -49,6 +50,7 @@ func (c *connection) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.seen.bound(st.revision)
 	c.m, c.loaded, c.target = m, m != s.current(), st.log.ModRevision
 	start, end := s.keys.Range()
 	if c.watch, err = s.client.Watch(ctx, start, end, after+1); err != nil {
@@ -82,10 +84,10 @@ func (c *connection) failed(err error) error {
 		return err
 	}
 	if c.loaded {
-		s.pastFailures++
-		return err
+		s.pastFailed()
+	} else {
+		s.abandon(err.Error())
 	}
-	s.abandon(err.Error())
 	return err
 }
 
@@ -156,7 +158,9 @@ func (c *connection) apply(number int64, events []*mvccpb.Event) error {
 		err = c.s.apply(c.m, r, !c.loaded)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRebuild, err)
+		// What follows can be applied to the tree of this revision.
+		c.s.pastFrom = number
+		return fmt.Errorf("%w: at the revision %d: %w", errRebuild, number, err)
 	}
 	return c.caughtUp()
 }
@@ -171,6 +175,13 @@ func (c *connection) caughtUp() error {
 	return nil
 }
 
+// setEnd sets the function that ends the connection.
+func (s *Store) setEnd(end context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = end
+}
+
 // current returns the mirror in use.
 func (s *Store) current() *mirror {
 	s.mu.RLock()
@@ -182,7 +193,10 @@ func (s *Store) current() *mirror {
 func (s *Store) apply(m *mirror, r *layout.Revision, used bool) error {
 	s.mu.Lock()
 	e, err := m.apply(r)
-	if err == nil && used {
+	switch {
+	case err != nil && used:
+		s.reason = err.Error()
+	case used:
 		s.advance(r.Number)
 	}
 	if err == nil && e != nil {
@@ -197,7 +211,8 @@ func (s *Store) apply(m *mirror, r *layout.Revision, used bool) error {
 	for _, d := range due {
 		d.to.deliver(event)
 	}
-	if len(r.Strange) > 0 && used {
+	if len(r.Strange) > 0 && used && time.Since(s.warned) > auditSoon {
+		s.warned = time.Now()
 		s.o.Log.Warn("a client of v3 has changed the keys of the tree", "revision", r.Number, "keys", len(r.Strange), "one of them", string(r.Strange[0].Kv.Key))
 	}
 	return err
@@ -218,7 +233,7 @@ func (s *Store) replace(m *mirror) {
 	s.breakOff("the tree was loaded again")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.m, s.reason, s.pastFailures = m, "", 0
+	s.m, s.reason, s.pastFailures, m.replaying = m, "", 0, false
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.applied)

@@ -34,6 +34,13 @@ func (n *seen) newest() (revision int64, endpoint int) {
 	return n.revision, n.endpoint
 }
 
+// bound takes note of a linearizable read: what is beyond its revision was of another past.
+func (n *seen) bound(revision int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.revision = min(n.revision, revision)
+}
+
 // forget makes all revisions unseen. They were of another past.
 func (n *seen) forget() {
 	n.mu.Lock()
