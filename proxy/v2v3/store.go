@@ -72,7 +72,7 @@ func Open(o Options) (*Store, error) {
 		rebuilt: make(chan struct{}), watchers: map[*watcher]struct{}{}, waiting: map[string]chan *v2store.Event{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.barrier.s, s.barrier.wanted = s, make(chan struct{}, 1)
-	s.session.s = s
+	s.session.s, s.session.fences = s, map[string]*fencing{}
 	s.running.Go(s.barrier.run)
 	s.running.Go(s.follow)
 	s.running.Go(s.session.keep)

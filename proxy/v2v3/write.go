@@ -12,15 +12,15 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-// errNoSession means that this proxy has no session yet, or none any more.
-var errNoSession = errors.New("this proxy has no session at etcd")
-
 // errConflict means that a transaction was refused because of a fact. The mirror knows better now.
 var errConflict = errors.New("the tree has changed")
 
 // errRenewed means that a transaction was refused because the session or the description of the tree
 // is another one now.
 var errRenewed = errors.New("the session or the description of the tree has changed")
+
+// errNotExecuted means that the response to a transaction was lost, and that it was not executed.
+var errNotExecuted = errors.New("the transaction was lost")
 
 // write executes a write.
 func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
@@ -49,7 +49,7 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 		case errors.Is(err, errConflict):
 			conflicts++
 		case errors.Is(err, errRenewed):
-		case errors.Is(err, errNoSession):
+		case errors.Is(err, errNoSession), errors.Is(err, errNotExecuted):
 			if !pause(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}
@@ -141,7 +141,7 @@ func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnRespons
 	s.seen.show(newest, endpoint)
 	err := errConflict
 	if revisions[0] != p.sessionRevision {
-		s.session.end(p.session, revisions[0])
+		s.session.saw(p.session, revisions[0])
 		err = errRenewed
 	}
 	if revisions[1] != p.metaRevision {
@@ -170,13 +170,28 @@ func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2st
 	}
 }
 
-// settle finds out what became of a write whose response was lost.
+// settle finds out what became of a write whose response was lost. It puts up a fence, behind which
+// the write cannot be executed any more. If the mirror has all events up to the fence, and that
+// of the write is not among them, the write was not executed.
 func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
+	fence, err := s.session.fenceOff(ctx, p.session, p.sessionRevision)
+	if err == nil {
+		err = s.reach(ctx, fence)
+	}
+	// The event of the write is resolved before the lock is released.
+	s.mu.RLock()
+	rebuilt := p.rebuilt != s.rebuilt
+	s.mu.RUnlock()
 	select {
 	case e := <-p.done:
 		return e, nil
-	case <-ctx.Done():
-	case <-s.ctx.Done():
+	default:
 	}
-	return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost)}
+	switch {
+	case err != nil:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) + "; " + err.Error()}
+	case rebuilt:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) + "; the tree was loaded again meanwhile"}
+	}
+	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
 }
