@@ -20,6 +20,10 @@ const (
 	heartbeat = time.Second
 	// maxSilence is how long a member may be silent. It answers each heartbeat.
 	maxSilence = 3 * time.Second
+	// maxSilenceInFragments is the same for a member that makes fragments, which takes a while.
+	maxSilenceInFragments = 30 * time.Second
+	// tick is how often a connection is checked.
+	tick = 250 * time.Millisecond
 )
 
 // connection follows the events at one endpoint.
@@ -31,9 +35,12 @@ type connection struct {
 	// loaded means that the mirror is new, and used as soon as it has reached the target.
 	loaded bool
 	target int64
+	// maxSilence is how long the member may be silent.
+	maxSilence time.Duration
 
 	watch *rpc.Watch
 	heard atomic.Int64 // when the last response came
+	idle  atomic.Int64 // the number of responses without events
 }
 
 // run connects, and follows until that fails.
@@ -52,8 +59,12 @@ func (c *connection) run(ctx context.Context) error {
 	}
 	s.seen.bound(st.revision)
 	c.m, c.loaded, c.target = m, m != s.current(), st.log.ModRevision
+	c.maxSilence = maxSilence
+	if s.fragments {
+		c.maxSilence = maxSilenceInFragments
+	}
 	start, end := s.keys.Range()
-	if c.watch, err = s.client.Watch(ctx, start, end, after+1); err != nil {
+	if c.watch, err = s.client.Watch(ctx, start, end, after+1, s.fragments); err != nil {
 		return err
 	}
 	c.heard.Store(time.Now().UnixNano())
@@ -68,13 +79,12 @@ func (c *connection) run(ctx context.Context) error {
 		s.resume(after, st)
 		c.followed = true
 	}
-	if err := c.receive(); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return c.failed(err)
+	err = c.receive()
+	s.fragments = rpc.TooLarge(err)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
 	}
-	return nil
+	return c.failed(err)
 }
 
 // failed gives the mirror up if the error says that events were missed.
@@ -93,29 +103,24 @@ func (c *connection) failed(err error) error {
 
 // guard sends heartbeats, and ends the connection if the member is silent or behind.
 func (c *connection) guard(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(heartbeat / 4)
-	defer tick.Stop()
-	var behind time.Time
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var behind lag
 	for beat := 0; ; beat++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-ticker.C:
 		}
-		if beat%4 == 0 && c.watch.AskProgress() != nil {
+		if (beat%int(heartbeat/tick) == 0 || behind.since != 0) && c.watch.AskProgress() != nil {
 			return // the receiver gets the error
 		}
-		if silence := time.Since(time.Unix(0, c.heard.Load())); silence > maxSilence {
+		if silence := time.Since(time.Unix(0, c.heard.Load())); silence > c.maxSilence {
 			end(fmt.Errorf("the member has been silent for %s", silence.Round(100*time.Millisecond)))
 			return
 		}
 		newest, _ := c.s.seen.newest()
-		switch {
-		case c.s.applied.Load() >= newest || c.loaded:
-			behind = time.Time{}
-		case behind.IsZero():
-			behind = time.Now()
-		case time.Since(behind) > maxBehind:
+		if behind.tooLong(c.s.applied.Load() >= newest, c.idle.Load()) {
 			end(errBehind)
 			return
 		}
@@ -133,6 +138,9 @@ func (c *connection) receive() error {
 			return err
 		}
 		c.heard.Store(time.Now().UnixNano())
+		if len(events) == 0 {
+			c.idle.Add(1)
+		}
 		c.s.header(header)
 		if header.ClusterId != c.m.cluster {
 			return fmt.Errorf("%w: the store belongs to another cluster", errRebuild)
@@ -234,6 +242,7 @@ func (s *Store) replace(m *mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.m, s.reason, s.pastFailures, m.replaying = m, "", 0, false
+	s.loads.Add(1)
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.applied)

@@ -45,7 +45,7 @@ func (s *Store) nextEndpoint(err error) (next int, address string) {
 			return showed, address
 		}
 	}
-	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || rpc.Compacted(err) {
+	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || rpc.Compacted(err) || rpc.TooLarge(err) {
 		return at, address // which is not to blame
 	}
 	return (at + 1) % s.client.Endpoints(), address

@@ -66,9 +66,30 @@ func fill(t testing.TB, c *rpc.Client, keys layout.Keys, n int, value string) {
 	flush()
 }
 
-// TestEventsLargerThanAResponseAreJoined removes so many nodes at once that etcd sends the events
-// in fragments.
+// TestEventsLargerThanAResponseAreJoined has more events to catch up with than a response may have.
 func TestEventsLargerThanAResponseAreJoined(t *testing.T) {
+	f := start(t)
+	other := open(t, f.options)
+	f.away()
+	for i := range 4 {
+		op := parse(t, fmt.Sprintf("PUT /large/%d?value=1", i))
+		op.Value = strings.Repeat("x", 1<<20)
+		if a, err := other.Do(testContext(t), op); err != nil || a.Status != 201 {
+			t.Fatalf("got the answer %d %.200s and the error %v", a.Status, a.Body, err)
+		}
+	}
+	// One fragment has less than 4 MiB.
+	f.Store.client.LimitResponses(7 << 19)
+	_, lost, _ := f.watch("GET /none?wait=true")
+	f.back()
+	sameTree(t, other, f.Store)
+	if len(lost) > 0 {
+		t.Errorf("the watch is lost: %v", <-lost)
+	}
+}
+
+// TestManyNodesAreRemovedAtOnce removes so many nodes that the events are larger than a request may be.
+func TestManyNodesAreRemovedAtOnce(t *testing.T) {
 	etcd, o := startEtcd(t)
 	c, err := rpc.New(o.Endpoints, "", "")
 	if err != nil {

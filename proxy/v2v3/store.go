@@ -28,6 +28,8 @@ type Store struct {
 
 	// applied is the revision up to which the mirror is complete.
 	applied atomic.Int64
+	// loads and conflicts count, for the status.
+	loads, conflicts atomic.Int64
 	// term and revision are those of the newest header of a response.
 	term     atomic.Uint64
 	revision atomic.Int64
@@ -44,6 +46,8 @@ type Store struct {
 	end context.CancelCauseFunc
 	// pastFailures counts the attempts to load the tree with its history that failed.
 	pastFailures int
+	// fragments means that the next events are too large for one response. Only the follower changes it.
+	fragments bool
 	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
 	pastFrom int64
 	reaching []reaching
