@@ -41,7 +41,7 @@ func (b *barrier) wait(ctx context.Context) error {
 				return fmt.Errorf("waiting for the revision %d: %w", r.revision, err)
 			}
 			return nil
-		case !pause(ctx):
+		case !rpc.Pause(ctx):
 			return r.err
 		}
 	}

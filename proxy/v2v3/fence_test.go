@@ -124,11 +124,11 @@ func (f *fixture) planned(request string) (*proposal, *pb.TxnRequest) {
 func TestNoWriteIsExecutedBehindItsFence(t *testing.T) {
 	f := start(t)
 	p, late := f.planned("PUT /a?value=1")
-	fence, err := f.session.fenceOff(testContext(t), p.session, p.sessionRevision)
+	fence, err := f.session.FenceOff(testContext(t), p.session, p.sessionRevision)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := f.session.fenceOff(testContext(t), p.session, p.sessionRevision); again != fence || err != nil {
+	if again, err := f.session.FenceOff(testContext(t), p.session, p.sessionRevision); again != fence || err != nil {
 		t.Errorf("a second fence against the same write: got %d, %v, want that at %d", again, err, fence)
 	}
 	f.notExecuted(late)
@@ -137,7 +137,7 @@ func TestNoWriteIsExecutedBehindItsFence(t *testing.T) {
 	}
 	f.want("GET /a", `404 100 {"errorCode":100,"message":"Key not found","cause":"/a","index":100}`)
 	f.do("PUT /a?value=2") // by the same session
-	if name, _, _ := f.session.fence(); name != p.session {
+	if name, _, _ := f.session.Fence(); name != p.session {
 		t.Error("the session has ended, want it to go on")
 	}
 }
@@ -149,15 +149,26 @@ func (f *fixture) notExecuted(late *pb.TxnRequest) {
 	}
 }
 
+// lease returns the lease of the session.
+func (f *fixture) lease() int64 {
+	f.Helper()
+	name, _, _ := f.session.Fence()
+	found, err := f.client().Range(testContext(f.T), &pb.RangeRequest{Key: f.keys.Session(name)})
+	if err != nil || len(found.Kvs) != 1 {
+		f.Fatalf("reading the session: got %v, %v", found, err)
+	}
+	return found.Kvs[0].Lease
+}
+
 // TestASessionThatIsOverIsAFence revokes the lease of a session, as etcd does when the proxy was paused.
 func TestASessionThatIsOverIsAFence(t *testing.T) {
 	f := start(t)
 	f.do("PUT /n?value=1")
 	p, late := f.planned("PUT /a?value=1")
-	if _, err := f.client().Lease().LeaseRevoke(testContext(t), &pb.LeaseRevokeRequest{ID: f.session.lease}); err != nil {
+	if _, err := f.client().Lease().LeaseRevoke(testContext(t), &pb.LeaseRevokeRequest{ID: f.lease()}); err != nil {
 		t.Fatal(err)
 	}
-	fence, err := f.session.fenceOff(testContext(t), p.session, p.sessionRevision)
+	fence, err := f.session.FenceOff(testContext(t), p.session, p.sessionRevision)
 	if err != nil || fence != f.current().logRevision {
 		t.Errorf("got a fence at %d, %v, want the revision of the last event, %d", fence, err, f.current().logRevision)
 	}
@@ -168,7 +179,7 @@ func TestASessionThatIsOverIsAFence(t *testing.T) {
 	if got := f.do("PUT /a?value=2"); !strings.HasPrefix(got, "201") {
 		t.Errorf("got %s, want that the next session executes the write", got)
 	}
-	if name, _, _ := f.session.fence(); name == p.session || name == "" {
+	if name, _, _ := f.session.Fence(); name == p.session || name == "" {
 		t.Errorf("the session is %q, want another one than %q", name, p.session)
 	}
 }
@@ -176,11 +187,11 @@ func TestASessionThatIsOverIsAFence(t *testing.T) {
 // TestALateFenceDoesNotReviveASession puts the fence of a session up after its lease is over.
 func TestALateFenceDoesNotReviveASession(t *testing.T) {
 	f := start(t)
-	name, revision, _ := f.session.fence()
-	if _, err := f.client().Lease().LeaseRevoke(testContext(t), &pb.LeaseRevokeRequest{ID: f.session.lease}); err != nil {
+	name, revision, _ := f.session.Fence()
+	if _, err := f.client().Lease().LeaseRevoke(testContext(t), &pb.LeaseRevokeRequest{ID: f.lease()}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.session.fenceOff(testContext(t), name, revision); err != nil {
+	if _, err := f.session.FenceOff(testContext(t), name, revision); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := f.client().Range(testContext(t), &pb.RangeRequest{Key: f.keys.Session(name)}); err != nil || found.Count != 0 {
@@ -207,7 +218,7 @@ func TestABumpEndsNeitherTheSessionNorItsWrites(t *testing.T) {
 		t.Errorf("got %v, want %v", err, errRenewed)
 	}
 	f.do("PUT /a?value=2")
-	if name, _, _ := f.session.fence(); name != p.session {
+	if name, _, _ := f.session.Fence(); name != p.session {
 		t.Error("the session has ended, want it to go on")
 	}
 }
@@ -245,7 +256,7 @@ func TestAnOutcomeIsUnknownIfTheMirrorHasAGap(t *testing.T) {
 // TestAClosedStoreLeavesNoSession checks that others need not wait for its lease.
 func TestAClosedStoreLeavesNoSession(t *testing.T) {
 	f := start(t)
-	name, _, _ := f.session.fence()
+	name, _, _ := f.session.Fence()
 	f.Close()
 	if found, err := f.client().Range(testContext(t), &pb.RangeRequest{Key: f.keys.Session(name)}); err != nil || found.Count != 0 {
 		t.Errorf("the key of the session: got %v, %v, want none", found, err)

@@ -33,7 +33,7 @@ type proposal struct {
 
 // propose plans a write. The failure is the answer if the mirror is fresh.
 func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2store.Error, error) {
-	session, revision, ok := s.session.fence()
+	session, revision, ok := s.session.Fence()
 	now := time.Now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()

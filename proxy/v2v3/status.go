@@ -38,7 +38,7 @@ type Status struct {
 func (s *Store) Status() Status {
 	var st Status
 	_, st.Endpoint = s.client.Endpoint()
-	_, _, st.Session = s.session.fence()
+	_, _, st.Session = s.session.Fence()
 	st.Loads, st.Conflicts = s.loads.Load(), s.conflicts.Load()
 	s.audits.mu.Lock()
 	st.LastAudit, st.Audits, st.Differences = s.audits.last, s.audits.done, s.audits.wrong

@@ -7,8 +7,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/presence"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -17,7 +20,7 @@ type Store struct {
 	o       Options
 	keys    layout.Keys
 	client  *rpc.Client
-	session session
+	session *presence.Session
 	barrier barrier
 	audits  audits
 	seen    seen
@@ -76,10 +79,10 @@ func Open(o Options) (*Store, error) {
 		rebuilt: make(chan struct{}), watchers: map[*watcher]struct{}{}, waiting: map[string]chan *v2store.Event{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.barrier.s, s.barrier.wanted = s, make(chan struct{}, 1)
-	s.session.s, s.session.fences = s, map[string]*fencing{}
+	s.session = presence.NewSession(s.host())
 	s.running.Go(s.barrier.run)
 	s.running.Go(s.follow)
-	s.running.Go(s.session.keep)
+	s.running.Go(s.session.Keep)
 	s.running.Go(s.auditor)
 	return s, nil
 }
@@ -101,6 +104,14 @@ func (s *Store) Ready(ctx context.Context) error {
 			return &Error{Kind: NotServed, Reason: errClosed.Error()}
 		}
 	}
+}
+
+func (s *Store) host() presence.Host {
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Name: randomName,
+		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
+			s.header(header)
+			s.seen.show(revision, endpoint)
+		}}
 }
 
 // Close ends the store. Its watches are lost.

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
+
+// errNoSession means that this proxy has no session yet, or none any more.
+var errNoSession = errors.New("this proxy has no session at etcd")
 
 // errConflict means that a transaction was refused because of a fact. The mirror knows better now.
 var errConflict = errors.New("the tree has changed")
@@ -51,7 +53,7 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			s.conflicts.Add(1)
 		case errors.Is(err, errRenewed):
 		case errors.Is(err, errNoSession), errors.Is(err, errNotExecuted):
-			if !pause(ctx) {
+			if !rpc.Pause(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}
 		default:
@@ -70,16 +72,6 @@ func asError(err error) error {
 		return known
 	}
 	return &Error{Kind: NotExecuted, Reason: err.Error()}
-}
-
-// pause waits a moment for what is on its way.
-func pause(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(5 * time.Millisecond):
-		return true
-	}
 }
 
 // errTooLarge wraps the error of a write that etcd finds too large.
@@ -142,7 +134,7 @@ func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnRespons
 	s.seen.show(newest, endpoint)
 	err := errConflict
 	if revisions[0] != p.sessionRevision {
-		s.session.saw(p.session, revisions[0])
+		s.session.Saw(p.session, revisions[0])
 		err = errRenewed
 	}
 	if revisions[1] != p.metaRevision {
@@ -175,7 +167,7 @@ func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2st
 // the write cannot be executed any more. If the mirror has all events up to the fence, and that
 // of the write is not among them, the write was not executed.
 func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
-	fence, err := s.session.fenceOff(ctx, p.session, p.sessionRevision)
+	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)
 	if err == nil {
 		err = s.reach(ctx, fence)
 	}

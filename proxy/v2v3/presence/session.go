@@ -1,15 +1,17 @@
-package v2v3
+package presence
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 const (
@@ -20,13 +22,13 @@ const (
 	leaseTimeout = 2 * time.Second
 )
 
-// errNoSession means that this proxy has no session yet, or none any more.
-var errNoSession = errors.New("this proxy has no session at etcd")
+var errClosed = errors.New("the store is closed")
 
-// session is the key by which the store knows this proxy. Its name is never used again, so that the
+// Session is the key by which the store knows this proxy. Its name is never used again, so that the
 // origins of writes are unique.
-type session struct {
-	s  *Store
+type Session struct {
+	Host
+
 	mu sync.Mutex
 	// name is "" if there is no session. revision is the newest one known at which its key was put.
 	name     string
@@ -34,18 +36,37 @@ type session struct {
 	lease    int64
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
+	asked    chan struct{} // has room for one
 }
 
-// fence returns the session and the revision at which its key was put. Writes compare it.
-func (n *session) fence() (name string, revision int64, ok bool) {
+// Host is what a session and a keeper need.
+type Host struct {
+	// Context ends when the store is closed.
+	Context context.Context
+	Client  *rpc.Client
+	Keys    layout.Keys
+	Log     *slog.Logger
+	// Name returns a name that is never used again.
+	Name func() string
+	// Seen takes note of a response, and of a revision of the tree's range that it has shown.
+	Seen func(header *pb.ResponseHeader, revision int64, endpoint int)
+}
+
+// NewSession returns a session that begins with [Session.Keep].
+func NewSession(h Host) *Session {
+	return &Session{Host: h, fences: map[string]*fencing{}, asked: make(chan struct{}, 1)}
+}
+
+// Fence returns the session and the revision at which its key was put. Writes compare it.
+func (n *Session) Fence() (name string, revision int64, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.name, n.revision, n.name != ""
 }
 
-// saw takes note of the revision at which the key of a session was put last, or of 0 if there is no
+// Saw takes note of the revision at which the key of a session was put last, or of 0 if there is no
 // key any more. Nobody else puts it.
-func (n *session) saw(name string, revision int64) {
+func (n *Session) Saw(name string, revision int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
@@ -58,32 +79,32 @@ func (n *session) saw(name string, revision int64) {
 	}
 }
 
-// keep begins sessions and keeps their leases alive.
-func (n *session) keep() {
-	for n.s.ctx.Err() == nil {
+// Keep begins sessions and keeps their leases alive.
+func (n *Session) Keep() {
+	for n.Context.Err() == nil {
 		err := n.begin()
 		if err == nil {
 			err = n.renew()
 			n.leave()
 		}
-		n.s.o.Log.Debug("the session has ended", "error", err)
+		n.Log.Debug("the session has ended", "error", err)
 		select {
-		case <-n.s.ctx.Done():
+		case <-n.Context.Done():
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
-func (n *session) begin() error {
-	ctx, cancel := context.WithTimeout(n.s.ctx, leaseTimeout)
+func (n *Session) begin() error {
+	ctx, cancel := context.WithTimeout(n.Context, leaseTimeout)
 	defer cancel()
-	lease, err := n.s.client.Lease().LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: sessionTTL})
+	lease, err := n.Client.Lease().LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: sessionTTL})
 	if err != nil {
 		return fmt.Errorf("granting a lease: %w", err)
 	}
-	name := randomName()
+	name := n.Name()
 	value := layout.Presence{Time: time.Now().UnixNano()}
-	put, err := n.s.client.Put(ctx, &pb.PutRequest{Key: n.s.keys.Session(name), Value: value.Encode(), Lease: lease.ID})
+	put, err := n.Client.Put(ctx, &pb.PutRequest{Key: n.Keys.Session(name), Value: value.Encode(), Lease: lease.ID})
 	if err != nil {
 		return fmt.Errorf("putting the session: %w", err)
 	}
@@ -93,22 +114,30 @@ func (n *session) begin() error {
 	return nil
 }
 
+// Ask makes the session put its key again, with the time of its clock. A new keeper compares clocks.
+func (n *Session) Ask() {
+	select {
+	case n.asked <- struct{}{}:
+	default:
+	}
+}
+
 // leave ends the session. Its key goes at once if etcd can be reached, so that others need not wait
 // for its lease.
-func (n *session) leave() {
+func (n *Session) leave() {
 	n.mu.Lock()
 	name, lease := n.name, n.lease
 	n.mu.Unlock()
-	n.saw(name, 0)
+	n.Saw(name, 0)
 	ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
 	defer cancel()
-	if _, err := n.s.client.Lease().LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}); err != nil {
-		n.s.o.Log.Debug("the lease of the session was not revoked", "error", err)
+	if _, err := n.Client.Lease().LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}); err != nil {
+		n.Log.Debug("the lease of the session was not revoked", "error", err)
 	}
 }
 
 // renew keeps the lease alive until that fails.
-func (n *session) renew() error {
+func (n *Session) renew() error {
 	n.mu.Lock()
 	lease, ended := n.lease, n.ended
 	n.mu.Unlock()
@@ -116,10 +145,16 @@ func (n *session) renew() error {
 	defer tick.Stop()
 	for renewed := time.Now(); ; {
 		select {
-		case <-n.s.ctx.Done():
+		case <-n.Context.Done():
 			return errClosed
 		case <-ended:
 			return errors.New("the key of the session is gone")
+		case <-n.asked:
+			name, revision, _ := n.Fence()
+			ctx, cancel := context.WithTimeout(n.Context, fenceTimeout)
+			_, _ = n.FenceOff(ctx, name, revision) // or the keeper does not wait any longer
+			cancel()
+			continue
 		case <-tick.C:
 		}
 		left, err := n.renewOnce(lease)
@@ -134,10 +169,10 @@ func (n *session) renew() error {
 	}
 }
 
-func (n *session) renewOnce(lease int64) (int64, error) {
-	ctx, cancel := context.WithTimeout(n.s.ctx, leaseTimeout)
+func (n *Session) renewOnce(lease int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(n.Context, leaseTimeout)
 	defer cancel()
-	stream, err := n.s.client.Lease().LeaseKeepAlive(ctx)
+	stream, err := n.Client.Lease().LeaseKeepAlive(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("renewing the lease: %w", err)
 	}

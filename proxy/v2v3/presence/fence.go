@@ -1,4 +1,4 @@
-package v2v3
+package presence
 
 import (
 	"context"
@@ -26,9 +26,9 @@ type fencing struct {
 	gone bool
 }
 
-// fenceOff makes sure that no write of a session that compares the given revision of its key is executed
+// FenceOff makes sure that no write of a session that compares the given revision of its key is executed
 // after the returned revision. It fails only if the time is over.
-func (n *session) fenceOff(ctx context.Context, name string, compared int64) (revision int64, err error) {
+func (n *Session) FenceOff(ctx context.Context, name string, compared int64) (revision int64, err error) {
 	for {
 		n.mu.Lock()
 		if n.name == name && n.revision > compared {
@@ -53,10 +53,10 @@ func (n *session) fenceOff(ctx context.Context, name string, compared int64) (re
 		if f.gone || f.revision > compared {
 			return f.revision, nil
 		}
-		if n.s.ctx.Err() != nil {
+		if n.Context.Err() != nil {
 			return 0, errClosed
 		}
-		if !pause(ctx) {
+		if !rpc.Pause(ctx) {
 			return 0, fmt.Errorf("the fence was not confirmed: %w", ctx.Err())
 		}
 	}
@@ -64,37 +64,39 @@ func (n *session) fenceOff(ctx context.Context, name string, compared int64) (re
 
 // putFence puts the key of a session again, once. If there is none, no write of the session will be
 // executed anyway, and the last event is that of the log.
-func (n *session) putFence(ctx context.Context, name string, f *fencing) {
-	s := n.s
+func (n *Session) putFence(ctx context.Context, name string, f *fencing) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
-	endpoint, _ := s.client.Endpoint()
+	endpoint, _ := n.Client.Endpoint()
 	value := layout.Presence{Time: time.Now().UnixNano()}
-	key := s.keys.Session(name)
-	answer, err := s.client.Txn(ctx, &pb.TxnRequest{
+	key := n.Keys.Session(name)
+	answer, err := n.Client.Txn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{{Target: pb.Compare_VERSION, Result: pb.Compare_GREATER, Key: key, TargetUnion: &pb.Compare_Version{Version: 0}}},
 		// The lease stays. The key must not come back if it is gone: then its fence would be down.
 		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: value.Encode(), IgnoreLease: true}}}},
-		Failure: []*pb.RequestOp{head(s.keys.Log())},
+		Failure: []*pb.RequestOp{logHead(n.Keys)},
 	})
 	switch {
 	case err != nil:
-		s.o.Log.Debug("the fence was not confirmed", "error", rpc.Reason(err))
+		n.Log.Debug("the fence was not confirmed", "error", rpc.Reason(err))
 	case answer.Succeeded:
-		s.header(answer.Header)
 		f.revision = answer.Header.Revision
-		n.saw(name, f.revision)
-		s.seen.show(f.revision, endpoint)
+		n.Saw(name, f.revision)
+		n.Seen(answer.Header, f.revision, endpoint)
 	default:
-		s.header(answer.Header)
-		n.saw(name, 0)
+		n.Saw(name, 0)
 		if kvs := answer.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 			f.revision, f.gone = kvs[0].ModRevision, true
-			s.seen.show(f.revision, endpoint)
+			n.Seen(answer.Header, f.revision, endpoint)
 		}
 	}
 	n.mu.Lock()
 	delete(n.fences, name)
 	n.mu.Unlock()
 	close(f.done)
+}
+
+// logHead reads the revision of the last event.
+func logHead(k layout.Keys) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: k.Log(), KeysOnly: true}}}
 }
