@@ -179,7 +179,7 @@ func (m *model) sweep() {
 	m.advance()
 	m.ref.store.DeleteExpiredKeys(m.now)
 	for {
-		c := v2store.PlanExpire(m.tree, m.now)
+		c := v2store.PlanExpire(m.tree, m.now, nil)
 		if c == nil {
 			break
 		}

@@ -30,6 +30,9 @@ type Options struct {
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
 	Log        *slog.Logger
+
+	// now is the system's clock, by which nodes expire; nil for that of this machine.
+	now func() time.Time
 }
 
 // Kind says what became of an operation that was not answered.

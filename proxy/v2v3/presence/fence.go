@@ -68,7 +68,7 @@ func (n *Session) putFence(ctx context.Context, name string, f *fencing) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
 	endpoint, _ := n.Client.Endpoint()
-	value := layout.Presence{Time: time.Now().UnixNano()}
+	value := layout.Presence{Time: n.Now().UnixNano()}
 	key := n.Keys.Session(name)
 	answer, err := n.Client.Txn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{{Target: pb.Compare_VERSION, Result: pb.Compare_GREATER, Key: key, TargetUnion: &pb.Compare_Version{Version: 0}}},

@@ -14,13 +14,9 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-const (
-	// sessionTTL is how long a session outlives its proxy, in seconds. An election of etcd, and the
-	// way to the next endpoint, need less.
-	sessionTTL = 10
-	// leaseTimeout bounds a call about the lease. The next attempt may go to another endpoint.
-	leaseTimeout = 2 * time.Second
-)
+// sessionTTL is how long a session outlives its proxy, in seconds. An election of etcd, and the way
+// to the next endpoint, need less.
+const sessionTTL = 10
 
 var errClosed = errors.New("the store is closed")
 
@@ -46,6 +42,8 @@ type Host struct {
 	Client  *rpc.Client
 	Keys    layout.Keys
 	Log     *slog.Logger
+	// Now returns the time of the system's clock.
+	Now func() time.Time
 	// Name returns a name that is never used again.
 	Name func() string
 	// Seen takes note of a response, and of a revision of the tree's range that it has shown.
@@ -103,7 +101,7 @@ func (n *Session) begin() error {
 		return fmt.Errorf("granting a lease: %w", err)
 	}
 	name := n.Name()
-	value := layout.Presence{Time: time.Now().UnixNano()}
+	value := layout.Presence{Time: n.Now().UnixNano()}
 	put, err := n.Client.Put(ctx, &pb.PutRequest{Key: n.Keys.Session(name), Value: value.Encode(), Lease: lease.ID})
 	if err != nil {
 		return fmt.Errorf("putting the session: %w", err)
@@ -141,47 +139,30 @@ func (n *Session) renew() error {
 	n.mu.Lock()
 	lease, ended := n.lease, n.ended
 	n.mu.Unlock()
-	tick := time.NewTicker(sessionTTL * time.Second / 4)
-	defer tick.Stop()
-	for renewed := time.Now(); ; {
-		select {
-		case <-n.Context.Done():
-			return errClosed
-		case <-ended:
-			return errors.New("the key of the session is gone")
-		case <-n.asked:
-			name, revision, _ := n.Fence()
-			ctx, cancel := context.WithTimeout(n.Context, fenceTimeout)
-			_, _ = n.FenceOff(ctx, name, revision) // or the keeper does not wait any longer
-			cancel()
-			continue
-		case <-tick.C:
+	ctx, cancel := context.WithCancelCause(n.Context)
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	defer cancel(nil)
+	answering.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ended:
+				cancel(errors.New("the key of the session is gone"))
+				return
+			case <-n.asked:
+				n.putAgain(ctx)
+			}
 		}
-		left, err := n.renewOnce(lease)
-		switch {
-		case err == nil && left <= 0:
-			return errors.New("the lease has expired")
-		case err == nil:
-			renewed = time.Now()
-		case time.Since(renewed) > sessionTTL*time.Second:
-			return err
-		}
-	}
+	})
+	return renewLease(ctx, n.Client, lease, sessionTTL*time.Second)
 }
 
-func (n *Session) renewOnce(lease int64) (int64, error) {
-	ctx, cancel := context.WithTimeout(n.Context, leaseTimeout)
+// putAgain puts the key again. If that fails, the keeper does without.
+func (n *Session) putAgain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
-	stream, err := n.Client.Lease().LeaseKeepAlive(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("renewing the lease: %w", err)
-	}
-	if err := stream.Send(&pb.LeaseKeepAliveRequest{ID: lease}); err != nil {
-		return 0, fmt.Errorf("renewing the lease: %w", err)
-	}
-	answer, err := stream.Recv()
-	if err != nil {
-		return 0, fmt.Errorf("renewing the lease: %w", err)
-	}
-	return answer.TTL, nil
+	name, revision, _ := n.Fence()
+	_, _ = n.FenceOff(ctx, name, revision)
 }
