@@ -44,11 +44,10 @@ func (k keeping) Keeper() (keeper *mvccpb.KeyValue, others []string, ok bool) {
 // Expire implements [presence.Tree].
 func (k keeping) Expire(ctx context.Context, keeper int64, now time.Time) (more bool) {
 	for range maxSweep {
-		p, err := k.s.planExpire(now)
+		p, err := k.s.planExpire(keeper, now)
 		if err != nil || p == nil {
 			return false
 		}
-		p.txn.Modified(k.s.keys.Keeper(), keeper)
 		if err := k.s.expire(ctx, p); err != nil && !errors.Is(err, errConflict) {
 			// The keeper has changed, or etcd is away. The node is still due at the next sweep.
 			k.s.o.Log.Debug("a node did not expire", "key", p.change.Key, "error", err)
@@ -65,9 +64,9 @@ func (s *Store) expire(ctx context.Context, p *proposal) error {
 	return err
 }
 
-// planExpire plans the expiration of the first node that is due, if there is one. A directory with
-// values of v3 clients below it stays.
-func (s *Store) planExpire(now time.Time) (*proposal, error) {
+// planExpire plans the expiration of the first node that is due, if there is one. It fails if the
+// key of the keeper was put at another revision. A directory with values of v3 clients below it stays.
+func (s *Store) planExpire(keeper int64, now time.Time) (*proposal, error) {
 	session, revision, ok := s.session.Fence()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -89,6 +88,9 @@ func (s *Store) planExpire(now time.Time) (*proposal, error) {
 		return nil, nil
 	}
 	p, _, err := s.proposal(nil, c, session, revision, 0)
+	if err == nil {
+		p.txn.Modified(s.keys.Keeper(), keeper)
+	}
 	return p, err
 }
 
