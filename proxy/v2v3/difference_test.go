@@ -137,7 +137,16 @@ func startStore(t *testing.T, release proxytest.Release) *v2v3.Store {
 	if err := v2v3.Init(testContext(t), o, 1); err != nil {
 		t.Fatal(err)
 	}
-	return openStore(t, o)
+	s := openStore(t, o)
+	// The election of the keeper takes a revision, and so an index.
+	for ctx := testContext(t); !s.Status().Keeper; {
+		select {
+		case <-ctx.Done():
+			t.Fatal("the store is not the keeper after 30 s")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return s
 }
 
 func openStore(t *testing.T, o v2v3.Options) *v2v3.Store {

@@ -33,12 +33,12 @@ func (k keeping) Keeper() (keeper *mvccpb.KeyValue, others []string, ok bool) {
 	if s.m == nil || s.reason != "" || !s.lost.IsZero() {
 		return nil, nil, false
 	}
-	for key := range s.m.control {
+	for key := range s.m.Control {
 		if kind, name := s.keys.Parse([]byte(key)); kind == layout.Session && name != own {
 			others = append(others, name)
 		}
 	}
-	return s.m.control[string(s.keys.Keeper())], others, true
+	return s.m.Control[string(s.keys.Keeper())], others, true
 }
 
 // Expire implements [presence.Tree].
@@ -76,8 +76,8 @@ func (s *Store) planExpire(keeper int64, now time.Time) (*proposal, error) {
 	if !ok {
 		return nil, errNoSession
 	}
-	c := v2store.PlanExpire(s.m.tree, now, func(c *v2store.Change) bool {
-		protected := s.m.protects(c)
+	c := v2store.PlanExpire(s.m.Tree, now, func(c *v2store.Change) bool {
+		protected := s.m.Protects(c)
 		if protected && time.Since(s.unexpired) > refusedPeriod {
 			s.unexpired = time.Now()
 			s.o.Log.Error("a directory does not expire, because a client of v3 has keys below it", "key", c.Key)

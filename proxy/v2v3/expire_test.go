@@ -29,6 +29,7 @@ func keepsSoon(t *testing.T, stores ...*Store) *Store {
 }
 
 func TestNodesExpireInTheOrderOfTheirTimes(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	keepsSoon(t, f.Store)
 	events, _, _ := f.watch("GET /?wait=true&recursive=true&stream=true")
@@ -61,6 +62,7 @@ func (f *fixture) dueNode() *proposal {
 }
 
 func TestAKeeperThatWasReplacedExpiresNothing(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	keepsSoon(t, f.Store)
 	p := f.dueNode()
@@ -79,6 +81,7 @@ func TestAKeeperThatWasReplacedExpiresNothing(t *testing.T) {
 }
 
 func TestANodeThatWasRefreshedMeanwhileDoesNotExpire(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	keepsSoon(t, f.Store)
 	p := f.dueNode()
@@ -92,6 +95,7 @@ func TestANodeThatWasRefreshedMeanwhileDoesNotExpire(t *testing.T) {
 }
 
 func TestADirectoryWithKeysOfV3BelowDoesNotExpire(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /d?dir=true&ttl=1")
 	f.do("PUT /d/e?value=1")
@@ -114,6 +118,7 @@ func TestADirectoryWithKeysOfV3BelowDoesNotExpire(t *testing.T) {
 
 // TestAnotherStoreExpiresNodesWhenTheKeeperIsGone cuts the keeper off.
 func TestAnotherStoreExpiresNodesWhenTheKeeperIsGone(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	keepsSoon(t, f.Store)
 	other := open(t, f.options)
@@ -128,6 +133,7 @@ func TestAnotherStoreExpiresNodesWhenTheKeeperIsGone(t *testing.T) {
 }
 
 func TestAKeeperThatIsClosedHandsOver(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	keepsSoon(t, f.Store)
 	other := open(t, f.options)
@@ -146,6 +152,7 @@ func skewed(offset *atomic.Int64) func(*Options) {
 }
 
 func TestAKeeperWhoseClockJumpsExpiresNothing(t *testing.T) {
+	t.Parallel()
 	var offset atomic.Int64
 	f := start(t, skewed(&offset))
 	f.do("PUT /a?value=1&ttl=1000")
@@ -163,6 +170,7 @@ func TestAKeeperWhoseClockJumpsExpiresNothing(t *testing.T) {
 
 // TestAKeeperWhoseClockDiffersFromMostHandsOver has two good clocks and one that is ahead.
 func TestAKeeperWhoseClockDiffersFromMostHandsOver(t *testing.T) {
+	t.Parallel()
 	var offset atomic.Int64
 	offset.Store(int64(time.Hour))
 	f := start(t, skewed(&offset))
@@ -193,12 +201,13 @@ func TestAKeeperWhoseClockDiffersFromMostHandsOver(t *testing.T) {
 
 // TestCompactionKeepsTheLastEvents compacts a store that is too full, and one that is not.
 func TestCompactionKeepsTheLastEvents(t *testing.T) {
+	t.Parallel()
 	f := start(t, func(o *Options) { o.QuotaBytes = 1 })
 	keepsSoon(t, f.Store) // its key is no event
 	for i := range 1200 {
 		f.do(fmt.Sprintf("PUT /a/%d?value=%d", i%7, i))
 	}
-	before := f.current().logRevision
+	before := f.current().LogRevision
 	if err := f.Store.compact(testContext(t), time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -209,12 +218,13 @@ func TestCompactionKeepsTheLastEvents(t *testing.T) {
 }
 
 func TestCompactionKeepsWhatIsYoung(t *testing.T) {
+	t.Parallel()
 	f := start(t, func(o *Options) { o.QuotaBytes = 1 << 40 })
 	f.compaction.events, f.compaction.age = 10, time.Minute
 	for i := range 100 {
 		f.do(fmt.Sprintf("PUT /a?value=%d", i))
 	}
-	last := f.current().logRevision
+	last := f.current().LogRevision
 	for _, test := range []struct {
 		in   time.Duration
 		want int64

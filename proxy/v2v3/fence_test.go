@@ -28,6 +28,7 @@ func (f *fixture) events() int64 {
 
 // TestAWriteWhoseResponseIsLostIsAnswered cuts the connection when etcd has executed a write.
 func TestAWriteWhoseResponseIsLostIsAnswered(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /n?value=0")
 	before := f.events()
@@ -46,6 +47,7 @@ func TestAWriteWhoseResponseIsLostIsAnswered(t *testing.T) {
 
 // TestAWriteThatWasLostOnItsWayIsSentAgain cuts the connection before etcd has the write.
 func TestAWriteThatWasLostOnItsWayIsSentAgain(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	before := f.events()
 	f.link.CutAfter(proxytest.ToEtcd, 0)
@@ -67,6 +69,7 @@ func TestAWriteThatWasLostOnItsWayIsSentAgain(t *testing.T) {
 // TestEachOutcomeIsKnownWhileConnectionsBreak lets clients increment numbers while the
 // connection to etcd breaks in the middle of requests and of responses.
 func TestEachOutcomeIsKnownWhileConnectionsBreak(t *testing.T) {
+	t.Parallel()
 	f := start(t, func(o *Options) { o.Timeout = 20 * time.Second })
 	const clients, each = 8, 8
 	var running sync.WaitGroup
@@ -122,6 +125,7 @@ func (f *fixture) planned(request string) (*proposal, *pb.TxnRequest) {
 // TestNoWriteIsExecutedBehindItsFence sends a write after its fence was put up, as a network does
 // that delivers late.
 func TestNoWriteIsExecutedBehindItsFence(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	p, late := f.planned("PUT /a?value=1")
 	fence, err := f.session.FenceOff(testContext(t), p.session, p.sessionRevision)
@@ -162,6 +166,7 @@ func (f *fixture) lease() int64 {
 
 // TestASessionThatIsOverIsAFence revokes the lease of a session, as etcd does when the proxy was paused.
 func TestASessionThatIsOverIsAFence(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /n?value=1")
 	p, late := f.planned("PUT /a?value=1")
@@ -169,8 +174,8 @@ func TestASessionThatIsOverIsAFence(t *testing.T) {
 		t.Fatal(err)
 	}
 	fence, err := f.session.FenceOff(testContext(t), p.session, p.sessionRevision)
-	if err != nil || fence != f.current().logRevision {
-		t.Errorf("got a fence at %d, %v, want the revision of the last event, %d", fence, err, f.current().logRevision)
+	if err != nil || fence != f.current().LogRevision {
+		t.Errorf("got a fence at %d, %v, want the revision of the last event, %d", fence, err, f.current().LogRevision)
 	}
 	f.notExecuted(late)
 	if _, err := f.settle(testContext(t), p, errors.New("lost")); !errors.Is(err, errNotExecuted) {
@@ -186,6 +191,7 @@ func TestASessionThatIsOverIsAFence(t *testing.T) {
 
 // TestALateFenceDoesNotReviveASession puts the fence of a session up after its lease is over.
 func TestALateFenceDoesNotReviveASession(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	name, revision, _ := f.session.Fence()
 	if _, err := f.client().Lease().LeaseRevoke(testContext(t), &pb.LeaseRevokeRequest{ID: f.lease()}); err != nil {
@@ -202,6 +208,7 @@ func TestALateFenceDoesNotReviveASession(t *testing.T) {
 // TestABumpEndsNeitherTheSessionNorItsWrites checks that a write which meets the fence of another one is
 // sent again, and is not counted as a conflict.
 func TestABumpEndsNeitherTheSessionNorItsWrites(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	p, late := f.planned("PUT /a?value=1")
 	// The response to this fence is lost: the proxy learns from its own write that it is up.
@@ -225,6 +232,7 @@ func TestABumpEndsNeitherTheSessionNorItsWrites(t *testing.T) {
 
 // TestAnOutcomeIsUnknownWithoutAConfirmedFence keeps etcd away until the time of the write is over.
 func TestAnOutcomeIsUnknownWithoutAConfirmedFence(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	ctx, cancel := context.WithTimeout(testContext(t), 300*time.Millisecond)
 	defer cancel()
@@ -239,6 +247,7 @@ func TestAnOutcomeIsUnknownWithoutAConfirmedFence(t *testing.T) {
 
 // TestAnOutcomeIsUnknownIfTheMirrorHasAGap loads the mirror again between a write and its fence.
 func TestAnOutcomeIsUnknownIfTheMirrorHasAGap(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	p, _ := f.planned("PUT /a?value=1")
 	f.compact()
@@ -255,6 +264,7 @@ func TestAnOutcomeIsUnknownIfTheMirrorHasAGap(t *testing.T) {
 
 // TestAClosedStoreLeavesNoSession checks that others need not wait for its lease.
 func TestAClosedStoreLeavesNoSession(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	name, _, _ := f.session.Fence()
 	f.Close()

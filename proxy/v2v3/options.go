@@ -33,6 +33,8 @@ type Options struct {
 
 	// now is the system's clock, by which nodes expire; nil for that of this machine.
 	now func() time.Time
+	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
+	preferEvery time.Duration
 }
 
 // Kind says what became of an operation that was not answered.

@@ -113,6 +113,6 @@ func (r *reloader) apply(found []upstream.Endpoint) error {
 	snapshot.Upstream = pool
 	next.share(r.loader, old)
 	r.publish(&next)
-	r.logs.service.Info("endpoints have changed", "endpoints", found)
+	r.logs.service.Info("endpoints have changed", "endpoints", endpointsOf(&next))
 	return nil
 }
