@@ -21,6 +21,7 @@ func (q *request) watch() *gate.Refusal {
 	}
 	end := lane.End{Reason: "client"}
 	defer func() { x.Watches.Release(running, end.Reason) }()
+	q.endWatch.Store(&cancel)
 	q.task.enter(watching)
 	if q.conn.strict != nil {
 		// net/http itself notices that a client disconnects, but not after it has read a byte of
