@@ -51,9 +51,12 @@ func TestTheKeysOfTheTreeHaveTheirKind(t *testing.T) {
 			t.Errorf("%q is parsed as kind %d, %q, want %d", raw, got, name, want)
 		}
 	}
-	for _, raw := range []string{"", "p", "p0", "q/a", "p.v2", "p.v2/", "p.v2/x", "p.v2/f", "p.v2/fa", "p.v2/x/a", "p.v2/logs"} {
+	for _, raw := range []string{"", "p", "p0", "q/a", "p.v2", "p.v2/", "p.v2/x", "p.v2/f", "p.v2/fa", "p.v2/fab", "px", "p.v2/x/a", "p.v2/xyz/a", "p.v2/logs"} {
 		if got, name := k.Parse([]byte(raw)); got != layout.Foreign {
 			t.Errorf("%q is parsed as kind %d, %q, want that it is foreign", raw, got, name)
 		}
+	}
+	if got := string(layout.End(k.Session(""))); got != "p.v2/s0" {
+		t.Errorf("the sessions end before %q, want p.v2/s0", got)
 	}
 }

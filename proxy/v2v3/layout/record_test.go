@@ -30,7 +30,7 @@ func TestARecordThatIsNoneIsAnError(t *testing.T) {
 			t.Errorf("%s is decoded, with %s", value, extra)
 		}
 	}
-	for _, value := range []string{"", "x", "[]", `{"schema":0,"min_read":1,"min_write":1}`, `{"schema":1}`, `{"schema":1,"min_read":1,"offset":"1"}`} {
+	for _, value := range []string{"", "x", "[]", `{"schema":0,"min_read":1,"min_write":1}`, `{"schema":1}`, `{"schema":1,"min_read":1}`, `{"schema":1,"min_write":1}`, `{"schema":1,"min_read":1,"offset":"1"}`} {
 		if m, err := layout.DecodeMeta([]byte(value)); err == nil {
 			t.Errorf("%s is decoded as %+v", value, m)
 		}
