@@ -76,7 +76,7 @@ func TestAMirrorIsTheTreeThatWasStored(t *testing.T) {
 			now = now.Add(time.Second)
 			var c *v2store.Change
 			if r.IntN(10) == 0 {
-				c = v2store.PlanExpire(tree, now)
+				c = v2store.PlanExpire(tree, now, nil)
 			} else {
 				c, _ = v2store.Plan(operation(r, tree, now), tree, now)
 			}
