@@ -1,0 +1,92 @@
+package v2v3
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// barrier makes the mirror as fresh as the store. One read is on its way at a time, and all who
+// arrive before it is sent share it.
+type barrier struct {
+	s      *Store
+	wanted chan struct{} // has room for one
+	mu     sync.Mutex
+	next   *round
+}
+
+// round is one read.
+type round struct {
+	done     chan struct{}
+	revision int64
+	err      error
+}
+
+// wait returns when the mirror has everything that etcd had acknowledged before the call.
+func (b *barrier) wait(ctx context.Context) error {
+	b.mu.Lock()
+	if b.next == nil {
+		b.next = &round{done: make(chan struct{})}
+	}
+	r := b.next
+	b.mu.Unlock()
+	select {
+	case b.wanted <- struct{}{}:
+	default:
+	}
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for a read of the log: %w", ctx.Err())
+	case <-b.s.ctx.Done():
+		return errClosed
+	}
+	if r.err != nil {
+		return r.err
+	}
+	if err := b.s.reach(ctx, r.revision); err != nil {
+		return fmt.Errorf("waiting for the revision %d: %w", r.revision, err)
+	}
+	return nil
+}
+
+// run reads whenever somebody waits.
+func (b *barrier) run() {
+	for {
+		select {
+		case <-b.wanted:
+		case <-b.s.ctx.Done():
+			return
+		}
+		b.mu.Lock()
+		r := b.next
+		b.next = nil
+		b.mu.Unlock()
+		if r != nil {
+			r.revision, r.err = b.read()
+			close(r.done)
+		}
+	}
+}
+
+func (b *barrier) read() (int64, error) {
+	s := b.s
+	ctx, cancel := context.WithTimeout(s.ctx, s.o.Timeout)
+	defer cancel()
+	endpoint, _ := s.client.Endpoint()
+	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), KeysOnly: true})
+	if err != nil {
+		return 0, fmt.Errorf("reading the log: %s", rpc.Reason(err))
+	}
+	s.header(answer.Header)
+	if len(answer.Kvs) == 0 {
+		return 0, fmt.Errorf("reading the log: the store has none")
+	}
+	revision := answer.Kvs[0].ModRevision
+	s.seen.show(revision, endpoint)
+	return revision, nil
+}

@@ -1,0 +1,243 @@
+package v2v3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+const (
+	// heartbeat is how often a member is asked whether it is alive.
+	heartbeat = time.Second
+	// maxSilence is how long a member may be silent. It answers each heartbeat.
+	maxSilence = 3 * time.Second
+)
+
+// connection follows the events at one endpoint.
+type connection struct {
+	s *Store
+	m *mirror
+	// followed means that the mirror was complete, and in use, for a while.
+	followed bool
+	// loaded means that the mirror is new, and used as soon as it has reached the target.
+	loaded bool
+	target int64
+
+	watch *rpc.Watch
+	heard atomic.Int64 // when the last response came
+}
+
+// run connects, and follows until that fails.
+func (c *connection) run(ctx context.Context) error {
+	s := c.s
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	st, err := s.readState(ctx)
+	if err != nil {
+		return err
+	}
+	m, after, err := s.adopt(ctx, st)
+	if err != nil {
+		return err
+	}
+	c.m, c.loaded, c.target = m, m != s.current(), st.log.ModRevision
+	start, end := s.keys.Range()
+	if c.watch, err = s.client.Watch(ctx, start, end, after+1); err != nil {
+		return err
+	}
+	c.heard.Store(time.Now().UnixNano())
+	watching := make(chan struct{})
+	defer func() { <-watching }()
+	defer c.watch.Close()
+	go func() {
+		defer close(watching)
+		c.guard(ctx, cancel)
+	}()
+	if !c.loaded {
+		s.resume(after, st)
+		c.followed = true
+	}
+	if err := c.receive(); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return c.failed(err)
+	}
+	return nil
+}
+
+// failed gives the mirror up if the error says that events were missed.
+func (c *connection) failed(err error) error {
+	s := c.s
+	if !errors.Is(err, errRebuild) && !rpc.Compacted(err) {
+		return err
+	}
+	if c.loaded {
+		s.pastFailures++
+		return err
+	}
+	s.abandon(err.Error())
+	return err
+}
+
+// guard sends heartbeats, and ends the connection if the member is silent or behind.
+func (c *connection) guard(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(heartbeat / 4)
+	defer tick.Stop()
+	var behind time.Time
+	for beat := 0; ; beat++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if beat%4 == 0 && c.watch.AskProgress() != nil {
+			return // the receiver gets the error
+		}
+		if silence := time.Since(time.Unix(0, c.heard.Load())); silence > maxSilence {
+			end(fmt.Errorf("the member has been silent for %s", silence.Round(100*time.Millisecond)))
+			return
+		}
+		newest, _ := c.s.seen.newest()
+		switch {
+		case c.s.applied.Load() >= newest || c.loaded:
+			behind = time.Time{}
+		case behind.IsZero():
+			behind = time.Now()
+		case time.Since(behind) > maxBehind:
+			end(errBehind)
+			return
+		}
+	}
+}
+
+// receive applies events until the stream ends.
+func (c *connection) receive() error {
+	if err := c.caughtUp(); err != nil {
+		return err
+	}
+	for {
+		header, events, err := c.watch.Next()
+		if err != nil {
+			return err
+		}
+		c.heard.Store(time.Now().UnixNano())
+		c.s.header(header)
+		if header.ClusterId != c.m.cluster {
+			return fmt.Errorf("%w: the store belongs to another cluster", errRebuild)
+		}
+		for len(events) > 0 {
+			number := events[0].Kv.ModRevision
+			n := slices.IndexFunc(events, func(e *mvccpb.Event) bool { return e.Kv.ModRevision != number })
+			if n < 0 {
+				n = len(events)
+			}
+			if err := c.apply(number, events[:n]); err != nil {
+				return err
+			}
+			events = events[n:]
+		}
+	}
+}
+
+// apply applies one revision.
+func (c *connection) apply(number int64, events []*mvccpb.Event) error {
+	r, err := c.s.keys.Read(number, events)
+	if err == nil {
+		err = c.s.apply(c.m, r, !c.loaded)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRebuild, err)
+	}
+	return c.caughtUp()
+}
+
+// caughtUp puts a new mirror into use once it is complete.
+func (c *connection) caughtUp() error {
+	if !c.loaded || c.m.logRevision < c.target {
+		return nil
+	}
+	c.s.replace(c.m)
+	c.loaded, c.followed = false, true
+	return nil
+}
+
+// current returns the mirror in use.
+func (s *Store) current() *mirror {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.m
+}
+
+// apply applies a revision to the mirror in use, or to one that is still behind.
+func (s *Store) apply(m *mirror, r *layout.Revision, used bool) error {
+	s.mu.Lock()
+	e, err := m.apply(r)
+	if err == nil && used {
+		s.advance(r.Number)
+	}
+	if err == nil && e != nil {
+		s.resolve(r.Entry.Origin, e)
+	}
+	var due []delivery
+	var event *Event
+	if used {
+		due, event = s.deliveries()
+	}
+	s.mu.Unlock()
+	for _, d := range due {
+		d.to.deliver(event)
+	}
+	if len(r.Strange) > 0 && used {
+		s.o.Log.Warn("a client of v3 has changed the keys of the tree", "revision", r.Number, "keys", len(r.Strange), "one of them", string(r.Strange[0].Kv.Key))
+	}
+	return err
+}
+
+// resume goes on with the mirror in use.
+func (s *Store) resume(after int64, st *state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.meta, s.m.metaRevision, s.m.control = st.meta, st.metaAt, st.control
+	s.m.applied = max(s.m.applied, after)
+	s.advance(s.m.applied)
+	s.connected()
+}
+
+// replace puts another mirror into use.
+func (s *Store) replace(m *mirror) {
+	s.breakOff("the tree was loaded again")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m, s.reason, s.pastFailures = m, "", 0
+	close(s.rebuilt)
+	s.rebuilt = make(chan struct{})
+	s.advance(m.applied)
+	s.connected()
+}
+
+// connected takes note that there are events again. The caller holds the lock.
+func (s *Store) connected() {
+	_, address := s.client.Endpoint()
+	s.o.Log.Info("the events of etcd are followed", "endpoint", address, "index", s.m.tree.Index())
+	s.lost = time.Time{}
+}
+
+// resolve gives an event to the write that made it.
+func (s *Store) resolve(origin string, e *v2store.Event) {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	if done := s.waiting[origin]; done != nil {
+		done <- e // has room for one
+		delete(s.waiting, origin)
+	}
+}

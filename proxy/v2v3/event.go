@@ -1,0 +1,36 @@
+package v2v3
+
+import (
+	"strconv"
+
+	"etcd-tlsproxy/proxy/v2store"
+)
+
+// Event is an event of the tree as watches receive it, rendered once for all of them.
+type Event struct {
+	*v2store.Event
+	// Body is JSON and a line feed. Chunked is Body as one chunk of HTTP/1.1, with the last chunk.
+	Body, Chunked []byte
+}
+
+// maxRendered bounds the bytes of the rendered events that are kept for late watches.
+const maxRendered = 16 << 20
+
+// render returns an event for watches. The caller holds the lock.
+func (m *mirror) render(e *v2store.Event) *Event {
+	if rendered := m.rendered[e.Index]; rendered != nil {
+		return rendered
+	}
+	body := e.Body()
+	chunked := make([]byte, 0, len(body)+24)
+	chunked = append(strconv.AppendUint(chunked, uint64(len(body)), 16), "\r\n"...)
+	start := len(chunked)
+	chunked = append(append(chunked, body...), "\r\n0\r\n\r\n"...)
+	rendered := &Event{Event: e, Body: chunked[start : start+len(body)], Chunked: chunked}
+	if m.renderedBytes += len(chunked); m.renderedBytes > maxRendered {
+		m.renderedBytes = len(chunked)
+		clear(m.rendered)
+	}
+	m.rendered[e.Index] = rendered
+	return rendered
+}

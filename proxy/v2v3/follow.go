@@ -1,0 +1,129 @@
+package v2v3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// follow keeps a mirror for as long as the store is open: it connects to one endpoint after the
+// other, and follows the events there until that fails.
+func (s *Store) follow() {
+	wait := time.Duration(0)
+	for try := 0; s.ctx.Err() == nil; try++ {
+		c := &connection{s: s}
+		err := c.run(s.ctx)
+		if s.ctx.Err() != nil {
+			return
+		}
+		s.disconnected(err, c.followed)
+		next, place := s.nextEndpoint(err)
+		if c.followed {
+			try, wait = 0, 0
+		} else if try%s.client.Endpoints() == s.client.Endpoints()-1 {
+			wait = min(max(2*wait, 50*time.Millisecond), time.Second)
+		}
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		if err := s.client.Use(next); err != nil {
+			s.o.Log.Error("an endpoint of etcd cannot be used", "endpoint", place, "error", err)
+		}
+	}
+}
+
+// nextEndpoint returns the endpoint to use after an error.
+func (s *Store) nextEndpoint(err error) (next int, address string) {
+	at, address := s.client.Endpoint()
+	if errors.Is(err, errBehind) {
+		if _, showed := s.seen.newest(); showed != at {
+			return showed, address
+		}
+	}
+	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || rpc.Compacted(err) {
+		return at, address // which is not to blame
+	}
+	return (at + 1) % s.client.Endpoints(), address
+}
+
+// disconnected takes note that there are no events any more.
+func (s *Store) disconnected(err error, followed bool) {
+	_, address := s.client.Endpoint()
+	s.mu.Lock()
+	first := s.lost.IsZero()
+	if first {
+		s.lost = time.Now()
+	}
+	if s.m == nil {
+		s.reason = err.Error()
+	}
+	s.mu.Unlock()
+	if first || followed {
+		s.o.Log.Warn("the events of etcd are not followed any more", "endpoint", address, "error", err)
+	} else {
+		s.o.Log.Debug("the events of etcd are still not followed", "endpoint", address, "error", err)
+	}
+}
+
+// abandon makes the mirror unusable, because the store has another past, or because the mirror
+// is wrong. Its watches may have missed events.
+func (s *Store) abandon(reason string) {
+	s.mu.Lock()
+	first := s.reason == ""
+	s.reason = "the tree is being loaded again: " + reason
+	s.mu.Unlock()
+	if first {
+		s.o.Log.Error("the tree in memory is given up and loaded again", "reason", reason)
+		s.breakOff("events may have been missed: " + reason)
+	}
+}
+
+// errRebuild means that the mirror has to be loaded again.
+var errRebuild = errors.New("the tree has to be loaded again")
+
+// errBehind means that the stream of events is behind what another response has shown.
+var errBehind = errors.New("the events of etcd are behind what etcd has answered")
+
+// adopt decides how the mirror goes on with a store in a state. It returns the mirror, perhaps a
+// new one, and the revision after which its events begin.
+func (s *Store) adopt(ctx context.Context, st *state) (m *mirror, after int64, err error) {
+	s.mu.RLock()
+	m, good := s.m, s.reason == ""
+	s.mu.RUnlock()
+	if m != nil && good {
+		after, ok, err := s.continues(ctx, m, st)
+		if err != nil {
+			return nil, 0, err
+		}
+		if ok {
+			return m, after, nil
+		}
+		s.abandon("the store has another past than the tree in memory, or has forgotten the revisions that follow it")
+	}
+	s.seen.forget()
+	revision := st.revision
+	if s.withPast() {
+		if revision, err = s.pastRevision(ctx, st); err != nil && !rpc.Compacted(err) {
+			return nil, 0, err
+		} else if err != nil {
+			revision = st.revision
+		}
+	}
+	if m, err = s.load(ctx, st, revision); err != nil {
+		if rpc.Compacted(err) {
+			s.pastFailures++
+			err = fmt.Errorf("%w: %w", errRebuild, err)
+		}
+		return nil, 0, err
+	}
+	return m, revision, nil
+}
+
+// withPast reports whether to load an old tree and to apply its events again. If that failed
+// twice, the history is left out.
+func (s *Store) withPast() bool { return s.pastFailures < 2 }

@@ -1,0 +1,48 @@
+package layout
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Schema is the version of the layout that this package reads and writes.
+const Schema = 1
+
+// Live is the state of a tree that serves clients.
+const Live = "live"
+
+// Meta describes a tree. There is one if and only if the store has a tree.
+type Meta struct {
+	Schema int `json:"schema"`
+	// MinRead and MinWrite are the oldest versions of the layout whose programs may read and
+	// write the tree.
+	MinRead  int `json:"min_read"`
+	MinWrite int `json:"min_write"`
+	// Offset is added to a revision to make an index.
+	Offset int64  `json:"offset"`
+	State  string `json:"state"`
+	// Generation is random. Another one means that the tree has another past.
+	Generation string `json:"generation"`
+}
+
+// Index returns the index of a revision.
+func (m *Meta) Index(revision int64) uint64 { return uint64(revision + m.Offset) }
+
+// Revision returns the revision of an index.
+func (m *Meta) Revision(index uint64) int64 { return int64(index) - m.Offset }
+
+// Encode returns the value of meta.
+func (m *Meta) Encode() []byte { return marshal(m) }
+
+// DecodeMeta decodes the value of meta.
+func DecodeMeta(value []byte) (*Meta, error) {
+	m := new(Meta)
+	if err := json.Unmarshal(value, m); err != nil {
+		return nil, fmt.Errorf("decoding the description of the tree: %w", err)
+	}
+	if m.Schema < 1 || m.MinRead < 1 || m.MinWrite < 1 {
+		return nil, fmt.Errorf("decoding the description of the tree: found the schema %d with the oldest readers %d and writers %d, want versions from 1 on",
+			m.Schema, m.MinRead, m.MinWrite)
+	}
+	return m, nil
+}

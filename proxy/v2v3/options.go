@@ -1,0 +1,68 @@
+package v2v3
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// Endpoint is a member of the cluster.
+type Endpoint = rpc.Endpoint
+
+// Options describe a store.
+type Options struct {
+	// Endpoints are the members; the preferred one is first.
+	Endpoints []Endpoint
+	// Prefix precedes all keys of the tree in the store.
+	Prefix string
+	// User and Password are for etcd's own authentication; the user "" is none.
+	User, Password string
+	// Timeout bounds one write, and the wait for its outcome. It must be positive.
+	Timeout time.Duration
+	// Linearizable makes all reads as fresh as quorum reads.
+	Linearizable bool
+	// ServeStale answers reads that need no quorum for as long as etcd is away.
+	ServeStale bool
+	// Compact lets the store compact etcd's history when it is its turn.
+	Compact bool
+	// QuotaBytes is the size at which etcd refuses writes.
+	QuotaBytes int64
+	Log        *slog.Logger
+}
+
+// Kind says what became of an operation that was not answered.
+type Kind int
+
+const (
+	// NotServed: the store cannot answer now.
+	NotServed Kind = iota + 1
+	// NotExecuted: the write was not executed and never will be.
+	NotExecuted
+	// UnknownOutcome: the write may have been executed, or may be executed yet.
+	UnknownOutcome
+	// Executed: the write was executed, but its answer is lost.
+	Executed
+)
+
+// Error says why an operation was not answered.
+type Error struct {
+	Kind Kind
+	// Index is that of the event, if the write was executed.
+	Index  uint64
+	Reason string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	switch e.Kind {
+	case NotServed:
+		return "the store cannot answer: " + e.Reason
+	case NotExecuted:
+		return "the write was not executed: " + e.Reason
+	case UnknownOutcome:
+		return "the outcome of the write is unknown: " + e.Reason
+	}
+	return fmt.Sprintf("the write was executed at index %d, but its answer is lost: %s", e.Index, e.Reason)
+}

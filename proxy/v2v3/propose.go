@@ -1,0 +1,148 @@
+package v2v3
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+)
+
+// maxConflicts is how often a POST is tried with the name that etcd would choose. Each event of
+// the tree is a conflict then. Later only those of the same queue are.
+const maxConflicts = 6
+
+// proposal is a change, and the transaction that makes it if the mirror is right.
+type proposal struct {
+	change *v2store.Change
+	txn    layout.Txn
+	origin string
+	// session and sessionRevision are the fence.
+	session         string
+	sessionRevision int64
+	metaRevision    int64
+	// applied and rebuilt are of the mirror that it rests on.
+	applied int64
+	rebuilt <-chan struct{}
+	done    chan *v2store.Event
+}
+
+// propose plans a write. The failure is the answer if the mirror is fresh.
+func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2store.Error, error) {
+	session, revision, ok := s.session.fence()
+	now := time.Now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.usable(); err != nil {
+		return nil, nil, err
+	}
+	switch m := s.m; {
+	case !ok:
+		return nil, nil, errNoSession
+	case m.meta.MinWrite > layout.Schema:
+		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree needs a newer program for writes"}
+	case m.meta.State != layout.Live:
+		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree is in the state " + strconv.Quote(m.meta.State)}
+	}
+	m := s.m
+	if op.InOrder {
+		after := *op
+		after.After = max(op.After, m.queues[op.Key].name)
+		op = &after
+	}
+	c, failure := v2store.Plan(op, m.tree, now)
+	if failure != nil {
+		return nil, failure, nil
+	}
+	return s.proposal(op, c, session, revision, conflicts)
+}
+
+// proposal makes the transaction of a change. The caller holds the lock for reading.
+func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session string, revision int64, conflicts int) (*proposal, *v2store.Error, error) {
+	m := s.m
+	if m.protects(c) {
+		return nil, raftError("the key, or one below it, belongs to a client of v3", m.tree.Index()), nil
+	}
+	p := &proposal{change: c, session: session, sessionRevision: revision, metaRevision: m.metaRevision, applied: m.applied,
+		rebuilt: s.rebuilt, done: make(chan *v2store.Event, 1), txn: layout.Txn{Keys: s.keys, Meta: m.meta}}
+	p.origin = s.newOrigin(session)
+	t := &p.txn
+	t.Modified(s.keys.Session(session), revision)
+	t.Modified(s.keys.Meta(), m.metaRevision)
+	facts := c.Facts
+	if op != nil && op.InOrder {
+		if conflicts >= maxConflicts {
+			facts = withoutIndex(facts)
+			t.Modified(s.keys.Queue(op.Key), m.queues[op.Key].revision)
+		}
+		name, err := strconv.ParseUint(c.Key[strings.LastIndexByte(c.Key, '/')+1:], 10, 64)
+		if err != nil {
+			panic("BUG: the name in a queue is not a number: " + err.Error())
+		}
+		t.Put(s.keys.Queue(op.Key), layout.EncodeQueue(name))
+	}
+	t.Facts(facts)
+	t.Change(c, m.extra(c.Key, c.Put != nil && c.Put.Dir))
+	entry := layout.Entry{Action: c.Action, Key: c.Key, Time: c.Time, Refresh: c.Refresh, Origin: p.origin}
+	t.Put(s.keys.Log(), entry.Encode())
+	return p, nil, nil
+}
+
+func withoutIndex(facts []v2store.Fact) []v2store.Fact {
+	var left []v2store.Fact
+	for _, f := range facts {
+		if f.Kind != v2store.LastIndex {
+			left = append(left, f)
+		}
+	}
+	return left
+}
+
+func (s *Store) newOrigin(session string) string {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	s.number++
+	return session + "." + strconv.FormatUint(s.number, 10)
+}
+
+// raftError is the error of etcd for what its consensus could not do.
+func raftError(cause string, index uint64) *v2store.Error {
+	return &v2store.Error{Code: v2store.CodeRaftInternal, Message: "Raft Internal Error", Cause: cause, Index: index}
+}
+
+// await registers a write before it is sent, so that its event finds it.
+func (s *Store) await(p *proposal) {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	s.waiting[p.origin] = p.done
+}
+
+// forget ends the registration of a write.
+func (s *Store) forget(p *proposal) {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	delete(s.waiting, p.origin)
+}
+
+// request returns the transaction. If it fails, the answer says why, and is a barrier itself.
+func (s *Store) request(p *proposal) *pb.TxnRequest {
+	return &pb.TxnRequest{Compare: p.txn.Compare, Success: p.txn.Success,
+		Failure: []*pb.RequestOp{head(s.keys.Session(p.session)), head(s.keys.Meta()), head(s.keys.Log())}}
+}
+
+// head reads only the revision of a key.
+func head(key []byte) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key, KeysOnly: true}}}
+}
+
+// fresh waits for the barrier.
+func (s *Store) fresh(ctx context.Context) error {
+	if err := s.barrier.wait(ctx); err != nil {
+		return &Error{Kind: NotExecuted, Reason: err.Error()}
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+package v2v3
+
+import (
+	"context"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2store"
+)
+
+// Do answers a read or a write. The error is always an [Error].
+func (s *Store) Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
+	if op.Write() {
+		return s.write(ctx, op)
+	}
+	if op.Quorum || s.o.Linearizable {
+		if err := s.barrier.wait(ctx); err != nil {
+			return v2store.Answer{}, &Error{Kind: NotServed, Reason: err.Error()}
+		}
+	}
+	return s.read(op)
+}
+
+// read answers from the mirror.
+func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
+	now := time.Now()
+	s.mu.RLock()
+	if err := s.usable(); err != nil {
+		s.mu.RUnlock()
+		return v2store.Answer{}, err
+	}
+	e, failure := s.m.tree.Get(op, now)
+	s.mu.RUnlock()
+	if failure != nil {
+		return failure.Answer(), nil
+	}
+	return e.Answer(op), nil
+}

@@ -1,0 +1,45 @@
+package rpc
+
+import (
+	"errors"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// refusedCode reports whether etcd answers with the code of an error only if it has not executed
+// and will not execute a call.
+func refusedCode(err error) bool {
+	switch status.Code(err) {
+	case codes.InvalidArgument, codes.ResourceExhausted, codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
+		return true
+	}
+	return false
+}
+
+func is(err, want error) bool {
+	return err != nil && strings.HasSuffix(rpctypes.ErrorDesc(err), rpctypes.ErrorDesc(want))
+}
+
+// Compacted reports whether a revision is no longer in the store.
+func Compacted(err error) bool {
+	return is(err, rpctypes.ErrGRPCCompacted) || errors.Is(err, ErrCompacted)
+}
+
+// NoSpace reports whether the store is full.
+func NoSpace(err error) bool { return is(err, rpctypes.ErrGRPCNoSpace) }
+
+// TooLarge reports whether a request is larger than etcd allows, or a response larger than this
+// package allows.
+func TooLarge(err error) bool {
+	return is(err, rpctypes.ErrGRPCRequestTooLarge) ||
+		status.Code(err) == codes.ResourceExhausted && strings.Contains(rpctypes.ErrorDesc(err), "larger than max")
+}
+
+// Missing reports whether a lease does not exist.
+func Missing(err error) bool { return status.Code(err) == codes.NotFound }
+
+// Reason returns the text of an error without the words of gRPC.
+func Reason(err error) string { return rpctypes.ErrorDesc(err) }

@@ -1,0 +1,92 @@
+package v2v3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// readTimeout bounds a read at a member that may be dead.
+const readTimeout = 3 * time.Second
+
+// errNoTree means that the store has no tree.
+var errNoTree = errors.New("the store has no tree; make an empty one with \"etcd-tlsproxy migrate init\"")
+
+// state is what a store says about its tree, as of one revision.
+type state struct {
+	cluster  uint64
+	revision int64
+	log      *mvccpb.KeyValue
+	metaAt   int64
+	meta     *layout.Meta
+	control  map[string]*mvccpb.KeyValue
+}
+
+func get(key []byte, end []byte) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key, RangeEnd: end}}}
+}
+
+// readState reads the state of the tree as of now.
+func (s *Store) readState(ctx context.Context) (*state, error) {
+	ctx, cancel := context.WithTimeout(rpc.RequireLeader(ctx), readTimeout)
+	defer cancel()
+	sessions := s.keys.Session("")
+	answer, err := s.client.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{get(s.keys.Log(), nil), get(s.keys.Meta(), nil),
+		get(s.keys.Keeper(), nil), get(sessions, layout.End(sessions))}})
+	if err != nil {
+		return nil, fmt.Errorf("reading the state of the tree: %s", rpc.Reason(err))
+	}
+	s.header(answer.Header)
+	st := &state{cluster: answer.Header.ClusterId, revision: answer.Header.Revision, control: map[string]*mvccpb.KeyValue{}}
+	var found [4][]*mvccpb.KeyValue
+	for i, r := range answer.Responses {
+		found[i] = r.GetResponseRange().Kvs
+	}
+	if len(found[1]) == 0 {
+		return nil, errNoTree
+	}
+	if len(found[0]) == 0 {
+		return nil, errors.New("the store has a tree without a log")
+	}
+	st.log, st.metaAt = found[0][0], found[1][0].ModRevision
+	if st.meta, err = layout.DecodeMeta(found[1][0].Value); err != nil {
+		return nil, err
+	}
+	if st.meta.MinRead > layout.Schema {
+		return nil, fmt.Errorf("the tree needs programs that know version %d of its layout, and this one knows %d", st.meta.MinRead, layout.Schema)
+	}
+	for _, kv := range append(found[2], found[3]...) {
+		st.control[string(kv.Key)] = kv
+	}
+	return st, nil
+}
+
+// continues reports whether the store has the past of the mirror, and returns the revision after
+// which the mirror goes on.
+func (s *Store) continues(ctx context.Context, m *mirror, st *state) (after int64, ok bool, err error) {
+	if m.cluster != st.cluster || m.meta.Generation != st.meta.Generation || m.meta.Offset != st.meta.Offset || st.revision < m.applied {
+		return 0, false, nil
+	}
+	if st.log.ModRevision == m.logRevision && string(st.log.Value) == string(m.log) {
+		// Nothing was missed, even if what lies between is compacted.
+		return st.revision, true, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), Revision: m.applied})
+	if rpc.Compacted(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("reading the log at the revision %d: %s", m.applied, rpc.Reason(err))
+	}
+	same := len(answer.Kvs) == 1 && answer.Kvs[0].ModRevision == m.logRevision && string(answer.Kvs[0].Value) == string(m.log)
+	return m.applied, same, nil
+}

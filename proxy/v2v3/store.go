@@ -1,0 +1,170 @@
+package v2v3
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// Store serves the tree. Its methods may be called by several goroutines at once.
+type Store struct {
+	o       Options
+	keys    layout.Keys
+	client  *rpc.Client
+	session session
+	barrier barrier
+	seen    seen
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+
+	// applied is the revision up to which the mirror is complete.
+	applied atomic.Int64
+	// term and revision are those of the newest header of a response.
+	term     atomic.Uint64
+	revision atomic.Int64
+
+	mu sync.RWMutex
+	m  *mirror // nil until the tree is loaded
+	// reason says why the mirror must not be used; "" if it may.
+	reason string
+	// lost is when the stream of events ended; zero while there is one.
+	lost time.Time
+	// rebuilt is closed when another mirror takes the place of this one.
+	rebuilt chan struct{}
+	// pastFailures counts the attempts to load the tree with its history that failed.
+	pastFailures int
+	reaching     []reaching
+	watchers     map[*watcher]struct{}
+	due          []delivery
+
+	writes  sync.Mutex
+	waiting map[string]chan *v2store.Event
+	number  uint64
+}
+
+var errClosed = errors.New("the store is closed")
+
+// Open returns a store, which connects and loads in the background until it is closed.
+func Open(o Options) (*Store, error) {
+	if len(o.Endpoints) == 0 || o.Timeout <= 0 || o.Log == nil {
+		return nil, errors.New("opening the store: it needs an endpoint, a timeout and a log")
+	}
+	client, err := rpc.New(o.Endpoints, o.User, o.Password)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{o: o, keys: layout.Keys(o.Prefix), client: client, reason: "the tree is being loaded",
+		rebuilt: make(chan struct{}), watchers: map[*watcher]struct{}{}, waiting: map[string]chan *v2store.Event{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.barrier.s, s.barrier.wanted = s, make(chan struct{}, 1)
+	s.session.s = s
+	s.running.Go(s.barrier.run)
+	s.running.Go(s.follow)
+	s.running.Go(s.session.keep)
+	return s, nil
+}
+
+// Ready waits until the tree is loaded.
+func (s *Store) Ready(ctx context.Context) error {
+	for {
+		s.mu.RLock()
+		reason, rebuilt := s.reason, s.rebuilt
+		s.mu.RUnlock()
+		if reason == "" {
+			return nil
+		}
+		select {
+		case <-rebuilt:
+		case <-ctx.Done():
+			return &Error{Kind: NotServed, Reason: reason}
+		case <-s.ctx.Done():
+			return &Error{Kind: NotServed, Reason: errClosed.Error()}
+		}
+	}
+}
+
+// Close ends the store. Its watches are lost.
+func (s *Store) Close() {
+	s.cancel()
+	s.running.Wait()
+	s.breakOff(errClosed.Error())
+	s.client.Close()
+}
+
+// Cluster returns what the heads of answers say about the cluster.
+func (s *Store) Cluster() v2store.Cluster {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c := v2store.Cluster{RaftIndex: uint64(s.revision.Load()), RaftTerm: s.term.Load()}
+	if s.m != nil {
+		c.ID = s.m.cluster
+	}
+	return c
+}
+
+// maxStale is how long reads are answered without a stream of events. A member that changes
+// its leader, or the next endpoint, needs less.
+const maxStale = 10 * time.Second
+
+// usable returns an error if the mirror must not answer. The caller holds the lock.
+func (s *Store) usable() *Error {
+	if s.reason != "" {
+		return &Error{Kind: NotServed, Reason: s.reason}
+	}
+	if !s.lost.IsZero() && !s.o.ServeStale && time.Since(s.lost) > maxStale {
+		return &Error{Kind: NotServed, Reason: "etcd is away"}
+	}
+	return nil
+}
+
+// reaching waits for a revision.
+type reaching struct {
+	revision int64
+	done     chan struct{}
+}
+
+// reach waits until the mirror has applied a revision.
+func (s *Store) reach(ctx context.Context, revision int64) error {
+	if s.applied.Load() >= revision {
+		return nil
+	}
+	s.mu.Lock()
+	if s.applied.Load() >= revision {
+		s.mu.Unlock()
+		return nil
+	}
+	r := reaching{revision, make(chan struct{})}
+	s.reaching = append(s.reaching, r)
+	s.mu.Unlock()
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return errClosed
+	}
+}
+
+// advance publishes the revision up to which the mirror is complete. The caller holds the lock.
+func (s *Store) advance(revision int64) {
+	s.applied.Store(revision)
+	left := s.reaching[:0]
+	for _, r := range s.reaching {
+		if r.revision <= revision {
+			close(r.done)
+		} else {
+			left = append(left, r)
+		}
+	}
+	clear(s.reaching[len(left):])
+	s.reaching = left
+}

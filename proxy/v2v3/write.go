@@ -1,0 +1,182 @@
+package v2v3
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// errNoSession means that this proxy has no session yet, or none any more.
+var errNoSession = errors.New("this proxy has no session at etcd")
+
+// errConflict means that a transaction was refused because of a fact. The mirror knows better now.
+var errConflict = errors.New("the tree has changed")
+
+// errRenewed means that a transaction was refused because the session or the description of the tree
+// is another one now.
+var errRenewed = errors.New("the session or the description of the tree has changed")
+
+// write executes a write.
+func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	for conflicts := 0; ; {
+		p, failure, err := s.propose(op, conflicts)
+		if failure != nil {
+			if err = s.fresh(ctx); err == nil {
+				p, failure, err = s.propose(op, conflicts)
+			}
+			if err == nil && failure != nil {
+				return failure.Answer(), nil
+			}
+		}
+		var e *v2store.Event
+		if err == nil {
+			e, err = s.commit(ctx, p)
+		}
+		var etcd *v2store.Error
+		switch {
+		case err == nil:
+			return e.Answer(op), nil
+		case errors.As(err, &etcd):
+			return s.refused(etcd, err), nil
+		case errors.Is(err, errConflict):
+			conflicts++
+		case errors.Is(err, errRenewed):
+		case errors.Is(err, errNoSession):
+			if !pause(ctx) {
+				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
+			}
+		default:
+			return v2store.Answer{}, asError(err)
+		}
+		if ctx.Err() != nil {
+			return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: "there was no time left to try it again: " + err.Error()}
+		}
+	}
+}
+
+// asError makes sure that callers get an [Error].
+func asError(err error) error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return &Error{Kind: NotExecuted, Reason: err.Error()}
+}
+
+// pause waits a moment for what is on its way.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(5 * time.Millisecond):
+		return true
+	}
+}
+
+// errTooLarge wraps the error of a write that etcd finds too large.
+var errTooLarge = errors.New("the request is too large")
+
+// refused renders an error of etcd.
+func (s *Store) refused(e *v2store.Error, err error) v2store.Answer {
+	a := e.Answer()
+	if errors.Is(err, errTooLarge) {
+		a.Status = 413
+	}
+	return a
+}
+
+// commit sends a proposal and returns its event. An error is errConflict, errRenewed, an [Error], or
+// an error of etcd.
+func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error) {
+	s.await(p)
+	defer s.forget(p)
+	endpoint, _ := s.client.Endpoint()
+	answer, err := s.client.Txn(ctx, s.request(p))
+	switch {
+	case err == nil:
+		s.header(answer.Header)
+	case rpc.TooLarge(err):
+		return nil, fmt.Errorf("%w: %w", errTooLarge, raftError(rpc.Reason(err), s.index()))
+	case rpc.NoSpace(err):
+		return nil, raftError(rpc.Reason(err), s.index())
+	case rpc.Refused(err):
+		return nil, &Error{Kind: NotExecuted, Reason: rpc.Reason(err)}
+	default:
+		return s.settle(ctx, p, err)
+	}
+	if !answer.Succeeded {
+		return nil, s.conflict(ctx, p, answer, endpoint)
+	}
+	s.seen.show(answer.Header.Revision, endpoint)
+	return s.outcome(ctx, p, answer.Header.Revision)
+}
+
+// index returns the index of the tree.
+func (s *Store) index() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.m == nil {
+		return 0
+	}
+	return s.m.tree.Index()
+}
+
+// conflict finds out why a transaction was refused, and waits until the mirror knows that too.
+func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnResponse, endpoint int) error {
+	var revisions [3]int64
+	for i, r := range answer.Responses {
+		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
+			revisions[i] = kvs[0].ModRevision
+		}
+	}
+	newest := max(revisions[1], revisions[2])
+	s.seen.show(newest, endpoint)
+	err := errConflict
+	if revisions[0] != p.sessionRevision {
+		s.session.end(p.session, revisions[0])
+		err = errRenewed
+	}
+	if revisions[1] != p.metaRevision {
+		err = errRenewed
+	}
+	if waitErr := s.reach(ctx, newest); waitErr != nil {
+		return &Error{Kind: NotExecuted, Reason: fmt.Sprintf("waiting for the revision %d: %v", newest, waitErr)}
+	}
+	return err
+}
+
+// outcome waits for the event of a write that was executed at a revision.
+func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2store.Event, error) {
+	select {
+	case e := <-p.done:
+		return e, nil
+	case <-p.rebuilt:
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	select {
+	case e := <-p.done:
+		return e, nil
+	default:
+		return nil, &Error{Kind: Executed, Index: p.txn.Meta.Index(revision), Reason: "its event did not come"}
+	}
+}
+
+// settle finds out what became of a write whose response was lost.
+func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
+	select {
+	case e := <-p.done:
+		return e, nil
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost)}
+}
