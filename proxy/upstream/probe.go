@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -98,20 +99,13 @@ var errNoLeader = errors.New("the member reports no leader")
 
 // probeMember returns the state of one member and the leader according to it.
 func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatus, leader Member) {
-	start := time.Now()
-	status.Checked = start.UTC()
-	if status.Err = p.getJSON(ctx, e, "/v2/stats/self", &status.Member); status.Err != nil {
-		return status, Member{}
+	status.Checked = time.Now().UTC()
+	if p.o.V3 {
+		leader, status.Err = p.askV3(ctx, e, &status)
+	} else {
+		leader, status.Err = p.askV2(ctx, e, &status)
 	}
-	status.Answered, status.Duration = true, time.Since(start)
-	var version struct {
-		Server string `json:"etcdserver"`
-	}
-	if p.getJSON(ctx, e, "/version", &version) == nil {
-		status.Version = version.Server
-	}
-	// The member's own statistics may name a leader that is gone. This answer is current.
-	if status.Err = p.getJSON(ctx, e, "/v2/members/leader", &leader); status.Err == nil && leader.ID == "" {
+	if status.Answered && status.Err == nil && leader.ID == "" {
 		status.Err = errNoLeader
 	}
 	if status.Err != nil {
@@ -121,8 +115,69 @@ func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatu
 	return status, leader
 }
 
+// askV2 asks a member by the v2 API.
+func (p *Pool) askV2(ctx context.Context, e *endpoint, status *MemberStatus) (leader Member, err error) {
+	if err := p.getJSON(ctx, e, "/v2/stats/self", &status.Member); err != nil {
+		return Member{}, err
+	}
+	status.answered()
+	var version struct {
+		Server string `json:"etcdserver"`
+	}
+	if p.getJSON(ctx, e, "/version", &version) == nil {
+		status.Version = version.Server
+	}
+	// The member's own statistics may name a leader that is gone. This answer is current.
+	err = p.getJSON(ctx, e, "/v2/members/leader", &leader)
+	return leader, err
+}
+
+// askV3 asks a member by the v3 API, in JSON.
+func (p *Pool) askV3(ctx context.Context, e *endpoint, status *MemberStatus) (leader Member, err error) {
+	var own struct {
+		Header struct {
+			MemberID uint64 `json:"member_id,string"`
+		}
+		Version string
+		Leader  uint64 `json:",string"`
+	}
+	if err := p.exchangeJSON(ctx, e, &Request{Method: "POST", Target: "/v3/maintenance/status", Body: []byte("{}"), ContentType: "application/json"}, &own); err != nil {
+		return Member{}, err
+	}
+	status.answered()
+	status.Version, status.Member.ID = own.Version, strconv.FormatUint(own.Header.MemberID, 16)
+	if own.Leader != 0 {
+		leader.ID = strconv.FormatUint(own.Leader, 16)
+	}
+	var list struct {
+		Members []struct {
+			ID   uint64 `json:",string"`
+			Name string
+		}
+	}
+	// Without quorum the names are not known, or may be old.
+	if p.exchangeJSON(ctx, e, &Request{Method: "POST", Target: "/v3/cluster/member/list", Body: []byte("{}"), ContentType: "application/json"}, &list) == nil {
+		for _, m := range list.Members {
+			if m.ID == own.Header.MemberID {
+				status.Member.Name = m.Name
+			}
+			if m.ID == own.Leader {
+				leader.Name = m.Name
+			}
+		}
+	}
+	return leader, nil
+}
+
+// answered records that the member has answered.
+func (s *MemberStatus) answered() { s.Answered, s.Duration = true, time.Since(s.Checked) }
+
 func (p *Pool) getJSON(ctx context.Context, e *endpoint, target string, into any) error {
-	resp, err := p.do(ctx, &Request{Method: "GET", Target: target, Accept: "application/json"}, e)
+	return p.exchangeJSON(ctx, e, &Request{Method: "GET", Target: target, Accept: "application/json"}, into)
+}
+
+func (p *Pool) exchangeJSON(ctx context.Context, e *endpoint, r *Request, into any) error {
+	resp, err := p.do(ctx, r, e)
 	if err != nil {
 		return err
 	}
@@ -132,10 +187,10 @@ func (p *Pool) getJSON(ctx context.Context, e *endpoint, target string, into any
 		return err
 	}
 	if resp.Status != 200 {
-		return fmt.Errorf("GET %s: got status %d, want 200", target, resp.Status)
+		return fmt.Errorf("%s %s: got status %d, want 200", r.Method, r.Target, resp.Status)
 	}
 	if json.Unmarshal(data, into) != nil {
-		return fmt.Errorf("GET %s: the response is not from etcd", target)
+		return fmt.Errorf("%s %s: the response is not from etcd", r.Method, r.Target)
 	}
 	return nil
 }
