@@ -96,6 +96,9 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 		defer func() { call.Waited = time.Since(start) }()
 	}
 	s, op := call.Snapshot, call.Op
+	if s.Origin != nil && s.Origin.serves(op) {
+		return x.fromStore(ctx, call)
+	}
 	var lead share.Lead
 	if s.Reads != nil && op.Shared && s.forwarded(call.Authorization) == "" {
 		var shared *share.Answer
