@@ -60,6 +60,15 @@ type Fact struct {
 	Index uint64
 }
 
+// Recorded returns the index of the last change of a node, and which kind of node it is.
+func (t *Tree) Recorded(key string) (index uint64, dir, found bool) {
+	n, err := t.find(key)
+	if err != nil || n == t.root {
+		return 0, false, false
+	}
+	return n.recorded, n.dir(), true
+}
+
 func (c *Change) rest(facts ...Fact) { c.Facts = append(c.Facts, facts...) }
 
 // Holds reports whether a fact is true of a tree.

@@ -20,6 +20,10 @@ const (
 	heartbeat = time.Second
 	// maxSilence is how long a member may be silent. It answers each heartbeat.
 	maxSilence = 3 * time.Second
+	// maxSilenceInFragments is the same for a member that makes fragments, which takes a while.
+	maxSilenceInFragments = 30 * time.Second
+	// tick is how often a connection is checked.
+	tick = 250 * time.Millisecond
 )
 
 // connection follows the events at one endpoint.
@@ -31,9 +35,12 @@ type connection struct {
 	// loaded means that the mirror is new, and used as soon as it has reached the target.
 	loaded bool
 	target int64
+	// maxSilence is how long the member may be silent.
+	maxSilence time.Duration
 
 	watch *rpc.Watch
 	heard atomic.Int64 // when the last response came
+	idle  atomic.Int64 // the number of responses without events
 }
 
 // run connects, and follows until that fails.
@@ -41,6 +48,7 @@ func (c *connection) run(ctx context.Context) error {
 	s := c.s
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	s.setEnd(cancel)
 	st, err := s.readState(ctx)
 	if err != nil {
 		return err
@@ -49,9 +57,14 @@ func (c *connection) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.seen.bound(st.revision)
 	c.m, c.loaded, c.target = m, m != s.current(), st.log.ModRevision
+	c.maxSilence = maxSilence
+	if s.fragments {
+		c.maxSilence = maxSilenceInFragments
+	}
 	start, end := s.keys.Range()
-	if c.watch, err = s.client.Watch(ctx, start, end, after+1); err != nil {
+	if c.watch, err = s.client.Watch(ctx, start, end, after+1, s.fragments); err != nil {
 		return err
 	}
 	c.heard.Store(time.Now().UnixNano())
@@ -66,13 +79,12 @@ func (c *connection) run(ctx context.Context) error {
 		s.resume(after, st)
 		c.followed = true
 	}
-	if err := c.receive(); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			err = cause
-		}
-		return c.failed(err)
+	err = c.receive()
+	s.fragments = rpc.TooLarge(err)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
 	}
-	return nil
+	return c.failed(err)
 }
 
 // failed gives the mirror up if the error says that events were missed.
@@ -82,38 +94,33 @@ func (c *connection) failed(err error) error {
 		return err
 	}
 	if c.loaded {
-		s.pastFailures++
-		return err
+		s.pastFailed()
+	} else {
+		s.abandon(err.Error())
 	}
-	s.abandon(err.Error())
 	return err
 }
 
 // guard sends heartbeats, and ends the connection if the member is silent or behind.
 func (c *connection) guard(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(heartbeat / 4)
-	defer tick.Stop()
-	var behind time.Time
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var behind lag
 	for beat := 0; ; beat++ {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-ticker.C:
 		}
-		if beat%4 == 0 && c.watch.AskProgress() != nil {
+		if (beat%int(heartbeat/tick) == 0 || behind.since != 0) && c.watch.AskProgress() != nil {
 			return // the receiver gets the error
 		}
-		if silence := time.Since(time.Unix(0, c.heard.Load())); silence > maxSilence {
+		if silence := time.Since(time.Unix(0, c.heard.Load())); silence > c.maxSilence {
 			end(fmt.Errorf("the member has been silent for %s", silence.Round(100*time.Millisecond)))
 			return
 		}
 		newest, _ := c.s.seen.newest()
-		switch {
-		case c.s.applied.Load() >= newest || c.loaded:
-			behind = time.Time{}
-		case behind.IsZero():
-			behind = time.Now()
-		case time.Since(behind) > maxBehind:
+		if behind.tooLong(c.s.applied.Load() >= newest, c.idle.Load()) {
 			end(errBehind)
 			return
 		}
@@ -131,6 +138,9 @@ func (c *connection) receive() error {
 			return err
 		}
 		c.heard.Store(time.Now().UnixNano())
+		if len(events) == 0 {
+			c.idle.Add(1)
+		}
 		c.s.header(header)
 		if header.ClusterId != c.m.cluster {
 			return fmt.Errorf("%w: the store belongs to another cluster", errRebuild)
@@ -156,7 +166,9 @@ func (c *connection) apply(number int64, events []*mvccpb.Event) error {
 		err = c.s.apply(c.m, r, !c.loaded)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRebuild, err)
+		// What follows can be applied to the tree of this revision.
+		c.s.pastFrom = number
+		return fmt.Errorf("%w: at the revision %d: %w", errRebuild, number, err)
 	}
 	return c.caughtUp()
 }
@@ -171,6 +183,13 @@ func (c *connection) caughtUp() error {
 	return nil
 }
 
+// setEnd sets the function that ends the connection.
+func (s *Store) setEnd(end context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = end
+}
+
 // current returns the mirror in use.
 func (s *Store) current() *mirror {
 	s.mu.RLock()
@@ -182,7 +201,10 @@ func (s *Store) current() *mirror {
 func (s *Store) apply(m *mirror, r *layout.Revision, used bool) error {
 	s.mu.Lock()
 	e, err := m.apply(r)
-	if err == nil && used {
+	switch {
+	case err != nil && used:
+		s.reason = err.Error()
+	case used:
 		s.advance(r.Number)
 	}
 	if err == nil && e != nil {
@@ -197,7 +219,8 @@ func (s *Store) apply(m *mirror, r *layout.Revision, used bool) error {
 	for _, d := range due {
 		d.to.deliver(event)
 	}
-	if len(r.Strange) > 0 && used {
+	if len(r.Strange) > 0 && used && time.Since(s.warned) > auditSoon {
+		s.warned = time.Now()
 		s.o.Log.Warn("a client of v3 has changed the keys of the tree", "revision", r.Number, "keys", len(r.Strange), "one of them", string(r.Strange[0].Kv.Key))
 	}
 	return err
@@ -218,7 +241,7 @@ func (s *Store) replace(m *mirror) {
 	s.breakOff("the tree was loaded again")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.m, s.reason, s.pastFailures = m, "", 0
+	s.m, s.reason, s.pastFailures, m.replaying = m, "", 0, false
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.applied)

@@ -45,7 +45,7 @@ func (s *Store) nextEndpoint(err error) (next int, address string) {
 			return showed, address
 		}
 	}
-	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || rpc.Compacted(err) {
+	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || rpc.Compacted(err) || rpc.TooLarge(err) {
 		return at, address // which is not to blame
 	}
 	return (at + 1) % s.client.Endpoints(), address
@@ -74,13 +74,10 @@ func (s *Store) disconnected(err error, followed bool) {
 // is wrong. Its watches may have missed events.
 func (s *Store) abandon(reason string) {
 	s.mu.Lock()
-	first := s.reason == ""
 	s.reason = "the tree is being loaded again: " + reason
 	s.mu.Unlock()
-	if first {
-		s.o.Log.Error("the tree in memory is given up and loaded again", "reason", reason)
-		s.breakOff("events may have been missed: " + reason)
-	}
+	s.o.Log.Error("the tree in memory is given up and loaded again", "reason", reason)
+	s.breakOff("events may have been missed: " + reason)
 }
 
 // errRebuild means that the mirror has to be loaded again.
@@ -113,10 +110,13 @@ func (s *Store) adopt(ctx context.Context, st *state) (m *mirror, after int64, e
 		} else if err != nil {
 			revision = st.revision
 		}
+		if s.pastFrom <= st.revision { // otherwise it was of another past
+			revision = max(revision, s.pastFrom)
+		}
 	}
 	if m, err = s.load(ctx, st, revision); err != nil {
 		if rpc.Compacted(err) {
-			s.pastFailures++
+			s.pastFailed()
 			err = fmt.Errorf("%w: %w", errRebuild, err)
 		}
 		return nil, 0, err
@@ -124,6 +124,19 @@ func (s *Store) adopt(ctx context.Context, st *state) (m *mirror, after int64, e
 	return m, revision, nil
 }
 
-// withPast reports whether to load an old tree and to apply its events again. If that failed
-// twice, the history is left out.
-func (s *Store) withPast() bool { return s.pastFailures < 2 }
+// maxPastFailures is how often a mirror is loaded with its history before it is loaded without.
+const maxPastFailures = 2
+
+// withPast reports whether to load an old tree and to apply its events again.
+func (s *Store) withPast() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.pastFailures < maxPastFailures
+}
+
+// pastFailed takes note that a mirror with its history could not be loaded.
+func (s *Store) pastFailed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pastFailures++
+}

@@ -12,13 +12,16 @@ import (
 
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // fixture is a store before an embedded etcd.
 type fixture struct {
 	*testing.T
 	*Store
-	etcd    *proxytest.Embedded
+	etcd *proxytest.Embedded
+	// link carries the connections of the store. The options lead to etcd without it.
+	link    *proxytest.Link
 	options Options
 }
 
@@ -35,11 +38,7 @@ func startEtcd(t *testing.T) (*proxytest.Embedded, Options) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	at, err := url.Parse(etcd.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return etcd, Options{Endpoints: []Endpoint{{Addr: at.Host}}, Timeout: 10 * time.Second,
+	return etcd, Options{Endpoints: []Endpoint{{Addr: address(t, etcd.URL())}}, Timeout: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 }
 
@@ -53,7 +52,58 @@ func start(t *testing.T, change ...func(*Options)) *fixture {
 	if err := Init(testContext(t), o, 100); err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{t, open(t, o), etcd, o}
+	return attach(t, etcd, o)
+}
+
+// attach starts a store before an etcd that has a tree.
+func attach(t *testing.T, etcd *proxytest.Embedded, o Options) *fixture {
+	t.Helper()
+	link := newLink(t, o.Endpoints[0].Addr)
+	linked := o
+	linked.Endpoints = []Endpoint{{Addr: address(t, link.URL())}}
+	return &fixture{t, open(t, linked), etcd, link, o}
+}
+
+func newLink(t *testing.T, to string) *proxytest.Link {
+	t.Helper()
+	link, err := proxytest.NewLink(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(link.Close)
+	return link
+}
+
+func address(t *testing.T, of string) string {
+	t.Helper()
+	at, err := url.Parse(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.Host
+}
+
+// client returns a client of v3 that is not the store's.
+func (f *fixture) client() *rpc.Client {
+	f.Helper()
+	c, err := rpc.New(f.options.Endpoints, "", "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(c.Close)
+	return c
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for ctx := testContext(t); !holds(); {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("after 30 s it is still not so that %s", what)
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // open opens a store and waits until it has loaded the tree.
@@ -67,6 +117,7 @@ func open(t *testing.T, o Options) *Store {
 	if err := s.Ready(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "the store has a session", func() bool { _, _, ok := s.session.fence(); return ok })
 	return s
 }
 
@@ -116,8 +167,12 @@ func sameTree(t *testing.T, a, b *Store) {
 			t.Fatal(err)
 		}
 	}
-	if got, want := dump(b), dump(a); got != want {
-		t.Errorf("the stores differ:\n got %s\nwant %s", got, want)
+	got, want := strings.Split(dump(b), "\n"), strings.Split(dump(a), "\n")
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Errorf("the stores differ from line %d on:\n got %.2000s\nwant %.2000s", i, got[min(i, len(got)):], want[min(i, len(want)):])
+			return
+		}
 	}
 }
 
@@ -137,7 +192,7 @@ func dump(s *Store) string {
 			fmt.Fprintf(&b, "%d %s", since, e.Body())
 		}
 	}
-	fmt.Fprintln(&b, m.queues, m.extras, m.foreign, len(m.control))
+	fmt.Fprintln(&b, m.queues, m.extras, m.foreign)
 	return b.String()
 }
 

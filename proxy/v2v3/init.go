@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -27,26 +29,59 @@ func Init(ctx context.Context, o Options, index uint64) error {
 	return nil
 }
 
+// initialize makes a tree in a range that has none.
 func initialize(ctx context.Context, client *rpc.Client, keys layout.Keys, index uint64) error {
-	start, end := keys.Range()
-	found, err := client.Range(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Limit: 1, KeysOnly: true})
+	found, err := firstKeys(ctx, client, keys)
 	if err != nil {
-		return fmt.Errorf("reading the range of the tree: %s", rpc.Reason(err))
+		return err
 	}
-	for _, kv := range found.Kvs {
-		return fmt.Errorf("the store has the key %q in the range of the tree; use another prefix, or remove what is there", kv.Key)
+	for _, kv := range found {
+		switch kind, _ := keys.Parse(kv.Key); kind {
+		case layout.Stored:
+			return fmt.Errorf("the store has a tree already")
+		case layout.Session, layout.Keeper, layout.Lock, layout.Log:
+			// Proxies wait for the tree. A log without a tree is left by an attempt that was interrupted.
+		default:
+			return fmt.Errorf("the store has the key %q in the range of the tree; use another prefix, or remove what is there", kv.Key)
+		}
 	}
-	// The offset depends on the revision of the log, so that there are two transactions.
+	return create(ctx, client, keys, index)
+}
+
+// firstKeys returns a key of each kind that has one.
+func firstKeys(ctx context.Context, client *rpc.Client, keys layout.Keys) ([]*mvccpb.KeyValue, error) {
+	var found []*mvccpb.KeyValue
+	start, end := keys.Range()
+	for {
+		answer, err := client.Range(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Limit: 1, KeysOnly: true})
+		if err != nil {
+			return nil, fmt.Errorf("reading the range of the tree: %s", rpc.Reason(err))
+		}
+		if len(answer.Kvs) == 0 {
+			return found, nil
+		}
+		key := answer.Kvs[0].Key
+		found = append(found, answer.Kvs[0])
+		start = append(key, 0)
+		if kind, _ := keys.Parse(key); kind == layout.Session {
+			start = layout.End(keys.Session(""))
+		}
+	}
+}
+
+// create puts the log, unless there is one, and the description of a tree whose last event has the given
+// index. The offset depends on the revision of the log, so that there are two transactions.
+func create(ctx context.Context, client *rpc.Client, keys layout.Keys, index uint64) error {
 	mark := layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}
 	t := layout.Txn{Keys: keys}
-	t.Vacant(start, end)
+	t.Modified(keys.Meta(), 0)
 	t.Put(keys.Log(), mark.Encode())
 	first, err := client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
 	if err != nil {
 		return fmt.Errorf("putting the log: %s", rpc.Reason(err))
 	}
 	if !first.Succeeded {
-		return fmt.Errorf("somebody has put a key into the range of the tree")
+		return errOther
 	}
 	revision := first.Header.Revision
 	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Live,
@@ -60,10 +95,12 @@ func initialize(ctx context.Context, client *rpc.Client, keys layout.Keys, index
 		return fmt.Errorf("putting the description of the tree: %s", rpc.Reason(err))
 	}
 	if !second.Succeeded {
-		return fmt.Errorf("somebody else makes a tree at the same time")
+		return errOther
 	}
 	return nil
 }
+
+var errOther = errors.New("somebody else makes a tree at the same time")
 
 // randomName returns a name that is never used again.
 func randomName() string {

@@ -14,9 +14,10 @@ import (
 
 // load reads the tree at a revision. What came later is applied from the stream of events.
 func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror, error) {
-	m := &mirror{keys: s.keys, cluster: st.cluster, meta: st.meta, metaRevision: st.metaAt, applied: revision,
+	m := &mirror{keys: s.keys, cluster: st.cluster, meta: st.meta, metaRevision: st.metaAt, applied: revision, replaying: true,
 		watches: v2store.NewWatches(), queues: map[string]queue{}, extras: map[node]layout.Extra{},
-		foreign: map[string]struct{}{}, control: map[string]*mvccpb.KeyValue{}, rendered: map[uint64]*Event{}}
+		foreign: map[string]struct{}{}, broken: map[string]struct{}{}, overwrites: map[string]int64{},
+		control: map[string]*mvccpb.KeyValue{}, rendered: map[uint64]*Event{}}
 	l := &loading{m: m}
 	start, end := s.keys.Range()
 	if err := s.pages(ctx, start, end, revision, l.add); err != nil {
@@ -26,8 +27,8 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror, e
 		return nil, fmt.Errorf("loading the tree: there is no log at the revision %d", revision)
 	}
 	l.miss(len(l.files))
-	if l.broken > 0 {
-		s.o.Log.Error("the tree in the store is damaged: nodes without a parent or a value are left out", "nodes", l.broken, "one of them", l.example)
+	if len(m.broken) > 0 {
+		s.o.Log.Error("the tree in the store is damaged: nodes without a parent or a value are left out", "nodes", len(m.broken), "one of them", l.example)
 	}
 	return m, nil
 }
@@ -69,7 +70,6 @@ type loading struct {
 	m       *mirror
 	dirs    []v2store.Record
 	files   []v2store.Record // whose values are still to come
-	broken  int
 	example string
 }
 
@@ -101,7 +101,7 @@ func (l *loading) addOne(kv *mvccpb.KeyValue) error {
 	case layout.Log:
 		return l.addLog(kv)
 	case layout.Data:
-		l.addValue(key, kv.Value)
+		l.addValue(key, kv)
 	case layout.Queue:
 		return m.applyQueue(kv, key, true)
 	case layout.Session, layout.Keeper, layout.Lock:
@@ -124,7 +124,7 @@ func (l *loading) addLog(kv *mvccpb.KeyValue) error {
 }
 
 // addValue adds the value of the next file, or one that no client of v2 put.
-func (l *loading) addValue(key string, value []byte) {
+func (l *loading) addValue(key string, kv *mvccpb.KeyValue) {
 	n := 0
 	for n < len(l.files) && l.files[n].Key < key {
 		n++
@@ -134,9 +134,13 @@ func (l *loading) addValue(key string, value []byte) {
 		l.m.foreign[key] = struct{}{}
 		return
 	}
-	l.files[0].Value = string(value)
-	l.put(l.files[0])
+	r := l.files[0]
 	l.files = l.files[1:]
+	r.Value = string(kv.Value)
+	l.put(r)
+	if l.m.meta.Index(kv.ModRevision) > r.Recorded {
+		l.m.overwrites[key] = kv.ModRevision
+	}
 }
 
 // miss leaves out files that have no value.
@@ -150,10 +154,12 @@ func (l *loading) miss(n int) {
 func (l *loading) put(r v2store.Record) {
 	if err := l.m.tree.Load(r); err != nil {
 		l.leaveOut(r.Key)
+		return
 	}
+	l.m.nodes++
 }
 
 func (l *loading) leaveOut(key string) {
-	l.broken++
+	l.m.broken[key] = struct{}{}
 	l.example = key
 }

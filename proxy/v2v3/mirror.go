@@ -32,8 +32,17 @@ type mirror struct {
 	foreign map[string]struct{}
 	// control are the keys of sessions and of the keeper, by their key in the store.
 	control map[string]*mvccpb.KeyValue
-	// strange counts the changes of nodes that were no event.
-	strange int
+	// broken are the keys of nodes that were left out when the tree was loaded. The revisions
+	// are those of values that are newer than the record of their file.
+	broken     map[string]struct{}
+	overwrites map[string]int64
+	// replaying means that the mirror is not in use yet. Doubtful means that a client of v3 has
+	// changed a node.
+	replaying, doubtful bool
+	// nodes is their number, without the root.
+	nodes int
+	// touched are the keys that changed since an audit began; nil if there is none.
+	touched map[string]struct{}
 
 	rendered      map[uint64]*Event
 	renderedBytes int
@@ -60,14 +69,16 @@ func (m *mirror) apply(r *layout.Revision) (*v2store.Event, error) {
 		}
 	}
 	for _, e := range r.Strange {
-		m.applyStrange(e)
+		if m.applyStrange(e) && m.replaying {
+			return nil, fmt.Errorf("a client of v3 has changed %q, which the tree needs", e.Kv.Key)
+		}
 	}
 	m.applied = r.Number
 	if r.Entry == nil {
 		return nil, nil
 	}
 	if r.Change == nil {
-		return nil, fmt.Errorf("the revision %d marks that the tree has changed as a whole", r.Number)
+		return nil, fmt.Errorf("a command has changed the tree as a whole")
 	}
 	return m.applyChange(r)
 }
@@ -82,7 +93,9 @@ func (m *mirror) applyChange(r *layout.Revision) (*v2store.Event, error) {
 		return nil, fmt.Errorf("applying %s of %q: the mirror had %d nodes there, and the store %d", c.Action, c.Key, len(e.Removed), r.Removed)
 	}
 	m.logRevision, m.log = r.Number, r.Log
+	m.count(c, e)
 	for _, key := range r.Gone {
+		m.touch(key)
 		delete(m.foreign, key)
 	}
 	if c.Put != nil {
@@ -96,6 +109,28 @@ func (m *mirror) applyChange(r *layout.Revision) (*v2store.Event, error) {
 	m.history.Add(e)
 	m.watches.Notify(e)
 	return e, nil
+}
+
+// count counts the nodes after a change, and takes note of their keys.
+func (m *mirror) count(c *v2store.Change, e *v2store.Event) {
+	m.nodes += len(c.Dirs) - len(e.Removed)
+	if c.Put != nil && e.PrevNode == nil {
+		m.nodes++
+	}
+	m.touch(c.Key)
+	if m.touched == nil {
+		return
+	}
+	for _, key := range append(c.Dirs[:len(c.Dirs):len(c.Dirs)], e.Removed...) {
+		m.touch(key)
+	}
+}
+
+// touch takes note of a change for an audit.
+func (m *mirror) touch(key string) {
+	if m.touched != nil {
+		m.touched[key] = struct{}{}
+	}
 }
 
 // keepExtra remembers the unknown fields of the record of a node, and forgets those that it had.
@@ -148,6 +183,9 @@ func (m *mirror) applyMeta(e *mvccpb.Event, put bool) error {
 	if meta.Generation != m.meta.Generation || meta.Offset != m.meta.Offset {
 		return fmt.Errorf("the tree has another past since the revision %d", e.Kv.ModRevision)
 	}
+	if meta.MinRead > layout.Schema {
+		return newerError(meta)
+	}
 	m.meta, m.metaRevision = meta, e.Kv.ModRevision
 	return nil
 }
@@ -165,19 +203,23 @@ func (m *mirror) applyQueue(kv *mvccpb.KeyValue, dir string, put bool) error {
 	return nil
 }
 
-// applyStrange takes note of a change that no client of v2 made. The tree does not follow it. The
-// audit finds it if it concerns a node.
-func (m *mirror) applyStrange(e *mvccpb.Event) {
-	m.strange++
+// applyStrange takes note of a change that no client of v2 made. The tree does not follow it. It
+// reports whether the change concerns a node: the tree is not that of the store any more then,
+// and the next audit finds that.
+func (m *mirror) applyStrange(e *mvccpb.Event) bool {
 	kind, key := m.keys.Parse(e.Kv.Key)
+	m.touch(key)
+	delete(m.overwrites, key)
 	if kind != layout.Data || m.tree.Holds(v2store.Fact{Kind: v2store.FileExists, Key: key}) {
-		return
+		m.doubtful = true
+		return true
 	}
 	if e.Type == mvccpb.PUT {
 		m.foreign[key] = struct{}{}
 	} else {
 		delete(m.foreign, key)
 	}
+	return false
 }
 
 // protects reports whether a change would replace or remove a value that is not of v2.

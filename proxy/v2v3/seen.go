@@ -34,6 +34,35 @@ func (n *seen) newest() (revision int64, endpoint int) {
 	return n.revision, n.endpoint
 }
 
+// bound takes note of a linearizable read: what is beyond its revision was of another past.
+func (n *seen) bound(revision int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.revision = min(n.revision, revision)
+}
+
+// lag is how far the stream of events is behind. It is counted in ticks of the heartbeat.
+type lag struct {
+	since int   // ticks; 0 if it is not behind
+	idle  int64 // the responses without events when it fell behind
+}
+
+// tooLong reports, once in each tick, whether the stream has been behind for too long. Large
+// events may take as long as they need: etcd sends them before its answer to a later
+// heartbeat. So the stream is only behind if it is idle.
+func (l *lag) tooLong(upToDate bool, idle int64) bool {
+	switch {
+	case upToDate:
+		*l = lag{}
+	case l.since == 0:
+		*l = lag{1, idle}
+	default:
+		l.since++
+	}
+	// The first idle response may answer a heartbeat from before.
+	return l.since > int(maxBehind/tick) && idle > l.idle+1
+}
+
 // forget makes all revisions unseen. They were of another past.
 func (n *seen) forget() {
 	n.mu.Lock()

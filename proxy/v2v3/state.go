@@ -60,12 +60,16 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	if st.meta.MinRead > layout.Schema {
-		return nil, fmt.Errorf("the tree needs programs that know version %d of its layout, and this one knows %d", st.meta.MinRead, layout.Schema)
+		return nil, newerError(st.meta)
 	}
 	for _, kv := range append(found[2], found[3]...) {
 		st.control[string(kv.Key)] = kv
 	}
 	return st, nil
+}
+
+func newerError(m *layout.Meta) error {
+	return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d", m.MinRead, layout.Schema)
 }
 
 // continues reports whether the store has the past of the mirror, and returns the revision after

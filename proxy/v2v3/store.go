@@ -19,6 +19,7 @@ type Store struct {
 	client  *rpc.Client
 	session session
 	barrier barrier
+	audits  audits
 	seen    seen
 
 	ctx     context.Context
@@ -39,11 +40,19 @@ type Store struct {
 	lost time.Time
 	// rebuilt is closed when another mirror takes the place of this one.
 	rebuilt chan struct{}
+	// end ends the connection of the follower.
+	end context.CancelCauseFunc
 	// pastFailures counts the attempts to load the tree with its history that failed.
 	pastFailures int
-	reaching     []reaching
-	watchers     map[*watcher]struct{}
-	due          []delivery
+	// fragments means that the next events are too large for one response. Only the follower changes it.
+	fragments bool
+	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
+	pastFrom int64
+	reaching []reaching
+	// warned is when changes by clients of v3 were logged. Only the follower uses it.
+	warned   time.Time
+	watchers map[*watcher]struct{}
+	due      []delivery
 
 	writes  sync.Mutex
 	waiting map[string]chan *v2store.Event
@@ -69,6 +78,7 @@ func Open(o Options) (*Store, error) {
 	s.running.Go(s.barrier.run)
 	s.running.Go(s.follow)
 	s.running.Go(s.session.keep)
+	s.running.Go(s.auditor)
 	return s, nil
 }
 

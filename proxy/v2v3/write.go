@@ -166,7 +166,7 @@ func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2st
 	case e := <-p.done:
 		return e, nil
 	default:
-		return nil, &Error{Kind: Executed, Index: p.txn.Meta.Index(revision), Reason: "its event did not come"}
+		return s.reconstruct(ctx, p, revision)
 	}
 }
 

@@ -69,8 +69,7 @@ func (r *Revision) read(k Keys, events []*mvccpb.Event) error {
 		case r.Entry == nil:
 			r.Strange = append(r.Strange, e)
 		case c == nil:
-			// A mark may come with an import. Whoever loaded the tree before has to load it again.
-			return fmt.Errorf("a mark changes the node %q", key)
+			// A mark may come with any change. Whoever has the tree loads it again.
 		case kind == Data:
 			if !put {
 				r.Gone = append(r.Gone, key)

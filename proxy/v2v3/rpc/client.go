@@ -15,9 +15,10 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// maxResponse bounds a response. Etcd bounds requests by 1.5 MiB unless it is told otherwise, and
-// the largest responses are pages of keys, which the caller makes smaller if they are too large.
-const maxResponse = 64 << 20
+// defaultMaxResponse bounds a response. Etcd bounds requests by 1.5 MiB unless it is told
+// otherwise. The largest responses are pages of keys, which the caller makes smaller if they are
+// too large, and events, which etcd sends in fragments if the caller wants that.
+const defaultMaxResponse = 64 << 20
 
 // Endpoint is a member of the cluster.
 type Endpoint struct {
@@ -31,6 +32,7 @@ type Endpoint struct {
 type Client struct {
 	endpoints      []Endpoint
 	user, password string
+	maxResponse    int
 
 	mu    sync.Mutex
 	conn  *grpc.ClientConn
@@ -41,9 +43,12 @@ type Client struct {
 // New returns a client of endpoints, of which there is at least one. It connects with the first
 // call. The user "" is none.
 func New(endpoints []Endpoint, user, password string) (*Client, error) {
-	c := &Client{endpoints: endpoints, user: user, password: password}
+	c := &Client{endpoints: endpoints, user: user, password: password, maxResponse: defaultMaxResponse}
 	return c, c.Use(0)
 }
+
+// LimitResponses sets the size of the largest response. It applies from the next call of Use on.
+func (c *Client) LimitResponses(bytes int) { c.maxResponse = bytes }
 
 // Use makes calls go to an endpoint from now on. Those that are on their way end with an error.
 func (c *Client) Use(endpoint int) error {
@@ -87,7 +92,7 @@ func (c *Client) dial(e Endpoint) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxResponse)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(c.maxResponse)),
 		// The shortest period that etcd allows is 5 s, and that of gRPC is 10 s. A dead member is found
 		// sooner, by the watch.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),

@@ -29,7 +29,11 @@ func RequireLeader(ctx context.Context) context.Context {
 }
 
 // Watch starts to watch a range from a revision on. It ends with the context, or with Close.
-func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64) (*Watch, error) {
+//
+// Etcd sends responses of more than 2 MiB in fragments if it is asked for them. The time that it
+// needs for a fragment grows with the square of the number of its events, so that the removal of
+// many nodes takes minutes. Otherwise it sends up to 1,000 revisions in one response.
+func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64, fragments bool) (*Watch, error) {
 	conn := c.current()
 	ctx, cancel := context.WithCancel(RequireLeader(ctx))
 	authentic, err := c.withToken(ctx, conn, false)
@@ -40,7 +44,7 @@ func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64) (
 	w := &Watch{cancel: cancel}
 	if w.stream, err = pb.NewWatchClient(conn).Watch(authentic); err == nil {
 		err = w.stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
-			Key: start, RangeEnd: end, StartRevision: revision, Fragment: true}}})
+			Key: start, RangeEnd: end, StartRevision: revision, Fragment: fragments}}})
 	}
 	if err != nil {
 		cancel()
