@@ -101,6 +101,7 @@ func (t *Tree) applyModify(c *Change, e *Event, now time.Time) error {
 	}
 	e.PrevNode = n.view(now)
 	if !n.dir() && !c.KeepValue {
+		t.bytes += len(c.Put.Value) - len(n.value)
 		n.value = c.Put.Value
 	}
 	n.created = orIndex(c.Put.Created, e.Index)

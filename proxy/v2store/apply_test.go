@@ -84,3 +84,20 @@ func TestALoadedTreeEqualsTheOneThatWasStored(t *testing.T) {
 		}
 	}
 }
+
+// TestTheTreeCountsItsNodes compares the counts with a tree that has only what is left.
+func TestTheTreeCountsItsNodes(t *testing.T) {
+	tree := v2store.New(0)
+	for _, step := range [][3]string{
+		{"PUT", "/d/e/f", "value=12345"}, {"PUT", "/d/e/g", "value=1"}, {"PUT", "/d/e/f", "value=123"}, {"PUT", "/d/e/f", "value=1&prevExist=true"},
+		{"PUT", "/d/e/f", "refresh=true&ttl=5"}, {"PUT", "/d/e/g", "dir=true"}, {"PUT", "/x/y", "value=1"}, {"DELETE", "/x", "recursive=true"},
+		{"DELETE", "/d/e/g", "dir=true"},
+	} {
+		do(t, tree, epoch, step[0], step[1], step[2])
+	}
+	want := v2store.New(0)
+	do(t, want, epoch, "PUT", "/d/e/f", "value=1")
+	if tree.Len() != 3 || want.Len() != 3 || tree.Bytes() != want.Bytes() {
+		t.Errorf("got %d nodes and %d bytes, want %d and %d", tree.Len(), tree.Bytes(), want.Len(), want.Bytes())
+	}
+}

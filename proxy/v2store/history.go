@@ -14,6 +14,7 @@ const maxHistory = 1000
 type History struct {
 	ring  []*Event
 	front int // the oldest event, once the ring is full
+	bytes int // of keys and values
 	start uint64
 }
 
@@ -23,14 +24,31 @@ func NewHistory(start uint64) *History { return &History{start: start} }
 
 // Add adds an event. Its index must be larger than those before it.
 func (h *History) Add(e *Event) {
+	h.bytes += size(e.Node) + size(e.PrevNode)
 	if len(h.ring) < maxHistory {
 		h.ring = append(h.ring, e)
 		return
 	}
-	h.start = h.ring[h.front].Index + 1
+	oldest := h.ring[h.front]
+	h.bytes -= size(oldest.Node) + size(oldest.PrevNode)
+	h.start = oldest.Index + 1
 	h.ring[h.front] = e
 	h.front = (h.front + 1) % maxHistory
 }
+
+// size returns about how much memory a node in an event needs.
+func size(n *Node) int {
+	switch {
+	case n == nil:
+		return 0
+	case n.Value == nil:
+		return len(n.Key) + nodeBytes
+	}
+	return len(n.Key) + len(*n.Value) + nodeBytes
+}
+
+// Bytes returns about how much memory the history needs. It shares some of that with the tree.
+func (h *History) Bytes() int { return h.bytes }
 
 func (h *History) at(i int) *Event { return h.ring[(h.front+i)%len(h.ring)] }
 

@@ -13,6 +13,8 @@ type Tree struct {
 	root  *node
 	index uint64
 	due   due
+	nodes int
+	bytes int // of keys and values
 }
 
 // New returns an empty tree whose last change had the given index.
@@ -22,6 +24,16 @@ func New(index uint64) *Tree {
 
 // Index returns the index of the last change.
 func (t *Tree) Index() uint64 { return t.index }
+
+// Len returns the number of nodes, without the root.
+func (t *Tree) Len() int { return t.nodes }
+
+// nodeBytes is about what a node needs besides its key and value: its fields, and its place in the
+// map of its directory.
+const nodeBytes = 250
+
+// Bytes returns about how much memory the tree needs.
+func (t *Tree) Bytes() int { return t.bytes + t.nodes*nodeBytes }
 
 // Record is the state of a node that was stored elsewhere, or will be.
 type Record struct {
@@ -74,6 +86,8 @@ func (t *Tree) add(parent *node, r *Record) *node {
 		n.value, n.children = "", map[string]*node{}
 	}
 	parent.children[n.name()] = n
+	t.nodes++
+	t.bytes += len(n.key) + len(n.value)
 	if n.expires != 0 {
 		heap.Push(&t.due, n)
 	}
@@ -93,6 +107,8 @@ func (t *Tree) remove(n *node, keys []string) []string {
 		keys = t.remove(child, keys)
 	}
 	delete(n.parent.children, n.name())
+	t.nodes--
+	t.bytes -= len(n.key) + len(n.value)
 	if n.expires != 0 {
 		heap.Remove(&t.due, n.place)
 	}

@@ -102,7 +102,7 @@ func (s *Store) beginAudit() (*comparison, error) {
 	}
 	m := s.m
 	m.touched = map[string]struct{}{}
-	return &comparison{s: s, m: m, revision: m.applied, log: m.logRevision, nodes: m.nodes + len(m.broken)}, nil
+	return &comparison{s: s, m: m, revision: m.applied, log: m.logRevision, nodes: m.tree.Len() + len(m.broken)}, nil
 }
 
 // finish ends the recording of changes.

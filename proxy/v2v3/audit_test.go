@@ -60,11 +60,9 @@ func TestAnAuditFindsEventsThatTheMirrorMissed(t *testing.T) {
 	for what, spoil := range map[string]func(m *mirror){
 		"a removal that was missed": func(m *mirror) {
 			_ = m.tree.Load(v2store.Record{Key: "/d/c", Recorded: 1})
-			m.nodes++
 		},
 		"a new node that was missed": func(m *mirror) {
 			_, _ = m.tree.Apply(&v2store.Change{Action: v2store.Delete, Key: "/d/a"}, m.tree.Index()+1)
-			m.nodes--
 		},
 		"a change that was missed": func(m *mirror) {
 			_, _ = m.tree.Apply(&v2store.Change{Action: v2store.Update, Key: "/d/a", KeepValue: true, Put: &v2store.Record{Key: "/d/a"}}, m.tree.Index()+1)

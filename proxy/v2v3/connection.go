@@ -242,6 +242,7 @@ func (s *Store) replace(m *mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.m, s.reason, s.pastFailures, m.replaying = m, "", 0, false
+	s.loads.Add(1)
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.applied)

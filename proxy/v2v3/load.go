@@ -154,9 +154,7 @@ func (l *loading) miss(n int) {
 func (l *loading) put(r v2store.Record) {
 	if err := l.m.tree.Load(r); err != nil {
 		l.leaveOut(r.Key)
-		return
 	}
-	l.m.nodes++
 }
 
 func (l *loading) leaveOut(key string) {

@@ -39,8 +39,6 @@ type mirror struct {
 	// replaying means that the mirror is not in use yet. Doubtful means that a client of v3 has
 	// changed a node.
 	replaying, doubtful bool
-	// nodes is their number, without the root.
-	nodes int
 	// touched are the keys that changed since an audit began; nil if there is none.
 	touched map[string]struct{}
 
@@ -93,7 +91,7 @@ func (m *mirror) applyChange(r *layout.Revision) (*v2store.Event, error) {
 		return nil, fmt.Errorf("applying %s of %q: the mirror had %d nodes there, and the store %d", c.Action, c.Key, len(e.Removed), r.Removed)
 	}
 	m.logRevision, m.log = r.Number, r.Log
-	m.count(c, e)
+	m.note(c, e)
 	for _, key := range r.Gone {
 		m.touch(key)
 		delete(m.foreign, key)
@@ -111,16 +109,12 @@ func (m *mirror) applyChange(r *layout.Revision) (*v2store.Event, error) {
 	return e, nil
 }
 
-// count counts the nodes after a change, and takes note of their keys.
-func (m *mirror) count(c *v2store.Change, e *v2store.Event) {
-	m.nodes += len(c.Dirs) - len(e.Removed)
-	if c.Put != nil && e.PrevNode == nil {
-		m.nodes++
-	}
-	m.touch(c.Key)
+// note takes note of the keys of a change for an audit.
+func (m *mirror) note(c *v2store.Change, e *v2store.Event) {
 	if m.touched == nil {
 		return
 	}
+	m.touch(c.Key)
 	for _, key := range append(c.Dirs[:len(c.Dirs):len(c.Dirs)], e.Removed...) {
 		m.touch(key)
 	}

@@ -28,6 +28,8 @@ type Store struct {
 
 	// applied is the revision up to which the mirror is complete.
 	applied atomic.Int64
+	// loads and conflicts count, for the status.
+	loads, conflicts atomic.Int64
 	// term and revision are those of the newest header of a response.
 	term     atomic.Uint64
 	revision atomic.Int64

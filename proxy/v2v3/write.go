@@ -48,6 +48,7 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			return s.refused(etcd, err), nil
 		case errors.Is(err, errConflict):
 			conflicts++
+			s.conflicts.Add(1)
 		case errors.Is(err, errRenewed):
 		case errors.Is(err, errNoSession):
 			if !pause(ctx) {

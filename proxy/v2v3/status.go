@@ -1,0 +1,61 @@
+package v2v3
+
+import "time"
+
+// Status says how a store is.
+type Status struct {
+	// Endpoint is the member in use.
+	Endpoint string `json:"endpoint"`
+	// Serving means that plain reads are answered. Otherwise Reason says why not.
+	Serving bool   `json:"serving"`
+	Reason  string `json:"reason,omitempty"`
+	// Behind is for how long there have been no events of etcd, in seconds; 0 if they are followed.
+	Behind float64 `json:"behind_seconds"`
+	// Revision is that of the newest event that was applied, and Index that of the tree.
+	Revision int64  `json:"revision"`
+	Index    uint64 `json:"index"`
+	// Session means that this proxy has a session at etcd, which it needs for writes.
+	Session bool `json:"session"`
+	// Nodes, Foreign and Watches are numbers: of files and directories, of values of v3 clients in the
+	// range of the tree, and of watches of clients.
+	Nodes   int `json:"nodes"`
+	Foreign int `json:"foreign"`
+	Watches int `json:"watches"`
+	// Bytes is about how much memory the tree and its history need.
+	Bytes int `json:"bytes"`
+	// LastAudit is when the tree was last compared with the store; zero if it was not yet.
+	LastAudit time.Time `json:"last_audit"`
+	// Audits counts the comparisons, and Differences those that found one.
+	Audits      int `json:"audits"`
+	Differences int `json:"differences"`
+	// Loads counts how often the tree was loaded, and Conflicts how often a write had to be planned
+	// again because the tree had changed.
+	Loads     int64 `json:"loads"`
+	Conflicts int64 `json:"conflicts"`
+}
+
+// Status returns how the store is.
+func (s *Store) Status() Status {
+	var st Status
+	_, st.Endpoint = s.client.Endpoint()
+	_, _, st.Session = s.session.fence()
+	st.Loads, st.Conflicts = s.loads.Load(), s.conflicts.Load()
+	s.audits.mu.Lock()
+	st.LastAudit, st.Audits, st.Differences = s.audits.last, s.audits.done, s.audits.wrong
+	s.audits.mu.Unlock()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	err := s.usable()
+	if st.Serving = err == nil; err != nil {
+		st.Reason = err.Reason
+	}
+	if !s.lost.IsZero() {
+		st.Behind = time.Since(s.lost).Seconds()
+	}
+	st.Watches = len(s.watchers)
+	if m := s.m; m != nil {
+		st.Revision, st.Index = m.applied, m.tree.Index()
+		st.Nodes, st.Foreign, st.Bytes = m.tree.Len(), len(m.foreign), m.tree.Bytes()+m.history.Bytes()+m.renderedBytes
+	}
+	return st
+}
