@@ -45,7 +45,7 @@ func (ps posts) write(t *testing.T, f *fronttest.Front, client *http.Client, val
 	switch {
 	case status == 201 && strings.Contains(body, `"`+value+`"`):
 		outcome = "written"
-	case status == 503 && body == gate.RefuseUnreachable.Body:
+	case status == 503 && (body == gate.RefuseUnreachable.Body || body == gate.RefuseStore.Body):
 		outcome = "not sent"
 	case status == 503 && body == gate.RefuseUnknownOutcome.Body, status == 500 && strings.Contains(body, `"errorCode":300`):
 		outcome = "unknown" // also if etcd itself reports that it does not know

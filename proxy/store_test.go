@@ -175,3 +175,27 @@ func TestAStoreWithoutATreeIsRefused(t *testing.T) {
 		fronttest.Eventually(t, "the log names the command that makes a tree", func() bool { return strings.Contains(f.Log.String(), "etcd-tlsproxy migrate init") })
 	})
 }
+
+func TestTheWatchesOfAStoreContinueWhenEtcdIsBack(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		e := fronttest.StartStore(t)
+		f := l.Front(t, e.URL(), nil)
+		c, a := startWatch(t, f, watchRequest)
+		e.Cut()
+		if status, body, _ := fronttest.Do(t, f.Client("h1"), "GET", f.URL()+"/v2/keys/", "", ""); status != 200 {
+			t.Errorf("reading while etcd is away: got %d %s, want 200", status, body)
+		}
+		if status, body, _ := fronttest.Do(t, f.Client("h1"), "PUT", f.URL()+"/v2/keys/eventlogging/w", "", "value=lost"); status != 503 {
+			t.Errorf("writing while etcd is away: got %d %s, want 503", status, body)
+		}
+		e.Mend()
+		fronttest.Eventually(t, "a write succeeds again", func() bool {
+			status, _, _ := fronttest.Do(t, f.Client("h1"), "PUT", f.URL()+"/v2/keys/eventlogging/w", "", "value=again")
+			return status < 300
+		})
+		if err := c.ReadBody(a, "GET"); err != nil || !a.Whole || !strings.Contains(a.Body, `"value":"again"`) {
+			t.Errorf("the watch got %+v, %v; want the event of the write", a, err)
+		}
+	})
+}

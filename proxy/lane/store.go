@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
@@ -48,11 +49,7 @@ func parse(op *gate.Operation, contentType string, body []byte, copies bool) (*v
 func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
 	op := call.Op
 	o := call.Snapshot.Origin
-	var body []byte
-	if op.HasBody() {
-		body = call.Body
-	}
-	parsed, invalid := parse(op, call.ContentType, body, op.HasBody())
+	parsed, invalid := parse(op, call.ContentType, call.Body, op.Access == acl.Write)
 	if invalid != nil {
 		return o.answer(call, invalid.Answer()), nil, nil
 	}

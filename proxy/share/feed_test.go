@@ -60,6 +60,9 @@ func TestAFeedNotifiesEachWatcherOfAnEventOnce(t *testing.T) {
 	for _, w := range watchers {
 		deliver(w, 7)
 	}
+	if got := count.Waiting.Load(); got != 0 {
+		t.Errorf("with the event %d watchers wait, want 0", got)
+	}
 	for range watchers {
 		n.wait(t)
 	}
@@ -84,6 +87,11 @@ func TestAnEventBeforeTheHeadOfAWatchIsAResultWithoutANotification(t *testing.T)
 	n := make(woken, 1)
 	w := f.Watcher(n, false)
 	deliver(w, 7)
+	f.mu.Lock()
+	if f.running || len(f.queue) > 0 {
+		t.Error("the watcher is about to be notified")
+	}
+	f.mu.Unlock()
 	w.Started(func() {})
 	if e := w.Result(); e == nil || e.Index != 7 {
 		t.Errorf("got result %+v, want event 7", e)

@@ -42,8 +42,9 @@ type Options struct {
 	// BodyTimeout bounds the wait for more of an answer; 30 seconds. It does not apply to
 	// watches.
 	BodyTimeout time.Duration
-	// V3 probes the members by the v3 API, for an etcd that has no other.
-	V3 bool
+	// Probe asks a member about itself if the v2 API is not to be used. If it is nil, the v2 API
+	// is.
+	Probe func(context.Context, Endpoint) (Probed, error)
 	// RawSockets lets connections use the system calls of package rawio.
 	RawSockets bool
 	// Counters are updated. Successive pools may share them.

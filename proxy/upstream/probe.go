@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -100,8 +99,8 @@ var errNoLeader = errors.New("the member reports no leader")
 // probeMember returns the state of one member and the leader according to it.
 func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatus, leader Member) {
 	status.Checked = time.Now().UTC()
-	if p.o.V3 {
-		leader, status.Err = p.askV3(ctx, e, &status)
+	if p.o.Probe != nil {
+		leader, status.Err = p.ask(ctx, e, &status)
 	} else {
 		leader, status.Err = p.askV2(ctx, e, &status)
 	}
@@ -132,52 +131,28 @@ func (p *Pool) askV2(ctx context.Context, e *endpoint, status *MemberStatus) (le
 	return leader, err
 }
 
-// askV3 asks a member by the v3 API, in JSON.
-func (p *Pool) askV3(ctx context.Context, e *endpoint, status *MemberStatus) (leader Member, err error) {
-	var own struct {
-		Header struct {
-			MemberID uint64 `json:"member_id,string"`
-		}
-		Version string
-		Leader  uint64 `json:",string"`
-	}
-	if err := p.exchangeJSON(ctx, e, &Request{Method: "POST", Target: "/v3/maintenance/status", Body: []byte("{}"), ContentType: "application/json"}, &own); err != nil {
+// Probed is what a member says about itself, and about the leader, if it knows one.
+type Probed struct {
+	Member, Leader Member
+	Version        string
+}
+
+// ask asks a member by Options.Probe.
+func (p *Pool) ask(ctx context.Context, e *endpoint, status *MemberStatus) (leader Member, err error) {
+	own, err := p.o.Probe(ctx, e.Endpoint)
+	if err != nil {
 		return Member{}, err
 	}
 	status.answered()
-	status.Version, status.Member.ID = own.Version, strconv.FormatUint(own.Header.MemberID, 16)
-	if own.Leader != 0 {
-		leader.ID = strconv.FormatUint(own.Leader, 16)
-	}
-	var list struct {
-		Members []struct {
-			ID   uint64 `json:",string"`
-			Name string
-		}
-	}
-	// Without quorum the names are not known, or may be old.
-	if p.exchangeJSON(ctx, e, &Request{Method: "POST", Target: "/v3/cluster/member/list", Body: []byte("{}"), ContentType: "application/json"}, &list) == nil {
-		for _, m := range list.Members {
-			if m.ID == own.Header.MemberID {
-				status.Member.Name = m.Name
-			}
-			if m.ID == own.Leader {
-				leader.Name = m.Name
-			}
-		}
-	}
-	return leader, nil
+	status.Member, status.Version = own.Member, own.Version
+	return own.Leader, nil
 }
 
 // answered records that the member has answered.
 func (s *MemberStatus) answered() { s.Answered, s.Duration = true, time.Since(s.Checked) }
 
 func (p *Pool) getJSON(ctx context.Context, e *endpoint, target string, into any) error {
-	return p.exchangeJSON(ctx, e, &Request{Method: "GET", Target: target, Accept: "application/json"}, into)
-}
-
-func (p *Pool) exchangeJSON(ctx context.Context, e *endpoint, r *Request, into any) error {
-	resp, err := p.do(ctx, r, e)
+	resp, err := p.do(ctx, &Request{Method: "GET", Target: target, Accept: "application/json"}, e)
 	if err != nil {
 		return err
 	}
@@ -187,10 +162,10 @@ func (p *Pool) exchangeJSON(ctx context.Context, e *endpoint, r *Request, into a
 		return err
 	}
 	if resp.Status != 200 {
-		return fmt.Errorf("%s %s: got status %d, want 200", r.Method, r.Target, resp.Status)
+		return fmt.Errorf("GET %s: got status %d, want 200", target, resp.Status)
 	}
 	if json.Unmarshal(data, into) != nil {
-		return fmt.Errorf("%s %s: the response is not from etcd", r.Method, r.Target)
+		return fmt.Errorf("GET %s: the response is not from etcd", target)
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func StartStore(t testing.TB) *proxytest.Embedded {
 func StartEmpty(t testing.TB) *proxytest.Embedded {
 	t.Helper()
 	e := start(t)
-	viewed.Store(strings.TrimPrefix(e.URL(), "http://"), false)
+	viewed.Store(strings.TrimPrefix(e.URL(), "http://"), &served{})
 	return e
 }
 
@@ -103,9 +103,11 @@ func withView(t testing.TB, e Etcd) Etcd {
 	t.Helper()
 	if e, ok := e.(*proxytest.Embedded); ok {
 		near := strings.TrimPrefix(e.URL(), "http://")
-		e.Retarget(view(t, e.Target()))
+		address := view(t, e.Target())
+		e.Retarget(address)
 		http.DefaultClient.CloseIdleConnections()
-		viewed.Store(near, true)
+		fronts, _ := viewed.Load(address)
+		viewed.Store(near, fronts)
 		return e
 	}
 	return &withURL{e, "http://" + view(t, strings.TrimPrefix(e.URL(), "http://"))}

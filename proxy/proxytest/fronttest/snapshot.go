@@ -22,7 +22,11 @@ func (f *Front) Snapshot(endpoint string, change Change) *lane.Snapshot {
 	policy := seed.Policy(f.t)
 	policy.Certs = Generation(f.t, f.PKI, certs.Options{})
 	origin := f.origin(endpoint)
-	pool := Pool(f.t, upstream.Options{Counters: f.Metrics.Upstream, V3: origin != nil}, endpoint)
+	o := upstream.Options{Counters: f.Metrics.Upstream}
+	if origin != nil {
+		o.Probe = probe
+	}
+	pool := Pool(f.t, o, endpoint)
 	s := &lane.Snapshot{
 		Policy:   *policy,
 		FastLane: f.lane == Fast,

@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,15 +18,53 @@ import (
 
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // V3 reports whether the fronts of this run serve v3 stores where a real etcd is behind them.
 func V3() bool { return os.Getenv("ETCD_TLSPROXY_TEST_API") == "v3" }
 
-// viewed has the addresses of the etcds whose v3 store is served, and whether it has a tree.
+// SkipWithV3 skips a test of what only the v2 API has.
+func SkipWithV3(t testing.TB, reason string) {
+	t.Helper()
+	if V3() {
+		t.Skip("not with the v3 API: " + reason)
+	}
+}
+
+// viewed has the etcds whose v3 store is served, by address.
 var viewed sync.Map
+
+// served is an etcd whose v3 store is served.
+type served struct {
+	tree bool
+
+	mu     sync.Mutex
+	fronts []*v2v3.Store // the stores of fronts
+}
+
+// add adds the store of a front.
+func (s *served) add(store *v2v3.Store) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fronts = append(s.fronts, store)
+}
+
+// settle waits until the fronts have reached an index. With the v2 API a front is never behind
+// the etcd of one member. It does not wait for a front without a connection.
+func (s *served) settle(index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	limit := time.Now().Add(time.Second)
+	for _, store := range s.fronts {
+		for time.Now().Before(limit) && store.Status().Index < index {
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
+}
 
 // view makes an empty tree in the v3 store of the etcd at an address, and returns an address
 // at which it looks like an etcd that has this tree in its v2 API. So a test that reads and
@@ -38,13 +77,15 @@ func view(t testing.TB, address string) string {
 	if err := v2v3.Init(ctx, o, 0); err != nil {
 		t.Fatal(err)
 	}
+	o.Linearizable = true
 	store := openStore(t, o, true)
+	fronts := &served{tree: true}
 	etcd := &url.URL{Scheme: "http", Host: address}
 	other := httputil.NewSingleHostReverseProxy(etcd)
 	other.Transport = &http.Transport{DisableKeepAlives: true}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if key, ok := strings.CutPrefix(r.URL.Path, "/v2/keys"); ok {
-			serveKey(store, w, r, key)
+			serveKey(store, fronts, w, r, key)
 		} else {
 			other.ServeHTTP(w, r)
 		}
@@ -69,7 +110,7 @@ func view(t testing.TB, address string) string {
 		store.Close()
 		running.Wait()
 	})
-	viewed.Store(outer.Addr().String(), true)
+	viewed.Store(outer.Addr().String(), fronts)
 	return outer.Addr().String()
 }
 
@@ -144,12 +185,13 @@ func (h *handed) Close() error {
 func (h *handed) Addr() net.Addr { return h.addr }
 
 // serveKey serves one request like etcd.
-func serveKey(store *v2v3.Store, w http.ResponseWriter, r *http.Request, key string) {
+func serveKey(store *v2v3.Store, fronts *served, w http.ResponseWriter, r *http.Request, key string) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
 	answer := func(a v2store.Answer) {
+		fronts.settle(a.Index)
 		for _, f := range a.Fields(store.Cluster()) {
 			w.Header()[f[0]] = []string{f[1]}
 		}
@@ -215,17 +257,31 @@ func openStore(t testing.TB, o v2v3.Options, tree bool) *v2v3.Store {
 // origin returns the v3 store at an endpoint, or nil if there is none.
 func (f *Front) origin(endpoint string) *lane.Origin {
 	_, address, _ := strings.Cut(endpoint, "://")
-	tree, ok := viewed.Load(address)
+	found, ok := viewed.Load(address)
 	if !ok {
 		return nil
 	}
+	at := found.(*served)
 	if f.stores == nil {
 		f.stores = make(map[string]*v2v3.Store)
 	}
 	store := f.stores[address]
 	if store == nil {
-		store = openStore(f.t, storeOptions(address, slog.New(slog.NewTextHandler(f.Log, nil))), tree.(bool))
+		store = openStore(f.t, storeOptions(address, slog.New(slog.NewTextHandler(f.Log, nil))), at.tree)
+		at.add(store)
 		f.stores[address] = store
 	}
 	return &lane.Origin{Store: store, Feed: share.NewFeed(f.Metrics.Watches)}
+}
+
+// probe asks a member by the v3 API.
+func probe(ctx context.Context, e upstream.Endpoint) (upstream.Probed, error) {
+	p, err := rpc.Probe(ctx, rpc.Endpoint{Addr: e.Addresses()[0]}, "", "")
+	if err != nil {
+		return upstream.Probed{}, err
+	}
+	member := func(id uint64) upstream.Member {
+		return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
+	}
+	return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
 }

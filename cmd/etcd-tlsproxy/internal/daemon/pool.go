@@ -43,7 +43,7 @@ func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 	return upstream.New(upstream.Options{
 		Endpoints: s.endpoints, TLS: s.origin.tls, Authorization: s.origin.authorization, Counters: l.counters,
 		RawSockets:  s.config.RawSockets,
-		V3:          s.config.Upstream.V3(),
+		Probe:       s.probe(),
 		MaxRequests: limits.UpstreamRequests,
 		// A watch that starts at an old index needs a second one, and a hub outlives its
 		// last watcher for a moment.
