@@ -187,6 +187,9 @@ func TestTheDefaultWorkersAreHalfOfTheProcessors(t *testing.T) {
 		if got := h.workers.maxPending - 1; got != want {
 			t.Errorf("workers with %d processors: got %d, want %d", processors, got, want)
 		}
+		if got := NewHasher(HasherOptions{Workers: 1, Queue: 1}).workers.maxPending - 1; got != 1 {
+			t.Errorf("workers with %d processors and Workers 1: got %d, want 1", processors, got)
+		}
 		if got := runtime.GOMAXPROCS(0); got != processors {
 			t.Errorf("processors after NewHasher: got %d, want %d", got, processors)
 		}

@@ -1,6 +1,7 @@
 package acl
 
 import (
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -36,6 +37,17 @@ func TestGroupsAreSets(t *testing.T) {
 			if got := g.isSubset(h); got != subset {
 				t.Errorf("isSubset of %v and %v: got %t, want %t", g, h, got, subset)
 			}
+		}
+	}
+}
+
+// A table of thousands of rules repeats the same groups. Each of their intersections would
+// otherwise hold a set of its own.
+func TestTheIntersectionWithALargerGroupIsTheSmallerGroup(t *testing.T) {
+	small, large := Only("alice", "bob"), Only("alice", "bob", "carol")
+	for what, both := range map[string]Group{"small and large": small.Intersect(large), "large and small": large.Intersect(small)} {
+		if reflect.ValueOf(both.names).Pointer() != reflect.ValueOf(small.names).Pointer() {
+			t.Errorf("the intersection, %s: got a copy of the small group, want the group itself", what)
 		}
 	}
 }

@@ -53,8 +53,8 @@ var schemes = []scheme{
 	{"bcrypt", `$2`, false, regexp.MustCompile(`^\$2[aby]\$[0-9]{2}\$[./0-9A-Za-z]{53}$`), htpasswd.AcceptBcrypt, maxBcryptBytes},
 	{"SHA", `{SHA}`, false, regexp.MustCompile(`^\{SHA\}[+/0-9A-Za-z]{27}=$`), htpasswd.AcceptSha, maxPasswordBytes},
 	{"SSHA", `{SSHA}`, false, regexp.MustCompile(`^\{SSHA\}[+/0-9A-Za-z]{28,200}={0,2}$`), htpasswd.AcceptSsha, maxPasswordBytes},
-	{"sha256-crypt", `$5$`, true, regexp.MustCompile(`^\$5\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{43}$`), htpasswd.AcceptCryptSha, maxPasswordBytes},
-	{"sha512-crypt", `$6$`, true, regexp.MustCompile(`^\$6\$(?:rounds=([1-9][0-9]{3,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{86}$`), htpasswd.AcceptCryptSha, maxPasswordBytes},
+	{"sha256-crypt", `$5$`, true, regexp.MustCompile(`^\$5\$(?:rounds=([1-9][0-9]{0,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{43}$`), htpasswd.AcceptCryptSha, maxPasswordBytes},
+	{"sha512-crypt", `$6$`, true, regexp.MustCompile(`^\$6\$(?:rounds=([1-9][0-9]{0,8})\$)?[^$:\s]{1,16}\$[./0-9A-Za-z]{86}$`), htpasswd.AcceptCryptSha, maxPasswordBytes},
 }
 
 const acceptedSchemes = "apr1, bcrypt, SHA, SSHA, sha256-crypt and sha512-crypt are accepted"
@@ -106,8 +106,8 @@ func checkCost(text string, match []string) error {
 		}
 	}
 	if text[:2] == "$2" {
-		cost, err := bcrypt.Cost([]byte(text))
-		if err != nil || cost < bcrypt.MinCost || cost > maxBcryptCost {
+		cost, err := bcrypt.Cost([]byte(text)) // it refuses a cost below bcrypt.MinCost
+		if err != nil || cost > maxBcryptCost {
 			return &hashError{"the bcrypt cost of the hash is out of range", fmt.Sprintf("use a cost of %d to %d; with 10 a first login takes about 50 ms", bcrypt.MinCost, maxBcryptCost)}
 		}
 	}

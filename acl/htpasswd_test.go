@@ -49,9 +49,11 @@ func TestHtpasswdLinesThatAreRefused(t *testing.T) {
 	refused("a blank after the hash", "root:"+goodHash+" ", "not a valid apr1 hash")
 	refused("a bcrypt cost that starves", "root:$2y$31$"+bcryptOf72, "bcrypt cost")
 	refused("a bcrypt version that no tool writes", "root:$2x$05$"+bcryptOf72, "not a valid bcrypt hash")
+	refused("the beginning of a hash only", "root:{SHA}", "not a valid SHA hash")
+	refused("a SSHA that is not base64", "root:{SSHA}"+strings.Repeat("A", 29), "not a valid SSHA hash")
 	refused("a SHA of the wrong length", "root:{SHA}AAAA", "not a valid SHA hash")
 	refused("rounds that starve", "root:$6$rounds=99999999$abcdefgh$"+strings.Repeat("x", 86), "rounds")
-	refused("rounds that crypt would change", "root:$6$rounds=10$abcdefgh$"+strings.Repeat("x", 86), "not a valid sha512-crypt hash")
+	refused("rounds that crypt would change", "root:$6$rounds=10$abcdefgh$"+strings.Repeat("x", 86), "f:1: user \"root\": the number of rounds of the hash is out of range (hint: use 1000 to 1000000 rounds)")
 	refused("two passwords for one user", "root:"+goodHash+"\nroot:$apr1$abcdefgh$FzGOBQvzHZ3DRLL1O3Hnd2", "f:1 has another password for this user")
 	refused("all errors are reported", "a:s3cret\n\nb:s3cret", "f:3:")
 }
@@ -59,13 +61,31 @@ func TestHtpasswdLinesThatAreRefused(t *testing.T) {
 func TestAUserMayStandInSeveralFilesWithOnePassword(t *testing.T) {
 	h := NewHasher(HasherOptions{})
 	users, err := ParseUsers(h,
-		Source{Name: "_", Data: []byte("# managed\r\nroot:" + goodHash + "\r\n\r\n")},
+		Source{Name: "_", Data: []byte("# managed\r\nroot:" + goodHash + "\r\n\r\n \t\n")},
 		Source{Name: "_conftool", Data: []byte("root:" + goodHash + "\nconftool:" + goodHash)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, want := strings.Join(users.Names(), " "), "conftool root"; got != want {
 		t.Errorf("Names: got %q, want %q", got, want)
+	}
+}
+
+func TestTheNamesThatUsersMayHave(t *testing.T) {
+	for name, good := range map[string]bool{
+		"root": true, "Zoë": true, "a b": true, "#a": true, strings.Repeat("x", 256): true,
+		"": false, "a:b": false, ":": false, strings.Repeat("x", 257): false, "a\n": false, "a\xff": false, "a\u200b": false,
+	} {
+		err := CheckName(name)
+		if (err == nil) != good {
+			t.Errorf("CheckName(%q): got the error %v, want it accepted: %t", name, err, good)
+		}
+		if err != nil && name != "" && name != ":" && strings.Contains(err.Error(), name) {
+			t.Errorf("CheckName(%q): the error %q repeats the name", name, err)
+		}
+	}
+	if got, want := (&ParseError{File: "f", Line: 2, Problem: "a problem"}).Error(), "f:2: a problem"; got != want {
+		t.Errorf("an error without a name and a hint: got %q, want %q", got, want)
 	}
 }
 
@@ -120,8 +140,10 @@ func TestWhereFIPS140IsEnforcedOtherHashesAreRefusedWhenTheyAreRead(t *testing.T
 	}
 	for text, good := range map[string]bool{
 		"$apr1$salt4567$kfjEmSLlmSyxHVRjgxgEf.": false, "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=": false,
-		"$2y$04$" + bcryptOf72: false,
+		"$2y$04$" + bcryptOf72:                                    false,
+		"{SSHA}" + strings.Repeat("A", 40):                        false,
 		"$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA": true,
+		"$6$saltsalt$" + strings.Repeat("x", 86):                  true,
 	} {
 		h, err := parseHash(text)
 		if (err == nil) != good {

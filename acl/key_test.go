@@ -65,7 +65,7 @@ func TestAKeyWrittenByAPersonIsNotMended(t *testing.T) {
 }
 
 func TestAKeyIsShownWithoutConfusingATerminal(t *testing.T) {
-	for key, want := range map[Key]string{"/a/b": "/a/b", "/a b": `"/a b"`, "/\u202ex": `"/\u202ex"`, `/"`: `"/\""`} {
+	for key, want := range map[Key]string{"/a/b": "/a/b", "/a b": `"/a b"`, "/\u202ex": `"/\u202ex"`, `/"`: `"/\""`, "/a!b": "/a!b", "/\x7f": `"/\x7f"`, "/\u0080": `"/\u0080"`} {
 		if got := key.String(); got != want {
 			t.Errorf("String of %q: got %s, want %s", string(key), got, want)
 		}

@@ -211,7 +211,7 @@ func (t *Rules) Narrowing(a Access, key Key) []Rule {
 	governing := t.Governing(key)
 	var narrowing []Rule
 	add := func(rule *Rule) {
-		if rule != governing && !governing.Group(a).isSubset(rule.Group(a)) {
+		if !governing.Group(a).isSubset(rule.Group(a)) {
 			narrowing = append(narrowing, *rule)
 		}
 	}

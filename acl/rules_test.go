@@ -112,6 +112,57 @@ func TestBothReadingsMustAllow(t *testing.T) {
 	expectWriter(t, rules, "el2", "/eventlogging2/x", true)
 	closed := mustCompile(t, MatchBoth, open("/", "root"), open("/a", "alice"))
 	expectRefusing(t, closed, "root", "/ab", "/a")
+	expectWriter(t, closed, "root", "/ab", false)
+	expectWriter(t, closed, "root", "/b", true)
+}
+
+func TestTheFirstRefusingRuleBelowAKeyIsNamed(t *testing.T) {
+	var rules []Rule
+	for _, name := range []string{"d", "a", "c", "e", "b"} {
+		rules = append(rules, open(Key("/"+name), "alice"), open(Key("/"+name+"/x"), "bob"))
+	}
+	compiled := mustCompile(t, MatchSegments, append(rules, open("/", "alice", "bob"))...)
+	for range 20 { // maps have another order each time
+		expectRefusing(t, compiled, "bob", "/", "/a")
+		expectRefusing(t, compiled, "alice", "/", "/a/x")
+	}
+}
+
+func TestARuleIsNotRefusedByTheRuleAboveIt(t *testing.T) {
+	rules := mustCompile(t, MatchSegments, open("/", "root"), open("/a", "alice"))
+	if got := rules.Refusing(Write, "/a/b", "alice"); got != nil {
+		t.Errorf("the rule that refuses alice to write /a/b: got that for %v, want none", got.Prefix)
+	}
+}
+
+func TestOnlyTheRulesThatNarrowAreListed(t *testing.T) {
+	rules := mustCompile(t, MatchSegments, open("/", "root", "bob"), open("/a", "root", "bob", "carol"), open("/b", "root"), open("/c"), open("/d", "carol"))
+	prefixes := func(list []Rule) (all string) {
+		for _, rule := range list {
+			all += string(rule.Prefix) + " "
+		}
+		return all
+	}
+	for key, want := range map[Key]string{"/": "/b /d ", "/b": "", "/x": ""} {
+		if got := prefixes(rules.Narrowing(Write, key)); got != want {
+			t.Errorf("the rules that narrow writing %v: got %q, want %q", key, got, want)
+		}
+	}
+	both := mustCompile(t, MatchBoth, open("/", "root", "bob"), open("/a", "bob"), open("/b"))
+	for key, want := range map[Key]string{"/ax": "/a ", "/bx": "", "/x": "", "/a": ""} {
+		if got := prefixes(both.Narrowing(Write, key)); got != want {
+			t.Errorf("the rules that narrow writing %v by both readings: got %q, want %q", key, got, want)
+		}
+	}
+}
+
+func TestTheUsersOfATableAreThoseThatItsRulesName(t *testing.T) {
+	rules := mustCompile(t, MatchSegments, Rule{Prefix: "/a", Read: Only("reader"), Write: Only("writer")})
+	for name, want := range map[string]bool{"reader": true, "writer": true, "nobody": false, "": false} {
+		if got := rules.HasUser(name); got != want {
+			t.Errorf("HasUser(%q): got %t, want %t", name, got, want)
+		}
+	}
 }
 
 func TestTwoRulesForOnePrefixAreRefused(t *testing.T) {

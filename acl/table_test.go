@@ -37,6 +37,7 @@ func TestRulesAreEqualIfTheySayTheSame(t *testing.T) {
 		{Prefix: "/a", Read: Everyone(), Write: Only("x")}:      false,
 		{Prefix: "/a", Read: Everyone(), Write: Everyone()}:     false,
 		{Prefix: "/a", Read: Only("x", "y"), Write: one.Write}:  false,
+		{Prefix: "/a", Read: Only(), Write: one.Write}:          false,
 	} {
 		if got := one.Equal(other); got != want {
 			t.Errorf("%+v equals %+v: got %t, want %t", one, *other, got, want)

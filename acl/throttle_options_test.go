@@ -2,6 +2,7 @@ package acl
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,41 @@ func TestTheDefaultsOfTheThrottle(t *testing.T) {
 			t.Errorf("Allow beyond the default burst: got %t and a wait of %v, want false and 1s", ok, wait)
 		}
 	})
+}
+
+// The address that was active least recently gets a new burst, so a number of addresses that
+// is too small lets two guessers reset each other.
+func TestTheThrottleTracksAsManyAddressesAsItIsMadeFor(t *testing.T) {
+	for clients, want := range map[int]int{0: 10_000, -1: 10_000, 1: 1, 3: 3} {
+		throttle := NewThrottle(ThrottleOptions{Burst: 1, Every: time.Hour, Clients: clients})
+		first := netip.MustParseAddr("192.0.2.1")
+		throttle.Allow(first)
+		addr := netip.MustParseAddr("198.18.0.0")
+		for range want - 1 {
+			throttle.Allow(addr)
+			addr = addr.Next()
+		}
+		if ok, _ := throttle.Allow(first); ok {
+			t.Errorf("Allow of the first of %d addresses, Clients %d: got true, want its attempt remembered", want, clients)
+		}
+		for range want {
+			throttle.Allow(addr)
+			addr = addr.Next()
+		}
+		if ok, _ := throttle.Allow(first); !ok {
+			t.Errorf("Allow of an address before %d others, Clients %d: got false, want it forgotten", want, clients)
+		}
+	}
+}
+
+func TestUsersAreFoundByTheirExactNames(t *testing.T) {
+	users := mustParse(t, NewHasher(HasherOptions{}), toolsFile(t))
+	if name, ok := users.CanonicalName(strings.Clone("apr1")); !ok || name != "apr1" {
+		t.Errorf("CanonicalName of a known user: got %q, %t; want apr1", name, ok)
+	}
+	if name, ok := users.CanonicalName("APR1"); ok {
+		t.Errorf("CanonicalName of a known user in capitals: got %q, want none", name)
+	}
 }
 
 func TestNothingIsKnownOfAUserWhoDoesNotExist(t *testing.T) {

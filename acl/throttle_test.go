@@ -56,7 +56,12 @@ func TestTriesDoNotPileUp(t *testing.T) {
 	for range 5 {
 		throttle.Return(addr)
 	}
-	now = now.Add(time.Hour)
+	now = now.Add(-time.Hour)
+	if ok, wait := throttle.Allow(addr); !ok || wait != 0 {
+		t.Errorf("Allow with a full bucket after the clock was set back: got %t and a wait of %v, want true and none", ok, wait)
+	}
+	throttle.Return(addr)
+	now = now.Add(2 * time.Hour)
 	for i, want := range []bool{true, true, false} {
 		if got, _ := throttle.Allow(addr); got != want {
 			t.Errorf("Allow, attempt %d after an hour: got %t, want %t", i+1, got, want)

@@ -23,6 +23,8 @@ func TestACertificateWhoseNamesCannotBeReadGivesNoName(t *testing.T) {
 		want error
 	}{
 		"a common name that is not text":                  {CN, &x509.Certificate{Subject: pkix.Name{Names: []pkix.AttributeTypeAndValue{{Type: oidCommonName, Value: 7}}}}, errBadName},
+		"two common names, of which one is not text":      {CN, &x509.Certificate{Subject: pkix.Name{Names: []pkix.AttributeTypeAndValue{{Type: oidCommonName, Value: 7}, {Type: oidCommonName, Value: "root"}}}}, errBadName},
+		"a URI with a byte behind it":                     {URI, altNames(0x30, 0x04, 0x86, 0x01, 'a', 0x05), errBadName},
 		"alternative names that are not DER":              {URI, altNames(0x30, 0x05, 0x86), errBadName},
 		"alternative names with a byte behind them":       {URI, altNames(0x30, 0x03, 0x86, 0x01, 'a', 0x05), errBadName},
 		"an alternative name that is cut off":             {URI, altNames(0x30, 0x03, 0x86, 0x05, 'a'), errBadName},

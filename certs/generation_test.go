@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,14 @@ func TestGenerationsThatAreRefused(t *testing.T) {
 	refused("no certificate", "server.crt: it contains no certificate", func(o *Options) { o.Certificate.Data = nil })
 	refused("a key instead of a certificate", "server.crt: it contains no certificate", func(o *Options) { o.Certificate.Data = o.Key.Data })
 	refused("a truncated certificate", "server.crt: PEM block 1, which begins on line 1, cannot be decoded", func(o *Options) { o.Certificate.Data = o.Certificate.Data[:200] })
+	refused("text in UTF-16", "server.crt: the text is in UTF-16", func(o *Options) { o.Certificate.Data = []byte("\xff\xfe-\x00") })
+	refused("text in UTF-16 of the other order", "server.crt: the text is in UTF-16", func(o *Options) { o.Certificate.Data = []byte("\xfe\xff\x00-") })
+	refused("the beginning of a block before another", "server.crt: PEM block 1, which begins on line 1, cannot be decoded", func(o *Options) {
+		o.Certificate.Data = append([]byte(beginning), o.Certificate.Data...)
+	})
+	refused("two damaged blocks", "server.crt: PEM block 2, which begins on line 11, cannot be decoded", func(o *Options) {
+		o.Certificate.Data = append(bytes.Clone(o.Certificate.Data), beginning+"A\n"+beginning+"B\n"...)
+	})
 	refused("two files joined without a newline", "server.crt: PEM block 2 begins in the middle of line 10", func(o *Options) {
 		o.Certificate.Data = append(bytes.TrimSpace(bytes.Clone(o.Certificate.Data)), certPEM(ca.cert)...)
 	})
@@ -89,7 +98,72 @@ func TestWhatAnOperatorIsWarnedOf(t *testing.T) {
 	warned("expired at", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	warned("not valid before", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
 	warned("names no host", func(c *x509.Certificate) { c.DNSNames = nil })
+	warned("", func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, []net.IP{{127, 0, 0, 1}} })
+	warned("", func(c *x509.Certificate) { c.IPAddresses = []net.IP{{127, 0, 0, 1}} })
+	warned("", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} })
+	warned("", func(c *x509.Certificate) { c.ExtKeyUsage = nil })
 	warned("not for servers", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} })
+}
+
+func TestExpiryIsJudgedByTheClockOfTheOptions(t *testing.T) {
+	o := newAuthority(t, "CA").serverOptions()
+	o.Now = func() time.Time { return time.Now().AddDate(1, 0, 0) }
+	if got := strings.Join(mustNew(t, o).Warnings(), "\n"); !strings.Contains(got, "server.crt: the certificate expired at ") {
+		t.Errorf("Warnings a year later: got %q, want one about the expired certificate", got)
+	}
+}
+
+func TestTheCertificateOfThisProgramIsReadAsThatOfAClient(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	for usage, want := range map[x509.ExtKeyUsage]string{
+		x509.ExtKeyUsageClientAuth: "", x509.ExtKeyUsageServerAuth: "own.crt: the certificate is not for clients; servers that verify it will refuse it",
+	} {
+		cert, key := ca.issue("proxy", usage, nil)
+		pair, warnings, err := ClientPair(PEM{"own.crt", certPEM(cert, ca.cert)}, PEM{"own.key", keyPEM(t, key)}, time.Now())
+		if got := strings.Join(warnings, "; "); err != nil || got != want {
+			t.Errorf("ClientPair: got the warnings %q and the error %v, want %q and none", got, err, want)
+		}
+		if len(pair.Certificate) != 2 || !key.Equal(pair.PrivateKey) {
+			t.Errorf("ClientPair: got %d certificates, want the 2 of the chain with their key", len(pair.Certificate))
+		}
+		if pair, _, err := ClientPair(PEM{"own.crt", certPEM(cert)}, PEM{"own.key", keyPEM(t, newKey(t))}, time.Now()); err == nil || pair.Certificate != nil {
+			t.Errorf("ClientPair with another key: got %d certificates and the error %v, want an error alone", len(pair.Certificate), err)
+		}
+	}
+}
+
+// What a reload takes for unchanged stays as it was.
+func TestAChangeOfAnyOptionIsAnotherGeneration(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	base := func() Options { return ca.serverOptions().withClients(ca) }
+	o := base()
+	first := mustNew(t, o)
+	comment := func(p PEM) PEM { return PEM{p.File, append([]byte("a comment\n"), p.Data...)} }
+	for what, change := range map[string]func(*Options){
+		"certificate":         func(o *Options) { o.Certificate = comment(o.Certificate) },
+		"key":                 func(o *Options) { o.Key = comment(o.Key) },
+		"client CA":           func(o *Options) { o.ClientCA = comment(o.ClientCA) },
+		"revocation list":     func(o *Options) { *o = o.withList(ca.revoke(nil)) },
+		"requirement":         func(o *Options) { o.Require = true },
+		"rule for names":      func(o *Options) { o.Name = URI },
+		"protocols":           func(o *Options) { o.NextProtos = []string{"http/1.1"} },
+		"further certificate": func(o *Options) { *o = o.withRSA(t, ca) },
+	} {
+		changed := o
+		change(&changed)
+		if first.Equal(mustNew(t, changed)) {
+			t.Errorf("Equal with another %s: got true, want false", what)
+		}
+	}
+	for _, has := range []bool{true, false} {
+		o := base()
+		if !has {
+			o = ca.serverOptions()
+		}
+		if got := mustNew(t, o).HasClientCA(); got != has {
+			t.Errorf("HasClientCA: got %t, want %t", got, has)
+		}
+	}
 }
 
 func TestTheSameBytesAreTheSameGeneration(t *testing.T) {

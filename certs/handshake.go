@@ -57,7 +57,6 @@ func (g *Generation) newConfig() *tls.Config {
 	}
 	config.ClientCAs = g.pool // sent to clients, so that they can choose a certificate
 	// Called before the first signature is checked, that of the handshake included.
-	config.VerifyPeerCertificate = func(chain [][]byte, _ [][]*x509.Certificate) error { return checkLength(len(chain)) }
 	config.VerifyConnection = func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
 			if g.options.Require {
@@ -149,10 +148,9 @@ func (g *Generation) verify(chain []*x509.Certificate, now time.Time) (until tim
 	}
 	for _, path := range verified {
 		first, wrong := g.validUntil(path, now)
-		if wrong != nil && err == nil {
+		if wrong != nil {
 			err = wrong
-		}
-		if wrong == nil && first.After(until) { // one valid chain is enough
+		} else if first.After(until) { // one valid chain is enough
 			until = first
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,11 +107,59 @@ func TestHandshakes(t *testing.T) {
 	passes("CBC suites only", false, func(c *tls.Config) {
 		c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 	})
+	passes("a certificate for others, which the server does not request", true, func(c *tls.Config) {
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return nil, errors.New("the server requested a certificate")
+		}
+	})
 	if state, _, _ := s.connect(config, nil); state.Version != tls.VersionTLS13 || state.CurveID != tls.X25519MLKEM768 {
 		t.Errorf("handshake: got version %#x and key exchange %v, want %#x and %v", state.Version, state.CurveID, tls.VersionTLS13, tls.X25519MLKEM768)
 	}
 	if state, _, _ := s.connect(config, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} }); state.NegotiatedProtocol != "http/1.1" {
 		t.Errorf("ALPN http/1.1: got the protocol %q, want it negotiated", state.NegotiatedProtocol)
+	}
+}
+
+// recordingConn keeps what is received.
+type recordingConn struct {
+	net.Conn
+	received []byte
+}
+
+func (c *recordingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.received = append(c.received, b[:n]...)
+	return n, err
+}
+
+// Each record costs the server a system call, and its client another.
+func TestAnAnswerIsSentInRecordsOfTheGreatestSizeFromTheBeginning(t *testing.T) {
+	ca := newAuthority(t, "CA")
+	s := newTestServer(t, ca, ca.serverOptions())
+	a, b := pair(t)
+	defer a.Close()
+	answer := make([]byte, 16384)
+	sent := make(chan error, 1)
+	go func() {
+		defer b.Close()
+		_, err := tls.Server(b, s.config()).Write(answer)
+		sent <- err
+	}()
+	raw := &recordingConn{Conn: a}
+	client := tls.Client(raw, &tls.Config{RootCAs: s.roots, ServerName: "localhost"})
+	if _, err := io.ReadFull(client, answer); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	longest := 0
+	for rest := raw.received; len(rest) >= 5; {
+		length := int(rest[3])<<8 | int(rest[4])
+		longest, rest = max(longest, length), rest[min(len(rest), 5+length):]
+	}
+	if longest < len(answer) {
+		t.Errorf("the longest record of an answer of %d bytes: got %d bytes, want it in one record", len(answer), longest)
 	}
 }
 
@@ -140,6 +189,15 @@ func TestClientCertificatesInHandshakes(t *testing.T) {
 			}
 		}
 		passes("no certificate", !require, nil)
+		if require {
+			// The alert says what is missing, where a plain refusal would not.
+			if _, _, err := s.connect(config, nil); err == nil || !strings.Contains(err.Error(), "certificate required") {
+				t.Errorf("handshake without a required certificate: got the error %v, want the alert certificate required", err)
+			}
+		}
+		if err := s.current.Load().config.VerifyConnection(tls.ConnectionState{}); (err != nil) != require {
+			t.Errorf("VerifyConnection without a certificate, required: %t: got the error %v", require, err)
+		}
 		passes("a valid certificate", true, show(good, goodKey))
 		passes("an expired certificate", false, show(old, oldKey))
 		passes("a server certificate", false, show(server, serverKey))

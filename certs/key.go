@@ -13,8 +13,7 @@ import (
 )
 
 // parseKeys returns the private keys of a file, each once. A key that cannot be used is
-// skipped if there are others; wrong then says why, for the case that none of the others
-// is the right one.
+// skipped; wrong says why, for the case that none of the others is the right one.
 func parseKeys(p PEM) (keys []crypto.Signer, wrong error, err error) {
 	blocks, err := decodeBlocks(p)
 	if err != nil {
@@ -34,9 +33,6 @@ func parseKeys(p PEM) (keys []crypto.Signer, wrong error, err error) {
 	}
 	if len(keys) == 0 && wrong == nil {
 		wrong = fileError(p, "it contains no private key", "it should contain a PEM block that begins with -----BEGIN PRIVATE KEY-----")
-	}
-	if len(keys) == 0 {
-		return nil, nil, wrong
 	}
 	return keys, wrong, nil
 }

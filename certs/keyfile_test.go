@@ -60,12 +60,13 @@ func TestAKeyFileThatIsHalfWrittenIsRefused(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"half of a key":                   {o.Key.Data[:len(o.Key.Data)/2], "server.key: PEM block 1, which begins on line 1, cannot be decoded"},
-		"a key and half of another":       {append(bytes.Clone(o.Key.Data), o.Key.Data[:len(o.Key.Data)/2]...), "server.key: PEM block 2, which begins on line 6, cannot be decoded"},
-		"a PKCS #1 block that is no key":  {block("RSA PRIVATE KEY", nil), "server.key: the private key is not valid"},
-		"a SEC 1 block that is no key":    {block("EC PRIVATE KEY", nil), "server.key: the private key is not valid"},
-		"an encrypted key of old openssl": {block("RSA PRIVATE KEY", map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}), "server.key: the private key is encrypted"},
-		"a key that cannot sign":          {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "server.key: the private key is not valid"},
+		"half of a key":                          {o.Key.Data[:len(o.Key.Data)/2], "server.key: PEM block 1, which begins on line 1, cannot be decoded"},
+		"a key and half of another":              {append(bytes.Clone(o.Key.Data), o.Key.Data[:len(o.Key.Data)/2]...), "server.key: PEM block 2, which begins on line 6, cannot be decoded"},
+		"a PKCS #1 block that is no key":         {block("RSA PRIVATE KEY", nil), "server.key: the private key is not valid"},
+		"a SEC 1 block that is no key":           {block("EC PRIVATE KEY", nil), "server.key: the private key is not valid"},
+		"an encrypted key of old openssl":        {block("RSA PRIVATE KEY", map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}), "server.key: the private key is encrypted"},
+		"two keys that are encrypted and broken": {append(block("ENCRYPTED PRIVATE KEY", nil), block("PRIVATE KEY", nil)...), "server.key: the private key is encrypted: PEM block 1"},
+		"a key that cannot sign":                 {pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), "server.key: the private key is not valid"},
 	} {
 		o.Key.Data = c.data
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), c.want) {

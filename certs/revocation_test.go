@@ -94,6 +94,51 @@ func TestWhoseCertificateARevocationListEnds(t *testing.T) {
 	}
 }
 
+// Two CAs of different names can have one key. A list of one says nothing about the other.
+func TestAListIsOfTheCAThatItNames(t *testing.T) {
+	root := newAuthority(t, "root")
+	middle := root.issueCA("middle", time.Hour)
+	other := *middle
+	other.cert = sign(t, caTemplate("other"), root.cert, middle.key.Public(), root.key)
+	bob, _ := middle.issue("bob", x509.ExtKeyUsageClientAuth, nil)
+	g := mustNew(t, root.serverOptions().withClients(root).withList(root.revoke(nil), other.revoke(nil)))
+	if name, err := g.Identify([]*x509.Certificate{bob, middle.cert}, time.Now()); !errors.Is(err, errNoList) {
+		t.Errorf("Identify with a list of another CA of the same key: got %q, %v; want the error %v", name.Value, err, errNoList)
+	}
+}
+
+// RFC 5280 requires the time of the next list, but old CAs leave it out.
+func TestAListWithoutAnEndStaysInForce(t *testing.T) {
+	now := time.Now()
+	list := &revocationList{RevocationList: &x509.RevocationList{ThisUpdate: now}}
+	for at, want := range map[time.Time]bool{now.Add(-1): false, now: true, now.AddDate(50, 0, 0): true} {
+		if got := list.inForce(at); got != want {
+			t.Errorf("inForce at %v of a list from %v on: got %t, want %t", at, now, got, want)
+		}
+	}
+	if got, want := list.period(), "from "+now.Format(time.RFC3339); got != want {
+		t.Errorf("period of a list without an end: got %q, want %q", got, want)
+	}
+	list.NextUpdate = now.Add(time.Hour)
+	if got, want := list.period(), "from "+now.Format(time.RFC3339)+" until "+now.Add(time.Hour).Format(time.RFC3339); got != want {
+		t.Errorf("period of a list with an end: got %q, want %q", got, want)
+	}
+	ending := list
+	endless := &revocationList{RevocationList: &x509.RevocationList{ThisUpdate: now}}
+	g := &Generation{revoked: &revocations{lists: []*revocationList{endless, ending}}}
+	if got := g.RevocationLists(); len(got) != 1 || !got[0].NotAfter.Equal(ending.NextUpdate) {
+		t.Errorf("RevocationLists of one without an end and one with an end: got %v, want the second", got)
+	}
+	for _, c := range []struct{ a, b, want time.Time }{
+		{time.Time{}, time.Time{}, time.Time{}}, {time.Time{}, now, now}, {now, time.Time{}, now},
+		{now, now.Add(1), now}, {now.Add(1), now, now},
+	} {
+		if got := earlier(c.a, c.b); !got.Equal(c.want) {
+			t.Errorf("earlier(%v, %v): got %v, want %v", c.a, c.b, got, c.want)
+		}
+	}
+}
+
 func TestANameEndsWithTheListThatCoversIt(t *testing.T) {
 	root := newAuthority(t, "root")
 	middle := root.issueCA("middle", 10*time.Hour)
@@ -163,8 +208,10 @@ func TestListsThatAreRefused(t *testing.T) {
 		"a list that is damaged":         {blockOf("X509 CRL", []byte("x")), "clients.crl: PEM block 1 (X509 CRL, line 1): "},
 		"half of a list":                 {ca.revoke(nil)[:100], "clients.crl: PEM block 1, which begins on line 1, cannot be decoded"},
 		"a list of a CA of equal name":   {newAuthority(t, "CA").revoke(nil), "clients.crl: PEM block 1 (X509 CRL, line 1) was not signed by the client CA CN=CA"},
-		"a delta list":                   {ca.revoke(extension(oidDelta, true)), "is a delta list"},
-		"a list of a part":               {ca.revoke(extension(oidScope, true)), "has an issuing distribution point"},
+		"a delta list":                   {ca.revoke(extension(asn1.ObjectIdentifier{2, 5, 29, 27}, true)), "is a delta list"},
+		"a delta list by a careless CA":  {ca.revoke(extension(asn1.ObjectIdentifier{2, 5, 29, 27}, false)), "is a delta list"},
+		"a list of a part":               {ca.revoke(extension(asn1.ObjectIdentifier{2, 5, 29, 28}, true)), "has an issuing distribution point"},
+		"a part, by a careless CA":       {ca.revoke(extension(asn1.ObjectIdentifier{2, 5, 29, 28}, false)), "has an issuing distribution point"},
 		"a list with another extension":  {ca.revoke(extension(asn1.ObjectIdentifier{1, 2, 3}, true)), "has a critical extension that is not supported, 1.2.3"},
 		"entries of other CAs":           {ca.revoke(entry(true)), "has an entry with a critical extension that is not supported, 2.5.29.29"},
 		"entries with a note":            {ca.revoke(entry(false)), ""},

@@ -143,6 +143,7 @@ func TestWatchesOfAFloodEndForAClientBelowItsShare(t *testing.T) {
 		fronttest.Eventually(t, "the watches run", func() bool { return f.Watches() == 6 })
 		// The share of each of two networks is 3.
 		keepReading(t, f, 3)
+		fronttest.Eventually(t, "3 watches of the flood have ended", func() bool { return f.Watches() <= 3 })
 		if got := f.Watches(); got != 3 {
 			t.Errorf("got %d watches of the flood left, want its share of 3", got)
 		}

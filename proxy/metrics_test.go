@@ -17,7 +17,8 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
-// gather returns the values of all series by their names and labels, which are sorted.
+// gather returns the values of all series by their names and labels, which are sorted. That
+// of a histogram is the number of its observations.
 func gather(t *testing.T, f *fronttest.Front) map[string]float64 {
 	t.Helper()
 	families, err := f.Metrics.Registry.Gather()
@@ -32,7 +33,7 @@ func gather(t *testing.T, f *fronttest.Front) map[string]float64 {
 				labels = append(labels, label.GetName()+"="+label.GetValue())
 			}
 			name := strings.TrimPrefix(family.GetName(), "etcd_tlsproxy_") + " " + strings.Join(labels, " ")
-			values[strings.TrimSpace(name)] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue()
+			values[strings.TrimSpace(name)] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
 		}
 	}
 	return values
@@ -72,9 +73,31 @@ func TestTheMetricsEqualTheStatus(t *testing.T) {
 		expect("upstream_endpoint_probe_seconds endpoint="+endpoint.Endpoint, float64(endpoint.Took)/1000)
 		expect("limit_used limit=connections", float64(status.Connections.Open))
 		expect("limit_used limit=watches", 0)
-		if values["limit_used limit=memory"] == 0 {
-			t.Error("limit_used limit=memory: got 0, want the live memory")
+	})
+}
+
+func TestARequestToEtcdHasADurationAndARefusedOneHasNone(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, _ := l.Embedded(t, nil)
+		client := f.Client("h1")
+		expect := func(after string, reads, writes float64) {
+			t.Helper()
+			values := gather(t, f)
+			if got, ok := values["upstream_duration_seconds access=read"]; !ok || got != reads {
+				t.Errorf("after %s: got %v durations of reads at etcd (there: %t), want %v", after, got, ok, reads)
+			}
+			if got, ok := values["upstream_duration_seconds access=write"]; !ok || got != writes {
+				t.Errorf("after %s: got %v durations of writes at etcd (there: %t), want %v", after, got, ok, writes)
+			}
 		}
+		expect("the start", 0, 0)
+		fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/conftool/a", "root", "value=1")
+		expect("a write", 0, 1)
+		fronttest.Do(t, client, "GET", f.URL()+"/v2/keys/conftool/a", "", "")
+		expect("a read", 1, 1)
+		fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/conftool/a", "nobody", "value=1")
+		expect("a refused write", 1, 1)
 	})
 }
 

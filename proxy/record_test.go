@@ -157,6 +157,27 @@ func TestARequestHasOneIDEverywhere(t *testing.T) {
 	})
 }
 
+func TestTheAccessLogSaysWhatARequestWaitedFor(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.FrontWith(t, fronttest.StandIn(t, func(http.ResponseWriter, *http.Request) {}), func(o *proxy.Options) { o.Observer.Records.JSON.Store(true) }, nil)
+		fronttest.Do(t, f.Client("h1"), "PUT", f.URL()+"/v2/keys/conftool/a", "conftool", "value=1")
+		fronttest.Eventually(t, "the request has its line", func() bool { return f.Access.Lines() == 1 })
+		var line struct {
+			Seconds  float64 `json:"seconds"`
+			Login    float64 `json:"login_seconds"`
+			Upstream float64 `json:"upstream_seconds"`
+			Turn     float64 `json:"turn_seconds"`
+		}
+		if err := json.Unmarshal([]byte(f.Access.String()), &line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Login <= 0 || line.Upstream <= 0 || line.Turn != 0 || line.Login+line.Upstream > line.Seconds {
+			t.Errorf("a write with a password: got %+v, want times of the login and of etcd whose sum is at most the whole, and no wait for a turn", line)
+		}
+	})
+}
+
 func TestTheAccessLogSaysWhichReadsWereShared(t *testing.T) {
 	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {

@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/certs"
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/lane/fast"
@@ -81,6 +82,7 @@ type Server struct {
 	handshakes     *account.Pool // those that compute at the moment
 	rate           *handshakeRate
 	logins         *logins
+	bodies         *account.Pool
 	memory         *memory
 	handshakers    *handshakers
 	stopHandshakes context.CancelFunc // ends the polls as well
@@ -120,8 +122,11 @@ func NewServer(o Options) *Server {
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
-			Slots:  s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
-			Large:  s.accounts.NewPool(account.Options{Name: "large_answers", Total: 1}),
+			Slots: s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Bulk: bulk.NewLimits(
+				s.accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
+				s.accounts.NewPool(account.Options{Name: "trees", Total: 1, Queue: o.MaxConnections}),
+			),
 			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 1}),
 		},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
@@ -136,10 +141,11 @@ func NewServer(o Options) *Server {
 	})
 	s.resize(o.Snapshot)
 	s.current.Publish(o.Snapshot)
+	s.bodies = s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit})
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
-		Bodies:      s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit}),
+		Bodies:      s.bodies,
 		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}
@@ -168,44 +174,29 @@ func (s *Server) Publish(next *lane.Snapshot) {
 	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 
-// largeShare is the share of the requests to etcd, as a divisor, whose answers may be sent
-// at the pace of their clients. etcd holds each of these answers in memory.
-const largeShare = 64
+const (
+	// maxBulk bounds the bytes of large answers that etcd works for or sends. etcd 3.4 needs
+	// about five times as much for them.
+	maxBulk = 128 << 20
+	// treeShare is the share of the requests to etcd, as a divisor, that may be reads of trees
+	// whose size nobody knows yet. The slots of requests leave room for as many answers at the
+	// pace of their clients.
+	treeShare = 64
+)
 
 // resize fits the pools of operations to the pool of connections to etcd. An eighth of its
 // requests is left for those that many clients share.
 func (s *Server) resize(next *lane.Snapshot) {
 	requests := int64(next.Upstream.MaxRequests())
-	large := max(1, requests/largeShare)
-	slots := max(1, requests-requests/8-large)
+	trees := max(1, requests/treeShare)
+	slots := max(1, requests-requests/8-trees)
 	s.exchange.Slots.Resize(slots, slots/8)
-	s.exchange.Large.Resize(large, 0)
+	s.exchange.Bulk.Trees.Resize(trees, 0)
 	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
 }
 
 // Snapshot returns the snapshot in force.
 func (s *Server) Snapshot() *lane.Snapshot { return s.current.Load() }
-
-func (s *Server) gauges() observe.Gauges {
-	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.connections.Used(), Memory: s.memory.read().live}
-}
-
-// Status reports the state of the server and of etcd; see [observe.Observer.Status].
-func (s *Server) Status() *observe.Status { return s.observer.Status(s.state()) }
-
-func (s *Server) state() observe.State {
-	snapshot := s.current.Load()
-	return observe.State{
-		UpstreamFailing: s.exchange.Outage.Since().UTC(),
-		Draining:        s.Draining(), Emptying: s.Emptying(),
-		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
-		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
-		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,
-		Shared: snapshot.Watches, Upstream: snapshot.Upstream,
-		Memory: s.memory.status(),
-		Pools:  s.accounts.Pools(),
-	}
-}
 
 // Draining reports whether Drain was called.
 func (s *Server) Draining() bool {

@@ -109,6 +109,10 @@ func scenarios() []scenario {
 			what: "writes deep keys with few bytes, asks for the large tree above them, and takes no answer",
 		},
 		{
+			name: "9b", attack: "subtrees", allowed: carryAllowed, protocols: newHTTP, attackers: []string{one, four, user},
+			what: "asks for many different large trees, one above the other, and takes no answer",
+		},
+		{
 			name: "10", attack: "refusals", allowed: floodAllowed, protocols: oldFirst, attackers: []string{one, four},
 			what: "sends writes with long paths that are refused, as fast as it can",
 		},

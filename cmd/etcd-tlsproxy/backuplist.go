@@ -67,19 +67,6 @@ func describeKeys(k *recovery.Keys) string {
 	return english.Plural(k.Count, "key", "") + ", not verified when it was taken"
 }
 
-// describeVerified describes a backup that was verified now. Whether it was verified when
-// it was taken does not matter any more.
-func describeVerified(m *recovery.Manifest, filesOnly bool) string {
-	keys, compared := "keys not counted", "an etcd that was started on a copy has its keys"
-	if m.Keys != nil {
-		keys = english.Plural(m.Keys.Count, "key", "")
-	}
-	if filesOnly {
-		compared = "its keys were not compared"
-	}
-	return fmt.Sprintf("%s of %s, %s; %s", english.Plural(len(m.Files), "file", ""), m.Time.Format(time.RFC3339), keys, compared)
-}
-
 func newBackupVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify BACKUP",
@@ -88,7 +75,11 @@ func newBackupVerify() *cobra.Command {
 into a temporary folder, starts an etcd on the copy that only this program can reach,
 and compares its keys with those that were counted when the backup was made. The backup
 itself does not change. TMPDIR chooses the folder of the copy, which needs as much space
-as the backup. --files-only leaves out the copy and the etcd.`,
+as the backup. --files-only leaves out the copy and the etcd.
+
+The command says what it could not check. The exit status is 0 if the backup is good, 1 if
+it is damaged, and 3 if it cannot be judged, because it does not say which keys it should
+have.`,
 		Example: `  etcd-tlsproxy backup verify /srv/backup/etcd/etcd-20261124T020000Z`,
 		Args:    cobra.ExactArgs(1),
 	}
@@ -97,26 +88,49 @@ as the backup. --files-only leaves out the copy and the etcd.`,
 	etcd := cmd.Flags().String("etcd", "", "`path` of etcd (default: from PATH)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		progress := term.Progress("bytes read", -1)
-		var m *recovery.Manifest
+		var v *recovery.Verified
 		var err error
 		if *filesOnly {
-			m, err = recovery.Check(args[0], progress.Add)
+			v = &recovery.Verified{Unknown: []string{"which keys it has: --files-only leaves that out"}}
+			v.Manifest, err = recovery.Check(args[0], progress.Add)
 		} else {
-			m, err = recovery.Verify(cmd.Context(), *etcd, args[0], progress.Add)
+			v, err = recovery.Verify(cmd.Context(), *etcd, args[0], progress.Add)
 		}
 		progress.Done()
 		if err != nil {
 			return err
 		}
 		result := struct {
-			Path     string             `json:"path"`
-			Keys     bool               `json:"keys_compared"`
-			Manifest *recovery.Manifest `json:"manifest"`
-		}{args[0], !*filesOnly, m}
-		return term.Print(result, func(w io.Writer) error {
-			_, err := fmt.Fprintf(w, "%s is good: %s\n", args[0], describeVerified(m, *filesOnly))
-			return err
-		})
+			Path string `json:"path"`
+			*recovery.Verified
+		}{args[0], v}
+		err = term.Print(result, func(w io.Writer) error { return writeVerified(w, args[0], v) })
+		if err == nil && v.Found != nil && !v.Compared {
+			err = &console.ExitError{Code: console.ExitNo}
+		}
+		return err
 	}
 	return cmd
+}
+
+// writeVerified describes a backup that was verified now. Whether it was verified when it
+// was taken does not matter any more.
+func writeVerified(w io.Writer, path string, v *recovery.Verified) error {
+	files := "all " + english.Plural(len(v.Manifest.Files), "file", "") + " of " + v.Manifest.Time.Format(time.RFC3339) + " are unchanged"
+	text := path + ": " + files
+	switch {
+	case v.Found == nil:
+	case v.Compared:
+		text = fmt.Sprintf("%s is good: %s, and an etcd that was started on a copy has the same %s", path, files, english.Plural(v.Found.Count, "key", ""))
+	default:
+		text = fmt.Sprintf("%s cannot be judged: %s, and an etcd that was started on a copy has %s", path, files, english.Plural(v.Found.Count, "key", ""))
+	}
+	for _, unknown := range v.Unknown {
+		text += "\n  unknown: " + unknown
+	}
+	if left := v.Manifest.V3LeftOut; left != "" {
+		text += "\n  it does not contain " + left
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }

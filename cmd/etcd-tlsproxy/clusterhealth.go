@@ -28,7 +28,8 @@ healthy if the proxy reports that, and if the report comes from the member itsel
 
 The command also shows the leader, the versions, how far each member is behind, when
 certificates expire, which advertised URLs bypass the proxy (those that are not https,
-or have no port of --proxy-port), and how many more members can fail.
+or are answered by no etcd-tlsproxy and have no port of --proxy-port), and how many more
+members can fail.
 
 The lag of a member is the number of log entries that another member had committed
 before this member was queried. It is known only if the key / is readable. The password
@@ -56,7 +57,7 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	f.IntVar(&expiry[1], "expiry-critical", 7, "critical if a certificate expires in fewer `days`")
 	f.IntVar(&limits.MarginWarning, "margin-warning", 0, "warn if the cluster tolerates fewer failed `members`")
 	f.IntVar(&limits.MarginCritical, "margin-critical", 0, "critical if the cluster tolerates fewer failed `members`")
-	f.IntSliceVar(&limits.ProxyPorts, "proxy-port", []int{4001}, "`ports` of proxies, separated by commas; 0 is any port")
+	f.IntSliceVar(&limits.ProxyPorts, "proxy-port", []int{4001}, "`ports` of other proxies, such as nginx, separated by commas; 0 is any port")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		const day = 24 * time.Hour
 		limits.ExpiryWarning, limits.ExpiryCritical = time.Duration(expiry[0])*day, time.Duration(expiry[1])*day

@@ -29,15 +29,12 @@ func (p *proxied) isHealthy() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	code, stdout, stderr := p.verb("cluster-health", "--proxy-port", "0")
+	code, stdout, stderr := p.verb("cluster-health") // the proxies have other ports than 4001
 	wants(p.t, code, stdout, stderr, 0, "cluster is healthy: 3 of 3 members, leader "+leader.Name()+", quorum 2, 1 may fail",
 		"conf1003 (", ") is healthy: "+p.urls["conf1003"], " behind", "certificate until 20")
 	if strings.Contains(stdout, "warning") {
 		p.t.Errorf("the healthy cluster has warnings:\n%s", stdout)
 	}
-	code, stdout, stderr = p.verb("cluster-health")
-	wants(p.t, code, stdout, stderr, 0, "warning: member conf1001 (", "advertises "+p.urls["conf1001"]+", whose port is not in --proxy-port")
-
 	code, stdout, stderr = p.verb("member", "list", "--output", "json")
 	wants(p.t, code, stdout, stderr, 0)
 	var listed memberList

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,6 +52,15 @@ func TestABackupAndAPlanAreJSONToo(t *testing.T) {
 	}
 	if stderr := verb(&verified, "backup", "verify", made.Path); !verified.KeysCompared {
 		t.Errorf("backup verify compared no keys and printed\n%s", stderr)
+	}
+	uncounted := filepath.Join(dir, "uncounted")
+	if err := os.CopyFS(uncounted, os.DirFS(made.Path)); err != nil {
+		t.Fatal(err)
+	}
+	forgetKeys(t, uncounted)
+	var stdout, stderrs bytes.Buffer
+	if code := run(t.Context(), []string{"backup", "verify", uncounted}, &stdout, &stderrs); code != 3 || !strings.Contains(stdout.String(), "cannot be judged") || !strings.Contains(stdout.String(), "unknown: whether these are all keys") {
+		t.Errorf("backup verify of a backup whose keys were not counted: got exit status %d with %q and %q, want 3 and what is unknown", code, &stdout, &stderrs)
 	}
 	recoverArgs := []string{"recover", "--backup", made.Path, "--data-dir", data, "--timeout", "1s",
 		"--members", "default=" + member.PeerURL() + "+" + member.URL()}

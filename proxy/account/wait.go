@@ -88,6 +88,14 @@ func (p *Pool) enter(a *Account, n int64, k Kind) (*waiter, error) {
 	return w, nil
 }
 
+// Most returns the units that can be acquired at once, if nothing is in use, for what is no
+// write.
+func (p *Pool) Most() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.total - p.reserve
+}
+
 // check reports why units can never be acquired; p.mu is held.
 func (p *Pool) check(a *Account, n int64, k Kind) error {
 	most := p.total

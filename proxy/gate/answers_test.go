@@ -75,7 +75,7 @@ func TestReadsWithAWaitThatIsNotOneAreNoWatches(t *testing.T) {
 	for query, want := range map[string]bool{
 		"wait=true": true, "wait=1": true, "wait=T": true, "w%61it=true": true, "wait=tru%65": true, "a=b&wait=true": true,
 		"": false, "wait": false, "wait=": false, "wait=false": false, "wait=0": false, "wait=yes": false, "wait=false&wait=true": false, "wait=x&wait=true": false,
-		"waitt=true": false, "WAIT=true": false, "%zz=true": false, "%zz=true&wait=true": true, "w%61itt=true": false, "recursive=true": false, "wait=%zz": false, "a=wait": false,
+		"waitt=true": false, "WAIT=true": false, "%zz=true": false, "%zz=true&wait=true": true, "wait=%zz&wait=true": true, "w%61itt=true": false, "recursive=true": false, "wait=%zz": false, "a=wait": false,
 		"waitIndex=1": false, "wait=true&waitIndex=1": true, "a+b=true&wait=true": true, "wait=+true": false,
 	} {
 		if got := gate.Waits(query); got != want {

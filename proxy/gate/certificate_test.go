@@ -218,6 +218,13 @@ func TestAWatchGoesOnOnlyWithTheRightAndTheIdentityItWasGivenFor(t *testing.T) {
 			}
 		}
 	}
+	// A name without a password, such as one that a rule still has, proves nothing.
+	ghost := gate.Operation{Method: "GET", Surface: gate.Keys, Key: byPassword.Key, Watch: true, Identity: gate.Identity{Name: "ghost", Known: gate.ByPassword}}
+	admitting := *p
+	admitting.Rules = reads(acl.Only("ghost"))
+	if still(g, &admitting, &ghost, plain) {
+		t.Error("Still of a watch by a user who has no password any more: got true, want false")
+	}
 	// The user of the connection's certificate is not the one that the right was given to.
 	other, _ := clientOf(t, pki, "alice")
 	next := *p

@@ -27,12 +27,8 @@ type Explanation struct {
 // another path of etcd's port. Explain does not read the policy's users and certificates.
 func (p *Policy) Explain(method, target, user string) *Explanation {
 	g := &Gate{Admits: func(acl.Access) bool { return true }}
-	assumed := Identity{Name: user}
-	if user != "" {
-		assumed.Known = ByPassword
-	}
 	var op Operation
-	refusal := g.Decide(context.Background(), p, &Request{Method: method, Target: explainedTarget(target), assumed: &assumed}, &op)
+	refusal := g.Decide(context.Background(), p, &Request{Method: method, Target: explainedTarget(target), assumed: &Identity{Name: user}}, &op)
 	e := &Explanation{User: user, Method: method, Target: op.Target, Allowed: refusal == nil, Rule: string(op.Rule)}
 	if e.Target == "" {
 		e.Target = target
@@ -62,7 +58,7 @@ func (p *Policy) allowed(op *Operation, refusal *Refusal) (group acl.Group, ok b
 // like another path of etcd's port must be written with /v2/keys before it.
 func explainedTarget(target string) string {
 	path, _, _ := strings.Cut(target, "?")
-	if strings.HasPrefix(path, "/v2/") || strings.Contains(path, "://") || !strings.HasPrefix(path, "/") {
+	if strings.HasPrefix(path, "/v2/") || !strings.HasPrefix(path, "/") {
 		return target
 	}
 	if canonical, err := acl.ParsePath(path); err == nil && surfaceOf(canonical.Decoded) != Closed {

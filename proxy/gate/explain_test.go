@@ -48,7 +48,48 @@ func TestAnExplanationSaysWhoMay(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", call, got, want)
 		}
 	}
+	// Where the user does not matter, nobody may.
+	for _, target := range []string{"/0/members/1/attributes", "/v2/keys/0/members/1/attributes", "/v2/nothing", "/v2/auth/users"} {
+		if e := p.Explain("PUT", target, "root"); e.Allowed || len(e.May) > 0 || e.Everyone {
+			t.Errorf("PUT %s: got %+v, want that nobody may", target, e)
+		}
+	}
 	if text := fmt.Sprintf("%+v", p.Explain("PUT", "/0/members/1/attributes", "root")); !strings.Contains(text, "nobody may write it") {
 		t.Errorf("a reserved key: got %s, want the reason", text)
+	}
+}
+
+func TestAnExplanationTakesWhatOperatorsWriteForAKey(t *testing.T) {
+	_, p := newGate(t, nil)
+	for target, want := range map[string]string{
+		"/x":                 "/v2/keys/x",
+		"/dns://a":           "/v2/keys/dns:/a",
+		"/v3x":               "/v2/keys/v3x",
+		"/v2/keys/x":         "/v2/keys/x",
+		"/v2/keys/":          "/v2/keys",
+		"/v2/stats/self":     "/v2/stats/self",
+		"/v2/nothing":        "/v2/nothing",
+		"/version":           "/version",
+		"http://h/v2/keys/x": "/v2/keys/x",
+		// These have no canonical form, so they are shown as they were written.
+		"/a/../b": "/a/../b",
+		"/a%2fb":  "/a%2fb",
+		"x":       "x",
+	} {
+		if got := p.Explain("GET", target, "").Target; got != want {
+			t.Errorf("the target of an explanation of %s: got %s, want %s", target, got, want)
+		}
+	}
+}
+
+func TestAnExplanationNeedsNeitherUsersNorCertificates(t *testing.T) {
+	_, p := newGate(t, nil)
+	p.Certs, p.Users = generation(t, newPKI(t), true), nil
+	if e := p.Explain("PUT", "/conftool/x", "conftool"); !e.Allowed {
+		t.Errorf("PUT by conftool where certificates are required: got %+v, want it allowed", e)
+	}
+	p.Certs = nil
+	if e := p.Explain("PUT", "/conftool/x", "alice"); e.Allowed || e.Status != 401 {
+		t.Errorf("PUT by alice without certificates: got %+v, want status 401", e)
 	}
 }

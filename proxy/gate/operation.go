@@ -41,6 +41,8 @@ type Operation struct {
 	// SharedQuery are equal. A HEAD is answered by the same request as a GET.
 	Shared      bool
 	SharedQuery string
+	// Tree is set if a read of a key includes all keys below it.
+	Tree bool
 	// Identity is the client's identity, if the decision depended on it. Login says how the
 	// client was identified, or why it could not be.
 	Identity Identity

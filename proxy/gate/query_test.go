@@ -32,6 +32,21 @@ func sharedTarget(t *testing.T, g *gate.Gate, p *gate.Policy, method, target str
 	return op.Path
 }
 
+func TestAReadOfATreeIsKnownHoweverItIsSpelled(t *testing.T) {
+	g, p := newGate(t, nil)
+	for target, want := range map[string]bool{
+		"/v2/keys/a": false, "/v2/keys/a?recursive=false&recursive=true": false, "/v2/keys/a?recursive=yes": false,
+		"/v2/keys/a?recursive=true": true, "/v2/keys/a?re%63ursive=1&sorted=true": true, "/v2/keys/a?recursive=t&wait=false": true,
+	} {
+		for _, method := range []string{"GET", "HEAD"} {
+			var op gate.Operation
+			if refusal := g.Decide(context.Background(), p, &gate.Request{Method: method, Target: target, Peer: seed.Peer()}, &op); refusal != nil || op.Tree != want {
+				t.Errorf("%s %s: got %v, tree %v, want tree %v", method, target, refusal, op.Tree, want)
+			}
+		}
+	}
+}
+
 func TestReadsWithEqualAnswersAreSharedHoweverTheyAreSpelled(t *testing.T) {
 	g, p := newGate(t, nil)
 	for _, c := range []struct{ method, target, want string }{
@@ -49,11 +64,18 @@ func TestReadsWithEqualAnswersAreSharedHoweverTheyAreSpelled(t *testing.T) {
 		{"GET", "/v2/keys/a?ttl=5&refresh=true&prevExist=true&prevIndex=4&prevValue=x&dir=true", "/v2/keys/a"},
 		{"GET", "/health", "/health"},
 		{"GET", "/health?x=1", "/health"},
+		{"GET", "/health?exclude=CORRUPT", "/health?exclude=CORRUPT"},
+		{"GET", "/health?exclude=NOSPACE", "/health?exclude=NOSPACE"},
+		{"GET", "/health?serializable=true", "/health?serializable=true"},
+		{"GET", "/health?serializable=1", "/health"},
 		{"GET", "/health?exclude=CORRUPT&exclude=x&exclude=NOSPACE&serializable=true", "/health?exclude=CORRUPT&exclude=NOSPACE&serializable=true"},
 		{"GET", "/v2/keys/a?wait=true", notShared},
 		{"HEAD", "/v2/keys/a?wait=true", notShared}, // a GET of it would wait
 		{"GET", "/v2/keys/a?recursive=yes", notShared},
 		{"GET", "/v2/keys/a?%zz", notShared},
+		{"GET", "/v2/keys/a?waitIndex=a", notShared},
+		{"GET", "/v2/keys/a?waitIndex=0x1", notShared},
+		{"GET", "/v2/keys/a?recursive=x&prevValue=x", notShared},
 		{"PUT", "/v2/keys/a", notShared},
 		{"DELETE", "/v2/keys/a", notShared},
 		{"OPTIONS", "/v2/keys/a", notShared},

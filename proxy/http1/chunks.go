@@ -39,6 +39,14 @@ const maxTrailers = 4094
 // Done reports whether the body is complete.
 func (c *Chunks) Done() bool { return c.state == chunkDone }
 
+// Left returns the bytes of the current chunk's data that are still to come.
+func (c *Chunks) Left() int64 {
+	if c.state != chunkData {
+		return 0 // the size may be incomplete
+	}
+	return c.left
+}
+
 // Next reads buf up to the end of the first run of data, of the body, or of buf,
 // whichever comes first. It returns the data as a view, and the number of bytes read,
 // which includes the framing. The error is an [*Error].

@@ -3,7 +3,7 @@ package lane
 import (
 	"io"
 
-	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
@@ -26,8 +26,10 @@ type Answer struct {
 	Shared bool
 
 	slot     slot
-	large    *hold // of Pools.Large; nil for none
+	claim    bulk.Claim
+	large    *hold // of the claim, while the client takes the answer; nil for none
 	memory   *hold // of Pools.Memory; nil for none
+	mayGrow  bool  // it has had its turn, and may have grown since its size was seen
 	resp     *upstream.Response
 	buffered *upstream.Buffered
 	shared   *share.Answer
@@ -85,9 +87,9 @@ func (a *Answer) Close() {
 	a.freeBuffered()
 	if a.large != nil {
 		a.large.end()
-		a.large.pool.Release(a.large.account, 1, account.Ordinary)
 		a.large = nil
 	}
+	a.claim.Release()
 	if a.shared != nil {
 		a.shared.Release()
 		a.shared = nil

@@ -54,8 +54,9 @@ type Call struct {
 	// Client takes the answer.
 	Client Client
 
-	// Waited is the time that Do waited for etcd, if the access log contains it.
-	Waited time.Duration
+	// Waited is the time that Do waited for etcd, if the access log contains it. Turn is the
+	// part of it during which others had their turn.
+	Waited, Turn time.Duration
 
 	request upstream.Request
 }
@@ -70,10 +71,15 @@ func (x *Exchange) Account(peer *gate.Peer, op *gate.Operation) *account.Account
 	return x.Accounts.Address(peer.Addr.Addr())
 }
 
-// Decide asks the gate and counts its decision. See [gate.Gate.Decide].
-func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, op *gate.Operation) *gate.Refusal {
-	refusal := x.Gate.Decide(ctx, &s.Policy, req, op)
-	x.Observer.Decided(s.counts, op, refusal)
+// Decide asks the gate, which sets the operation of the record, and counts its decision. See
+// [gate.Gate.Decide].
+func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, rec *observe.Record) *gate.Refusal {
+	if x.Observer.Records.Timed() {
+		start := time.Now()
+		defer func() { rec.Login = time.Since(start) }()
+	}
+	refusal := x.Gate.Decide(ctx, &s.Policy, req, &rec.Op)
+	x.Observer.Decided(s.counts, &rec.Op, refusal)
 	return refusal
 }
 
@@ -89,7 +95,8 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, o
 // reads of the answer fail at once, the connection to etcd is closed, and its slot and its
 // bytes are released.
 //
-// Nothing but the answer refers to call and the buffer afterwards. Do sets call.Waited.
+// Nothing but the answer refers to call and the buffer afterwards. Do sets call.Waited
+// and call.Turn.
 func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	if x.Observer.Records.Timed() {
 		start := time.Now()
@@ -99,11 +106,12 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	if s.Origin != nil && s.Origin.serves(op) {
 		return x.fromStore(ctx, call)
 	}
+	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead
-	if s.Reads != nil && op.Shared && s.forwarded(call.Authorization) == "" {
+	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {
 		var shared *share.Answer
 		var err error
-		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery); err != nil {
+		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery, &a.claim); err != nil {
 			refusal, err := x.failed(err, op)
 			return Answer{}, refusal, err
 		}
@@ -115,34 +123,29 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 			return a, nil, nil
 		}
 		defer lead.Done()
+		a.claim.Refresh() // a request of others may have shown that the answer is large
 	}
-	a := Answer{slot: x.newSlot(call)}
-	if !a.slot.try() {
+	if !a.claim.TryAcquire() || !a.slot.try() {
 		// Others must not wait behind this client for the answer that they could share.
 		lead.Done()
-		if a.slot.acquire(ctx, call) != nil {
+		if a.acquire(ctx, call) != nil {
 			return x.crowded(ctx)
 		}
 	}
 	refusal, err := x.ask(ctx, call, &a, &lead, buffer)
 	if err == errLarge { //nolint:errorlint // never wrapped: ask returns it itself
 		// etcd must not wait with the answer until it is this client's turn.
-		lead.Done()
-		if call.acquire(ctx, x.Large, account.Ordinary) != nil {
+		if a.acquire(ctx, call) != nil {
 			return x.crowded(ctx)
 		}
-		a.large = newHold(x.Large, call.Peer.Account, 1, call.Client)
-		if a.slot.acquire(ctx, call) != nil {
-			a.Close()
-			return x.crowded(ctx)
-		}
+		a.mayGrow = true
 		refusal, err = x.ask(ctx, call, &a, &lead, buffer)
 	}
 	return a, refusal, err
 }
 
-// errLarge means that an answer is too large to be held, and that too many of those are
-// under way.
+// errLarge means that an answer is too large to be held, and that etcd sends too many of those
+// already.
 var errLarge = errors.New("too many large answers")
 
 // ask sends the request of a call and receives the answer. If it fails, the answer holds
@@ -166,6 +169,9 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 		return x.failed(err, op)
 	}
+	if op.Method != gate.MethodHead {
+		a.claim.Began(resp.Announced())
+	}
 	// Other readers wait for etcd, not for this client.
 	lead.Done()
 	a.Body, a.Whole = buf[:n], err == io.EOF //nolint:errorlint // never wrapped: see above
@@ -177,16 +183,22 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 			a.Length = int64(len(a.Body))
 		}
 	}
-	if !a.Whole && x.Large != nil && a.large == nil {
+	if a.Whole {
+		a.claim.Release() // etcd has sent it
+	} else if x.Bulk != nil {
+		a.claim.Began(resp.Announced())
 		switch {
-		case x.Large.TryAcquire(call.Peer.Account, 1, account.Ordinary):
+		case a.claim.Cover(), a.mayGrow:
 		case op.Access == acl.Read:
 			return nil, errLarge
-		case call.acquire(ctx, x.Large, account.Ordinary) != nil:
+		case call.wait(ctx, a.claim.Acquire) != nil:
 			// The write was carried out, and its answer cannot be sent.
 			return gate.RefuseUnknownOutcome, nil
 		}
-		a.large = newHold(x.Large, call.Peer.Account, 1, call.Client)
+		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+	}
+	if !a.Whole {
+		resp.Answered() // the rest of the duration is the client's
 	}
 	if a.large != nil {
 		a.slot.release()

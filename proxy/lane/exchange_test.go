@@ -67,13 +67,13 @@ func newRig(t *testing.T, handle http.HandlerFunc) *rig {
 // call passes a request of a user through the gate, which must allow it.
 func (r *rig) call(t *testing.T, method, target, user string) *Call {
 	t.Helper()
-	op := &gate.Operation{}
+	rec := &observe.Record{}
 	peer := seed.Peer()
 	req := &gate.Request{Method: method, Target: target, Authorization: seed.Basic(user), Peer: peer}
-	if refusal := r.Decide(context.Background(), r.snapshot, req, op); refusal != nil {
+	if refusal := r.Decide(context.Background(), r.snapshot, req, rec); refusal != nil {
 		t.Fatalf("%s %s by %q was refused with %d %s", method, target, user, refusal.Status, refusal.Body)
 	}
-	return &Call{Snapshot: r.snapshot, Peer: peer, Op: op}
+	return &Call{Snapshot: r.snapshot, Peer: peer, Op: &rec.Op}
 }
 
 // text reads the whole body of an answer.
@@ -343,4 +343,40 @@ func TestACallThatPanicsGivesItsSlotAndItsTargetBack(t *testing.T) {
 		t.Errorf("the next read: got refusal %v, error %v and body %q, want value", refusal, err, a.Body)
 	}
 	a.Close()
+}
+
+// readsAtEtcd returns the number of reads whose duration at etcd was measured.
+func (r *rig) readsAtEtcd(t *testing.T) uint64 {
+	t.Helper()
+	families, err := r.metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == "etcd_tlsproxy_upstream_duration_seconds" {
+			return family.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	t.Fatal("the durations at etcd are not exported")
+	return 0
+}
+
+func TestTheTimeThatAClientTakesForALargeAnswerIsNotThatOfEtcd(t *testing.T) {
+	body := strings.Repeat("0123456789", upstream.MaxBuffered/10+1)
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	a, refusal, err := r.Do(context.Background(), r.call(t, "GET", "/v2/keys/a", ""), room(100))
+	if refusal != nil || err != nil {
+		t.Fatalf("got refusal %v and error %v", refusal, err)
+	}
+	if n := r.readsAtEtcd(t); a.Whole || n != 1 {
+		t.Errorf("before the client takes any of the answer: got %d durations, whole %t; want 1 of an answer that is sent at its pace", n, a.Whole)
+	}
+	if got := text(t, &a); got != body {
+		t.Errorf("got %d bytes, want %d", len(got), len(body))
+	}
+	a.Close()
+	if n := r.readsAtEtcd(t); n != 1 {
+		t.Errorf("after the client has taken the answer: got %d durations, want 1", n)
+	}
+	r.quiet(t)
 }

@@ -6,6 +6,7 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 )
 
@@ -14,17 +15,43 @@ type Pools struct {
 	// Slots bounds the requests at etcd. A request has a slot while etcd works for it, and
 	// not while its client takes the answer.
 	Slots *account.Pool
-	// Large bounds the answers that etcd sends at the pace of their clients.
-	Large *account.Pool
+	// Bulk bounds the large answers that etcd is asked for, and those that it sends at the
+	// pace of their clients.
+	Bulk *bulk.Limits
 	// Memory is the memory of the answers that wait for their clients, in units of
 	// [account.LeaseUnit].
 	Memory *account.Pool
 }
 
-// acquire acquires one unit of a pool for a call, and waits for its turn as long as for an
-// answer of etcd.
-func (c *Call) acquire(ctx context.Context, p *account.Pool, k account.Kind) error {
-	return acquireWithin(ctx, c.Snapshot.Upstream.Patience(), p, c.Peer.Account, k)
+// newClaim returns what a call claims of etcd's memory, which is not acquired.
+func (x *Exchange) newClaim(call *Call) bulk.Claim {
+	if op := call.Op; op.Surface == gate.Keys && op.Access == acl.Read {
+		return x.Bulk.Read(call.Peer.Account, op.Path, op.Tree)
+	}
+	return x.Bulk.Other(call.Peer.Account)
+}
+
+// acquire acquires what an answer claims, and then the slot, each if it is not held. It waits
+// for its turn. If it fails, the answer holds nothing.
+func (a *Answer) acquire(ctx context.Context, call *Call) error {
+	err := call.wait(ctx, a.claim.Acquire)
+	if err == nil && !a.slot.held {
+		err = a.slot.acquire(ctx, call)
+	}
+	if err != nil {
+		a.Close()
+	}
+	return err
+}
+
+// wait calls acquire with a context that ends when the call has waited for its turn as long as
+// for an answer of etcd.
+func (c *Call) wait(ctx context.Context, acquire func(context.Context) error) error {
+	start := time.Now() // this path is rare: usually a unit is free
+	defer func() { c.Turn += time.Since(start) }()
+	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
+	defer cancel()
+	return acquire(ctx)
 }
 
 // acquireWithin acquires one unit of a pool, and waits for its turn no longer than patience.
@@ -59,7 +86,7 @@ func (s *slot) try() bool {
 
 // acquire acquires the slot.
 func (s *slot) acquire(ctx context.Context, call *Call) error {
-	err := call.acquire(ctx, s.pool, s.kind)
+	err := acquireWithin(ctx, call.Snapshot.Upstream.Patience(), s.pool, s.account, s.kind)
 	s.held = s.pool != nil && err == nil
 	return err
 }

@@ -51,73 +51,78 @@ func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal
 	o := call.Snapshot.Origin
 	parsed, invalid := parse(op, call.ContentType, call.Body, op.Access == acl.Write)
 	if invalid != nil {
-		return o.answer(call, invalid.Answer()), nil, nil
+		o.answer(&a, op.Method, invalid.Answer())
+		return a, nil, nil
 	}
-	// Reads cost etcd nothing or, together, a request in each round trip.
-	slot := x.newSlot(call)
-	if parsed.Write() && !slot.try() && slot.acquire(ctx, call) != nil {
-		return x.crowded(ctx)
-	}
-	defer slot.release()
-	for large := false; ; large = true {
-		got, err := o.Store.Do(ctx, parsed)
-		if err != nil {
-			a.Close()
-			refusal, err := x.failedStore(ctx, err, op)
-			return Answer{}, refusal, err
-		}
-		x.Outage.Succeeded()
-		held := a.large
-		a = o.answer(call, got)
-		if a.large = held; large || x.holdAnswer(call, &a) {
-			return a, nil, nil
-		}
-		if !parsed.Write() {
-			// The answer must not be in memory until it is this client's turn.
-			a.Close()
-			a = Answer{}
-		}
-		if call.acquire(ctx, x.Large, account.Ordinary) != nil {
-			a.Close()
-			if parsed.Write() {
-				// The write was carried out, and its answer cannot be sent.
-				return Answer{}, gate.RefuseUnknownOutcome, nil
-			}
+	a = Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
+	defer a.slot.release()
+	// Reads cost etcd nothing or, together, a request in each round trip, so that they need no slot.
+	if !a.claim.TryAcquire() || parsed.Write() && !a.slot.try() {
+		if a.acquire(ctx, call) != nil {
 			return x.crowded(ctx)
 		}
-		if a.large = newHold(x.Large, call.Peer.Account, 1, call.Client); parsed.Write() {
-			return a, nil, nil
-		}
 	}
+	refusal, err = x.askStore(ctx, call, parsed, &a)
+	if err == errLarge { //nolint:errorlint // never wrapped: askStore returns it itself
+		if a.acquire(ctx, call) != nil {
+			return x.crowded(ctx)
+		}
+		a.mayGrow = true
+		refusal, err = x.askStore(ctx, call, parsed, &a)
+	}
+	return a, refusal, err
+}
+
+// askStore has an operation carried out, and charges the answer to its client. If it fails, the
+// answer holds nothing any more.
+func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Operation, a *Answer) (*gate.Refusal, error) {
+	o := call.Snapshot.Origin
+	received := false
+	defer func() {
+		if !received { // the answer failed, or a bug caused a panic
+			a.Close()
+		}
+	}()
+	got, err := o.Store.Do(ctx, parsed)
+	if err != nil {
+		return x.failedStore(ctx, err, call.Op)
+	}
+	x.Outage.Succeeded()
+	o.answer(a, call.Op.Method, got)
+	size := int64(len(a.Body))
+	a.claim.Began(size)
+	switch {
+	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
+		a.claim.Release()
+	case a.claim.Cover(), a.mayGrow:
+		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+	case !parsed.Write():
+		return nil, errLarge // it must not be in memory until it is this client's turn
+	case call.wait(ctx, a.claim.Acquire) != nil:
+		return gate.RefuseUnknownOutcome, nil // the write was carried out, and its answer cannot be sent
+	default:
+		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+	}
+	received = true
+	return nil, nil
 }
 
 // uncountedAnswer is the size of an answer that is not charged to its client, because the
 // number of connections bounds these.
 const uncountedAnswer = 64 << 10
 
-// holdAnswer charges an answer to its client, and reports whether the client may have it now.
-// An answer that is too large for the memory of answers counts as a large one.
-func (x *Exchange) holdAnswer(call *Call, a *Answer) bool {
-	size := int64(len(a.Body))
-	if size <= uncountedAnswer {
-		return true
-	}
-	who := call.Peer.Account
-	if size <= upstream.MaxBuffered && x.Memory != nil {
-		lease := account.NewLease(x.Memory, who, account.Ordinary)
-		if lease.TryGrow(size) {
-			a.stored.lease = lease
-			a.memory = newHold(x.Memory, who, lease.Units(), call.Client)
-			return true
-		}
-	}
-	if x.Large == nil {
-		return true
-	}
-	if !x.Large.TryAcquire(who, 1, account.Ordinary) {
+// holdMemory charges an answer to its client as one that waits for the client, and reports
+// whether there was memory.
+func (a *Answer) holdMemory(x *Exchange, call *Call, size int64) bool {
+	if size > upstream.MaxBuffered || x.Memory == nil {
 		return false
 	}
-	a.large = newHold(x.Large, who, 1, call.Client)
+	lease := account.NewLease(x.Memory, call.Peer.Account, account.Ordinary)
+	if !lease.TryGrow(size) {
+		return false
+	}
+	a.stored.lease = lease
+	a.memory = newHold(x.Memory, call.Peer.Account, lease.Units(), call.Client)
 	return true
 }
 

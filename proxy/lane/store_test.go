@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/v2store"
@@ -42,7 +44,9 @@ func newStoreRig(t *testing.T, store *answers) *rig {
 	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { t.Errorf("etcd received %s %s", q.Method, q.URL) })
 	r.snapshot.Origin = &Origin{Store: store, Feed: share.NewFeed(r.metrics.Watches)}
 	r.Memory = r.Accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 4096})
-	r.Large = r.Accounts.NewPool(account.Options{Name: "large_answers", Total: 1})
+	r.Bulk = bulk.NewLimits(
+		r.Accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: 128}),
+		r.Accounts.NewPool(account.Options{Name: "trees", Total: 16}))
 	r.Slots = r.Accounts.NewPool(account.Options{Name: "requests", Total: 8, Reserve: 1})
 	return r
 }
@@ -73,50 +77,76 @@ func TestTheAnswerOfAStoreIsChargedToItsClientUntilItIsClosed(t *testing.T) {
 	}{
 		"a small answer":              {1000, 0, 0},
 		"an answer":                   {1 << 20, 1 << 10, 0},
-		"an answer beyond the memory": {6 << 20, 0, 1},
+		"an answer beyond the memory": {6 << 20, 0, 96},
 	} {
 		r := newStoreRig(t, &answers{answer: found(c.size)})
 		a, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/a"), room(100))
 		if refusal != nil || err != nil || !a.Whole || len(a.Body) != c.size {
 			t.Fatalf("%s: got refusal %+v, error %v, %d bytes, whole %t; want the whole answer", what, refusal, err, len(a.Body), a.Whole)
 		}
-		if memory, large := r.Memory.Used(), r.Large.Used(); memory != c.memory || large != c.large {
-			t.Errorf("%s: holds %d units of memory and %d places of large answers, want %d and %d", what, memory, large, c.memory, c.large)
+		if memory, large := r.Memory.Used(), r.Bulk.Bytes.Used(); memory != c.memory || large != c.large {
+			t.Errorf("%s: holds %d units of memory and %d units of large answers, want %d and %d", what, memory, large, c.memory, c.large)
 		}
 		a.Finish()
 		a.Close()
-		if memory, large := r.Memory.Used(), r.Large.Used(); memory != 0 || large != 0 {
-			t.Errorf("%s: after it was closed, %d units of memory and %d places of large answers are held", what, memory, large)
+		if memory, large := r.Memory.Used(), r.Bulk.Bytes.Used(); memory != 0 || large != 0 {
+			t.Errorf("%s: after it was closed, %d units of memory and %d units of large answers are held", what, memory, large)
 		}
 	}
 }
 
-func TestALargeReadOfAStoreIsMadeAgainWhenItIsItsTurn(t *testing.T) {
+// TestALargeReadOfAStoreWaitsForItsTurn lets a client read a large answer while another one takes
+// such an answer. The second read is made before its size is known, and again in its turn. The
+// third, whose size is known, is made only in its turn.
+func TestALargeReadOfAStoreWaitsForItsTurn(t *testing.T) {
 	asked := make(chan struct{}, 10)
-	store := &answers{answer: found(6 << 20), asked: func(*v2store.Operation) { asked <- struct{}{} }}
-	r := newStoreRig(t, store)
-	first, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/a"), room(100))
-	if refusal != nil || err != nil {
-		t.Fatalf("got refusal %+v and error %v", refusal, err)
-	}
-	<-asked
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		second, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/a"), room(100))
-		if refusal != nil || err != nil || len(second.Body) != 6<<20 {
-			t.Errorf("the second read: got refusal %+v, error %v and %d bytes", refusal, err, len(second.Body))
+	r := newStoreRig(t, &answers{answer: found(6 << 20), asked: func(*v2store.Operation) { asked <- struct{}{} }})
+	read := func(key string) Answer {
+		a, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/"+key), room(100))
+		if refusal != nil || err != nil || len(a.Body) != 6<<20 {
+			t.Errorf("reading %s: got refusal %+v, error %v and %d bytes; want all %d", key, refusal, err, len(a.Body), 6<<20)
 		}
-		second.Close()
-	}()
-	<-asked // its answer has no place, and is dropped
-	first.Close()
-	<-done
-	if len(asked) != 1 {
-		t.Errorf("the second read was made %d more times, want once", len(asked))
+		return a
 	}
-	if large := r.Large.Used(); large != 0 {
-		t.Errorf("%d places of large answers are held, want 0", large)
+	made := 0
+	for _, c := range []struct {
+		key         string
+		before, all int
+	}{{"a", 1, 1}, {"b", 1, 2}, {"b", 0, 1}} {
+		first := Answer{}
+		if made > 0 {
+			first = read("other")
+			<-asked
+		}
+		made++
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			a := read(c.key)
+			a.Close()
+		}()
+		for range c.before {
+			<-asked
+		}
+		if made > 1 {
+			for limit := time.Now().Add(10 * time.Second); r.Bulk.Bytes.Status().Waiting == 0; {
+				if time.Now().After(limit) {
+					t.Fatalf("after 10 s the read %d does not wait for its turn", made)
+				}
+				time.Sleep(time.Millisecond) //nolint:forbidigo // a waiter of a pool signals nothing
+			}
+		}
+		first.Close()
+		<-done
+		if n := c.before + len(asked); n != c.all {
+			t.Errorf("the read %d was made %d times, want %d", made, n, c.all)
+		}
+		for range len(asked) {
+			<-asked
+		}
+		if large := r.Bulk.Bytes.Used(); large != 0 {
+			t.Errorf("%d units of large answers are held, want 0", large)
+		}
 	}
 }
 

@@ -30,15 +30,14 @@ func (s *stored) free() {
 	storedPool.Put(s)
 }
 
-// answer returns the answer to a call.
-func (o *Origin) answer(call *Call, got v2store.Answer) Answer {
-	s := storedPool.Get().(*stored)
-	a := Answer{Status: got.Status, Length: int64(len(got.Body)), Body: got.Body, Whole: true, stored: s}
-	a.Fields = o.heads.fields(s.fields[:0], &s.text, &got, o.Store.Cluster())
-	if call.Op.Method == gate.MethodHead {
+// answer makes a the answer of a store.
+func (o *Origin) answer(a *Answer, method string, got v2store.Answer) {
+	a.stored = storedPool.Get().(*stored)
+	a.Status, a.Length, a.Body, a.Whole = got.Status, int64(len(got.Body)), got.Body, true
+	a.Fields = o.heads.fields(a.stored.fields[:0], &a.stored.text, &got, o.Store.Cluster())
+	if method == gate.MethodHead {
 		a.Body = nil
 	}
-	return a
 }
 
 // heads makes the heads of answers like those of etcd.

@@ -150,6 +150,16 @@ func (ws *Watches) Count() int {
 	return len(ws.running)
 }
 
+// Largest returns the number of running watches of the user that has the most.
+func (ws *Watches) Largest() (most int) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, n := range ws.users {
+		most = max(most, n)
+	}
+	return most
+}
+
 // Recheck ends the watches that a new policy does not allow any more. Each ends as soon as
 // that is known: verifying thousands of certificates takes a while.
 func (ws *Watches) Recheck(g *gate.Gate, policy func() *gate.Policy) {

@@ -60,9 +60,9 @@ func (rs *Records) Audited() bool { return !rs.Audit.Failing() || !rs.AuditRequi
 // Timed reports whether the access log contains the time that requests wait for etcd.
 func (rs *Records) Timed() bool { return rs.JSON.Load() && rs.Access.On() }
 
-// write adds a record to both logs. A log that cannot be written counts and reports that
-// itself.
-func (rs *Records) write(r *Record) {
+// write adds a record to both logs. duration is the time from its start to its end. A log that
+// cannot be written counts and reports that itself.
+func (rs *Records) write(r *Record, duration time.Duration) {
 	if rs.Audit.On() {
 		rs.audit(r)
 	}
@@ -71,9 +71,9 @@ func (rs *Records) write(r *Record) {
 	}
 	var line []byte
 	if rs.JSON.Load() {
-		line = rs.json(r)
+		line = rs.json(r, duration)
 	} else {
-		line = r.combined()
+		line = r.combined(duration)
 	}
 	_, _ = rs.Access.Write(line)
 }
@@ -85,14 +85,15 @@ func (rs *Records) Note(msg string, attrs ...slog.Attr) {
 	}
 }
 
-// combined formats the record in nginx's combined format. The referer is left out: it can
-// carry a query of its own.
-func (r *Record) combined() []byte {
+// combined formats the record in nginx's combined format. As in nginx, the time is that of the
+// end, so that the lines are in order. The referer is left out: it can carry a query of its
+// own.
+func (r *Record) combined(duration time.Duration) []byte {
 	b := make([]byte, 0, 256)
 	b = append(b, r.Peer.Addr.Addr().String()...)
 	b = append(b, " - "...)
 	b = appendQuoted(b, r.user())
-	b = r.Started.AppendFormat(b, " [02/Jan/2006:15:04:05 -0700] \"")
+	b = r.Started.Add(duration).AppendFormat(b, " [02/Jan/2006:15:04:05 -0700] \"")
 	b = append(b, methodLabels[methodLabel(r.Op.Method)]...)
 	b = append(b, ' ')
 	b = append(b, r.redactedTarget()...)
@@ -125,13 +126,13 @@ func appendQuoted(b []byte, s string) []byte {
 }
 
 // json formats a record as a line of JSON.
-func (rs *Records) json(r *Record) []byte {
+func (rs *Records) json(r *Record, duration time.Duration) []byte {
 	line, err := json.Marshal(struct {
 		Time      time.Time `json:"time"`
 		From      string    `json:"from"`
 		User      string    `json:"user"`
 		Known     string    `json:"known"`
-		Login     string    `json:"login"`
+		Outcome   string    `json:"login"`
 		Claimed   string    `json:"claimed"`
 		Method    string    `json:"method"`
 		Target    string    `json:"target"`
@@ -139,7 +140,9 @@ func (rs *Records) json(r *Record) []byte {
 		Status    int       `json:"status"`
 		Bytes     int64     `json:"bytes"`
 		Seconds   float64   `json:"seconds"`
+		Login     float64   `json:"login_seconds"`
 		Upstream  float64   `json:"upstream_seconds"`
+		Turn      float64   `json:"turn_seconds"`
 		Shared    bool      `json:"shared"`
 		Watch     bool      `json:"watch"`
 		Verdict   string    `json:"verdict"`
@@ -147,8 +150,8 @@ func (rs *Records) json(r *Record) []byte {
 		ID        string    `json:"id"`
 		UserAgent string    `json:"user_agent"`
 	}{r.Started, r.Peer.Addr.String(), r.user(), r.Op.Identity.Known.String(), r.Op.Login.String(), r.Op.Claimed, methodLabels[methodLabel(r.Op.Method)],
-		r.redactedTarget(), r.Proto, r.Status, r.Bytes, time.Since(r.Started).Seconds(),
-		r.Upstream.Seconds(), r.Shared, r.Op.Watch, r.verdict(), string(r.Op.Rule), string(rs.AppendRequestID(nil, r)), r.UserAgent})
+		r.redactedTarget(), r.Proto, r.Status, r.Bytes, duration.Seconds(),
+		r.Login.Seconds(), r.Upstream.Seconds(), r.Turn.Seconds(), r.Shared, r.Op.Watch, r.verdict(), string(r.Op.Rule), string(rs.AppendRequestID(nil, r)), r.UserAgent})
 	if err != nil {
 		panic("BUG: a record cannot be encoded: " + err.Error())
 	}

@@ -26,6 +26,8 @@ func newAudited(t *testing.T) *audited {
 	return a
 }
 
+func (a *audited) write(r *Record) { a.Records.write(r, 0) }
+
 // lines returns the lines that were written since the last call.
 func (a *audited) lines() (list []map[string]any) {
 	a.t.Helper()

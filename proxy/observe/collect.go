@@ -16,10 +16,11 @@ import (
 // each scrape.
 type collector struct {
 	source atomic.Pointer[source] // nil until a server exists
+	limits atomic.Pointer[map[string]float64]
 
 	endpointUp, endpointLeader, endpointProbe *prometheus.Desc
 	byRule, byUser                            *prometheus.Desc
-	limitUsed                                 *prometheus.Desc
+	limit, limitUsed                          *prometheus.Desc
 	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
 }
 
@@ -35,7 +36,7 @@ func newCollector() *collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("etcd_tlsproxy_"+name, help, labels, nil)
 	}
-	return &collector{
+	c := &collector{
 		endpointUp:     desc("upstream_endpoint_up", "1 if the endpoint answers and belongs to a cluster with a leader, else 0. Each scrape probes the endpoints, at most every three seconds.", "endpoint"),
 		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
 		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
@@ -43,16 +44,21 @@ func newCollector() *collector {
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
 		byUser: desc("user_decisions_total", "Decisions by user, means of identification (password, certificate, anonymous, other), access (read, write) and outcome (allowed, refused). "+
 			"The first 200 users have series of their own; known other is the sum of the rest.", "user", "known", "access", "outcome"),
-		limitUsed:   desc("limit_used", "Use of the limits that clients can reach (connections, watches, upstream_requests, memory), in the unit of the limit.", "limit"),
-		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: those that etcd sends at the pace of a client. answers, bodies: bytes that wait for a client, and of large request bodies. watches: running ones.", "pool"),
+		limit: desc("limit", "Limits in force, by their keys in the table [limits]; durations in seconds, sizes in bytes. "+
+			"Without a key are open_files, event_memory and shared_answer_memory; see etcd_tlsproxy_limit_used.", "limit"),
+		limitUsed: desc("limit_used", "Use of the limits that can be reached, in the unit of the limit: connections, watches, upstream_requests, body_memory and memory; "+
+			"address_connections and user_watches of the address and the user that have the most; open_files of the process; event_memory for events of shared watches, and shared_answer_memory for answers to shared reads. Limits that are off are missing.", "limit"),
+		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, until their answers begin. answers, bodies: bytes that wait for a client, and of large request bodies. watches: running ones.", "pool"),
 		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
 		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 	}
+	c.limits.Store(&map[string]float64{})
+	return c
 }
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.byRule, c.byUser, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
 		descs <- d
 	}
 }
@@ -76,10 +82,16 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			gauge(c.endpointProbe, float64(e.Took)/1000, e.Endpoint)
 		}
 	}
-	gauge(c.limitUsed, float64(s.Connections.Open), "connections")
-	gauge(c.limitUsed, float64(s.Watches), "watches")
-	gauge(c.limitUsed, float64(upstream.Active), "upstream_requests")
-	gauge(c.limitUsed, float64(s.Memory.Live), "memory")
+	configured := *c.limits.Load()
+	for _, limit := range s.Limits {
+		gauge(c.limitUsed, float64(limit.Used), limit.Name)
+		if _, ok := configured[limit.Name]; !ok {
+			gauge(c.limit, float64(limit.Limit), limit.Name)
+		}
+	}
+	for name, value := range configured {
+		gauge(c.limit, value, name)
+	}
 	for _, pool := range s.Pools {
 		status := pool.Status()
 		gauge(c.poolUsed, float64(status.Used), status.Name)

@@ -117,7 +117,9 @@ func TestSamplesBecomeRates(t *testing.T) {
 		s.record(at.Add(time.Duration(i)*sampleEvery), Gauges{})
 		for range 20 { // at the end of two seconds: ten a second
 			s.traffic.count(&Record{Status: 200}, 2*time.Millisecond)
+			s.Metrics.Upstream.ObserveAnswer(false, time.Millisecond)
 		}
+		s.Metrics.Upstream.ObserveAnswer(true, 50*time.Millisecond)
 		s.traffic.count(&Record{Status: 503, Op: gate.Operation{Access: acl.Write}}, 100*time.Millisecond)
 	}
 	c := s.samples.columns()
@@ -127,6 +129,9 @@ func TestSamplesBecomeRates(t *testing.T) {
 	for _, w := range s.samples.summary() {
 		if w.Reads != 10 || w.Failed != .5 || w.ReadP50 < 1.6 || w.ReadP99 > 2.4 || w.WriteP99 < 80 || w.WriteP99 > 120 {
 			t.Errorf("%+v", w)
+		}
+		if w.EtcdReadP99 < .8 || w.EtcdReadP99 > 1.2 || w.EtcdWriteP99 < 40 || w.EtcdWriteP99 > 60 {
+			t.Errorf("etcd's durations of 1 ms and 50 ms: got the 99th percentiles %v and %v, want about the same", w.EtcdReadP99, w.EtcdWriteP99)
 		}
 	}
 }

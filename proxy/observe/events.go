@@ -109,11 +109,10 @@ func (m *Metrics) ConnectionShed() { m.shed.Inc() }
 // HandshakeFailed counts why a TLS handshake failed.
 func (m *Metrics) HandshakeFailed(reason string) { m.handshakeFailures.WithLabelValues(reason).Inc() }
 
-// SetLimits records the limits in force, by their keys in the configuration.
+// SetLimits records the limits in force, by their keys in the configuration. The map must not
+// change afterwards.
 func (m *Metrics) SetLimits(limits map[string]float64) {
-	for name, value := range limits {
-		m.limits.WithLabelValues(name).Set(value)
-	}
+	m.collector.limits.Store(&limits)
 }
 
 // Export makes the metrics include the state of a server.

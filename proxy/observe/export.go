@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 )
 
@@ -22,6 +23,21 @@ func (m *Metrics) exportLogins(logins *prometheus.CounterVec) {
 
 // exportPool exports the counters of the connection pools to etcd.
 func (m *Metrics) exportPool(f promauto.Factory) {
+	durations := f.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "etcd_tlsproxy_upstream_duration_seconds",
+		Help: "Time that etcd took for a request, from its sending to the end of the answer, or until it was given up. " +
+			"Each request to etcd counts once, however many clients it answers. Watches, probes and waits for a turn are not counted, nor the time that a client takes to receive a large answer.",
+		Buckets: durationBuckets,
+	}, []string{"access"})
+	by := [...]prometheus.Observer{acl.Read: durations.WithLabelValues("read"), acl.Write: durations.WithLabelValues("write")}
+	m.Upstream.ObserveAnswer = func(write bool, d time.Duration) {
+		access := acl.Read
+		if write {
+			access = acl.Write
+		}
+		by[access].Observe(d.Seconds())
+		m.upstreamTimes[access].observe(d)
+	}
 	f.NewCounterFunc(prometheus.CounterOpts{
 		Name: "etcd_tlsproxy_shared_reads_total", Help: "Reads answered by a request to etcd that also answered other reads.",
 	}, func() float64 { return float64(m.SharedReads.Load()) })

@@ -13,8 +13,11 @@ type traffic struct {
 	reads, writes, watches atomic.Uint64
 	refused, failed        atomic.Uint64
 	bytes                  atomic.Uint64
-	durations              [2]latencies // by acl.Access, without watches
+	durations              times // without watches
 }
+
+// times counts durations by acl.Access.
+type times [2]latencies
 
 func (t *traffic) count(r *Record, duration time.Duration) {
 	switch {

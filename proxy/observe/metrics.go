@@ -35,7 +35,6 @@ type Metrics struct {
 	handedOver   prometheus.Counter
 	handshakes   *prometheus.CounterVec
 	collector    *collector
-	limits       *prometheus.GaugeVec
 
 	handshakeFailures *prometheus.CounterVec
 	watches           prometheus.Gauge
@@ -49,6 +48,7 @@ type Metrics struct {
 	// when the endpoints change, and continues its counters.
 	Upstream         *upstream.Counters
 	upstreamFailures *prometheus.CounterVec
+	upstreamTimes    times // for the status
 
 	certificate *prometheus.GaugeVec
 	revocations prometheus.Gauge
@@ -59,6 +59,9 @@ type Metrics struct {
 	reloadTime  prometheus.Gauge
 	refreshes   *prometheus.CounterVec
 }
+
+// durationBuckets are the same for clients and for etcd, so that the two can be compared.
+var durationBuckets = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 // NewMetrics registers all metrics of a proxy of the given version.
 func NewMetrics(version string) *Metrics {
@@ -77,7 +80,7 @@ func NewMetrics(version string) *Metrics {
 		decisions: counter("decisions_total", "Decisions of the gate by surface, access (read, write) and outcome. The outcome is allowed, or the reason of the refusal.", "surface", "access", "outcome"),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "etcd_tlsproxy_request_duration_seconds", Help: "Time from the head of a request to the last byte of its answer, without watches.",
-			Buckets: []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: durationBuckets,
 		}, []string{"access"}),
 		connections:  gauge("connections", "Open client connections."),
 		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
@@ -88,7 +91,6 @@ func NewMetrics(version string) *Metrics {
 		handshakes:   counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		handshakeFailures: counter("handshake_failures_total", "TLS handshakes that failed, by reason (client_gone, timeout, plain_http, no_tls, no_certificate, untrusted_certificate, "+
 			"expired_certificate, rejected_by_client, version, cipher, draining, other). With rejected_by_client the client sent an alert, for example because it does not trust the server's certificate.", "reason"),
-		limits:           f.NewGaugeVec(prometheus.GaugeOpts{Name: "etcd_tlsproxy_limit", Help: "Limits in force, by their keys in the table [limits]; durations in seconds, sizes in bytes."}, []string{"limit"}),
 		watches:          gauge("watches", "Running watches of clients."),
 		watchEnds:        make(map[string]prometheus.Counter),
 		Watches:          &share.WatchCounters{},
@@ -103,7 +105,7 @@ func NewMetrics(version string) *Metrics {
 		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time at which the configuration in force was applied, in seconds since the epoch."),
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
-	ends := counter("watches_ended_total", "Ended watches by reason (event, client, upstream, refused, revoked, drain; shed: others needed the connection of a client above its share).", "reason")
+	ends := counter("watches_ended_total", "Ended watches by reason: event (it was sent), client (it left), upstream (etcd ended it, or is away), refused (by etcd), revoked (the client lost the right), drain (the proxy stops, or makes clients leave), shed (others needed the watch or the connection of a client above its share).", "reason")
 	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed"} {
 		m.watchEnds[reason] = ends.WithLabelValues(reason)
 	}

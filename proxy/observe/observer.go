@@ -39,5 +39,5 @@ func (o *Observer) Answered(r *Record) {
 	o.Metrics.countAnswer(&r.Op, r.Status, duration)
 	o.traffic.count(r, duration)
 	o.refusals.add(r)
-	o.Records.write(r)
+	o.Records.write(r, duration)
 }

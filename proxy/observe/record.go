@@ -20,9 +20,10 @@ type Record struct {
 	UserAgent string
 	// RequestID is the id that the client sent; see [ClientRequestID].
 	RequestID string
-	// Upstream is the time that the request waited for etcd. It is measured only if
-	// [Records.Timed].
-	Upstream time.Duration
+	// Login is the time of the decision: nearly all of it, if it is long, went to the hash of
+	// a password. Upstream is the time that the request waited for etcd, and Turn the part of
+	// it during which others had their turn. They are measured only if [Records.Timed].
+	Login, Upstream, Turn time.Duration
 	// Shared is set if the request to etcd answered other clients as well, or if the watch was
 	// a shared one.
 	Shared bool

@@ -28,6 +28,8 @@ type State struct {
 	UpstreamFailing time.Time
 	Memory          MemoryStatus
 	Pools           []*account.Pool
+	// Limits are the limits that can be reached, and their use.
+	Limits []LimitStatus
 }
 
 // Status reports the status. It probes etcd's members unless that was done within the
@@ -44,6 +46,7 @@ func (o *Observer) Status(s State) *Status {
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},
 		Memory:       s.Memory,
 		Pools:        pools(s.Pools),
+		Limits:       s.Limits,
 	}
 	switch {
 	case s.Draining:
@@ -64,6 +67,21 @@ func (o *Observer) totals() Totals {
 		Reads: t.reads.Load(), Writes: t.writes.Load(), Watches: t.watches.Load(),
 		Refused: t.refused.Load(), Failed: t.failed.Load(), Bytes: t.bytes.Load(), Events: o.Metrics.Watches.Delivered.Load(),
 	}
+}
+
+// LimitStatus is the use of a limit that is reached by many clients, or by one that needs much.
+// The help text of the metric etcd_tlsproxy_limit_used lists them.
+type LimitStatus struct {
+	Name    string `json:"limit"`   // its key in the table [limits], or its name
+	Unit    string `json:"unit"`    // "bytes" or empty
+	Used    int64  `json:"used"`    // how much is in use
+	Limit   int64  `json:"value"`   // the limit
+	Percent Float  `json:"percent"` // the use in percent
+}
+
+// NewLimitStatus returns the status of a limit above 0.
+func NewLimitStatus(name, unit string, used, limit int64) LimitStatus {
+	return LimitStatus{Name: name, Unit: unit, Used: used, Limit: limit, Percent: Float(100 * float64(used) / float64(limit))}
 }
 
 // maxHolders bounds the listed accounts of a pool. Who takes what is everyone's is among the

@@ -15,7 +15,7 @@ import (
 type samples struct {
 	mu   sync.Mutex
 	list []sample // the latest last
-	seen [2][latencyBuckets]uint64
+	seen struct{ clients, etcd seen }
 }
 
 const (
@@ -36,7 +36,23 @@ type sample struct {
 	at        time.Time
 	totals    Totals
 	durations [2]latencySnapshot
+	etcd      [2]latencySnapshot // of requests to etcd
 	gauges    Gauges
+}
+
+// seen is what was counted at the previous sample.
+type seen [2][latencyBuckets]uint64
+
+// since returns the durations since the last call.
+func (s *seen) since(t *times) (list [2]latencySnapshot) {
+	for access := range t {
+		for i := range t[access] {
+			n := t[access][i].Load()
+			list[access][i] = uint32(n - s[access][i])
+			s[access][i] = n
+		}
+	}
+	return list
 }
 
 // Sample records samples until ctx ends. It reads the gauges for each.
@@ -59,13 +75,7 @@ func (o *Observer) record(now time.Time, gauges Gauges) {
 	h := &o.samples
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for access := range next.durations {
-		for i := range next.durations[access] {
-			n := o.traffic.durations[access][i].Load()
-			next.durations[access][i] = uint32(n - h.seen[access][i])
-			h.seen[access][i] = n
-		}
-	}
+	next.durations, next.etcd = h.seen.clients.since(&o.traffic.durations), h.seen.etcd.since(&o.Metrics.upstreamTimes)
 	if len(h.list) == maxSamples {
 		h.list = h.list[:copy(h.list, h.list[1:])]
 	}
@@ -119,19 +129,22 @@ func (h *samples) summary() []Window {
 	defer h.mu.Unlock()
 	var list []Window
 	for _, length := range windows {
-		w := Window{Seconds: length.Seconds(), ReadP50: missing, ReadP99: missing, WriteP50: missing, WriteP99: missing}
+		w := Window{Seconds: length.Seconds(), ReadP50: missing, ReadP99: missing, WriteP50: missing, WriteP99: missing, EtcdReadP99: missing, EtcdWriteP99: missing}
 		if last := len(h.list) - 1; last > 0 {
 			start := h.list[last].at.Add(-length - sampleEvery/2)
 			first := slices.IndexFunc(h.list, func(s sample) bool { return s.at.After(start) })
 			first = min(first, last-1)
 			w.Rates = rates(&h.list[first], &h.list[last])
-			var durations [2]latencySnapshot
+			var durations, etcd [2]latencySnapshot
 			for i := first + 1; i <= last; i++ {
-				durations[0].add(&h.list[i].durations[0])
-				durations[1].add(&h.list[i].durations[1])
+				for access := range durations {
+					durations[access].add(&h.list[i].durations[access])
+					etcd[access].add(&h.list[i].etcd[access])
+				}
 			}
 			w.ReadP50, w.ReadP99 = durations[0].quantile(.5), durations[0].quantile(.99)
 			w.WriteP50, w.WriteP99 = durations[1].quantile(.5), durations[1].quantile(.99)
+			w.EtcdReadP99, w.EtcdWriteP99 = etcd[0].quantile(.99), etcd[1].quantile(.99)
 		}
 		list = append(list, w)
 	}

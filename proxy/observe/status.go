@@ -43,6 +43,7 @@ type Status struct {
 	Logs         []LogStatus         `json:"logs"`         // the access log and the audit log
 	Memory       MemoryStatus        `json:"memory"`       // the memory of the process
 	Pools        []PoolStatus        `json:"pools"`        // what clients share, and who holds it
+	Limits       []LimitStatus       `json:"limits"`       // the limits that can be reached, and their use
 }
 
 // Totals count answered requests.
@@ -74,6 +75,10 @@ type Window struct {
 	ReadP99  Float `json:"read_p99_ms"`  // 99th percentile of the duration of reads
 	WriteP50 Float `json:"write_p50_ms"` // median of the duration of writes
 	WriteP99 Float `json:"write_p99_ms"` // 99th percentile of the duration of writes
+	// EtcdReadP99 and EtcdWriteP99 are about the requests to etcd, each from its sending to
+	// the end of the answer.
+	EtcdReadP99  Float `json:"etcd_read_p99_ms"`  // 99th percentile of the duration of reads at etcd
+	EtcdWriteP99 Float `json:"etcd_write_p99_ms"` // 99th percentile of the duration of writes at etcd
 }
 
 // History is a list of samples for each figure, the latest last.

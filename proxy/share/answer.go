@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -60,7 +61,14 @@ var answers = sync.Pool{New: func() any { return &Answer{} }}
 var errTooLarge = errors.New("the answer is too large to be shared")
 
 // receive sends a request and reads the complete answer.
-func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, error) {
+func (r *Reads) receive(ctx context.Context, req *upstream.Request, claim *bulk.Claim) (*Answer, error) {
+	if claim.Refresh(); claim.Size() > upstream.MaxBuffered {
+		return nil, errTooLarge // as the request before this one has shown
+	}
+	if err := r.acquire(ctx, claim); err != nil {
+		return nil, err
+	}
+	defer claim.Release()
 	resp, err := r.pool.Do(ctx, req)
 	if err != nil {
 		return nil, err
@@ -70,6 +78,7 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 	if err != nil {
 		return nil, err
 	}
+	claim.Began(resp.Announced())
 	if !whole {
 		buffered.Free()
 		return nil, errTooLarge
@@ -78,6 +87,23 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request) (*Answer, er
 	a.copyHead(resp)
 	a.buffered, a.Body = buffered, buffered.Bytes
 	return a, nil
+}
+
+// acquire acquires what a request is expected to need at etcd.
+func (r *Reads) acquire(ctx context.Context, claim *bulk.Claim) error {
+	if claim.TryAcquire() {
+		return nil
+	}
+	patient, cancel := context.WithTimeout(ctx, r.pool.Patience())
+	defer cancel()
+	switch err := claim.Acquire(patient); {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return &upstream.Error{Kind: upstream.Canceled, Err: context.Cause(ctx)}
+	default:
+		return &upstream.Error{Kind: upstream.Busy, Err: err}
+	}
 }
 
 // copyHead copies the head. The response's strings are valid only until it is closed.

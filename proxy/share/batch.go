@@ -4,6 +4,9 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 )
 
 // batch is one request for many readers.
@@ -12,10 +15,23 @@ type batch struct {
 	answer *Answer
 	err    error
 
+	claim bulk.Claim
+	payer *account.Account // of the claim; nil if nothing is claimed
+
 	mu      sync.Mutex
 	readers int // still waiting
 	sent    bool
 	cancel  context.CancelFunc // set once it is sent
+}
+
+// newBatch returns a batch whose first reader has a claim.
+func newBatch(claim *bulk.Claim) *batch {
+	b := &batch{done: make(chan struct{})}
+	if !claim.IsFree() {
+		b.payer = claim.Account().Reopen() // the batch may outlast its first reader
+		b.claim = claim.For(b.payer)
+	}
+	return b
 }
 
 // close admits no more readers to the batch; the shard's lock is held.
@@ -56,6 +72,9 @@ func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cancel()
+	if b.payer != nil {
+		b.payer.Close()
+	}
 	b.answer, b.err = answer, err
 	if answer != nil {
 		answer.readers.Store(int32(b.readers) + 1) // and one for send

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -60,9 +61,12 @@ type Lead struct {
 // sends the request itself and calls lead.Done when the answer is complete or is going to
 // take long. On a zero Lead, Done does nothing and need not be called.
 //
+// The claim is that of a request for the caller alone. The request of a batch is charged to
+// the account of its first reader.
+//
 // The strings may be views of memory that changes later. The caller's own request may be
 // spelled differently, as long as etcd's answer is the same.
-func (r *Reads) Join(ctx context.Context, path, query string) (lead Lead, answer *Answer, err error) {
+func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim) (lead Lead, answer *Answer, err error) {
 	hash := maphash.String(r.seed, path)
 	if query != "" {
 		hash = 31*hash + maphash.String(r.seed, query)
@@ -82,7 +86,7 @@ func (r *Reads) Join(ctx context.Context, path, query string) (lead Lead, answer
 	}
 	b := l.next
 	if b == nil {
-		b = &batch{done: make(chan struct{})}
+		b = newBatch(claim)
 		l.next = b
 	}
 	b.readers++ // under the shard's lock, until the batch is sent
@@ -181,7 +185,7 @@ func (t *Lead) Done() {
 
 // send sends a batch's request and distributes the answer to its readers.
 func (t *Lead) send(ctx context.Context, b *batch) {
-	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)})
+	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)}, &b.claim)
 	b.finish(answer, err, t.reads.saved)
 	if answer != nil {
 		answer.drainReaders()

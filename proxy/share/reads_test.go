@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -87,7 +90,7 @@ func (r *Reads) countFlights() (n int) {
 // read does what a lane does, and returns the body.
 func read(ctx context.Context, r *Reads, target string) (string, error) {
 	path, query, _ := strings.Cut(target, "?")
-	turn, answer, err := r.Join(ctx, path, query)
+	turn, answer, err := r.Join(ctx, path, query, &bulk.Claim{})
 	if err != nil {
 		return "", err
 	}
@@ -327,6 +330,80 @@ func TestALargeAnswerIsNotShared(t *testing.T) {
 	if saved.Load() != 0 || g.counter.Load() != 4 {
 		t.Errorf("3 reads of a large answer: got %d saved and %d requests, want 0 and 4", saved.Load(), g.counter.Load())
 	}
+}
+
+// TestABatchOfAnAnswerThatIsKnownToBeTooLargeIsNotSent lets the first request for a target show
+// that its answer is too large to be shared, while others wait.
+func TestABatchOfAnAnswerThatIsKnownToBeTooLargeIsNotSent(t *testing.T) {
+	g := newGated()
+	r, _ := newReads(t, g.ServeHTTP)
+	table := account.NewTable()
+	limits := bulk.NewLimits(table.NewPool(account.Options{Name: "bytes", Total: 1000}), table.NewPool(account.Options{Name: "trees", Total: 2}))
+	client := table.Address(netip.MustParseAddr("192.0.2.1"))
+	first := limits.Read(client, "/a", true)
+	lead, _, err := r.Join(t.Context(), "/a", "recursive=true", &first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 2 {
+		all.Go(func() {
+			claim := limits.Read(client, "/a", true)
+			other, answer, err := r.Join(t.Context(), "/a", "recursive=true", &claim)
+			if answer != nil || err != nil || other.flight != nil {
+				t.Errorf("a reader of a large answer: got %v, %v, want to send its own request", answer, err)
+			}
+		})
+	}
+	r.waitForReaders(t, "/a?recursive=true", 2)
+	first.Began(upstream.MaxBuffered + 1)
+	lead.Done()
+	all.Wait()
+	if n := g.counter.Load(); n != 0 {
+		t.Errorf("readers of an answer that is too large to be shared: got %d requests to etcd on their behalf, want 0", n)
+	}
+	client.Close()
+	if n := table.Len(); n != 0 {
+		t.Errorf("after the reads: got %d accounts in use, want 0", n)
+	}
+}
+
+// TestABatchIsChargedToItsFirstReader lets a reader of a large answer leave before the answer
+// has come.
+func TestABatchIsChargedToItsFirstReader(t *testing.T) {
+	g := newGated()
+	r, _ := newReads(t, g.ServeHTTP)
+	table := account.NewTable()
+	bytes := table.NewPool(account.Options{Name: "bytes", Total: 100})
+	limits := bulk.NewLimits(bytes, table.NewPool(account.Options{Name: "trees", Total: 2}))
+	client := table.Address(netip.MustParseAddr("192.0.2.1"))
+	learned := limits.Read(client, "/a", false)
+	learned.Began(10 * bulk.Unit)
+	lead, _, err := r.Join(t.Context(), "/a", "", &learned)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		claim := limits.Read(client, "/a", false)
+		if _, answer, err := r.Join(ctx, "/a", "", &claim); answer != nil || err == nil {
+			t.Errorf("a reader that leaves: got %v, %v, want an error", answer, err)
+		}
+	})
+	r.waitForReaders(t, "/a", 1)
+	lead.Done()
+	<-g.received
+	if used := bytes.Used(); used != 10 {
+		t.Errorf("a batch for an answer of 10 units: got %d units in use, want 10", used)
+	}
+	client.Close() // its last other use
+	cancel()
+	reader.Wait()
+	close(g.answer)
+	r.waitUntil(t, func() bool { return bytes.Used() == 0 && table.Len() == 0 }, func() string {
+		return fmt.Sprintf("after the batch: got %d units and %d accounts in use, want none", bytes.Used(), table.Len())
+	})
 }
 
 // TestEveryAnswerIsComputedAfterItWasAskedFor reads three targets concurrently: the time in

@@ -70,6 +70,9 @@ func (ts *texts) reserve(n int64) bool {
 	return false
 }
 
+// Memory returns the bytes of all events that are held, and their bound.
+func (ws *Watches) Memory() (held, limit int64) { return ws.texts.held.Load(), ws.texts.limit }
+
 // crowded reports whether events that nobody waits for should make room.
 func (ts *texts) crowded() bool { return ts.held.Load() > ts.limit/2 }
 

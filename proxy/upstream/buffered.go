@@ -100,7 +100,7 @@ func (r *Response) readBuffered(first []byte, budget *Budget, payer Payer) (b *B
 		}
 	}
 	b.Bytes = append(b.Bytes[:0], first...)
-	for deadline := time.Now().Add(o.BodyTimeout); b.grow(r.Length, o.Buffered) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(o.BodyTimeout); b.grow(r.Length, r.Announced(), o.Buffered) && time.Now().Before(deadline); {
 		n, err := r.Read(b.Bytes[len(b.Bytes):cap(b.Bytes)])
 		b.Bytes = b.Bytes[:len(b.Bytes)+n]
 		if err == io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *Error otherwise
@@ -115,9 +115,9 @@ func (r *Response) readBuffered(first []byte, budget *Budget, payer Payer) (b *B
 }
 
 // grow makes room for the rest of a body of a known length, or doubles the buffer. It
-// reports whether there is room for at least one more byte.
-func (b *Buffered) grow(length, limit int64) bool {
-	if length > MaxBuffered {
+// reports whether there is room for at least one more byte, and for all that is announced.
+func (b *Buffered) grow(length, announced, limit int64) bool {
+	if announced > MaxBuffered {
 		return false
 	}
 	if len(b.Bytes) < cap(b.Bytes) {

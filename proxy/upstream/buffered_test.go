@@ -80,6 +80,39 @@ func TestAnswersAreReceivedBeforeTheirClientsTakeThem(t *testing.T) {
 	}
 }
 
+// TestTheSizeOfAnAnswerIsKnownWhenItBegins is about an answer of which etcd has sent the start.
+func TestTheSizeOfAnAnswerIsKnownWhenItBegins(t *testing.T) {
+	const size = MaxBuffered + 1
+	for _, head := range []string{
+		fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size),
+		fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n", size), // one chunk, like etcd
+	} {
+		s := serve(t, func(c *session) {
+			c.request()
+			c.say(head + strings.Repeat("x", 1000))
+			c.request() // until the client closes the connection
+		})
+		p := newPool(t, Options{}, s.endpoint())
+		r, err := p.Do(context.Background(), &Request{Method: "GET", Target: "/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, make([]byte, 10)); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Announced(); got != size {
+			t.Errorf("after the first bytes of %q: got %d announced bytes, want %d", head, got, size)
+		}
+		// Nothing more is received for an answer that is not received whole.
+		if b, whole, err := r.ReadBuffered(nil, Payer{}); whole || err != nil {
+			t.Errorf("buffering an answer that announces more than the bound: got whole %v, %v, want false", whole, err)
+		} else {
+			b.Free()
+		}
+		r.Close()
+	}
+}
+
 func TestAnAnswerForWhichThereIsNoMemoryIsReadAsItIsTaken(t *testing.T) {
 	body := strings.Repeat("x", 1<<20)
 	s := serve(t, func(c *session) {

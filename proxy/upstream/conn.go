@@ -23,6 +23,7 @@ type conn struct {
 	reused   bool
 	since    time.Time // when it became idle
 	armed    time.Time // when the deadline of a head was set; zero if another is in force
+	began    time.Time // when the request was about to be sent
 
 	access        syscall.RawConn // for raw
 	probe         func(fd uintptr) bool
@@ -94,9 +95,11 @@ func (c *conn) plain() bool { return c.Conn == c.raw }
 // early. Setting a deadline costs as much as writing a request.
 const deadlineSlack = 8
 
-// arm sets the deadline of a head, unless one was set shortly before.
+// arm sets the deadline of a head, unless one was set shortly before, and notes when the
+// request begins.
 func (c *conn) arm() error {
 	now, timeout := time.Now(), c.at.pool.o.HeaderTimeout
+	c.began = now
 	if now.Sub(c.armed) <= timeout/deadlineSlack {
 		return nil
 	}
@@ -231,7 +234,7 @@ func unexpected(err error) error {
 // bind binds the connection to a request and a slot until the response is closed.
 func (c *conn) bind(ctx context.Context, slot slot, req *Request) *Response {
 	r := &c.response
-	*r = Response{conn: c, slot: slot, ctx: ctx, method: req.Method, watch: req.Watch}
+	*r = Response{conn: c, slot: slot, ctx: ctx, method: req.Method, watch: req.Watch, recorded: req.Watch}
 	if ctx.Done() != nil {
 		r.release = context.AfterFunc(ctx, c.interrupt)
 	}

@@ -165,7 +165,7 @@ func (e *endpoint) probe() {
 			continue
 		}
 		e.down.Store(false)
-		e.putIdle(c)
+		e.putIdle(c, time.Now())
 		return
 	}
 }

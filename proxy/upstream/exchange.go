@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Request is a request to etcd.
@@ -49,11 +50,12 @@ func (p *Pool) do(ctx context.Context, req *Request, only *endpoint) (*Response,
 		// Only the first request on a connection is limited, so a reused one cannot
 		// be reset.
 		if !c.reused && !c.at.Endpoint.tls && len(req.Method)+len(req.Target)+len("  HTTP/1.1\r\n") > maxRequestLine {
-			c.at.putIdle(c)
+			c.at.putIdle(c, time.Now())
 			failed = &Error{Kind: TooLong, Endpoint: c.at.String(), Err: errors.New("the request target is too long")}
 			break
 		}
 		r := c.bind(ctx, slot, req)
+		r.recorded = r.recorded || only != nil
 		err := c.exchange(ctx, req)
 		if err == nil {
 			if err = r.start(); err == nil {
@@ -61,8 +63,11 @@ func (p *Pool) do(ctx context.Context, req *Request, only *endpoint) (*Response,
 			}
 		}
 		again := only == nil && c.reused && safe(req.Method) && !c.answered()
+		failed = classify(ctx, c.at, req.Method, err)
+		again = again && failed.Kind != Timeout && failed.Kind != Canceled
+		r.recorded = r.recorded || again // etcd did not refuse to answer: it never saw the request
 		r.disconnect()
-		if failed = classify(ctx, c.at, req.Method, err); !again || failed.Kind == Timeout || failed.Kind == Canceled {
+		if !again {
 			break
 		}
 		p.count.Stale.Add(1)

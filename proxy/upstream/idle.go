@@ -31,9 +31,10 @@ func (e *endpoint) getIdle() *conn {
 	}
 }
 
-// putIdle keeps a connection for the next request if there is room, and closes it otherwise.
-func (e *endpoint) putIdle(c *conn) {
-	c.since = time.Now()
+// putIdle keeps a connection, which is idle from now on, for the next request if there is
+// room, and closes it otherwise.
+func (e *endpoint) putIdle(c *conn, now time.Time) {
+	c.since = now
 	e.mu.Lock()
 	room := len(e.idle) < e.pool.o.MaxIdle && !e.pool.closed.Load()
 	if room {

@@ -57,6 +57,9 @@ type Counters struct {
 	// requests sent on a pooled connection, Stale pooled connections that were found
 	// closed, and Retries requests that were sent a second time.
 	Dials, DialFailures, Reuses, Stale, Retries atomic.Uint64
+	// ObserveAnswer is called with the duration of each request to etcd, from its sending to
+	// the end of its answer, or until it was given up. Watches and probes are left out.
+	ObserveAnswer func(write bool, d time.Duration)
 	// Active, Watching and Idle are the current numbers of connections.
 	Active, Watching, Idle atomic.Int64
 	// Buffered and Shared are the bytes held by answers for one client and for many.
@@ -86,6 +89,9 @@ func (o *Options) setDefaults() {
 	wait(&o.BodyTimeout, 30*time.Second)
 	if o.Counters == nil {
 		o.Counters = &Counters{}
+	}
+	if o.Counters.ObserveAnswer == nil {
+		o.Counters.ObserveAnswer = func(bool, time.Duration) {}
 	}
 }
 

@@ -27,18 +27,21 @@ type Response struct {
 	release func() bool     // stops ctx from interrupting the connection
 	method  string
 	watch   bool
+	// recorded is set when the duration was recorded, or if it says nothing about etcd.
+	recorded bool
 
 	body   http1.Framing
 	left   int64
 	chunks http1.Chunks
-	done   bool // the message was read completely
+	passed int64 // bytes of the body that were read
+	done   bool  // the message was read completely
 }
 
 // start sets the response from the parsed head.
 func (r *Response) start() error {
 	parsed := &r.conn.parsed
 	r.Status, r.Fields, r.Length = parsed.Status, parsed.Fields, parsed.Length
-	r.body, r.left, r.chunks = parsed.Body, parsed.Length, http1.Chunks{}
+	r.body, r.left, r.chunks, r.passed = parsed.Body, parsed.Length, http1.Chunks{}, 0
 	r.done = r.body == http1.None
 	if r.surplus() {
 		return errSurplus
@@ -76,10 +79,21 @@ func (r *Response) Read(p []byte) (int, error) {
 			return 0, classify(r.ctx, r.conn.at, r.method, err)
 		}
 		if n > 0 || len(p) == 0 {
+			r.passed += int64(n)
 			return n, nil
 		}
 	}
 	return 0, io.EOF
+}
+
+// Announced returns the bytes that the body has at least: its length, or what was read with
+// the rest of the current chunk. etcd sends the JSON of keys in one chunk, so its size is
+// known from the first byte on.
+func (r *Response) Announced() int64 {
+	if r.Length >= 0 {
+		return r.Length
+	}
+	return r.passed + r.chunks.Left()
 }
 
 // next copies a part of the body, and receives more first if necessary.
@@ -186,9 +200,11 @@ func (r *Response) Close() {
 	if r.release != nil && !r.release() {
 		reusable = false // interrupt has set the deadline, or is about to
 	}
+	now := time.Now()
+	r.answeredAt(now)
 	if reusable {
 		r.clear()
-		c.at.putIdle(c)
+		c.at.putIdle(c, now)
 	} else {
 		r.clear()
 		_ = c.Close()
@@ -199,6 +215,7 @@ func (r *Response) Close() {
 // disconnect closes the connection of a request that failed before there was an answer.
 // It does not release the slot.
 func (r *Response) disconnect() {
+	r.Answered()
 	if r.release != nil {
 		r.release()
 	}

@@ -108,6 +108,7 @@ func (t *Tree) applyModify(c *Change, e *Event, now time.Time) error {
 	n.modified = orIndex(c.Put.Modified, e.Index)
 	n.recorded = e.Index
 	t.setExpiry(n, c.Put.Expires)
+	n.changed()
 	e.Node = n.view(now)
 	// The event of a directory shows an index that the directory itself does not get.
 	e.Node.ModifiedIndex = e.Index
@@ -119,7 +120,7 @@ func (t *Tree) applyRemove(c *Change, e *Event, now time.Time) error {
 	if findErr != nil {
 		return findErr
 	}
-	if len(n.children) > 0 && !c.Below {
+	if n.dir() && !n.empty() && !c.Below {
 		return fmt.Errorf("the directory is not empty")
 	}
 	e.PrevNode = n.view(now)

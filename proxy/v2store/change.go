@@ -88,7 +88,7 @@ func (t *Tree) Holds(f Fact) bool {
 	case Absent:
 		return !found
 	case Empty:
-		return !found || len(n.children) == 0
+		return !found || !n.dir() || n.empty()
 	case Recorded:
 		return found && n.dir() == f.Dir && n.recorded == f.Index
 	}

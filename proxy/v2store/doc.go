@@ -54,7 +54,8 @@
 // waitIndex receives the first matching event at or after that index, from the history if possible.
 // In the history, the removal of a directory matches each key that begins with the string of its key.
 //
-// History. The last 1,000 events are kept, refreshes included. An index before them is 401.
+// History. The last 1,000 events are kept, refreshes included, but at most 64 MiB of their keys and
+// values, which etcd does not bound. An index before them is 401.
 //
 // Streams. A stream receives one event after another, with two exceptions that clients of etcd see
 // too: a stream that is answered from the history receives nothing after that event, and a stream

@@ -6,15 +6,21 @@ import (
 	"strings"
 )
 
-// maxHistory is the number of events that etcd remembers. Clients that fall behind further
-// have to read everything again.
-const maxHistory = 1000
+const (
+	// maxHistory is the number of events that etcd remembers. Clients that fall behind further
+	// have to read everything again.
+	maxHistory = 1000
+	// maxHistoryBytes bounds the keys and values of these events. Etcd has no such bound. All who
+	// have applied the same events remember the same ones.
+	maxHistoryBytes = 64 << 20
+)
 
 // History remembers the last events.
 type History struct {
-	ring  []*Event
-	front int // the oldest event, once the ring is full
-	bytes int // of keys and values
+	ring  []*Event // of maxHistory events once it is full
+	front int      // the oldest event
+	n     int
+	bytes int
 	start uint64
 }
 
@@ -24,16 +30,29 @@ func NewHistory(start uint64) *History { return &History{start: start} }
 
 // Add adds an event. Its index must be larger than those before it.
 func (h *History) Add(e *Event) {
-	h.bytes += size(e.Node) + size(e.PrevNode)
+	if h.n == maxHistory {
+		h.drop()
+	}
 	if len(h.ring) < maxHistory {
 		h.ring = append(h.ring, e)
-		return
+	} else {
+		h.ring[(h.front+h.n)%maxHistory] = e
 	}
-	oldest := h.ring[h.front]
+	h.n++
+	h.bytes += size(e.Node) + size(e.PrevNode)
+	for h.bytes > maxHistoryBytes && h.n > 1 {
+		h.drop()
+	}
+}
+
+// drop forgets the oldest event.
+func (h *History) drop() {
+	oldest := h.at(0)
 	h.bytes -= size(oldest.Node) + size(oldest.PrevNode)
 	h.start = oldest.Index + 1
-	h.ring[h.front] = e
+	h.ring[h.front] = nil
 	h.front = (h.front + 1) % maxHistory
+	h.n--
 }
 
 // size returns about how much memory a node in an event needs.
@@ -50,7 +69,7 @@ func size(n *Node) int {
 // Bytes returns about how much memory the history needs. It shares some of that with the tree.
 func (h *History) Bytes() int { return h.bytes }
 
-func (h *History) at(i int) *Event { return h.ring[(h.front+i)%len(h.ring)] }
+func (h *History) at(i int) *Event { return h.ring[(h.front+i)%maxHistory] }
 
 // Scan returns the first event for a watch at or after an index, or nil if there is none yet.
 // It returns an error if events at or after that index may have been forgotten. The index in
@@ -60,8 +79,8 @@ func (h *History) Scan(o *Operation, since, current uint64) (*Event, *Error) {
 		cause := fmt.Sprintf("the requested history has been cleared [%d/%d]", h.start, since)
 		return nil, newError(CodeEventIndexCleared, cause, current)
 	}
-	first := sort.Search(len(h.ring), func(i int) bool { return h.at(i).Index >= since })
-	for i := first; i < len(h.ring); i++ {
+	first := sort.Search(h.n, func(i int) bool { return h.at(i).Index >= since })
+	for i := first; i < h.n; i++ {
 		if e := h.at(i); !e.Refresh && late(o, e) {
 			return e, nil
 		}

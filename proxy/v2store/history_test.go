@@ -2,6 +2,7 @@ package v2store_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"etcd-tlsproxy/proxy/v2store"
@@ -58,5 +59,39 @@ func TestAStoppedWatchReceivesNothing(t *testing.T) {
 	watches.Notify(do(t, tree, epoch, "PUT", "/a", "value=1"))
 	if heard != 1 {
 		t.Errorf("one stopped and one running watch received %d events, want 1", heard)
+	}
+}
+
+// TestAHistoryOfLargeEventsIsBounded compares a history with one that began later, as that of a store
+// that has just been loaded.
+func TestAHistoryOfLargeEventsIsBounded(t *testing.T) {
+	large := strings.Repeat("x", 1<<20)
+	all, late := v2store.NewHistory(1), v2store.NewHistory(501)
+	for i := uint64(1); i <= 1500; i++ {
+		value := "small"
+		if i > 700 && i < 1000 || i%100 == 0 {
+			value = large
+		}
+		e := &v2store.Event{Action: v2store.Set, Index: i, Node: &v2store.Node{Key: "/a", Value: &value}}
+		all.Add(e)
+		if i > 500 {
+			late.Add(e)
+		}
+		if all.Bytes() > 65<<20 {
+			t.Fatalf("after event %d the history has %d bytes, want at most 65 MiB", i, all.Bytes())
+		}
+	}
+	for since := uint64(900); since <= 1500; since++ {
+		got, gotErr := late.Scan(&v2store.Operation{Key: "/a"}, since, 1500)
+		want, wantErr := all.Scan(&v2store.Operation{Key: "/a"}, since, 1500)
+		if got != want || (gotErr == nil) != (wantErr == nil) || wantErr == nil && want.Index != since {
+			t.Fatalf("from %d on: got the event %v and the error %v, want %v and %v", since, got, gotErr, want, wantErr)
+		}
+	}
+	if _, failure := all.Scan(&v2store.Operation{Key: "/a"}, 900, 1500); failure == nil {
+		t.Error("the history has event 900, want that it was forgotten")
+	}
+	if e, failure := all.Scan(&v2store.Operation{Key: "/a"}, 960, 1500); failure != nil || e.Index != 960 {
+		t.Errorf("from 960 on: got the event %v and the error %v, want event 960", e, failure)
 	}
 }

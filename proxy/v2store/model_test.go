@@ -143,6 +143,7 @@ func (m *model) do(q *v2store.Request) {
 		rule = fmt.Sprintf("%s %d, refresh %v, directory %v, below %d missing", rule, got.Status, plan.Refresh,
 			plan.Put != nil && plan.Put.Dir || plan.Below, min(len(plan.Dirs), 2))
 	}
+	m.compareRendered(q)
 	m.counts.add("%s", rule)
 	gotText := fmt.Sprintf("%d %d %s", got.Status, got.Index, got.Body)
 	wantText := fmt.Sprintf("%d %s %s", want.Code, want.Header().Get("X-Etcd-Index"), want.Body)

@@ -1,8 +1,6 @@
 package v2store
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -12,7 +10,7 @@ type node struct {
 	key      string
 	value    string
 	parent   *node
-	children map[string]*node // nil for a file
+	contents *contents // nil for a file
 	created  uint64
 	modified uint64
 	recorded uint64 // the index of the last change; differs from modified for directories
@@ -20,7 +18,7 @@ type node struct {
 	place    int    // in the heap of the tree, if it expires
 }
 
-func (n *node) dir() bool { return n.children != nil }
+func (n *node) dir() bool { return n.contents != nil }
 
 // name returns the last segment of the key.
 func (n *node) name() string { return n.key[strings.LastIndexByte(n.key, '/')+1:] }
@@ -65,7 +63,10 @@ func (v *Node) expire(expires int64, now time.Time) {
 
 // list adds the nodes below n to its view, sorted and without hidden ones.
 func (n *node) list(v *Node, recursive bool, now time.Time) {
-	for _, child := range n.children {
+	if !n.dir() {
+		return
+	}
+	for _, child := range n.contents.nodes {
 		if child.hidden() {
 			continue
 		}
@@ -75,5 +76,4 @@ func (n *node) list(v *Node, recursive bool, now time.Time) {
 		}
 		v.Nodes = append(v.Nodes, below)
 	}
-	slices.SortFunc(v.Nodes, func(a, b *Node) int { return cmp.Compare(a.Key, b.Key) })
 }

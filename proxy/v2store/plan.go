@@ -98,7 +98,7 @@ func (c *Change) parents(t *Tree) *Error {
 			c.Dirs = append(c.Dirs, key)
 			continue
 		}
-		child := dir.children[key[len(dir.key)+1:]]
+		child := dir.child(key[len(dir.key)+1:])
 		switch {
 		case child == nil:
 			c.Dirs = append(c.Dirs, key)

@@ -11,7 +11,7 @@ func (c *Change) delete(o *Operation, t *Tree) *Error {
 		c.rest(Fact{Kind: FileExists, Key: n.key})
 	case !o.Dir && !o.Recursive:
 		return newError(CodeNotFile, n.key, t.index)
-	case len(n.children) != 0 && !o.Recursive:
+	case !n.empty() && !o.Recursive:
 		return newError(CodeDirNotEmpty, n.key, t.index)
 	default:
 		c.Below = o.Recursive

@@ -15,11 +15,12 @@ type Tree struct {
 	due   due
 	nodes int
 	bytes int // of keys and values
+	kept  kept
 }
 
 // New returns an empty tree whose last change had the given index.
 func New(index uint64) *Tree {
-	return &Tree{root: &node{children: map[string]*node{}}, index: index}
+	return &Tree{root: &node{contents: &contents{}}, index: index}
 }
 
 // Index returns the index of the last change.
@@ -28,12 +29,12 @@ func (t *Tree) Index() uint64 { return t.index }
 // Len returns the number of nodes, without the root.
 func (t *Tree) Len() int { return t.nodes }
 
-// nodeBytes is about what a node needs besides its key and value: its fields, and its place in the
-// map of its directory.
-const nodeBytes = 250
+// nodeBytes is about what a node needs besides its key and value: its fields, and its place in its
+// directory.
+const nodeBytes = 200
 
 // Bytes returns about how much memory the tree needs.
-func (t *Tree) Bytes() int { return t.bytes + t.nodes*nodeBytes }
+func (t *Tree) Bytes() int { return t.bytes + t.nodes*nodeBytes + t.kept.size() }
 
 // Record is the state of a node that was stored elsewhere, or will be.
 type Record struct {
@@ -72,7 +73,7 @@ func (t *Tree) vacancy(key string) (*node, error) {
 		return nil, fmt.Errorf("finding its parent: %w", err)
 	case !parent.dir():
 		return nil, fmt.Errorf("its parent is a file, want a directory")
-	case parent.children[key[len(parent.key)+1:]] != nil:
+	case parent.child(key[len(parent.key)+1:]) != nil:
 		return nil, fmt.Errorf("the key exists, want it to be absent")
 	}
 	return parent, nil
@@ -83,9 +84,10 @@ func (t *Tree) add(parent *node, r *Record) *node {
 	n := &node{key: r.Key, value: r.Value, parent: parent, expires: r.Expires, recorded: r.Recorded,
 		created: orIndex(r.Created, r.Recorded), modified: orIndex(r.Modified, r.Recorded)}
 	if r.Dir {
-		n.value, n.children = "", map[string]*node{}
+		n.value, n.contents = "", &contents{}
 	}
-	parent.children[n.name()] = n
+	parent.attach(n)
+	n.changed()
 	t.nodes++
 	t.bytes += len(n.key) + len(n.value)
 	if n.expires != 0 {
@@ -103,10 +105,18 @@ func orIndex(index, otherwise uint64) uint64 {
 
 // remove removes a node with everything below it, and returns their keys appended to keys.
 func (t *Tree) remove(n *node, keys []string) []string {
-	for _, child := range n.children {
-		keys = t.remove(child, keys)
+	n.changed()
+	n.parent.detach(n)
+	return t.discard(n, keys)
+}
+
+// discard counts a removed node off, and what is below it.
+func (t *Tree) discard(n *node, keys []string) []string {
+	if n.dir() {
+		for _, child := range n.contents.nodes {
+			keys = t.discard(child, keys)
+		}
 	}
-	delete(n.parent.children, n.name())
 	t.nodes--
 	t.bytes -= len(n.key) + len(n.value)
 	if n.expires != 0 {
@@ -127,7 +137,7 @@ func (t *Tree) find(key string) (*node, *Error) {
 		}
 		start := end + 1
 		end = nextEnd(key, start)
-		child := n.children[key[start:end]]
+		child := n.child(key[start:end])
 		if child == nil {
 			return nil, newError(CodeKeyNotFound, key[:end], t.index)
 		}

@@ -38,7 +38,11 @@ func startEtcd(t *testing.T) (*proxytest.Embedded, Options) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	return etcd, Options{Endpoints: []Endpoint{{Addr: address(t, etcd.URL())}}, Timeout: 10 * time.Second,
+	return etcd, testOptions(t, etcd.URL())
+}
+
+func testOptions(t *testing.T, etcd string) Options {
+	return Options{Endpoints: []Endpoint{{Addr: address(t, etcd)}}, Timeout: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 }
 

@@ -35,9 +35,9 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror, e
 
 const (
 	// firstPage and maxPage are numbers of keys. The server builds each page in memory.
-	firstPage, maxPage = 1000, 10000
+	firstPage, maxPage = 2000, 100000
 	// pageBytes is the size that a page should have.
-	pageBytes = 4 << 20
+	pageBytes = 8 << 20
 )
 
 // pages reads a range at a revision, part by part.

@@ -41,8 +41,8 @@ func TestALoadedMirrorStartsItsHistoryAfterACompaction(t *testing.T) {
 	}
 }
 
-// fill imports n files, in directories of 100.
-func fill(t testing.TB, c *rpc.Client, keys layout.Keys, n int, value string) {
+// fill imports n files, in directories of 100 whose names have numbers of that width.
+func fill(t testing.TB, c *rpc.Client, keys layout.Keys, n, width int, value string) {
 	t.Helper()
 	tx := &layout.Txn{Keys: keys}
 	flush := func() {
@@ -53,7 +53,7 @@ func fill(t testing.TB, c *rpc.Client, keys layout.Keys, n int, value string) {
 	}
 	tx.Put(keys.Dir("/big"), nil)
 	for i := range n {
-		dir := fmt.Sprintf("/big/directory-%0200d", i/100)
+		dir := fmt.Sprintf("/big/directory-%0*d", width, i/100)
 		if i%100 == 0 {
 			tx.Put(keys.Dir(dir), nil)
 		}
@@ -96,7 +96,7 @@ func TestManyNodesAreRemovedAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fill(t, c, "", 5000, "x")
+	fill(t, c, "", 5000, 200, "x")
 	if err := create(testContext(t), c, "", 1000); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,8 @@ import (
 	"etcd-tlsproxy/proxy/v2store"
 )
 
-// Do answers a read or a write. The error is always an [Error].
+// Do answers a read or a write. The error is always an [Error]. The body of the answer must not be
+// changed.
 func (s *Store) Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
 	if op.Write() {
 		return s.write(ctx, op)
@@ -28,10 +29,7 @@ func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
 		s.mu.RUnlock()
 		return v2store.Answer{}, err
 	}
-	e, failure := s.m.tree.Get(op, now)
+	a := s.m.tree.Answer(op, now)
 	s.mu.RUnlock()
-	if failure != nil {
-		return failure.Answer(), nil
-	}
-	return e.Answer(op), nil
+	return a, nil
 }

@@ -54,7 +54,7 @@ func TestAWatchWhoseStartPanicsIsReleased(t *testing.T) {
 	c := newConn(r.Lane, tls.Server(lane.NewClientConn(server, false, func() {}), nil), seed.Peer())
 	s := *r.Exchange.Current.Load()
 	req := gate.Request{Method: "GET", Target: "/v2/keys" + watchedKey + "?wait=true", Peer: c.peer}
-	if refusal := r.Exchange.Decide(context.Background(), &s, &req, &c.rec.Op); refusal != nil {
+	if refusal := r.Exchange.Decide(context.Background(), &s, &req, &c.rec); refusal != nil {
 		t.Fatalf("the watch was refused: %+v", refusal)
 	}
 	s.Watches = nil // joining panics

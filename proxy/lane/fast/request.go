@@ -70,7 +70,7 @@ func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 func (c *conn) respond(s *lane.Snapshot, head, end int, alive *bool) error {
 	r := &c.request
 	req := gate.Request{Method: r.Method, Target: r.Target, Authorization: r.Authorization, Peer: c.peer}
-	refusal := c.Exchange.Decide(&c.present, s, &req, &c.rec.Op)
+	refusal := c.Exchange.Decide(&c.present, s, &req, &c.rec)
 	c.present.Stop()
 	if refusal == nil {
 		switch err := c.readBody(s, end); {
@@ -147,7 +147,7 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 		Authorization: r.Authorization, Body: body, Client: c,
 	}
 	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
-	c.rec.Upstream, c.rec.Shared = c.call.Waited, answer.Shared
+	c.rec.Upstream, c.rec.Turn, c.rec.Shared = c.call.Waited, c.call.Turn, answer.Shared
 	if refusal != nil || err != nil {
 		return refusal, err
 	}

@@ -79,7 +79,7 @@ func (q *request) forward() *gate.Refusal {
 		}
 		return buf[:]
 	})
-	q.rec.Upstream, q.rec.Shared = call.Waited, answer.Shared
+	q.rec.Upstream, q.rec.Turn, q.rec.Shared = call.Waited, call.Turn, answer.Shared
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -117,7 +117,7 @@ func (q *request) decide(req *gate.Request) *gate.Refusal {
 		defer q.present.Stop()
 		ctx = &q.present
 	}
-	return q.server.exchange.Decide(ctx, q.snapshot, req, &q.rec.Op)
+	return q.server.exchange.Decide(ctx, q.snapshot, req, q.rec)
 }
 
 // refuse answers and keeps the connection. Like in nginx, the rest of the client's body is

@@ -34,7 +34,7 @@ func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 	r := httptest.NewRequest("GET", "/v2/keys/eventlogging/w?wait=true", nil)
 	rec := &observe.Record{Peer: seed.Peer()}
 	req := &gate.Request{Method: r.Method, Target: r.RequestURI, Peer: rec.Peer}
-	if refusal := x.Decide(r.Context(), snapshot, req, &rec.Op); refusal != nil {
+	if refusal := x.Decide(r.Context(), snapshot, req, rec); refusal != nil {
 		t.Fatalf("the watch was refused: %+v", refusal)
 	}
 	w := &slowHead{ResponseRecorder: httptest.NewRecorder(), out: func() {

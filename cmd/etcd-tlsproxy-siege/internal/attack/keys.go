@@ -46,12 +46,33 @@ func deepAnswers(ctx context.Context, c *crew, ready func()) error {
 		deepest = deepest && err == nil && got.status < 300
 	}
 	if !deepest {
-		c.writeMany(ctx)
+		c.writeMany(ctx, c.Folder, manyLevels)
 	}
 	read := func(n int) *request {
 		target := fmt.Sprintf("/v2/keys%s?recursive=true&waitIndex=%d", c.Folder, n+1)
 		return &request{method: "GET", target: target, authorization: c.authorization()}
 	}
+	return c.holdDeepAnswers(ctx, read, ready)
+}
+
+// sharedLevels is how many folders are above all keys of subTrees.
+const sharedLevels = 40
+
+// subTrees writes many deep keys below a chain of folders, and asks for the tree of each of these
+// folders in different ways. All trees are large, and no two requests are the same. It takes none
+// of the answers.
+func subTrees(ctx context.Context, c *crew, ready func()) error {
+	c.writeMany(ctx, c.Folder+strings.Repeat("/a", sharedLevels), manyLevels-sharedLevels)
+	read := func(n int) *request {
+		query := [...]string{"", "&sorted=true", "&quorum=true", "&sorted=true&quorum=true"}[n/sharedLevels%4]
+		target := fmt.Sprintf("/v2/keys%s%s?recursive=true%s", c.Folder, strings.Repeat("/a", n%sharedLevels), query)
+		return &request{method: "GET", target: target, authorization: c.authorization()}
+	}
+	return c.holdDeepAnswers(ctx, read, ready)
+}
+
+// holdDeepAnswers sends 200 requests and takes no answer.
+func (c *crew) holdDeepAnswers(ctx context.Context, read func(n int) *request, ready func()) error {
 	connections, requests := 200, 1
 	if c.Protocol == HTTP2 {
 		connections, requests = 2, 100
@@ -59,8 +80,8 @@ func deepAnswers(ctx context.Context, c *crew, ready func()) error {
 	return c.holdAnswers(ctx, connections, requests, read, ready)
 }
 
-// writeMany writes many keys that are as deep as any server accepts.
-func (c *crew) writeMany(ctx context.Context) {
+// writeMany writes many keys so many levels below a folder.
+func (c *crew) writeMany(ctx context.Context, folder string, levels int) {
 	k, err := c.dial(ctx, 0, dialOptions{})
 	if err != nil {
 		return
@@ -70,7 +91,7 @@ func (c *crew) writeMany(ctx context.Context) {
 	defer stop()
 	a, err := c.newAsker(k)
 	for n := 0; n < manyKeys && err == nil; n++ {
-		target := fmt.Sprintf("/v2/keys%s/m%d%s", c.Folder, n, strings.Repeat("/"+long(10), manyLevels))
+		target := fmt.Sprintf("/v2/keys%s/m%d%s", folder, n, strings.Repeat("/"+long(10), levels))
 		_, err = a.ask(&request{method: "PUT", target: target, body: "value=x", authorization: c.authorization()})
 	}
 }

@@ -127,7 +127,7 @@ func TestHealthIsJudged(t *testing.T) {
 		"CRITICAL the certificate at " + proxy + " expires on 2026-01-01":                     three(func(h *Health) { h.Members[0].URLs = urlExpiring(proxy, 23*time.Hour) }),
 		"CRITICAL the certificate at " + proxy + " expired on 2025-12-31":                     three(func(h *Health) { h.Members[0].URLs = urlExpiring(proxy, -time.Hour) }),
 		"WARNING member conf1001 (a1) advertises http://conf1001.example.org:4001, which is":  three(func(h *Health) { h.Members[0].URLs = urlExpiring("http://conf1001.example.org:4001", 72*time.Hour) }),
-		"WARNING member conf1001 (a1) advertises https://conf1001.example.org:2379, whose":    three(func(h *Health) { h.Members[0].URLs = urlExpiring("https://conf1001.example.org:2379", 72*time.Hour) }),
+		"WARNING member conf1001 (a1) advertises https://conf1001.example.org:2379, where no": three(func(h *Health) { h.Members[0].URLs = urlExpiring("https://conf1001.example.org:2379", 72*time.Hour) }),
 		"WARNING member conf1003 (a3) is 10 entries behind":                                   three(func(h *Health) { h.Members[2].Behind = behind(10) }),
 		"CRITICAL member conf1003 (a3) is 20 entries behind":                                  three(func(h *Health) { h.Members[2].Behind = behind(20) }),
 		"WARNING members run different versions: 3.4.23 (conf1001 (a1)), 3.5.35 (conf1002":    three(func(h *Health) { h.Members[0].Version, h.Members[1].Version = "3.4.23", "3.5.35" }),

@@ -20,8 +20,8 @@ type Limits struct {
 	ExpiryWarning, ExpiryCritical time.Duration
 	// A cluster in which fewer members than this may still fail is reported.
 	MarginWarning, MarginCritical int
-	// ProxyPorts are the ports of proxies: an advertised URL with another port bypasses
-	// them. An empty list allows every port.
+	// ProxyPorts are the ports of proxies of other kinds. An advertised URL with another port
+	// bypasses all proxies, unless etcd-tlsproxy answers there. An empty list allows every port.
 	ProxyPorts []int
 }
 
@@ -115,8 +115,10 @@ func (c *checker) checkURL(m *MemberHealth, u *URLHealth) {
 		switch {
 		case parsed.Scheme != "https":
 			c.add(Warning, "member %s advertises %s, which is not https: clients that use it bypass the proxy", m.Label(), u.URL)
-		case len(c.limits.ProxyPorts) > 0 && !slices.Contains(c.limits.ProxyPorts, portOf(parsed)):
-			c.add(Warning, "member %s advertises %s, whose port is not in --proxy-port: clients that use it bypass the proxy", m.Label(), u.URL)
+		case u.State == Unreachable || u.Proxy || len(c.limits.ProxyPorts) == 0 || slices.Contains(c.limits.ProxyPorts, portOf(parsed)):
+			// Who would answer there is not known, or a proxy does.
+		default:
+			c.add(Warning, "member %s advertises %s, where no etcd-tlsproxy answers: clients that use it bypass the proxy (hint: --proxy-port names the ports of other proxies)", m.Label(), u.URL)
 		}
 	}
 	if u.Expires == nil {

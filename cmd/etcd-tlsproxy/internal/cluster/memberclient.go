@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -76,6 +77,8 @@ type memberClient struct {
 	user, password string
 	endpoints      []string
 	openReads      bool // whether everyone can read keys
+	// id is sent with each request. Logs contain it, and a proxy repeats it in its answer.
+	id string
 }
 
 func (c *Connection) memberClient() (*memberClient, error) {
@@ -90,6 +93,7 @@ func (c *Connection) memberClient() (*memberClient, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		timeout: c.Timeout, user: c.User, password: password, endpoints: c.Endpoints,
+		id: "etcd-tlsproxy-" + rand.Text(),
 	}, nil
 }
 
@@ -101,6 +105,7 @@ type response struct {
 	header      http.Header
 	body        []byte
 	certificate *x509.Certificate // the server's, over TLS
+	proxied     bool              // a proxy answered, or passed the answer on
 }
 
 // maxResponse bounds the body of a response. The list of members of any cluster is
@@ -150,6 +155,7 @@ func (mc *memberClient) do(ctx context.Context, method, base, path string, body 
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	req.Header.Set("X-Request-Id", mc.id)
 	if withUser && mc.user != "" {
 		req.SetBasicAuth(mc.user, mc.password)
 	}
@@ -158,7 +164,7 @@ func (mc *memberClient) do(ctx context.Context, method, base, path string, body 
 		return nil, mc.requestError(err)
 	}
 	defer resp.Body.Close()
-	got := &response{status: resp.StatusCode, header: resp.Header}
+	got := &response{status: resp.StatusCode, header: resp.Header, proxied: resp.Header.Get("X-Request-Id") == mc.id}
 	if resp.TLS != nil {
 		got.certificate = resp.TLS.PeerCertificates[0]
 	}

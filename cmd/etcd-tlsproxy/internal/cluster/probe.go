@@ -15,6 +15,8 @@ type URLHealth struct {
 	URL     string `json:"url"`
 	State   State  `json:"state"`
 	Problem string `json:"problem,omitempty"`
+	// Proxy is set if etcd-tlsproxy answered there, and not etcd itself.
+	Proxy bool `json:"proxy"`
 	// Expires is the expiry of the server's certificate.
 	Expires *time.Time `json:"certificate_expires,omitempty"`
 }
@@ -35,6 +37,7 @@ func (mc *memberClient) probeURL(ctx context.Context, id, base string, m *Member
 		return u // further requests would only wait as long
 	}
 	u.setExpiry(got.certificate)
+	u.Proxy = got.proxied
 	if ok, why := healthy(got); ok {
 		u.State = Healthy
 	} else {

@@ -188,7 +188,8 @@ type Log struct {
 	// second. Writes that etcd was carrying out at that moment are counted as lost.
 	AuditRequired bool `toml:"audit_required" default:"false"`
 	// Service is the format of the service's own messages: "text" or "json". In the journal
-	// each message has the priority of its level.
+	// each message has the priority of its level. In the text form a list is a JSON array in
+	// quotes.
 	Service string `toml:"service" default:"text" choices:"text,json"`
 	// Level is the lowest level of the service's own messages that are written; they go to
 	// stderr: "debug", "info", "warn" or "error".

@@ -116,6 +116,6 @@ func (r *reloader) apply(ctx context.Context, found []upstream.Endpoint) error {
 		return err
 	}
 	r.publish(&next)
-	r.logs.service.Info("endpoints have changed", "endpoints", found)
+	r.logs.service.Info("endpoints have changed", "endpoints", endpointsOf(&next))
 	return nil
 }

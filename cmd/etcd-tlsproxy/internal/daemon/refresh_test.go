@@ -206,6 +206,17 @@ func TestEqualRecordsKeepTheConnections(t *testing.T) {
 	s.wantLogged("endpoints have changed", 0)
 }
 
+func TestTheServiceLogNamesTheEndpointsInBothForms(t *testing.T) {
+	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "a")
+	publish(dns, "etcd-client", a)
+	s := startService(t, srvConfig(dns, "1h"))
+	s.wantLogged(fmt.Sprintf(`endpoints="[\"http://a.example.org:%s\"]"`, a.port()), 1)
+	s.Write("etcd-tlsproxy.toml", s.Read("etcd-tlsproxy.toml")+"[log]\nservice = \"json\"\n")
+	publish(dns, "etcd-client", b)
+	s.refresh("ok", 1)
+	s.wantLogged(fmt.Sprintf(`"endpoints":["http://a.example.org:%s"]`, b.port()), 1)
+}
+
 func TestNoAnswerOfDNSTurnsTLSOff(t *testing.T) {
 	dns, secure, plain := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
 	secure.Start()

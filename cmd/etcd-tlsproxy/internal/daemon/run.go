@@ -190,7 +190,7 @@ func (s *service) empty(on bool) {
 
 func (s *service) logStart(first *loaded) {
 	if domain := s.config.Upstream.SRV; domain != "" {
-		s.logs.service.Info("endpoints were found", "domain", domain, "endpoints", first.endpoints)
+		s.logs.service.Info("endpoints were found", "domain", domain, "endpoints", endpointsOf(first))
 	}
 	s.logs.service.Info("serving", "version", s.version, "listen", strings.Join(s.sockets.addresses(), ","),
 		"admin", s.sockets.admin.Addr().String(), "inherited", s.sockets.inherited)

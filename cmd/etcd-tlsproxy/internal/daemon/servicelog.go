@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -22,8 +24,23 @@ type serviceHandler struct {
 // newServiceHandler returns a handler for records at or above the level.
 func newServiceHandler(to io.Writer, level slog.Leveler, asJSON *atomic.Bool) *serviceHandler {
 	out := &serviceOutput{to: to, journal: isJournal(to)}
-	options := &slog.HandlerOptions{Level: level}
-	return &serviceHandler{text: slog.NewTextHandler(out, options), json: slog.NewJSONHandler(out, options), asJSON: asJSON, out: out}
+	text := slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: listAsJSON})
+	return &serviceHandler{text: text, json: slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}), asJSON: asJSON, out: out}
+}
+
+// listAsJSON writes a list in the text form as JSON. slog would separate the items by spaces,
+// which the items contain as well.
+func listAsJSON(_ []string, a slog.Attr) slog.Attr {
+	if list, ok := a.Value.Any().([]string); ok {
+		var text strings.Builder
+		encoder := json.NewEncoder(&text)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(list); err != nil {
+			panic("BUG: a list cannot be encoded: " + err.Error())
+		}
+		a.Value = slog.StringValue(strings.TrimSpace(text.String()))
+	}
+	return a
 }
 
 func (h *serviceHandler) current() slog.Handler {

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -51,6 +53,22 @@ func TestInTheJournalEachLineHasThePriorityOfItsLevel(t *testing.T) {
 		if !strings.HasPrefix(lines[i], want) || !strings.HasSuffix(lines[i], " a=1") {
 			t.Errorf("line %d: got %s, want it to begin with %s and to end with its attribute", i, lines[i], want)
 		}
+	}
+}
+
+func TestAListInTheTextFormCanBeRead(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(newServiceHandler(&out, slog.LevelDebug, &atomic.Bool{}))
+	want := []string{"users added: alice, bob", `rules changed: /a "b" <c>`, ""}
+	log.Info("reloaded", "changed", want)
+	_, quoted, _ := strings.Cut(strings.TrimSpace(out.String()), " changed=")
+	text, err := strconv.Unquote(quoted)
+	if err != nil {
+		t.Fatalf("got the line %s, want a quoted value of changed at its end", &out)
+	}
+	var got []string
+	if err := json.Unmarshal([]byte(text), &got); err != nil || !slices.Equal(got, want) {
+		t.Errorf("the list in %s: got %q (%v), want %q", &out, got, err, want)
 	}
 }
 

@@ -180,6 +180,17 @@ func TestADiffGroupsDecisionsByTheirCause(t *testing.T) {
 	}
 }
 
+func TestADiffCountsOneKeyInTheSingular(t *testing.T) {
+	table := newPolicy(t, acl.MatchSegments, writable("/", "root"))
+	var text strings.Builder
+	if err := Compare(table, table, []acl.Key{"/a"}, nil).WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(text.String(), " decisions change: 1 key, ") {
+		t.Errorf("the comparison of a table for one key: got %q, want 1 key", text.String())
+	}
+}
+
 func TestADiffReportsARuleBeforeItsKeysExist(t *testing.T) {
 	before := newPolicy(t, acl.MatchSegments, writable("/", "root"))
 	for _, c := range []struct {

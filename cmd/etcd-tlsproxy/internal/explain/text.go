@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/dustin/go-humanize/english"
+
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 )
@@ -130,16 +132,13 @@ func (d *Diff) WriteText(w io.Writer) error {
 			fmt.Fprintf(&b, "%s%s of the surface %s by %s\n", verdict, c.Access, c.Surface, displayName(c.User))
 			continue
 		}
-		noun := "keys"
-		if len(c.Keys) == 1 {
-			noun = "key"
-		}
-		fmt.Fprintf(&b, "%s%s of %d %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, len(c.Keys), noun, displayName(c.User), ruleName(c.RuleBefore), ruleName(c.RuleNow), abbreviate(printable(c.Keys)))
+		fmt.Fprintf(&b, "%s%s of %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, english.Plural(len(c.Keys), "key", ""), displayName(c.User), ruleName(c.RuleBefore), ruleName(c.RuleNow), abbreviate(printable(c.Keys)))
 	}
 	if len(d.Unread) > 0 {
 		fmt.Fprintf(&b, "keys that no request through the proxy can name: %d, for example %q\n", len(d.Unread), d.Unread[0])
 	}
-	fmt.Fprintf(&b, "%d of %d decisions change: %d keys, %d more that stand for the rules, %d other parts of etcd's port, %d users including anonymous clients, reads and writes\n", d.Changed, d.Decisions, d.Keys, d.Examples, len(surfaces), d.Users)
+	fmt.Fprintf(&b, "%d of %s change: %s, %d more that stand for the rules, %d other parts of etcd's port, %s including anonymous clients, reads and writes\n",
+		d.Changed, english.Plural(d.Decisions, "decision", ""), english.Plural(d.Keys, "key", ""), d.Examples, len(surfaces), english.Plural(d.Users, "user", ""))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/acl"
@@ -119,7 +120,7 @@ func (d *Dump) add(n *node) {
 		case key.Depth() > acl.MaxDepth:
 			// Everything below it is too deep as well. A line for each level of a deep tree
 			// would be long and say nothing more.
-			d.omit(n, fmt.Sprintf("the proxy serves at most %d segments, so load could not write it back; %d entries below it are left out with it", acl.MaxDepth, n.below()))
+			d.omit(n, fmt.Sprintf("the proxy serves at most %d segments, so load could not write it back; %s below it %s left out with it", acl.MaxDepth, english.Plural(n.below(), "entry", "entries"), english.PluralWord(n.below(), "is", "are")))
 			return
 		case n.Value.replaced:
 			d.omit(n, "its value contains bytes that are not UTF-8, which etcd does not return unchanged")

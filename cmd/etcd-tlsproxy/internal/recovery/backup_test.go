@@ -609,14 +609,24 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	c, folders := startCluster(t, 1)
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	made := run(t, b)
-	if _, err := Verify(t.Context(), "", made.Path, func(int64) {}); err != nil {
-		t.Errorf("a whole backup: got the error %v, want none", err)
+	if v, err := Verify(t.Context(), "", made.Path, func(int64) {}); err != nil || !v.Compared || v.Found.Count != made.Manifest.Keys.Count {
+		t.Errorf("a whole backup: got %+v and the error %v, want its keys compared", v, err)
 	}
 	m, err := Check(made.Path, func(int64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Keys.Digest = "sha256:0"
+	keys := *m.Keys
+	m.Keys, m.WithV3 = nil, true
+	if err := m.write(made.Path); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := Verify(t.Context(), "", made.Path, func(int64) {}); err != nil || v.Compared || v.Found.Count != keys.Count || len(v.Unknown) != 2 ||
+		!strings.Contains(v.Unknown[0], "whether these are all keys") || !strings.Contains(v.Unknown[1], "v3") {
+		t.Errorf("a backup whose keys were not counted: got %+v and the error %v, want its keys, not compared, and what is unknown", v, err)
+	}
+	keys.Digest = "sha256:0"
+	m.Keys, m.WithV3 = &keys, false
 	if err := m.write(made.Path); err != nil {
 		t.Fatal(err)
 	}

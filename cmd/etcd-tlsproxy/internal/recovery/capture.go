@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -98,7 +100,7 @@ func (b *Backup) noteV3(ctx context.Context, m *Manifest, member *memberReader) 
 		case count == 0:
 			m.V3LeftOut = ""
 		default:
-			m.V3LeftOut = fmt.Sprintf("all %d keys of the v3 store", count)
+			m.V3LeftOut = "the " + english.Plural(int(count), "key", "") + " of the v3 store"
 		}
 	}
 	if m.V3LeftOut != "" {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/dustin/go-humanize/english"
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
@@ -95,20 +96,26 @@ func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := r.Connection.Context(ctx)
-	defer cancel()
-	t, err := readTree(ctx, client.NewKeysAPI(c), true)
+	keys := client.NewKeysAPI(c)
+	var t *tree
+	// A member that was just added may make the cluster elect a leader meanwhile.
+	err = r.waitUntil(ctx, "the keys of the recovered cluster", func() error {
+		ctx, cancel := r.Connection.Context(ctx)
+		defer cancel()
+		t, err = readTree(ctx, keys, true)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("reading the keys of the recovered cluster: %w", err)
+		return err
 	}
 	now := t.keys()
-	r.note("the cluster has %d keys", now.Count)
+	r.note("the cluster has %s", english.Plural(now.Count, "key", ""))
 	switch {
 	case from.manifest == nil || from.manifest.Keys == nil || from.manifest.Keys.Digest == "":
 	case from.manifest.Keys.Digest == now.Digest:
 		r.note("the keys that do not expire are exactly those of the backup")
 	default:
-		r.note("NOTE: they differ from the %d keys of the backup: clients have written since then, or %s was changed", from.manifest.Keys.Count, filepath.Base(from.path))
+		r.note("NOTE: they differ from those of the backup, which has %s: clients have written since then, or %s was changed", english.Plural(from.manifest.Keys.Count, "key", ""), filepath.Base(from.path))
 	}
 	return nil
 }

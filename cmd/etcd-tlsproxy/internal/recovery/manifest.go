@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -170,9 +172,20 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	return m, err
 }
 
+// Verified is what a verification has found out about a backup.
+type Verified struct {
+	Manifest *Manifest `json:"manifest"`
+	// Found summarizes the keys of an etcd that was started on a copy. Compared is true if
+	// they are those that were counted when the backup was made.
+	Found    *Keys `json:"keys_found,omitempty"`
+	Compared bool  `json:"keys_compared"`
+	// Unknown says what was not checked, and why.
+	Unknown []string `json:"unknown"`
+}
+
 // Verify checks a backup like [Check], starts an etcd on a copy of it, and compares the keys
 // with the manifest. The copy is made in a temporary folder.
-func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Manifest, error) {
+func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Verified, error) {
 	m, err := Check(folder, read)
 	if err != nil {
 		return nil, err
@@ -189,10 +202,18 @@ func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Manife
 		return nil, fmt.Errorf("starting an etcd on a copy of %s: %w", folder, err)
 	}
 	// Keys that expire may be gone by now, and are not part of the digest.
-	if got := copied.keys(); m.Keys != nil && got.Digest != m.Keys.Digest {
-		return nil, fmt.Errorf("the backup %s is damaged: an etcd that was started on a copy has %d keys with the digest %s, and the manifest has %d with %s (hint: use an older one)", folder, got.Count, got.Digest, m.Keys.Count, m.Keys.Digest)
+	got := copied.keys()
+	v := &Verified{Manifest: m, Found: got, Compared: m.Keys != nil && m.Keys.Digest != "", Unknown: []string{}}
+	if !v.Compared {
+		v.Unknown = append(v.Unknown, "whether these are all keys: they were not counted when the backup was made")
 	}
-	return m, nil
+	if m.WithV3 {
+		v.Unknown = append(v.Unknown, "whether all keys of the v3 store are in it: they are not counted")
+	}
+	if v.Compared && got.Digest != m.Keys.Digest {
+		return nil, fmt.Errorf("the backup %s is damaged: an etcd that was started on a copy has %s with the digest %s, and the manifest has %d with %s (hint: use an older one)", folder, english.Plural(got.Count, "key", ""), got.Digest, m.Keys.Count, m.Keys.Digest)
+	}
+	return v, nil
 }
 
 // checkSums compares the two lists of checksums: the commands in a script use sumsFile, and

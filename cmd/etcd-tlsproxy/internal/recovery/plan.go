@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -87,7 +89,7 @@ func (r *Recovery) sourceFacts(from *source) []string {
 		}
 		facts = append(facts, fmt.Sprintf("the source is the backup %s of %s, taken at %s; all of its files are unchanged", from.path, name, m.Time.Format(time.RFC3339)))
 		if m.Keys != nil {
-			facts = append(facts, fmt.Sprintf("it has %d keys, of which %d expire, each at its original time", m.Keys.Count, m.Keys.Expiring))
+			facts = append(facts, fmt.Sprintf("it has %s, of which %d with an expiration, which stays as it is", english.Plural(m.Keys.Count, "key", ""), m.Keys.Expiring))
 		}
 		if m.Index != 0 {
 			facts = append(facts, fmt.Sprintf("writes after index %d are lost", m.Index))

@@ -50,7 +50,7 @@ func TestKeysOfTheV3StoreAreKeptOrNamed(t *testing.T) {
 	if err := live.Text(&text); err != nil {
 		t.Fatal(err)
 	}
-	const missing = "all 1 keys of the v3 store"
+	const missing = "the 1 key of the v3 store"
 	if all := strings.Join(notes, "\n"); !strings.Contains(all, "WARNING: the backup will not contain "+missing) || !strings.Contains(text.String(), "NOT in the backup: "+missing) {
 		t.Errorf("a backup of the running member: got the notes %s and the result %s, want that they name the v3 keys", all, &text)
 	}

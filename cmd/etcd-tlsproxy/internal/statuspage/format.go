@@ -28,6 +28,12 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		return number(value, rate), ""
 	case "percent":
 		return number(value, func(n float64) string { return rate(n) + " %" }), ""
+	case "share":
+		n, ok := value.(float64)
+		if ok && n >= nearPercent {
+			mood = "warn"
+		}
+		return number(value, func(n float64) string { return rate(n) + " %" }), mood
 	case "ms":
 		return number(value, milliseconds), ""
 	case "bytes":
@@ -58,6 +64,8 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		return user(value), ""
 	case "what":
 		return what(value), ""
+	case "used", "value":
+		return amount(value, as), ""
 	case "why":
 		return why(value), ""
 	case "mood":

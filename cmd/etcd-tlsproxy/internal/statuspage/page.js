@@ -5,6 +5,7 @@
   const pollEvery = 2000;
   const missing = "–";
   const expirySoon = 14 * 24 * 3600;
+  const nearPercent = 80;
 
   // These formats are those of format.go, under the same names. A test compares them.
   const round = (n, digits) => (Math.floor(n * 10 ** digits + 0.5) / 10 ** digits).toFixed(digits);
@@ -44,6 +45,7 @@
   };
   const user = (row) => (row.others ? "other certificates" : row.claimed ? row.claimed + " (claimed)" : row.user || "anonymous");
   const what = (row) => row.key || row.path || "(unreadable)";
+  const amount = (field) => (row) => (row.unit === "bytes" ? number(bytes) : number(count))(row[field]);
   const why = (row) => round(row.status, 0) + " " + row.reason + (row.reason !== "unauthorized" || !row.login ? "" :
     ": " + (row.login === "ok" ? "no right" : row.login.replaceAll("_", " ")));
   const moods = {
@@ -57,11 +59,14 @@
     alarm: number(count),
     rate: number(rate),
     percent: number((n) => rate(n) + " %"),
+    share: number((n) => rate(n) + " %"),
     ms: number(ms),
     bytes: number(bytes),
     age: number(age),
     expiry: number(age),
     time, since, list, who, user, what, why,
+    used: amount("used"),
+    value: amount("value"),
     yes: (on) => (on ? "yes" : "no"),
     verdict: (ok) => (ok ? "yes" : "no, see what is in force as before"),
     mood: (text) => text || "",
@@ -70,6 +75,7 @@
     switch (as) {
       case "mood": return Object.hasOwn(moods, value) ? moods[value] : "";
       case "alarm": return value > 0 ? "warn" : "";
+      case "share": return value >= nearPercent ? "warn" : "";
       case "verdict": return value ? "good" : "bad";
       case "expiry": return value <= 0 ? "bad" : value < expirySoon ? "warn" : "good";
     }

@@ -10,6 +10,9 @@ import (
 // are renewed automatically weeks earlier, so the renewal must have failed.
 const expirySoon = 14 * 24 * time.Hour
 
+// nearPercent is the use of a limit at which it becomes a problem, like in the alerts.
+const nearPercent = 80
+
 // maxWarnings bounds the warnings among the problems. All are in the configuration.
 const maxWarnings = 10
 
@@ -60,6 +63,15 @@ func (s *Status) problems() []string {
 	for _, l := range s.Logs {
 		if l.Failing {
 			add("The %s log cannot be written since %s: %s. Records lost since the start: %d.", l.Log, l.Since.Format(time.DateTime), l.Error, l.Lost)
+		}
+	}
+	for _, l := range s.Limits {
+		if l.Name != "memory" && l.Percent >= nearPercent { // memory has problems of its own
+			text := count
+			if l.Unit == "bytes" {
+				text = size
+			}
+			add("The limit %s is near: %s of %s are in use.", l.Name, text(float64(l.Used)), text(float64(l.Limit)))
 		}
 	}
 	switch s.Memory.Level {

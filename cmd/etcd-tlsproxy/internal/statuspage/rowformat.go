@@ -31,6 +31,15 @@ func what(value any) string {
 	return "(unreadable)"
 }
 
+// amount returns a field of a row in the unit of the row.
+func amount(value any, field string) string {
+	row, _ := value.(map[string]any)
+	if row["unit"] == "bytes" {
+		return number(row[field], size)
+	}
+	return number(row[field], count)
+}
+
 // why returns the status and the reason of a refusal. The refusal of an identity has a
 // reason of its own.
 func why(value any) string {

@@ -19,6 +19,7 @@ func tableOf(list string) table {
 		{"windows", "Traffic", "", []column{
 			{"Last", "seconds", "age"}, {"Reads/s", "reads", "rate"}, {"Writes/s", "writes", "rate"}, {"Read p50", "read_p50_ms", "ms"}, {"Read p99", "read_p99_ms", "ms"},
 			{"Write p50", "write_p50_ms", "ms"}, {"Write p99", "write_p99_ms", "ms"},
+			{"Read at etcd p99", "etcd_read_p99_ms", "ms"}, {"Write at etcd p99", "etcd_write_p99_ms", "ms"},
 			{"Refused/s", "refused", "rate"}, {"Failed/s", "failed", "rate"}, {"Events/s", "events", "rate"}, {"Sent/s", "bytes", "bytes"},
 		}},
 		{"upstream.endpoints", "etcd", "", []column{
@@ -33,6 +34,9 @@ func tableOf(list string) table {
 		{"users", "Users", "No user has sent a request yet.", append([]column{{"User", "", "user"}, {"Identified by", "known", "name"}}, decisions...)},
 		{"watches.largest_hubs", "Shared watches", "There are no watches.", []column{
 			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
+		}},
+		{"limits", "Limits", "", []column{
+			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Limit value", "", "value"}, {"Use", "percent", "share"},
 		}},
 		{"certificates", "Certificates", "", []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},

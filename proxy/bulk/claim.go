@@ -1,0 +1,193 @@
+package bulk
+
+import (
+	"context"
+	"hash/maphash"
+
+	"etcd-tlsproxy/proxy/account"
+)
+
+const (
+	// Unit is the number of bytes that one unit of [Limits.Bytes] stands for. Smaller answers
+	// are not charged. The number of requests at etcd bounds them.
+	Unit = 64 << 10
+
+	unnamed = 0 // the hash of an answer whose size is not remembered
+
+	// unknownTree is how many reads of trees that were small lately one of an unknown tree
+	// counts for. Many large trees at once would take etcd's processors from others.
+	unknownTree = 8
+)
+
+// Limits bounds what etcd needs for large answers.
+type Limits struct {
+	// Bytes is the pool of the bytes of large answers that etcd is asked for or sends.
+	Bytes *account.Pool
+	// Trees is the pool of the reads of trees that are not known to be large, and whose
+	// answers have not begun.
+	Trees *account.Pool
+
+	sizes sizes
+}
+
+// NewLimits returns limits that remember nothing.
+func NewLimits(bytes, trees *account.Pool) *Limits {
+	return &Limits{Bytes: bytes, Trees: trees, sizes: sizes{seed: maphash.MakeSeed()}}
+}
+
+// Claim is what one request needs of etcd's memory. The zero Claim, and those of nil Limits,
+// need nothing. A Claim must not be used concurrently.
+type Claim struct {
+	limits  *Limits
+	account *account.Account
+	hash    uint64
+	tree    bool
+
+	units  int64 // of the answer, as far as it is known; 0 if it is not
+	held   int64 // of Limits.Bytes
+	places int64 // that are held of Limits.Trees
+}
+
+// Read returns the claim of a read of a key. The answers to all reads of the same tree, or of
+// the same key, have about the same size.
+func (l *Limits) Read(a *account.Account, path string, tree bool) Claim {
+	if l == nil {
+		return Claim{}
+	}
+	c := Claim{limits: l, account: a, hash: l.sizes.hashOf(path, tree), tree: tree}
+	c.Refresh()
+	return c
+}
+
+// Other returns the claim of a request whose answer is usually small.
+func (l *Limits) Other(a *account.Account) Claim { return Claim{limits: l, account: a} }
+
+// For returns a claim to the same answer for another account.
+func (c *Claim) For(a *account.Account) Claim {
+	return Claim{limits: c.limits, account: a, hash: c.hash, tree: c.tree, units: c.units}
+}
+
+// Account returns the account that is charged.
+func (c *Claim) Account() *account.Account { return c.account }
+
+// Refresh looks up the expected size again. Nothing must be held.
+func (c *Claim) Refresh() {
+	if c.hash != unnamed {
+		c.units = c.limits.sizes.units(c.hash)
+	}
+}
+
+// Size returns the expected number of bytes, rounded up, or 0 if it is not known.
+func (c *Claim) Size() int64 { return c.units * Unit }
+
+// isLarge reports whether the answer is known to be large.
+func (c *Claim) isLarge() bool { return c.units > 1 }
+
+// IsFree reports whether there is nothing to acquire.
+func (c *Claim) IsFree() bool { return c.limits == nil || !c.isLarge() && !c.tree }
+
+// TryAcquire acquires what the answer is expected to need, if there is enough.
+func (c *Claim) TryAcquire() bool {
+	switch {
+	case c.IsFree() || c.places > 0:
+		return true
+	case c.isLarge():
+		return c.cover(c.units)
+	}
+	n := c.wantedPlaces()
+	if c.limits.Trees.TryAcquire(c.account, n, account.Ordinary) {
+		c.places = n
+	}
+	return c.places > 0
+}
+
+// Acquire acquires what the answer is expected to need, and waits for its turn.
+func (c *Claim) Acquire(ctx context.Context) error {
+	switch {
+	case c.TryAcquire():
+		return nil
+	case c.isLarge():
+		n := c.limits.possible(c.units) - c.held
+		err := c.limits.Bytes.Acquire(ctx, c.account, n, account.Ordinary)
+		if err == nil {
+			c.held += n
+		}
+		return err
+	}
+	n := c.wantedPlaces()
+	err := c.limits.Trees.Acquire(ctx, c.account, n, account.Ordinary)
+	if err == nil {
+		c.places = n
+	}
+	return err
+}
+
+// wantedPlaces returns the units of [Limits.Trees] that a tree needs.
+func (c *Claim) wantedPlaces() int64 {
+	if c.units > 0 {
+		return 1
+	}
+	return min(unknownTree, c.limits.Trees.Most())
+}
+
+// possible returns the units that an answer of so many units is charged with. An answer that is
+// larger than the bound is sent alone.
+func (l *Limits) possible(units int64) int64 { return min(units, l.Bytes.Most()) }
+
+// cover acquires the rest of so many units if there are enough.
+func (c *Claim) cover(units int64) bool {
+	n := c.limits.possible(units) - c.held
+	if n > 0 {
+		if !c.limits.Bytes.TryAcquire(c.account, n, account.Ordinary) {
+			return false
+		}
+		c.held += n
+	}
+	return true
+}
+
+// Began records that the answer has begun and has so many bytes. The place among the trees
+// is released.
+func (c *Claim) Began(size int64) {
+	if c.limits == nil {
+		return
+	}
+	c.releasePlaces()
+	units := (size + Unit - 1) / Unit
+	if c.tree {
+		units = max(units, 1) // that it is small is worth remembering
+	} else if units == 1 {
+		units = 0
+	}
+	if c.hash != unnamed && units != c.units {
+		c.limits.sizes.note(c.hash, units)
+	}
+	c.units = units
+}
+
+// Cover acquires what is missing for an answer that etcd holds until its client has taken it.
+// It does not wait, and reports whether there was enough. Such answers are bounded in number as
+// well, by charging each with a part of all bytes, because each has a connection to etcd.
+func (c *Claim) Cover() bool {
+	c.units = max(c.units, c.limits.Bytes.Most()/c.limits.Trees.Most(), 1)
+	return c.cover(c.units)
+}
+
+// Held returns the units of [Limits.Bytes] that are held.
+func (c *Claim) Held() int64 { return c.held }
+
+// Release releases what is held. The claim can be acquired again.
+func (c *Claim) Release() {
+	c.releasePlaces()
+	if c.held > 0 {
+		c.limits.Bytes.Release(c.account, c.held, account.Ordinary)
+		c.held = 0
+	}
+}
+
+func (c *Claim) releasePlaces() {
+	if c.places > 0 {
+		c.limits.Trees.Release(c.account, c.places, account.Ordinary)
+		c.places = 0
+	}
+}

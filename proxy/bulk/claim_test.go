@@ -1,0 +1,204 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"etcd-tlsproxy/proxy/account"
+)
+
+// rig is limits of 100 units of bytes, ten of which are reserved for newcomers, and 16 places of
+// trees, which are enough for two unknown ones.
+type rig struct {
+	*Limits
+	table *account.Table
+}
+
+func newRig() *rig {
+	table := account.NewTable()
+	return &rig{NewLimits(
+		table.NewPool(account.Options{Name: "bytes", Unit: Unit, Total: 100, Reserve: 10, ForNewcomers: true}),
+		table.NewPool(account.Options{Name: "trees", Total: 16}),
+	), table}
+}
+
+func (r *rig) client(t *testing.T, network byte) *account.Account {
+	a := r.table.Address(netip.AddrFrom4([4]byte{10, 0, network, 1}))
+	t.Cleanup(a.Close)
+	return a
+}
+
+// checkHeld checks what is in use.
+func (r *rig) checkHeld(t *testing.T, when string, bytes, trees int64) {
+	t.Helper()
+	if b, n := r.Bytes.Used(), r.Trees.Used(); b != bytes || n != trees {
+		t.Errorf("%s: got %d units and %d trees in use, want %d and %d", when, b, n, bytes, trees)
+	}
+}
+
+func TestAnAnswerThatIsKnownToBeLargeIsChargedBeforeItIsAskedFor(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	first := r.Read(a, "/v2/keys/a", true)
+	if first.Size() != 0 || !first.TryAcquire() {
+		t.Fatalf("the first read: got an expected size of %d, want 0 and a place", first.Size())
+	}
+	r.checkHeld(t, "a tree of unknown size", 0, unknownTree)
+	first.Began(30*Unit - 5)
+	r.checkHeld(t, "an answer that has begun", 0, 0)
+	if !first.Cover() {
+		t.Error("an answer of 30 of 100 units: got no room")
+	}
+	r.checkHeld(t, "an answer at the pace of its client", 30, 0)
+	second := r.Read(a, "/v2/keys/a", true)
+	if second.Size() != 30*Unit || !second.TryAcquire() {
+		t.Errorf("the next read: got an expected size of %d, want %d and room", second.Size(), 30*Unit)
+	}
+	r.checkHeld(t, "two large answers", 60, 0)
+	if alone := r.Read(a, "/v2/keys/a", false); alone.Size() != 0 || !alone.IsFree() {
+		t.Errorf("a read of the key alone: got an expected size of %d, want 0", alone.Size())
+	}
+	third := r.Read(a, "/v2/keys/a", true)
+	third.units = 31
+	if third.TryAcquire() {
+		t.Error("91 units for one client, where ten are reserved: got them, want a wait")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := third.Acquire(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait that is canceled: got %v, want %v", err, context.Canceled)
+	}
+	first.Release()
+	second.Release()
+	r.checkHeld(t, "in the end", 0, 0)
+}
+
+func TestTreesOfUnknownSizeAreBoundedInNumber(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	claims := make([]Claim, 3)
+	for i := range claims {
+		claims[i] = r.Read(a, fmt.Sprintf("/v2/keys/%d", i), true)
+		if got, want := claims[i].TryAcquire(), i < 2; got != want {
+			t.Errorf("tree %d, where two have places: got %v, want %v", i+1, got, want)
+		}
+	}
+	claims[0].Began(100)
+	again := make([]Claim, 9)
+	for i := range again {
+		again[i] = r.Read(a, "/v2/keys/0", true)
+		if got, want := again[i].TryAcquire(), i < 8; got != want {
+			t.Errorf("read %d of a tree that is known to be small, where there are eight places: got %v, want %v", i+1, got, want)
+		}
+	}
+	for i := range again {
+		again[i].Release()
+	}
+	if !claims[2].TryAcquire() {
+		t.Error("a tree when another answer has begun: got no place")
+	}
+	for i := range claims {
+		claims[i].Release()
+	}
+	r.checkHeld(t, "in the end", 0, 0)
+}
+
+func TestAnAnswerThatHasBecomeSmallIsNotChargedAnyMore(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	c := r.Read(a, "/v2/keys/a", false)
+	c.Began(10 * Unit)
+	c = r.Read(a, "/v2/keys/a", false)
+	if c.Size() != 10*Unit {
+		t.Fatalf("a large key: got an expected size of %d, want %d", c.Size(), 10*Unit)
+	}
+	c.Began(Unit)
+	if c = r.Read(a, "/v2/keys/a", false); !c.IsFree() {
+		t.Errorf("a key that has become small: got an expected size of %d, want 0", c.Size())
+	}
+}
+
+func TestAnAnswerLargerThanAllBytesIsSentAlone(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	c := r.Read(a, "/v2/keys/a", false)
+	c.Began(1 << 40)
+	if !c.Cover() {
+		t.Fatal("an answer larger than the bound: got no room")
+	}
+	r.checkHeld(t, "an answer larger than the bound", 90, 0)
+	other := r.Other(r.client(t, 2))
+	if other.units = 10; !other.TryAcquire() {
+		t.Error("an answer of another client beside it: got no room")
+	}
+	c.Release()
+	other.Release()
+	r.checkHeld(t, "in the end", 0, 0)
+}
+
+// TestAnswersAtThePaceOfTheirClientsAreBoundedInNumber is about answers that are not large, but
+// for which the proxy has no memory.
+func TestAnswersAtThePaceOfTheirClientsAreBoundedInNumber(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	claims := make([]Claim, 19)
+	for i := range claims {
+		claims[i] = r.Read(a, "/v2/keys/a", false)
+		claims[i].Began(100)
+		if got, want := claims[i].Cover(), i < 18; got != want { // each is charged with a 16th of 90 units
+			t.Errorf("answer %d, where 18 fit: got %v, want %v", i+1, got, want)
+		}
+	}
+	for i := range claims {
+		claims[i].Release()
+	}
+	r.checkHeld(t, "in the end", 0, 0)
+}
+
+func TestWithoutLimitsNothingIsClaimed(t *testing.T) {
+	var none *Limits
+	c := none.Read(nil, "/v2/keys/a", true)
+	if !c.IsFree() || !c.TryAcquire() {
+		t.Error("a claim without limits: got something to acquire, want nothing")
+	}
+	c.Began(1 << 30)
+	c.Release()
+	other := none.Other(nil)
+	if !other.IsFree() {
+		t.Error("another claim without limits: got something to acquire, want nothing")
+	}
+}
+
+func TestSizesAreRememberedUpToABound(t *testing.T) {
+	r := newRig()
+	const keys = 4 * numSets * setSize
+	for i := range keys {
+		path := fmt.Sprintf("/v2/keys/%d", i)
+		hash := r.sizes.hashOf(path, false)
+		r.sizes.note(hash, int64(i%100+1))
+		if got := r.sizes.units(hash); got != int64(i%100+1) {
+			t.Fatalf("a size that was just noted: got %d, want %d", got, i%100+1)
+		}
+	}
+	known := 0
+	for i := range keys {
+		switch units := r.sizes.units(r.sizes.hashOf(fmt.Sprintf("/v2/keys/%d", i), false)); units {
+		case 0:
+		case int64(i%100 + 1):
+			known++
+		default:
+			t.Errorf("key %d: got %d units, want %d or none", i, units, i%100+1)
+		}
+	}
+	if most := numSets * setSize; known > most || known < most*9/10 {
+		t.Errorf("after %d keys: got %d sizes, want about %d", keys, known, most)
+	}
+	hash := r.sizes.hashOf("/v2/keys/large", true)
+	r.sizes.note(hash, 1<<40)
+	if got := r.sizes.units(hash); got != maxUnits {
+		t.Errorf("a size beyond all bounds: got %d units, want %d", got, maxUnits)
+	}
+}

@@ -1,0 +1,73 @@
+package bulk
+
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
+
+// sizes remembers the sizes of large answers and of small trees, in units. It has a fixed size and no locks. A new
+// answer may replace another one, which is then unknown. The seed keeps clients from choosing
+// which.
+type sizes struct {
+	seed maphash.Seed
+	// sets holds words with the tag of an answer in the upper bits, and its units in the lower
+	// ones. 0 is free.
+	sets [numSets][setSize]atomic.Uint64
+}
+
+const (
+	numSets = 1 << 11
+	setSize = 4
+
+	unitBits = 16
+	maxUnits = 1<<unitBits - 1 // 4 GiB
+)
+
+// hashOf returns the name of an answer. It is never 0.
+func (s *sizes) hashOf(path string, tree bool) uint64 {
+	hash := maphash.String(s.seed, path)
+	if tree {
+		hash = ^hash
+	}
+	return hash | 1<<unitBits // a tag of 0 would be free
+}
+
+// units returns the units of an answer, or 0 if they are not known.
+func (s *sizes) units(hash uint64) int64 {
+	set := &s.sets[hash%numSets]
+	for i := range set {
+		if word := set[i].Load(); word>>unitBits == hash>>unitBits {
+			return int64(word & maxUnits)
+		}
+	}
+	return 0
+}
+
+// note remembers the units of an answer; 0 forgets it. An answer that others note at the same
+// time may be lost or remembered twice, until it is noted again.
+func (s *sizes) note(hash uint64, units int64) {
+	word := uint64(0)
+	if units > 0 {
+		word = hash&^maxUnits | uint64(min(units, maxUnits))
+	}
+	set := &s.sets[hash%numSets]
+	place := -1
+	for i := range set {
+		switch old := set[i].Load(); {
+		case old>>unitBits == hash>>unitBits:
+			if old != word {
+				set[i].CompareAndSwap(old, word)
+			}
+			return
+		case old == 0:
+			place = i
+		}
+	}
+	if word == 0 {
+		return
+	}
+	if place < 0 {
+		place = int(hash / numSets % setSize)
+	}
+	set[place].Store(word)
+}

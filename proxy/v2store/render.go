@@ -1,0 +1,184 @@
+package v2store
+
+import (
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Answer answers a read as of a time. It is that of [Tree.Get], and faster: bodies about
+// directories are kept until something in them changes. The body must not be changed.
+func (t *Tree) Answer(o *Operation, now time.Time) Answer {
+	n, err := t.find(o.Key)
+	if err != nil {
+		return err.Answer()
+	}
+	var expires bool
+	if !n.dir() {
+		return Answer{Status: 200, Index: t.index, Body: n.body(fileSize+len(n.key)+len(n.value), false, now, &expires)}
+	}
+	way := 0
+	if o.Recursive {
+		way = 1
+	}
+	kept := &n.contents.bodies[way]
+	if body := kept.Load(); body != nil {
+		return Answer{Status: 200, Index: t.index, Body: *body}
+	}
+	// The body is often about as long as the one before the change.
+	size := &n.contents.sizes[way]
+	body := n.body(fileSize+int(size.Load()), o.Recursive, now, &expires)
+	size.Store(int64(len(body)))
+	if !expires && t.kept.add(n, len(body)) {
+		kept.Store(&body)
+	}
+	return Answer{Status: 200, Index: t.index, Body: body}
+}
+
+// fileSize is what an answer about a file has besides its key and value: braces, the names of
+// fields, and numbers.
+const fileSize = 160
+
+// maxKept bounds the bytes of the bodies that are kept.
+const maxKept = 32 << 20
+
+// kept are the directories whose bodies are kept. Readers add to it at the same time.
+type kept struct {
+	mu    sync.Mutex
+	dirs  []*node
+	bytes int
+}
+
+// add makes room for a body. It reports whether there is any.
+func (k *kept) add(n *node, bytes int) bool {
+	if bytes > maxKept/4 {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	// The bytes of bodies that were dropped meanwhile count until all are dropped.
+	if k.bytes += bytes; k.bytes > maxKept {
+		for _, dir := range k.dirs {
+			dir.drop()
+		}
+		k.dirs, k.bytes = k.dirs[:0], bytes
+	}
+	k.dirs = append(k.dirs, n)
+	return true
+}
+
+func (k *kept) size() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.bytes
+}
+
+// drop drops the bodies of a directory.
+func (d *node) drop() {
+	d.contents.bodies[0].Store(nil)
+	d.contents.bodies[1].Store(nil)
+}
+
+// changed drops the bodies that show a node.
+func (n *node) changed() {
+	if n.dir() {
+		n.drop()
+	}
+	for d := n.parent; d != nil; d = d.parent {
+		d.drop()
+	}
+}
+
+// body renders the answer to a read, of which it is known about how long it is. It reports whether the
+// body shows an expiry.
+func (n *node) body(size int, recursive bool, now time.Time, expires *bool) []byte {
+	b := append(make([]byte, 0, size), `{"action":"get","node":`...)
+	b = n.append(b, 1, recursive, now, expires)
+	return append(b, "}\n"...)
+}
+
+// append appends the node as JSON, as [Node] is encoded, with the nodes in it if levels is not 0.
+func (n *node) append(b []byte, levels int, recursive bool, now time.Time, expires *bool) []byte {
+	b = append(b, '{')
+	if n.key != "" {
+		b = appendString(append(b, `"key":`...), n.key)
+		b = append(b, ',')
+	}
+	if n.dir() {
+		b = append(b, `"dir":true,`...)
+	} else {
+		b = appendString(append(b, `"value":`...), n.value)
+		b = append(b, ',')
+	}
+	if n.expires != 0 {
+		*expires = true
+		var v Node
+		v.expire(n.expires, now)
+		b = append(b, `"expiration":"`...)
+		b = v.Expiration.AppendFormat(b, time.RFC3339Nano)
+		b = append(b, `",`...)
+		if v.TTL != 0 {
+			b = strconv.AppendInt(append(b, `"ttl":`...), v.TTL, 10)
+			b = append(b, ',')
+		}
+	}
+	if n.dir() && levels > 0 {
+		b = n.appendNodes(b, levels, recursive, now, expires)
+	}
+	b = appendIndex(b, `"modifiedIndex":`, n.modified)
+	b = appendIndex(b, `"createdIndex":`, n.created)
+	b[len(b)-1] = '}' // each field ends with a comma, and there is one at least
+	return b
+}
+
+func (n *node) appendNodes(b []byte, levels int, recursive bool, now time.Time, expires *bool) []byte {
+	if !recursive {
+		levels--
+	}
+	before := len(b)
+	for _, child := range n.contents.nodes {
+		if child.hidden() {
+			continue
+		}
+		if len(b) == before {
+			b = append(b, `"nodes":[`...)
+		}
+		b = append(child.append(b, levels, recursive, now, expires), ',')
+	}
+	if len(b) > before {
+		b[len(b)-1] = ']'
+		b = append(b, ',')
+	}
+	return b
+}
+
+func appendIndex(b []byte, name string, index uint64) []byte {
+	if index == 0 {
+		return b
+	}
+	return append(strconv.AppendUint(append(b, name...), index, 10), ',')
+}
+
+// plain are the bytes that JSON and HTML have no other way to write.
+var plain = func() (plain [256]bool) {
+	for c := byte(' '); c <= '~'; c++ {
+		plain[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
+	}
+	return plain
+}()
+
+// appendString appends a string as JSON with HTML escaping.
+func appendString(b []byte, s string) []byte {
+	for i := range len(s) {
+		if !plain[s[i]] {
+			quoted, err := json.Marshal(s)
+			if err != nil {
+				panic("BUG: encoding a string: " + err.Error())
+			}
+			return append(b, quoted...)
+		}
+	}
+	b = append(append(b, '"'), s...)
+	return append(b, '"')
+}
