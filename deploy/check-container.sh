@@ -22,6 +22,15 @@ stop_all() {
 }
 trap stop_all EXIT
 
+# The image is built on GO_IMAGE alone, which has the Go version of go.mod and, if it is pinned, a whole digest. A wrong one
+# would fail only where the image is built.
+base=$(sed -n 's/^ARG GO_IMAGE=//p' Dockerfile)
+go=$(sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' ../../go.mod)
+[[ $base =~ ^docker\.io/library/golang:${go//./\\.}(\.[0-9]+)?-[a-z]+(@sha256:[0-9a-f]{64})?$ ]] ||
+	fail "the Dockerfile has GO_IMAGE=$base, want docker.io/library/golang:$go-DEBIAN, followed by @sha256: and 64 digits if it is pinned"
+others=$(grep '^FROM ' Dockerfile | grep -v -e '^FROM \${GO_IMAGE} AS build$' -e '^FROM scratch$') || true
+[[ ! $others ]] || fail "the Dockerfile has $others, want only \${GO_IMAGE} and scratch"
+
 compose=github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 go run "$compose" compose.yaml >"$work/compose" 2>"$work/errors" || fail "compose.yaml: $(cat "$work/errors")"
 

@@ -29,7 +29,8 @@ stop_all() {
 trap stop_all EXIT
 
 # The base image: as much of it as the Dockerfile uses.
-name=$(sed -n 's/^ARG GO_IMAGE=//p' deploy/container/Dockerfile)
+pinned=$(sed -n 's/^ARG GO_IMAGE=//p' deploy/container/Dockerfile)
+name=${pinned%@*} # what is made here has another digest than the image of that name
 [[ $name ]] || fail "the Dockerfile names no base image"
 goroot=$(go env GOROOT)
 [[ $("$goroot/bin/go" env GOVERSION) == "go$(sed -n 's/^.*golang:\([0-9.]*\)-.*/\1/p' <<<"$name")"* ]] || fail "the Dockerfile wants $name, and this machine has $("$goroot/bin/go" env GOVERSION)"
@@ -43,7 +44,7 @@ rm "$work/base.tar"
 
 # The version comes from git, so the build needs a clone. Modules come from this machine's cache.
 git clone --quiet "$source" "$work/clone"
-images build --quiet --pull=never --volume "$(go env GOMODCACHE)":/go/pkg/mod --env GOPROXY=off --file "$work/clone/deploy/container/Dockerfile" --tag etcd-tlsproxy "$work/clone" >"$work/built" 2>&1 ||
+images build --quiet --pull=never --volume "$(go env GOMODCACHE)":/go/pkg/mod --env GOPROXY=off --build-arg GO_IMAGE="$name" --file "$work/clone/deploy/container/Dockerfile" --tag etcd-tlsproxy "$work/clone" >"$work/built" 2>&1 ||
 	fail "building the image: $(tail -n 20 "$work/built")"
 
 images inspect --type image etcd-tlsproxy >"$work/image.json"

@@ -78,8 +78,9 @@ func (s *Server) refuse(c net.Conn, reason string) {
 // newPending opens the account of a connection, and admits the connection if that needs no
 // wait.
 func (s *Server) newPending(c net.Conn) pending {
-	a := s.accounts.Address(addressOf(c).Addr())
-	p := pending{place: &place{pool: s.connections, account: a, metrics: s.metrics}}
+	addr := addressOf(c).Addr()
+	a := s.accounts.Address(addr)
+	p := pending{place: &place{pool: s.connections, account: a, users: s.accounts.Users(addr), metrics: s.metrics}}
 	p.conn = lane.NewClientConn(c, s.options.RawSockets, p.place.close)
 	if s.connections.TryAcquire(a, 1, account.Ordinary) {
 		p.place.acquired()
@@ -112,6 +113,7 @@ func (s *Server) admit(p pending) bool {
 type place struct {
 	pool    *account.Pool
 	account *account.Account
+	users   *account.Users
 	metrics *observe.Metrics
 	held    bool
 }
@@ -128,6 +130,7 @@ func (p *place) close() {
 		p.pool.Release(p.account, 1, account.Ordinary)
 		p.metrics.ConnectionClosed()
 	}
+	p.users.Close()
 	p.account.Close()
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -48,7 +49,12 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) Empty(on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.emptying = on
+	switch {
+	case !on:
+		s.emptying = time.Time{}
+	case s.emptying.IsZero():
+		s.emptying = time.Now().UTC()
+	}
 	switch {
 	case on:
 		s.exchange.Watches.EndAll()
@@ -62,6 +68,13 @@ func (s *Server) Empty(on bool) {
 
 // Emptying reports whether clients are made to leave; see [Server.Empty].
 func (s *Server) Emptying() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.emptying.IsZero()
+}
+
+// emptyingSince returns when clients began to be made to leave, or zero if they are not.
+func (s *Server) emptyingSince() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.emptying

@@ -3,8 +3,11 @@ package proxy_test
 import (
 	"crypto/tls"
 	"io"
+	"maps"
 	"net"
+	"net/http"
 	"reflect"
+	"sync"
 	"testing"
 
 	"etcd-tlsproxy/proxy/observe"
@@ -150,18 +153,62 @@ func TestWatchesOfAFloodEndForAClientBelowItsShare(t *testing.T) {
 	})
 }
 
+// TestTheRequestsOfAUserAreChargedToTheUser is about requests at etcd. Strangers at the address of
+// the user are another account.
+func TestTheRequestsOfAUserAreChargedToTheUser(t *testing.T) {
+	for _, proto := range []string{"h1", "h2"} {
+		fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+			asked, answer := make(chan struct{}), make(chan struct{})
+			endpoint := fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPut {
+					asked <- struct{}{}
+					<-answer
+				}
+				_, _ = io.WriteString(w, "{}")
+			})
+			f := l.Front(t, endpoint, nil)
+			client := f.Client(proto)
+			var all sync.WaitGroup
+			for key, user := range map[string]string{"/a": "root", "/eventlogging/a": ""} {
+				all.Go(func() {
+					if status, body, _ := fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys"+key, user, "value=x"); status != 200 {
+						t.Errorf("%s: a write of %s by %q: got %d %.200s, want 200", proto, key, user, status, body)
+					}
+				})
+				<-asked
+			}
+			got := map[string]int64{}
+			for _, a := range statusOf(t, f, "requests").Largest {
+				got[a.Account] = a.Used
+			}
+			if want := map[string]int64{"root from 127.0.0.0/24": 1, "127.0.0.1": 1}; !maps.Equal(got, want) {
+				t.Errorf("%s: requests at etcd: got %v, want %v", proto, got, want)
+			}
+			close(answer)
+			all.Wait()
+		})
+	}
+}
+
+// statusOf returns a pool on the status page.
+func statusOf(t *testing.T, f *fronttest.Front, name string) (found observe.PoolStatus) {
+	t.Helper()
+	for _, p := range f.Server.Status().Pools {
+		if p.Pool == name {
+			return p
+		}
+	}
+	t.Fatalf("got no pool of %s on the status page, want one", name)
+	return found
+}
+
 func TestTheStatusNamesWhoHoldsTheConnections(t *testing.T) {
 	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f, _ := l.EmbeddedWith(t, mayHave(80), nil)
 		flood(t, f, 5, "http/1.1")
 		keepReading(t, f, 2)
-		var got observe.PoolStatus
-		for _, pool := range f.Server.Status().Pools {
-			if pool.Pool == "connections" {
-				got = pool
-			}
-		}
+		got := statusOf(t, f, "connections")
 		want := observe.PoolStatus{Pool: "connections", Total: 80, Reserve: 10, Used: 7, Largest: []observe.PoolHolder{
 			{Account: "127.0.1.1", Network: "127.0.1.0/24", Used: 5}, {Account: "127.0.0.1", Network: "127.0.0.0/24", Used: 2},
 		}}

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -65,7 +64,7 @@ func (s *Server) handshake(p pending) {
 	} else {
 		s.metrics.Handshake("full")
 	}
-	switch peer := peerOf(t, p.place.account); {
+	switch peer := peerOf(t, p.place); {
 	case state.NegotiatedProtocol == "h2":
 		s.std.PutHTTP2(t, peer)
 	case s.current.Load().FastLane:
@@ -76,9 +75,9 @@ func (s *Server) handshake(p pending) {
 }
 
 // peerOf returns the client of a TLS connection whose handshake is done.
-func peerOf(t *tls.Conn, a *account.Account) *gate.Peer {
+func peerOf(t *tls.Conn, p *place) *gate.Peer {
 	peer := gate.NewPeer(addressOf(t), t.ConnectionState().PeerCertificates)
-	peer.Account = a
+	peer.Account, peer.Users = p.account, p.users
 	return peer
 }
 

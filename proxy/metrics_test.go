@@ -101,6 +101,40 @@ func TestARequestToEtcdHasADurationAndARefusedOneHasNone(t *testing.T) {
 	})
 }
 
+func TestTheMetricsSaySinceWhen(t *testing.T) {
+	t.Parallel()
+	f, e := fronttest.Fast.Embedded(t, nil)
+	endpoint := "upstream_endpoint_failing_since_timestamp_seconds endpoint=" + e.URL()
+	expect := func(when, series string, from float64) {
+		t.Helper()
+		if got, ok := gather(t, f)[series]; !ok || (from == 0) != (got == 0) || got < from {
+			t.Errorf("%s: %s: got %v (there: %t), want a time after %v", when, series, got, ok, from)
+		}
+	}
+	now := func() float64 { return float64(time.Now().UnixMilli()) / 1000 }
+	for _, series := range []string{endpoint, "upstream_failing_since_timestamp_seconds", "emptying_since_timestamp_seconds"} {
+		expect("while all is well", series, 0)
+	}
+	start := now()
+	f.Server.Empty(true)
+	since := f.Server.Status().EmptyingSince
+	f.Server.Empty(true)
+	if again := f.Server.Status().EmptyingSince; again != since {
+		t.Errorf("after a second POST /-/drain?on: got emptying since %v, want %v as before", again, since)
+	}
+	expect("while clients are made to leave", "emptying_since_timestamp_seconds", start)
+	f.Server.Empty(false)
+	expect("afterwards", "emptying_since_timestamp_seconds", 0)
+	e.Cut()
+	defer e.Mend()
+	f.Exchange("GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n")
+	expect("after a request failed", "upstream_failing_since_timestamp_seconds", start)
+	fronttest.Eventually(t, "a scrape finds the endpoint down", func() bool { return gather(t, f)[endpoint] >= start })
+	if e := f.Server.Status().Upstream.Endpoints[0]; e.Since.IsZero() {
+		t.Errorf("the status of the endpoint: got %+v, want since when it is down", e)
+	}
+}
+
 func TestAnEtcdThatIsAwayHasSeriesToo(t *testing.T) {
 	t.Parallel()
 	ln := fronttest.Listen(t)

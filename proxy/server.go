@@ -91,7 +91,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners []net.Listener
 	draining  bool
-	emptying  bool
+	emptying  time.Time // since when; zero if not
 }
 
 // NewServer returns a server that serves nothing yet.
@@ -126,6 +126,7 @@ func NewServer(o Options) *Server {
 			Bulk: bulk.NewLimits(
 				s.accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
 				s.accounts.NewPool(account.Options{Name: "trees", Total: 1, Queue: o.MaxConnections}),
+				s.accounts.NewPool(account.Options{Name: "watched", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
 			),
 			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 1}),
 		},

@@ -19,7 +19,7 @@ func (s *Server) state() observe.State {
 	snapshot := s.current.Load()
 	return observe.State{
 		UpstreamFailing: s.exchange.Outage.Since().UTC(),
-		Draining:        s.Draining(), Emptying: s.Emptying(),
+		Draining:        s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,

@@ -65,6 +65,10 @@ func scenarios() []scenario {
 			what: "asks for the large event of a key with 60 old indexes, and takes no answer",
 		},
 		{
+			name: "1c", attack: "waiters", allowed: carryAllowed, protocols: newHTTP, attackers: []string{one, four, user},
+			what: "has hundreds of different watches of one key that gets large values, and takes no event",
+		},
+		{
 			name: "2", attack: "streams", allowed: latencyAllowed, protocols: newHTTP, attackers: []string{one, four, network24, network48, again, company},
 			what: "asks for 25,000 short answers and takes none",
 		},

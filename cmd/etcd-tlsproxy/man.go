@@ -42,11 +42,17 @@ func writePages(cmd *cobra.Command, folder string) error {
 	}
 	before, after, _ := strings.Cut(page.String(), ".SH SEE ALSO")
 	if after != "" {
-		after = ".SH SEE ALSO" + after
+		after = seeAlso + strings.TrimPrefix(after, "\n")
 	}
 	name := strings.ReplaceAll(cmd.CommandPath(), " ", "-") + ".8"
 	return os.WriteFile(filepath.Join(folder, name), []byte(before+exitStatus+after), 0o644)
 }
+
+// seeAlso is the beginning of the last section of every page: the pages that are not those of
+// commands.
+const seeAlso = `.SH SEE ALSO
+\fBetcd-tlsproxy-manual(7)\fP, \fBetcd-tlsproxy.toml(5)\fP,
+`
 
 // exitStatus is a section of every page.
 const exitStatus = `.SH EXIT STATUS

@@ -7,12 +7,15 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/crypto/bcrypt"
 
 	"etcd-tlsproxy/proxy/proxytest"
 )
@@ -86,6 +89,18 @@ func TestTheSeedsHieraIsServedAsItIs(t *testing.T) {
 	s.put("/conftool/x", "conftool", "conftool-secret", http.StatusUnauthorized)
 	s.put("/conftool/x", "conftool", "renewed-secret", http.StatusOK)
 
+	// A hash takes the place of a password.
+	hash, err := bcrypt.GenerateFromPassword([]byte("hashed-secret"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.write("hiera/private.yaml", strings.Replace(private, ", conftool: CONFTOOL }", fmt.Sprintf(" }\nprofile::etcd::htpasswd_hashes: { conftool: %q }", hash), 1))
+	if code := s.apply(); code != changed {
+		t.Errorf("the run with a hash: got the exit status %d, want %d; output:\n%s", code, changed, s.lastOutput())
+	}
+	s.put("/conftool/x", "conftool", "renewed-secret", http.StatusUnauthorized)
+	s.put("/conftool/x", "conftool", "hashed-secret", http.StatusOK)
+
 	// Puppet printed, reported and stored neither passwords nor hashes.
 	traces := s.all.Bytes()
 	err = filepath.WalkDir(s.path("var"), func(path string, entry fs.DirEntry, err error) error {
@@ -102,7 +117,7 @@ func TestTheSeedsHieraIsServedAsItIs(t *testing.T) {
 	if !bytes.Contains(traces, []byte("resource_statuses")) {
 		t.Error("the reports of Puppet: got none, want some to search")
 	}
-	for _, secret := range []string{"-secret", pool, "$apr1$"} {
+	for _, secret := range []string{"-secret", pool, "$apr1$", "$2a$"} {
 		if at := bytes.Index(traces, []byte(secret)); at >= 0 {
 			t.Errorf("Puppet's output, reports and files: got the secret %q, want no secret: %s", secret, traces[max(0, at-200):min(len(traces), at+100)])
 		}

@@ -75,8 +75,8 @@ func (a *Account) Held(p *Pool) int64 { return int64(a.used[p.index].Load()) }
 // Proved records that a client of the account has proved a password. Calling it for each
 // request costs one atomic load.
 func (a *Account) Proved() {
-	if !a.proved.Load() && !a.proved.Swap(true) {
-		a.table.good.note(a.key, time.Now())
+	if !a.proved.Load() {
+		a.proved.Store(true) // remembered when the account is closed
 	}
 }
 

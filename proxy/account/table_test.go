@@ -88,13 +88,13 @@ func TestAProvedPasswordIsRememberedForAnHour(t *testing.T) {
 
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	table := NewTable()
-	for i := range 2 * maxRemembered {
+	for i := range 2 * 4096 {
 		a := table.User(fmt.Sprint("user ", i), netip.Addr{})
 		a.Proved()
 		a.pause(time.Now())
 		a.Close()
 	}
-	if good, bad := table.good.noted.Len(), table.bad.noted.Len(); good != maxRemembered || bad != maxRemembered || table.Len() != 0 {
-		t.Errorf("got %d good and %d bad accounts remembered and %d in use, want %d, %d and 0", good, bad, table.Len(), maxRemembered, maxRemembered)
+	if good, bad := table.good.noted.Len(), table.bad.noted.Len(); good != 4096 || bad != 4096 || table.Len() != 0 {
+		t.Errorf("got %d good and %d bad accounts remembered and %d in use, want %d, %d and 0", good, bad, table.Len(), 4096, 4096)
 	}
 }

@@ -27,24 +27,29 @@ type Limits struct {
 	// answers have not begun.
 	Trees *account.Pool
 
+	// Watched is the pool of the bytes of the events that etcd would send at once if all keys
+	// that it is asked to watch changed. See [Limits.Watch].
+	Watched *account.Pool
+
 	sizes sizes
 }
 
 // NewLimits returns limits that remember nothing.
-func NewLimits(bytes, trees *account.Pool) *Limits {
-	return &Limits{Bytes: bytes, Trees: trees, sizes: sizes{seed: maphash.MakeSeed()}}
+func NewLimits(bytes, trees, watched *account.Pool) *Limits {
+	return &Limits{Bytes: bytes, Trees: trees, Watched: watched, sizes: sizes{seed: maphash.MakeSeed()}}
 }
 
 // Claim is what one request needs of etcd's memory. The zero Claim, and those of nil Limits,
 // need nothing. A Claim must not be used concurrently.
 type Claim struct {
 	limits  *Limits
+	bytes   *account.Pool // of the limits
 	account *account.Account
 	hash    uint64
 	tree    bool
 
 	units  int64 // of the answer, as far as it is known; 0 if it is not
-	held   int64 // of Limits.Bytes
+	held   int64 // of bytes
 	places int64 // that are held of Limits.Trees
 }
 
@@ -54,21 +59,29 @@ func (l *Limits) Read(a *account.Account, path string, tree bool) Claim {
 	if l == nil {
 		return Claim{}
 	}
-	c := Claim{limits: l, account: a, hash: l.sizes.hashOf(path, tree), tree: tree}
+	c := Claim{limits: l, bytes: l.Bytes, account: a, hash: l.sizes.hashOf(path, tree), tree: tree}
 	c.Refresh()
 	return c
 }
 
 // Other returns the claim of a request whose answer is usually small.
-func (l *Limits) Other(a *account.Account) Claim { return Claim{limits: l, account: a} }
+func (l *Limits) Other(a *account.Account) Claim {
+	if l == nil {
+		return Claim{}
+	}
+	return Claim{limits: l, bytes: l.Bytes, account: a}
+}
 
 // For returns a claim to the same answer for another account.
 func (c *Claim) For(a *account.Account) Claim {
-	return Claim{limits: c.limits, account: a, hash: c.hash, tree: c.tree, units: c.units}
+	return Claim{limits: c.limits, bytes: c.bytes, account: a, hash: c.hash, tree: c.tree, units: c.units}
 }
 
 // Account returns the account that is charged.
 func (c *Claim) Account() *account.Account { return c.account }
+
+// Pool returns the pool of the bytes that are held.
+func (c *Claim) Pool() *account.Pool { return c.bytes }
 
 // Refresh looks up the expected size again. Nothing must be held.
 func (c *Claim) Refresh() {
@@ -107,8 +120,8 @@ func (c *Claim) Acquire(ctx context.Context) error {
 	case c.TryAcquire():
 		return nil
 	case c.isLarge():
-		n := c.limits.possible(c.units) - c.held
-		err := c.limits.Bytes.Acquire(ctx, c.account, n, account.Ordinary)
+		n := possible(c.bytes, c.units) - c.held
+		err := c.bytes.Acquire(ctx, c.account, n, account.Ordinary)
 		if err == nil {
 			c.held += n
 		}
@@ -132,13 +145,13 @@ func (c *Claim) wantedPlaces() int64 {
 
 // possible returns the units that an answer of so many units is charged with. An answer that is
 // larger than the bound is sent alone.
-func (l *Limits) possible(units int64) int64 { return min(units, l.Bytes.Most()) }
+func possible(pool *account.Pool, units int64) int64 { return min(units, pool.Most()) }
 
 // cover acquires the rest of so many units if there are enough.
 func (c *Claim) cover(units int64) bool {
-	n := c.limits.possible(units) - c.held
+	n := possible(c.bytes, units) - c.held
 	if n > 0 {
-		if !c.limits.Bytes.TryAcquire(c.account, n, account.Ordinary) {
+		if !c.bytes.TryAcquire(c.account, n, account.Ordinary) {
 			return false
 		}
 		c.held += n
@@ -173,14 +186,14 @@ func (c *Claim) Cover() bool {
 	return c.cover(c.units)
 }
 
-// Held returns the units of [Limits.Bytes] that are held.
+// Held returns the units of bytes that are held.
 func (c *Claim) Held() int64 { return c.held }
 
 // Release releases what is held. The claim can be acquired again.
 func (c *Claim) Release() {
 	c.releasePlaces()
 	if c.held > 0 {
-		c.limits.Bytes.Release(c.account, c.held, account.Ordinary)
+		c.bytes.Release(c.account, c.held, account.Ordinary)
 		c.held = 0
 	}
 }

@@ -22,6 +22,7 @@ func newRig() *rig {
 	return &rig{NewLimits(
 		table.NewPool(account.Options{Name: "bytes", Unit: Unit, Total: 100, Reserve: 10, ForNewcomers: true}),
 		table.NewPool(account.Options{Name: "trees", Total: 16}),
+		table.NewPool(account.Options{Name: "watched", Unit: Unit, Total: 100, Reserve: 10, ForNewcomers: true}),
 	), table}
 }
 

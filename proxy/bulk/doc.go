@@ -11,4 +11,6 @@
 // bytes, or is given up and asked for again when it is its turn. Other reads of unknown size are
 // not bounded here: equal ones are shared, so that they cannot be many times larger than what
 // was written.
+//
+// Watches are charged as long as they run; see [Limits.Watch].
 package bulk

@@ -17,8 +17,10 @@ type Peer struct {
 	Addr netip.AddrPort
 	// Address is Addr without the port, as text.
 	Address string
-	// Account is charged for what the client uses while its user is unknown.
+	// Account is charged for what the client uses while its user is unknown. Users has the
+	// accounts of its users, or is nil.
 	Account *account.Account
+	Users   *account.Users
 
 	chain []*x509.Certificate
 

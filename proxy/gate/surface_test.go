@@ -37,6 +37,16 @@ func TestAPathIsPartOfASurfaceByWholeSegments(t *testing.T) {
 	}
 }
 
+// The parts of the v3 API are parts of that only.
+func TestAnotherSurfaceHasNoParts(t *testing.T) {
+	g, p := newGate(t, func(p *gate.Policy) { p.Surfaces = map[gate.Surface]acl.Group{gate.Debug: acl.Only("root")} })
+	for _, target := range []string{"/debug/auth", "/debug/cluster/x"} {
+		if status, _ := decide(g, p, "GET", target, "root"); status != 0 {
+			t.Errorf("GET %s: got status %d, want 0", target, status)
+		}
+	}
+}
+
 // etcd has these paths, so they are closed and not unknown.
 func TestTheHealthChecksOfTheV3APIAreClosed(t *testing.T) {
 	g, p := newGate(t, nil)

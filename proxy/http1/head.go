@@ -123,7 +123,7 @@ func parseField(line []byte) (Field, *Error) {
 	case colon < 0:
 		return Field{}, errNoColon
 	case line[colon] != ':':
-		if colon == 0 && (line[0] == ' ' || line[0] == '\t') {
+		if line[0] == ' ' || line[0] == '\t' {
 			return Field{}, errFolded
 		}
 		return Field{}, errFieldName

@@ -36,7 +36,7 @@ func TestTheLimitOfAHeadIsExact(t *testing.T) {
 
 func TestEachMistakeInAFieldHasItsReason(t *testing.T) {
 	for field, want := range map[string]*Error{
-		" a: b": errFolded, "\ta: b": errFolded, ": b": errFieldName, "a : b": errFieldName, "a\t: b": errFieldName, "a(: b": errFieldName,
+		" a: b": errFolded, "\ta: b": errFolded, ": b": errFieldName, "a : b": errFieldName, "a\t: b": errFieldName, "(a: b": errFieldName, "a(: b": errFieldName,
 		"a": errNoColon, "a: b\x00": errControl,
 	} {
 		_, err := parseRequest(t, "GET / HTTP/1.1\r\nHost: h\r\n"+field+"\r\n\r\n")

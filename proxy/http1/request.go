@@ -91,7 +91,7 @@ var preface = []byte("PRI * HTTP/2.0\r\n")
 func (r *Request) parseLine(line []byte) *Error {
 	first := bytes.IndexByte(line, ' ')
 	last := bytes.LastIndexByte(line, ' ')
-	if first <= 0 || last <= first+1 {
+	if last <= first {
 		return errRequestLine
 	}
 	r.Method, r.Target = view(line[:first]), view(line[first+1:last])

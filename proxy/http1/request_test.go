@@ -140,6 +140,7 @@ func TestAnUpgradeBeforeThePrefaceOfHTTP2IsRefused(t *testing.T) {
 	for text, want := range map[string]error{
 		"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n": errPreface,
 		"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: h2c\r\n\r\nGET / HTTP/1.1\r\n":               nil,
+		"GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":            errNoHost,
 		"GET / HTTP/1.1\r\nHost: h\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n":                 nil, // the preface is refused as a request of its own
 	} {
 		var r Request

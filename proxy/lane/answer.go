@@ -29,6 +29,7 @@ type Answer struct {
 	claim    bulk.Claim
 	large    *hold // of the claim, while the client takes the answer; nil for none
 	memory   *hold // of Pools.Memory; nil for none
+	isWatch  bool  // the body is an event of a watch that is not shared
 	mayGrow  bool  // it has had its turn, and may have grown since its size was seen
 	resp     *upstream.Response
 	buffered *upstream.Buffered
@@ -58,7 +59,12 @@ func (a *Answer) Read(p []byte) (n int, err error) {
 	if a.Whole {
 		return 0, io.EOF
 	}
-	return a.resp.Read(p)
+	n, err = a.resp.Read(p)
+	if a.isWatch && n > 0 {
+		a.isWatch = false
+		a.claim.Event(a.resp.Announced()) // the watch ends with it, so there is enough
+	}
+	return n, err
 }
 
 // ReadFull reads a body that is not whole until p is full or the message ends.

@@ -59,6 +59,7 @@ type Call struct {
 	Waited, Turn time.Duration
 
 	request upstream.Request
+	account *account.Account // is charged
 }
 
 // Account returns the account that is charged for an operation: that of the user or, if the
@@ -69,6 +70,14 @@ func (x *Exchange) Account(peer *gate.Peer, op *gate.Operation) *account.Account
 		return x.Accounts.User(name, peer.Addr.Addr())
 	}
 	return x.Accounts.Address(peer.Addr.Addr())
+}
+
+// payer returns the account that is charged for an operation as long as its connection is open.
+func payer(peer *gate.Peer, op *gate.Operation) *account.Account {
+	if a := peer.Users.Account(op.Identity.Name); a != nil {
+		return a
+	}
+	return peer.Account
 }
 
 // Decide asks the gate, which sets the operation of the record, and counts its decision. See
@@ -103,6 +112,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 		defer func() { call.Waited = time.Since(start) }()
 	}
 	s, op := call.Snapshot, call.Op
+	call.account = payer(call.Peer, op)
 	if s.Origin != nil && s.Origin.serves(op) {
 		return x.fromStore(ctx, call)
 	}
@@ -176,7 +186,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	lead.Done()
 	a.Body, a.Whole = buf[:n], err == io.EOF //nolint:errorlint // never wrapped: see above
 	if !a.Whole && op.ReceivedWhole() {
-		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body, upstream.Payer{Memory: x.Memory, Account: call.Peer.Account}); err != nil {
+		if a.buffered, a.Whole, err = resp.ReadBuffered(a.Body, upstream.Payer{Memory: x.Memory, Account: call.account}); err != nil {
 			return x.failed(err, op)
 		}
 		if a.Body = a.buffered.Bytes; a.Whole {
@@ -195,7 +205,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 			// The write was carried out, and its answer cannot be sent.
 			return gate.RefuseUnknownOutcome, nil
 		}
-		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
 	}
 	if !a.Whole {
 		resp.Answered() // the rest of the duration is the client's
@@ -205,7 +215,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	}
 	if a.buffered != nil {
 		if units := a.buffered.Units(); units > 0 {
-			a.memory = newHold(x.Memory, call.Peer.Account, units, call.Client)
+			a.memory = newHold(x.Memory, call.account, units, call.Client)
 		}
 	}
 	received = true

@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // End says how a watch ended: the reason for the metric, and at most one of a refusal,
@@ -48,12 +50,13 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 // policy returns the policy in force.
 func (x *Exchange) policy() *gate.Policy { return &x.Current.Load().Policy }
 
-// Join joins the shared watch of an operation, for which [Snapshot.Joins] must hold. It
+// Join joins the shared watch of a watch that has started, for which [Snapshot.Joins] must hold. It
 // returns the head of the answer and a watcher, which the lane must close. The watcher is
 // nil if the answer does not wait, as a refusal: the head then is the complete answer. The head is nil if
 // the watch ended before etcd answered; end then says how. ctx must end, with its cause,
 // when the watch is ended from outside.
-func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
+func (x *Exchange) Join(ctx context.Context, s *Snapshot, w *Watch, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
+	op := w.Op
 	if s.Origin != nil {
 		return x.joinStore(ctx, s.Origin, op, n)
 	}
@@ -61,6 +64,7 @@ func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n 
 	if !ok || s.Watches == nil {
 		panic("BUG: a watch that cannot be shared")
 	}
+	want.Claim = x.Bulk.Watch(w.account, want.Path, want.Recursive)
 	watcher, head, err := s.Watches.Join(ctx, want, n)
 	if err != nil {
 		return nil, nil, x.unanswered(ctx, err, op)
@@ -73,13 +77,32 @@ func (x *Exchange) Join(ctx context.Context, s *Snapshot, op *gate.Operation, n 
 
 // Alone carries a watch that is not shared, on its own connection to etcd. If end.Reason is
 // empty, the caller must close the answer.
-func (x *Exchange) Alone(ctx context.Context, call *Call) (a Answer, end End) {
+func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, end End) {
+	a.claim = x.Bulk.Watch(w.account, call.Op.Path, call.Op.Tree)
+	if _, ok := SharedWatch(call.Op); !ok {
+		a.claim.Surplus() // clients can start any number of them for one key
+	}
+	if !a.claim.TryAcquire() && acquireClaim(ctx, &a.claim) != nil {
+		if ctx.Err() == nil {
+			return Answer{}, End{Reason: "upstream", Refusal: gate.RefuseUpstreamBusy}
+		}
+		return Answer{}, x.unanswered(ctx, &upstream.Error{Kind: upstream.Canceled, Err: ctx.Err()}, call.Op)
+	}
 	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
 	if err != nil {
+		a.Close()
 		return Answer{}, x.unanswered(ctx, err, call.Op)
 	}
 	x.Outage.Succeeded()
-	return Answer{Status: resp.Status, Fields: resp.Fields, Length: resp.Length, resp: resp}, End{}
+	a.Status, a.Fields, a.Length, a.resp, a.isWatch = resp.Status, resp.Fields, resp.Length, resp, true
+	return a, End{}
+}
+
+// acquireClaim acquires what a watch expects to need, and waits for its turn.
+func acquireClaim(ctx context.Context, claim *bulk.Claim) error {
+	ctx, cancel := context.WithTimeout(ctx, watchPatience)
+	defer cancel()
+	return claim.Acquire(ctx)
 }
 
 // unanswered returns the end of a watch that etcd did not answer.

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
@@ -128,9 +130,9 @@ func TestAWatchThatEndsBeforeEtcdAnswersSaysWhy(t *testing.T) {
 			}()
 			var end End
 			if alone {
-				_, end = r.Alone(ctx, call)
+				_, end = r.Alone(ctx, call, &Watch{Op: call.Op})
 			} else {
-				_, _, end = r.Join(ctx, r.snapshot, call.Op, nil)
+				_, _, end = r.Join(ctx, r.snapshot, &Watch{Op: call.Op}, nil)
 			}
 			if end != want {
 				t.Errorf("cause %q, alone %t: got %+v, want %+v", cause, alone, end, want)
@@ -145,9 +147,62 @@ func TestAWatchThatEtcdRefusesHasAHeadAndNoWatcher(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, "no")
 	})
-	watcher, head, end := r.Join(context.Background(), r.snapshot, r.call(t, "GET", "/v2/keys/a?wait=true", "").Op, nil)
+	watcher, head, end := r.Join(context.Background(), r.snapshot, &Watch{Op: r.call(t, "GET", "/v2/keys/a?wait=true", "").Op}, nil)
 	if watcher != nil || head == nil || head.Status != 400 || string(head.Body) != "no" || end != (End{Reason: "refused"}) {
 		t.Errorf("got watcher %v, head %+v, end %+v; want etcd's refusal", watcher, head, end)
+	}
+}
+
+// TestWatchesOfOneKeyThatCannotBeSharedAreBounded is about watches that cost etcd a copy of each
+// event for every one of them.
+func TestWatchesOfOneKeyThatCannotBeSharedAreBounded(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-q.Context().Done()
+	})
+	pool := func(name string) *account.Pool {
+		return r.Accounts.NewPool(account.Options{Name: name, Total: 100, Reserve: 10, ForNewcomers: true})
+	}
+	r.Bulk = bulk.NewLimits(pool("bytes"), pool("trees"), pool("watched"))
+	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
+	defer client.Close()
+	var answers []Answer
+	defer func() {
+		for i := range answers {
+			answers[i].Close()
+		}
+		if n := r.Bulk.Watched.Used(); n != 0 {
+			t.Errorf("in the end: got %d units in use, want 0", n)
+		}
+	}()
+	start := func(ctx context.Context, query string) End {
+		call := r.call(t, "GET", "/v2/keys/a?wait=true"+query, "")
+		w := &Watch{Op: call.Op, account: client}
+		answer, end := r.Alone(ctx, call, w)
+		if end.Reason == "" {
+			answers = append(answers, answer)
+		}
+		return end
+	}
+	for i := range 2 {
+		if end := start(t.Context(), "&stream=true"); end != (End{}) {
+			t.Fatalf("watch %d of two that are within the bound: got %+v, want its answer", i+1, end)
+		}
+	}
+	if end, want := start(t.Context(), "&stream=true"), (End{Reason: "upstream", Refusal: gate.RefuseUpstreamBusy}); end != want {
+		t.Errorf("a watch beyond the bound: got %+v, want %+v", end, want)
+	}
+	gone, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrGone)
+	if end, want := start(gone, "&stream=true"), (End{Reason: "client", Err: ErrBrokenOff}); end != want {
+		t.Errorf("a watch beyond the bound whose client has left: got %+v, want %+v", end, want)
+	}
+	// Where nothing is shared, each client has its own watch of a key.
+	for range 20 {
+		if end := start(t.Context(), ""); end != (End{}) {
+			t.Errorf("a watch that could be shared: got %+v, want its answer", end)
+		}
 	}
 }
 

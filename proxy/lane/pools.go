@@ -26,18 +26,20 @@ type Pools struct {
 // newClaim returns what a call claims of etcd's memory, which is not acquired.
 func (x *Exchange) newClaim(call *Call) bulk.Claim {
 	if op := call.Op; op.Surface == gate.Keys && op.Access == acl.Read {
-		return x.Bulk.Read(call.Peer.Account, op.Path, op.Tree)
+		return x.Bulk.Read(call.account, op.Path, op.Tree)
 	}
-	return x.Bulk.Other(call.Peer.Account)
+	return x.Bulk.Other(call.account)
 }
 
 // acquire acquires what an answer claims, and then the slot, each if it is not held. It waits
 // for its turn. If it fails, the answer holds nothing.
 func (a *Answer) acquire(ctx context.Context, call *Call) error {
-	err := call.wait(ctx, a.claim.Acquire)
-	if err == nil && !a.slot.held {
-		err = a.slot.acquire(ctx, call)
-	}
+	err := call.wait(ctx, func(ctx context.Context) error {
+		if err := a.claim.Acquire(ctx); err != nil || a.slot.held {
+			return err
+		}
+		return a.slot.acquire(ctx)
+	})
 	if err != nil {
 		a.Close()
 	}
@@ -75,7 +77,7 @@ type slot struct {
 
 // newSlot returns a slot for a call, which is not acquired.
 func (x *Exchange) newSlot(call *Call) slot {
-	return slot{pool: x.Slots, account: call.Peer.Account, kind: kindOf(call.Op)}
+	return slot{pool: x.Slots, account: call.account, kind: kindOf(call.Op)}
 }
 
 // try acquires the slot if that needs no wait.
@@ -84,10 +86,13 @@ func (s *slot) try() bool {
 	return s.held || s.pool == nil
 }
 
-// acquire acquires the slot.
-func (s *slot) acquire(ctx context.Context, call *Call) error {
-	err := acquireWithin(ctx, call.Snapshot.Upstream.Patience(), s.pool, s.account, s.kind)
-	s.held = s.pool != nil && err == nil
+// acquire acquires the slot, and waits for its turn.
+func (s *slot) acquire(ctx context.Context) error {
+	if s.pool == nil {
+		return nil
+	}
+	err := s.pool.Acquire(ctx, s.account, 1, s.kind)
+	s.held = err == nil
 	return err
 }
 

@@ -95,13 +95,13 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
 		a.claim.Release()
 	case a.claim.Cover(), a.mayGrow:
-		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
 	case !parsed.Write():
 		return nil, errLarge // it must not be in memory until it is this client's turn
 	case call.wait(ctx, a.claim.Acquire) != nil:
 		return gate.RefuseUnknownOutcome, nil // the write was carried out, and its answer cannot be sent
 	default:
-		a.large = newHold(x.Bulk.Bytes, call.Peer.Account, a.claim.Held(), call.Client)
+		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
 	}
 	received = true
 	return nil, nil
@@ -117,12 +117,12 @@ func (a *Answer) holdMemory(x *Exchange, call *Call, size int64) bool {
 	if size > upstream.MaxBuffered || x.Memory == nil {
 		return false
 	}
-	lease := account.NewLease(x.Memory, call.Peer.Account, account.Ordinary)
+	lease := account.NewLease(x.Memory, call.account, account.Ordinary)
 	if !lease.TryGrow(size) {
 		return false
 	}
 	a.stored.lease = lease
-	a.memory = newHold(x.Memory, call.Peer.Account, lease.Units(), call.Client)
+	a.memory = newHold(x.Memory, call.account, lease.Units(), call.Client)
 	return true
 }
 

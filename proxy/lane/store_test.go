@@ -46,7 +46,8 @@ func newStoreRig(t *testing.T, store *answers) *rig {
 	r.Memory = r.Accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 4096})
 	r.Bulk = bulk.NewLimits(
 		r.Accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: 128}),
-		r.Accounts.NewPool(account.Options{Name: "trees", Total: 16}))
+		r.Accounts.NewPool(account.Options{Name: "trees", Total: 16}),
+		r.Accounts.NewPool(account.Options{Name: "events", Total: 16}))
 	r.Slots = r.Accounts.NewPool(account.Options{Name: "requests", Total: 8, Reserve: 1})
 	return r
 }
@@ -243,12 +244,12 @@ func TestAWatchThatAStoreRefusesIsCompleteOrRefused(t *testing.T) {
 	cleared := v2store.Answer{Status: 400, Index: 9, Body: []byte("cleared"), Failed: true}
 	r := newStoreRig(t, &answers{answer: cleared})
 	op := r.call(t, "GET", "/v2/keys/a?wait=true&waitIndex=1", "").Op
-	w, head, end := r.Join(context.Background(), r.snapshot, op, nil)
+	w, head, end := r.Join(context.Background(), r.snapshot, &Watch{Op: op}, nil)
 	if w != nil || head == nil || head.Status != 400 || string(head.Body) != "cleared" || end.Reason != "refused" || end.Refusal != nil {
 		t.Errorf("an index of the past: got %v, %+v and %+v; want etcd's complete answer", w, head, end)
 	}
 	r = newStoreRig(t, &answers{err: &v2v3.Error{Kind: v2v3.NotServed}})
-	w, head, end = r.Join(context.Background(), r.snapshot, op, nil)
+	w, head, end = r.Join(context.Background(), r.snapshot, &Watch{Op: op}, nil)
 	if w != nil || head != nil || end.Refusal != gate.RefuseStore || end.Reason != "upstream" {
 		t.Errorf("a store that is not served: got %v, %+v and %+v; want a refusal", w, head, end)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,6 +20,7 @@ type collector struct {
 	limits atomic.Pointer[map[string]float64]
 
 	endpointUp, endpointLeader, endpointProbe *prometheus.Desc
+	endpointSince, upstreamSince, emptying    *prometheus.Desc
 	byRule, byUser                            *prometheus.Desc
 	limit, limitUsed                          *prometheus.Desc
 	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
@@ -40,6 +42,9 @@ func newCollector() *collector {
 		endpointUp:     desc("upstream_endpoint_up", "1 if the endpoint answers and belongs to a cluster with a leader, else 0. Each scrape probes the endpoints, at most every three seconds.", "endpoint"),
 		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
 		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
+		endpointSince:  desc("upstream_endpoint_failing_since_timestamp_seconds", "Time at which the endpoint was first found not to be up, by a request or a scrape, in seconds since the epoch; 0 while it is up.", "endpoint"),
+		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Time at which the first request failed since etcd last answered all of them, in seconds since the epoch; 0 if none fails."),
+		emptying:       desc("emptying_since_timestamp_seconds", "Time at which POST /-/drain began to make clients leave, in seconds since the epoch; 0 while it does not."),
 		byRule: desc("rule_decisions_total", "Decisions by the prefix of the rule that decided, access (read, write) and outcome (allowed, refused). "+
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
 		byUser: desc("user_decisions_total", "Decisions by user, means of identification (password, certificate, anonymous, other), access (read, write) and outcome (allowed, refused). "+
@@ -48,7 +53,7 @@ func newCollector() *collector {
 			"Without a key are open_files, event_memory and shared_answer_memory; see etcd_tlsproxy_limit_used.", "limit"),
 		limitUsed: desc("limit_used", "Use of the limits that can be reached, in the unit of the limit: connections, watches, upstream_requests, body_memory and memory; "+
 			"address_connections and user_watches of the address and the user that have the most; open_files of the process; event_memory for events of shared watches, and shared_answer_memory for answers to shared reads. Limits that are off are missing.", "limit"),
-		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, until their answers begin. answers, bodies: bytes that wait for a client, and of large request bodies. watches: running ones.", "pool"),
+		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, until their answers begin. watched: bytes of large events, once for each watch at etcd. answers, bodies: bytes that wait for a client, and of large request bodies. watches: running ones.", "pool"),
 		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
 		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 	}
@@ -58,7 +63,7 @@ func newCollector() *collector {
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
 		descs <- d
 	}
 }
@@ -78,10 +83,13 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		e := &upstream.Endpoints[i]
 		gauge(c.endpointUp, one(e.Health == "up"), e.Endpoint)
 		gauge(c.endpointLeader, one(e.Role == "leader"), e.Endpoint)
+		gauge(c.endpointSince, timestamp(e.Since), e.Endpoint)
 		if e.Took == e.Took { // it is not missing
 			gauge(c.endpointProbe, float64(e.Took)/1000, e.Endpoint)
 		}
 	}
+	gauge(c.upstreamSince, timestamp(s.UpstreamFailing))
+	gauge(c.emptying, timestamp(s.EmptyingSince))
 	configured := *c.limits.Load()
 	for _, limit := range s.Limits {
 		gauge(c.limitUsed, float64(limit.Used), limit.Name)
@@ -107,6 +115,14 @@ func one(is bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// timestamp returns a time in seconds since the epoch, and 0 for the zero time.
+func timestamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 // maxSeries bounds the rules and the users that have series of their own. They are chosen

@@ -29,16 +29,19 @@ type Upstream struct {
 // EndpointStatus is the state of one endpoint. Health is "up", "down" (it does not answer;
 // Error has the reason) or "no leader" (it answers, but belongs to no working cluster).
 type EndpointStatus struct {
-	Endpoint string    `json:"endpoint"` // its URL
-	Health   string    `json:"health"`   // see above
-	Role     string    `json:"role"`     // "leader", "follower" or empty
-	Name     string    `json:"name"`     // the member's name
-	Version  string    `json:"version"`  // the member's version of etcd
-	Took     Float     `json:"took_ms"`  // time until it answered
-	Error    string    `json:"error"`    // why it is down
-	Avoided  bool      `json:"avoided"`  // requests go to other endpoints instead
-	Idle     int       `json:"idle"`     // connections that wait for a request
-	Checked  time.Time `json:"checked"`  // time of the last probe
+	Endpoint string `json:"endpoint"` // its URL
+	Health   string `json:"health"`   // see above
+	Role     string `json:"role"`     // "leader", "follower" or empty
+	Name     string `json:"name"`     // the member's name
+	Version  string `json:"version"`  // the member's version of etcd
+	Took     Float  `json:"took_ms"`  // time until it answered
+	Error    string `json:"error"`    // why it is down
+	// Since is when the endpoint was first found not to be up: by a request, or by a probe,
+	// which each scrape and each look at the status makes. It is the zero time if it is up.
+	Since   time.Time `json:"failing_since"`
+	Avoided bool      `json:"avoided"` // requests go to other endpoints instead
+	Idle    int       `json:"idle"`    // connections that wait for a request
+	Checked time.Time `json:"checked"` // time of the last probe
 }
 
 // Members reports the state of etcd behind a pool. It probes etcd's members unless that
@@ -60,6 +63,7 @@ func endpointStatus(m *upstream.MemberStatus) EndpointStatus {
 	status := EndpointStatus{
 		Endpoint: m.Endpoint.String(), Name: shown(m.Member.Name), Version: shown(m.Version), Took: missing,
 		Avoided: m.Avoided, Idle: m.Idle, Checked: m.Checked,
+		Since: m.FailingSince,
 	}
 	if m.Answered {
 		status.Took = Float(m.Duration.Seconds() * 1000)

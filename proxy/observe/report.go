@@ -15,11 +15,12 @@ import (
 
 // State is the part of the status that the server knows.
 type State struct {
-	Draining    bool
-	Emptying    bool
-	Policy      *gate.Policy
-	Counts      *DecisionCounts
-	Connections Connections
+	Draining bool
+	// EmptyingSince is when clients began to be made to leave, or zero if they are not.
+	EmptyingSince time.Time
+	Policy        *gate.Policy
+	Counts        *DecisionCounts
+	Connections   Connections
 	// Watches and MaxWatches are the number of running watches and its limit.
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
@@ -36,7 +37,7 @@ type State struct {
 // last seconds, and waits for their answers no longer than a second.
 func (o *Observer) Status(s State) *Status {
 	status := &Status{
-		State: "serving", ReadOnly: s.Policy.ReadOnly,
+		State: "serving", ReadOnly: s.Policy.ReadOnly, EmptyingSince: s.EmptyingSince,
 		Totals: o.totals(), Windows: o.samples.summary(), History: o.samples.columns(),
 		Connections:  s.Connections,
 		Watches:      o.watchStatus(&s),
@@ -51,7 +52,7 @@ func (o *Observer) Status(s State) *Status {
 	switch {
 	case s.Draining:
 		status.State = "draining"
-	case s.Emptying:
+	case !s.EmptyingSince.IsZero():
 		status.State = "emptying"
 	}
 	status.Upstream.Since = s.UpstreamFailing

@@ -12,8 +12,11 @@ import "time"
 // written as \u202e.
 type Status struct {
 	// State is "serving", "emptying" if an operator makes clients leave, or "draining".
-	State    string `json:"state"`
-	ReadOnly bool   `json:"read_only"` // writes are refused
+	State string `json:"state"`
+	// EmptyingSince is the time of the POST /-/drain because of which clients are made to
+	// leave. It is the zero time if they are not.
+	EmptyingSince time.Time `json:"emptying_since"`
+	ReadOnly      bool      `json:"read_only"` // writes are refused
 
 	// Totals count from the start of the process. Windows summarize the last 10 seconds,
 	// minute and 10 minutes. History has one value for each 2 seconds of the last 10

@@ -23,8 +23,10 @@ type hub struct {
 	ready   chan struct{} // closed when head or err is set
 	head    *Head         // etcd's answer; a refusal if its status is not 200
 	err     error
+	weight  weight
 
 	// Guarded by watches.mu.
+	counted   bool      // in watches.past
 	users     int       // watchers that wait or are about to wait
 	visits    uint64    // how often a user was added
 	requested time.Time // when the first request was sent
@@ -48,9 +50,16 @@ var (
 
 // serve serves the hub until it ends.
 func (h *hub) serve(ctx context.Context) {
-	h.watches.recordRequest(h)
-	resp, head, err := h.request(ctx, h.since)
+	defer h.releaseWeight()
+	defer h.watches.waited(h)
+	var resp *upstream.Response
+	var head *Head
 	var past *Event
+	err := h.acquireWeight(ctx)
+	if err == nil {
+		h.watches.recordRequest(h)
+		resp, head, err = h.request(ctx, h.since)
+	}
 	switch {
 	case err != nil:
 	case head.Status != 200: // a complete answer instead of a watch
@@ -119,11 +128,15 @@ func (h *hub) readPast(ctx context.Context, resp *upstream.Response, head *Head)
 		defer resp.Close()
 		return h.receive(ctx, resp)
 	}
-	if err := resp.KeepWatching(); err != nil {
-		resp.Close()
-		return nil, err
+	h.watches.waitForNext(h)
+	err := h.acquireWeight(ctx)
+	if err == nil {
+		err = resp.KeepWatching()
 	}
-	return nil, nil
+	if err != nil {
+		resp.Close()
+	}
+	return nil, err
 }
 
 func (h *hub) request(ctx context.Context, since uint64) (*upstream.Response, *Head, error) {
@@ -172,8 +185,9 @@ func (h *hub) readEvent(ctx context.Context, resp *upstream.Response) error {
 		return err
 	}
 	h.deliver(e)
+	size := len(e.Body)
 	e.release()
-	return nil
+	return h.weighEvent(size)
 }
 
 // receive reads the event of an answer, which the caller uses.

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -17,6 +18,9 @@ type Watch struct {
 	Recursive bool
 	// Since is the waitIndex; 0 means events from now on.
 	Since uint64
+	// Claim is what a watch at etcd costs if this watch needs one. The zero Claim costs
+	// nothing.
+	Claim bulk.Claim
 }
 
 // Notifier is notified when its watcher has a result. Its methods are called from
@@ -85,11 +89,11 @@ func (ws *Watches) Join(ctx context.Context, w Watch, notifier Notifier) (*Watch
 	asked := time.Now()
 	for {
 		p := hubKey{path: w.Path, key: w.Key, recursive: w.Recursive}
-		watcher, head, again, err := ws.join(ctx, p, asked, w.Since, notifier)
+		watcher, head, again, err := ws.join(ctx, p, asked, &w, notifier)
 		if again == beforeRing {
 			ws.count.Misses.Add(1)
 			p.since = w.Since
-			watcher, head, again, err = ws.join(ctx, p, asked, w.Since, notifier)
+			watcher, head, again, err = ws.join(ctx, p, asked, &w, notifier)
 		}
 		if again == joined {
 			return watcher, head, err
@@ -106,8 +110,8 @@ const (
 	beforeRing                   // the ring does not reach back to the index
 )
 
-func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since uint64, notifier Notifier) (_ *Watcher, head *Head, _ joinResult, err error) {
-	h, inTime := ws.acquire(p, asked)
+func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, want *Watch, notifier Notifier) (_ *Watcher, head *Head, _ joinResult, err error) {
+	h, inTime := ws.acquire(p, asked, &want.Claim)
 	entered := true
 	defer func() {
 		if entered {
@@ -141,7 +145,7 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, since ui
 			return nil, nil, joined, &upstream.Error{Kind: upstream.Broken, Err: errElsewhere}
 		}
 	}
-	watcher := &Watcher{hub: h, notifier: notifier, since: since, index: notWaiting}
+	watcher := &Watcher{hub: h, notifier: notifier, since: want.Since, index: notWaiting}
 	again := h.attach(watcher, &head)
 	if again == joined {
 		entered = false

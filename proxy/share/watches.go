@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -42,24 +43,25 @@ type Watches struct {
 	index  indexReads
 	texts  *texts
 
-	pastPatience time.Duration
+	pastPatience, weightPatience time.Duration
 
 	mu        sync.Mutex
 	hubs      map[hubKey]*hub
-	lingering int // hubs without users
+	lingering int            // hubs without users
+	past      map[hubKey]int // the hubs with an index that wait for an event, of each key
 	closed    bool
 }
 
 // NewWatches returns watches through a pool.
 func NewWatches(o WatchOptions) *Watches {
-	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub)}
+	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub), past: make(map[hubKey]int)}
 	if ws.linger <= 0 {
 		ws.linger = 10 * time.Second
 	}
 	if o.Memory <= 0 {
 		o.Memory = 64 << 20
 	}
-	ws.texts, ws.pastPatience = newTexts(o.Memory), pastPatience
+	ws.texts, ws.pastPatience, ws.weightPatience = newTexts(o.Memory), pastPatience, weightPatience
 	if ws.count == nil {
 		ws.count = &WatchCounters{}
 	}
@@ -83,15 +85,17 @@ func (ws *Watches) Close() {
 	}
 }
 
-// acquire returns the hub of a key, which it creates if necessary, and adds a user to it.
+// acquire returns the hub of a key, which it creates with a claim if necessary, and adds a
+// user to it.
 // inTime reports whether the hub's request to etcd is sent after the time asked.
-func (ws *Watches) acquire(p hubKey, asked time.Time) (h *hub, inTime bool) {
+func (ws *Watches) acquire(p hubKey, asked time.Time, claim *bulk.Claim) (h *hub, inTime bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	h = ws.hubs[p]
 	if h == nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{texts: ws.texts}}
+		h.weight.charge(claim)
 		ws.hubs[p] = h
 		ws.count.Hubs.Add(1)
 		go h.serve(ctx)
@@ -114,6 +118,36 @@ func (ws *Watches) recordRequest(h *hub) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	h.requested = time.Now()
+}
+
+// maxPastHubs is how many hubs with an index may wait for the next event of a key until each
+// further one is charged for it.
+const maxPastHubs = 4
+
+// waitForNext counts a hub with an index whose event does not exist yet.
+func (ws *Watches) waitForNext(h *hub) {
+	key := h.hubKey
+	key.since = 0
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	h.counted = true
+	if ws.past[key]++; ws.past[key] > maxPastHubs {
+		h.weight.claim.Surplus()
+	}
+}
+
+// waited ends the count of a hub.
+func (ws *Watches) waited(h *hub) {
+	key := h.hubKey
+	key.since = 0
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if !h.counted {
+		return
+	}
+	if ws.past[key]--; ws.past[key] == 0 {
+		delete(ws.past, key)
+	}
 }
 
 // countDelivered counts the watchers that receive an event.

@@ -24,6 +24,7 @@ type endpoint struct {
 	idle   []*conn // the most recently used last
 	expiry *time.Timer
 	down   atomic.Bool // a probe is dialing it
+	since  time.Time   // when down was set; guarded by mu
 }
 
 // keepAlive detects a peer that vanished without closing the connection. A watch may
@@ -138,6 +139,7 @@ func (e *endpoint) markDown() {
 	if e.down.Load() || len(e.pool.endpoints) == 1 || e.pool.closed.Load() {
 		return
 	}
+	e.since = time.Now()
 	e.down.Store(true)
 	e.pool.probes.Go(e.probe)
 }

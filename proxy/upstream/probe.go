@@ -39,6 +39,9 @@ type MemberStatus struct {
 	Err error
 	// Checked is when the probe started, in UTC.
 	Checked time.Time
+	// FailingSince is when the first probe or request failed since the last probe without Err,
+	// in UTC. It is zero if Err is nil.
+	FailingSince time.Time
 }
 
 const (
@@ -56,6 +59,7 @@ type Prober struct {
 	checked time.Time
 	members []MemberStatus
 	leader  Member
+	failing map[Endpoint]time.Time // since when
 }
 
 // Status returns the state of the members behind pool. Concurrent callers wait for the
@@ -92,6 +96,28 @@ func (p *Prober) probe(pool *Pool) {
 		}
 	}
 	p.pool, p.checked = pool, time.Now()
+	p.noteFailing(pool.States())
+}
+
+// noteFailing notes since when members fail; p.mu is held. A request may have failed long
+// before somebody asked for the state.
+func (p *Prober) noteFailing(states []State) {
+	failing := make(map[Endpoint]time.Time)
+	for i := range p.members {
+		m, at := &p.members[i], states[i].Endpoint
+		if m.Err == nil {
+			continue
+		}
+		since, known := p.failing[at]
+		if avoided := states[i].AvoidedSince; !known {
+			since = m.Checked
+			if !avoided.IsZero() && avoided.Before(since) {
+				since = avoided.UTC()
+			}
+		}
+		failing[at], m.FailingSince = since, since
+	}
+	p.failing = failing
 }
 
 var errNoLeader = errors.New("the member reports no leader")

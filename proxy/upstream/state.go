@@ -1,11 +1,15 @@
 package upstream
 
+import "time"
+
 // State is the state of one endpoint in the pool.
 type State struct {
 	Endpoint Endpoint
 	// Avoided is set while requests go to other endpoints because this one is down. A probe
 	// dials it then.
 	Avoided bool
+	// AvoidedSince is when that began.
+	AvoidedSince time.Time
 	// Idle is the number of its idle connections.
 	Idle int
 }
@@ -15,7 +19,11 @@ func (p *Pool) States() []State {
 	states := make([]State, 0, len(p.endpoints))
 	for _, e := range p.endpoints {
 		e.mu.Lock()
-		states = append(states, State{Endpoint: e.Endpoint, Avoided: e.down.Load(), Idle: len(e.idle)})
+		state := State{Endpoint: e.Endpoint, Avoided: e.down.Load(), Idle: len(e.idle)}
+		if state.Avoided {
+			state.AvoidedSince = e.since
+		}
+		states = append(states, state)
 		e.mu.Unlock()
 	}
 	return states

@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -57,18 +58,18 @@ func TestAnAuditFindsEventsThatTheMirrorMissed(t *testing.T) {
 	f := start(t)
 	f.do("PUT /d/a?value=1")
 	f.do("PUT /d/b?value=1")
-	for what, spoil := range map[string]func(m *mirror){
-		"a removal that was missed": func(m *mirror) {
-			_ = m.tree.Load(v2store.Record{Key: "/d/c", Recorded: 1})
+	for what, spoil := range map[string]func(m *mirror.Mirror){
+		"a removal that was missed": func(m *mirror.Mirror) {
+			_ = m.Tree.Load(v2store.Record{Key: "/d/c", Recorded: 1})
 		},
-		"a new node that was missed": func(m *mirror) {
-			_, _ = m.tree.Apply(&v2store.Change{Action: v2store.Delete, Key: "/d/a"}, m.tree.Index()+1)
+		"a new node that was missed": func(m *mirror.Mirror) {
+			_, _ = m.Tree.Apply(&v2store.Change{Action: v2store.Delete, Key: "/d/a"}, m.Tree.Index()+1)
 		},
-		"a change that was missed": func(m *mirror) {
-			_, _ = m.tree.Apply(&v2store.Change{Action: v2store.Update, Key: "/d/a", KeepValue: true, Put: &v2store.Record{Key: "/d/a"}}, m.tree.Index()+1)
+		"a change that was missed": func(m *mirror.Mirror) {
+			_, _ = m.Tree.Apply(&v2store.Change{Action: v2store.Update, Key: "/d/a", KeepValue: true, Put: &v2store.Record{Key: "/d/a"}}, m.Tree.Index()+1)
 		},
-		"another kind": func(m *mirror) {
-			_, _ = m.tree.Apply(&v2store.Change{Action: v2store.Set, Key: "/d/b", DropFile: true, Put: &v2store.Record{Key: "/d/b", Dir: true}}, m.tree.Index()+1)
+		"another kind": func(m *mirror.Mirror) {
+			_, _ = m.Tree.Apply(&v2store.Change{Action: v2store.Set, Key: "/d/b", DropFile: true, Put: &v2store.Record{Key: "/d/b", Dir: true}}, m.Tree.Index()+1)
 		},
 	} {
 		f.mu.Lock()
@@ -123,7 +124,7 @@ func TestAnAuditFindsWhatAClientOfV3HasDone(t *testing.T) {
 	f.wrong("a lost node that was left out before", "nodes", true)
 	remove(f.keys.Data("/foreign"))
 	f.mu.Lock()
-	f.m.foreign["/forgotten"] = struct{}{}
+	f.m.Foreign["/forgotten"] = struct{}{}
 	f.mu.Unlock()
 	f.right("a foreign value that is gone")
 }

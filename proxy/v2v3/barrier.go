@@ -83,6 +83,9 @@ func (b *barrier) read() (int64, error) {
 		return 0, fmt.Errorf("reading the log: %s", rpc.Reason(err))
 	}
 	s.header(answer.Header)
+	if m := s.current(); m != nil && m.Cluster != answer.Header.ClusterId {
+		return 0, fmt.Errorf("reading the log: the endpoint belongs to another cluster")
+	}
 	if len(answer.Kvs) == 0 {
 		return 0, fmt.Errorf("reading the log: the store has none")
 	}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"etcd-tlsproxy/proxy/v2store"
-	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -29,7 +29,7 @@ const (
 // connection follows the events at one endpoint.
 type connection struct {
 	s *Store
-	m *mirror
+	m *mirror.Mirror
 	// followed means that the mirror was complete, and in use, for a while.
 	followed bool
 	// loaded means that the mirror is new, and used as soon as it has reached the target.
@@ -68,13 +68,14 @@ func (c *connection) run(ctx context.Context) error {
 		return err
 	}
 	c.heard.Store(time.Now().UnixNano())
-	watching := make(chan struct{})
-	defer func() { <-watching }()
+	var guards sync.WaitGroup
+	defer guards.Wait()
 	defer c.watch.Close()
-	go func() {
-		defer close(watching)
-		c.guard(ctx, cancel)
-	}()
+	defer cancel(nil)
+	guards.Go(func() { c.guard(ctx, cancel) })
+	if at, _ := s.client.Endpoint(); at != 0 {
+		guards.Go(func() { c.prefer(ctx, cancel) })
+	}
 	if !c.loaded {
 		s.resume(after, st)
 		c.followed = true
@@ -142,7 +143,7 @@ func (c *connection) receive() error {
 			c.idle.Add(1)
 		}
 		c.s.header(header)
-		if header.ClusterId != c.m.cluster {
+		if header.ClusterId != c.m.Cluster {
 			return fmt.Errorf("%w: the store belongs to another cluster", errRebuild)
 		}
 		for len(events) > 0 {
@@ -175,93 +176,10 @@ func (c *connection) apply(number int64, events []*mvccpb.Event) error {
 
 // caughtUp puts a new mirror into use once it is complete.
 func (c *connection) caughtUp() error {
-	if !c.loaded || c.m.logRevision < c.target {
+	if !c.loaded || c.m.LogRevision < c.target {
 		return nil
 	}
 	c.s.replace(c.m)
 	c.loaded, c.followed = false, true
 	return nil
-}
-
-// setEnd sets the function that ends the connection.
-func (s *Store) setEnd(end context.CancelCauseFunc) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.end = end
-}
-
-// current returns the mirror in use.
-func (s *Store) current() *mirror {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.m
-}
-
-// apply applies a revision to the mirror in use, or to one that is still behind.
-func (s *Store) apply(m *mirror, r *layout.Revision, used bool) error {
-	s.mu.Lock()
-	e, err := m.apply(r)
-	switch {
-	case err != nil && used:
-		s.reason = err.Error()
-	case used:
-		s.advance(r.Number)
-	}
-	if err == nil && e != nil {
-		s.resolve(r.Entry.Origin, e)
-	}
-	var due []delivery
-	var event *Event
-	if used {
-		due, event = s.deliveries()
-	}
-	s.mu.Unlock()
-	for _, d := range due {
-		d.to.deliver(event)
-	}
-	if len(r.Strange) > 0 && used && time.Since(s.warned) > auditSoon {
-		s.warned = time.Now()
-		s.o.Log.Warn("a client of v3 has changed the keys of the tree", "revision", r.Number, "keys", len(r.Strange), "one of them", string(r.Strange[0].Kv.Key))
-	}
-	return err
-}
-
-// resume goes on with the mirror in use.
-func (s *Store) resume(after int64, st *state) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.m.meta, s.m.metaRevision, s.m.control = st.meta, st.metaAt, st.control
-	s.m.applied = max(s.m.applied, after)
-	s.advance(s.m.applied)
-	s.connected()
-}
-
-// replace puts another mirror into use.
-func (s *Store) replace(m *mirror) {
-	s.breakOff("the tree was loaded again")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.m, s.reason, s.pastFailures, m.replaying = m, "", 0, false
-	s.loads.Add(1)
-	close(s.rebuilt)
-	s.rebuilt = make(chan struct{})
-	s.advance(m.applied)
-	s.connected()
-}
-
-// connected takes note that there are events again. The caller holds the lock.
-func (s *Store) connected() {
-	_, address := s.client.Endpoint()
-	s.o.Log.Info("the events of etcd are followed", "endpoint", address, "index", s.m.tree.Index())
-	s.lost = time.Time{}
-}
-
-// resolve gives an event to the write that made it.
-func (s *Store) resolve(origin string, e *v2store.Event) {
-	s.writes.Lock()
-	defer s.writes.Unlock()
-	if done := s.waiting[origin]; done != nil {
-		done <- e // has room for one
-		delete(s.waiting, origin)
-	}
 }

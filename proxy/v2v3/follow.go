@@ -1,11 +1,13 @@
 package v2v3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -21,6 +23,10 @@ func (s *Store) follow() {
 		}
 		s.disconnected(err, c.followed)
 		next, place := s.nextEndpoint(err)
+		grace := time.Duration(0)
+		if errors.Is(err, errPreferred) {
+			grace = s.o.Timeout
+		}
 		if c.followed {
 			try, wait = 0, 0
 		} else if try%s.client.Endpoints() == s.client.Endpoints()-1 {
@@ -31,7 +37,7 @@ func (s *Store) follow() {
 			return
 		case <-time.After(wait):
 		}
-		if err := s.client.Use(next); err != nil {
+		if err := s.client.UseWithin(next, grace); err != nil {
 			s.o.Log.Error("an endpoint of etcd cannot be used", "endpoint", place, "error", err)
 		}
 	}
@@ -40,6 +46,9 @@ func (s *Store) follow() {
 // nextEndpoint returns the endpoint to use after an error.
 func (s *Store) nextEndpoint(err error) (next int, address string) {
 	at, address := s.client.Endpoint()
+	if errors.Is(err, errPreferred) {
+		return 0, address
+	}
 	if errors.Is(err, errBehind) {
 		if _, showed := s.seen.newest(); showed != at {
 			return showed, address
@@ -63,9 +72,12 @@ func (s *Store) disconnected(err error, followed bool) {
 		s.reason = err.Error()
 	}
 	s.mu.Unlock()
-	if first || followed {
+	switch {
+	case errors.Is(err, errPreferred):
+		s.o.Log.Info("the preferred endpoint of etcd is used again", "endpoint left", address)
+	case first || followed:
 		s.o.Log.Warn("the events of etcd are not followed any more", "endpoint", address, "error", err)
-	} else {
+	default:
 		s.o.Log.Debug("the events of etcd are still not followed", "endpoint", address, "error", err)
 	}
 }
@@ -83,12 +95,43 @@ func (s *Store) abandon(reason string) {
 // errRebuild means that the mirror has to be loaded again.
 var errRebuild = errors.New("the tree has to be loaded again")
 
+// errPreferred means that the preferred endpoint can be used again.
+var errPreferred = errors.New("the preferred endpoint of etcd is back")
+
+const (
+	// preferEvery is how often the preferred endpoint is probed while another one is in use, and
+	// preferAfter how many probes in a row must succeed.
+	preferEvery = 5 * time.Second
+	preferAfter = 3
+)
+
+// prefer ends the connection when the preferred endpoint, which is the first, can be used again.
+func (c *connection) prefer(ctx context.Context, end context.CancelCauseFunc) {
+	ticker := time.NewTicker(cmp.Or(c.s.o.preferEvery, preferEvery))
+	defer ticker.Stop()
+	for good := 0; good < preferAfter; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		probe, cancel := context.WithTimeout(ctx, readTimeout)
+		if err := c.s.client.Probe(probe, 0, c.s.keys.Log(), c.m.Cluster); err != nil {
+			good = 0
+		} else {
+			good++
+		}
+		cancel()
+	}
+	end(errPreferred)
+}
+
 // errBehind means that the stream of events is behind what another response has shown.
 var errBehind = errors.New("the events of etcd are behind what etcd has answered")
 
 // adopt decides how the mirror goes on with a store in a state. It returns the mirror, perhaps a
 // new one, and the revision after which its events begin.
-func (s *Store) adopt(ctx context.Context, st *state) (m *mirror, after int64, err error) {
+func (s *Store) adopt(ctx context.Context, st *state) (m *mirror.Mirror, after int64, err error) {
 	s.mu.RLock()
 	m, good := s.m, s.reason == ""
 	s.mu.RUnlock()

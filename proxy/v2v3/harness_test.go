@@ -186,17 +186,17 @@ func dump(s *Store) string {
 	defer s.mu.RUnlock()
 	var b strings.Builder
 	m := s.m
-	fmt.Fprintf(&b, "index %d, log %d %s\n", m.tree.Index(), m.logRevision, m.log)
-	dumpNode(&b, m.tree, "")
-	for since := m.tree.Index() - min(m.tree.Index(), 1100); since <= m.tree.Index(); since++ {
-		e, failure := m.history.Scan(&v2store.Operation{Recursive: true}, since, m.tree.Index())
+	fmt.Fprintf(&b, "index %d, log %d %s\n", m.Tree.Index(), m.LogRevision, m.Log)
+	dumpNode(&b, m.Tree, "")
+	for since := m.Tree.Index() - min(m.Tree.Index(), 1100); since <= m.Tree.Index(); since++ {
+		e, failure := m.History.Scan(&v2store.Operation{Recursive: true}, since, m.Tree.Index())
 		if failure != nil {
 			fmt.Fprintln(&b, since, failure)
 		} else if e != nil && e.Index == since {
 			fmt.Fprintf(&b, "%d %s", since, e.Body())
 		}
 	}
-	fmt.Fprintln(&b, m.queues, m.extras, m.foreign)
+	fmt.Fprintln(&b, m.Queues, m.Extras, m.Foreign)
 	return b.String()
 }
 

@@ -7,28 +7,24 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // load reads the tree at a revision. What came later is applied from the stream of events.
-func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror, error) {
-	m := &mirror{keys: s.keys, cluster: st.cluster, meta: st.meta, metaRevision: st.metaAt, applied: revision, replaying: true,
-		watches: v2store.NewWatches(), queues: map[string]queue{}, extras: map[node]layout.Extra{},
-		foreign: map[string]struct{}{}, broken: map[string]struct{}{}, overwrites: map[string]int64{},
-		control: map[string]*mvccpb.KeyValue{}, rendered: map[uint64]*Event{}}
-	l := &loading{m: m}
+func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mirror, error) {
+	l := mirror.NewLoading(s.keys, st.cluster, st.meta, st.metaAt, revision)
 	start, end := s.keys.Range()
-	if err := s.pages(ctx, start, end, revision, l.add); err != nil {
+	if err := s.pages(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision}, l.Add); err != nil {
 		return nil, err
 	}
-	if m.tree == nil {
-		return nil, fmt.Errorf("loading the tree: there is no log at the revision %d", revision)
+	m, broken, err := l.Finish()
+	if err != nil {
+		return nil, fmt.Errorf("loading the tree at the revision %d: %w", revision, err)
 	}
-	l.miss(len(l.files))
-	if len(m.broken) > 0 {
-		s.o.Log.Error("the tree in the store is damaged: nodes without a parent or a value are left out", "nodes", len(m.broken), "one of them", l.example)
+	if len(broken) > 0 {
+		s.o.Log.Error("the tree in the store is damaged: nodes without a parent or a value are left out", "nodes", len(broken), "one of them", broken[0])
 	}
 	return m, nil
 }
@@ -41,14 +37,15 @@ const (
 )
 
 // pages reads a range at a revision, part by part.
-func (s *Store) pages(ctx context.Context, start, end []byte, revision int64, add func([]*mvccpb.KeyValue) error) error {
-	for limit := int64(firstPage); ; {
+func (s *Store) pages(ctx context.Context, r *pb.RangeRequest, add func([]*mvccpb.KeyValue) error) error {
+	r.Limit, r.Serializable = firstPage, true
+	for {
 		page, cancel := context.WithTimeout(ctx, s.o.Timeout)
-		answer, err := s.client.Range(page, &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision, Limit: limit, Serializable: true})
+		answer, err := s.client.Range(page, r)
 		cancel()
 		switch {
-		case rpc.TooLarge(err) && limit > 1:
-			limit = max(limit/8, 1)
+		case rpc.TooLarge(err) && r.Limit > 1:
+			r.Limit = max(r.Limit/8, 1)
 			continue
 		case err != nil:
 			return fmt.Errorf("reading the tree: %w", err)
@@ -59,105 +56,70 @@ func (s *Store) pages(ctx context.Context, start, end []byte, revision int64, ad
 		if !answer.More || len(answer.Kvs) == 0 {
 			return nil
 		}
-		start = append(answer.Kvs[len(answer.Kvs)-1].Key, 0)
-		limit = min(maxPage, 4*limit, max(1, limit*pageBytes/int64(answer.Size()+1)))
+		r.Key = append(answer.Kvs[len(answer.Kvs)-1].Key, 0)
+		r.Limit = min(maxPage, 4*r.Limit, max(1, r.Limit*pageBytes/int64(answer.Size()+1)))
 	}
 }
 
-// loading builds a mirror from keys in their order: the records of directories, those of files,
-// keeper, log, meta, queues, sessions, and at last the values of files.
-type loading struct {
-	m       *mirror
-	dirs    []v2store.Record
-	files   []v2store.Record // whose values are still to come
-	example string
-}
+// maxPast is the number of events that a loaded mirror applies again, so that all proxies have
+// the same history.
+const maxPast = 1000
 
-func (l *loading) add(kvs []*mvccpb.KeyValue) error {
-	for _, kv := range kvs {
-		if err := l.addOne(kv); err != nil {
-			return err
+// pastRevision returns a revision that is as many events ago, or the oldest one that is left.
+func (s *Store) pastRevision(ctx context.Context, st *state) (int64, error) {
+	// The version of the log counts the events since it was created.
+	want := max(st.log.Version-maxPast, 1)
+	// The revision low is too old, and the version of the log at high is want or more.
+	low, high := int64(0), st.log.ModRevision
+	for step := st.log.Version - want; low+1 < high; {
+		at := (low + high) / 2
+		if low == 0 {
+			// Usually each event has the revision after that of the event before.
+			at = max(high-max(step, 1), 1)
+			step *= 2
+		}
+		log, err := s.at(ctx, s.keys.Log(), at)
+		switch {
+		case rpc.Compacted(err):
+			low = at
+		case err != nil:
+			return 0, err
+		case log == nil || log.Version < want:
+			low = at
+		case log.Version == want:
+			return s.sinceMeta(ctx, st, at)
+		default:
+			high = at
 		}
 	}
-	return nil
+	return s.sinceMeta(ctx, st, high)
 }
 
-func (l *loading) addOne(kv *mvccpb.KeyValue) error {
-	m := l.m
-	kind, key := m.keys.Parse(kv.Key)
-	switch kind {
-	case layout.Dir, layout.File:
-		r := v2store.Record{Key: key, Dir: kind == layout.Dir, Recorded: m.meta.Index(kv.ModRevision)}
-		extra, err := layout.DecodeRecord(kv.Value, &r)
-		if err != nil {
-			return err
+// sinceMeta returns the revision, or a later one if the tree had another past then.
+func (s *Store) sinceMeta(ctx context.Context, st *state, revision int64) (int64, error) {
+	kv, err := s.at(ctx, s.keys.Meta(), revision)
+	if err != nil {
+		return 0, err
+	}
+	if kv != nil {
+		old, err := layout.DecodeMeta(kv.Value)
+		if err == nil && old.Offset == st.meta.Offset && old.Generation == st.meta.Generation {
+			return revision, nil
 		}
-		m.keepExtra(key, r.Dir, extra)
-		if r.Dir {
-			l.dirs = append(l.dirs, r)
-		} else {
-			l.files = append(l.files, r)
-		}
-	case layout.Log:
-		return l.addLog(kv)
-	case layout.Data:
-		l.addValue(key, kv)
-	case layout.Queue:
-		return m.applyQueue(kv, key, true)
-	case layout.Session, layout.Keeper, layout.Lock:
-		m.control[string(kv.Key)] = kv
 	}
-	return nil
+	return max(revision, st.metaAt), nil
 }
 
-// addLog makes the tree, with the directories. Their records precede the log.
-func (l *loading) addLog(kv *mvccpb.KeyValue) error {
-	m := l.m
-	m.log, m.logRevision = kv.Value, kv.ModRevision
-	index := m.meta.Index(kv.ModRevision)
-	m.tree, m.history = v2store.New(index), v2store.NewHistory(index+1)
-	for _, r := range l.dirs {
-		l.put(r)
+// at returns a key as it was at a revision, or nil.
+func (s *Store) at(ctx context.Context, key []byte, revision int64) (*mvccpb.KeyValue, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: key, Revision: revision, Serializable: true})
+	if err != nil {
+		return nil, fmt.Errorf("reading a key at the revision %d: %w", revision, err)
 	}
-	l.dirs = nil
-	return nil
-}
-
-// addValue adds the value of the next file, or one that no client of v2 put.
-func (l *loading) addValue(key string, kv *mvccpb.KeyValue) {
-	n := 0
-	for n < len(l.files) && l.files[n].Key < key {
-		n++
+	if len(answer.Kvs) == 0 {
+		return nil, nil
 	}
-	l.miss(n)
-	if len(l.files) == 0 || l.files[0].Key != key {
-		l.m.foreign[key] = struct{}{}
-		return
-	}
-	r := l.files[0]
-	l.files = l.files[1:]
-	r.Value = string(kv.Value)
-	l.put(r)
-	if l.m.meta.Index(kv.ModRevision) > r.Recorded {
-		l.m.overwrites[key] = kv.ModRevision
-	}
-}
-
-// miss leaves out files that have no value.
-func (l *loading) miss(n int) {
-	for _, r := range l.files[:n] {
-		l.leaveOut(r.Key)
-	}
-	l.files = l.files[n:]
-}
-
-func (l *loading) put(r v2store.Record) {
-	if err := l.m.tree.Load(r); err != nil {
-		l.leaveOut(r.Key)
-	}
-}
-
-func (l *loading) leaveOut(key string) {
-	l.m.broken[key] = struct{}{}
-	l.example = key
+	return answer.Kvs[0], nil
 }

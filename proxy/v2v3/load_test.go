@@ -180,7 +180,7 @@ func TestATreeOfANewerLayoutIsRefused(t *testing.T) {
 		{layout.Meta{Schema: 2, MinRead: 1, MinWrite: 1}, true, true},
 	} {
 		m := test.meta
-		m.State, m.Offset, m.Generation = layout.Live, f.m.meta.Offset, f.m.meta.Generation
+		m.State, m.Offset, m.Generation = layout.Live, f.m.Meta.Offset, f.m.Meta.Generation
 		if _, err := c.Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: m.Encode()}); err != nil {
 			t.Fatal(err)
 		}
@@ -196,5 +196,58 @@ func TestATreeOfANewerLayoutIsRefused(t *testing.T) {
 		if (readErr == nil) != test.read || (writeErr == nil) != test.write {
 			t.Errorf("the layout %+v: got the errors %v of a read and %v of a write, want success %v and %v", m, readErr, writeErr, test.read, test.write)
 		}
+	}
+}
+
+func TestATreeIsMadeOnlyWhereNothingIs(t *testing.T) {
+	_, o := startEtcd(t)
+	c, err := rpc.New(o.Endpoints, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, test := range []struct{ key, prefix, want string }{
+		{"/registry/x", "", `"/registry/x"`},
+		{".v2/f/a", "", `".v2/f/a"`},
+		{".v2/q/a", "", `".v2/q/a"`},
+		{".v2/unknown", "", `".v2/unknown"`},
+		{"/registry/x", "v2", ""},
+		{".v2/s/waiting", "", ""},
+		{"outside", "", "has a tree already"}, // made in the step before
+	} {
+		if _, err := c.Put(testContext(t), &pb.PutRequest{Key: []byte(test.key)}); err != nil {
+			t.Fatal(err)
+		}
+		o.Prefix = test.prefix
+		err := Init(testContext(t), o, 1)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("with the key %s and the prefix %q: got the error %v, want one with %q", test.key, test.prefix, err, test.want)
+		}
+		_, err = c.Txn(testContext(t), &pb.TxnRequest{Success: []*pb.RequestOp{{
+			Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(test.key)}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAnInterruptedInitCanBeRepeated leaves a log without a tree.
+func TestAnInterruptedInitCanBeRepeated(t *testing.T) {
+	_, o := startEtcd(t)
+	c, err := rpc.New(o.Endpoints, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	mark := layout.Entry{Action: layout.Mark}
+	if _, err := c.Put(testContext(t), &pb.PutRequest{Key: layout.Keys("").Log(), Value: mark.Encode()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Init(testContext(t), o, 50); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, o)
+	if got := do(t, s, "GET /"); !strings.HasPrefix(got, "200 50 ") {
+		t.Errorf("got %s, want an empty tree of the index 50", got)
 	}
 }

@@ -30,6 +30,9 @@ type Options struct {
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
 	Log        *slog.Logger
+
+	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
+	preferEvery time.Duration
 }
 
 // Kind says what became of an operation that was not answered.

@@ -43,18 +43,18 @@ func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2sto
 	switch m := s.m; {
 	case !ok:
 		return nil, nil, errNoSession
-	case m.meta.MinWrite > layout.Schema:
+	case m.Meta.MinWrite > layout.Schema:
 		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree needs a newer program for writes"}
-	case m.meta.State != layout.Live:
-		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree is in the state " + strconv.Quote(m.meta.State)}
+	case m.Meta.State != layout.Live:
+		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree is in the state " + strconv.Quote(m.Meta.State)}
 	}
 	m := s.m
 	if op.InOrder {
 		after := *op
-		after.After = max(op.After, m.queues[op.Key].name)
+		after.After = max(op.After, m.Queues[op.Key].Name)
 		op = &after
 	}
-	c, failure := v2store.Plan(op, m.tree, now)
+	c, failure := v2store.Plan(op, m.Tree, now)
 	if failure != nil {
 		return nil, failure, nil
 	}
@@ -64,20 +64,20 @@ func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2sto
 // proposal makes the transaction of a change. The caller holds the lock for reading.
 func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session string, revision int64, conflicts int) (*proposal, *v2store.Error, error) {
 	m := s.m
-	if m.protects(c) {
-		return nil, raftError("the key, or one below it, belongs to a client of v3", m.tree.Index()), nil
+	if m.Protects(c) {
+		return nil, raftError("the key, or one below it, belongs to a client of v3", m.Tree.Index()), nil
 	}
-	p := &proposal{change: c, session: session, sessionRevision: revision, metaRevision: m.metaRevision, applied: m.applied,
-		rebuilt: s.rebuilt, done: make(chan *v2store.Event, 1), txn: layout.Txn{Keys: s.keys, Meta: m.meta}}
+	p := &proposal{change: c, session: session, sessionRevision: revision, metaRevision: m.MetaRevision, applied: m.Applied,
+		rebuilt: s.rebuilt, done: make(chan *v2store.Event, 1), txn: layout.Txn{Keys: s.keys, Meta: m.Meta}}
 	p.origin = s.newOrigin(session)
 	t := &p.txn
 	t.Modified(s.keys.Session(session), revision)
-	t.Modified(s.keys.Meta(), m.metaRevision)
+	t.Modified(s.keys.Meta(), m.MetaRevision)
 	facts := c.Facts
 	if op != nil && op.InOrder {
 		if conflicts >= maxConflicts {
 			facts = withoutIndex(facts)
-			t.Modified(s.keys.Queue(op.Key), m.queues[op.Key].revision)
+			t.Modified(s.keys.Queue(op.Key), m.Queues[op.Key].Revision)
 		}
 		name, err := strconv.ParseUint(c.Key[strings.LastIndexByte(c.Key, '/')+1:], 10, 64)
 		if err != nil {
@@ -86,7 +86,7 @@ func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session strin
 		t.Put(s.keys.Queue(op.Key), layout.EncodeQueue(name))
 	}
 	t.Facts(facts)
-	t.Change(c, m.extra(c.Key, c.Put != nil && c.Put.Dir))
+	t.Change(c, m.Extra(c.Key, c.Put != nil && c.Put.Dir))
 	entry := layout.Entry{Action: c.Action, Key: c.Key, Time: c.Time, Refresh: c.Refresh, Origin: p.origin}
 	t.Put(s.keys.Log(), entry.Encode())
 	return p, nil, nil

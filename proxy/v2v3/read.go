@@ -29,7 +29,7 @@ func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
 		s.mu.RUnlock()
 		return v2store.Answer{}, err
 	}
-	a := s.m.tree.Answer(op, now)
+	a := s.m.Tree.Answer(op, now)
 	s.mu.RUnlock()
 	return a, nil
 }

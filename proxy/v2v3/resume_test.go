@@ -111,7 +111,7 @@ func TestAWatchIsLostIfTheStoreHasAnotherPast(t *testing.T) {
 	f.away()
 	do(t, other, "PUT /a?value=2")
 	f.mu.Lock()
-	f.m.log = []byte(`{"a":"set","k":"/a","t":1,"o":"another.1"}`)
+	f.m.Log = []byte(`{"a":"set","k":"/a","t":1,"o":"another.1"}`)
 	f.mu.Unlock()
 	f.link.Mend()
 	next(t, lost)
@@ -172,6 +172,33 @@ func TestTheStoreMovesToTheMemberThatShowedMore(t *testing.T) {
 
 // endpoint returns the endpoint in use.
 func (f *fixture) endpoint() (int, string) { return f.Store.client.Endpoint() }
+
+// TestTheStoreReturnsToThePreferredMember cuts the first endpoint off for a while. Writes go on meanwhile, and
+// while the store returns.
+func TestTheStoreReturnsToThePreferredMember(t *testing.T) {
+	etcd, o := startEtcd(t)
+	if err := Init(testContext(t), o, 0); err != nil {
+		t.Fatal(err)
+	}
+	first := newLink(t, address(t, etcd.URL()))
+	o.Endpoints = []Endpoint{{Addr: address(t, first.URL())}, o.Endpoints[0]}
+	o.preferEvery = 50 * time.Millisecond
+	f := &fixture{T: t, Store: open(t, o), link: first, options: o}
+	f.do("PUT /a?value=1")
+	_, lost, _ := f.watch("GET /b?wait=true")
+	first.Cut()
+	eventually(t, "the store uses the second endpoint", func() bool { at, _ := f.endpoint(); return at == 1 })
+	eventually(t, "the events are followed", func() bool { return !f.isLost() })
+	first.Mend()
+	for at := 1; at != 0; at, _ = f.endpoint() {
+		f.do("PUT /a?value=2")
+	}
+	eventually(t, "the events are followed", func() bool { return !f.isLost() })
+	f.do("PUT /a?value=3")
+	if len(lost) > 0 {
+		t.Errorf("the watch is lost: %v", <-lost)
+	}
+}
 
 func TestASilentMemberIsLeft(t *testing.T) {
 	etcd, o := startEtcd(t)

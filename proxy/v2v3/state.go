@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -59,8 +60,8 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 	if st.meta, err = layout.DecodeMeta(found[1][0].Value); err != nil {
 		return nil, err
 	}
-	if st.meta.MinRead > layout.Schema {
-		return nil, newerError(st.meta)
+	if err := st.meta.Readable(); err != nil {
+		return nil, err
 	}
 	for _, kv := range append(found[2], found[3]...) {
 		st.control[string(kv.Key)] = kv
@@ -68,29 +69,25 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 	return st, nil
 }
 
-func newerError(m *layout.Meta) error {
-	return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d", m.MinRead, layout.Schema)
-}
-
 // continues reports whether the store has the past of the mirror, and returns the revision after
 // which the mirror goes on.
-func (s *Store) continues(ctx context.Context, m *mirror, st *state) (after int64, ok bool, err error) {
-	if m.cluster != st.cluster || m.meta.Generation != st.meta.Generation || m.meta.Offset != st.meta.Offset || st.revision < m.applied {
+func (s *Store) continues(ctx context.Context, m *mirror.Mirror, st *state) (after int64, ok bool, err error) {
+	if m.Cluster != st.cluster || m.Meta.Generation != st.meta.Generation || m.Meta.Offset != st.meta.Offset || st.revision < m.Applied {
 		return 0, false, nil
 	}
-	if st.log.ModRevision == m.logRevision && string(st.log.Value) == string(m.log) {
+	if st.log.ModRevision == m.LogRevision && string(st.log.Value) == string(m.Log) {
 		// Nothing was missed, even if what lies between is compacted.
 		return st.revision, true, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), Revision: m.applied})
+	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), Revision: m.Applied})
 	if rpc.Compacted(err) {
 		return 0, false, nil
 	}
 	if err != nil {
-		return 0, false, fmt.Errorf("reading the log at the revision %d: %s", m.applied, rpc.Reason(err))
+		return 0, false, fmt.Errorf("reading the log at the revision %d: %s", m.Applied, rpc.Reason(err))
 	}
-	same := len(answer.Kvs) == 1 && answer.Kvs[0].ModRevision == m.logRevision && string(answer.Kvs[0].Value) == string(m.log)
-	return m.applied, same, nil
+	same := len(answer.Kvs) == 1 && answer.Kvs[0].ModRevision == m.LogRevision && string(answer.Kvs[0].Value) == string(m.Log)
+	return m.Applied, same, nil
 }

@@ -54,8 +54,8 @@ func (s *Store) Status() Status {
 	}
 	st.Watches = len(s.watchers)
 	if m := s.m; m != nil {
-		st.Revision, st.Index = m.applied, m.tree.Index()
-		st.Nodes, st.Foreign, st.Bytes = m.tree.Len(), len(m.foreign), m.tree.Bytes()+m.history.Bytes()+m.renderedBytes
+		st.Revision, st.Index = m.Applied, m.Tree.Index()
+		st.Nodes, st.Foreign, st.Bytes = m.Tree.Len(), len(m.Foreign), m.Tree.Bytes()+m.History.Bytes()+m.RenderedBytes()
 	}
 	return st
 }

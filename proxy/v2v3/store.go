@@ -9,6 +9,7 @@ import (
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -35,7 +36,7 @@ type Store struct {
 	revision atomic.Int64
 
 	mu sync.RWMutex
-	m  *mirror // nil until the tree is loaded
+	m  *mirror.Mirror // nil until the tree is loaded
 	// reason says why the mirror must not be used; "" if it may.
 	reason string
 	// lost is when the stream of events ended; zero while there is one.
@@ -117,7 +118,7 @@ func (s *Store) Cluster() v2store.Cluster {
 	defer s.mu.RUnlock()
 	c := v2store.Cluster{RaftIndex: uint64(s.revision.Load()), RaftTerm: s.term.Load()}
 	if s.m != nil {
-		c.ID = s.m.cluster
+		c.ID = s.m.Cluster
 	}
 	return c
 }

@@ -4,7 +4,11 @@ import (
 	"errors"
 
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
 )
+
+// Event is an event of the tree as watches receive it.
+type Event = mirror.Event
 
 // watcher is a watch of a client.
 type watcher struct {
@@ -33,7 +37,7 @@ func (s *Store) Watch(op *v2store.Operation, deliver func(*Event), lost func(err
 	}
 	m, registered := s.m, false
 	var late *v2store.Event
-	inner, failure := m.watches.Start(op, m.tree, m.history, func(e *v2store.Event) {
+	inner, failure := m.Watches.Start(op, m.Tree, m.History, func(e *v2store.Event) {
 		if registered {
 			s.due = append(s.due, delivery{w, e, !op.Stream})
 		} else {
@@ -47,7 +51,7 @@ func (s *Store) Watch(op *v2store.Operation, deliver func(*Event), lost func(err
 	registered = true
 	w.inner, head = inner, v2store.WatchHead(inner.Index)
 	if late != nil {
-		event := m.render(late)
+		event := m.Render(late)
 		s.mu.Unlock()
 		deliver(event)
 		return func() {}, head, nil
@@ -57,11 +61,11 @@ func (s *Store) Watch(op *v2store.Operation, deliver func(*Event), lost func(err
 	return func() { s.stopWatch(m, w) }, head, nil
 }
 
-func (s *Store) stopWatch(m *mirror, w *watcher) {
+func (s *Store) stopWatch(m *mirror.Mirror, w *watcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.watchers, w)
-	m.watches.Stop(w.inner)
+	m.Watches.Stop(w.inner)
 }
 
 // deliveries returns what is due and how to render it. The caller holds the lock.
@@ -76,7 +80,7 @@ func (s *Store) deliveries() ([]delivery, *Event) {
 			delete(s.watchers, d.to)
 		}
 	}
-	return due, s.m.render(due[0].event)
+	return due, s.m.Render(due[0].event)
 }
 
 // breakOff ends all watches.
@@ -85,7 +89,7 @@ func (s *Store) breakOff(reason string) {
 	watchers := s.watchers
 	s.watchers = map[*watcher]struct{}{}
 	if s.m != nil {
-		s.m.watches = v2store.NewWatches()
+		s.m.Watches = v2store.NewWatches()
 	}
 	s.mu.Unlock()
 	err := errors.New(reason)

@@ -127,7 +127,7 @@ func (s *Store) index() uint64 {
 	if s.m == nil {
 		return 0
 	}
-	return s.m.tree.Index()
+	return s.m.Tree.Index()
 }
 
 // conflict finds out why a transaction was refused, and waits until the mirror knows that too.

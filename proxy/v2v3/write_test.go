@@ -84,6 +84,45 @@ func TestPostsOfTwoStoresHaveUniqueNamesInOrder(t *testing.T) {
 	sameTree(t, stores[0], stores[1])
 }
 
+// TestAPostAmongManyWritesKeepsItsOrder proposes POSTs as after many conflicts: other writes are none any more,
+// but other POSTs in the directory are.
+func TestAPostAmongManyWritesKeepsItsOrder(t *testing.T) {
+	f := start(t)
+	other := open(t, f.options)
+	f.do("POST /q?value=1")
+	propose := func() *proposal {
+		p, _, err := f.propose(parse(t, "POST /q?value=2"), maxConflicts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p := propose()
+	do(t, other, "PUT /x?value=1")
+	e, err := f.commit(testContext(t), p)
+	if err != nil {
+		t.Fatalf("after another write: %v", err)
+	}
+	if name := e.Node.Key[len("/q/"):]; name >= fmt.Sprintf("%020d", e.Node.CreatedIndex) {
+		t.Errorf("got the name %s at the index %d, want a smaller one", name, e.Node.CreatedIndex)
+	}
+	p = propose()
+	do(t, other, "PUT /x?value=1")
+	do(t, other, "POST /q?value=3")
+	if e, err := f.commit(testContext(t), p); !errors.Is(err, errConflict) {
+		t.Errorf("after a POST in the same directory: got the event %+v and the error %v, want a conflict", e, err)
+	}
+	p = propose()
+	do(t, other, "POST /elsewhere?value=3")
+	if _, err := f.commit(testContext(t), p); err != nil {
+		t.Errorf("after a POST in another directory: %v", err)
+	}
+	do(t, other, "DELETE /q?recursive=true")
+	if answer, err := f.client().Range(testContext(t), &pb.RangeRequest{Key: f.keys.Queue("/q")}); err != nil || len(answer.Kvs) != 0 {
+		t.Errorf("the queue of a removed directory is %v, %v, want none", answer.GetKvs(), err)
+	}
+}
+
 // event decodes the body of an answer.
 func event(t *testing.T, answer string) *v2store.Event {
 	t.Helper()
@@ -176,8 +215,16 @@ func TestNoWriteTakesValuesOfClientsOfV3(t *testing.T) {
 	if err != nil || len(left.Kvs) != 2 {
 		t.Errorf("got the values %v and the error %v, want those of v3", left.GetKvs(), err)
 	}
-	if err := Init(testContext(t), f.options, 0); err == nil || !strings.Contains(err.Error(), "/alone") && !strings.Contains(err.Error(), ".v2/") {
-		t.Errorf("got the error %v, want that the range has keys", err)
+	if _, err := c.Txn(testContext(t), &pb.TxnRequest{Success: []*pb.RequestOp{{
+		Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte("/d/foreign")}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.reachNow(c); err != nil {
+		t.Fatal(err)
+	}
+	f.want("GET /d?quorum=true", `200 `+f.indexText()+` {"action":"get","node":{"key":"/d","dir":true,"modifiedIndex":103,"createdIndex":103}}`)
+	if got := f.do("DELETE /d?recursive=true"); got[0] != '2' {
+		t.Errorf("without the foreign value: got %s, want success", got)
 	}
 }
 

@@ -62,7 +62,7 @@ func (w *watch) join(s *lane.Snapshot) (*share.Watcher, *share.Head, lane.End) {
 		cancel(w.cause)
 	}
 	w.c.mu.Unlock()
-	watcher, head, end := w.c.Exchange.Join(ctx, s, &w.rec.Op, w)
+	watcher, head, end := w.c.Exchange.Join(ctx, s, &w.running, w)
 	w.c.mu.Lock()
 	w.joining = nil
 	w.c.mu.Unlock()

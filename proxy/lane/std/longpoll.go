@@ -28,7 +28,7 @@ func (q *request) watch() *gate.Refusal {
 		every := q.conn.strict.limits().HeaderTimeout // half a request ends then as well
 		go lane.Wire(q.conn.strict.Conn).WatchPeer(ctx, every, cancel)
 	}
-	poll := longPoll{request: q, ctx: ctx}
+	poll := longPoll{request: q, ctx: ctx, running: running}
 	if q.snapshot.Joins(&q.rec.Op, q.r.Header.Get("Authorization")) {
 		end = poll.shared()
 	} else {
@@ -43,7 +43,8 @@ func (q *request) watch() *gate.Refusal {
 // longPoll is a watch in the standard lane.
 type longPoll struct {
 	*request
-	ctx context.Context // ends with the client, its right to read, and the proxy
+	running *lane.Watch
+	ctx     context.Context // ends with the client, its right to read, and the proxy
 }
 
 // notifier lets a goroutine wait until its watcher is notified.
@@ -63,7 +64,7 @@ func (n notifier) AfterNotify() {}
 // shared waits for the event of a shared watch, or for the events of a stream.
 func (p *longPoll) shared() lane.End {
 	news := make(notifier, 1)
-	watcher, head, end := p.server.exchange.Join(p.ctx, p.snapshot, &p.rec.Op, news)
+	watcher, head, end := p.server.exchange.Join(p.ctx, p.snapshot, p.running, news)
 	if watcher == nil {
 		if head != nil {
 			copyHeader(p.w.Header(), head.Fields, int64(len(head.Body)))
@@ -102,7 +103,7 @@ func (p *longPoll) shared() lane.End {
 
 // alone waits on a connection to etcd of its own.
 func (p *longPoll) alone() lane.End {
-	answer, end := p.server.exchange.Alone(p.ctx, p.newCall())
+	answer, end := p.server.exchange.Alone(p.ctx, p.newCall(), p.running)
 	if end.Reason != "" {
 		return end
 	}

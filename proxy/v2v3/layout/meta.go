@@ -25,6 +25,14 @@ type Meta struct {
 	Generation string `json:"generation"`
 }
 
+// Readable returns an error if this program is too old for the tree.
+func (m *Meta) Readable() error {
+	if m.MinRead > Schema {
+		return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d", m.MinRead, Schema)
+	}
+	return nil
+}
+
 // Index returns the index of a revision.
 func (m *Meta) Index(revision int64) uint64 { return uint64(revision + m.Offset) }
 

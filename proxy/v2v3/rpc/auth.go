@@ -38,6 +38,9 @@ func (c *Client) withToken(ctx context.Context, conn *grpc.ClientConn, renew boo
 	}
 	c.mu.Lock()
 	token := c.token
+	if c.conn != conn {
+		token = "" // of another member
+	}
 	c.mu.Unlock()
 	if token == "" || renew {
 		answer, err := pb.NewAuthClient(conn).Authenticate(ctx, &pb.AuthenticateRequest{Name: c.user, Password: c.password})

@@ -38,12 +38,14 @@ type Client struct {
 	conn  *grpc.ClientConn
 	at    int
 	token string
+	// retired are the connections on which calls may still be under way.
+	retired map[*grpc.ClientConn]*time.Timer
 }
 
 // New returns a client of endpoints, of which there is at least one. It connects with the first
 // call. The user "" is none.
 func New(endpoints []Endpoint, user, password string) (*Client, error) {
-	c := &Client{endpoints: endpoints, user: user, password: password, maxResponse: defaultMaxResponse}
+	c := &Client{endpoints: endpoints, user: user, password: password, maxResponse: defaultMaxResponse, retired: map[*grpc.ClientConn]*time.Timer{}}
 	return c, c.Use(0)
 }
 
@@ -51,7 +53,10 @@ func New(endpoints []Endpoint, user, password string) (*Client, error) {
 func (c *Client) LimitResponses(bytes int) { c.maxResponse = bytes }
 
 // Use makes calls go to an endpoint from now on. Those that are on their way end with an error.
-func (c *Client) Use(endpoint int) error {
+func (c *Client) Use(endpoint int) error { return c.UseWithin(endpoint, 0) }
+
+// UseWithin is Use, but calls that are on their way at the old endpoint have some time left.
+func (c *Client) UseWithin(endpoint int, grace time.Duration) error {
 	conn, err := c.dial(c.endpoints[endpoint])
 	if err != nil {
 		return fmt.Errorf("preparing the connection to %s: %w", c.endpoints[endpoint].Addr, err)
@@ -59,11 +64,23 @@ func (c *Client) Use(endpoint int) error {
 	c.mu.Lock()
 	old := c.conn
 	c.conn, c.at, c.token = conn, endpoint, "" // a simple token is only known to its member
+	if old != nil && grace > 0 {
+		c.retired[old] = time.AfterFunc(grace, func() { c.discard(old) })
+		old = nil
+	}
 	c.mu.Unlock()
 	if old != nil {
 		_ = old.Close()
 	}
 	return nil
+}
+
+// discard closes a connection that was replaced some time ago.
+func (c *Client) discard(conn *grpc.ClientConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.retired, conn)
+	_ = conn.Close()
 }
 
 // Endpoint returns the endpoint in use: its place and its address.
@@ -81,6 +98,26 @@ func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.conn.Close()
+	for conn, timer := range c.retired {
+		timer.Stop()
+		_ = conn.Close()
+	}
+	clear(c.retired)
+}
+
+// Probe reads a key at an endpoint that need not be in use. It succeeds only if the endpoint has a
+// leader and belongs to the cluster.
+func (c *Client) Probe(ctx context.Context, endpoint int, key []byte, cluster uint64) error {
+	conn, err := c.dial(c.endpoints[endpoint])
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	answer, err := pb.NewKVClient(conn).Range(RequireLeader(ctx), &pb.RangeRequest{Key: key, KeysOnly: true})
+	if err == nil && answer.Header.ClusterId != cluster {
+		return fmt.Errorf("the endpoint belongs to another cluster")
+	}
+	return err
 }
 
 func (c *Client) dial(e Endpoint) (*grpc.ClientConn, error) {

@@ -98,6 +98,7 @@ var attacks = map[string]func(ctx context.Context, c *crew, ready func()) error{
 	"chains":      chains,
 	"connects":    connects,
 	"deepanswers": deepAnswers,
+	"waiters":     waiters,
 	"subtrees":    subTrees,
 	"deepkey":     deepKey,
 	"fleet":       fleet,

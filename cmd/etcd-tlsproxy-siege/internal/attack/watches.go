@@ -69,6 +69,43 @@ func (c *crew) start(ctx context.Context, connections int, first func(i int) []b
 	wait(ctx, beat) // the watches are registered only when the server has read them
 }
 
+// waiters waits for the next event of one key from 200 old indexes, and in 100 ways that cannot be
+// shared, and writes large values to the key. It takes none of the events.
+func waiters(ctx context.Context, c *crew, ready func()) error {
+	const old, streams = 200, 100
+	key := c.Folder + "/waiters"
+	index := 0
+	for n := range old {
+		got, err := c.put(ctx, fmt.Sprintf("%s/other/%d", c.Folder, n), "x")
+		if err != nil {
+			return fmt.Errorf("writing another key: %w", err)
+		}
+		if index, err = strconv.Atoi(strings.TrimSpace(got.index)); err != nil {
+			return fmt.Errorf("writing another key: status %d without an index: %w", got.status, err)
+		}
+	}
+	watch := func(n int) *request {
+		query := fmt.Sprintf("waitIndex=%d", index-n)
+		if n >= old {
+			query = fmt.Sprintf("stream=true&n=%d", n)
+		}
+		return &request{method: "GET", target: "/v2/keys" + key + "?wait=true&" + query, authorization: c.authorization()}
+	}
+	connections, requests := old+streams, 1
+	if c.Protocol == HTTP2 {
+		connections, requests = 4, (old+streams)/4
+	}
+	for first := true; ctx.Err() == nil; first = false {
+		c.start(ctx, connections, c.firsts(requests, watch))
+		_, _ = c.put(ctx, key, long(largeValue))
+		if first {
+			ready()
+		}
+		wait(ctx, time.Second)
+	}
+	return nil
+}
+
 // pastValue is nearly as large as a write can be: the smaller it is, the sooner its answers are
 // gone from the memory of a server that holds too many of them.
 const pastValue = 8 << 20

@@ -118,13 +118,7 @@ func (c *comparison) compare(d Difference, key acl.Key, a acl.Access) {
 // it.
 func (c *comparison) compareBeside() {
 	for _, rule := range c.site.Rules {
-		// Any key will do that begins with this prefix and with no longer one.
-		key := rule.Prefix + "~"
-		for slices.ContainsFunc(c.site.Rules, func(r Rule) bool {
-			return len(r.Prefix) > len(rule.Prefix) && strings.HasPrefix(string(key), string(r.Prefix))
-		}) {
-			key += "~"
-		}
+		key := c.site.beside(rule.Prefix)
 		d := Difference{
 			Class: RawPrefix, Key: string(rule.Prefix), What: fmt.Sprintf("keys that begin with %s and continue without a slash, such as %[1]sX", rule.Prefix),
 			Why:   "nginx compares bytes, so a rule also covered keys next to its prefix; here a rule covers whole segments",
@@ -135,6 +129,16 @@ func (c *comparison) compareBeside() {
 		}
 		c.compare(d, key, acl.Read)
 		c.compare(d, key, acl.Write)
+	}
+}
+
+// beside returns a key that begins with the bytes of a prefix and with those of no longer one.
+func (s *Site) beside(prefix acl.Key) acl.Key {
+	for c := '~'; ; c++ {
+		key := prefix + acl.Key(c)
+		if c != '\x7f' && !slices.ContainsFunc(s.Rules, func(r Rule) bool { return strings.HasPrefix(string(r.Prefix), string(key)) }) {
+			return key
+		}
 	}
 }
 

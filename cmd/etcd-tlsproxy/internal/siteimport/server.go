@@ -60,7 +60,7 @@ func (r *nginxReader) finish(server *directive) error {
 		return r.fail(server, "no location passes requests on")
 	case len(s.Rules) == 0 && len(r.denied) == 0 && s.Uncovered.IsEveryone():
 		return r.fail(server, "no location is for keys below /v2/keys (hint: give the file of the site in front of etcd)")
-	case len(s.Rules) == 0:
+	case len(s.Rules) == 0 && isNobody(s.Uncovered):
 		s.ReadOnly = true
 	case slices.ContainsFunc(r.denied, func(rule Rule) bool { return rule.Prefix != acl.Root }):
 		return r.fail(server, "nobody can write some prefixes, which no rule can express (hint: name a user who can, or make the whole site read-only)")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"reflect"
 	"time"
 )
 
@@ -86,11 +87,36 @@ func (p *Page) read() ([]byte, time.Time) {
 	s.Time = time.Now().UTC().Truncate(time.Millisecond)
 	s.UptimeSeconds = int64(s.Time.Sub(s.Started).Seconds())
 	s.Problems = s.problems()
+	emptyLists(reflect.ValueOf(s))
 	status, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("BUG: the status cannot be encoded: %v", err))
 	}
 	return status, s.Time
+}
+
+// emptyLists replaces each list that is nil, which JSON would write as null. Scripts that read
+// all items of a list fail on null.
+func emptyLists(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			emptyLists(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				emptyLists(v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for i := range v.Len() {
+			emptyLists(v.Index(i))
+		}
+	}
 }
 
 // Style returns the style of the page. It is constant, so it need not be escaped.

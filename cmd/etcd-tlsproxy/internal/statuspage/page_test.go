@@ -28,9 +28,9 @@ func example() *Status {
 			Connections: observe.Connections{Open: 12345, Limit: 20000},
 			Watches:     observe.WatchStatus{Running: 3, Hubs: 1, Largest: []observe.Hub{{Key: hostile, Recursive: true, Watchers: 3, Index: 1 << 40}}},
 			Sharing:     observe.Sharing{Reads: 77, ReadsPercent: 12.25, WatchersPerHub: 2.5},
-			Upstream: observe.Upstream{Leader: "conf1002", LeaderID: "2", Endpoints: []observe.EndpointStatus{
+			Upstream: observe.Upstream{Leader: "conf1002", LeaderID: "2", Since: at, Endpoints: []observe.EndpointStatus{
 				{Endpoint: "http://127.0.0.1:2379", Health: "up", Role: "follower", Name: hostile, Version: "3.4.23", Took: .994, Checked: at},
-				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at},
+				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at, Since: at.Add(-time.Hour)},
 			}},
 			Rules: []observe.RuleStatus{
 				{Prefix: "/", Read: observe.GroupStatus{Everyone: true}, Decisions: observe.Decisions{WritesAllowed: 5, WritesRefused: 3}},
@@ -96,7 +96,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
-		">no, see what is in force as before</span>", "The audit log cannot be written since", ">no space left on device</td>", `data-mood="warn">12</td>`, "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 since 20", "Requests to etcd have failed since 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 		">12,345</td>", ">62 %</td>", `data-mood="warn">94 %</td>`, ">128 MiB</td>", "The limit body_memory is near: 120 MiB of 128 MiB are in use.",
 	} {
 		if !strings.Contains(body, want) {
@@ -113,6 +113,20 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	}
 	if n := strings.Count(body, "<script"); n != 1 {
 		t.Errorf("got %d scripts, want 1", n)
+	}
+}
+
+func TestNoListInTheJSONIsNull(t *testing.T) {
+	body := get(t, newTestPage(t, func() *Status {
+		return &Status{Status: &observe.Status{Pools: []observe.PoolStatus{{Pool: "connections"}}, Rules: []observe.RuleStatus{{Prefix: "/"}}}}
+	}), "/-/status.json", nil).Body.String()
+	for _, want := range []string{`"warnings":[]`, `"largest":[]`, `"users":[]`, `"left_out":0`, `"refusals":[]`, `"largest_hubs":[]`, `"times":[]`, `"endpoints":[]`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the JSON of a status without items lacks %s: %s", want, body)
+		}
+	}
+	if strings.Contains(body, "null") {
+		t.Errorf("the JSON of a status without items: got %s, want no null", body)
 	}
 }
 

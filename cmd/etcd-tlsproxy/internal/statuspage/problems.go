@@ -24,7 +24,7 @@ func (s *Status) problems() []string {
 	switch s.State {
 	case "serving":
 	case "emptying":
-		add("The proxy is being emptied: it is not ready, and connections end with their next answer. POST /-/drain?off ends this.")
+		add("The proxy is being emptied since %s: it is not ready, and connections end with their next answer. POST /-/drain?off ends this.", s.EmptyingSince.Format(time.DateTime))
 	default:
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
@@ -49,7 +49,7 @@ func (s *Status) problems() []string {
 		if e.Health == "up" {
 			up++
 		} else {
-			add("etcd at %s: %s.", e.Endpoint, e.Error)
+			add("etcd at %s since %s: %s.", e.Endpoint, e.Since.Format(time.DateTime), e.Error)
 		}
 	}
 	switch {
@@ -59,6 +59,8 @@ func (s *Status) problems() []string {
 		add("No etcd is available: requests are answered with 503.")
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
+	case !s.Upstream.Since.IsZero():
+		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for _, l := range s.Logs {
 		if l.Failing {

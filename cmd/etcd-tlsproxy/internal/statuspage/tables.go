@@ -24,7 +24,7 @@ func tableOf(list string) table {
 		}},
 		{"upstream.endpoints", "etcd", "", []column{
 			{"Endpoint", "endpoint", "key"}, {"Health", "health", "mood"}, {"Role", "role", "text"}, {"Member", "name", "name"},
-			{"Version", "version", "text"}, {"Response time", "took_ms", "ms"}, {"Idle", "idle", "count"}, {"Checked", "checked", "since"}, {"Error", "error", "error"},
+			{"Version", "version", "text"}, {"Response time", "took_ms", "ms"}, {"Checked", "checked", "since"}, {"Not up since", "failing_since", "time"}, {"Error", "error", "error"},
 		}},
 		{"rules", "Rules", "", append([]column{{"Prefix", "prefix", "key"}, {"May read", "read", "who"}, {"May write", "write", "who"}}, decisions...)},
 		{"refusals", "Last refusals", "No request was refused yet.", []column{
@@ -36,7 +36,7 @@ func tableOf(list string) table {
 			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
 		}},
 		{"limits", "Limits", "", []column{
-			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Limit value", "", "value"}, {"Use", "percent", "share"},
+			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"},
 		}},
 		{"certificates", "Certificates", "", []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},

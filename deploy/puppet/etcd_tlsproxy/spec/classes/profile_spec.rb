@@ -68,6 +68,33 @@ describe 'profile::etcd::tlsproxy' do
     it { is_expected.to compile.and_raise_error(/conftool needs a password: add it to profile::etcd::htpasswd/) }
   end
 
+  context 'with the hash of a user' do
+    let(:hash) { "$2y$10$#{'a' * 53}" }
+    let(:more) { { 'accounts' => sensitive('root' => 'root-1'), 'hashes' => sensitive('conftool' => hash) } }
+
+    it 'uses it as it is' do
+      is_expected.to contain_class('etcd_tlsproxy').with_users(sensitive('root' => '$apr1$saltsalt$KHAeIt0nlq6.Mr0q6Xj6Y.', 'conftool' => hash))
+    end
+  end
+
+  context 'with the hash of a user of a pool' do
+    let(:more) { { 'pools' => { 'eqiad' => ['testserver'] }, 'hashes' => sensitive('pool-eqiad-testserver' => '{SHA}x') } }
+
+    it { is_expected.to contain_class('etcd_tlsproxy').with_users(sensitive('root' => '$apr1$saltsalt$KHAeIt0nlq6.Mr0q6Xj6Y.', 'conftool' => '$apr1$saltsalt$8iM8R6C1brtQm7ra1t0Dv0', 'pool-eqiad-testserver' => '{SHA}x')) }
+  end
+
+  context 'with a password and a hash of one user' do
+    let(:more) { { 'hashes' => sensitive('conftool' => '{SHA}x') } }
+
+    it { is_expected.to compile.and_raise_error(/conftool: both a password and a hash are given/) }
+  end
+
+  context 'with a password in the place of a hash' do
+    let(:more) { { 'hashes' => sensitive('conftool' => 'conftool-1') } }
+
+    it { is_expected.to compile.and_raise_error(/\A(?!.*conftool-1).*hashes/m) }
+  end
+
   context 'where a class of the private repository has the passwords' do
     let(:more) { { 'accounts' => sensitive({}) } }
     let(:pre_condition) { "class passwords::etcd { $accounts = { 'root' => 'root-1', 'conftool' => 'conftool-1' } }" }

@@ -24,6 +24,8 @@
 # @param accounts
 #   The passwords of the other users. If it is empty, they come from the class
 #   passwords::etcd.
+# @param hashes
+#   The password hashes of users for whom no password is given, for example of bcrypt.
 # @param pools
 #   The pools that get a rule each. The default is the pools of all services in production if
 #   the module wmflib is installed, otherwise none.
@@ -45,6 +47,7 @@ class profile::etcd::tlsproxy (
   Boolean $tls_upstream = false,
   Sensitive[String] $pool_pwd_seed = Sensitive(lookup('etcd::autogen_pwd_seed', { 'default_value' => '' })),
   Sensitive[Hash[String, String]] $accounts = Sensitive(lookup('profile::etcd::htpasswd', { 'default_value' => {} })),
+  Sensitive[Hash[String, Etcd_tlsproxy::Hash]] $hashes = Sensitive(lookup('profile::etcd::htpasswd_hashes', { 'default_value' => {} })),
   Optional[Etcd_tlsproxy::Pools] $pools = undef,
   Pattern[/\A\//] $ssl_dir = '/etc/ssl',
   Array[String[1]] $user_groups = ['ssl-cert'],
@@ -74,19 +77,26 @@ class profile::etcd::tlsproxy (
   }
   $passwords = $given ? { Sensitive => $given.unwrap, default => $given }
 
+  $twice = ($hashes.unwrap.keys.filter |$name| { $name in $passwords }).join(', ')
+  unless $twice.empty {
+    fail("profile::etcd::tlsproxy: ${twice}: both a password and a hash are given; remove one of them")
+  }
+
   $names = ($all.values.map |$rule| { $rule ? { Hash => $rule.values, default => $rule } }).flatten.unique
-  $users = $names.reduce({}) |$hashes, $name| {
-    if $name =~ /\Apool-(.+)\z/ {
+  $users = $names.reduce({}) |$so_far, $name| {
+    if $name in $hashes.unwrap {
+      $hash = $hashes.unwrap[$name]
+    } elsif $name =~ /\Apool-(.+)\z/ {
       if $pool_pwd_seed.unwrap.empty {
         fail("profile::etcd::tlsproxy: ${name} needs a password: etcd::autogen_pwd_seed is missing in the private hieradata")
       }
-      $password = etcd_tlsproxy::pool_password($1, $pool_pwd_seed)
+      $hash = etcd_tlsproxy::apr1(etcd_tlsproxy::pool_password($1, $pool_pwd_seed), $salt).unwrap
     } elsif $passwords[$name] =~ String[1] {
-      $password = Sensitive($passwords[$name])
+      $hash = etcd_tlsproxy::apr1(Sensitive($passwords[$name]), $salt).unwrap
     } else {
-      fail("profile::etcd::tlsproxy: ${name} needs a password: add it to profile::etcd::htpasswd in the private hieradata")
+      fail("profile::etcd::tlsproxy: ${name} needs a password: add it to profile::etcd::htpasswd, or a hash to ...::htpasswd_hashes")
     }
-    $hashes + { $name => etcd_tlsproxy::apr1($password, $salt).unwrap }
+    $so_far + { $name => $hash }
   }
 
   $endpoint = $tls_upstream ? {

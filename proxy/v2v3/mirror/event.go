@@ -1,4 +1,4 @@
-package v2v3
+package mirror
 
 import (
 	"strconv"
@@ -16,8 +16,8 @@ type Event struct {
 // maxRendered bounds the bytes of the rendered events that are kept for late watches.
 const maxRendered = 16 << 20
 
-// render returns an event for watches. The caller holds the lock.
-func (m *mirror) render(e *v2store.Event) *Event {
+// Render returns an event for watches.
+func (m *Mirror) Render(e *v2store.Event) *Event {
 	if rendered := m.rendered[e.Index]; rendered != nil {
 		return rendered
 	}
@@ -34,3 +34,6 @@ func (m *mirror) render(e *v2store.Event) *Event {
 	m.rendered[e.Index] = rendered
 	return rendered
 }
+
+// RenderedBytes returns the bytes of the events that are kept.
+func (m *Mirror) RenderedBytes() int { return m.renderedBytes }

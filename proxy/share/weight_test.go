@@ -1,0 +1,163 @@
+package share
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
+)
+
+// scales is what weighs the watches of two clients: 100 units, ten of which are reserved.
+type scales struct {
+	*bulk.Limits
+	one, other *account.Account
+}
+
+func newScales(t *testing.T) *scales {
+	table := account.NewTable()
+	pool := func(name string) *account.Pool {
+		return table.NewPool(account.Options{Name: name, Total: 100, Reserve: 10, ForNewcomers: true})
+	}
+	s := &scales{
+		Limits: bulk.NewLimits(pool("bytes"), pool("trees"), pool("watched")),
+		one:    table.Address(netip.MustParseAddr("192.0.2.1")), other: table.Address(netip.MustParseAddr("198.51.100.1")),
+	}
+	t.Cleanup(func() {
+		s.one.Close()
+		s.other.Close()
+		soon(t, "no account is in use", func() bool { return table.Len() == 0 })
+		if n := s.Watched.Used(); n != 0 {
+			t.Errorf("in the end: got %d units in use, want 0", n)
+		}
+	})
+	return s
+}
+
+// watch returns a watch of a client.
+func (s *scales) watch(a *account.Account, key string, recursive bool, since uint64) Watch {
+	return Watch{Path: "/v2/keys" + key, Key: key, Recursive: recursive, Since: since, Claim: s.Watch(a, "/v2/keys"+key, recursive)}
+}
+
+// joinAll starts watches concurrently. It returns the watchers, and the number of watches that
+// cost too much.
+func joinAll(t *testing.T, ws *Watches, watches []Watch) (watchers []*Watcher, refused int) {
+	t.Helper()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, want := range watches {
+		all.Go(func() {
+			w, _, err := ws.Join(context.Background(), want, make(bell, 1))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				watchers = append(watchers, w)
+			case errors.Is(err, errOverShare):
+				refused++
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	return watchers, refused
+}
+
+func closeAll(watchers []*Watcher) {
+	for _, w := range watchers {
+		w.Close()
+	}
+}
+
+// TestTheWatchesOfLargeEventsOfAClientAreBounded lets a client watch all folders above a key that
+// gets a large value. etcd makes a copy of the event for each.
+func TestTheWatchesOfLargeEventsOfAClientAreBounded(t *testing.T) {
+	etcd := newEtcd(t)
+	s := newScales(t)
+	ws := newWatches(t, etcd.URL())
+	ws.linger, ws.weightPatience = time.Hour, 100*time.Millisecond
+	var watches []Watch
+	path := ""
+	for range 20 {
+		path += "/d"
+		watches = append(watches, s.watch(s.one, path, true, 0))
+	}
+	watchers, refused := joinAll(t, ws, watches)
+	if refused > 0 {
+		t.Fatalf("watches of keys of which nothing is known: got %d of 20 refused, want none", refused)
+	}
+	set(t, etcd, path+"/k", strings.Repeat("0123456789", 100_000)) // 16 units
+	soon(t, "all watchers have their event", func() bool {
+		for _, w := range watchers {
+			if e := w.Result(); e == nil || e.Err != nil {
+				return false
+			}
+		}
+		return true
+	})
+	closeAll(watchers)
+	soon(t, "five watches of 16 units are left of 90", func() bool { return ws.count.Hubs.Load() == 5 })
+	for i := range watches {
+		watches[i] = s.watch(s.one, watches[i].Key, true, 0)
+	}
+	watchers, refused = joinAll(t, ws, watches)
+	if refused != 15 {
+		t.Errorf("watching the same 20 keys again: got %d refused, want 15", refused)
+	}
+	// Another client gets its share: watches of the first one end.
+	ws.weightPatience = waitTime
+	path += "/mine"
+	set(t, etcd, path, strings.Repeat("0123456789", 100_000))
+	known := s.watch(s.other, path, false, 0)
+	known.Claim.Event(1_000_000)
+	known.Claim.Release()
+	theirs, refused := joinAll(t, ws, []Watch{s.watch(s.other, path, false, 0)})
+	if refused != 0 {
+		t.Error("a watch of another client, which has nothing: got it refused, want it started")
+	}
+	closeAll(theirs)
+	closeAll(watchers)
+}
+
+// TestTheWatchesOfOneKeyFromOldIndexesAreBounded lets a client wait for the next event of a key
+// from many indexes. They are different watches at etcd.
+func TestTheWatchesOfOneKeyFromOldIndexesAreBounded(t *testing.T) {
+	etcd := newEtcd(t)
+	s := newScales(t)
+	ws := newWatches(t, etcd.URL())
+	ws.weightPatience = 100 * time.Millisecond
+	for range 30 {
+		set(t, etcd, "/other", "x")
+	}
+	first, head, _ := join(t, ws, "/a", false, 0)
+	defer first.Close()
+	var watches []Watch
+	for i := range uint64(20) {
+		watches = append(watches, s.watch(s.one, "/a", false, head.Index-i))
+	}
+	watchers, refused := joinAll(t, ws, watches)
+	if want := 20 - maxPastHubs - 2; refused != want {
+		t.Errorf("20 watches of one key from different old indexes: got %d refused, want %d", refused, want)
+	}
+	set(t, etcd, "/a", "v")
+	soon(t, "all watchers have their event", func() bool {
+		for _, w := range watchers {
+			if e := w.Result(); e == nil || e.Err != nil {
+				return false
+			}
+		}
+		return true
+	})
+	closeAll(watchers)
+	soon(t, "no hub with an index waits", func() bool {
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		return len(ws.past) == 0
+	})
+}

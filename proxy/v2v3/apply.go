@@ -1,0 +1,93 @@
+package v2v3
+
+import (
+	"context"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/mirror"
+)
+
+// setEnd sets the function that ends the connection.
+func (s *Store) setEnd(end context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = end
+}
+
+// current returns the mirror in use.
+func (s *Store) current() *mirror.Mirror {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.m
+}
+
+// apply applies a revision to the mirror in use, or to one that is still behind.
+func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
+	s.mu.Lock()
+	e, err := m.Apply(r)
+	switch {
+	case err != nil && used:
+		s.reason = err.Error()
+	case used:
+		s.advance(r.Number)
+	}
+	if err == nil && e != nil {
+		s.resolve(r.Entry.Origin, e)
+	}
+	var due []delivery
+	var event *Event
+	if used {
+		due, event = s.deliveries()
+	}
+	s.mu.Unlock()
+	for _, d := range due {
+		d.to.deliver(event)
+	}
+	if len(r.Strange) > 0 && used && time.Since(s.warned) > auditSoon {
+		s.warned = time.Now()
+		s.o.Log.Warn("a client of v3 has changed the keys of the tree", "revision", r.Number, "keys", len(r.Strange), "one of them", string(r.Strange[0].Kv.Key))
+	}
+	return err
+}
+
+// resume goes on with the mirror in use.
+func (s *Store) resume(after int64, st *state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m.Meta, s.m.MetaRevision, s.m.Control = st.meta, st.metaAt, st.control
+	s.m.Applied = max(s.m.Applied, after)
+	s.advance(s.m.Applied)
+	s.connected()
+}
+
+// replace puts another mirror into use.
+func (s *Store) replace(m *mirror.Mirror) {
+	s.breakOff("the tree was loaded again")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m, s.reason, s.pastFailures, m.Replaying = m, "", 0, false
+	s.loads.Add(1)
+	close(s.rebuilt)
+	s.rebuilt = make(chan struct{})
+	s.advance(m.Applied)
+	s.connected()
+}
+
+// connected takes note that there are events again. The caller holds the lock.
+func (s *Store) connected() {
+	_, address := s.client.Endpoint()
+	s.o.Log.Info("the events of etcd are followed", "endpoint", address, "index", s.m.Tree.Index())
+	s.lost = time.Time{}
+}
+
+// resolve gives an event to the write that made it.
+func (s *Store) resolve(origin string, e *v2store.Event) {
+	s.writes.Lock()
+	defer s.writes.Unlock()
+	if done := s.waiting[origin]; done != nil {
+		done <- e // has room for one
+		delete(s.waiting, origin)
+	}
+}
