@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build cross test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container check-image release check-release clean
+.PHONY: help build cross stores test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container check-image release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -16,11 +16,16 @@ cross: ## Build the operator's verbs for other systems: each of SYSTEMS (linux/a
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build -o /dev/null ./cmd/etcd-tlsproxy; \
 	done
 
+stores: ## Build etcd 3.6 and 3.7 for the tests: dist/etcd36 and dist/etcd37
+	set -e; for version in 36 37; do \
+		(cd proxy/proxytest/etcd$$version && go build -trimpath -o "$(CURDIR)/dist/etcd$$version" .); \
+	done
+
 test: ## Run the tests against a real etcd; needs only Go
 	go test ./... ./.ci/mutants
 
-lint: ## Run the linters of .golangci.yml, and check that go.mod is tidy
-	go mod tidy -diff
+lint: ## Run the linters of .golangci.yml, and check that each go.mod is tidy
+	set -e; for module in . proxy/proxytest/etcd36 proxy/proxytest/etcd37; do (cd $$module && go mod tidy -diff); done
 	go run $(GOLANGCI_LINT) run ./... ./.ci/mutants
 
 race: ## Run shortened tests with the race detector; needs a C compiler

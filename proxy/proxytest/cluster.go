@@ -35,6 +35,8 @@ type ClusterOptions struct {
 	Advertise []string
 	// Hasty lets members be added and removed at once; see Options.
 	Hasty bool
+	// NoV2 leaves the v2 API out; see Options.
+	NoV2 bool
 }
 
 // Cluster is a cluster of members on loopback, named conf1001, conf1002 and so on.
@@ -74,7 +76,7 @@ func NewCluster(o ClusterOptions) (*Cluster, error) {
 func (c *Cluster) Newcomer(advertise string) (Member, error) {
 	c.named++
 	name := fmt.Sprintf("conf%d", 1000+c.named)
-	o := Options{Dir: filepath.Join(c.options.Dir, name), Advertise: advertise, Hasty: c.options.Hasty}
+	o := Options{Dir: filepath.Join(c.options.Dir, name), Advertise: advertise, Hasty: c.options.Hasty, NoV2: c.options.NoV2}
 	if c.options.Etcd == "" {
 		return newEmbeddedMember(name, o)
 	}

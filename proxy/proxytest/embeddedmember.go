@@ -35,7 +35,7 @@ func newEmbeddedMember(name string, o Options) (*embeddedMember, error) {
 		}
 	}
 	c := embed.NewConfig()
-	c.Dir, c.Name, c.EnableV2 = o.Dir, name, true
+	c.Dir, c.Name, c.EnableV2 = o.Dir, name, !o.NoV2
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*advertise}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}

@@ -41,7 +41,7 @@ type Process struct {
 	advertise       string
 	cluster         string // all members, as name=http://peer
 	state           string // "new", or "existing" for one that joins
-	hasty           bool
+	hasty, noV2     bool
 }
 
 // StartProcess starts the etcd at path as a single member and waits until it serves.
@@ -89,7 +89,7 @@ func newProcess(path, name string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty}
+	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty, noV2: o.NoV2}
 	if p.advertise == "" {
 		p.advertise = p.URL()
 	}
@@ -130,9 +130,12 @@ func (p *Process) launch() (err error) {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
-	args := []string{"--name=" + p.name, "--data-dir=" + filepath.Join(p.dir, "data"), "--enable-v2=true",
+	args := []string{"--name=" + p.name, "--data-dir=" + filepath.Join(p.dir, "data"),
 		"--listen-client-urls=" + p.URL(), "--advertise-client-urls=" + p.advertise,
 		"--listen-peer-urls=http://" + p.peer, "--initial-advertise-peer-urls=http://" + p.peer, "--initial-cluster=" + p.cluster, "--initial-cluster-state=" + p.state}
+	if !p.noV2 {
+		args = append(args, "--enable-v2=true")
+	}
 	if p.hasty {
 		args = append(args, "--strict-reconfig-check=false")
 	}
@@ -161,14 +164,6 @@ func (p *Process) waitHealthy() error {
 func healthy(ctx context.Context, url string) bool {
 	var status struct{ Health string }
 	return getJSON(ctx, http.DefaultClient, url+"/health", &status) && status.Health == "true"
-}
-
-// leads reports whether a member is the leader now: only the leader serves this request.
-func leads(url string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var stats struct{ Leader string }
-	return getJSON(ctx, http.DefaultClient, url+"/v2/stats/leader", &stats) && stats.Leader != ""
 }
 
 // settled reports whether the members have agreed on a version. They do so some time after

@@ -75,7 +75,7 @@ func TestALoadedTreeEqualsTheOneThatWasStored(t *testing.T) {
 		t.Errorf("the loaded tree is %swant %s", got, want)
 	}
 	at := epoch.Add(6e9)
-	if got, want := v2store.PlanExpire(loaded, at), v2store.PlanExpire(tree, at); got == nil || !reflect.DeepEqual(got, want) {
+	if got, want := v2store.PlanExpire(loaded, at, nil), v2store.PlanExpire(tree, at, nil); got == nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("the loaded tree expires %+v, want %+v", got, want)
 	}
 	for _, key := range []string{"/d", "/x/y", "/d/f/x", "", "/", "x", "/d//x", "/d/x/", "/d/../x"} {

@@ -3,6 +3,7 @@ package v2store
 import (
 	"cmp"
 	"container/heap"
+	"slices"
 	"time"
 )
 
@@ -53,12 +54,29 @@ func (t *Tree) setExpiry(n *node, expires int64) {
 }
 
 // PlanExpire returns the expiration of the first node that is due at the given time, or nil if
-// none is due.
-func PlanExpire(t *Tree, now time.Time) *Change {
+// none is due. Nodes whose expiration is refused are left out, unless the function is nil.
+func PlanExpire(t *Tree, now time.Time, refused func(*Change) bool) *Change {
 	if len(t.due) == 0 || t.due[0].expires > now.UnixNano() {
 		return nil
 	}
-	n := t.due[0]
+	if c := t.due[0].expire(now); refused == nil || !refused(c) {
+		return c
+	}
+	sorted := slices.Clone(t.due) // the places of the nodes belong to the heap
+	slices.SortFunc(sorted, func(a, b *node) int { return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.key, b.key)) })
+	for _, n := range sorted {
+		if n.expires > now.UnixNano() {
+			break
+		}
+		if c := n.expire(now); !refused(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// expire plans the expiration of a node.
+func (n *node) expire(now time.Time) *Change {
 	c := &Change{Action: Expire, Key: n.key, Time: now.UnixNano(), Below: n.dir()}
 	c.rest(Fact{Kind: Recorded, Key: n.key, Dir: n.dir(), Index: n.recorded})
 	return c

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"etcd-tlsproxy/proxy/proxytest/v2draw"
 	"etcd-tlsproxy/proxy/v2store"
 )
 
@@ -45,7 +46,7 @@ func (m *model) checkPlanned() {
 		}
 	}
 	m.planned = nil
-	o, failure := v2store.Parse(newChoices(m.Uint64()).request(m.tree), m.now)
+	o, failure := v2store.Parse(v2draw.New(m.Uint64()).Request(drawn{m.tree}, v2draw.AnyLife), m.now)
 	if failure != nil || !o.Write() {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"etcd-tlsproxy/proxy/proxytest/v2draw"
 	"etcd-tlsproxy/proxy/v2store"
 )
 
@@ -38,9 +39,9 @@ func TestTheModelEqualsEtcd(t *testing.T) {
 	c := &counts{of: map[string]int{}}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(rt, c)
-		for i, seed := range rapid.SliceOfN(seeds, 100, 400).Draw(rt, "seeds") {
-			m.choices = newChoices(seed)
-			if i == 0 && m.once(10) {
+		for i, seed := range rapid.SliceOfN(v2draw.Seeds, 100, 400).Draw(rt, "seeds") {
+			m.Choices = v2draw.New(seed)
+			if i == 0 && m.Once(10) {
 				m.fill(900 + m.IntN(400))
 			}
 			m.step()
@@ -52,7 +53,7 @@ func TestTheModelEqualsEtcd(t *testing.T) {
 // model is this package and the reference side by side.
 type model struct {
 	*rapid.T
-	choices
+	v2draw.Choices
 	counts  *counts
 	ref     *reference
 	tree    *v2store.Tree
@@ -62,6 +63,18 @@ type model struct {
 	steps   int
 	pairs   []*pair
 	planned *planned
+}
+
+// drawn is a tree that requests are drawn for.
+type drawn struct{ *v2store.Tree }
+
+// Modified implements [v2draw.Tree].
+func (t drawn) Modified(key string) uint64 {
+	e, failure := t.Get(&v2store.Operation{Key: key}, epoch)
+	if failure != nil {
+		return 0
+	}
+	return e.Node.ModifiedIndex
 }
 
 // epoch is when tests begin.
@@ -86,7 +99,7 @@ func (m *model) step() {
 	case 1, 2:
 		m.watch()
 	default:
-		m.do(m.request(m.tree))
+		m.do(m.Request(drawn{m.tree}, v2draw.AnyLife))
 	}
 	m.compareEvents()
 	m.checkPlanned()
@@ -97,7 +110,7 @@ func (m *model) step() {
 func (m *model) advance() {
 	m.steps++
 	d := time.Nanosecond
-	if m.once(4) {
+	if m.Once(4) {
 		d += time.Duration(1+m.IntN(2)) * time.Second
 	}
 	m.now = m.now.Add(d)
@@ -167,7 +180,7 @@ func (m *model) sweep() {
 	m.advance()
 	m.ref.store.DeleteExpiredKeys(m.now)
 	for {
-		c := v2store.PlanExpire(m.tree, m.now)
+		c := v2store.PlanExpire(m.tree, m.now, nil)
 		if c == nil {
 			break
 		}

@@ -21,14 +21,14 @@ type pair struct {
 }
 
 func (m *model) watch() {
-	o := &v2store.Operation{Action: v2store.Watch, Key: m.key(), Recursive: m.once(2), Stream: m.once(2)}
+	o := &v2store.Operation{Action: v2store.Watch, Key: m.Key(), Recursive: m.Once(2), Stream: m.Once(2)}
 	switch index := m.tree.Index(); m.IntN(4) {
 	case 0:
 		o.Since = m.Uint64N(index + 4)
 	case 1, 2:
 		o.Since = max(index+3, 8) - m.Uint64N(8)
 	}
-	if index := m.tree.Index(); index > 1000 && m.once(4) {
+	if index := m.tree.Index(); index > 1000 && m.Once(4) {
 		o.Since = 1 + m.Uint64N(index-990) // near the start of the history
 	}
 	p := &pair{stream: o.Stream, name: fmt.Sprintf("watch %+v at %d", *o, m.tree.Index())}

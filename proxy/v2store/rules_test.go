@@ -46,10 +46,10 @@ func TestAnUpdateOfADirectoryChangesItsExpiry(t *testing.T) {
 	if got := read.Node.ModifiedIndex; got != 1 {
 		t.Errorf("after the update the directory has modifiedIndex %d, want 1", got)
 	}
-	if c := v2store.PlanExpire(tree, epoch.Add(10*time.Second-1)); c != nil {
+	if c := v2store.PlanExpire(tree, epoch.Add(10*time.Second-1), nil); c != nil {
 		t.Errorf("before its time the directory expires: %+v", c)
 	}
-	c := v2store.PlanExpire(tree, epoch.Add(10*time.Second))
+	c := v2store.PlanExpire(tree, epoch.Add(10*time.Second), nil)
 	if c == nil {
 		t.Fatal("at its time the directory does not expire")
 	}
@@ -68,7 +68,7 @@ func TestNodesWithEqualTimesExpireInTheOrderOfTheirKeys(t *testing.T) {
 			do(t, tree, epoch, "PUT", key, "ttl=1")
 		}
 		var got []string
-		for c := v2store.PlanExpire(tree, epoch.Add(time.Second)); c != nil; c = v2store.PlanExpire(tree, epoch.Add(time.Second)) {
+		for c := v2store.PlanExpire(tree, epoch.Add(time.Second), nil); c != nil; c = v2store.PlanExpire(tree, epoch.Add(time.Second), nil) {
 			got = append(got, c.Key)
 			if _, err := tree.Apply(c, tree.Index()+1); err != nil {
 				t.Fatal(err)

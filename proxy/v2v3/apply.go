@@ -45,6 +45,9 @@ func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 	for _, d := range due {
 		d.to.deliver(event)
 	}
+	if used {
+		s.observe(r)
+	}
 	if len(r.Strange) > 0 && used && time.Since(s.warned) > auditSoon {
 		s.warned = time.Now()
 		s.o.Log.Warn("a client of v3 has changed the keys of the tree", "revision", r.Number, "keys", len(r.Strange), "one of them", string(r.Strange[0].Kv.Key))

@@ -26,8 +26,29 @@ type round struct {
 	err      error
 }
 
-// wait returns when the mirror has everything that etcd had acknowledged before the call.
+// wait returns when the mirror has everything that etcd had acknowledged before the call. A read
+// that fails is repeated: the next endpoint may answer it.
 func (b *barrier) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.s.o.Timeout)
+	defer cancel()
+	for {
+		r, err := b.round(ctx)
+		switch {
+		case err != nil:
+			return err
+		case r.err == nil:
+			if err := b.s.reach(ctx, r.revision); err != nil {
+				return fmt.Errorf("waiting for the revision %d: %w", r.revision, err)
+			}
+			return nil
+		case !rpc.Pause(ctx):
+			return r.err
+		}
+	}
+}
+
+// round returns the result of a read that begins after the call.
+func (b *barrier) round(ctx context.Context) (*round, error) {
 	b.mu.Lock()
 	if b.next == nil {
 		b.next = &round{done: make(chan struct{})}
@@ -40,18 +61,12 @@ func (b *barrier) wait(ctx context.Context) error {
 	}
 	select {
 	case <-r.done:
+		return r, nil
 	case <-ctx.Done():
-		return fmt.Errorf("waiting for a read of the log: %w", ctx.Err())
+		return nil, fmt.Errorf("waiting for a read of the log: %w", ctx.Err())
 	case <-b.s.ctx.Done():
-		return errClosed
+		return nil, errClosed
 	}
-	if r.err != nil {
-		return r.err
-	}
-	if err := b.s.reach(ctx, r.revision); err != nil {
-		return fmt.Errorf("waiting for the revision %d: %w", r.revision, err)
-	}
-	return nil
 }
 
 // run reads whenever somebody waits.

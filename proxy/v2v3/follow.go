@@ -148,7 +148,7 @@ func (s *Store) adopt(ctx context.Context, st *state) (m *mirror.Mirror, after i
 	s.seen.forget()
 	revision := st.revision
 	if s.withPast() {
-		if revision, err = s.pastRevision(ctx, st); err != nil && !rpc.Compacted(err) {
+		if revision, err = s.pastRevision(ctx, st, maxPast); err != nil && !rpc.Compacted(err) {
 			return nil, 0, err
 		} else if err != nil {
 			revision = st.revision

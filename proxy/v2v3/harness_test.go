@@ -121,7 +121,7 @@ func open(t *testing.T, o Options) *Store {
 	if err := s.Ready(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the store has a session", func() bool { _, _, ok := s.session.fence(); return ok })
+	eventually(t, "the store has a session", func() bool { _, _, ok := s.session.Fence(); return ok })
 	return s
 }
 

@@ -65,10 +65,10 @@ func (s *Store) pages(ctx context.Context, r *pb.RangeRequest, add func([]*mvccp
 // the same history.
 const maxPast = 1000
 
-// pastRevision returns a revision that is as many events ago, or the oldest one that is left.
-func (s *Store) pastRevision(ctx context.Context, st *state) (int64, error) {
+// pastRevision returns the revision that is a number of events ago, or the oldest one that is left.
+func (s *Store) pastRevision(ctx context.Context, st *state, events int64) (int64, error) {
 	// The version of the log counts the events since it was created.
-	want := max(st.log.Version-maxPast, 1)
+	want := max(st.log.Version-events, 1)
 	// The revision low is too old, and the version of the log at high is want or more.
 	low, high := int64(0), st.log.ModRevision
 	for step := st.log.Version - want; low+1 < high; {

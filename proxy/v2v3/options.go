@@ -31,6 +31,8 @@ type Options struct {
 	QuotaBytes int64
 	Log        *slog.Logger
 
+	// now is the system's clock, by which nodes expire; nil for that of this machine.
+	now func() time.Time
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"strconv"
 	"strings"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -33,20 +32,15 @@ type proposal struct {
 
 // propose plans a write. The failure is the answer if the mirror is fresh.
 func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2store.Error, error) {
-	session, revision, ok := s.session.fence()
-	now := time.Now()
+	session, revision, ok := s.session.Fence()
+	now := s.o.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if err := s.usable(); err != nil {
+	if err := s.writable(); err != nil {
 		return nil, nil, err
 	}
-	switch m := s.m; {
-	case !ok:
+	if !ok {
 		return nil, nil, errNoSession
-	case m.Meta.MinWrite > layout.Schema:
-		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree needs a newer program for writes"}
-	case m.Meta.State != layout.Live:
-		return nil, nil, &Error{Kind: NotExecuted, Reason: "the tree is in the state " + strconv.Quote(m.Meta.State)}
 	}
 	m := s.m
 	if op.InOrder {
@@ -59,6 +53,20 @@ func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2sto
 		return nil, failure, nil
 	}
 	return s.proposal(op, c, session, revision, conflicts)
+}
+
+// writable returns an error if no write may rest on the mirror. The caller holds the lock.
+func (s *Store) writable() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	switch m := s.m; {
+	case m.Meta.MinWrite > layout.Schema:
+		return &Error{Kind: NotExecuted, Reason: "the tree needs a newer program for writes"}
+	case m.Meta.State != layout.Live:
+		return &Error{Kind: NotExecuted, Reason: "the tree is in the state " + strconv.Quote(m.Meta.State)}
+	}
+	return nil
 }
 
 // proposal makes the transaction of a change. The caller holds the lock for reading.

@@ -2,7 +2,6 @@ package v2v3
 
 import (
 	"context"
-	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
 )
@@ -23,7 +22,7 @@ func (s *Store) Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, 
 
 // read answers from the mirror.
 func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
-	now := time.Now()
+	now := s.o.now()
 	s.mu.RLock()
 	if err := s.usable(); err != nil {
 		s.mu.RUnlock()

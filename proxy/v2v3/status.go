@@ -16,6 +16,12 @@ type Status struct {
 	Index    uint64 `json:"index"`
 	// Session means that this proxy has a session at etcd, which it needs for writes.
 	Session bool `json:"session"`
+	// Keeper means that this proxy expires nodes. ClocksApart is how many other proxies have a clock
+	// that differs from its own then, and ClockDoubts counts how often it has left the place because
+	// of its clock.
+	Keeper      bool `json:"keeper"`
+	ClocksApart int  `json:"clocks_apart"`
+	ClockDoubts int  `json:"clock_doubts"`
 	// Nodes, Foreign and Watches are numbers: of files and directories, of values of v3 clients in the
 	// range of the tree, and of watches of clients.
 	Nodes   int `json:"nodes"`
@@ -38,7 +44,9 @@ type Status struct {
 func (s *Store) Status() Status {
 	var st Status
 	_, st.Endpoint = s.client.Endpoint()
-	_, _, st.Session = s.session.fence()
+	_, _, st.Session = s.session.Fence()
+	st.Keeper = s.keeper.Keeps()
+	st.ClocksApart, st.ClockDoubts = s.keeper.Clock()
 	st.Loads, st.Conflicts = s.loads.Load(), s.conflicts.Load()
 	s.audits.mu.Lock()
 	st.LastAudit, st.Audits, st.Differences = s.audits.last, s.audits.done, s.audits.wrong

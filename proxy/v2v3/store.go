@@ -7,9 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
+	"etcd-tlsproxy/proxy/v2v3/presence"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -18,10 +21,13 @@ type Store struct {
 	o       Options
 	keys    layout.Keys
 	client  *rpc.Client
-	session session
-	barrier barrier
-	audits  audits
-	seen    seen
+	session *presence.Session
+	keeper  *presence.Keeper
+	// compaction is used only by the keeper.
+	compaction compaction
+	barrier    barrier
+	audits     audits
+	seen       seen
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -53,9 +59,11 @@ type Store struct {
 	pastFrom int64
 	reaching []reaching
 	// warned is when changes by clients of v3 were logged. Only the follower uses it.
-	warned   time.Time
-	watchers map[*watcher]struct{}
-	due      []delivery
+	warned time.Time
+	// unexpired is when a directory that cannot expire was logged. Only the keeper uses it.
+	unexpired time.Time
+	watchers  map[*watcher]struct{}
+	due       []delivery
 
 	writes  sync.Mutex
 	waiting map[string]chan *v2store.Event
@@ -69,18 +77,24 @@ func Open(o Options) (*Store, error) {
 	if len(o.Endpoints) == 0 || o.Timeout <= 0 || o.Log == nil {
 		return nil, errors.New("opening the store: it needs an endpoint, a timeout and a log")
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{o: o, keys: layout.Keys(o.Prefix), client: client, reason: "the tree is being loaded",
 		rebuilt: make(chan struct{}), watchers: map[*watcher]struct{}{}, waiting: map[string]chan *v2store.Event{}}
+	s.compaction.events, s.compaction.age = keptEvents, keptTime
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.barrier.s, s.barrier.wanted = s, make(chan struct{}, 1)
-	s.session.s = s
+	s.session = presence.NewSession(s.host())
+	s.keeper = presence.NewKeeper(s.host(), s.session, keeping{s})
 	s.running.Go(s.barrier.run)
 	s.running.Go(s.follow)
-	s.running.Go(s.session.keep)
+	s.running.Go(s.session.Keep)
+	s.running.Go(s.keeper.Run)
 	s.running.Go(s.auditor)
 	return s, nil
 }
@@ -102,6 +116,14 @@ func (s *Store) Ready(ctx context.Context) error {
 			return &Error{Kind: NotServed, Reason: errClosed.Error()}
 		}
 	}
+}
+
+func (s *Store) host() presence.Host {
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.now, Name: randomName,
+		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
+			s.header(header)
+			s.seen.show(revision, endpoint)
+		}}
 }
 
 // Close ends the store. Its watches are lost.

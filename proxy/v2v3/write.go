@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -21,6 +20,9 @@ var errConflict = errors.New("the tree has changed")
 // errRenewed means that a transaction was refused because the session or the description of the tree
 // is another one now.
 var errRenewed = errors.New("the session or the description of the tree has changed")
+
+// errNotExecuted means that the response to a transaction was lost, and that it was not executed.
+var errNotExecuted = errors.New("the transaction was lost")
 
 // write executes a write.
 func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
@@ -50,8 +52,8 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			conflicts++
 			s.conflicts.Add(1)
 		case errors.Is(err, errRenewed):
-		case errors.Is(err, errNoSession):
-			if !pause(ctx) {
+		case errors.Is(err, errNoSession), errors.Is(err, errNotExecuted):
+			if !rpc.Pause(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}
 		default:
@@ -70,16 +72,6 @@ func asError(err error) error {
 		return known
 	}
 	return &Error{Kind: NotExecuted, Reason: err.Error()}
-}
-
-// pause waits a moment for what is on its way.
-func pause(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(5 * time.Millisecond):
-		return true
-	}
 }
 
 // errTooLarge wraps the error of a write that etcd finds too large.
@@ -142,7 +134,7 @@ func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnRespons
 	s.seen.show(newest, endpoint)
 	err := errConflict
 	if revisions[0] != p.sessionRevision {
-		s.session.end(p.session, revisions[0])
+		s.session.Saw(p.session, revisions[0])
 		err = errRenewed
 	}
 	if revisions[1] != p.metaRevision {
@@ -171,13 +163,28 @@ func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2st
 	}
 }
 
-// settle finds out what became of a write whose response was lost.
+// settle finds out what became of a write whose response was lost. It puts up a fence, behind which
+// the write cannot be executed any more. If the mirror has all events up to the fence, and that
+// of the write is not among them, the write was not executed.
 func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
+	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)
+	if err == nil {
+		err = s.reach(ctx, fence)
+	}
+	// The event of the write is resolved before the lock is released.
+	s.mu.RLock()
+	rebuilt := p.rebuilt != s.rebuilt
+	s.mu.RUnlock()
 	select {
 	case e := <-p.done:
 		return e, nil
-	case <-ctx.Done():
-	case <-s.ctx.Done():
+	default:
 	}
-	return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost)}
+	switch {
+	case err != nil:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) + "; " + err.Error()}
+	case rebuilt:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) + "; the tree was loaded again meanwhile"}
+	}
+	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
 }

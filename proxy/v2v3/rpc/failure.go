@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -43,3 +45,13 @@ func Missing(err error) bool { return status.Code(err) == codes.NotFound }
 
 // Reason returns the text of an error without the words of gRPC.
 func Reason(err error) string { return rpctypes.ErrorDesc(err) }
+
+// Pause waits a moment before a call is repeated, and reports whether there is time left.
+func Pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(5 * time.Millisecond):
+		return true
+	}
+}

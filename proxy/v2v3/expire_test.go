@@ -1,0 +1,240 @@
+package v2v3
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2v3/layout"
+)
+
+// keepsSoon waits until one of the stores is the keeper, and returns it.
+func keepsSoon(t *testing.T, stores ...*Store) *Store {
+	t.Helper()
+	var keeper *Store
+	eventually(t, "there is a keeper", func() bool {
+		for _, s := range stores {
+			if s.keeper.Keeps() {
+				keeper = s
+			}
+		}
+		return keeper != nil
+	})
+	return keeper
+}
+
+func TestNodesExpireInTheOrderOfTheirTimes(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	keepsSoon(t, f.Store)
+	events, _, _ := f.watch("GET /?wait=true&recursive=true&stream=true")
+	for _, request := range []string{"PUT /c?value=1&ttl=2", "PUT /d?dir=true&ttl=1", "PUT /d/e?value=1", "PUT /b?value=1&ttl=1",
+		"PUT /stays?value=1&ttl=1", "PUT /stays?value=2", "PUT /now?value=1&ttl=0"} {
+		f.do(request)
+		next(t, events)
+	}
+	for _, want := range []string{`"key":"/now",`, `"key":"/d","dir":true,`, `"key":"/b",`, `"key":"/c",`} {
+		if got := next(t, events); !strings.HasPrefix(got, `{"action":"expire","node":{`+want) {
+			t.Errorf("got %s, want the expiration of %s", got, want)
+		}
+	}
+	if got := f.do("GET /stays"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s, want the node, which was made permanent", got)
+	}
+	sameTree(t, f.Store, open(t, f.options))
+}
+
+// dueNode returns the expiration of a node, planned but not sent.
+func (f *fixture) dueNode() *proposal {
+	f.Helper()
+	f.do("PUT /due?value=1&ttl=1000")
+	keeper, _, _ := keeping{f.Store}.Keeper()
+	p, err := f.planExpire(keeper.ModRevision, time.Now().Add(time.Hour))
+	if p == nil || err != nil {
+		f.Fatalf("planning to expire a node: got %v, %v", p, err)
+	}
+	return p
+}
+
+func TestAKeeperThatWasReplacedExpiresNothing(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	keepsSoon(t, f.Store)
+	p := f.dueNode()
+	// A keeper with another session would make this one put its key again, which is a fence as well.
+	value := layout.Presence{Session: p.session}
+	if _, err := f.client().Put(testContext(t), &pb.PutRequest{Key: f.keys.Keeper(), Value: value.Encode()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.expire(testContext(t), p); !errors.Is(err, errConflict) {
+		t.Errorf("got %v, want %v", err, errConflict)
+	}
+	if got := f.do("GET /due?quorum=true"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s, want the node", got)
+	}
+	eventually(t, "the store notices it", func() bool { return !f.keeper.Keeps() })
+}
+
+func TestANodeThatWasRefreshedMeanwhileDoesNotExpire(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	keepsSoon(t, f.Store)
+	p := f.dueNode()
+	f.do("PUT /due?refresh=true&ttl=2000&prevExist=true")
+	if err := f.expire(testContext(t), p); !errors.Is(err, errConflict) {
+		t.Errorf("got %v, want %v", err, errConflict)
+	}
+	if got := f.do("GET /due"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s, want the node", got)
+	}
+}
+
+func TestADirectoryWithKeysOfV3BelowDoesNotExpire(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.do("PUT /d?dir=true&ttl=1")
+	f.do("PUT /d/e?value=1")
+	if _, err := f.client().Put(testContext(t), &pb.PutRequest{Key: []byte("/d/foreign"), Value: []byte("1")}); err != nil {
+		t.Fatal(err)
+	}
+	f.do("PUT /later?value=1&ttl=1")
+	events, _, _ := f.watch("GET /later?wait=true")
+	keepsSoon(t, f.Store)
+	if got := next(t, events); !strings.HasPrefix(got, `{"action":"expire"`) {
+		t.Errorf("got %s, want that what is due after the directory expires", got)
+	}
+	if got := f.do("GET /d/e"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s, want what is in the directory", got)
+	}
+	if found, err := f.client().Range(testContext(t), &pb.RangeRequest{Key: []byte("/d/foreign")}); err != nil || found.Count != 1 {
+		t.Errorf("the key of v3: got %v, %v, want that it is still there", found, err)
+	}
+}
+
+// TestAnotherStoreExpiresNodesWhenTheKeeperIsGone cuts the keeper off.
+func TestAnotherStoreExpiresNodesWhenTheKeeperIsGone(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	keepsSoon(t, f.Store)
+	other := open(t, f.options)
+	f.link.Pause()
+	began := time.Now()
+	if got := do(t, other, "PUT /a?value=1&ttl=1"); !strings.HasPrefix(got, "201") {
+		t.Errorf("got %s, want that writes go on without a keeper", got)
+	}
+	keepsSoon(t, other)
+	eventually(t, "the node has expired", func() bool { return strings.HasPrefix(do(t, other, "GET /a"), "404") })
+	t.Logf("a node that was due after 1 s expired after %s", time.Since(began))
+}
+
+func TestAKeeperThatIsClosedHandsOver(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	keepsSoon(t, f.Store)
+	other := open(t, f.options)
+	f.Close()
+	if found, err := f.client().Range(testContext(t), &pb.RangeRequest{Key: f.keys.Keeper()}); err != nil || found.Count != 0 && !other.keeper.Keeps() {
+		t.Errorf("the key of the keeper: got %v, %v, want that it does not wait for its lease", found, err)
+	}
+	keepsSoon(t, other)
+}
+
+// skewed makes a clock that can be set.
+func skewed(offset *atomic.Int64) func(*Options) {
+	return func(o *Options) {
+		o.now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+	}
+}
+
+func TestAKeeperWhoseClockJumpsExpiresNothing(t *testing.T) {
+	t.Parallel()
+	var offset atomic.Int64
+	f := start(t, skewed(&offset))
+	f.do("PUT /a?value=1&ttl=1000")
+	keepsSoon(t, f.Store)
+	offset.Store(int64(time.Hour))
+	eventually(t, "the store doubts its clock", func() bool { return f.Status().ClockDoubts == 1 && !f.Status().Keeper })
+	good := f.options
+	good.now = nil
+	other := open(t, good)
+	keepsSoon(t, other)
+	if got := do(t, other, "GET /a"); !strings.HasPrefix(got, "200") {
+		t.Errorf("got %s, want the node, which is not due", got)
+	}
+}
+
+// TestAKeeperWhoseClockDiffersFromMostHandsOver has two good clocks and one that is ahead.
+func TestAKeeperWhoseClockDiffersFromMostHandsOver(t *testing.T) {
+	t.Parallel()
+	var offset atomic.Int64
+	offset.Store(int64(time.Hour))
+	f := start(t, skewed(&offset))
+	keepsSoon(t, f.Store)
+	good := f.options
+	good.now = nil
+	stores := []*Store{open(t, good), open(t, good)}
+	do(t, stores[0], "PUT /a?value=1&ttl=1000")
+	keeper := keepsSoon(t, stores...)
+	if got := f.Status(); got.Keeper || got.ClockDoubts != 1 {
+		t.Errorf("got the status %+v, want a store that doubts its clock", got)
+	}
+	events := make(chan string, 1)
+	_, _, err := keeper.Watch(parse(t, "GET /b?wait=true&waitIndex="+f.indexText()), func(e *Event) { events <- string(e.Body) }, func(error) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, stores[1], "PUT /b?value=1&ttl=0")
+	next(t, events)
+	eventually(t, "the node expires", func() bool { return strings.HasPrefix(do(t, keeper, "GET /b"), "404") })
+	if got := do(t, keeper, "GET /a"); !strings.HasPrefix(got, "200") {
+		t.Errorf("got %s, want the node, which is not due", got)
+	}
+	if got := keeper.Status(); !got.Keeper || got.ClocksApart != 1 {
+		t.Errorf("got the status %+v, want the keeper, and one clock apart", got)
+	}
+}
+
+// TestCompactionKeepsTheLastEvents compacts a store that is too full, and one that is not.
+func TestCompactionKeepsTheLastEvents(t *testing.T) {
+	t.Parallel()
+	f := start(t, func(o *Options) { o.QuotaBytes = 1 })
+	keepsSoon(t, f.Store) // its key is no event
+	for i := range 1200 {
+		f.do(fmt.Sprintf("PUT /a/%d?value=%d", i%7, i))
+	}
+	before := f.current().LogRevision
+	if err := f.Store.compact(testContext(t), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.compaction.revision; got != before-1000 {
+		t.Errorf("compacted up to the revision %d, want %d", got, before-1000)
+	}
+	sameTree(t, f.Store, open(t, f.options)) // the histories included
+}
+
+func TestCompactionKeepsWhatIsYoung(t *testing.T) {
+	t.Parallel()
+	f := start(t, func(o *Options) { o.QuotaBytes = 1 << 40 })
+	f.compaction.events, f.compaction.age = 10, time.Minute
+	for i := range 100 {
+		f.do(fmt.Sprintf("PUT /a?value=%d", i))
+	}
+	last := f.current().LogRevision
+	for _, test := range []struct {
+		in   time.Duration
+		want int64
+	}{{0, 0}, {time.Minute + time.Second, last - 10}, {time.Minute + 2*time.Second, last - 10}} {
+		f.compaction.compacted = time.Time{}
+		if err := f.Store.compact(testContext(t), time.Now().Add(test.in)); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.compaction.revision; got != test.want {
+			t.Errorf("after %s it is compacted up to the revision %d, want %d", test.in, got, test.want)
+		}
+	}
+}

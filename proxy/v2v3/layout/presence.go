@@ -1,0 +1,26 @@
+package layout
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Presence is the value of a session, and of the keeper.
+type Presence struct {
+	// Time is that of the clock of the proxy when it put the key, in nanoseconds since 1970.
+	Time int64 `json:"t"`
+	// Session is the session of the keeper. Sessions have their name in their key.
+	Session string `json:"s,omitempty"`
+}
+
+// Encode returns the value.
+func (p *Presence) Encode() []byte { return marshal(p) }
+
+// DecodePresence decodes the value of a session or of the keeper.
+func DecodePresence(value []byte) (*Presence, error) {
+	p := new(Presence)
+	if err := json.Unmarshal(value, p); err != nil {
+		return nil, fmt.Errorf("decoding a session: %w", err)
+	}
+	return p, nil
+}

@@ -1,0 +1,98 @@
+package presence
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxSkew is how far clocks may be apart. Nodes expire up to that much too early.
+const maxSkew = 2 * time.Second
+
+// clock decides whether the clock of a keeper can be trusted. A clock that jumped ahead would
+// expire everything at once.
+type clock struct {
+	now func() time.Time
+
+	mu sync.Mutex
+	// since is the time when the keeper was elected. What others put since then was not put earlier.
+	since int64
+	// last is the time of the last check, by the system's clock and by the monotonic one.
+	lastWall int64
+	last     time.Time
+	// others says of each other session that was heard whether its clock agrees.
+	others map[string]bool
+	doubts int
+	until  time.Time // the end of the rest
+}
+
+// begin forgets what was known about clocks.
+func (c *clock) begin() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.since = c.now().UnixNano()
+	c.lastWall, c.last = c.since, time.Now()
+	c.others = map[string]bool{}
+}
+
+// observe takes note of the time of another proxy, which it had between the election and now.
+func (c *clock) observe(session string, at int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.others != nil {
+		c.others[session] = at >= c.since-int64(maxSkew) && at <= c.now().UnixNano()+int64(maxSkew)
+	}
+}
+
+// heard reports whether all others have said what time they have.
+func (c *clock) heard(others []string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.ContainsFunc(others, func(name string) bool { _, heard := c.others[name]; return !heard })
+}
+
+// doubt returns why the clock cannot be trusted, or "". A rest begins then.
+func (c *clock) doubt() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	wall, now := c.now().UnixNano(), time.Now()
+	jump := time.Duration(wall-c.lastWall) - now.Sub(c.last)
+	c.lastWall, c.last = wall, now
+	different := c.different()
+	reason := ""
+	switch {
+	case jump.Abs() > maxSkew:
+		reason = fmt.Sprintf("the clock has jumped by %s", jump.Round(time.Millisecond))
+	case different > len(c.others)-different:
+		reason = fmt.Sprintf("the clocks of %d of %d other proxies differ by more than %s", different, len(c.others), maxSkew)
+	default:
+		return ""
+	}
+	c.doubts++
+	c.until = now.Add(rest)
+	return reason
+}
+
+// different returns the number of others whose clock does not agree. The caller holds the lock.
+func (c *clock) different() int {
+	n := 0
+	for _, agrees := range c.others {
+		if !agrees {
+			n++
+		}
+	}
+	return n
+}
+
+func (c *clock) rests() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.until)
+}
+
+func (c *clock) counts() (different, doubts int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.different(), c.doubts
+}
