@@ -113,6 +113,9 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	}
 	s, op := call.Snapshot, call.Op
 	call.account = payer(call.Peer, op)
+	if s.Origin != nil && s.Origin.serves(op) {
+		return x.fromStore(ctx, call)
+	}
 	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead
 	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {
