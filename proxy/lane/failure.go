@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
@@ -29,7 +28,7 @@ func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
 	if refusal == nil {
 		return nil
 	}
-	if op.Access == acl.Write && failure.Kind == upstream.Broken {
+	if op.IsWrite() && failure.Kind == upstream.Broken {
 		refusal = gate.RefuseUnknownOutcome // a malformed answer is as useless as none
 	}
 	x.Observer.Metrics.UpstreamFailed(failure.Kind)
@@ -60,7 +59,7 @@ func (x *Exchange) failedStore(ctx context.Context, err error, op *gate.Operatio
 	switch {
 	case failure.Kind == v2v3.Executed:
 		kind, refusal = upstream.Broken, gate.RefuseLostAnswer(failure.Index)
-	case failure.Kind == v2v3.UnknownOutcome && op.Access == acl.Write:
+	case failure.Kind == v2v3.UnknownOutcome && op.IsWrite():
 		kind, refusal = upstream.UnknownOutcome, gate.RefuseUnknownOutcome
 	}
 	x.Observer.Metrics.UpstreamFailed(kind)

@@ -111,7 +111,7 @@ func (s *slot) release() {
 
 // kindOf returns what the units for an operation are acquired for.
 func kindOf(op *gate.Operation) account.Kind {
-	if op.Access == acl.Write {
+	if op.IsWrite() {
 		return account.Write
 	}
 	return account.Ordinary

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
@@ -49,7 +48,7 @@ func parse(op *gate.Operation, contentType string, body []byte, copies bool) (*v
 func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
 	op := call.Op
 	o := call.Snapshot.Origin
-	parsed, invalid := parse(op, call.ContentType, call.Body, op.Access == acl.Write)
+	parsed, invalid := parse(op, call.ContentType, call.Body, op.IsWrite())
 	if invalid != nil {
 		o.answer(&a, op.Method, invalid.Answer())
 		return a, nil, nil

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/http1"
@@ -66,7 +65,7 @@ func (q *request) forward() *gate.Refusal {
 		}
 		call.Body = body.bytes
 	}
-	if q.rec.Op.Access == acl.Write {
+	if q.rec.Op.IsWrite() {
 		q.task.enter(writing)
 	}
 	var buf *[bufferSize]byte // nil while the answer needs none, such as one that is shared
