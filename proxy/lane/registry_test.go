@@ -40,7 +40,7 @@ func TestAnAnswerIsTakenBackOnceAndOnlyAsWhatItsClientIs(t *testing.T) {
 		expect("at its beginning", account.Slow)
 		time.Sleep(StalledAfter) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		expect("whose client has paused as long as it may", account.Slow)
-		time.Sleep(1) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		time.Sleep(time.Nanosecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		expect("whose client pauses longer", account.Stalled)
 		for _, class := range []account.Class{account.Silent, account.Slow, account.Watching, account.Busy} {
 			if got := h.Revoke(class); got != 0 || client != 0 {
