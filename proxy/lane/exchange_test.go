@@ -283,9 +283,11 @@ func TestAnAnswerThatBreaksOffAtOnceBecomesARefusal(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	for method, want := range map[string]*gate.Refusal{"GET": gate.RefuseBroken, "PUT": gate.RefuseUnknownOutcome} {
-		_, refusal, err := r.Do(context.Background(), r.call(t, method, "/v2/keys/eventlogging/a", ""), room(200))
-		if refusal != want || err != nil {
-			t.Errorf("%s: got refusal %+v and error %v, want %q", method, refusal, err, want.Reason)
+		for _, size := range []int{200, 5} {
+			_, refusal, err := r.Do(context.Background(), r.call(t, method, "/v2/keys/eventlogging/a", ""), room(size))
+			if refusal != want || err != nil {
+				t.Errorf("%s with a buffer of %d bytes: got refusal %+v and error %v, want %q", method, size, refusal, err, want.Reason)
+			}
 		}
 	}
 	r.quiet(t)

@@ -303,3 +303,64 @@ func TestAConnectionIsUsedAgainOnlyBehindACompleteMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEndpointKnownToBeDownIsTriedAfterAllOthers(t *testing.T) {
+	idle := func(c *session) { c.request() }
+	first, second := serve(t, idle), serve(t, idle)
+	p := newPool(t, Options{}, first.endpoint(), second.endpoint())
+	for _, down := range []int{0, 1} {
+		p.endpoints[down].down.Store(true)
+		c, err := p.connect(t.Context(), nil, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.at != p.endpoints[1-down] {
+			t.Errorf("with endpoint %d down: got a connection to it, want one to the other", down)
+		}
+		_ = c.Close()
+		p.endpoints[down].down.Store(false)
+	}
+}
+
+func TestALargeBufferIsNotKept(t *testing.T) {
+	for _, c := range []struct {
+		size int
+		kept bool
+	}{{maxKept, true}, {maxKept + 1, false}} {
+		b := &Buffered{Bytes: make([]byte, c.size), budget: &Budget{}}
+		b.Free()
+		if kept := b.Bytes != nil; kept != c.kept {
+			t.Errorf("after %d bytes: got a buffer kept %t, want %t", c.size, kept, c.kept)
+		}
+	}
+}
+
+func TestAMemberThatFailsLeadsNothing(t *testing.T) {
+	s := serve(t, func(c *session) {
+		for _, body := range []string{`{"id": "1", "name": "a"}`, `{"etcdserver": "3.4.0"}`} {
+			if _, more := c.request(); !more {
+				return
+			}
+			c.say(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+		}
+		c.request()
+		c.say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\": \"1\"}")
+	})
+	p := newPool(t, Options{}, s.endpoint())
+	status, leader := p.probeMember(t.Context(), p.endpoints[0])
+	if !status.Answered || status.Member.ID != "1" || status.Version != "3.4.0" {
+		t.Errorf("the member: got %+v, want what it said about itself", status)
+	}
+	if status.Err == nil || status.Leads || leader != (Member{}) {
+		t.Errorf("with its last answer cut: got error %v, leads %t and leader %+v, want an error alone", status.Err, status.Leads, leader)
+	}
+}
+
+func TestAProbeThatFailsNamesNoLeader(t *testing.T) {
+	s := serve(t, func(c *session) { c.request() })
+	failed := errors.New("no answer")
+	p := newPool(t, Options{Probe: func(context.Context, Endpoint) (Probed, error) { return Probed{}, failed }}, s.endpoint())
+	if status, leader := p.probeMember(t.Context(), p.endpoints[0]); !errors.Is(status.Err, failed) || status.Leads || leader != (Member{}) {
+		t.Errorf("got %+v and leader %+v, want the error alone", status, leader)
+	}
+}
