@@ -173,7 +173,7 @@ func TestALeaseThatWaitsChargesWhatItGrowsBy(t *testing.T) {
 	p := table.NewPool(Options{Name: "bytes", Total: 1024})
 	lease := NewLease(p, client(table, 0, 0), Ordinary)
 	for _, c := range []struct{ more, bytes, units, used int64 }{
-		{0, 0, 0, 0}, {1, 1, 1, 64}, {1023, 1024, 1, 64}, {1, 1025, 2, 64}, {63<<10 - 1, 64 << 10, 64, 64}, {1, 64<<10 + 1, 65, 128}, {0, 64<<10 + 1, 65, 128},
+		{0, 0, 0, 0}, {1, 1, 1, 16}, {1023, 1024, 1, 16}, {1, 1025, 2, 16}, {15<<10 - 1, 16 << 10, 16, 16}, {1, 16<<10 + 1, 17, 32}, {0, 16<<10 + 1, 17, 32},
 	} {
 		if err := lease.Grow(t.Context(), c.more); err != nil {
 			t.Fatalf("growing by %d: got the error %v, want none", c.more, err)

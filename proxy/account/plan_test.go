@@ -207,3 +207,23 @@ func TestTwiceAsManyHoldersAreConsideredAsAreNeeded(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAccountThatGivesUpWaitsForNothingWhileItsNeighborWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 10})
+		full, leaves, neighbor := client(table, 0, 0), client(table, 1, 0), client(table, 1, 1)
+		hold(t, p, full, 10, Busy)
+		waitIn(t, p, neighbor, 2)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.Acquire(ctx, leaves, 3, Ordinary); err == nil {
+			t.Error("a full pool: got units, want none")
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if left, waits, accounts := p.queue.unitsOf(leaves), p.queue.unitsOf(neighbor), len(p.queue.networks[leaves.key.network].accounts); left != 0 || waits != 2 || accounts != 1 {
+			t.Errorf("got %d and %d units that the two wait for and %d accounts in the queue, want 0, 2 and 1", left, waits, accounts)
+		}
+	})
+}

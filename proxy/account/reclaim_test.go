@@ -236,5 +236,8 @@ func TestReclaimTakesFromAccountsAboveTheirShareAndThenWhatIsSilent(t *testing.T
 		if got := [3]int{revokedOf(all), revokedOf(silent), revokedOf(watching)}; got != [3]int{5, 4, 0} {
 			t.Errorf("got %v revoked of the flood, the silent and the watching, want [5 4 0]", got)
 		}
+		if got := p.Status().Revoked; got != 9 {
+			t.Errorf("the status: got %d holders revoked, want 9", got)
+		}
 	})
 }

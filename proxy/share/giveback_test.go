@@ -332,3 +332,29 @@ func TestOfOneKeyFourHubsOfTheHistoryWaitWithoutACharge(t *testing.T) {
 		t.Errorf("after all have ended: got %v counted, want none", ws.past)
 	}
 }
+
+func TestReadsOfTargetsWithOneHashAreNotShared(t *testing.T) {
+	r := NewReads(nil, &atomic.Uint64{})
+	lead, _, err := r.Join(t.Context(), "/a", "", &bulk.Claim{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // what waits for another read fails at once
+	for _, c := range []struct{ path, query string }{{"/b", ""}, {"/a", "recursive=true"}, {"/aa", ""}, {"/", "a"}} {
+		other, _, err := r.Join(ctx, c.path, c.query, &bulk.Claim{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hash := other.hash
+		other.Done()
+		s := &r.shards[hash%uint64(len(r.shards))]
+		s.flights[hash] = lead.flight // as if both had this hash
+		lead, answer, err := r.Join(ctx, c.path, c.query, &bulk.Claim{})
+		if lead != (Lead{}) || answer != nil || err != nil {
+			t.Errorf("%s?%s with the hash of /a: got lead %v, answer %v and error %v, want none of them", c.path, c.query, lead, answer, err)
+		}
+		delete(s.flights, hash)
+	}
+	lead.Done()
+}
