@@ -68,12 +68,12 @@ with other contents, --write replaces it only with --yes.`,
 	term := console.NewConfirming(cmd)
 	b := &cluster.Bootstrap{}
 	var members []string
-	var domain, resolver, name, first, form, file string
+	var domain, name, first, form, file string
 	var static bool
 	f := cmd.Flags()
 	f.StringSliceVar(&members, "members", nil, "`NAME=HOST,...`: all members; a host can have a port for peers")
 	f.StringVar(&domain, "srv", "", "`domain` whose SRV records name the members")
-	f.StringVar(&resolver, "resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
+	resolver := resolverFlag(cmd)
 	f.BoolVar(&static, "static", false, "with --srv: list the members now, instead of a lookup by etcd")
 	f.StringVar(&name, "name", "", "only this `member`")
 	f.StringVar(&first, "first", "", "only this `member`, as the first of the cluster")
@@ -101,7 +101,7 @@ with other contents, --write replaces it only with --yes.`,
 			if err := upstream.CheckDomain(domain); err != nil {
 				return fmt.Errorf("--srv %q: %w", domain, err)
 			}
-			found := lookUp(cmd, resolver, domain)
+			found := lookUp(cmd, *resolver, domain)
 			all, err = b.MembersFromDNS(found)
 			warnings = found.PeerWarnings()
 		}

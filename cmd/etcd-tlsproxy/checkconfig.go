@@ -127,7 +127,11 @@ func repeatAs(cmd *cobra.Command, name string) error {
 // credentialOf returns the ids of a user and of all the user's groups.
 func credentialOf(name string) (*syscall.Credential, error) {
 	found, err := user.Lookup(name)
-	if err != nil {
+	var unknown user.UnknownUserError
+	switch {
+	case errors.As(err, &unknown):
+		return nil, fmt.Errorf("--as: this machine has no user %q (hint: the service's user is that of User= in its unit)", name)
+	case err != nil:
 		return nil, fmt.Errorf("--as: %w", err)
 	}
 	groups, err := found.GroupIds()

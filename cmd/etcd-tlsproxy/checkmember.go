@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,11 @@ It changes nothing. The exit status is 0 if the member runs as given, and 1 if n
 		panic("BUG: the flag was added above: " + err.Error())
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := m.CheckUnit(cmd.Context()); err != nil {
+		err := m.CheckUnit(cmd.Context())
+		if errors.Is(err, memberhost.ErrNoManager) {
+			return fmt.Errorf("%w (hint: run this on the machine of the member, where systemd runs etcd)", err)
+		}
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(cmd.OutOrStdout(), "%s runs the member %s as given\n", m.Unit, m.Name)

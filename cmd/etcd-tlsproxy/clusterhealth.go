@@ -61,6 +61,11 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		const day = 24 * time.Hour
 		limits.ExpiryWarning, limits.ExpiryCritical = time.Duration(expiry[0])*day, time.Duration(expiry[1])*day
+		for _, port := range limits.ProxyPorts {
+			if port < 0 || port > 65535 {
+				return fmt.Errorf("--proxy-port %d is not a port (hint: 1 to 65535, or 0 for any)", port)
+			}
+		}
 		if len(limits.ProxyPorts) == 1 && limits.ProxyPorts[0] == 0 {
 			limits.ProxyPorts = nil
 		}

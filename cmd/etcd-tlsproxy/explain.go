@@ -225,7 +225,10 @@ func (e *explainer) existing(ctx context.Context) (keys []acl.Key, unread []stri
 		}
 		ctx, cancel := e.connection.Context(ctx)
 		defer cancel()
-		return explain.FetchKeys(ctx, client)
+		if keys, unread, err = explain.FetchKeys(ctx, client); err != nil {
+			err = fmt.Errorf("listing the keys: %w (hint: --endpoints must be etcd's client URLs; --keys reads the keys from a file instead)", cluster.OneLine(err))
+		}
+		return keys, unread, err
 	case "-":
 		return explain.ReadKeys(e.console.In(), "standard input")
 	}

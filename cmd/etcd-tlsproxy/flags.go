@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -18,6 +20,26 @@ func configFlag(cmd *cobra.Command) *string {
 		panic("BUG: the flag was added above: " + err.Error())
 	}
 	return file
+}
+
+// resolverFlag adds the flag that names a DNS server.
+func resolverFlag(cmd *cobra.Command) *string {
+	var server string
+	cmd.Flags().Var((*resolver)(&server), "resolver", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
+	return &server
+}
+
+// resolver is the value of the flag.
+type resolver string
+
+func (r *resolver) String() string { return string(*r) }
+func (r *resolver) Type() string   { return "string" }
+func (r *resolver) Set(text string) error {
+	if at, err := netip.ParseAddrPort(text); err != nil || at.Port() == 0 {
+		return errors.New("it is not a valid IP address with port (hint: write it as in 127.0.0.1:53; a name would have to be resolved first)")
+	}
+	*r = resolver(text)
+	return nil
 }
 
 // complete lets shells complete the value of a flag.

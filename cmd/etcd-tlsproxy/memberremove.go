@@ -43,7 +43,7 @@ member that was removed can never join again with its data.`,
 	f := cmd.Flags()
 	force := f.Bool("force", false, "remove the member despite a problem; the plan says what can happen")
 	domain := f.String("srv", "", "`domain` whose SRV records are searched for the member")
-	resolver := f.String("resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
+	resolver := resolverFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var found *cluster.Domain
 		if *domain != "" {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,9 @@ The exit status is 0 if the proxy is ready, and 1 if not.`,
 			}
 		}
 		c.Endpoints = []string{url}
+		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
+			return fmt.Errorf("--admin %q is not a valid admin URL (hint: write it like http://127.0.0.1:4002)", url)
+		}
 		path := "/-/ready"
 		if *etcd {
 			path += "?etcd"

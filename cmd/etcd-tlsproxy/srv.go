@@ -45,7 +45,7 @@ The exit status is 0 if everything is consistent, and 1 if not.`,
 		Args: console.Arguments,
 	}
 	term := console.New(cmd)
-	resolver := cmd.Flags().String("resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")
+	resolver := resolverFlag(cmd)
 	check := cmd.Flags().Bool("check", false, "compare with the live cluster at --endpoints")
 	connection := &cluster.Connection{}
 	connectionFlags(cmd, connection)

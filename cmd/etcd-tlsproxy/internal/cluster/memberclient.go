@@ -29,7 +29,7 @@ func (c *Connection) Members(ctx context.Context) ([]client.Member, error) {
 	defer cancel()
 	members, err := client.NewMembersAPI(etcd).List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the members: %w%s", joinErrors(err), c.hint())
+		return nil, fmt.Errorf("listing the members: %w%s", OneLine(err), c.hint())
 	}
 	if len(members) == 0 {
 		return nil, errors.New("listing the members: the response names no member")
@@ -47,7 +47,7 @@ func (c *Connection) Leader(ctx context.Context) (id string, err error) {
 	defer cancel()
 	leader, err := client.NewMembersAPI(etcd).Leader(ctx)
 	if err != nil {
-		return "", joinErrors(err)
+		return "", OneLine(err)
 	}
 	return leader.ID, nil
 }
@@ -56,8 +56,8 @@ func (c *Connection) hint() string {
 	return " (hint: --endpoints is " + strings.Join(c.Endpoints, ",") + ")"
 }
 
-// joinErrors puts the library's error, which has a line for each endpoint, on one line.
-func joinErrors(err error) error {
+// OneLine puts the library's error, which has a line for each endpoint, on one line.
+func OneLine(err error) error {
 	var all *client.ClusterError
 	if !errors.As(err, &all) {
 		return err

@@ -91,7 +91,7 @@ func (doc *Document) convert(err error) error {
 	e := &Error{File: doc.file, Problem: err.Error()}
 	var parse toml.ParseError
 	if errors.As(err, &parse) {
-		e.Line, e.Key, e.Problem = parse.Position.Line, parse.LastKey, parse.Message
+		e.Line, e.Key, e.Problem = parse.Position.Line, parse.LastKey, "not valid TOML: "+parse.Message
 	}
 	return e
 }

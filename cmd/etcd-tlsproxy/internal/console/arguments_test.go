@@ -48,7 +48,7 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		{verb("v", AtMostOneOf("name", "first")), "--name a --first b", "--name and --first exclude each other"},
 		{verb("v", Together("name", "first")), "", ""},
 		{verb("v", Together("name", "first")), "--first a", "want --name and --first together, got only --first"},
-		{verb("v"), "--nmae a", "there is no flag --nmae (hint: did you mean --name?)"},
+		{verb("v"), "--names a", "there is no flag --names (hint: did you mean --name?)"},
 		{verb("v"), "--zzzzzzzz", "there is no flag --zzzzzzzz"},
 		{verb("v"), "-z", "there is no flag -z"},
 		{verb("v"), "--name", "--name needs a value (hint: write --name NAME)"},

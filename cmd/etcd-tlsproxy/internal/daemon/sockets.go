@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
 
@@ -50,17 +51,25 @@ func (s *sockets) open(c *config.Config) error {
 	if s.front == nil {
 		listener, err := net.Listen("tcp", c.Listen)
 		if err != nil {
-			return fmt.Errorf("listening: %w", err)
+			return fmt.Errorf("listening at the address of the key listen: %w%s", err, inUse(err, "listen"))
 		}
 		s.front = append(s.front, listener)
 	}
 	if s.admin == nil {
 		var err error
 		if s.admin, err = net.Listen("tcp", c.Admin); err != nil {
-			return fmt.Errorf("listening on the admin address: %w", err)
+			return fmt.Errorf("listening at the address of the key admin: %w%s", err, inUse(err, "admin"))
 		}
 	}
 	return nil
+}
+
+// inUse returns a hint for an address that another process listens at.
+func inUse(err error, key string) string {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ""
+	}
+	return " (hint: ss -tlnp shows the process that listens there; it may be an older one of this service, or change the key " + key + ")"
 }
 
 // addresses returns the addresses for clients.

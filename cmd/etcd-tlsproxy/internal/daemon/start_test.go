@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -123,6 +124,20 @@ func TestACheckAdvises(t *testing.T) {
 	} {
 		if !strings.Contains(all, want) {
 			t.Errorf("warnings: got\n%s\nwant %q", all, want)
+		}
+	}
+}
+
+func TestAnAddressInUseIsNamedWithItsKey(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for key, c := range map[string]*config.Config{"listen": {Listen: taken.Addr().String()}, "admin": {Listen: "127.0.0.1:0", Admin: taken.Addr().String()}} {
+		want := "listening at the address of the key " + key + ": listen tcp " + taken.Addr().String() + ": bind: address already in use (hint: ss -tlnp shows"
+		if _, err := openSockets(c); err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), "change the key "+key+")") {
+			t.Errorf("%s at an address in use: got the error %v, want %s", key, err, want)
 		}
 	}
 }

@@ -76,11 +76,12 @@ func ReadKeys(r io.Reader, name string) (keys []acl.Key, unread []string, err er
 	return keys, unread, nil
 }
 
-// FetchKeys lists all keys of etcd except hidden ones, whose names begin with _.
+// FetchKeys lists all keys of etcd except hidden ones, whose names begin with _. The error is
+// that of the client.
 func FetchKeys(ctx context.Context, c client.Client) (keys []acl.Key, unread []string, err error) {
 	resp, err := client.NewKeysAPI(c).Get(ctx, "/", &client.GetOptions{Recursive: true})
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing the keys: %w (hint: --endpoints must be etcd's client URLs; --keys reads the keys from a file instead)", err)
+		return nil, nil, err
 	}
 	set := newKeySet()
 	var walk func(*client.Node)

@@ -109,7 +109,7 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	if err := os.Mkdir(b.Folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, err
+		return nil, fmt.Errorf("creating the folder of the backups: %w (hint: --dir must be in a folder that exists)", err)
 	}
 	unlock, err := lock(b.Folder)
 	if err != nil {

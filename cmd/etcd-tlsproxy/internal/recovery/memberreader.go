@@ -93,7 +93,7 @@ func (m *memberReader) v3Keys(ctx context.Context) (uint64, error) {
 func (m *memberReader) identify(ctx context.Context, folder memberhost.Identity) (Source, error) {
 	var self struct{ ID, Name string }
 	if err := m.getJSON(ctx, "/v2/stats/self", &self); err != nil {
-		return Source{}, fmt.Errorf("connecting to the member at %s: %w (hint: --endpoints must be the member's own client URL; --offline copies the folder of a stopped member)", m.connection.Endpoints[0], err)
+		return Source{}, fmt.Errorf("connecting to the member at %s: %w (hint: --endpoints must be the member's own client URL; --offline copies the folder of a stopped member)", m.connection.Endpoints[0], cluster.OneLine(err))
 	}
 	if id, err := strconv.ParseUint(self.ID, 16, 64); err != nil || memberhost.ID(id) != folder.Member {
 		return Source{}, fmt.Errorf("the member at %s is %s, but the data folder belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member)", m.connection.Endpoints[0], self.ID, folder.Member)

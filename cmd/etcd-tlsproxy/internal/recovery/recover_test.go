@@ -322,7 +322,7 @@ func TestWhatCannotBeRecoveredIsRefused(t *testing.T) {
 		"is not a data folder of etcd": func(t *testing.T, r *Recovery) { r.Backup = t.TempDir() },
 		"no such file":                 func(t *testing.T, r *Recovery) { r.Backup = "/nowhere" },
 		"the checksums are missing":    func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, sumsFile) },
-		"manifest.json: no such file":  func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, manifestFile) },
+		"it has no manifest.json":      func(t *testing.T, r *Recovery) { r.Backup = strip(t, backup, manifestFile) },
 		"is not empty, but contains no member/ of etcd": func(t *testing.T, r *Recovery) {
 			r.DataDir = t.TempDir()
 			mkdir(t, filepath.Join(r.DataDir, "photos"))

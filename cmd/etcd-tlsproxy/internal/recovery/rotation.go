@@ -30,7 +30,7 @@ var backupName = regexp.MustCompile(`^(\.partial-|\.expired-)?etcd-\d{8}T\d{6}Z$
 func lock(folder string) (unlock func(), err error) {
 	file, err := os.OpenFile(filepath.Join(folder, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("locking the folder of the backups: %w (hint: --dir must be a folder in which this user may write)", err)
 	}
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close()

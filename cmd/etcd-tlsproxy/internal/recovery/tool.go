@@ -16,7 +16,7 @@ import (
 // 3.4.
 func findTool(path string) (string, error) {
 	if path != "" {
-		return exec.LookPath(path)
+		return lookPath(path, "etcdctl", "etcdctl or etcdutl")
 	}
 	for _, name := range []string{"etcdutl", "etcdctl"} {
 		if found, err := exec.LookPath(name); err == nil {
@@ -26,9 +26,18 @@ func findTool(path string) (string, error) {
 	return "", errors.New("neither etcdutl nor etcdctl is in PATH (hint: install Debian's package etcd-client, or give the path with --etcdctl)")
 }
 
+// lookPath finds the program of a flag.
+func lookPath(path, flag, what string) (string, error) {
+	found, err := exec.LookPath(path)
+	if err != nil {
+		return "", fmt.Errorf("--%s %s cannot be run: %w (hint: give the path of %s, or leave the flag out to use the one in PATH)", flag, path, errors.Unwrap(err), what)
+	}
+	return found, nil
+}
+
 func findEtcd(path string) (string, error) {
 	if path != "" {
-		return exec.LookPath(path)
+		return lookPath(path, "etcd", "etcd")
 	}
 	found, err := exec.LookPath("etcd")
 	if err != nil {
