@@ -22,11 +22,11 @@ stores: ## Build etcd 3.6 and 3.7 for the tests: dist/etcd36 and dist/etcd37
 	done
 
 test: ## Run the tests against a real etcd; needs only Go
-	go test ./... ./.ci/mutants
+	go test ./... ./.ci/mutants ./.ci/seeded
 
 lint: ## Run the linters of .golangci.yml, and check that each go.mod is tidy
 	set -e; for module in . proxy/proxytest/etcd36 proxy/proxytest/etcd37; do (cd $$module && go mod tidy -diff); done
-	go run $(GOLANGCI_LINT) run ./... ./.ci/mutants
+	go run $(GOLANGCI_LINT) run ./... ./.ci/mutants ./.ci/seeded
 
 race: ## Run shortened tests with the race detector; needs a C compiler
 	go test -race -short -timeout 20m ./acl ./certs ./proxy/... ./cmd/...
