@@ -54,11 +54,12 @@ func (s *Server) accept(ln net.Listener) error {
 		}
 		pause = 0
 		s.unaccepted.Succeeded()
-		if s.memory.full() {
-			s.refuse(c, tooLittleMemory)
+		p := s.newPending(c)
+		if !s.memory.accepts(p.place.account) {
+			s.refuse(p.conn, tooLittleMemory)
 			continue
 		}
-		s.handshakers.dispatch(s.newPending(c), s.handshake)
+		s.handshakers.dispatch(p, s.handshake)
 	}
 }
 
@@ -74,6 +75,10 @@ func (s *Server) refuse(c net.Conn, reason string) {
 	s.metrics.ConnectionRefused(reason)
 	_ = c.Close()
 }
+
+// connectionBytes is the memory of a connection without requests: its goroutine, and the
+// buffers of TLS.
+const connectionBytes = 40 << 10
 
 // newPending opens the account of a connection, and admits the connection if that needs no
 // wait.

@@ -14,7 +14,12 @@ func (o *Options) SetUsage(live func() uint64) {
 
 // KeepIdle keeps the server from closing idle connections when memory is short, for tests
 // that send their next request on one. It must be called before Serve.
-func (s *Server) KeepIdle() { s.memory.shed = func(int64) int64 { return 0 } }
+func (s *Server) KeepIdle() { s.memory.ledger = idleLedger{s.memory.ledger} }
+
+// idleLedger takes nothing back.
+type idleLedger struct{ ledger }
+
+func (idleLedger) Reclaim(int64) int64 { return 0 }
 
 // SetHashTurn replaces the turns of logins, for tests in package proxy_test. It must be
 // called before Serve.

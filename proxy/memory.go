@@ -10,35 +10,48 @@ import (
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane/std"
 	"etcd-tlsproxy/proxy/observe"
 )
 
 // memory compares what the process needs with a limit, so that the kernel has no reason to
-// end the process. When memory is short, reads are refused first, then writes and new
-// connections too. Garbage does not count: Go's own limit is set to the same value and
-// makes the collector keep up. But Go exceeds its limit rather than spend more than half of
-// the processor time on collecting.
+// end the process. When memory is short, it takes back what clients above their share hold,
+// and refuses what they ask for; clients with little are served longer. Garbage does not
+// count: Go's own limit is set to the same value and makes the collector keep up. But Go
+// exceeds its limit rather than spend more than half of the processor time on collecting.
 type memory struct {
 	limit   uint64
 	read    func() usage
-	shed    func(limit int64) int64 // [account.Pool.Reclaim] of the connections
+	ledger  ledger
 	publish func(level int)
 	level   atomic.Int32
 
-	collections  uint64 // garbage collections at the last poll
+	taken        atomic.Int64 // bytes that were taken back since the start
+	promised     int64        // bytes that were taken back since the last collection
+	collections  uint64       // garbage collections at the last poll
 	pollsSinceGC int
 }
 
-// The levels, and the percentage of the limit at which each begins. The memory between the
-// two percentages is reserved for writes.
+// ledger says what clients hold of the memory; see [account.Ledger].
+type ledger interface {
+	Modest(*account.Account) bool
+	Reclaim(bytes int64) int64
+	Held() int64
+	Top(limit int) []account.MemoryHolding
+}
+
+// The levels, and the percentage of the limit at which each begins. Writes have the memory
+// between the first two, and clients below their share have all of it.
 const (
 	memoryFree  = iota
-	memoryShort // reads are refused
-	memoryFull  // all requests are refused
+	memoryShort // reads of clients above their share are refused
+	memoryFull  // everything that clients above their share ask for is refused
+	memoryOut   // everything is refused
 
 	shortPercent = 80
 	fullPercent  = 92
+	outPercent   = 100
 
 	// mappedPercent is the percentage of the limit that the memory mapped by Go may reach.
 	// It is a little above Go's own limit, so it is reached only if garbage is produced
@@ -58,9 +71,9 @@ const memoryPoll = 50 * time.Millisecond
 // forced: a second.
 const maxPollsWithoutGC = int(time.Second / memoryPoll)
 
-// shedBatch is the number of connections that are closed at each poll while memory is short,
-// at most: those of clients above their share, and idle ones.
-const shedBatch = 50
+// reclaimShare is the share of the limit, as a divisor, that is taken back at each poll: all of
+// it in ten seconds.
+const reclaimShare = 200
 
 // readUsage returns the usage of this process.
 func readUsage() usage {
@@ -94,7 +107,9 @@ func (m *memory) poll() {
 	now := m.read()
 	level := memoryFree
 	switch percent := now.live * 100 / m.limit; {
-	case percent >= fullPercent, now.mapped*100/m.limit >= mappedPercent:
+	case percent >= outPercent, now.mapped*100/m.limit >= mappedPercent:
+		level = memoryOut
+	case percent >= fullPercent:
 		level = memoryFull
 	case percent >= shortPercent:
 		level = memoryShort
@@ -104,35 +119,60 @@ func (m *memory) poll() {
 	if level == memoryFree {
 		return
 	}
-	m.shed(shedBatch)
+	if m.pollsSinceGC++; now.collections != m.collections {
+		m.collections, m.pollsSinceGC, m.promised = now.collections, 0, 0
+	}
+	// What was taken back since the last collection is still counted as live.
+	if excess := int64(now.live) - int64(m.limit*shortPercent/100) - m.promised; excess >= 0 {
+		taken := m.ledger.Reclaim(max(1, min(excess, int64(m.limit/reclaimShare))))
+		m.promised += taken
+		m.taken.Add(taken)
+	}
 	// While everything is refused nothing is allocated, so the collection that would
 	// reveal free memory might never run. Force one.
-	if m.pollsSinceGC++; now.collections != m.collections {
-		m.collections, m.pollsSinceGC = now.collections, 0
-	}
 	if m.pollsSinceGC >= maxPollsWithoutGC {
 		m.pollsSinceGC = 0
 		runtime.GC()
 	}
 }
 
-// admits reports whether there is memory for one more operation.
-func (m *memory) admits(access acl.Access) bool {
+// admits reports whether there is memory for one more operation of a client.
+func (m *memory) admits(p *gate.Peer, access acl.Access) bool {
 	switch m.level.Load() {
 	case memoryFree:
 		return true
 	case memoryShort:
-		return access == acl.Write
+		return access == acl.Write || m.ledger.Modest(p.Account)
+	case memoryFull:
+		return m.ledger.Modest(p.Account)
 	}
 	return false
 }
 
-// full reports whether there is no memory for another connection.
-func (m *memory) full() bool { return m.level.Load() == memoryFull }
+// accepts reports whether there is memory for another connection of a client.
+func (m *memory) accepts(a *account.Account) bool {
+	switch m.level.Load() {
+	case memoryFull:
+		return m.ledger.Modest(a)
+	case memoryOut:
+		return false
+	}
+	return true
+}
+
+// maxMemoryHolders bounds the listed accounts.
+const maxMemoryHolders = 10
 
 func (m *memory) status() observe.MemoryStatus {
-	level := [...]string{"free", "short", "full"}[m.level.Load()]
-	return observe.MemoryStatus{Live: m.read().live, Limit: m.limit, Level: level, Goroutines: runtime.NumGoroutine()}
+	level := [...]string{"free", "short", "full", "out"}[m.level.Load()]
+	s := observe.MemoryStatus{
+		Live: m.read().live, Limit: m.limit, Level: level, Goroutines: runtime.NumGoroutine(),
+		Held: m.ledger.Held(), Taken: m.taken.Load(),
+	}
+	for _, h := range m.ledger.Top(maxMemoryHolders) {
+		s.Largest = append(s.Largest, observe.PoolHolder{Account: h.Account, Network: h.Network, Used: h.Bytes, Known: h.Proved})
+	}
+	return s
 }
 
 // streamShare is the share of the memory, as a divisor, that streams of HTTP/2 can use, and
@@ -144,7 +184,7 @@ const (
 
 // streamsOf returns the options of the pool of streams; maxMemory is 0 if there is no limit.
 func streamsOf(maxMemory uint64) account.Options {
-	o := account.Options{Name: "streams", Unit: account.LeaseUnit, Total: math.MaxInt32, ForNewcomers: true}
+	o := account.Options{Name: "streams", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: math.MaxInt32, ForNewcomers: true}
 	if maxMemory > 0 {
 		o.Total = max(minStreams*std.StreamBytes, int64(maxMemory/streamShare)) / account.LeaseUnit
 	}

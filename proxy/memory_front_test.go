@@ -1,8 +1,16 @@
 package proxy_test
 
 import (
+	"bufio"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/net/http2"
 
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/gate"
@@ -13,8 +21,9 @@ import (
 // The levels of memory pressure, as the metric reports them.
 const (
 	enough = iota
-	short  // reads are refused
-	full   // everything is refused
+	short  // reads of clients above their share are refused
+	full   // everything of these clients is refused
+	out    // everything is refused
 )
 
 // withMemory starts a proxy whose memory is used to a percentage that reach sets. It waits
@@ -84,4 +93,128 @@ func TestSilentConnectionsAreEndedWhenMemoryIsShort(t *testing.T) {
 			t.Errorf("the idle connection ended with %s, want %s", end, proxytest.EndedWell)
 		}
 	})
+}
+
+// TestAClientWithLittleIsServedWhileMemoryIsShort has a client that holds nearly everything.
+func TestAClientWithLittleIsServedWhileMemoryIsShort(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, reach := withMemory(t, l, (*proxy.Server).KeepIdle)
+		var hoard []*tls.Conn
+		for range 10 {
+			hoard = append(hoard, dialFrom(t, f, "127.0.0.2"))
+		}
+		fronttest.Eventually(t, "all connections of the other client are open", func() bool { return f.Connections() == len(hoard) })
+		// status returns that of a request on a connection.
+		status := func(c *tls.Conn, request string) string {
+			t.Helper()
+			if _, err := io.WriteString(c, request); err != nil {
+				return err.Error()
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				return err.Error()
+			}
+			defer resp.Body.Close()
+			_, _ = io.Copy(io.Discard, resp.Body)
+			return strconv.Itoa(resp.StatusCode)
+		}
+		const write = "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 7\r\n\r\nvalue=1"
+		if got := status(hoard[0], write); got != "201" {
+			t.Fatalf("writing with enough memory: got %s, want 201", got)
+		}
+		for at, c := range map[uint64]struct {
+			level       float64
+			read, write string // of the client that holds nearly everything
+		}{
+			80: {short, "503", "200"}, 92: {full, "503", "503"},
+		} {
+			reach(at, c.level)
+			if got := [...]string{status(hoard[1], plainRead), status(hoard[2], write)}; got != [...]string{c.read, c.write} {
+				t.Errorf("with %d %% of the memory used, who holds nearly everything reads and writes: got %v, want %v", at, got, [...]string{c.read, c.write})
+			}
+			little := f.Dial() // a new connection
+			for _, request := range []string{plainRead, write} {
+				if err := little.Send(request); err != nil {
+					t.Fatal(err)
+				}
+				if a, err := little.Answer(request[:3]); err != nil || a.Status != 200 {
+					t.Errorf("with %d %% of the memory used, a new client sends %.3s: got %+v, %v; want status 200", at, request, a, err)
+				}
+			}
+			little.Close()
+		}
+		reach(100, out)
+		if reads(f) {
+			t.Error("with all memory used, a new client reads: got an answer, want none")
+		}
+		if f.Counter("etcd_tlsproxy_connections_refused_total", "memory") == 0 {
+			t.Error("with all memory used, no connection was refused for lack of it, want one")
+		}
+	})
+}
+
+// TestMemoryThatIsShortIsTakenBackOnHTTP2 has streams that take no answers, on a connection
+// with a stream that etcd works for.
+func TestMemoryThatIsShortIsTakenBackOnHTTP2(t *testing.T) {
+	t.Parallel()
+	var percent atomic.Uint64
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	endpoint := fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v2/keys/eventlogging") {
+			asked <- struct{}{}
+			<-answer
+		}
+		_, _ = io.WriteString(w, "value")
+	})
+	defer close(answer)
+	f := fronttest.Fast.FrontWith(t, endpoint, func(o *proxy.Options) {
+		o.MaxMemory = 100 << 10
+		o.SetUsage(func() uint64 { return percent.Load() << 10 })
+	}, nil)
+	client := f.Client("h2") // with another stream
+	wait := make(chan error, 1)
+	go func() {
+		resp, err := client.Get(f.URL() + "/v2/keys/eventlogging/a")
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		wait <- err
+	}()
+	<-asked
+	c := dialFrom(t, f, "127.0.0.2", "h2")
+	b := newHTTP2Bytes(t)
+	b.WriteString(http2.ClientPreface)
+	b.must(b.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}))
+	for i := range uint32(20) {
+		b.ask(2*i + 1)
+	}
+	if _, err := io.WriteString(c, b.cut(0)); err != nil {
+		t.Fatal(err)
+	}
+	framer := http2.NewFramer(io.Discard, c)
+	for heads := 0; heads < 20; {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame.Header().Type == http2.FrameHeaders {
+			heads++
+		}
+	}
+	percent.Store(85)
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatalf("waiting for a stream to be taken back: %v", err)
+		}
+		if frame.Header().Type == http2.FrameRSTStream {
+			break
+		}
+	}
+	fronttest.Eventually(t, "the metric counts it", func() bool { return f.Counter("etcd_tlsproxy_pool_revoked_total", "streams") > 0 })
+	answer <- struct{}{}
+	if err := <-wait; err != nil {
+		t.Errorf("the stream of a client with little: got %v, want an answer", err)
+	}
 }

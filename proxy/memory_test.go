@@ -3,11 +3,13 @@ package proxy
 import (
 	"runtime"
 	"testing"
+
+	"etcd-tlsproxy/proxy/account"
 )
 
 func TestGarbageThatIsNotCollectedInTimeCountsBeyondTheLimit(t *testing.T) {
-	m := &memory{limit: 100, shed: func(int64) int64 { return 0 }, publish: func(int) {}}
-	for mapped, want := range map[uint64]int32{109: memoryFree, 110: memoryFull} {
+	m := &memory{limit: 100, ledger: account.NewTable().NewLedger(), publish: func(int) {}}
+	for mapped, want := range map[uint64]int32{109: memoryFree, 110: memoryOut} {
 		m.read = func() usage { return usage{live: 50, mapped: mapped} }
 		if m.poll(); m.level.Load() != want {
 			t.Errorf("with %d %% of the limit mapped: got level %d, want %d", mapped, m.level.Load(), want)
@@ -17,7 +19,7 @@ func TestGarbageThatIsNotCollectedInTimeCountsBeyondTheLimit(t *testing.T) {
 
 func TestACollectionIsAskedForWhenNoneComesByItself(t *testing.T) {
 	before := readUsage().collections
-	m := &memory{limit: 1, shed: func(int64) int64 { return 0 }, publish: func(int) {}}
+	m := &memory{limit: 1, ledger: account.NewTable().NewLedger(), publish: func(int) {}}
 	m.read = func() usage { return usage{live: 1} }
 	for range maxPollsWithoutGC + 1 {
 		m.poll()

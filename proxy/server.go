@@ -106,7 +106,7 @@ func NewServer(o Options) *Server {
 	}
 	s.connections = s.accounts.NewPool(account.Options{
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
-		PerAccount: int64(o.MaxAddressConnections),
+		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes,
 	})
 	// No place is held while a handshake waits for its client, so there is one for each
 	// processor. The number of connections bounds the queue.
@@ -118,7 +118,7 @@ func NewServer(o Options) *Server {
 	if o.usage == nil {
 		o.usage = readUsage
 	}
-	s.memory = &memory{limit: o.MaxMemory, read: o.usage, shed: s.connections.Reclaim, publish: s.metrics.SetMemoryLevel}
+	s.memory = &memory{limit: o.MaxMemory, read: o.usage, ledger: s.accounts.NewLedger(), publish: s.metrics.SetMemoryLevel}
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
@@ -128,7 +128,7 @@ func NewServer(o Options) *Server {
 				s.accounts.NewPool(account.Options{Name: "trees", Total: 1, Queue: o.MaxConnections}),
 				s.accounts.NewPool(account.Options{Name: "watched", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
 			),
-			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 1}),
+			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: 1}),
 		},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
@@ -142,7 +142,7 @@ func NewServer(o Options) *Server {
 	})
 	s.resize(o.Snapshot)
 	s.current.Publish(o.Snapshot)
-	s.bodies = s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit})
+	s.bodies = s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit})
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,

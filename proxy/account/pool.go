@@ -26,6 +26,9 @@ type Options struct {
 	Name string
 	// Unit is what one unit stands for in the status, in bytes for example; 0 means 1.
 	Unit int64
+	// Bytes is the memory of the process that one unit stands for; 0 if the units are no
+	// memory, or are charged to another pool as well. See [Ledger].
+	Bytes int64
 	// Total is the number of units. The highest number is 2^31-1.
 	Total int64
 	// Reserve is the number of units that only writes can use. At least one unit is left
@@ -46,6 +49,7 @@ type Options struct {
 type Pool struct {
 	name       string
 	unit       int64
+	bytes      int64
 	table      *Table
 	index      int
 	newcomers  bool
@@ -98,7 +102,7 @@ func (t *Table) NewPool(o Options) *Pool {
 		o.Queue = 1024
 	}
 	p := &Pool{
-		name: o.Name, unit: max(1, o.Unit), table: t, index: len(t.pools), newcomers: o.ForNewcomers, perAccount: o.PerAccount, maxWaiters: o.Queue,
+		name: o.Name, unit: max(1, o.Unit), bytes: o.Bytes, table: t, index: len(t.pools), newcomers: o.ForNewcomers, perAccount: o.PerAccount, maxWaiters: o.Queue,
 		queue: newQueue(), usages: newUsages(len(t.pools)),
 	}
 	p.Resize(o.Total, o.Reserve)

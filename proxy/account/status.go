@@ -8,6 +8,7 @@ import (
 // Status describes a pool at one moment. Amounts are multiplied by [Options.Unit].
 type Status struct {
 	Name                 string
+	Unit                 int64
 	Total, Reserve, Used int64
 	// Waiting is the number of waiters.
 	Waiting int64
@@ -29,7 +30,7 @@ func (p *Pool) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Status{
-		Name: p.name, Total: p.total * p.unit, Reserve: p.reserve * p.unit,
+		Name: p.name, Unit: p.unit, Total: p.total * p.unit, Reserve: p.reserve * p.unit,
 		Used: p.Used() * p.unit, Waiting: int64(p.queue.len),
 		Revoked: p.revoked, Evicted: p.evicted,
 	}

@@ -26,7 +26,7 @@ type Explanation struct {
 // "" is an unknown client. A target is taken as a key unless it begins with /v2/ or is
 // another path of etcd's port. Explain does not read the policy's users and certificates.
 func (p *Policy) Explain(method, target, user string) *Explanation {
-	g := &Gate{Admits: func(acl.Access) bool { return true }}
+	g := &Gate{Admits: func(*Peer, acl.Access) bool { return true }}
 	var op Operation
 	refusal := g.Decide(context.Background(), p, &Request{Method: method, Target: explainedTarget(target), assumed: &Identity{Name: user}}, &op)
 	e := &Explanation{User: user, Method: method, Target: op.Target, Allowed: refusal == nil, Rule: string(op.Rule)}

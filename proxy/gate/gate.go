@@ -11,8 +11,8 @@ import (
 type Gate struct {
 	// Throttle slows failed logins, across all policies.
 	Throttle *acl.Throttle
-	// Admits reports whether there is memory for one more operation.
-	Admits func(acl.Access) bool
+	// Admits reports whether there is memory for one more operation of a client.
+	Admits func(*Peer, acl.Access) bool
 	// Audited reports whether a write can be recorded as the configuration requires; nil
 	// means that it can.
 	Audited func() bool
@@ -35,7 +35,7 @@ func (g *Gate) Decide(ctx context.Context, p *Policy, req *Request, op *Operatio
 	if op.Method != MethodGet && op.Method != MethodHead && op.Method != MethodOptions {
 		op.Access = acl.Write
 	}
-	if !g.Admits(op.Access) {
+	if !g.Admits(req.Peer, op.Access) {
 		return RefuseSpace
 	}
 	if refusal := readTarget(p, req, op); refusal != nil {

@@ -24,7 +24,7 @@ func newGate(t testing.TB, change func(*gate.Policy)) (*gate.Gate, *gate.Policy)
 	}
 	return &gate.Gate{
 		Throttle: acl.NewThrottle(acl.ThrottleOptions{Burst: 1000}),
-		Admits:   func(acl.Access) bool { return true },
+		Admits:   func(*gate.Peer, acl.Access) bool { return true },
 		Login:    func(gate.Login) {},
 	}, p
 }
@@ -349,7 +349,7 @@ func TestLoginsAreReportedByMeansAndResult(t *testing.T) {
 
 func TestWithoutMemoryNothingIsRead(t *testing.T) {
 	g, p := newGate(t, nil)
-	g.Admits = func(access acl.Access) bool { return access == acl.Write }
+	g.Admits = func(_ *gate.Peer, access acl.Access) bool { return access == acl.Write }
 	if status, op := decide(g, p, "GET", "/v2/keys/a", ""); status != 503 || op.Path != "" {
 		t.Errorf("a read: status %d with path %q, want 503 before the path is read", status, op.Path)
 	}

@@ -50,7 +50,7 @@ func newRig(t *testing.T, handle http.HandlerFunc) *rig {
 	r.Exchange = &Exchange{
 		Gate: &gate.Gate{
 			Throttle: acl.NewThrottle(acl.ThrottleOptions{}),
-			Admits:   func(acl.Access) bool { return true },
+			Admits:   func(*gate.Peer, acl.Access) bool { return true },
 			Login:    metrics.CountLogin,
 		},
 		Observer: observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),

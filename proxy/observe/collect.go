@@ -24,6 +24,8 @@ type collector struct {
 	byRule, byUser                            *prometheus.Desc
 	limit, limitUsed                          *prometheus.Desc
 	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
+	poolRevoked                               *prometheus.Desc
+	memoryHeld, memoryTaken                   *prometheus.Desc
 }
 
 // source is where the state comes from.
@@ -55,6 +57,9 @@ func newCollector() *collector {
 			"address_connections and user_watches of the address and the user that have the most; open_files of the process; event_memory for events of shared watches, and shared_answer_memory for answers to shared reads. Limits that are off are missing.", "limit"),
 		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, until their answers begin. watched: bytes of large events, once for each watch at etcd. answers, bodies: bytes that wait for a client, and of large request bodies. streams: memory of open streams of HTTP/2, in bytes. watches: running ones.", "pool"),
 		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
+		poolRevoked: desc("pool_revoked_total", "Holders in a pool, such as connections, streams or answers, that were made to give back what they held, because others needed it or memory was short.", "pool"),
+		memoryHeld:  desc("memory_held_bytes", "Memory that clients hold, as far as it is charged to them: connections, streams of HTTP/2, bodies and answers."),
+		memoryTaken: desc("memory_taken_back_bytes_total", "Memory that was taken back from clients because it was short: first from clients above their share, then what makes no progress."),
 		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 	}
 	c.limits.Store(&map[string]float64{})
@@ -63,7 +68,7 @@ func newCollector() *collector {
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting, c.poolRevoked, c.memoryHeld, c.memoryTaken} {
 		descs <- d
 	}
 }
@@ -105,7 +110,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.poolUsed, float64(status.Used), status.Name)
 		gauge(c.poolTotal, float64(status.Total), status.Name)
 		gauge(c.poolWaiting, float64(status.Waiting), status.Name)
+		out <- prometheus.MustNewConstMetric(c.poolRevoked, prometheus.CounterValue, float64(status.Revoked), status.Name)
 	}
+	gauge(c.memoryHeld, float64(s.Memory.Held))
+	out <- prometheus.MustNewConstMetric(c.memoryTaken, prometheus.CounterValue, float64(s.Memory.Taken))
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
 }

@@ -126,7 +126,7 @@ func (m *Metrics) Handshake(result string) { m.handshakes.WithLabelValues(result
 // HandedOver counts a connection that left the fast lane for the standard lane.
 func (m *Metrics) HandedOver() { m.handedOver.Inc() }
 
-// SetMemoryLevel publishes the level of memory pressure: 0, 1 or 2.
+// SetMemoryLevel publishes the level of memory pressure, from 0 to 3.
 func (m *Metrics) SetMemoryLevel(level int) { m.memoryLevel.Set(float64(level)) }
 
 // WatchStarted counts a running watch.

@@ -86,7 +86,7 @@ func NewMetrics(version string) *Metrics {
 		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
 		shed:         f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Client connections closed to make room for others: idle ones, or of clients above their share."}),
 		recordsLost:  counter("log_records_lost_total", "Records that could not be written to a log (access, audit).", "log"),
-		memoryLevel:  gauge("memory_pressure", "0 while there is enough memory, 1 while reads are refused for lack of it, 2 while all requests are."),
+		memoryLevel:  gauge("memory_pressure", "0 while there is enough memory, 1 while reads of clients above their share are refused for lack of it, 2 while all requests of these clients are, 3 while all requests are."),
 		handedOver:   f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
 		handshakes:   counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		handshakeFailures: counter("handshake_failures_total", "TLS handshakes that failed, by reason (client_gone, timeout, plain_http, no_tls, no_certificate, untrusted_certificate, "+

@@ -93,6 +93,9 @@ func pools(all []*account.Pool) (list []PoolStatus) {
 	for _, pool := range all {
 		s := pool.Status()
 		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, Revoked: s.Revoked, Evicted: s.Evicted}
+		if s.Unit > 1 {
+			status.Unit = "bytes"
+		}
 		for _, h := range pool.Top(maxHolders) {
 			status.Largest = append(status.Largest, PoolHolder{Account: printable(h.Account), Network: h.Network, Used: h.Used, Known: h.Proved})
 		}

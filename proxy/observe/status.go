@@ -112,6 +112,7 @@ type Connections struct {
 // etcd_tlsproxy_pool_used lists them.
 type PoolStatus struct {
 	Pool    string `json:"pool"`    // the name of the resource
+	Unit    string `json:"unit"`    // "bytes" or empty
 	Total   int64  `json:"total"`   // how much of it there is
 	Reserve int64  `json:"reserve"` // the part for writes or, of connections, for addresses below their share
 	Used    int64  `json:"used"`    // how much of it is in use
@@ -239,11 +240,16 @@ type LogStatus struct {
 	Error   string    `json:"error"`         // why the record could not be written
 }
 
-// MemoryStatus is the memory that the process needs. Level is "free", "short" (reads are
-// refused) or "full" (all requests are refused).
+// MemoryStatus is the memory that the process needs. Level is "free", "short" (reads of clients
+// above their share are refused), "full" (all requests of these clients are refused) or "out"
+// (all requests are refused).
 type MemoryStatus struct {
 	Live       uint64 `json:"live_bytes"`  // needed at the last garbage collection
 	Limit      uint64 `json:"limit_bytes"` // 0 means no limit
 	Level      string `json:"level"`       // whether there is enough
 	Goroutines int    `json:"goroutines"`  // number of goroutines
+	Held       int64  `json:"held_bytes"`  // what clients hold of it, as far as it is known
+	Taken      int64  `json:"taken_bytes"` // what was taken back from clients since the start because it was short
+	// `largest` are the clients that hold the most, in bytes, at most 10.
+	Largest []PoolHolder `json:"largest"`
 }

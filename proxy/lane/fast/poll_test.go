@@ -22,7 +22,7 @@ func TestAConnectionIsUsedAgainAfterAWatchThatWasRevokedAsItStarted(t *testing.T
 	before := r.Exchange.Current.Load()
 	after := *before
 	after.Rules = seed.Rules(t, acl.Rule{Prefix: watchedKey, Read: acl.Only("root"), Write: acl.Only("root")})
-	r.Exchange.Gate.Admits = func(acl.Access) bool {
+	r.Exchange.Gate.Admits = func(*gate.Peer, acl.Access) bool {
 		r.Exchange.Current.Publish(&after) // the request keeps the snapshot before
 		return true
 	}

@@ -35,7 +35,7 @@ func NewExchange(t testing.TB, endpoint string, limits lane.Limits) *lane.Exchan
 	x := &lane.Exchange{
 		Gate: &gate.Gate{
 			Throttle: acl.NewThrottle(acl.ThrottleOptions{}),
-			Admits:   func(acl.Access) bool { return true },
+			Admits:   func(*gate.Peer, acl.Access) bool { return true },
 			Login:    metrics.CountLogin,
 		},
 		Observer: observe.New(metrics, observe.NewRecords(observe.RecordOptions{})),

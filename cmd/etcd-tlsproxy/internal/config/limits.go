@@ -35,10 +35,12 @@ type Limits struct {
 	// BodyMemory is the largest amount of memory that all large bodies together can use
 	// while they arrive.
 	BodyMemory int64 `toml:"body_memory" unit:"bytes" default:"134217728" min:">limits.body_bytes" max:"1099511627776" reload:"restart"`
-	// Memory is the largest amount of memory that the process should use. At 80 % of it
-	// reads are refused with status 503 and idle connections are closed; at 92 % writes and
-	// new connections are refused as well, so that the kernel has no reason to kill the
-	// process. Go's own limit, GOMEMLIMIT, is set to the same value.
+	// Memory is the largest amount of memory that the process should use, so that the
+	// kernel has no reason to kill it. At 80 % of it memory is taken back from clients that
+	// hold more than their share: connections, streams of HTTP/2, bodies and answers, first
+	// those that are idle or make no progress. Reads of these clients get status 503, at 92 %
+	// also their writes and new connections, and at 100 % everything is refused. Go's own
+	// limit, GOMEMLIMIT, is set to the same value.
 	Memory int64 `toml:"memory" unit:"bytes" default:"1073741824" min:"67108864" max:"1125899906842624" reload:"restart"`
 	// Connections is the largest number of open client connections. Each uses about
 	// 40 KiB and one file descriptor. One address can use seven eighths of them while no

@@ -64,8 +64,10 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		return user(value), ""
 	case "what":
 		return what(value), ""
-	case "used", "value":
+	case "used", "value", "total":
 		return amount(value, as), ""
+	case "holder":
+		return holder(value), ""
 	case "why":
 		return why(value), ""
 	case "mood":

@@ -45,12 +45,17 @@
   };
   const user = (row) => (row.others ? "other certificates" : row.claimed ? row.claimed + " (claimed)" : row.user || "anonymous");
   const what = (row) => row.key || row.path || "(unreadable)";
-  const amount = (field) => (row) => (row.unit === "bytes" ? number(bytes) : number(count))(row[field]);
+  const inUnit = (row, n) => (row.unit === "bytes" ? number(bytes) : number(count))(n);
+  const amount = (field) => (row) => inUnit(row, row[field]);
+  const holder = (row) => {
+    const [first] = row.largest || [];
+    return first ? first.account + ": " + inUnit(row, first.used) : missing;
+  };
   const why = (row) => round(row.status, 0) + " " + row.reason + (row.reason !== "unauthorized" || !row.login ? "" :
     ": " + (row.login === "ok" ? "no right" : row.login.replaceAll("_", " ")));
   const moods = {
     up: "good", serving: "good", free: "good", leader: "good",
-    down: "bad", "no leader": "bad", full: "bad", draining: "warn", short: "warn",
+    down: "bad", "no leader": "bad", full: "bad", out: "bad", draining: "warn", short: "warn",
   };
   const number = (write) => (n) => (typeof n === "number" ? write(n) : missing);
   const formats = {
@@ -67,6 +72,8 @@
     time, since, list, who, user, what, why,
     used: amount("used"),
     value: amount("value"),
+    total: amount("total"),
+    holder,
     yes: (on) => (on ? "yes" : "no"),
     verdict: (ok) => (ok ? "yes" : "no, see what is in force as before"),
     mood: (text) => text || "",

@@ -45,7 +45,12 @@ func example() *Status {
 			Limits:       []observe.LimitStatus{observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
 			Certificates: []observe.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
 			Logs:         []observe.LogStatus{{Log: "access"}, {Log: "audit", On: true, Failing: true, Lost: 12, Since: at, Error: "no space left on device"}},
-			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000},
+			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000, Held: 5 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 4 << 20, Known: true}}},
+			Pools: []observe.PoolStatus{
+				{Pool: "connections", Total: 20000, Used: 77, Largest: []observe.PoolHolder{{Account: "192.0.2.7", Network: "192.0.2.0/24", Used: 76}}},
+				{Pool: "bodies", Unit: "bytes", Total: 128 << 20, Used: 3 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 2 << 20}}},
+				{Pool: "streams", Unit: "bytes", Total: 256 << 20},
+			},
 		},
 	}
 	for i := range 3 {
@@ -98,6 +103,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
 		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 since 20", "Requests to etcd have failed since 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 		">12,345</td>", ">62 %</td>", `data-mood="warn">94 %</td>`, ">128 MiB</td>", "The limit body_memory is near: 120 MiB of 128 MiB are in use.",
+		">192.0.2.7: 76</td>", ": 2.0 MiB</td>", ">256 MiB</td>", ">4.0 MiB</td>", "Little memory is left: reads of clients that hold more than their share are refused.",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -146,7 +152,7 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 		"time", "host", "version", "listen.0", "started", "uptime_seconds", "problems.0", "config.file", "config.loaded", "config.tried", "config.error", "config.old.0", "config.restart_pending.0",
 		"state", "totals.reads", "windows.2.write_p99_ms", "history.read_p50_ms.59", "history.times.0", "connections.open", "watches.running", "watches.largest_hubs.0.key",
 		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times",
-		"certificates.0.not_after", "memory.live_bytes",
+		"certificates.0.not_after", "memory.live_bytes", "memory.held_bytes", "memory.taken_bytes", "memory.largest.0.account", "pools.1.unit", "pools.1.largest.0.used",
 	} {
 		if v := valueAt(root, path); v == nil || v == "" {
 			t.Errorf("the JSON lacks %s", path)

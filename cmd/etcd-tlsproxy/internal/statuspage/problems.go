@@ -78,8 +78,10 @@ func (s *Status) problems() []string {
 	}
 	switch s.Memory.Level {
 	case "short":
-		add("Little memory is left: reads are refused.")
+		add("Little memory is left: reads of clients that hold more than their share are refused.")
 	case "full":
+		add("Very little memory is left: all requests of clients that hold more than their share are refused.")
+	case "out":
 		add("No memory is left: all requests are refused.")
 	}
 	for _, c := range s.Certificates {

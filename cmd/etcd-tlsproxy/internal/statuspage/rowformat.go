@@ -34,10 +34,26 @@ func what(value any) string {
 // amount returns a field of a row in the unit of the row.
 func amount(value any, field string) string {
 	row, _ := value.(map[string]any)
+	return inUnit(row, row[field])
+}
+
+// inUnit returns a number in the unit of a row.
+func inUnit(row map[string]any, n any) string {
 	if row["unit"] == "bytes" {
-		return number(row[field], size)
+		return number(n, size)
 	}
-	return number(row[field], count)
+	return number(n, count)
+}
+
+// holder returns the client that holds most of the resource in a row, and how much.
+func holder(value any) string {
+	row, _ := value.(map[string]any)
+	first, found := valueAt(value, "largest.0").(map[string]any)
+	if !found {
+		return missing
+	}
+	account, _ := first["account"].(string)
+	return account + ": " + inUnit(row, first["used"])
 }
 
 // why returns the status and the reason of a refusal. The refusal of an identity has a

@@ -38,6 +38,13 @@ func tableOf(list string) table {
 		{"limits", "Limits", "", []column{
 			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"},
 		}},
+		{"pools", "Shared by all clients", "", []column{
+			{"Resource", "pool", "text"}, {"In use", "", "used"}, {"Total", "", "total"}, {"Waiting", "waiting", "count"}, {"Taken back", "revoked", "count"},
+			{"Refused", "evicted", "count"}, {"Largest holder", "", "holder"},
+		}},
+		{"memory.largest", "Memory of clients", "No client holds memory.", []column{
+			{"Client", "account", "error"}, {"Network", "network", "name"}, {"Memory", "used", "bytes"}, {"Authenticated", "known", "yes"},
+		}},
 		{"certificates", "Certificates", "", []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},
 		}},
