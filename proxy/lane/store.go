@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
@@ -41,7 +42,27 @@ func parse(op *gate.Operation, contentType string, body []byte, copies bool) (*v
 	if copies {
 		r.Path, r.Query = strings.Clone(r.Path), strings.Clone(r.Query)
 	}
-	return v2store.Parse(&r, time.Now())
+	parsed, invalid := v2store.Parse(&r, time.Now())
+	if invalid == nil {
+		checkParsed(op, parsed)
+	}
+	return parsed, invalid
+}
+
+// checkParsed makes sure that the store does what the gate has decided on, and nothing else.
+func checkParsed(op *gate.Operation, parsed *v2store.Operation) {
+	key := parsed.Key
+	if key == "" {
+		key = string(acl.Root)
+	}
+	switch {
+	case key != string(op.Key):
+		panic("BUG: the store would use another key than the gate has decided on")
+	case parsed.Write() != op.IsWrite():
+		panic("BUG: the store would write where the gate has decided on a read, or the reverse")
+	case parsed.Action == v2store.Watch && !op.Watch, parsed.Action != v2store.Watch && op.Watch && !parsed.Quorum:
+		panic("BUG: the store would watch where the lane expects an answer, or the reverse")
+	}
 }
 
 // fromStore is Do for an operation that the store answers.
