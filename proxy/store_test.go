@@ -199,3 +199,25 @@ func TestTheWatchesOfAStoreContinueWhenEtcdIsBack(t *testing.T) {
 		}
 	})
 }
+
+func TestTheStatusAndTheMetricsTellHowAStoreIs(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.Front(t, fronttest.StartStore(t).URL(), nil)
+		f.Put(t, "/conftool/a", "1")
+		status := f.Server.Status()
+		if len(status.Stores) != 1 || !status.Stores[0].Serving || status.Stores[0].Nodes != 2 || status.Stores[0].Loads != 1 || !status.Stores[0].Session {
+			t.Errorf("got the stores %+v, want one that serves two nodes and was loaded once", status.Stores)
+		}
+		values := gather(t, f)
+		for name, want := range map[string]float64{"store_serving": 1, "store_nodes": 2, "store_behind_seconds": 0, "store_loads_total": 1, "store_audit_differences_total": 0} {
+			if got, ok := values[name]; !ok || got != want {
+				t.Errorf("the metric %s: got %v (there: %t), want %v", name, got, ok, want)
+			}
+		}
+	})
+	etcd, _ := fronttest.Fast.Embedded(t, nil)
+	if status := etcd.Server.Status(); !fronttest.V3() && (status.Stores == nil || len(status.Stores) > 0) {
+		t.Errorf("with the v2 API: got the stores %v, want an empty list", status.Stores)
+	}
+}

@@ -20,6 +20,7 @@ type Store interface {
 	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
+	Status() v2v3.Status
 }
 
 // Origin is an etcd v3 store in place of the v2 API of etcd.

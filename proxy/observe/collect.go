@@ -24,6 +24,9 @@ type collector struct {
 	byRule, byUser                            *prometheus.Desc
 	limit, limitUsed                          *prometheus.Desc
 	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
+
+	storeServing, storeBehind, storeNodes, storeBytes, storeKeeper, storeClocks *prometheus.Desc
+	storeLoads, storeConflicts, storeDifferences                                *prometheus.Desc
 }
 
 // source is where the state comes from.
@@ -56,6 +59,16 @@ func newCollector() *collector {
 		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, until their answers begin. watched: bytes of large events, once for each watch at etcd. answers, bodies: bytes that wait for a client, and of large request bodies. streams: memory of open streams of HTTP/2, in bytes. watches: running ones.", "pool"),
 		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
 		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
+
+		storeServing:     desc("store_serving", "1 if reads are answered from the v3 store, else 0. This and the other series of the store are missing with the v2 API."),
+		storeBehind:      desc("store_behind_seconds", "Time since the events of the store were last followed; 0 while they are."),
+		storeNodes:       desc("store_nodes", "Files and directories in the store."),
+		storeBytes:       desc("store_bytes", "Memory that the copy of the store and its history need, about."),
+		storeKeeper:      desc("store_keeper", "1 if this proxy expires nodes for all proxies before the store, else 0."),
+		storeClocks:      desc("store_clocks_apart", "Other proxies whose clock differs from that of this one, if it expires nodes."),
+		storeLoads:       desc("store_loads_total", "Times that the copy of the store was loaded. Each after the first has broken off all watches."),
+		storeConflicts:   desc("store_conflicts_total", "Times that a write was planned again because the store had changed."),
+		storeDifferences: desc("store_audit_differences_total", "Comparisons of the copy with the store that found a difference."),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -63,7 +76,8 @@ func newCollector() *collector {
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting} {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting,
+		c.storeServing, c.storeBehind, c.storeNodes, c.storeBytes, c.storeKeeper, c.storeClocks, c.storeLoads, c.storeConflicts, c.storeDifferences} {
 		descs <- d
 	}
 }
@@ -106,8 +120,23 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.poolTotal, float64(status.Total), status.Name)
 		gauge(c.poolWaiting, float64(status.Waiting), status.Name)
 	}
+	for i := range s.Stores {
+		c.collectStore(out, &s.Stores[i])
+	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
+}
+
+func (c *collector) collectStore(out chan<- prometheus.Metric, s *StoreStatus) {
+	for d, value := range map[*prometheus.Desc]float64{
+		c.storeServing: one(s.Serving), c.storeBehind: s.Behind, c.storeNodes: float64(s.Nodes), c.storeBytes: float64(s.Bytes),
+		c.storeKeeper: one(s.Keeper), c.storeClocks: float64(s.ClocksApart),
+	} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	for d, value := range map[*prometheus.Desc]int64{c.storeLoads: s.Loads, c.storeConflicts: s.Conflicts, c.storeDifferences: int64(s.Differences)} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value))
+	}
 }
 
 func one(is bool) float64 {
