@@ -166,6 +166,7 @@ func TestEtcdReceivesTheCredentialsThatTheConfigurationNames(t *testing.T) {
 }
 
 func TestEtcdsUsersAreEnabledAndDisabledThroughAProxyThatForwards(t *testing.T) {
+	fronttest.SkipWithV3(t, "it has users of its own")
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		f, _ := l.Embedded(t, forward)
 		client := f.Client("h1")

@@ -104,9 +104,13 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 			a.Close()
 		}
 	}()
+	began := time.Now()
 	got, err := o.Store.Do(ctx, parsed)
 	if err != nil {
 		return x.failedStore(ctx, err, call.Op)
+	}
+	if parsed.Write() || parsed.Quorum { // others wait for no etcd
+		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
 	}
 	x.Outage.Succeeded()
 	o.answer(a, call.Op.Method, got)
