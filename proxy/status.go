@@ -22,7 +22,7 @@ func (s *Server) state() observe.State {
 		stores = append(stores, observe.StoreStatus(o.Store.Status()))
 	}
 	return observe.State{
-		Stores: stores,
+		Stores:          stores,
 		UpstreamFailing: s.exchange.Outage.Since().UTC(),
 		Draining:        s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),

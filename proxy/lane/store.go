@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/stats"
 )
 
 // Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
@@ -21,6 +22,8 @@ type Store interface {
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
+	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
+	MemberList(ctx context.Context) ([]v2v3.Member, error)
 }
 
 // Origin is an etcd v3 store in place of the v2 API of etcd.
@@ -29,11 +32,21 @@ type Origin struct {
 	// Feed wakes the watchers of the store.
 	Feed *share.Feed
 
-	heads heads
+	heads  heads
+	counts stats.Counts
 }
 
-// serves reports whether the store answers an operation. All others are sent to etcd.
-func (o *Origin) serves(op *gate.Operation) bool { return op.Surface == gate.Keys }
+// serves reports whether the store answers an operation. All others are sent to etcd, whose
+// releases without the v2 API have these paths as well.
+func (o *Origin) serves(op *gate.Operation) bool {
+	switch op.Surface {
+	case gate.Keys, gate.Members, gate.Auth:
+		return true
+	case gate.Info:
+		return strings.HasPrefix(op.Path, "/v2/")
+	}
+	return false
+}
 
 // parse returns the operation of a request for a key, or etcd's error. The store may still
 // use the operation of a write or a watch when the request has ended, so it gets copies.
@@ -69,6 +82,9 @@ func checkParsed(op *gate.Operation, parsed *v2store.Operation) {
 // fromStore is Do for an operation that the store answers.
 func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
 	op := call.Op
+	if op.Surface != gate.Keys {
+		return x.fromMembers(ctx, call)
+	}
 	o := call.Snapshot.Origin
 	parsed, invalid := parse(op, call.ContentType, call.Body, op.IsWrite())
 	if invalid != nil {
@@ -113,6 +129,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
 	}
 	x.Outage.Succeeded()
+	o.counts.Add(parsed.Action, got.Failed)
 	o.answer(a, call.Op.Method, got)
 	size := int64(len(a.Body))
 	a.claim.Began(size)
