@@ -102,3 +102,29 @@ func TestTheFastLaneAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkStores measures requests to a v3 store, whose etcd is in the same process.
+func BenchmarkStores(b *testing.B) {
+	for _, l := range []fronttest.Lane{fronttest.Fast, fronttest.Standard} {
+		for name, request := range map[string]string{
+			"GET":    "GET /v2/keys/conftool/a HTTP/1.1\r\nHost: h\r\n\r\n",
+			"tree":   "GET /v2/keys/conftool?recursive=true&sorted=true HTTP/1.1\r\nHost: h\r\n\r\n",
+			"quorum": "GET /v2/keys/conftool/a?quorum=true HTTP/1.1\r\nHost: h\r\n\r\n",
+		} {
+			b.Run(string(l)+"/"+name, func(b *testing.B) {
+				f := l.FrontWith(b, fronttest.StartStore(b).URL(), withoutLogs, nil)
+				f.Put(b, "/conftool/a", "1")
+				a := newRepeater(b, f, request)
+				if err := a.repeat(); err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := a.repeat(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

@@ -94,7 +94,7 @@ func TestARequestToEtcdHasADurationAndARefusedOneHasNone(t *testing.T) {
 		expect("the start", 0, 0)
 		fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/conftool/a", "root", "value=1")
 		expect("a write", 0, 1)
-		fronttest.Do(t, client, "GET", f.URL()+"/v2/keys/conftool/a", "", "")
+		fronttest.Do(t, client, "GET", f.URL()+"/v2/keys/conftool/a?quorum=true", "", "") // a store answers others itself
 		expect("a read", 1, 1)
 		fronttest.Do(t, client, "PUT", f.URL()+"/v2/keys/conftool/a", "nobody", "value=1")
 		expect("a refused write", 1, 1)
@@ -102,6 +102,7 @@ func TestARequestToEtcdHasADurationAndARefusedOneHasNone(t *testing.T) {
 }
 
 func TestTheMetricsSaySinceWhen(t *testing.T) {
+	fronttest.SkipWithV3(t, "reads do not fail while etcd is away")
 	t.Parallel()
 	f, e := fronttest.Fast.Embedded(t, nil)
 	endpoint := "upstream_endpoint_failing_since_timestamp_seconds endpoint=" + e.URL()

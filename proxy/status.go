@@ -17,7 +17,12 @@ func (s *Server) Status() *observe.Status { return s.observer.Status(s.state()) 
 
 func (s *Server) state() observe.State {
 	snapshot := s.current.Load()
+	var stores []observe.StoreStatus
+	if o := snapshot.Origin; o != nil {
+		stores = append(stores, observe.StoreStatus(o.Store.Status()))
+	}
 	return observe.State{
+		Stores:          stores,
 		UpstreamFailing: s.exchange.Outage.Since().UTC(),
 		Draining:        s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
@@ -196,6 +197,67 @@ func TestTheWatchesOfAStoreContinueWhenEtcdIsBack(t *testing.T) {
 		})
 		if err := c.ReadBody(a, "GET"); err != nil || !a.Whole || !strings.Contains(a.Body, `"value":"again"`) {
 			t.Errorf("the watch got %+v, %v; want the event of the write", a, err)
+		}
+	})
+}
+
+func TestTheStatusAndTheMetricsTellHowAStoreIs(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.Front(t, fronttest.StartStore(t).URL(), nil)
+		f.Put(t, "/conftool/a", "1")
+		status := f.Server.Status()
+		if len(status.Stores) != 1 || !status.Stores[0].Serving || status.Stores[0].Nodes != 2 || status.Stores[0].Loads != 1 || !status.Stores[0].Session {
+			t.Errorf("got the stores %+v, want one that serves two nodes and was loaded once", status.Stores)
+		}
+		values := gather(t, f)
+		for name, want := range map[string]float64{"store_serving": 1, "store_nodes": 2, "store_behind_seconds": 0, "store_loads_total": 1, "store_audit_differences_total": 0} {
+			if got, ok := values[name]; !ok || got != want {
+				t.Errorf("the metric %s: got %v (there: %t), want %v", name, got, ok, want)
+			}
+		}
+	})
+	etcd, _ := fronttest.Fast.Embedded(t, nil)
+	if status := etcd.Server.Status(); !fronttest.V3() && (status.Stores == nil || len(status.Stores) > 0) {
+		t.Errorf("with the v2 API: got the stores %v, want an empty list", status.Stores)
+	}
+}
+
+// TestMembersOfAStoreAreAnsweredLikeTheV2API compares with the v2 API of the same etcd.
+func TestMembersOfAStoreAreAnsweredLikeTheV2API(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		e := fronttest.StartStore(t)
+		f := l.Front(t, e.URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
+			s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root"), gate.Auth: acl.Only("root")}
+		})
+		client := f.Client("h1")
+		for _, request := range []string{
+			"GET /v2/members", "GET /v2/members/", "GET /v2/members/leader", "GET /v2/members/none", "GET /v2/machines",
+			"DELETE /v2/members/123", "DELETE /v2/members/xyz", "PUT /v2/members/123", "POST /v2/members", "POST /v2/members/leader",
+		} {
+			method, path, _ := strings.Cut(request, " ")
+			status, body, head := fronttest.Do(t, client, method, f.URL()+path, "root", "")
+			wantStatus, wantBody, wantHead := fronttest.Do(t, http.DefaultClient, method, e.URL()+path, "", "")
+			if status != wantStatus || body != wantBody {
+				t.Errorf("%s: got %d %s, want %d %s", request, status, body, wantStatus, wantBody)
+			}
+			for _, name := range []string{"Content-Type", "X-Etcd-Cluster-Id", "Allow"} {
+				if got, want := head.Get(name), wantHead.Get(name); got != want {
+					t.Errorf("%s: got %s %q, want %q", request, name, got, want)
+				}
+			}
+		}
+		for path, want := range map[string]string{
+			"/v2/stats/self": `"state":"StateLeader"`, "/v2/stats/leader": `"followers":{}`, "/v2/stats/store": `"getsSuccess":`,
+			"/version": `"etcdserver":"3.5`, "/health": `"health":"true"`,
+		} {
+			if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+path, "", ""); status != 200 || !strings.Contains(body, want) {
+				t.Errorf("%s: got %d %s, want 200 and %s", path, status, body, want)
+			}
+		}
+		if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/auth/users", "root", ""); status != 404 {
+			t.Errorf("/v2/auth/users: got %d %s, want 404", status, body)
 		}
 	})
 }

@@ -22,12 +22,25 @@ func verb(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
+	for _, api := range []string{"v2", "v3"} {
+		t.Run(api, func(t *testing.T) { testDump(t, api) })
+	}
+}
+
+func testDump(t *testing.T, api string) {
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
-	s := daemontest.Start(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL()))
+	config := fmt.Sprintf(daemontest.SeedConfig, etcd.URL())
+	s := daemontest.Start(t, strings.Replace(config, "[upstream]", fmt.Sprintf("[upstream]\napi = %q", api), 1))
+	if api == "v3" {
+		if code, _, stderr := verb(t, "migrate", "init", "--yes", "--config", s.Path("etcd-tlsproxy.toml")); code != 0 {
+			t.Fatalf("migrate init: got status %d with %s", code, stderr)
+		}
+		s.Eventually("the tree is served", func() bool { status, _ := s.Admin("GET", "/-/ready?etcd"); return status == 200 })
+	}
 	s.Write("ca.pem", string(s.PKI.CA()))
 	s.Write("root", "root-1\n")
 	s.Write("conftool", "conftool-1\n")

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/stats"
 )
 
 // Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
@@ -19,6 +21,9 @@ type Store interface {
 	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
+	Status() v2v3.Status
+	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
+	MemberList(ctx context.Context) ([]v2v3.Member, error)
 }
 
 // Origin is an etcd v3 store in place of the v2 API of etcd.
@@ -27,11 +32,21 @@ type Origin struct {
 	// Feed wakes the watchers of the store.
 	Feed *share.Feed
 
-	heads heads
+	heads  heads
+	counts stats.Counts
 }
 
-// serves reports whether the store answers an operation. All others are sent to etcd.
-func (o *Origin) serves(op *gate.Operation) bool { return op.Surface == gate.Keys }
+// serves reports whether the store answers an operation. All others are sent to etcd, whose
+// releases without the v2 API have these paths as well.
+func (o *Origin) serves(op *gate.Operation) bool {
+	switch op.Surface {
+	case gate.Keys, gate.Members, gate.Auth:
+		return true
+	case gate.Info:
+		return strings.HasPrefix(op.Path, "/v2/")
+	}
+	return false
+}
 
 // parse returns the operation of a request for a key, or etcd's error. The store may still
 // use the operation of a write or a watch when the request has ended, so it gets copies.
@@ -41,12 +56,35 @@ func parse(op *gate.Operation, contentType string, body []byte, copies bool) (*v
 	if copies {
 		r.Path, r.Query = strings.Clone(r.Path), strings.Clone(r.Query)
 	}
-	return v2store.Parse(&r, time.Now())
+	parsed, invalid := v2store.Parse(&r, time.Now())
+	if invalid == nil {
+		checkParsed(op, parsed)
+	}
+	return parsed, invalid
+}
+
+// checkParsed makes sure that the store does what the gate has decided on, and nothing else.
+func checkParsed(op *gate.Operation, parsed *v2store.Operation) {
+	key := parsed.Key
+	if key == "" {
+		key = string(acl.Root)
+	}
+	switch {
+	case key != string(op.Key):
+		panic("BUG: the store would use another key than the gate has decided on")
+	case parsed.Write() != op.IsWrite():
+		panic("BUG: the store would write where the gate has decided on a read, or the reverse")
+	case parsed.Action == v2store.Watch && !op.Watch, parsed.Action != v2store.Watch && op.Watch && !parsed.Quorum:
+		panic("BUG: the store would watch where the lane expects an answer, or the reverse")
+	}
 }
 
 // fromStore is Do for an operation that the store answers.
 func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
 	op := call.Op
+	if op.Surface != gate.Keys {
+		return x.fromMembers(ctx, call)
+	}
 	o := call.Snapshot.Origin
 	parsed, invalid := parse(op, call.ContentType, call.Body, op.IsWrite())
 	if invalid != nil {
@@ -82,11 +120,16 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 			a.Close()
 		}
 	}()
+	began := time.Now()
 	got, err := o.Store.Do(ctx, parsed)
 	if err != nil {
 		return x.failedStore(ctx, err, call.Op)
 	}
+	if parsed.Write() || parsed.Quorum { // others wait for no etcd
+		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
+	}
 	x.Outage.Succeeded()
+	o.counts.Add(parsed.Action, got.Failed)
 	o.answer(a, call.Op.Method, got)
 	size := int64(len(a.Body))
 	a.claim.Began(size)

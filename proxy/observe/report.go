@@ -25,6 +25,7 @@ type State struct {
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
+	Stores              []StoreStatus // the v3 store; empty with the v2 API
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
 	Memory          MemoryStatus
@@ -42,6 +43,7 @@ func (o *Observer) Status(s State) *Status {
 		Connections:  s.Connections,
 		Watches:      o.watchStatus(&s),
 		Upstream:     o.Members(s.Upstream),
+		Stores:       append([]StoreStatus{}, s.Stores...),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},

@@ -25,10 +25,11 @@ type Status struct {
 	Windows []Window `json:"windows"` // rates and quantiles of recent time
 	History History  `json:"history"` // curves of the last 10 minutes
 
-	Connections Connections `json:"connections"` // connections of clients
-	Watches     WatchStatus `json:"watches"`     // watches of clients
-	Sharing     Sharing     `json:"sharing"`     // the work that sharing saved etcd
-	Upstream    Upstream    `json:"upstream"`    // etcd and the connections to it
+	Connections Connections   `json:"connections"` // connections of clients
+	Watches     WatchStatus   `json:"watches"`     // watches of clients
+	Sharing     Sharing       `json:"sharing"`     // the work that sharing saved etcd
+	Upstream    Upstream      `json:"upstream"`    // etcd and the connections to it
+	Stores      []StoreStatus `json:"stores"`      // the v3 store that has the keys; none with the v2 API
 
 	// Rules is the table in the order of its prefixes. Of more than 500 rules, the 500
 	// with the most requests are listed, and RulesLeftOut counts the others.

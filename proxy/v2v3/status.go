@@ -1,6 +1,12 @@
 package v2v3
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2v3/members"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
 
 // Status says how a store is.
 type Status struct {
@@ -66,4 +72,37 @@ func (s *Store) Status() Status {
 		st.Nodes, st.Foreign, st.Bytes = m.Tree.Len(), len(m.Foreign), m.Tree.Bytes()+m.History.Bytes()+m.RenderedBytes()
 	}
 	return st
+}
+
+// Member is a member of the cluster.
+type Member = members.Member
+
+// MemberList returns the members in the order of their ids, as the endpoint in use knows them. The
+// error is always an [Error].
+func (s *Store) MemberList(ctx context.Context) ([]Member, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	list, err := members.List(ctx, s.client)
+	if err != nil {
+		return nil, &Error{Kind: NotServed, Reason: rpc.Reason(err)}
+	}
+	return list, nil
+}
+
+// Reply is an answer about members.
+type Reply = members.Reply
+
+// Members answers a request about members. The path is the decoded one behind /v2/members. The error
+// is always an [Error].
+func (s *Store) Members(ctx context.Context, method, path, contentType string, body []byte) (Reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
+	defer cancel()
+	reply, err := members.Serve(ctx, s.client, &members.Request{Method: method, Path: path, ContentType: contentType, Body: body})
+	if err == nil {
+		return reply, nil
+	}
+	if method == "GET" {
+		return Reply{}, &Error{Kind: NotServed, Reason: rpc.Reason(err)}
+	}
+	return Reply{}, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(err)}
 }

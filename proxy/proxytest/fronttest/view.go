@@ -1,7 +1,6 @@
 package fronttest
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"log/slog"
@@ -10,18 +9,13 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/share"
-	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // V3 reports whether the fronts of this run serve v3 stores where a real etcd is behind them.
@@ -114,76 +108,6 @@ func view(t testing.TB, address string) string {
 	return outer.Addr().String()
 }
 
-// divide carries a connection of gRPC to etcd, and hands over one of HTTP/1.
-func divide(c net.Conn, etcd string, to *handed) {
-	r := bufio.NewReader(c)
-	first, err := r.Peek(4)
-	if err != nil {
-		c.Close()
-		return
-	}
-	if string(first) != "PRI " {
-		to.hand(&peeked{c, r})
-		return
-	}
-	server, err := net.Dial("tcp", etcd)
-	if err != nil {
-		c.Close()
-		return
-	}
-	var carrying sync.WaitGroup
-	carrying.Go(func() {
-		_, _ = io.Copy(server, r)
-		server.Close()
-	})
-	_, _ = io.Copy(c, server)
-	c.Close()
-	carrying.Wait()
-}
-
-// peeked is a connection whose first bytes were read.
-type peeked struct {
-	net.Conn
-	r io.Reader
-}
-
-func (p *peeked) Read(b []byte) (int, error) { return p.r.Read(b) }
-
-// handed is a listener of connections that another one has accepted.
-type handed struct {
-	addr  net.Addr
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (h *handed) hand(c net.Conn) {
-	select {
-	case h.conns <- c:
-	case <-h.done:
-		c.Close()
-	}
-}
-
-// Accept implements [net.Listener].
-func (h *handed) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.conns:
-		return c, nil
-	case <-h.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements [net.Listener].
-func (h *handed) Close() error {
-	h.once.Do(func() { close(h.done) })
-	return nil
-}
-
-// Addr implements [net.Listener].
-func (h *handed) Addr() net.Addr { return h.addr }
-
 // serveKey serves one request like etcd.
 func serveKey(store *v2v3.Store, fronts *served, w http.ResponseWriter, r *http.Request, key string) {
 	body, err := io.ReadAll(r.Body)
@@ -233,55 +157,4 @@ func serveKey(store *v2v3.Store, fronts *served, w http.ResponseWriter, r *http.
 			return
 		}
 	}
-}
-
-func storeOptions(address string, log *slog.Logger) v2v3.Options {
-	return v2v3.Options{Endpoints: []v2v3.Endpoint{{Addr: address}}, Timeout: 5 * time.Second, Log: log}
-}
-
-// openStore opens a store and waits until it serves a tree, if it has one.
-func openStore(t testing.TB, o v2v3.Options, tree bool) *v2v3.Store {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
-	store, err := v2v3.Open(o)
-	if err == nil && tree {
-		err = store.Ready(ctx)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return store
-}
-
-// origin returns the v3 store at an endpoint, or nil if there is none.
-func (f *Front) origin(endpoint string) *lane.Origin {
-	_, address, _ := strings.Cut(endpoint, "://")
-	found, ok := viewed.Load(address)
-	if !ok {
-		return nil
-	}
-	at := found.(*served)
-	if f.stores == nil {
-		f.stores = make(map[string]*v2v3.Store)
-	}
-	store := f.stores[address]
-	if store == nil {
-		store = openStore(f.t, storeOptions(address, slog.New(slog.NewTextHandler(f.Log, nil))), at.tree)
-		at.add(store)
-		f.stores[address] = store
-	}
-	return &lane.Origin{Store: store, Feed: share.NewFeed(f.Metrics.Watches)}
-}
-
-// probe asks a member by the v3 API.
-func probe(ctx context.Context, e upstream.Endpoint) (upstream.Probed, error) {
-	p, err := rpc.Probe(ctx, rpc.Endpoint{Addr: e.Addresses()[0]}, "", "")
-	if err != nil {
-		return upstream.Probed{}, err
-	}
-	member := func(id uint64) upstream.Member {
-		return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
-	}
-	return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
 }

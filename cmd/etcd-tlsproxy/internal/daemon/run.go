@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"log/slog"
@@ -171,7 +172,13 @@ func (s *service) readyEtcd() error {
 	if err := s.ready(); err != nil {
 		return err
 	}
-	upstream := s.server.Status().Upstream
+	status := s.server.Status()
+	for i := range status.Stores {
+		if store := &status.Stores[i]; !store.Serving {
+			return fmt.Errorf("the store is not served: %s", store.Reason)
+		}
+	}
+	upstream := status.Upstream
 	up := slices.ContainsFunc(upstream.Endpoints, func(e observe.EndpointStatus) bool { return e.Health == "up" })
 	switch {
 	case !up:

@@ -72,11 +72,17 @@ func TestAStoreIsServedOnceItHasATree(t *testing.T) {
 	if log := s.Log.String(); !strings.Contains(log, "etcd-tlsproxy migrate init") {
 		t.Errorf("without a tree the log does not name migrate init:\n%s", log)
 	}
+	if status, body := s.Admin("GET", "/-/ready?etcd"); status != 503 || !strings.Contains(body, "the store is not served") {
+		t.Errorf("without a tree /-/ready?etcd: got %d %s, want 503 and the reason", status, body)
+	}
 	initialize(t, s)
 	s.Eventually("the tree is served", func() bool {
 		status, _ := c.do("GET", "/v2/keys/")
 		return status == 200
 	})
+	if status, body := s.Admin("GET", "/-/ready?etcd"); status != 200 {
+		t.Errorf("with a tree /-/ready?etcd: got %d %s, want 200", status, body)
+	}
 	if status, body := c.do("PUT", "/v2/keys/conftool/a?value=1"); status != 201 {
 		t.Errorf("writing: got %d %s, want 201", status, body)
 	}

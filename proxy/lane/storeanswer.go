@@ -1,8 +1,11 @@
 package lane
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +15,8 @@ import (
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/stats"
 )
 
 // stored is what an answer of a store has beside its body.
@@ -105,4 +110,60 @@ func (h *heads) watch(a v2store.Answer, c v2store.Cluster) *share.Head {
 		h.last.Store(last)
 	}
 	return &last.Head
+}
+
+// fromMembers is Do for what the store answers beside the keys.
+func (x *Exchange) fromMembers(ctx context.Context, call *Call) (Answer, *gate.Refusal, error) {
+	op, o := call.Op, call.Snapshot.Origin
+	path, err := url.PathUnescape(op.Path)
+	if err != nil {
+		panic("BUG: a canonical path cannot be decoded: " + err.Error())
+	}
+	slot := x.newSlot(call)
+	if !slot.try() && call.wait(ctx, slot.acquire) != nil {
+		return x.crowded(ctx)
+	}
+	defer slot.release()
+	var got v2v3.Reply
+	switch below, members := strings.CutPrefix(path, "/v2/members"); {
+	case members:
+		got, err = o.Store.Members(ctx, op.Method, below, call.ContentType, call.Body)
+	case op.Surface == gate.Info && !op.IsWrite():
+		got, err = o.info(ctx, path)
+	default:
+		return Answer{}, gate.RefusePath, nil // etcd's own users are those of the v3 API now
+	}
+	if err != nil {
+		refusal, err := x.failedStore(ctx, err, op)
+		return Answer{}, refusal, err
+	}
+	x.Outage.Succeeded()
+	a := Answer{Status: got.Status, Length: int64(len(got.Body)), Body: got.Body, Whole: true}
+	for _, f := range got.Fields {
+		a.Fields = append(a.Fields, http1.Field{Name: f[0], Value: f[1]})
+	}
+	a.Fields = append(a.Fields, http1.Field{Name: "Date", Value: o.heads.now()})
+	if op.Method == gate.MethodHead {
+		a.Body = nil
+	}
+	return a, nil, nil
+}
+
+// info answers a read of the machines or of statistics.
+func (o *Origin) info(ctx context.Context, path string) (v2v3.Reply, error) {
+	reply := v2v3.Reply{Status: http.StatusOK, Fields: [][2]string{{"Content-Type", "application/json"}}}
+	if path == "/v2/stats/store" {
+		reply.Body = o.counts.Store(o.Feed.Waiting())
+		return reply, nil
+	}
+	list, err := o.Store.MemberList(ctx)
+	switch path {
+	case "/v2/machines":
+		reply.Fields[0][1], reply.Body = "text/plain; charset=utf-8", stats.Machines(list)
+	case "/v2/stats/leader":
+		reply.Body = stats.Leader(list)
+	default:
+		reply.Body = stats.Self(list)
+	}
+	return reply, err
 }

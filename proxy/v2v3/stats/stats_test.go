@@ -1,0 +1,40 @@
+package stats
+
+import (
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/members"
+)
+
+func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
+	list := []members.Member{
+		{ID: 0xa, Name: "one", ClientURLs: []string{"https://one:4001"}},
+		{ID: 0xb, Name: "two", ClientURLs: []string{"https://two:4001", "https://two:4003"}, Leader: true},
+	}
+	if got, want := string(Machines(list)), "https://one:4001, https://two:4001, https://two:4003"; got != want {
+		t.Errorf("the machines: got %q, want %q", got, want)
+	}
+	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"b","followers":{"a":{"latency":{"current":0,`) || strings.Contains(got, `"b":{`) {
+		t.Errorf("the leader: got %s, want b with the follower a", got)
+	}
+	if got := string(Self(list)); !strings.HasPrefix(got, `{"name":"two","id":"b","state":"StateLeader",`) {
+		t.Errorf("the member: got %s, want the leader", got)
+	}
+}
+
+func TestOperationsAreCountedInTheGroupsOfEtcd(t *testing.T) {
+	var c Counts
+	for action, name := range map[v2store.Action]string{
+		v2store.Get: "gets", v2store.Set: "sets", v2store.Update: "update", v2store.Create: "create",
+		v2store.CompareAndSwap: "compareAndSwap", v2store.Delete: "delete", v2store.CompareAndDelete: "compareAndDelete",
+	} {
+		c.Add(action, false)
+		c.Add(action, true)
+		c.Add(action, true)
+		if got := string(c.Store(3)); !strings.Contains(got, `"`+name+`Success":1`) || !strings.Contains(got, `"`+name+`Fail":2`) || !strings.Contains(got, `"watchers":3`) {
+			t.Errorf("%s: got %s, want one success, two failures and three watchers", action, got)
+		}
+	}
+}
