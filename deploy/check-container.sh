@@ -28,6 +28,7 @@ base=$(sed -n 's/^ARG GO_IMAGE=//p' Dockerfile)
 go=$(sed -n 's/^go \([0-9]*\.[0-9]*\).*/\1/p' ../../go.mod)
 [[ $base =~ ^docker\.io/library/golang:${go//./\\.}(\.[0-9]+)?-[a-z]+(@sha256:[0-9a-f]{64})?$ ]] ||
 	fail "the Dockerfile has GO_IMAGE=$base, want docker.io/library/golang:$go-DEBIAN, followed by @sha256: and 64 digits if it is pinned"
+# shellcheck disable=SC2016 # the name of the variable is meant
 others=$(grep '^FROM ' Dockerfile | grep -v -e '^FROM \${GO_IMAGE} AS build$' -e '^FROM scratch$') || true
 [[ ! $others ]] || fail "the Dockerfile has $others, want only \${GO_IMAGE} and scratch"
 

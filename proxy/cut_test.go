@@ -45,7 +45,7 @@ func (ps posts) write(t *testing.T, f *fronttest.Front, client *http.Client, val
 	switch {
 	case status == 201 && strings.Contains(body, `"`+value+`"`):
 		outcome = "written"
-	case status == 503 && body == gate.RefuseUnreachable.Body:
+	case status == 503 && (body == gate.RefuseUnreachable.Body || body == gate.RefuseStore.Body):
 		outcome = "not sent"
 	case status == 503 && body == gate.RefuseUnknownOutcome.Body, status == 500 && strings.Contains(body, `"errorCode":300`):
 		outcome = "unknown" // also if etcd itself reports that it does not know
@@ -80,7 +80,17 @@ func TestNoWriteIsCarriedOutTwiceWhereverItsConnectionBreaks(t *testing.T) {
 		client := f.Client("h1")
 		wrote, outcomes := posts{}, map[string]int{}
 		for direction, bytes := range map[int]int{proxytest.ToEtcd: 240, proxytest.FromEtcd: 460} {
-			for n := range bytes {
+			step := 1
+			if fronttest.V3() {
+				step = 11 // connecting again takes a while
+			}
+			for n := 0; n < bytes; n += step {
+				if fronttest.V3() {
+					fronttest.Eventually(t, "the store is followed", func() bool {
+						status, _, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/keys?quorum=true", "", "")
+						return status == 200
+					})
+				}
 				if n%3 > 0 { // otherwise the write opens a new connection to etcd
 					fronttest.Do(t, client, "GET", f.URL()+"/v2/keys", "", "")
 				}
@@ -90,7 +100,7 @@ func TestNoWriteIsCarriedOutTwiceWhereverItsConnectionBreaks(t *testing.T) {
 			}
 		}
 		wrote.check(t, e.URL())
-		if outcomes["written"] == 0 || outcomes["unknown"] == 0 {
+		if outcomes["written"] == 0 || outcomes["unknown"] == 0 && !fronttest.V3() {
 			t.Errorf("got the outcomes %v, want some written and some unknown", outcomes)
 		}
 	})

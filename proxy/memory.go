@@ -2,12 +2,15 @@ package proxy
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/lane/std"
 	"etcd-tlsproxy/proxy/observe"
 )
 
@@ -130,4 +133,21 @@ func (m *memory) full() bool { return m.level.Load() == memoryFull }
 func (m *memory) status() observe.MemoryStatus {
 	level := [...]string{"free", "short", "full"}[m.level.Load()]
 	return observe.MemoryStatus{Live: m.read().live, Limit: m.limit, Level: level, Goroutines: runtime.NumGoroutine()}
+}
+
+// streamShare is the share of the memory, as a divisor, that streams of HTTP/2 can use, and
+// minStreams the number of streams that are possible in any case.
+const (
+	streamShare = 4
+	minStreams  = 100
+)
+
+// streamsOf returns the options of the pool of streams; maxMemory is 0 if there is no limit.
+func streamsOf(maxMemory uint64) account.Options {
+	o := account.Options{Name: "streams", Unit: account.LeaseUnit, Total: math.MaxInt32, ForNewcomers: true}
+	if maxMemory > 0 {
+		o.Total = max(minStreams*std.StreamBytes, int64(maxMemory/streamShare)) / account.LeaseUnit
+	}
+	o.Reserve = o.Total / 8
+	return o
 }

@@ -147,6 +147,7 @@ func NewServer(o Options) *Server {
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
 		Bodies:      s.bodies,
+		Streams:     s.accounts.NewPool(streamsOf(o.MaxMemory)),
 		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}

@@ -36,7 +36,7 @@ var arrows = []arrow{
 	{"proxy/observe", "it observes what the packages below do, and no lane",
 		[]string{"acl", "certs", "proxy/gate", "proxy/share", "proxy/upstream"}},
 	{"proxy/lane", "what both lanes do knows neither lane, and not the front",
-		[]string{"acl", "proxy/bulk", "proxy/gate", "proxy/http1", "proxy/observe", "proxy/rawio", "proxy/share", "proxy/upstream"}},
+		[]string{"acl", "proxy/bulk", "proxy/gate", "proxy/http1", "proxy/observe", "proxy/rawio", "proxy/share", "proxy/upstream", "proxy/v2store", "proxy/v2v3"}},
 	{"proxy/lane/fast", "a lane knows neither the other lane nor the pool nor the front",
 		[]string{"proxy/gate", "proxy/http1", "proxy/lane", "proxy/observe", "proxy/rawio", "proxy/share"}},
 	{"proxy/lane/std", "a lane knows neither the other lane nor the pool nor the front",
@@ -76,7 +76,6 @@ var bans = []ban{
 		[]string{"net/http/...", "github.com/prometheus/...", "etcd-tlsproxy/acl", "etcd-tlsproxy/certs"}},
 	{"proxy/gate", "the caller of the gate counts its decisions", []string{"net/http/...", "github.com/prometheus/...",
 		"etcd-tlsproxy/proxy/upstream", "etcd-tlsproxy/proxy/share", "etcd-tlsproxy/proxy/observe"}},
-	{"proxy", "pages for operators are made in cmd", []string{"html/template"}},
 	{"proxy", "configuration lives in cmd", []string{"github.com/BurntSushi/toml/...", "github.com/spf13/cobra/...",
 		"etcd-tlsproxy/cmd/...", "etcd-tlsproxy/proxy/proxytest/..."}},
 	{"cmd/etcd-tlsproxy/internal/statuspage", "a page reads and shows; it loads and changes nothing",
@@ -93,6 +92,8 @@ var bans = []ban{
 // directBans are about the imports of the package itself: crypto/tls imports net anyway,
 // and the client library of Prometheus imports net/http.
 var directBans = []ban{
+	{"proxy", "pages for operators are made in cmd; gRPC, which has one of its own, is below", []string{"html/template"}},
+	{"proxy/observe", "pages for operators are made in cmd", []string{"html/template"}},
 	{"proxy/gate", "a decision needs no connection, only values", []string{"net", "net/http/...", "crypto/tls"}},
 	{"proxy/observe", "what is observed is reported; no socket is opened or served", []string{"net", "net/http/...", "crypto/tls", "syscall"}},
 }

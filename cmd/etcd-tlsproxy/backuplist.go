@@ -24,7 +24,7 @@ exists and has its size. "backup verify" reads them.
 
 The exit status is 1 if there is no backup without a problem.`,
 		Example: `  etcd-tlsproxy backup list --dir /srv/backup/etcd`,
-		Args:    cobra.NoArgs,
+		Args:    console.Arguments,
 	}
 	term := console.New(cmd)
 	folder := cmd.Flags().String("dir", "/srv/backup/etcd", "`folder` of the backups")
@@ -81,7 +81,7 @@ The command says what it could not check. The exit status is 0 if the backup is 
 it is damaged, and 3 if it cannot be judged, because it does not say which keys it should
 have.`,
 		Example: `  etcd-tlsproxy backup verify /srv/backup/etcd/etcd-20261124T020000Z`,
-		Args:    cobra.ExactArgs(1),
+		Args:    console.Arguments,
 	}
 	term := console.New(cmd)
 	filesOnly := cmd.Flags().Bool("files-only", false, "compare only the files with their digests")

@@ -63,7 +63,7 @@ with other contents, --write replaces it only with --yes.`,
 		Example: `  etcd-tlsproxy bootstrap --cluster-name conf --first conf1001 --members conf1001=conf1001.example.org
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --name conf1002 --write /etc/default/etcd
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --format hiera`,
-		Args: cobra.NoArgs,
+		Args: cobra.MatchAll(console.Arguments, console.OneOf("members", "srv"), console.AtMostOneOf("name", "first")),
 	}
 	term := console.NewConfirming(cmd)
 	b := &cluster.Bootstrap{}

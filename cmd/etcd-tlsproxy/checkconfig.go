@@ -46,7 +46,7 @@ It also says what one client can hold of everything that clients share.
 
 With --resolve it looks up the endpoints of upstream.srv in DNS, and prints them, the
 preferred first.`,
-		Args: cobra.NoArgs,
+		Args: console.Arguments,
 	}
 	file := configFlag(cmd)
 	strict := cmd.Flags().Bool("strict", false, "exit with status 1 if there are warnings")

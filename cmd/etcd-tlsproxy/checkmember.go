@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -25,7 +26,7 @@ before or after etcd, folders that only the unit sees, and unknown options.
 It changes nothing. The exit status is 0 if the member runs as given, and 1 if not.`,
 		Example: `  etcd-tlsproxy check-member --name conf1001 --data-dir /var/lib/etcd/default
   etcd-tlsproxy check-member --name conf1001 --data-dir /var/lib/etcd/default --wal-dir /srv/etcd/wal`,
-		Args: cobra.NoArgs,
+		Args: cobra.MatchAll(console.Arguments, console.Required("name")),
 	}
 	m := &memberhost.Member{}
 	f := cmd.Flags()

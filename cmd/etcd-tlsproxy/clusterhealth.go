@@ -41,7 +41,7 @@ is that of an Icinga plugin: a line with performance data and details below it. 
 status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (unknown).`,
 		Example: `  etcd-tlsproxy cluster-health --endpoints https://conf1001.example.org:4001
   etcd-tlsproxy cluster-health --endpoints https://conf1001.example.org:4001 --nagios --lag-critical 5000`,
-		Args: cobra.NoArgs,
+		Args: console.Arguments,
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}

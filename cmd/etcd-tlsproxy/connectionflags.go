@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 // The two names of the flag for the user of a connection. The first is that of etcdctl, and
@@ -28,5 +29,5 @@ func connectionFlags(cmd *cobra.Command, c *cluster.Connection) {
 		f.Lookup(loginFlag).Hidden = true
 	}
 	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
-	f.DurationVar(&c.Timeout, "timeout", 5*time.Second, "maximum duration of a request")
+	console.DurationVar(f, &c.Timeout, "timeout", 5*time.Second, "maximum duration of a request")
 }

@@ -43,7 +43,7 @@ the file, because values can be secrets.`,
 		Example: `  etcd-tlsproxy dump /conftool --file /srv/backup/conftool.jsonl
   etcd-tlsproxy dump --endpoints https://conf1001.example.org:4001 --ca-file /etc/ssl/ca.pem | gzip > all.jsonl.gz
   etcd-tlsproxy dump / --hidden /_settings --hidden /app/_state`,
-		Args: cobra.MaximumNArgs(1),
+		Args: console.Arguments,
 	}
 	connectionFlags(cmd, &connection)
 	c := console.New(cmd)

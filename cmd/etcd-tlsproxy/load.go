@@ -52,7 +52,7 @@ the cluster, or a key of more than 100 parts, which the proxy does not serve.`,
   etcd-tlsproxy load --yes conftool.jsonl --user root --password-file /root/etcd-password \
     --endpoints https://conf1001.example.org:4001
   etcd-tlsproxy load --yes --prefix-from /conftool --prefix-to /restored/conftool conftool.jsonl`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.MatchAll(console.Arguments, console.Together("prefix-from", "prefix-to"), console.AtMostOneOf("yes", "dry-run")),
 	}
 	connectionFlags(cmd, &connection)
 	c := console.NewConfirming(cmd)

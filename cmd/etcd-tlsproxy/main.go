@@ -97,9 +97,16 @@ plan was printed because --yes is missing.`,
 	addGroup(root, "Serve", newServe(), newCheckConfig(), newReady())
 	addGroup(root, "Rules and users", newExplain(), newPasswd(), newImport())
 	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
-	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newDump(), newLoad())
+	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newDump(), newLoad(), newMigrate())
 	root.AddCommand(newVersion(), newMan())
 	root.SetVersionTemplate(versionLine() + "\n")
+	root.SetFlagErrorFunc(console.FlagError)
+	root.SetHelpCommand(newHelp())
+	root.InitDefaultCompletionCmd()
+	if completion, _, err := root.Find([]string{"completion"}); err == nil {
+		completion.Args = noArguments
+		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 	return root
 }
 
@@ -115,6 +122,38 @@ func noArguments(cmd *cobra.Command, args []string) error {
 		hint = " (hint: did you mean " + strings.Join(near, " or ") + "?)"
 	}
 	return fmt.Errorf("unknown command %q%s", args[0], hint)
+}
+
+// newHelp replaces the library's command, which ignores what it does not know.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show the help of a command",
+		Args: func(cmd *cobra.Command, args []string) error {
+			target, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			return noArguments(target, rest)
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			if target, _, err := cmd.Root().Find(args); err == nil {
+				for _, sub := range target.Commands() {
+					if sub.IsAvailableCommand() {
+						names = append(names, sub.Name())
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			target, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			return target.Help()
+		},
+	}
 }
 
 // addGroup adds commands that the help lists together.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"github.com/spf13/cobra/doc"
 )
 
@@ -17,7 +19,7 @@ func newMan() *cobra.Command {
 		Short: "Write the man pages into a folder",
 		Long: `Writes a man page of section 8 for the program and one for each of its commands
 into DIR, which must exist. The build of the packages uses it.`,
-		Args: cobra.ExactArgs(1),
+		Args: console.Arguments,
 		RunE: func(cmd *cobra.Command, args []string) error { return writePages(cmd.Root(), args[0]) },
 	}
 }

@@ -52,7 +52,7 @@ func newMemberList() *cobra.Command {
 advertised client URLs, and which member is the leader. A member that was added but
 has not started has neither a name nor client URLs. For their health, see cluster-health.`,
 		Example: `  etcd-tlsproxy member list --endpoints https://conf1001.example.org:4001`,
-		Args:    cobra.NoArgs,
+		Args:    console.Arguments,
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}

@@ -38,7 +38,7 @@ etcd accepts a change only after its members have been connected for 5 seconds; 
 command tries for 10 seconds. With --wait it waits until the new member has started and
 answers at the URL that it advertises.`,
 		Example: `  etcd-tlsproxy member add conf1004 http://conf1004.example.org:2380 --yes --wait`,
-		Args:    cobra.ExactArgs(2),
+		Args:    console.Arguments,
 	}
 	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
@@ -49,7 +49,8 @@ answers at the URL that it advertises.`,
 	f.StringVar(&b.Cluster, "cluster-name", "", "`name` of the cluster, for hiera and as the token")
 	force := f.Bool("force", false, "add the member despite a problem; the plan says what can happen")
 	wait := f.Bool("wait", false, "wait until the member has started and answers")
-	limit := f.Duration("wait-timeout", 10*time.Minute, "time limit of --wait")
+	var limit time.Duration
+	console.DurationVar(f, &limit, "wait-timeout", 10*time.Minute, "time limit of --wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
 		u, err := cluster.CheckPeerURL(args[1])
@@ -85,7 +86,7 @@ answers at the URL that it advertises.`,
 			return err
 		}
 		term.Note("waiting until member %s has started and answers", name)
-		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
+		ctx, cancel := context.WithTimeout(cmd.Context(), limit)
 		defer cancel()
 		if err := connection.Wait(ctx, result.ID); err != nil {
 			return fmt.Errorf("%w (hint: the member was added; start its etcd and its proxy, and run cluster-health)", err)

@@ -35,7 +35,7 @@ Remove the SRV records for clients first, and those for peers after the member. 
 member that was removed can never join again with its data.`,
 		Example: `  etcd-tlsproxy member remove conf1003 --srv example.org
   etcd-tlsproxy member remove 5f62a924ac85910 --yes`,
-		Args: cobra.ExactArgs(1),
+		Args: console.Arguments,
 	}
 	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}

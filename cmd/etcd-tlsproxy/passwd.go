@@ -62,7 +62,7 @@ func (p *password) hashFlags(cmd *cobra.Command) {
 	complete(cmd, "hash", htpasswd.Schemes()...)
 	cmd.Flags().IntVar(&p.cost, "cost", htpasswd.DefaultCost, "bcrypt's cost, from 4 to 14")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(2)(cmd, args); err != nil {
+		if err := console.Arguments(cmd, args); err != nil {
 			return err
 		}
 		return htpasswd.CheckHash(p.scheme, p.cost)
@@ -158,7 +158,7 @@ func newPasswdChange() *cobra.Command {
 
 func newPasswdVerify() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "verify FILE USER", Short: "Verify the password of a user", Args: cobra.ExactArgs(2),
+		Use: "verify FILE USER", Short: "Verify the password of a user", Args: console.Arguments,
 		Long: `Verifies the password of a user like the proxy does. The exit status is 0 if the
 password is right, 3 if it is wrong, and 1 if it could not be verified.`,
 	}
@@ -200,7 +200,7 @@ password is right, 3 if it is wrong, and 1 if it could not be verified.`,
 
 func newPasswdRemove() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "remove FILE USER", Short: "Remove a user", Args: cobra.ExactArgs(2),
+		Use: "remove FILE USER", Short: "Remove a user", Args: console.Arguments,
 		Long: `Removes a user from a htpasswd file. A running proxy refuses the password within two
 seconds. While a rule still names the user, check-config and the proxy warn about it.`,
 	}
@@ -224,7 +224,7 @@ seconds. While a rule still names the user, check-config and the proxy warn abou
 }
 
 func newPasswdList() *cobra.Command {
-	cmd := &cobra.Command{Use: "list FILE", Short: "List the users", Long: "Lists the users of a htpasswd file, each with the scheme of its hash.", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "list FILE", Short: "List the users", Long: "Lists the users of a htpasswd file, each with the scheme of its hash.", Args: console.Arguments}
 	c := console.New(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
 		file, err := htpasswd.Read(args[0])

@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 func newReady() *cobra.Command {
@@ -26,7 +27,7 @@ proxies leave it together.
 The exit status is 0 if the proxy is ready, and 1 if not.`,
 		Example: `  etcd-tlsproxy ready
   etcd-tlsproxy ready --admin https://conf1001.example.org:4002 --ca-file /etc/ssl/certs/ca.pem --etcd`,
-		Args: cobra.NoArgs,
+		Args: console.Arguments,
 	}
 	file := configFlag(cmd)
 	f := cmd.Flags()
@@ -36,7 +37,7 @@ The exit status is 0 if the proxy is ready, and 1 if not.`,
 	f.StringVar(&c.CA, "ca-file", "", "PEM `file` to verify an https URL with (default: the system's CAs)")
 	f.StringVar(&c.User, loginAlias, "", "`name` of the user, if the admin address has users")
 	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
-	f.DurationVar(&c.Timeout, "timeout", 5*time.Second, "maximum duration of the request")
+	console.DurationVar(f, &c.Timeout, "timeout", 5*time.Second, "maximum duration of the request")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		url := *admin
 		if url == "" {

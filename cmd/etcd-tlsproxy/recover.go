@@ -19,10 +19,12 @@ of a surviving member. Run it as root on the first of --members, or read it and 
 its parts by hand. Printing the script changes nothing.
 
 The script first checks on each machine that it understands how etcd runs there (by
-check-member, so this program must be installed there), and that all of its data is in --data-dir and --wal-dir. It then stops
-etcd on all machines, moves old data aside (it never removes any), and copies the backup. It starts the first member once with --force-new-cluster, sets
-its peer URL, which etcd has reset to http://localhost:2380, and restarts it as a
-normal member. It then adds the other members one by one, and waits for each to start.
+check-member, so this program must be installed there), and that all of its data is in
+--data-dir and --wal-dir. It then stops etcd on all machines, moves old data aside (it
+never removes any), and copies the backup. It starts the first member once with
+--force-new-cluster, sets its peer URL, which etcd has reset to http://localhost:2380,
+and restarts it as a normal member. It then adds the other members one by one, and waits
+for each to start.
 
 With --run and --yes the command carries out the steps for this machine, and checks
 the effect of each. It prints the steps for other machines, and waits until they are
@@ -43,7 +45,7 @@ the services that must be restarted because of that.`,
   sh recover.sh
   etcd-tlsproxy recover --undo 20261124T071500Z --data-dir /var/lib/etcd/default \
     --members conf1001=conf1001.example.org,conf1002=conf1002.example.org,conf1003=conf1003.example.org >undo.sh`,
-		Args: cobra.NoArgs,
+		Args: cobra.MatchAll(console.Arguments, console.Required("members"), console.OneOf("backup", "undo")),
 	}
 	term := console.NewConfirming(cmd)
 	r := &recovery.Recovery{Program: "etcd-tlsproxy", Note: term.NoteText, Progress: term.ReportProgress, Confirm: term.Confirm, Now: time.Now}
@@ -76,8 +78,8 @@ the services that must be restarted because of that.`,
 	}
 	f.Lookup(loginFlag).Hidden = true
 	f.StringVar(&r.Connection.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
-	f.DurationVar(&r.Connection.Timeout, "timeout", 5*time.Second, "time limit of a request, and of the wait for a quorum")
-	f.DurationVar(&r.Wait, "wait", 15*time.Minute, "time limit of a step, with --run")
+	console.DurationVar(f, &r.Connection.Timeout, "timeout", 5*time.Second, "time limit of a request, and of the wait for a quorum")
+	console.DurationVar(f, &r.Wait, "wait", 15*time.Minute, "time limit of a step, with --run")
 	f.StringVar(&r.Undo, "undo", "", "put the old data of the recovery of this `TIME` back, as in 20261124T071500Z")
 	f.BoolVar(&carryOut, "run", false, "carry out the steps for this machine, instead of printing them")
 	if err := cmd.MarkFlagRequired("members"); err != nil {

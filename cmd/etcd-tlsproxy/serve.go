@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 )
 
@@ -36,7 +37,7 @@ setting that needs a restart waits for it. SIGHUP also reopens the log files.
 If etcd's endpoints are found in DNS (upstream.srv), changed records take effect within
 upstream.srv_refresh, and at once at each reload. If the lookup fails, the endpoints
 that were found before stay in use.`,
-		Args: cobra.NoArgs,
+		Args: console.Arguments,
 	}
 	file := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -42,7 +42,7 @@ connection fails.
 The exit status is 0 if everything is consistent, and 1 if not.`,
 		Example: `  etcd-tlsproxy srv example.org
   etcd-tlsproxy srv example.org --check --endpoints https://conf1001.example.org:4001`,
-		Args: cobra.ExactArgs(1),
+		Args: console.Arguments,
 	}
 	term := console.New(cmd)
 	resolver := cmd.Flags().String("resolver", "", "DNS `server`, as in 127.0.0.1:53 (default: the system's)")

@@ -17,7 +17,7 @@ const (
 	// LeaseUnit is the number of bytes of one unit. A pool can hold 2 TiB.
 	LeaseUnit = 1 << 10
 	// leaseStep is the number of units by which a lease grows.
-	leaseStep = 64
+	leaseStep = 16
 )
 
 // NewLease returns a lease of no bytes.

@@ -52,10 +52,10 @@ func (g *Gate) Decide(ctx context.Context, p *Policy, req *Request, op *Operatio
 			return RefuseIdentity
 		}
 	}
-	if p.ReadOnly && op.Access == acl.Write {
+	if p.ReadOnly && op.IsWrite() {
 		return RefuseReadOnly
 	}
-	if op.Access == acl.Write && g.Audited != nil && !g.Audited() {
+	if op.IsWrite() && g.Audited != nil && !g.Audited() {
 		return RefuseUnaudited
 	}
 	if op.Surface == Keys {
@@ -65,7 +65,7 @@ func (g *Gate) Decide(ctx context.Context, p *Policy, req *Request, op *Operatio
 }
 
 func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Operation) *Refusal {
-	if op.Access == acl.Write && op.Key.Reserved() {
+	if op.IsWrite() && op.Key.Reserved() {
 		return RefuseReserved
 	}
 	if tooDeep(op) {

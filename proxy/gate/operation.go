@@ -54,11 +54,14 @@ type Operation struct {
 	Rule acl.Key
 }
 
+// IsWrite reports whether the operation needs the right to write.
+func (op *Operation) IsWrite() bool { return op.Access == acl.Write }
+
 // HasBody reports whether etcd reads the body of an operation. It ignores the bodies of
 // reads and deletions. The proxy does not forward those, so that no other reader can
 // understand them differently.
 func (op *Operation) HasBody() bool {
-	return op.Access == acl.Write && op.Method != MethodDelete
+	return op.IsWrite() && op.Method != MethodDelete
 }
 
 // ReceivedWhole reports whether an answer that is not too large is received whole before

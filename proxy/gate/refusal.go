@@ -54,21 +54,26 @@ const (
 // refuse builds a refusal. Message and cause are constant texts: nothing that a
 // client sent is repeated to it or written to a log.
 func refuse(status int, reason string, code int, message, cause string) *Refusal {
+	return &Refusal{Status: status, Reason: reason, Cause: cause, Body: encode(code, message, cause, 0)}
+}
+
+// encode returns the body of an error.
+func encode(code int, message, cause string, index uint64) string {
 	body, err := json.Marshal(struct {
 		Code    int    `json:"errorCode"`
 		Message string `json:"message"`
 		Cause   string `json:"cause"`
 		Index   uint64 `json:"index"`
-	}{code, message, cause, 0})
+	}{code, message, cause, index})
 	if err != nil {
 		panic("BUG: a refusal cannot be encoded: " + err.Error())
 	}
-	return &Refusal{Status: status, Reason: reason, Cause: cause, Body: string(body)}
+	return string(body)
 }
 
 // Sent reports whether etcd may have received the operation before it was refused.
 func (r *Refusal) Sent() bool {
-	return r == RefuseUnknownOutcome || r == RefuseBroken || r == RefuseTimeout
+	return r == RefuseUnknownOutcome || r == RefuseBroken || r == RefuseTimeout || r.Reason == lostAnswer.Reason
 }
 
 func (r *Refusal) closing() *Refusal {

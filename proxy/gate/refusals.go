@@ -62,6 +62,8 @@ var (
 		"The proxy is shutting down", "Connect again").retryAfter(1).closing()
 	RefuseUnreachable = refuse(503, "unreachable", codeRaft,
 		"etcd cannot be reached", "No endpoint accepted a connection; nothing was sent").retryAfter(1)
+	RefuseStore = refuse(503, "store", codeRaft,
+		"The store cannot be served", "The proxy has no current copy of the store, or etcd accepted no write; nothing was carried out").retryAfter(1)
 	RefuseUpstreamBusy = refuse(503, "busy", codeRaft,
 		"The proxy is busy", "Too many requests to etcd at once; nothing was sent").retryAfter(1)
 	RefuseUnknownOutcome = refuse(503, "unknown_outcome", codeRaft,
@@ -71,6 +73,19 @@ var (
 	RefuseTimeout = refuse(504, "timeout", codeRaft,
 		"etcd did not answer in time", "A write may or may not have been carried out; read before writing again")
 )
+
+// RefuseLostAnswer refuses a write that was carried out at an index, and whose answer cannot be
+// made any more.
+func RefuseLostAnswer(index uint64) *Refusal {
+	r := *lostAnswer
+	r.Body = encode(codeRaft, lostMessage, r.Cause, index)
+	return &r
+}
+
+const lostMessage = "The answer is lost"
+
+var lostAnswer = refuse(503, "lost_answer", codeRaft,
+	lostMessage, "The write was carried out at the index of this error; do not repeat it")
 
 // DecisionReasons returns the reasons of all refusals that [Gate.Decide] can return.
 func DecisionReasons() []string {

@@ -34,6 +34,7 @@ type Answer struct {
 	resp     *upstream.Response
 	buffered *upstream.Buffered
 	shared   *share.Answer
+	stored   *stored // of an answer of a store
 }
 
 // Finish releases the connection to etcd if the answer is whole. A lane calls it after
@@ -98,6 +99,10 @@ func (a *Answer) Close() {
 	if a.shared != nil {
 		a.shared.Release()
 		a.shared = nil
+	}
+	if a.stored != nil {
+		a.stored.free()
+		a.stored, a.Fields = nil, nil
 	}
 	a.Body = nil
 }

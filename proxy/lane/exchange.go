@@ -40,28 +40,6 @@ func NewOutage(log *slog.Logger) *observe.Outage {
 // stream tells the client that the answer is incomplete.
 var ErrBrokenOff = errors.New("the answer was broken off")
 
-// Call is one operation of one client on its way to etcd.
-type Call struct {
-	Snapshot *Snapshot
-	Peer     *gate.Peer
-	Op       *gate.Operation
-	// The fields of the client's head that etcd is sent; "" for none.
-	ContentType, Accept, AcceptEncoding, UserAgent string
-	// Authorization is sent only if the snapshot says so.
-	Authorization string
-	// Body is the body of the request. It is sent only if etcd reads it.
-	Body []byte
-	// Client takes the answer.
-	Client Client
-
-	// Waited is the time that Do waited for etcd, if the access log contains it. Turn is the
-	// part of it during which others had their turn.
-	Waited, Turn time.Duration
-
-	request upstream.Request
-	account *account.Account // is charged
-}
-
 // Account returns the account that is charged for an operation: that of the user or, if the
 // decision did not depend on the user, that of the client's address. The caller must close
 // it when nothing is charged any more.
@@ -113,6 +91,9 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	}
 	s, op := call.Snapshot, call.Op
 	call.account = payer(call.Peer, op)
+	if s.Origin != nil && s.Origin.serves(op) {
+		return x.fromStore(ctx, call)
+	}
 	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead
 	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {
@@ -225,26 +206,6 @@ func (x *Exchange) crowded(ctx context.Context) (Answer, *gate.Refusal, error) {
 		return Answer{}, nil, ErrBrokenOff
 	}
 	return Answer{}, gate.RefuseUpstreamBusy, nil
-}
-
-// upstreamRequest returns the request that etcd is sent. Of the client's fields only those
-// of the call are forwarded; framing, host and the client's address are the proxy's own.
-// The client's address is left out for keys, like in the nginx site: etcd does not use it
-// there, but would parse it for each read.
-func (c *Call) upstreamRequest() *upstream.Request {
-	c.request = upstream.Request{
-		Method: c.Op.Method, Target: c.Op.Target,
-		ContentType: c.ContentType, Accept: c.Accept, AcceptEncoding: c.AcceptEncoding, UserAgent: c.UserAgent,
-		Authorization: c.Snapshot.forwarded(c.Authorization),
-		Watch:         c.Op.Watch,
-	}
-	if c.Op.Surface != gate.Keys {
-		c.request.ForwardedFor, c.request.RealIP = c.Peer.Address, c.Peer.Address
-	}
-	if c.Op.HasBody() {
-		c.request.Body = c.Body
-	}
-	return &c.request
 }
 
 // readFull reads until buf is full or the message ends. io.EOF is the end of the message.

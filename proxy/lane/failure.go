@@ -1,11 +1,12 @@
 package lane
 
 import (
+	"context"
 	"errors"
 
-	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // failed is what Do returns if etcd did not answer.
@@ -27,7 +28,7 @@ func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
 	if refusal == nil {
 		return nil
 	}
-	if op.Access == acl.Write && failure.Kind == upstream.Broken {
+	if op.IsWrite() && failure.Kind == upstream.Broken {
 		refusal = gate.RefuseUnknownOutcome // a malformed answer is as useless as none
 	}
 	x.Observer.Metrics.UpstreamFailed(failure.Kind)
@@ -43,4 +44,25 @@ var failureRefusals = map[upstream.Kind]*gate.Refusal{
 	upstream.UnknownOutcome: gate.RefuseUnknownOutcome,
 	upstream.Broken:         gate.RefuseBroken,
 	upstream.Timeout:        gate.RefuseTimeout,
+}
+
+// failedStore counts and logs that the store did not answer, and returns what Do returns.
+func (x *Exchange) failedStore(ctx context.Context, err error, op *gate.Operation) (*gate.Refusal, error) {
+	var failure *v2v3.Error
+	if !errors.As(err, &failure) {
+		panic("BUG: the store failed with an error of no kind: " + err.Error())
+	}
+	if ctx.Err() != nil {
+		return nil, ErrBrokenOff
+	}
+	kind, refusal := upstream.Unreachable, gate.RefuseStore
+	switch {
+	case failure.Kind == v2v3.Executed:
+		kind, refusal = upstream.Broken, gate.RefuseLostAnswer(failure.Index)
+	case failure.Kind == v2v3.UnknownOutcome && op.IsWrite():
+		kind, refusal = upstream.UnknownOutcome, gate.RefuseUnknownOutcome
+	}
+	x.Observer.Metrics.UpstreamFailed(kind)
+	x.Outage.Failed("kind", kind.String(), "error", failure.Reason)
+	return refusal, nil
 }

@@ -50,13 +50,16 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 // policy returns the policy in force.
 func (x *Exchange) policy() *gate.Policy { return &x.Current.Load().Policy }
 
-// Join joins the shared watch of a watch that has started, for which [SharedWatch] must hold. It
+// Join joins the shared watch of a watch that has started, for which [Snapshot.Joins] must hold. It
 // returns the head of the answer and a watcher, which the lane must close. The watcher is
-// nil if etcd refused the watch: the head then is the complete answer. The head is nil if
+// nil if the answer does not wait, as a refusal: the head then is the complete answer. The head is nil if
 // the watch ended before etcd answered; end then says how. ctx must end, with its cause,
 // when the watch is ended from outside.
 func (x *Exchange) Join(ctx context.Context, s *Snapshot, w *Watch, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
 	op := w.Op
+	if s.Origin != nil {
+		return x.joinStore(ctx, s.Origin, op, n)
+	}
 	want, ok := SharedWatch(op)
 	if !ok || s.Watches == nil {
 		panic("BUG: a watch that cannot be shared")
@@ -112,6 +115,20 @@ func (x *Exchange) unanswered(ctx context.Context, err error, op *gate.Operation
 		if end.Refusal = x.failure(err, op); end.Refusal == nil {
 			end.Err = ErrBrokenOff
 		}
+	default:
+		end.Err = ErrBrokenOff
+	}
+	return end
+}
+
+// unansweredStore is unanswered for a watch that the store did not answer.
+func (x *Exchange) unansweredStore(ctx context.Context, err error, op *gate.Operation) End {
+	end := End{Reason: EndReason(ctx)}
+	switch end.Reason {
+	case "drain":
+		end.Refusal = gate.RefuseDraining
+	case "upstream":
+		end.Refusal, end.Err = x.failedStore(ctx, err, op)
 	default:
 		end.Err = ErrBrokenOff
 	}

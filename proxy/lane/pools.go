@@ -8,6 +8,7 @@ import (
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/upstream"
 )
 
 // Pools are what operations at etcd are charged to. A nil pool has no bound.
@@ -22,6 +23,10 @@ type Pools struct {
 	// [account.LeaseUnit].
 	Memory *account.Pool
 }
+
+// UncountedAnswer is the part of each answer, in bytes, that is not charged to Pools.Memory. The
+// slots bound it while etcd answers, and whoever keeps it for longer must charge for it.
+const UncountedAnswer = upstream.Uncounted
 
 // newClaim returns what a call claims of etcd's memory, which is not acquired.
 func (x *Exchange) newClaim(call *Call) bulk.Claim {
@@ -106,7 +111,7 @@ func (s *slot) release() {
 
 // kindOf returns what the units for an operation are acquired for.
 func kindOf(op *gate.Operation) account.Kind {
-	if op.Access == acl.Write {
+	if op.IsWrite() {
 		return account.Write
 	}
 	return account.Ordinary

@@ -18,6 +18,9 @@ type Snapshot struct {
 	FastLane bool
 	// Limits bounds one request.
 	Limits Limits
+	// Origin answers the v2 API from an etcd v3 store. If it is nil, etcd itself answers it,
+	// through Upstream.
+	Origin *Origin
 	// Upstream is the pool of connections to etcd.
 	Upstream *upstream.Pool
 	// Reads shares equal reads through Upstream; nil sends each read on its own.
@@ -43,7 +46,16 @@ func (s *Snapshot) forwarded(authorization string) string {
 
 // SharesWatches reports whether a watch with the given Authorization field may be shared.
 func (s *Snapshot) SharesWatches(authorization string) bool {
-	return s.Watches != nil && s.forwarded(authorization) == ""
+	return s.Origin != nil || s.Watches != nil && s.forwarded(authorization) == ""
+}
+
+// Joins reports whether a watch is one for [Exchange.Join], and not for [Exchange.Alone].
+func (s *Snapshot) Joins(op *gate.Operation, authorization string) bool {
+	if s.Origin != nil {
+		return true
+	}
+	_, ok := SharedWatch(op)
+	return ok && s.SharesWatches(authorization)
 }
 
 // Current holds the snapshot in force.

@@ -15,7 +15,7 @@ import (
 // line of its own. Refusals can be as many as a client can send, so equal ones are counted.
 func (rs *Records) audit(r *Record) {
 	switch {
-	case r.Op.Access == acl.Write && (r.Refusal == nil || r.Refusal.Sent()):
+	case r.Op.IsWrite() && (r.Refusal == nil || r.Refusal.Sent()):
 		rs.writeAudit(entryOf(r), r.Peer.Addr.String(), string(r.Op.Key), string(rs.AppendRequestID(nil, r)), 1)
 	case r.Refusal != nil:
 		rs.refused.add(rs, r)

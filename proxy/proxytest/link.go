@@ -11,12 +11,12 @@ import (
 // like an etcd that died, even if that etcd is embedded and cannot be killed.
 type Link struct {
 	ln       net.Listener
-	to       string
 	accepted atomic.Int64
 	open     atomic.Int64
 	running  sync.WaitGroup
 
 	mu        sync.Mutex
+	to        string
 	conns     map[net.Conn]struct{}
 	down      bool
 	pause     chan struct{} // closed by Resume; nil if nothing is held up
@@ -38,6 +38,23 @@ func NewLink(to string) (*Link, error) {
 	l := &Link{ln: ln, to: to, conns: make(map[net.Conn]struct{}), remaining: [2]int{-1, -1}}
 	l.running.Go(l.accept)
 	return l, nil
+}
+
+// Target returns the address that the link leads to.
+func (l *Link) Target() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to
+}
+
+// Retarget makes new connections lead to another address, and closes all others.
+func (l *Link) Retarget(to string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to = to
+	for c := range l.conns {
+		_ = c.Close()
+	}
 }
 
 // URL returns the URL of the near end of the link.
@@ -65,7 +82,7 @@ func (l *Link) carry(client net.Conn) {
 		return
 	}
 	defer l.release(client)
-	server, err := net.Dial("tcp", l.to)
+	server, err := net.Dial("tcp", l.Target())
 	if err != nil {
 		return
 	}

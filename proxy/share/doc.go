@@ -46,4 +46,9 @@
 // A hub ends when etcd goes away, no longer remembers the events since the last one, or is a
 // different cluster than before, and when there is no memory for an event. Its ring then has
 // a gap of unknown size, so all of its watchers fail.
+//
+// # Watches: the feed
+//
+// A source that has all events itself needs no hub. It delivers events to the watchers of a
+// [Feed], which only queues them: a goroutine of the feed notifies the watchers.
 package share

@@ -33,9 +33,10 @@ type Notifier interface {
 	AfterNotify()
 }
 
-// Watcher is one waiting client.
+// Watcher is one waiting client, of a hub or of a [Feed].
 type Watcher struct {
-	hub      *hub
+	hub      *hub // nil for a watcher of a feed
+	fed      *fed // nil for a watcher of a hub
 	notifier Notifier
 	since    uint64
 	index    int  // in hub.waiting; guarded by hub.mu
@@ -46,11 +47,19 @@ type Watcher struct {
 // notWaiting is the index of a watcher that is not in hub.waiting.
 const notWaiting = -1
 
-// Result returns the event, or nil if there is none yet. Once set, it never changes.
+// Result returns the event, or nil if there is none yet. Once set, it changes only by Next.
 func (w *Watcher) Result() *Event { return w.result.Load() }
+
+// Next drops the event of a stream, so that Result returns the one behind it, and returns
+// true. If the watch is not a stream, its event is the last one, and Next returns false.
+func (w *Watcher) Next() bool { return w.fed != nil && w.fed.next(w) }
 
 // Close must be called when the client has its event or gives up.
 func (w *Watcher) Close() {
+	if w.fed != nil {
+		w.fed.close(w)
+		return
+	}
 	h := w.hub
 	h.mu.Lock()
 	if w.index != notWaiting {

@@ -39,10 +39,10 @@ const (
 	// MaxBuffered bounds the bytes of one answer. A larger answer is passed on at the
 	// pace of its client.
 	MaxBuffered = 4 << 20
-	// uncountedBytes is the part of each answer that the budget does not count. Small
+	// Uncounted is the part of each answer that the budget does not count. Small
 	// answers are thus always received whole, even while large ones use up the budget.
 	// The number of slots bounds them.
-	uncountedBytes = 64 << 10
+	Uncounted = 64 << 10
 	// maxKept bounds the memory that is kept for the next answer.
 	maxKept = 256 << 10
 )
@@ -94,7 +94,7 @@ func (r *Response) readBuffered(first []byte, budget *Budget, payer Payer) (b *B
 		b.lease = account.NewLease(payer.Memory, payer.Account, account.Ordinary)
 	}
 	o := &r.conn.at.pool.o
-	if kept := int64(cap(b.Bytes)); kept > uncountedBytes {
+	if kept := int64(cap(b.Bytes)); kept > Uncounted {
 		if r.Length >= 0 && r.Length < kept/4 || !b.reserve(kept, o.Buffered) {
 			b.Bytes = nil
 		}
@@ -123,11 +123,11 @@ func (b *Buffered) grow(length, announced, limit int64) bool {
 	if len(b.Bytes) < cap(b.Bytes) {
 		return true
 	}
-	size := max(2*int64(cap(b.Bytes)), uncountedBytes)
+	size := max(2*int64(cap(b.Bytes)), Uncounted)
 	if length >= 0 {
 		size = length + 1 // one more byte shows the end without growing again
 	}
-	if size > MaxBuffered+1 || size > uncountedBytes && !b.reserve(size-b.held, limit) {
+	if size > MaxBuffered+1 || size > Uncounted && !b.reserve(size-b.held, limit) {
 		return false
 	}
 	b.Bytes = append(make([]byte, 0, size), b.Bytes...)

@@ -55,3 +55,15 @@ func (e Endpoint) TLS() bool { return e.tls }
 
 // String returns the endpoint in the form that [ParseEndpoint] accepts.
 func (e Endpoint) String() string { return e.text }
+
+// Host returns the name that the certificate of the endpoint must have; "" without TLS.
+func (e Endpoint) Host() string { return e.host }
+
+// Addresses returns the addresses to dial in the form of gRPC: host:port or unix:///path. Each
+// is one of the same member.
+func (e Endpoint) Addresses() []string {
+	if e.network == "unix" {
+		return []string{e.text}
+	}
+	return strings.Fields(e.address)
+}

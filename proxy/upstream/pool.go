@@ -42,6 +42,9 @@ type Options struct {
 	// BodyTimeout bounds the wait for more of an answer; 30 seconds. It does not apply to
 	// watches.
 	BodyTimeout time.Duration
+	// Probe asks a member about itself if the v2 API is not to be used. If it is nil, the v2 API
+	// is.
+	Probe func(context.Context, Endpoint) (Probed, error)
 	// RawSockets lets connections use the system calls of package rawio.
 	RawSockets bool
 	// Counters are updated. Successive pools may share them.

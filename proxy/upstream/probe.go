@@ -124,20 +124,13 @@ var errNoLeader = errors.New("the member reports no leader")
 
 // probeMember returns the state of one member and the leader according to it.
 func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatus, leader Member) {
-	start := time.Now()
-	status.Checked = start.UTC()
-	if status.Err = p.getJSON(ctx, e, "/v2/stats/self", &status.Member); status.Err != nil {
-		return status, Member{}
+	status.Checked = time.Now().UTC()
+	if p.o.Probe != nil {
+		leader, status.Err = p.ask(ctx, e, &status)
+	} else {
+		leader, status.Err = p.askV2(ctx, e, &status)
 	}
-	status.Answered, status.Duration = true, time.Since(start)
-	var version struct {
-		Server string `json:"etcdserver"`
-	}
-	if p.getJSON(ctx, e, "/version", &version) == nil {
-		status.Version = version.Server
-	}
-	// The member's own statistics may name a leader that is gone. This answer is current.
-	if status.Err = p.getJSON(ctx, e, "/v2/members/leader", &leader); status.Err == nil && leader.ID == "" {
+	if status.Answered && status.Err == nil && leader.ID == "" {
 		status.Err = errNoLeader
 	}
 	if status.Err != nil {
@@ -146,6 +139,43 @@ func (p *Pool) probeMember(ctx context.Context, e *endpoint) (status MemberStatu
 	status.Leads = leader.ID == status.Member.ID
 	return status, leader
 }
+
+// askV2 asks a member by the v2 API.
+func (p *Pool) askV2(ctx context.Context, e *endpoint, status *MemberStatus) (leader Member, err error) {
+	if err := p.getJSON(ctx, e, "/v2/stats/self", &status.Member); err != nil {
+		return Member{}, err
+	}
+	status.answered()
+	var version struct {
+		Server string `json:"etcdserver"`
+	}
+	if p.getJSON(ctx, e, "/version", &version) == nil {
+		status.Version = version.Server
+	}
+	// The member's own statistics may name a leader that is gone. This answer is current.
+	err = p.getJSON(ctx, e, "/v2/members/leader", &leader)
+	return leader, err
+}
+
+// Probed is what a member says about itself, and about the leader, if it knows one.
+type Probed struct {
+	Member, Leader Member
+	Version        string
+}
+
+// ask asks a member by Options.Probe.
+func (p *Pool) ask(ctx context.Context, e *endpoint, status *MemberStatus) (leader Member, err error) {
+	own, err := p.o.Probe(ctx, e.Endpoint)
+	if err != nil {
+		return Member{}, err
+	}
+	status.answered()
+	status.Member, status.Version = own.Member, own.Version
+	return own.Leader, nil
+}
+
+// answered records that the member has answered.
+func (s *MemberStatus) answered() { s.Answered, s.Duration = true, time.Since(s.Checked) }
 
 func (p *Pool) getJSON(ctx context.Context, e *endpoint, target string, into any) error {
 	resp, err := p.do(ctx, &Request{Method: "GET", Target: target, Accept: "application/json"}, e)

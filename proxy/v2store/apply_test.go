@@ -38,6 +38,8 @@ func TestAChangeThatDoesNotFitLeavesTheTreeAlone(t *testing.T) {
 		"Key not found (/x)":         {Action: v2store.Update, Key: "/x", Put: file("/x")},
 		"Root is read only":          {Action: v2store.Delete, Key: "", Below: true},
 		"the directory is not empty": {Action: v2store.Delete, Key: "/d"},
+		"is not the parent of \"x\"": {Action: v2store.Set, Key: "x", Put: file("x"), Dirs: []string{"/y"}},
+		"record is not of the same":  {Action: v2store.Update, Key: "/d/f"},
 		"the record has another key": {Action: v2store.Set, Key: "/x", Put: file("/y")},
 		"want a key below it":        {Action: v2store.Set, Key: "", Put: file("")},
 		"Key not found (/d/missing)": {Action: v2store.Expire, Key: "/d/missing"},

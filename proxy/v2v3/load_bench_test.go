@@ -1,7 +1,6 @@
 package v2v3
 
 import (
-	"io"
 	"log/slog"
 	"net/url"
 	"runtime"
@@ -12,27 +11,53 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-// BenchmarkLoad loads a tree of 100,000 files, and reports the memory that it needs.
-func BenchmarkLoad(b *testing.B) {
+// benchOptions starts an etcd with a tree of n files.
+func benchOptions(b *testing.B, n int) Options {
+	b.Helper()
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer etcd.Close()
+	b.Cleanup(etcd.Close)
 	at, err := url.Parse(etcd.URL())
 	if err != nil {
 		b.Fatal(err)
 	}
-	o := Options{Endpoints: []Endpoint{{Addr: at.Host}}, Timeout: 10 * time.Second, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := Options{Endpoints: []Endpoint{{Addr: at.Host}}, Timeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler)}
 	c, err := rpc.New(o.Endpoints, "", "")
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer c.Close()
-	fill(b, c, "", 100000, 5, "a value of forty bytes, as many files have")
+	fill(b, c, "", n, 5, "a value of forty bytes, as many files have")
 	if err := create(b.Context(), c, "", 1000); err != nil {
 		b.Fatal(err)
 	}
+	return o
+}
+
+func benchOpen(b *testing.B, o Options) *Store {
+	b.Helper()
+	s, err := Open(o)
+	if err == nil {
+		err = s.Ready(b.Context())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
+
+// benchStore starts a store with a tree of n files.
+func benchStore(b *testing.B, n int) *Store {
+	s := benchOpen(b, benchOptions(b, n))
+	b.Cleanup(s.Close)
+	return s
+}
+
+// BenchmarkLoad loads a tree of 100,000 files, and reports the memory that it needs.
+func BenchmarkLoad(b *testing.B) {
+	o := benchOptions(b, 100000)
 	heap := func() float64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -44,13 +69,7 @@ func BenchmarkLoad(b *testing.B) {
 		b.StopTimer()
 		before := heap()
 		b.StartTimer()
-		s, err := Open(o)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := s.Ready(b.Context()); err != nil {
-			b.Fatal(err)
-		}
+		s := benchOpen(b, o)
 		b.StopTimer()
 		used = heap() - before
 		s.Close()

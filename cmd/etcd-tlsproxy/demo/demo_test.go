@@ -46,10 +46,16 @@ func start(t *testing.T, args ...string) (guide string, stop func() int) {
 }
 
 func TestEveryPrintedCommandDoesWhatItSays(t *testing.T) {
+	for _, api := range []string{"v2", "v3"} {
+		t.Run(api, func(t *testing.T) { testPrintedCommands(t, api) })
+	}
+}
+
+func testPrintedCommands(t *testing.T, api string) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	guide, stop := start(t, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	guide, stop := start(t, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--api", api)
 	page := regexp.MustCompile(`(?m)^status page (http://\S+)$`).FindStringSubmatch(guide)
 	explain := regexp.MustCompile(`(?m)^go run ./cmd/etcd-tlsproxy (explain .*)$`).FindStringSubmatch(guide)
 	ready := regexp.MustCompile(`^ready (https://127\.0\.0\.1:(\d+))\n`).FindStringSubmatch(guide)

@@ -5,6 +5,8 @@
 //
 //	go run ./cmd/etcd-tlsproxy/demo
 //
+// With --api v3 the proxy keeps the keys in the v3 store of that etcd.
+//
 // The users are root with the password root-demo, and conftool with conftool-demo. root
 // may write everywhere, conftool below /conftool, and everyone below /eventlogging.
 // Everything ends with Ctrl-C.
@@ -54,7 +56,11 @@ loopback. Ctrl-C ends the demo.`,
 	admin := cmd.Flags().String("admin", "127.0.0.1:4002", "`address` of the status page and of the metrics")
 	open := cmd.Flags().Bool("open", false, "open the status page in a browser")
 	dir := cmd.Flags().String("dir", "", "`folder` for the configuration, the CA (ca.crt) and etcd's data, which is kept (default: a temporary one, which is removed at exit)")
+	api := cmd.Flags().String("api", "v2", "the API of etcd that has the keys: v2 or v3")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if *api != "v2" && *api != "v3" {
+			return fmt.Errorf("--api %s: it must be v2 or v3", *api)
+		}
 		folder := *dir
 		if folder == "" {
 			if folder, err = os.MkdirTemp("", "etcd-tlsproxy-demo-"); err != nil {
@@ -64,7 +70,7 @@ loopback. Ctrl-C ends the demo.`,
 		} else if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("making a folder: %w", err)
 		}
-		d := &demo{listen: *listen, admin: *admin, dir: folder, open: *open, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+		d := &demo{listen: *listen, admin: *admin, dir: folder, api: *api, open: *open, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
 		return d.show(cmd.Context())
 	}
 	return cmd

@@ -5,18 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // demo is one run of the demo.
 type demo struct {
 	listen, admin, dir string
-	open               bool // the status page in a browser
+	api                string // v2 or v3
+	open               bool   // the status page in a browser
 	stdout, stderr     io.Writer
 }
 
@@ -26,6 +29,7 @@ const configuration = `listen = %q
 admin  = %q
 
 [upstream]
+api       = %q
 endpoints = [%q]
 
 [tls]
@@ -57,7 +61,9 @@ func (d *demo) show(ctx context.Context) error {
 			return err
 		}
 	}
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: filepath.Join(d.dir, "etcd")})
+	data := filepath.Join(d.dir, "etcd")
+	_, missing := os.Stat(data)
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: data})
 	if err != nil {
 		return fmt.Errorf("starting etcd: %w", err)
 	}
@@ -65,11 +71,16 @@ func (d *demo) show(ctx context.Context) error {
 	if err := d.writeFiles(etcd.URL()); err != nil {
 		return fmt.Errorf("writing the files of the demo: %w", err)
 	}
+	if d.api == "v3" && missing != nil {
+		if err := d.initialize(ctx); err != nil {
+			return err
+		}
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	served := make(chan error, 1)
 	go func() {
-		served <- daemon.Run(ctx, daemon.Options{File: filepath.Join(d.dir, "etcd-tlsproxy.toml"), Version: "demo", Stdout: d.stdout, Stderr: d.stderr})
+		served <- daemon.Run(ctx, daemon.Options{File: d.config(), Version: "demo", Stdout: d.stdout, Stderr: d.stderr})
 	}()
 	if err := d.await(ctx); err == nil {
 		fmt.Fprint(d.stdout, d.guide())
@@ -83,6 +94,18 @@ func (d *demo) show(ctx context.Context) error {
 	}
 	return <-served
 }
+
+// initialize makes an empty tree of keys in the store of a new etcd.
+func (d *demo) initialize(ctx context.Context) error {
+	o, err := daemon.StoreOptions(ctx, d.config(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	return v2v3.Init(ctx, *o, 0)
+}
+
+// config returns the path of the configuration.
+func (d *demo) config() string { return filepath.Join(d.dir, "etcd-tlsproxy.toml") }
 
 // choosePort replaces the port 0 by a free one, because the configuration and the printed
 // commands need it before the service listens.
@@ -112,7 +135,7 @@ func (d *demo) writeFiles(endpoint string) error {
 	errs := []error{pki.WriteCA(filepath.Join(d.dir, "ca.crt"))}
 	for name, data := range map[string][]byte{
 		"server.crt": cert, "server.key": key, "htpasswd": users,
-		"etcd-tlsproxy.toml": fmt.Appendf(nil, configuration, d.listen, d.admin, endpoint),
+		"etcd-tlsproxy.toml": fmt.Appendf(nil, configuration, d.listen, d.admin, d.api, endpoint),
 	} {
 		errs = append(errs, os.WriteFile(filepath.Join(d.dir, name), data, 0o600))
 	}

@@ -28,12 +28,10 @@ type bodies struct {
 // than the timeout of any client of etcd.
 const bodyPatience = 2 * time.Second
 
-// smallBody is the size up to which a body does not use that memory. The bodies of conftool
-// and confd have a few hundred bytes, and must be accepted while large ones wait.
-const smallBody = 64 << 10
-
-// firstBody bounds the memory of a body of which no byte has arrived.
-const firstBody = 4 << 10
+// smallBody is the size up to which a body does not use that memory, and the memory of a body
+// of which no byte has arrived. The bodies of conftool and confd have a few hundred bytes, and
+// must be accepted while large ones wait.
+const smallBody = 4 << 10
 
 // body is a received body. free releases its memory.
 type body struct {
@@ -85,7 +83,7 @@ func (bs *bodies) receive(w http.ResponseWriter, r *http.Request, limits *lane.L
 	boundRest(w, r, limits)
 	askForBody(w, r)
 	pace := limits.NewPace()
-	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), firstBody))
+	b.bytes = make([]byte, 0, min(max(r.ContentLength+1, 512), smallBody))
 	b.arriving, b.progress = true, time.Now()
 	for {
 		if len(b.bytes) == cap(b.bytes) {

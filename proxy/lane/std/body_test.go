@@ -125,6 +125,24 @@ func TestTheMemoryOfLargeBodiesIsGivenBack(t *testing.T) {
 	}
 }
 
+// TestBodiesOfAFewKilobytesHoldTheMemoryTogether lets them fill it: a client can send thousands.
+func TestBodiesOfAFewKilobytesHoldTheMemoryTogether(t *testing.T) {
+	const memory, size = 1 << 20, 16 << 10
+	bs := newBodies(memory)
+	held := 0
+	for held <= memory/size {
+		b, refusal := receiveBytes(bs, size-1, size-1, 1<<20)
+		defer b.free()
+		if refusal == gate.RefuseMemory {
+			break
+		}
+		held++
+	}
+	if held == 0 || held > memory/size {
+		t.Errorf("got %d bodies of %d bytes, want some, which hold no more than %d together", held, size-1, memory)
+	}
+}
+
 func TestABodyThatIsRefusedHoldsNoMemoryAfterItsFree(t *testing.T) {
 	const memory = 1 << 20
 	bs := newBodies(memory)
@@ -229,8 +247,8 @@ func TestThe100ContinueHasADeadlineBeforeItIsSent(t *testing.T) {
 			if len(w.read) != 1 || !w.read[0].Equal(want) {
 				t.Errorf("read deadlines at the first read: got %v, want %v", w.read, want)
 			}
-			if buffer > firstBody {
-				t.Errorf("memory of a body of which no byte has arrived: got %d bytes, want at most %d", buffer, firstBody)
+			if buffer > smallBody {
+				t.Errorf("memory of a body of which no byte has arrived: got %d bytes, want at most %d", buffer, smallBody)
 			}
 		}})
 		b, refusal := receiveWith(newBodies(1<<20), w, r, 1<<20)

@@ -13,6 +13,7 @@ import (
 type connection struct {
 	peer   *gate.Peer
 	strict *strictConn // nil on HTTP/2
+	http2  *http2Conn  // nil on HTTP/1
 	work   *work
 }
 

@@ -25,6 +25,8 @@ type rig struct {
 	t       *testing.T
 	conns   *lane.Conns
 	account *account.Account // of all clients
+	table   *account.Table
+	memory  *account.Pool // of streams
 	ln      net.Listener
 	pki     *proxytest.PKI
 	// received is called once when bytes of a client have arrived, before the lane sees them.
@@ -47,12 +49,13 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	table := account.NewTable()
 	pool := table.NewPool(account.Options{Name: "connections", Total: 1000})
 	r := &rig{t: t, opened: make(chan registeredConn, 1), conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
+	r.table, r.memory = table, table.NewPool(account.Options{Name: "streams", Total: 1000 * streamUnits})
 	if !pool.TryAcquire(r.account, 100, account.Ordinary) { // more than any test opens
 		t.Fatal("an empty pool refused a place")
 	}
 	r.Server = NewServer(Options{
 		Exchange: x, Conns: r.conns, MaxHead: limits.Head, BodyTimeout: limits.BodyTimeout,
-		Bodies: x.Accounts.NewPool(account.Options{Name: "bodies", Total: 1 << 20 / account.LeaseUnit}), IdleTimeout: time.Hour,
+		Bodies: x.Accounts.NewPool(account.Options{Name: "bodies", Total: 1 << 20 / account.LeaseUnit}), Streams: r.memory, IdleTimeout: time.Hour,
 	})
 	changed := r.http.ConnState
 	r.http.ConnState = func(c net.Conn, state http.ConnState) {
@@ -105,7 +108,7 @@ func (r *rig) accept(config *tls.Config) {
 		if err != nil {
 			return
 		}
-		t := tls.Server(lane.NewClientConn(&notifiedConn{socket, &r.received}, false, func() {}), config)
+		t := tls.Server(lane.NewClientConn(&notifiedConn{socket.(*net.TCPConn), &r.received}, false, func() {}), config)
 		if err := t.Handshake(); err != nil {
 			r.t.Errorf("the handshake failed: %v", err)
 		}
@@ -124,12 +127,12 @@ func (r *rig) shed() int64 { return r.conns.Pool.Reclaim(1) }
 
 // notifiedConn calls a function once, when it has received bytes.
 type notifiedConn struct {
-	net.Conn
+	*net.TCPConn
 	received *atomic.Pointer[func()]
 }
 
 func (c *notifiedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.TCPConn.Read(p)
 	if received := c.received.Load(); n > 0 && received != nil && c.received.CompareAndSwap(received, nil) {
 		(*received)()
 	}

@@ -12,11 +12,14 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
+// maxDropped is the size of the largest body that is read though etcd does not read it.
+const maxDropped = 64 << 10
+
 // dropBody reads a body that etcd does not read. Unread, it would keep net/http from
 // noticing that the client has left.
 func (q *request) dropBody() *gate.Refusal {
 	limits := &q.snapshot.Limits
-	maxBody := min(limits.Body, smallBody)
+	maxBody := min(limits.Body, maxDropped)
 	if q.r.ContentLength > maxBody {
 		return gate.RefuseTooLarge
 	}

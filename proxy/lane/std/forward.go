@@ -65,6 +65,9 @@ func (q *request) forward() *gate.Refusal {
 		}
 		call.Body = body.bytes
 	}
+	if q.rec.Op.IsWrite() {
+		q.task.enter(writing)
+	}
 	var buf *[bufferSize]byte // nil while the answer needs none, such as one that is shared
 	giveBack := func() {
 		if buf != nil {
@@ -87,6 +90,9 @@ func (q *request) forward() *gate.Refusal {
 		return refusal
 	}
 	defer answer.Close()
+	if q.r.ProtoMajor == 2 && !q.charge(q.r.Context(), waitingBytes(len(answer.Body))) {
+		panic(http.ErrAbortHandler) // a write was carried out: only breaking off says that nothing is known
+	}
 	copyHeader(q.w.Header(), answer.Fields, answer.Length)
 	q.w.WriteHeader(answer.Status)
 	answer.Finish()
@@ -110,6 +116,18 @@ func (q *request) forward() *gate.Refusal {
 		panic(http.ErrAbortHandler)
 	}
 	return nil
+}
+
+// waitingBytes returns what an answer of HTTP/2 holds until its client takes it, beside what is
+// charged for it elsewhere. On HTTP/1 the kernel takes so much.
+func waitingBytes(body int) int {
+	switch {
+	case body <= maxCopied:
+		return 0
+	case body <= bufferSize:
+		return bufferSize
+	}
+	return lane.UncountedAnswer
 }
 
 // relay sends an answer at the pace of the client.

@@ -1,6 +1,7 @@
 package std
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"runtime/debug"
@@ -26,6 +27,9 @@ type request struct {
 	broken   atomic.Bool // BreakOff was called
 	body     receivedBody
 	present  lane.Presence
+	endWatch atomic.Pointer[context.CancelCauseFunc] // nil unless a watch runs
+	charged  int64                                   // to the pool of streams, beside the stream
+	refused  bool                                    // there is no memory for it
 }
 
 // BreakOff implements [lane.Client].
@@ -59,9 +63,16 @@ func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 		w.Header()[observe.RequestIDField] = []string{rec.RequestID}
 	}
 	q := &request{server: s, w: w, r: r, conn: conn, snapshot: s.exchange.Current.Load(), rec: rec, task: task{work: conn.work}}
+	if conn.http2 != nil {
+		rec.Refusal = q.startStream()
+		defer q.endStream()
+	}
 	q.task.enter(working)
 	defer q.task.enter(ended)
-	if rec.Refusal = q.serve(); rec.Refusal != nil {
+	if rec.Refusal == nil {
+		rec.Refusal = q.serve()
+	}
+	if rec.Refusal != nil {
 		q.refuse(rec.Refusal)
 	}
 }

@@ -1,11 +1,16 @@
 package std
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -23,10 +28,17 @@ type http2Conn struct {
 	limits func() *lane.Limits
 	opened time.Time
 
+	streams *streams
+
 	// Only the goroutine that reads uses these.
 	frames http2Frames
 	began  time.Time // when the frame or head that is being received began
 	pace   lane.Pace // of the frame, if it belongs to a body
+	held   []byte    // received behind the head of a stream that waits for its turn
+	waits  bool      // that stream has not had its turn
+
+	sent    frameHeads   // what was written; net/http writes one thing at a time
+	writing atomic.Int64 // when the current write began, in nanoseconds since 1970; 0 for none
 
 	// The lock of the carrier guards these.
 	idle     bool      // no stream is open
@@ -35,28 +47,87 @@ type http2Conn struct {
 	armed    time.Time // the deadline in force
 }
 
-func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits) *http2Conn {
-	c := &http2Conn{carrier: carrier{tls: t}, peer: peer, conns: conns, limits: limits, opened: time.Now()}
+func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits, pool *account.Pool) *http2Conn {
+	c := &http2Conn{carrier: carrier{tls: t}, peer: peer, conns: conns, limits: limits, opened: time.Now(), streams: newStreams(pool, peer.Account)}
 	c.resting = c.classAtRest
+	c.work.stuck = c.stuck
 	c.work.progressed()
 	return c
 }
 
+// errNoMemory ends a connection whose client does not even take the refusals of its streams.
+var errNoMemory = errors.New("no memory for another stream")
+
 // Read reads what has arrived, within the time that the client has for it.
 func (c *http2Conn) Read(p []byte) (int, error) {
-	if err := c.armRead(); err != nil {
-		return 0, err
+	if c.waits {
+		if err := c.wait(); err != nil {
+			return 0, err
+		}
 	}
-	n, err := c.tls.Read(p)
-	c.pace.End(n)
+	n, err := c.receive(p)
 	begun := c.frames.begun
-	if bad := c.frames.feed(p[:n]); bad != nil {
+	n, bad := c.follow(p[:n])
+	if bad != nil {
 		return 0, bad
 	}
 	if c.frames.begun != begun {
 		c.began, c.pace = time.Now(), c.limits().NewPace()
 	}
 	return n, err
+}
+
+// wait waits for the turn of the stream whose head was received last. What a client has sent
+// before it left must not reach etcd when others release their streams, so nothing more is
+// passed on then.
+func (c *http2Conn) wait() error {
+	c.waits = false
+	present := lane.NewPresence(context.Background(), lane.Wire(c.tls))
+	defer present.Stop()
+	switch {
+	case !c.streams.wait(&present):
+		return errNoMemory
+	case present.Err() != nil:
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// receive returns bytes that were held back, or reads.
+func (c *http2Conn) receive(p []byte) (int, error) {
+	if len(c.held) > 0 {
+		n := copy(p, c.held)
+		c.held = c.held[n:]
+		return n, nil
+	}
+	if err := c.armRead(); err != nil {
+		return 0, err
+	}
+	n, err := c.tls.Read(p)
+	c.pace.End(n)
+	return n, err
+}
+
+// follow follows what was received, and returns how many of these bytes net/http may have. If
+// a stream must wait for its turn, everything behind its head is held back.
+func (c *http2Conn) follow(p []byte) (n int, err error) {
+	for n < len(p) {
+		used, head, err := c.frames.next(p[n:])
+		if err != nil {
+			return 0, err
+		}
+		n += used
+		switch {
+		case !head:
+		case c.frames.kind() == frameReset:
+			c.streams.end(c.frames.stream())
+		case c.frames.opens() && !c.streams.begin(c.frames.stream(), !c.frames.has(flagEndStream)):
+			c.waits = true
+			c.held = append(slices.Clone(p[n:]), c.held...)
+			return n, nil
+		}
+	}
+	return n, nil
 }
 
 // armRead sets the deadline of the next read.
@@ -90,10 +161,35 @@ func (c *http2Conn) arm() error {
 }
 
 // Write writes p.
-func (c *http2Conn) Write(p []byte) (int, error) { return c.tls.Write(p) }
+func (c *http2Conn) Write(p []byte) (int, error) {
+	c.writing.Store(time.Now().UnixNano())
+	n, err := c.tls.Write(p)
+	c.writing.Store(0)
+	for rest := p[:n]; len(rest) > 0; {
+		before := c.sent.complete()
+		rest = rest[c.sent.next(rest):]
+		if c.sent.complete() && !before && c.sent.ends() {
+			c.streams.end(c.sent.stream())
+		}
+		if c.sent.complete() && c.sent.left == 0 {
+			c.sent.have = 0
+		}
+	}
+	return n, err
+}
+
+// stuck reports whether the client has accepted nothing for some seconds.
+func (c *http2Conn) stuck() bool {
+	since := c.writing.Load()
+	return since != 0 && time.Since(time.Unix(0, since)) > lane.StalledAfter
+}
 
 // Close ends the connection with close_notify.
-func (c *http2Conn) Close() error { return c.tls.Close() }
+func (c *http2Conn) Close() error {
+	err := c.tls.Close()
+	c.streams.close()
+	return err
+}
 
 // LocalAddr returns this server's address.
 func (c *http2Conn) LocalAddr() net.Addr { return c.tls.LocalAddr() }
@@ -111,7 +207,9 @@ func (c *http2Conn) SetReadDeadline(time.Time) error { return nil }
 // SetWriteDeadline sets the deadline of writes.
 func (c *http2Conn) SetWriteDeadline(t time.Time) error { return c.tls.SetWriteDeadline(t) }
 
-func (c *http2Conn) connection() *connection { return &connection{peer: c.peer, work: &c.work} }
+func (c *http2Conn) connection() *connection {
+	return &connection{peer: c.peer, http2: c, work: &c.work}
+}
 
 // setState follows net/http, which reads no frame behind the head of a stream before it has
 // reported that the connection is active.

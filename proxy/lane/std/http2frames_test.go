@@ -36,7 +36,7 @@ func TestFramesAreFollowedInPiecesOfAnySize(t *testing.T) {
 		for at, rest := 0, sent.Bytes(); len(rest) > 0; {
 			piece := rest[:min(size, len(rest))]
 			rest = rest[len(piece):]
-			if err := f.feed(piece); err != nil {
+			if err := f.all(piece); err != nil {
 				t.Fatal(err)
 			}
 			at += len(piece)
@@ -56,11 +56,23 @@ func TestWhatIsNotThePrefaceOfHTTP2IsNotPassedOn(t *testing.T) {
 		err := error(nil)
 		for i := range len(sent) {
 			if err == nil {
-				err = f.feed([]byte{sent[i]})
+				err = f.all([]byte{sent[i]})
 			}
 		}
 		if err == nil {
 			t.Errorf("after %q: got no error, want one", sent)
 		}
 	}
+}
+
+// all follows all bytes of a piece.
+func (f *http2Frames) all(p []byte) error {
+	for len(p) > 0 {
+		n, _, err := f.next(p)
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ func (q *request) watch() *gate.Refusal {
 	}
 	end := lane.End{Reason: "client"}
 	defer func() { x.Watches.Release(running, end.Reason) }()
+	q.endWatch.Store(&cancel)
 	q.task.enter(watching)
 	if q.conn.strict != nil {
 		// net/http itself notices that a client disconnects, but not after it has read a byte of
@@ -29,7 +30,7 @@ func (q *request) watch() *gate.Refusal {
 		go lane.Wire(q.conn.strict.Conn).WatchPeer(ctx, every, cancel)
 	}
 	poll := longPoll{request: q, ctx: ctx, running: running}
-	if _, ok := lane.SharedWatch(&q.rec.Op); ok && q.snapshot.SharesWatches(q.r.Header.Get("Authorization")) {
+	if q.snapshot.Joins(&q.rec.Op, q.r.Header.Get("Authorization")) {
 		end = poll.shared()
 	} else {
 		end = poll.alone()
@@ -61,7 +62,7 @@ func (n notifier) Notify() {
 // AfterNotify implements [share.Notifier]. The watch's own goroutine reports its end.
 func (n notifier) AfterNotify() {}
 
-// shared waits for the event of a shared watch.
+// shared waits for the event of a shared watch, or for the events of a stream.
 func (p *longPoll) shared() lane.End {
 	news := make(notifier, 1)
 	watcher, head, end := p.server.exchange.Join(p.ctx, p.snapshot, p.running, news)
@@ -80,21 +81,25 @@ func (p *longPoll) shared() lane.End {
 	if err := p.send(nil); err != nil {
 		return lane.End{Reason: "client", Err: err}
 	}
-	for watcher.Result() == nil {
-		select {
-		case <-news:
-		case <-p.ctx.Done():
+	for {
+		for watcher.Result() == nil {
+			select {
+			case <-news:
+			case <-p.ctx.Done():
+				return p.brokenOff()
+			}
+		}
+		if p.ctx.Err() != nil { // a revoked right takes precedence over an event
 			return p.brokenOff()
 		}
+		event := watcher.Result()
+		if event.Err != nil {
+			return lane.End{Reason: "upstream", Err: lane.ErrBrokenOff}
+		}
+		if err := p.send(event.Body); err != nil || !watcher.Next() {
+			return lane.End{Reason: "event", Err: err}
+		}
 	}
-	if p.ctx.Err() != nil { // a revoked right takes precedence over an event
-		return p.brokenOff()
-	}
-	event := watcher.Result()
-	if event.Err != nil {
-		return lane.End{Reason: "upstream", Err: lane.ErrBrokenOff}
-	}
-	return lane.End{Reason: "event", Err: p.send(event.Body)}
 }
 
 // alone waits on a connection to etcd of its own.

@@ -17,7 +17,11 @@ type sender struct {
 }
 
 func (q *request) newSender() *sender {
-	return &sender{of: q, control: http.NewResponseController(q.w), pace: q.snapshot.Limits.NewPace()}
+	limits := &q.snapshot.Limits
+	if q.refused {
+		limits = &lane.Limits{BodyTimeout: refusalPatience}
+	}
+	return &sender{of: q, control: http.NewResponseController(q.w), pace: limits.NewPace()}
 }
 
 // write sends a part of the body. On HTTP/2 net/http would send the bytes that it buffers
@@ -44,7 +48,7 @@ func (s *sender) send(data []byte, flush bool) error {
 				return err
 			}
 			s.pace.End(len(piece))
-			s.of.task.work.progressed()
+			s.of.task.progressed()
 		}
 	}
 	if flush {

@@ -23,6 +23,9 @@ type Options struct {
 	BodyTimeout time.Duration
 	// Bodies is the memory of large request bodies, in units of [account.LeaseUnit].
 	Bodies *account.Pool
+	// Streams is the memory of the streams of HTTP/2, in units of [account.LeaseUnit]; see
+	// [StreamBytes]. If it is nil, there is no limit.
+	Streams *account.Pool
 	// IdleTimeout bounds the time that a connection may wait for its next request.
 	IdleTimeout time.Duration
 }
@@ -32,20 +35,24 @@ type Server struct {
 	exchange *lane.Exchange
 	conns    *lane.Conns
 	bodies   *bodies
+	streams  *account.Pool
 	http     *http.Server
 	queue    *connQueue
 }
 
 // NewServer returns a server. Serve must be called for it to serve.
 func NewServer(o Options) *Server {
-	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: &bodies{memory: o.Bodies, patience: bodyPatience}, queue: newConnQueue()}
+	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: &bodies{memory: o.Bodies, patience: bodyPatience}, streams: o.Streams, queue: newConnQueue()}
 	s.http = &http.Server{
 		Handler:        http.HandlerFunc(s.serveHTTP),
 		IdleTimeout:    o.IdleTimeout,
 		MaxHeaderBytes: o.MaxHead,
 		HTTP2: &http.HTTP2Config{
-			// Each stream of a client that does not read holds the memory of an answer.
-			MaxConcurrentStreams: 100,
+			MaxConcurrentStreams: maxStreams,
+			// net/http has a buffer for the largest frame as soon as its head has arrived.
+			MaxReadFrameSize:              maxFrame,
+			MaxReceiveBufferPerConnection: receiveWindow,
+			MaxReceiveBufferPerStream:     receiveWindow,
 			// The deadline of a stream cannot end it while the connection is blocked.
 			WriteByteTimeout: o.BodyTimeout,
 		},
@@ -81,7 +88,7 @@ func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
 
 // PutHTTP2 serves a connection of HTTP/2.
 func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
-	s.put(newHTTP2Conn(t, peer, s.conns, s.currentLimits))
+	s.put(newHTTP2Conn(t, peer, s.conns, s.currentLimits, s.streams))
 }
 
 // put registers a connection and hands it to net/http.

@@ -16,6 +16,9 @@ type work struct {
 	requests [numPhases]int
 	progress time.Time // the last time that the client sent or accepted something
 	blocked  lane.Blocked
+	// stuck reports whether the client has accepted nothing for some seconds, whatever its
+	// requests are doing; nil if that is known by them.
+	stuck func() bool
 }
 
 // phase is what one request is doing.
@@ -24,6 +27,7 @@ type phase int
 const (
 	ended     phase = iota
 	working         // the proxy or etcd works for it
+	writing         // etcd may carry out its write
 	receiving       // waits for the client's body
 	sending         // waits until the client has accepted its answer
 	watching        // waits for an event
@@ -37,6 +41,10 @@ func (w *work) class(blocked bool) (class account.Class, some bool) {
 	n := &w.requests
 	waits := n[receiving]+n[sending] > 0
 	switch {
+	case n[writing] > 0:
+		return account.Busy, true
+	case waits && w.stuck != nil && w.stuck():
+		return account.Stalled, true // it must not be shielded by requests that etcd answers
 	case n[working] > 0:
 		return account.Busy, true
 	case waits && time.Since(w.progress) > lane.StalledAfter:
@@ -62,7 +70,10 @@ func (w *work) progressed() {
 // task is one request of a connection.
 type task struct {
 	work *work
-	now  phase
+
+	// The lock of the work guards these.
+	now      phase
+	progress time.Time // of this request
 }
 
 // enter starts a phase and returns the one that has ended.
@@ -77,14 +88,44 @@ func (t *task) enter(next phase) (before phase) {
 	if next != ended {
 		t.work.requests[next]++
 	}
-	t.work.progress = now
+	t.work.progress, t.progress = now, now
 	return before
+}
+
+// progressed records that the client sent or accepted a part of this request.
+func (t *task) progressed() {
+	now := time.Now()
+	t.work.mu.Lock()
+	defer t.work.mu.Unlock()
+	t.work.progress, t.progress = now, now
+}
+
+// slowAfter is how long a stream may make no progress before it counts as slow. An answer
+// that is being sent looks the same for a moment.
+const slowAfter = 200 * time.Millisecond
+
+// class returns what this request is doing, whatever others of its connection do.
+func (t *task) class() account.Class {
+	t.work.mu.Lock()
+	defer t.work.mu.Unlock()
+	switch t.now {
+	case receiving, sending:
+		switch pause := time.Since(t.progress); {
+		case pause > lane.StalledAfter:
+			return account.Stalled
+		case pause > slowAfter:
+			return account.Slow
+		}
+	case watching:
+		return account.Watching
+	}
+	return account.Busy
 }
 
 // receivedBody is a request's body that records the progress of its client.
 type receivedBody struct {
 	io.ReadCloser
-	work *work
+	task *task
 }
 
 // startReceiving records that the request waits for its client's body, whatever becomes of the
@@ -93,7 +134,7 @@ type receivedBody struct {
 func (q *request) startReceiving() {
 	q.task.enter(receiving)
 	if q.body.ReadCloser == nil {
-		q.body = receivedBody{q.r.Body, q.task.work}
+		q.body = receivedBody{q.r.Body, &q.task}
 		q.r.Body = &q.body
 	}
 }
@@ -102,7 +143,7 @@ func (q *request) startReceiving() {
 func (b *receivedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if n > 0 {
-		b.work.progressed()
+		b.task.progressed()
 	}
 	return n, err
 }

@@ -2,6 +2,8 @@ package fronttest
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 
 	"etcd-tlsproxy/proxy"
@@ -32,6 +34,9 @@ func EachEtcd(t *testing.T, test func(t *testing.T, f *Front, e Etcd)) {
 					t.Fatal(err)
 				}
 				t.Cleanup(e.Close) // after the proxy has drained
+				if V3() {
+					e = withView(t, e)
+				}
 				test(t, l.serve(t, ln, e.URL(), nil, nil), e)
 			})
 		}
@@ -52,10 +57,66 @@ func (l Lane) Embedded(t testing.TB, change Change) (*Front, *proxytest.Embedded
 // EmbeddedWith is like [Lane.Embedded], with options that prepare alters.
 func (l Lane) EmbeddedWith(t testing.TB, prepare func(*proxy.Options), change Change) (*Front, *proxytest.Embedded) {
 	t.Helper()
+	e := Start(t)
+	return l.FrontWith(t, e.URL(), prepare, change), e
+}
+
+// Start starts an embedded etcd for fronts.
+func Start(t testing.TB) *proxytest.Embedded {
+	t.Helper()
+	e := start(t)
+	if V3() {
+		withView(t, e)
+	}
+	return e
+}
+
+// StartStore starts an embedded etcd for fronts that serve its v3 store in every run.
+func StartStore(t testing.TB) *proxytest.Embedded {
+	t.Helper()
+	e := start(t)
+	withView(t, e)
+	return e
+}
+
+// StartEmpty starts an embedded etcd whose v3 store has no tree, for fronts that serve it in
+// every run.
+func StartEmpty(t testing.TB) *proxytest.Embedded {
+	t.Helper()
+	e := start(t)
+	viewed.Store(strings.TrimPrefix(e.URL(), "http://"), &served{})
+	return e
+}
+
+func start(t testing.TB) *proxytest.Embedded {
+	t.Helper()
 	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	return l.FrontWith(t, e.URL(), prepare, change), e
+	return e
 }
+
+// withView makes an etcd one with a view.
+func withView(t testing.TB, e Etcd) Etcd {
+	t.Helper()
+	if e, ok := e.(*proxytest.Embedded); ok {
+		near := strings.TrimPrefix(e.URL(), "http://")
+		address := view(t, e.Target())
+		e.Retarget(address)
+		http.DefaultClient.CloseIdleConnections()
+		fronts, _ := viewed.Load(address)
+		viewed.Store(near, fronts)
+		return e
+	}
+	return &withURL{e, "http://" + view(t, strings.TrimPrefix(e.URL(), "http://"))}
+}
+
+// withURL is an etcd with another URL.
+type withURL struct {
+	Etcd
+	url string
+}
+
+func (e *withURL) URL() string { return e.url }

@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // Front is a proxy that serves on loopback.
@@ -27,6 +28,7 @@ type Front struct {
 	lane    Lane
 	records *observe.Records
 	served  chan error
+	stores  map[string]*v2v3.Store // by address
 }
 
 // Records returns the logs of requests.
@@ -109,6 +111,9 @@ func (f *Front) drain() {
 		f.t.Errorf("draining the proxy: %v", err)
 	}
 	f.Server.Snapshot().Upstream.Close()
+	for _, store := range f.stores {
+		store.Close()
+	}
 	if err := <-f.served; err != nil {
 		f.t.Errorf("serving: %v", err)
 	}

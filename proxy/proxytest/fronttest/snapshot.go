@@ -21,11 +21,17 @@ func (f *Front) Snapshot(endpoint string, change Change) *lane.Snapshot {
 	f.t.Helper()
 	policy := seed.Policy(f.t)
 	policy.Certs = Generation(f.t, f.PKI, certs.Options{})
-	pool := Pool(f.t, upstream.Options{Counters: f.Metrics.Upstream}, endpoint)
+	origin := f.origin(endpoint)
+	o := upstream.Options{Counters: f.Metrics.Upstream}
+	if origin != nil {
+		o.Probe = probe
+	}
+	pool := Pool(f.t, o, endpoint)
 	s := &lane.Snapshot{
 		Policy:   *policy,
 		FastLane: f.lane == Fast,
 		Limits:   lane.Limits{Head: 32 << 10, Body: 1 << 20, HeaderTimeout: 5 * time.Second, BodyTimeout: 10 * time.Second},
+		Origin:   origin,
 		Upstream: pool,
 		Reads:    share.NewReads(pool, &f.Metrics.SharedReads),
 		Watches:  share.NewWatches(share.WatchOptions{Pool: pool, Counters: f.Metrics.Watches, Linger: linger}),

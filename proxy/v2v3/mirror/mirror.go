@@ -102,7 +102,9 @@ func (m *Mirror) applyChange(r *layout.Revision) (*v2store.Event, error) {
 	}
 	if c.Put != nil {
 		m.keepExtra(c.Key, c.Put.Dir, r.Extra)
-		delete(m.Foreign, c.Key)
+		if !c.Put.Dir {
+			delete(m.Foreign, c.Key)
+		}
 	} else if len(m.Extras) > 0 {
 		for _, key := range e.Removed {
 			m.keepExtra(key, false, nil)
@@ -233,7 +235,7 @@ func (m *Mirror) Protects(c *v2store.Change) bool {
 		return false
 	}
 	for key := range m.Foreign {
-		if strings.HasPrefix(key, c.Key) && key[len(c.Key):][0] == '/' {
+		if strings.HasPrefix(key, c.Key+"/") {
 			return true
 		}
 	}

@@ -44,9 +44,11 @@ type Config struct {
 	// all input and output; nothing else changes.
 	RawSockets bool `toml:"raw_sockets" default:"true" reload:"restart"`
 	// ShareReads answers equal reads that wait at the same time with one request to
-	// etcd, which is sent after the last of them arrived.
+	// etcd, which is sent after the last of them arrived. With upstream.api = "v3" reads of
+	// keys need no request.
 	ShareReads bool `toml:"share_reads" default:"true"`
-	// ShareWatches serves all clients that watch the same key from one watch at etcd.
+	// ShareWatches serves all clients that watch the same key from one watch at etcd. With
+	// upstream.api = "v3" one watch serves all keys anyway.
 	ShareWatches bool `toml:"share_watches" default:"true"`
 
 	Upstream Upstream `toml:"upstream"`
@@ -66,6 +68,11 @@ type Config struct {
 
 // Upstream describes the connection to etcd.
 type Upstream struct {
+	// API is the API of etcd that the proxy uses for keys and members: "v2", or "v3" for an
+	// etcd without the v2 API, or with both. With "v3" the proxy holds a copy of all keys, and
+	// a proxy on another machine serves the same. See REFERENCE.md for what clients can
+	// notice. A store without a tree of keys is not served: migrate init makes an empty one.
+	API string `toml:"api" default:"v2" choices:"v2,v3" reload:"restart"`
 	// Endpoints are etcd's client URLs: http://host:port, https://host:port or
 	// unix:///path. The first is preferred; the others are used while it is down.
 	Endpoints []string `toml:"endpoints" default:"http://127.0.0.1:2379"`
@@ -109,6 +116,22 @@ type Upstream struct {
 	User string `toml:"user" default:""`
 	// PasswordFile is a file whose first line is the password of user.
 	PasswordFile string `toml:"password_file" default:""`
+	// Prefix is what the keys of etcd's v3 API begin with that hold the tree. With the
+	// default, the key /a of the v2 API is the key /a of the v3 API.
+	Prefix string `toml:"prefix" default:"" reload:"restart"`
+	// PlainReads is "mirror" to answer reads without quorum from the copy in memory, which is
+	// as fresh as the store of a member, or "linearizable" to make sure before each of them
+	// that the copy has every write that was acknowledged.
+	PlainReads string `toml:"plain_reads" default:"mirror" choices:"mirror,linearizable"`
+	// ServeStale answers reads without quorum also while etcd cannot be reached. Without it
+	// they are refused 10 seconds after the connection to etcd was lost.
+	ServeStale bool `toml:"serve_stale" default:"false"`
+	// Compact makes one of the proxies remove old revisions from etcd, which would
+	// otherwise fill its quota. Set it to false on all proxies if etcd compacts by itself
+	// (--auto-compaction-retention), or if other programs need the revisions.
+	Compact bool `toml:"compact" default:"true"`
+	// QuotaBytes is etcd's --quota-backend-bytes. Writes are refused before it is used up.
+	QuotaBytes int64 `toml:"quota_bytes" unit:"bytes" default:"2147483648" min:"16777216" max:"1125899906842624"`
 }
 
 // TLS describes the certificate of this server and the certificates of clients.

@@ -16,6 +16,7 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // loader makes a state from the files on disk.
@@ -24,6 +25,7 @@ type loader struct {
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
+	log      *slog.Logger // nil until the logs are open
 	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
 }
@@ -39,6 +41,7 @@ type loaded struct {
 	text      []byte // of the configuration file
 	origin    origin
 	endpoints []upstream.Endpoint // nil until they are discovered
+	store     *v2v3.Store         // nil with the v2 API
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous
@@ -118,7 +121,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 // same reports whether the state serves like the old one.
 func (s *loaded) same(old *loaded) bool {
 	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream
+	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
 }
 
 func (s *loaded) logWarnings(log *slog.Logger) {

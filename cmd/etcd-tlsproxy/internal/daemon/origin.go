@@ -20,6 +20,7 @@ import (
 type origin struct {
 	ca, certificate, key []byte
 	authorization        string      // of the user; "" if there is none
+	password             string      // of the user
 	notAfter             time.Time   // the end of the certificate; zero without one
 	tls                  *tls.Config // nil if no endpoint can have TLS
 	warnings             []string
@@ -70,7 +71,7 @@ func (o *origin) loadPassword(disk *files.Reader, errs *config.Errors, u *config
 		errs.Add(disk.Path(u.PasswordFile)+": the first line is empty", "write the password of "+u.User+" there", "upstream", "password_file")
 		return
 	}
-	o.authorization = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User+":"+password))
+	o.password, o.authorization = password, "Basic "+base64.StdEncoding.EncodeToString([]byte(u.User+":"+password))
 }
 
 func (o *origin) loadCA(disk *files.Reader, errs *config.Errors, u *config.Upstream) {

@@ -8,7 +8,7 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-// connect gives a state its connections to etcd: the pool of the previous state if none of
+// connect gives a state its connections to etcd, and its store: the pool of the previous state if none of
 // its options has changed, or otherwise a new one.
 func (l *loader) connect(ctx context.Context, state, before *loaded) error {
 	if err := l.discover(ctx, state, before); err != nil {
@@ -24,7 +24,10 @@ func (l *loader) connect(ctx context.Context, state, before *loaded) error {
 		state.snapshot.Upstream = pool
 	}
 	state.share(l, before)
-	return nil
+	if before == nil {
+		return nil // the store is opened when the logs are
+	}
+	return l.openStore(ctx, state, before)
 }
 
 func (s *loaded) samePool(before *loaded) bool {
@@ -40,6 +43,7 @@ func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
 	return upstream.New(upstream.Options{
 		Endpoints: s.endpoints, TLS: s.origin.tls, Authorization: s.origin.authorization, Counters: l.counters,
 		RawSockets:  s.config.RawSockets,
+		Probe:       s.probe(),
 		MaxRequests: limits.UpstreamRequests,
 		// A watch that starts at an old index needs a second one, and a hub outlives its
 		// last watcher for a moment.

@@ -62,7 +62,7 @@ func (r *reloader) refresh(ctx context.Context) {
 		return // a reload changed the source meanwhile, and did its own lookup
 	}
 	if err == nil {
-		err = r.apply(found.Endpoints)
+		err = r.apply(ctx, found.Endpoints)
 	}
 	r.metrics.Refreshed(err)
 	switch log := r.logs.service; {
@@ -93,7 +93,7 @@ func (r *reloader) logProblems(problems []string) {
 
 // apply puts discovered endpoints in force; r.mu is held. The same endpoints in the
 // same order keep the pool and its connections.
-func (r *reloader) apply(found []upstream.Endpoint) error {
+func (r *reloader) apply(ctx context.Context, found []upstream.Endpoint) error {
 	old := r.current
 	if slices.Equal(found, old.endpoints) {
 		return nil
@@ -112,6 +112,9 @@ func (r *reloader) apply(found []upstream.Endpoint) error {
 	}
 	snapshot.Upstream = pool
 	next.share(r.loader, old)
+	if err := r.loader.openStore(ctx, &next, old); err != nil {
+		return err
+	}
 	r.publish(&next)
 	r.logs.service.Info("endpoints have changed", "endpoints", endpointsOf(&next))
 	return nil

@@ -32,6 +32,9 @@ type reloader struct {
 	// shown is the state that the admin address shows. It is current, without the lock.
 	shown atomic.Pointer[loaded]
 
+	retired sync.WaitGroup // stores that are not in force any more
+	stopped chan struct{}  // closed when nothing is served any more
+
 	refreshNow chan struct{}
 	// refreshProblems are those of the last refresh that succeeded, which were logged.
 	refreshProblems []string
@@ -155,5 +158,8 @@ func (r *reloader) publish(next *loaded) {
 	r.server.Publish(next.snapshot)
 	if old.snapshot.Upstream != next.snapshot.Upstream {
 		old.snapshot.Upstream.Close()
+	}
+	if old.store != nil && old.store != next.store {
+		r.retire(old.store, old.config.Limits.UpstreamTimeout.Duration())
 	}
 }

@@ -55,6 +55,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer s.logs.close()
+	defer s.reloader.close()
 	if s.sockets, err = openSockets(s.config); err != nil {
 		return err
 	}
@@ -96,12 +97,16 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	loader.log = logs.service
+	if err := loader.openStore(ctx, first, nil); err != nil {
+		return nil, nil, err
+	}
 	debug.SetMemoryLimit(first.config.Limits.Memory)
 	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
 	s.server = newServer(first, metrics, logs)
 	s.reloader = &reloader{
 		loader: loader, server: s.server, metrics: metrics, logs: logs, manager: s.manager,
-		current: first, seen: seen, refreshNow: make(chan struct{}, 1),
+		current: first, seen: seen, refreshNow: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	s.reloader.publishMetrics(nil)
 	first.logWarnings(logs.service)

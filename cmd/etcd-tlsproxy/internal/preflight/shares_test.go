@@ -21,9 +21,9 @@ func TestTheSharesAreWhatOneClientCanHold(t *testing.T) {
 			t.Errorf("the shares with %s:\n got %q\nwant %q", what, got, want)
 		}
 	}
-	check("the defaults", "connections: 17,500 of 20,000", "watches: 10,000 of 20,000", "reads at etcd: 896 of 1,024", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	check("the defaults", "connections: 17,500 of 20,000", "watches: 10,000 of 20,000", "reads at etcd: 896 of 1,024", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 	l.Connections, l.AddressConnections, l.Watches, l.UserWatches, l.UpstreamRequests = 5, 3, 100, 200, 1
-	check("small limits", "connections: 3 of 5", "watches: 88 of 100", "reads at etcd: 1 of 1", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	check("small limits", "connections: 3 of 5", "watches: 88 of 100", "reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 }
 
 func TestALimitOfOneClientAboveTheTotalIsNamed(t *testing.T) {

@@ -1,0 +1,42 @@
+package config
+
+import (
+	"strings"
+)
+
+// V3 reports whether keys are in a v3 store.
+func (u *Upstream) V3() bool { return u.API == "v3" }
+
+// checkAPI checks the settings that depend on the API of etcd.
+func (u *Upstream) checkAPI(errs *Errors) {
+	if !u.V3() {
+		usual := Default().Upstream
+		onlyV3 := func(set bool, key string) {
+			if set {
+				errs.Add("the key has no effect without upstream.api = \"v3\"", "remove it, or set upstream.api", "upstream", key)
+			}
+		}
+		onlyV3(u.Prefix != usual.Prefix, "prefix")
+		onlyV3(u.PlainReads != usual.PlainReads, "plain_reads")
+		onlyV3(u.ServeStale != usual.ServeStale, "serve_stale")
+		onlyV3(u.Compact != usual.Compact, "compact")
+		onlyV3(u.QuotaBytes != usual.QuotaBytes, "quota_bytes")
+		return
+	}
+	if u.Forwards() {
+		errs.Add("the credentials of clients cannot be forwarded with api = \"v3\", because the proxy answers from its own copy of the store",
+			"remove the key, and name etcd's user of the proxy in upstream.user", "upstream", "credentials")
+	}
+	if u.ServeStale && u.PlainReads == "linearizable" {
+		errs.Add("reads cannot be linearizable and stale", "set serve_stale to false, or plain_reads to \"mirror\"", "upstream", "serve_stale")
+	}
+	switch {
+	case strings.HasSuffix(u.Prefix, "/"):
+		errs.Add("the prefix ends with a slash, and each key of the tree begins with one", "remove the slash", "upstream", "prefix")
+	case len(u.Prefix) > maxPrefix || strings.ContainsFunc(u.Prefix, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		errs.Add("not a valid prefix", "choose up to 256 visible ASCII characters", "upstream", "prefix")
+	}
+}
+
+// maxPrefix bounds the prefix, which is a part of each key in etcd.
+const maxPrefix = 256

@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"hash/maphash"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// storePatience is how long a start and a reload wait until a store is loaded. A hundred
+// thousand keys take a second. A service whose etcd is down serves refusals, like with the v2
+// API.
+const storePatience = 3 * time.Second
+
+// openStore gives a state its v3 store: that of the previous state if none of its options has
+// changed, or otherwise a new one.
+func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
+	if !state.config.Upstream.V3() {
+		return nil
+	}
+	if before != nil && before.store != nil && before.snapshot.Upstream == state.snapshot.Upstream && state.sameStore(before) {
+		state.store, state.snapshot.Origin = before.store, before.snapshot.Origin
+		return nil
+	}
+	store, err := v2v3.Open(state.storeOptions(l.log))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	if err := store.Ready(ctx); err != nil {
+		l.log.Warn("the store is not served yet", "reason", err)
+	}
+	state.store, state.snapshot.Origin = store, &lane.Origin{Store: store, Feed: share.NewFeed(l.watches)}
+	return nil
+}
+
+// sameStore reports whether the options of the store are the same, except those of the
+// connections to etcd.
+func (s *loaded) sameStore(before *loaded) bool {
+	a, b := &before.config.Upstream, &s.config.Upstream
+	return a.PlainReads == b.PlainReads && a.ServeStale == b.ServeStale && a.Compact == b.Compact && a.QuotaBytes == b.QuotaBytes
+}
+
+// storeOptions returns the options of the store.
+func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
+	u := &s.config.Upstream
+	o := v2v3.Options{
+		Prefix: u.Prefix, User: u.User, Password: s.origin.password,
+		Timeout:      s.config.Limits.UpstreamTimeout.Duration(),
+		Linearizable: u.PlainReads == "linearizable",
+		ServeStale:   u.ServeStale, Compact: u.Compact, QuotaBytes: u.QuotaBytes,
+		Log: log,
+	}
+	for _, e := range s.endpoints {
+		o.Endpoints = append(o.Endpoints, s.origin.members(e)...)
+	}
+	return o
+}
+
+// members returns the addresses of an endpoint for the v3 API.
+func (o *origin) members(e upstream.Endpoint) (list []v2v3.Endpoint) {
+	var secure *tls.Config
+	if e.TLS() {
+		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+		if o.tls != nil {
+			secure = o.tls.Clone()
+		}
+		if secure.ServerName == "" {
+			secure.ServerName = e.Host()
+		}
+	}
+	for _, address := range e.Addresses() {
+		list = append(list, v2v3.Endpoint{Addr: address, TLS: secure})
+	}
+	return list
+}
+
+// probe returns how the members are asked about themselves; nil is by the v2 API.
+func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Probed, error) {
+	if !s.config.Upstream.V3() {
+		return nil
+	}
+	user, from := s.config.Upstream.User, s.origin
+	return func(ctx context.Context, e upstream.Endpoint) (found upstream.Probed, err error) {
+		var p *rpc.Probed
+		for _, at := range from.members(e) {
+			if p, err = rpc.Probe(ctx, at, user, from.password); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return upstream.Probed{}, err
+		}
+		member := func(id uint64) upstream.Member {
+			if id == 0 {
+				return upstream.Member{}
+			}
+			return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
+		}
+		return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
+	}
+}
+
+// StoreOptions reads a configuration and returns the options of its store, for commands that
+// prepare it.
+func StoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
+	loader := &loader{file: file, seed: maphash.MakeSeed()}
+	state, err := loader.read()
+	if err != nil {
+		return nil, err
+	}
+	if !state.config.Upstream.V3() {
+		errs := state.doc.NewErrors()
+		errs.Add("the configuration does not use a v3 store", `set upstream.api = "v3"`, "upstream", "api")
+		return nil, errs.Err()
+	}
+	if err := loader.discover(ctx, state, nil); err != nil {
+		return nil, err
+	}
+	o := state.storeOptions(log)
+	return &o, nil
+}
+
+// retire closes a store that is not in force any more. Its running writes may still end; its
+// watches are broken off, so that their clients connect again.
+func (r *reloader) retire(s *v2v3.Store, patience time.Duration) {
+	r.retired.Go(func() {
+		select {
+		case <-time.After(patience):
+		case <-r.stopped:
+		}
+		s.Close()
+	})
+}
+
+// close closes all stores. Nothing is served any more.
+func (r *reloader) close() {
+	close(r.stopped)
+	r.retired.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.current.store != nil {
+		r.current.store.Close()
+	}
+}

@@ -1,0 +1,155 @@
+package lane
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
+)
+
+// Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
+// methods.
+type Store interface {
+	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
+	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
+	Cluster() v2store.Cluster
+}
+
+// Origin is an etcd v3 store in place of the v2 API of etcd.
+type Origin struct {
+	Store Store
+	// Feed wakes the watchers of the store.
+	Feed *share.Feed
+
+	heads heads
+}
+
+// serves reports whether the store answers an operation. All others are sent to etcd.
+func (o *Origin) serves(op *gate.Operation) bool { return op.Surface == gate.Keys }
+
+// parse returns the operation of a request for a key, or etcd's error. The store may still
+// use the operation of a write or a watch when the request has ended, so it gets copies.
+func parse(op *gate.Operation, contentType string, body []byte, copies bool) (*v2store.Operation, *v2store.Error) {
+	_, query, _ := strings.Cut(op.Target, "?")
+	r := v2store.Request{Method: op.Method, Path: string(op.Key), Query: query, ContentType: contentType, Body: string(body)}
+	if copies {
+		r.Path, r.Query = strings.Clone(r.Path), strings.Clone(r.Query)
+	}
+	return v2store.Parse(&r, time.Now())
+}
+
+// fromStore is Do for an operation that the store answers.
+func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
+	op := call.Op
+	o := call.Snapshot.Origin
+	parsed, invalid := parse(op, call.ContentType, call.Body, op.IsWrite())
+	if invalid != nil {
+		o.answer(&a, op.Method, invalid.Answer())
+		return a, nil, nil
+	}
+	a = Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
+	defer a.slot.release()
+	// Reads cost etcd nothing or, together, a request in each round trip, so that they need no slot.
+	if !a.claim.TryAcquire() || parsed.Write() && !a.slot.try() {
+		if a.acquire(ctx, call) != nil {
+			return x.crowded(ctx)
+		}
+	}
+	refusal, err = x.askStore(ctx, call, parsed, &a)
+	if err == errLarge { //nolint:errorlint // never wrapped: askStore returns it itself
+		if a.acquire(ctx, call) != nil {
+			return x.crowded(ctx)
+		}
+		a.mayGrow = true
+		refusal, err = x.askStore(ctx, call, parsed, &a)
+	}
+	return a, refusal, err
+}
+
+// askStore has an operation carried out, and charges the answer to its client. If it fails, the
+// answer holds nothing any more.
+func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Operation, a *Answer) (*gate.Refusal, error) {
+	o := call.Snapshot.Origin
+	received := false
+	defer func() {
+		if !received { // the answer failed, or a bug caused a panic
+			a.Close()
+		}
+	}()
+	got, err := o.Store.Do(ctx, parsed)
+	if err != nil {
+		return x.failedStore(ctx, err, call.Op)
+	}
+	x.Outage.Succeeded()
+	o.answer(a, call.Op.Method, got)
+	size := int64(len(a.Body))
+	a.claim.Began(size)
+	switch {
+	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
+		a.claim.Release()
+	case a.claim.Cover(), a.mayGrow:
+		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
+	case !parsed.Write():
+		return nil, errLarge // it must not be in memory until it is this client's turn
+	case call.wait(ctx, a.claim.Acquire) != nil:
+		return gate.RefuseUnknownOutcome, nil // the write was carried out, and its answer cannot be sent
+	default:
+		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
+	}
+	received = true
+	return nil, nil
+}
+
+// uncountedAnswer is the size of an answer that is not charged to its client, because the
+// number of connections bounds these.
+const uncountedAnswer = 64 << 10
+
+// holdMemory charges an answer to its client as one that waits for the client, and reports
+// whether there was memory.
+func (a *Answer) holdMemory(x *Exchange, call *Call, size int64) bool {
+	if size > upstream.MaxBuffered || x.Memory == nil {
+		return false
+	}
+	lease := account.NewLease(x.Memory, call.account, account.Ordinary)
+	if !lease.TryGrow(size) {
+		return false
+	}
+	a.stored.lease = lease
+	a.memory = newHold(x.Memory, call.account, lease.Units(), call.Client)
+	return true
+}
+
+// joinStore is Join for a watch that the store serves.
+func (x *Exchange) joinStore(ctx context.Context, o *Origin, op *gate.Operation, n share.Notifier) (*share.Watcher, *share.Head, End) {
+	parsed, invalid := parse(op, "", nil, true)
+	if invalid != nil {
+		return nil, o.heads.complete(invalid.Answer(), o.Store.Cluster()), End{Reason: "refused"}
+	}
+	if parsed.Action != v2store.Watch { // a quorum read does not wait
+		got, err := o.Store.Do(ctx, parsed)
+		if err != nil {
+			return nil, nil, x.unansweredStore(ctx, err, op)
+		}
+		return nil, o.heads.complete(got, o.Store.Cluster()), End{Reason: "event"}
+	}
+	w := o.Feed.Watcher(n, parsed.Stream)
+	deliver := func(e *v2v3.Event) { w.Deliver(e, e.Index, e.Body, e.Chunked) }
+	stop, head, err := o.Store.Watch(parsed, deliver, w.Fail)
+	if err != nil {
+		w.Close()
+		return nil, nil, x.unansweredStore(ctx, err, op)
+	}
+	if head.Status != 200 {
+		w.Close()
+		return nil, o.heads.complete(head, o.Store.Cluster()), End{Reason: "refused"}
+	}
+	x.Outage.Succeeded()
+	w.Started(stop)
+	return w, o.heads.watch(head, o.Store.Cluster()), End{}
+}

@@ -1,0 +1,259 @@
+package lane
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
+)
+
+// answers is a store that gives each operation the same answer. Tests of fronts have a real one.
+type answers struct {
+	Store
+	answer v2store.Answer
+	err    error
+	asked  func(*v2store.Operation)
+}
+
+func (a *answers) Do(_ context.Context, op *v2store.Operation) (v2store.Answer, error) {
+	if a.asked != nil {
+		a.asked(op)
+	}
+	return a.answer, a.err
+}
+
+func (a *answers) Watch(*v2store.Operation, func(*v2v3.Event), func(error)) (func(), v2store.Answer, error) {
+	return nil, a.answer, a.err
+}
+
+func (a *answers) Cluster() v2store.Cluster { return v2store.Cluster{ID: 7} }
+
+// newStoreRig returns a rig before a store. Nothing may be sent to etcd.
+func newStoreRig(t *testing.T, store *answers) *rig {
+	t.Helper()
+	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { t.Errorf("etcd received %s %s", q.Method, q.URL) })
+	r.snapshot.Origin = &Origin{Store: store, Feed: share.NewFeed(r.metrics.Watches)}
+	r.Memory = r.Accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 4096})
+	r.Bulk = bulk.NewLimits(
+		r.Accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: 128}),
+		r.Accounts.NewPool(account.Options{Name: "trees", Total: 16}),
+		r.Accounts.NewPool(account.Options{Name: "events", Total: 16}))
+	r.Slots = r.Accounts.NewPool(account.Options{Name: "requests", Total: 8, Reserve: 1})
+	return r
+}
+
+// clientCall is a call of a client with an account.
+func (r *rig) clientCall(t *testing.T, method, target string) *Call {
+	t.Helper()
+	call := r.call(t, method, target, "root")
+	call.Peer.Account = r.Accounts.Address(call.Peer.Addr.Addr())
+	t.Cleanup(call.Peer.Account.Close)
+	call.Client = &client{}
+	return call
+}
+
+// client is a client that records whether its answer was broken off.
+type client struct{ broken bool }
+
+func (c *client) BreakOff() { c.broken = true }
+
+func found(size int) v2store.Answer {
+	return v2store.Answer{Status: 200, Index: 9, Body: bytes.Repeat([]byte("x"), size)}
+}
+
+func TestTheAnswerOfAStoreIsChargedToItsClientUntilItIsClosed(t *testing.T) {
+	for what, c := range map[string]struct {
+		size          int
+		memory, large int64
+	}{
+		"a small answer":              {1000, 0, 0},
+		"an answer":                   {1 << 20, 1 << 10, 0},
+		"an answer beyond the memory": {6 << 20, 0, 96},
+	} {
+		r := newStoreRig(t, &answers{answer: found(c.size)})
+		a, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/a"), room(100))
+		if refusal != nil || err != nil || !a.Whole || len(a.Body) != c.size {
+			t.Fatalf("%s: got refusal %+v, error %v, %d bytes, whole %t; want the whole answer", what, refusal, err, len(a.Body), a.Whole)
+		}
+		if memory, large := r.Memory.Used(), r.Bulk.Bytes.Used(); memory != c.memory || large != c.large {
+			t.Errorf("%s: holds %d units of memory and %d units of large answers, want %d and %d", what, memory, large, c.memory, c.large)
+		}
+		a.Finish()
+		a.Close()
+		if memory, large := r.Memory.Used(), r.Bulk.Bytes.Used(); memory != 0 || large != 0 {
+			t.Errorf("%s: after it was closed, %d units of memory and %d units of large answers are held", what, memory, large)
+		}
+	}
+}
+
+// TestALargeReadOfAStoreWaitsForItsTurn lets a client read a large answer while another one takes
+// such an answer. The second read is made before its size is known, and again in its turn. The
+// third, whose size is known, is made only in its turn.
+func TestALargeReadOfAStoreWaitsForItsTurn(t *testing.T) {
+	asked := make(chan struct{}, 10)
+	r := newStoreRig(t, &answers{answer: found(6 << 20), asked: func(*v2store.Operation) { asked <- struct{}{} }})
+	read := func(key string) Answer {
+		a, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/"+key), room(100))
+		if refusal != nil || err != nil || len(a.Body) != 6<<20 {
+			t.Errorf("reading %s: got refusal %+v, error %v and %d bytes; want all %d", key, refusal, err, len(a.Body), 6<<20)
+		}
+		return a
+	}
+	made := 0
+	for _, c := range []struct {
+		key         string
+		before, all int
+	}{{"a", 1, 1}, {"b", 1, 2}, {"b", 0, 1}} {
+		first := Answer{}
+		if made > 0 {
+			first = read("other")
+			<-asked
+		}
+		made++
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			a := read(c.key)
+			a.Close()
+		}()
+		for range c.before {
+			<-asked
+		}
+		if made > 1 {
+			for limit := time.Now().Add(10 * time.Second); r.Bulk.Bytes.Status().Waiting == 0; {
+				if time.Now().After(limit) {
+					t.Fatalf("after 10 s the read %d does not wait for its turn", made)
+				}
+				time.Sleep(time.Millisecond) //nolint:forbidigo // a waiter of a pool signals nothing
+			}
+		}
+		first.Close()
+		<-done
+		if n := c.before + len(asked); n != c.all {
+			t.Errorf("the read %d was made %d times, want %d", made, n, c.all)
+		}
+		for range len(asked) {
+			<-asked
+		}
+		if large := r.Bulk.Bytes.Used(); large != 0 {
+			t.Errorf("%d units of large answers are held, want 0", large)
+		}
+	}
+}
+
+func TestOnlyWritesToAStoreHaveASlot(t *testing.T) {
+	for request, want := range map[string]int64{"GET": 0, "HEAD": 0, "PUT": 1, "DELETE": 1, "POST": 1} {
+		store := &answers{answer: found(10)}
+		r := newStoreRig(t, store)
+		held := int64(-1)
+		store.asked = func(*v2store.Operation) { held = r.Slots.Used() }
+		a, refusal, err := r.Do(context.Background(), r.clientCall(t, request, "/v2/keys/a"), room(100))
+		if refusal != nil || err != nil {
+			t.Fatalf("%s: got refusal %+v and error %v", request, refusal, err)
+		}
+		if held != want || r.Slots.Used() != 0 {
+			t.Errorf("%s: held %d slots at the store and %d with the answer, want %d and 0", request, held, r.Slots.Used(), want)
+		}
+		if request == "HEAD" && (a.Body != nil || a.Length != 10) {
+			t.Errorf("HEAD: got body %q and length %d, want none and 10", a.Body, a.Length)
+		}
+		a.Close()
+	}
+}
+
+func TestTheBodyOfAReadOrADeletionIsNotPartOfItsForm(t *testing.T) {
+	for method, want := range map[string]string{"PUT": "1", "DELETE": "", "GET": ""} {
+		store := &answers{answer: found(10)}
+		r := newStoreRig(t, store)
+		store.asked = func(op *v2store.Operation) {
+			if op.Value != want {
+				t.Errorf("%s: the operation has the value %q, want %q", method, op.Value, want)
+			}
+		}
+		call := r.clientCall(t, method, "/v2/keys/a")
+		call.Body, call.ContentType = []byte("value=1"), "application/x-www-form-urlencoded"
+		a, refusal, err := r.Do(context.Background(), call, room(100))
+		if refusal != nil || err != nil {
+			t.Fatalf("%s: got refusal %+v and error %v", method, refusal, err)
+		}
+		a.Close()
+	}
+}
+
+func TestFailuresOfAStoreAreRefusedAndCounted(t *testing.T) {
+	for what, c := range map[string]struct {
+		method  string
+		failure *v2v3.Error
+		body    string
+		sent    bool
+		counted string
+	}{
+		"a read that is not served":  {"GET", &v2v3.Error{Kind: v2v3.NotServed}, gate.RefuseStore.Body, false, "unreachable"},
+		"a write that is not served": {"PUT", &v2v3.Error{Kind: v2v3.NotServed}, gate.RefuseStore.Body, false, "unreachable"},
+		"a write that was not made":  {"PUT", &v2v3.Error{Kind: v2v3.NotExecuted}, gate.RefuseStore.Body, false, "unreachable"},
+		"a write without an outcome": {"PUT", &v2v3.Error{Kind: v2v3.UnknownOutcome}, gate.RefuseUnknownOutcome.Body, true, "lost"},
+		"a write without an answer": {"PUT", &v2v3.Error{Kind: v2v3.Executed, Index: 1234},
+			`{"errorCode":300,"message":"The answer is lost","cause":"The write was carried out at the index of this error; do not repeat it","index":1234}`, true, "broken"},
+	} {
+		r := newStoreRig(t, &answers{err: c.failure})
+		_, refusal, err := r.Do(context.Background(), r.clientCall(t, c.method, "/v2/keys/a"), room(100))
+		if err != nil || refusal == nil || refusal.Status != 503 || refusal.Body != c.body || refusal.Sent() != c.sent {
+			t.Errorf("%s: got refusal %+v and error %v; want status 503, sent %t and %s", what, refusal, err, c.sent, c.body)
+		}
+		if n := r.Slots.Used(); n != 0 {
+			t.Errorf("%s: %d slots are held, want 0", what, n)
+		}
+		counted := ""
+		families, err := r.metrics.Registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.Metric {
+				if f.GetName() == "etcd_tlsproxy_upstream_failures_total" && m.GetCounter().GetValue() > 0 {
+					counted += fmt.Sprintf("%s %v", m.Label[0].GetValue(), m.GetCounter().GetValue())
+				}
+			}
+		}
+		if counted != c.counted+" 1" {
+			t.Errorf("%s: the failures are %q, want one of the kind %s", what, counted, c.counted)
+		}
+	}
+}
+
+func TestAClientThatLeavesAStoreIsBrokenOff(t *testing.T) {
+	r := newStoreRig(t, &answers{err: &v2v3.Error{Kind: v2v3.NotServed}})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, refusal, err := r.Do(ctx, r.clientCall(t, "GET", "/v2/keys/a"), room(100)); refusal != nil || !errors.Is(err, ErrBrokenOff) {
+		t.Errorf("got refusal %+v and error %v, want %v", refusal, err, ErrBrokenOff)
+	}
+}
+
+func TestAWatchThatAStoreRefusesIsCompleteOrRefused(t *testing.T) {
+	cleared := v2store.Answer{Status: 400, Index: 9, Body: []byte("cleared"), Failed: true}
+	r := newStoreRig(t, &answers{answer: cleared})
+	op := r.call(t, "GET", "/v2/keys/a?wait=true&waitIndex=1", "").Op
+	w, head, end := r.Join(context.Background(), r.snapshot, &Watch{Op: op}, nil)
+	if w != nil || head == nil || head.Status != 400 || string(head.Body) != "cleared" || end.Reason != "refused" || end.Refusal != nil {
+		t.Errorf("an index of the past: got %v, %+v and %+v; want etcd's complete answer", w, head, end)
+	}
+	r = newStoreRig(t, &answers{err: &v2v3.Error{Kind: v2v3.NotServed}})
+	w, head, end = r.Join(context.Background(), r.snapshot, &Watch{Op: op}, nil)
+	if w != nil || head != nil || end.Refusal != gate.RefuseStore || end.Reason != "upstream" {
+		t.Errorf("a store that is not served: got %v, %+v and %+v; want a refusal", w, head, end)
+	}
+	if waiting := r.metrics.Watches.Waiting.Load(); waiting != 0 {
+		t.Errorf("%d watchers wait, want 0", waiting)
+	}
+}

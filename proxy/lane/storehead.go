@@ -1,0 +1,108 @@
+package lane
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/gate"
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/share"
+	"etcd-tlsproxy/proxy/v2store"
+)
+
+// stored is what an answer of a store has beside its body.
+type stored struct {
+	fields [6]http1.Field
+	text   []byte // of the fields
+	lease  account.Lease
+}
+
+var storedPool = sync.Pool{New: func() any { return &stored{} }}
+
+// free releases what the answer holds.
+func (s *stored) free() {
+	s.lease.Close()
+	*s = stored{text: s.text[:0]}
+	storedPool.Put(s)
+}
+
+// answer makes a the answer of a store.
+func (o *Origin) answer(a *Answer, method string, got v2store.Answer) {
+	a.stored = storedPool.Get().(*stored)
+	a.Status, a.Length, a.Body, a.Whole = got.Status, int64(len(got.Body)), got.Body, true
+	a.Fields = o.heads.fields(a.stored.fields[:0], &a.stored.text, &got, o.Store.Cluster())
+	if method == gate.MethodHead {
+		a.Body = nil
+	}
+}
+
+// heads makes the heads of answers like those of etcd.
+type heads struct {
+	date atomic.Pointer[date]
+	last atomic.Pointer[watchHead]
+}
+
+// date is the text of a second.
+type date struct {
+	second int64
+	text   string
+}
+
+// now returns the value of the Date field. Formatting it takes longer than the rest of a head.
+func (h *heads) now() string {
+	now := time.Now()
+	d := h.date.Load()
+	if d == nil || d.second != now.Unix() {
+		d = &date{now.Unix(), now.UTC().Format(http.TimeFormat)}
+		h.date.Store(d)
+	}
+	return d.text
+}
+
+// fields appends the fields of a head in the order of etcd. Their values are in text, which is
+// replaced.
+func (h *heads) fields(fields []http1.Field, text *[]byte, a *v2store.Answer, c v2store.Cluster) []http1.Field {
+	t := strconv.AppendUint((*text)[:0], c.ID, 16)
+	id := len(t)
+	t = strconv.AppendUint(t, a.Index, 10)
+	index := len(t)
+	t = strconv.AppendUint(t, c.RaftIndex, 10)
+	raft := len(t)
+	t = strconv.AppendUint(t, c.RaftTerm, 10)
+	*text = t
+	s := string(t)
+	fields = append(fields, http1.Field{Name: "Content-Type", Value: "application/json"},
+		http1.Field{Name: "X-Etcd-Cluster-Id", Value: s[:id]}, http1.Field{Name: "X-Etcd-Index", Value: s[id:index]})
+	if !a.Failed {
+		fields = append(fields, http1.Field{Name: "X-Raft-Index", Value: s[index:raft]}, http1.Field{Name: "X-Raft-Term", Value: s[raft:]})
+	}
+	return append(fields, http1.Field{Name: "Date", Value: h.now()})
+}
+
+// complete returns the head and the body of an answer to a watch that does not wait.
+func (h *heads) complete(a v2store.Answer, c v2store.Cluster) *share.Head {
+	var text []byte
+	return &share.Head{Status: a.Status, Index: a.Index, Body: a.Body, Fields: h.fields(nil, &text, &a, c)}
+}
+
+// watchHead is the head of watches, and what it was made of.
+type watchHead struct {
+	share.Head
+	cluster v2store.Cluster
+	date    string
+}
+
+// watch returns the head of a watch. Thousands of watches start at the same index when their
+// clients have received an event, so the last head is kept.
+func (h *heads) watch(a v2store.Answer, c v2store.Cluster) *share.Head {
+	last := h.last.Load()
+	if last == nil || last.Index != a.Index || last.cluster != c || last.date != h.now() {
+		last = &watchHead{*h.complete(a, c), c, h.now()}
+		h.last.Store(last)
+	}
+	return &last.Head
+}

@@ -1,0 +1,205 @@
+package share
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Feed wakes the watchers of a source that has all events itself, such as the mirror of an
+// etcd v3 store. The source only appends to a queue, so that it need not wait until
+// thousands of answers are encrypted.
+type Feed struct {
+	count *WatchCounters
+
+	mu      sync.Mutex
+	queue   []*Watcher // to be notified
+	running bool       // a goroutine notifies them
+	event   *Event     // the last one that was delivered, while the queue is not empty
+	source  any        // what that event was made of
+}
+
+// NewFeed returns a feed without watchers. It updates Waiting, Delivered and the durations
+// of the counters.
+func NewFeed(c *WatchCounters) *Feed { return &Feed{count: c} }
+
+// Waiting returns the number of watchers that wait.
+func (f *Feed) Waiting() int64 { return f.count.Waiting.Load() }
+
+// fed is what a watcher of a feed has beside its result. It is guarded by feed.mu.
+type fed struct {
+	feed    *Feed
+	stop    func() // ends the watch at the source; nil before Started
+	stream  bool
+	waiting bool     // included in the counter
+	behind  []*Event // events of a stream behind its result
+	bytes   int      // of their bodies
+	ended   bool     // closed, or failed
+}
+
+const (
+	// maxBehind bounds the events that a stream may be behind. It is the length of etcd's own
+	// history: a client that is further behind has to read everything again anyway.
+	maxBehind = 1000
+	// maxBehindBytes bounds the bytes of their bodies.
+	maxBehindBytes = 4 << 20
+)
+
+var errBehind = errors.New("the client does not receive the events of its stream")
+
+// Watcher returns a watcher that the source does not know yet. A stream receives one event
+// after another.
+func (f *Feed) Watcher(n Notifier, stream bool) *Watcher {
+	f.count.Waiting.Add(1)
+	both := &struct {
+		Watcher
+		fed
+	}{Watcher{notifier: n}, fed{feed: f, stream: stream, waiting: true}}
+	both.Watcher.fed = &both.fed
+	return &both.Watcher
+}
+
+// Started records how to end the watch at the source. Events that were delivered before are
+// not notified: the caller looks at the result.
+func (w *Watcher) Started(stop func()) {
+	f := w.fed.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	w.fed.stop = stop
+}
+
+// Deliver gives an event to a watcher. Equal sources are one event. It does not block.
+func (w *Watcher) Deliver(source any, index uint64, body, chunked []byte) {
+	f := w.fed.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if w.fed.ended || w.result.Load() != nil && !w.fed.stream {
+		return
+	}
+	if f.event == nil || f.source != source {
+		f.finishEvent()
+		f.event, f.source = &Event{Index: index, Body: body, Chunked: chunked, received: time.Now()}, source
+		f.event.pending.Store(1) // until the queue is empty
+	}
+	f.count.Delivered.Add(1)
+	w.put(f.event)
+}
+
+// Fail ends a watcher because events may have been missed.
+func (w *Watcher) Fail(reason error) {
+	f := w.fed.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !w.fed.ended && (w.result.Load() == nil || w.fed.stream) {
+		w.fed.ended = true
+		w.put(&Event{Err: reason, received: time.Now()})
+	}
+}
+
+// put adds an event to a watcher and to the queue; feed.mu is held.
+func (w *Watcher) put(e *Event) {
+	f := w.fed.feed
+	switch {
+	case w.result.Load() == nil:
+		e.pending.Add(1)
+		w.counted = true
+		w.result.Store(e)
+	case e.Err == nil && (len(w.fed.behind) == maxBehind || w.fed.bytes+len(e.Body) > maxBehindBytes):
+		w.fed.ended = true
+		w.fed.behind, w.fed.bytes = []*Event{{Err: errBehind}}, 0
+	default:
+		w.fed.behind = append(w.fed.behind, e)
+		w.fed.bytes += len(e.Body)
+	}
+	w.fed.answered(w.fed.stream && e.Err == nil)
+	if w.fed.stop == nil {
+		return
+	}
+	f.queue = append(f.queue, w)
+	if !f.running {
+		f.running = true
+		go f.notify()
+	}
+}
+
+// answered counts a watcher that waits no more, unless it is a stream that goes on.
+func (d *fed) answered(waits bool) {
+	if d.waiting && !waits {
+		d.waiting = false
+		d.feed.count.Waiting.Add(-1)
+	}
+}
+
+// notify notifies watchers until the queue is empty.
+func (f *Feed) notify() {
+	for {
+		f.mu.Lock()
+		watchers := f.queue
+		f.queue = nil
+		if len(watchers) == 0 {
+			f.running = false
+			f.finishEvent()
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+		notifyAll(watchers)
+	}
+}
+
+// finishEvent ends the delivery of the last event; f.mu is held.
+func (f *Feed) finishEvent() {
+	if f.event != nil {
+		f.release(f.event)
+		f.event, f.source = nil, nil
+	}
+}
+
+// release measures the delivery of an event when the last of its watchers is closed.
+func (f *Feed) release(e *Event) {
+	if e.pending.Add(-1) == 0 && e.Err == nil && f.count.ObserveDelivery != nil {
+		f.count.ObserveDelivery(time.Since(e.received))
+	}
+}
+
+// next moves to the next event of a stream.
+func (d *fed) next(w *Watcher) bool {
+	f := d.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !d.stream {
+		return false
+	}
+	if e := w.result.Load(); w.counted && e != nil {
+		w.counted = false
+		f.release(e)
+	}
+	if len(d.behind) == 0 {
+		w.result.Store(nil)
+		return true
+	}
+	e := d.behind[0]
+	d.behind = slices.Delete(d.behind, 0, 1)
+	d.bytes -= len(e.Body)
+	w.result.Store(e)
+	return true
+}
+
+// close ends the watch at the source.
+func (d *fed) close(w *Watcher) {
+	f := d.feed
+	f.mu.Lock()
+	d.ended = true
+	d.answered(false)
+	d.behind, d.bytes = nil, 0
+	stop := d.stop
+	if e := w.result.Load(); w.counted && e != nil {
+		w.counted = false
+		f.release(e)
+	}
+	f.mu.Unlock()
+	if stop != nil {
+		stop() // the source may hold its own lock while it delivers
+	}
+}

@@ -1,0 +1,201 @@
+package proxy_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
+	"etcd-tlsproxy/proxy/proxytest/seed"
+)
+
+// varying matches what differs between two stores: indexes, times, and the length of both.
+var varying = regexp.MustCompile(`("(?:modifiedIndex|createdIndex|index)":|X-Etcd-Index: |X-Raft-Index: |X-Raft-Term: |Content-Length: )\d+|(X-Etcd-Cluster-Id: )[0-9a-f]+|(Date: )[^\n]+|("expiration":)"[^"]+"`)
+
+// same replaces what varies.
+func same(s string) string { return varying.ReplaceAllString(s, "${1}${2}${3}${4}N") }
+
+// TestAStoreIsAnsweredLikeTheV2API sends the same requests to a proxy before a v3 store and to
+// one before the v2 API, and compares all bytes of the answers but indexes and times.
+func TestAStoreIsAnsweredLikeTheV2API(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		store := l.Front(t, fronttest.StartStore(t).URL(), nil)
+		e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Close)
+		etcd := l.Front(t, e.URL(), nil)
+		form := func(method, key, form string) string {
+			return fmt.Sprintf("%s /v2/keys%s HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+				method, key, fronttest.Basic("root"), len(form), form)
+		}
+		bare := func(method, target string) string {
+			return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\n\r\n", method, target, fronttest.Basic("root"))
+		}
+		for _, request := range []string{
+			form("PUT", "/a", "value=1"),
+			form("PUT", "/a", "value=2&prevExist=true"),
+			form("PUT", "/a", "value=3&prevValue=1"),
+			form("PUT", "/a", "value=3&prevValue=2"),
+			form("PUT", "/a?prevExist=false", "value=4"),
+			form("PUT", "/a/b", "value=1"),
+			form("PUT", "/d/e%20f", "value=%26%3C%C3%A9"),
+			form("PUT", "/d/ttl", "value=1&ttl=1000"),
+			form("PUT", "/d/_hidden", "value=1"),
+			form("PUT", "/dir", "dir=true"),
+			form("PUT", "/dir", "dir=true"),
+			form("PUT", "/a", "value=1&ttl=x"),
+			form("PUT", "/a", "prevIndex=x"),
+			form("PUT", "/a", "%zz"),
+			form("PUT", "/a", "value=1&noValueOnSuccess=true"),
+			bare("PUT", "/v2/keys/query?value=1"),
+			bare("PUT", "/v2/keys/empty"),
+			bare("GET", "/v2/keys/a"),
+			bare("GET", "/v2/keys//a/"),
+			bare("HEAD", "/v2/keys/a"),
+			bare("GET", "/v2/keys/d/e%20f"),
+			bare("GET", "/v2/keys/d?sorted=true"),
+			bare("GET", "/v2/keys/?recursive=true&sorted=true"),
+			bare("GET", "/v2/keys?quorum=true&sorted=true"),
+			bare("GET", "/v2/keys/none"),
+			bare("HEAD", "/v2/keys/none"),
+			bare("GET", "/v2/keys/a?recursive=maybe"),
+			bare("GET", "/v2/keys/a?wait=true&waitIndex=x"),
+			bare("GET", "/v2/keys/a?wait=true&quorum=true"),
+			bare("HEAD", "/v2/keys/a?wait=true"),
+			bare("DELETE", "/v2/keys/d"),
+			bare("DELETE", "/v2/keys/d?dir=true"),
+			bare("DELETE", "/v2/keys/d?recursive=true"),
+			bare("DELETE", "/v2/keys/a?prevValue=no"),
+			bare("DELETE", "/v2/keys/a"),
+			bare("DELETE", "/v2/keys/a"),
+			form("DELETE", "/empty", "value=ignored"),
+		} {
+			got, want := store.Exchange(request), etcd.Exchange(request)
+			gotText, wantText := same(answerText(got)), same(answerText(want))
+			if gotText != wantText {
+				t.Errorf("%.80q:\n got %s\nwant %s", request, gotText, wantText)
+			}
+		}
+		if errs := store.Log.String(); strings.Contains(errs, "panic") {
+			t.Errorf("the proxy logged %s", errs)
+		}
+	})
+}
+
+func answerText(a *proxytest.Answer) string {
+	return fmt.Sprintf("%d\n%s\n%s", a.Status, strings.Join(a.Lines, "\n"), a.Body)
+}
+
+func TestAStreamReceivesEachEventOfAStore(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.Front(t, fronttest.StartStore(t).URL(), nil)
+		for _, proto := range []string{"h1", "h2"} {
+			resp, err := f.Client(proto).Get(f.URL() + "/v2/keys/conftool?wait=true&recursive=true&stream=true")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			lines := bufio.NewReader(resp.Body)
+			for i := range 3 {
+				value := fmt.Sprintf("%s-%d", proto, i)
+				f.Put(t, "/conftool/a", value)
+				if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, `"value":"`+value+`"`) {
+					t.Fatalf("%s: got event %q, %v; want the one with the value %s", proto, line, err, value)
+				}
+			}
+		}
+		if n := f.Watches(); n != 2 {
+			t.Errorf("%d watches are running, want the 2 streams", n)
+		}
+	})
+}
+
+func TestAStreamEndsWhenItsReaderLosesTheRight(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		only := func(readers ...string) func(*lane.Snapshot, *proxytest.PKI) {
+			return func(s *lane.Snapshot, _ *proxytest.PKI) {
+				s.Rules = seed.Rules(t, acl.Rule{Prefix: "/secret", Read: acl.Only(readers...), Write: acl.Only("root")})
+			}
+		}
+		e := fronttest.StartStore(t)
+		f := l.Front(t, e.URL(), only("root", "alice"))
+		req, err := http.NewRequest("GET", f.URL()+"/v2/keys/secret?wait=true&recursive=true&stream=true", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth("alice", "alice-pw")
+		resp, err := f.Client("h1").Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		f.Put(t, "/secret/a", "1")
+		lines := bufio.NewReader(resp.Body)
+		if line, err := lines.ReadString('\n'); err != nil {
+			t.Fatalf("got event %q, %v; want one", line, err)
+		}
+		next := *f.Server.Snapshot()
+		only("root")(&next, nil)
+		f.Server.Publish(&next)
+		f.Put(t, "/secret/a", "2")
+		if rest, err := io.ReadAll(lines); err == nil || len(rest) > 0 {
+			t.Errorf("alice, who lost the right, got %q, %v; want a stream that breaks off", rest, err)
+		}
+	})
+}
+
+func TestAStoreWithoutATreeIsRefused(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f := l.Front(t, fronttest.StartEmpty(t).URL(), nil)
+		for _, request := range []string{
+			"GET /v2/keys/ HTTP/1.1\r\nHost: h\r\n\r\n",
+			"GET /v2/keys/?quorum=true HTTP/1.1\r\nHost: h\r\n\r\n",
+			"GET /v2/keys/?wait=true HTTP/1.1\r\nHost: h\r\n\r\n",
+			"GET /v2/keys/?wait=true&stream=true HTTP/1.1\r\nHost: h\r\n\r\n",
+			"PUT /v2/keys/a?value=1 HTTP/1.1\r\nHost: h\r\nAuthorization: " + fronttest.Basic("root") + "\r\n\r\n",
+		} {
+			a := f.Exchange(request)
+			if a.Status != 503 || !strings.Contains(a.Body, `"errorCode":300,"message":"The store cannot be served"`) {
+				t.Errorf("%.40q: got %d %s, want 503 and etcd's code 300", request, a.Status, a.Body)
+			}
+		}
+		fronttest.Eventually(t, "the log names the command that makes a tree", func() bool { return strings.Contains(f.Log.String(), "etcd-tlsproxy migrate init") })
+	})
+}
+
+func TestTheWatchesOfAStoreContinueWhenEtcdIsBack(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		e := fronttest.StartStore(t)
+		f := l.Front(t, e.URL(), nil)
+		c, a := startWatch(t, f, watchRequest)
+		e.Cut()
+		if status, body, _ := fronttest.Do(t, f.Client("h1"), "GET", f.URL()+"/v2/keys/", "", ""); status != 200 {
+			t.Errorf("reading while etcd is away: got %d %s, want 200", status, body)
+		}
+		if status, body, _ := fronttest.Do(t, f.Client("h1"), "PUT", f.URL()+"/v2/keys/eventlogging/w", "", "value=lost"); status != 503 {
+			t.Errorf("writing while etcd is away: got %d %s, want 503", status, body)
+		}
+		e.Mend()
+		fronttest.Eventually(t, "a write succeeds again", func() bool {
+			status, _, _ := fronttest.Do(t, f.Client("h1"), "PUT", f.URL()+"/v2/keys/eventlogging/w", "", "value=again")
+			return status < 300
+		})
+		if err := c.ReadBody(a, "GET"); err != nil || !a.Whole || !strings.Contains(a.Body, `"value":"again"`) {
+			t.Errorf("the watch got %+v, %v; want the event of the write", a, err)
+		}
+	})
+}
