@@ -108,7 +108,7 @@ func (p *pair) refusedBy35(q *v2store.Request) bool {
 }
 
 func (p *pair) compare(q *v2store.Request, got, want answered) {
-	got.body, want.body = comparable(got.body), comparable(want.body)
+	got.body, want.body = timeless(got.body), timeless(want.body)
 	if got != want && q.Method == "GET" {
 		got.body, want.body = sorted(got.body), sorted(want.body)
 	}
@@ -134,8 +134,8 @@ var (
 	ttl        = regexp.MustCompile(`"ttl":-?\d+,`)
 )
 
-// comparable leaves out what depends on the clock: when a node expires, but not whether it does.
-func comparable(body string) string {
+// timeless leaves out what depends on the clock: when a node expires, but not whether it does.
+func timeless(body string) string {
 	return expiration.ReplaceAllString(ttl.ReplaceAllString(body, ""), `"expiration":0`)
 }
 

@@ -37,7 +37,7 @@ type heard struct {
 
 func (h *heard) add(body string) {
 	h.mu.Lock()
-	h.bodies = append(h.bodies, comparable(body))
+	h.bodies = append(h.bodies, timeless(body))
 	h.mu.Unlock()
 	select {
 	case h.more <- struct{}{}:
