@@ -28,7 +28,7 @@ func FuzzTheStoreDoesWhatTheGateDecidedOn(f *testing.F) {
 	f.Add("PUT", "/v2/keys/a", "multipart/form-data; boundary=x", []byte("--x--"))
 	g := &gate.Gate{
 		Throttle: acl.NewThrottle(acl.ThrottleOptions{}),
-		Admits:   func(acl.Access) bool { return true }, Login: func(gate.Login) {},
+		Admits:   func(*gate.Peer, acl.Access) bool { return true }, Login: func(gate.Login) {},
 	}
 	policy := seed.Policy(f)
 	f.Fuzz(func(t *testing.T, method, target, contentType string, body []byte) {

@@ -158,3 +158,27 @@ func printable(s string) string {
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// RefusalStatus is one refusal, or several equal ones: Times of them from First to Time.
+// User is empty unless it was verified. Claimed is empty unless a file of users or a rule has
+// the name. Path and Surface are empty unless the path could
+// be read. Key is empty unless the path is that of a key. Rule is empty unless a rule
+// decided.
+type RefusalStatus struct {
+	Time    time.Time `json:"time"`    // the last of them
+	First   time.Time `json:"first"`   // the first of them
+	Times   uint64    `json:"times"`   // how many
+	Client  string    `json:"client"`  // address of the client
+	User    string    `json:"user"`    // the verified user
+	Known   string    `json:"known"`   // how the user was identified
+	Login   string    `json:"login"`   // "ok", "not_needed", or why the client could not be identified
+	Claimed string    `json:"claimed"` // the name that the client claimed
+	Method  string    `json:"method"`  // the method
+	Surface string    `json:"surface"` // the part of the API
+	Path    string    `json:"path"`    // the canonical path
+	Key     string    `json:"key"`     // the canonical key
+	Rule    string    `json:"rule"`    // the prefix of the rule
+	Status  int       `json:"status"`  // status of the answer
+	Reason  string    `json:"reason"`  // the reason, as in the audit log
+	Cause   string    `json:"cause"`   // the cause that was sent to the client
+}
