@@ -2,8 +2,6 @@ package proxytest
 
 import (
 	"testing"
-
-	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { VerifyNoLeaks(m) }

@@ -3,7 +3,7 @@ package v2v3
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }
