@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 
 // turns counts the turns that a client holds.
 type turns struct {
-	held, ofSuspects int
+	held, ofSuspects atomic.Int64 // timers release turns
 	err              error
 }
 
@@ -24,14 +25,14 @@ func (t *turns) acquire(_ context.Context, ofSuspects bool) (release func(), err
 	if ofSuspects {
 		count = &t.ofSuspects
 	}
-	*count++
-	return func() { *count-- }, nil
+	count.Add(1)
+	return func() { count.Add(-1) }, nil
 }
 
-func (t *turns) expect(test *testing.T, held, ofSuspects int, when string) {
+func (t *turns) expect(test *testing.T, held, ofSuspects int64, when string) {
 	test.Helper()
-	if t.held != held || t.ofSuspects != ofSuspects {
-		test.Errorf("turns held %s: got %d of workers and %d of suspects, want %d and %d", when, t.held, t.ofSuspects, held, ofSuspects)
+	if gotHeld, gotOfSuspects := t.held.Load(), t.ofSuspects.Load(); gotHeld != held || gotOfSuspects != ofSuspects {
+		test.Errorf("turns held %s: got %d of workers and %d of suspects, want %d and %d", when, gotHeld, gotOfSuspects, held, ofSuspects)
 	}
 }
 
