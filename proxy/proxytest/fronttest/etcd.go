@@ -84,7 +84,7 @@ func StartStore(t testing.TB) *proxytest.Embedded {
 func StartEmpty(t testing.TB) *proxytest.Embedded {
 	t.Helper()
 	e := start(t)
-	viewed.Store(strings.TrimPrefix(e.URL(), "http://"), &served{})
+	register(t, strings.TrimPrefix(e.URL(), "http://"), &served{})
 	return e
 }
 
@@ -107,7 +107,7 @@ func withView(t testing.TB, e Etcd) Etcd {
 		e.Retarget(address)
 		http.DefaultClient.CloseIdleConnections()
 		fronts, _ := viewed.Load(address)
-		viewed.Store(near, fronts)
+		register(t, near, fronts.(*served))
 		return e
 	}
 	return &withURL{e, "http://" + view(t, strings.TrimPrefix(e.URL(), "http://"))}

@@ -32,6 +32,13 @@ func SkipWithV3(t testing.TB, reason string) {
 // viewed has the etcds whose v3 store is served, by address.
 var viewed sync.Map
 
+// register makes the v3 store at an address served, until the test ends. Another server may have
+// the address then.
+func register(t testing.TB, address string, s *served) {
+	viewed.Store(address, s)
+	t.Cleanup(func() { viewed.Delete(address) })
+}
+
 // served is an etcd whose v3 store is served.
 type served struct {
 	tree bool
@@ -104,7 +111,7 @@ func view(t testing.TB, address string) string {
 		store.Close()
 		running.Wait()
 	})
-	viewed.Store(outer.Addr().String(), fronts)
+	register(t, outer.Addr().String(), fronts)
 	return outer.Addr().String()
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -32,7 +33,7 @@ type Endpoint struct {
 type Client struct {
 	endpoints      []Endpoint
 	user, password string
-	maxResponse    int
+	maxResponse    atomic.Int64
 
 	mu    sync.Mutex
 	conn  *grpc.ClientConn
@@ -45,12 +46,13 @@ type Client struct {
 // New returns a client of endpoints, of which there is at least one. It connects with the first
 // call. The user "" is none.
 func New(endpoints []Endpoint, user, password string) (*Client, error) {
-	c := &Client{endpoints: endpoints, user: user, password: password, maxResponse: defaultMaxResponse, retired: map[*grpc.ClientConn]*time.Timer{}}
+	c := &Client{endpoints: endpoints, user: user, password: password, retired: map[*grpc.ClientConn]*time.Timer{}}
+	c.maxResponse.Store(defaultMaxResponse)
 	return c, c.Use(0)
 }
 
 // LimitResponses sets the size of the largest response. It applies from the next call of Use on.
-func (c *Client) LimitResponses(bytes int) { c.maxResponse = bytes }
+func (c *Client) LimitResponses(bytes int) { c.maxResponse.Store(int64(bytes)) }
 
 // Use makes calls go to an endpoint from now on. Those that are on their way end with an error.
 func (c *Client) Use(endpoint int) error { return c.UseWithin(endpoint, 0) }
@@ -129,7 +131,7 @@ func (c *Client) dial(e Endpoint) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(secure),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(c.maxResponse)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(int(c.maxResponse.Load()))),
 		// The shortest period that etcd allows is 5 s, and that of gRPC is 10 s. A dead member is found
 		// sooner, by the watch.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 3 * time.Second}),
