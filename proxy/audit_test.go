@@ -15,13 +15,15 @@ import (
 // fullable is a log whose disk can be full.
 type fullable struct {
 	io.Writer
-	full atomic.Bool
+	full    atomic.Bool
+	written atomic.Int64 // bytes
 }
 
 func (f *fullable) Write(p []byte) (int, error) {
 	if f.full.Load() {
 		return 0, errors.New("no space left on device")
 	}
+	f.written.Add(int64(len(p)))
 	return f.Writer.Write(p)
 }
 
@@ -43,6 +45,8 @@ func TestWritesAreRefusedWhileTheRequiredAuditLogIsLost(t *testing.T) {
 		if got := status("PUT"); got != 200 {
 			t.Fatalf("a write that is recorded: got status %d, want 200", got)
 		}
+		// The record is written behind the answer.
+		fronttest.Eventually(t, "the first record is written", func() bool { return log.written.Load() > 0 })
 		log.full.Store(true)
 		if got := status("PUT"); got != 200 {
 			t.Errorf("the write whose record is lost: got status %d, want 200, because etcd has carried it out", got)
