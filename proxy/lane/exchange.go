@@ -75,7 +75,8 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, r
 // can be shared joins the next request for the same target. Otherwise the first bytes of
 // the body are read into a buffer before Do returns, so that an answer that breaks off at
 // once can still become an error that clients understand. Do calls buffer when etcd has
-// started to answer, because thousands of requests may be waiting for that. An answer that
+// started to answer, because thousands of requests may be waiting for that. The body of the
+// request is not used any more then. An answer that
 // should be received whole is received whole, unless it is too large.
 //
 // The lane must send a refusal. The error, if any, is [ErrBrokenOff]. When ctx ends, Do and
@@ -152,6 +153,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	}
 	x.Outage.Succeeded()
 	a.Status, a.Fields, a.Length, a.resp = resp.Status, resp.Fields, resp.Length, resp
+	call.Body, call.request.Body = nil, nil // the lane may free it when buffer is called
 	buf := buffer()
 	n, err := readFull(resp, buf)
 	if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise

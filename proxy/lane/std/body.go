@@ -57,7 +57,9 @@ type payer interface {
 	openAccount() *account.Account
 }
 
+// free can be called more than once. The bytes must not be used afterwards.
 func (b *body) free() {
+	b.bytes = nil
 	if b.account != nil {
 		b.from.memory.Unregister(b.account, b)
 		b.lease.Close()
