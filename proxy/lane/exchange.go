@@ -160,7 +160,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 		return x.failed(err, op)
 	}
 	if op.Method != gate.MethodHead {
-		a.claim.Began(resp.Announced())
+		a.claim.Began(resp.Announced(), resp.Shows())
 	}
 	// Other readers wait for etcd, not for this client.
 	lead.Done()
@@ -176,7 +176,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	if a.Whole {
 		a.claim.Release() // etcd has sent it
 	} else if x.Bulk != nil {
-		a.claim.Began(resp.Announced())
+		a.claim.Began(resp.Announced(), resp.Shows())
 		switch {
 		case a.claim.Cover(), a.mayGrow:
 		case op.Access == acl.Read:

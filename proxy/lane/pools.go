@@ -30,7 +30,15 @@ const UncountedAnswer = upstream.Uncounted
 
 // newClaim returns what a call claims of etcd's memory, which is not acquired.
 func (x *Exchange) newClaim(call *Call) bulk.Claim {
-	if op := call.Op; op.Surface == gate.Keys && op.Access == acl.Read {
+	switch op := call.Op; {
+	case op.Surface != gate.Keys:
+	case op.IsWrite():
+		claim := x.Bulk.Write(call.account, op.Path, call.Body)
+		if claim.Size() > upstream.MaxBuffered {
+			claim.Stream() // when it was carried out, it is too late to wait for the rest
+		}
+		return claim
+	case op.Access == acl.Read:
 		return x.Bulk.Read(call.account, op.Path, op.Tree)
 	}
 	return x.Bulk.Other(call.account)

@@ -78,7 +78,7 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request, claim *bulk.
 	if err != nil {
 		return nil, err
 	}
-	claim.Began(resp.Announced())
+	claim.Began(resp.Announced(), resp.Shows())
 	if !whole {
 		buffered.Free()
 		return nil, errTooLarge
