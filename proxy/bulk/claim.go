@@ -82,6 +82,18 @@ func (c *Claim) For(a *account.Account) Claim {
 // Account returns the account that is charged.
 func (c *Claim) Account() *account.Account { return c.account }
 
+// Wanted returns what its account holds and waits for of the pool that the claim needs. Of several
+// clients that want the same, the one for which it is least comes first.
+func (c *Claim) Wanted() int64 {
+	switch {
+	case c.IsFree():
+		return 0
+	case c.isLarge():
+		return c.bytes.Wanted(c.account)
+	}
+	return c.limits.Trees.Wanted(c.account)
+}
+
 // Pool returns the pool of the bytes that are held.
 func (c *Claim) Pool() *account.Pool { return c.bytes }
 

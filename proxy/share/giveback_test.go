@@ -78,7 +78,7 @@ func TestAFailedRequestOfABatchIsNotRepeatedByItsReaders(t *testing.T) {
 
 func TestAReaderThatLeavesAsItsAnswerComesGivesItBack(t *testing.T) {
 	s := &shard{}
-	b := newBatch(&bulk.Claim{})
+	b := newBatch()
 	b.readers = 2
 	ctx := b.close()
 	answer := &Answer{}
@@ -94,7 +94,7 @@ func TestAReaderThatLeavesAsItsAnswerComesGivesItBack(t *testing.T) {
 	if got := answer.readers.Load(); got != 2 {
 		t.Errorf("after a reader left: got %d uses of the answer, want 2", got)
 	}
-	failed := newBatch(&bulk.Claim{})
+	failed := newBatch()
 	failed.readers = 1
 	failed.close()
 	failed.finish(nil, errTooLarge, saved)
@@ -106,14 +106,14 @@ func TestAReaderThatLeavesAsItsAnswerComesGivesItBack(t *testing.T) {
 
 func TestABatchWhoseReadersHaveLeftIsCanceledWhenItIsSent(t *testing.T) {
 	s := &shard{}
-	b := newBatch(&bulk.Claim{})
+	b := newBatch()
 	b.readers = 2
 	b.remove(s)
 	b.remove(s)
 	if ctx := b.close(); ctx.Err() == nil {
 		t.Error("the request of a batch without readers: its context goes on, want it canceled")
 	}
-	b = newBatch(&bulk.Claim{})
+	b = newBatch()
 	b.readers = 2
 	ctx := b.close()
 	if b.remove(s); ctx.Err() != nil {

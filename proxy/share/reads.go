@@ -62,7 +62,7 @@ type Lead struct {
 // take long. On a zero Lead, Done does nothing and need not be called.
 //
 // The claim is that of a request for the caller alone. The request of a batch is charged to
-// the account of its first reader.
+// one of its readers.
 //
 // The strings may be views of memory that changes later. The caller's own request may be
 // spelled differently, as long as etcd's answer is the same.
@@ -86,9 +86,10 @@ func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim)
 	}
 	b := l.next
 	if b == nil {
-		b = newBatch(claim)
+		b = newBatch()
 		l.next = b
 	}
+	b.offer(claim)
 	b.readers++ // under the shard's lock, until the batch is sent
 	s.mu.Unlock()
 	if r.changed != nil {
@@ -164,12 +165,13 @@ func (t *Lead) Done() {
 	l, s := t.flight, t.shard
 	t.flight = nil
 	s.mu.Lock()
-	b := l.next
-	l.next = nil
-	if b != nil {
-		ctx := b.close()
-		s.mu.Unlock()
+	if l.next != nil {
 		next := Lead{shard: s, reads: t.reads, hash: t.hash, flight: l}
+		b, ctx := l.next, context.Context(nil)
+		if b.payer == nil {
+			ctx = next.closeBatch()
+		}
+		s.mu.Unlock()
 		go next.send(ctx, b)
 		return
 	}
@@ -183,9 +185,24 @@ func (t *Lead) Done() {
 	}
 }
 
-// send sends a batch's request and distributes the answer to its readers.
+// closeBatch admits no more readers to the batch that waits; the shard's lock is held.
+func (t *Lead) closeBatch() context.Context {
+	b := t.flight.next
+	t.flight.next = nil
+	return b.close()
+}
+
+// send sends a batch's request and distributes the answer to its readers. ctx is nil if the batch
+// still admits readers, because the request has to be paid for.
 func (t *Lead) send(ctx context.Context, b *batch) {
-	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)}, &b.claim)
+	var answer *Answer
+	var err error
+	if ctx == nil {
+		ctx, err = t.pay(b)
+	}
+	if err == nil {
+		answer, err = t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)}, &b.claim)
+	}
 	b.finish(answer, err, t.reads.saved)
 	if answer != nil {
 		answer.drainReaders()

@@ -356,7 +356,7 @@ func TestABatchOfAnAnswerThatIsKnownToBeTooLargeIsNotSent(t *testing.T) {
 		})
 	}
 	r.waitForReaders(t, "/a?recursive=true", 2)
-	first.Began(upstream.MaxBuffered + 1, true)
+	first.Began(upstream.MaxBuffered+1, true)
 	lead.Done()
 	all.Wait()
 	if n := g.counter.Load(); n != 0 {
@@ -378,7 +378,7 @@ func TestABatchIsChargedToItsFirstReader(t *testing.T) {
 	limits := bulk.NewLimits(bytes, table.NewPool(account.Options{Name: "trees", Total: 2}), nil)
 	client := table.Address(netip.MustParseAddr("192.0.2.1"))
 	learned := limits.Read(client, "/a", false)
-	learned.Began(10 * bulk.Unit, true)
+	learned.Began(10*bulk.Unit, true)
 	lead, _, err := r.Join(t.Context(), "/a", "", &learned)
 	if err != nil {
 		t.Fatal(err)
