@@ -1,7 +1,6 @@
 package proxy_test
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -168,18 +167,17 @@ func TestWritesWhoseAnswersAreNotTakenHoldNoMemoryOfBodies(t *testing.T) {
 				_, _ = io.WriteString(w, strings.Repeat("x", 2*upstream.MaxBuffered))
 			})
 			f := fronttest.Standard.Front(t, endpoint, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = time.Hour })
-			c := dialFrom(t, f, "127.0.0.2", map[string]string{"h1": "http/1.1", "h2": "h2"}[proto])
 			if proto == "h1" {
+				c := dialFrom(t, f, "127.0.0.2")
 				if _, err := fmt.Fprintf(c, "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)); err != nil {
 					t.Fatal(err)
 				}
 			} else {
-				transport := &http2.Transport{DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) { return c, nil }}
 				request, err := http.NewRequest(http.MethodPut, f.URL()+"/v2/keys/eventlogging/a", strings.NewReader(strings.Repeat("x", size)))
 				if err != nil {
 					t.Fatal(err)
 				}
-				resp, err := transport.RoundTrip(request)
+				resp, err := f.Client(proto).Do(request)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -100,7 +100,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {
 		var shared *share.Answer
 		var err error
-		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery, &a.claim); err != nil {
+		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery, &a.claim, call.Client); err != nil {
 			refusal, err := x.failed(err, op)
 			return Answer{}, refusal, err
 		}

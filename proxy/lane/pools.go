@@ -66,6 +66,10 @@ func (c *Call) wait(ctx context.Context, acquire func(context.Context) error) er
 	defer func() { c.Turn += time.Since(start) }()
 	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
 	defer cancel()
+	if c.Client != nil {
+		c.Client.Queued(cancel)
+		defer c.Client.Queued(nil)
+	}
 	return acquire(ctx)
 }
 

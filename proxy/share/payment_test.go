@@ -36,7 +36,7 @@ func newPayers(t *testing.T) *payers {
 	learned := p.limits.Read(p.modest, "/a", false)
 	learned.Began(10*bulk.Unit, true)
 	var err error
-	if p.lead, _, err = r.Join(t.Context(), "/a", "", &bulk.Claim{}); err != nil {
+	if p.lead, _, err = r.Join(t.Context(), "/a", "", &bulk.Claim{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !p.bytes.TryAcquire(p.greedy, 80, account.Ordinary) {
@@ -49,7 +49,7 @@ func newPayers(t *testing.T) *payers {
 func (p *payers) join(t *testing.T, ctx context.Context, a *account.Account, fails bool) {
 	p.readers.Go(func() {
 		claim := p.limits.Read(a, "/a", false)
-		_, answer, err := p.Join(ctx, "/a", "", &claim)
+		_, answer, err := p.Join(ctx, "/a", "", &claim, nil)
 		if (answer == nil) != fails {
 			t.Errorf("a read of %s: got %v, %v, want an answer: %t", a, answer, err, !fails)
 		}

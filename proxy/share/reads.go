@@ -56,6 +56,13 @@ type Lead struct {
 	flight *flight
 }
 
+// Reader is a client that can give up a read.
+type Reader interface {
+	// Queued is called when the client begins to wait for an answer that is not small, with a
+	// function that ends the wait, and with nil when it has ended.
+	Queued(leave context.CancelFunc)
+}
+
 // Join reads a path with a query, which may be empty, together with others. It returns an
 // answer, which the caller must release, or an [*upstream.Error]. If both are nil, the caller
 // sends the request itself and calls lead.Done when the answer is complete or is going to
@@ -66,7 +73,7 @@ type Lead struct {
 //
 // The strings may be views of memory that changes later. The caller's own request may be
 // spelled differently, as long as etcd's answer is the same.
-func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim) (lead Lead, answer *Answer, err error) {
+func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim, reader Reader) (lead Lead, answer *Answer, err error) {
 	hash := maphash.String(r.seed, path)
 	if query != "" {
 		hash = 31*hash + maphash.String(r.seed, query)
@@ -94,6 +101,13 @@ func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim)
 	s.mu.Unlock()
 	if r.changed != nil {
 		r.changed()
+	}
+	if reader != nil && !claim.IsFree() {
+		var leave context.CancelFunc
+		ctx, leave = context.WithCancel(ctx)
+		defer leave()
+		reader.Queued(leave)
+		defer reader.Queued(nil)
 	}
 	return r.wait(ctx, s, b)
 }

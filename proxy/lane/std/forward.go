@@ -55,12 +55,11 @@ func first(values []string) string {
 // forward carries an operation to etcd and its answer to the client.
 func (q *request) forward() *gate.Refusal {
 	call := q.newCall()
-	body := &body{}
 	if q.rec.Op.HasBody() {
 		q.startReceiving()
-		var refusal *gate.Refusal
-		body, refusal = q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, q)
+		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, q)
 		defer body.free()
+		q.upload = body
 		q.task.enter(working)
 		if refusal != nil {
 			return refusal
@@ -79,7 +78,7 @@ func (q *request) forward() *gate.Refusal {
 	}
 	defer giveBack()
 	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, func() []byte {
-		body.free() // the client may wait for its turn to get the answer
+		q.upload.free() // the client may wait for its turn to get the answer
 		if buf == nil {
 			buf = buffers.Get().(*[bufferSize]byte)
 		}
@@ -87,7 +86,7 @@ func (q *request) forward() *gate.Refusal {
 	})
 	// Nothing can take back the memory of a body that has arrived, and the client may take the
 	// answer as slowly as it likes.
-	body.free()
+	q.upload.free()
 	q.rec.Upstream, q.rec.Turn, q.rec.Shared = call.Waited, call.Turn, answer.Shared
 	if err != nil {
 		panic(http.ErrAbortHandler)
