@@ -154,3 +154,39 @@ func TestClientsThatTakeNoLargeAnswersDoNotKeepOthersFromEtcd(t *testing.T) {
 		})
 	}
 }
+
+// TestWritesWhoseAnswersAreNotTakenHoldNoMemoryOfBodies lets a client send whole bodies, and
+// take none of the answers, which contain what was written.
+func TestWritesWhoseAnswersAreNotTakenHoldNoMemoryOfBodies(t *testing.T) {
+	const size = 1 << 20
+	for _, proto := range []string{"h1", "h2"} {
+		t.Run(proto, func(t *testing.T) {
+			endpoint := fronttest.StandIn(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				// More than the buffers of both sides hold.
+				_, _ = io.WriteString(w, strings.Repeat("x", 2*upstream.MaxBuffered))
+			})
+			f := fronttest.Standard.Front(t, endpoint, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = time.Hour })
+			if proto == "h1" {
+				c := dialFrom(t, f, "127.0.0.2")
+				if _, err := fmt.Fprintf(c, "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size)); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				request, err := http.NewRequest(http.MethodPut, f.URL()+"/v2/keys/eventlogging/a", strings.NewReader(strings.Repeat("x", size)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := f.Client(proto).Do(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+			}
+			fronttest.Eventually(t, "the answer waits for its client", func() bool { return f.PoolGauge("etcd_tlsproxy_pool_used", "large_answers") > 0 })
+			if held := f.PoolGauge("etcd_tlsproxy_pool_used", "bodies"); held != 0 {
+				t.Errorf("a write whose answer is not taken: got %v bytes of bodies in use, want 0", held)
+			}
+		})
+	}
+}

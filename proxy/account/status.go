@@ -39,6 +39,17 @@ func (p *Pool) Status() Status {
 // Used returns the number of units in use.
 func (p *Pool) Used() int64 { return int64(p.state.Load() & allMask) }
 
+// Wanted returns the number of units that an account holds and waits for.
+func (p *Pool) Wanted(a *Account) int64 {
+	held := a.Held(p)
+	if p.state.Load()&waitersFlag == 0 {
+		return held
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return held + p.queue.unitsOf(a)
+}
+
 // Top returns the accounts that hold the most of the pool, at most limit of them.
 func (p *Pool) Top(limit int) []Holding {
 	var all []Holding

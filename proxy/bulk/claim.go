@@ -47,6 +47,8 @@ type Claim struct {
 	account *account.Account
 	hash    uint64
 	tree    bool
+	write   bool
+	sent    int64 // units of the value that a write sends, if it is large
 
 	units  int64 // of the answer, as far as it is known; 0 if it is not
 	held   int64 // of bytes
@@ -74,19 +76,35 @@ func (l *Limits) Other(a *account.Account) Claim {
 
 // For returns a claim to the same answer for another account.
 func (c *Claim) For(a *account.Account) Claim {
-	return Claim{limits: c.limits, bytes: c.bytes, account: a, hash: c.hash, tree: c.tree, units: c.units}
+	return Claim{limits: c.limits, bytes: c.bytes, account: a, hash: c.hash, tree: c.tree, write: c.write, sent: c.sent, units: c.units}
 }
 
 // Account returns the account that is charged.
 func (c *Claim) Account() *account.Account { return c.account }
+
+// Wanted returns what its account holds and waits for of the pool that the claim needs. Of several
+// clients that want the same, the one for which it is least comes first.
+func (c *Claim) Wanted() int64 {
+	switch {
+	case c.IsFree():
+		return 0
+	case c.isLarge():
+		return c.bytes.Wanted(c.account)
+	}
+	return c.limits.Trees.Wanted(c.account)
+}
 
 // Pool returns the pool of the bytes that are held.
 func (c *Claim) Pool() *account.Pool { return c.bytes }
 
 // Refresh looks up the expected size again. Nothing must be held.
 func (c *Claim) Refresh() {
-	if c.hash != unnamed {
-		c.units = c.limits.sizes.units(c.hash)
+	if c.hash == unnamed {
+		return
+	}
+	c.units = c.limits.sizes.units(c.hash)
+	if c.write {
+		c.units += max(c.units, c.sent) // etcd answers with the value before and the one after
 	}
 }
 
@@ -160,8 +178,9 @@ func (c *Claim) cover(units int64) bool {
 }
 
 // Began records that the answer has begun and has so many bytes. The place among the trees
-// is released.
-func (c *Claim) Began(size int64) {
+// is released. exists says whether the status tells the size of what was asked for: an answer
+// that etcd refuses is small whatever there is, and would make it forgotten.
+func (c *Claim) Began(size int64, exists bool) {
 	if c.limits == nil {
 		return
 	}
@@ -172,7 +191,11 @@ func (c *Claim) Began(size int64) {
 	} else if units == 1 {
 		units = 0
 	}
-	if c.hash != unnamed && units != c.units {
+	switch {
+	case c.hash == unnamed:
+	case c.write:
+		c.wrote(units)
+	case exists && units != c.units:
 		c.limits.sizes.note(c.hash, units)
 	}
 	c.units = units
@@ -182,8 +205,16 @@ func (c *Claim) Began(size int64) {
 // It does not wait, and reports whether there was enough. Such answers are bounded in number as
 // well, by charging each with a part of all bytes, because each has a connection to etcd.
 func (c *Claim) Cover() bool {
-	c.units = max(c.units, c.limits.Bytes.Most()/c.limits.Trees.Most(), 1)
+	c.Stream()
 	return c.cover(c.units)
+}
+
+// Stream makes the claim one of an answer that etcd holds until its client has taken it; see
+// [Claim.Cover].
+func (c *Claim) Stream() {
+	if c.limits != nil {
+		c.units = max(c.units, c.limits.Bytes.Most()/c.limits.Trees.Most(), 1)
+	}
 }
 
 // Held returns the units of bytes that are held.

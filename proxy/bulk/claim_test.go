@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -48,7 +49,7 @@ func TestAnAnswerThatIsKnownToBeLargeIsChargedBeforeItIsAskedFor(t *testing.T) {
 		t.Fatalf("the first read: got an expected size of %d, want 0 and a place", first.Size())
 	}
 	r.checkHeld(t, "a tree of unknown size", 0, unknownTree)
-	first.Began(30*Unit - 5)
+	first.Began(30*Unit-5, true)
 	r.checkHeld(t, "an answer that has begun", 0, 0)
 	if !first.Cover() {
 		t.Error("an answer of 30 of 100 units: got no room")
@@ -87,7 +88,7 @@ func TestTreesOfUnknownSizeAreBoundedInNumber(t *testing.T) {
 			t.Errorf("tree %d, where two have places: got %v, want %v", i+1, got, want)
 		}
 	}
-	claims[0].Began(100)
+	claims[0].Began(100, true)
 	again := make([]Claim, 9)
 	for i := range again {
 		again[i] = r.Read(a, "/v2/keys/0", true)
@@ -111,12 +112,12 @@ func TestAnAnswerThatHasBecomeSmallIsNotChargedAnyMore(t *testing.T) {
 	r := newRig()
 	a := r.client(t, 1)
 	c := r.Read(a, "/v2/keys/a", false)
-	c.Began(10 * Unit)
+	c.Began(10*Unit, true)
 	c = r.Read(a, "/v2/keys/a", false)
 	if c.Size() != 10*Unit {
 		t.Fatalf("a large key: got an expected size of %d, want %d", c.Size(), 10*Unit)
 	}
-	c.Began(Unit)
+	c.Began(Unit, true)
 	if c = r.Read(a, "/v2/keys/a", false); !c.IsFree() {
 		t.Errorf("a key that has become small: got an expected size of %d, want 0", c.Size())
 	}
@@ -126,7 +127,7 @@ func TestAnAnswerLargerThanAllBytesIsSentAlone(t *testing.T) {
 	r := newRig()
 	a := r.client(t, 1)
 	c := r.Read(a, "/v2/keys/a", false)
-	c.Began(1 << 40)
+	c.Began(1<<40, true)
 	if !c.Cover() {
 		t.Fatal("an answer larger than the bound: got no room")
 	}
@@ -148,7 +149,7 @@ func TestAnswersAtThePaceOfTheirClientsAreBoundedInNumber(t *testing.T) {
 	claims := make([]Claim, 19)
 	for i := range claims {
 		claims[i] = r.Read(a, "/v2/keys/a", false)
-		claims[i].Began(100)
+		claims[i].Began(100, true)
 		if got, want := claims[i].Cover(), i < 18; got != want { // each is charged with a 16th of 90 units
 			t.Errorf("answer %d, where 18 fit: got %v, want %v", i+1, got, want)
 		}
@@ -165,7 +166,7 @@ func TestWithoutLimitsNothingIsClaimed(t *testing.T) {
 	if !c.IsFree() || !c.TryAcquire() {
 		t.Error("a claim without limits: got something to acquire, want nothing")
 	}
-	c.Began(1 << 30)
+	c.Began(1<<30, true)
 	c.Release()
 	other := none.Other(nil)
 	if !other.IsFree() {
@@ -176,30 +177,121 @@ func TestWithoutLimitsNothingIsClaimed(t *testing.T) {
 func TestSizesAreRememberedUpToABound(t *testing.T) {
 	r := newRig()
 	const keys = 4 * numSets * setSize
+	units := func(i int) int64 { return int64(i%100 + 2) }
 	for i := range keys {
-		path := fmt.Sprintf("/v2/keys/%d", i)
-		hash := r.sizes.hashOf(path, false)
-		r.sizes.note(hash, int64(i%100+1))
-		if got := r.sizes.units(hash); got != int64(i%100+1) {
-			t.Fatalf("a size that was just noted: got %d, want %d", got, i%100+1)
+		hash := r.sizes.hashOf(fmt.Sprintf("/v2/keys/%d", i), false)
+		r.sizes.note(hash, units(i))
+		if got := r.sizes.units(hash); got != units(i) {
+			t.Fatalf("a size that was just noted: got %d, want %d", got, units(i))
 		}
 	}
-	known := 0
+	known, large := 0, 0
 	for i := range keys {
-		switch units := r.sizes.units(r.sizes.hashOf(fmt.Sprintf("/v2/keys/%d", i), false)); units {
+		switch got := r.sizes.units(r.sizes.hashOf(fmt.Sprintf("/v2/keys/%d", i), false)); got {
 		case 0:
-		case int64(i%100 + 1):
+		case units(i):
 			known++
+			if got > 50 {
+				large++
+			}
 		default:
-			t.Errorf("key %d: got %d units, want %d or none", i, units, i%100+1)
+			t.Errorf("key %d: got %d units, want %d or none", i, got, units(i))
 		}
 	}
-	if most := numSets * setSize; known > most || known < most*9/10 {
-		t.Errorf("after %d keys: got %d sizes, want about %d", keys, known, most)
+	if most := numSets * setSize; known > most || known < most*9/10 || large < known*2/3 {
+		t.Errorf("after %d keys: got %d sizes, %d of the larger half, want about %d, most of them large", keys, known, large, most)
 	}
 	hash := r.sizes.hashOf("/v2/keys/large", true)
 	r.sizes.note(hash, 1<<40)
 	if got := r.sizes.units(hash); got != maxUnits {
 		t.Errorf("a size beyond all bounds: got %d units, want %d", got, maxUnits)
+	}
+}
+
+// TestReadsThatCostNothingDoNotMakeLargeAnswersForgotten is about a client that reads many
+// trees that do not exist.
+func TestReadsThatCostNothingDoNotMakeLargeAnswersForgotten(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	const large = numSets
+	for i := range large {
+		c := r.Read(a, fmt.Sprintf("/v2/keys/large/%d", i), i%2 == 0)
+		c.Began(30*Unit, true)
+	}
+	known := func() (n int) {
+		for i := range large {
+			if c := r.Read(a, fmt.Sprintf("/v2/keys/large/%d", i), i%2 == 0); c.isLarge() {
+				n++
+			}
+		}
+		return n
+	}
+	before := known()
+	for i := range 20 * numSets * setSize {
+		c := r.Read(a, fmt.Sprintf("/v2/keys/none/%d", i), true)
+		c.Began(100, true)
+	}
+	if after := known(); before < large*9/10 || after != before {
+		t.Errorf("%d large answers: got %d known before the reads of others, and %d after them, want all that were known before", large, before, after)
+	}
+}
+
+func TestAWriteIsChargedWithTheValueBeforeAndTheOneAfter(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	value := func() int64 {
+		c := r.Read(a, "/v2/keys/a", false)
+		return c.Size() / Unit
+	}
+	form := func(units int) []byte { return make([]byte, units*Unit) } // each byte needs six in JSON
+	for _, step := range []struct {
+		what           string
+		body           []byte
+		size           int64 // of the answer
+		claimed, after int64
+	}{
+		{"a small value", []byte("value=1"), 100, 0, 0},
+		{"a large value", form(3), 18 * Unit, 18, 18},
+		{"the same value", form(3), 36 * Unit, 36, 18},
+		{"a write that sends no value", nil, 36 * Unit, 36, 18},
+		{"a write whose answer shows no value", nil, 100, 36, 18},
+		{"a comparison that fails and shows the value", []byte("value=1"), 18 * Unit, 36, 18},
+		{"a value that was written by others", nil, 50 * Unit, 36, 25},
+	} {
+		c := r.Write(a, "/v2/keys/a", step.body)
+		if c.units != step.claimed {
+			t.Errorf("%s: got a claim of %d units, want %d", step.what, c.units, step.claimed)
+		}
+		c.Began(step.size, true)
+		c.Release()
+		if got := value(); got != step.after {
+			t.Errorf("after %s: got a known size of %d units, want %d", step.what, got, step.after)
+		}
+	}
+	refused := r.Read(a, "/v2/keys/a", false)
+	if refused.Began(100, false); value() != 25 {
+		t.Errorf("after a read that etcd refused: got a known size of %d units, want 25", value())
+	}
+	read := r.Read(a, "/v2/keys/a", false)
+	if read.Began(100, true); value() != 0 {
+		t.Errorf("after a read of a small value: got a known size of %d units, want 0", value())
+	}
+	var none *Limits
+	if c := none.Write(nil, "/v2/keys/a", form(3)); !c.IsFree() {
+		t.Error("a write without limits: got something to acquire, want nothing")
+	}
+}
+
+func TestTheSizeOfAFormInJSONIsNotUnderestimated(t *testing.T) {
+	for _, c := range []struct{ form, value string }{
+		{"abc", "abc"}, {"<>&", "<>&"}, {"%3C%3c%00", "<<\x00"}, {"\x01\x1f\x7f", "\x01\x1f\x7f"}, {`"\"`, `"\"`}, {"\xff%ff", "\xff\xff"}, {"a+b", "a b"}, {"\u2028", "\u2028"},
+	} {
+		text, err := json.Marshal(c.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, least := encoded([]byte(c.form)), int64(len(text)-len(`""`)); got < least {
+			t.Errorf("the form %q: got %d bytes, want at least the %d of %s", c.form, got, least, text)
+		}
 	}
 }

@@ -12,5 +12,7 @@
 // not bounded here: equal ones are shared, so that they cannot be many times larger than what
 // was written.
 //
+// A write is charged like a read of the value before and of the one after; see [Limits.Write].
+//
 // Watches are charged as long as they run; see [Limits.Watch].
 package bulk

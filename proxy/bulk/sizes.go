@@ -43,31 +43,30 @@ func (s *sizes) units(hash uint64) int64 {
 	return 0
 }
 
-// note remembers the units of an answer; 0 forgets it. An answer that others note at the same
-// time may be lost or remembered twice, until it is noted again.
+// note remembers the units of an answer; 0 forgets it. If there is no place, a large answer
+// replaces the smallest one, and a small one only another small one: otherwise a client could
+// make large answers forgotten by reads that cost nothing. An answer that others note at the
+// same time may be lost or remembered twice, until it is noted again.
 func (s *sizes) note(hash uint64, units int64) {
 	word := uint64(0)
 	if units > 0 {
 		word = hash&^maxUnits | uint64(min(units, maxUnits))
 	}
 	set := &s.sets[hash%numSets]
-	place := -1
+	place := int(hash / numSets % setSize)
 	for i := range set {
-		switch old := set[i].Load(); {
-		case old>>unitBits == hash>>unitBits:
+		old := set[i].Load()
+		if old>>unitBits == hash>>unitBits {
 			if old != word {
 				set[i].CompareAndSwap(old, word)
 			}
 			return
-		case old == 0:
+		}
+		if old&maxUnits < set[place].Load()&maxUnits {
 			place = i
 		}
 	}
-	if word == 0 {
-		return
+	if word != 0 && (units > 1 || set[place].Load()&maxUnits <= 1) {
+		set[place].Store(word)
 	}
-	if place < 0 {
-		place = int(hash / numSets % setSize)
-	}
-	set[place].Store(word)
 }

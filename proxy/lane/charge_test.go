@@ -31,6 +31,8 @@ type atomicBreaks struct{ n atomic.Int64 }
 
 func (b *atomicBreaks) BreakOff() { b.n.Add(1) }
 
+func (b *atomicBreaks) Queued(context.CancelFunc) {}
+
 // mustDo carries a call that must be answered.
 func (r *rig) mustDo(t *testing.T, call *Call) Answer {
 	t.Helper()

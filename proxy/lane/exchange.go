@@ -75,7 +75,8 @@ func (x *Exchange) Decide(ctx context.Context, s *Snapshot, req *gate.Request, r
 // can be shared joins the next request for the same target. Otherwise the first bytes of
 // the body are read into a buffer before Do returns, so that an answer that breaks off at
 // once can still become an error that clients understand. Do calls buffer when etcd has
-// started to answer, because thousands of requests may be waiting for that. An answer that
+// started to answer, because thousands of requests may be waiting for that. The body of the
+// request is not used any more then. An answer that
 // should be received whole is received whole, unless it is too large.
 //
 // The lane must send a refusal. The error, if any, is [ErrBrokenOff]. When ctx ends, Do and
@@ -99,7 +100,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {
 		var shared *share.Answer
 		var err error
-		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery, &a.claim); err != nil {
+		if lead, shared, err = s.Reads.Join(ctx, op.Path, op.SharedQuery, &a.claim, call.Client); err != nil {
 			refusal, err := x.failed(err, op)
 			return Answer{}, refusal, err
 		}
@@ -152,13 +153,14 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	}
 	x.Outage.Succeeded()
 	a.Status, a.Fields, a.Length, a.resp = resp.Status, resp.Fields, resp.Length, resp
+	call.Body, call.request.Body = nil, nil // the lane may free it when buffer is called
 	buf := buffer()
 	n, err := readFull(resp, buf)
 	if err != nil && err != io.EOF { //nolint:errorlint // never wrapped: Read returns io.EOF itself at the end, and an *upstream.Error otherwise
 		return x.failed(err, op)
 	}
 	if op.Method != gate.MethodHead {
-		a.claim.Began(resp.Announced())
+		a.claim.Began(resp.Announced(), resp.Shows())
 	}
 	// Other readers wait for etcd, not for this client.
 	lead.Done()
@@ -174,7 +176,7 @@ func (x *Exchange) ask(ctx context.Context, call *Call, a *Answer, lead *share.L
 	if a.Whole {
 		a.claim.Release() // etcd has sent it
 	} else if x.Bulk != nil {
-		a.claim.Began(resp.Announced())
+		a.claim.Began(resp.Announced(), resp.Shows())
 		switch {
 		case a.claim.Cover(), a.mayGrow:
 		case op.Access == acl.Read:

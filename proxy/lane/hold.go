@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -11,6 +12,10 @@ import (
 type Client interface {
 	// BreakOff makes the writes of the answer fail, now and later. It must not block.
 	BreakOff()
+	// Queued is called when the request begins to wait for its turn at etcd, with a function that
+	// ends the wait, and with nil when it has ended. The client then gets a refusal, or its
+	// answer is broken off.
+	Queued(end context.CancelFunc)
 }
 
 // hold is what an answer holds while its client takes it: memory, or a connection to etcd.

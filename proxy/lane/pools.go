@@ -30,7 +30,15 @@ const UncountedAnswer = upstream.Uncounted
 
 // newClaim returns what a call claims of etcd's memory, which is not acquired.
 func (x *Exchange) newClaim(call *Call) bulk.Claim {
-	if op := call.Op; op.Surface == gate.Keys && op.Access == acl.Read {
+	switch op := call.Op; {
+	case op.Surface != gate.Keys:
+	case op.IsWrite():
+		claim := x.Bulk.Write(call.account, op.Path, call.Body)
+		if claim.Size() > upstream.MaxBuffered {
+			claim.Stream() // when it was carried out, it is too late to wait for the rest
+		}
+		return claim
+	case op.Access == acl.Read:
 		return x.Bulk.Read(call.account, op.Path, op.Tree)
 	}
 	return x.Bulk.Other(call.account)
@@ -58,6 +66,10 @@ func (c *Call) wait(ctx context.Context, acquire func(context.Context) error) er
 	defer func() { c.Turn += time.Since(start) }()
 	ctx, cancel := context.WithTimeout(ctx, c.Snapshot.Upstream.Patience())
 	defer cancel()
+	if c.Client != nil {
+		c.Client.Queued(cancel)
+		defer c.Client.Queued(nil)
+	}
 	return acquire(ctx)
 }
 

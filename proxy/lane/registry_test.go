@@ -23,6 +23,8 @@ type brokenOff int
 
 func (b *brokenOff) BreakOff() { *b++ }
 
+func (b *brokenOff) Queued(context.CancelFunc) {}
+
 func TestAnAnswerIsTakenBackOnceAndOnlyAsWhatItsClientIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := account.NewTable()

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"time"
 
 	"etcd-tlsproxy/proxy/account"
@@ -37,6 +38,29 @@ func (cs *Conns) forget(c Conn, a *account.Account) {
 // StalledAfter is how long a client may send nothing of a message that it has begun before
 // its connection counts as stalled. Congested networks can take a second for a packet.
 const StalledAfter = 2 * time.Second
+
+// Queue is the wait of a request for its turn at etcd. Nothing is lost if it ends early, so what is
+// held meanwhile can be taken back: a client could otherwise have thousands of requests that wait
+// for each other. The zero Queue is no wait. Its owner's lock guards it.
+type Queue struct {
+	since time.Time
+	end   context.CancelFunc
+}
+
+// Set records the arguments of [Client.Queued].
+func (q *Queue) Set(end context.CancelFunc) { q.since, q.end = time.Now(), end }
+
+// Slow reports whether the request has waited for some time.
+func (q *Queue) Slow() bool { return q.end != nil && time.Since(q.since) >= blockedFor }
+
+// Leave ends the wait, and reports whether there was one.
+func (q *Queue) Leave() bool {
+	if q.end == nil {
+		return false
+	}
+	q.end()
+	return true
+}
 
 // blockedFor is how long the client must have accepted nothing before it counts as slow. An
 // answer that is being encrypted looks the same for a moment.

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"time"
 
@@ -132,7 +133,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	o.counts.Add(parsed.Action, got.Failed)
 	o.answer(a, call.Op.Method, got)
 	size := int64(len(a.Body))
-	a.claim.Began(size)
+	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
 	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
 		a.claim.Release()

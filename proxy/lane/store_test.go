@@ -67,6 +67,8 @@ type client struct{ broken bool }
 
 func (c *client) BreakOff() { c.broken = true }
 
+func (c *client) Queued(context.CancelFunc) {}
+
 func found(size int) v2store.Answer {
 	return v2store.Answer{Status: 200, Index: 9, Body: bytes.Repeat([]byte("x"), size)}
 }

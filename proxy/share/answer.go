@@ -60,14 +60,8 @@ var answers = sync.Pool{New: func() any { return &Answer{} }}
 // fit into the memory for shared answers is streamed to each client.
 var errTooLarge = errors.New("the answer is too large to be shared")
 
-// receive sends a request and reads the complete answer.
+// receive sends a request, whose claim is acquired, and reads the complete answer.
 func (r *Reads) receive(ctx context.Context, req *upstream.Request, claim *bulk.Claim) (*Answer, error) {
-	if claim.Refresh(); claim.Size() > upstream.MaxBuffered {
-		return nil, errTooLarge // as the request before this one has shown
-	}
-	if err := r.acquire(ctx, claim); err != nil {
-		return nil, err
-	}
 	defer claim.Release()
 	resp, err := r.pool.Do(ctx, req)
 	if err != nil {
@@ -78,7 +72,7 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request, claim *bulk.
 	if err != nil {
 		return nil, err
 	}
-	claim.Began(resp.Announced())
+	claim.Began(resp.Announced(), resp.Shows())
 	if !whole {
 		buffered.Free()
 		return nil, errTooLarge
@@ -89,21 +83,12 @@ func (r *Reads) receive(ctx context.Context, req *upstream.Request, claim *bulk.
 	return a, nil
 }
 
-// acquire acquires what a request is expected to need at etcd.
+// acquire acquires what a request is expected to need at etcd, and waits for its turn.
 func (r *Reads) acquire(ctx context.Context, claim *bulk.Claim) error {
-	if claim.TryAcquire() {
-		return nil
+	if claim.Refresh(); claim.Size() > upstream.MaxBuffered {
+		return errTooLarge // as the request before this one has shown
 	}
-	patient, cancel := context.WithTimeout(ctx, r.pool.Patience())
-	defer cancel()
-	switch err := claim.Acquire(patient); {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return &upstream.Error{Kind: upstream.Canceled, Err: context.Cause(ctx)}
-	default:
-		return &upstream.Error{Kind: upstream.Busy, Err: err}
-	}
+	return claim.Acquire(ctx)
 }
 
 // copyHead copies the head. The response's strings are valid only until it is closed.

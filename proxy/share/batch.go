@@ -4,9 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-
-	"etcd-tlsproxy/proxy/account"
-	"etcd-tlsproxy/proxy/bulk"
 )
 
 // batch is one request for many readers.
@@ -15,8 +12,7 @@ type batch struct {
 	answer *Answer
 	err    error
 
-	claim bulk.Claim
-	payer *account.Account // of the claim; nil if nothing is claimed
+	payment
 
 	mu      sync.Mutex
 	readers int // still waiting
@@ -24,15 +20,8 @@ type batch struct {
 	cancel  context.CancelFunc // set once it is sent
 }
 
-// newBatch returns a batch whose first reader has a claim.
-func newBatch(claim *bulk.Claim) *batch {
-	b := &batch{done: make(chan struct{})}
-	if !claim.IsFree() {
-		b.payer = claim.Account().Reopen() // the batch may outlast its first reader
-		b.claim = claim.For(b.payer)
-	}
-	return b
-}
+// newBatch returns a batch without readers.
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
 
 // close admits no more readers to the batch; the shard's lock is held.
 func (b *batch) close() context.Context {
@@ -62,8 +51,12 @@ func (b *batch) remove(s *shard) {
 		return
 	default:
 	}
-	if b.readers == 0 && b.sent {
+	switch {
+	case b.readers > 0:
+	case b.sent:
 		b.cancel()
+	default:
+		b.interrupt()
 	}
 }
 
@@ -72,9 +65,7 @@ func (b *batch) finish(answer *Answer, err error, saved *atomic.Uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.cancel()
-	if b.payer != nil {
-		b.payer.Close()
-	}
+	b.payment.close()
 	b.answer, b.err = answer, err
 	if answer != nil {
 		answer.readers.Store(int32(b.readers) + 1) // and one for send

@@ -18,14 +18,14 @@ import (
 // joinBatch makes some readers join one batch for a target, and returns what each got.
 func joinBatch(t *testing.T, r *Reads, target string, readers int) (answers []*Answer, errs []error) {
 	t.Helper()
-	lead, _, err := r.Join(t.Context(), target, "", &bulk.Claim{})
+	lead, _, err := r.Join(t.Context(), target, "", &bulk.Claim{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
 	answers, errs = make([]*Answer, readers), make([]error, readers)
 	for i := range readers {
-		all.Go(func() { _, answers[i], errs[i] = r.Join(t.Context(), target, "", &bulk.Claim{}) })
+		all.Go(func() { _, answers[i], errs[i] = r.Join(t.Context(), target, "", &bulk.Claim{}, nil) })
 	}
 	r.waitForReaders(t, target, readers)
 	lead.Done()
@@ -78,7 +78,7 @@ func TestAFailedRequestOfABatchIsNotRepeatedByItsReaders(t *testing.T) {
 
 func TestAReaderThatLeavesAsItsAnswerComesGivesItBack(t *testing.T) {
 	s := &shard{}
-	b := newBatch(&bulk.Claim{})
+	b := newBatch()
 	b.readers = 2
 	ctx := b.close()
 	answer := &Answer{}
@@ -94,7 +94,7 @@ func TestAReaderThatLeavesAsItsAnswerComesGivesItBack(t *testing.T) {
 	if got := answer.readers.Load(); got != 2 {
 		t.Errorf("after a reader left: got %d uses of the answer, want 2", got)
 	}
-	failed := newBatch(&bulk.Claim{})
+	failed := newBatch()
 	failed.readers = 1
 	failed.close()
 	failed.finish(nil, errTooLarge, saved)
@@ -106,14 +106,14 @@ func TestAReaderThatLeavesAsItsAnswerComesGivesItBack(t *testing.T) {
 
 func TestABatchWhoseReadersHaveLeftIsCanceledWhenItIsSent(t *testing.T) {
 	s := &shard{}
-	b := newBatch(&bulk.Claim{})
+	b := newBatch()
 	b.readers = 2
 	b.remove(s)
 	b.remove(s)
 	if ctx := b.close(); ctx.Err() == nil {
 		t.Error("the request of a batch without readers: its context goes on, want it canceled")
 	}
-	b = newBatch(&bulk.Claim{})
+	b = newBatch()
 	b.readers = 2
 	ctx := b.close()
 	if b.remove(s); ctx.Err() != nil {
@@ -335,14 +335,14 @@ func TestOfOneKeyFourHubsOfTheHistoryWaitWithoutACharge(t *testing.T) {
 
 func TestReadsOfTargetsWithOneHashAreNotShared(t *testing.T) {
 	r := NewReads(nil, &atomic.Uint64{})
-	lead, _, err := r.Join(t.Context(), "/a", "", &bulk.Claim{})
+	lead, _, err := r.Join(t.Context(), "/a", "", &bulk.Claim{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // what waits for another read fails at once
 	for _, c := range []struct{ path, query string }{{"/b", ""}, {"/a", "recursive=true"}, {"/aa", ""}, {"/", "a"}} {
-		other, _, err := r.Join(ctx, c.path, c.query, &bulk.Claim{})
+		other, _, err := r.Join(ctx, c.path, c.query, &bulk.Claim{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +350,7 @@ func TestReadsOfTargetsWithOneHashAreNotShared(t *testing.T) {
 		other.Done()
 		s := &r.shards[hash%uint64(len(r.shards))]
 		s.flights[hash] = lead.flight // as if both had this hash
-		lead, answer, err := r.Join(ctx, c.path, c.query, &bulk.Claim{})
+		lead, answer, err := r.Join(ctx, c.path, c.query, &bulk.Claim{}, nil)
 		if lead != (Lead{}) || answer != nil || err != nil {
 			t.Errorf("%s?%s with the hash of /a: got lead %v, answer %v and error %v, want none of them", c.path, c.query, lead, answer, err)
 		}

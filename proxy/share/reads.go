@@ -56,17 +56,24 @@ type Lead struct {
 	flight *flight
 }
 
+// Reader is a client that can give up a read.
+type Reader interface {
+	// Queued is called when the client begins to wait for an answer that is not small, with a
+	// function that ends the wait, and with nil when it has ended.
+	Queued(leave context.CancelFunc)
+}
+
 // Join reads a path with a query, which may be empty, together with others. It returns an
 // answer, which the caller must release, or an [*upstream.Error]. If both are nil, the caller
 // sends the request itself and calls lead.Done when the answer is complete or is going to
 // take long. On a zero Lead, Done does nothing and need not be called.
 //
 // The claim is that of a request for the caller alone. The request of a batch is charged to
-// the account of its first reader.
+// one of its readers.
 //
 // The strings may be views of memory that changes later. The caller's own request may be
 // spelled differently, as long as etcd's answer is the same.
-func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim) (lead Lead, answer *Answer, err error) {
+func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim, reader Reader) (lead Lead, answer *Answer, err error) {
 	hash := maphash.String(r.seed, path)
 	if query != "" {
 		hash = 31*hash + maphash.String(r.seed, query)
@@ -86,13 +93,21 @@ func (r *Reads) Join(ctx context.Context, path, query string, claim *bulk.Claim)
 	}
 	b := l.next
 	if b == nil {
-		b = newBatch(claim)
+		b = newBatch()
 		l.next = b
 	}
+	b.offer(claim)
 	b.readers++ // under the shard's lock, until the batch is sent
 	s.mu.Unlock()
 	if r.changed != nil {
 		r.changed()
+	}
+	if reader != nil && !claim.IsFree() {
+		var leave context.CancelFunc
+		ctx, leave = context.WithCancel(ctx)
+		defer leave()
+		reader.Queued(leave)
+		defer reader.Queued(nil)
 	}
 	return r.wait(ctx, s, b)
 }
@@ -164,12 +179,13 @@ func (t *Lead) Done() {
 	l, s := t.flight, t.shard
 	t.flight = nil
 	s.mu.Lock()
-	b := l.next
-	l.next = nil
-	if b != nil {
-		ctx := b.close()
-		s.mu.Unlock()
+	if l.next != nil {
 		next := Lead{shard: s, reads: t.reads, hash: t.hash, flight: l}
+		b, ctx := l.next, context.Context(nil)
+		if b.payer == nil {
+			ctx = next.closeBatch()
+		}
+		s.mu.Unlock()
 		go next.send(ctx, b)
 		return
 	}
@@ -183,9 +199,24 @@ func (t *Lead) Done() {
 	}
 }
 
-// send sends a batch's request and distributes the answer to its readers.
+// closeBatch admits no more readers to the batch that waits; the shard's lock is held.
+func (t *Lead) closeBatch() context.Context {
+	b := t.flight.next
+	t.flight.next = nil
+	return b.close()
+}
+
+// send sends a batch's request and distributes the answer to its readers. ctx is nil if the batch
+// still admits readers, because the request has to be paid for.
 func (t *Lead) send(ctx context.Context, b *batch) {
-	answer, err := t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)}, &b.claim)
+	var answer *Answer
+	var err error
+	if ctx == nil {
+		ctx, err = t.pay(b)
+	}
+	if err == nil {
+		answer, err = t.reads.receive(ctx, &upstream.Request{Method: "GET", Target: string(t.flight.target)}, &b.claim)
+	}
 	b.finish(answer, err, t.reads.saved)
 	if answer != nil {
 		answer.drainReaders()

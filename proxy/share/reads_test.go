@@ -90,7 +90,7 @@ func (r *Reads) countFlights() (n int) {
 // read does what a lane does, and returns the body.
 func read(ctx context.Context, r *Reads, target string) (string, error) {
 	path, query, _ := strings.Cut(target, "?")
-	turn, answer, err := r.Join(ctx, path, query, &bulk.Claim{})
+	turn, answer, err := r.Join(ctx, path, query, &bulk.Claim{}, nil)
 	if err != nil {
 		return "", err
 	}
@@ -341,7 +341,7 @@ func TestABatchOfAnAnswerThatIsKnownToBeTooLargeIsNotSent(t *testing.T) {
 	limits := bulk.NewLimits(table.NewPool(account.Options{Name: "bytes", Total: 1000}), table.NewPool(account.Options{Name: "trees", Total: 2}), nil)
 	client := table.Address(netip.MustParseAddr("192.0.2.1"))
 	first := limits.Read(client, "/a", true)
-	lead, _, err := r.Join(t.Context(), "/a", "recursive=true", &first)
+	lead, _, err := r.Join(t.Context(), "/a", "recursive=true", &first, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,14 +349,14 @@ func TestABatchOfAnAnswerThatIsKnownToBeTooLargeIsNotSent(t *testing.T) {
 	for range 2 {
 		all.Go(func() {
 			claim := limits.Read(client, "/a", true)
-			other, answer, err := r.Join(t.Context(), "/a", "recursive=true", &claim)
+			other, answer, err := r.Join(t.Context(), "/a", "recursive=true", &claim, nil)
 			if answer != nil || err != nil || other.flight != nil {
 				t.Errorf("a reader of a large answer: got %v, %v, want to send its own request", answer, err)
 			}
 		})
 	}
 	r.waitForReaders(t, "/a?recursive=true", 2)
-	first.Began(upstream.MaxBuffered + 1)
+	first.Began(upstream.MaxBuffered+1, true)
 	lead.Done()
 	all.Wait()
 	if n := g.counter.Load(); n != 0 {
@@ -378,8 +378,8 @@ func TestABatchIsChargedToItsFirstReader(t *testing.T) {
 	limits := bulk.NewLimits(bytes, table.NewPool(account.Options{Name: "trees", Total: 2}), nil)
 	client := table.Address(netip.MustParseAddr("192.0.2.1"))
 	learned := limits.Read(client, "/a", false)
-	learned.Began(10 * bulk.Unit)
-	lead, _, err := r.Join(t.Context(), "/a", "", &learned)
+	learned.Began(10*bulk.Unit, true)
+	lead, _, err := r.Join(t.Context(), "/a", "", &learned, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -387,7 +387,7 @@ func TestABatchIsChargedToItsFirstReader(t *testing.T) {
 	var reader sync.WaitGroup
 	reader.Go(func() {
 		claim := limits.Read(client, "/a", false)
-		if _, answer, err := r.Join(ctx, "/a", "", &claim); answer != nil || err == nil {
+		if _, answer, err := r.Join(ctx, "/a", "", &claim, nil); answer != nil || err == nil {
 			t.Errorf("a reader that leaves: got %v, %v, want an error", answer, err)
 		}
 	})

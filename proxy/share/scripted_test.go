@@ -421,14 +421,14 @@ func TestASharedAnswerThatBreaksOffFailsItsReadersAndNothingElse(t *testing.T) {
 		conn.Close()
 	})
 	const target, readers = "/v2/keys/a", 3
-	lead, _, err := r.Join(context.Background(), target, "", &bulk.Claim{})
+	lead, _, err := r.Join(context.Background(), target, "", &bulk.Claim{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	errs := make(chan error, readers)
 	for range readers {
 		go func() {
-			next, answer, err := r.Join(context.Background(), target, "", &bulk.Claim{})
+			next, answer, err := r.Join(context.Background(), target, "", &bulk.Claim{}, nil)
 			next.Done()
 			if answer != nil {
 				answer.Release()
@@ -457,14 +457,14 @@ func TestABatchSavesOneRequestLessThanItHasReaders(t *testing.T) {
 			_, _ = w.Write([]byte(strings.Repeat("x", 100)))
 		})
 		const target = "/v2/keys/a"
-		lead, _, err := r.Join(context.Background(), target, "", &bulk.Claim{})
+		lead, _, err := r.Join(context.Background(), target, "", &bulk.Claim{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var all sync.WaitGroup
 		for range readers {
 			all.Go(func() {
-				_, answer, err := r.Join(context.Background(), target, "", &bulk.Claim{})
+				_, answer, err := r.Join(context.Background(), target, "", &bulk.Claim{}, nil)
 				if err != nil || answer == nil || answer.Status != 200 || len(answer.Body) != 100 {
 					t.Errorf("Join: got %+v, %v; want an answer of 100 bytes", answer, err)
 					return

@@ -96,6 +96,10 @@ func (r *Response) Announced() int64 {
 	return r.passed + r.chunks.Left()
 }
 
+// Shows reports whether the answer to a read shows what there is, or that there is nothing. Any
+// other answer is a refusal.
+func (r *Response) Shows() bool { return r.Status == 200 || r.Status == 404 }
+
 // next copies a part of the body, and receives more first if necessary.
 func (r *Response) next(p []byte) (n int, err error) {
 	c := r.conn

@@ -24,7 +24,7 @@ func (c *conn) class() account.Class {
 		return account.Silent
 	case !c.partial.IsZero() && time.Since(c.partial) > lane.StalledAfter:
 		return account.Stalled
-	case slow:
+	case slow, c.queue.Slow():
 		return account.Slow
 	case c.watch != nil && !c.watch.state.decided():
 		return account.Watching
@@ -47,6 +47,9 @@ func (c *conn) CutIf(class account.Class) bool {
 		return false
 	}
 	c.closing = true
+	if c.queue.Leave() {
+		return true // the refusal is the last answer
+	}
 	if class == account.Watching {
 		c.watch.endLocked(lane.ErrShort)
 		return true

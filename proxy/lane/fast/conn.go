@@ -40,6 +40,7 @@ type conn struct {
 	closing bool      // it was ended from outside; a request that arrived in the meantime is the last
 	partial time.Time // when a head began, or bytes of a body arrived, and the rest is awaited; zero if none is
 	blocked lane.Blocked
+	queue   lane.Queue // of the request
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
@@ -203,6 +204,13 @@ func (c *conn) CloseIfIdle() bool {
 	c.closing = true
 	_ = c.tls.SetReadDeadline(time.Unix(1, 0))
 	return true
+}
+
+// Queued implements [lane.Client].
+func (c *conn) Queued(end context.CancelFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.queue.Set(end)
 }
 
 // BreakOff implements [lane.Client].

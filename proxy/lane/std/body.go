@@ -49,6 +49,7 @@ type body struct {
 	progress time.Time          // when the last bytes arrived
 	waiting  context.CancelFunc // ends the wait for memory; nil if there is none
 	units    int64              // that the lease holds
+	queue    lane.Queue         // of the write whose body has arrived
 }
 
 // payer is the client that a body is charged to.
@@ -57,7 +58,12 @@ type payer interface {
 	openAccount() *account.Account
 }
 
+// free can be called more than once, and for no body. The bytes must not be used afterwards.
 func (b *body) free() {
+	if b == nil {
+		return
+	}
+	b.bytes = nil
 	if b.account != nil {
 		b.from.memory.Unregister(b.account, b)
 		b.lease.Close()
@@ -192,6 +198,14 @@ func (b *body) setWaiting(cancel context.CancelFunc) {
 	b.waiting, b.progress = cancel, time.Now()
 }
 
+// setQueued records that the write waits for its turn at etcd until end is called, or that it does
+// not wait any more.
+func (b *body) setQueued(end context.CancelFunc) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queue.Set(end)
+}
+
 // Class implements [account.Holder].
 func (b *body) Class() account.Class {
 	b.mu.Lock()
@@ -203,6 +217,8 @@ func (b *body) Class() account.Class {
 // to etcd.
 func (b *body) class() account.Class {
 	switch {
+	case !b.revoked && b.queue.Slow():
+		return account.Slow
 	case !b.arriving || b.revoked:
 		return account.Busy
 	case b.waiting == nil && time.Since(b.progress) > lane.StalledAfter:
@@ -219,6 +235,9 @@ func (b *body) Revoke(class account.Class) int64 {
 		return 0
 	}
 	b.revoked = true
+	if b.queue.Leave() {
+		return b.units
+	}
 	_ = b.control.SetReadDeadline(time.Unix(1, 0)) // if it fails, the client has left
 	if b.waiting != nil {
 		b.waiting()

@@ -2,6 +2,7 @@ package std
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -315,5 +316,48 @@ func TestABodyMakesRoomForThatOfAnotherClient(t *testing.T) {
 		if n := bs.table.Len(); n != 0 {
 			t.Errorf("in the end: got %d open accounts, want none", n)
 		}
+	})
+}
+
+// TestTheBodyOfAWriteThatWaitsForItsTurnMakesRoom is about a body that has arrived.
+func TestTheBodyOfAWriteThatWaitsForItsTurnMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const large = 100 << 10
+		bs := newBodies(1 << 20)
+		b, refusal := receiveBytes(bs, large, large, 1<<20)
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		if got := b.Class(); got != account.Busy {
+			t.Errorf("a body on its way to etcd: got class %d, want %d (busy)", got, account.Busy)
+		}
+		ctx, end := context.WithCancel(t.Context())
+		b.setQueued(end)
+		if got := b.Class(); got != account.Busy {
+			t.Errorf("a write that has just begun to wait: got class %d, want %d (busy)", got, account.Busy)
+		}
+		time.Sleep(slowAfter) //nolint:forbidigo // of synctest
+		if got := b.Class(); got != account.Slow {
+			t.Errorf("a write that waits for its turn: got class %d, want %d (slow)", got, account.Slow)
+		}
+		if got := b.Revoke(account.Slow); got != b.lease.Units() || ctx.Err() == nil {
+			t.Errorf("taking its body back: got %d units and the error %v of the wait, want %d, and its end", got, ctx.Err(), b.lease.Units())
+		}
+		if got := b.Revoke(account.Slow); got != 0 {
+			t.Errorf("taking it back twice: got %d units, want none", got)
+		}
+		b.free()
+		expectAllMemory(t, bs, "after the write has ended")
+		sent, refusal := receiveBytes(bs, large, large, 1<<20)
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		sent.setQueued(end)
+		sent.setQueued(nil)
+		time.Sleep(slowAfter) //nolint:forbidigo // of synctest
+		if got := sent.Class(); got != account.Busy {
+			t.Errorf("a write whose turn has come: got class %d, want %d (busy)", got, account.Busy)
+		}
+		sent.free()
 	})
 }

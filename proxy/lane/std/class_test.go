@@ -3,6 +3,7 @@ package std
 import (
 	"crypto/tls"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etcd-tlsproxy/proxy/account"
@@ -32,4 +33,34 @@ func TestAClientThatStopsInABodyIsStalledWhateverBecomesOfTheBody(t *testing.T) 
 			}
 		})
 	}
+}
+
+// TestARequestThatWaitsForItsTurnIsSlow is about the connection and the stream.
+func TestARequestThatWaitsForItsTurnIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &work{}
+		q := &request{task: task{work: w}}
+		q.task.enter(writing)
+		expect := func(what string, want account.Class) {
+			t.Helper()
+			if class, _ := w.class(false); class != want || q.task.class() != want {
+				t.Errorf("%s: got the class %d of the connection and %d of the stream, want %d", what, class, q.task.class(), want)
+			}
+		}
+		ended := false
+		q.Queued(func() { ended = true })
+		expect("a write that has just begun to wait", account.Busy)
+		time.Sleep(slowAfter + 1) //nolint:forbidigo // of synctest
+		expect("a write that waits", account.Slow)
+		(*q.leave.Load())()
+		if !ended {
+			t.Error("taking it back: the wait goes on, want its end")
+		}
+		q.Queued(nil)
+		time.Sleep(time.Minute) //nolint:forbidigo // of synctest
+		expect("a write whose turn has come", account.Busy)
+		if q.leave.Load() != nil {
+			t.Error("a write whose turn has come: it can be taken back")
+		}
+	})
 }

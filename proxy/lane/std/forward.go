@@ -59,6 +59,7 @@ func (q *request) forward() *gate.Refusal {
 		q.startReceiving()
 		body, refusal := q.server.bodies.receive(q.w, q.r, &q.snapshot.Limits, q)
 		defer body.free()
+		q.upload = body
 		q.task.enter(working)
 		if refusal != nil {
 			return refusal
@@ -77,11 +78,15 @@ func (q *request) forward() *gate.Refusal {
 	}
 	defer giveBack()
 	answer, refusal, err := q.server.exchange.Do(q.r.Context(), call, func() []byte {
+		q.upload.free() // the client may wait for its turn to get the answer
 		if buf == nil {
 			buf = buffers.Get().(*[bufferSize]byte)
 		}
 		return buf[:]
 	})
+	// Nothing can take back the memory of a body that has arrived, and the client may take the
+	// answer as slowly as it likes.
+	q.upload.free()
 	q.rec.Upstream, q.rec.Turn, q.rec.Shared = call.Waited, call.Turn, answer.Shared
 	if err != nil {
 		panic(http.ErrAbortHandler)

@@ -24,10 +24,13 @@ type request struct {
 	snapshot *lane.Snapshot
 	rec      *observe.Record
 	task     task
+	before   phase       // the phase before the wait for its turn
 	broken   atomic.Bool // BreakOff was called
 	body     receivedBody
 	present  lane.Presence
 	endWatch atomic.Pointer[context.CancelCauseFunc] // nil unless a watch runs
+	upload   *body                                   // what it has received; nil for nothing
+	leave    atomic.Pointer[context.CancelFunc]      // ends the wait for its turn at etcd; nil if there is none
 	charged  int64                                   // to the pool of streams, beside the stream
 	refused  bool                                    // there is no memory for it
 }
@@ -36,6 +39,20 @@ type request struct {
 func (q *request) BreakOff() {
 	q.broken.Store(true)
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Unix(1, 0))
+}
+
+// Queued implements [lane.Client].
+func (q *request) Queued(end context.CancelFunc) {
+	if q.upload != nil {
+		q.upload.setQueued(end)
+	}
+	if end == nil {
+		q.leave.Store(nil)
+		q.task.enter(q.before)
+		return
+	}
+	q.leave.Store(&end)
+	q.before = q.task.enter(queued)
 }
 
 // serveHTTP serves one request.

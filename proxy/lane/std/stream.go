@@ -26,6 +26,9 @@ func (s stream) Revoke(class account.Class) int64 {
 		(*end)(lane.ErrShort)
 		return streamUnits
 	}
+	if leave := s.leave.Load(); leave != nil {
+		(*leave)()
+	}
 	control := http.NewResponseController(s.w)
 	_ = control.SetReadDeadline(time.Unix(1, 0))
 	_ = control.SetWriteDeadline(time.Unix(1, 0))

@@ -27,6 +27,7 @@ type phase int
 const (
 	ended     phase = iota
 	working         // the proxy or etcd works for it
+	queued          // waits for its turn at etcd
 	writing         // etcd may carry out its write
 	receiving       // waits for the client's body
 	sending         // waits until the client has accepted its answer
@@ -49,6 +50,10 @@ func (w *work) class(blocked bool) (class account.Class, some bool) {
 		return account.Busy, true
 	case waits && time.Since(w.progress) > lane.StalledAfter:
 		return account.Stalled, true
+	case n[queued] > 0 && time.Since(w.progress) > slowAfter:
+		return account.Slow, true
+	case n[queued] > 0:
+		return account.Busy, true
 	case waits && slow:
 		return account.Slow, true
 	case waits:
@@ -109,6 +114,10 @@ func (t *task) class() account.Class {
 	t.work.mu.Lock()
 	defer t.work.mu.Unlock()
 	switch t.now {
+	case queued:
+		if time.Since(t.progress) > slowAfter {
+			return account.Slow
+		}
 	case receiving, sending:
 		switch pause := time.Since(t.progress); {
 		case pause > lane.StalledAfter:
