@@ -7,7 +7,8 @@ import (
 
 // Presence is a context that ends when the client of a connection has closed it, for waits
 // before anything reads from the connection. It costs nothing until somebody waits for it.
-// It must be used by one goroutine at a time.
+// It must be used by one goroutine at a time, so a context with a time limit must be above it
+// and not below: its timer would use the presence, even after Stop.
 type Presence struct {
 	context.Context // the parent
 	wire            *ClientConn

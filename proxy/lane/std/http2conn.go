@@ -81,12 +81,15 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 // passed on then.
 func (c *http2Conn) wait() error {
 	c.waits = false
-	present := lane.NewPresence(context.Background(), lane.Wire(c.tls))
+	ctx, cancel := context.WithTimeout(context.Background(), streamPatience)
+	defer cancel()
+	wire := lane.Wire(c.tls)
+	present := lane.NewPresence(ctx, wire)
 	defer present.Stop()
 	switch {
 	case !c.streams.wait(&present):
 		return errNoMemory
-	case present.Err() != nil:
+	case wire.PeerClosed():
 		return net.ErrClosed
 	}
 	return nil

@@ -95,8 +95,8 @@ func (s *streams) begin(id uint32, receives bool) bool {
 	return true
 }
 
-// wait charges the stream that was begun last, and waits for its turn. It reports whether
-// the stream may be passed on. If ctx ends, the connection must end.
+// wait charges the stream that was begun last, and waits for its turn until ctx ends. It
+// reports whether the stream may be passed on.
 func (s *streams) wait(ctx context.Context) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,8 +106,6 @@ func (s *streams) wait(ctx context.Context) bool {
 	}
 	s.waiting = true
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, streamPatience)
-	defer cancel()
 	err := s.pool.Acquire(ctx, s.account, units, account.Ordinary)
 	s.mu.Lock()
 	s.waiting = false
