@@ -97,7 +97,7 @@ func (c *Claim) Wanted() int64 {
 // Pool returns the pool of the bytes that are held.
 func (c *Claim) Pool() *account.Pool { return c.bytes }
 
-// Refresh looks up the expected size again. Nothing must be held.
+// Refresh looks up the expected size again. No bytes must be held.
 func (c *Claim) Refresh() {
 	if c.hash == unnamed {
 		return
@@ -132,7 +132,8 @@ func (c *Claim) TryAcquire() bool {
 	return c.places > 0
 }
 
-// Acquire acquires what the answer is expected to need, and waits for its turn.
+// Acquire acquires what the answer is expected to need, and waits for its turn. What is known
+// about the size when the turn comes counts.
 func (c *Claim) Acquire(ctx context.Context) error {
 	switch {
 	case c.TryAcquire():
@@ -146,11 +147,15 @@ func (c *Claim) Acquire(ctx context.Context) error {
 		return err
 	}
 	n := c.wantedPlaces()
-	err := c.limits.Trees.Acquire(ctx, c.account, n, account.Ordinary)
-	if err == nil {
-		c.places = n
+	if err := c.limits.Trees.Acquire(ctx, c.account, n, account.Ordinary); err != nil {
+		return err
 	}
-	return err
+	c.places = n
+	if c.Refresh(); c.isLarge() { // an answer that has begun meanwhile has shown it
+		c.releasePlaces()
+		return c.Acquire(ctx)
+	}
+	return nil
 }
 
 // wantedPlaces returns the units of [Limits.Trees] that a tree needs.
@@ -184,7 +189,6 @@ func (c *Claim) Began(size int64, exists bool) {
 	if c.limits == nil {
 		return
 	}
-	c.releasePlaces()
 	units := (size + Unit - 1) / Unit
 	if c.tree {
 		units = max(units, 1) // that it is small is worth remembering
@@ -199,6 +203,7 @@ func (c *Claim) Began(size int64, exists bool) {
 		c.limits.sizes.note(c.hash, units)
 	}
 	c.units = units
+	c.releasePlaces() // who waits for them looks the size up
 }
 
 // Cover acquires what is missing for an answer that etcd holds until its client has taken it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+	"testing/synctest"
 
 	"etcd-tlsproxy/proxy/account"
 )
@@ -106,6 +107,30 @@ func TestTreesOfUnknownSizeAreBoundedInNumber(t *testing.T) {
 		claims[i].Release()
 	}
 	r.checkHeld(t, "in the end", 0, 0)
+}
+
+func TestAReadThatWaitedIsChargedWithWhatTheOneBeforeItShowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		a := r.client(t, 1)
+		first, other := r.Read(a, "/v2/keys/a", true), r.Read(a, "/v2/keys/b", true)
+		if !first.TryAcquire() || !other.TryAcquire() {
+			t.Fatal("two trees of unknown size, where two have places: got no place")
+		}
+		waiting := r.Read(a, "/v2/keys/a", true)
+		done := make(chan error, 1)
+		go func() { done <- waiting.Acquire(t.Context()) }()
+		synctest.Wait()
+		first.Began(30*Unit, true)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		r.checkHeld(t, "a read that waited, and whose answer is now known to be large", 30, unknownTree)
+		first.Release()
+		other.Release()
+		waiting.Release()
+		r.checkHeld(t, "in the end", 0, 0)
+	})
 }
 
 func TestAnAnswerThatHasBecomeSmallIsNotChargedAnyMore(t *testing.T) {
