@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"math"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,11 @@ type memory struct {
 	ledger  ledger
 	publish func(level int)
 	level   atomic.Int32
+
+	// setPace says how much garbage may gather before it is collected, as a percentage of
+	// what is live. It is nil if the operator has said so, by GOGC.
+	setPace func(percent int) int
+	pace    int // what was said last
 
 	taken        atomic.Int64 // bytes that were taken back since the start
 	promised     int64        // bytes that were taken back since the last collection
@@ -75,6 +82,38 @@ const maxPollsWithoutGC = int(time.Second / memoryPoll)
 // it in ten seconds.
 const reclaimShare = 200
 
+// minHeap is the size, in bytes, that the heap may reach before garbage is collected, however
+// little of it is live. With Go's default, a proxy with few clients would collect after every few
+// dozen handshakes, and each collection delays the requests of that moment.
+const minHeap = 32 << 20
+
+// The least and the greatest percentage of what is live that may gather as garbage. The least is
+// Go's default.
+const (
+	minPace = 100
+	maxPace = 800
+)
+
+// paceFor returns the percentage of what is live that may gather as garbage in a heap that may
+// reach a size anyway. It is a power of two times the least one, so that it changes rarely:
+// a change stops the process for a moment.
+func paceFor(live, size uint64) int {
+	pace := minPace
+	for pace < maxPace && live*uint64(100+2*pace)/100 <= size {
+		pace *= 2
+	}
+	return pace
+}
+
+// newMemory returns the memory of this process.
+func newMemory(limit uint64, read func() usage, l ledger, publish func(level int)) *memory {
+	m := &memory{limit: limit, read: read, ledger: l, publish: publish}
+	if os.Getenv("GOGC") == "" {
+		m.setPace = debug.SetGCPercent
+	}
+	return m
+}
+
 // readUsage returns the usage of this process.
 func readUsage() usage {
 	samples := [...]metrics.Sample{
@@ -105,6 +144,10 @@ func (m *memory) run(ctx context.Context) {
 
 func (m *memory) poll() {
 	now := m.read()
+	if pace := paceFor(now.live, min(minHeap, m.limit/4)); m.setPace != nil && pace != m.pace {
+		m.setPace(pace)
+		m.pace = pace
+	}
 	level := memoryFree
 	switch percent := now.live * 100 / m.limit; {
 	case percent >= outPercent, now.mapped*100/m.limit >= mappedPercent:

@@ -118,7 +118,7 @@ func NewServer(o Options) *Server {
 	if o.usage == nil {
 		o.usage = readUsage
 	}
-	s.memory = &memory{limit: o.MaxMemory, read: o.usage, ledger: s.accounts.NewLedger(), publish: s.metrics.SetMemoryLevel}
+	s.memory = newMemory(o.MaxMemory, o.usage, s.accounts.NewLedger(), s.metrics.SetMemoryLevel)
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
