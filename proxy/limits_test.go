@@ -63,10 +63,12 @@ func TestTheUseOfOpenFilesIsShown(t *testing.T) {
 
 func TestALimitThatIsOffHasNoUse(t *testing.T) {
 	t.Parallel()
-	f, _ := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.MaxAddressConnections, o.MaxMemory = 0, 0 }, nil)
+	f, _ := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.MaxAddressConnections, o.MaxUserWatches, o.MaxMemory = 0, 0, 0 }, nil)
 	for series := range gather(t, f) {
-		if strings.HasPrefix(series, "limit") && (strings.HasSuffix(series, "=address_connections") || strings.HasSuffix(series, "=memory")) {
-			t.Errorf("got the series %s of a limit that is off, want none", series)
+		for _, off := range []string{"address_connections", "user_watches", "memory"} {
+			if strings.HasPrefix(series, "limit") && strings.HasSuffix(series, "="+off) {
+				t.Errorf("got the series %s of a limit that is off, want none", series)
+			}
 		}
 	}
 }

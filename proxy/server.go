@@ -47,7 +47,8 @@ type Options struct {
 	// bound. Before it is reached reads are refused, then writes and connections too.
 	MaxMemory uint64
 	// MaxWatches bounds the running watches. MaxUserWatches bounds those of one user or, if
-	// the decision does not depend on the user, of one address.
+	// the decision does not depend on the user, of one address; 0 means that only the shares
+	// do.
 	MaxWatches, MaxUserWatches int
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64

@@ -173,6 +173,15 @@ func TestWatchesAreCountedForTheirUserOrTheirAddress(t *testing.T) {
 	}
 }
 
+func TestWithoutALimitOneUserCanHaveAllWatches(t *testing.T) {
+	ws := NewWatches(3, 0, observe.NewMetrics("test"))
+	for i, want := range []*gate.Refusal{nil, nil, nil, gate.RefuseWatches} {
+		if w, _ := watchOf("root", "192.0.2.1:1"); ws.register(w) != want {
+			t.Errorf("watch %d of one user, of 3 in total: got another refusal, want %v", i+1, want)
+		}
+	}
+}
+
 func TestAWatchIsTakenBackOnlyWhileItRuns(t *testing.T) {
 	table := account.NewTable()
 	ws := NewWatches(4, 2, observe.NewMetrics("test"))

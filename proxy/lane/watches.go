@@ -59,7 +59,8 @@ type Watches struct {
 	drained bool
 }
 
-// NewWatches returns a registry for at most maxTotal watches, and maxPerUser of one user.
+// NewWatches returns a registry for at most maxTotal watches and, unless maxPerUser is 0, so many
+// of one user.
 func NewWatches(maxTotal, maxPerUser int, m *observe.Metrics) *Watches {
 	return &Watches{maxTotal: maxTotal, maxPerUser: maxPerUser, metrics: m, running: make(map[*Watch]struct{}), users: make(map[string]int)}
 }
@@ -117,7 +118,7 @@ func (ws *Watches) register(w *Watch) *gate.Refusal {
 		return gate.RefuseDraining
 	case len(ws.running) >= ws.maxTotal:
 		return gate.RefuseWatches
-	case ws.users[user] >= ws.maxPerUser:
+	case ws.maxPerUser > 0 && ws.users[user] >= ws.maxPerUser:
 		return gate.RefuseUserWatches
 	}
 	ws.running[w] = struct{}{}

@@ -61,8 +61,9 @@ type Limits struct {
 	// connection to etcd, unless share_watches is off.
 	Watches int `toml:"watches" default:"20000" min:"1" max:"10000000" reload:"restart"`
 	// UserWatches is the largest number of running watches of one user or, where reads
-	// are open to everyone, of one address.
-	UserWatches int `toml:"user_watches" default:"10000" min:"1" max:"10000000" reload:"restart"`
+	// are open to everyone, of one address. With 0 there is no such limit, and clients
+	// share the watches.
+	UserWatches int `toml:"user_watches" default:"0" min:"0" max:"10000000" reload:"restart"`
 	// UpstreamRequests is the largest number of requests that etcd processes for the
 	// proxy at a time; further ones wait. An eighth of them, and at least one, is
 	// reserved for writes.

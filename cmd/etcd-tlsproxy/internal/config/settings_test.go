@@ -14,7 +14,7 @@ func TestTheDefaults(t *testing.T) {
 	want := Limits{
 		HeaderTimeout: seconds(10), BodyTimeout: seconds(30), IdleTimeout: seconds(3600), HandshakeTimeout: seconds(10), Drain: seconds(10),
 		HeadBytes: 32 << 10, TargetBytes: 4000, BodyBytes: 10 << 20, BodyMemory: 128 << 20, Memory: 1 << 30,
-		Connections: 20_000, AddressConnections: 0, AddressHandshakes: 0, Watches: 20_000, UserWatches: 10_000,
+		Connections: 20_000, AddressConnections: 0, AddressHandshakes: 0, Watches: 20_000, UserWatches: 0,
 		UpstreamRequests: 1024, UpstreamTimeout: seconds(30), LoginBurst: 20, LoginEvery: seconds(1), HashWorkers: max(1, runtime.NumCPU()/2),
 	}
 	c := Default()

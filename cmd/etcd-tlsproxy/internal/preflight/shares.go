@@ -50,9 +50,8 @@ func (s *Share) String() string {
 // CheckShares reports the limits of one client that are higher than what there is. They are
 // warnings, because such a limit was accepted before and is only without effect.
 func (s *State) CheckShares() (warnings []string) {
-	defaults := Shares(&config.Default().Limits)
-	for i, share := range Shares(&s.Config.Limits) {
-		if share.cap > share.Total && share.cap != defaults[i].cap {
+	for _, share := range Shares(&s.Config.Limits) {
+		if share.cap > share.Total {
 			warnings = append(warnings, s.Document.Warning(fmt.Sprintf("one client may have %s, but there are %s %s for all (hint: lower the limit, or remove it: clients share what there is)",
 				humanize.Comma(share.cap), humanize.Comma(share.Total), share.Name), "limits", share.Key))
 		}

@@ -21,16 +21,15 @@ func TestTheSharesAreWhatOneClientCanHold(t *testing.T) {
 			t.Errorf("the shares with %s:\n got %q\nwant %q", what, got, want)
 		}
 	}
-	check("the defaults", "connections: 17,500 of 20,000", "watches: 10,000 of 20,000", "reads at etcd: 896 of 1,024", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	check("the defaults", "connections: 17,500 of 20,000", "watches: 17,500 of 20,000", "reads at etcd: 896 of 1,024", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 	l.Connections, l.AddressConnections, l.Watches, l.UserWatches, l.UpstreamRequests = 5, 3, 100, 200, 1
 	check("small limits", "connections: 3 of 5", "watches: 88 of 100", "reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 }
 
 func TestALimitOfOneClientAboveTheTotalIsNamed(t *testing.T) {
 	s := &State{Config: config.Default(), Document: new(config.Document)}
-	s.Config.Limits.Watches = 100 // below the default of one user
 	if got := s.CheckShares(); len(got) != 0 {
-		t.Errorf("with a total below a default: got the warnings %q, want none", got)
+		t.Errorf("with the defaults: got the warnings %q, want none", got)
 	}
 	s.Config.Limits.Connections, s.Config.Limits.AddressConnections = 100, 200
 	if got := s.CheckShares(); len(got) != 1 || !strings.Contains(got[0], "limits.address_connections: one client may have 200, but there are 100 connections for all") {
