@@ -25,7 +25,7 @@ import (
 // auth_root, auth_u and auth_both in its folder list them.
 type nginxSite struct {
 	http, server, locations string
-	others                  string            // other servers; ADDR is the address of the site
+	others                  string            // other servers; ADDR is the address of the site, and PORT its port
 	files                   map[string]string // for include
 }
 
@@ -33,7 +33,7 @@ type nginxSite struct {
 func (s *nginxSite) text(addr, etcd, dir string) string {
 	text := s.http + "\nupstream etcd { server " + etcd + "; }\n" + s.others + "\nserver {\nlisten ADDR ssl;\nssl_certificate DIR/server.crt;\nssl_certificate_key DIR/server.key;\n" +
 		s.server + "\n" + s.locations + "\n}\n"
-	return strings.NewReplacer("ADDR", addr, "DIR", dir).Replace(text)
+	return strings.NewReplacer("ADDR", addr, "PORT", addr[strings.LastIndexByte(addr, ':')+1:], "DIR", dir).Replace(text)
 }
 
 // comparer compares real nginx with the gate of the configuration imported from it.

@@ -129,9 +129,9 @@ func (r *nginxReader) chooseServer() (*directive, error) {
 		if other == server {
 			continue
 		}
-		for _, port := range ports(other) {
-			if slices.Contains(ports(server), port) {
-				return nil, r.fail(other, "this server is on port %s too, and gets requests for other names, which is not supported (hint: remove it if that is acceptable)", port)
+		for _, port := range ports(server) {
+			if slices.ContainsFunc(ports(other), port.overlaps) {
+				return nil, r.fail(other, "this server is on port %d too, and gets requests for other names, which is not supported (hint: remove it if that is acceptable)", port.first)
 			}
 		}
 		r.site.Assumed = append(r.site.Assumed, "the server at "+other.place()+" is on another port; it was not imported")

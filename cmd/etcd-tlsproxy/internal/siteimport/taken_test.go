@@ -112,6 +112,7 @@ func TestWhatCannotBeReadIsRefusedWithItsReason(t *testing.T) {
 		configuration("", "listen x; ", keys):                                                                                                                  "listen x is not a valid address with a port",
 		configuration("", "listen 127.0.0.1:x; ", keys):                                                                                                        "listen 127.0.0.1:x is not a valid address with a port",
 		configuration("", "listen 127.0.0.1:; ", keys):                                                                                                         "is not a valid address with a port",
+		configuration("", "listen 4001-4003; ", keys):                                                                                                          "listen 4001-4003 is for several ports",
 		configuration("", "listen [::1; ", keys):                                                                                                               "is not a valid address with a port",
 		configuration("", "listen 4001 invented; ", keys):                                                                                                      "listen with invented is not supported",
 		configuration("upstream { server 127.0.0.1:1; } ", "", keys):                                                                                           "upstream has no name",
@@ -234,31 +235,35 @@ func TestARedirectToThePathWithASlashIsRecognized(t *testing.T) {
 
 func TestAddressesOfListen(t *testing.T) {
 	for text, want := range map[string]string{
-		"4001": `"" "4001" true`, "*:4001": `"*" "4001" true`, "192.0.2.1:4001": `"192.0.2.1" "4001" true`, "[::1]:4001": `"::1" "4001" true`, "localhost:4001": `"localhost" "4001" true`,
+		"4001": `"" 4001-4001`, "*:4001": `"*" 4001-4001`, "192.0.2.1:4001": `"192.0.2.1" 4001-4001`, "[::1]:4001": `"::1" 4001-4001`, "localhost:4001": `"localhost" 4001-4001`,
+		"4001-4003": `"" 4001-4003`, "04001": `"" 4001-4001`, "*:004001-4003": `"*" 4001-4003`, "65535": `"" 65535-65535`, "1": `"" 1-1`,
+		"4003-4001": "false", "0": "false", "0-1": "false", "65536": "false", "4001-": "false", "-4001": "false", "4001-4002-4003": "false", "99999999999999999999": "false", "1-99999999999999999999": "false",
 		"": "false", "x": "false", "40x1": "false", "192.0.2.1": "false", "192.0.2.1:": "false", "192.0.2.1:x": "false", "192.0.2.1:4x": "false", "[::1]": "false", "a:b:1": "false", "unix:/run/x": "false",
 	} {
 		host, port, ok := splitListen(text)
 		got := "false"
 		if ok {
-			got = fmt.Sprintf("%q %q %t", host, port, ok)
+			got = fmt.Sprintf("%q %d-%d", host, port.first, port.last)
 		}
 		if got != want {
 			t.Errorf("splitListen(%q): got %s, want %s", text, got, want)
 		}
 	}
 	for block, want := range map[string]string{
-		"listen 4001 ssl; listen 192.0.2.1:4002;": "4001 4002", "": "80", "root /srv;": "80", "listen 192.0.2.1;": "80", "listen unix:/run/x;": "80", "listen;": "80", "root 4001; listen 4002;": "4002",
+		"listen 4001 ssl; listen 192.0.2.1:4002;": "[{4001 4001} {4002 4002}]", "": "[{80 80}]", "root /srv;": "[{80 80}]", "listen 192.0.2.1;": "[{80 80}]", "listen unix:/run/x;": "[{80 80}]", "listen;": "[{80 80}]",
+		"root 4001; listen 4002;": "[{4002 4002}]", "listen *:4001-04003;": "[{4001 4003}]",
 	} {
 		list, err := parseNginx(Source{Name: "f", Data: []byte("server { " + block + " }")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(ports(list[0]), " "); got != want {
+		if got := fmt.Sprint(ports(list[0])); got != want {
 			t.Errorf("ports of a server with %q: got %s, want %s", block, got, want)
 		}
 	}
 	for block, want := range map[string]bool{
 		"listen 2379;": true, "listen 127.0.0.1:2379;": true, "listen localhost:2379;": true, "listen *:2379;": true, "listen [::]:2379;": true, "listen 0.0.0.0:2379;": true,
+		"listen 2370-2379;": true, "listen 02379;": true, "listen *:2379-2380;": true, "listen 2380-2381;": false,
 		"listen 2378;": false, "listen 127.0.0.2:2379;": false, "listen;": false, "listen x;": false, "root 2379;": false, "root;": false, "listen unix:/run/etcd;": false, "": false,
 	} {
 		list, err := parseNginx(Source{Name: "f", Data: []byte("server { " + block + " }")})
