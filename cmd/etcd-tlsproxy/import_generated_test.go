@@ -44,7 +44,7 @@ var (
 		"server { listen ADDR ssl default_server; OTHER }", "server { listen ADDR-PORT ssl default_server; OTHER }", "server { listen 127.0.0.1:0PORT ssl default_server; OTHER }", "server { listen *:PORT ssl; OTHER }",
 	}
 	names = []string{
-		"/", "/", "/", "/v2/", "/v2", "/v2/keys/", "/v2/keys/", "/v2/keys/", "/v2/keys", "/v2/keys/a", "/v2/keys/a", "/v2/keys/a/", "/v2/keys/b", "/v2/keys/ab", "/v2/keys/a/b", "^~ /v2/keys/a", "^~/v2/keys/b", "^~ /", "^~ /v2/keys/",
+		"/", "/", "/", "/v2/", "/v2", "/v2/keys/", "/v2/keys/", "/v2/keys/", "/v2/keys", "/v2/keys/a", "/v2/keys/a", "/v2/keys/a/", "/v2/keys/b", "/v2/keys/ab", "/v2/keys/a/b", "'/v2/keys/a b'", "/v2/keys/a%62", "/v2/keys/a?b", "^~ /v2/keys/a", "^~/v2/keys/b", "^~ /", "^~ /v2/keys/",
 		"= /v2/keys", "= /v2/keys/", "=/version", "= /metrics", "/metrics", "/version", "/version/", "/health", "/v2/members", "/v2/members/", "= /v2/members", "/v2/members/x", "/v2/stats/", "/v2/m",
 		"~ ^/v2/keys/a(/|$)", "~ ^/v2/keys/b", "~^/v2/keys/a/", "~ ^/v2/keys/a/b(/.*)?$", "~* ^/v2/keys/A", "~ k$", "~ ^/", "~ ^/metrics", "@named", "= /401.json", "/static/", "= /deny",
 	}
@@ -83,6 +83,9 @@ func drawSite(t *rapid.T) *nginxSite {
 		block := ""
 		if rapid.IntRange(0, 99).Draw(t, "passes?") < 98 {
 			block = passing + "\n"
+			if path := strings.Trim(name, "'"); path[0] == '/' && rapid.IntRange(0, 7).Draw(t, "passes with its path?") == 0 {
+				block = " proxy_pass 'http://etcd" + path + "';\n"
+			}
 		}
 		label := "location" + strings.Map(func(c rune) rune {
 			if c >= 'a' && c <= 'z' {

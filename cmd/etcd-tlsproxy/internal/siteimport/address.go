@@ -59,9 +59,15 @@ func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
 		return "", r.fail(d, "proxy_pass %q is not supported (hint: it must be a scheme and a server or upstream)", passed)
 	case !same:
 		return "", r.fail(d, "proxy_pass %q has another path than its location (hint: the proxy does not rewrite paths; write a location for the path that etcd gets, which clients must use)", passed)
+	case host != rest && strings.ContainsFunc(uri, isSentRaw):
+		return "", r.fail(d, "proxy_pass %q has a blank, %%, ? or # in its path, which nginx sends as it is and etcd reads as another key (hint: write proxy_pass %s://%s, without the path)", passed, scheme, host)
 	}
 	return scheme + "://" + host, nil
 }
+
+// isSentRaw reports whether a byte in the path of a proxy_pass has a meaning in a request.
+// nginx escapes such bytes only in what the client adds to that path.
+func isSentRaw(c rune) bool { return c <= ' ' || c == '\x7f' || strings.ContainsRune("%?#", c) }
 
 // setTarget records where requests for keys are passed to. All must go to one server.
 func (r *nginxReader) setTarget(d *directive, passed string) error {
