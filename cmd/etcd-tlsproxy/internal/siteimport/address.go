@@ -15,6 +15,11 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 		return nil
 	}
 	var backup []string
+	add := func(list *[]string, endpoint string) {
+		if !slices.Contains(*list, endpoint) { // some sites repeat a server to give it more requests
+			*list = append(*list, endpoint)
+		}
+	}
 	for _, d := range upstream.block {
 		if d.name() != "server" {
 			continue // keepalive and similar: the proxy has its own pool
@@ -35,12 +40,14 @@ func (r *nginxReader) setEndpoints(server *directive) error {
 		switch {
 		case slices.Contains(d.args(), "down"):
 		case slices.Contains(d.args(), "backup"):
-			backup = append(backup, endpoint)
+			add(&backup, endpoint)
 		default:
-			r.site.Endpoints = append(r.site.Endpoints, endpoint)
+			add(&r.site.Endpoints, endpoint)
 		}
 	}
-	r.site.Endpoints = append(r.site.Endpoints, backup...)
+	for _, endpoint := range backup {
+		add(&r.site.Endpoints, endpoint)
+	}
 	if len(r.site.Endpoints) == 0 {
 		return r.fail(server, "upstream %s has no server", name)
 	}

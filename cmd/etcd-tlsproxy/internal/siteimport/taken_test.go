@@ -302,11 +302,12 @@ func TestAddressesOfListen(t *testing.T) {
 func TestTheEndpointsOfAnUpstreamAreTakenOverBackupsLast(t *testing.T) {
 	const keys = "location / { proxy_pass SCHEME://NAME; } location /v2/keys/ { " + byRoot + "proxy_pass SCHEME://NAME; }"
 	for servers, want := range map[string]string{
-		"http etcd server 127.0.0.1:1 backup; server 127.0.0.1:2; server 127.0.0.1:3 down; server 127.0.0.1:4;": "http://127.0.0.1:2 http://127.0.0.1:4 http://127.0.0.1:1",
-		"https etcd server etcd1:1; keepalive 4; zone z;":                                                       "https://etcd1:1",
-		"http etcd server unix:/run/etcd;":                                                                      "unix:///run/etcd",
-		"http 127.0.0.1:5 server 127.0.0.1:1;":                                                                  "http://127.0.0.1:5",
-		"https etcd2:5 server 127.0.0.1:1;":                                                                     "https://etcd2:5",
+		"http etcd server 127.0.0.1:1 backup; server 127.0.0.1:2; server 127.0.0.1:3 down; server 127.0.0.1:4;":                              "http://127.0.0.1:2 http://127.0.0.1:4 http://127.0.0.1:1",
+		"http etcd server 127.0.0.1:1; server 127.0.0.1:2 backup; server 127.0.0.1:1; server 127.0.0.1:1 backup; server 127.0.0.1:2 backup;": "http://127.0.0.1:1 http://127.0.0.1:2",
+		"https etcd server etcd1:1; keepalive 4; zone z;":                                                                                    "https://etcd1:1",
+		"http etcd server unix:/run/etcd;":     "unix:///run/etcd",
+		"http 127.0.0.1:5 server 127.0.0.1:1;": "http://127.0.0.1:5",
+		"https etcd2:5 server 127.0.0.1:1;":    "https://etcd2:5",
 	} {
 		scheme, rest, _ := strings.Cut(servers, " ")
 		name, list, _ := strings.Cut(rest, " ")
