@@ -115,7 +115,7 @@ func ports(server *directive) []portRange {
 // checkChain records a conflict for each server of this nginx that requests are passed to.
 // What it refuses is lost once nginx is stopped and etcd itself is the endpoint.
 func (r *nginxReader) checkChain(server *directive) {
-	for _, other := range r.servers {
+	for _, other := range append(slices.Clip(r.servers), r.streams...) {
 		if other == server {
 			continue
 		}

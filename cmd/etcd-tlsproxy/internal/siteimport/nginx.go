@@ -24,6 +24,7 @@ type nginxReader struct {
 
 	upstreams map[string]*directive
 	servers   []*directive
+	streams   []*directive // the servers of stream blocks
 	locations locations
 	sources   map[*location]passwordFiles
 	limits    map[*location]int64 // the largest bodies; 0 if there is no limit, or none is known
@@ -81,11 +82,14 @@ func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
 	if r.whole {
 		var http []*directive
 		for _, d := range list {
-			if d.name() == "http" {
+			switch d.name() {
+			case "http":
 				http = append(http, d.block...)
-			} else {
-				r.check(d)
+				continue
+			case "stream":
+				r.streams = append(r.streams, filter(d.block, func(d *directive) bool { return d.name() == "server" })...)
 			}
+			r.check(d)
 		}
 		list = http
 	} else {
