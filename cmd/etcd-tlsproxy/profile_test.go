@@ -87,8 +87,11 @@ func (p *profile) start(t *testing.T) (*proxytest.Nginx, *proxytest.PKI) {
 	return nginx, pki
 }
 
-func (p *profile) path(name string) string   { return filepath.Join(p.dir, name) }
-func (p *profile) file(prefix string) string { return p.path(strings.ReplaceAll(prefix, "/", "_")) }
+func (p *profile) path(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *profile) file(prefix string) string {
+	return p.path(strings.ReplaceAll(prefix, "/", "_") + ".htpasswd")
+}
 
 func (p *profile) write(t *testing.T, path, text string) {
 	t.Helper()

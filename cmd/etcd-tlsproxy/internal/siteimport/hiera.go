@@ -28,7 +28,7 @@ type HieraOptions struct {
 	// Host is the name of etcd's host, which is needed if the site uses TLS to etcd.
 	Host string
 	// Passwords is the folder of the htpasswd files. Each prefix that has users has one,
-	// whose name is the prefix with _ for /.
+	// whose name is the prefix with _ for /, and .htpasswd behind it.
 	Passwords string
 	// Pools are the clusters for which Puppet generates rules, written dc/cluster.
 	Pools []string
@@ -215,7 +215,7 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 		rule := Rule{Prefix: key, Below: key == acl.Root, Read: acl.Everyone(), Write: acl.Everyone()}
 		if users := lists[prefix]; len(users) > 0 {
 			rule.Write = acl.Only(users...)
-			rule.File = path.Join(o.Passwords, strings.ReplaceAll(prefix, "/", "_"))
+			rule.File = path.Join(o.Passwords, strings.ReplaceAll(prefix, "/", "_")+".htpasswd")
 			if other, shared := owner[rule.File]; shared {
 				s.Conflicts = append(s.Conflicts, fmt.Sprintf("the rules %s and %s share the htpasswd file %s: nginx accepts the users of either rule for both", other, prefix, rule.File))
 			}

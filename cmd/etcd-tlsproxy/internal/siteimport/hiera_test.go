@@ -25,7 +25,7 @@ func TestOfSeveralHieraFilesTheFirstCounts(t *testing.T) {
 		len(s.Rules) != 3 || !s.Redirects || len(s.Assumed) != 1 {
 		t.Errorf("got %+v, want the first value of each parameter", s)
 	}
-	if s.Rules[1].File != "/p/_conftool" || s.Rules[2].File != "" || !s.Rules[2].Write.IsEveryone() {
+	if s.Rules[1].File != "/p/_conftool.htpasswd" || s.Rules[2].File != "" || !s.Rules[2].Write.IsEveryone() {
 		t.Errorf("rules: got %+v, want a file for /conftool and none for /eventlogging", s.Rules)
 	}
 }
@@ -101,7 +101,7 @@ func TestPasswordsThatDoNotFitAreConflicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := strings.Replace(hash, "saltsalt", "saltsal2", 1)
-	content := map[string]string{"/p/_": "root:" + hash + "\n", "/p/_a_b": "root:" + other + "\nmallory:" + hash + "\n"}
+	content := map[string]string{"/p/_.htpasswd": "root:" + hash + "\n", "/p/_a_b.htpasswd": "root:" + other + "\nmallory:" + hash + "\n"}
 	err = s.CheckPasswords(func(name string) ([]byte, error) {
 		if text, ok := content[name]; ok {
 			return []byte(text), nil
@@ -113,8 +113,8 @@ func TestPasswordsThatDoNotFitAreConflicts(t *testing.T) {
 	}
 	report := strings.Join(append(s.Conflicts, s.Assumed...), "\n")
 	for _, says := range []string{
-		"the rules /a/b and /a_b share the htpasswd file /p/_a_b", `/p/_a_b:1: user "root": /p/_:1 has another password for this user`,
-		`rule /a/b names user "alice", who is not in /p/_a_b`, `user "mallory" is in /p/_a_b but not in rule /a_b`, "1 of 3 htpasswd files are missing",
+		"the rules /a/b and /a_b share the htpasswd file /p/_a_b.htpasswd", `/p/_a_b.htpasswd:1: user "root": /p/_.htpasswd:1 has another password for this user`,
+		`rule /a/b names user "alice", who is not in /p/_a_b.htpasswd`, `user "mallory" is in /p/_a_b.htpasswd but not in rule /a_b`, "1 of 3 htpasswd files are missing",
 	} {
 		if !strings.Contains(report, says) {
 			t.Errorf("report: got\n%s\nwant %q", report, says)

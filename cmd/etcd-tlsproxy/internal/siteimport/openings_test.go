@@ -113,7 +113,7 @@ func TestRulesOfPoolsAreGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(s.Rules, func(r Rule) bool { return r.Prefix == "/conftool/v1/pools/eqiad/appserver" })
-	if i < 0 || !slices.Equal(s.Rules[i].Write.Names(), []string{"conftool", "pool-eqiad-appserver", "root"}) || s.Rules[i].File != "/p/_conftool_v1_pools_eqiad_appserver" {
+	if i < 0 || !slices.Equal(s.Rules[i].Write.Names(), []string{"conftool", "pool-eqiad-appserver", "root"}) || s.Rules[i].File != "/p/_conftool_v1_pools_eqiad_appserver.htpasswd" {
 		t.Errorf("the rule of a pool: got %+v, want one for its users", s.Rules)
 	}
 	for _, pool := range []string{"", "/", "/a", "a/", "a", "a/b/c"} {
