@@ -113,7 +113,7 @@ server {
 	proxy_read_timeout 365d;
 	proxy_buffering off;
 	error_page 401 /401.json;
-	location = /401.json { root %s; default_type application/json; } # as etcd writes it
+	location = /401.json { internal; root %s; default_type application/json; } # as etcd writes it
 	location / { client_max_body_size 20m; proxy_pass http://etcd/; proxy_set_header X-Real-IP $remote_addr; }
 `, etcd, listen, p.path("server.crt"), p.path("server.key"), p.dir)
 	for _, prefix := range p.prefixes {

@@ -146,12 +146,51 @@ func (r *nginxReader) checkKnown(list []*directive) {
 	}
 }
 
+// addClosed records a location whose paths this proxy closes.
+func (r *nginxReader) addClosed(l *location, outer settings) {
+	r.checkKnown(l.at.block)
+	passes := slices.ContainsFunc(l.at.block, func(d *directive) bool { return d.name() == "proxy_pass" })
+	guards := func(d *directive) bool {
+		return slices.Contains([]string{"auth_basic", "deny", "limit_except", "internal", "return"}, d.name())
+	}
+	if answers(l.at.block, outer) {
+		r.closed = append(r.closed, l.name())
+	}
+	if passes && !outer.isGuarded() && !outer.deny && !slices.ContainsFunc(l.at.block, guards) {
+		r.site.OpenElsewhere = append(r.site.OpenElsewhere, l.path)
+	}
+}
+
+// answers reports whether clients can get anything but a refusal from a block.
+func answers(block []*directive, outer settings) bool {
+	denied := outer.deny
+	for _, d := range slices.Backward(block) { // of several rules for addresses the first decides
+		first := ""
+		if len(d.args()) > 0 {
+			first = d.args()[0]
+		}
+		switch d.name() {
+		case "internal":
+			return false
+		case "return":
+			return !strings.HasPrefix(first, "4") && !strings.HasPrefix(first, "5")
+		case "allow", "deny":
+			denied = d.name() == "deny" && first == "all"
+		}
+	}
+	return !denied
+}
+
 // interpreted lists the directives that the reader interprets, each in its contexts.
 var interpreted = append([]string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "http2", "ssl_certificate", "ssl_certificate_key", "listen"}, proxyTLS...)
 
-// notedDifferences returns the differences of directives, one for each reason.
+// notedDifferences returns the differences of directives, one for each reason, and of the
+// locations that have no place here.
 func (r *nginxReader) notedDifferences() []Difference {
 	var list []Difference
+	if len(r.closed) > 0 {
+		list = append(list, Difference{Class: Elsewhere, Effect: Refused, What: "requests for " + strings.Join(r.closed, ", "), Why: "nginx answered them or passed them on; here all other paths are closed"})
+	}
 	for _, reason := range slices.Sorted(maps.Keys(r.noted)) {
 		list = append(list, Difference{Class: Directives, Effect: Answered, What: strings.Join(r.noted[reason], ", "), Why: reason})
 	}

@@ -135,18 +135,6 @@ func isSlashRedirect(block []*directive) bool {
 	return len(args) == 1 && strings.HasSuffix(strings.TrimSuffix(args[0], "$is_args$args"), keysPath+"/")
 }
 
-// addClosed records a location whose paths this proxy closes.
-func (r *nginxReader) addClosed(l *location, outer settings) {
-	r.checkKnown(l.at.block)
-	passes := slices.ContainsFunc(l.at.block, func(d *directive) bool { return d.name() == "proxy_pass" })
-	guards := func(d *directive) bool {
-		return slices.Contains([]string{"auth_basic", "deny", "limit_except", "internal", "return"}, d.name())
-	}
-	if passes && !outer.isGuarded() && !outer.deny && !slices.ContainsFunc(l.at.block, guards) {
-		r.site.OpenElsewhere = append(r.site.OpenElsewhere, l.path)
-	}
-}
-
 // addRule adds the rule of a location for keys.
 func (r *nginxReader) addRule(l *location) error {
 	rule := Rule{Whole: l.whole, Read: l.read, Write: l.write, File: r.sources[l].write}

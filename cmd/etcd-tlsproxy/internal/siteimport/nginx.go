@@ -31,6 +31,7 @@ type nginxReader struct {
 	pages     []*directive        // each error_page
 	passed    string              // the target of requests for keys
 	denied    []Rule              // the rules that let nobody write
+	closed    []string            // the locations for paths that this proxy closes
 	proxyTLS  map[string]string   // the settings of TLS to etcd
 	noted     map[string][]string // the directives that change answers, by reason
 	problems  []error             // everything that is not supported

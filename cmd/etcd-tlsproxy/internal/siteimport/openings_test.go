@@ -224,3 +224,34 @@ func TestFilesAreIncludedInTheOrderAndDepthOfNginx(t *testing.T) {
 		}
 	}
 }
+
+func TestALocationForOtherPathsIsListedIfItAnswers(t *testing.T) {
+	for block, listed := range map[string]bool{
+		"location /api/ { rewrite ^/api/(.*) /v2/keys/$1 break; " + toEtcd + "}": true, "location /ui { return 200 x; }": true, "location = / { return 301 /v2/keys/; }": true,
+		"location /x { root /srv; }": true, "location /x { }": true, "location /x { return; }": true, "location ^~ /x { deny 192.0.2.1; allow all; }": true, "location /x { allow 192.0.2.1; deny all; }": true,
+		"location /x { allow all; deny all; }": true, "location /x { internal; root /srv; }": false, "location /x { return 403; }": false, "location /x { return 503 x; }": false,
+		"location /x { deny all; }": false, "location /x { deny all; allow all; }": false, "location @x { return 200; }": false,
+	} {
+		s, err := readWhole(configuration("", "", guarded+block), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		differences, err := s.Differences(acl.MatchBoth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(block, " {")
+		got := slices.ContainsFunc(differences, func(d Difference) bool {
+			return d.Class == Elsewhere && d.Effect == Refused && d.What == "requests for "+name+" at /n/nginx.conf:1"
+		})
+		if got != listed {
+			t.Errorf("%s: got the differences %+v, want one about it: %v", block, differences, listed)
+		}
+	}
+	for around, listed := range map[string]bool{"deny all; ": false, "allow all; ": true} {
+		if s, err := readWhole(configuration("", around, "location / { allow all; "+toEtcd+"} location /v2/keys/ { allow all; "+byRoot+toEtcd+"} location /x { } location /y { }"), nil); err != nil ||
+			(len(s.noted) == 1 && s.noted[0].What == "requests for location /x at /n/nginx.conf:1, location /y at /n/nginx.conf:1") != listed {
+			t.Errorf("%s: got %+v, %v, want a difference: %v", around, s, err, listed)
+		}
+	}
+}
