@@ -69,6 +69,7 @@ func (r *nginxReader) parseTarget(d *directive, l *location) (string, error) {
 	case host != rest && strings.ContainsFunc(uri, isSentRaw):
 		return "", r.fail(d, "proxy_pass %q has a blank, %%, ? or # in its path, which nginx sends as it is and etcd reads as another key (hint: write proxy_pass %s://%s, without the path)", passed, scheme, host)
 	}
+	r.site.Verbatim = r.site.Verbatim || host == rest
 	return scheme + "://" + host, nil
 }
 
