@@ -68,7 +68,8 @@ var families = []family{
 	{unsupported, "it lets another program decide", `auth_request_set auth_jwt_key_file access_by_lua access_by_lua_file rewrite_by_lua rewrite_by_lua_file secure_link secure_link_md5
 		secure_link_secret js_access perl`, nil},
 	{unsupported, "it answers or rewrites requests itself", `return rewrite if set break try_files post_action mirror_request_body stub_status empty_gif echo fastcgi_pass uwsgi_pass scgi_pass grpc_pass
-		memcached_pass dav_methods dav_access random_index flv mp4 location limit_except proxy_pass internal`, nil},
+		memcached_pass dav_methods dav_access random_index flv mp4 proxy_pass internal`, nil},
+	{unsupported, "import reads one limit_except in a location, and locations that stand in the server itself", `location limit_except`, nil},
 	{unsupported, "it changes the request that etcd gets", `proxy_method proxy_set_body proxy_set_header`, nil},
 	{unsupported, "it drops parts of the request that etcd gets", `proxy_pass_request_body proxy_pass_request_headers`, []string{"on"}},
 	{unsupported, "it answers requests from a copy, or makes a copy", `mirror proxy_cache proxy_store proxy_store_access slice`, []string{"off"}},

@@ -159,7 +159,7 @@ func (r *nginxReader) addRule(l *location) error {
 	case isNobody(l.read):
 		return r.fail(l.at, "denying all reads is not supported, because a rule must name someone who can read (hint: let one user read, with auth_basic)")
 	case isNobody(l.write):
-		r.denied = append(r.denied, rule)
+		r.denied = append(r.denied, l)
 		return nil
 	case r.sources[l].read != "" && r.sources[l].read != rule.File:
 		return r.fail(l.at, "reads and writes of one prefix have different password files, which is not supported (hint: in a copy, use the file with fewer users for both, and add the other users to [acls])")

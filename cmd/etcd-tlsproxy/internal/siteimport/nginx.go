@@ -30,7 +30,7 @@ type nginxReader struct {
 	limits    map[*location]int64 // the largest bodies; 0 if there is no limit, or none is known
 	pages     []*directive        // each error_page
 	passed    string              // the target of requests for keys
-	denied    []Rule              // the rules that let nobody write
+	denied    []*location         // those for keys that let nobody write
 	closed    []string            // the locations for paths that this proxy closes
 	proxyTLS  map[string]string   // the settings of TLS to etcd
 	noted     map[string][]string // the directives that change answers, by reason

@@ -80,9 +80,9 @@ func TestTheInnermostDirectivesDecideWhoHasAccess(t *testing.T) {
 func TestWhoCannotBeLetInIsRefusedOrReadOnly(t *testing.T) {
 	const denied = "denying all reads is not supported"
 	for location, want := range map[string]string{
-		"deny all; ": denied, "deny all; allow all; ": denied, "internal; ": denied, "internal; " + byRoot: denied, "limit_except GET { deny all; } ": "nobody can write some prefixes",
+		"deny all; ": denied, "deny all; allow all; ": denied, "internal; ": denied, "internal; " + byRoot: denied, "limit_except GET { deny all; } ": "nobody can write /v2/keys/a/, which no rule can express",
 		byRoot + "limit_except GET { auth_basic off; } ": "reads and writes of one prefix have different password files",
-		"limit_except GET { deny all; allow all; } ":     "nobody can write some prefixes",
+		"limit_except GET { deny all; allow all; } ":     "nobody can write /v2/keys/a/, which no rule can express",
 	} {
 		text := configuration("", "", "location / { "+toEtcd+"} location /v2/keys/a/ { "+location+toEtcd+"}")
 		if _, err := readWhole(text, more); err == nil || !strings.Contains(err.Error(), want) {
@@ -126,6 +126,7 @@ func TestWhatCannotBeReadIsRefusedWithItsReason(t *testing.T) {
 		configuration("", "", keys+"location /x { if ($a) { invented on; } }"):                                                                                 "invented is not supported",
 		configuration("", "", keys+"location /v2/keys/a { limit_except GET { invented on; } }"):                                                                "invented is not supported",
 		configuration("", "", keys+"location /v2/keys/a { limit_except GET { } limit_except GET { deny all; } }"):                                              "limit_except is not supported",
+		configuration("", "", keys+"location /v2/keys/a { "+toEtcd+"location /v2/keys/a/b { "+toEtcd+"} }"):                                                    "import reads one limit_except in a location, and locations that stand in the server itself",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass http://etcd x; }"):                                                                        "proxy_pass is not supported",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass etcd; }"):                                                                                 "it must be a scheme and a server or upstream",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass grpc://etcd; }"):                                                                          "it must be a scheme and a server or upstream",
