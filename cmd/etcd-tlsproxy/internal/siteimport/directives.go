@@ -121,9 +121,13 @@ func effectOf(d *directive) (e effect, reason string, known bool) {
 
 // check records a directive that the reader does not interpret.
 func (r *nginxReader) check(d *directive) {
-	switch e, reason, _ := effectOf(d); e {
+	switch e, reason, known := effectOf(d); e {
 	case unsupported:
-		r.problems = append(r.problems, r.fail(d, "%s is not supported: %s (hint: its effect would be lost; remove the line if that is acceptable)", d.name(), reason))
+		name := d.name()
+		if !known && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			name = "this word" // it could be a secret of another kind of file
+		}
+		r.problems = append(r.problems, r.fail(d, "%s is not supported: %s (hint: its effect would be lost; remove the line if that is acceptable)", name, reason))
 	case differs:
 		if r.noted == nil {
 			r.noted = map[string][]string{}

@@ -192,14 +192,14 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 		}
 		lists[prefix] = users
 	}
-	for _, pool := range o.Pools {
+	for i, pool := range o.Pools {
 		dc, cluster, ok := strings.Cut(pool, "/")
 		prefix := poolsBelow + pool
 		if !ok || dc == "" || cluster == "" || strings.Contains(cluster, "/") {
-			return fmt.Errorf("reading pools: %q is not a valid dc/cluster", pool)
+			return fmt.Errorf("reading pools: number %d of them is not a valid dc/cluster", i+1)
 		}
 		if _, twice := lists[prefix]; twice {
-			return fmt.Errorf("reading pools: there are two rules for %s", prefix)
+			return fmt.Errorf("reading pools: there is another rule for number %d of them (hint: remove one of the two)", i+1)
 		}
 		lists[prefix] = []string{"root", "conftool", "pool-" + dc + "-" + cluster}
 	}

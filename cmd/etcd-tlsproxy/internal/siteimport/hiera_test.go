@@ -231,6 +231,16 @@ func TestNoErrorAboutHieraRepeatsWhatTheFileContains(t *testing.T) {
 	}
 }
 
+func TestNoErrorAboutPoolsRepeatsOne(t *testing.T) {
+	for says, pools := range map[string][]string{
+		"number 2 of them is not a valid dc/cluster": {"a/b", "root:$apr1$hunter2"}, "there is another rule for number 3 of them": {"hunter2/b", "a/b", "hunter2/b"},
+	} {
+		if _, err := ReadHiera(HieraOptions{Pools: pools}, hieraOf(seedHiera)); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("pools %v: got %v, want %q", pools, err, says)
+		}
+	}
+}
+
 // The template writes prefixes into nginx's configuration as they are.
 func TestAPrefixThatNginxReadsDifferentlyIsRefused(t *testing.T) {
 	for _, prefix := range []string{"/a b", "/a;", "/a{", "/a}", "/a$host", "/a%20b", "/a?b", "/a#b"} {

@@ -257,3 +257,11 @@ func TestLocationsAreChosenAsByNginx(t *testing.T) {
 		}
 	}
 }
+
+func TestAWordThatCannotBeADirectiveIsNotRepeated(t *testing.T) {
+	for _, word := range []string{"PASSWORD=hunter2", "root:hunter2", "Hunter2", "-----BEGIN"} {
+		if _, err := readWhole("events {} http { "+word+" x; "+oneServer+guarded+"} }", nil); err == nil || strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "/n/nginx.conf:1: this word is not supported: it is not a directive that import knows") {
+			t.Errorf("got %v, want a refusal without the word", err)
+		}
+	}
+}
