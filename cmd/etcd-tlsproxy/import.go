@@ -45,8 +45,9 @@ reason. The source is one of
                  generates for pools. It has one dc/cluster in a line, and lets root,
                  conftool and pool-dc-cluster write /conftool/v1/pools/dc/cluster. The
                  htpasswd files are those in --htpasswd, one for each prefix with users,
-                 named like the prefix with _ in place of /. --fact replaces variables,
-                 such as %{::site}; a variable without a value is an error.
+                 named like the prefix with _ in place of /, as in _conftool.htpasswd.
+                 --fact replaces variables, such as %{::site}; a variable without a value
+                 is an error.
   --nginx FILE   nginx.conf, whose includes are followed. The file of a single site is
                  read too, but it is a conflict: what surrounds it can restrict access.
                  The users of a prefix are those of its htpasswd file. A directive that

@@ -40,8 +40,11 @@ var (
 	// inServer are accepted in server alone, or there and in location.
 	inServer   = []string{"return 403;", "if ($request_method = PUT) { return 403; }", "rewrite ^/v2/keys/a /version last;", "set $args x;", "server_name etcd.example.org;", "server_name _;", "rewrite_log off;", "if ($http_x) { return 403; }"}
 	inLocation = []string{"internal;", "return 404;", "if ($request_method = PUT) { return 403; }", "rewrite ^ /version break;", "limit_except GET { deny all; }", "location /v2/keys/a { deny all; }", "limit_except GET PUT { deny all; }"}
-	names      = []string{
-		"/", "/", "/", "/v2/", "/v2", "/v2/keys/", "/v2/keys/", "/v2/keys/", "/v2/keys", "/v2/keys/a", "/v2/keys/a", "/v2/keys/a/", "/v2/keys/b", "/v2/keys/ab", "/v2/keys/a/b", "^~ /v2/keys/a", "^~/v2/keys/b", "^~ /", "^~ /v2/keys/",
+	others     = []string{
+		"server { listen ADDR ssl default_server; OTHER }", "server { listen ADDR-PORT ssl default_server; OTHER }", "server { listen 127.0.0.1:0PORT ssl default_server; OTHER }", "server { listen *:PORT ssl; OTHER }",
+	}
+	names = []string{
+		"/", "/", "/", "/v2/", "/v2", "/v2/keys/", "/v2/keys/", "/v2/keys/", "/v2/keys", "/v2/keys/a", "/v2/keys/a", "/v2/keys/a/", "/v2/keys/b", "/v2/keys/ab", "/v2/keys/a/b", "'/v2/keys/a b'", "/v2/keys/a%62", "/v2/keys/a?b", "^~ /v2/keys/a", "^~/v2/keys/b", "^~ /", "^~ /v2/keys/",
 		"= /v2/keys", "= /v2/keys/", "=/version", "= /metrics", "/metrics", "/version", "/version/", "/health", "/v2/members", "/v2/members/", "= /v2/members", "/v2/members/x", "/v2/stats/", "/v2/m",
 		"~ ^/v2/keys/a(/|$)", "~ ^/v2/keys/b", "~^/v2/keys/a/", "~ ^/v2/keys/a/b(/.*)?$", "~* ^/v2/keys/A", "~ k$", "~ ^/", "~ ^/metrics", "@named", "= /401.json", "/static/", "= /deny",
 	}
@@ -72,10 +75,17 @@ func drawSite(t *rapid.T) *nginxSite {
 	}
 	s.http += wrap("http", pick(t, "guard of http", 25, guards)+pick(t, "http", 15, anywhere, inServers))
 	s.server = wrap("server", pick(t, "guard of server", 25, guards)+pick(t, "server", 15, anywhere, inServers)+pick(t, "only server", 4, inServer))
+	if other := pick(t, "another server", 4, others); other != "" {
+		s.others = strings.ReplaceAll(other, "OTHER", "ssl_certificate DIR/server.crt; ssl_certificate_key DIR/server.key; return 403;")
+		s.server += "server_name localhost;\n"
+	}
 	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 1, 5, rapid.ID).Draw(t, "locations") {
 		block := ""
 		if rapid.IntRange(0, 99).Draw(t, "passes?") < 98 {
 			block = passing + "\n"
+			if path := strings.Trim(name, "'"); path[0] == '/' && rapid.IntRange(0, 7).Draw(t, "passes with its path?") == 0 {
+				block = " proxy_pass 'http://etcd" + path + "';\n"
+			}
 		}
 		label := "location" + strings.Map(func(c rune) rune {
 			if c >= 'a' && c <= 'z' {

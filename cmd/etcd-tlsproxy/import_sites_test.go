@@ -25,7 +25,7 @@ import (
 // auth_root, auth_u and auth_both in its folder list them.
 type nginxSite struct {
 	http, server, locations string
-	others                  string            // other servers; ADDR is the address of the site
+	others                  string            // other servers; ADDR is the address of the site, and PORT its port
 	files                   map[string]string // for include
 }
 
@@ -33,7 +33,7 @@ type nginxSite struct {
 func (s *nginxSite) text(addr, etcd, dir string) string {
 	text := s.http + "\nupstream etcd { server " + etcd + "; }\n" + s.others + "\nserver {\nlisten ADDR ssl;\nssl_certificate DIR/server.crt;\nssl_certificate_key DIR/server.key;\n" +
 		s.server + "\n" + s.locations + "\n}\n"
-	return strings.NewReplacer("ADDR", addr, "DIR", dir).Replace(text)
+	return strings.NewReplacer("ADDR", addr, "PORT", addr[strings.LastIndexByte(addr, ':')+1:], "DIR", dir).Replace(text)
 }
 
 // comparer compares real nginx with the gate of the configuration imported from it.
@@ -92,7 +92,7 @@ type probe struct{ method, path, user, host string }
 func probes() []probe {
 	var all []probe
 	for _, path := range []string{
-		"/v2/keys", "/v2/keys/", "/v2/keys/a", "/v2/keys/a/", "/v2/keys/a/k", "/v2/keys/a/b/k", "/v2/keys/aX", "/v2/keys/ab/k", "/v2/keys/b", "/v2/keys/b/", "/v2/keys/b/k", "/v2/keys/z",
+		"/v2/keys", "/v2/keys/", "/v2/keys/a", "/v2/keys/a/", "/v2/keys/a/k", "/v2/keys/a/b/k", "/v2/keys/aX", "/v2/keys/ab/k", "/v2/keys/a%20b/k", "/v2/keys/a%2562/k", "/v2/keys/a%3fb/k", "/v2/keys/a%23b/k", "/v2/keys/b", "/v2/keys/b/", "/v2/keys/b/k", "/v2/keys/z",
 		"/version", "/version/", "/metrics", "/health", "/v2/machines", "/v2/stats/self", "/v2/members", "/v2/members/x", "/v2/members/",
 	} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "POST", "DELETE"} {
@@ -130,7 +130,7 @@ func (c *comparer) send(addr string, p probe) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	want := fmt.Sprintf("reached %s %s application/x-www-form-urlencoded %s", p.method, p.path, body)
+	want := fmt.Sprintf("reached %s %s application/x-www-form-urlencoded %s", p.method, r.URL.Path, body)
 	switch {
 	case answer.StatusCode == http.StatusOK && (p.method == "HEAD" && answer.ContentLength == int64(len(want)) || string(got) == want):
 		return "passed", nil

@@ -54,8 +54,8 @@ server {
 	listen 4001 ssl;
 	ssl_certificate %[1]s/server.crt; ssl_certificate_key %[1]s/server.key;
 	location / { proxy_pass http://etcd; }
-	location /v2/keys/ { limit_except GET OPTIONS { auth_basic "etcd"; auth_basic_user_file %[1]s/auth/_; } proxy_pass http://etcd; }
-	location /v2/keys/conftool { limit_except GET OPTIONS { auth_basic "etcd"; auth_basic_user_file %[1]s/auth/_conftool; } proxy_pass http://etcd; }
+	location /v2/keys/ { limit_except GET OPTIONS { auth_basic "etcd"; auth_basic_user_file %[1]s/auth/_.htpasswd; } proxy_pass http://etcd; }
+	location /v2/keys/conftool { limit_except GET OPTIONS { auth_basic "etcd"; auth_basic_user_file %[1]s/auth/_conftool.htpasswd; } proxy_pass http://etcd; }
 	location /v2/keys/eventlogging { auth_basic off; proxy_pass http://etcd; }
 }
 `, env.WorkDir)

@@ -87,8 +87,11 @@ func (p *profile) start(t *testing.T) (*proxytest.Nginx, *proxytest.PKI) {
 	return nginx, pki
 }
 
-func (p *profile) path(name string) string   { return filepath.Join(p.dir, name) }
-func (p *profile) file(prefix string) string { return p.path(strings.ReplaceAll(prefix, "/", "_")) }
+func (p *profile) path(name string) string { return filepath.Join(p.dir, name) }
+
+func (p *profile) file(prefix string) string {
+	return p.path(strings.ReplaceAll(prefix, "/", "_") + ".htpasswd")
+}
 
 func (p *profile) write(t *testing.T, path, text string) {
 	t.Helper()
@@ -110,7 +113,7 @@ server {
 	proxy_read_timeout 365d;
 	proxy_buffering off;
 	error_page 401 /401.json;
-	location = /401.json { root %s; default_type application/json; } # as etcd writes it
+	location = /401.json { internal; root %s; default_type application/json; } # as etcd writes it
 	location / { client_max_body_size 20m; proxy_pass http://etcd/; proxy_set_header X-Real-IP $remote_addr; }
 `, etcd, listen, p.path("server.crt"), p.path("server.key"), p.dir)
 	for _, prefix := range p.prefixes {

@@ -123,3 +123,42 @@ func TestAConfigurationNeverOpensWhatNobodyMay(t *testing.T) {
 	}()
 	(&Site{Rules: []Rule{{Prefix: "/", Read: acl.Everyone(), Write: acl.Only()}}}).Config(acl.MatchBoth)
 }
+
+func TestEmptySegmentsAreListedIfNginxPassesThemOn(t *testing.T) {
+	for target, want := range map[string]string{
+		toEtcd:                               "paths with empty segments, such as /v2/keys//a",
+		"proxy_pass http://etcd/v2/keys/a/;": "",
+	} {
+		s, err := readWhole(configuration("", "", "location /v2/keys/a/ { "+byRoot+target+"}"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		differences, err := s.Differences(acl.MatchBoth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, d := range differences {
+			if d.Class == Spelling && d.Effect == Answered {
+				got += d.What
+			}
+		}
+		if got != want {
+			t.Errorf("%s: got the difference %q, want %q", target, got, want)
+		}
+	}
+}
+
+func TestTheTimesAndHeadsOfNginxAreListed(t *testing.T) {
+	differences, err := (&Site{}).Differences(acl.MatchBoth)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, directive := range []string{"proxy_read_timeout", "large_client_header_buffers", "client_body_timeout"} {
+		if !slices.ContainsFunc(differences, func(d Difference) bool {
+			return d.Class == Limits && d.Effect == Answered && strings.Contains(d.What, directive)
+		}) {
+			t.Errorf("got the differences %+v, want one that names %s", differences, directive)
+		}
+	}
+}

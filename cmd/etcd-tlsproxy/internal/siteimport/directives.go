@@ -68,7 +68,8 @@ var families = []family{
 	{unsupported, "it lets another program decide", `auth_request_set auth_jwt_key_file access_by_lua access_by_lua_file rewrite_by_lua rewrite_by_lua_file secure_link secure_link_md5
 		secure_link_secret js_access perl`, nil},
 	{unsupported, "it answers or rewrites requests itself", `return rewrite if set break try_files post_action mirror_request_body stub_status empty_gif echo fastcgi_pass uwsgi_pass scgi_pass grpc_pass
-		memcached_pass dav_methods dav_access random_index flv mp4 location limit_except proxy_pass internal`, nil},
+		memcached_pass dav_methods dav_access random_index flv mp4 proxy_pass internal`, nil},
+	{unsupported, "import reads one limit_except in a location, and locations that stand in the server itself", `location limit_except`, nil},
 	{unsupported, "it changes the request that etcd gets", `proxy_method proxy_set_body proxy_set_header`, nil},
 	{unsupported, "it drops parts of the request that etcd gets", `proxy_pass_request_body proxy_pass_request_headers`, []string{"on"}},
 	{unsupported, "it answers requests from a copy, or makes a copy", `mirror proxy_cache proxy_store proxy_store_access slice`, []string{"off"}},
@@ -120,9 +121,13 @@ func effectOf(d *directive) (e effect, reason string, known bool) {
 
 // check records a directive that the reader does not interpret.
 func (r *nginxReader) check(d *directive) {
-	switch e, reason, _ := effectOf(d); e {
+	switch e, reason, known := effectOf(d); e {
 	case unsupported:
-		r.problems = append(r.problems, r.fail(d, "%s is not supported: %s (hint: its effect would be lost; remove the line if that is acceptable)", d.name(), reason))
+		name := d.name()
+		if !known && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			name = "this word" // it could be a secret of another kind of file
+		}
+		r.problems = append(r.problems, r.fail(d, "%s is not supported: %s (hint: its effect would be lost; remove the line if that is acceptable)", name, reason))
 	case differs:
 		if r.noted == nil {
 			r.noted = map[string][]string{}
@@ -146,12 +151,51 @@ func (r *nginxReader) checkKnown(list []*directive) {
 	}
 }
 
+// addClosed records a location whose paths this proxy closes.
+func (r *nginxReader) addClosed(l *location, outer settings) {
+	r.checkKnown(l.at.block)
+	passes := slices.ContainsFunc(l.at.block, func(d *directive) bool { return d.name() == "proxy_pass" })
+	guards := func(d *directive) bool {
+		return slices.Contains([]string{"auth_basic", "deny", "limit_except", "internal", "return"}, d.name())
+	}
+	if answers(l.at.block, outer) {
+		r.closed = append(r.closed, l.name())
+	}
+	if passes && !outer.isGuarded() && !outer.deny && !slices.ContainsFunc(l.at.block, guards) {
+		r.site.OpenElsewhere = append(r.site.OpenElsewhere, l.path)
+	}
+}
+
+// answers reports whether clients can get anything but a refusal from a block.
+func answers(block []*directive, outer settings) bool {
+	denied := outer.deny
+	for _, d := range slices.Backward(block) { // of several rules for addresses the first decides
+		first := ""
+		if len(d.args()) > 0 {
+			first = d.args()[0]
+		}
+		switch d.name() {
+		case "internal":
+			return false
+		case "return":
+			return !strings.HasPrefix(first, "4") && !strings.HasPrefix(first, "5")
+		case "allow", "deny":
+			denied = d.name() == "deny" && first == "all"
+		}
+	}
+	return !denied
+}
+
 // interpreted lists the directives that the reader interprets, each in its contexts.
 var interpreted = append([]string{"allow", "deny", "auth_basic", "auth_basic_user_file", "client_max_body_size", "http2", "ssl_certificate", "ssl_certificate_key", "listen"}, proxyTLS...)
 
-// notedDifferences returns the differences of directives, one for each reason.
+// notedDifferences returns the differences of directives, one for each reason, and of the
+// locations that have no place here.
 func (r *nginxReader) notedDifferences() []Difference {
 	var list []Difference
+	if len(r.closed) > 0 {
+		list = append(list, Difference{Class: Elsewhere, Effect: Refused, What: "requests for " + strings.Join(r.closed, ", "), Why: "nginx answered them or passed them on; here all other paths are closed"})
+	}
 	for _, reason := range slices.Sorted(maps.Keys(r.noted)) {
 		list = append(list, Difference{Class: Directives, Effect: Answered, What: strings.Join(r.noted[reason], ", "), Why: reason})
 	}

@@ -28,7 +28,7 @@ type HieraOptions struct {
 	// Host is the name of etcd's host, which is needed if the site uses TLS to etcd.
 	Host string
 	// Passwords is the folder of the htpasswd files. Each prefix that has users has one,
-	// whose name is the prefix with _ for /.
+	// whose name is the prefix with _ for /, and .htpasswd behind it.
 	Passwords string
 	// Pools are the clusters for which Puppet generates rules, written dc/cluster.
 	Pools []string
@@ -43,12 +43,11 @@ const (
 // hiera holds the parameters of the class. Its secrets are accepted but ignored: the
 // htpasswd files contain the resulting hashes.
 type hiera struct {
-	acls         map[string]yaml.Node
-	certName     string
-	readOnly     *bool
-	listenPort   *int
-	upstreamPort *int
-	tlsUpstream  *bool
+	acls                     map[string]*yaml.Node
+	table                    Source // the file with acls
+	certName                 string
+	readOnly, tlsUpstream    *bool
+	listenPort, upstreamPort int // 0 if not given
 }
 
 // ReadHiera reads the parameters of the class from files of hiera. If several files have a
@@ -75,43 +74,50 @@ func ReadHiera(o HieraOptions, sources ...Source) (*Site, error) {
 }
 
 func (h *hiera) read(source Source, seen map[string]bool) error {
-	fail := func(line int, form string, args ...any) error {
-		return fmt.Errorf("reading hiera: %s:%d: %s", source.Name, line, fmt.Sprintf(form, args...))
-	}
 	keys, err := parseHiera(source)
 	if err != nil {
 		return err
 	}
-	into := map[string]any{
-		"acls": &h.acls, "cert_name": &h.certName, "read_only": &h.readOnly, "listen_port": &h.listenPort,
-		"upstream_port": &h.upstreamPort, "tls_upstream": &h.tlsUpstream, "salt": nil, "pool_pwd_seed": nil,
+	setters := map[string]func(*yaml.Node, string) error{
+		"acls": func(node *yaml.Node, key string) (err error) {
+			h.table = source
+			h.acls, err = source.mapping(node, key)
+			return err
+		},
+		"cert_name": func(node *yaml.Node, key string) (err error) { h.certName, err = source.text(node, key); return err },
+		"read_only": func(node *yaml.Node, key string) (err error) { h.readOnly, err = source.boolean(node, key); return err },
+		"tls_upstream": func(node *yaml.Node, key string) (err error) {
+			h.tlsUpstream, err = source.boolean(node, key)
+			return err
+		},
+		"listen_port": func(node *yaml.Node, key string) (err error) { h.listenPort, err = source.port(node, key); return err },
+		"upstream_port": func(node *yaml.Node, key string) (err error) {
+			h.upstreamPort, err = source.port(node, key)
+			return err
+		},
+		"salt": nil, "pool_pwd_seed": nil,
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		node := keys[key]
-		name, ours := strings.CutPrefix(key, hieraClass)
-		if key == "lookup_options" && mergesClass(&node) {
-			return fail(node.Line, "lookup_options for %s* is not supported: the first value of a parameter counts, and values are not merged (hint: write the merged value into one file, and remove the option)", hieraClass)
+		if key == "lookup_options" && mergesClass(node) {
+			return source.refuse(node, "lookup_options for %s* is not supported: the first value of a parameter counts, and values are not merged (hint: write the merged value into one file, and remove the option)", hieraClass)
 		}
+		name, ours := strings.CutPrefix(key, hieraClass)
 		if !ours {
 			continue
 		}
-		target, known := into[name]
-		if !known {
-			return fail(node.Line, "%s is not supported (hint: its effect would be lost; remove the line if that is acceptable)", key)
-		}
-		if target == nil || seen[name] {
+		set, known := setters[name]
+		switch {
+		case !known:
+			return source.refuse(node, "%s is not supported (hint: its effect would be lost; remove the line if that is acceptable)", key)
+		case set == nil || seen[name]:
 			continue
+		case node.Tag == "!!null":
+			return source.refuse(node, "%s has no value", key)
 		}
 		seen[name] = true
-		if node.Tag == "!!null" {
-			return fail(node.Line, "%s has no value", key)
-		}
-		if err := checkMerge(source, &node); err != nil {
+		if err := set(node, key); err != nil {
 			return err
-		}
-		if err := node.Decode(target); err != nil {
-			// The library's text contains the value, but no parameter above is a secret.
-			return fail(node.Line, "%s: %v", key, err)
 		}
 	}
 	return nil
@@ -120,19 +126,14 @@ func (h *hiera) read(source Source, seen map[string]bool) error {
 // setAddresses sets the address of the site and of etcd, and the certificate.
 func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 	assume := func(what string) { s.Assumed = append(s.Assumed, what) }
-	listen, upstream := 4001, 2379
-	if h.listenPort != nil {
-		listen = *h.listenPort
-	} else {
+	listen, upstream := h.listenPort, h.upstreamPort
+	if listen == 0 {
+		listen = 4001
 		assume("listen_port is not given; using 4001")
 	}
-	if h.upstreamPort != nil {
-		upstream = *h.upstreamPort
-	} else {
+	if upstream == 0 {
+		upstream = 2379
 		assume("upstream_port is not given; using 2379")
-	}
-	if listen < 1 || listen > 65535 || upstream < 1 || upstream > 65535 {
-		return errors.New("reading hiera: listen_port or upstream_port is not between 1 and 65535")
 	}
 	s.Listen = fmt.Sprintf(":%d", listen)
 	s.Endpoints = []string{fmt.Sprintf("http://127.0.0.1:%d", upstream)}
@@ -163,6 +164,10 @@ func (h *hiera) setAddresses(s *Site, o HieraOptions) error {
 	return nil
 }
 
+// isNginxSyntax reports whether a byte has a meaning in a location or in the path of a
+// proxy_pass. The template writes prefixes there as they are.
+func isNginxSyntax(c rune) bool { return isSentRaw(c) || strings.ContainsRune(";{}$", c) }
+
 func (h *hiera) setRules(s *Site, o HieraOptions) error {
 	lists := map[string][]string{}
 	for written, node := range h.acls {
@@ -173,7 +178,7 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 		if _, twice := lists[prefix]; twice {
 			return fmt.Errorf("reading hiera: acls: two prefixes become %s", prefix)
 		}
-		users, err := listOf(prefix, &node)
+		users, err := h.table.users(node, prefix)
 		if err != nil {
 			return err
 		}
@@ -187,27 +192,30 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 		}
 		lists[prefix] = users
 	}
-	for _, pool := range o.Pools {
+	for i, pool := range o.Pools {
 		dc, cluster, ok := strings.Cut(pool, "/")
 		prefix := poolsBelow + pool
 		if !ok || dc == "" || cluster == "" || strings.Contains(cluster, "/") {
-			return fmt.Errorf("reading pools: %q is not a valid dc/cluster", pool)
+			return fmt.Errorf("reading pools: number %d of them is not a valid dc/cluster", i+1)
 		}
 		if _, twice := lists[prefix]; twice {
-			return fmt.Errorf("reading pools: there are two rules for %s", prefix)
+			return fmt.Errorf("reading pools: there is another rule for number %d of them (hint: remove one of the two)", i+1)
 		}
 		lists[prefix] = []string{"root", "conftool", "pool-" + dc + "-" + cluster}
 	}
 	owner := map[string]string{}
 	for _, prefix := range slices.Sorted(maps.Keys(lists)) {
 		key, err := acl.NewKey(prefix)
-		if err != nil {
+		switch {
+		case err != nil:
 			return fmt.Errorf("reading hiera: acls: prefix %q: %w", prefix, err)
+		case strings.ContainsFunc(prefix, isNginxSyntax):
+			return fmt.Errorf("reading hiera: acls: prefix %q contains a blank or one of ;{}$%%?#, to which nginx gives a meaning, so that the rule was not for this key (hint: remove the rule, or write the prefix that nginx reads)", prefix)
 		}
 		rule := Rule{Prefix: key, Below: key == acl.Root, Read: acl.Everyone(), Write: acl.Everyone()}
 		if users := lists[prefix]; len(users) > 0 {
 			rule.Write = acl.Only(users...)
-			rule.File = path.Join(o.Passwords, strings.ReplaceAll(prefix, "/", "_"))
+			rule.File = path.Join(o.Passwords, strings.ReplaceAll(prefix, "/", "_")+".htpasswd")
 			if other, shared := owner[rule.File]; shared {
 				s.Conflicts = append(s.Conflicts, fmt.Sprintf("the rules %s and %s share the htpasswd file %s: nginx accepts the users of either rule for both", other, prefix, rule.File))
 			}
@@ -217,28 +225,4 @@ func (h *hiera) setRules(s *Site, o HieraOptions) error {
 		s.Rules = append(s.Rules, rule)
 	}
 	return nil
-}
-
-// listOf reads a list of users strictly: a number, or a word that YAML reads as another
-// type, is more likely a mistake than a name.
-func listOf(prefix string, node *yaml.Node) ([]string, error) {
-	fail := func(line int, what string) error {
-		return fmt.Errorf("reading hiera: acls: %q, line %d: %s (hint: write [\"user\", ...], or [] for everyone)", prefix, line, what)
-	}
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-	if node.Kind != yaml.SequenceNode {
-		return nil, fail(node.Line, "the value is not a list")
-	}
-	users := []string{}
-	for _, item := range node.Content {
-		if item.Kind != yaml.ScalarNode || item.Tag != "!!str" {
-			return nil, fail(item.Line, "a user name is not a string")
-		}
-		if !slices.Contains(users, item.Value) {
-			users = append(users, item.Value)
-		}
-	}
-	return users, nil
 }

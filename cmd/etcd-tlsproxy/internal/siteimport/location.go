@@ -135,18 +135,6 @@ func isSlashRedirect(block []*directive) bool {
 	return len(args) == 1 && strings.HasSuffix(strings.TrimSuffix(args[0], "$is_args$args"), keysPath+"/")
 }
 
-// addClosed records a location whose paths this proxy closes.
-func (r *nginxReader) addClosed(l *location, outer settings) {
-	r.checkKnown(l.at.block)
-	passes := slices.ContainsFunc(l.at.block, func(d *directive) bool { return d.name() == "proxy_pass" })
-	guards := func(d *directive) bool {
-		return slices.Contains([]string{"auth_basic", "deny", "limit_except", "internal", "return"}, d.name())
-	}
-	if passes && !outer.isGuarded() && !outer.deny && !slices.ContainsFunc(l.at.block, guards) {
-		r.site.OpenElsewhere = append(r.site.OpenElsewhere, l.path)
-	}
-}
-
 // addRule adds the rule of a location for keys.
 func (r *nginxReader) addRule(l *location) error {
 	rule := Rule{Whole: l.whole, Read: l.read, Write: l.write, File: r.sources[l].write}
@@ -171,7 +159,7 @@ func (r *nginxReader) addRule(l *location) error {
 	case isNobody(l.read):
 		return r.fail(l.at, "denying all reads is not supported, because a rule must name someone who can read (hint: let one user read, with auth_basic)")
 	case isNobody(l.write):
-		r.denied = append(r.denied, rule)
+		r.denied = append(r.denied, l)
 		return nil
 	case r.sources[l].read != "" && r.sources[l].read != rule.File:
 		return r.fail(l.at, "reads and writes of one prefix have different password files, which is not supported (hint: in a copy, use the file with fewer users for both, and add the other users to [acls])")

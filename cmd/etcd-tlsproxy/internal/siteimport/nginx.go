@@ -24,12 +24,14 @@ type nginxReader struct {
 
 	upstreams map[string]*directive
 	servers   []*directive
+	streams   []*directive // the servers of stream blocks
 	locations locations
 	sources   map[*location]passwordFiles
 	limits    map[*location]int64 // the largest bodies; 0 if there is no limit, or none is known
 	pages     []*directive        // each error_page
 	passed    string              // the target of requests for keys
-	denied    []Rule              // the rules that let nobody write
+	denied    []*location         // those for keys that let nobody write
+	closed    []string            // the locations for paths that this proxy closes
 	proxyTLS  map[string]string   // the settings of TLS to etcd
 	noted     map[string][]string // the directives that change answers, by reason
 	problems  []error             // everything that is not supported
@@ -81,11 +83,14 @@ func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
 	if r.whole {
 		var http []*directive
 		for _, d := range list {
-			if d.name() == "http" {
+			switch d.name() {
+			case "http":
 				http = append(http, d.block...)
-			} else {
-				r.check(d)
+				continue
+			case "stream":
+				r.streams = append(r.streams, filter(d.block, func(d *directive) bool { return d.name() == "server" })...)
 			}
+			r.check(d)
 		}
 		list = http
 	} else {
@@ -129,9 +134,9 @@ func (r *nginxReader) chooseServer() (*directive, error) {
 		if other == server {
 			continue
 		}
-		for _, port := range ports(other) {
-			if slices.Contains(ports(server), port) {
-				return nil, r.fail(other, "this server is on port %s too, and gets requests for other names, which is not supported (hint: remove it if that is acceptable)", port)
+		for _, port := range ports(server) {
+			if slices.ContainsFunc(ports(other), port.overlaps) {
+				return nil, r.fail(other, "this server is on port %d too, and gets requests for other names, which is not supported (hint: remove it if that is acceptable)", port.first)
 			}
 		}
 		r.site.Assumed = append(r.site.Assumed, "the server at "+other.place()+" is on another port; it was not imported")

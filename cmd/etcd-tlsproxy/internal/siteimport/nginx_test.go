@@ -110,7 +110,7 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 		"satisfy any;" + all + admin:                                                                  "satisfy is not supported",
 		"listen 4002 ssl;" + all + admin:                                                              "as well as",
 		"ssl_verify_client on;" + all + admin:                                                         "client certificates",
-		all + admin + "location /v2/keys {" + pass + "}":                                              "two locations are for /",
+		all + admin + "location /v2/keys {" + pass + "}":                                              "two locations are for /, and one rule decides about a key with and without a slash",
 		all + "location /v2/keys/ {limit_except GET PUT { deny all; }" + pass + "}":                   "allows PUT",
 		all + "location /v2/keys/ {limit_except POST { deny all; }" + pass + "}":                      "without GET",
 		all + "location /v2/keys/ {proxy_pass http://etcd/other; }":                                   "another path",
@@ -125,7 +125,7 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 		all + "location /v2/keys/ {limit_except GET { " + auth + "auth_; }" + pass + "}":              "contains no user",
 		all + "location /v2/keys/ {limit_except GET { " + auth + "missing; }" + pass + "}":            "cannot be read",
 		all + "location /v2/keys/ {limit_except GET { auth_basic x; }" + pass + "}":                   "has no auth_basic_user_file",
-		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "nobody can write some prefixes",
+		all + admin + "location /v2/keys/x {limit_except GET { deny all; }" + pass + "}":              "nobody can write /v2/keys/x, which no rule can express",
 	} {
 		refused(around(locations), says)
 	}

@@ -82,7 +82,7 @@ func (o *opening) where() string {
 	if o.at == nil {
 		return "no location"
 	}
-	return fmt.Sprintf("location %s at %s", strings.Join(o.at.at.args(), " "), o.at.at.place())
+	return o.at.name()
 }
 
 // texts returns one conflict for each opening.

@@ -100,7 +100,7 @@ func TestWhatHieraSaysOfAddresses(t *testing.T) {
 			t.Errorf("%s\ngot %s\nwant %s", text, got, want)
 		}
 	}
-	for _, name := range []string{"a/b", "../x"} {
+	for _, name := range []string{"a/b", "'../x'"} {
 		if _, err := ReadHiera(HieraOptions{}, hieraOf(p+"cert_name: "+name+"\n"+p+"acls: {}\n")); err == nil || !strings.Contains(err.Error(), "contains a slash") {
 			t.Errorf("cert_name %s: got the error %v, want one about the slash", name, err)
 		}
@@ -113,7 +113,7 @@ func TestRulesOfPoolsAreGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := slices.IndexFunc(s.Rules, func(r Rule) bool { return r.Prefix == "/conftool/v1/pools/eqiad/appserver" })
-	if i < 0 || !slices.Equal(s.Rules[i].Write.Names(), []string{"conftool", "pool-eqiad-appserver", "root"}) || s.Rules[i].File != "/p/_conftool_v1_pools_eqiad_appserver" {
+	if i < 0 || !slices.Equal(s.Rules[i].Write.Names(), []string{"conftool", "pool-eqiad-appserver", "root"}) || s.Rules[i].File != "/p/_conftool_v1_pools_eqiad_appserver.htpasswd" {
 		t.Errorf("the rule of a pool: got %+v, want one for its users", s.Rules)
 	}
 	for _, pool := range []string{"", "/", "/a", "a/", "a", "a/b/c"} {
@@ -221,6 +221,37 @@ func TestFilesAreIncludedInTheOrderAndDepthOfNginx(t *testing.T) {
 	}{{"/a/.b", "/a/*", true}, {"/a/.b", "/a/.*", false}, {"/.a/b", "/*/b", true}, {"/.a/b", "/.a/*", false}, {"/a/b", "/a/*", false}, {"/a/b/.c", "/a", false}} {
 		if got := hidden(c.name, c.pattern); got != c.want {
 			t.Errorf("%s is hidden from %s: got %t, want %t", c.name, c.pattern, got, c.want)
+		}
+	}
+}
+
+func TestALocationForOtherPathsIsListedIfItAnswers(t *testing.T) {
+	for block, listed := range map[string]bool{
+		"location /api/ { rewrite ^/api/(.*) /v2/keys/$1 break; " + toEtcd + "}": true, "location /ui { return 200 x; }": true, "location = / { return 301 /v2/keys/; }": true,
+		"location /x { root /srv; }": true, "location /x { }": true, "location /x { return; }": true, "location ^~ /x { deny 192.0.2.1; allow all; }": true, "location /x { allow 192.0.2.1; deny all; }": true,
+		"location /x { allow all; deny all; }": true, "location /x { internal; root /srv; }": false, "location /x { return 403; }": false, "location /x { return 503 x; }": false,
+		"location /x { deny all; }": false, "location /x { deny all; allow all; }": false, "location @x { return 200; }": false,
+	} {
+		s, err := readWhole(configuration("", "", guarded+block), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		differences, err := s.Differences(acl.MatchBoth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(block, " {")
+		got := slices.ContainsFunc(differences, func(d Difference) bool {
+			return d.Class == Elsewhere && d.Effect == Refused && d.What == "requests for "+name+" at /n/nginx.conf:1"
+		})
+		if got != listed {
+			t.Errorf("%s: got the differences %+v, want one about it: %v", block, differences, listed)
+		}
+	}
+	for around, listed := range map[string]bool{"deny all; ": false, "allow all; ": true} {
+		if s, err := readWhole(configuration("", around, "location / { allow all; "+toEtcd+"} location /v2/keys/ { allow all; "+byRoot+toEtcd+"} location /x { } location /y { }"), nil); err != nil ||
+			(len(s.noted) == 1 && s.noted[0].What == "requests for location /x at /n/nginx.conf:1, location /y at /n/nginx.conf:1") != listed {
+			t.Errorf("%s: got %+v, %v, want a difference: %v", around, s, err, listed)
 		}
 	}
 }

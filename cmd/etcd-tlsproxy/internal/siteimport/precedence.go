@@ -23,6 +23,11 @@ type location struct {
 	read, write acl.Group
 }
 
+// name returns the directive and its place.
+func (l *location) name() string {
+	return "location " + strings.Join(l.at.args(), " ") + " at " + l.at.place()
+}
+
 // group returns the users who have an access.
 func (l *location) group(a acl.Access) acl.Group {
 	switch {

@@ -62,8 +62,11 @@ func (r *nginxReader) finish(server *directive) error {
 		return r.fail(server, "no location is for keys below /v2/keys (hint: give the file of the site in front of etcd)")
 	case len(s.Rules) == 0 && isNobody(s.Uncovered):
 		s.ReadOnly = true
-	case slices.ContainsFunc(r.denied, func(rule Rule) bool { return rule.Prefix != acl.Root }):
-		return r.fail(server, "nobody can write some prefixes, which no rule can express (hint: name a user who can, or make the whole site read-only)")
+	}
+	for _, l := range r.denied {
+		if strings.TrimSuffix(l.path, "/") != keysPath && !s.ReadOnly {
+			return r.fail(l.at, "nobody can write %s, which no rule can express (hint: name a user who can, or make the whole site read-only)", l.path)
+		}
 	}
 	if err := r.checkRules(server); err != nil {
 		return err
@@ -136,7 +139,7 @@ func (r *nginxReader) checkRules(server *directive) error {
 	slices.SortFunc(r.site.Rules, func(a, b Rule) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	for i, rule := range r.site.Rules {
 		if i > 0 && r.site.Rules[i-1].Prefix == rule.Prefix {
-			return r.fail(server, "two locations are for %s", rule.Prefix)
+			return r.fail(server, "two locations are for %s, and one rule decides about a key with and without a slash at its end (hint: keep the location that should decide, in a copy)", rule.Prefix)
 		}
 	}
 	for i, l := range r.locations {

@@ -23,6 +23,8 @@ type Site struct {
 	ReadOnly bool
 	// Redirects is set if /v2/keys is redirected to /v2/keys/.
 	Redirects bool
+	// Verbatim is set if the site passes on paths as clients write them.
+	Verbatim bool
 	// Elsewhere is set if the site passes on paths that are not keys: members, users, v3.
 	Elsewhere bool
 	// OpenElsewhere are prefixes of such paths whose writes the site passes on for

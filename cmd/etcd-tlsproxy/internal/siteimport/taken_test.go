@@ -80,9 +80,9 @@ func TestTheInnermostDirectivesDecideWhoHasAccess(t *testing.T) {
 func TestWhoCannotBeLetInIsRefusedOrReadOnly(t *testing.T) {
 	const denied = "denying all reads is not supported"
 	for location, want := range map[string]string{
-		"deny all; ": denied, "deny all; allow all; ": denied, "internal; ": denied, "internal; " + byRoot: denied, "limit_except GET { deny all; } ": "nobody can write some prefixes",
+		"deny all; ": denied, "deny all; allow all; ": denied, "internal; ": denied, "internal; " + byRoot: denied, "limit_except GET { deny all; } ": "nobody can write /v2/keys/a/, which no rule can express",
 		byRoot + "limit_except GET { auth_basic off; } ": "reads and writes of one prefix have different password files",
-		"limit_except GET { deny all; allow all; } ":     "nobody can write some prefixes",
+		"limit_except GET { deny all; allow all; } ":     "nobody can write /v2/keys/a/, which no rule can express",
 	} {
 		text := configuration("", "", "location / { "+toEtcd+"} location /v2/keys/a/ { "+location+toEtcd+"}")
 		if _, err := readWhole(text, more); err == nil || !strings.Contains(err.Error(), want) {
@@ -112,6 +112,7 @@ func TestWhatCannotBeReadIsRefusedWithItsReason(t *testing.T) {
 		configuration("", "listen x; ", keys):                                                                                                                  "listen x is not a valid address with a port",
 		configuration("", "listen 127.0.0.1:x; ", keys):                                                                                                        "listen 127.0.0.1:x is not a valid address with a port",
 		configuration("", "listen 127.0.0.1:; ", keys):                                                                                                         "is not a valid address with a port",
+		configuration("", "listen 4001-4003; ", keys):                                                                                                          "listen 4001-4003 is for several ports",
 		configuration("", "listen [::1; ", keys):                                                                                                               "is not a valid address with a port",
 		configuration("", "listen 4001 invented; ", keys):                                                                                                      "listen with invented is not supported",
 		configuration("upstream { server 127.0.0.1:1; } ", "", keys):                                                                                           "upstream has no name",
@@ -125,6 +126,7 @@ func TestWhatCannotBeReadIsRefusedWithItsReason(t *testing.T) {
 		configuration("", "", keys+"location /x { if ($a) { invented on; } }"):                                                                                 "invented is not supported",
 		configuration("", "", keys+"location /v2/keys/a { limit_except GET { invented on; } }"):                                                                "invented is not supported",
 		configuration("", "", keys+"location /v2/keys/a { limit_except GET { } limit_except GET { deny all; } }"):                                              "limit_except is not supported",
+		configuration("", "", keys+"location /v2/keys/a { "+toEtcd+"location /v2/keys/a/b { "+toEtcd+"} }"):                                                    "import reads one limit_except in a location, and locations that stand in the server itself",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass http://etcd x; }"):                                                                        "proxy_pass is not supported",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass etcd; }"):                                                                                 "it must be a scheme and a server or upstream",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass grpc://etcd; }"):                                                                          "it must be a scheme and a server or upstream",
@@ -133,6 +135,10 @@ func TestWhatCannotBeReadIsRefusedWithItsReason(t *testing.T) {
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass http://etcd/v2/keys/ab; }"):                                                               "has another path than its location",
 		configuration("", "", keys+"location ~ ^/v2/keys/a { proxy_pass http://etcd/v2/keys/a; }"):                                                             "has another path than its location",
 		configuration("", "", keys+"location /v2/keys/a { auth_basic off; }"):                                                                                  "the location does not pass requests on",
+		configuration("", "", keys+"location '/v2/keys/a b' { proxy_pass 'http://etcd/v2/keys/a b'; }"):                                                        "has a blank, %, ? or # in its path, which nginx sends as it is and etcd reads as another key (hint: write proxy_pass http://etcd, without the path)",
+		configuration("", "", keys+"location /v2/keys/%61 { proxy_pass https://etcd/v2/keys/%61; }"):                                                           "(hint: write proxy_pass https://etcd, without the path)",
+		configuration("", "", keys+"location /v2/keys/a? { proxy_pass http://etcd/v2/keys/a?; }"):                                                              "reads as another key",
+		configuration("", "", keys+"location /v2/keys/a# { proxy_pass http://etcd/v2/keys/a#; }"):                                                              "reads as another key",
 		configuration("", "", keys+"location /v2/keys/a { proxy_pass http://other:1; }"):                                                                       "requests are passed to both",
 		configuration("", "", keys+"location /v2/keys/a { error_page 401; "+toEtcd+"}"):                                                                        "error_page has no page",
 		configuration("", "", keys+"location /v2/keys/a { error_page 401 @x; "+toEtcd+"}"):                                                                     "an error_page that names a location",
@@ -234,31 +240,35 @@ func TestARedirectToThePathWithASlashIsRecognized(t *testing.T) {
 
 func TestAddressesOfListen(t *testing.T) {
 	for text, want := range map[string]string{
-		"4001": `"" "4001" true`, "*:4001": `"*" "4001" true`, "192.0.2.1:4001": `"192.0.2.1" "4001" true`, "[::1]:4001": `"::1" "4001" true`, "localhost:4001": `"localhost" "4001" true`,
+		"4001": `"" 4001-4001`, "*:4001": `"*" 4001-4001`, "192.0.2.1:4001": `"192.0.2.1" 4001-4001`, "[::1]:4001": `"::1" 4001-4001`, "localhost:4001": `"localhost" 4001-4001`,
+		"4001-4003": `"" 4001-4003`, "04001": `"" 4001-4001`, "*:004001-4003": `"*" 4001-4003`, "65535": `"" 65535-65535`, "1": `"" 1-1`,
+		"4003-4001": "false", "0": "false", "0-1": "false", "65536": "false", "4001-": "false", "-4001": "false", "4001-4002-4003": "false", "99999999999999999999": "false", "1-99999999999999999999": "false",
 		"": "false", "x": "false", "40x1": "false", "192.0.2.1": "false", "192.0.2.1:": "false", "192.0.2.1:x": "false", "192.0.2.1:4x": "false", "[::1]": "false", "a:b:1": "false", "unix:/run/x": "false",
 	} {
 		host, port, ok := splitListen(text)
 		got := "false"
 		if ok {
-			got = fmt.Sprintf("%q %q %t", host, port, ok)
+			got = fmt.Sprintf("%q %d-%d", host, port.first, port.last)
 		}
 		if got != want {
 			t.Errorf("splitListen(%q): got %s, want %s", text, got, want)
 		}
 	}
 	for block, want := range map[string]string{
-		"listen 4001 ssl; listen 192.0.2.1:4002;": "4001 4002", "": "80", "root /srv;": "80", "listen 192.0.2.1;": "80", "listen unix:/run/x;": "80", "listen;": "80", "root 4001; listen 4002;": "4002",
+		"listen 4001 ssl; listen 192.0.2.1:4002;": "[{4001 4001} {4002 4002}]", "": "[{80 80}]", "root /srv;": "[{80 80}]", "listen 192.0.2.1;": "[{80 80}]", "listen unix:/run/x;": "[{80 80}]", "listen;": "[{80 80}]",
+		"root 4001; listen 4002;": "[{4002 4002}]", "listen *:4001-04003;": "[{4001 4003}]",
 	} {
 		list, err := parseNginx(Source{Name: "f", Data: []byte("server { " + block + " }")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(ports(list[0]), " "); got != want {
+		if got := fmt.Sprint(ports(list[0])); got != want {
 			t.Errorf("ports of a server with %q: got %s, want %s", block, got, want)
 		}
 	}
 	for block, want := range map[string]bool{
 		"listen 2379;": true, "listen 127.0.0.1:2379;": true, "listen localhost:2379;": true, "listen *:2379;": true, "listen [::]:2379;": true, "listen 0.0.0.0:2379;": true,
+		"listen 2370-2379;": true, "listen 02379;": true, "listen *:2379-2380;": true, "listen 2380-2381;": false,
 		"listen 2378;": false, "listen 127.0.0.2:2379;": false, "listen;": false, "listen x;": false, "root 2379;": false, "root;": false, "listen unix:/run/etcd;": false, "": false,
 	} {
 		list, err := parseNginx(Source{Name: "f", Data: []byte("server { " + block + " }")})
@@ -293,11 +303,12 @@ func TestAddressesOfListen(t *testing.T) {
 func TestTheEndpointsOfAnUpstreamAreTakenOverBackupsLast(t *testing.T) {
 	const keys = "location / { proxy_pass SCHEME://NAME; } location /v2/keys/ { " + byRoot + "proxy_pass SCHEME://NAME; }"
 	for servers, want := range map[string]string{
-		"http etcd server 127.0.0.1:1 backup; server 127.0.0.1:2; server 127.0.0.1:3 down; server 127.0.0.1:4;": "http://127.0.0.1:2 http://127.0.0.1:4 http://127.0.0.1:1",
-		"https etcd server etcd1:1; keepalive 4; zone z;":                                                       "https://etcd1:1",
-		"http etcd server unix:/run/etcd;":                                                                      "unix:///run/etcd",
-		"http 127.0.0.1:5 server 127.0.0.1:1;":                                                                  "http://127.0.0.1:5",
-		"https etcd2:5 server 127.0.0.1:1;":                                                                     "https://etcd2:5",
+		"http etcd server 127.0.0.1:1 backup; server 127.0.0.1:2; server 127.0.0.1:3 down; server 127.0.0.1:4;":                              "http://127.0.0.1:2 http://127.0.0.1:4 http://127.0.0.1:1",
+		"http etcd server 127.0.0.1:1; server 127.0.0.1:2 backup; server 127.0.0.1:1; server 127.0.0.1:1 backup; server 127.0.0.1:2 backup;": "http://127.0.0.1:1 http://127.0.0.1:2",
+		"https etcd server etcd1:1; keepalive 4; zone z;":                                                                                    "https://etcd1:1",
+		"http etcd server unix:/run/etcd;":     "unix:///run/etcd",
+		"http 127.0.0.1:5 server 127.0.0.1:1;": "http://127.0.0.1:5",
+		"https etcd2:5 server 127.0.0.1:1;":    "https://etcd2:5",
 	} {
 		scheme, rest, _ := strings.Cut(servers, " ")
 		name, list, _ := strings.Cut(rest, " ")

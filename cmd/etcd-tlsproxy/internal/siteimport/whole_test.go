@@ -62,6 +62,23 @@ func TestIncludesAreFollowedAsByNginx(t *testing.T) {
 	}
 }
 
+func TestASiteInFrontOfAStreamOfTheSameNginxIsAConflict(t *testing.T) {
+	for block, want := range map[string]bool{
+		"stream { server { listen 127.0.0.1:2379; deny 192.0.2.0/24; proxy_pass 192.0.2.1:2379; } }": true,
+		"stream { upstream x { server 127.0.0.1:2379; } server { listen 2370-2379; } }":              true,
+		"stream { server { listen 127.0.0.1:2378; } }":                                               false,
+		"mail { server { listen 127.0.0.1:2379; } }":                                                 false,
+	} {
+		s, err := readWhole(block+configuration("", "", guarded), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(s.Conflicts, "\n"), "requests are passed to http://127.0.0.1:2379. On this machine that is the server at /n/nginx.conf:1"); got != want {
+			t.Errorf("%s: got the conflicts %q, want one about this server: %v", block, s.Conflicts, want)
+		}
+	}
+}
+
 func TestWhatStandsAroundAServerCounts(t *testing.T) {
 	refused := func(text, says string, others map[string]string) {
 		t.Helper()
@@ -237,6 +254,14 @@ func TestLocationsAreChosenAsByNginx(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%s: got location %s, want %s", path, got, want)
+		}
+	}
+}
+
+func TestAWordThatCannotBeADirectiveIsNotRepeated(t *testing.T) {
+	for _, word := range []string{"PASSWORD=hunter2", "root:hunter2", "Hunter2", "-----BEGIN"} {
+		if _, err := readWhole("events {} http { "+word+" x; "+oneServer+guarded+"} }", nil); err == nil || strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "/n/nginx.conf:1: this word is not supported: it is not a directive that import knows") {
+			t.Errorf("got %v, want a refusal without the word", err)
 		}
 	}
 }
