@@ -89,8 +89,9 @@ The commands that connect to etcd read defaults from the environment:
 ETCD_TLSPROXY_ENDPOINTS, ETCD_TLSPROXY_CA_FILE, ETCD_TLSPROXY_USERNAME and
 ETCD_TLSPROXY_PASSWORD_FILE.
 
-etcd-tlsproxy-manual(7) is the operator's manual, which also says where to look when an
-alert fires. etcd-tlsproxy.toml(5) describes the settings.
+etcd-tlsproxy-manual(7) is the operator's manual. Its section "Where the answer is" has
+the place of each answer: why a request was refused, which limit is near, how to get
+back. etcd-tlsproxy.toml(5) describes the settings.
 
 The exit status of every command is 0 after a success, 1 after a failure or if a
 problem was found, 2 for a wrong command line, 3 if the answer is no, and 4 if only the
