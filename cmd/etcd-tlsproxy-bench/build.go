@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // build is one etcd-tlsproxy program to measure.
@@ -43,11 +45,11 @@ func parseBuilds(values []string) ([]build, error) {
 		}
 		switch {
 		case b.name == "":
-			return nil, fmt.Errorf("reading --proxy: several proxies need a name each, as in --proxy old=%s", path)
+			return nil, usage.Mark(fmt.Errorf("reading --proxy: several proxies need a name each, as in --proxy old=%s", path))
 		case slices.Contains(proxies, b.name):
-			return nil, fmt.Errorf("reading --proxy: the name %s is reserved", b.name)
+			return nil, usage.Mark(fmt.Errorf("reading --proxy: the name %s is reserved", b.name))
 		case slices.ContainsFunc(builds, func(other build) bool { return other.name == b.name }):
-			return nil, fmt.Errorf("reading --proxy: the name %s is used twice", b.name)
+			return nil, usage.Mark(fmt.Errorf("reading --proxy: the name %s is used twice", b.name))
 		}
 		builds = append(builds, b)
 	}

@@ -23,21 +23,33 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(os.Stderr, "etcd-tlsproxy-bench: %v\n", err)
-		os.Exit(1)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(stderr, "etcd-tlsproxy-bench: %v\n", err)
+		return usage.Status(err)
 	}
+	return 0
 }
 
 // settings are the flags.
@@ -72,11 +84,12 @@ round, and how far apart the rounds of each build are. Name one program twice to
 the noise.`,
 		Example: `  etcd-tlsproxy-bench --quick
   etcd-tlsproxy-bench --proxy old=./old --proxy old-again=./old --proxy new=./new --rounds 7`,
-		Args:          cobra.NoArgs,
+		Args:          func(cmd *cobra.Command, args []string) error { return usage.Mark(cobra.NoArgs(cmd, args)) },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Mark(err) })
 	f := cmd.Flags()
 	f.StringArrayVar(&s.proxy, "proxy", nil, "`path` of the etcd-tlsproxy to measure, or several times NAME=PATH; the first is the baseline (default: a build of this checkout)")
 	f.IntVar(&s.rounds, "rounds", 5, "number of measurements of each proxy in each scenario; watches take at most 3, unless builds are compared")

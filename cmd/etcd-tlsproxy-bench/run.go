@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -74,10 +75,10 @@ func (s *settings) writeFiles(comparisons []*comparison) error {
 // check refuses flags that would measure nothing and look like success.
 func (s *settings) check() (err error) {
 	if s.rounds < 1 || s.duration <= 0 {
-		return errors.New("reading the flags: --rounds and --duration must be above 0")
+		return usage.Mark(errors.New("reading the flags: --rounds and --duration must be above 0"))
 	}
 	if s.events < 0 {
-		return errors.New("reading --events: the number must not be below 0")
+		return usage.Mark(errors.New("reading --events: the number must not be below 0"))
 	}
 	var known []string
 	for _, sc := range scenarios() {
@@ -85,19 +86,19 @@ func (s *settings) check() (err error) {
 	}
 	for _, name := range s.scenarios {
 		if !slices.Contains(known, name) {
-			return fmt.Errorf("reading --scenarios: %q is not a scenario; want one of %s", name, strings.Join(known, ", "))
+			return usage.Mark(fmt.Errorf("reading --scenarios: %q is not a scenario; want one of %s", name, strings.Join(known, ", ")))
 		}
 	}
 	for _, name := range s.only {
 		if !slices.Contains(proxies, name) {
-			return fmt.Errorf("reading --only: %q is not a proxy; want one of %s", name, strings.Join(proxies, ", "))
+			return usage.Mark(fmt.Errorf("reading --only: %q is not a proxy; want one of %s", name, strings.Join(proxies, ", ")))
 		}
 	}
 	if s.builds, err = parseBuilds(s.proxy); err != nil {
 		return err
 	}
 	if len(s.builds) > 1 && len(s.only) > 0 {
-		return errors.New("reading --only: several --proxy are compared only with each other; leave --only out")
+		return usage.Mark(errors.New("reading --only: several --proxy are compared only with each other; leave --only out"))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +40,20 @@ func TestFlagsThatWouldMeasureNothingAreRefused(t *testing.T) {
 		if bad.check() == nil {
 			t.Errorf("%s: %+v was accepted", what, bad)
 		}
+	}
+}
+
+func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
+	for _, args := range [][]string{
+		{"more"}, {"--nothing"}, {"--rounds", "x"}, {"--rounds", "0"}, {"--duration", "0s"}, {"--events", "-1"}, {"--scenarios", "get-nul"}, {"--only", "apache"},
+		{"--quick=no"}, {"--keep=no"}, {"--proxy"}, {"--proxy", os.Args[0], "--proxy", os.Args[0]},
+	} {
+		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
+			t.Errorf("%q: got status %d, want 2", args, code)
+		}
+	}
+	if code := run(t.Context(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
+		t.Errorf("a program that does not exist: got status %d, want 1", code)
 	}
 }
 

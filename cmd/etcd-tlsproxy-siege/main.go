@@ -52,6 +52,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"regexp"
@@ -61,18 +62,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	// A second Ctrl-C ends this program at once, and the kernel kills its children.
 	context.AfterFunc(ctx, stop)
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		if !errors.Is(err, errReported) {
-			fmt.Fprintf(os.Stderr, "etcd-tlsproxy-siege: %v\n", err)
-		}
-		os.Exit(1)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := newCommand()
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
 	}
+	if !errors.Is(err, errReported) {
+		fmt.Fprintf(stderr, "etcd-tlsproxy-siege: %v\n", err)
+	}
+	return usage.Status(err)
 }
 
 // settings are the flags.
@@ -108,11 +120,12 @@ on this machine and ends with the command; it needs 20,000 file descriptors.`,
 		Example: `  etcd-tlsproxy-siege --quick
   etcd-tlsproxy-siege --attacks '^(3|8)/' --duration 10s
   etcd-tlsproxy-siege --proxy ./old --json old.json`,
-		Args:          cobra.NoArgs,
+		Args:          func(cmd *cobra.Command, args []string) error { return usage.Mark(cobra.NoArgs(cmd, args)) },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Mark(err) })
 	f := cmd.Flags()
 	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to attack (default: a build of this checkout)")
 	f.StringSliceVar(&s.with, "with", nil, "other `servers` to attack as well: nginx, haproxy")

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/site"
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -26,21 +27,21 @@ type siege struct {
 // check refuses flags that would attack nothing and look like success.
 func (s *settings) check() (err error) {
 	if s.duration <= 0 {
-		return errors.New("reading --duration: it must be above 0")
+		return usage.Mark(errors.New("reading --duration: it must be above 0"))
 	}
 	if s.pattern, err = regexp.Compile(s.attacks); err != nil {
-		return fmt.Errorf("reading --attacks: %w", err)
+		return usage.Mark(fmt.Errorf("reading --attacks: %w", err))
 	}
 	for _, server := range s.with {
 		if server != "nginx" && server != "haproxy" {
-			return fmt.Errorf("reading --with: %q is neither nginx nor haproxy", server)
+			return usage.Mark(fmt.Errorf("reading --with: %q is neither nginx nor haproxy", server))
 		}
 		if !site.Installed(server) {
 			return fmt.Errorf("reading --with: %s is not installed", server)
 		}
 	}
 	if len(s.rows()) == 0 {
-		return fmt.Errorf("reading --attacks: %q matches no row; --list prints their names", s.attacks)
+		return usage.Mark(fmt.Errorf("reading --attacks: %q matches no row; --list prints their names", s.attacks))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -90,6 +91,17 @@ func TestFlagsThatWouldAttackNothingAreRefused(t *testing.T) {
 		if bad.check() == nil {
 			t.Errorf("%s: %+v was accepted", what, bad)
 		}
+	}
+}
+
+func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
+	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--attacks", "("}, {"--attacks", "^8/3/"}, {"--with", "apache"}, {"--duration", "0s"}, {"--quick=no"}} {
+		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
+			t.Errorf("%q: got status %d, want 2", args, code)
+		}
+	}
+	if code := run(t.Context(), []string{"--list", "--attacks", "^8/"}, io.Discard, io.Discard); code != 0 {
+		t.Errorf("a list of rows: got status %d, want 0", code)
 	}
 }
 

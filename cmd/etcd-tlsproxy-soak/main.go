@@ -34,6 +34,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func main() {
@@ -50,7 +52,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetErr(stderr)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(stderr, "etcd-tlsproxy-soak: %v\n", err)
-		return 1
+		return usage.Status(err)
 	}
 	return 0
 }
@@ -74,11 +76,12 @@ func newCommand() *cobra.Command {
 		Long: `Runs the proxy in front of an etcd with many clients that check each answer, while
 etcd is killed and stalled and the proxy's files change. At the end it prints a report;
 the exit status is 1 if there is a mismatch. Ctrl-C ends the run early, with the report.`,
-		Args:          cobra.NoArgs,
+		Args:          func(cmd *cobra.Command, args []string) error { return usage.Mark(cobra.NoArgs(cmd, args)) },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return s.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Mark(err) })
 	f := cmd.Flags()
 	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to test (default: a build of this checkout)")
 	f.DurationVar(&s.duration, "duration", 10*time.Minute, "how long the clients work")

@@ -16,6 +16,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -87,7 +88,7 @@ func (s *soak) acknowledge(index uint64) {
 // run starts everything, runs the clients, and reports.
 func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
 	if s.duration <= 0 || s.promise <= 0 {
-		return errors.New("reading the flags: --duration and --promise must be above 0")
+		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
 	}
 	fmt.Fprintf(out, "seed %d\n", s.seed)
 	files, err := env.NewFiles()

@@ -138,3 +138,14 @@ func TestASoakFindsWhatIsWrong(t *testing.T) {
 		t.Errorf("want mismatches of /soak/tagged/k, got %s\n%s", errOut.String(), out.String())
 	}
 }
+
+func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
+	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--duration", "x"}, {"--duration", "0s"}, {"--promise", "-1s"}, {"--seed", "-1"}, {"--keep=no"}, {"--embedded=no"}} {
+		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
+			t.Errorf("%q: got status %d, want 2", args, code)
+		}
+	}
+	if code := run(t.Context(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
+		t.Errorf("a program that does not exist: got status %d, want 1", code)
+	}
+}

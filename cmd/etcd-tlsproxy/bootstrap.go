@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -63,7 +64,7 @@ with other contents, --write replaces it only with --yes.`,
 		Example: `  etcd-tlsproxy bootstrap --cluster-name conf --first conf1001 --members conf1001=conf1001.example.org
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --name conf1002 --write /etc/default/etcd
   etcd-tlsproxy bootstrap --cluster-name conf --srv example.org --format hiera`,
-		Args: cobra.MatchAll(console.Arguments, console.OneOf("members", "srv"), console.AtMostOneOf("name", "first")),
+		Args: cobra.MatchAll(console.Arguments, console.OneOf("members", "srv"), console.AtMostOneOf("name", "first"), console.Needs("srv", "static", "resolver")),
 	}
 	term := console.NewConfirming(cmd)
 	b := &cluster.Bootstrap{}
@@ -90,16 +91,17 @@ with other contents, --write replaces it only with --yes.`,
 	cmd.MarkFlagsMutuallyExclusive("name", "first")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := b.Check(); err != nil {
-			return err
+			return usage.Mark(err)
 		}
 		if form != "env" && form != "flags" && form != "hiera" {
-			return fmt.Errorf("--format %q is not a valid format, want env, flags or hiera", form)
+			return usage.Mark(fmt.Errorf("--format %q is not a valid format, want env, flags or hiera", form))
 		}
 		all, err := b.ParseMembers(members)
+		err = usage.Mark(err)
 		var warnings []string
 		if domain != "" {
 			if err := upstream.CheckDomain(domain); err != nil {
-				return fmt.Errorf("--srv %q: %w", domain, err)
+				return usage.Mark(fmt.Errorf("--srv %q: %w", domain, err))
 			}
 			found := lookUp(cmd, *resolver, domain)
 			all, err = b.MembersFromDNS(found)
@@ -113,6 +115,9 @@ with other contents, --write replaces it only with --yes.`,
 			discovery = ""
 		}
 		result, err := assemble(b, all, discovery, name, first)
+		if err != nil && domain == "" { // everything is from the command line
+			err = usage.Mark(err)
+		}
 		if err != nil {
 			return err
 		}
@@ -203,7 +208,7 @@ func (b *bootstrapped) text(form string) string {
 // writeSettings replaces a file in one step, because etcd may start at any time.
 func writeSettings(term *console.Console, result *bootstrapped, form, file string) error {
 	if form != "hiera" && len(result.Members) != 1 {
-		return errors.New("--write writes the settings of one member, but there are several (hint: choose one with --name or --first)")
+		return usage.Mark(errors.New("--write writes the settings of one member, but there are several (hint: choose one with --name or --first)"))
 	}
 	text := []byte(result.text(form))
 	old, err := os.ReadFile(file)

@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // clusterHealth is the result of cluster-health.
@@ -61,9 +62,14 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		const day = 24 * time.Hour
 		limits.ExpiryWarning, limits.ExpiryCritical = time.Duration(expiry[0])*day, time.Duration(expiry[1])*day
+		for name, value := range map[string]int{"expiry-warning": expiry[0], "expiry-critical": expiry[1], "margin-warning": limits.MarginWarning, "margin-critical": limits.MarginCritical} {
+			if value < 0 {
+				return usage.Mark(fmt.Errorf("--%s %d is below 0 (hint: 0 never warns)", name, value))
+			}
+		}
 		for _, port := range limits.ProxyPorts {
 			if port < 0 || port > 65535 {
-				return fmt.Errorf("--proxy-port %d is not a port (hint: 1 to 65535, or 0 for any)", port)
+				return usage.Mark(fmt.Errorf("--proxy-port %d is not a port (hint: 1 to 65535, or 0 for any)", port))
 			}
 		}
 		if len(limits.ProxyPorts) == 1 && limits.ProxyPorts[0] == 0 {
@@ -71,7 +77,7 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 		}
 		if nagios {
 			if term.JSON() {
-				return errors.New("--nagios has its own format and cannot be used with --output json")
+				return usage.Mark(errors.New("--nagios has its own format and cannot be used with --output json"))
 			}
 			return nagiosHealth(cmd, term, connection, *limits)
 		}

@@ -14,6 +14,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func newDump() *cobra.Command {
@@ -51,19 +52,19 @@ the file, because values can be secrets.`,
 	hidden := cmd.Flags().StringArray("hidden", nil, "hidden `key` to add; can be repeated")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if c.JSON() && *file == "" {
-			return errors.New("--output json needs --file, because the dump on standard output is JSON already (hint: --output is the format of the summary of a dump into a file)")
+			return usage.Mark(errors.New("--output json needs --file, because the dump on standard output is JSON already (hint: --output is the format of the summary of a dump into a file)"))
 		}
 		prefix := acl.Root
 		var err error
 		if len(args) > 0 {
 			if prefix, err = acl.NewKey(args[0]); err != nil {
-				return fmt.Errorf("prefix %q: %w", args[0], err)
+				return usage.Mark(fmt.Errorf("prefix %q: %w", args[0], err))
 			}
 		}
 		named := make([]acl.Key, len(*hidden))
 		for i, key := range *hidden {
 			if named[i], err = acl.NewKey(key); err != nil {
-				return fmt.Errorf("--hidden %q: %w", key, err)
+				return usage.Mark(fmt.Errorf("--hidden %q: %w", key, err))
 			}
 		}
 		etcd, err := connection.Client()

@@ -15,6 +15,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/gate"
 )
 
@@ -108,6 +109,8 @@ func (e *explainer) check(cmd *cobra.Command, args []string) error {
 		return errors.New("there is more than one key (hint: write an admin address as --running=URL)")
 	case questions != 1:
 		return errors.New("want exactly one of a key, --who, --what and --diff (hint: write an admin address as --running=URL)")
+	case f.Changed("running") && e.running == "":
+		return errors.New("--running is empty (hint: write it without a value, or like --running=http://127.0.0.1:4002)")
 	case f.Changed("running") && f.Changed("config"):
 		return errors.New("--running and --config cannot be used together (hint: --running reads the table of a proxy, --config that of a file)")
 	case len(args) == 0 && (f.Changed("user") || f.Changed("method")):
@@ -147,16 +150,16 @@ func yesOrNo(yes bool) error {
 	return &console.ExitError{Code: console.ExitNo}
 }
 
-func (e *explainer) showWho(ctx context.Context) (err error) {
+func (e *explainer) showWho(ctx context.Context) error {
+	key, err := explain.ParseKey(e.who)
+	if err != nil {
+		return usage.Mark(err)
+	}
 	var answer *explain.Who
 	if e.running != "" {
 		answer, err = explain.Running(e.running).Who(ctx, e.who)
 	} else {
-		var key acl.Key
 		var s *gate.Policy
-		if key, err = explain.ParseKey(e.who); err != nil {
-			return err
-		}
 		if s, err = daemon.DecisionTable(e.file); err == nil {
 			answer = explain.WhoMay(s, key)
 		}

@@ -53,6 +53,18 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 	}
 }
 
+// refuseEmpty refuses an empty value of a flag that has a default. A script that gives one,
+// as in --config "$FILE", would be told of a file without a name.
+func refuseEmpty(cmd *cobra.Command) error {
+	var failed error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && f.DefValue != "" && failed == nil {
+			failed = fmt.Errorf("--%s is empty, want a value (hint: leave it out for %s)", f.Name, f.DefValue)
+		}
+	})
+	return failed
+}
+
 // variables name the environment variables that replace the defaults of flags. The
 // password itself has none: other processes can read the environment.
 var variables = map[string]string{

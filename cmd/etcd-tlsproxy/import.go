@@ -93,7 +93,7 @@ The exit status is 0, or 3 if there are conflicts, or 1 if there is no configura
 		case m.match != "both" && m.match != "segment":
 			return fmt.Errorf("--match %q is not a valid value, want both or segment", m.match)
 		}
-		return nil
+		return m.parseFacts()
 	}
 	cmd.RunE = func(*cobra.Command, []string) error { return m.run() }
 	return cmd
@@ -156,14 +156,6 @@ func (m *importer) read() (*siteimport.Site, error) {
 	if options.Passwords = m.htpasswd; options.Passwords == "" {
 		options.Passwords = "/etc/nginx/auth"
 	}
-	options.Facts = map[string]string{}
-	for _, fact := range m.facts {
-		name, value, ok := strings.Cut(fact, "=")
-		if !ok || name == "" {
-			return nil, fmt.Errorf("--fact %q is not a valid name=value", fact)
-		}
-		options.Facts[name] = value
-	}
 	if m.pools != "" {
 		data, err := os.ReadFile(m.pools)
 		if err != nil {
@@ -172,6 +164,19 @@ func (m *importer) read() (*siteimport.Site, error) {
 		options.Pools = siteimport.ReadPools(data)
 	}
 	return siteimport.ReadHiera(options, sources...)
+}
+
+// parseFacts parses the values of --fact.
+func (m *importer) parseFacts() error {
+	m.options.Facts = map[string]string{}
+	for _, fact := range m.facts {
+		name, value, ok := strings.Cut(fact, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("--fact %q is not a valid name=value (hint: write it like site=eqiad)", fact)
+		}
+		m.options.Facts[name] = value
+	}
+	return nil
 }
 
 // passwords reads a htpasswd file; for nginx, from the folder of --htpasswd.

@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func newLoad() *cobra.Command {
@@ -58,22 +59,25 @@ the cluster, or a key of more than 100 parts, which the proxy does not serve.`,
 	c := console.NewConfirming(cmd)
 	dryRun := cmd.Flags().Bool("dry-run", false, "write nothing, and print the action for each entry")
 	overwrite := cmd.Flags().Bool("overwrite", false, "update keys even if their values may be newer")
-	from := cmd.Flags().String("prefix-from", "", "`prefix` in the dump that --prefix-to replaces")
-	to := cmd.Flags().String("prefix-to", "", "`prefix` that replaces --prefix-from")
-	cmd.MarkFlagsRequiredTogether("prefix-from", "prefix-to")
+	move := &moved{}
+	cmd.Flags().StringVar(&move.from, "prefix-from", "", "`prefix` in the dump that --prefix-to replaces")
+	cmd.Flags().StringVar(&move.to, "prefix-to", "", "`prefix` that replaces --prefix-from")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		dump, err := readDump(c, args)
-		if err != nil {
-			return err
-		}
-		if *from != "" {
-			if err := moveDump(dump, *from, *to); err != nil {
-				return err
-			}
+		if err := move.check(); err != nil {
+			return usage.Mark(err)
 		}
 		etcd, err := connection.Client()
 		if err != nil {
 			return err
+		}
+		dump, err := readDump(c, args)
+		if err != nil {
+			return err
+		}
+		if move.from != "" {
+			if err := dump.Move(move.source, move.target); err != nil {
+				return err
+			}
 		}
 		plan, err := dump.Plan(cmd.Context(), etcd, *overwrite, time.Now())
 		if err != nil {
@@ -115,16 +119,24 @@ func readDump(c *console.Console, args []string) (*keydump.Dump, error) {
 	return keydump.Parse(name, data)
 }
 
-func moveDump(dump *keydump.Dump, from, to string) error {
-	source, err := acl.NewKey(from)
-	if err != nil {
-		return fmt.Errorf("--prefix-from %q: %w", from, err)
+// moved are the flags that write the keys of a dump to another place.
+type moved struct {
+	from, to       string
+	source, target acl.Key
+}
+
+// check parses the flags. Without them there is nothing to move.
+func (m *moved) check() (err error) {
+	if m.from == "" && m.to == "" {
+		return nil
 	}
-	target, err := acl.NewKey(to)
-	if err != nil {
-		return fmt.Errorf("--prefix-to %q: %w", to, err)
+	if m.source, err = acl.NewKey(m.from); err != nil {
+		return fmt.Errorf("--prefix-from %q: %w", m.from, err)
 	}
-	return dump.Move(source, target)
+	if m.target, err = acl.NewKey(m.to); err != nil {
+		return fmt.Errorf("--prefix-to %q: %w", m.to, err)
+	}
+	return nil
 }
 
 // printLoad prints what was done or would be done. It fails if there are conflicts.

@@ -18,12 +18,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func main() {
@@ -42,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	started := false
 	var exit *console.ExitError
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if err := fromEnvironment(cmd); err != nil {
+		if err := errors.Join(refuseEmpty(cmd), fromEnvironment(cmd)); err != nil {
 			return err
 		}
 		started = cmd.ValidateRequiredFlags() == nil && cmd.ValidateFlagGroups() == nil // cobra checks them only later
@@ -54,7 +57,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.As(err, &exit):
 		return exit.Code
-	case !started: // the command line is wrong
+	case !started || usage.Status(err) == usage.Wrong:
+		if slices.Contains(args, "--nagios") { // Icinga takes 2 for critical, and shows standard output
+			fmt.Fprintf(stdout, "ETCD %s - %v\n", cluster.Unknown, err)
+			return int(cluster.Unknown)
+		}
 		fmt.Fprintf(stderr, "%s: %v\nRun '%[1]s --help' for usage.\n", command.CommandPath(), err)
 		return console.ExitUsage
 	}
@@ -82,8 +89,9 @@ The commands that connect to etcd read defaults from the environment:
 ETCD_TLSPROXY_ENDPOINTS, ETCD_TLSPROXY_CA_FILE, ETCD_TLSPROXY_USERNAME and
 ETCD_TLSPROXY_PASSWORD_FILE.
 
-etcd-tlsproxy-manual(7) is the operator's manual, which also says where to look when an
-alert fires. etcd-tlsproxy.toml(5) describes the settings.
+etcd-tlsproxy-manual(7) is the operator's manual. Its section "Where the answer is" has
+the place of each answer: why a request was refused, which limit is near, how to get
+back. etcd-tlsproxy.toml(5) describes the settings.
 
 The exit status of every command is 0 after a success, 1 after a failure or if a
 problem was found, 2 for a wrong command line, 3 if the answer is no, and 4 if only the

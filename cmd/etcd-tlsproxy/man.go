@@ -74,7 +74,7 @@ The command worked, and its answer is no: refused, wrong, or not without conflic
 4
 Only the plan was printed, because \-\-yes is missing.
 .PP
-cluster-health \-\-nagios exits with the statuses of Icinga plugins.
+cluster-health \-\-nagios exits with the statuses of Icinga plugins. A wrong command line is UNKNOWN, 3.
 `
 
 // manText returns a description as Markdown, which the generator of man pages expects.

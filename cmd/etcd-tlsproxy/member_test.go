@@ -69,8 +69,6 @@ func (p *proxied) refusesAndAdds() (name string) {
 		"the port that member conf1002 (":                           add(name, "http://127.0.0.1:"+strings.TrimPrefix(p.urls["conf1002"], "https://127.0.0.1:")),
 		"already has that name":                                     add("conf1001", peer),
 		"already has the peer URL " + p.etcds.Members[1].PeerURL():  add(name, p.etcds.Members[1].PeerURL()),
-		"is not a valid name for a member":                          add("", peer),
-		"it contains more than a host and a port":                   add(name, peer+"/x"),
 		"answers 401: The request requires user authentication":     add(name, peer, "--yes"),
 		"give --user and --password-file of a user that surfaces.":  add(name, peer, "--yes"),
 	} {

@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // addedMember is the result of member add.
@@ -38,7 +39,7 @@ etcd accepts a change only after its members have been connected for 5 seconds; 
 command tries for 10 seconds. With --wait it waits until the new member has started and
 answers at the URL that it advertises.`,
 		Example: `  etcd-tlsproxy member add conf1004 http://conf1004.example.org:2380 --yes --wait`,
-		Args:    console.Arguments,
+		Args:    cobra.MatchAll(console.Arguments, console.Needs("wait", "wait-timeout")),
 	}
 	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
@@ -53,13 +54,16 @@ answers at the URL that it advertises.`,
 	console.DurationVar(f, &limit, "wait-timeout", 10*time.Minute, "time limit of --wait")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name := args[0]
+		if err := cluster.CheckName(name); err != nil {
+			return usage.Mark(err)
+		}
 		u, err := cluster.CheckPeerURL(args[1])
 		if err != nil {
-			return err
+			return usage.Mark(err)
 		}
 		b.PeerScheme, b.PeerPort = u.Scheme, portOf(u)
 		if err := b.Check(); err != nil {
-			return err
+			return usage.Mark(err)
 		}
 		health, err := readForChange(cmd.Context(), term, connection)
 		if err != nil {

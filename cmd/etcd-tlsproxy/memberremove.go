@@ -9,6 +9,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -35,7 +36,7 @@ Remove the SRV records for clients first, and those for peers after the member. 
 member that was removed can never join again with its data.`,
 		Example: `  etcd-tlsproxy member remove conf1003 --srv example.org
   etcd-tlsproxy member remove 5f62a924ac85910 --yes`,
-		Args: console.Arguments,
+		Args: cobra.MatchAll(console.Arguments, console.Needs("srv", "resolver")),
 	}
 	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
@@ -48,7 +49,7 @@ member that was removed can never join again with its data.`,
 		var found *cluster.Domain
 		if *domain != "" {
 			if err := upstream.CheckDomain(*domain); err != nil {
-				return fmt.Errorf("--srv %q: %w", *domain, err)
+				return usage.Mark(fmt.Errorf("--srv %q: %w", *domain, err))
 			}
 			found = lookUp(cmd, *resolver, *domain)
 		}

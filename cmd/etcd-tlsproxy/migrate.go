@@ -43,12 +43,13 @@ With --index N the first write has an index above N. Clients that remember index
 another store then never see one again.`,
 		Example: `  etcd-tlsproxy migrate init --yes
   etcd-tlsproxy migrate init --config etcd-tlsproxy.toml --index 4812 --yes`,
-		Args: cobra.NoArgs,
+		Args: console.Arguments,
 	}
 	file := configFlag(cmd)
 	c := console.NewConfirming(cmd)
 	index := cmd.Flags().Uint64("index", 0, "the `index` of the empty tree")
-	limit := cmd.Flags().Duration("timeout", 10*time.Second, "time limit")
+	var limit time.Duration
+	console.DurationVar(cmd.Flags(), &limit, "timeout", 10*time.Second, "time limit")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		options, err := daemon.StoreOptions(cmd.Context(), *file, slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -61,7 +62,7 @@ another store then never see one again.`,
 		if err := c.Confirm("make an empty tree of keys " + result.place()); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
+		ctx, cancel := context.WithTimeout(cmd.Context(), limit)
 		defer cancel()
 		if err := v2v3.Init(ctx, *options, *index); err != nil {
 			return err

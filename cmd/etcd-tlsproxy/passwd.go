@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/htpasswd"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func newPasswd() *cobra.Command {
@@ -112,6 +113,9 @@ func newPasswdAdd() *cobra.Command {
 	configFile := configFlag(cmd)
 	create := cmd.Flags().Bool("create", false, "create the file, with mode 0640; it must not exist")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := htpasswd.CheckName(args[1]); err != nil {
+			return usage.Mark(err)
+		}
 		if !*create { // report errors before the user types a password
 			file, err := htpasswd.Read(args[0])
 			if err != nil {
@@ -120,8 +124,6 @@ func newPasswdAdd() *cobra.Command {
 			if _, err := file.Add(args[1], ""); err != nil {
 				return err
 			}
-		} else if err := htpasswd.CheckName(args[1]); err != nil {
-			return err
 		}
 		hash, err := p.hash(cmd.Context())
 		if err != nil {

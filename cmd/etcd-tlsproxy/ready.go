@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +12,8 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func newReady() *cobra.Command {
@@ -47,10 +48,10 @@ The exit status is 0 if the proxy is ready, and 1 if not.`,
 				return err
 			}
 		}
-		c.Endpoints = []string{url}
-		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-			return fmt.Errorf("--admin %q is not a valid admin URL (hint: write it like http://127.0.0.1:4002)", url)
+		if _, err := explain.ParseAdmin(url); err != nil {
+			return usage.Mark(fmt.Errorf("--admin: %w", err))
 		}
+		c.Endpoints = []string{url}
 		path := "/-/ready"
 		if *etcd {
 			path += "?etcd"

@@ -8,6 +8,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func newRecover() *cobra.Command {
@@ -45,7 +46,8 @@ the services that must be restarted because of that.`,
   sh recover.sh
   etcd-tlsproxy recover --undo 20261124T071500Z --data-dir /var/lib/etcd/default \
     --members conf1001=conf1001.example.org,conf1002=conf1002.example.org,conf1003=conf1003.example.org >undo.sh`,
-		Args: cobra.MatchAll(console.Arguments, console.Required("members"), console.OneOf("backup", "undo")),
+		Args: cobra.MatchAll(console.Arguments, console.Required("members"), console.OneOf("backup", "undo"),
+			console.Needs("foreground", "listen-peer", "etcd", "etcd-arg"), console.Needs("backup", "backup-wal-dir"), console.Needs("run", "wait")),
 	}
 	term := console.NewConfirming(cmd)
 	r := &recovery.Recovery{Program: "etcd-tlsproxy", Note: term.NoteText, Progress: term.ReportProgress, Confirm: term.Confirm, Now: time.Now}
@@ -89,10 +91,10 @@ the services that must be restarted because of that.`,
 	cmd.MarkFlagsMutuallyExclusive("backup", "undo")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if r.Members, err = d.Members(members); err != nil {
-			return err
+			return usage.Mark(err)
 		}
 		if r.Connection.Timeout < time.Second {
-			return errors.New("--timeout is too short to find that there is no quorum, want at least 1s (hint: an election takes a second)")
+			return usage.Mark(errors.New("--timeout is too short to find that there is no quorum, want at least 1s (hint: an election takes a second)"))
 		}
 		var plan *recovery.Plan
 		switch {

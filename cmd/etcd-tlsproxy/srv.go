@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -51,7 +52,7 @@ The exit status is 0 if everything is consistent, and 1 if not.`,
 	connectionFlags(cmd, connection)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := upstream.CheckDomain(args[0]); err != nil {
-			return fmt.Errorf("%q: %w", args[0], err)
+			return usage.Mark(fmt.Errorf("%q: %w", args[0], err))
 		}
 		result := &records{Domain: lookUp(cmd, *resolver, args[0])}
 		result.InitialCluster = cluster.InitialCluster(result.Peers())

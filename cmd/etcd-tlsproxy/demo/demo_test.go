@@ -138,3 +138,12 @@ func TestAPortThatIsTakenIsTold(t *testing.T) {
 		t.Errorf("got the error %q, want it to name --listen", out.String())
 	}
 }
+
+func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
+	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--open=no"}, {"--api", "v4"}} {
+		var errs strings.Builder
+		if status := run(t.Context(), args, io.Discard, &errs); status != 2 || errs.Len() == 0 {
+			t.Errorf("%q: got status %d and %q, want 2 and a message", args, status, errs.String())
+		}
+	}
+}

@@ -21,6 +21,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 func main() {
@@ -36,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	cmd.SetErr(stderr)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintf(stderr, "demo: %v\n", err)
-		return 1
+		return usage.Status(err)
 	}
 	return 0
 }
@@ -48,10 +50,11 @@ func newDemo() *cobra.Command {
 		Long: `Starts an etcd with the v2 API and the proxy in front of it, with a certificate
 authority and two users that it creates, and prints commands to try. Everything stays on
 loopback. Ctrl-C ends the demo.`,
-		Args:          cobra.NoArgs,
+		Args:          func(cmd *cobra.Command, args []string) error { return usage.Mark(cobra.NoArgs(cmd, args)) },
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Mark(err) })
 	listen := cmd.Flags().String("listen", "127.0.0.1:4001", "`address` of the HTTPS front end")
 	admin := cmd.Flags().String("admin", "127.0.0.1:4002", "`address` of the status page and of the metrics")
 	open := cmd.Flags().Bool("open", false, "open the status page in a browser")
@@ -59,7 +62,7 @@ loopback. Ctrl-C ends the demo.`,
 	api := cmd.Flags().String("api", "v2", "the API of etcd that has the keys: v2 or v3")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if *api != "v2" && *api != "v3" {
-			return fmt.Errorf("--api %s: it must be v2 or v3", *api)
+			return usage.Mark(fmt.Errorf("--api %q is not an API of etcd, want v2 or v3", *api))
 		}
 		folder := *dir
 		if folder == "" {

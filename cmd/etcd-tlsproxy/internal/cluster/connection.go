@@ -19,6 +19,7 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // Connection says how to reach etcd, directly or through proxies.
@@ -58,7 +59,7 @@ func (c *Connection) Transport() (*http.Transport, error) {
 		}
 	}
 	if (c.Certificate == "") != (c.Key == "") {
-		return nil, errors.New("--cert-file and --key-file must be given together")
+		return nil, usage.Mark(errors.New("--cert-file and --key-file must be given together"))
 	}
 	if c.Certificate != "" {
 		pair, err := c.pair()
@@ -93,7 +94,7 @@ func readPEM(path string) (certs.PEM, error) {
 // password returns the first line of PasswordFile.
 func (c *Connection) password() (string, error) {
 	if (c.User == "") != (c.PasswordFile == "") {
-		return "", errors.New("the name of the user and --password-file must be given together")
+		return "", usage.Mark(errors.New("the name of the user and --password-file must be given together"))
 	}
 	if c.User == "" {
 		return "", nil
@@ -109,13 +110,13 @@ func (c *Connection) password() (string, error) {
 // check finds mistakes that the library reports late or not at all.
 func (c *Connection) check() error {
 	if len(c.Endpoints) == 0 {
-		return errors.New("--endpoints names no endpoint")
+		return usage.Mark(errors.New("--endpoints names no endpoint"))
 	}
 	for _, endpoint := range c.Endpoints {
 		u, err := url.Parse(endpoint)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
 			u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return fmt.Errorf("endpoint %q is not a valid client URL (hint: write it like https://conf1001.example.org:4001, and the user in --user)", redact(endpoint))
+			return usage.Mark(fmt.Errorf("endpoint %q is not a valid client URL (hint: write it like https://conf1001.example.org:4001, and the user in --user)", redact(endpoint)))
 		}
 	}
 	return nil

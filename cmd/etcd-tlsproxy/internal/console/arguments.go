@@ -71,6 +71,17 @@ func Together(flags ...string) cobra.PositionalArgs {
 	}
 }
 
+// Needs accepts a command line with some flags only if it has another one, without which
+// they have no effect.
+func Needs(needed string, flags ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, _ []string) error {
+		if given := given(cmd, flags); len(given) > 0 && !cmd.Flags().Changed(needed) {
+			return fmt.Errorf("%s can be used only with --%s", english.WordSeries(given, "and"), needed)
+		}
+		return nil
+	}
+}
+
 // Required accepts a command line with a flag.
 func Required(flag string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, _ []string) error {

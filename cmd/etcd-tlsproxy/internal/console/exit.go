@@ -1,13 +1,17 @@
 package console
 
-import "fmt"
+import (
+	"fmt"
+
+	"etcd-tlsproxy/cmd/internal/usage"
+)
 
 // The exit statuses of all verbs. cluster-health --nagios has those of Icinga plugins.
 const (
-	ExitFailure = 1 // the verb failed, or found a problem
-	ExitUsage   = 2 // the command line is wrong
-	ExitNo      = 3 // the verb worked, and its answer is no
-	ExitPlanned = 4 // only the plan was printed: --yes is missing
+	ExitFailure = usage.Failed // the verb failed, or found a problem
+	ExitUsage   = usage.Wrong  // the command line is wrong
+	ExitNo      = 3            // the verb worked, and its answer is no
+	ExitPlanned = 4            // only the plan was printed: --yes is missing
 )
 
 // ExitError ends the program with the given status and prints nothing, because the result

@@ -304,7 +304,7 @@ func TestARunningProxyThatCannotAnswerIsReported(t *testing.T) {
 		"reading the response of the running proxy": malformed,
 		"it answers 404": missing,
 		`the running proxy refuses the request: key "`: badKey,
-		"--running is not a valid admin URL":           noURL,
+		"--running: it is not a valid admin URL":       noURL,
 		"is not a valid admin URL (hint: ":             withPath,
 		"connection refused (hint: --running must be":  refused,
 	} {

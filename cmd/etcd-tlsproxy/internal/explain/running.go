@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/gate"
 )
 
@@ -41,11 +42,21 @@ const (
 	responseTimeout = 10 * time.Second
 )
 
+// ParseAdmin parses the URL of an admin address. The error does not repeat the URL, which can
+// contain a password.
+func ParseAdmin(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errors.New("it is not a valid admin URL (hint: write it like http://127.0.0.1:4002)")
+	}
+	return u, nil
+}
+
 func get[T any](ctx context.Context, r Running, query url.Values) (*T, error) {
-	base, err := url.Parse(string(r))
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" ||
-		base.User != nil || strings.Trim(base.Path, "/") != "" || base.RawQuery != "" {
-		return nil, errors.New("--running is not a valid admin URL (hint: write it like http://127.0.0.1:4002)")
+	base, err := ParseAdmin(string(r))
+	if err != nil {
+		return nil, usage.Mark(fmt.Errorf("--running: %w", err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()

@@ -25,6 +25,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // Backup says which member to copy, and where to.
@@ -143,7 +144,7 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 // check finds mistakes before anything is written.
 func (b *Backup) check() (memberhost.Identity, error) {
 	if b.Keep < 0 {
-		return memberhost.Identity{}, fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep)
+		return memberhost.Identity{}, usage.Mark(fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep))
 	}
 	source, err := memberhost.Identify(b.DataDir, b.WALDir)
 	if err != nil {

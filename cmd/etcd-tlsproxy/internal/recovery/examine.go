@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"strings"
 
@@ -33,6 +34,12 @@ func (r *Recovery) check() error {
 	}
 	if strings.ContainsAny(r.Service, "/ \n") {
 		return fmt.Errorf("--etcd-service %q is not a valid unit name (hint: write it like etcd.service)", r.Service)
+	}
+	if r.Foreground && net.ParseIP(r.ListenPeer) == nil {
+		return fmt.Errorf("--listen-peer %q is not a valid IP address (hint: etcd listens on addresses, not on names; 0.0.0.0 is all of them)", r.ListenPeer)
+	}
+	if strings.HasPrefix(r.Owner, "-") || strings.ContainsAny(r.Owner, "/ \t\n") {
+		return fmt.Errorf("--owner %q is not a valid user:group (hint: write it like etcd:etcd)", r.Owner)
 	}
 	return nil
 }

@@ -93,10 +93,15 @@ var hostName = regexp.MustCompile(`^[A-Za-z0-9]([-.:_A-Za-z0-9]*[A-Za-z0-9])?$`)
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" ||
-		u.RawQuery != "" || u.Fragment != "" || u.Port() == "" || !hostName.MatchString(u.Hostname()) {
+		u.RawQuery != "" || u.Fragment != "" || !isPort(u.Port()) || !hostName.MatchString(u.Hostname()) {
 		return fmt.Errorf("%q is not a valid URL (hint: give a scheme, a host and a port, as in http://conf1001.example.org:2380)", text)
 	}
 	return nil
+}
+
+func isPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
 }
 
 // Host returns the machine that the member runs on.

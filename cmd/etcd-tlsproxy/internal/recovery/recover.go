@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // Recovery says what to recover a cluster from, and how to run its members.
@@ -67,7 +68,7 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]stat
 	at := r.Now()
 	r.Now = func() time.Time { return at } // all steps use one name for old data
 	if err := r.check(); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, usage.Mark(err)
 	}
 	add, done := r.Progress.start("bytes of the backup read", -1)
 	from, err := r.openSource(add)
@@ -163,10 +164,10 @@ func (r *Recovery) carryOut(ctx context.Context, p *Plan) error {
 // nothing.
 func (r *Recovery) PlanUndo() (*Plan, error) {
 	if _, err := time.Parse(undoLayout, r.Undo); err != nil {
-		return nil, fmt.Errorf("--undo %q is not the time of a recovery (hint: it is the end of the names of the old data, as in member.before-recovery-20261124T020000Z)", r.Undo)
+		return nil, usage.Mark(fmt.Errorf("--undo %q is not the time of a recovery (hint: it is the end of the names of the old data, as in member.before-recovery-20261124T020000Z)", r.Undo))
 	}
 	if err := r.check(); err != nil {
-		return nil, err
+		return nil, usage.Mark(err)
 	}
 	p := &Plan{Facts: []string{"the data of the recovery is kept, under names that end with " + r.abandonedSuffix()}}
 	for _, m := range r.Members {

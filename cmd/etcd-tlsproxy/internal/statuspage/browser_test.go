@@ -137,6 +137,9 @@ func fits(t *testing.T, b *browser) {
 			if outside := evaluate[string](b, `[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && !e.closest("thead, svg") && e.getBoundingClientRect().right > innerWidth).map((e) => e.tagName + " " + e.textContent.slice(0, 40)).join(", ")`); outside != "" {
 				t.Errorf("%s, %s: outside of the screen: %s", theme, name, outside)
 			}
+			if wide := evaluate[string](b, `[...document.querySelectorAll("td, dt, dd")].filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth).map((e) => (e.dataset.label || "") + " " + e.textContent.slice(0, 40)).join(", ")`); wide != "" {
+				t.Errorf("%s, %s: wider than their place: %s", theme, name, wide)
+			}
 			if curves := evaluate[int](b, `document.querySelectorAll("svg path.curve").length`); curves != 9 {
 				t.Errorf("%s, %s: got %d curves, want 9", theme, name, curves)
 			}
@@ -170,7 +173,19 @@ func (b *browser) saveScreenshot(name string) {
 const shown = `[...document.querySelectorAll("span[data-at], td, #problems li")].map((e) => [e.dataset.label, e.dataset.as, e.dataset.mood, e.textContent].join(" | ")).join("\n")`
 
 func writesTheSame(t *testing.T, b *browser) {
-	fixed := *example()
+	for _, change := range []func(*Status){
+		func(*Status) {},
+		func(s *Status) { s.State, s.Memory.Level = "emptying", "out" },
+		func(s *Status) { s.State, s.Memory.Level, s.Stores, s.Pools = "draining", "full", nil, nil },
+		func(s *Status) { s.Memory.Level, s.Config.OK = "free", true },
+	} {
+		s := example()
+		change(s)
+		writesTheSameOf(t, b, *s)
+	}
+}
+
+func writesTheSameOf(t *testing.T, b *browser, fixed Status) {
 	page := newTestPage(t, func() *Status { s := fixed; return &s })
 	handler, release := page.Config.Handler, make(chan struct{})
 	page.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -208,6 +223,7 @@ func keepsLive(t *testing.T, b *browser) {
 		if reads.Load() > 1 {
 			s.Rules = s.Rules[:1]
 			s.Refusals = nil
+			s.Stores = nil
 			s.Upstream.Endpoints[1].Health = "up"
 		}
 		return s
@@ -219,6 +235,9 @@ func keepsLive(t *testing.T, b *browser) {
 	}
 	if !evaluate[bool](b, `document.querySelector('[data-list="refusals"]').hidden && !document.querySelector('[data-list="refusals"] + .empty').hidden`) {
 		t.Error("without refusals the page does not say that there are none")
+	}
+	if !evaluate[bool](b, `document.querySelector('[data-list="stores"]').closest("section").hidden`) {
+		t.Error("without a store the page shows an empty table of stores")
 	}
 	if mood := evaluate[string](b, `document.querySelector('[data-list="upstream.endpoints"] tr:nth-child(2) [data-as="mood"]').dataset.mood`); mood != "good" {
 		t.Errorf("mood of an endpoint that is up again: got %q, want good", mood)

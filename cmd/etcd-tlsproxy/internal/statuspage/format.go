@@ -51,6 +51,13 @@ func format(value any, as string, now time.Time) (text, mood string) {
 			return "yes", ""
 		}
 		return "no", ""
+	case "has":
+		if value == true {
+			return "yes", "good"
+		}
+		return "no", "bad"
+	case "lag":
+		return lag(value)
 	case "verdict":
 		if value == true {
 			return "yes", "good"
@@ -66,8 +73,12 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		return what(value), ""
 	case "used", "value", "total":
 		return amount(value, as), ""
-	case "holder":
-		return holder(value), ""
+	case "fill":
+		return fill(value)
+	case "holders":
+		return holders(value), ""
+	case "serving":
+		return serving(value)
 	case "why":
 		return why(value), ""
 	case "mood":
@@ -154,6 +165,15 @@ func age(n float64) string {
 	return whole(24*3600) + " days"
 }
 
+// lag writes for how long nothing has come. Zero is good.
+func lag(value any) (text, mood string) {
+	n, ok := value.(float64)
+	if ok && n > 0 {
+		mood = "warn"
+	}
+	return number(value, age), mood
+}
+
 func expiryMood(value any) string {
 	switch n, ok := value.(float64); {
 	case !ok:
@@ -217,9 +237,9 @@ func moodOf(text string) string {
 	switch text {
 	case "up", "serving", "free", "leader":
 		return "good"
-	case "down", "no leader", "full":
+	case "down", "no leader", "full", "out":
 		return "bad"
-	case "draining", "short":
+	case "emptying", "draining", "short":
 		return "warn"
 	}
 	return ""

@@ -6,6 +6,7 @@
   const missing = "–";
   const expirySoon = 14 * 24 * 3600;
   const nearPercent = 80;
+  const maxHolders = 3;
 
   // These formats are those of format.go, under the same names. A test compares them.
   const round = (n, digits) => (Math.floor(n * 10 ** digits + 0.5) / 10 ** digits).toFixed(digits);
@@ -47,15 +48,14 @@
   const what = (row) => row.key || row.path || "(unreadable)";
   const inUnit = (row, n) => (row.unit === "bytes" ? number(bytes) : number(count))(n);
   const amount = (field) => (row) => inUnit(row, row[field]);
-  const holder = (row) => {
-    const [first] = row.largest || [];
-    return first ? first.account + ": " + inUnit(row, first.used) : missing;
-  };
+  const percentage = (row) => (100 * row.used) / row.total;
+  const holders = (row) =>
+    (row.largest || []).slice(0, maxHolders).map((one) => one.account + ": " + inUnit(row, one.used)).join("; ") || missing;
   const why = (row) => round(row.status, 0) + " " + row.reason + (row.reason !== "unauthorized" || !row.login ? "" :
     ": " + (row.login === "ok" ? "no right" : row.login.replaceAll("_", " ")));
   const moods = {
     up: "good", serving: "good", free: "good", leader: "good",
-    down: "bad", "no leader": "bad", full: "bad", out: "bad", draining: "warn", short: "warn",
+    down: "bad", "no leader": "bad", full: "bad", out: "bad", emptying: "warn", draining: "warn", short: "warn",
   };
   const number = (write) => (n) => (typeof n === "number" ? write(n) : missing);
   const formats = {
@@ -73,7 +73,11 @@
     used: amount("used"),
     value: amount("value"),
     total: amount("total"),
-    holder,
+    holders,
+    fill: (row) => (row.total ? rate(percentage(row)) + " %" : missing),
+    serving: (row) => (row.serving ? "yes" : "no: " + row.reason),
+    lag: number(age),
+    has: (on) => (on ? "yes" : "no"),
     yes: (on) => (on ? "yes" : "no"),
     verdict: (ok) => (ok ? "yes" : "no, see what is in force as before"),
     mood: (text) => text || "",
@@ -83,6 +87,10 @@
       case "mood": return Object.hasOwn(moods, value) ? moods[value] : "";
       case "alarm": return value > 0 ? "warn" : "";
       case "share": return value >= nearPercent ? "warn" : "";
+      case "fill": return percentage(value) >= nearPercent ? "warn" : "";
+      case "serving": return value.serving ? "good" : "bad";
+      case "lag": return value > 0 ? "warn" : "";
+      case "has":
       case "verdict": return value ? "good" : "bad";
       case "expiry": return value <= 0 ? "bad" : value < expirySoon ? "warn" : "good";
     }
@@ -130,6 +138,8 @@
     while (body.rows.length > items.length) body.deleteRow(-1);
     table.hidden = items.length === 0;
     table.nextElementSibling.hidden = items.length > 0;
+    const card = table.parentElement;
+    card.hidden = "optional" in card.dataset && items.length === 0;
   };
 
   const fillProblems = (problems) => {

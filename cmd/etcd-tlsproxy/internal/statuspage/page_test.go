@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,10 @@ func example() *Status {
 				{Endpoint: "http://127.0.0.1:2379", Health: "up", Role: "follower", Name: hostile, Version: "3.4.23", Took: .994, Checked: at},
 				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at, Since: at.Add(-time.Hour)},
 			}},
+			Stores: []observe.StoreStatus{
+				{Endpoint: "http://127.0.0.1:2379", Serving: true, Revision: 1234567, Index: 1234000, Session: true, Keeper: true, Nodes: 5000, Bytes: 7 << 20, LastAudit: at},
+				{Endpoint: hostile, Reason: hostile, Behind: 75, Foreign: 3, Differences: 1, ClocksApart: 2},
+			},
 			Rules: []observe.RuleStatus{
 				{Prefix: "/", Read: observe.GroupStatus{Everyone: true}, Decisions: observe.Decisions{WritesAllowed: 5, WritesRefused: 3}},
 				{Prefix: hostile, Read: observe.GroupStatus{Users: []string{"a", "b"}, LeftOut: 1001}, Write: observe.GroupStatus{Users: []string{hostile}}},
@@ -47,14 +52,14 @@ func example() *Status {
 			Logs:         []observe.LogStatus{{Log: "access"}, {Log: "audit", On: true, Failing: true, Lost: 12, Since: at, Error: "no space left on device"}},
 			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000, Held: 5 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 4 << 20, Known: true}}},
 			Pools: []observe.PoolStatus{
-				{Pool: "connections", Total: 20000, Used: 77, Largest: []observe.PoolHolder{{Account: "192.0.2.7", Network: "192.0.2.0/24", Used: 76}}},
+				{Pool: "connections", Total: 20000, Used: 17000, Largest: []observe.PoolHolder{{Account: "192.0.2.7", Network: "192.0.2.0/24", Used: 16000}, {Account: "192.0.2.8", Used: 500}, {Account: "192.0.2.9", Used: 400}, {Account: "192.0.2.10", Used: 100}}},
 				{Pool: "bodies", Unit: "bytes", Total: 128 << 20, Used: 3 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 2 << 20}}},
 				{Pool: "streams", Unit: "bytes", Total: 256 << 20},
 			},
 		},
 	}
 	for i := range 3 {
-		w := observe.Window{Seconds: math.Pow(10, float64(i+1)), ReadP50: .25, ReadP99: 12.5, WriteP50: 9.95, WriteP99: 1250}
+		w := observe.Window{Seconds: math.Pow(10, float64(i+1)), ReadP50: .25, ReadP99: 12.5, WriteP50: 9.95, WriteP99: 1250, EtcdReadP99: 123, EtcdWriteP99: 1249}
 		w.Reads, w.Writes, w.Failed, w.Bytes = 1234.5, 9.949, .05, 1048575
 		s.Windows = append(s.Windows, w)
 	}
@@ -103,7 +108,8 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
 		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 since 20", "Requests to etcd have failed since 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "could not be loaded. In force as before: users, rules and surfaces.", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 		">12,345</td>", ">62 %</td>", `data-mood="warn">94 %</td>`, ">128 MiB</td>", "The limit body_memory is near: 120 MiB of 128 MiB are in use.",
-		">192.0.2.7: 76</td>", ": 2.0 MiB</td>", ">256 MiB</td>", ">4.0 MiB</td>", "Little memory is left: reads of clients that hold more than their share are refused.",
+		">192.0.2.7: 16,000; 192.0.2.8: 500; 192.0.2.9: 400</td>", ": 2.0 MiB</td>", `data-mood="warn">85 %</td>`, ">2.3 %</td>",
+		"<h2>v3 store</h2>", `data-mood="good">yes</td>`, ">1,234,567</td>", ">1,234,000</td>", `data-mood="warn">1 min</td>`, ">7.0 MiB</td>", "Keys are not served from the v3 store: ", "differ from the clock of this one: 2.", ">256 MiB</td>", ">4.0 MiB</td>", "Little memory is left: reads of clients that hold more than their share are refused.",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -119,6 +125,42 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	}
 	if n := strings.Count(body, "<script"); n != 1 {
 		t.Errorf("got %d scripts, want 1", n)
+	}
+}
+
+func TestAStoreIsShownWhereThereIsOne(t *testing.T) {
+	page := newTestPage(t, func() *Status {
+		s := example()
+		s.Stores = nil
+		return s
+	})
+	if body := get(t, page, "/-/status", nil).Body.String(); !strings.Contains(body, `data-optional hidden>
+<h2>v3 store</h2>`) {
+		t.Error("the page of a proxy with the v2 API shows an empty table of stores")
+	}
+	if body := get(t, newTestPage(t, example), "/-/status", nil).Body.String(); !strings.Contains(body, `data-optional>
+<h2>v3 store</h2>`) {
+		t.Error("the page of a proxy with the v3 API hides its store")
+	}
+}
+
+func TestAStoreWithoutASessionIsAProblem(t *testing.T) {
+	for _, c := range []struct {
+		store observe.StoreStatus
+		want  string
+	}{
+		{observe.StoreStatus{Serving: true, Session: true}, ""},
+		{observe.StoreStatus{Serving: true}, "The proxy has no session at the v3 store: writes fail."},
+		{observe.StoreStatus{Session: true, Reason: "no tree"}, "Keys are not served from the v3 store: no tree."},
+	} {
+		s := example()
+		s.Stores = nil
+		without := len(s.problems())
+		s.Stores = []observe.StoreStatus{c.store}
+		got := s.problems()
+		if c.want == "" && len(got) != without || c.want != "" && (len(got) != without+1 || !slices.Contains(got, c.want)) {
+			t.Errorf("%+v: got the problems %q, want %q and %d others", c.store, got, c.want, without)
+		}
 	}
 }
 
@@ -151,7 +193,7 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 	for _, path := range []string{
 		"time", "host", "version", "listen.0", "started", "uptime_seconds", "problems.0", "config.file", "config.loaded", "config.tried", "config.error", "config.old.0", "config.restart_pending.0",
 		"state", "totals.reads", "windows.2.write_p99_ms", "history.read_p50_ms.59", "history.times.0", "connections.open", "watches.running", "watches.largest_hubs.0.key",
-		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times",
+		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times", "stores.0.revision", "stores.1.reason",
 		"certificates.0.not_after", "memory.live_bytes", "memory.held_bytes", "memory.taken_bytes", "memory.largest.0.account", "pools.1.unit", "pools.1.largest.0.used",
 	} {
 		if v := valueAt(root, path); v == nil || v == "" {

@@ -62,6 +62,17 @@ func (s *Status) problems() []string {
 	case !s.Upstream.Since.IsZero():
 		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason.", s.Upstream.Since.Format(time.DateTime))
 	}
+	for _, store := range s.Stores {
+		switch {
+		case !store.Serving:
+			add("Keys are not served from the v3 store: %s.", store.Reason)
+		case !store.Session:
+			add("The proxy has no session at the v3 store: writes fail.")
+		}
+		if store.ClocksApart > 0 {
+			add("The clocks of other proxies differ from the clock of this one: %d. Keys can expire at the wrong time.", store.ClocksApart)
+		}
+	}
 	for _, l := range s.Logs {
 		if l.Failing {
 			add("The %s log cannot be written since %s: %s. Records lost since the start: %d.", l.Log, l.Since.Format(time.DateTime), l.Error, l.Lost)

@@ -1,6 +1,9 @@
 package statuspage
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // The formats of columns that are made of several values of a row.
 
@@ -45,15 +48,44 @@ func inUnit(row map[string]any, n any) string {
 	return number(n, count)
 }
 
-// holder returns the client that holds most of the resource in a row, and how much.
-func holder(value any) string {
+// fill returns which part of the resource in a row is in use, as a percentage.
+func fill(value any) (text, mood string) {
 	row, _ := value.(map[string]any)
-	first, found := valueAt(value, "largest.0").(map[string]any)
-	if !found {
+	used, _ := row["used"].(float64)
+	total, _ := row["total"].(float64)
+	if total == 0 {
+		return missing, ""
+	}
+	return format(100*used/total, "share", time.Time{})
+}
+
+// maxHolders bounds the clients that a row names. The JSON has more.
+const maxHolders = 3
+
+// holders returns the clients that hold most of the resource in a row, and how much.
+func holders(value any) string {
+	row, _ := value.(map[string]any)
+	largest, _ := row["largest"].([]any)
+	if len(largest) == 0 {
 		return missing
 	}
-	account, _ := first["account"].(string)
-	return account + ": " + inUnit(row, first["used"])
+	var texts []string
+	for _, one := range largest[:min(len(largest), maxHolders)] {
+		holder, _ := one.(map[string]any)
+		account, _ := holder["account"].(string)
+		texts = append(texts, account+": "+inUnit(row, holder["used"]))
+	}
+	return strings.Join(texts, "; ")
+}
+
+// serving returns whether a store is served and, if not, why.
+func serving(value any) (text, mood string) {
+	row, _ := value.(map[string]any)
+	if row["serving"] == true {
+		return "yes", "good"
+	}
+	reason, _ := row["reason"].(string)
+	return "no: " + reason, "bad"
 }
 
 // why returns the status and the reason of a refusal. The refusal of an identity has a

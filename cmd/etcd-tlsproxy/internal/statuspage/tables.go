@@ -4,6 +4,8 @@ package statuspage
 type table struct {
 	List, Title, Empty string
 	Columns            []column
+	// Optional is true if the list is shown only if it has items.
+	Optional bool
 }
 
 // column is one value of each item: its path in the item, and its format.
@@ -16,39 +18,44 @@ func tableOf(list string) table {
 		{"Writes", "writes_allowed", "count"}, {"Writes refused", "writes_refused", "alarm"},
 	}
 	for _, t := range []table{
-		{"windows", "Traffic", "", []column{
+		{List: "windows", Title: "Traffic", Columns: []column{
 			{"Last", "seconds", "age"}, {"Reads/s", "reads", "rate"}, {"Writes/s", "writes", "rate"}, {"Read p50", "read_p50_ms", "ms"}, {"Read p99", "read_p99_ms", "ms"},
 			{"Write p50", "write_p50_ms", "ms"}, {"Write p99", "write_p99_ms", "ms"},
 			{"Read at etcd p99", "etcd_read_p99_ms", "ms"}, {"Write at etcd p99", "etcd_write_p99_ms", "ms"},
 			{"Refused/s", "refused", "rate"}, {"Failed/s", "failed", "rate"}, {"Events/s", "events", "rate"}, {"Sent/s", "bytes", "bytes"},
 		}},
-		{"upstream.endpoints", "etcd", "", []column{
+		{List: "upstream.endpoints", Title: "etcd", Columns: []column{
 			{"Endpoint", "endpoint", "key"}, {"Health", "health", "mood"}, {"Role", "role", "text"}, {"Member", "name", "name"},
 			{"Version", "version", "text"}, {"Response time", "took_ms", "ms"}, {"Checked", "checked", "since"}, {"Not up since", "failing_since", "time"}, {"Error", "error", "error"},
 		}},
-		{"rules", "Rules", "", append([]column{{"Prefix", "prefix", "key"}, {"May read", "read", "who"}, {"May write", "write", "who"}}, decisions...)},
-		{"refusals", "Last refusals", "No request was refused yet.", []column{
+		{List: "stores", Title: "v3 store", Optional: true, Columns: []column{
+			{"Member in use", "endpoint", "key"}, {"Serving", "", "serving"}, {"Revision", "revision", "count"}, {"Index", "index", "count"}, {"Lag", "behind_seconds", "lag"},
+			{"Session", "session", "has"}, {"Keeper", "keeper", "yes"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign values", "foreign", "alarm"},
+			{"Compared", "last_audit", "since"}, {"Differences", "differences", "alarm"}, {"Clocks apart", "clocks_apart", "alarm"},
+		}},
+		{List: "rules", Title: "Rules", Columns: append([]column{{"Prefix", "prefix", "key"}, {"May read", "read", "who"}, {"May write", "write", "who"}}, decisions...)},
+		{List: "refusals", Title: "Last refusals", Empty: "No request was refused yet.", Columns: []column{
 			{"Last", "time", "time"}, {"Times", "times", "count"}, {"Method", "method", "text"}, {"Client", "client", "name"}, {"User", "", "user"},
 			{"Key or path", "", "what"}, {"Rule", "rule", "key"}, {"Response", "", "why"},
 		}},
-		{"users", "Users", "No user has sent a request yet.", append([]column{{"User", "", "user"}, {"Identified by", "known", "name"}}, decisions...)},
-		{"watches.largest_hubs", "Shared watches", "There are no watches.", []column{
+		{List: "users", Title: "Users", Empty: "No user has sent a request yet.", Columns: append([]column{{"User", "", "user"}, {"Identified by", "known", "name"}}, decisions...)},
+		{List: "watches.largest_hubs", Title: "Shared watches", Empty: "No watch at etcd is shared.", Columns: []column{
 			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
 		}},
-		{"limits", "Limits", "", []column{
+		{List: "limits", Title: "Limits", Columns: []column{
 			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"},
 		}},
-		{"pools", "Shared by all clients", "", []column{
-			{"Resource", "pool", "text"}, {"In use", "", "used"}, {"Total", "", "total"}, {"Waiting", "waiting", "count"}, {"Taken back", "revoked", "count"},
-			{"Refused", "evicted", "count"}, {"Largest holder", "", "holder"},
+		{List: "pools", Title: "Shared by all clients", Columns: []column{
+			{"Resource", "pool", "text"}, {"In use", "", "used"}, {"Total", "", "total"}, {"Use", "", "fill"}, {"Waiting", "waiting", "count"}, {"Taken back", "revoked", "count"},
+			{"Refused", "evicted", "count"}, {"Largest holders", "", "holders"},
 		}},
-		{"memory.largest", "Memory of clients", "No client holds memory.", []column{
+		{List: "memory.largest", Title: "Memory of clients", Empty: "No client holds memory.", Columns: []column{
 			{"Client", "account", "error"}, {"Network", "network", "name"}, {"Memory", "used", "bytes"}, {"Authenticated", "known", "yes"},
 		}},
-		{"certificates", "Certificates", "", []column{
+		{List: "certificates", Title: "Certificates", Columns: []column{
 			{"For", "role", "text"}, {"Subject", "subject", "error"}, {"Expires", "not_after", "time"}, {"Left", "expires_in_seconds", "expiry"},
 		}},
-		{"logs", "Logs of requests", "", []column{
+		{List: "logs", Title: "Logs of requests", Columns: []column{
 			{"Log", "log", "text"}, {"Written", "on", "yes"}, {"Failing", "failing", "yes"}, {"Records lost", "lost", "alarm"}, {"Last failure since", "failing_since", "time"}, {"Error", "error", "error"},
 		}},
 	} {
