@@ -224,4 +224,3 @@ func TestACallThatNeedsALeaderSaysSo(t *testing.T) {
 		t.Errorf("got the field %q, want true", got)
 	}
 }
-
