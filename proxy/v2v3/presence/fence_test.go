@@ -41,8 +41,8 @@ func TestAFenceRaisesTheRevisionOfTheKey(t *testing.T) {
 func TestAFenceAgainstAnEarlierSessionIsNotThatOfTheNextOne(t *testing.T) {
 	t.Parallel()
 	p := begin(t)
-	n := p.keep()
 	early := p.put(string(p.Keys.Session("early")), "{}", p.grant(60))
+	n := p.keep() // the key of this session has a revision behind the one that is compared
 	name, own, _ := n.Fence()
 	fence, err := n.FenceOff(testContext(t), "early", early)
 	if err != nil || fence <= early || p.get(p.Keys.Session("early")).ModRevision != fence {
@@ -65,6 +65,9 @@ func TestASessionThatIsOverNeedsNoFence(t *testing.T) {
 	fence, err := n.FenceOff(testContext(t), name, compared)
 	if err != nil || fence != last || !p.saw(last) {
 		t.Errorf("got a fence at %d, %v, and the host was told %v, want the last event at %d", fence, err, p.seen, last)
+	}
+	if still, _, _ := n.Fence(); still == name {
+		t.Error("new writes use the session, want that its end is known")
 	}
 	if kv := p.get(p.Keys.Session(name)); kv != nil {
 		t.Errorf("got the key %v, want that it does not come back", kv)

@@ -131,6 +131,31 @@ func TestAKeeperWaitsForItsMirror(t *testing.T) {
 	})
 }
 
+// TestAKeeperWithoutEventsDoesNotGoOn has a mirror that loses its events while there is more to expire.
+func TestAKeeperWithoutEventsDoesNotGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, tr := kept(t)
+		good := tr.read
+		tr.more = 10
+		asked := 0
+		tr.read = func() (*mvccpb.KeyValue, []string, bool) {
+			if expired, _ := tr.counts(); expired > 0 {
+				asked++
+				return nil, nil, false
+			}
+			return good()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := k.keep(ctx, "s", 7); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got the error %v, want that the time is over", err)
+		}
+		if asked < 2 || asked > 5 {
+			t.Errorf("the mirror was asked %d times in 1.5 s, want once in each period and at once after the first", asked)
+		}
+	})
+}
+
 // TestANewKeeperHearsTheOthersFirst has another proxy, which says the time of its clock late or never.
 func TestANewKeeperHearsTheOthersFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -111,7 +111,7 @@ func TestOnlyOneProxyIsTheKeeper(t *testing.T) {
 	k := NewKeeper(p.Host, n, p.stored())
 	name, fence, _ := n.Fence()
 	other := p.put(string(p.Keys.Keeper()), "{}", 0)
-	if _, _, err := k.elect(name, fence); err == nil || !strings.HasPrefix(err.Error(), "another proxy is the keeper") {
+	if lease, revision, err := k.elect(name, fence); lease != 0 || revision != 0 || err == nil || !strings.HasPrefix(err.Error(), "another proxy is the keeper") {
 		t.Errorf("got the error %v, want that another proxy is the keeper", err)
 	}
 	if err := k.serve(name, fence); err == nil || k.Keeps() {
@@ -131,7 +131,7 @@ func TestAProxyWhoseSessionIsFencedOffDoesNotBecomeTheKeeper(t *testing.T) {
 	if _, err := n.FenceOff(testContext(t), name, fence); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := k.elect(name, fence); err == nil || p.get(p.Keys.Keeper()) != nil || p.leases() != 1 {
+	if lease, revision, err := k.elect(name, fence); lease != 0 || revision != 0 || err == nil || p.get(p.Keys.Keeper()) != nil || p.leases() != 1 {
 		t.Errorf("got the error %v, want that the session is over, and no other lease", err)
 	}
 }
@@ -141,11 +141,11 @@ func TestAnElectionWithoutEtcdFails(t *testing.T) {
 	p := begin(t)
 	k := NewKeeper(p.Host, NewSession(p.Host), p.stored())
 	k.Keys = layout.Keys(strings.Repeat("x", 2<<20)) // more than etcd takes
-	if _, _, err := k.elect("a", 1); err == nil || !strings.HasPrefix(err.Error(), "putting the key of the keeper: ") || p.leases() != 0 {
+	if lease, revision, err := k.elect("a", 1); lease != 0 || revision != 0 || err == nil || !strings.HasPrefix(err.Error(), "putting the key of the keeper: ") || p.leases() != 0 {
 		t.Errorf("got the error %v and %d leases, want that the key cannot be put, and none", err, p.leases())
 	}
 	p.etcd.Cut()
-	if _, _, err := k.elect("a", 1); err == nil || !strings.HasPrefix(err.Error(), "granting a lease: ") {
+	if lease, revision, err := k.elect("a", 1); lease != 0 || revision != 0 || err == nil || !strings.HasPrefix(err.Error(), "granting a lease: ") {
 		t.Errorf("got the error %v, want one about the lease", err)
 	}
 }

@@ -2,7 +2,7 @@ package presence
 
 import (
 	"context"
-	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -166,54 +166,41 @@ func TestALeaseIsGivenBackIfTheKeyCannotBePut(t *testing.T) {
 	}
 }
 
-func TestALeaseIsRenewedUntilItHasExpired(t *testing.T) {
-	t.Parallel()
-	p := begin(t)
-	lease := p.grant(60)
-	if left, err := renewOnce(testContext(t), p.Client, lease); left != 60 || err != nil {
-		t.Errorf("got %d s and the error %v, want 60 s", left, err)
-	}
-	renewed := make(chan error, 1)
-	go func() { renewed <- renewLease(testContext(t), p.Client, lease, 40*time.Millisecond) }()
-	p.revokeLease(lease)
-	if err := <-renewed; err == nil || err.Error() != "the lease has expired" {
-		t.Errorf("got the error %v, want that the lease has expired", err)
-	}
-}
+// attempts is a log that counts the ends of sessions.
+type attempts struct{ times chan time.Time }
 
-func TestRenewingEndsWithItsCause(t *testing.T) {
-	t.Parallel()
-	p := begin(t)
-	cause, lease := errors.New("the test ends"), p.grant(60)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	renewed := make(chan error, 1)
-	go func() { renewed <- renewLease(ctx, p.Client, lease, time.Hour) }()
-	cancel(cause)
-	if err := <-renewed; !errors.Is(err, cause) {
-		t.Errorf("got the error %v, want %v", err, cause)
-	}
-}
+func (a attempts) Enabled(context.Context, slog.Level) bool { return true }
 
-// TestALeaseIsTriedForAsLongAsItLasts cuts the connection, once for less than the time of the lease, and
-// then for longer.
-func TestALeaseIsTriedForAsLongAsItLasts(t *testing.T) {
-	t.Parallel()
-	p := begin(t)
-	lease := p.grant(60)
-	p.etcd.Cut()
-	if _, err := renewOnce(testContext(t), p.Client, lease); err == nil || !strings.HasPrefix(err.Error(), "renewing the lease: ") || strings.Contains(err.Error(), "rpc error") {
-		t.Errorf("got the error %v, want one without the words of gRPC", err)
-	}
-	renewed := make(chan error, 1)
-	const lasts = 2 * time.Second
-	began := time.Now()
-	go func() { renewed <- renewLease(testContext(t), p.Client, lease, lasts) }()
-	select {
-	case err := <-renewed:
-		if passed := time.Since(began); passed < lasts || err == nil || !strings.HasPrefix(err.Error(), "renewing the lease: ") {
-			t.Errorf("got the error %v after %s, want the last one after %s", err, passed, lasts)
+func (a attempts) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "the session has ended" {
+		select {
+		case a.times <- time.Now():
+		default:
 		}
-	case <-testContext(t).Done():
-		t.Fatal("the lease is still renewed after 30 s")
 	}
+	return nil
+}
+
+func (a attempts) WithAttrs([]slog.Attr) slog.Handler { return a }
+
+func (a attempts) WithGroup(string) slog.Handler { return a }
+
+func TestASessionThatFailsWaitsBeforeItTriesAgain(t *testing.T) {
+	t.Parallel()
+	p := begin(t)
+	p.etcd.Cut()
+	ended := attempts{make(chan time.Time, 4)}
+	p.Log = slog.New(ended)
+	var running sync.WaitGroup
+	n := NewSession(p.Host)
+	running.Go(n.Keep)
+	first := <-ended.times
+	for range 2 {
+		<-ended.times
+	}
+	if passed := (<-ended.times).Sub(first); passed < 300*time.Millisecond {
+		t.Errorf("three more attempts took %s, want at least 100 ms for each", passed)
+	}
+	p.close()
+	running.Wait()
 }

@@ -67,8 +67,9 @@ func TestATokenIsKeptUntilEtcdForgetsIt(t *testing.T) {
 	put(t, c, "a/1", "1")
 	first := tokenOf(c)
 	put(t, c, "a/1", "2")
+	watch(t, c, "a/1", 0, false)
 	if got := tokenOf(c); got != first || got == "" {
-		t.Errorf("after two calls: got the token %q, want that of the first call, %q", got, first)
+		t.Errorf("after two calls and a watch: got the token %q, want that of the first call, %q", got, first)
 	}
 	forgetTokens(t, e)
 	put(t, c, "a/1", "3")
@@ -180,11 +181,22 @@ func TestAUserIsNoErrorBeforeAuthenticationIsEnabled(t *testing.T) {
 	}
 }
 
-// TestNoTokenIsSentWithoutAUser asks for the fields of a call.
+// TestNoTokenIsSentWithoutAUser asks for the fields of a call, and repeats none that etcd refuses.
 func TestNoTokenIsSentWithoutAUser(t *testing.T) {
-	c := newClient(t, "", "", endpoint(t, startEtcd(t).URL()))
+	e := endpoint(t, startEtcd(t).URL())
+	protect(t, e)
+	c := newClient(t, "", "", e)
 	ctx := testContext(t)
 	if got, err := c.withToken(ctx, c.current(), true); got != ctx || err != nil {
 		t.Errorf("got other fields, or the error %v", err)
+	}
+	calls := 0
+	err := c.authenticate(ctx, "/etcdserverpb.KV/Put", nil, nil, c.current(),
+		func(context.Context, string, any, any, *grpc.ClientConn, ...grpc.CallOption) error {
+			calls++
+			return rpctypes.ErrGRPCUserEmpty
+		})
+	if calls != 1 || !errors.Is(err, rpctypes.ErrGRPCUserEmpty) {
+		t.Errorf("got the error %v after %d calls, want that of etcd after one", err, calls)
 	}
 }
