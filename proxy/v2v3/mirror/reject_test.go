@@ -68,6 +68,7 @@ func TestARevisionThatDoesNotFitIsAnError(t *testing.T) {
 		"another generation":         {21, []*mvccpb.Event{put(".v2/meta", `{"schema":1,"min_read":1,"min_write":1,"generation":"h"}`)}},
 		"another offset":             {21, []*mvccpb.Event{put(".v2/meta", `{"schema":1,"min_read":1,"min_write":1,"generation":"g","offset":1}`)}},
 		"a newer layout":             {21, []*mvccpb.Event{put(".v2/meta", `{"schema":9,"min_read":2,"min_write":2,"generation":"g"}`)}},
+		"a description that is none": {21, []*mvccpb.Event{put(".v2/meta", "x")}},
 		"no description":             {21, []*mvccpb.Event{remove(".v2/meta")}},
 		"a queue that is none":       {21, []*mvccpb.Event{put(".v2/q/d", "x")}},
 	} {
