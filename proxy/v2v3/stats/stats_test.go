@@ -19,7 +19,8 @@ func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
 	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"b","followers":{"a":{"latency":{"current":0,`) || strings.Contains(got, `"b":{`) {
 		t.Errorf("the leader: got %s, want b with the follower a", got)
 	}
-	if got := string(Self(list)); !strings.HasPrefix(got, `{"name":"two","id":"b","state":"StateLeader",`) {
+	if got := string(Self(list)); !strings.HasPrefix(got, `{"name":"two","id":"b","state":"StateLeader",`) ||
+		!strings.Contains(got, `"leaderInfo":{"leader":"b","uptime":"0s",`) {
 		t.Errorf("the member: got %s, want the leader", got)
 	}
 }
