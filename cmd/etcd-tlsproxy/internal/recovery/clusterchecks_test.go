@@ -63,15 +63,14 @@ func (r *recovered) source(id string) *source {
 	return &source{identity: memberhost.Identity{Member: memberhost.ID(n)}}
 }
 
-// refused checks that a check fails with an error that has a text, as soon as it was tried.
-func refused(t *testing.T, what, want string, check func(context.Context) error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	tried := time.AfterFunc(time.Second, cancel) // a check that waits goes on until then
-	defer tried.Stop()
-	if err := check(ctx); err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%s: got the error %v, want %q in it", what, err, want)
+// refused checks that a check fails with an error that has a text. One that waits gives up soon, but not
+// before it has tried once.
+func (r *recovered) refused(what, want string, check func(context.Context) error) {
+	r.t.Helper()
+	defer func(wait time.Duration) { r.Wait = wait }(r.Wait)
+	r.Wait = 100 * time.Millisecond
+	if err := check(r.t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		r.t.Errorf("%s: got the error %v, want %q in it", what, err, want)
 	}
 }
 
@@ -84,21 +83,21 @@ func TestTheFirstMemberMustBeAloneAndTheOneOfTheBackup(t *testing.T) {
 	}
 	other := good
 	other.Name = "other"
-	refused(t, "another name", "but should have only other", func(ctx context.Context) error { return r.checkAlone(ctx, other, r.source(id)) })
-	refused(t, "another id", "waiting for "+good.Name+" to serve: ", func(ctx context.Context) error { return r.checkAlone(ctx, good, r.source("abc")) })
+	r.refused("another name", "but should have only other", func(ctx context.Context) error { return r.checkAlone(ctx, other, r.source(id)) })
+	r.refused("another id", "waiting for "+good.Name+" to serve: ", func(ctx context.Context) error { return r.checkAlone(ctx, good, r.source("abc")) })
 	if err := r.checkPeerURL(t.Context(), good); err != nil {
 		t.Errorf("its peer URL: %v", err)
 	}
 	other.Peer = "http://127.0.0.1:1"
-	refused(t, "another peer URL", "but the peer URL should be http://127.0.0.1:1", func(ctx context.Context) error { return r.checkPeerURL(ctx, other) })
+	r.refused("another peer URL", "but the peer URL should be http://127.0.0.1:1", func(ctx context.Context) error { return r.checkPeerURL(ctx, other) })
 	if err := r.checkAdded(t.Context(), good); err != nil {
 		t.Errorf("a member that is there: %v", err)
 	}
-	refused(t, "a member that was not added", "but one should have the peer URL http://127.0.0.1:1", func(ctx context.Context) error { return r.checkAdded(ctx, other) })
+	r.refused("a member that was not added", "but one should have the peer URL http://127.0.0.1:1", func(ctx context.Context) error { return r.checkAdded(ctx, other) })
 	if err := r.waitMember(t.Context(), good); err != nil {
 		t.Errorf("waiting for a member that serves: %v", err)
 	}
-	refused(t, "a member that has not started", "waiting for other to start: ", func(ctx context.Context) error { return r.waitMember(ctx, other) })
+	r.refused("a member that has not started", "waiting for other to start: ", func(ctx context.Context) error { return r.waitMember(ctx, other) })
 	r.Members[0].Client = "http://" + unusedAddr(t)
 	for what, check := range map[string]func(context.Context) error{
 		"checkAlone":   func(ctx context.Context) error { return r.checkAlone(ctx, good, r.source(id)) },
@@ -107,14 +106,14 @@ func TestTheFirstMemberMustBeAloneAndTheOneOfTheBackup(t *testing.T) {
 		"waitMember":   func(ctx context.Context) error { return r.waitMember(ctx, good) },
 		"compareKeys":  func(ctx context.Context) error { return r.compareKeys(ctx, r.source(id)) },
 	} {
-		refused(t, what+" of a cluster that does not answer", "", check)
+		r.refused(what+" of a cluster that does not answer", "", check)
 	}
 }
 
 func TestAFirstMemberWithOthersIsNotAlone(t *testing.T) {
 	t.Parallel()
 	r := startRecovered(t, 2)
-	refused(t, "a cluster of two", "but should have only "+r.first.Name, func(ctx context.Context) error {
+	r.refused("a cluster of two", "but should have only "+r.first.Name, func(ctx context.Context) error {
 		return r.checkAlone(ctx, r.first, r.source(r.members[0].ID))
 	})
 	if err := r.checkPeerURL(t.Context(), r.first); err == nil {
