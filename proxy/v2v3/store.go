@@ -3,6 +3,7 @@ package v2v3
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -183,10 +184,19 @@ func (s *Store) reach(ctx context.Context, revision int64) error {
 	case <-r.done:
 		return nil
 	case <-ctx.Done():
+		s.giveUp(r)
 		return ctx.Err()
 	case <-s.ctx.Done():
+		s.giveUp(r)
 		return errClosed
 	}
+}
+
+// giveUp forgets who waits no longer. The revision may never come, if it is of another past.
+func (s *Store) giveUp(r reaching) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reaching = slices.DeleteFunc(s.reaching, func(other reaching) bool { return other == r })
 }
 
 // advance publishes the revision up to which the mirror is complete. The caller holds the lock.

@@ -30,7 +30,7 @@ func TestARecordThatIsNoneIsAnError(t *testing.T) {
 			t.Errorf("%s is decoded, with %s", value, extra)
 		}
 	}
-	for _, value := range []string{"", "x", "[]", `{"schema":0,"min_read":1,"min_write":1}`, `{"schema":1}`, `{"schema":1,"min_read":1}`, `{"schema":1,"min_write":1}`, `{"schema":1,"min_read":1,"offset":"1"}`} {
+	for _, value := range []string{"", "x", "[]", `{"schema":0,"min_read":1,"min_write":1}`, `{"schema":1}`, `{"schema":1,"min_read":1}`, `{"schema":1,"min_write":1}`, `{"schema":1,"min_read":1,"min_write":1,"offset":"1"}`} {
 		if m, err := layout.DecodeMeta([]byte(value)); err == nil {
 			t.Errorf("%s is decoded as %+v", value, m)
 		}
@@ -40,9 +40,22 @@ func TestARecordThatIsNoneIsAnError(t *testing.T) {
 			t.Errorf("%s is decoded as %+v", value, e)
 		}
 	}
+	for _, value := range []string{"", "x", "[]", `{"t":"1"}`} {
+		if p, err := layout.DecodePresence([]byte(value)); err == nil {
+			t.Errorf("%s is decoded as %+v", value, p)
+		}
+	}
 	for _, value := range []string{"", "-1", " 1", "1 ", "18446744073709551616"} {
 		if n, err := layout.DecodeQueue([]byte(value)); err == nil {
 			t.Errorf("%q is decoded as %d", value, n)
+		}
+	}
+}
+
+func TestAPresenceIsDecodedAsItWasEncoded(t *testing.T) {
+	for text, want := range map[string]layout.Presence{`{"t":5}`: {Time: 5}, `{"t":-1,"s":"x"}`: {Time: -1, Session: "x"}} {
+		if got, err := layout.DecodePresence(want.Encode()); string(want.Encode()) != text || err != nil || *got != want {
+			t.Errorf("%+v is encoded as %s and decoded as %+v, %v, want %s", want, want.Encode(), got, err, text)
 		}
 	}
 }

@@ -125,6 +125,23 @@ func TestChangesWithoutAnEventAreStrange(t *testing.T) {
 	}
 }
 
+// TestTheValueOfAFileIsThatOfItsKey has a value of another key in the revision of an event.
+func TestTheValueOfAFileIsThatOfItsKey(t *testing.T) {
+	put := func(key, value string) *mvccpb.Event {
+		return &mvccpb.Event{Type: mvccpb.PUT, Kv: &mvccpb.KeyValue{Key: []byte(key), Value: []byte(value)}}
+	}
+	list := []*mvccpb.Event{put("/0", "0"), put(".v2/f/a", ""), put("/a", "1"), put("/b", "2"), put(".v2/log", `{"a":"set","k":"/a"}`)}
+	for range 2 {
+		if r, err := layout.Keys("").Read(5, list); err != nil || r.Change.Put.Value != "1" || r.Change.KeepValue {
+			t.Errorf("got %+v and the error %v, want the value 1", r, err)
+		}
+		slices.Reverse(list)
+	}
+	if r, err := layout.Keys("").Read(5, append(list[:2:2], list[3:]...)); err != nil || !r.Change.KeepValue || r.Change.Put.Value != "" {
+		t.Errorf("without the value of the file: got %+v and the error %v, want that it keeps its value", r, err)
+	}
+}
+
 func TestAMetaIsDecodedAsItWasEncoded(t *testing.T) {
 	want := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, Offset: -5, State: layout.Live, Generation: "g"}
 	got, err := layout.DecodeMeta(want.Encode())

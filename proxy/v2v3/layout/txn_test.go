@@ -31,6 +31,49 @@ func TestEachFactIsItsCompares(t *testing.T) {
 	}
 }
 
+// TestCommandsCompareKeysOfTheirOwn pins the compares that belong to no fact.
+func TestCommandsCompareKeysOfTheirOwn(t *testing.T) {
+	for want, add := range map[string]func(*layout.Txn){
+		"modified k = 5":    func(tx *layout.Txn) { tx.Modified([]byte("k"), 5) },
+		"value k = v":       func(tx *layout.Txn) { tx.Value([]byte("k"), []byte("v")) },
+		"version k..l = 0":  func(tx *layout.Txn) { tx.Vacant([]byte("k"), []byte("l")) },
+		"value k = v again": func(tx *layout.Txn) { tx.Value([]byte("k"), []byte("v again")) },
+	} {
+		var tx layout.Txn
+		if add(&tx); compares(tx.Compare) != want {
+			t.Errorf("got the compares %s, want %s", compares(tx.Compare), want)
+		}
+	}
+}
+
+// TestTheFactsOfARemovalSayWhatIsRemoved has facts about other keys, and about files.
+func TestTheFactsOfARemovalSayWhatIsRemoved(t *testing.T) {
+	for _, test := range []struct {
+		facts []v2store.Fact
+		dir   bool
+	}{
+		{nil, false},
+		{[]v2store.Fact{{Kind: v2store.DirExists, Key: "/a"}}, true},
+		{[]v2store.Fact{{Kind: v2store.Recorded, Key: "/a", Dir: true}}, true},
+		{[]v2store.Fact{{Kind: v2store.Recorded, Key: "/a"}}, false},
+		{[]v2store.Fact{{Kind: v2store.FileExists, Key: "/a"}}, false},
+		{[]v2store.Fact{{Kind: v2store.FileExists, Key: "/a", Dir: true}}, false},
+		{[]v2store.Fact{{Kind: v2store.DirExists, Key: "/"}, {Kind: v2store.FileExists, Key: "/a"}}, false},
+		{[]v2store.Fact{{Kind: v2store.Recorded, Key: "/b", Dir: true}, {Kind: v2store.FileExists, Key: "/a"}}, false},
+		{[]v2store.Fact{{Kind: v2store.LastIndex}, {Kind: v2store.DirExists, Key: "/a"}}, true},
+	} {
+		tx := layout.Txn{Keys: "p", Meta: &layout.Meta{}}
+		tx.Change(&v2store.Change{Action: v2store.Delete, Key: "/a", Facts: test.facts}, nil)
+		want := "p/a"
+		if test.dir {
+			want = "p.v2/d/a"
+		}
+		if got := string(tx.Success[0].GetRequestDeleteRange().Key); got != want || len(tx.Success) != 2 {
+			t.Errorf("with the facts %+v: the first of %d operations deletes %s, want %s", test.facts, len(tx.Success), got, want)
+		}
+	}
+}
+
 func compares(list []*pb.Compare) string {
 	var words []string
 	for _, c := range list {
@@ -44,6 +87,8 @@ func compares(list []*pb.Compare) string {
 			words = append(words, fmt.Sprintf("version %s %s %d", key, result, c.GetVersion()))
 		case pb.Compare_MOD:
 			words = append(words, fmt.Sprintf("modified %s %s %d", key, result, c.GetModRevision()))
+		case pb.Compare_VALUE:
+			words = append(words, fmt.Sprintf("value %s %s %s", key, result, c.GetValue()))
 		}
 	}
 	return strings.Join(words, ", ")

@@ -28,8 +28,9 @@ type view struct {
 	ClientURLs []string `json:"clientURLs"`
 }
 
+// view returns the member with lists that are empty, and not null, if there are no URLs.
 func (m *Member) view() view {
-	return view{hex(m.ID), m.Name, slices.Concat([]string{}, m.PeerURLs), slices.Concat([]string{}, m.ClientURLs)}
+	return view{hex(m.ID), m.Name, append([]string{}, m.PeerURLs...), append([]string{}, m.ClientURLs...)}
 }
 
 func hex(id uint64) string { return strconv.FormatUint(id, 16) }

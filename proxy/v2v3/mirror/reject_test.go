@@ -68,6 +68,7 @@ func TestARevisionThatDoesNotFitIsAnError(t *testing.T) {
 		"another generation":         {21, []*mvccpb.Event{put(".v2/meta", `{"schema":1,"min_read":1,"min_write":1,"generation":"h"}`)}},
 		"another offset":             {21, []*mvccpb.Event{put(".v2/meta", `{"schema":1,"min_read":1,"min_write":1,"generation":"g","offset":1}`)}},
 		"a newer layout":             {21, []*mvccpb.Event{put(".v2/meta", `{"schema":9,"min_read":2,"min_write":2,"generation":"g"}`)}},
+		"a description that is none": {21, []*mvccpb.Event{put(".v2/meta", "x")}},
 		"no description":             {21, []*mvccpb.Event{remove(".v2/meta")}},
 		"a queue that is none":       {21, []*mvccpb.Event{put(".v2/q/d", "x")}},
 	} {
@@ -162,5 +163,21 @@ func TestAnEventIsRenderedOnce(t *testing.T) {
 	}
 	if len(m.Extras) != 0 {
 		t.Errorf("the unknown fields of removed nodes are kept: %v", m.Extras)
+	}
+}
+
+// TestAForeignValueThatAnEventTookIsForgotten has events that clients of v3 were not protected from,
+// because their values came at the same time.
+func TestAForeignValueThatAnEventTookIsForgotten(t *testing.T) {
+	m := small(t)
+	m.Foreign["/d/x"] = struct{}{}
+	if _, err := apply(m, 21, put(".v2/log", `{"a":"set","k":"/foreign","t":1}`), put(".v2/f/foreign", ""), put("/foreign", "2")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := apply(m, 22, put(".v2/log", deleteD), remove(".v2/d/d"), remove(".v2/f/d/a"), remove(".v2/f/d/b"), remove("/d/a"), remove("/d/b"), remove("/d/x")); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Foreign) != 0 {
+		t.Errorf("got the foreign values %v, want none", m.Foreign)
 	}
 }

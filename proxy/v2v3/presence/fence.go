@@ -19,6 +19,8 @@ const fenceTimeout = 2 * time.Second
 // is executed any more. All writes that need it share it.
 type fencing struct {
 	done chan struct{}
+	// The lock of the session guards what follows.
+	//
 	// revision is 0 if it failed. Each such write that was executed has a revision of at most this
 	// one, and the mirror reaches it.
 	revision int64
@@ -49,9 +51,12 @@ func (n *Session) FenceOff(ctx context.Context, name string, compared int64) (re
 		case <-f.done:
 		case <-ctx.Done():
 		}
+		n.mu.Lock()
+		revision, gone := f.revision, f.gone
+		n.mu.Unlock()
 		// A fence that began before the write was sent may be at the revision that it compares.
-		if f.gone || f.revision > compared {
-			return f.revision, nil
+		if gone || revision > compared {
+			return revision, nil
 		}
 		if n.Context.Err() != nil {
 			return 0, errClosed
@@ -76,23 +81,26 @@ func (n *Session) putFence(ctx context.Context, name string, f *fencing) {
 		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: value.Encode(), IgnoreLease: true}}}},
 		Failure: []*pb.RequestOp{logHead(n.Keys)},
 	})
+	var revision int64
+	gone := false
 	switch {
 	case err != nil:
 		n.Log.Debug("the fence was not confirmed", "error", rpc.Reason(err))
 	case answer.Succeeded:
-		f.revision = answer.Header.Revision
-		n.Saw(name, f.revision)
-		n.Seen(answer.Header, f.revision, endpoint)
+		revision = answer.Header.Revision
+		n.Saw(name, revision)
+		n.Seen(answer.Header, revision, endpoint)
 	default:
 		n.Saw(name, 0)
 		if kvs := answer.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
-			f.revision, f.gone = kvs[0].ModRevision, true
-			n.Seen(answer.Header, f.revision, endpoint)
+			revision, gone = kvs[0].ModRevision, true
+			n.Seen(answer.Header, revision, endpoint)
 		}
 	}
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	delete(n.fences, name)
-	n.mu.Unlock()
+	f.revision, f.gone = revision, gone
 	close(f.done)
 }
 

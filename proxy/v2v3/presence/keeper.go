@@ -152,15 +152,6 @@ func (k *Keeper) elect(session string, fence int64) (lease, revision int64, err 
 	return 0, 0, errors.New("another proxy is the keeper, or the session is over")
 }
 
-// revoke gives the place up at once.
-func (k *Keeper) revoke(lease int64) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(k.Context), leaseTimeout)
-	defer cancel()
-	if _, err := k.Client.Lease().LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}); err != nil {
-		k.Log.Debug("the lease of the keeper was not revoked", "error", rpc.Reason(err))
-	}
-}
-
 // keep expires what is due until this proxy is not the keeper any more.
 func (k *Keeper) keep(ctx context.Context, session string, revision int64) error {
 	began := time.Now()

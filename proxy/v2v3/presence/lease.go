@@ -52,3 +52,12 @@ func renewOnce(ctx context.Context, client *rpc.Client, lease int64) (left int64
 	}
 	return answer.TTL, nil
 }
+
+// revoke ends a lease, and with it the keys that are bound to it, even if the store is closed.
+func (h *Host) revoke(lease int64) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context), leaseTimeout)
+	defer cancel()
+	if _, err := h.Client.Lease().LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}); err != nil {
+		h.Log.Debug("a lease was not revoked", "error", rpc.Reason(err))
+	}
+}

@@ -104,6 +104,7 @@ func (n *Session) begin() error {
 	value := layout.Presence{Time: n.Now().UnixNano()}
 	put, err := n.Client.Put(ctx, &pb.PutRequest{Key: n.Keys.Session(name), Value: value.Encode(), Lease: lease.ID})
 	if err != nil {
+		n.revoke(lease.ID) // if it was executed, the key goes with its lease
 		return fmt.Errorf("putting the session: %w", err)
 	}
 	n.mu.Lock()
@@ -127,11 +128,7 @@ func (n *Session) leave() {
 	name, lease := n.name, n.lease
 	n.mu.Unlock()
 	n.Saw(name, 0)
-	ctx, cancel := context.WithTimeout(context.Background(), leaseTimeout)
-	defer cancel()
-	if _, err := n.Client.Lease().LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: lease}); err != nil {
-		n.Log.Debug("the lease of the session was not revoked", "error", err)
-	}
+	n.revoke(lease)
 }
 
 // renew keeps the lease alive until that fails.

@@ -64,14 +64,14 @@ func (c *Client) UseWithin(endpoint int, grace time.Duration) error {
 		return fmt.Errorf("preparing the connection to %s: %w", c.endpoints[endpoint].Addr, err)
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	old := c.conn
 	c.conn, c.at, c.token = conn, endpoint, "" // a simple token is only known to its member
-	if old != nil && grace > 0 {
+	switch {
+	case old == nil:
+	case grace > 0:
 		c.retired[old] = time.AfterFunc(grace, func() { c.discard(old) })
-		old = nil
-	}
-	c.mu.Unlock()
-	if old != nil {
+	default:
 		_ = old.Close()
 	}
 	return nil

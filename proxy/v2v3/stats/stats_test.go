@@ -10,16 +10,18 @@ import (
 
 func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
 	list := []members.Member{
-		{ID: 0xa, Name: "one", ClientURLs: []string{"https://one:4001"}},
-		{ID: 0xb, Name: "two", ClientURLs: []string{"https://two:4001", "https://two:4003"}, Leader: true},
+		{ID: 0x1a, Name: "one", ClientURLs: []string{"https://one:4001"}},
+		{ID: 0x2b, Name: "two", ClientURLs: []string{"https://two:4001", "https://two:4003"}, Leader: true},
+		{ID: 0x3c, Name: "three"}, // was never started
 	}
 	if got, want := string(Machines(list)), "https://one:4001, https://two:4001, https://two:4003"; got != want {
 		t.Errorf("the machines: got %q, want %q", got, want)
 	}
-	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"b","followers":{"a":{"latency":{"current":0,`) || strings.Contains(got, `"b":{`) {
-		t.Errorf("the leader: got %s, want b with the follower a", got)
+	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"2b","followers":{"1a":{"latency":{"current":0,`) || !strings.Contains(got, `"3c":{`) || strings.Contains(got, `"2b":{`) {
+		t.Errorf("the leader: got %s, want 2b with the followers 1a and 3c", got)
 	}
-	if got := string(Self(list)); !strings.HasPrefix(got, `{"name":"two","id":"b","state":"StateLeader",`) {
+	if got := string(Self(list)); !strings.HasPrefix(got, `{"name":"two","id":"2b","state":"StateLeader",`) ||
+		!strings.Contains(got, `"leaderInfo":{"leader":"2b","uptime":"0s",`) {
 		t.Errorf("the member: got %s, want the leader", got)
 	}
 }
@@ -33,7 +35,7 @@ func TestOperationsAreCountedInTheGroupsOfEtcd(t *testing.T) {
 		c.Add(action, false)
 		c.Add(action, true)
 		c.Add(action, true)
-		if got := string(c.Store(3)); !strings.Contains(got, `"`+name+`Success":1`) || !strings.Contains(got, `"`+name+`Fail":2`) || !strings.Contains(got, `"watchers":3`) {
+		if got := string(c.Store(3)); !strings.Contains(got, `"`+name+`Success":1`) || !strings.Contains(got, `"`+name+`Fail":2`) || !strings.Contains(got, `"watchers":3`) || !strings.Contains(got, `"expireCount":0`) {
 			t.Errorf("%s: got %s, want one success, two failures and three watchers", action, got)
 		}
 	}

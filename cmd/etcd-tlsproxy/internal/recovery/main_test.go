@@ -7,9 +7,8 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // minParallel is the number of tests that run at the same time, also on machines with
@@ -28,7 +27,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	goleak.VerifyTestMain(m)
+	proxytest.VerifyNoLeaks(m)
 }
 
 // checkMember is the verb of that name: scripts run the program of these tests for it.

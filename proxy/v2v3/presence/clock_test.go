@@ -1,0 +1,141 @@
+package presence
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// sleep lets the time of the bubble go by.
+func sleep(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the clock is the bubble's: nothing waits
+}
+
+// newClock returns a clock whose wall can be set apart from the time of the test.
+func newClock(skew *time.Duration) *clock {
+	c := &clock{now: func() time.Time { return time.Now().Add(*skew) }}
+	c.begin()
+	return c
+}
+
+func TestAClockThatJumpsIsDoubted(t *testing.T) {
+	for _, test := range []struct {
+		jump time.Duration
+		want string
+	}{{0, ""}, {2 * time.Second, ""}, {-2 * time.Second, ""}, {2*time.Second + 1, "the clock has jumped by 2s"}, {-2*time.Second - 1, "the clock has jumped by -2s"},
+		{time.Hour, "the clock has jumped by 1h0m0s"}} {
+		synctest.Test(t, func(t *testing.T) {
+			var skew time.Duration
+			c := newClock(&skew)
+			sleep(time.Minute)
+			if got := c.doubt(); got != "" {
+				t.Errorf("without a jump: got the doubt %q", got)
+			}
+			skew = test.jump
+			sleep(time.Minute)
+			if got := c.doubt(); got != test.want {
+				t.Errorf("a jump by %s: got the doubt %q, want %q", test.jump, got, test.want)
+			}
+			if _, doubts := c.counts(); (doubts == 1) != (test.want != "") || doubts > 1 {
+				t.Errorf("a jump by %s: %d doubts are counted", test.jump, doubts)
+			}
+			// A jump counts from the last check.
+			sleep(time.Minute)
+			if got := c.doubt(); got != "" {
+				t.Errorf("after a jump by %s: got the doubt %q", test.jump, got)
+			}
+		})
+	}
+}
+
+func TestAClockThatIsDoubtedRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var skew time.Duration
+		c := newClock(&skew)
+		if c.rests() || c.doubt() != "" || c.rests() {
+			t.Error("a good clock rests")
+		}
+		skew = time.Hour
+		if c.doubt() == "" || !c.rests() {
+			t.Error("a clock that has jumped does not rest")
+		}
+		sleep(30*time.Second - 1)
+		if !c.rests() {
+			t.Error("the rest is shorter than 30 s")
+		}
+		sleep(1)
+		if c.rests() {
+			t.Error("the rest is longer than 30 s")
+		}
+	})
+}
+
+func TestAClockIsDoubtedIfMostOthersDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct{ different, same int }{{0, 0}, {0, 1}, {1, 0}, {1, 1}, {2, 1}, {1, 2}, {2, 2}, {3, 2}} {
+			var skew time.Duration
+			c := newClock(&skew)
+			for i := range test.different {
+				c.observe(fmt.Sprint("different", i), time.Now().Add(time.Hour).UnixNano())
+			}
+			for i := range test.same {
+				c.observe(fmt.Sprint("same", i), time.Now().UnixNano())
+			}
+			want := ""
+			if test.different > test.same {
+				want = fmt.Sprintf("the clocks of %d of %d other proxies differ by more than 2s", test.different, test.different+test.same)
+			}
+			if got := c.doubt(); got != want {
+				t.Errorf("%d differ and %d do not: got the doubt %q, want %q", test.different, test.same, got, want)
+			}
+			if got, _ := c.counts(); got != test.different {
+				t.Errorf("%d are counted, want %d that differ", got, test.different)
+			}
+		}
+	})
+}
+
+// TestTheTimesOfOthersMayBeAsOldAsTheElection says that each time between the election and now is
+// right, give or take what clocks may be apart.
+func TestTheTimesOfOthersMayBeAsOldAsTheElection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		elected := time.Now()
+		for after, want := range map[time.Duration]int{
+			-2*time.Second - 1: 1, -2 * time.Second: 0, 0: 0, time.Minute: 0, time.Minute + 2*time.Second: 0, time.Minute + 2*time.Second + 1: 1,
+		} {
+			var skew time.Duration
+			c := newClock(&skew)
+			skew = time.Minute
+			c.observe("other", elected.Add(after).UnixNano())
+			if got, _ := c.counts(); got != want {
+				t.Errorf("a time %s after the election: %d clocks differ, want %d", after, got, want)
+			}
+		}
+	})
+}
+
+func TestWhatOthersSayCountsOnlyForOneElection(t *testing.T) {
+	c := &clock{now: time.Now}
+	c.observe("early", 0)
+	if different, _ := c.counts(); different != 0 {
+		t.Errorf("before an election %d clocks differ, want none", different)
+	}
+	c.begin()
+	c.observe("a", 0)
+	c.observe("a", 0)
+	c.observe("b", time.Now().UnixNano())
+	for others, want := range map[string]bool{"": true, "a": true, "a b": true, "c": false, "a c": false} {
+		if got := c.heard(strings.Fields(others)); got != want {
+			t.Errorf("the sessions %q were heard: %v, want %v", others, got, want)
+		}
+	}
+	if different, _ := c.counts(); different != 1 {
+		t.Errorf("%d clocks differ, want 1", different)
+	}
+	c.begin()
+	if different, _ := c.counts(); different != 0 || c.heard([]string{"a"}) {
+		t.Errorf("after the next election %d clocks differ, want that nobody was heard", different)
+	}
+}
