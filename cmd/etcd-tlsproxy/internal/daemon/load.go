@@ -83,7 +83,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},
-		FastLane: c.FastLane,
+		FastLane: c.FastLane, Balancers: c.Balancers,
 		Limits: lane.Limits{
 			Head: c.Limits.HeadBytes, Body: c.Limits.BodyBytes,
 			HeaderTimeout: c.Limits.HeaderTimeout.Duration(), BodyTimeout: c.Limits.BodyTimeout.Duration(),
