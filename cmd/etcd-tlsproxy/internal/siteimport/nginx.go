@@ -31,6 +31,7 @@ type nginxReader struct {
 	passed    string              // the target of requests for keys
 	denied    []Rule              // the rules that let nobody write
 	proxyTLS  map[string]string   // the settings of TLS to etcd
+	realIP    realIP              // outside of servers
 	noted     map[string][]string // the directives that change answers, by reason
 	problems  []error             // everything that is not supported
 }
@@ -107,7 +108,9 @@ func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
 			r.pages = append(r.pages, d)
 			r.check(d)
 		default:
-			r.check(d)
+			if !r.realIP.add(d) {
+				r.check(d)
+			}
 		}
 		return nil
 	})
