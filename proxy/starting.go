@@ -22,8 +22,10 @@ type starting struct {
 	pool    *account.Pool // of the connection's place
 	account *account.Account
 	turn    bool // whether it holds a place in the pool of handshakes
-	revoked atomic.Bool
-	since   atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
+	// deadline is when the client must have done its part.
+	deadline time.Time
+	revoked  atomic.Bool
+	since    atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
 }
 
 // start registers the connection, which end releases.
@@ -34,10 +36,11 @@ func (s *Server) start(p pending) *starting {
 }
 
 // within does the work of the connection's start, and ends it. The client must do its part in
-// time.
+// time; its waits for a turn do not count.
 func (st *starting) within(timeout time.Duration, work func() error) error {
 	ctx := st.server.handshakers.ctx
-	err := st.conn.SetDeadline(time.Now().Add(timeout))
+	st.deadline = time.Now().Add(timeout)
+	err := st.conn.SetDeadline(st.deadline)
 	// A context for each connection would need a goroutine that waits for its end.
 	goOn := context.AfterFunc(ctx, func() { _ = st.conn.SetDeadline(time.Unix(1, 0)) })
 	if err == nil {
@@ -83,8 +86,22 @@ func (st *starting) pause(wait time.Duration) bool {
 // Acquire implements [lane.Turns].
 func (st *starting) Acquire() error {
 	st.since.Store(0)
+	began := time.Now()
 	err := st.server.handshakes.Acquire(st.server.handshakers.ctx, st.account, 1, account.Ordinary)
 	st.turn = err == nil
+	if err == nil {
+		err = st.extend(time.Since(began))
+	}
+	return err
+}
+
+// extend moves the deadline, unless the connection was ended from outside meanwhile.
+func (st *starting) extend(by time.Duration) error {
+	st.deadline = st.deadline.Add(by)
+	err := st.conn.SetDeadline(st.deadline)
+	if st.revoked.Load() || st.server.handshakers.ctx.Err() != nil {
+		err = st.conn.SetDeadline(time.Unix(1, 0)) // it may have been set before
+	}
 	return err
 }
 

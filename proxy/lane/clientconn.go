@@ -31,8 +31,8 @@ type Turns interface {
 	Release()
 }
 
-// TakeTurns makes the connection release its turn during each read; nil ends that. It must not
-// be called concurrently with a read.
+// TakeTurns makes the connection release its turn during each read, and acquire one for what was
+// read; nil ends that. It must not be called concurrently with a read.
 func (c *ClientConn) TakeTurns(t Turns) { c.turns = t }
 
 // Read reads what has arrived.
@@ -42,8 +42,8 @@ func (c *ClientConn) Read(p []byte) (int, error) {
 	}
 	c.turns.Release()
 	n, err := c.Corked.Read(p)
-	if turn := c.turns.Acquire(); err == nil {
-		err = turn
+	if err == nil {
+		err = c.turns.Acquire()
 	}
 	return n, err
 }
