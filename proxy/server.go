@@ -51,8 +51,8 @@ type Options struct {
 	MaxWatches, MaxUserWatches int
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64
-	// HashWorkers is the number of passwords that are hashed at a time, as in
-	// [acl.HasherOptions].
+	// HashWorkers is the number of passwords that are hashed at a time; 0 means one for every
+	// two processors, so that logins cannot stop the proxy from serving reads.
 	HashWorkers int
 	// HandshakeTimeout bounds a TLS handshake.
 	HandshakeTimeout time.Duration

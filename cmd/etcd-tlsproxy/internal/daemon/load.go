@@ -77,7 +77,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	}
 	c.Log.Access, c.Log.Audit = disk.LogPath(c.Log.Access), disk.LogPath(c.Log.Audit)
 	if l.hasher == nil {
-		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.Limits.HashWorkers})
+		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
 	state := &loaded{config: c.Config, doc: doc, old: *old, pending: pending, endpoints: c.Endpoints}
 	errs := c.Document.NewErrors()
