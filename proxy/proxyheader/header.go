@@ -55,13 +55,11 @@ func Read(r io.Reader) (client netip.AddrPort, err error) {
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	rest := bytes.NewReader(text)
-	buffered := bufio.NewReaderSize(rest, len(text))
-	header, err := proxyproto.Read(buffered)
+	header, err := proxyproto.Read(bufio.NewReaderSize(bytes.NewReader(text), len(text)))
 	switch {
 	case errors.Is(err, proxyproto.ErrUnsupportedAddressFamilyAndProtocol):
 		return netip.AddrPort{}, ErrFamily
-	case err != nil || buffered.Buffered()+rest.Len() > 0:
+	case err != nil:
 		return netip.AddrPort{}, ErrMalformed
 	case header.Command == proxyproto.LOCAL:
 		return netip.AddrPort{}, nil

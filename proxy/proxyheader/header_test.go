@@ -48,15 +48,15 @@ func TestAHeaderIsReadAndNothingBehindIt(t *testing.T) {
 		"PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535\r\n":                                                 "",
 		"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n": "",
 		"PROXY TCP6 2001:0db8:1111:2222:3333:4444:5555:6666 2001:0db8:1111:2222:3333:4444:5555:6666 65535 65535\r\n":    "[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
-		binaryHeader(proxied, overTCP4, v4):                                              "192.0.2.1:12345",
-		binaryHeader(proxied, overTCP6, v6):                                              "[2001:db8::1]:12345",
-		binaryHeader(proxied, overTCP6, mapped):                                          "192.0.2.1:12345",
-		binaryHeader(proxied, overTCP4, v4+"\x04\x00\x03abc"):                            "192.0.2.1:12345", // appended fields are ignored
-		binaryHeader(proxied, overTCP4, v4+strings.Repeat("x", proxyheader.MaxBytes-28)): "192.0.2.1:12345",
-		binaryHeader(local, 0, ""):                                                       "",
-		binaryHeader(local, 0, "some field"):                                             "",
-		binaryHeader(local, overTCP4, v4):                                                "",
-		binaryHeader(local, overTCP6, ""):                                                "",
+		binaryHeader(proxied, overTCP4, v4):                              "192.0.2.1:12345",
+		binaryHeader(proxied, overTCP6, v6):                              "[2001:db8::1]:12345",
+		binaryHeader(proxied, overTCP6, mapped):                          "192.0.2.1:12345",
+		binaryHeader(proxied, overTCP4, v4+"\x04\x00\x03abc"):            "192.0.2.1:12345", // appended fields are ignored
+		binaryHeader(proxied, overTCP4, v4+strings.Repeat("x", 4096-28)): "192.0.2.1:12345",
+		binaryHeader(local, 0, ""):                                       "",
+		binaryHeader(local, 0, "some field"):                             "",
+		binaryHeader(local, overTCP4, v4):                                "",
+		binaryHeader(local, overTCP6, ""):                                "",
 	} {
 		for how, reader := range map[string]func(io.Reader) io.Reader{
 			"whole": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "halved": iotest.HalfReader,
@@ -79,43 +79,43 @@ func TestAHeaderIsReadAndNothingBehindIt(t *testing.T) {
 
 func TestWhatIsNoValidHeaderIsRefused(t *testing.T) {
 	for header, want := range map[string]error{
-		"GET / HTTP/1.1\r\n\r\n":                                                         proxyheader.ErrNone,
-		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcd":                               proxyheader.ErrNone,
-		"proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                         proxyheader.ErrNone,
-		string(proxyproto.SIGV2[:11]) + "\r\x21\x11\x00\x0c" + v4:                        proxyheader.ErrNone,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n":                                           proxyheader.ErrMalformed,
-		"PROXY\nTCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                        proxyheader.ErrMalformed,
-		"PROXYTCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                          proxyheader.ErrMalformed,
-		"PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                                        proxyheader.ErrMalformed,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n":                                           proxyheader.ErrMalformed,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n":                                       proxyheader.ErrMalformed,
-		"PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n":                                        proxyheader.ErrMalformed,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n":                                        proxyheader.ErrMalformed,
-		"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n":                                     proxyheader.ErrMalformed,
-		"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n":                                     proxyheader.ErrMalformed,
-		"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n":                                         proxyheader.ErrMalformed,
-		"PROXY TCP6 fe80::1%eth0 2001:db8::2 1 2\r\n":                                    proxyheader.ErrMalformed,
-		"PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n":                                         proxyheader.ErrMalformed,
-		"PROXY TCP4 0.0.0.0 192.0.2.2 1 2\r\n":                                           proxyheader.ErrAddress,
-		"PROXY TCP4 224.0.0.1 192.0.2.2 1 2\r\n":                                         proxyheader.ErrAddress,
-		"PROXY TCP4 255.255.255.255 192.0.2.2 1 2\r\n":                                   proxyheader.ErrAddress,
-		"PROXY TCP6 ::ffff:0.0.0.0 2001:db8::2 1 2\r\n":                                  proxyheader.ErrAddress,
-		"PROXY TCP6 ff02::1 2001:db8::2 1 2\r\n":                                         proxyheader.ErrAddress,
-		"PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r\n":                              proxyheader.ErrTooLong,
-		"PROXY " + strings.Repeat("x", 1000):                                             proxyheader.ErrTooLong,
-		binaryHeader(proxied, overTCP4, v4+strings.Repeat("x", proxyheader.MaxBytes-27)): proxyheader.ErrTooLong,
-		binaryHeader(0x11, overTCP4, v4):                                                 proxyheader.ErrMalformed, // version 1 in the form of 2
-		binaryHeader(0x22, overTCP4, v4):                                                 proxyheader.ErrMalformed, // no such command
-		binaryHeader(proxied, overTCP4, v4[:11]):                                         proxyheader.ErrMalformed,
-		binaryHeader(proxied, overTCP6, v4):                                              proxyheader.ErrMalformed,
-		binaryHeader(proxied, 0x00, ""):                                                  proxyheader.ErrFamily, // unspecified
-		binaryHeader(proxied, 0x12, v4):                                                  proxyheader.ErrFamily, // UDP
-		binaryHeader(proxied, 0x13, v4):                                                  proxyheader.ErrFamily,
-		binaryHeader(proxied, 0x22, v6):                                                  proxyheader.ErrFamily,
-		binaryHeader(proxied, 0x31, strings.Repeat("/x", 108)):                           proxyheader.ErrFamily, // a Unix socket
-		binaryHeader(proxied, 0x32, strings.Repeat("/x", 108)):                           proxyheader.ErrFamily,
-		binaryHeader(local, 0x41, ""):                                                    proxyheader.ErrFamily,
-		"":                                                                               io.EOF,
+		"GET / HTTP/1.1\r\n\r\n":                                         proxyheader.ErrNone,
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcd":               proxyheader.ErrNone,
+		"proxy TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                         proxyheader.ErrNone,
+		string(proxyproto.SIGV2[:11]) + "\r\x21\x11\x00\x0c" + v4:        proxyheader.ErrNone,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n":                           proxyheader.ErrMalformed,
+		"PROXY\nTCP4 192.0.2.1 192.0.2.2 1 2\r\n":                        proxyheader.ErrMalformed,
+		"PROXYTCP4 192.0.2.1 192.0.2.2 1 2\r\n":                          proxyheader.ErrMalformed,
+		"PROXY  TCP4 192.0.2.1 192.0.2.2 1 2\r\n":                        proxyheader.ErrMalformed,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n":                           proxyheader.ErrMalformed,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n":                       proxyheader.ErrMalformed,
+		"PROXY TCP4 192.0.2.01 192.0.2.2 1 2\r\n":                        proxyheader.ErrMalformed,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 01 2\r\n":                        proxyheader.ErrMalformed,
+		"PROXY TCP4 192.0.2.1 192.0.2.2 65536 2\r\n":                     proxyheader.ErrMalformed,
+		"PROXY TCP4 2001:db8::1 2001:db8::2 1 2\r\n":                     proxyheader.ErrMalformed,
+		"PROXY TCP6 192.0.2.1 192.0.2.2 1 2\r\n":                         proxyheader.ErrMalformed,
+		"PROXY TCP6 fe80::1%eth0 2001:db8::2 1 2\r\n":                    proxyheader.ErrMalformed,
+		"PROXY UDP4 192.0.2.1 192.0.2.2 1 2\r\n":                         proxyheader.ErrMalformed,
+		"PROXY TCP4 0.0.0.0 192.0.2.2 1 2\r\n":                           proxyheader.ErrAddress,
+		"PROXY TCP4 224.0.0.1 192.0.2.2 1 2\r\n":                         proxyheader.ErrAddress,
+		"PROXY TCP4 255.255.255.255 192.0.2.2 1 2\r\n":                   proxyheader.ErrAddress,
+		"PROXY TCP6 ::ffff:0.0.0.0 2001:db8::2 1 2\r\n":                  proxyheader.ErrAddress,
+		"PROXY TCP6 ff02::1 2001:db8::2 1 2\r\n":                         proxyheader.ErrAddress,
+		"PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r\n":              proxyheader.ErrTooLong,
+		"PROXY " + strings.Repeat("x", 1000):                             proxyheader.ErrTooLong,
+		binaryHeader(proxied, overTCP4, v4+strings.Repeat("x", 4096-27)): proxyheader.ErrTooLong,
+		binaryHeader(0x11, overTCP4, v4):                                 proxyheader.ErrMalformed, // version 1 in the form of 2
+		binaryHeader(0x22, overTCP4, v4):                                 proxyheader.ErrMalformed, // no such command
+		binaryHeader(proxied, overTCP4, v4[:11]):                         proxyheader.ErrMalformed,
+		binaryHeader(proxied, overTCP6, v4):                              proxyheader.ErrMalformed,
+		binaryHeader(proxied, 0x00, ""):                                  proxyheader.ErrFamily, // unspecified
+		binaryHeader(proxied, 0x12, v4):                                  proxyheader.ErrFamily, // UDP
+		binaryHeader(proxied, 0x13, v4):                                  proxyheader.ErrFamily,
+		binaryHeader(proxied, 0x22, v6):                                  proxyheader.ErrFamily,
+		binaryHeader(proxied, 0x31, strings.Repeat("/x", 108)):           proxyheader.ErrFamily, // a Unix socket
+		binaryHeader(proxied, 0x32, strings.Repeat("/x", 108)):           proxyheader.ErrFamily,
+		binaryHeader(local, 0x41, ""):                                    proxyheader.ErrFamily,
+		"":                                                               io.EOF,
 	} {
 		if _, err := proxyheader.Read(strings.NewReader(header)); !errors.Is(err, want) {
 			t.Errorf("%.120q: got %v, want %v", header, err, want)
@@ -132,6 +132,15 @@ func TestAHeaderThatBreaksOffIsIncomplete(t *testing.T) {
 					t.Errorf("%d bytes of %q, and then %v: got %v, want %v", n, header, end, err, proxyheader.ErrIncomplete)
 				}
 			}
+		}
+	}
+}
+
+func TestALineThatIsTooShortIsRefusedAtOnce(t *testing.T) {
+	for _, line := range []string{"PROXY\n123456789", "PROXY UNKNOWN\nx"} {
+		waits := io.MultiReader(strings.NewReader(line), iotest.ErrReader(iotest.ErrTimeout))
+		if _, err := proxyheader.Read(waits); !errors.Is(err, proxyheader.ErrMalformed) {
+			t.Errorf("%q: got %v, want %v", line, err, proxyheader.ErrMalformed)
 		}
 	}
 }
