@@ -2,91 +2,57 @@ package acl
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-func alwaysSuspect() bool { return true }
+// recordedTurns records when turns begin and end.
+type recordedTurns struct{ events []string }
 
-func neverSuspect() bool { return false }
+func (r *recordedTurns) acquire(_ context.Context, ofSuspects bool) (release func(), err error) {
+	of := "a worker"
+	if ofSuspects {
+		of = "the suspects"
+	}
+	r.events = append(r.events, "begins: "+of)
+	return func() { r.events = append(r.events, "ends: "+of) }, nil
+}
 
-func TestLoginsBeyondTheQueueAreToldSoAtOnce(t *testing.T) {
+// The logins that a client waited for may have been its own, and may have failed.
+func TestALoginThatBecomesSuspectWhileItWaitsGivesItsWorkerToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewHasher(HasherOptions{Workers: 1, Queue: 1})
-		users := mustParse(t, h, toolsFile(t))
-		release, err := h.acquire(t.Context(), Client{}) // takes the only worker
-		if err != nil {
-			t.Fatal(err)
+		turns, asked := &recordedTurns{}, 0
+		client := Client{Turn: turns.acquire, Suspect: func() bool { asked++; return asked > 1 }}
+		if ok, err := loginOf(&countedPassword{}).Verify(t.Context(), "alice", "right", client); !ok || err != nil {
+			t.Errorf("Verify of the right password: got %t, %v; want true", ok, err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var waiting sync.WaitGroup
-		waiting.Go(func() {
-			if _, err := users.Verify(ctx, "apr1", "x", Client{}); !errors.Is(err, context.Canceled) {
-				t.Errorf("Verify that waited until it was canceled: got the error %v, want %v", err, context.Canceled)
-			}
-		})
-		synctest.Wait() // until the login waits for the worker
-		if _, err := users.Verify(ctx, "apr1", "x", Client{}); !errors.Is(err, ErrBusy) {
-			t.Errorf("Verify with a full queue: got the error %v, want %v", err, ErrBusy)
+		want := []string{"begins: a worker", "ends: a worker", "begins: the suspects", "begins: a worker", "ends: a worker", "ends: the suspects"}
+		if !slices.Equal(turns.events, want) {
+			t.Errorf("the turns: got %q, want %q", turns.events, want)
 		}
-		cancel()
-		waiting.Wait()
-		release(0)
-		expectVerified(t, users, "apr1", "apr1-Secret1", true)
 	})
 }
 
-func TestSuspectsRestLongerAndKeepNobodyElseWaiting(t *testing.T) {
+func TestAClientWithoutTurnsNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := NewHasher(HasherOptions{Workers: 1})
-		users := mustParse(t, h, toolsFile(t))
-		calls := 0
-		becomesSuspect := func() bool { calls++; return calls > 1 } // while it waits for the worker
-		release, err := h.acquire(t.Context(), Client{Suspect: becomesSuspect})
-		if err != nil {
-			t.Fatal(err)
-		}
-		const duration = time.Hour // of the hash
-		release(duration)
-		expectVerified(t, users, "apr1", "apr1-Secret1", true) // other clients need not wait
-
-		ctx, cancel := context.WithCancel(t.Context())
-		var waiting sync.WaitGroup
-		for range maxSuspects {
-			waiting.Go(func() {
-				if _, err := users.Verify(ctx, "apr1", "apr1-Secret1", Client{Suspect: alwaysSuspect}); !errors.Is(err, context.Canceled) {
-					t.Errorf("Verify of a suspect, canceled during the cooldown: got the error %v, want %v", err, context.Canceled)
-				}
-			})
-		}
-		synctest.Wait()
-		if got := h.suspects.pending.Load(); got != maxSuspects {
-			t.Errorf("suspects that wait: got %d, want %d", got, maxSuspects)
-		}
-		if got := h.workers.pending.Load(); got != 0 {
-			t.Errorf("places in the common queue: got %d taken by suspects, want none", got)
-		}
-		advance(suspectCooldown*duration - time.Nanosecond)
-		synctest.Wait()
-		if got := h.suspects.pending.Load(); got != maxSuspects {
-			t.Errorf("suspects that wait at the end of the cooldown: got %d, want %d", got, maxSuspects)
-		}
-		cancel()
-		waiting.Wait()
-		advance(time.Nanosecond)
-		synctest.Wait()
-		if ok, err := users.Verify(t.Context(), "apr1", "apr1-Secret1", Client{Suspect: alwaysSuspect}); !ok || err != nil {
-			t.Errorf("Verify of a suspect after the cooldown: got %t, %v; want true", ok, err)
+		users := loginOf(&countedPassword{})
+		for range 3 {
+			start := time.Now()
+			if ok, err := users.Verify(t.Context(), "alice", "wrong", Client{Suspect: func() bool { return true }}); ok || err != nil {
+				t.Errorf("Verify of a wrong password: got %t, %v; want false", ok, err)
+			}
+			if took := time.Since(start); took != time.Second {
+				t.Errorf("Verify by the clock of the bubble: it took %v, want the second of the hash", took)
+			}
 		}
 	})
 }
 
 func TestManyLoginsAtOnceAreAllVerified(t *testing.T) {
-	users := mustParse(t, NewHasher(HasherOptions{Workers: 2, Queue: 1000}), toolsFile(t))
+	users := mustParse(t, NewHasher(HasherOptions{}), toolsFile(t))
 	var all sync.WaitGroup
 	for i := range 64 {
 		password, want := "apr1-Secret1", true
@@ -97,6 +63,39 @@ func TestManyLoginsAtOnceAreAllVerified(t *testing.T) {
 			got, err := users.Verify(t.Context(), "apr1", password, Client{})
 			if got != want || err != nil {
 				t.Errorf("Verify, login %d of 64 with the password %q: got %t, %v; want %t", i, password, got, err, want)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestDigestsAreKeyedAndUnambiguous: an entry that is found for other parts lets a client in
+// with a wrong password.
+func TestDigestsAreKeyedAndUnambiguous(t *testing.T) {
+	h := NewHasher(HasherOptions{})
+	seen := make(map[digest][]string)
+	for _, parts := range [][]string{{"a", "b"}, {"ab"}, {"", "ab"}, {"ab", ""}, {"a", "", "b"}, {"b", "a"}, {"a"}, {}} {
+		d := h.digest(parts...)
+		if other, ok := seen[d]; ok {
+			t.Errorf("digest of %q: got that of %q, want another", parts, other)
+		}
+		seen[d] = parts
+		if again := h.digest(parts...); again != d {
+			t.Errorf("digest of %q, the second time: got another, want the same", parts)
+		}
+		if NewHasher(HasherOptions{}).digest(parts...) == d {
+			t.Errorf("digest of %q by another hasher: got the same, want one with another key", parts)
+		}
+	}
+	var all sync.WaitGroup
+	want := h.digest("a", "b")
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				if got := h.digest("a", "b"); got != want {
+					t.Errorf("digest beside others: got another, want the same")
+					return
+				}
 			}
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -95,12 +94,16 @@ func TestALoginWithoutATurnIsNotChecked(t *testing.T) {
 // After a start many clients have the same password.
 func TestOneHashServesAllLoginsThatWaitedForIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counted := &countedPassword{}
+		counted, worker := &countedPassword{}, make(chan struct{}, 1)
 		users := loginOf(counted)
+		client := Client{Turn: func(context.Context, bool) (func(), error) {
+			worker <- struct{}{}
+			return func() { <-worker }, nil
+		}}
 		results := make(chan bool, 3)
 		for range cap(results) {
 			go func() {
-				ok, err := users.Verify(t.Context(), "alice", "right", Client{})
+				ok, err := users.Verify(t.Context(), "alice", "right", client)
 				results <- ok && err == nil
 			}()
 		}
@@ -109,9 +112,8 @@ func TestOneHashServesAllLoginsThatWaitedForIt(t *testing.T) {
 				t.Error("Verify of the right password: got false, want true")
 			}
 		}
-		// Each worker may have begun one before the first had ended.
-		if workers := max(1, runtime.GOMAXPROCS(0)/2); counted.computed > workers {
-			t.Errorf("hashes for %d logins with one password: got %d, want at most %d, one for each worker", cap(results), counted.computed, workers)
+		if counted.computed != 1 {
+			t.Errorf("hashes for %d logins with one password: got %d, want 1", cap(results), counted.computed)
 		}
 	})
 }

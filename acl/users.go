@@ -102,14 +102,14 @@ func (u *Users) Remembered(name, password string) bool {
 
 // Verify reports whether the password is the user's. It computes one hash unless the
 // password is remembered; an unknown user costs as much as a known one. If the error is not
-// nil, the password was not checked: the error is [ErrBusy], that of ctx, or that of the
-// client's turn. No hash is computed once ctx has ended.
+// nil, the password was not checked: the error is that of ctx, or that of the client's turn. No
+// hash is computed once ctx has ended.
 func (u *Users) Verify(ctx context.Context, name, password string, c Client) (bool, error) {
 	entry, known := u.lookup(name)
 	if entry == nil {
 		return false, nil
 	}
-	release, err := u.hasher.acquire(ctx, c)
+	release, err := c.acquire(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -197,7 +197,7 @@ func TestUnknownUsersStandInForAllKnownOnes(t *testing.T) {
 }
 
 func TestNoHashIsComputedForAClientThatHasLeft(t *testing.T) {
-	users := mustParse(t, NewHasher(HasherOptions{Workers: 1}), toolsFile(t))
+	users := mustParse(t, NewHasher(HasherOptions{}), toolsFile(t))
 	ctx, leave := context.WithCancel(t.Context())
 	// It leaves while others are hashed: when its turn comes, it has left.
 	client := Client{Turn: func(context.Context, bool) (func(), error) {

@@ -9,7 +9,6 @@ import (
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
-	"etcd-tlsproxy/proxy/observe"
 )
 
 // Serve accepts connections until the server is drained. Several listeners may
@@ -68,6 +67,7 @@ const (
 	tooManyConnections = "connections"
 	tooManyOfAddress   = "address"
 	tooLittleMemory    = "memory"
+	noClientNamed      = "proxy_header"
 )
 
 // refuse closes a connection that was not admitted.
@@ -77,19 +77,26 @@ func (s *Server) refuse(c net.Conn, reason string) {
 }
 
 // connectionBytes is the memory of a connection without requests: its goroutine, and the
-// buffers of TLS.
-const connectionBytes = 40 << 10
+// buffers of TLS. headerBytes is that of a connection whose header is awaited.
+const (
+	connectionBytes = 40 << 10
+	headerBytes     = 12 << 10
+)
+
+// headerShare is the share of the connections, as a divisor, whose header may be awaited in
+// addition to all others.
+const headerShare = 4
 
 // newPending opens the account of a connection, and admits the connection if that needs no
-// wait.
+// wait. A connection of a load balancer gets a place among those whose header is awaited.
 func (s *Server) newPending(c net.Conn) pending {
-	addr := addressOf(c).Addr()
-	a := s.accounts.Address(addr)
-	p := pending{place: &place{pool: s.connections, account: a, users: s.accounts.Users(addr), metrics: s.metrics}}
+	p := pending{place: &place{server: s}}
 	p.conn = lane.NewClientConn(c, s.options.RawSockets, p.place.close)
-	if s.connections.TryAcquire(a, 1, account.Ordinary) {
-		p.place.acquired()
+	pool, addr := s.connections, addressOf(c).Addr()
+	if s.current.Load().IsBalancer(addr) {
+		pool = s.headers
 	}
+	p.place.open(pool, addr)
 	return p
 }
 
@@ -102,7 +109,7 @@ func (s *Server) admit(p pending) bool {
 	}
 	ctx, cancel := context.WithTimeout(s.handshakers.ctx, s.options.HandshakeTimeout)
 	defer cancel()
-	if err := s.connections.Acquire(ctx, p.place.account, 1, account.Ordinary); err != nil {
+	if err := p.place.pool.Acquire(ctx, p.place.account, 1, account.Ordinary); err != nil {
 		reason := tooManyConnections
 		if errors.Is(err, account.ErrTooMany) {
 			reason = tooManyOfAddress
@@ -114,32 +121,48 @@ func (s *Server) admit(p pending) bool {
 	return true
 }
 
-// place is the place of one connection in the pool.
+// place is the place of one connection in a pool: that of the connections, or before that the
+// pool of those of load balancers whose header is awaited.
 type place struct {
+	server  *Server
 	pool    *account.Pool
 	account *account.Account
 	users   *account.Users
-	metrics *observe.Metrics
 	held    bool
+}
+
+// open opens the account of an address, and acquires a place of the pool if that needs no wait.
+func (p *place) open(pool *account.Pool, addr netip.Addr) {
+	accounts := p.server.accounts
+	p.pool, p.account, p.users = pool, accounts.Address(addr), accounts.Users(addr)
+	if pool.TryAcquire(p.account, 1, account.Ordinary) {
+		p.acquired()
+	}
 }
 
 // acquired records that the place was acquired.
 func (p *place) acquired() {
 	p.held = true
-	p.metrics.ConnectionOpened()
+	if p.pool == p.server.connections {
+		p.server.metrics.ConnectionOpened()
+	}
 }
 
-// close releases what the connection holds when it is closed.
+// close releases what the connection holds when it is closed, or charged to another account.
 func (p *place) close() {
 	if p.held {
+		p.held = false
 		p.pool.Release(p.account, 1, account.Ordinary)
-		p.metrics.ConnectionClosed()
+		if p.pool == p.server.connections {
+			p.server.metrics.ConnectionClosed()
+		}
 	}
 	p.users.Close()
 	p.account.Close()
 }
 
-// addressOf returns the address of a client. It is not valid for a unix socket, which has no
+// addressOf returns the address of a client: the one that a load balancer names, or that of the
+// peer. It is not valid for a unix socket, which has no
 // address to log or to throttle by.
 func addressOf(c net.Conn) netip.AddrPort {
 	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {

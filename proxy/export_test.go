@@ -2,7 +2,11 @@ package proxy
 
 import (
 	"context"
+	"net/netip"
+	"runtime"
+	"testing"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 )
 
@@ -25,4 +29,18 @@ func (idleLedger) Reclaim(int64) int64 { return 0 }
 // called before Serve.
 func (s *Server) SetHashTurn(turn func(context.Context, *gate.Peer, bool) (func(), error)) {
 	s.exchange.Gate.HashTurn = turn
+}
+
+// HoldTurns takes all turns at handshakes, until release is called.
+func (s *Server) HoldTurns(t *testing.T) (release func()) {
+	t.Helper()
+	turns := int64(runtime.GOMAXPROCS(0))
+	a := s.accounts.Address(netip.MustParseAddr("192.0.2.99"))
+	if err := s.handshakes.Acquire(t.Context(), a, turns, account.Ordinary); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		s.handshakes.Release(a, turns, account.Ordinary)
+		a.Close()
+	}
 }

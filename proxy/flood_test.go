@@ -9,7 +9,9 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
+	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
@@ -130,6 +132,30 @@ func TestHandshakesThatWaitForTheirClientsHoldNoTurn(t *testing.T) {
 		}
 		if !reads(f) {
 			t.Error("beside silent handshakes, another client was not served")
+		}
+	})
+}
+
+// TestAHandshakeThatWaitsForItsTurnIsNotCut has a client that does its part at once, and one
+// that is silent and is cut meanwhile.
+func TestAHandshakeThatWaitsForItsTurnIsNotCut(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, _ := l.EmbeddedWith(t, func(o *proxy.Options) { o.HandshakeTimeout = 3 * time.Second }, nil)
+		release := f.Server.HoldTurns(t)
+		served := make(chan bool)
+		go func() { served <- reads(f) }()
+		fronttest.Eventually(t, "a handshake waits for its turn", func() bool { return f.PoolGauge("etcd_tlsproxy_pool_waiting", "handshakes") == 1 })
+		// When this one is cut, the time of the other has passed as well.
+		silent, err := net.Dial("tcp", f.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		expectClosed(t, "a silent connection", silent)
+		release()
+		if !<-served {
+			t.Error("a handshake that had to wait for its turn failed")
 		}
 	})
 }

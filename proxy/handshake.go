@@ -13,11 +13,11 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// handshake waits until the connection is admitted, does the TLS handshake, and hands the
-// connection to a lane.
+// handshake waits until the connection is admitted, learns from a load balancer whose it is, does
+// the TLS handshake, and hands the connection to a lane.
 func (s *Server) handshake(p pending) {
 	c := p.conn
-	if !s.admit(p) {
+	if !s.admit(p) || p.place.pool == s.headers && !s.identify(p) {
 		return
 	}
 	wait, ok := s.rate.reserve(addressOf(c).Addr(), time.Now())
@@ -32,27 +32,14 @@ func (s *Server) handshake(p pending) {
 		return
 	}
 	t := tls.Server(c, s.tls)
-	// A context for each handshake would need a goroutine that waits for its end.
-	err := c.SetDeadline(time.Now().Add(s.options.HandshakeTimeout))
-	goOn := context.AfterFunc(s.handshakers.ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
-	if err == nil {
+	err := st.within(s.options.HandshakeTimeout, func() error {
 		// Often a handshake ends with bytes of the client that are not answered. A client
 		// with Nagle's algorithm does not send its request before they are acknowledged.
 		c.AckAtOnce(true)
+		defer c.AckAtOnce(false)
 		c.TakeTurns(st)
-		err = t.Handshake()
-		c.AckAtOnce(false)
-	}
-	st.end()
-	if !goOn() {
-		err = s.handshakers.ctx.Err()
-	}
-	if err == nil && st.revoked.Load() {
-		err = lane.ErrShort // at the last moment
-	}
-	if err == nil {
-		err = c.SetDeadline(time.Time{})
-	}
+		return t.Handshake()
+	})
 	if err != nil {
 		s.handshakeFailed(c, err)
 		_ = c.Close()

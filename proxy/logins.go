@@ -21,8 +21,7 @@ const (
 	maxSuspectLogins = 8
 )
 
-// newLogins returns the pools of logins; workers is the number of hashes at a time, or 0 for the
-// default of [acl.HasherOptions].
+// newLogins returns the pools of logins; workers is as in [Options.HashWorkers].
 func newLogins(table *account.Table, workers int) *logins {
 	if workers == 0 {
 		workers = max(1, runtime.GOMAXPROCS(0)/2)

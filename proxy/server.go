@@ -52,8 +52,8 @@ type Options struct {
 	MaxWatches, MaxUserWatches int
 	// MaxBodyMemory bounds the memory of all large request bodies together, in bytes.
 	MaxBodyMemory int64
-	// HashWorkers is the number of passwords that are hashed at a time, as in
-	// [acl.HasherOptions].
+	// HashWorkers is the number of passwords that are hashed at a time; 0 means one for every
+	// two processors, so that logins cannot stop the proxy from serving reads.
 	HashWorkers int
 	// HandshakeTimeout bounds a TLS handshake.
 	HandshakeTimeout time.Duration
@@ -78,8 +78,10 @@ type Server struct {
 	tls      *tls.Config
 
 	unaccepted     *observe.Outage
+	unnamed        *observe.Outage // load balancers that do not name their clients
 	accounts       *account.Table
 	connections    *account.Pool
+	headers        *account.Pool // connections of load balancers whose header is awaited
 	handshakes     *account.Pool // those that compute at the moment
 	rate           *handshakeRate
 	logins         *logins
@@ -101,6 +103,11 @@ func NewServer(o Options) *Server {
 		unaccepted: &observe.Outage{
 			Began: "cannot accept a connection, trying again", Lasts: "still cannot accept every connection", Ended: "connections are accepted again", Log: o.Log,
 		},
+		unnamed: &observe.Outage{
+			Began: "a load balancer does not say who its client is, the connection was closed",
+			Lasts: "load balancers still do not say who their clients are",
+			Ended: "load balancers say who their clients are again", Log: o.Log,
+		},
 		options: o, log: o.Log, observer: o.Observer, metrics: o.Observer.Metrics,
 		accounts: account.NewTable(),
 		rate:     newHandshakeRate(o.MaxAddressHandshakes, o.HandshakeTimeout),
@@ -109,6 +116,8 @@ func NewServer(o Options) *Server {
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
 		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes,
 	})
+	awaited := int64(o.MaxConnections / headerShare)
+	s.headers = s.accounts.NewPool(account.Options{Name: "headers", Total: awaited, Reserve: awaited / 8, ForNewcomers: true, Bytes: headerBytes})
 	// No place is held while a handshake waits for its client, so there is one for each
 	// processor. The number of connections bounds the queue.
 	s.handshakes = s.accounts.NewPool(account.Options{

@@ -1,38 +1,71 @@
 package proxy
 
 import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/proxyheader"
 )
 
-// starting is a connection before and during its handshake. It computes only when it is the
-// turn of its account, and can be taken back while it waits for its client.
+// starting is a connection before and during its handshake, or while its header is awaited. It
+// computes only when it is the turn of its account, and can be taken back while it waits for its
+// client.
 type starting struct {
 	conn    *lane.ClientConn
 	server  *Server
+	pool    *account.Pool // of the connection's place
 	account *account.Account
 	turn    bool // whether it holds a place in the pool of handshakes
-	revoked atomic.Bool
-	since   atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
+	// deadline is when the client must have done its part.
+	deadline time.Time
+	revoked  atomic.Bool
+	since    atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
 }
 
 // start registers the connection, which end releases.
 func (s *Server) start(p pending) *starting {
-	st := &starting{conn: p.conn, server: s, account: p.place.account}
-	s.connections.Register(st.account, st)
+	st := &starting{conn: p.conn, server: s, pool: p.place.pool, account: p.place.account}
+	st.pool.Register(st.account, st)
 	return st
 }
 
-// end ends the handshake, whether it succeeded or not.
+// within does the work of the connection's start, and ends it. The client must do its part in
+// time; its waits for a turn do not count.
+func (st *starting) within(timeout time.Duration, work func() error) error {
+	ctx := st.server.handshakers.ctx
+	st.deadline = time.Now().Add(timeout)
+	err := st.conn.SetDeadline(st.deadline)
+	// A context for each connection would need a goroutine that waits for its end.
+	goOn := context.AfterFunc(ctx, func() { _ = st.conn.SetDeadline(time.Unix(1, 0)) })
+	if err == nil {
+		err = work()
+	}
+	st.end()
+	if !goOn() {
+		err = ctx.Err()
+	}
+	if err == nil && st.revoked.Load() {
+		err = lane.ErrShort // at the last moment
+	}
+	if err == nil {
+		err = st.conn.SetDeadline(time.Time{})
+	}
+	return err
+}
+
+// end ends the start, whether it succeeded or not.
 func (st *starting) end() {
 	st.conn.TakeTurns(nil)
 	if st.turn {
 		st.release()
 	}
-	st.server.connections.Unregister(st.account, st)
+	st.pool.Unregister(st.account, st)
 }
 
 // pause waits before the handshake. It reports false if the connection must be closed.
@@ -53,8 +86,22 @@ func (st *starting) pause(wait time.Duration) bool {
 // Acquire implements [lane.Turns].
 func (st *starting) Acquire() error {
 	st.since.Store(0)
+	began := time.Now()
 	err := st.server.handshakes.Acquire(st.server.handshakers.ctx, st.account, 1, account.Ordinary)
 	st.turn = err == nil
+	if err == nil {
+		err = st.extend(time.Since(began))
+	}
+	return err
+}
+
+// extend moves the deadline, unless the connection was ended from outside meanwhile.
+func (st *starting) extend(by time.Duration) error {
+	st.deadline = st.deadline.Add(by)
+	err := st.conn.SetDeadline(st.deadline)
+	if st.revoked.Load() || st.server.handshakers.ctx.Err() != nil {
+		err = st.conn.SetDeadline(time.Unix(1, 0)) // it may have been set before
+	}
 	return err
 }
 
@@ -88,4 +135,49 @@ func (st *starting) Revoke(class account.Class) int64 {
 	_ = st.conn.SetDeadline(time.Unix(1, 0))
 	st.server.metrics.ConnectionShed()
 	return 1
+}
+
+// identify reads the header with which a load balancer names the client, and charges the
+// connection to that client from then on. It reports false if it has closed the connection.
+func (s *Server) identify(p pending) bool {
+	st := s.start(p)
+	st.since.Store(time.Now().UnixNano())
+	var client netip.AddrPort
+	err := st.within(s.current.Load().Limits.HeaderTimeout, func() (err error) {
+		client, err = proxyheader.Read(p.conn)
+		return err
+	})
+	if err != nil {
+		if st.revoked.Load() {
+			err = lane.ErrShort
+		}
+		s.notIdentified(p.conn, err)
+		return false
+	}
+	s.unnamed.Succeeded()
+	if client.IsValid() {
+		p.conn.SetClient(client)
+	}
+	p.place.close()
+	p.place.open(s.connections, addressOf(p.conn).Addr())
+	if !s.memory.accepts(p.place.account) {
+		s.refuse(p.conn, tooLittleMemory)
+		return false
+	}
+	return s.admit(p)
+}
+
+// notIdentified closes a connection of a load balancer without a valid header.
+func (s *Server) notIdentified(c *lane.ClientConn, err error) {
+	balancer := addressOf(c).Addr().Unmap().String()
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, lane.ErrShort):
+		_ = c.Close()
+		return
+	case errors.Is(err, io.EOF): // a check whether the port is open
+		s.log.Debug("a load balancer has closed a connection without a header", "from", balancer)
+	default:
+		s.unnamed.Failed("from", balancer, "error", err)
+	}
+	s.refuse(c, noClientNamed)
 }

@@ -18,7 +18,7 @@ type Gate struct {
 	Audited func() bool
 	// HashTurn waits until it is a client's turn to have a password hashed, among all
 	// clients or among those that are suspect, and returns a function that ends the turn. If
-	// it is nil, logins wait in the order of arrival.
+	// it is nil, no login waits.
 	HashTurn func(ctx context.Context, p *Peer, ofSuspects bool) (release func(), err error)
 	// Login is called for each attempt to identify a client.
 	Login func(Login)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ type ClientConn struct {
 	once   sync.Once
 	closed func()
 	turns  Turns
+	client *net.TCPAddr // as a load balancer names it; nil without one
 }
 
 // Turns lets a client's handshake compute only when it is its turn. Waiting for the client is
@@ -29,8 +31,8 @@ type Turns interface {
 	Release()
 }
 
-// TakeTurns makes the connection release its turn during each read; nil ends that. It must not
-// be called concurrently with a read.
+// TakeTurns makes the connection release its turn during each read, and acquire one for what was
+// read; nil ends that. It must not be called concurrently with a read.
 func (c *ClientConn) TakeTurns(t Turns) { c.turns = t }
 
 // Read reads what has arrived.
@@ -40,8 +42,8 @@ func (c *ClientConn) Read(p []byte) (int, error) {
 	}
 	c.turns.Release()
 	n, err := c.Corked.Read(p)
-	if turn := c.turns.Acquire(); err == nil {
-		err = turn
+	if err == nil {
+		err = c.turns.Acquire()
 	}
 	return n, err
 }
@@ -50,6 +52,18 @@ func (c *ClientConn) Read(p []byte) (int, error) {
 // rawio. closed is called once, when the connection is closed.
 func NewClientConn(c net.Conn, raw bool, closed func()) *ClientConn {
 	return &ClientConn{Corked: rawio.NewCorked(rawio.New(c, raw)), closed: closed}
+}
+
+// SetClient replaces the address of the peer, a load balancer, by that of the client. It must be
+// called before the connection is handed to others.
+func (c *ClientConn) SetClient(addr netip.AddrPort) { c.client = net.TCPAddrFromAddrPort(addr) }
+
+// RemoteAddr returns the address of the client.
+func (c *ClientConn) RemoteAddr() net.Addr {
+	if c.client != nil {
+		return c.client
+	}
+	return c.Corked.RemoteAddr()
 }
 
 // maxControl is the largest TLS record, in bytes, that is taken for one that crypto/tls

@@ -1,6 +1,8 @@
 package lane
 
 import (
+	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +18,9 @@ type Snapshot struct {
 	gate.Policy
 	// FastLane serves plain requests of HTTP/1.1 without net/http.
 	FastLane bool
+	// Balancers are the networks of load balancers. Their connections begin with a header that
+	// names the client.
+	Balancers []netip.Prefix
 	// Limits bounds one request.
 	Limits Limits
 	// Origin answers the v2 API from an etcd v3 store. If it is nil, etcd itself answers it,
@@ -34,6 +39,12 @@ type Snapshot struct {
 // Counts returns the counts of the gate's decisions under this snapshot. They are nil
 // until the snapshot is published.
 func (s *Snapshot) Counts() *observe.DecisionCounts { return s.counts }
+
+// IsBalancer reports whether an address is that of a load balancer.
+func (s *Snapshot) IsBalancer(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(s.Balancers, func(network netip.Prefix) bool { return network.Contains(addr) })
+}
 
 // forwarded returns the part of a client's Authorization field that etcd is sent: all of it
 // or none. Requests of which it is sent are not shared, because etcd's answer depends on it.

@@ -29,7 +29,7 @@ func (m *Metrics) startSeries() {
 	each(m.recordsLost, "access", "audit")
 	each(m.reloads, "ok", "failed")
 	each(m.refreshes, "ok", "failed")
-	each(m.refusedConns, "connections", "address", "memory")
+	each(m.refusedConns, "connections", "address", "memory", "proxy_header")
 	each(m.handshakes, "full", "resumed", "failed", "timeout", "plain_http")
 	each(m.handshakeFailures, "client_gone", "timeout", "plain_http", "no_tls", "no_certificate", "untrusted_certificate", "expired_certificate",
 		"rejected_by_client", "version", "cipher", "draining", "other")

@@ -83,7 +83,7 @@ func NewMetrics(version string) *Metrics {
 			Buckets: durationBuckets,
 		}, []string{"access"}),
 		connections:  gauge("connections", "Open client connections."),
-		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), or the lack of memory (memory).", "reason"),
+		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), the lack of memory (memory), or a load balancer that sends no valid header of the PROXY protocol (proxy_header).", "reason"),
 		shed:         f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Client connections closed to make room for others: idle ones, or of clients above their share."}),
 		recordsLost:  counter("log_records_lost_total", "Records that could not be written to a log (access, audit).", "log"),
 		memoryLevel:  gauge("memory_pressure", "0 while there is enough memory, 1 while reads of clients above their share are refused for lack of it, 2 while all requests of these clients are, 3 while all requests are."),

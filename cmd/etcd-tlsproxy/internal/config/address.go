@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 )
 
@@ -30,3 +31,41 @@ var (
 	// onlyDigits matches a mistyped IPv4 address, which the resolver would look up.
 	onlyDigits = regexp.MustCompile(`^[0-9.]+$`)
 )
+
+// balancers returns the networks of proxy_protocol.from.
+func (c *Parsed) balancers(errs *Errors) (networks []netip.Prefix) {
+	for _, text := range c.ProxyProtocol.From {
+		network, wrong, hint := parseNetwork(text)
+		switch {
+		case wrong != "":
+		case slices.Contains(networks, network):
+			wrong, hint = fmt.Sprintf("%s is listed twice", network), "remove one"
+		default:
+			networks = append(networks, network)
+			continue
+		}
+		errs.Add(wrong, hint, "proxy_protocol", "from")
+	}
+	return networks
+}
+
+// parseNetwork parses an address or a network, or says what is wrong with it.
+func parseNetwork(text string) (network netip.Prefix, wrong, hint string) {
+	network, err := netip.ParsePrefix(text)
+	if err != nil {
+		addr, err := netip.ParseAddr(text)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, fmt.Sprintf("%q is neither an IP address nor a network", text), `write an address without a zone, or a network with its length, as in "192.0.2.10" or "2001:db8:5::/64"`
+		}
+		network = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	switch {
+	case network.Addr().Is4In6():
+		return netip.Prefix{}, fmt.Sprintf("%s has IPv4 addresses in the form of IPv6", text), `write them as IPv4, as in "192.0.2.0/24"`
+	case network.Bits() == 0:
+		return netip.Prefix{}, fmt.Sprintf("%s stands for all addresses, so that every client could name another", text), "list the addresses of the load balancers"
+	case network != network.Masked():
+		return netip.Prefix{}, fmt.Sprintf("%s has bits behind its length", text), fmt.Sprintf("write %q for the network, or %q for the address", network.Masked(), network.Addr())
+	}
+	return network, "", ""
+}

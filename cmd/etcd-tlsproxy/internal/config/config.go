@@ -51,6 +51,8 @@ type Config struct {
 	// upstream.api = "v3" one watch serves all keys anyway.
 	ShareWatches bool `toml:"share_watches" default:"true"`
 
+	ProxyProtocol ProxyProtocol `toml:"proxy_protocol"`
+
 	Upstream Upstream `toml:"upstream"`
 	TLS      TLS      `toml:"tls"`
 	Auth     Auth     `toml:"auth"`
@@ -64,6 +66,18 @@ type Config struct {
 	Surfaces map[string][]string `toml:"surfaces"`
 	Limits   Limits              `toml:"limits"`
 	Log      Log                 `toml:"log"`
+}
+
+// ProxyProtocol describes the load balancers in front of this service that pass on TCP.
+type ProxyProtocol struct {
+	// From are the addresses of load balancers that name their clients by the PROXY protocol,
+	// version 1 or 2, as addresses or as networks: ["192.0.2.10", "2001:db8:5::/64"]. Each
+	// connection from there must begin with a header; without one it is closed. The client
+	// that the header names counts as the client everywhere: in limits, logs and on the
+	// status page. Connections for which the load balancer speaks itself, as checks of its
+	// own, are those of its own address. A machine at such an address can name any client, so
+	// list nothing but load balancers. A change applies to new connections.
+	From []string `toml:"from" default:""`
 }
 
 // Upstream describes the connection to etcd.

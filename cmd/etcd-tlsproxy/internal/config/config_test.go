@@ -192,7 +192,7 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 		t.Error("http2 is false for a file without the key, want true")
 	}
 	full.RawSockets, full.HTTP2, full.AdminWebConfig, full.AdminProfiles = true, true, "", false
-	full.AdminNames = nil
+	full.AdminNames, full.ProxyProtocol.From = nil, nil
 	full.TLS.Certificate, full.TLS.Key = full.TLS.Certificate[:1], full.TLS.Key[:1]
 	full.TLS.ClientCRL = ""
 	u := &full.Upstream

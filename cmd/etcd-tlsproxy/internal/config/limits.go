@@ -19,7 +19,8 @@ type Limits struct {
 	// IdleTimeout is how long a connection can wait for its next request. It is as long
 	// as in the nginx site, because reconnecting costs a TLS handshake.
 	IdleTimeout Duration `toml:"idle_timeout" default:"1h0m0s" min:">0" reload:"restart"`
-	// HandshakeTimeout is the longest time that a TLS handshake can take.
+	// HandshakeTimeout is the longest time that a client can take for its part of a TLS
+	// handshake. Time in which its handshake waits for the processor does not count.
 	HandshakeTimeout Duration `toml:"handshake_timeout" default:"10s" min:">0" reload:"restart"`
 	// Drain is how long running requests can take to finish at a shutdown.
 	Drain Duration `toml:"drain" default:"10s" min:">0" reload:"restart"`

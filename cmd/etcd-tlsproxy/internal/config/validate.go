@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,6 +22,8 @@ type Parsed struct {
 	Surfaces map[string]acl.Group
 	// Endpoints is nil if the endpoints have to be discovered.
 	Endpoints []upstream.Endpoint
+	// Balancers are the networks of load balancers.
+	Balancers []netip.Prefix
 	NameRule  certs.NameRule
 }
 
@@ -46,6 +49,7 @@ func Check(doc *Document, config *Config) (_ *Parsed, err error) {
 			errs.Add(fmt.Sprintf("%q is not a valid name of a host", name), `write a name without a port, as in "conf1001.example.org"`, "admin_names")
 		}
 	}
+	c.Balancers = c.balancers(errs)
 	c.checkUpstream(errs)
 	c.checkTLS(errs)
 	rules := c.rules(errs)

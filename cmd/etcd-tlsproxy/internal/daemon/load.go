@@ -77,13 +77,13 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	}
 	c.Log.Access, c.Log.Audit = disk.LogPath(c.Log.Access), disk.LogPath(c.Log.Audit)
 	if l.hasher == nil {
-		l.hasher = acl.NewHasher(acl.HasherOptions{Workers: c.Limits.HashWorkers})
+		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
 	state := &loaded{config: c.Config, doc: doc, old: *old, pending: pending, endpoints: c.Endpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},
-		FastLane: c.FastLane,
+		FastLane: c.FastLane, Balancers: c.Balancers,
 		Limits: lane.Limits{
 			Head: c.Limits.HeadBytes, Body: c.Limits.BodyBytes,
 			HeaderTimeout: c.Limits.HeaderTimeout.Duration(), BodyTimeout: c.Limits.BodyTimeout.Duration(),

@@ -25,6 +25,9 @@ func (s *Site) Config(match acl.Match) string {
 	if !s.HTTP2 {
 		line("http2 = false # nginx did not offer it")
 	}
+	if len(s.Balancers) > 0 {
+		line("\n[proxy_protocol]\nfrom = %s", list(s.Balancers))
+	}
 	line("\n[upstream]\nendpoints = %s", list(s.Endpoints))
 	if slices.ContainsFunc(s.Endpoints, func(e string) bool { return strings.HasPrefix(e, "https://") }) {
 		s.writeVerification(line)

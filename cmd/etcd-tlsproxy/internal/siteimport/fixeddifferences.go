@@ -61,6 +61,10 @@ var fixedDifferences = []fixedDifference{
 	{Repeated, Allowed, "requests that repeat a field which may occur once and which etcd does not read, such as Expect, Range or If-Modified-Since", "nginx refused them; here the field does not matter", nil},
 	{Bodies, Refused, "chunked bodies with extensions, blanks or a bare LF, or with trailers that are not fields or longer than 4 KB: 400", "nginx accepted them", nil},
 	{Protocol, Refused, "connections below TLS 1.2, and those with CBC suites", "nginx accepted them, depending on ssl_protocols and ssl_ciphers", nil},
+	{Protocol, Refused, "connections that begin with a header of the PROXY protocol, from addresses that proxy_protocol.from does not list",
+		"nginx read the header from everyone, but did not believe it; here only load balancers that are listed can send one", behindBalancers},
+	{Protocol, Allowed, "connections without a header of the PROXY protocol, from addresses that proxy_protocol.from does not list",
+		"nginx required the header from everyone; here only from load balancers that are listed (hint: let a firewall admit only them)", behindBalancers},
 	{Protocol, Answered, "requests that both refuse", "the errors have etcd's form, and malformed requests may get another status", nil},
 	{Credentials, Answered, "requests with credentials, if etcd's own users are enabled",
 		"nginx passed the credentials on unless the site removed them; here etcd receives them only with upstream.credentials = \"forward\"", nil},
@@ -75,6 +79,8 @@ var fixedDifferences = []fixedDifference{
 
 // listensOnBoth is the reason why one more family of addresses reaches this proxy.
 const listensOnBoth = "nginx did not listen there; here a listen without a host means IPv4 and IPv6 (hint: set listen to one address of this machine, or close the port in the firewall of that family)"
+
+func behindBalancers(s *Site) bool { return len(s.Balancers) > 0 }
 
 // opensElsewhere reports whether everyone can write outside of /v2/keys.
 func (s *Site) opensElsewhere() bool { return s.Elsewhere && s.Uncovered.IsEveryone() && !s.ReadOnly }

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// harmlessListen are parameters of listen that are about nginx's sockets only.
-var harmlessListen = []string{"ssl", "http2", "default_server", "default", "reuseport", "deferred", "bind"}
+// harmlessListen are parameters of listen that are about nginx's sockets only, or that are looked
+// at elsewhere.
+var harmlessListen = []string{"ssl", "http2", "default_server", "default", "reuseport", "deferred", "bind", "proxy_protocol"}
 
 // setListen reads a listen directive. Two directives with the same port, for IPv4 and
 // IPv6, are one address.

@@ -33,6 +33,7 @@ type nginxReader struct {
 	denied    []*location         // those for keys that let nobody write
 	closed    []string            // the locations for paths that this proxy closes
 	proxyTLS  map[string]string   // the settings of TLS to etcd
+	realIP    realIP              // outside of servers
 	noted     map[string][]string // the directives that change answers, by reason
 	problems  []error             // everything that is not supported
 }
@@ -112,7 +113,9 @@ func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
 			r.pages = append(r.pages, d)
 			r.check(d)
 		default:
-			r.check(d)
+			if !r.realIP.add(d) {
+				r.check(d)
+			}
 		}
 		return nil
 	})

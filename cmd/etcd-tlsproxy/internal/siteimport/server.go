@@ -10,10 +10,12 @@ import (
 
 // readServer reads the directives of the server, then its locations.
 func (r *nginxReader) readServer(server *directive, outer settings) error {
-	var inside []*directive
+	var inside, listens []*directive
+	var real realIP
 	own, err := r.block(outer, server.block, func(d *directive) error {
 		switch d.name() {
 		case "listen":
+			listens = append(listens, d)
 			return r.setListen(d)
 		case "location":
 			inside = append(inside, d)
@@ -25,11 +27,16 @@ func (r *nginxReader) readServer(server *directive, outer settings) error {
 				r.check(d)
 			}
 		default:
-			r.check(d)
+			if !real.add(d) {
+				r.check(d)
+			}
 		}
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := r.setBalancers(real.within(&r.realIP), listens); err != nil {
 		return err
 	}
 	r.site.HTTP2 = r.site.HTTP2 || own.http2 != nil && own.http2.args()[0] == "on"

@@ -15,6 +15,8 @@ type Site struct {
 	// IPv4 and IPv6 are set if nginx listens on all addresses of the family. If hiera is the
 	// source, neither is known.
 	IPv4, IPv6 bool
+	// Balancers are the load balancers whose headers of the PROXY protocol name the clients.
+	Balancers []string
 	// Certificates and Keys are PEM files, one key for each certificate.
 	Certificates, Keys []string
 	// Endpoints are etcd's client URLs.

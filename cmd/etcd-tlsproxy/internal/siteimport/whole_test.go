@@ -118,7 +118,6 @@ func TestWhatStandsAroundAServerCounts(t *testing.T) {
 	}
 	refused(strings.Replace(wholeSite, "server {", "server { ssl_certificate b.crt;", 1), "the numbers of ssl_certificate and ssl_certificate_key differ", nil)
 	refused("invented on; "+wholeSite, "invented is not supported", nil)
-	refused(strings.Replace(wholeSite, "4001 ssl", "4001 ssl proxy_protocol", 1), "listen with proxy_protocol is not supported", nil)
 	refused(strings.Replace(wholeSite, "location / {", "location /static/ { invented on; } location / {", 1), "invented is not supported", nil)
 	refused(strings.Replace(wholeSite, "location / {", "location / { invented on;", 1), "invented is not supported", nil)
 	_, err := readWhole("events {} http { one on; two on; }", nil)
