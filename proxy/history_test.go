@@ -102,7 +102,7 @@ func (h *history) do(t *testing.T, f *fronttest.Front, client *http.Client, id, 
 		t.Errorf("%s: got %d and a body without a value: %s", call.kind, status, body)
 	}
 	switch {
-	case body == gate.RefuseUnreachable.Body, call.kind == "read" && status >= 500:
+	case body == gate.RefuseUnreachable.Body, body == gate.RefuseStore.Body, call.kind == "read" && status >= 500:
 		return // nothing was carried out or read
 	case status >= 500:
 		h.add(id, call, start, end, historyResult{unknown: true})
@@ -143,7 +143,7 @@ func TestHistoriesThroughTheProxyAreLinearizable(t *testing.T) {
 				}
 			})
 		}
-		if etcd, ok := e.(*proxytest.Process); ok { // it is killed and restarted in the middle
+		if etcd, ok := e.(fronttest.Mortal); ok { // it is killed and restarted in the middle
 			h.waitFor(t, 400)
 			etcd.Kill()
 			if err := etcd.Start(); err != nil {
@@ -183,6 +183,9 @@ func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if fronttest.V3() {
+			fronttest.ServeStores(t, members[0].URL(), members[1].URL(), members[2].URL())
+		}
 		var fronts []*fronttest.Front
 		var shared atomic.Uint64
 		for _, m := range members[:2] {
@@ -206,8 +209,12 @@ func TestHistoriesThroughTwoProxiesOfAClusterAreLinearizable(t *testing.T) {
 		}
 		h.waitFor(t, 600)
 		members[1].Signal(syscall.SIGSTOP)
-
-		fronttest.Eventually(t, "the stopped member is noticed", func() bool { return fronts[1].Counter("etcd_tlsproxy_upstream_failures_total", "timeout") >= 3 })
+		fronttest.Eventually(t, "the stopped member is noticed", func() bool {
+			if fronttest.V3() {
+				return "http://"+fronts[1].Server.Status().Stores[0].Endpoint != members[1].URL()
+			}
+			return fronts[1].Counter("etcd_tlsproxy_upstream_failures_total", "timeout") >= 3
+		})
 		members[1].Signal(syscall.SIGCONT)
 		all.Wait()
 		h.check(t, shared.Load())

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
@@ -91,7 +90,7 @@ func (x *fire) run(seed uint64, length time.Duration, e fronttest.Etcd) {
 	for i := range uint64(24) {
 		watching.Go(func() { x.watch(seed + 100 + i) })
 	}
-	if process, ok := e.(*proxytest.Process); ok {
+	if process, ok := e.(fronttest.Mortal); ok {
 		x.dies.Store(true)
 		for range 2 {
 			<-time.After(length / 3)

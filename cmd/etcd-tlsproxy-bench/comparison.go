@@ -51,6 +51,8 @@ var figures = map[string]figure{
 	"memory": {func(m *sample) float64 { return m.Memory }, "memory", "bytes"},
 	"last":   {func(m *sample) float64 { return m.Watch.Last }, "time until the event has reached the last watcher", "us until the last watcher"},
 	"total":  {func(m *sample) float64 { return m.Watch.Seconds }, "time for all events", "s for all events"},
+	"busy":   {func(m *sample) float64 { return m.Busy }, "CPU of etcd", "% of a core of etcd"},
+	"start":  {func(m *sample) float64 { return m.Start.Took }, "time until the first answer", "us until the first answer"},
 	"back":   {func(m *sample) float64 { return m.Outage.Back }, "time until the first good answer", "us after etcd's own answer"},
 }
 

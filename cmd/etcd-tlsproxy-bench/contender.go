@@ -1,8 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
+	"strings"
+
+	"etcd-tlsproxy/cmd/internal/usage"
 )
 
 // ours is the name of this proxy in reports, when only one build of it is measured.
@@ -29,13 +35,15 @@ type variant struct {
 	config     string // lines to append to the configuration
 	limits     string // replaces the limits; by default one address has none
 	background *load  // load of other clients during the measurement
+	v3         bool   // it serves the v3 store of another etcd
+	prefix     string // where its tree is in that store
 }
 
 // contenders lists what a scenario compares, the baseline first. Builds are compared
 // with each other, and with no other proxy. So are the variants of a single build.
 func (sc *scenario) contenders(builds []build) []contender {
 	var list []contender
-	for _, v := range append([]variant{{}}, sc.variants...) {
+	for _, v := range append([]variant{sc.ours}, sc.variants...) {
 		for i, b := range builds {
 			c := contender{variant: v, name: b.name, kind: ours, program: b.path}
 			switch {
@@ -73,6 +81,13 @@ func (s *settings) selectContenders(sc *scenario, c *comparison) []contender {
 		reason := sc.except[v.kind]
 		if !installed(v.kind) {
 			reason = "it is not installed"
+		}
+		if v.v3 {
+			if release, ok := storeRelease(); ok {
+				c.Notes = append(c.Notes, v.name+" serves the v3 store of etcd "+release.Name)
+			} else {
+				reason = "there is no etcd with a v3 store; make stores builds one"
+			}
 		}
 		if reason != "" {
 			c.Notes = append(c.Notes, v.name+" is left out: "+reason)
@@ -113,4 +128,50 @@ func inRound[T any](round int, list []T) []T {
 	backwards := slices.Clone(list)
 	slices.Reverse(backwards)
 	return backwards
+}
+
+// build is one etcd-tlsproxy program to measure.
+type build struct {
+	name string
+	path string // "" means a build of this checkout
+}
+
+// buildName matches the name before the equals sign in a value of --proxy. A path rarely
+// matches; ./ before it makes sure that it does not.
+var buildName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+
+// parseBuilds reads the values of --proxy. A single build is reported as ours, with or
+// without a name; several need a name each, because the report shows them side by side.
+func parseBuilds(values []string) ([]build, error) {
+	if len(values) == 0 {
+		return []build{{name: ours}}, nil
+	}
+	var builds []build
+	for _, value := range values {
+		name, path, named := strings.Cut(value, "=")
+		if !named || !buildName.MatchString(name) {
+			name, path = "", value
+		}
+		b := build{name: name, path: path}
+		switch info, err := os.Stat(path); {
+		case err != nil:
+			return nil, fmt.Errorf("reading --proxy: %w", err)
+		case info.IsDir() || info.Mode()&0o111 == 0:
+			return nil, fmt.Errorf("reading --proxy: %s is not a program", path)
+		}
+		if len(values) == 1 {
+			b.name = ours
+			return []build{b}, nil
+		}
+		switch {
+		case b.name == "":
+			return nil, usage.Mark(fmt.Errorf("reading --proxy: several proxies need a name each, as in --proxy old=%s", path))
+		case slices.Contains(proxies, b.name):
+			return nil, usage.Mark(fmt.Errorf("reading --proxy: the name %s is reserved", b.name))
+		case slices.ContainsFunc(builds, func(other build) bool { return other.name == b.name }):
+			return nil, usage.Mark(fmt.Errorf("reading --proxy: the name %s is used twice", b.name))
+		}
+		builds = append(builds, b)
+	}
+	return builds, nil
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,7 +21,11 @@ const (
 	benchUser     = "conftool"
 	benchPassword = "conftool-bench"
 	treeKeys      = 500
+	trees         = 20 // others, in scenarios that need more than one
 )
+
+// keyValue is the value of all keys.
+var keyValue = strings.Repeat("x", 60)
 
 // env is the environment of a run: files, upstreams and this program for its children.
 type env struct {
@@ -30,7 +36,9 @@ type env struct {
 	nullAddr string
 	etcd     *proxytest.Process // nil if etcd runs in this process
 	etcdAddr string
-	keep     bool // dir is not removed
+	store    *store // nil until a scenario needs it
+	trees    bool   // the other trees are written
+	keep     bool   // dir is not removed
 	closers  []func()
 }
 
@@ -117,9 +125,8 @@ func (e *env) startEtcd() error {
 		e.etcdAddr = strings.TrimPrefix(etcd.URL(), "http://")
 		e.closers = append(e.closers, etcd.Close)
 	}
-	value := strings.Repeat("x", 60)
 	for i := range treeKeys {
-		if err := putDirect(e.etcdAddr, treeKey(i), value); err != nil {
+		if err := putDirect(e.etcdAddr, treeKey(i), keyValue); err != nil {
 			return fmt.Errorf("filling etcd: %w", err)
 		}
 	}
@@ -142,3 +149,16 @@ func putDirect(etcd, key, value string) error {
 }
 
 func treeKey(i int) string { return fmt.Sprintf("/conftool/v1/pools/eqiad/mw%04d", i) }
+
+func otherTreeKey(i int) string {
+	return fmt.Sprintf("/conftool/v1/trees/%d/mw%04d", i%trees, i/trees)
+}
+
+// client returns an HTTP client that trusts the proxies.
+func (e *env) client() (*http.Client, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(e.ca) {
+		return nil, errors.New("reading the CA: no certificate found")
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: grace}, nil
+}

@@ -27,9 +27,13 @@ type sample struct {
 	Errors      int64
 	FirstError  string `json:",omitempty"`
 
-	// Watch and Outage replace all of the above in scenarios of these kinds.
+	// Busy is the part of a core that the upstream uses, in percent; 0 if it is not a process of its own.
+	Busy float64 `json:",omitempty"`
+
+	// Watch, Outage and Start replace all of the above in scenarios of these kinds.
 	Watch  *watchSample  `json:",omitempty"`
 	Outage *outageSample `json:",omitempty"`
+	Start  *startSample  `json:",omitempty"`
 }
 
 // generator is a child process that generates load. Its CPU time and memory are not counted
@@ -122,14 +126,15 @@ func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration tim
 	}
 	defer g.stop()
 	m = &sample{Memory: float64(t.proc.rss()-memory) / float64(l.Conns)}
-	proxy, upstream := t.proc.cpu(), e.upstreamCPU(sc)
+	proxy, upstream := t.proc.cpu(), e.upstreamCPU(sc, t)
 	g.release()
 	var r result
 	if err := g.result(&r); err != nil {
 		return nil, err
 	}
-	proxy, upstream = t.proc.cpu()-proxy, e.upstreamCPU(sc)-upstream
+	proxy, upstream = t.proc.cpu()-proxy, e.upstreamCPU(sc, t)-upstream
 	m.Errors, m.FirstError = r.Errors, r.FirstError
+	m.Busy = 100 * upstream.Seconds() / r.Seconds
 	if r.Requests > 0 {
 		n := float64(r.Requests)
 		m.Rate = n / r.Seconds
@@ -147,9 +152,11 @@ func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration tim
 	return m, nil
 }
 
-// upstreamCPU returns the CPU time that the upstream has used.
-func (e *env) upstreamCPU(sc *scenario) time.Duration {
+// upstreamCPU returns the CPU time that the upstream of a target has used.
+func (e *env) upstreamCPU(sc *scenario, t *target) time.Duration {
 	switch {
+	case t.v3:
+		return cpuOf(e.store.process.Pid())
 	case !sc.etcd:
 		return e.null.cpu()
 	case e.etcd != nil:

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,11 +54,10 @@ func (s *settings) compareOutages(ctx context.Context, sc *scenario) (*compariso
 
 // measureOutage sends requests through the proxy while etcd dies and comes back.
 func (e *env) measureOutage(ctx context.Context, t *target) (*outageSample, error) {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(e.ca) {
-		return nil, errors.New("reading the CA: no certificate found")
+	client, err := e.client()
+	if err != nil {
+		return nil, err
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: grace}
 	defer client.CloseIdleConnections()
 	url := "https://" + t.address + "/v2/keys" + treeKey(0)
 	if err := requestOnce(client, url); err != nil {

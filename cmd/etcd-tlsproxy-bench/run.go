@@ -110,6 +110,8 @@ func (s *settings) compare(ctx context.Context, e *env, sc *scenario) (*comparis
 		return s.compareWatches(ctx, sc)
 	case sc.outage:
 		return s.compareOutages(ctx, sc)
+	case sc.start:
+		return s.compareStarts(ctx, e, sc)
 	}
 	return s.compareLoad(ctx, e, sc)
 }
@@ -122,7 +124,13 @@ func (s *settings) compareLoad(ctx context.Context, e *env, sc *scenario) (*comp
 	if sc.etcd {
 		upstream = e.etcdAddr
 	}
-	targets, err := e.startTargets(s.selectContenders(sc, c), upstream)
+	list := s.selectContenders(sc, c)
+	if sc.trees {
+		if err := e.addTrees(); err != nil {
+			return nil, err
+		}
+	}
+	targets, err := e.startTargets(list, upstream)
 	defer stopTargets(targets)
 	if err != nil {
 		return nil, err

@@ -156,9 +156,9 @@ func TestABriefRun(t *testing.T) {
 	program := buildProgram(t, dir, "bench", ".")
 	proxy := buildProgram(t, dir, "proxy", "etcd-tlsproxy/cmd/etcd-tlsproxy")
 	t.Run("proxies", func(t *testing.T) {
-		_, comparisons := measureBriefly(t, program, "--proxy", proxy, "--scenarios", "get-500-keys,put-null,idle-memory")
-		if len(comparisons) != 3 {
-			t.Fatalf("got %d scenarios, want 3", len(comparisons))
+		_, comparisons := measureBriefly(t, program, "--proxy", proxy, "--scenarios", "get-500-keys,put-null,idle-memory,v3-put")
+		if len(comparisons) != 4 {
+			t.Fatalf("got %d scenarios, want 4", len(comparisons))
 		}
 		for _, c := range comparisons {
 			checkSamples(t, c)

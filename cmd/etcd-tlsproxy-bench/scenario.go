@@ -24,6 +24,12 @@ type scenario struct {
 	watch *watchLoad
 	// outage replaces load: etcd is killed and started again.
 	outage bool
+	// start replaces load: the proxies are started, and loaded trees are large.
+	start bool
+	// trees makes the other trees.
+	trees bool
+	// ours is what is special about ours, beside its variants.
+	ours variant
 	// variants of ours are compared with the unchanged one, and with no other proxy.
 	variants []variant
 }
@@ -135,6 +141,7 @@ func scenarios() []scenario {
 			load: load{Conns: 32, Requests: keys, Rate: 2000}, variants: loginVariants()},
 	}
 	list = append(list, watchScenarios()...)
+	list = append(list, storeScenarios(keys, tree, write)...)
 	return append(list,
 		scenario{name: "floods", figure: "p99", etcd: true,
 			what: "2,000 reads a second, open loop, beside 9,000 idle connections, 1,000 that send a byte of a head a second, " +
@@ -165,5 +172,41 @@ func watchScenarios() []scenario {
 		{name: "stampede", figure: "total", etcd: true, except: tunedOnly,
 			what:  "1,000 watchers of one prefix, which read the tree of 500 keys after each of 50 writes and watch again",
 			watch: &watchLoad{Watchers: 1000, Prefixes: 1, Events: 50, Reread: true}},
+	}
+}
+
+// storeScenarios returns the scenarios that compare this proxy on a v3 store with itself on the v2 API.
+func storeScenarios(keys, tree, write [][]byte) []scenario {
+	var quorum, others [][]byte
+	for i := range treeKeys {
+		quorum = append(quorum, getRequest("/v2/keys"+treeKey(i)+"?quorum=true"))
+	}
+	for i := range trees {
+		others = append(others, getRequest(fmt.Sprintf("/v2/keys/conftool/v1/trees/%d/?recursive=true", i)))
+	}
+	v3 := []variant{{suffix: "v3", v3: true}}
+	const nginxAlone = "nginx tuned is the fastest of the others"
+	return []scenario{
+		{name: "v3-get-500-keys", what: "small GETs over 500 keys, on a v3 store", figure: "rate", etcd: true, variants: v3,
+			load: load{Conns: 64, Requests: keys}},
+		{name: "v3-get-tree", what: "recursive GET of 500 keys, on a v3 store", figure: "rate", etcd: true, variants: v3,
+			load: load{Conns: 16, Requests: tree}},
+		{name: "v3-get-20-trees", what: "recursive GETs of 20 trees of 500 keys each, on a v3 store", figure: "rate", etcd: true, variants: v3,
+			trees: true, load: load{Conns: 16, Requests: others}},
+		{name: "v3-get-quorum", what: "small quorum GETs over 500 keys, on a v3 store", figure: "rate", etcd: true, variants: v3,
+			load: load{Conns: 64, Requests: quorum}},
+		{name: "v3-put", what: "PUT with password, on a v3 store", figure: "rate", etcd: true, variants: v3,
+			load: load{Conns: 64, Requests: write}},
+		{name: "v3-put-tuned", what: "PUT with password, ours on a v3 store and nginx before the v2 API", figure: "rate", etcd: true,
+			ours: variant{v3: true}, except: map[string]string{"profile": nginxAlone, "haproxy": nginxAlone},
+			load: load{Conns: 64, Requests: write}},
+		{name: "v3-open-20000", what: "20,000 requests a second, open loop, on a v3 store", figure: "busy", etcd: true, variants: v3,
+			load: load{Conns: 64, Requests: keys, Rate: 20_000}},
+		{name: "v3-watch-one", what: "8,000 watchers of one prefix, 5 writes, on a v3 store", figure: "last", etcd: true, variants: v3,
+			watch: &watchLoad{Watchers: 8000, Prefixes: 1, Events: 5}},
+		{name: "v3-watch-many", what: "50 watchers for each of 200 prefixes, 5 times 200 writes, on a v3 store", figure: "last", etcd: true, variants: v3,
+			watch: &watchLoad{Watchers: 50, Prefixes: 200, Events: 5}},
+		{name: "v3-start", what: "start, and the load of 100,000 keys from a v3 store", figure: "start", etcd: true, start: true,
+			variants: []variant{{suffix: "v3", v3: true, prefix: largePrefix}}},
 	}
 }

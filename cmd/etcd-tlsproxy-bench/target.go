@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -51,7 +52,14 @@ func (e *env) startTarget(c contender, upstream string) (*target, error) {
 	var command []string
 	switch c.kind {
 	case ours:
-		text, command = e.ownConfig(t.address, upstream, c.limits)+c.config, []string{c.program, "serve", "--config", file}
+		api := ""
+		if c.v3 {
+			if err := e.openStore(); err != nil {
+				return nil, err
+			}
+			upstream, api = e.store.address, fmt.Sprintf("api = \"v3\"\nprefix = %q\n", cmp.Or(c.prefix, benchPrefix))
+		}
+		text, command = e.ownConfig(t.address, upstream, api, c.limits)+c.config, []string{c.program, "serve", "--config", file}
 	case "tuned", "profile":
 		text, command = e.nginxConfig(t, upstream, dir), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":
@@ -78,7 +86,7 @@ func (e *env) startTarget(c contender, upstream string) (*target, error) {
 	return t, nil
 }
 
-func (e *env) ownConfig(listen, upstream, limits string) string {
+func (e *env) ownConfig(listen, upstream, api, limits string) string {
 	if limits == "" {
 		limits = noAddressLimits
 	}
@@ -86,7 +94,7 @@ func (e *env) ownConfig(listen, upstream, limits string) string {
 admin = "127.0.0.1:0"
 [upstream]
 endpoints = ["http://%s"]
-[tls]
+%s[tls]
 certificate = %q
 key = %q
 [auth]
@@ -100,7 +108,7 @@ level = "error"
 "/" = ["root"]
 "/conftool" = ["root", "conftool"]
 "/eventlogging" = []
-`, listen, upstream, e.path("server.crt"), e.path("server.key"), e.path("htpasswd"), limits)
+`, listen, upstream, api, e.path("server.crt"), e.path("server.key"), e.path("htpasswd"), limits)
 }
 
 // nginxConfig is a site with the same rules. "profile" is the site that this proxy

@@ -21,10 +21,13 @@ type watchLoad struct {
 	Watchers, Prefixes int
 	// Events is the number of writes to each prefix. All clients watch before each write.
 	Events int
+	// V3 makes Etcd the address of a v3 store.
+	V3 bool
 	// Reread lets each client read the tree after each event, before it watches again.
 	Reread bool
 
 	poller *poller
+	put    func(key, value string) error
 }
 
 // watchResult is what was measured. Times are in microseconds.
@@ -69,6 +72,15 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 	config, err := clientConfig(l.CA)
 	if err != nil {
 		return err
+	}
+	l.put = func(key, value string) error { return putDirect(l.Etcd, key, value) }
+	if l.V3 {
+		w, err := newStoreWriter(l.Etcd, benchPrefix)
+		if err != nil {
+			return err
+		}
+		defer w.close()
+		l.put = w.put
 	}
 	watchers := make([]*watcher, l.Watchers*l.Prefixes)
 	err = forEach(watchers, maxParallel, func(i int) error {
@@ -156,7 +168,7 @@ func (l *watchLoad) event(n int, watchers []*watcher) (written time.Time, err er
 func (l *watchLoad) write(n int) error {
 	prefixes := make([]string, l.Prefixes)
 	return forEach(prefixes, min(8, l.Prefixes), func(i int) error {
-		return putDirect(l.Etcd, l.prefix(i)+"/eqiad/mw0000", fmt.Sprintf("event-%d", n))
+		return l.put(l.prefix(i)+"/eqiad/mw0000", fmt.Sprintf("event-%d", n))
 	})
 }
 

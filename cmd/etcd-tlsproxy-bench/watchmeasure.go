@@ -72,27 +72,31 @@ func measureWatches(ctx context.Context, v contender, l watchLoad) (*watchSample
 		return nil, err
 	}
 	defer t.proc.stop()
+	etcd := e.etcd
 	l.Address, l.Etcd, l.CA = t.address, e.etcdAddr, e.ca
+	if v.v3 {
+		etcd, l.Etcd, l.V3 = e.store.process, e.store.address, true
+	}
 	ctx, cancel := context.WithTimeout(ctx, maxWatchTime)
 	defer cancel()
-	before := openFiles(e.etcd.Pid())
+	before := openFiles(etcd.Pid())
 	g, err := e.startGenerator(ctx, "watch-load", l)
 	if err != nil {
 		return nil, err
 	}
 	defer g.stop()
 	m := &watchSample{
-		Memory:      float64(t.proc.rss() + rssOf(e.etcd.Pid())),
-		Connections: float64(openFiles(e.etcd.Pid()) - before),
+		Memory:      float64(t.proc.rss() + rssOf(etcd.Pid())),
+		Connections: float64(openFiles(etcd.Pid()) - before),
 	}
-	proxy, etcd := t.proc.cpu(), cpuOf(e.etcd.Pid())
+	proxy, upstream := t.proc.cpu(), cpuOf(etcd.Pid())
 	g.release()
 	var r watchResult
 	if err := g.result(&r); err != nil {
 		return nil, errors.Join(ctx.Err(), err)
 	}
 	m.CPU = float64((t.proc.cpu() - proxy).Milliseconds())
-	m.UpstreamCPU = float64((cpuOf(e.etcd.Pid()) - etcd).Milliseconds())
+	m.UpstreamCPU = float64((cpuOf(etcd.Pid()) - upstream).Milliseconds())
 	slices.Sort(r.Last)
 	m.Last, m.P50, m.Seconds = float64(r.Last[len(r.Last)/2]), float64(r.P50), r.Seconds
 	return m, nil

@@ -32,7 +32,7 @@ var arrows = []arrow{
 	{"proxy/v2v3/presence", "whether proxies are present does not depend on the tree", []string{"proxy/v2v3/layout", "proxy/v2v3/rpc"}},
 	{"proxy/v2v3/stats", "what the v2 API says about a cluster is rendered from values", []string{"proxy/v2store", "proxy/v2v3/members"}},
 	{"proxy/v2v3", "the store of a tree knows no HTTP and no clients of the proxy",
-		[]string{"proxy/v2store", "proxy/v2v3/layout", "proxy/v2v3/members", "proxy/v2v3/mirror", "proxy/v2v3/presence", "proxy/v2v3/rpc"}},
+		[]string{"proxy/v2store", "proxy/v2v3/layout", "proxy/v2v3/members", "proxy/v2v3/mirror", "proxy/v2v3/presence", "proxy/v2v3/rpc", "proxy/v2v3/stats"}},
 	{"proxy/upstream", "the pool decides nothing; it frames requests and sends them", []string{"proxy/http1", "proxy/rawio"}},
 	{"proxy/share", "sharing decides nothing: access is decided before", []string{"proxy/bulk", "proxy/http1", "proxy/upstream"}},
 	{"proxy/gate", "a decision depends on the request and the policy alone", []string{"acl", "certs"}},

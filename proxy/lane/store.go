@@ -13,7 +13,6 @@ import (
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
-	"etcd-tlsproxy/proxy/v2v3/stats"
 )
 
 // Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
@@ -23,6 +22,7 @@ type Store interface {
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
+	Statistics() []byte
 	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
 	MemberList(ctx context.Context) ([]v2v3.Member, error)
 }
@@ -33,8 +33,7 @@ type Origin struct {
 	// Feed wakes the watchers of the store.
 	Feed *share.Feed
 
-	heads  heads
-	counts stats.Counts
+	heads heads
 }
 
 // serves reports whether the store answers an operation. All others are sent to etcd, whose
@@ -130,7 +129,6 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
 	}
 	x.Outage.Succeeded()
-	o.counts.Add(parsed.Action, got.Failed)
 	o.answer(a, call.Op.Method, got)
 	size := int64(len(a.Body))
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)

@@ -153,7 +153,7 @@ func (x *Exchange) fromMembers(ctx context.Context, call *Call) (Answer, *gate.R
 func (o *Origin) info(ctx context.Context, path string) (v2v3.Reply, error) {
 	reply := v2v3.Reply{Status: http.StatusOK, Fields: [][2]string{{"Content-Type", "application/json"}}}
 	if path == "/v2/stats/store" {
-		reply.Body = o.counts.Store(o.Feed.Waiting())
+		reply.Body = o.Store.Statistics()
 		return reply, nil
 	}
 	list, err := o.Store.MemberList(ctx)

@@ -22,8 +22,8 @@ type Options struct {
 	// Hasty lets members be added and removed at once. Otherwise etcd refuses that until
 	// all members have been connected for 5 s.
 	Hasty bool
-	// NoV2 starts an etcd without the v2 API, which etcd 3.6 and later do not have. It applies to
-	// members of a Cluster.
+	// NoV2 starts an etcd without the v2 API, which etcd 3.6 and later do not have. It does not
+	// apply to StartEmbedded.
 	NoV2 bool
 	// TLS makes an embedded etcd serve clients with TLS.
 	TLS *EtcdTLS

@@ -40,6 +40,11 @@ func Releases() []Release {
 	return all
 }
 
+// HasV2 reports whether the release has the v2 API.
+func (r Release) HasV2() bool {
+	return strings.HasPrefix(r.Name, "3.4.") || strings.HasPrefix(r.Name, "3.5")
+}
+
 // Cluster starts a cluster of this release, with nothing but the v3 API. The caller must close
 // it even after an error.
 func (r Release) Cluster(dir string, members int) (*Cluster, error) {

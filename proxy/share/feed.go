@@ -24,9 +24,6 @@ type Feed struct {
 // of the counters.
 func NewFeed(c *WatchCounters) *Feed { return &Feed{count: c} }
 
-// Waiting returns the number of watchers that wait.
-func (f *Feed) Waiting() int64 { return f.count.Waiting.Load() }
-
 // fed is what a watcher of a feed has beside its result. It is guarded by feed.mu.
 type fed struct {
 	feed    *Feed

@@ -34,6 +34,7 @@ func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 		s.advance(r.Number)
 	}
 	if err == nil && e != nil {
+		s.count(r.Number, e)
 		s.resolve(r.Entry.Origin, e)
 	}
 	var due []delivery
@@ -55,6 +56,14 @@ func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 	return err
 }
 
+// count counts an event, once. A mirror that is loaded again has some events of the one before.
+func (s *Store) count(revision int64, e *v2store.Event) {
+	if s.counted > 0 && revision > s.counted {
+		s.counted = revision
+		s.counts.Succeeded(e.Action)
+	}
+}
+
 // resume goes on with the mirror in use.
 func (s *Store) resume(after int64, st *state) {
 	s.mu.Lock()
@@ -71,6 +80,7 @@ func (s *Store) replace(m *mirror.Mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.m, s.reason, s.pastFailures, m.Replaying = m, "", 0, false
+	s.counted = m.Applied
 	s.loads.Add(1)
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})

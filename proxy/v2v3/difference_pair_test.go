@@ -243,7 +243,7 @@ func (p *pair) step() {
 }
 
 func (p *pair) compareTrees() {
-	for _, key := range append([]string{"/", "/a/_h", "/_h"}, v2draw.Keys...) {
+	for _, key := range readKeys {
 		p.both(&v2store.Request{Method: "GET", Path: key, Query: "recursive=true"})
 	}
 }

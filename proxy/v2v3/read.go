@@ -30,5 +30,10 @@ func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
 	}
 	a := s.m.Tree.Answer(op, now)
 	s.mu.RUnlock()
+	if a.Failed {
+		s.counts.Failed(op.Action, v2store.CodeKeyNotFound)
+	} else {
+		s.counts.Succeeded(op.Action)
+	}
 	return a, nil
 }

@@ -74,6 +74,15 @@ func (s *Store) Status() Status {
 	return st
 }
 
+// Statistics returns the body of /v2/stats/store. Events are those of all proxies since the tree was loaded;
+// reads, failures and watchers are those of this one.
+func (s *Store) Statistics() []byte {
+	s.mu.RLock()
+	watchers := len(s.watchers)
+	s.mu.RUnlock()
+	return s.counts.Store(watchers)
+}
+
 // Member is a member of the cluster.
 type Member = members.Member
 

@@ -15,6 +15,7 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/presence"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
+	"etcd-tlsproxy/proxy/v2v3/stats"
 )
 
 // Store serves the tree. Its methods may be called by several goroutines at once.
@@ -38,6 +39,11 @@ type Store struct {
 	applied atomic.Int64
 	// loads and conflicts count, for the status.
 	loads, conflicts atomic.Int64
+	// counts is what etcd's statistics say about operations. They begin with the first tree.
+	counts stats.Counts
+	// counted is the revision up to which events were counted; 0 before there is a tree. Only the
+	// follower uses it.
+	counted int64
 	// term and revision are those of the newest header of a response.
 	term     atomic.Uint64
 	revision atomic.Int64

@@ -35,6 +35,7 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 				p, failure, err = s.propose(op, conflicts)
 			}
 			if err == nil && failure != nil {
+				s.counts.Failed(op.Action, failure.Code)
 				return failure.Answer(), nil
 			}
 		}

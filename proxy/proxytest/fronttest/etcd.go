@@ -1,13 +1,16 @@
 package fronttest
 
 import (
-	"fmt"
+	"context"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // Etcd is a real etcd: an embedded one or a process.
@@ -16,20 +19,27 @@ type Etcd interface {
 	Close()
 }
 
-// EachEtcd runs test in each lane, in front of each kind of real etcd that is available. The
-// subtests are named lane/etcd. Each run has an etcd of its own, which starts in about 0.3 s
-// and has no keys. It advertises the URL of the proxy to clients, as in production.
+// Mortal is an etcd that can be killed and started again with its data.
+type Mortal interface {
+	Etcd
+	Kill()
+	Start() error
+}
+
+// EachEtcd runs test in each lane, in front of each release of etcd that is at hand and has the API
+// of this run. The subtests are named lane/etcd. Each run has an etcd of its own, which starts
+// in about 0.3 s and has no keys. It advertises the URL of the proxy to clients, as in
+// production. All but the one that is linked in are [Mortal].
 func EachEtcd(t *testing.T, test func(t *testing.T, f *Front, e Etcd)) {
 	t.Helper()
-	path, version, installed := proxytest.FindEtcd()
-	if !installed {
-		t.Log("etcd 3.4 or 3.5 is not installed; only the embedded etcd was tried")
-	}
 	EachLane(t, func(t *testing.T, l Lane) {
-		run := func(name string, start func(o proxytest.Options) (Etcd, error)) {
-			t.Run(name, func(t *testing.T) {
+		for _, release := range proxytest.Releases() {
+			if !release.HasV2() && !V3() {
+				continue
+			}
+			t.Run("etcd "+release.Name, func(t *testing.T) {
 				ln := Listen(t)
-				e, err := start(proxytest.Options{Dir: t.TempDir(), Advertise: "https://" + ln.Addr().String()})
+				e, err := startRelease(release, proxytest.Options{Dir: t.TempDir(), Advertise: "https://" + ln.Addr().String(), NoV2: !release.HasV2()})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -40,11 +50,14 @@ func EachEtcd(t *testing.T, test func(t *testing.T, f *Front, e Etcd)) {
 				test(t, l.serve(t, ln, e.URL(), nil, nil), e)
 			})
 		}
-		run("etcd 3.5", func(o proxytest.Options) (Etcd, error) { return proxytest.StartEmbedded(o) })
-		if installed {
-			run(fmt.Sprintf("installed etcd %s", version), func(o proxytest.Options) (Etcd, error) { return proxytest.StartProcess(path, o) })
-		}
 	})
+}
+
+func startRelease(r proxytest.Release, o proxytest.Options) (Etcd, error) {
+	if r.Program == "" {
+		return proxytest.StartEmbedded(o)
+	}
+	return proxytest.StartProcess(r.Program, o)
 }
 
 // Embedded starts a proxy in front of an embedded etcd, for tests that do not depend on
@@ -110,13 +123,31 @@ func withView(t testing.TB, e Etcd) Etcd {
 		register(t, near, fronts.(*served))
 		return e
 	}
-	return &withURL{e, "http://" + view(t, strings.TrimPrefix(e.URL(), "http://"))}
+	return &withURL{e.(*proxytest.Process), "http://" + view(t, strings.TrimPrefix(e.URL(), "http://"))}
 }
 
 // withURL is an etcd with another URL.
 type withURL struct {
-	Etcd
+	*proxytest.Process
 	url string
 }
 
 func (e *withURL) URL() string { return e.url }
+
+// ServeStores makes an empty tree in the v3 store of a cluster, which fronts serve in every run. A front
+// at the URL of a member uses the others while that one is away.
+func ServeStores(t testing.TB, urls ...string) {
+	t.Helper()
+	var addresses []string
+	for _, url := range urls {
+		addresses = append(addresses, strings.TrimPrefix(url, "http://"))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	if err := v2v3.Init(ctx, storeOptions(slog.New(slog.DiscardHandler), addresses...), 0); err != nil {
+		t.Fatal(err)
+	}
+	for i, address := range addresses {
+		register(t, address, &served{tree: true, others: slices.Concat(addresses[i+1:], addresses[:i])})
+	}
+}

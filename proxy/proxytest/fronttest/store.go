@@ -15,8 +15,12 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-func storeOptions(address string, log *slog.Logger) v2v3.Options {
-	return v2v3.Options{Endpoints: []v2v3.Endpoint{{Addr: address}}, Timeout: 5 * time.Second, Log: log}
+func storeOptions(log *slog.Logger, addresses ...string) v2v3.Options {
+	o := v2v3.Options{Timeout: 5 * time.Second, Log: log}
+	for _, address := range addresses {
+		o.Endpoints = append(o.Endpoints, v2v3.Endpoint{Addr: address})
+	}
+	return o
 }
 
 // openStore opens a store and waits until it serves a tree, if it has one.
@@ -47,7 +51,8 @@ func (f *Front) origin(endpoint string) *lane.Origin {
 	}
 	store := f.stores[address]
 	if store == nil {
-		store = openStore(f.t, storeOptions(address, slog.New(slog.NewTextHandler(f.Log, nil))), at.tree)
+		o := storeOptions(slog.New(slog.NewTextHandler(f.Log, nil)), append([]string{address}, at.others...)...)
+		store = openStore(f.t, o, at.tree)
 		at.add(store)
 		f.stores[address] = store
 	}

@@ -41,7 +41,8 @@ func register(t testing.TB, address string, s *served) {
 
 // served is an etcd whose v3 store is served.
 type served struct {
-	tree bool
+	tree   bool
+	others []string // the addresses of the other members
 
 	mu     sync.Mutex
 	fronts []*v2v3.Store // the stores of fronts
@@ -74,7 +75,7 @@ func view(t testing.TB, address string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	o := storeOptions(address, slog.New(slog.DiscardHandler))
+	o := storeOptions(slog.New(slog.DiscardHandler), address)
 	if err := v2v3.Init(ctx, o, 0); err != nil {
 		t.Fatal(err)
 	}

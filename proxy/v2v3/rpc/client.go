@@ -39,6 +39,7 @@ type Client struct {
 	conn  *grpc.ClientConn
 	at    int
 	token string
+	login *login // the last one at conn; nil before the first
 	// retired are the connections on which calls may still be under way.
 	retired map[*grpc.ClientConn]*time.Timer
 }

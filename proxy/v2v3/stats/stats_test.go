@@ -32,11 +32,15 @@ func TestOperationsAreCountedInTheGroupsOfEtcd(t *testing.T) {
 		v2store.Get: "gets", v2store.Set: "sets", v2store.Update: "update", v2store.Create: "create",
 		v2store.CompareAndSwap: "compareAndSwap", v2store.Delete: "delete", v2store.CompareAndDelete: "compareAndDelete",
 	} {
-		c.Add(action, false)
-		c.Add(action, true)
-		c.Add(action, true)
-		if got := string(c.Store(3)); !strings.Contains(got, `"`+name+`Success":1`) || !strings.Contains(got, `"`+name+`Fail":2`) || !strings.Contains(got, `"watchers":3`) || !strings.Contains(got, `"expireCount":0`) {
+		c.Succeeded(action)
+		c.Failed(action, v2store.CodeKeyNotFound)
+		c.Failed(action, v2store.CodeKeyNotFound)
+		if got := string(c.Store(3)); !strings.Contains(got, `"`+name+`Success":1,`) || !strings.Contains(got, `"`+name+`Fail":2,`) || !strings.HasSuffix(got, `"expireCount":0,"watchers":3}`) {
 			t.Errorf("%s: got %s, want one success, two failures and three watchers", action, got)
 		}
+	}
+	c.Succeeded(v2store.Expire)
+	if got := string(c.Store(0)); !strings.HasSuffix(got, `"expireCount":1,"watchers":0}`) {
+		t.Errorf("%s: got %s, want one expiration", v2store.Expire, got)
 	}
 }

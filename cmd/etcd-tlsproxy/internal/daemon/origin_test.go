@@ -24,14 +24,14 @@ type secureEtcd struct {
 	pki *proxytest.PKI
 }
 
-func newSecureEtcd(t testing.TB) *secureEtcd {
+func newSecureEtcd(t testing.TB, names ...string) *secureEtcd {
 	t.Helper()
 	e := &secureEtcd{t: t, dir: t.TempDir()}
 	var err error
 	if e.pki, err = proxytest.NewPKI(); err != nil {
 		t.Fatal(err)
 	}
-	cert, key, err := e.pki.Server("127.0.0.1")
+	cert, key, err := e.pki.Server(append(names, "127.0.0.1")...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -48,6 +49,15 @@ func (c *storeClient) do(method, target string) (int, string) {
 		c.s.T.Fatalf("%s %s: %v", method, target, err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+// serves waits until a write succeeds.
+func (c *storeClient) serves() {
+	c.s.T.Helper()
+	c.s.Eventually("the tree is served", func() bool {
+		status, _ := c.do("PUT", "/v2/keys/conftool/a?value=1")
+		return status < 300
+	})
 }
 
 // initialize makes an empty tree in the store of a configuration.
@@ -94,21 +104,43 @@ func TestAStoreIsServedOnceItHasATree(t *testing.T) {
 	}
 }
 
+// TestAReloadReplacesTheStore changes how plain reads are answered, which etcd that is away shows.
 func TestAReloadReplacesTheStore(t *testing.T) {
 	e := startEtcd(t)
-	s := daemontest.Start(t, storeConfig(e.URL(), ""))
+	config := func(more string) string {
+		return strings.Replace(storeConfig(e.URL(), more), "[limits]\n", "[limits]\nupstream_timeout = \"1s\"\n", 1)
+	}
+	s := daemontest.Start(t, config(""))
 	initialize(t, s)
 	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
-	s.Eventually("the tree is served", func() bool {
-		status, _ := c.do("PUT", "/v2/keys/conftool/a?value=1")
-		return status < 300
-	})
-	s.Write("etcd-tlsproxy.toml", storeConfig(e.URL(), "plain_reads = \"linearizable\"\n"))
+	c.serves()
+	watch, err := c.Get(s.URL + "/v2/keys/conftool/none?wait=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Body.Close()
+	e.Cut()
+	if status, body := c.do("GET", "/v2/keys/conftool/a"); status != 200 {
+		t.Errorf("reading the copy while etcd is away: got %d %s, want 200", status, body)
+	}
+	e.Mend()
+	c.serves()
+	s.Write("etcd-tlsproxy.toml", config("plain_reads = \"linearizable\"\n"))
 	s.Eventually("the reload is logged", func() bool { return strings.Contains(s.Log.String(), "upstream.plain_reads") })
 	if status, body := c.do("GET", "/v2/keys/conftool/a"); status != 200 || !strings.Contains(body, `"value":"1"`) {
 		t.Errorf("reading after the reload: got %d %s, want 200 and the value 1", status, body)
 	}
-	s.Write("etcd-tlsproxy.toml", storeConfig(e.URL(), "plain_reads = \"linearizable\"\nprefix = \"/v2\"\n"))
+	if event, err := io.ReadAll(watch.Body); err == nil || len(event) > 0 {
+		t.Errorf("a watch of the store before: got %q, %v; want that it is broken off", event, err)
+	}
+	s.Eventually("the store before has left etcd", func() bool { return countV3(t, e.URL(), ".v2/s/") == 1 })
+	e.Cut()
+	if status, body := c.do("GET", "/v2/keys/conftool/a"); status != 503 {
+		t.Errorf("reading linearizably while etcd is away: got %d %s, want 503", status, body)
+	}
+	e.Mend()
+	c.serves()
+	s.Write("etcd-tlsproxy.toml", config("plain_reads = \"linearizable\"\nprefix = \"/v2\"\n"))
 	s.Eventually("another prefix waits for a restart", func() bool {
 		return strings.Contains(s.Log.String(), "a changed setting waits for a restart") && strings.Contains(s.Log.String(), "key=upstream.prefix")
 	})
@@ -117,15 +149,26 @@ func TestAReloadReplacesTheStore(t *testing.T) {
 	}
 }
 
-func TestAStoreIsReachedWithACertificate(t *testing.T) {
-	e := newSecureEtcd(t)
-	s := daemontest.Start(t, storeConfig(e.URL(), fmt.Sprintf("ca = %q\ncertificate = %q\nkey = %q\n", e.path("ca.crt"), e.path("proxy.crt"), e.path("proxy.key"))))
+// TestAReloadOfUsersKeepsTheStore has a watch that a store which is replaced would break off.
+func TestAReloadOfUsersKeepsTheStore(t *testing.T) {
+	e := startEtcd(t)
+	s := daemontest.Start(t, strings.Replace(storeConfig(e.URL(), ""), "[limits]\n", "[limits]\nupstream_timeout = \"100ms\"\n", 1))
 	initialize(t, s)
 	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
-	s.Eventually("the tree is served", func() bool {
-		status, _ := c.do("PUT", "/v2/keys/conftool/a?value=1")
-		return status < 300
-	})
+	c.serves()
+	watch, err := c.Get(s.URL + "/v2/keys/conftool/a?wait=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Body.Close()
+	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-2"})
+	s.Eventually("the new password is in force", func() bool { return s.Put("conftool", "conftool-2") < 300 })
+	if n := countV3(t, e.URL(), ".v2/s/"); n != 1 {
+		t.Errorf("after the reload there are %d sessions at etcd, want the one that was there", n)
+	}
+	if event, err := io.ReadAll(watch.Body); err != nil || !strings.Contains(string(event), `"action":"set"`) {
+		t.Errorf("the watch got %q, %v; want the event of the write", event, err)
+	}
 }
 
 func startEtcd(t *testing.T) *proxytest.Embedded {
@@ -141,6 +184,29 @@ func startEtcd(t *testing.T) *proxytest.Embedded {
 // readV3 reads a key by the v3 API.
 func readV3(t *testing.T, etcd, key string) string {
 	t.Helper()
+	client := v3Client(t, etcd)
+	defer client.Close()
+	found, err := client.Range(context.Background(), &etcdserverpb.RangeRequest{Key: []byte(key)})
+	if err != nil || len(found.Kvs) != 1 {
+		t.Fatalf("reading the v3 key %s: got %d keys, %v; want one", key, len(found.GetKvs()), err)
+	}
+	return string(found.Kvs[0].Value)
+}
+
+// countV3 returns the number of v3 keys that begin with a prefix.
+func countV3(t *testing.T, etcd, prefix string) int64 {
+	t.Helper()
+	client := v3Client(t, etcd)
+	defer client.Close()
+	found, err := client.Range(context.Background(), &etcdserverpb.RangeRequest{Key: []byte(prefix), RangeEnd: layout.End([]byte(prefix)), CountOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.Count
+}
+
+func v3Client(t *testing.T, etcd string) *rpc.Client {
+	t.Helper()
 	at, err := url.Parse(etcd)
 	if err != nil {
 		t.Fatal(err)
@@ -149,10 +215,5 @@ func readV3(t *testing.T, etcd, key string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	found, err := client.Range(context.Background(), &etcdserverpb.RangeRequest{Key: []byte(key)})
-	if err != nil || len(found.Kvs) != 1 {
-		t.Fatalf("reading the v3 key %s: got %d keys, %v; want one", key, len(found.GetKvs()), err)
-	}
-	return string(found.Kvs[0].Value)
+	return client
 }
