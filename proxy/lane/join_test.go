@@ -162,7 +162,7 @@ func TestWatchesOfOneKeyThatCannotBeSharedAreBounded(t *testing.T) {
 		<-q.Context().Done()
 	})
 	pool := func(name string) *account.Pool {
-		return r.Accounts.NewPool(account.Options{Name: name, Total: 100, Reserve: 10, ForNewcomers: true})
+		return r.Accounts.NewPool(account.Options{Name: name, Total: 200, Reserve: 20, ForNewcomers: true})
 	}
 	r.Bulk = bulk.NewLimits(pool("bytes"), pool("trees"), pool("watched"))
 	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))

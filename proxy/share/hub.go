@@ -78,6 +78,7 @@ func (h *hub) serve(ctx context.Context) {
 	h.publishHead(head)
 	if past != nil {
 		h.deliver(past)
+		_ = h.weighEvent(len(past.Body)) // so that the next hub with an index is charged for it
 		past.release()
 		h.stop(errEnded)
 		return
