@@ -88,6 +88,9 @@ func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, e
 		}
 		return Answer{}, x.unanswered(ctx, &upstream.Error{Kind: upstream.Canceled, Err: ctx.Err()}, call.Op)
 	}
+	if a.claim.Held() > 0 {
+		a.large = holdWatch(x.Bulk.Watched, w, a.claim.Held(), call.Client)
+	}
 	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
 	if err != nil {
 		a.Close()
