@@ -193,7 +193,7 @@ func (h *hub) readEvent(ctx context.Context, resp *upstream.Response) error {
 
 // receive reads the event of an answer, which the caller uses.
 func (h *hub) receive(ctx context.Context, resp *upstream.Response) (*Event, error) {
-	t, err := h.watches.texts.receive(ctx, resp)
+	t, err := h.watches.texts.receive(ctx, resp, h.wants)
 	if err != nil {
 		return nil, err
 	}
