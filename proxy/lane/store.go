@@ -170,30 +170,30 @@ func (a *Answer) holdMemory(x *Exchange, call *Call, size int64) bool {
 }
 
 // joinStore is Join for a watch that the store serves.
-func (x *Exchange) joinStore(ctx context.Context, o *Origin, op *gate.Operation, n share.Notifier) (*share.Watcher, *share.Head, End) {
-	parsed, invalid := parse(op, "", nil, true)
+func (x *Exchange) joinStore(ctx context.Context, o *Origin, w *Watch, n share.Notifier) (*share.Watcher, *share.Head, End) {
+	parsed, invalid := parse(w.Op, "", nil, true)
 	if invalid != nil {
 		return nil, o.heads.complete(invalid.Answer(), o.Store.Cluster()), End{Reason: "refused"}
 	}
 	if parsed.Action != v2store.Watch { // a quorum read does not wait
 		got, err := o.Store.Do(ctx, parsed)
 		if err != nil {
-			return nil, nil, x.unansweredStore(ctx, err, op)
+			return nil, nil, x.unansweredStore(ctx, err, w.Op)
 		}
 		return nil, o.heads.complete(got, o.Store.Cluster()), End{Reason: "event"}
 	}
-	w := o.Feed.Watcher(n, parsed.Stream)
-	deliver := func(e *v2v3.Event) { w.Deliver(e, e.Index, e.Body, e.Chunked) }
-	stop, head, err := o.Store.Watch(parsed, deliver, w.Fail)
+	watcher := o.Feed.Watcher(n, w.account, parsed.Stream)
+	deliver := func(e *v2v3.Event) { watcher.Deliver(e, e.Index, e.Body, e.Chunked) }
+	stop, head, err := o.Store.Watch(parsed, deliver, watcher.Fail)
 	if err != nil {
-		w.Close()
-		return nil, nil, x.unansweredStore(ctx, err, op)
+		watcher.Close()
+		return nil, nil, x.unansweredStore(ctx, err, w.Op)
 	}
 	if head.Status != 200 {
-		w.Close()
+		watcher.Close()
 		return nil, o.heads.complete(head, o.Store.Cluster()), End{Reason: "refused"}
 	}
 	x.Outage.Succeeded()
-	w.Started(stop)
-	return w, o.heads.watch(head, o.Store.Cluster()), End{}
+	watcher.Started(stop)
+	return watcher, o.heads.watch(head, o.Store.Cluster()), End{}
 }

@@ -42,7 +42,7 @@ func (a *answers) Cluster() v2store.Cluster { return v2store.Cluster{ID: 7} }
 func newStoreRig(t *testing.T, store *answers) *rig {
 	t.Helper()
 	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { t.Errorf("etcd received %s %s", q.Method, q.URL) })
-	r.snapshot.Origin = &Origin{Store: store, Feed: share.NewFeed(r.metrics.Watches)}
+	r.snapshot.Origin = &Origin{Store: store, Feed: share.NewFeed(r.metrics.Watches, 64<<20)}
 	r.Memory = r.Accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 4096})
 	r.Bulk = bulk.NewLimits(
 		r.Accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: 128}),

@@ -7,15 +7,9 @@ import (
 	"etcd-tlsproxy/proxy/account"
 )
 
-// Breaker is a [Notifier] whose client may be slow to take its event.
-type Breaker interface {
-	// BreakOff makes the writes of the event fail, now and later. It must not block.
-	BreakOff()
-}
-
 // The watchers that have a large event hold its text until their clients have taken it. When there
 // is no room for another event, the client that holds the most is broken off, if a client that
-// waits for that event holds less. Networks are compared first, and then clients of one network.
+// waits for that event holds less.
 
 // roomPatience is how long an event waits until others are broken off.
 const roomPatience = 2 * time.Second
@@ -72,6 +66,13 @@ func (r *receiver) room(ctx context.Context, n int64) bool {
 	}
 }
 
+// breakOff breaks off a watcher whose client does not take its event; the lock of its holders is
+// held.
+func (w *Watcher) breakOff() {
+	w.broken = true
+	w.notifier.BreakOff()
+}
+
 // makeRoom breaks off the watchers of the client that holds the most, if one of the clients that
 // want room holds less. The channel is closed when a text is released. some reports whether
 // watchers that were broken off still hold something.
@@ -81,12 +82,16 @@ func (ts *texts) makeRoom(want []*account.Account) (freed <-chan struct{}, some 
 	if ts.freed == nil {
 		ts.freed = make(chan struct{})
 	}
-	h := ts.holdings()
+	h := newHoldings()
+	for w, t := range ts.holders {
+		if !w.broken {
+			h.add(w.account, t, t.size)
+		}
+	}
 	if most := h.most(); most != nil && h.exceeds(most, want) {
 		for w := range ts.holders {
-			if b, ok := w.notifier.(Breaker); ok && w.account == most && !w.broken {
-				w.broken = true
-				b.BreakOff()
+			if w.account == most && !w.broken {
+				w.breakOff()
 			}
 		}
 	}
@@ -94,67 +99,6 @@ func (ts *texts) makeRoom(want []*account.Account) (freed <-chan struct{}, some 
 		some = some || w.broken
 	}
 	return ts.freed, some
-}
-
-// holdings are the bytes that clients and networks hold, each text once.
-type holdings struct {
-	accounts map[*account.Account]int64
-	networks map[string]int64
-}
-
-// holdings counts what watchers hold that were not broken off; ts.mu is held.
-func (ts *texts) holdings() *holdings {
-	h := &holdings{make(map[*account.Account]int64), make(map[string]int64)}
-	type byAccount struct {
-		*account.Account
-		*text
-	}
-	type byNetwork struct {
-		network string
-		*text
-	}
-	counted := make(map[any]struct{})
-	once := func(key any) bool {
-		_, known := counted[key]
-		counted[key] = struct{}{}
-		return !known
-	}
-	for w, t := range ts.holders {
-		if w.broken {
-			continue
-		}
-		if once(byAccount{w.account, t}) {
-			h.accounts[w.account] += t.size
-		}
-		if network := w.account.Network(); once(byNetwork{network, t}) {
-			h.networks[network] += t.size
-		}
-	}
-	return h
-}
-
-// most returns the client that holds the most in the network that holds the most, or nil.
-func (h *holdings) most() (most *account.Account) {
-	for a, held := range h.accounts {
-		switch {
-		case most == nil:
-			most = a
-		case a.Network() == most.Network() && held > h.accounts[most],
-			a.Network() != most.Network() && h.networks[a.Network()] > h.networks[most.Network()]:
-			most = a
-		}
-	}
-	return most
-}
-
-// exceeds reports whether a client holds more than one of those that want room.
-func (h *holdings) exceeds(a *account.Account, want []*account.Account) bool {
-	for _, w := range want {
-		if w.Network() == a.Network() && h.accounts[w] < h.accounts[a] || h.networks[w.Network()] < h.networks[a.Network()] {
-			return true
-		}
-	}
-	return false
 }
 
 // wants returns the clients that wait for an event of the hub, and the one that pays for it.

@@ -3,6 +3,7 @@ package share
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -97,19 +98,85 @@ func TestTheClientThatHoldsTheMostMakesRoomForTheEventsOfOthers(t *testing.T) {
 
 func TestTheMostIsThatOfANetworkAndThenOfAClient(t *testing.T) {
 	s := newScales(t)
-	h := &holdings{
-		accounts: map[*account.Account]int64{s.one: 10, s.other: 20},
-		networks: map[string]int64{s.one.Network(): 30, s.other.Network(): 20},
-	}
-	if got := h.most(); got != s.one {
-		t.Errorf("got %v, want %v, whose network holds the most", got, s.one)
+	neighbor := s.table.Address(netip.MustParseAddr("192.0.2.2"))
+	defer neighbor.Close()
+	h := newHoldings()
+	h.add(s.one, 1, 16)
+	h.add(s.one, 1, 16)
+	h.add(neighbor, 1, 16)
+	h.add(neighbor, 2, 8)
+	h.add(s.other, 3, 20)
+	if got := h.most(); got != neighbor {
+		t.Errorf("got %v, want %v, which holds the most in the network that does", got, neighbor)
 	}
 	for _, c := range []struct {
 		a, want *account.Account
 		exceeds bool
-	}{{s.one, s.other, true}, {s.other, s.one, false}, {s.one, s.one, false}} {
+	}{{s.one, s.other, true}, {s.other, s.one, false}, {s.one, s.one, false}, {neighbor, s.one, true}, {s.one, neighbor, false}} {
 		if got := h.exceeds(c.a, []*account.Account{c.want}); got != c.exceeds {
 			t.Errorf("whether %v exceeds %v: got %t, want %t", c.a, c.want, got, c.exceeds)
 		}
+	}
+}
+
+// TestAFeedBreaksOffTheClientThatHoldsTheMost lets a client watch many keys and streams, and take
+// none of its events. The source of a feed does not wait until there is room.
+func TestAFeedBreaksOffTheClientThatHoldsTheMost(t *testing.T) {
+	s := newScales(t)
+	f, _ := newFeed() // a MiB
+	large := make([]byte, 200<<10)
+	start := func(a *account.Account, stream bool) (*Watcher, *taker) {
+		k := &taker{make(bell, 100), make(chan struct{})}
+		w := f.Watcher(k, a, stream)
+		w.Started(func() {})
+		return w, k
+	}
+	isBroken := func(k *taker) bool {
+		select {
+		case <-k.off:
+			return true
+		default:
+			return false
+		}
+	}
+	var all []*Watcher
+	index := uint64(0)
+	send := func(watchers ...*Watcher) {
+		index++
+		for _, w := range watchers {
+			w.Deliver(index, index, large, large)
+		}
+	}
+	mine, me := start(s.other, false)
+	equal, too := start(s.other, false)
+	send(mine, equal)
+	stream, streaming := start(s.one, true)
+	all = append(all, mine, equal, stream)
+	send(stream)
+	send(stream)
+	for i := range 2 {
+		w, k := start(s.one, false)
+		all = append(all, w)
+		if send(w); isBroken(k) || isBroken(streaming) {
+			t.Fatalf("after %d events of a fifth of the bound: got the client broken off, want it left alone", 4+i)
+		}
+	}
+	w, last := start(s.one, false)
+	all = append(all, w)
+	send(w)
+	if !isBroken(last) || !isBroken(streaming) {
+		t.Error("the client that holds the most, when there is no room: got it left alone, want it broken off")
+	}
+	if isBroken(me) || isBroken(too) {
+		t.Error("another client: got it broken off, want it left alone")
+	}
+	if !stream.Next() {
+		t.Error("a stream ended with its first event")
+	}
+	for _, w := range all {
+		w.Close()
+	}
+	if f.held != 0 || len(f.holders) != 0 {
+		t.Errorf("in the end: got %d bytes and %d watchers counted, want none", f.held, len(f.holders))
 	}
 }

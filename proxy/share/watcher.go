@@ -32,6 +32,9 @@ type Notifier interface {
 	// AfterNotify is called once every watcher of the same event has been notified.
 	// Bookkeeping that must not delay delivery belongs here.
 	AfterNotify()
+	// BreakOff makes the writes of the event fail, now and later, because its client is slow to take
+	// it. It must not block.
+	BreakOff()
 }
 
 // Watcher is one waiting client, of a hub or of a [Feed].
@@ -40,7 +43,7 @@ type Watcher struct {
 	fed      *fed // nil for a watcher of a hub
 	notifier Notifier
 	account  *account.Account // nil for a client without one
-	broken   bool             // its event was broken off; guarded by texts.mu
+	broken   bool             // its event was broken off; guarded by the lock of its holders
 	since    uint64
 	index    int  // in hub.waiting; guarded by hub.mu
 	counted  bool // included in result.pending

@@ -17,6 +17,7 @@ import (
 // scales is what weighs the watches of two clients: 100 units, ten of which are reserved.
 type scales struct {
 	*bulk.Limits
+	table      *account.Table
 	one, other *account.Account
 }
 
@@ -26,6 +27,7 @@ func newScales(t *testing.T) *scales {
 		return table.NewPool(account.Options{Name: name, Total: 100, Reserve: 10, ForNewcomers: true})
 	}
 	s := &scales{
+		table:  table,
 		Limits: bulk.NewLimits(pool("bytes"), pool("trees"), pool("watched")),
 		one:    table.Address(netip.MustParseAddr("192.0.2.1")), other: table.Address(netip.MustParseAddr("198.51.100.1")),
 	}

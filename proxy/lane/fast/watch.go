@@ -76,7 +76,7 @@ func (w *watch) AfterNotify() {
 	}
 }
 
-// BreakOff implements [share.Breaker].
+// BreakOff implements [share.Notifier].
 func (w *watch) BreakOff() { w.c.BreakOff() }
 
 // write writes the event and returns it, or lets the watch's own goroutine do so.
