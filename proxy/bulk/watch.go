@@ -17,8 +17,11 @@ const (
 	surplusWatch = 64
 )
 
-// watchedPath sets the names of events apart from those of answers.
+// watchedPath sets the names of events that are to come apart from those of answers.
 const watchedPath = "watch "
+
+// pastPath sets the names of events that exist apart from both.
+const pastPath = "past "
 
 // Watch returns the claim of a watch at etcd. The events of a key are usually of similar size.
 func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
@@ -29,6 +32,17 @@ func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
 	c.Refresh()
 	c.event = heavy(c.units)
 	c.units = c.event
+	return c
+}
+
+// Past returns the claim of a watch of a key from an index on, which is answered like a read if its
+// event exists. Nobody knows how large that is.
+func (l *Limits) Past(a *account.Account, path string, tree bool) Claim {
+	if l == nil {
+		return Claim{}
+	}
+	c := Claim{limits: l, bytes: l.Bytes, account: a, hash: l.sizes.hashOf(pastPath+path, tree), tree: true}
+	c.Refresh()
 	return c
 }
 

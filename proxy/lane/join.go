@@ -58,7 +58,7 @@ func (x *Exchange) policy() *gate.Policy { return &x.Current.Load().Policy }
 func (x *Exchange) Join(ctx context.Context, s *Snapshot, w *Watch, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
 	op := w.Op
 	if s.Origin != nil {
-		return x.joinStore(ctx, s.Origin, w, n)
+		return x.joinStore(ctx, s, w, n)
 	}
 	want, ok := SharedWatch(op)
 	if !ok || s.Watches == nil {
