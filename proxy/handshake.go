@@ -27,7 +27,7 @@ func (s *Server) handshake(p pending) {
 	}
 	st := s.start(p)
 	if !st.pause(max(wait, p.place.account.Pause())) {
-		st.end()
+		st.leave()
 		_ = c.Close()
 		return
 	}
@@ -43,11 +43,17 @@ func (s *Server) handshake(p pending) {
 		err = t.Handshake()
 		c.AckAtOnce(false)
 	}
-	st.end()
-	if !goOn() {
+	if st.endTurns(); !goOn() {
 		err = s.handshakers.ctx.Err()
 	}
-	if err == nil && st.revoked.Load() {
+	if err != nil {
+		st.linger()
+		s.handshakeFailed(c, err)
+		st.leave()
+		_ = c.Close()
+		return
+	}
+	if st.leave(); st.revoked.Load() {
 		err = lane.ErrShort // at the last moment
 	}
 	if err == nil {

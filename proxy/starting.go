@@ -16,24 +16,33 @@ type starting struct {
 	account *account.Account
 	turn    bool // whether it holds a place in the pool of handshakes
 	revoked atomic.Bool
+	lingers atomic.Bool  // its handshake has failed, and it is read from until the client closes it
 	since   atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
 }
 
-// start registers the connection, which end releases.
+// start registers the connection until leave is called.
 func (s *Server) start(p pending) *starting {
 	st := &starting{conn: p.conn, server: s, account: p.place.account}
 	s.connections.Register(st.account, st)
 	return st
 }
 
-// end ends the handshake, whether it succeeded or not.
-func (st *starting) end() {
+// endTurns ends the handshake, whether it succeeded or not.
+func (st *starting) endTurns() {
 	st.conn.TakeTurns(nil)
 	if st.turn {
 		st.release()
 	}
-	st.server.connections.Unregister(st.account, st)
 }
+
+// linger records that the handshake has failed. Whoever lingers has no claim to its place.
+func (st *starting) linger() {
+	st.since.Store(1)
+	st.lingers.Store(true)
+}
+
+// leave ends the registration.
+func (st *starting) leave() { st.server.connections.Unregister(st.account, st) }
 
 // pause waits before the handshake. It reports false if the connection must be closed.
 func (st *starting) pause(wait time.Duration) bool {
@@ -85,7 +94,11 @@ func (st *starting) Revoke(class account.Class) int64 {
 	if st.Class() != class || st.revoked.Swap(true) {
 		return 0
 	}
-	_ = st.conn.SetDeadline(time.Unix(1, 0))
+	if st.lingers.Load() {
+		_ = st.conn.Close() // each of its reads has a deadline of its own
+	} else {
+		_ = st.conn.SetDeadline(time.Unix(1, 0))
+	}
 	st.server.metrics.ConnectionShed()
 	return 1
 }
