@@ -27,7 +27,7 @@ func (s *Server) handshake(p pending) {
 	}
 	st := s.start(p)
 	if !st.pause(max(wait, p.place.account.Pause())) {
-		st.end()
+		st.leave()
 		_ = c.Close()
 		return
 	}
@@ -42,6 +42,7 @@ func (s *Server) handshake(p pending) {
 	})
 	if err != nil {
 		s.handshakeFailed(c, err)
+		st.leave()
 		_ = c.Close()
 		return
 	}

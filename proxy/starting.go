@@ -25,18 +25,20 @@ type starting struct {
 	// deadline is when the client must have done its part.
 	deadline time.Time
 	revoked  atomic.Bool
+	lingers  atomic.Bool  // its start has failed, and it is read from until the client closes it
 	since    atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
 }
 
-// start registers the connection, which end releases.
+// start registers the connection until leave is called.
 func (s *Server) start(p pending) *starting {
 	st := &starting{conn: p.conn, server: s, pool: p.place.pool, account: p.place.account}
 	st.pool.Register(st.account, st)
 	return st
 }
 
-// within does the work of the connection's start, and ends it. The client must do its part in
-// time; its waits for a turn do not count.
+// within does the work of the connection's start. The client must do its part in time; its
+// waits for a turn do not count. After a success the connection is not registered any more.
+// After a failure it lingers, and the caller must call leave.
 func (st *starting) within(timeout time.Duration, work func() error) error {
 	ctx := st.server.handshakers.ctx
 	st.deadline = time.Now().Add(timeout)
@@ -46,27 +48,26 @@ func (st *starting) within(timeout time.Duration, work func() error) error {
 	if err == nil {
 		err = work()
 	}
-	st.end()
-	if !goOn() {
-		err = ctx.Err()
-	}
-	if err == nil && st.revoked.Load() {
-		err = lane.ErrShort // at the last moment
-	}
-	if err == nil {
-		err = st.conn.SetDeadline(time.Time{})
-	}
-	return err
-}
-
-// end ends the start, whether it succeeded or not.
-func (st *starting) end() {
 	st.conn.TakeTurns(nil)
 	if st.turn {
 		st.release()
 	}
-	st.pool.Unregister(st.account, st)
+	if !goOn() {
+		err = ctx.Err()
+	}
+	if err != nil {
+		st.since.Store(1) // whoever lingers has no claim to its place
+		st.lingers.Store(true)
+		return err
+	}
+	if st.leave(); st.revoked.Load() {
+		return lane.ErrShort // at the last moment
+	}
+	return st.conn.SetDeadline(time.Time{})
 }
+
+// leave ends the registration, if there is one.
+func (st *starting) leave() { st.pool.Unregister(st.account, st) }
 
 // pause waits before the handshake. It reports false if the connection must be closed.
 func (st *starting) pause(wait time.Duration) bool {
@@ -132,7 +133,11 @@ func (st *starting) Revoke(class account.Class) int64 {
 	if st.Class() != class || st.revoked.Swap(true) {
 		return 0
 	}
-	_ = st.conn.SetDeadline(time.Unix(1, 0))
+	if st.lingers.Load() {
+		_ = st.conn.Close() // each of its reads has a deadline of its own
+	} else {
+		_ = st.conn.SetDeadline(time.Unix(1, 0))
+	}
 	st.server.metrics.ConnectionShed()
 	return 1
 }
@@ -152,6 +157,7 @@ func (s *Server) identify(p pending) bool {
 			err = lane.ErrShort
 		}
 		s.notIdentified(p.conn, err)
+		st.leave()
 		return false
 	}
 	s.unnamed.Succeeded()

@@ -49,6 +49,8 @@ type Claim struct {
 	tree    bool
 	write   bool
 	sent    int64 // units of the value that a write sends, if it is large
+	event   int64 // units of the last large events of a watch
+	least   int64 // units of a watch, whatever the size of its events
 
 	units  int64 // of the answer, as far as it is known; 0 if it is not
 	held   int64 // of bytes
@@ -76,7 +78,7 @@ func (l *Limits) Other(a *account.Account) Claim {
 
 // For returns a claim to the same answer for another account.
 func (c *Claim) For(a *account.Account) Claim {
-	return Claim{limits: c.limits, bytes: c.bytes, account: a, hash: c.hash, tree: c.tree, write: c.write, sent: c.sent, units: c.units}
+	return Claim{limits: c.limits, bytes: c.bytes, account: a, hash: c.hash, tree: c.tree, write: c.write, sent: c.sent, event: c.event, least: c.least, units: c.units}
 }
 
 // Account returns the account that is charged.

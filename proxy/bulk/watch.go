@@ -11,13 +11,17 @@ const (
 	// lightEvent is the number of units up to which the events of a watch are not charged.
 	// One write has at most two hundred watches that other clients can join, of a hundred keys.
 	lightEvent = 4
-	// surplusWatch is the number of units that a watch costs beside others of the same key,
-	// whatever the size of its events. Nothing bounds the number of such watches otherwise.
-	surplusWatch = 32
+	// surplusWatch is the least number of units that a watch costs beside too many others that
+	// one write can concern, whatever the size of its events so far. Nothing bounds the number of
+	// such watches otherwise.
+	surplusWatch = 64
 )
 
-// watchedPath sets the names of events apart from those of answers.
+// watchedPath sets the names of events that are to come apart from those of answers.
 const watchedPath = "watch "
+
+// pastPath sets the names of events that exist apart from both.
+const pastPath = "past "
 
 // Watch returns the claim of a watch at etcd. The events of a key are usually of similar size.
 func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
@@ -26,7 +30,19 @@ func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
 	}
 	c := Claim{limits: l, bytes: l.Watched, account: a, hash: l.sizes.hashOf(watchedPath+path, tree)}
 	c.Refresh()
-	c.units = heavy(c.units)
+	c.event = heavy(c.units)
+	c.units = c.event
+	return c
+}
+
+// Past returns the claim of a watch of a key from an index on, which is answered like a read if its
+// event exists. Nobody knows how large that is.
+func (l *Limits) Past(a *account.Account, path string, tree bool) Claim {
+	if l == nil {
+		return Claim{}
+	}
+	c := Claim{limits: l, bytes: l.Bytes, account: a, hash: l.sizes.hashOf(pastPath+path, tree), tree: true}
+	c.Refresh()
 	return c
 }
 
@@ -38,10 +54,11 @@ func heavy(units int64) int64 {
 	return units
 }
 
-// Surplus makes the claim one of a watch beside others of the same key.
+// Surplus makes the claim one of a watch beside too many others that one write can concern.
 func (c *Claim) Surplus() {
 	if c.limits != nil {
-		c.units = max(c.units, surplusWatch)
+		c.least = surplusWatch
+		c.units = max(c.units, c.least)
 	}
 }
 
@@ -51,11 +68,11 @@ func (c *Claim) Event(size int64) bool {
 	if c.limits == nil {
 		return true
 	}
-	before := c.units
-	c.units = heavy(max((size+Unit-1)/Unit, before-(before+7)/8))
-	if c.units != before {
-		c.limits.sizes.note(c.hash, c.units)
+	before := c.event
+	if c.event = heavy(max((size+Unit-1)/Unit, before-(before+7)/8)); c.event != before {
+		c.limits.sizes.note(c.hash, c.event)
 	}
+	c.units = max(c.least, c.event)
 	if surplus := c.held - possible(c.bytes, c.units); surplus > 0 {
 		c.bytes.Release(c.account, surplus, account.Ordinary)
 		c.held -= surplus

@@ -62,7 +62,9 @@ func (a *Answer) Read(p []byte) (n int, err error) {
 	n, err = a.resp.Read(p)
 	if a.isWatch && n > 0 {
 		a.isWatch = false
-		a.claim.Event(a.resp.Announced()) // the watch ends with it, so there is enough
+		if !a.claim.Event(a.resp.Announced()) {
+			return 0, errLarge // etcd must not hold the event at the pace of the client
+		}
 	}
 	return n, err
 }

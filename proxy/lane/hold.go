@@ -26,6 +26,7 @@ type hold struct {
 	pool    *account.Pool
 	account *account.Account
 	units   int64
+	watch   *Watch // that the answer is to be the event of; nil for the answer to a read or a write
 
 	mu    sync.Mutex
 	last  time.Time // when the client last took a part of the answer
@@ -34,8 +35,16 @@ type hold struct {
 
 // newHold registers what an answer holds of a pool.
 func newHold(p *account.Pool, a *account.Account, units int64, c Client) *hold {
-	h := &hold{client: c, pool: p, account: a, units: units, last: time.Now()}
-	p.Register(a, h)
+	return (&hold{client: c, pool: p, account: a, units: units, last: time.Now()}).register()
+}
+
+// holdWatch registers what a watch holds of a pool until it ends.
+func holdWatch(p *account.Pool, w *Watch, units int64, c Client) *hold {
+	return (&hold{client: c, pool: p, account: w.account, units: units, watch: w}).register()
+}
+
+func (h *hold) register() *hold {
+	h.pool.Register(h.account, h)
 	return h
 }
 
@@ -69,6 +78,8 @@ func (h *hold) class() account.Class {
 	switch {
 	case h.ended:
 		return account.Busy
+	case h.watch != nil:
+		return account.Watching
 	case time.Since(h.last) > StalledAfter:
 		return account.Stalled
 	}
@@ -83,6 +94,9 @@ func (h *hold) Revoke(class account.Class) int64 {
 		return 0
 	}
 	h.ended = true
+	if h.watch != nil {
+		h.watch.End(ErrShort)
+	}
 	h.client.BreakOff()
 	return h.units
 }

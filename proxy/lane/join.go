@@ -58,7 +58,7 @@ func (x *Exchange) policy() *gate.Policy { return &x.Current.Load().Policy }
 func (x *Exchange) Join(ctx context.Context, s *Snapshot, w *Watch, n share.Notifier) (watcher *share.Watcher, head *share.Head, end End) {
 	op := w.Op
 	if s.Origin != nil {
-		return x.joinStore(ctx, s.Origin, op, n)
+		return x.joinStore(ctx, s, w, n)
 	}
 	want, ok := SharedWatch(op)
 	if !ok || s.Watches == nil {
@@ -87,6 +87,9 @@ func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, e
 			return Answer{}, End{Reason: "upstream", Refusal: gate.RefuseUpstreamBusy}
 		}
 		return Answer{}, x.unanswered(ctx, &upstream.Error{Kind: upstream.Canceled, Err: ctx.Err()}, call.Op)
+	}
+	if a.claim.Held() > 0 {
+		a.large = holdWatch(x.Bulk.Watched, w, a.claim.Held(), call.Client)
 	}
 	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -162,7 +163,7 @@ func TestWatchesOfOneKeyThatCannotBeSharedAreBounded(t *testing.T) {
 		<-q.Context().Done()
 	})
 	pool := func(name string) *account.Pool {
-		return r.Accounts.NewPool(account.Options{Name: name, Total: 100, Reserve: 10, ForNewcomers: true})
+		return r.Accounts.NewPool(account.Options{Name: name, Total: 200, Reserve: 20, ForNewcomers: true})
 	}
 	r.Bulk = bulk.NewLimits(pool("bytes"), pool("trees"), pool("watched"))
 	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
@@ -203,6 +204,73 @@ func TestWatchesOfOneKeyThatCannotBeSharedAreBounded(t *testing.T) {
 		if end := start(t.Context(), ""); end != (End{}) {
 			t.Errorf("a watch that could be shared: got %+v, want its answer", end)
 		}
+	}
+}
+
+// breakable is a client that records that its answer was broken off.
+type breakable chan struct{}
+
+func (b breakable) BreakOff()                 { close(b) }
+func (b breakable) Queued(context.CancelFunc) {}
+
+// TestAWatchThatCannotBeSharedMakesRoomForThatOfAnotherClient lets clients of two networks have
+// as many of these watches as there can be.
+func TestAWatchThatCannotBeSharedMakesRoomForThatOfAnotherClient(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		<-q.Context().Done()
+	})
+	pool := func(name string) *account.Pool {
+		return r.Accounts.NewPool(account.Options{Name: name, Total: 1024, Reserve: 128, ForNewcomers: true})
+	}
+	r.Bulk = bulk.NewLimits(pool("bytes"), pool("trees"), pool("watched"))
+	var all sync.WaitGroup
+	defer all.Wait()
+	broken := make(chan error, 100)
+	// start starts a watch, which its client closes when it is broken off.
+	start := func(ctx context.Context, address string) End {
+		client := r.Accounts.Address(netip.MustParseAddr(address))
+		call := r.call(t, "GET", "/v2/keys/a?wait=true&stream=true", "")
+		off := make(breakable)
+		call.Client = off
+		ctx, cancel := context.WithCancelCause(ctx)
+		answer, end := r.Alone(ctx, call, &Watch{Op: call.Op, account: client, End: cancel})
+		if end != (End{}) {
+			client.Close()
+			return end
+		}
+		all.Go(func() {
+			defer client.Close()
+			defer answer.Close()
+			if _, err := answer.Read(make([]byte, 1)); err != nil && errors.Is(context.Cause(ctx), ErrShort) {
+				<-off
+				broken <- context.Cause(ctx)
+			}
+		})
+		return End{}
+	}
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(ErrGone)
+	for _, address := range []string{"192.0.2.1", "198.51.100.1"} {
+		n := 0
+		for start(ctx, address) == (End{}) {
+			n++
+		}
+		if n == 0 {
+			t.Fatalf("the first watches of %s: got none started, want some", address)
+		}
+	}
+	if used := r.Bulk.Watched.Used(); used < 1024-128 {
+		t.Fatalf("after the watches of two clients: got %d units in use, want nearly all", used)
+	}
+	for i := range 3 {
+		if end := start(ctx, "203.0.113.1"); end != (End{}) {
+			t.Fatalf("watch %d of a third client: got %+v, want its answer", i+1, end)
+		}
+	}
+	if cause := <-broken; !errors.Is(cause, ErrShort) {
+		t.Errorf("a watch of the first clients ended with %v, want %v", cause, ErrShort)
 	}
 }
 

@@ -167,31 +167,63 @@ func (a *Answer) holdMemory(x *Exchange, call *Call, size int64) bool {
 	return true
 }
 
+// Waits reports whether an operation waits for an event. A store answers a quorum read at once,
+// whatever else it asks for, and an error as well. Both are carried by [Exchange.Do].
+func (s *Snapshot) Waits(op *gate.Operation) bool {
+	if !op.Watch || s.Origin == nil {
+		return op.Watch
+	}
+	parsed, invalid := parse(op, "", nil, false)
+	return invalid == nil && parsed.Action == v2store.Watch
+}
+
 // joinStore is Join for a watch that the store serves.
-func (x *Exchange) joinStore(ctx context.Context, o *Origin, op *gate.Operation, n share.Notifier) (*share.Watcher, *share.Head, End) {
-	parsed, invalid := parse(op, "", nil, true)
+func (x *Exchange) joinStore(ctx context.Context, s *Snapshot, w *Watch, n share.Notifier) (*share.Watcher, *share.Head, End) {
+	o := s.Origin
+	parsed, invalid := parse(w.Op, "", nil, true)
 	if invalid != nil {
 		return nil, o.heads.complete(invalid.Answer(), o.Store.Cluster()), End{Reason: "refused"}
 	}
-	if parsed.Action != v2store.Watch { // a quorum read does not wait
-		got, err := o.Store.Do(ctx, parsed)
-		if err != nil {
-			return nil, nil, x.unansweredStore(ctx, err, op)
+	if parsed.Since > 0 {
+		past := x.Bulk.Past(w.account, w.Op.Path, parsed.Recursive)
+		if !past.TryAcquire() {
+			turn, cancel := context.WithTimeout(ctx, s.Upstream.Patience())
+			defer cancel()
+			if past.Acquire(turn) != nil {
+				if ctx.Err() == nil {
+					return nil, nil, End{Reason: "upstream", Refusal: gate.RefuseUpstreamBusy}
+				}
+				return nil, nil, End{Reason: EndReason(ctx), Err: ErrBrokenOff}
+			}
 		}
-		return nil, o.heads.complete(got, o.Store.Cluster()), End{Reason: "event"}
+		defer past.Release()
+		watcher, head, end := x.startStore(ctx, o, parsed, w, n)
+		if watcher != nil {
+			size := int64(0)
+			if e := watcher.Result(); e != nil {
+				size = int64(len(e.Body)) // it exists, and the feed counts it from now on
+			}
+			past.Began(size, true)
+		}
+		return watcher, head, end
 	}
-	w := o.Feed.Watcher(n, parsed.Stream)
-	deliver := func(e *v2v3.Event) { w.Deliver(e, e.Index, e.Body, e.Chunked) }
-	stop, head, err := o.Store.Watch(parsed, deliver, w.Fail)
+	return x.startStore(ctx, o, parsed, w, n)
+}
+
+// startStore starts a watch at the store.
+func (x *Exchange) startStore(ctx context.Context, o *Origin, parsed *v2store.Operation, w *Watch, n share.Notifier) (*share.Watcher, *share.Head, End) {
+	watcher := o.Feed.Watcher(n, w.account, parsed.Stream)
+	deliver := func(e *v2v3.Event) { watcher.Deliver(e, e.Index, e.Body, e.Chunked) }
+	stop, head, err := o.Store.Watch(parsed, deliver, watcher.Fail)
 	if err != nil {
-		w.Close()
-		return nil, nil, x.unansweredStore(ctx, err, op)
+		watcher.Close()
+		return nil, nil, x.unansweredStore(ctx, err, w.Op)
 	}
 	if head.Status != 200 {
-		w.Close()
+		watcher.Close()
 		return nil, o.heads.complete(head, o.Store.Cluster()), End{Reason: "refused"}
 	}
 	x.Outage.Succeeded()
-	w.Started(stop)
-	return w, o.heads.watch(head, o.Store.Cluster()), End{}
+	watcher.Started(stop)
+	return watcher, o.heads.watch(head, o.Store.Cluster()), End{}
 }

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +26,7 @@ type answers struct {
 	answer v2store.Answer
 	err    error
 	asked  func(*v2store.Operation)
+	event  func() *v2v3.Event // that watches receive at once
 }
 
 func (a *answers) Do(_ context.Context, op *v2store.Operation) (v2store.Answer, error) {
@@ -32,7 +36,11 @@ func (a *answers) Do(_ context.Context, op *v2store.Operation) (v2store.Answer, 
 	return a.answer, a.err
 }
 
-func (a *answers) Watch(*v2store.Operation, func(*v2v3.Event), func(error)) (func(), v2store.Answer, error) {
+func (a *answers) Watch(_ *v2store.Operation, deliver func(*v2v3.Event), _ func(error)) (func(), v2store.Answer, error) {
+	if a.event != nil {
+		deliver(a.event())
+		return func() {}, v2store.WatchHead(9), nil
+	}
 	return nil, a.answer, a.err
 }
 
@@ -42,7 +50,7 @@ func (a *answers) Cluster() v2store.Cluster { return v2store.Cluster{ID: 7} }
 func newStoreRig(t *testing.T, store *answers) *rig {
 	t.Helper()
 	r := newRig(t, func(_ http.ResponseWriter, q *http.Request) { t.Errorf("etcd received %s %s", q.Method, q.URL) })
-	r.snapshot.Origin = &Origin{Store: store, Feed: share.NewFeed(r.metrics.Watches)}
+	r.snapshot.Origin = &Origin{Store: store, Feed: share.NewFeed(r.metrics.Watches, 64<<20)}
 	r.Memory = r.Accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Total: 4096})
 	r.Bulk = bulk.NewLimits(
 		r.Accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: 128}),
@@ -246,16 +254,82 @@ func TestAWatchThatAStoreRefusesIsCompleteOrRefused(t *testing.T) {
 	cleared := v2store.Answer{Status: 400, Index: 9, Body: []byte("cleared"), Failed: true}
 	r := newStoreRig(t, &answers{answer: cleared})
 	op := r.call(t, "GET", "/v2/keys/a?wait=true&waitIndex=1", "").Op
-	w, head, end := r.Join(context.Background(), r.snapshot, &Watch{Op: op}, nil)
+	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
+	defer client.Close()
+	w, head, end := r.Join(context.Background(), r.snapshot, &Watch{Op: op, account: client}, nil)
 	if w != nil || head == nil || head.Status != 400 || string(head.Body) != "cleared" || end.Reason != "refused" || end.Refusal != nil {
 		t.Errorf("an index of the past: got %v, %+v and %+v; want etcd's complete answer", w, head, end)
 	}
 	r = newStoreRig(t, &answers{err: &v2v3.Error{Kind: v2v3.NotServed}})
-	w, head, end = r.Join(context.Background(), r.snapshot, &Watch{Op: op}, nil)
+	other := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
+	defer other.Close()
+	w, head, end = r.Join(context.Background(), r.snapshot, &Watch{Op: op, account: other}, nil)
 	if w != nil || head != nil || end.Refusal != gate.RefuseStore || end.Reason != "upstream" {
 		t.Errorf("a store that is not served: got %v, %+v and %+v; want a refusal", w, head, end)
 	}
 	if waiting := r.metrics.Watches.Waiting.Load(); waiting != 0 {
 		t.Errorf("%d watchers wait, want 0", waiting)
+	}
+}
+
+// TestALargeOldEventOfAStoreWaitsForItsTurn asks for one event from many indexes. While it is
+// rendered, it needs memory several times.
+func TestALargeOldEventOfAStoreWaitsForItsTurn(t *testing.T) {
+	const watches = 40
+	var underWay, most atomic.Int64
+	text := make([]byte, 2<<20)
+	r := newStoreRig(t, &answers{event: func() *v2v3.Event {
+		n := underWay.Add(1)
+		defer underWay.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond) //nolint:forbidigo // the time that rendering takes
+		return &v2v3.Event{Event: &v2store.Event{Index: 9}, Body: text, Chunked: text}
+	}})
+	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
+	defer client.Close()
+	var all sync.WaitGroup
+	for range watches {
+		all.Go(func() {
+			op := r.call(t, "GET", "/v2/keys/a?wait=true&waitIndex=1", "").Op
+			w, _, end := r.Join(context.Background(), r.snapshot, &Watch{Op: op, account: client}, untold{})
+			if w == nil {
+				t.Errorf("got the end %+v, want the event", end)
+				return
+			}
+			w.Close()
+		})
+	}
+	all.Wait()
+	// Two whose size is unknown, or as many as fit among the large answers.
+	if n := most.Load(); n > 4 {
+		t.Errorf("got %d of %d events of 2 MiB rendered at the same time, want at most 4", n, watches)
+	}
+	if bytes, trees := r.Bulk.Bytes.Used(), r.Bulk.Trees.Used(); bytes != 0 || trees != 0 {
+		t.Errorf("in the end: got %d units of large answers and %d of trees in use, want none", bytes, trees)
+	}
+}
+
+// untold is a watch that needs no notification.
+type untold struct{}
+
+func (untold) Notify()      {}
+func (untold) AfterNotify() {}
+func (untold) BreakOff()    {}
+
+func TestAWatchWaitsUnlessTheStoreAnswersAtOnce(t *testing.T) {
+	r := newStoreRig(t, &answers{})
+	etcd := *r.snapshot
+	etcd.Origin = nil
+	for query, want := range map[string]bool{
+		"wait=true": true, "wait=true&stream=true": true, "wait=true&quorum=true": false, "wait=true&sorted=x": false, "quorum=true": false,
+	} {
+		op := r.call(t, "GET", "/v2/keys/a?"+query, "").Op
+		if got := r.snapshot.Waits(op); got != want {
+			t.Errorf("%s at a store: got %t, want %t", query, got, want)
+		}
+		if got := etcd.Waits(op); got != op.Watch {
+			t.Errorf("%s at etcd: got %t, want %t", query, got, op.Watch)
+		}
 	}
 }

@@ -47,6 +47,7 @@ func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 		w.counted = true
 		w.result.Store(e)
 	}
+	h.watches.texts.holdAll(e, taken...)
 	return taken
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"etcd-tlsproxy/proxy/account"
 )
 
 // Feed wakes the watchers of a source that has all events itself, such as the mirror of an
@@ -12,17 +14,23 @@ import (
 // thousands of answers are encrypted.
 type Feed struct {
 	count *WatchCounters
+	limit int64
 
 	mu      sync.Mutex
 	queue   []*Watcher // to be notified
 	running bool       // a goroutine notifies them
 	event   *Event     // the last one that was delivered, while the queue is not empty
 	source  any        // what that event was made of
+	held    int64      // bytes of the large events that watchers have
+	holders map[*Watcher]struct{}
 }
 
 // NewFeed returns a feed without watchers. It updates Waiting, Delivered and the durations
-// of the counters.
-func NewFeed(c *WatchCounters) *Feed { return &Feed{count: c} }
+// of the counters. memory bounds the bytes of the events that clients have not taken; the
+// clients that hold the most are broken off beyond it.
+func NewFeed(c *WatchCounters, memory int64) *Feed {
+	return &Feed{count: c, limit: memory, holders: make(map[*Watcher]struct{})}
+}
 
 // fed is what a watcher of a feed has beside its result. It is guarded by feed.mu.
 type fed struct {
@@ -33,6 +41,8 @@ type fed struct {
 	behind  []*Event // events of a stream behind its result
 	bytes   int      // of their bodies
 	ended   bool     // closed, or failed
+	// finished is the last event that the watcher has ceased to use.
+	finished *Event
 }
 
 const (
@@ -45,14 +55,14 @@ const (
 
 var errBehind = errors.New("the client does not receive the events of its stream")
 
-// Watcher returns a watcher that the source does not know yet. A stream receives one event
+// Watcher returns a watcher of a client that the source does not know yet. A stream receives one event
 // after another.
-func (f *Feed) Watcher(n Notifier, stream bool) *Watcher {
+func (f *Feed) Watcher(n Notifier, a *account.Account, stream bool) *Watcher {
 	f.count.Waiting.Add(1)
 	both := &struct {
 		Watcher
 		fed
-	}{Watcher{notifier: n}, fed{feed: f, stream: stream, waiting: true}}
+	}{Watcher{notifier: n, account: a}, fed{feed: f, stream: stream, waiting: true}}
 	both.Watcher.fed = &both.fed
 	return &both.Watcher
 }
@@ -74,13 +84,17 @@ func (w *Watcher) Deliver(source any, index uint64, body, chunked []byte) {
 	if w.fed.ended || w.result.Load() != nil && !w.fed.stream {
 		return
 	}
-	if f.event == nil || f.source != source {
+	fresh := f.event == nil || f.source != source
+	if fresh {
 		f.finishEvent()
 		f.event, f.source = &Event{Index: index, Body: body, Chunked: chunked, received: time.Now()}, source
 		f.event.pending.Store(1) // until the queue is empty
 	}
 	f.count.Delivered.Add(1)
 	w.put(f.event)
+	if fresh && f.held > f.limit {
+		f.makeRoom()
+	}
 }
 
 // Fail ends a watcher because events may have been missed.
@@ -102,10 +116,13 @@ func (w *Watcher) put(e *Event) {
 		e.pending.Add(1)
 		w.counted = true
 		w.result.Store(e)
+		f.hold(w, e)
 	case e.Err == nil && (len(w.fed.behind) == maxBehind || w.fed.bytes+len(e.Body) > maxBehindBytes):
 		w.fed.ended = true
+		f.dropAll(w.fed.behind)
 		w.fed.behind, w.fed.bytes = []*Event{{Err: errBehind}}, 0
 	default:
+		f.hold(w, e)
 		w.fed.behind = append(w.fed.behind, e)
 		w.fed.bytes += len(e.Body)
 	}
@@ -160,6 +177,20 @@ func (f *Feed) release(e *Event) {
 	}
 }
 
+// finish ends the use of the event that a watcher has; f.mu is held.
+func (f *Feed) finish(w *Watcher) {
+	e := w.result.Load()
+	if e == nil || w.fed.finished == e {
+		return
+	}
+	w.fed.finished = e
+	f.drop(e)
+	if w.counted {
+		w.counted = false
+		f.release(e)
+	}
+}
+
 // next moves to the next event of a stream.
 func (d *fed) next(w *Watcher) bool {
 	f := d.feed
@@ -168,10 +199,7 @@ func (d *fed) next(w *Watcher) bool {
 	if !d.stream {
 		return false
 	}
-	if e := w.result.Load(); w.counted && e != nil {
-		w.counted = false
-		f.release(e)
-	}
+	f.finish(w)
 	if len(d.behind) == 0 {
 		w.result.Store(nil)
 		return true
@@ -189,12 +217,11 @@ func (d *fed) close(w *Watcher) {
 	f.mu.Lock()
 	d.ended = true
 	d.answered(false)
+	f.dropAll(d.behind)
 	d.behind, d.bytes = nil, 0
 	stop := d.stop
-	if e := w.result.Load(); w.counted && e != nil {
-		w.counted = false
-		f.release(e)
-	}
+	f.finish(w)
+	delete(f.holders, w)
 	f.mu.Unlock()
 	if stop != nil {
 		stop() // the source may hold its own lock while it delivers

@@ -15,6 +15,8 @@ func (w woken) Notify() { w <- struct{}{} }
 
 func (w woken) AfterNotify() {}
 
+func (w woken) BreakOff() {}
+
 // wait waits for a notification.
 func (w woken) wait(t *testing.T) {
 	t.Helper()
@@ -37,7 +39,7 @@ func (w woken) quiet(t *testing.T) {
 
 func newFeed() (*Feed, *WatchCounters) {
 	count := &WatchCounters{ObserveDelivery: func(time.Duration) {}}
-	return NewFeed(count), count
+	return NewFeed(count, 1<<20), count
 }
 
 func deliver(w *Watcher, index uint64) {
@@ -50,7 +52,7 @@ func TestAFeedNotifiesEachWatcherOfAnEventOnce(t *testing.T) {
 	n := make(woken, 1000)
 	var watchers []*Watcher
 	for range 200 {
-		w := f.Watcher(n, false)
+		w := f.Watcher(n, nil, false)
 		w.Started(func() {})
 		watchers = append(watchers, w)
 	}
@@ -85,7 +87,7 @@ func TestAFeedNotifiesEachWatcherOfAnEventOnce(t *testing.T) {
 func TestAnEventBeforeTheHeadOfAWatchIsAResultWithoutANotification(t *testing.T) {
 	f, _ := newFeed()
 	n := make(woken, 1)
-	w := f.Watcher(n, false)
+	w := f.Watcher(n, nil, false)
 	deliver(w, 7)
 	f.mu.Lock()
 	if f.running || len(f.queue) > 0 {
@@ -105,7 +107,7 @@ func TestAWatcherThatIsClosedEndsItsWatchWhileTheSourceDelivers(t *testing.T) {
 	var source sync.Mutex // like the lock of a store, which delivers and stops under it
 	n := make(woken, 1000)
 	for range 100 {
-		w := f.Watcher(n, false)
+		w := f.Watcher(n, nil, false)
 		stopped := false
 		w.Started(func() {
 			source.Lock()
@@ -132,7 +134,7 @@ func TestAWatcherThatIsClosedEndsItsWatchWhileTheSourceDelivers(t *testing.T) {
 func TestAStreamReceivesItsEventsInOrderAndThenItsFailure(t *testing.T) {
 	f, count := newFeed()
 	n := make(woken, 1000)
-	w := f.Watcher(n, true)
+	w := f.Watcher(n, nil, true)
 	w.Started(func() {})
 	for index := range uint64(50) {
 		deliver(w, index+1)
@@ -162,7 +164,7 @@ func TestAStreamWhoseClientDoesNotReceiveIsBoundedAndFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, _ := newFeed()
 			n := make(woken, 2*maxBehind)
-			w := f.Watcher(n, true)
+			w := f.Watcher(n, nil, true)
 			w.Started(func() {})
 			body := make([]byte, size)
 			for index := range uint64(2 * maxBehind) {
@@ -182,9 +184,9 @@ func TestAStreamWhoseClientDoesNotReceiveIsBoundedAndFails(t *testing.T) {
 
 func TestTheDeliveryOfAnEventIsMeasuredWhenItsLastWatcherIsClosed(t *testing.T) {
 	measured := make(chan time.Duration, 10)
-	f := NewFeed(&WatchCounters{ObserveDelivery: func(d time.Duration) { measured <- d }})
+	f := NewFeed(&WatchCounters{ObserveDelivery: func(d time.Duration) { measured <- d }}, 1<<20)
 	n := make(woken, 10)
-	a, b := f.Watcher(n, false), f.Watcher(n, false)
+	a, b := f.Watcher(n, nil, false), f.Watcher(n, nil, false)
 	f.mu.Lock() // the event stays the last one until both have it
 	a.fed.stop, b.fed.stop = func() {}, func() {}
 	f.running = true

@@ -129,6 +129,7 @@ type countingNotifier struct{ notified, after atomic.Int64 }
 
 func (c *countingNotifier) Notify()      { c.notified.Add(1) }
 func (c *countingNotifier) AfterNotify() { c.after.Add(1) }
+func (c *countingNotifier) BreakOff()    {}
 
 func TestAnEventIsDeliveredOnceToWhomItConcerns(t *testing.T) {
 	ws := NewWatches(WatchOptions{})

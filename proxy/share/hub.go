@@ -78,6 +78,7 @@ func (h *hub) serve(ctx context.Context) {
 	h.publishHead(head)
 	if past != nil {
 		h.deliver(past)
+		_ = h.weighEvent(len(past.Body)) // so that the next hub with an index is charged for it
 		past.release()
 		h.stop(errEnded)
 		return
@@ -192,7 +193,7 @@ func (h *hub) readEvent(ctx context.Context, resp *upstream.Response) error {
 
 // receive reads the event of an answer, which the caller uses.
 func (h *hub) receive(ctx context.Context, resp *upstream.Response) (*Event, error) {
-	t, err := h.watches.texts.receive(ctx, resp)
+	t, err := h.watches.texts.receive(ctx, resp, h.wants)
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,11 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -35,8 +37,12 @@ type texts struct {
 	// out to be equal to another one when they are complete. etcd waits meanwhile.
 	large *semaphore.Weighted
 
+	patience time.Duration // of an event for which there is no room
+
 	mu      sync.Mutex
 	byIndex map[uint64]*text
+	holders map[*Watcher]*text // whose clients have not taken a large event
+	freed   chan struct{}      // closed when a text is released; nil if nobody waits for that
 }
 
 const (
@@ -52,7 +58,10 @@ const (
 )
 
 func newTexts(limit int64) *texts {
-	return &texts{limit: limit, large: semaphore.NewWeighted(maxLarge), byIndex: make(map[uint64]*text)}
+	return &texts{
+		limit: limit, large: semaphore.NewWeighted(maxLarge), patience: roomPatience,
+		byIndex: make(map[uint64]*text), holders: make(map[*Watcher]*text),
+	}
 }
 
 var (
@@ -84,9 +93,9 @@ const (
 )
 
 // receive reads an answer to its end, and returns its text, whose user is the caller. The
-// text is nil if the answer was empty.
-func (ts *texts) receive(ctx context.Context, resp *upstream.Response) (*text, error) {
-	r := receiver{texts: ts, buf: make([]byte, headRoom, 512)}
+// text is nil if the answer was empty. wants returns the clients that the event is for.
+func (ts *texts) receive(ctx context.Context, resp *upstream.Response, wants func() []*account.Account) (*text, error) {
+	r := receiver{texts: ts, wants: wants, buf: make([]byte, headRoom, 512)}
 	defer r.finish()
 	for {
 		if len(r.buf)+len(chunkTail) >= cap(r.buf) {
@@ -109,6 +118,7 @@ func (ts *texts) receive(ctx context.Context, resp *upstream.Response) (*text, e
 // receiver is an event that arrives.
 type receiver struct {
 	*texts
+	wants   func() []*account.Account
 	buf     []byte // has room for the head of a chunk before the body
 	counted int64  // bytes that are counted for buf
 	isLarge bool   // holds a place in texts.large
@@ -133,7 +143,7 @@ func (r *receiver) grow(ctx context.Context) error {
 	if size <= countedText {
 		next = 0
 	}
-	if !r.reserve(next) { // beside the old buffer, until it is copied
+	if !r.room(ctx, next) { // beside the old buffer, until it is copied
 		return &upstream.Error{Kind: upstream.Busy, Err: errNoRoom}
 	}
 	r.buf = append(make([]byte, 0, size), r.buf...)
@@ -174,9 +184,7 @@ func (r *receiver) complete() (*text, error) {
 		return equal, nil
 	}
 	t := &text{index: content.Node.ModifiedIndex, key: content.Node.Key, users: 1}
-	if err := r.keep(t); err != nil {
-		return nil, err
-	}
+	r.keep(t)
 	if equal == nil {
 		r.byIndex[t.index] = t
 	}
@@ -184,8 +192,10 @@ func (r *receiver) complete() (*text, error) {
 }
 
 // keep puts the chunked coding around the body. The text of a small event is moved to memory
-// of its size. That of another one stays where it is, and its bytes stay counted.
-func (r *receiver) keep(t *text) error {
+// of its size. There is always room for it: as long as it is kept, a client waits with a
+// connection or a stream that needs much more, or hubs drop it when events need much. That of
+// another one stays where it is, and its bytes stay counted.
+func (r *receiver) keep(t *text) {
 	start := headRoom
 	size := len(r.buf) - headRoom
 	head := fmt.Appendf(make([]byte, 0, headRoom), "%x\r\n", size)
@@ -193,15 +203,12 @@ func (r *receiver) keep(t *text) error {
 	chunked := append(r.buf, chunkTail...)[start:]
 	if r.counted == 0 {
 		chunked = bytes.Clone(chunked)
-		if !r.reserve(int64(cap(chunked))) {
-			return &upstream.Error{Kind: upstream.Busy, Err: errNoRoom}
-		}
 		t.size = int64(cap(chunked))
+		r.held.Add(t.size)
 	} else {
 		t.size, r.counted = r.counted, 0
 	}
 	t.chunked, t.body = chunked, chunked[len(head):][:size:size]
-	return nil
 }
 
 // release ends the use of a text.
@@ -212,6 +219,10 @@ func (ts *texts) release(t *text) {
 		return
 	}
 	ts.held.Add(-t.size)
+	if ts.freed != nil {
+		close(ts.freed)
+		ts.freed = nil
+	}
 	if ts.byIndex[t.index] == t {
 		delete(ts.byIndex, t.index)
 	}

@@ -10,6 +10,7 @@ type nothing struct{}
 
 func (nothing) Notify()      {}
 func (nothing) AfterNotify() {}
+func (nothing) BreakOff()    {}
 
 func TestTheLargestHubsAreTold(t *testing.T) {
 	ws := newWatches(t, newEtcd(t).URL())

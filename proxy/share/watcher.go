@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -31,6 +32,9 @@ type Notifier interface {
 	// AfterNotify is called once every watcher of the same event has been notified.
 	// Bookkeeping that must not delay delivery belongs here.
 	AfterNotify()
+	// BreakOff makes the writes of the event fail, now and later, because its client is slow to take
+	// it. It must not block.
+	BreakOff()
 }
 
 // Watcher is one waiting client, of a hub or of a [Feed].
@@ -38,6 +42,8 @@ type Watcher struct {
 	hub      *hub // nil for a watcher of a feed
 	fed      *fed // nil for a watcher of a hub
 	notifier Notifier
+	account  *account.Account // nil for a client without one
+	broken   bool             // its event was broken off; guarded by the lock of its holders
 	since    uint64
 	index    int  // in hub.waiting; guarded by hub.mu
 	counted  bool // included in result.pending
@@ -73,6 +79,7 @@ func (w *Watcher) Close() {
 	}
 	h.mu.Unlock()
 	if e := w.result.Load(); e != nil {
+		h.watches.texts.unhold(w, e)
 		if w.counted && e.pending.Add(-1) == 0 && e.Err == nil {
 			h.watches.recordDelivery(e)
 		}
@@ -145,7 +152,7 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, want *Wa
 			return nil, nil, joined, &upstream.Error{Kind: upstream.Broken, Err: errElsewhere}
 		}
 	}
-	watcher := &Watcher{hub: h, notifier: notifier, since: want.Since, index: notWaiting}
+	watcher := &Watcher{hub: h, notifier: notifier, account: want.Claim.Account(), since: want.Since, index: notWaiting}
 	again := h.attach(watcher, &head)
 	if again == joined {
 		entered = false
@@ -175,6 +182,7 @@ func (h *hub) attach(w *Watcher, head **Head) joinResult {
 	if e := h.ring.from(w.since); e != nil {
 		e.use(1)
 		w.result.Store(e)
+		h.watches.texts.holdAll(e, w)
 		return joined
 	}
 	if h.end != nil {

@@ -49,6 +49,7 @@ type Watches struct {
 	hubs      map[hubKey]*hub
 	lingering int            // hubs without users
 	past      map[hubKey]int // the hubs with an index that wait for an event, of each key
+	chains    chains         // of the hubs whose goroutines run
 	closed    bool
 }
 
@@ -96,6 +97,9 @@ func (ws *Watches) acquire(p hubKey, asked time.Time, claim *bulk.Claim) (h *hub
 		ctx, cancel := context.WithCancel(context.Background())
 		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{texts: ws.texts}}
 		h.weight.charge(claim)
+		if ws.chains.add(&p) > maxChain {
+			h.weight.claim.Surplus()
+		}
 		ws.hubs[p] = h
 		ws.count.Hubs.Add(1)
 		go h.serve(ctx)
@@ -124,6 +128,10 @@ func (ws *Watches) recordRequest(h *hub) {
 // further one is charged for it.
 const maxPastHubs = 4
 
+// maxChain is how many watches one write can concern until each further one is charged for it.
+// Nobody knows how large that write will be.
+const maxChain = 8
+
 // waitForNext counts a hub with an index whose event does not exist yet.
 func (ws *Watches) waitForNext(h *hub) {
 	key := h.hubKey
@@ -136,12 +144,13 @@ func (ws *Watches) waitForNext(h *hub) {
 	}
 }
 
-// waited ends the count of a hub.
+// waited ends the counts of a hub whose goroutine ends.
 func (ws *Watches) waited(h *hub) {
 	key := h.hubKey
 	key.since = 0
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	ws.chains.remove(&h.hubKey)
 	if !h.counted {
 		return
 	}

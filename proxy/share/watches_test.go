@@ -82,6 +82,7 @@ type bell chan struct{}
 
 func (b bell) Notify()      { b <- struct{}{} }
 func (b bell) AfterNotify() {}
+func (b bell) BreakOff()    {}
 
 func join(t *testing.T, ws *Watches, path string, recursive bool, since uint64) (*Watcher, *Head, bell) {
 	t.Helper()

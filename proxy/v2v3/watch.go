@@ -51,14 +51,24 @@ func (s *Store) Watch(op *v2store.Operation, deliver func(*Event), lost func(err
 	registered = true
 	w.inner, head = inner, v2store.WatchHead(inner.Index)
 	if late != nil {
-		event := m.Render(late)
+		event := m.Rendered(late)
 		s.mu.Unlock()
+		if event == nil {
+			event = s.keep(m, mirror.NewEvent(late)) // others must not wait while it is rendered
+		}
 		deliver(event)
 		return func() {}, head, nil
 	}
 	s.watchers[w] = struct{}{}
 	s.mu.Unlock()
 	return func() { s.stopWatch(m, w) }, head, nil
+}
+
+// keep keeps an event of a mirror for late watches.
+func (s *Store) keep(m *mirror.Mirror, e *Event) *Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return m.Keep(e)
 }
 
 func (s *Store) stopWatch(m *mirror.Mirror, w *watcher) {

@@ -22,6 +22,8 @@ func (c *conn) class() account.Class {
 		return account.Busy
 	case c.idle:
 		return account.Silent
+	case c.lingering:
+		return account.Stalled // it has its answer
 	case !c.partial.IsZero() && time.Since(c.partial) > lane.StalledAfter:
 		return account.Stalled
 	case slow, c.queue.Slow():

@@ -41,6 +41,8 @@ type conn struct {
 	partial time.Time // when a head began, or bytes of a body arrived, and the rest is awaited; zero if none is
 	blocked lane.Blocked
 	queue   lane.Queue // of the request
+
+	lingering bool // it has its last answer, and is read from until the client closes it
 }
 
 func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
@@ -66,10 +68,17 @@ func (c *conn) serve() {
 		}
 		if !c.serveRequest(s, n) {
 			c.putBuffers()
+			c.setLingering()
 			_ = lane.Finish(c.tls)
 			return
 		}
 	}
+}
+
+func (c *conn) setLingering() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lingering = true
 }
 
 // recoverPanic confines a bug to the connection on which it occurs. In the standard lane

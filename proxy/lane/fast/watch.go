@@ -76,6 +76,9 @@ func (w *watch) AfterNotify() {
 	}
 }
 
+// BreakOff implements [share.Notifier].
+func (w *watch) BreakOff() { w.c.BreakOff() }
+
 // write writes the event and returns it, or lets the watch's own goroutine do so.
 func (w *watch) write() *share.Event {
 	c := w.c

@@ -18,6 +18,9 @@ type carrier struct {
 
 	mu      sync.Mutex
 	closing bool // it was ended from outside; requests that began meanwhile are its last
+	// lingering is set when the connection has its last answer, and is read from until the client
+	// closes it.
+	lingering bool
 }
 
 // Class implements [lane.Conn].
@@ -35,6 +38,8 @@ func (c *carrier) class() account.Class {
 	switch {
 	case c.closing:
 		return account.Busy
+	case c.lingering:
+		return account.Stalled
 	case some:
 		return class
 	}

@@ -130,7 +130,7 @@ func (q *request) serve() *gate.Refusal {
 		q.w.Header().Set("Content-Length", "0")
 		q.w.WriteHeader(http.StatusOK)
 		return nil
-	case op.Watch:
+	case q.snapshot.Waits(op):
 		return q.watch()
 	}
 	return q.forward()

@@ -49,22 +49,25 @@ type longPoll struct {
 }
 
 // notifier lets a goroutine wait until its watcher is notified.
-type notifier chan struct{}
+type notifier struct {
+	*request
+	news chan struct{}
+}
 
 // Notify implements [share.Notifier].
-func (n notifier) Notify() {
+func (n *notifier) Notify() {
 	select {
-	case n <- struct{}{}:
+	case n.news <- struct{}{}:
 	default:
 	}
 }
 
 // AfterNotify implements [share.Notifier]. The watch's own goroutine reports its end.
-func (n notifier) AfterNotify() {}
+func (n *notifier) AfterNotify() {}
 
 // shared waits for the event of a shared watch, or for the events of a stream.
 func (p *longPoll) shared() lane.End {
-	news := make(notifier, 1)
+	news := &notifier{p.request, make(chan struct{}, 1)}
 	watcher, head, end := p.server.exchange.Join(p.ctx, p.snapshot, p.running, news)
 	if watcher == nil {
 		if head != nil {
@@ -84,7 +87,7 @@ func (p *longPoll) shared() lane.End {
 	for {
 		for watcher.Result() == nil {
 			select {
-			case <-news:
+			case <-news.news:
 			case <-p.ctx.Done():
 				return p.brokenOff()
 			}

@@ -202,9 +202,10 @@ func (c *strictConn) SetDeadline(t time.Time) error {
 // connection that ended without it.
 func (c *strictConn) Close() error {
 	c.mu.Lock()
-	answered := c.pending > 0 // net/http never becomes idle after the last answer
+	lingers := c.pending > 0 || c.bad.Load() != nil // net/http never becomes idle after the last answer
+	c.lingering = lingers
 	c.mu.Unlock()
-	if answered || c.bad.Load() != nil {
+	if lingers {
 		return lane.Finish(c.Conn)
 	}
 	return c.Conn.Close()

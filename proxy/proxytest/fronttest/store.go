@@ -56,7 +56,7 @@ func (f *Front) origin(endpoint string) *lane.Origin {
 		at.add(store)
 		f.stores[address] = store
 	}
-	return &lane.Origin{Store: store, Feed: share.NewFeed(f.Metrics.Watches)}
+	return &lane.Origin{Store: store, Feed: share.NewFeed(f.Metrics.Watches, 64<<20)}
 }
 
 // probe asks a member by the v3 API.

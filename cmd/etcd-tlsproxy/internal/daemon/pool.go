@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -70,8 +71,11 @@ func (s *loaded) share(l *loader, before *loaded) {
 		} else {
 			s.snapshot.Watches = share.NewWatches(share.WatchOptions{
 				Pool: s.snapshot.Upstream, Counters: l.watches,
-				Memory: min(128<<20, s.config.Limits.Memory/8),
+				Memory: eventMemory(s.config),
 			})
 		}
 	}
 }
+
+// eventMemory returns the bytes that all events for watches can need.
+func eventMemory(c *config.Config) int64 { return min(128<<20, c.Limits.Memory/8) }

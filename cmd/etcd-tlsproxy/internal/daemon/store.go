@@ -39,7 +39,7 @@ func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
 	if err := store.Ready(ctx); err != nil {
 		l.log.Warn("the store is not served yet", "reason", err)
 	}
-	state.store, state.snapshot.Origin = store, &lane.Origin{Store: store, Feed: share.NewFeed(l.watches)}
+	state.store, state.snapshot.Origin = store, &lane.Origin{Store: store, Feed: share.NewFeed(l.watches, eventMemory(state.config))}
 	return nil
 }
 
