@@ -48,6 +48,7 @@ func (n *Session) FenceOff(ctx context.Context, name string, compared int64) (re
 		select {
 		case <-f.done:
 		case <-ctx.Done():
+			return 0, fmt.Errorf("the fence was not confirmed: %w", ctx.Err())
 		}
 		// A fence that began before the write was sent may be at the revision that it compares.
 		if f.gone || f.revision > compared {
