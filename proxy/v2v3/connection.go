@@ -88,16 +88,14 @@ func (c *connection) run(ctx context.Context) error {
 	return c.failed(err)
 }
 
-// failed gives the mirror up if the error says that events were missed.
+// failed gives the mirror up if the error says that it is wrong. If what follows was compacted,
+// the next connection finds out whether events were missed.
 func (c *connection) failed(err error) error {
-	s := c.s
-	if !errors.Is(err, errRebuild) && !rpc.Compacted(err) {
-		return err
-	}
-	if c.loaded {
-		s.pastFailed()
-	} else {
-		s.abandon(err.Error())
+	switch rebuild := errors.Is(err, errRebuild); {
+	case c.loaded && (rebuild || rpc.Compacted(err)):
+		c.s.pastFailed()
+	case rebuild:
+		c.s.abandon(err.Error())
 	}
 	return err
 }
