@@ -17,9 +17,9 @@ var errNoSession = errors.New("this proxy has no session at etcd")
 // errConflict means that a transaction was refused because of a fact. The mirror knows better now.
 var errConflict = errors.New("the tree has changed")
 
-// errRenewed means that a transaction was refused because the session or the description of the tree
-// is another one now.
-var errRenewed = errors.New("the session or the description of the tree has changed")
+// errRenewed means that a transaction was refused because the session, the description of the tree or
+// the keeper is another one now.
+var errRenewed = errors.New("the session, the keeper or the description of the tree has changed")
 
 // errNotExecuted means that the response to a transaction was lost, and that it was not executed.
 var errNotExecuted = errors.New("the transaction was lost")
@@ -124,7 +124,7 @@ func (s *Store) index() uint64 {
 
 // conflict finds out why a transaction was refused, and waits until the mirror knows that too.
 func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnResponse, endpoint int) error {
-	var revisions [3]int64
+	var revisions [4]int64
 	for i, r := range answer.Responses {
 		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
 			revisions[i] = kvs[0].ModRevision
@@ -137,13 +137,28 @@ func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnRespons
 		s.session.Saw(p.session, revisions[0])
 		err = errRenewed
 	}
-	if revisions[1] != p.metaRevision {
+	if revisions[1] != p.metaRevision || p.keeper != 0 && revisions[3] != p.keeper {
 		err = errRenewed
+	}
+	if err == errConflict && revisions[2] <= p.log && s.doubt(p) { //nolint:errorlint // it was set above
+		return &Error{Kind: NotExecuted, Reason: "the tree in memory is not that of the store; they are compared within a minute"}
 	}
 	if waitErr := s.reach(ctx, newest); waitErr != nil {
 		return &Error{Kind: NotExecuted, Reason: fmt.Sprintf("waiting for the revision %d: %v", newest, waitErr)}
 	}
 	return err
+}
+
+// doubt has the mirror compared with the store: a plan did not hold although there was no other event.
+// It reports whether the plan rests on the mirror in use.
+func (s *Store) doubt(p *proposal) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rebuilt != p.rebuilt {
+		return false
+	}
+	s.m.Doubtful = true
+	return true
 }
 
 // outcome waits for the event of a write that was executed at a revision.
