@@ -137,7 +137,7 @@ func (c *connection) receive() error {
 			return err
 		}
 		c.heard.Store(time.Now().UnixNano())
-		if len(events) == 0 {
+		if len(events) == 0 && !c.watch.Partial() {
 			c.idle.Add(1)
 		}
 		c.s.header(header)
