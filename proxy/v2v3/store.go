@@ -55,6 +55,8 @@ type Store struct {
 	pastFailures int
 	// fragments means that the next events are too large for one response. Only the follower changes it.
 	fragments bool
+	// patience is how long the next member may be silent, if the last one was. Only the follower uses it.
+	patience time.Duration
 	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
 	pastFrom int64
 	reaching []reaching
