@@ -66,7 +66,7 @@ func (s *Store) disconnected(err error, followed bool) {
 	s.mu.Lock()
 	first := s.lost.IsZero()
 	if first {
-		s.lost = time.Now()
+		s.lost, s.back = time.Now(), make(chan struct{})
 	}
 	if s.m == nil {
 		s.reason = err.Error()

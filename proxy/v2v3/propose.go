@@ -41,6 +41,9 @@ func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2sto
 	if err := s.writable(); err != nil {
 		return nil, nil, err
 	}
+	if !s.lost.IsZero() {
+		return nil, nil, errAway
+	}
 	if !ok {
 		return nil, nil, errNoSession
 	}

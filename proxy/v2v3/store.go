@@ -47,6 +47,8 @@ type Store struct {
 	reason string
 	// lost is when the stream of events ended; zero while there is one.
 	lost time.Time
+	// back is closed when there is one again.
+	back chan struct{}
 	// rebuilt is closed when another mirror takes the place of this one.
 	rebuilt chan struct{}
 	// end ends the connection of the follower.

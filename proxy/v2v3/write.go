@@ -14,6 +14,10 @@ import (
 // errNoSession means that this proxy has no session yet, or none any more.
 var errNoSession = errors.New("this proxy has no session at etcd")
 
+// errAway means that there is no stream of events. A write could not be answered, and until it is known
+// whether the store still has the past of the mirror, it could rest on facts of another past.
+var errAway = errors.New("etcd is away")
+
 // errConflict means that a transaction was refused because of a fact. The mirror knows better now.
 var errConflict = errors.New("the tree has changed")
 
@@ -52,6 +56,10 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			conflicts++
 			s.conflicts.Add(1)
 		case errors.Is(err, errRenewed):
+		case errors.Is(err, errAway):
+			if !s.waitBack(ctx) {
+				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
+			}
 		case errors.Is(err, errNoSession), errors.Is(err, errNotExecuted):
 			if !rpc.Pause(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
@@ -63,6 +71,23 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: "there was no time left to try it again: " + err.Error()}
 		}
 	}
+}
+
+// waitBack waits until there is a stream of events, and reports whether there is time left.
+func (s *Store) waitBack(ctx context.Context) bool {
+	s.mu.RLock()
+	lost, back := !s.lost.IsZero(), s.back
+	s.mu.RUnlock()
+	if !lost {
+		return true
+	}
+	select {
+	case <-back:
+		return true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
 }
 
 // asError makes sure that callers get an [Error].
