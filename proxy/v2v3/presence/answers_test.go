@@ -25,6 +25,12 @@ func (c *counted) Expire(context.Context, int64, time.Time) bool { c.sweeps.Add(
 
 func (c *counted) Compact(context.Context) {}
 
+// advance moves the clock of the synctest bubble.
+func advance(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the clock is the bubble's: nothing waits
+	synctest.Wait()
+}
+
 // TestANewKeeperWaitsForTheClocksOfOthers lets nobody, one and both of two others say what time they have.
 func TestANewKeeperWaitsForTheClocksOfOthers(t *testing.T) {
 	for _, test := range []struct {
@@ -48,13 +54,11 @@ func TestANewKeeperWaitsForTheClocksOfOthers(t *testing.T) {
 			for _, name := range test.answers {
 				k.Observe(name, time.Now().UnixNano(), 11)
 			}
-			time.Sleep(test.after + sweepPeriod/4)
-			synctest.Wait()
+			advance(test.after + sweepPeriod/4)
 			if n := tree.sweeps.Load(); n > 0 {
 				t.Errorf("with answers of %q: got %d sweeps in the first %s", test.answers, n, test.after)
 			}
-			time.Sleep(2 * sweepPeriod)
-			synctest.Wait()
+			advance(2 * sweepPeriod)
 			if tree.sweeps.Load() == 0 {
 				t.Errorf("with answers of %q: got no sweep after %s", test.answers, test.after)
 			}
