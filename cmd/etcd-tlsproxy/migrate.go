@@ -36,8 +36,9 @@ func newMigrateInit() *cobra.Command {
 tree the proxy refuses every request for a key, so that a wrong endpoint or prefix is
 never served as an empty store.
 
-It refuses if the store has a tree already, or if keys of other programs begin like
-those of the tree. Choose another upstream.prefix then.
+It refuses if the store has a tree already, if keys of other programs begin like those
+of the tree, or if the prefix lies within another tree. Choose another upstream.prefix
+then.
 
 With --index N the first write has an index above N. Clients that remember indexes of
 another store then never see one again.`,

@@ -92,7 +92,10 @@ func (s *Store) replace(m *mirror.Mirror) {
 func (s *Store) connected() {
 	_, address := s.client.Endpoint()
 	s.o.Log.Info("the events of etcd are followed", "endpoint", address, "index", s.m.Tree.Index())
-	s.lost = time.Time{}
+	if !s.lost.IsZero() {
+		s.lost = time.Time{}
+		close(s.back)
+	}
 }
 
 // resolve gives an event to the write that made it.

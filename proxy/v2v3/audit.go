@@ -16,7 +16,8 @@ const (
 	// auditEvery is how often the mirror is compared with the store. Etcd has lost events of
 	// watches in the past, at compactions.
 	auditEvery = 10 * time.Minute
-	// auditSoon is how often that is done while clients of v3 change the nodes of the tree.
+	// auditSoon is how often that is done while there is a reason to doubt: clients of v3 have changed
+	// nodes of the tree, or a write was refused that the mirror allows.
 	auditSoon = time.Minute
 )
 
@@ -47,7 +48,7 @@ func (s *Store) auditor() {
 	}
 }
 
-// doubtful reports whether a client of v3 has changed a node.
+// doubtful reports whether there is a reason to doubt the mirror.
 func (s *Store) doubtful() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -64,6 +65,8 @@ func (s *Store) audit(ctx context.Context) (string, error) {
 	}
 	m := s.m
 	c := m.StartComparison()
+	doubtful := m.Doubtful
+	m.Doubtful = false
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
@@ -78,6 +81,9 @@ func (s *Store) audit(ctx context.Context) (string, error) {
 		return nil
 	})
 	if err != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		m.Doubtful = m.Doubtful || doubtful
 		return "", err
 	}
 	difference := c.Difference()

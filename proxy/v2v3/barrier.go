@@ -93,18 +93,32 @@ func (b *barrier) read() (int64, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.o.Timeout)
 	defer cancel()
 	endpoint, _ := s.client.Endpoint()
+	cluster, last := s.past()
 	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), KeysOnly: true})
 	if err != nil {
 		return 0, fmt.Errorf("reading the log: %s", rpc.Reason(err))
 	}
 	s.header(answer.Header)
-	if m := s.current(); m != nil && m.Cluster != answer.Header.ClusterId {
+	if cluster != 0 && cluster != answer.Header.ClusterId {
 		return 0, fmt.Errorf("reading the log: the endpoint belongs to another cluster")
 	}
 	if len(answer.Kvs) == 0 {
 		return 0, fmt.Errorf("reading the log: the store has none")
 	}
 	revision := answer.Kvs[0].ModRevision
+	if revision < last {
+		return 0, fmt.Errorf("reading the log: the store was restored to an older state than that of the tree in memory")
+	}
 	s.seen.show(revision, endpoint)
 	return revision, nil
+}
+
+// past returns the cluster of the mirror, and the revision of its last event; zeros if there is none.
+func (s *Store) past() (cluster uint64, last int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.m == nil {
+		return 0, 0
+	}
+	return s.m.Cluster, s.m.LogRevision
 }

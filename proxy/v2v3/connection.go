@@ -20,8 +20,9 @@ const (
 	heartbeat = time.Second
 	// maxSilence is how long a member may be silent. It answers each heartbeat.
 	maxSilence = 3 * time.Second
-	// maxSilenceInFragments is the same for a member that makes fragments, which takes a while.
-	maxSilenceInFragments = 30 * time.Second
+	// longSilence is the same for a member that makes fragments, and the limit for one whose response
+	// takes long to arrive.
+	longSilence = 30 * time.Second
 	// tick is how often a connection is checked.
 	tick = 250 * time.Millisecond
 )
@@ -35,8 +36,9 @@ type connection struct {
 	// loaded means that the mirror is new, and used as soon as it has reached the target.
 	loaded bool
 	target int64
-	// maxSilence is how long the member may be silent.
+	// maxSilence is how long the member may be silent. progressed means that it has answered.
 	maxSilence time.Duration
+	progressed bool
 
 	watch *rpc.Watch
 	heard atomic.Int64 // when the last response came
@@ -59,9 +61,9 @@ func (c *connection) run(ctx context.Context) error {
 	}
 	s.seen.bound(st.revision)
 	c.m, c.loaded, c.target = m, m != s.current(), st.log.ModRevision
-	c.maxSilence = maxSilence
+	c.maxSilence = max(maxSilence, s.patience)
 	if s.fragments {
-		c.maxSilence = maxSilenceInFragments
+		c.maxSilence = longSilence
 	}
 	start, end := s.keys.Range()
 	if c.watch, err = s.client.Watch(ctx, start, end, after+1, s.fragments); err != nil {
@@ -85,19 +87,25 @@ func (c *connection) run(ctx context.Context) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
+	s.patience = 0
+	if errors.Is(err, errSilent) && !c.progressed {
+		s.patience = min(2*c.maxSilence, longSilence)
+	}
 	return c.failed(err)
 }
 
-// failed gives the mirror up if the error says that events were missed.
+// errSilent means that nothing came from a member. It may be dead, or one response takes longer than
+// the time that it has: the next attempt has more.
+var errSilent = errors.New("the member has been silent")
+
+// failed gives the mirror up if the error says that it is wrong. If what follows was compacted,
+// the next connection finds out whether events were missed.
 func (c *connection) failed(err error) error {
-	s := c.s
-	if !errors.Is(err, errRebuild) && !rpc.Compacted(err) {
-		return err
-	}
-	if c.loaded {
-		s.pastFailed()
-	} else {
-		s.abandon(err.Error())
+	switch rebuild := errors.Is(err, errRebuild); {
+	case c.loaded && (rebuild || rpc.Compacted(err)):
+		c.s.pastFailed()
+	case rebuild:
+		c.s.abandon(err.Error())
 	}
 	return err
 }
@@ -117,7 +125,7 @@ func (c *connection) guard(ctx context.Context, end context.CancelCauseFunc) {
 			return // the receiver gets the error
 		}
 		if silence := time.Since(time.Unix(0, c.heard.Load())); silence > c.maxSilence {
-			end(fmt.Errorf("the member has been silent for %s", silence.Round(100*time.Millisecond)))
+			end(fmt.Errorf("%w for %s", errSilent, silence.Round(100*time.Millisecond)))
 			return
 		}
 		newest, _ := c.s.seen.newest()
@@ -139,9 +147,10 @@ func (c *connection) receive() error {
 			return err
 		}
 		c.heard.Store(time.Now().UnixNano())
-		if len(events) == 0 {
+		if len(events) == 0 && !c.watch.Partial() {
 			c.idle.Add(1)
 		}
+		c.progressed = c.progressed || len(events) > 0 || c.idle.Load() > 1 // the first response is that to the watch itself
 		c.s.header(header)
 		if header.ClusterId != c.m.Cluster {
 			return fmt.Errorf("%w: the store belongs to another cluster", errRebuild)

@@ -89,6 +89,7 @@ func (s *Store) planExpire(keeper int64, now time.Time) (*proposal, error) {
 	}
 	p, _, err := s.proposal(nil, c, session, revision, 0)
 	if err == nil {
+		p.keeper = keeper
 		p.txn.Modified(s.keys.Keeper(), keeper)
 	}
 	return p, err

@@ -71,8 +71,8 @@ func TestAKeeperThatWasReplacedExpiresNothing(t *testing.T) {
 	if _, err := f.client().Put(testContext(t), &pb.PutRequest{Key: f.keys.Keeper(), Value: value.Encode()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.expire(testContext(t), p); !errors.Is(err, errConflict) {
-		t.Errorf("got %v, want %v", err, errConflict)
+	if err := f.expire(testContext(t), p); !errors.Is(err, errRenewed) {
+		t.Errorf("got %v, want %v", err, errRenewed)
 	}
 	if got := f.do("GET /due?quorum=true"); !strings.HasPrefix(got, "200 ") {
 		t.Errorf("got %s, want the node", got)

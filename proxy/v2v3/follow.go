@@ -66,12 +66,14 @@ func (s *Store) disconnected(err error, followed bool) {
 	s.mu.Lock()
 	first := s.lost.IsZero()
 	if first {
-		s.lost = time.Now()
+		s.lost, s.back = time.Now(), make(chan struct{})
 	}
 	if s.m == nil {
 		s.reason = err.Error()
 	}
 	s.mu.Unlock()
+	first = first || errors.Is(err, errNoTree) && !s.treeless // it names the command that helps
+	s.treeless = errors.Is(err, errNoTree)
 	switch {
 	case errors.Is(err, errPreferred):
 		s.o.Log.Info("the preferred endpoint of etcd is used again", "endpoint left", address)

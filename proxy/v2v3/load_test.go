@@ -210,10 +210,14 @@ func TestATreeIsMadeOnlyWhereNothingIs(t *testing.T) {
 		{"/registry/x", "", `"/registry/x"`},
 		{".v2/f/a", "", `".v2/f/a"`},
 		{".v2/q/a", "", `".v2/q/a"`},
+		{".v2/d/a", "", `description ".v2/meta" is missing`},
 		{".v2/unknown", "", `".v2/unknown"`},
 		{"/registry/x", "v2", ""},
 		{".v2/s/waiting", "", ""},
 		{"outside", "", "has a tree already"}, // made in the step before
+		{".v2/d/a", "", "has a tree already"},
+		{"outside", "/a", `in the range of the tree with the prefix ""`},
+		{"outside", "v2/a/b", `in the range of the tree with the prefix "v2"`},
 	} {
 		if _, err := c.Put(testContext(t), &pb.PutRequest{Key: []byte(test.key)}); err != nil {
 			t.Fatal(err)

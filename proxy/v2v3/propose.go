@@ -24,8 +24,10 @@ type proposal struct {
 	session         string
 	sessionRevision int64
 	metaRevision    int64
-	// applied and rebuilt are of the mirror that it rests on.
-	applied int64
+	// keeper is the revision of the keeper's key, of an expiration.
+	keeper int64
+	// log and rebuilt are of the mirror that it rests on. The log is the revision of its last event.
+	log     int64
 	rebuilt <-chan struct{}
 	done    chan *v2store.Event
 }
@@ -38,6 +40,9 @@ func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2sto
 	defer s.mu.RUnlock()
 	if err := s.writable(); err != nil {
 		return nil, nil, err
+	}
+	if !s.lost.IsZero() {
+		return nil, nil, errAway
 	}
 	if !ok {
 		return nil, nil, errNoSession
@@ -75,7 +80,7 @@ func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session strin
 	if m.Protects(c) {
 		return nil, raftError("the key, or one below it, belongs to a client of v3", m.Tree.Index()), nil
 	}
-	p := &proposal{change: c, session: session, sessionRevision: revision, metaRevision: m.MetaRevision, applied: m.Applied,
+	p := &proposal{change: c, session: session, sessionRevision: revision, metaRevision: m.MetaRevision, log: m.LogRevision,
 		rebuilt: s.rebuilt, done: make(chan *v2store.Event, 1), txn: layout.Txn{Keys: s.keys, Meta: m.Meta}}
 	p.origin = s.newOrigin(session)
 	t := &p.txn
@@ -139,7 +144,7 @@ func (s *Store) forget(p *proposal) {
 // request returns the transaction. If it fails, the answer says why, and is a barrier itself.
 func (s *Store) request(p *proposal) *pb.TxnRequest {
 	return &pb.TxnRequest{Compare: p.txn.Compare, Success: p.txn.Success,
-		Failure: []*pb.RequestOp{head(s.keys.Session(p.session)), head(s.keys.Meta()), head(s.keys.Log())}}
+		Failure: []*pb.RequestOp{head(s.keys.Session(p.session)), head(s.keys.Meta()), head(s.keys.Log()), head(s.keys.Keeper())}}
 }
 
 // head reads only the revision of a key.

@@ -219,3 +219,35 @@ func TestASilentMemberIsLeft(t *testing.T) {
 		t.Errorf("the watch is lost: %v", <-lost)
 	}
 }
+
+// TestValuesThatClientsOfV3PutWhileTheStoreWasAwayAreKept puts a value below a directory while the store
+// has no connection, and then removes the directory.
+func TestValuesThatClientsOfV3PutWhileTheStoreWasAwayAreKept(t *testing.T) {
+	for _, compacted := range []bool{false, true} {
+		f := start(t)
+		f.do("PUT /d/e?value=1")
+		c := f.client()
+		_, lost, _ := f.watch("GET /b?wait=true")
+		f.away()
+		for _, key := range []string{"/d/foreign", "elsewhere"} {
+			if _, err := c.Put(testContext(t), &pb.PutRequest{Key: []byte(key), Value: []byte("1")}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if compacted {
+			f.compact()
+		}
+		f.back()
+		eventually(t, "the store knows the value", func() bool { f.mu.RLock(); defer f.mu.RUnlock(); return len(f.m.Foreign) == 1 })
+		if got := f.do("DELETE /d?recursive=true"); got[0] != '5' {
+			t.Errorf("compacted %v: got %s, want a refusal", compacted, got)
+		}
+		if left, err := c.Range(testContext(t), &pb.RangeRequest{Key: []byte("/d/foreign")}); err != nil || len(left.Kvs) != 1 {
+			t.Errorf("compacted %v: got the values %v and the error %v, want the value", compacted, left.GetKvs(), err)
+		}
+		if len(lost) > 0 {
+			t.Errorf("compacted %v: the watch is lost: %v", compacted, <-lost)
+		}
+		f.right("the return")
+	}
+}

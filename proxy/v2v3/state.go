@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
+	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -75,19 +76,45 @@ func (s *Store) continues(ctx context.Context, m *mirror.Mirror, st *state) (aft
 	if m.Cluster != st.cluster || m.Meta.Generation != st.meta.Generation || m.Meta.Offset != st.meta.Offset || st.revision < m.Applied {
 		return 0, false, nil
 	}
-	if st.log.ModRevision == m.LogRevision && string(st.log.Value) == string(m.Log) {
-		// Nothing was missed, even if what lies between is compacted.
-		return st.revision, true, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	at, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), Revision: m.Applied})
-	if rpc.Compacted(err) {
+	answer, err := s.client.Range(at, &pb.RangeRequest{Key: s.keys.Log(), Revision: m.Applied})
+	switch {
+	case rpc.Compacted(err) && isLog(m, st.log):
+		// No event was missed, but perhaps what clients of v3 did.
+		return st.revision, true, s.readForeign(ctx, m, st.revision)
+	case rpc.Compacted(err):
 		return 0, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return 0, false, fmt.Errorf("reading the log at the revision %d: %s", m.Applied, rpc.Reason(err))
 	}
-	same := len(answer.Kvs) == 1 && answer.Kvs[0].ModRevision == m.LogRevision && string(answer.Kvs[0].Value) == string(m.Log)
-	return m.Applied, same, nil
+	return m.Applied, len(answer.Kvs) == 1 && isLog(m, answer.Kvs[0]), nil
+}
+
+// isLog reports whether a log is that of the last event of a mirror.
+func isLog(m *mirror.Mirror, log *mvccpb.KeyValue) bool {
+	return log.ModRevision == m.LogRevision && string(log.Value) == string(m.Log)
+}
+
+// readForeign finds the keys of clients of v3 anew: those that they put meanwhile must not be
+// removed with a directory.
+func (s *Store) readForeign(ctx context.Context, m *mirror.Mirror, revision int64) error {
+	found := map[string]struct{}{}
+	start, end := s.keys.Values()
+	err := s.pages(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision, KeysOnly: true}, func(kvs []*mvccpb.KeyValue) error {
+		for _, kv := range kvs {
+			if _, key := s.keys.Parse(kv.Key); !m.Tree.Holds(v2store.Fact{Kind: v2store.FileExists, Key: key}) {
+				found[key] = struct{}{}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.Foreign = found
+	m.Doubtful = true // they may have changed nodes too
+	return nil
 }

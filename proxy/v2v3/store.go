@@ -54,6 +54,8 @@ type Store struct {
 	reason string
 	// lost is when the stream of events ended; zero while there is one.
 	lost time.Time
+	// back is closed when there is one again.
+	back chan struct{}
 	// rebuilt is closed when another mirror takes the place of this one.
 	rebuilt chan struct{}
 	// end ends the connection of the follower.
@@ -62,9 +64,13 @@ type Store struct {
 	pastFailures int
 	// fragments means that the next events are too large for one response. Only the follower changes it.
 	fragments bool
+	// patience is how long the next member may be silent, if the last one was. Only the follower uses it.
+	patience time.Duration
 	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
 	pastFrom int64
 	reaching []reaching
+	// treeless means that the store had no tree when the follower asked last. Only the follower uses it.
+	treeless bool
 	// warned is when changes by clients of v3 were logged. Only the follower uses it.
 	warned time.Time
 	// unexpired is when a directory that cannot expire was logged. Only the keeper uses it.

@@ -14,12 +14,16 @@ import (
 // errNoSession means that this proxy has no session yet, or none any more.
 var errNoSession = errors.New("this proxy has no session at etcd")
 
+// errAway means that there is no stream of events. A write could not be answered, and until it is known
+// whether the store still has the past of the mirror, it could rest on facts of another past.
+var errAway = errors.New("etcd is away")
+
 // errConflict means that a transaction was refused because of a fact. The mirror knows better now.
 var errConflict = errors.New("the tree has changed")
 
-// errRenewed means that a transaction was refused because the session or the description of the tree
-// is another one now.
-var errRenewed = errors.New("the session or the description of the tree has changed")
+// errRenewed means that a transaction was refused because the session, the description of the tree or
+// the keeper is another one now.
+var errRenewed = errors.New("the session, the keeper or the description of the tree has changed")
 
 // errNotExecuted means that the response to a transaction was lost, and that it was not executed.
 var errNotExecuted = errors.New("the transaction was lost")
@@ -53,6 +57,10 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			conflicts++
 			s.conflicts.Add(1)
 		case errors.Is(err, errRenewed):
+		case errors.Is(err, errAway):
+			if !s.waitBack(ctx) {
+				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
+			}
 		case errors.Is(err, errNoSession), errors.Is(err, errNotExecuted):
 			if !rpc.Pause(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
@@ -64,6 +72,23 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: "there was no time left to try it again: " + err.Error()}
 		}
 	}
+}
+
+// waitBack waits until there is a stream of events, and reports whether there is time left.
+func (s *Store) waitBack(ctx context.Context) bool {
+	s.mu.RLock()
+	lost, back := !s.lost.IsZero(), s.back
+	s.mu.RUnlock()
+	if !lost {
+		return true
+	}
+	select {
+	case <-back:
+		return true
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return false
 }
 
 // asError makes sure that callers get an [Error].
@@ -125,7 +150,7 @@ func (s *Store) index() uint64 {
 
 // conflict finds out why a transaction was refused, and waits until the mirror knows that too.
 func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnResponse, endpoint int) error {
-	var revisions [3]int64
+	var revisions [4]int64
 	for i, r := range answer.Responses {
 		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
 			revisions[i] = kvs[0].ModRevision
@@ -138,13 +163,28 @@ func (s *Store) conflict(ctx context.Context, p *proposal, answer *pb.TxnRespons
 		s.session.Saw(p.session, revisions[0])
 		err = errRenewed
 	}
-	if revisions[1] != p.metaRevision {
+	if revisions[1] != p.metaRevision || p.keeper != 0 && revisions[3] != p.keeper {
 		err = errRenewed
+	}
+	if err == errConflict && revisions[2] <= p.log && s.doubt(p) { //nolint:errorlint // it was set above
+		return &Error{Kind: NotExecuted, Reason: "the tree in memory is not that of the store; they are compared within a minute"}
 	}
 	if waitErr := s.reach(ctx, newest); waitErr != nil {
 		return &Error{Kind: NotExecuted, Reason: fmt.Sprintf("waiting for the revision %d: %v", newest, waitErr)}
 	}
 	return err
+}
+
+// doubt has the mirror compared with the store: a plan did not hold although there was no other event.
+// It reports whether the plan rests on the mirror in use.
+func (s *Store) doubt(p *proposal) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rebuilt != p.rebuilt {
+		return false
+	}
+	s.m.Doubtful = true
+	return true
 }
 
 // outcome waits for the event of a write that was executed at a revision.

@@ -61,6 +61,9 @@ func (k Keys) Lock() []byte { return []byte(string(k) + ".v2/lock") }
 // Range returns the first key of the tree, and the first key behind it.
 func (k Keys) Range() (start, end []byte) { return []byte(string(k) + ".v2/"), []byte(string(k) + "0") }
 
+// Values returns the first value of the tree, and the first key behind them all.
+func (k Keys) Values() (start, end []byte) { return []byte(string(k) + "/"), []byte(string(k) + "0") }
+
 // Below returns the range of the keys below a key.
 func Below(key []byte) (start, end []byte) {
 	// The digit 0 follows the slash.

@@ -33,8 +33,8 @@ type Mirror struct {
 	Foreign map[string]struct{}
 	// Control are the keys of sessions and of the keeper, by their key in the store.
 	Control map[string]*mvccpb.KeyValue
-	// Replaying means that the mirror is not in use yet. Doubtful means that a client of v3 has
-	// changed a node.
+	// Replaying means that the mirror is not in use yet. Doubtful means that it may differ from the
+	// store, because a client of v3 has changed a node, or for a reason that its user has.
 	Replaying, Doubtful bool
 
 	// broken are the keys of nodes that were left out when the tree was loaded. The revisions

@@ -50,6 +50,7 @@ func (n *Session) FenceOff(ctx context.Context, name string, compared int64) (re
 		select {
 		case <-f.done:
 		case <-ctx.Done():
+			return 0, fmt.Errorf("the fence was not confirmed: %w", ctx.Err())
 		}
 		n.mu.Lock()
 		revision, gone := f.revision, f.gone

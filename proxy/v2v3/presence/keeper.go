@@ -21,8 +21,9 @@ const (
 	sweepPeriod = 500 * time.Millisecond
 	// preference is how long a proxy whose member does not lead leaves the place to the others.
 	preference = time.Second
-	// maxAnswer is how long a new keeper waits until the others have said what time they have.
-	maxAnswer = time.Second
+	// maxAnswer is how long a new keeper waits until all others have said what time they have, and
+	// maxAnswers is how long it waits for the first of them. The sessions of dead ones are over then.
+	maxAnswer, maxAnswers = time.Second, 3 * sessionTTL * time.Second
 	// rest is for how long a proxy with a doubtful clock does not become keeper.
 	rest = 30 * time.Second
 )
@@ -182,7 +183,7 @@ func (k *Keeper) keep(ctx context.Context, session string, revision int64) error
 			k.Log.Error("this proxy's clock is in doubt, so it does not expire nodes", "reason", reason, "for", rest)
 			return errors.New(reason)
 		}
-		if k.clock.heard(others) || time.Since(began) > maxAnswer {
+		if k.clock.heard(others, time.Since(began)) {
 			more = k.tree.Expire(ctx, revision, k.Now())
 			k.tree.Compact(ctx)
 		}

@@ -156,9 +156,9 @@ func (n *Session) renew() error {
 	return renewLease(ctx, n.Client, lease, sessionTTL*time.Second)
 }
 
-// putAgain puts the key again. If that fails, the keeper does without.
+// putAgain puts the key again, for as long as the session lasts without etcd.
 func (n *Session) putAgain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
+	ctx, cancel := context.WithTimeout(ctx, sessionTTL*time.Second)
 	defer cancel()
 	name, revision, _ := n.Fence()
 	_, _ = n.FenceOff(ctx, name, revision)

@@ -40,6 +40,9 @@ func TooLarge(err error) bool {
 		status.Code(err) == codes.ResourceExhausted && strings.Contains(rpctypes.ErrorDesc(err), "larger than max")
 }
 
+// Denied reports whether the user may not do what the call does.
+func Denied(err error) bool { return status.Code(err) == codes.PermissionDenied }
+
 // Missing reports whether a lease does not exist.
 func Missing(err error) bool { return status.Code(err) == codes.NotFound }
 

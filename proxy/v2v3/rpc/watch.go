@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -18,9 +19,10 @@ var ErrCompacted = errors.New("the revision has been compacted")
 type Watch struct {
 	stream pb.Watch_WatchClient
 	cancel context.CancelFunc
-	// events are the fragments of a response that is not complete.
-	events []*mvccpb.Event
-	id     int64
+	// events are those of a revision that may go on in the next fragment of a response.
+	events  []*mvccpb.Event
+	partial bool
+	id      int64
 }
 
 // RequireLeader returns a context for calls that etcd ends if its member has no leader.
@@ -53,33 +55,45 @@ func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64, f
 	return w, nil
 }
 
-// Next returns the events of the next response, whole, and its header. There may be none: the
-// response then only shows that the stream is alive.
+// Next returns the next events, and the header of their response. A revision is never split, but a response
+// may be. There may be no events: the response then only shows that the stream is alive.
 func (w *Watch) Next() (*pb.ResponseHeader, []*mvccpb.Event, error) {
-	for {
-		r, err := w.stream.Recv()
-		switch {
-		case err != nil:
-			return nil, nil, fmt.Errorf("watching: %w", err)
-		case r.Canceled && r.CompactRevision != 0:
-			return nil, nil, fmt.Errorf("watching: %w", ErrCompacted)
-		case r.Canceled:
-			return nil, nil, fmt.Errorf("watching: etcd ended the watch: %s", r.CancelReason)
-		case r.Created:
-			w.id = r.WatchId
-			return r.Header, nil, nil
-		case r.WatchId != w.id && len(r.Events) > 0:
-			return nil, nil, fmt.Errorf("watching: found events of the watch %d, want those of %d", r.WatchId, w.id)
-		}
-		w.events = append(w.events, r.Events...)
-		if r.Fragment {
-			continue
-		}
-		events := w.events
-		w.events = nil
-		return r.Header, events, nil
+	r, err := w.stream.Recv()
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("watching: %w", err)
+	case r.Canceled && r.CompactRevision != 0:
+		return nil, nil, fmt.Errorf("watching: %w", ErrCompacted)
+	case r.Canceled:
+		return nil, nil, fmt.Errorf("watching: etcd ended the watch: %s", r.CancelReason)
+	case r.Created:
+		w.id = r.WatchId
+		return r.Header, nil, nil
+	case r.WatchId != w.id && len(r.Events) > 0:
+		return nil, nil, fmt.Errorf("watching: found events of the watch %d, want those of %d", r.WatchId, w.id)
 	}
+	w.partial = r.Fragment
+	return r.Header, w.complete(r.Events), nil
 }
+
+// complete adds events, and returns those of all revisions that are complete. The last revision of a
+// fragment may go on in the next one.
+func (w *Watch) complete(events []*mvccpb.Event) []*mvccpb.Event {
+	w.events = append(w.events, events...)
+	n := len(w.events)
+	if w.partial {
+		n = slices.IndexFunc(w.events, func(e *mvccpb.Event) bool { return e.Kv.ModRevision == w.events[n-1].Kv.ModRevision })
+	}
+	if n <= 0 {
+		return nil
+	}
+	whole := w.events[:n:n]
+	w.events = slices.Clone(w.events[n:])
+	return whole
+}
+
+// Partial reports whether the rest of the last response is still to come.
+func (w *Watch) Partial() bool { return w.partial }
 
 // AskProgress makes etcd answer soon, even if there are no events. It must not be called by several
 // goroutines at once.
