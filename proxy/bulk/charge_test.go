@@ -1,6 +1,8 @@
 package bulk
 
 import (
+	"bytes"
+	"context"
 	"testing"
 	"testing/synctest"
 
@@ -84,7 +86,79 @@ func TestAcquiringTwiceChargesOnce(t *testing.T) {
 	}
 	c.Release()
 	c.Release()
+	small := r.Read(a, "/b", true)
+	small.Began(100, true)
+	for range 2 {
+		if small.Refresh(); !small.TryAcquire() {
+			t.Error("a tree that is known to be small: got no place")
+		}
+		r.checkHeld(t, "a tree that is known to be small", 0, 1)
+	}
+	small.Release()
 	r.checkHeld(t, "in the end", 0, 0)
+}
+
+func TestWhoHasWaitedForAPlaceKeepsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		a := r.client(t, 1)
+		full := [2]Claim{r.Read(a, "/1", true), r.Read(a, "/2", true)}
+		if !full[0].TryAcquire() || !full[1].TryAcquire() {
+			t.Fatal("two trees of unknown size: got no places")
+		}
+		waiting := [2]Claim{r.Read(a, "/3", true), r.Read(a, "/4", true)}
+		var done [2]chan error
+		for i := range waiting {
+			done[i] = make(chan error, 1)
+			go func() { done[i] <- waiting[i].Acquire(t.Context()) }()
+			synctest.Wait()
+		}
+		for i := range waiting {
+			full[i].Release()
+			synctest.Wait()
+			if got := len(done[0]) + len(done[1]); got != i+1 || len(done[i]) != 1 {
+				t.Errorf("after %d of two places were released: got %d reads with places, want as many, the first to wait first", i+1, got)
+			}
+		}
+		for i := range waiting {
+			if err := <-done[i]; err != nil {
+				t.Error(err)
+			}
+			waiting[i].Release()
+		}
+		r.checkHeld(t, "in the end", 0, 0)
+	})
+}
+
+func TestWhatNeedsNothingOrHasRoomDoesNotWait(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	ended, cancel := context.WithCancel(context.Background())
+	cancel() // a wait would fail
+	var none *Limits
+	withoutLimits, alone, large := none.Read(a, "/a", true), r.Read(a, "/a", false), r.Read(a, "/b", false)
+	large.Began(20*Unit, true)
+	for what, c := range map[string]*Claim{"a claim without limits": &withoutLimits, "a read of one key": &alone, "a large one that has room": &large} {
+		if err := c.Acquire(ended); err != nil {
+			t.Errorf("%s: got the error %v, want none", what, err)
+		}
+	}
+	r.checkHeld(t, "with room for all", 20, 0)
+	large.Release()
+	if withoutLimits.Began(1<<30, true); withoutLimits.Size() != 0 {
+		t.Errorf("an answer without limits has begun: got a size of %d, want 0", withoutLimits.Size())
+	}
+}
+
+func TestASmallAnswerThatWasExpectedChangesNothingThatIsRemembered(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	early, late := r.Read(a, "/a", false), r.Read(a, "/a", false)
+	early.Began(20*Unit, true)
+	late.Began(100, true)
+	if next := r.Read(a, "/a", false); next.Size() != 20*Unit {
+		t.Errorf("after a large and a small answer to reads at the same time: got an expected size of %d, want %d", next.Size(), 20*Unit)
+	}
 }
 
 // An answer of less than two units is not charged, because the number of requests bounds it.
@@ -187,10 +261,33 @@ func TestTheSizeOfAValueIsKnownAsSoonAsItIsSent(t *testing.T) {
 		first := r.Read(a, "/a", false)
 		first.Began(18*Unit, true)
 	}
-	small := r.Write(a, "/b", []byte("value=1"))
-	small.Began(2*Unit, true)
-	if c := r.Read(a, "/b", false); c.Size() != 0 {
-		t.Errorf("after an answer with two values of one unit: got an expected size of %d, want 0", c.Size())
+	for answer, want := range map[int64]int64{2 * Unit: 0, 3 * Unit: 2, 4 * Unit: 2} {
+		small := r.Write(a, "/b", []byte("value=1"))
+		small.Began(answer, true)
+		c := r.Read(a, "/b", false)
+		if c.Size() != want*Unit {
+			t.Errorf("after an answer of %d bytes with two values: got an expected size of %d, want %d", answer, c.Size(), want*Unit)
+		}
+		c.Began(0, true)
+	}
+}
+
+// A value of one unit is not large, and neither is an answer with two of them.
+func TestAWriteOfUpToOneUnitIsNotCharged(t *testing.T) {
+	r := newRig()
+	a := r.client(t, 1)
+	for size, want := range map[int]int64{10922: 0, 10923: 1, 65536: 1, 65537: 2} {
+		for range 2 { // the first of two large ones makes the value known
+			c := r.Write(a, "/a", bytes.Repeat([]byte("a"), size))
+			if c.Size() != want*Unit || c.IsFree() != (want < 2) {
+				t.Errorf("a form of %d bytes: got a claim of %d bytes, want %d", size, c.Size(), want*Unit)
+			}
+			if want == 2 {
+				want = 4
+			}
+		}
+		forget := r.Read(a, "/a", false)
+		forget.Began(0, true)
 	}
 }
 

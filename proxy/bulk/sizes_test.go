@@ -36,6 +36,7 @@ func TestALargeAnswerReplacesTheSmallestAndASmallOneOnlyASmallOne(t *testing.T) 
 		{"that one is forgotten", d, 0, [6]int64{0, 1, 0, 0, 5, 4}},
 		{"what is forgotten twice", d, 0, [6]int64{0, 1, 0, 0, 5, 4}},
 		{"one in the free place", c, 1, [6]int64{0, 1, 1, 0, 5, 4}},
+		{"that one is small which is not known", d, 0, [6]int64{0, 1, 1, 0, 5, 4}},
 		{"one beyond all bounds", f, 1 << 40, [6]int64{0, 1, 1, 0, 5, 65535}},
 		{"the largest", e, 65535, [6]int64{0, 1, 1, 0, 65535, 65535}},
 	} {

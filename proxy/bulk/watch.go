@@ -25,8 +25,7 @@ func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
 		return Claim{}
 	}
 	c := Claim{limits: l, bytes: l.Watched, account: a, hash: l.sizes.hashOf(watchedPath+path, tree)}
-	c.Refresh()
-	c.units = heavy(c.units)
+	c.Refresh() // only what heavy returned is remembered
 	return c
 }
 

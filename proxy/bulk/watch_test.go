@@ -17,7 +17,7 @@ func TestAWatchIsChargedWithTheSizeOfItsLastLargeEvents(t *testing.T) {
 	for _, step := range []struct {
 		event, held int64 // the bytes of the event, and the units that are held after it
 	}{
-		{4 * Unit, 0}, {4*Unit + 1, 5}, {100, 0}, {80 * Unit, 80}, {0, 70}, {0, 61}, {61 * Unit, 61}, {53*Unit + 1, 54}, {100 * Unit, 90}, {0, 87}, {88 * Unit, 88},
+		{4 * Unit, 0}, {4*Unit + 1, 5}, {100, 0}, {80 * Unit, 80}, {0, 70}, {0, 61}, {61 * Unit, 61}, {53*Unit + 1, 54}, {53 * Unit, 53}, {100 * Unit, 90}, {0, 87}, {88 * Unit, 88},
 	} {
 		if enough := c.Event(step.event); !enough || c.Held() != step.held || r.Watched.Used() != step.held {
 			t.Errorf("an event of %d bytes: got enough %t, and %d units held of %d in use; want true and %d", step.event, enough, c.Held(), r.Watched.Used(), step.held)
