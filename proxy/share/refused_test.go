@@ -71,6 +71,130 @@ func TestARefusalThatDoesNotEndOrBreaksOffIsAnError(t *testing.T) {
 	}
 }
 
+// Such a client must not get a refusal from before it asked.
+func TestWhoAsksWhileAWatchIsBeingRefusedGetsTheNextAnswer(t *testing.T) {
+	received, answer := make(chan struct{}), make(chan struct{})
+	s := newScripted(t, func(n int64, w http.ResponseWriter, _ *http.Request) {
+		if n == 1 {
+			close(received)
+			<-answer
+		}
+		w.Header().Set("X-Etcd-Index", "7")
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, "refusal %d\n", n)
+	}, nil)
+	bodies := [2]chan string{make(chan string, 1), make(chan string, 1)}
+	ask := func(i int) {
+		_, head, err := s.Join(context.Background(), watchOf("/a"), make(bell, 1))
+		if err != nil {
+			t.Error(err)
+			head = &Head{}
+		}
+		bodies[i] <- string(head.Body)
+	}
+	go ask(0)
+	<-received
+	go ask(1)
+	soon(t, "both wait", func() bool {
+		s.Watches.mu.Lock()
+		defer s.Watches.mu.Unlock()
+		for _, h := range s.hubs {
+			return h.users == 2
+		}
+		return false
+	})
+	close(answer)
+	for i, want := range []string{"refusal 1\n", "refusal 2\n"} {
+		if got := <-bodies[i]; got != want {
+			t.Errorf("client %d: got %q, want %q", i+1, got, want)
+		}
+	}
+}
+
+func TestAWatchOfTheHistoryThatBreaksOffSaysWhy(t *testing.T) {
+	ready := make(chan struct{})
+	for what, c := range map[string]struct {
+		early bool // before its watcher is told to wait
+		want  error
+	}{"a connection that is cut": {true, nil}, "an event that cannot be read": {false, errUnreadableEvent}} {
+		s := newScripted(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
+			if r.URL.Query().Get("waitIndex") == "" {
+				hold(1, w, r)
+				return
+			}
+			writeHead(w, 7, "c")
+			if c.early {
+				panic(http.ErrAbortHandler)
+			}
+			<-ready
+			_, _ = w.Write([]byte("garbage\n"))
+		}, nil)
+		want := watchOf("/a")
+		want.Since = 5
+		news := make(bell, 1)
+		if c.early {
+			s.pastPatience = waitTime
+		}
+		w, _, err := s.Join(context.Background(), want, news)
+		var failed *upstream.Error
+		switch {
+		case c.early && (w != nil || !errors.As(err, &failed) || failed.Kind != upstream.Broken):
+			t.Errorf("%s: got %v and the error %v, want the kind %v", what, w, err, upstream.Broken)
+		case !c.early && err != nil:
+			t.Errorf("%s: got the error %v, want a watcher", what, err)
+		case !c.early:
+			close(ready)
+			if e := waitUntil(t, w, news, what); !errors.Is(e.Err, c.want) {
+				t.Errorf("%s: got %+v, want the error %v", what, e, c.want)
+			}
+			w.Close()
+		}
+		s.expectHubs(t, 0, "after "+what)
+		s.Close()
+		s.expectNoSlots(t, what)
+	}
+}
+
+func TestAHubWithUsersDoesNotLinger(t *testing.T) {
+	ws := NewWatches(WatchOptions{})
+	h := idle(ws, "/a", 0)
+	h.users = 2
+	if ws.release(h); h.expiry != nil || ws.lingering != 0 || h.users != 1 || ws.hubs[h.hubKey] != h {
+		t.Errorf("a hub that one of two users left: got %d users and %d hubs that linger, want 1 and none", h.users, ws.lingering)
+	}
+	other := idle(ws, "/a", 0) // takes its place, as after h has ended
+	if ws.release(h); h.expiry != nil || ws.lingering != 0 || ws.hubs[h.hubKey] != other {
+		t.Errorf("a hub that has ended: got %d hubs that linger, want none", ws.lingering)
+	}
+	if ws.release(other); other.expiry == nil || ws.lingering != 1 {
+		t.Errorf("a hub that its last user left: got %d hubs that linger, want 1", ws.lingering)
+	}
+	ws.Close()
+	if other.expiry != nil || ws.lingering != 0 || len(ws.hubs) != 0 {
+		t.Errorf("after Close: got %d hubs that linger, want none", ws.lingering)
+	}
+}
+
+func TestAHubPromisesWhatItCostsOnce(t *testing.T) {
+	ws := NewWatches(WatchOptions{})
+	h := idle(ws, "/a", 0)
+	news := make(bell, 1)
+	w := &Watcher{hub: h, notifier: news}
+	h.waiting = []*Watcher{w}
+	if got := h.Revoke(h.Class()); got != 0 || len(ws.hubs) != 1 {
+		t.Errorf("a hub that costs nothing: got %d units promised and %d hubs left, want none and 1", got, len(ws.hubs))
+	}
+	h.weight.units.Store(5)
+	for _, want := range []int64{5, 0} {
+		if got := h.Revoke(h.Class()); got != want {
+			t.Errorf("a hub that costs five units: got %d units promised, want 5 and then none", got)
+		}
+	}
+	if e := waitUntil(t, w, news, "a hub that is revoked"); !errors.Is(e.Err, errOverShare) {
+		t.Errorf("the watcher of a hub that is revoked: got %+v, want the error %v", e, errOverShare)
+	}
+}
+
 // asked records the reads of indexes.
 type asked struct {
 	mu    sync.Mutex
