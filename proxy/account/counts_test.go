@@ -257,3 +257,47 @@ func TestWhoHasLeftDoesNotMakeTheSharesOfOthersSmaller(t *testing.T) {
 		}
 	})
 }
+
+func TestAClosedConnectionHasNoAccounts(t *testing.T) {
+	table := NewTable()
+	u := table.Users(netip.MustParseAddr("192.0.2.1"))
+	if u.Account("root") == nil {
+		t.Fatal("a user of an open connection: got no account")
+	}
+	u.Close()
+	for _, name := range []string{"root", "late"} {
+		if a := u.Account(name); a != nil {
+			t.Errorf("%s on a closed connection: got %v, want no account", name, a)
+		}
+	}
+	if u.Close(); table.Len() != 0 {
+		t.Errorf("after the connection: got %d accounts in use, want none", table.Len())
+	}
+}
+
+func TestAUserWithoutANameIsAMistakeOfTheCaller(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("the account of a user without a name: got it, want a panic")
+		}
+	}()
+	NewTable().User("", netip.Addr{})
+}
+
+func TestAnAccountMayBeLimitedToOneUnit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 2, PerAccount: 1})
+		full, a := client(table, 0, 0), client(table, 1, 0)
+		if !p.TryAcquire(a, 1, Ordinary) || p.TryAcquire(a, 1, Ordinary) {
+			t.Error("units of an account that may have one: want one, and no second")
+		}
+		p.TryAcquire(full, 1, Ordinary)
+		p.Release(a, 1, Ordinary)
+		p.TryAcquire(client(table, 2, 0), 1, Ordinary)
+		waitIn(t, p, a, 1)
+		if err := p.Acquire(t.Context(), a, 1, Ordinary); !errors.Is(err, ErrTooMany) {
+			t.Errorf("a second unit while the first is waited for: got %v, want %v", err, ErrTooMany)
+		}
+	})
+}
