@@ -186,3 +186,12 @@ func TestAWaiterAboveItsShareIsPromisedNothing(t *testing.T) {
 		}
 	})
 }
+
+func TestOneByteAboveTheShareIsAboveIt(t *testing.T) {
+	table, small, _, _ := memoryPools()
+	hold(t, small, client(table, 0, 0), 101, Busy)
+	hold(t, small, client(table, 1, 0), 99, Busy)
+	if above, rest := table.NewLedger().creditors(); len(above) != 1 || above[0].excess != 1 || len(rest) != 1 || rest[0].excess != -1 {
+		t.Errorf("101 and 99 bytes: got %+v above their share and %+v not, want one each", above, rest)
+	}
+}

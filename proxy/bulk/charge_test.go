@@ -298,3 +298,34 @@ func TestTheSizeOfAFormInJSONIsNotOverestimatedEither(t *testing.T) {
 		}
 	}
 }
+
+func TestAReadThatTurnsOutToBeLargeWhileItWaitsCanBeGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		a := r.client(t, 1)
+		full, first, other := r.Other(a), r.Read(a, "/a", true), r.Read(a, "/b", true)
+		full.units = 90
+		if !full.TryAcquire() || !first.TryAcquire() || !other.TryAcquire() {
+			t.Fatal("all bytes and places: got no room")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		waiting := r.Read(a, "/a", true)
+		done := make(chan error, 1)
+		go func() { done <- waiting.Acquire(ctx) }()
+		synctest.Wait()
+		first.Began(30*Unit, true)
+		synctest.Wait()
+		if len(done) != 0 || r.Bytes.Wanted(a) != 90+30 {
+			t.Errorf("a read whose answer is large now: got %d units held and waited for, want a wait for 30 beside 90", r.Bytes.Wanted(a))
+		}
+		r.checkHeld(t, "while it waits", 90, 8)
+		cancel()
+		if err := <-done; err == nil || waiting.Held() != 0 {
+			t.Errorf("a read that is given up: got the error %v and %d units held, want an error and none", err, waiting.Held())
+		}
+		for _, c := range []*Claim{&waiting, &full, &other} {
+			c.Release()
+		}
+		r.checkHeld(t, "in the end", 0, 0)
+	})
+}
