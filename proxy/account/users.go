@@ -71,7 +71,7 @@ func (u *Users) Close() {
 	defer u.mu.Unlock()
 	u.closed = true
 	for i := range u.open {
-		if a := u.open[i].Load(); a != nil {
+		if a := u.open[i].Swap(nil); a != nil {
 			a.Close()
 		}
 	}

@@ -29,9 +29,8 @@ func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
 		return Claim{}
 	}
 	c := Claim{limits: l, bytes: l.Watched, account: a, hash: l.sizes.hashOf(watchedPath+path, tree)}
-	c.Refresh()
-	c.event = heavy(c.units)
-	c.units = c.event
+	c.Refresh() // only what heavy returned is remembered
+	c.event = c.units
 	return c
 }
 

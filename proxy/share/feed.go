@@ -126,7 +126,7 @@ func (w *Watcher) put(e *Event) {
 		w.fed.behind = append(w.fed.behind, e)
 		w.fed.bytes += len(e.Body)
 	}
-	w.fed.answered(w.fed.stream && e.Err == nil)
+	w.fed.answered(w.fed.stream && !w.fed.ended)
 	if w.fed.stop == nil {
 		return
 	}

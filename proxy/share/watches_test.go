@@ -32,7 +32,10 @@ func newWatches(t *testing.T, server string) *Watches {
 	ws := NewWatches(WatchOptions{Pool: pool, Linger: 10 * time.Millisecond})
 	t.Cleanup(func() {
 		ws.Close()
-		soon(t, "no hub and no memory is left", func() bool { return ws.count.Hubs.Load() == 0 && ws.texts.held.Load() == 0 })
+		soon(t, "no hub, no memory and no slot is left", func() bool {
+			slots := pool.Counters()
+			return ws.count.Hubs.Load() == 0 && ws.texts.held.Load() == 0 && slots.Active.Load() == 0 && slots.Watching.Load() == 0
+		})
 	})
 	return ws
 }

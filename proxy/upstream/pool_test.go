@@ -342,7 +342,7 @@ func TestAClosedPoolLetsRunningRequestsEnd(t *testing.T) {
 }
 
 func TestAUnixSocketIsAnEndpoint(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "etcd.sock")
+	path := filepath.Join(t.TempDir(), "etcd 1.sock")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)

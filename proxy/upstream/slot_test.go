@@ -82,3 +82,41 @@ func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
 		}
 	}
 }
+
+// A release frees a slot just before it grants it to who waits. Nobody may take it meanwhile.
+func TestASlotThatIsAboutToBeGrantedIsNotTakenByAnother(t *testing.T) {
+	p := newSlots(1)
+	if err := p.acquire(t.Context(), writing, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan string, 2)
+	wait := func(name string) {
+		if err := p.acquire(t.Context(), writing, time.Minute); err != nil {
+			t.Error(err)
+		}
+		served <- name
+	}
+	go wait("the first")
+	for p.waiting.Load() != 1 {
+		runtime.Gosched()
+	}
+	p.inUse.Add(-aRequest) // the first half of release
+	wait2 := make(chan struct{})
+	go func() {
+		defer close(wait2)
+		wait("the second")
+	}()
+	if got := <-served; got != "the first" {
+		t.Errorf("a slot for which somebody waited: got it taken by %s", got)
+		p.release(writing)
+		<-served
+	} else {
+		p.release(writing)
+		<-served
+	}
+	<-wait2
+	p.release(writing)
+	if p.inUse.Load() != 0 || p.waiting.Load() != 0 {
+		t.Errorf("in the end: got %#x in use and %d that wait, want none", p.inUse.Load(), p.waiting.Load())
+	}
+}

@@ -34,7 +34,7 @@ func TestOneBrokenRecordDoesNotKeepTheOthersFromServing(t *testing.T) {
 			t.Errorf("discovering with %s: got %+v, %v; want the other record", what, found, err)
 			continue
 		}
-		if len(found.Problems) != 1 || !strings.HasPrefix(found.Problems[0], c.problem) {
+		if len(found.Problems) != 1 || !strings.HasPrefix(found.Problems[0], c.problem) || strings.Contains(found.Problems[0], "last lookup") {
 			t.Errorf("discovering with %s: got the problems %q, want %q", what, found.Problems, c.problem)
 		}
 	}
@@ -88,5 +88,19 @@ func TestAMemberWhoseLookupFailsKeepsTheAddressesOfTheLastOne(t *testing.T) {
 	}
 	if other := discover([]Endpoint{}); len(other.Endpoints) != 1 {
 		t.Errorf("discovering without an earlier lookup while an address fails: got %+v, want one endpoint", other)
+	}
+}
+
+func TestIfNoLookupOfAnAddressSucceedsTheDiscoveryFails(t *testing.T) {
+	dns := dnstest.New(t)
+	dns.Set(plainRecord(10, 0, "a.example.org"), "a.example.org. IN A 198.51.100.1")
+	first, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", maphash.MakeSeed(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dns.Fail("a.example.org")
+	found, err := Discover(t.Context(), NewResolver(dns.Addr()), "example.org", maphash.MakeSeed(), first.Endpoints)
+	if found != nil || err == nil || !strings.HasPrefix(err.Error(), "asked for the addresses of a.example.org: ") {
+		t.Errorf("discovering while the address of the only member fails: got %+v, %v; want the failure", found, err)
 	}
 }

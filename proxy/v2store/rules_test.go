@@ -119,3 +119,27 @@ func TestARemainderOfOneNanosecondIsShownAsASecond(t *testing.T) {
 		}
 	}
 }
+
+func TestARefreshKeepsTheValueAndIsHeardByNobody(t *testing.T) {
+	for _, query := range []string{"refresh=true&ttl=5", "refresh=true&ttl=5&prevExist=true", "refresh=true&ttl=5&prevValue=1"} {
+		tree := v2store.New(0)
+		do(t, tree, epoch, "PUT", "/f", "value=1")
+		e := do(t, tree, epoch, "PUT", "/f", query)
+		if e.Node.Value == nil || *e.Node.Value != "1" || e.Node.TTL != 5 || !e.Refresh {
+			t.Errorf("PUT /f with %s: got %+v, want the value 1 for 5 seconds", query, e.Node)
+		}
+		heard := 0
+		watches := v2store.NewWatches()
+		if _, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/f"}, tree, v2store.NewHistory(0), func(*v2store.Event) { heard++ }); failure != nil {
+			t.Fatal(failure)
+		}
+		if watches.Notify(e); heard != 0 {
+			t.Errorf("PUT /f with %s: got its event heard, want silence", query)
+		}
+		want := v2store.New(0)
+		do(t, want, epoch, "PUT", "/f", "value=1")
+		if tree.Bytes() != want.Bytes() {
+			t.Errorf("PUT /f with %s: got %d bytes, want %d", query, tree.Bytes(), want.Bytes())
+		}
+	}
+}

@@ -127,7 +127,7 @@ func TestWhatOthersSayCountsOnlyForOneElection(t *testing.T) {
 	c.observe("a", 0)
 	c.observe("b", time.Now().UnixNano())
 	for others, want := range map[string]bool{"": true, "a": true, "a b": true, "c": false, "a c": false} {
-		if got := c.heard(strings.Fields(others)); got != want {
+		if got := c.heard(strings.Fields(others), 0); got != want {
 			t.Errorf("the sessions %q were heard: %v, want %v", others, got, want)
 		}
 	}
@@ -135,7 +135,7 @@ func TestWhatOthersSayCountsOnlyForOneElection(t *testing.T) {
 		t.Errorf("%d clocks differ, want 1", different)
 	}
 	c.begin()
-	if different, _ := c.counts(); different != 0 || c.heard([]string{"a"}) {
+	if different, _ := c.counts(); different != 0 || c.heard([]string{"a"}, 0) {
 		t.Errorf("after the next election %d clocks differ, want that nobody was heard", different)
 	}
 }

@@ -183,10 +183,13 @@ func TestANewKeeperHearsTheOthersFirst(t *testing.T) {
 			if expired, _ := tr.counts(); expired != want {
 				t.Errorf("heard: %v: expired %d times after a second, want %d times", says, expired, want)
 			}
+			if !says {
+				sleep(maxAnswers)
+			}
 			sleep(500 * time.Millisecond)
 			synctest.Wait()
-			if expired, _ := tr.counts(); expired != want+1 {
-				t.Errorf("heard: %v: expired %d times later, want %d times", says, expired, want+1)
+			if expired, _ := tr.counts(); expired <= want {
+				t.Errorf("heard: %v: expired %d times later, want more than %d times", says, expired, want)
 			}
 			cancel()
 			<-ended
