@@ -119,6 +119,7 @@ func (r *nginxReader) maxBody(s settings) (int64, error) {
 	case d == nil && r.whole:
 		return defaultMaxBody, nil
 	case d == nil:
+		r.site.AnyBody = true
 		return 0, nil
 	}
 	digits, factor := strings.ToLower(d.args()[0]), int64(1)

@@ -162,3 +162,34 @@ func TestTheTimesAndHeadsOfNginxAreListed(t *testing.T) {
 		}
 	}
 }
+
+func TestALimitOfBodiesThatIsNotKnownIsListed(t *testing.T) {
+	known, err := readWhole(configuration("", "", guarded), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlimited, err := readWhole(configuration("client_max_body_size 0; ", "", guarded), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := ReadNginx(around(all+admin), site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hiera, err := ReadHiera(HieraOptions{}, hieraOf(seedHiera))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s, want := range map[*Site]bool{known: false, unlimited: false, alone: true, hiera: true} {
+		differences, err := s.Differences(acl.MatchBoth)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.ContainsFunc(differences, func(d Difference) bool {
+			return d.Class == Limits && d.Effect == Allowed && strings.HasPrefix(d.What, "bodies above nginx's client_max_body_size")
+		})
+		if got != want {
+			t.Errorf("a site with the limit %d: got the differences %+v, want one about bodies: %v", s.MaxBody, differences, want)
+		}
+	}
+}

@@ -41,6 +41,8 @@ var fixedDifferences = []fixedDifference{
 	{Credentials, Refused, "passwords above 72 bytes, if the hash is bcrypt", "bcrypt ignores what follows, and nginx accepted any text there", nil},
 	{Limits, Refused, "bodies above limits.body_bytes (413) and targets above limits.target_bytes (414)",
 		"etcd refuses larger forms, and resets connections over longer lines", nil},
+	{Limits, Allowed, "bodies above nginx's client_max_body_size, which is 1 MiB if it is not set, up to limits.body_bytes",
+		"the source does not say what surrounded the site, such as this limit (hint: set limits.body_bytes to it)", func(s *Site) bool { return s.AnyBody }},
 	{Limits, Refused, "reads and writes of keys of more than " + strconv.Itoa(acl.MaxDepth) + " segments: 400",
 		"etcd's answers about deep keys are far larger than the keys, and its snapshots of them cannot always be read back", nil},
 	{Limits, Refused, "heads with more than 100 fields: 431", "nginx limits only their size", nil},

@@ -63,7 +63,7 @@ func ReadHiera(o HieraOptions, sources ...Source) (*Site, error) {
 	if h.acls == nil {
 		return nil, fmt.Errorf("reading hiera: no file has %sacls", hieraClass)
 	}
-	s := &Site{Elsewhere: true, Uncovered: acl.Everyone()}
+	s := &Site{Elsewhere: true, Uncovered: acl.Everyone(), AnyBody: true}
 	if err := h.setAddresses(s, o); err != nil {
 		return nil, err
 	}

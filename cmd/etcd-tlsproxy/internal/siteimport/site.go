@@ -39,6 +39,9 @@ type Site struct {
 	Rules []Rule
 	// MaxBody is the largest body that nginx accepts, 0 if there is no limit or none is known.
 	MaxBody int64
+	// AnyBody is set if the limit of bodies is not known, because the source lacks what
+	// surrounds the site.
+	AnyBody bool
 	// Verifies is set if nginx verifies etcd's certificate, by the PEM file CA and for the
 	// name ServerName.
 	Verifies       bool
