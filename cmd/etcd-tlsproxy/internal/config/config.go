@@ -144,7 +144,8 @@ type Upstream struct {
 	// otherwise fill its quota. Set it to false on all proxies if etcd compacts by itself
 	// (--auto-compaction-retention), or if other programs need the revisions.
 	Compact bool `toml:"compact" default:"true"`
-	// QuotaBytes is etcd's --quota-backend-bytes. Writes are refused before it is used up.
+	// QuotaBytes is etcd's --quota-backend-bytes. Above a quarter of it, compact keeps only the
+	// last 1,000 events. When it is used up, etcd refuses all writes.
 	QuotaBytes int64 `toml:"quota_bytes" unit:"bytes" default:"2147483648" min:"16777216" max:"1125899906842624"`
 }
 
