@@ -10,10 +10,10 @@ import (
 
 func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
 	list := []members.Member{
-		{ID: 0xa, Name: "one", ClientURLs: []string{"https://one:4001"}},
-		{ID: 0xb, Name: "two", ClientURLs: []string{"https://two:4001", "https://two:4003"}, Leader: true},
+		{ID: 0xa, Name: "one", ClientURLs: []string{"https://two:4002"}},
+		{ID: 0xb, Name: "two", ClientURLs: []string{"https://two:4003", "https://one:4001"}, Leader: true},
 	}
-	if got, want := string(Machines(list)), "https://one:4001, https://two:4001, https://two:4003"; got != want {
+	if got, want := string(Machines(list)), "https://one:4001, https://two:4002, https://two:4003"; got != want {
 		t.Errorf("the machines: got %q, want %q", got, want)
 	}
 	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"b","followers":{"a":{"latency":{"current":0,`) || strings.Contains(got, `"b":{`) {
