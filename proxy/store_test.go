@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
@@ -174,6 +173,10 @@ func TestAStoreWithoutATreeIsRefused(t *testing.T) {
 			}
 		}
 		fronttest.Eventually(t, "the log names the command that makes a tree", func() bool { return strings.Contains(f.Log.String(), "etcd-tlsproxy migrate init") })
+		fronttest.Eventually(t, "the status names the command as well", func() bool {
+			store := f.Server.Status().Stores[0]
+			return !store.Serving && strings.Contains(store.Reason, "etcd-tlsproxy migrate init")
+		})
 	})
 }
 
@@ -204,60 +207,39 @@ func TestTheWatchesOfAStoreContinueWhenEtcdIsBack(t *testing.T) {
 func TestTheStatusAndTheMetricsTellHowAStoreIs(t *testing.T) {
 	t.Parallel()
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
-		f := l.Front(t, fronttest.StartStore(t).URL(), nil)
+		e := fronttest.StartStore(t)
+		f := l.Front(t, e.URL(), nil)
 		f.Put(t, "/conftool/a", "1")
+		startWatch(t, f, watchRequest)
+		startWatch(t, f, "GET /v2/keys/a?wait=true HTTP/1.1\r\nHost: h\r\n\r\n")
 		status := f.Server.Status()
-		if len(status.Stores) != 1 || !status.Stores[0].Serving || status.Stores[0].Nodes != 2 || status.Stores[0].Loads != 1 || !status.Stores[0].Session {
-			t.Errorf("got the stores %+v, want one that serves two nodes and was loaded once", status.Stores)
+		if len(status.Stores) != 1 || !status.Stores[0].Serving || status.Stores[0].Nodes != 2 || status.Stores[0].Loads != 1 || !status.Stores[0].Session ||
+			status.Stores[0].Watches != 2 || status.Watches.Running != 2 || status.Watches.Waiting != 2 || len(status.Watches.Largest) != 0 {
+			t.Errorf("got the stores %+v and the watches %+v, want one store that serves two nodes, was loaded once, and has two watches", status.Stores, status.Watches)
 		}
 		values := gather(t, f)
-		for name, want := range map[string]float64{"store_serving": 1, "store_nodes": 2, "store_behind_seconds": 0, "store_loads_total": 1, "store_audit_differences_total": 0} {
+		for name, want := range map[string]float64{"store_serving": 1, "store_nodes": 2, "store_behind_seconds": 0, "store_loads_total": 1, "store_audit_differences_total": 0,
+			"store_clocks_apart": 0, "store_conflicts_total": 0} {
 			if got, ok := values[name]; !ok || got != want {
 				t.Errorf("the metric %s: got %v (there: %t), want %v", name, got, ok, want)
 			}
+		}
+		if bytes := float64(status.Stores[0].Bytes); bytes == 0 || values["store_bytes"] != bytes {
+			t.Errorf("the metric store_bytes: got %v, want %v as in the status, and more than 0", values["store_bytes"], bytes)
+		}
+		fronttest.Eventually(t, "the proxy expires nodes, or the view of the test does", func() bool {
+			got, ok := gather(t, f)["store_keeper"]
+			return ok && (got == 1) == f.Server.Status().Stores[0].Keeper
+		})
+		e.Cut()
+		defer e.Mend()
+		fronttest.Eventually(t, "the events are not followed", func() bool { return gather(t, f)["store_behind_seconds"] > 0 })
+		if store := f.Server.Status().Stores[0]; store.Behind == 0 || !store.Serving {
+			t.Errorf("without etcd: got %+v, want a store that serves for a while, and is behind", store)
 		}
 	})
 	etcd, _ := fronttest.Fast.Embedded(t, nil)
 	if status := etcd.Server.Status(); !fronttest.V3() && (status.Stores == nil || len(status.Stores) > 0) {
 		t.Errorf("with the v2 API: got the stores %v, want an empty list", status.Stores)
 	}
-}
-
-// TestMembersOfAStoreAreAnsweredLikeTheV2API compares with the v2 API of the same etcd.
-func TestMembersOfAStoreAreAnsweredLikeTheV2API(t *testing.T) {
-	t.Parallel()
-	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
-		e := fronttest.StartStore(t)
-		f := l.Front(t, e.URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
-			s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root"), gate.Auth: acl.Only("root")}
-		})
-		client := f.Client("h1")
-		for _, request := range []string{
-			"GET /v2/members", "GET /v2/members/", "GET /v2/members/leader", "GET /v2/members/none", "GET /v2/machines",
-			"DELETE /v2/members/123", "DELETE /v2/members/xyz", "PUT /v2/members/123", "POST /v2/members", "POST /v2/members/leader",
-		} {
-			method, path, _ := strings.Cut(request, " ")
-			status, body, head := fronttest.Do(t, client, method, f.URL()+path, "root", "")
-			wantStatus, wantBody, wantHead := fronttest.Do(t, http.DefaultClient, method, e.URL()+path, "", "")
-			if status != wantStatus || body != wantBody {
-				t.Errorf("%s: got %d %s, want %d %s", request, status, body, wantStatus, wantBody)
-			}
-			for _, name := range []string{"Content-Type", "X-Etcd-Cluster-Id", "Allow"} {
-				if got, want := head.Get(name), wantHead.Get(name); got != want {
-					t.Errorf("%s: got %s %q, want %q", request, name, got, want)
-				}
-			}
-		}
-		for path, want := range map[string]string{
-			"/v2/stats/self": `"state":"StateLeader"`, "/v2/stats/leader": `"followers":{}`, "/v2/stats/store": `"getsSuccess":`,
-			"/version": `"etcdserver":"3.5`, "/health": `"health":"true"`,
-		} {
-			if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+path, "", ""); status != 200 || !strings.Contains(body, want) {
-				t.Errorf("%s: got %d %s, want 200 and %s", path, status, body, want)
-			}
-		}
-		if status, body, _ := fronttest.Do(t, client, "GET", f.URL()+"/v2/auth/users", "root", ""); status != 404 {
-			t.Errorf("/v2/auth/users: got %d %s, want 404", status, body)
-		}
-	})
 }

@@ -260,6 +260,9 @@ func TestAWatchThatAStoreRefusesIsCompleteOrRefused(t *testing.T) {
 	if w != nil || head == nil || head.Status != 400 || string(head.Body) != "cleared" || end.Reason != "refused" || end.Refusal != nil {
 		t.Errorf("an index of the past: got %v, %+v and %+v; want etcd's complete answer", w, head, end)
 	}
+	if waiting := r.metrics.Watches.Waiting.Load(); waiting != 0 {
+		t.Errorf("an index of the past: %d watchers wait, want 0", waiting)
+	}
 	r = newStoreRig(t, &answers{err: &v2v3.Error{Kind: v2v3.NotServed}})
 	other := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
 	defer other.Close()
@@ -268,7 +271,7 @@ func TestAWatchThatAStoreRefusesIsCompleteOrRefused(t *testing.T) {
 		t.Errorf("a store that is not served: got %v, %+v and %+v; want a refusal", w, head, end)
 	}
 	if waiting := r.metrics.Watches.Waiting.Load(); waiting != 0 {
-		t.Errorf("%d watchers wait, want 0", waiting)
+		t.Errorf("a store that is not served: %d watchers wait, want 0", waiting)
 	}
 }
 

@@ -5,6 +5,7 @@ package stats
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ func Machines(list []members.Member) []byte {
 	for i := range list {
 		urls = append(urls, list[i].ClientURLs...)
 	}
+	slices.Sort(urls)
 	return []byte(strings.Join(urls, ", "))
 }
 

@@ -10,11 +10,11 @@ import (
 
 func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
 	list := []members.Member{
-		{ID: 0x1a, Name: "one", ClientURLs: []string{"https://one:4001"}},
-		{ID: 0x2b, Name: "two", ClientURLs: []string{"https://two:4001", "https://two:4003"}, Leader: true},
+		{ID: 0x1a, Name: "one", ClientURLs: []string{"https://two:4002"}},
+		{ID: 0x2b, Name: "two", ClientURLs: []string{"https://two:4003", "https://one:4001"}, Leader: true},
 		{ID: 0x3c, Name: "three"}, // was never started
 	}
-	if got, want := string(Machines(list)), "https://one:4001, https://two:4001, https://two:4003"; got != want {
+	if got, want := string(Machines(list)), "https://one:4001, https://two:4002, https://two:4003"; got != want {
 		t.Errorf("the machines: got %q, want %q", got, want)
 	}
 	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"2b","followers":{"1a":{"latency":{"current":0,`) || !strings.Contains(got, `"3c":{`) || strings.Contains(got, `"2b":{`) {
