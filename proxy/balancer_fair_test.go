@@ -137,9 +137,46 @@ func TestConnectionsWhoseHeaderIsAwaitedAreBounded(t *testing.T) {
 		if got := f.Connections(); got > 1 {
 			t.Errorf("connections of clients: got %d, want at most 1", got)
 		}
-		got := statusOf(t, f, "headers")
-		if len(got.Largest) == 0 || got.Largest[0].Account != "127.0.2.1" {
-			t.Errorf("the pool of headers on the status page: got %+v, want 127.0.2.1 first", got)
+		// Another one that waits for its headers as well gets its share.
+		for range places / 2 {
+			passOn(t, f, "127.0.0.1", "")
+		}
+		fronttest.Eventually(t, "both load balancers have their shares", func() bool {
+			got := map[string]int64{}
+			for _, held := range statusOf(t, f, "headers").Largest {
+				got[held.Account] = held.Used
+			}
+			// The last places are for a third one.
+			return got["127.0.0.1"] == places/2-places/8 && got["127.0.2.1"] == places/2
+		})
+		if got := refusedHeaders(f); got != 0 {
+			t.Errorf("connections that were refused for their header: got %v, want none, because others needed the places", got)
+		}
+		if got := f.Log.String(); got != "" {
+			t.Errorf("the log: got %q, want nothing", got)
+		}
+	})
+}
+
+func TestMemoryThatIsShortIsRefusedToTheNamedClientAndNotToOthers(t *testing.T) {
+	t.Parallel()
+	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
+		f, reach := withMemory(t, l, func(s *proxy.Server) {
+			s.KeepIdle()
+			next := *s.Snapshot()
+			behindBalancers(&next, nil)
+			s.Publish(&next)
+		})
+		const hoarder, other = "198.51.100.1:1234", "203.0.113.5:1234"
+		for range 10 {
+			passedOn(t, f, hoarder)
+		}
+		fronttest.Eventually(t, "all connections are open", func() bool { return f.Connections() == 10 })
+		reach(95, full)
+		passedOn(t, f, other)
+		expectClosed(t, "another connection of the client that holds everything", passOn(t, f, "127.0.0.1", naming(t, 2, hoarder)))
+		if got := f.Counter("etcd_tlsproxy_connections_refused_total", "memory"); got != 1 {
+			t.Errorf("connections that were refused for lack of memory: got %v, want 1", got)
 		}
 	})
 }

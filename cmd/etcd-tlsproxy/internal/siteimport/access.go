@@ -175,14 +175,14 @@ func (r *realIP) within(outer *realIP) *realIP {
 
 // setBalancers sets the load balancers whose headers of the PROXY protocol count. Without the
 // protocol, addresses of clients come from fields of requests, which this proxy never believes.
-func (r *nginxReader) setBalancers(real *realIP, listens []*directive) error {
+func (r *nginxReader) setBalancers(in *realIP, listens []*directive) error {
 	announced := filter(listens, func(d *directive) bool { return slices.Contains(d.args(), "proxy_protocol") })
 	if len(announced) == 0 {
-		for _, d := range slices.Concat(real.from, real.recursive) {
+		for _, d := range slices.Concat(in.from, in.recursive) {
 			r.check(d)
 		}
-		if real.header != nil {
-			r.check(real.header)
+		if in.header != nil {
+			r.check(in.header)
 		}
 		return nil
 	}
@@ -190,10 +190,10 @@ func (r *nginxReader) setBalancers(real *realIP, listens []*directive) error {
 	switch {
 	case len(announced) < len(listens):
 		return r.fail(d, "listen with proxy_protocol is not supported beside one without it (hint: add it to both)")
-	case real.header == nil || !slices.Equal(real.header.args(), []string{"proxy_protocol"}) || len(real.from) == 0:
+	case in.header == nil || !slices.Equal(in.header.args(), []string{"proxy_protocol"}) || len(in.from) == 0:
 		return r.fail(d, "listen with proxy_protocol is not supported without real_ip_header proxy_protocol and set_real_ip_from: here the client that a header names always counts, and only load balancers that are listed can name one (hint: add both)")
 	}
-	for _, d := range real.from {
+	for _, d := range in.from {
 		network, ok := balancersOf(d.args())
 		if !ok {
 			return r.fail(d, "set_real_ip_from is supported with an address or a network that is not that of all addresses (hint: list the load balancers)")

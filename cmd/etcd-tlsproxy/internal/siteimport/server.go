@@ -11,7 +11,7 @@ import (
 // readServer reads the directives of the server, then its locations.
 func (r *nginxReader) readServer(server *directive, outer settings) error {
 	var inside, listens []*directive
-	var real realIP
+	var clients realIP
 	own, err := r.block(outer, server.block, func(d *directive) error {
 		switch d.name() {
 		case "listen":
@@ -27,7 +27,7 @@ func (r *nginxReader) readServer(server *directive, outer settings) error {
 				r.check(d)
 			}
 		default:
-			if !real.add(d) {
+			if !clients.add(d) {
 				r.check(d)
 			}
 		}
@@ -36,7 +36,7 @@ func (r *nginxReader) readServer(server *directive, outer settings) error {
 	if err != nil {
 		return err
 	}
-	if err := r.setBalancers(real.within(&r.realIP), listens); err != nil {
+	if err := r.setBalancers(clients.within(&r.realIP), listens); err != nil {
 		return err
 	}
 	r.site.HTTP2 = r.site.HTTP2 || own.http2 != nil && own.http2.args()[0] == "on"
