@@ -8,67 +8,110 @@ import "strings"
 // many indexes. Watches.mu guards it.
 type chains struct{ root chain }
 
-// chain is a key and everything below it.
+// chain is a key and everything below it. Most keys have one key directly below or none, and each
+// client can watch a key of a hundred segments, so that a chain must be small.
 type chain struct {
-	recursive int // watches of the key and everything below
-	only      int // watches of the key alone
-	below     map[string]*chain
-	// depths counts the keys directly below by their depth, so that the greatest depth is known
-	// without looking at all of them.
-	depths map[int]int
+	recursive int32 // watches of the key and everything below
+	only      int32 // watches of the key alone
+	deepest   int32 // the most watches of this key and the keys below that one write can concern
+	segment   string
+	next      *chain    // the key directly below, if there is only one
+	branches  *branches // the keys directly below, if there were several
 }
 
-// depth returns the most watches of this key and the keys below that one write can concern.
-func (c *chain) depth() int {
-	most := c.only
-	for depth := range c.depths {
-		most = max(most, depth)
-	}
-	return c.recursive + most
+// branches are several keys directly below a key.
+type branches struct {
+	below   map[string]*chain
+	deepest map[int32]int // how many of them have this greatest number of watches
 }
 
 // add counts a watch. It returns how many watches, with this one, one write can concern at most
 // that concerns this watch.
-func (cs *chains) add(p *hubKey) int { return cs.root.change(segments(p.key), p.recursive, 1) }
+func (cs *chains) add(p *hubKey) int {
+	return int(cs.root.change(segments(p.key), p.recursive, 1))
+}
 
 // remove ends the count of a watch.
 func (cs *chains) remove(p *hubKey) { cs.root.change(segments(p.key), p.recursive, -1) }
 
 // change adds n watches of the key that the segments lead to. It returns the most watches of this
 // key and those below that one write to the changed key, or below it, can concern.
-func (c *chain) change(segments []string, recursive bool, n int) int {
-	if len(segments) == 0 {
-		if recursive {
-			c.recursive += n
-			return c.depth()
-		}
+func (c *chain) change(segments []string, recursive bool, n int32) (most int32) {
+	switch {
+	case len(segments) > 0:
+		below := c.find(segments[0])
+		before := below.deepest
+		most = c.recursive + below.change(segments[1:], recursive, n)
+		c.put(segments[0], below, before)
+		c.update()
+	case recursive:
+		c.recursive += n
+		c.update()
+		most = c.deepest
+	default:
 		c.only += n
-		return c.recursive + c.only
+		c.update()
+		most = c.recursive + c.only
 	}
-	if c.below == nil {
-		c.below, c.depths = make(map[string]*chain), make(map[int]int)
-	}
-	next := c.below[segments[0]]
-	if next == nil {
-		next = &chain{}
-		c.below[segments[0]] = next
-	} else {
-		c.forget(next.depth())
-	}
-	most := next.change(segments[1:], recursive, n)
-	if depth := next.depth(); depth > 0 {
-		c.depths[depth]++
-	} else {
-		delete(c.below, segments[0])
-	}
-	return c.recursive + most
+	return most
 }
 
-// forget ends the count of a key below with a depth.
-func (c *chain) forget(depth int) {
-	if c.depths[depth]--; c.depths[depth] == 0 {
-		delete(c.depths, depth)
+// update sets deepest.
+func (c *chain) update() {
+	most := c.only
+	switch {
+	case c.next != nil:
+		most = max(most, c.next.deepest)
+	case c.branches != nil:
+		for deepest := range c.branches.deepest {
+			most = max(most, deepest)
+		}
 	}
+	c.deepest = c.recursive + most
+}
+
+// find returns the key directly below with a name, or a new one, which put adds.
+func (c *chain) find(segment string) *chain {
+	switch {
+	case c.next != nil && c.segment == segment:
+		return c.next
+	case c.branches != nil && c.branches.below[segment] != nil:
+		return c.branches.below[segment]
+	}
+	return &chain{}
+}
+
+// put keeps a key directly below that has changed, unless it has no watches any more. before is
+// what its deepest was.
+func (c *chain) put(segment string, below *chain, before int32) {
+	switch {
+	case c.branches != nil:
+		c.branches.put(segment, below, before)
+		if len(c.branches.below) == 0 {
+			c.branches = nil
+		}
+	case c.next != nil && c.segment != segment:
+		c.branches = &branches{make(map[string]*chain), make(map[int32]int)}
+		c.branches.put(c.segment, c.next, 0)
+		c.branches.put(segment, below, before)
+		c.segment, c.next = "", nil
+	case below.deepest == 0:
+		c.segment, c.next = "", nil
+	default:
+		c.segment, c.next = segment, below
+	}
+}
+
+func (b *branches) put(segment string, below *chain, before int32) {
+	if b.deepest[before]--; b.deepest[before] <= 0 {
+		delete(b.deepest, before)
+	}
+	if below.deepest == 0 {
+		delete(b.below, segment)
+		return
+	}
+	b.below[segment] = below
+	b.deepest[below.deepest]++
 }
 
 func segments(key string) []string {

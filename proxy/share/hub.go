@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"etcd-tlsproxy/proxy/upstream"
 )
 
@@ -127,7 +129,7 @@ func (h *hub) readPast(ctx context.Context, resp *upstream.Response, head *Head)
 	}
 	if arrived {
 		defer resp.Close()
-		return h.receive(ctx, resp)
+		return h.receive(ctx, resp, h.watches.texts.past)
 	}
 	h.watches.waitForNext(h)
 	err := h.acquireWeight(ctx)
@@ -181,7 +183,7 @@ func (h *hub) publishHead(head *Head) {
 // readEvent reads the event of an answer and delivers it.
 func (h *hub) readEvent(ctx context.Context, resp *upstream.Response) error {
 	defer resp.Close()
-	e, err := h.receive(ctx, resp)
+	e, err := h.receive(ctx, resp, h.watches.texts.large)
 	if err != nil {
 		return err
 	}
@@ -192,8 +194,8 @@ func (h *hub) readEvent(ctx context.Context, resp *upstream.Response) error {
 }
 
 // receive reads the event of an answer, which the caller uses.
-func (h *hub) receive(ctx context.Context, resp *upstream.Response) (*Event, error) {
-	t, err := h.watches.texts.receive(ctx, resp, h.wants)
+func (h *hub) receive(ctx context.Context, resp *upstream.Response, places *semaphore.Weighted) (*Event, error) {
+	t, err := h.watches.texts.receive(ctx, resp, places, h.wants)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,9 @@ type texts struct {
 	// large bounds the large events that are received at the same time. Most of them turn
 	// out to be equal to another one when they are complete. etcd waits meanwhile.
 	large *semaphore.Weighted
+	// past is the same for events that exist already. A client can ask for one of these as often
+	// as it likes, and events that are new must not wait behind them.
+	past *semaphore.Weighted
 
 	patience time.Duration // of an event for which there is no room
 
@@ -59,7 +62,7 @@ const (
 
 func newTexts(limit int64) *texts {
 	return &texts{
-		limit: limit, large: semaphore.NewWeighted(maxLarge), patience: roomPatience,
+		limit: limit, large: semaphore.NewWeighted(maxLarge), past: semaphore.NewWeighted(maxLarge), patience: roomPatience,
 		byIndex: make(map[uint64]*text), holders: make(map[*Watcher]*text),
 	}
 }
@@ -93,9 +96,10 @@ const (
 )
 
 // receive reads an answer to its end, and returns its text, whose user is the caller. The
-// text is nil if the answer was empty. wants returns the clients that the event is for.
-func (ts *texts) receive(ctx context.Context, resp *upstream.Response, wants func() []*account.Account) (*text, error) {
-	r := receiver{texts: ts, wants: wants, buf: make([]byte, headRoom, 512)}
+// text is nil if the answer was empty. places are those of large events: texts.large or texts.past.
+// wants returns the clients that the event is for.
+func (ts *texts) receive(ctx context.Context, resp *upstream.Response, places *semaphore.Weighted, wants func() []*account.Account) (*text, error) {
+	r := receiver{texts: ts, places: places, wants: wants, buf: make([]byte, headRoom, 512)}
 	defer r.finish()
 	for {
 		if len(r.buf)+len(chunkTail) >= cap(r.buf) {
@@ -118,10 +122,11 @@ func (ts *texts) receive(ctx context.Context, resp *upstream.Response, wants fun
 // receiver is an event that arrives.
 type receiver struct {
 	*texts
+	places  *semaphore.Weighted
 	wants   func() []*account.Account
 	buf     []byte // has room for the head of a chunk before the body
 	counted int64  // bytes that are counted for buf
-	isLarge bool   // holds a place in texts.large
+	isLarge bool   // holds one of the places
 }
 
 // grow makes room for more bytes.
@@ -129,7 +134,7 @@ func (r *receiver) grow(ctx context.Context) error {
 	size := 2 * cap(r.buf)
 	if size > largeText {
 		if !r.isLarge {
-			if err := r.large.Acquire(ctx, 1); err != nil {
+			if err := r.places.Acquire(ctx, 1); err != nil {
 				return &upstream.Error{Kind: upstream.Canceled, Err: context.Cause(ctx)}
 			}
 			r.isLarge = true
@@ -157,7 +162,7 @@ func (r *receiver) finish() {
 	r.held.Add(-r.counted)
 	r.counted = 0
 	if r.isLarge {
-		r.large.Release(1)
+		r.places.Release(1)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -143,4 +144,36 @@ func TestAnEventWithoutRoomBreaksItsWatchesOff(t *testing.T) {
 		t.Errorf("a small event afterwards: got %.100v, want its value", w.Result())
 	}
 	w.Close()
+}
+
+// TestANewEventDoesNotWaitBehindOldOnes lets all places of large events that exist already be in
+// use.
+func TestANewEventDoesNotWaitBehindOldOnes(t *testing.T) {
+	etcd := newEtcd(t)
+	ws := newWatches(t, etcd.URL())
+	ws.pastPatience = waitTime
+	w, head, news := join(t, ws, "/a", false, 0)
+	defer w.Close()
+	if !ws.texts.past.TryAcquire(maxLarge) {
+		t.Fatal("the places of old events are in use")
+	}
+	set(t, etcd, "/a", strings.Repeat("0123456789", 100_000))
+	<-news
+	if e := w.Result(); e.Err != nil {
+		t.Errorf("a new event: got the error %v, want the event", e.Err)
+	}
+	set(t, etcd, "/b", strings.Repeat("0123456789", 100_000))
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	old := Watch{Path: "/v2/keys/b", Key: "/b", Since: head.Index + 1}
+	if other, _, err := ws.Join(ctx, old, make(bell, 1)); err == nil {
+		other.Close()
+		t.Error("an old event without a place: got it received, want it to wait")
+	}
+	ws.texts.past.Release(maxLarge)
+	other, _, err := ws.Join(context.Background(), old, make(bell, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Close()
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/bulk"
@@ -230,7 +233,53 @@ func TestChainsForgetTheWatchesThatHaveEnded(t *testing.T) {
 	} {
 		cs.remove(&p)
 	}
-	if n := cs.root.depth() + len(cs.root.below) + len(cs.root.depths); n != 0 {
-		t.Errorf("in the end: got %d watches and keys, want none", n)
+	if cs != (chains{}) {
+		t.Errorf("in the end: got %+v, want no watches and no keys", cs)
 	}
+}
+
+// TestChainsCountWhatAWriteCanConcern compares them with a count of all watches.
+func TestChainsCountWhatAWriteCanConcern(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var cs chains
+		var all []hubKey
+		watch := rapid.Custom(func(t *rapid.T) hubKey {
+			parts := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 0, 5).Draw(t, "segments")
+			return hubKey{key: "/" + strings.Join(parts, "/"), recursive: rapid.Bool().Draw(t, "recursive")}
+		})
+		// concerned counts the watches that a write to a key concerns.
+		concerned := func(key string) (n int) {
+			for _, p := range all {
+				if p.key == key || p.recursive && strings.HasPrefix(key, strings.TrimSuffix(p.key, "/")+"/") {
+					n++
+				}
+			}
+			return n
+		}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			if len(all) > 0 && rapid.IntRange(0, 2).Draw(t, "removes") == 0 {
+				i := rapid.IntRange(0, len(all)-1).Draw(t, "which")
+				cs.remove(&all[i])
+				all = slices.Delete(all, i, i+1)
+				continue
+			}
+			p := watch.Draw(t, "watch")
+			all = append(all, p)
+			want := concerned(p.key)
+			for _, other := range all {
+				if p.recursive && strings.HasPrefix(other.key, strings.TrimSuffix(p.key, "/")+"/") {
+					want = max(want, concerned(other.key))
+				}
+			}
+			if got := cs.add(&p); got != want {
+				t.Fatalf("adding %+v to %+v: got %d, want %d", p, all, got, want)
+			}
+		}
+		for i := range all {
+			cs.remove(&all[i])
+		}
+		if cs != (chains{}) {
+			t.Errorf("in the end: got %+v, want no watches and no keys", cs)
+		}
+	})
 }
