@@ -175,7 +175,7 @@ func TestAHoldIsTakenBackAsWhatItIs(t *testing.T) {
 		class(account.Slow)
 		time.Sleep(StalledAfter) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		class(account.Slow)
-		time.Sleep(1) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		time.Sleep(time.Nanosecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		class(account.Stalled)
 		h.taken()
 		class(account.Slow)
