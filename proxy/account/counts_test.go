@@ -94,6 +94,17 @@ func TestARefusedUnitIsNotCounted(t *testing.T) {
 	checkEmpty(t, p)
 }
 
+func TestMoreUnitsThanCanBeCountedAreRefused(t *testing.T) {
+	table := NewTable()
+	p := table.NewPool(Options{Name: "test", Total: 1 << 40})
+	a := client(table, 0, 0)
+	for _, n := range []int64{1 << 31, 1 << 32, 1<<32 + 1, 1 << 62} {
+		if err := p.Acquire(t.Context(), a, n, Ordinary); !errors.Is(err, ErrTooLarge) || p.Used() != 0 || a.Held(p) != 0 {
+			t.Errorf("acquiring %d units: got %v and %d units in use, want %v and none", n, err, p.Used(), ErrTooLarge)
+		}
+	}
+}
+
 func TestAcquiringNothingIsAMistakeOfTheCaller(t *testing.T) {
 	table := NewTable()
 	p := table.NewPool(Options{Name: "test", Total: 100})
@@ -168,6 +179,12 @@ func TestOfThoseWhoHoldAsMuchWhoWaitedLongestIsNext(t *testing.T) {
 }
 
 func TestTheGreediestIsTheLastWithMostWaitersOfTheNetworkWithMost(t *testing.T) {
+	for range 20 { // the order of a map differs each time
+		checkGreediest(t)
+	}
+}
+
+func checkGreediest(t *testing.T) {
 	table := NewTable()
 	q := newQueue()
 	push := func(network, i int, k Kind) *waiter {
