@@ -94,6 +94,17 @@ func TestARefusedUnitIsNotCounted(t *testing.T) {
 	checkEmpty(t, p)
 }
 
+func TestMoreUnitsThanCanBeCountedAreRefused(t *testing.T) {
+	table := NewTable()
+	p := table.NewPool(Options{Name: "test", Total: 1 << 40})
+	a := client(table, 0, 0)
+	for _, n := range []int64{1 << 31, 1 << 32, 1<<32 + 1, 1 << 62} {
+		if err := p.Acquire(t.Context(), a, n, Ordinary); !errors.Is(err, ErrTooLarge) || p.Used() != 0 || a.Held(p) != 0 {
+			t.Errorf("acquiring %d units: got %v and %d units in use, want %v and none", n, err, p.Used(), ErrTooLarge)
+		}
+	}
+}
+
 func TestAcquiringNothingIsAMistakeOfTheCaller(t *testing.T) {
 	table := NewTable()
 	p := table.NewPool(Options{Name: "test", Total: 100})
@@ -168,6 +179,12 @@ func TestOfThoseWhoHoldAsMuchWhoWaitedLongestIsNext(t *testing.T) {
 }
 
 func TestTheGreediestIsTheLastWithMostWaitersOfTheNetworkWithMost(t *testing.T) {
+	for range 20 { // the order of a map differs each time
+		checkGreediest(t)
+	}
+}
+
+func checkGreediest(t *testing.T) {
 	table := NewTable()
 	q := newQueue()
 	push := func(network, i int, k Kind) *waiter {
@@ -298,6 +315,46 @@ func TestAnAccountMayBeLimitedToOneUnit(t *testing.T) {
 		waitIn(t, p, a, 1)
 		if err := p.Acquire(t.Context(), a, 1, Ordinary); !errors.Is(err, ErrTooMany) {
 			t.Errorf("a second unit while the first is waited for: got %v, want %v", err, ErrTooMany)
+		}
+	})
+}
+
+func TestSurveysAreMadeAtMostEach50Milliseconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p, ledger := table.NewPool(Options{Name: "test", Total: 4}), table.NewLedger()
+		for i := range 4 {
+			hold(t, p, client(table, i, 0), 1, Busy)
+		}
+		for step, want := range []uint32{1, 1, 2, 2, 3} { // each half an interval after the one before
+			for i := range 3 {
+				p.TryAcquire(client(table, i, 0), 1, Ordinary)
+				ledger.Modest(client(table, i, 0))
+			}
+			if got := p.usages.survey; got != want {
+				t.Errorf("after %d intervals of 25 ms: got %d surveys, want %d", step, got, want)
+			}
+			pass(25 * time.Millisecond)
+		}
+	})
+}
+
+func TestNoTimerRunsWhenNobodyWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 1})
+		hold(t, p, client(table, 0, 0), 1, Busy)
+		a := client(table, 1, 0)
+		for _, patience := range []time.Duration{reclaimEvery / 2, 3 * reclaimEvery} {
+			if got := demand(t, p, a, 1, patience); got != 0 {
+				t.Errorf("a unit of a pool that is busy: got %d, want none", got)
+			}
+			pass(2 * reclaimEvery)
+			p.mu.Lock()
+			if p.reclaimTimer != nil {
+				t.Errorf("%v after the last waiter left: got a timer that runs, want none", 2*reclaimEvery)
+			}
+			p.mu.Unlock()
 		}
 	})
 }

@@ -106,26 +106,25 @@ func TestWhoHasWaitedForAPlaceKeepsIt(t *testing.T) {
 		if !full[0].TryAcquire() || !full[1].TryAcquire() {
 			t.Fatal("two trees of unknown size: got no places")
 		}
-		waiting := [2]Claim{r.Read(a, "/3", true), r.Read(a, "/4", true)}
-		var done [2]chan error
-		for i := range waiting {
-			done[i] = make(chan error, 1)
-			go func() { done[i] <- waiting[i].Acquire(t.Context()) }()
-			synctest.Wait()
+		waiting := r.Read(a, "/3", true)
+		done, next := make(chan error, 1), make(chan error, 1)
+		go func() { done <- waiting.Acquire(t.Context()) }()
+		synctest.Wait()
+		go func() { next <- r.Trees.Acquire(t.Context(), a, 8, account.Ordinary) }()
+		synctest.Wait()
+		full[0].Release()
+		synctest.Wait()
+		if len(done) != 1 || len(next) != 0 {
+			t.Errorf("after the places of one tree were released: got %d reads with places and %d behind it, want the first to wait alone", len(done), len(next))
 		}
-		for i := range waiting {
-			full[i].Release()
-			synctest.Wait()
-			if got := len(done[0]) + len(done[1]); got != i+1 || len(done[i]) != 1 {
-				t.Errorf("after %d of two places were released: got %d reads with places, want as many, the first to wait first", i+1, got)
-			}
-		}
-		for i := range waiting {
-			if err := <-done[i]; err != nil {
+		full[1].Release()
+		for _, c := range []chan error{done, next} {
+			if err := <-c; err != nil {
 				t.Error(err)
 			}
-			waiting[i].Release()
 		}
+		waiting.Release()
+		r.Trees.Release(a, 8, account.Ordinary)
 		r.checkHeld(t, "in the end", 0, 0)
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -165,5 +166,106 @@ func TestAnEndpointWithoutAPortIsToldWhichOneEtcdHas(t *testing.T) {
 func TestAPeerThatVanishedIsNoticedWithinAMinute(t *testing.T) {
 	if got, want := keepAlive, (net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}); got != want {
 		t.Errorf("the signs of life that are asked for: got %+v, want %+v", got, want)
+	}
+}
+
+func TestEachIdleConnectionIsClosedWhenItIsTooOld(t *testing.T) {
+	s := serve(t, always)
+	p := newPool(t, Options{IdleTimeout: time.Hour}, s.endpoint())
+	e := p.endpoints[0]
+	leaveIdle(t, p, 3)
+	now := time.Now()
+	e.idle[0].since, e.idle[1].since = now.Add(-2*time.Hour), now.Add(-2*time.Hour)
+	e.idle[2].since = now.Add(30*time.Millisecond - time.Hour) // the timer that closeOld sets closes it
+	e.closeOld()
+	for p.count.Idle.Load() > 0 {
+		runtime.Gosched()
+	}
+	e.mu.Lock()
+	if e.expiry != nil || len(e.idle) != 0 {
+		t.Errorf("without idle connections: got a timer and %d connections, want none", len(e.idle))
+	}
+	e.mu.Unlock()
+	leaveIdle(t, p, 2)
+	c := e.getIdle()
+	if c == nil || e.idle[:2][1] != nil {
+		t.Fatalf("a connection in use: got %v still in the list of idle ones, want it only in use", c)
+	}
+	_ = c.Close()
+}
+
+func TestAProbeThatFailsIsRepeatedUntilTheEndpointIsBack(t *testing.T) {
+	s, second := serve(t, always), serve(t, always)
+	p := newPool(t, Options{}, s.endpoint(), second.endpoint())
+	s.stop()
+	exchange(t, p, "GET")
+	failures := p.count.DialFailures.Load()
+	for p.count.DialFailures.Load() < failures+2 { // two probes
+		runtime.Gosched()
+	}
+	if !p.States()[0].Avoided {
+		t.Error("an endpoint whose probes fail: got it used, want it avoided")
+	}
+}
+
+func TestAClientThatLeavesDuringItsRequestIsNotAnswered(t *testing.T) {
+	s := serve(t, always)
+	p := newPool(t, Options{}, s.endpoint())
+	ctx, cancel := context.WithCancel(context.Background())
+	r, err := p.Do(ctx, &Request{Method: "GET", Target: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.ReadAll(r)
+	cancel()
+	r.Close()
+	if n := p.count.Idle.Load(); n != 0 {
+		t.Errorf("a connection that its client has interrupted: got it kept, want it closed")
+	}
+	c, err := p.endpoints[0].dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.exchange(ctx, &Request{Method: "GET", Target: "/"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a request of a client that has left: got the error %v, want %v", err, context.Canceled)
+	}
+	_ = c.Close()
+}
+
+func TestAnAnswerWithoutABodyHasArrived(t *testing.T) {
+	s := serve(t, func(c *session) {
+		c.request()
+		c.say("HTTP/1.1 200 OK\r\nX-Etcd-Index: 7\r\nContent-Length: 0\r\n\r\n")
+		c.request()
+	})
+	p := newPool(t, Options{}, s.endpoint())
+	r := past(t, p)
+	if arrived, err := r.Arrived(time.Minute); !arrived || err != nil {
+		t.Errorf("an answer that is complete: got arrived %t, %v; want true, none", arrived, err)
+	}
+	r.Close()
+}
+
+func TestAPoolNeedsAnEndpoint(t *testing.T) {
+	if p, err := New(Options{}); p != nil || err == nil {
+		t.Errorf("a pool without endpoints: got %v, %v; want an error", p, err)
+	}
+}
+
+func TestAReadOfWhichOneByteWasAnsweredIsNotSentAgain(t *testing.T) {
+	s := serve(t, func(c *session) {
+		c.request()
+		c.say(ok)
+		if c.number > 1 {
+			always(c)
+			return
+		}
+		c.request()
+		c.say("H")
+	})
+	p := newPool(t, Options{}, s.endpoint())
+	exchange(t, p, "GET")
+	if _, kind := exchange(t, p, "GET"); kind != Broken || s.conns.Load() != 1 || p.count.Retries.Load() != 0 {
+		t.Errorf("a read whose answer is cut after one byte: got kind %d on connection %d, want %d on the first", kind, s.conns.Load(), Broken)
 	}
 }
