@@ -68,7 +68,7 @@ func TestTheBytesOfAnEventAreCountedOnceAndGivenBack(t *testing.T) {
 
 func TestABufferIsCountedBesideTheOneBeforeUntilItIsCopied(t *testing.T) {
 	ts := newTexts(100 << 10)
-	r := &receiver{texts: ts, wants: func() []*account.Account { return nil }, buf: make([]byte, 10, 512)}
+	r := &receiver{texts: ts, places: ts.large, wants: func() []*account.Account { return nil }, buf: make([]byte, 10, 512)}
 	var got []string
 	for range 9 {
 		err := r.grow(t.Context())
@@ -101,7 +101,7 @@ func TestALargeEventThatIsNotItsTurnEndsWithItsHub(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r := &receiver{texts: ts, buf: make([]byte, 10, largeText)}
+	r := &receiver{texts: ts, places: ts.large, buf: make([]byte, 10, largeText)}
 	var failed *upstream.Error
 	if err := r.grow(ctx); !errors.As(err, &failed) || failed.Kind != upstream.Canceled || r.isLarge || ts.held.Load() != 0 {
 		t.Errorf("a third large event whose hub ends: got %v and a place %t, want the kind %v and none", err, r.isLarge, upstream.Canceled)

@@ -283,3 +283,56 @@ func TestChainsCountWhatAWriteCanConcern(t *testing.T) {
 		}
 	})
 }
+
+func TestAHubCanBeRevokedFromItsFirstRequestOn(t *testing.T) {
+	s := newScales(t)
+	known := s.Watch(s.one, "/v2/keys/a", false)
+	known.Event(60 * bulk.Unit)
+	known.Release()
+	ws := NewWatches(WatchOptions{})
+	h := idle(ws, "/a", 0)
+	claim := s.Watch(s.one, "/v2/keys/a", false)
+	h.weight.charge(&claim)
+	if err := h.acquireWeight(t.Context()); err != nil || s.one.Held(s.Watched) != 60 {
+		t.Fatalf("a watch of events of 60 units: got the error %v and %d units held, want none and 60", err, s.one.Held(s.Watched))
+	}
+	if !s.Watched.TryAcquire(s.other, 10, account.Ordinary) {
+		t.Fatal("ten of 100 units for another client: got none")
+	}
+	if got := s.Watched.Reclaim(1); got != 60 { // the share of each is 50
+		t.Errorf("reclaiming from a client above its share: got %d units promised, want those of its hub", got)
+	}
+	soon(t, "the hub has ended", func() bool { return ws.count.Hubs.Load() == 0 })
+	h.releaseWeight()
+	if got := s.Watched.Reclaim(1); got != 0 {
+		t.Errorf("reclaiming after the hub has ended: got %d units promised, want none", got)
+	}
+	s.Watched.Release(s.other, 10, account.Ordinary)
+}
+
+func TestEachHubOfTheHistoryThatEndsIsCountedOff(t *testing.T) {
+	ws := NewWatches(WatchOptions{})
+	key := hubKey{path: "/a", key: "/a"}
+	var hubs []*hub
+	for i := range uint64(3) {
+		h := &hub{hubKey: hubKey{path: "/a", key: "/a", since: i + 1}, watches: ws}
+		ws.waitForNext(h)
+		hubs = append(hubs, h)
+	}
+	for i, h := range hubs {
+		if ws.waited(h); ws.past[key] != 2-i {
+			t.Errorf("after %d of three have ended: got %d counted, want %d", i+1, ws.past[key], 2-i)
+		}
+	}
+}
+
+func TestTheHeadOfAWatchIsNotBehindTheEventsOfItsHub(t *testing.T) {
+	ws := NewWatches(WatchOptions{})
+	for since, want := range map[uint64]uint64{0: 12, 5: 11} { // one from the history shows etcd's own index
+		h := &hub{hubKey: hubKey{key: "/a", since: since}, watches: ws, ring: ring{start: 5, last: 12, texts: ws.texts}}
+		head, w := &Head{Index: 11}, &Watcher{hub: h, index: notWaiting}
+		if got := h.attach(w, &head); got != joined || head.Index != want || w.since != want+1 || w.index != 0 {
+			t.Errorf("a watch of a hub from %d, which has seen index 12: got the head's index %d and events from %d on, want %d and those above", since, head.Index, w.since, want)
+		}
+	}
+}
