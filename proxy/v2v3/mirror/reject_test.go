@@ -181,3 +181,13 @@ func TestAForeignValueThatAnEventTookIsForgotten(t *testing.T) {
 		t.Errorf("got the foreign values %v, want none", m.Foreign)
 	}
 }
+
+func TestNothingIsProtectedWithoutForeignValues(t *testing.T) {
+	m := small(t)
+	clear(m.Foreign)
+	for _, c := range []v2store.Change{{Action: v2store.Delete, Key: "/d", Below: true}, {Action: v2store.Delete, Key: "/d/a"}, {Action: v2store.Set, Key: "/d/a", Put: &v2store.Record{Key: "/d/a"}}} {
+		if m.Protects(&c) {
+			t.Errorf("%s of %s is prevented", c.Action, c.Key)
+		}
+	}
+}
