@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -114,7 +115,13 @@ func TestAReloadReplacesTheStore(t *testing.T) {
 	initialize(t, s)
 	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
 	c.serves()
-	watch, err := c.Get(s.URL + "/v2/keys/conftool/none?wait=true")
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, "GET", s.URL+"/v2/keys/conftool/none?wait=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := c.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +137,8 @@ func TestAReloadReplacesTheStore(t *testing.T) {
 	if status, body := c.do("GET", "/v2/keys/conftool/a"); status != 200 || !strings.Contains(body, `"value":"1"`) {
 		t.Errorf("reading after the reload: got %d %s, want 200 and the value 1", status, body)
 	}
-	if event, err := io.ReadAll(watch.Body); err == nil || len(event) > 0 {
-		t.Errorf("a watch of the store before: got %q, %v; want that it is broken off", event, err)
+	if event, err := io.ReadAll(watch.Body); err == nil || len(event) > 0 || ctx.Err() != nil {
+		t.Errorf("a watch of the store before: got %q, %v; want that it is broken off within 30 s", event, err)
 	}
 	s.Eventually("the store before has left etcd", func() bool { return countV3(t, e.URL(), ".v2/s/") == 1 })
 	e.Cut()
