@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -106,12 +107,19 @@ const (
 	lastPort  = 32_000
 )
 
+// Tests run at the same time, and none should get a port whose server is about to start. So the
+// ports that a process has tried are counted, from a place of its own on.
+var (
+	firstTried = rand.Uint32N(lastPort - firstPort)
+	tried      atomic.Uint32
+)
+
 // FreeAddress returns an address of loopback on which nothing listens.
 func FreeAddress() (string, error) {
 	var err error
 	for range 100 {
 		var ln net.Listener
-		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))); err == nil {
+		if ln, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+(firstTried+tried.Add(1))%(lastPort-firstPort))); err == nil {
 			return ln.Addr().String(), ln.Close()
 		}
 	}
