@@ -78,8 +78,8 @@ func testDump(t *testing.T, api string) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file of the dump: got %v and the error %v", info, err)
 	}
-	check(1, "--output json needs --file", append(proxied, "dump", "--output", "json")...)
-	check(1, "path refused: it does not begin with a slash", append(proxied, "dump", "conftool")...)
+	check(2, "--output json needs --file", append(proxied, "dump", "--output", "json")...)
+	check(2, "path refused: it does not begin with a slash", append(proxied, "dump", "conftool")...)
 	s.Put("conftool", "conftool-1") // overwrites /conftool/a
 	check(1, "conflict  /conftool/a: it has another value, and it was changed after the dump", append(as("conftool"), "load", "--yes", file)...)
 	check(0, "update    /conftool/a: it has another value", append(as("conftool"), "load", "--dry-run", "--overwrite", file)...)
