@@ -93,6 +93,10 @@ func (c *conn) recoverPanic() {
 // close ends a connection without a request under way, with close_notify.
 func (c *conn) close() {
 	c.putBuffers()
+	if c.broken.Load() {
+		_ = c.tls.NetConn().Close() // the client would not take the close_notify either
+		return
+	}
 	_ = c.tls.Close()
 }
 

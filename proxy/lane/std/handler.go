@@ -38,6 +38,9 @@ type request struct {
 // BreakOff implements [lane.Client].
 func (q *request) BreakOff() {
 	q.broken.Store(true)
+	if q.conn.strict != nil {
+		q.conn.strict.broken.Store(true)
+	}
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Unix(1, 0))
 }
 

@@ -33,6 +33,7 @@ type strictConn struct {
 	start    int
 	released int
 	bad      atomic.Pointer[malformed]
+	broken   atomic.Bool // its answer was broken off, because the client does not take it
 
 	// The lock of the carrier guards these.
 	began   time.Time // when the head that is being received began; zero between messages
@@ -201,6 +202,9 @@ func (c *strictConn) SetDeadline(t time.Time) error {
 // Close ends the connection with close_notify. PyBal never connects again after a
 // connection that ended without it.
 func (c *strictConn) Close() error {
+	if c.broken.Load() {
+		return c.NetConn().Close() // the client would not take the close_notify either
+	}
 	c.mu.Lock()
 	lingers := c.pending > 0 || c.bad.Load() != nil // net/http never becomes idle after the last answer
 	c.lingering = lingers
