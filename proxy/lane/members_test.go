@@ -32,6 +32,8 @@ func (m *membered) MemberList(context.Context) ([]v2v3.Member, error) {
 	return []v2v3.Member{{ID: 0x1a, Name: "one", ClientURLs: []string{"http://one"}, Leader: true}}, m.failed
 }
 
+func (m *membered) Statistics() []byte { return []byte(`{"statistics"`) }
+
 func TestAnAnswerAboutMembersHasASlotWhileItIsMade(t *testing.T) {
 	store := &membered{}
 	r := newStoreRig(t, &store.answers)
@@ -47,7 +49,7 @@ func TestAnAnswerAboutMembersHasASlotWhileItIsMade(t *testing.T) {
 		method, target, body string
 		asked                int
 	}{{"GET", "/v2/members", "GET", 1}, {"GET", "/v2/members/leader", "GET/leader", 1}, {"HEAD", "/v2/members", "", 1}, {"GET", "/v2/machines", "http://one", 1},
-		{"GET", "/v2/stats/leader", `{"leader":"1a"`, 1}, {"GET", "/v2/stats/self", `{"name":"one"`, 1}, {"GET", "/v2/stats/store", `{"compareAndDeleteFail"`, 0}} {
+		{"GET", "/v2/stats/leader", `{"leader":"1a"`, 1}, {"GET", "/v2/stats/self", `{"name":"one"`, 1}, {"GET", "/v2/stats/store", `{"statistics"`, 0}} {
 		asked = 0
 		a := r.mustDo(t, r.clientCall(t, test.method, test.target))
 		if got := string(a.Body); !strings.HasPrefix(got, test.body) || test.body == "" && got != "" || !a.Whole || a.Length == 0 || asked != test.asked {
