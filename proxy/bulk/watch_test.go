@@ -76,31 +76,31 @@ func TestAWatchBesideOthersOfItsKeyIsCharged(t *testing.T) {
 		r := newRig()
 		a := r.client(t, 1)
 		light, heavy := r.Watch(a, "/v2/keys/a", false), r.Watch(a, "/v2/keys/b", false)
-		heavy.Event(40 * Unit)
+		heavy.Event(70 * Unit)
 		light.Surplus()
 		heavy.Surplus()
-		if light.IsFree() || light.Size() != 32*Unit || heavy.Size() != 40*Unit {
-			t.Errorf("surplus watches: got sizes of %d and %d, want 32 units and what events of 40 cost", light.Size(), heavy.Size())
+		if light.IsFree() || light.Size() != 64*Unit || heavy.Size() != 70*Unit {
+			t.Errorf("surplus watches: got sizes of %d and %d, want 64 units and what events of 70 cost", light.Size(), heavy.Size())
 		}
-		if !light.TryAcquire() || light.Held() != 32 {
-			t.Errorf("a surplus watch: got %d units held, want 32", light.Held())
+		if !heavy.TryAcquire() || heavy.Held() != 70 {
+			t.Errorf("a surplus watch: got %d units held, want 70", heavy.Held())
 		}
 		// One that holds something already waits for the rest alone.
 		grown := r.Watch(a, "/v2/keys/c", false)
 		grown.Event(10 * Unit)
 		grown.Surplus()
 		if grown.TryAcquire() || grown.Held() != 10 {
-			t.Errorf("82 of 90 units in use, and 22 wanted: got %d held, want the 10 from before", grown.Held())
+			t.Errorf("80 of 90 units in use, and 54 wanted: got %d held, want the 10 from before", grown.Held())
 		}
 		done := make(chan error, 1)
 		go func() { done <- grown.Acquire(t.Context()) }()
 		synctest.Wait()
-		if got := r.Watched.Wanted(a); got != 82+22 {
-			t.Errorf("what is held and waited for: got %d units, want 104", got)
+		if got := r.Watched.Wanted(a); got != 80+54 {
+			t.Errorf("what is held and waited for: got %d units, want 134", got)
 		}
 		heavy.Release()
-		if err := <-done; err != nil || grown.Held() != 32 || r.Watched.Used() != 64 {
-			t.Errorf("after others were released: got the error %v and %d units held of %d in use, want none and 32 of 64", err, grown.Held(), r.Watched.Used())
+		if err := <-done; err != nil || grown.Held() != 64 || r.Watched.Used() != 64 {
+			t.Errorf("after others were released: got the error %v and %d units held of %d in use, want none and 64 of 64", err, grown.Held(), r.Watched.Used())
 		}
 		grown.Release()
 		light.Release()
