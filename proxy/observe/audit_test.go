@@ -3,6 +3,7 @@ package observe
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -82,6 +83,49 @@ func TestEqualRefusalsOfAClientAreCounted(t *testing.T) {
 			t.Errorf("after Flush: got the lines %v, want one for the refusal that was counted", got)
 		}
 		a.Flush()
+	})
+}
+
+func TestALineOfSeveralRefusalsHasTheirFirstAndLastID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAudited(t)
+		refuse := func(key, id string) {
+			r := refusedWrite("192.0.2.1:1", key, gate.RefuseIdentity)
+			r.RequestID = id
+			a.write(r)
+		}
+		for i := range 5 {
+			refuse("/five", fmt.Sprint("five-", i))
+		}
+		for i := range 2 {
+			refuse("/two", fmt.Sprint("two-", i))
+		}
+		for i := range maxClientEntries + 1 {
+			refuse(fmt.Sprint("/many/", i), fmt.Sprint("many-", i))
+		}
+		for _, line := range a.lines() {
+			if line["id"] == nil || line["last_id"] != nil {
+				t.Errorf("at once: got the line %v, want an id and no last_id", line)
+			}
+		}
+		a.Flush()
+		type ids struct{ first, last, times any }
+		got := make(map[any]ids)
+		for _, line := range a.lines() {
+			key := line["key"]
+			if key == nil {
+				key = line["verdict"]
+			}
+			got[key] = ids{line["id"], line["last_id"], line["times"]}
+		}
+		want := map[any]ids{
+			"/five": {"five-1", "five-4", 4.0},
+			"/two":  {"two-1", nil, nil},
+			several: {"many-98", "many-100", 3.0},
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("at the end of the window: got %v, want %v", got, want)
+		}
 	})
 }
 
