@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	client "go.etcd.io/etcd/client/v2"
 	"go.uber.org/goleak"
 
 	"etcd-tlsproxy/acl"
@@ -335,5 +337,20 @@ func TestKeysAreReadWithTheirParents(t *testing.T) {
 	}
 	if _, _, err := ReadKeys(strings.NewReader("/a\nb\n"), "f"); err == nil || !strings.Contains(err.Error(), "f:2: the line does not begin with a slash") {
 		t.Errorf("a line without a slash: got %v, want its name and number", err)
+	}
+}
+
+func TestKeysThatMayNotBeListedNeedALogin(t *testing.T) {
+	var refusal client.Error
+	if err := json.Unmarshal([]byte(gate.RefuseIdentity.Body), &refusal); err != nil {
+		t.Fatal(err)
+	}
+	for want, err := range map[string]error{
+		"give --username and --password-file": fmt.Errorf("wrapped: %w", refusal),
+		"--endpoints must be client URLs":     errors.New("no etcd"),
+	} {
+		if got := ListingHint(err); !strings.HasPrefix(got, want) {
+			t.Errorf("the hint for %v: got %q, want %q", err, got, want)
+		}
 	}
 }
