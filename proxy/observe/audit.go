@@ -28,6 +28,7 @@ type auditEntry struct {
 	subject
 	client  netip.Prefix
 	verdict string
+	cause   string // that was sent to the client; a constant text
 	status  int
 }
 
@@ -35,6 +36,9 @@ type auditEntry struct {
 // repeats the key.
 func entryOf(r *Record) auditEntry {
 	e := auditEntry{subject: subjectOf(r), client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: r.verdict(), status: r.Status}
+	if r.Refusal != nil {
+		e.cause = r.Refusal.Cause
+	}
 	if e.method == "" {
 		e.method = "other"
 	}
@@ -46,7 +50,7 @@ func entryOf(r *Record) auditEntry {
 
 // writeAudit writes a line for one record, or for several equal ones.
 func (rs *Records) writeAudit(e auditEntry, from, key string, c *counted) {
-	attrs := make([]slog.Attr, 0, 14)
+	attrs := make([]slog.Attr, 0, 15)
 	attrs = append(attrs,
 		slog.String("verdict", e.verdict),
 		slog.String("user", cmp.Or(e.user, "-")),
@@ -63,6 +67,9 @@ func (rs *Records) writeAudit(e auditEntry, from, key string, c *counted) {
 		attrs = append(attrs, slog.String("path", e.path))
 	}
 	attrs = append(attrs, slog.String("rule", string(e.rule)), slog.Int("status", e.status))
+	if e.cause != "" {
+		attrs = append(attrs, slog.String("cause", e.cause))
+	}
 	attrs = append(attrs, slog.String("id", string(c.first)))
 	if c.times > 1 {
 		attrs = append(attrs, slog.String("last_id", string(c.last)), slog.Uint64("times", c.times))

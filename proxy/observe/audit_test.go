@@ -193,3 +193,18 @@ func TestEachWriteThatMayHaveHappenedHasALine(t *testing.T) {
 		t.Errorf("a read: got the line %s, want none", a.log.String())
 	}
 }
+
+func TestALineSaysWhyTheProxyWasBusy(t *testing.T) {
+	a := newAudited(t)
+	for _, refusal := range []*gate.Refusal{gate.RefuseUpstreamBusy, gate.RefuseMemory, gate.RefuseTimeout} {
+		a.write(refusedWrite("192.0.2.1:1", "/a", refusal))
+		if got := a.lines(); len(got) != 1 || got[0]["verdict"] != refusal.Reason || got[0]["cause"] != refusal.Cause {
+			t.Errorf("a write refused with %s (%s): got the lines %v, want one with this cause", refusal.Reason, refusal.Cause, got)
+		}
+	}
+	r := refusedWrite("192.0.2.1:1", "/a", gate.RefuseIdentity)
+	r.Refusal, r.Status = nil, 200
+	if a.write(r); strings.Contains(a.log.String(), "cause") {
+		t.Errorf("a write that was allowed: got the line %s, want no cause", a.log.String())
+	}
+}
