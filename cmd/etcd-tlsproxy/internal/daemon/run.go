@@ -144,6 +144,7 @@ func (s *service) newAdmin(running context.Context) {
 			registry:  s.reloader.metrics.Registry,
 			ready:     s.ready,
 			reload:    func() error { return s.reloader.reload(running) },
+			pending:   func() []string { return s.reloader.lastAttempt.Load().RestartPending },
 			readyEtcd: s.readyEtcd, empty: s.empty, profiles: s.config.AdminProfiles,
 			page:    s.statusPage(),
 			config:  s.reloader.showConfig,
@@ -191,8 +192,15 @@ func (s *service) readyEtcd() error {
 
 // empty makes clients leave, or stops that.
 func (s *service) empty(on bool) {
+	before := s.server.Emptying()
 	s.server.Empty(on)
-	s.logs.service.Info("clients are made to leave, by POST /-/drain", "on", on)
+	switch {
+	case on == before:
+	case on:
+		s.logs.service.Info("emptying: clients are made to leave, by POST /-/drain?on")
+	default:
+		s.logs.service.Info("emptying has ended: clients are served as before, by POST /-/drain?off")
+	}
 }
 
 func (s *service) logStart(first *loaded) {

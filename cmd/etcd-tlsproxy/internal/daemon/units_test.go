@@ -82,7 +82,7 @@ func TestASettingThatNeedsARestartDelaysNoRevocation(t *testing.T) {
 	s.revoke()
 	before := s.Serial()
 	s.WriteCertificate()
-	s.wantReload(200)
+	s.wantReload(200, "reloaded\na changed setting waits for a restart: limits.watches is 20000, and 7 after a restart\n")
 	s.wantWrite("conftool", "conftool-1", 401)
 	if s.Serial() == before {
 		t.Error("the certificate after the reload: got the old one, want the new one")
