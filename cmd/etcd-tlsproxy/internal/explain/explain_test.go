@@ -172,7 +172,7 @@ func TestADiffGroupsDecisionsByTheirCause(t *testing.T) {
 	if err := got.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"refused now: write of 3 keys by alice; rule /a before, rule /a now\n    /a/example, /a/x, /a/y\n", `can name: 1, for example "/x//y"`, "6 of 136 decisions change: 7 keys, 4 more that stand for the rules"} {
+	for _, want := range []string{"refused now: write of 3 keys by alice; rule /a before, rule /a now\n    /a/example, /a/x, /a/y\n", `can name: 1, for example "/x//y"`, "6 of 136 decisions change; compared were 7 keys, 4 more that stand for the rules"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("text: got\n%s\nwant %q", text.String(), want)
 		}
@@ -188,7 +188,7 @@ func TestADiffCountsOneKeyInTheSingular(t *testing.T) {
 	if err := Compare(table, table, []acl.Key{"/a"}, nil).WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(text.String(), " decisions change: 1 key, ") {
+	if !strings.Contains(text.String(), " decisions change; compared were 1 key, ") {
 		t.Errorf("the comparison of a table for one key: got %q, want 1 key", text.String())
 	}
 }
