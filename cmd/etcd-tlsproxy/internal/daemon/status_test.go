@@ -59,7 +59,7 @@ func TestTheStatusPageTellsOfTheService(t *testing.T) {
 		!c.Loaded.Equal(now.Config.Loaded) || c.Tried.Before(c.Loaded) {
 		t.Errorf("the configuration after a failed reload: got %+v, want the error with limits.drian and the old time of loading", c)
 	}
-	if after.Rules[1].WritesAllowed != 1 || !strings.Contains(strings.Join(after.Problems, " "), "could not be loaded") {
+	if after.Rules[1].WritesAllowed != 1 || !strings.Contains(strings.Join(after.Problems, " "), "is not in force as a whole") {
 		t.Errorf("after a failed reload: got the rule %+v and the problems %q, want the old counts and a problem", after.Rules[1], after.Problems)
 	}
 
