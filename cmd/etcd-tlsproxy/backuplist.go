@@ -62,7 +62,7 @@ func describeKeys(k *recovery.Keys) string {
 	case k == nil:
 		return "keys not counted"
 	case k.Verified:
-		return english.Plural(k.Count, "key", "") + ", verified"
+		return english.Plural(k.Count, "key", "") + ", verified when it was taken"
 	}
 	return english.Plural(k.Count, "key", "") + ", not verified when it was taken"
 }
@@ -78,8 +78,8 @@ itself does not change. TMPDIR chooses the folder of the copy, which needs as mu
 as the backup. --files-only leaves out the copy and the etcd.
 
 The command says what it could not check. The exit status is 0 if the backup is good, 1 if
-it is damaged, and 3 if it cannot be judged, because it does not say which keys it should
-have.`,
+it is damaged or could not be checked, for example without an etcd or without space, and 3
+if it cannot be judged, because it does not say which keys it should have.`,
 		Example: `  etcd-tlsproxy backup verify /srv/backup/etcd/etcd-20261124T020000Z`,
 		Args:    console.Arguments,
 	}

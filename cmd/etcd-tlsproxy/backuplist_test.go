@@ -34,6 +34,10 @@ func TestABackupIsCalledGoodOnlyIfItsKeysWereCompared(t *testing.T) {
 	if got, want := describeKeys(m.Keys), "2 keys, not verified when it was taken"; got != want {
 		t.Errorf("the same backup in the list: got %q, want %q", got, want)
 	}
+	m.Keys.Verified = true
+	if got, want := describeKeys(m.Keys), "2 keys, verified when it was taken"; got != want {
+		t.Errorf("keys that were verified once: got %q, want %q", got, want)
+	}
 }
 
 // forgetKeys takes the number of keys out of the manifest of a backup.

@@ -85,7 +85,7 @@ func TestHealthIsQuietWhereReadsNeedAUser(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			lines += strings.Count(string(data), "\n")
+			lines += strings.Count(string(data), `"msg":"request"`)
 		}
 		return lines
 	}

@@ -69,7 +69,7 @@ refused, or if decisions change; and 1 if there is no answer.`,
 	file := configFlag(cmd)
 	f.StringVar(&e.running, "running", "", "read the table of the running proxy at this admin `URL`, as in --running=http://127.0.0.1:4002")
 	f.Lookup("running").NoOptDefVal = "http://" + config.Default().Admin
-	f.StringVar(&e.user, "user", "", "`name` of the user (default: a client that is not logged in)")
+	f.StringVar(&e.user, "user", "", "`name` of the user whom the question is about (default: a client that is not logged in)")
 	f.StringVar(&e.method, "method", "GET", "`method` of the request")
 	f.StringVar(&e.who, "who", "", "show who may read and write this `key`")
 	f.StringVar(&e.what, "what", "", "show what this `user` may read and write")
@@ -222,14 +222,14 @@ func (e *explainer) current(ctx context.Context) (*gate.Policy, error) {
 func (e *explainer) existing(ctx context.Context) (keys []acl.Key, unread []string, err error) {
 	switch e.keys {
 	case "":
-		client, err := e.connection.Client()
+		etcd, err := e.connection.Client()
 		if err != nil {
 			return nil, nil, err
 		}
 		ctx, cancel := e.connection.Context(ctx)
 		defer cancel()
-		if keys, unread, err = explain.FetchKeys(ctx, client); err != nil {
-			err = fmt.Errorf("listing the keys: %w (hint: --endpoints must be etcd's client URLs; --keys reads the keys from a file instead)", cluster.OneLine(err))
+		if keys, unread, err = explain.FetchKeys(ctx, etcd); err != nil {
+			err = fmt.Errorf("listing the keys: %w (hint: %s; --keys reads the keys from a file instead)", cluster.OneLine(err), explain.ListingHint(err))
 		}
 		return keys, unread, err
 	case "-":

@@ -101,9 +101,9 @@ func connectionFlags(cmd *cobra.Command, c *cluster.Connection) {
 	f.StringVar(&c.CA, "ca-file", "", "PEM `file` to verify https endpoints with (default: the system's CAs)")
 	f.StringVar(&c.Certificate, "cert-file", "", "PEM `file` of this client's certificate")
 	f.StringVar(&c.Key, "key-file", "", "PEM `file` of its key")
-	f.StringVar(&c.User, loginFlag, "", "`name` of the user")
+	f.StringVar(&c.User, loginFlag, "", "`name` of the user who logs in at --endpoints")
 	if f.Lookup(loginAlias) == nil {
-		f.StringVar(&c.User, loginAlias, "", "`name` of the user")
+		f.StringVar(&c.User, loginAlias, "", "`name` of the user who logs in at --endpoints")
 		f.Lookup(loginFlag).Hidden = true
 	}
 	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")

@@ -174,7 +174,7 @@ func freePrefix(t *testing.T) string {
 		prefix := fmt.Sprintf("127.%d.%d", 1+rand.IntN(254), 1+rand.IntN(254))
 		free := true
 		for n := 1; n <= machineCount && free; n++ {
-			for _, port := range []string{"2379", "2380", "4001", "4002"} {
+			for _, port := range []string{"2379", "2380", "2381", "2382", "4001", "4002"} {
 				ln, err := net.Listen("tcp", fmt.Sprintf("%s.%d:%s", prefix, n, port))
 				if free = free && err == nil; err == nil {
 					ln.Close()
@@ -191,7 +191,7 @@ func freePrefix(t *testing.T) string {
 
 var (
 	hostNames   = regexp.MustCompile(`conf100([1-3])\.example\.org`)
-	loopback    = regexp.MustCompile(`127\.0\.0\.1(:(?:2379|4002))`)
+	loopback    = regexp.MustCompile(`127\.0\.0\.1(:(?:2379|2381|2382|4002))`)
 	paths       = regexp.MustCompile(`(?m)(^|[\s"'=<>(])(/(?:etc|srv|var|root)/)`)
 	recoverCall = regexp.MustCompile(`etcd-tlsproxy recover (?:[^\n\\]|\\\n)*`)
 	recoverHost = regexp.MustCompile(`(conf100[1-3])=(127\.[0-9.]*[0-9])`)

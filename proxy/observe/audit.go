@@ -1,6 +1,7 @@
 package observe
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"log/slog"
@@ -16,7 +17,7 @@ import (
 func (rs *Records) audit(r *Record) {
 	switch {
 	case r.Op.IsWrite() && (r.Refusal == nil || r.Refusal.Sent()):
-		rs.writeAudit(entryOf(r), r.Peer.Addr.String(), string(r.Op.Key), string(rs.AppendRequestID(nil, r)), 1)
+		rs.writeAudit(entryOf(r), r.Peer.Addr.String(), string(r.Op.Key), &counted{times: 1, first: rs.AppendRequestID(nil, r)})
 	case r.Refusal != nil:
 		rs.refused.add(rs, r)
 	}
@@ -27,6 +28,7 @@ type auditEntry struct {
 	subject
 	client  netip.Prefix
 	verdict string
+	cause   string // that was sent to the client; a constant text
 	status  int
 }
 
@@ -34,6 +36,9 @@ type auditEntry struct {
 // repeats the key.
 func entryOf(r *Record) auditEntry {
 	e := auditEntry{subject: subjectOf(r), client: acl.ClientOf(r.Peer.Addr.Addr()), verdict: r.verdict(), status: r.Status}
+	if r.Refusal != nil {
+		e.cause = r.Refusal.Cause
+	}
 	if e.method == "" {
 		e.method = "other"
 	}
@@ -44,8 +49,8 @@ func entryOf(r *Record) auditEntry {
 }
 
 // writeAudit writes a line for one record, or for several equal ones.
-func (rs *Records) writeAudit(e auditEntry, from, key, id string, times uint64) {
-	attrs := make([]slog.Attr, 0, 13)
+func (rs *Records) writeAudit(e auditEntry, from, key string, c *counted) {
+	attrs := make([]slog.Attr, 0, 15)
 	attrs = append(attrs,
 		slog.String("verdict", e.verdict),
 		slog.String("user", cmp.Or(e.user, "-")),
@@ -62,11 +67,12 @@ func (rs *Records) writeAudit(e auditEntry, from, key, id string, times uint64) 
 		attrs = append(attrs, slog.String("path", e.path))
 	}
 	attrs = append(attrs, slog.String("rule", string(e.rule)), slog.Int("status", e.status))
-	if id != "" {
-		attrs = append(attrs, slog.String("id", id))
+	if e.cause != "" {
+		attrs = append(attrs, slog.String("cause", e.cause))
 	}
-	if times > 1 {
-		attrs = append(attrs, slog.Uint64("times", times))
+	attrs = append(attrs, slog.String("id", string(c.first)))
+	if c.times > 1 {
+		attrs = append(attrs, slog.String("last_id", string(c.last)), slog.Uint64("times", c.times))
 	}
 	rs.entries.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }
@@ -96,8 +102,24 @@ type refusalCounts struct {
 
 // repeated counts the refusals that have no line yet.
 type repeated struct {
-	from  string
-	times uint64
+	from string
+	counted
+}
+
+// counted are the records of one line. Of those between the first and the last one the
+// ids are not kept, because they are as many as a client can send.
+type counted struct {
+	times       uint64
+	first, last []byte // ids
+}
+
+// add counts a record.
+func (c *counted) add(rs *Records, r *Record) {
+	c.last = rs.AppendRequestID(c.last[:0], r)
+	if c.times == 0 {
+		c.first = bytes.Clone(c.last)
+	}
+	c.times++
 }
 
 // add logs or counts a refusal.
@@ -106,7 +128,7 @@ func (rc *refusalCounts) add(rs *Records, r *Record) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	if again := rc.entries[e]; again != nil {
-		again.times++
+		again.add(rs, r)
 		return
 	}
 	if rc.window == nil {
@@ -117,23 +139,23 @@ func (rc *refusalCounts) add(rs *Records, r *Record) {
 	client := auditEntry{client: e.client, subject: subject{user: e.user}}
 	switch {
 	case len(rc.entries) >= maxEntries:
-		rc.count(auditEntry{verdict: several}, "-")
+		rc.counts(auditEntry{verdict: several}, "-").add(rs, r)
 	case rc.clients[client] >= maxClientEntries:
-		rc.count(auditEntry{client: e.client, verdict: several, subject: client.subject}, e.client.String())
+		rc.counts(auditEntry{client: e.client, verdict: several, subject: client.subject}, e.client.String()).add(rs, r)
 	default:
 		rc.clients[client]++
 		from := r.Peer.Addr.String()
 		rc.entries[e] = &repeated{from: from}
-		rs.writeAudit(e, from, e.key, string(rs.AppendRequestID(nil, r)), 1)
+		rs.writeAudit(e, from, e.key, &counted{times: 1, first: rs.AppendRequestID(nil, r)})
 	}
 }
 
-// count counts a refusal that has no line of its own; rc.mu is held.
-func (rc *refusalCounts) count(e auditEntry, from string) {
+// counts returns what counts the refusals that have no line of their own; rc.mu is held.
+func (rc *refusalCounts) counts(e auditEntry, from string) *counted {
 	if rc.entries[e] == nil {
 		rc.entries[e] = &repeated{from: from}
 	}
-	rc.entries[e].times++
+	return &rc.entries[e].counted
 }
 
 // flush ends the window.
@@ -147,7 +169,7 @@ func (rc *refusalCounts) flush(rs *Records) {
 	rc.mu.Unlock()
 	for e, again := range entries {
 		if again.times > 0 {
-			rs.writeAudit(e, again.from, e.key, "", again.times)
+			rs.writeAudit(e, again.from, e.key, &again.counted)
 		}
 	}
 }

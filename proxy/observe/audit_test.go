@@ -3,6 +3,7 @@ package observe
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"testing"
@@ -85,6 +86,49 @@ func TestEqualRefusalsOfAClientAreCounted(t *testing.T) {
 	})
 }
 
+func TestALineOfSeveralRefusalsHasTheirFirstAndLastID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAudited(t)
+		refuse := func(key, id string) {
+			r := refusedWrite("192.0.2.1:1", key, gate.RefuseIdentity)
+			r.RequestID = id
+			a.write(r)
+		}
+		for i := range 5 {
+			refuse("/five", fmt.Sprint("five-", i))
+		}
+		for i := range 2 {
+			refuse("/two", fmt.Sprint("two-", i))
+		}
+		for i := range maxClientEntries + 1 {
+			refuse(fmt.Sprint("/many/", i), fmt.Sprint("many-", i))
+		}
+		for _, line := range a.lines() {
+			if line["id"] == nil || line["last_id"] != nil {
+				t.Errorf("at once: got the line %v, want an id and no last_id", line)
+			}
+		}
+		a.Flush()
+		type ids struct{ first, last, times any }
+		got := make(map[any]ids)
+		for _, line := range a.lines() {
+			key := line["key"]
+			if key == nil {
+				key = line["verdict"]
+			}
+			got[key] = ids{line["id"], line["last_id"], line["times"]}
+		}
+		want := map[any]ids{
+			"/five": {"five-1", "five-4", 4.0},
+			"/two":  {"two-1", nil, nil},
+			several: {"many-98", "many-100", 3.0},
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("at the end of the window: got %v, want %v", got, want)
+		}
+	})
+}
+
 func TestDifferentRefusalsAreBoundedForAClientAndForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAudited(t)
@@ -147,5 +191,20 @@ func TestEachWriteThatMayHaveHappenedHasALine(t *testing.T) {
 	read.Op.Method, read.Op.Access, read.Refusal = "GET", acl.Read, nil
 	if a.write(read); a.log.Len() > 0 {
 		t.Errorf("a read: got the line %s, want none", a.log.String())
+	}
+}
+
+func TestALineSaysWhyTheProxyWasBusy(t *testing.T) {
+	a := newAudited(t)
+	for _, refusal := range []*gate.Refusal{gate.RefuseUpstreamBusy, gate.RefuseMemory, gate.RefuseTimeout} {
+		a.write(refusedWrite("192.0.2.1:1", "/a", refusal))
+		if got := a.lines(); len(got) != 1 || got[0]["verdict"] != refusal.Reason || got[0]["cause"] != refusal.Cause {
+			t.Errorf("a write refused with %s (%s): got the lines %v, want one with this cause", refusal.Reason, refusal.Cause, got)
+		}
+	}
+	r := refusedWrite("192.0.2.1:1", "/a", gate.RefuseIdentity)
+	r.Refusal, r.Status = nil, 200
+	if a.write(r); strings.Contains(a.log.String(), "cause") {
+		t.Errorf("a write that was allowed: got the line %s, want no cause", a.log.String())
 	}
 }

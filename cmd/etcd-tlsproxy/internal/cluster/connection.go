@@ -158,7 +158,7 @@ func (c *Connection) Client() (client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Config{
-		Endpoints: c.Endpoints, Transport: transport, Username: c.User, Password: password,
+		Endpoints: c.Endpoints, Transport: failures{transport}, Username: c.User, Password: password,
 		HeaderTimeoutPerRequest: c.Timeout,
 	})
 }

@@ -11,6 +11,7 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
 func TestAConnectionReachesEtcd(t *testing.T) {
@@ -50,5 +51,31 @@ func TestWhatIsWrongWithAConnectionIsSaidBeforeItIsMade(t *testing.T) {
 		if _, err := c.Client(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Client of %+v: got error %v, want %q and no password", c, err, want)
 		}
+	}
+}
+
+func TestAnEndpointThatFailsIsQuoted(t *testing.T) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	etcd.Close()
+	f := fronttest.Fast.Front(t, etcd.URL(), nil)
+	c := &Connection{Endpoints: []string{f.URL()}, CA: filepath.Join(t.TempDir(), "ca.crt"), Timeout: 10 * time.Second}
+	if err := f.PKI.WriteCA(c.CA); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Members(t.Context())
+	want := "listing the members: " + f.URL() + " answers with status 503: etcd cannot be reached: No endpoint accepted a connection; nothing was sent"
+	if err == nil || err.Error() != want {
+		t.Errorf("a proxy without its etcd: got error %v, want %s", err, want)
+	}
+	c.Endpoints = append(c.Endpoints, "https://127.0.0.1:1")
+	if _, err = c.Members(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be reached") || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("a proxy without its etcd, and no proxy: got error %v, want both", err)
+	}
+	c.Endpoints = c.Endpoints[1:]
+	if _, err = c.Members(t.Context()); err == nil || !strings.Contains(err.Error(), "no endpoint answers: ") || !strings.HasSuffix(err.Error(), "(hint: --endpoints is https://127.0.0.1:1)") {
+		t.Errorf("no proxy: got error %v, want that none answers, and the endpoints", err)
 	}
 }

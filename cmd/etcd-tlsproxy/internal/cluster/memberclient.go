@@ -29,7 +29,7 @@ func (c *Connection) Members(ctx context.Context) ([]client.Member, error) {
 	defer cancel()
 	members, err := client.NewMembersAPI(etcd).List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the members: %w%s", OneLine(err), c.hint())
+		return nil, fmt.Errorf("listing the members: %w%s", OneLine(err), c.hint(err))
 	}
 	if len(members) == 0 {
 		return nil, errors.New("listing the members: the response names no member")
@@ -50,23 +50,6 @@ func (c *Connection) Leader(ctx context.Context) (id string, err error) {
 		return "", OneLine(err)
 	}
 	return leader.ID, nil
-}
-
-func (c *Connection) hint() string {
-	return " (hint: --endpoints is " + strings.Join(c.Endpoints, ",") + ")"
-}
-
-// OneLine puts the library's error, which has a line for each endpoint, on one line.
-func OneLine(err error) error {
-	var all *client.ClusterError
-	if !errors.As(err, &all) {
-		return err
-	}
-	texts := make([]string, len(all.Errors))
-	for i, e := range all.Errors {
-		texts[i] = e.Error()
-	}
-	return errors.New("no endpoint answers: " + strings.Join(texts, "; "))
 }
 
 // memberClient sends requests to single members. The library tries all endpoints for one

@@ -196,7 +196,7 @@ type Log struct {
 	// Format is the format of the access log: "combined", which is nginx's, or "json".
 	Format string `toml:"format" default:"combined" choices:"combined,json"`
 	// Audit receives one line of JSON for each write, and for refusals, of which equal ones
-	// are counted.
+	// are counted. A file that was moved or removed is written on until SIGHUP.
 	Audit string `toml:"audit" default:"stderr"`
 	// AuditRequired refuses all writes with status 503 from the moment that a line of the audit
 	// log could not be written until the log can be written again, which is tried each

@@ -69,8 +69,9 @@ type Limits struct {
 	// proxy at a time; further ones wait. An eighth of them, and at least one, is
 	// reserved for writes.
 	UpstreamRequests int `toml:"upstream_requests" default:"1024" min:"1" max:"1000000"`
-	// UpstreamTimeout is the longest wait for an answer of etcd. An etcd without a leader
-	// answers a write after 5 to 7 seconds. Watches have no timeout.
+	// UpstreamTimeout is the longest wait for an answer of etcd, from the moment that the
+	// request is sent. The wait for its turn before that has the same bound. An etcd without a
+	// leader answers a write after 5 to 7 seconds. Watches have no timeout.
 	UpstreamTimeout Duration `toml:"upstream_timeout" default:"30s" min:">0"`
 	// LoginBurst is how many logins of one address can fail in a row.
 	LoginBurst int `toml:"login_burst" default:"20" min:"1" max:"1000000" reload:"restart"`

@@ -19,6 +19,7 @@ type adminOptions struct {
 	ready     func() error
 	readyEtcd func() error // like ready, and etcd must be available
 	reload    func() error
+	pending   func() []string // settings that wait for a restart
 	empty     func(on bool)
 	page      *statuspage.Page
 	explain   http.Handler
@@ -61,7 +62,11 @@ func adminHandler(o *adminOptions) http.Handler {
 				writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())
 				return
 			}
-			writeText(w, http.StatusOK, "reloaded")
+			text := "reloaded"
+			for _, setting := range o.pending() {
+				text += "\na changed setting waits for a restart: " + setting
+			}
+			writeText(w, http.StatusOK, text)
 		})
 		r.Post("/-/drain", func(w http.ResponseWriter, r *http.Request) {
 			on, off := r.URL.Query().Has("on"), r.URL.Query().Has("off")

@@ -111,6 +111,17 @@ func TestDrainingByTheAdminAddressCanBeTakenBack(t *testing.T) {
 	if status := s.Put("conftool", "conftool-1"); status != 200 {
 		t.Errorf("a write: got status %d, want 200", status)
 	}
+	for range 2 { // the second one changes nothing
+		s.Admin("POST", "/-/drain?on")
+	}
+	for range 2 {
+		s.Admin("POST", "/-/drain?off")
+	}
+	for _, text := range []string{"emptying: clients are made to leave", "emptying has ended: clients are served as before"} {
+		if got := strings.Count(s.Log.String(), text); got != 2 {
+			t.Errorf("%q: got %d lines in the log, want 2, one for each change:\n%s", text, got, s.Log)
+		}
+	}
 }
 
 func TestProfilesAreServedOnlyIfTheConfigurationSaysSo(t *testing.T) {

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -139,6 +141,34 @@ func members(group acl.Group) string {
 	default:
 		return bounded(names)
 	}
+}
+
+// maxRules bounds the rules in the line about a start.
+const maxRules = 100
+
+// tableOf describes what decides about requests, so that the logs of two processes can be
+// compared: a process knows nothing of the one before it. The digest covers the settings
+// whole, also what the bounded list of rules leaves out.
+func tableOf(s *loaded) (digest string, rules []string) {
+	p := &s.snapshot.Policy
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%q %t\n", s.config.Match, p.ReadOnly)
+	all := p.Rules.All()
+	for _, rule := range all {
+		fmt.Fprintf(hash, "rule %q %t %q %t %q\n", rule.Prefix,
+			rule.Read.IsEveryone(), rule.Read.Names(), rule.Write.IsEveryone(), rule.Write.Names())
+	}
+	surfaces := surfacesOf(p.Surfaces)
+	for _, name := range slices.Sorted(maps.Keys(surfaces)) {
+		fmt.Fprintf(hash, "surface %q %q\n", name, surfaces[name])
+	}
+	for _, rule := range all[:min(maxRules, len(all))] {
+		rules = append(rules, string(rule.Prefix)+admits(rule))
+	}
+	if more := len(all) - maxRules; more > 0 {
+		rules = append(rules, fmt.Sprintf("and %d more", more))
+	}
+	return hex.EncodeToString(hash.Sum(nil)), rules
 }
 
 func surfacesOf(surfaces map[gate.Surface]acl.Group) map[string][]string {

@@ -144,8 +144,9 @@ func (r *reloader) adopt(next *loaded, err error) (changed []string) {
 		r.logs.service.Warn("a changed setting waits for a restart", "key", pending.Key, "running", pending.Running, "file", pending.File)
 	}
 	if len(changed) > 0 || err == nil {
-		r.logs.service.Info("reloaded", "changed", changed)
-		r.logs.records.Note("reload", slog.Any("changed", changed))
+		table, _ := tableOf(next)
+		r.logs.service.Info("reloaded", "changed", changed, "table", table)
+		r.logs.records.Note("reload", slog.Any("changed", changed), slog.String("table", table))
 	}
 	return changed
 }

@@ -144,6 +144,7 @@ func (s *service) newAdmin(running context.Context) {
 			registry:  s.reloader.metrics.Registry,
 			ready:     s.ready,
 			reload:    func() error { return s.reloader.reload(running) },
+			pending:   func() []string { return s.reloader.lastAttempt.Load().RestartPending },
 			readyEtcd: s.readyEtcd, empty: s.empty, profiles: s.config.AdminProfiles,
 			page:    s.statusPage(),
 			config:  s.reloader.showConfig,
@@ -191,16 +192,25 @@ func (s *service) readyEtcd() error {
 
 // empty makes clients leave, or stops that.
 func (s *service) empty(on bool) {
+	before := s.server.Emptying()
 	s.server.Empty(on)
-	s.logs.service.Info("clients are made to leave, by POST /-/drain", "on", on)
+	switch {
+	case on == before:
+	case on:
+		s.logs.service.Info("emptying: clients are made to leave, by POST /-/drain?on")
+	default:
+		s.logs.service.Info("emptying has ended: clients are served as before, by POST /-/drain?off")
+	}
 }
 
 func (s *service) logStart(first *loaded) {
 	if domain := s.config.Upstream.SRV; domain != "" {
 		s.logs.service.Info("endpoints were found", "domain", domain, "endpoints", endpointsOf(first))
 	}
+	table, rules := tableOf(first)
 	s.logs.service.Info("serving", "version", s.version, "listen", strings.Join(s.sockets.addresses(), ","),
-		"admin", s.sockets.admin.Addr().String(), "inherited", s.sockets.inherited)
+		"admin", s.sockets.admin.Addr().String(), "inherited", s.sockets.inherited, "table", table)
+	s.logs.records.Note("start", slog.String("version", s.version), slog.String("table", table), slog.Any("rules", rules))
 }
 
 // drain lets running requests finish. The admin address answers until the end, so

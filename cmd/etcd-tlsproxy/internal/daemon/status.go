@@ -47,7 +47,7 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		r.shown.Store(state)
 		next = statuspage.Config{
 			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},
-			FastLane: c.FastLane, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
+			FastLane: c.FastLane, AuditRequired: c.Log.AuditRequired, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
 		}
 		if err != nil && !changed {
 			next.Loaded = r.lastAttempt.Load().Loaded

@@ -82,7 +82,7 @@ func TestASettingThatNeedsARestartDelaysNoRevocation(t *testing.T) {
 	s.revoke()
 	before := s.Serial()
 	s.WriteCertificate()
-	s.wantReload(200)
+	s.wantReload(200, "reloaded\na changed setting waits for a restart: limits.watches is 20000, and 7 after a restart\n")
 	s.wantWrite("conftool", "conftool-1", 401)
 	if s.Serial() == before {
 		t.Error("the certificate after the reload: got the old one, want the new one")
@@ -216,6 +216,58 @@ func TestAReloadSaysWhatItChanged(t *testing.T) {
 		if !strings.Contains(s.Log.String(), change) {
 			t.Errorf("the service log: got no %q:\n%s", change, s.Log)
 		}
+	}
+}
+
+func TestTheLogsOfTwoStartsShowAnotherTable(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	seed := strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1) + "[log]\naudit = \"audit.log\"\n"
+	type entry struct {
+		Msg, Table string
+		Rules      []string
+	}
+	last := func(s *service) (e entry) {
+		lines := strings.Split(strings.TrimSpace(s.Read("audit.log")), "\n")
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &e); err != nil {
+			t.Fatal(err)
+		}
+		if len(e.Table) != 64 || !strings.Contains(s.Log.String(), e.Table) {
+			t.Errorf("got the digest %q in the audit log, and in the service log:\n%s", e.Table, s.Log)
+		}
+		return e
+	}
+	started := startService(t, seed)
+	one := last(started)
+	want := []string{"/ (read by everyone; write by root)", "/conftool (read by everyone; write by conftool, root)", "/eventlogging (read by everyone; write by everyone)"}
+	if one.Msg != "start" || !slices.Equal(one.Rules, want) {
+		t.Errorf("at the start: got %+v, want the rules %q", one, want)
+	}
+	if again := last(startService(t, seed)); again.Table != one.Table {
+		t.Errorf("an equal start: got the digest %s, want %s", again.Table, one.Table)
+	}
+	seen := map[string]string{one.Table: "the first start"}
+	for what, edit := range map[string][2]string{
+		"a rule":    {`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`},
+		"a reader":  {`"/eventlogging" = []`, `"/eventlogging" = { read = ["root"], write = ["root"] }`},
+		"a surface": {"[limits]", "[surfaces]\nmembers = [\"root\"]\n[limits]"},
+		"read_only": {"listen", "read_only = true\nlisten"},
+		"match":     {"listen", "match = \"both\"\nlisten"},
+	} {
+		text := strings.Replace(seed, edit[0], edit[1], 1)
+		if text == seed {
+			t.Fatalf("%s: the configuration has no %s", what, edit[0])
+		}
+		other := last(startService(t, text))
+		if before := seen[other.Table]; before != "" {
+			t.Errorf("a start with another %s: got the digest of %s", what, before)
+		}
+		seen[other.Table] = what
+	}
+	started.edit(`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`)
+	started.wantReload(200)
+	if e := last(started); e.Msg != "reload" || seen[e.Table] != "a rule" {
+		t.Errorf("after a reload: got %+v, want the digest of a start with the same rule", e)
 	}
 }
 

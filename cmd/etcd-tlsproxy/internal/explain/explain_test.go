@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	client "go.etcd.io/etcd/client/v2"
 	"go.uber.org/goleak"
 
 	"etcd-tlsproxy/acl"
@@ -170,7 +172,7 @@ func TestADiffGroupsDecisionsByTheirCause(t *testing.T) {
 	if err := got.WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"refused now: write of 3 keys by alice; rule /a before, rule /a now\n    /a/example, /a/x, /a/y\n", `can name: 1, for example "/x//y"`, "6 of 136 decisions change: 7 keys, 4 more that stand for the rules"} {
+	for _, want := range []string{"refused now: write of 3 keys by alice; rule /a before, rule /a now\n    /a/example, /a/x, /a/y\n", `can name: 1, for example "/x//y"`, "6 of 136 decisions change; compared were 7 keys, 4 more that stand for the rules"} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("text: got\n%s\nwant %q", text.String(), want)
 		}
@@ -186,7 +188,7 @@ func TestADiffCountsOneKeyInTheSingular(t *testing.T) {
 	if err := Compare(table, table, []acl.Key{"/a"}, nil).WriteText(&text); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(text.String(), " decisions change: 1 key, ") {
+	if !strings.Contains(text.String(), " decisions change; compared were 1 key, ") {
 		t.Errorf("the comparison of a table for one key: got %q, want 1 key", text.String())
 	}
 }
@@ -335,5 +337,20 @@ func TestKeysAreReadWithTheirParents(t *testing.T) {
 	}
 	if _, _, err := ReadKeys(strings.NewReader("/a\nb\n"), "f"); err == nil || !strings.Contains(err.Error(), "f:2: the line does not begin with a slash") {
 		t.Errorf("a line without a slash: got %v, want its name and number", err)
+	}
+}
+
+func TestKeysThatMayNotBeListedNeedALogin(t *testing.T) {
+	var refusal client.Error
+	if err := json.Unmarshal([]byte(gate.RefuseIdentity.Body), &refusal); err != nil {
+		t.Fatal(err)
+	}
+	for want, err := range map[string]error{
+		"give --username and --password-file": fmt.Errorf("wrapped: %w", refusal),
+		"--endpoints must be client URLs":     errors.New("no etcd"),
+	} {
+		if got := ListingHint(err); !strings.HasPrefix(got, want) {
+			t.Errorf("the hint for %v: got %q, want %q", err, got, want)
+		}
 	}
 }

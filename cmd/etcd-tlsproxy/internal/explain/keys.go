@@ -3,6 +3,7 @@ package explain
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -96,4 +97,12 @@ func FetchKeys(ctx context.Context, c client.Client) (keys []acl.Key, unread []s
 	walk(resp.Node)
 	keys, unread = set.sorted()
 	return keys, unread, nil
+}
+
+// ListingHint says what to change if FetchKeys failed.
+func ListingHint(err error) string {
+	if refusal, ok := errors.AsType[client.Error](err); ok && refusal.Code == client.ErrorCodeUnauthorized {
+		return "give --username and --password-file of a user who may read all keys"
+	}
+	return "--endpoints must be client URLs of etcd or of its proxies"
 }

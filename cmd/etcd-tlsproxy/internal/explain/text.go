@@ -137,7 +137,7 @@ func (d *Diff) WriteText(w io.Writer) error {
 	if len(d.Unread) > 0 {
 		fmt.Fprintf(&b, "keys that no request through the proxy can name: %d, for example %q\n", len(d.Unread), d.Unread[0])
 	}
-	fmt.Fprintf(&b, "%d of %s change: %s, %d more that stand for the rules, %d other parts of etcd's port, %s including anonymous clients, reads and writes\n",
+	fmt.Fprintf(&b, "%d of %s change; compared were %s, %d more that stand for the rules, %d other parts of etcd's port, %s including anonymous clients, reads and writes\n",
 		d.Changed, english.Plural(d.Decisions, "decision", ""), english.Plural(d.Keys, "key", ""), d.Examples, len(surfaces), english.Plural(d.Users, "user", ""))
 	_, err := io.WriteString(w, b.String())
 	return err

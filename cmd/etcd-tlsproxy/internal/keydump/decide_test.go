@@ -176,12 +176,12 @@ func TestAnAnswerThatIsNotEtcdsIsAnError(t *testing.T) {
 
 func TestRefusalsOfEtcdHaveAHint(t *testing.T) {
 	for want, err := range map[string]error{
-		"--user and --password-file":     client.Error{Code: client.ErrorCodeUnauthorized, Message: "m"},
-		"use another one":                client.Error{Code: client.ErrorCodeRootROnly, Message: "m"},
-		"400: m () [0]":                  client.Error{Code: 400, Message: "m"},
-		"no endpoint answers: one; two":  &client.ClusterError{Errors: []error{errors.New("one"), errors.New("two")}},
-		(&client.ClusterError{}).Error(): &client.ClusterError{},
-		"plain":                          errors.New("plain"),
+		"--user and --password-file":               client.Error{Code: client.ErrorCodeUnauthorized, Message: "m"},
+		"use another one":                          client.Error{Code: client.ErrorCodeRootROnly, Message: "m"},
+		"400: m () [0]":                            client.Error{Code: 400, Message: "m"},
+		"no endpoint serves the request: one; two": &client.ClusterError{Errors: []error{errors.New("one"), errors.New("two")}},
+		(&client.ClusterError{}).Error():           &client.ClusterError{},
+		"plain":                                    errors.New("plain"),
 	} {
 		got := withHint(fmt.Errorf("wrapped: %w", err)).Error()
 		if !strings.Contains(got, want) || strings.Contains(want, "plain") && strings.Contains(got, "hint") || strings.Contains(want, "400") && strings.Contains(got, "hint") {

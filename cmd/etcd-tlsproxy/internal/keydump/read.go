@@ -90,7 +90,7 @@ func withHint(err error) error {
 		return fmt.Errorf("%w (hint: this proxy is read-only; use another one)", err)
 	case errors.As(err, &cluster) && len(cluster.Errors) > 0:
 		// Its own text has a line for each endpoint.
-		return fmt.Errorf("no endpoint answers: %s (hint: --endpoints are the client URLs of etcd or of its proxies)", strings.ReplaceAll(errors.Join(cluster.Errors...).Error(), "\n", "; "))
+		return fmt.Errorf("no endpoint serves the request: %s (hint: --endpoints are the client URLs of etcd or of its proxies)", strings.ReplaceAll(errors.Join(cluster.Errors...).Error(), "\n", "; "))
 	}
 	return err
 }

@@ -127,6 +127,9 @@ func readManifest(folder string) (*Manifest, error) {
 // Check reads a whole backup and compares it with its manifest. Every file must be
 // unchanged, and there must be no other file, because etcd would read that too.
 func Check(folder string, read func(int64)) (*Manifest, error) {
+	if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("the backup %s does not exist (hint: backup list --dir shows the backups in a folder)", folder)
+	}
 	if _, err := os.Stat(filepath.Join(folder, manifestFile)); errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("%s is not a backup of this program: it has no %s (hint: backup list --dir shows the backups in a folder; recover also accepts the data folder of a member that survived)", folder, manifestFile)
 	}

@@ -24,12 +24,13 @@ func (s *Status) problems() []string {
 	switch s.State {
 	case "serving":
 	case "emptying":
-		add("The proxy is being emptied since %s: it is not ready, and connections end with their next answer. POST /-/drain?off ends this.", s.EmptyingSince.Format(time.DateTime))
+		add("The proxy is being emptied since %s: it is not ready, and idle connections end at once, and others with their next answer. POST /-/drain?off ends this.", s.EmptyingSince.Format(time.DateTime))
 	default:
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk could not be loaded. In force as before: %s.", strings.Join(s.Config.Old, "; "))
+		add("The configuration on disk is not in force as a whole. In force as before: %s; everything else is as on disk. The reason: %s.",
+			strings.Join(s.Config.Old, "; "), strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
 		add("A changed setting waits for a restart: %s.", pending)
@@ -49,18 +50,20 @@ func (s *Status) problems() []string {
 		if e.Health == "up" {
 			up++
 		} else {
-			add("etcd at %s since %s: %s.", e.Endpoint, e.Since.Format(time.DateTime), e.Error)
+			add("etcd at %s was first found not to be up at %s: %s.", e.Endpoint, e.Since.Format(time.DateTime), e.Error)
 		}
 	}
+	// An etcd that hangs still accepts connections.
+	const none = "No etcd is available: requests get 503 at once, or 504 after limits.upstream_timeout and a wait for their turn if etcd accepts them and does not answer."
 	switch {
 	case up == 0 && !s.Upstream.Since.IsZero():
-		add("No etcd is available: requests are answered with 503. The first one failed at %s, and none has succeeded since.", s.Upstream.Since.Format(time.DateTime))
+		add(none+" The first one failed at %s, and none has succeeded since.", s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
-		add("No etcd is available: requests are answered with 503.")
+		add(none)
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason.", s.Upstream.Since.Format(time.DateTime))
+		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason. This ends two seconds after the last failure.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for _, store := range s.Stores {
 		switch {
@@ -76,6 +79,9 @@ func (s *Status) problems() []string {
 	for _, l := range s.Logs {
 		if l.Failing {
 			add("The %s log cannot be written since %s: %s. Records lost since the start: %d.", l.Log, l.Since.Format(time.DateTime), l.Error, l.Lost)
+			if l.Log == "audit" && s.Config.AuditRequired {
+				add("All writes are refused until the audit log can be written, because log.audit_required is set.")
+			}
 		}
 	}
 	for _, l := range s.Limits {
@@ -85,6 +91,11 @@ func (s *Status) problems() []string {
 				text = size
 			}
 			add("The limit %s is near: %s of %s are in use.", l.Name, text(float64(l.Used)), text(float64(l.Limit)))
+		}
+	}
+	for _, p := range s.Pools {
+		if p.Waiting > 0 {
+			add("Clients wait for their turn at the pool %s: %s. Shared by all clients says who holds it.", p.Pool, count(float64(p.Waiting)))
 		}
 	}
 	switch s.Memory.Level {

@@ -40,6 +40,8 @@ type Config struct {
 	// Warnings are the warnings about the configuration in force.
 	Warnings []string `json:"warnings"`
 	FastLane bool     `json:"fast_lane"` // the setting fast_lane
+	// AuditRequired is the setting log.audit_required.
+	AuditRequired bool `json:"audit_required"`
 	// ShareReads and ShareWatches say whether equal reads and watches are shared.
 	ShareReads   bool `json:"share_reads"`
 	ShareWatches bool `json:"share_watches"`

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	client "go.etcd.io/etcd/client/v2"
+)
+
+// failures makes errors of the answers that say that a request failed at the server. The
+// library drops what such an answer says, and reports that the member has no leader.
+type failures struct{ *http.Transport }
+
+// RoundTrip returns an answer, or the error that it reports.
+func (f failures) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := f.Transport.RoundTrip(r)
+	if err != nil || resp.StatusCode < http.StatusInternalServerError {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	got := response{status: resp.StatusCode}
+	if got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse)); err != nil {
+		return nil, err
+	}
+	return nil, &failure{r.URL.Scheme + "://" + r.URL.Host, got.status, got.errorText()}
+}
+
+// failure is an answer that says that a request failed.
+type failure struct {
+	endpoint string
+	status   int
+	text     string
+}
+
+func (f *failure) Error() string {
+	return fmt.Sprintf("%s answers with status %d: %s", f.endpoint, f.status, f.text)
+}
+
+// OneLine puts the library's error, which has a line for each endpoint, on one line.
+func OneLine(err error) error {
+	var all *client.ClusterError
+	if !errors.As(err, &all) {
+		return err
+	}
+	texts := make([]string, len(all.Errors))
+	for i, e := range all.Errors {
+		texts[i] = e.Error()
+	}
+	if answered(all) {
+		return errors.New(strings.Join(texts, "; "))
+	}
+	return errors.New("no endpoint answers: " + strings.Join(texts, "; "))
+}
+
+// answered reports whether an endpoint answered, and the answer was that it failed.
+func answered(all *client.ClusterError) bool {
+	for _, err := range all.Errors {
+		if _, ok := errors.AsType[*failure](err); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// hint says where the endpoints of an error come from, unless an endpoint has answered.
+func (c *Connection) hint(err error) string {
+	if all, ok := errors.AsType[*client.ClusterError](err); ok && answered(all) {
+		return ""
+	}
+	return " (hint: --endpoints is " + strings.Join(c.Endpoints, ",") + ")"
+}

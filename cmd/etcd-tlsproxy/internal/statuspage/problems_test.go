@@ -1,0 +1,42 @@
+package statuspage
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/observe"
+)
+
+func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	down := []observe.EndpointStatus{{Endpoint: "http://127.0.0.1:2379", Health: "down", Error: "no answer", Since: at}}
+	none := "No etcd is available: requests get 503 at once, or 504 after limits.upstream_timeout and a wait for their turn if etcd accepts them and does not answer."
+	for name, c := range map[string]struct {
+		change func(*Status)
+		want   []string
+	}{
+		"all is well":          {func(*Status) {}, nil},
+		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", none}},
+		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", none + " The first one failed at 2026-01-02 03:04:05, and none has succeeded since."}},
+		"two mistakes on disk": {func(s *Status) {
+			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
+		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; everything else is as on disk. The reason: a.toml:1: one; a.toml:2: two."}},
+		"a lost audit log":         {func(s *Status) { s.Logs[0].Failing = true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
+		"a lost audit log, needed": {func(s *Status) { s.Logs[0].Failing, s.Config.AuditRequired = true, true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0.", "All writes are refused until the audit log can be written, because log.audit_required is set."}},
+		"a lost access log":        {func(s *Status) { s.Logs[1].Failing, s.Config.AuditRequired = true, true }, []string{"The access log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
+		"a pool with a queue":      {func(s *Status) { s.Pools[0].Waiting = 1200 }, []string{"Clients wait for their turn at the pool requests: 1,200. Shared by all clients says who holds it."}},
+	} {
+		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
+			State:    "serving",
+			Upstream: observe.Upstream{LeaderID: "1", Endpoints: []observe.EndpointStatus{{Health: "up"}}},
+			Logs:     []observe.LogStatus{{Log: "audit", Since: at, Error: "full"}, {Log: "access", Since: at, Error: "full"}},
+			Pools:    []observe.PoolStatus{{Pool: "requests", Total: 1, Used: 1}},
+		}}
+		c.change(s)
+		if got := s.problems(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got the problems\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+		}
+	}
+}
