@@ -50,31 +50,49 @@ func startEtcd(t *testing.T) *proxytest.Embedded {
 // serve answers a request: method, path, content type and body.
 func serve(t *testing.T, c *rpc.Client, method, path, kind, body string) Reply {
 	t.Helper()
-	reply, err := Serve(testContext(t), c, &Request{Method: method, Path: path, ContentType: kind, Body: []byte(body)})
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
+	var reply Reply
+	again(t, func(ctx context.Context) (err error) {
+		reply, err = Serve(ctx, c, &Request{Method: method, Path: path, ContentType: kind, Body: []byte(body)})
+		return err
+	})
 	return reply
+}
+
+// again calls a function until it succeeds. Raft drops a change of the members while the one before is
+// not applied, and then etcd never answers.
+func again(t *testing.T, call func(ctx context.Context) error) {
+	t.Helper()
+	var err error
+	for range 10 {
+		ctx, cancel := context.WithTimeout(testContext(t), 3*time.Second)
+		err = call(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+	}
+	t.Fatal(err)
 }
 
 // ask sends a request to etcd's own v2 API.
 func ask(t *testing.T, at, method, path, kind, body string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(testContext(t), method, at+"/v2/members"+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if kind != "" {
-		r.Header.Set("Content-Type", kind)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var resp *http.Response
+	var text []byte
+	again(t, func(ctx context.Context) error {
+		r, err := http.NewRequestWithContext(ctx, method, at+"/v2/members"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kind != "" {
+			r.Header.Set("Content-Type", kind)
+		}
+		if resp, err = http.DefaultClient.Do(r); err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		text, err = io.ReadAll(resp.Body)
+		return err
+	})
 	return resp, string(text)
 }
