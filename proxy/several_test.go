@@ -189,8 +189,8 @@ func TestSeveralProxiesChooseNamesInOrder(t *testing.T) {
 	before := uint64(0)
 	for n := range 30 {
 		name, created := post(n % 3)
-		// A session at etcd that is renewed in between takes an index.
-		if name <= before || name > created || created-name > 5 {
+		// A session that starts at etcd, or is renewed, in between takes an index.
+		if name <= before || name > created {
 			t.Errorf("POST %d: got the name %d at the index %d, after the index %d; want the index as the name", n, name, created, before)
 		}
 		before = created
