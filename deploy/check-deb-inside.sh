@@ -72,7 +72,8 @@ follow 'curl'
 status=$(request -o /dev/null -w '%{http_code}' -u root:wrong -X PUT -d value=2 https://localhost:4001/v2/keys/conftool/a || true)
 [[ $status == 401 ]] || fail "a write with a wrong password: got status $status, want 401"
 [[ $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log) == '640 etcd-tlsproxy adm' ]] || fail "the audit log is $(stat -c '%a %U %G' /var/log/etcd-tlsproxy/audit.log)"
-[[ $(wc -l </var/log/etcd-tlsproxy/audit.log) == 2 ]] || fail "the audit log has $(wc -l </var/log/etcd-tlsproxy/audit.log) lines"
+# The start, and two requests.
+[[ $(wc -l </var/log/etcd-tlsproxy/audit.log) == 3 ]] || fail "the audit log has $(wc -l </var/log/etcd-tlsproxy/audit.log) lines"
 [[ $(curl -s http://127.0.0.1:4002/metrics) == *process_start_time_seconds* ]] || fail "the metrics lack process_start_time_seconds, which is read from /proc"
 files() { awk '/^Max open files/{print $5}' "/proc/$1/limits"; }
 # The system may allow fewer files than the unit requests.
