@@ -47,11 +47,7 @@ func (f *Feed) makeRoom() {
 		if held <= f.limit || most == nil {
 			return
 		}
-		for w := range f.holders {
-			if w.account == most && !w.broken {
-				w.breakOff()
-			}
-		}
+		breakOff(f.holders, most)
 	}
 }
 

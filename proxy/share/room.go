@@ -66,11 +66,15 @@ func (r *receiver) room(ctx context.Context, n int64) bool {
 	}
 }
 
-// breakOff breaks off a watcher whose client does not take its event; the lock of its holders is
-// held.
-func (w *Watcher) breakOff() {
-	w.broken = true
-	w.notifier.BreakOff()
+// breakOff breaks off the watchers of a client that does not take its events; the lock of the holders
+// is held.
+func breakOff[V any](holders map[*Watcher]V, of *account.Account) {
+	for w := range holders {
+		if w.account == of && !w.broken {
+			w.broken = true
+			w.notifier.BreakOff()
+		}
+	}
 }
 
 // makeRoom breaks off the watchers of the client that holds the most, if one of the clients that
@@ -89,11 +93,7 @@ func (ts *texts) makeRoom(want []*account.Account) (freed <-chan struct{}, some 
 		}
 	}
 	if most := h.most(); most != nil && h.exceeds(most, want) {
-		for w := range ts.holders {
-			if w.account == most && !w.broken {
-				w.breakOff()
-			}
-		}
+		breakOff(ts.holders, most)
 	}
 	for w := range ts.holders {
 		some = some || w.broken
