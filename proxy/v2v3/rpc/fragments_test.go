@@ -1,36 +1,17 @@
 package rpc
 
 import (
-	"context"
-	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
-	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // TestFragmentsAreReturnedAsTheyArrive catches up with more revisions than fit into one fragment. Some put
 // several keys, and one puts more than a fragment has.
 func TestFragmentsAreReturnedAsTheyArrive(t *testing.T) {
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer etcd.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	at, err := url.Parse(etcd.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New([]Endpoint{{Addr: at.Host}}, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	ctx := testContext(t)
+	c := newClient(t, "", "", endpoint(t, startEtcd(t).URL()))
 	large := []byte(strings.Repeat("x", 400<<10))
 	want := map[int64]int{}
 	for i := range 12 {
