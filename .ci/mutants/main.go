@@ -6,8 +6,9 @@
 // A mutant is one change: a condition that always or never holds, another operator, a number
 // plus one, a statement that is missing, an error that is dropped. A seeded sample of them is
 // tested, each with the tests of its own package only, because a mistake should be found
-// where it is made. The source files are not changed: the compiler reads the mutant through
-// an overlay.
+// where it is made. The source files are not changed: the compiler reads the mutants through
+// an overlay. All that are in functions are compiled into one program, where a variable of the
+// environment selects one.
 //
 // The exit status is 1 if a mutant survived, and 2 if the run itself failed. A mutant that no
 // test can notice belongs into equivalents.txt, with the reason.
@@ -83,28 +84,35 @@ func testSample(ctx context.Context, name string, seed uint64, size int, at stri
 		candidates[i], candidates[j] = candidates[j], candidates[i]
 	})
 
-	t, err := newTrial(ctx, p)
+	t, err := newTrial(p)
 	if err != nil {
 		return 0, err
 	}
 	defer t.close()
 	counts := make(map[outcome]int)
 	tested := 0
-	for _, m := range candidates {
-		if tested == size {
-			break
-		}
-		result, err := t.test(ctx, m)
-		if err != nil {
+	for len(candidates) > 0 && tested < size {
+		n := min(len(candidates), (size-tested)*5/4) // some do not compile
+		if err := t.prepare(ctx, candidates[:n]); err != nil {
 			return 0, err
 		}
-		counts[result]++
-		if result != invalid {
-			tested++
+		for _, m := range candidates[:n] {
+			if tested == size {
+				break
+			}
+			result, err := t.test(ctx, m)
+			if err != nil {
+				return 0, err
+			}
+			counts[result]++
+			if result != invalid {
+				tested++
+			}
+			if result == alive {
+				fmt.Fprintf(out, "%s\n\n", m)
+			}
 		}
-		if result == alive {
-			fmt.Fprintf(out, "%s\n\n", m)
-		}
+		candidates = candidates[n:]
 	}
 	fmt.Fprintf(out, "%s, seed %d: %d mutants, %d killed, %d of them by the time limit of %v, %d survived; %d did not compile, %d equivalents are left out\n",
 		p.path, seed, tested, tested-counts[alive], counts[late], t.limit.Round(time.Second), counts[alive], counts[invalid], equivalent)

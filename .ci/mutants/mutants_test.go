@@ -83,7 +83,7 @@ func TestTheOutcomes(t *testing.T) {
 		}
 	}
 	const survivor = "f.go positive\n-\treturn a > 0\n+\treturn a >= 0\n"
-	expect("a test that leaves out 0", 1, survivor, "2 mutants, 1 killed, 0 of them by the time limit of 30s, 1 survived")
+	expect("a test that leaves out 0", 1, survivor, "2 mutants, 1 killed, 0 of them by the time limit of 10s, 1 survived")
 	write(".ci/mutants/equivalents.txt", survivor)
 	expect("an equivalent without a reason", 2, "equivalents.txt:1: the entry lacks")
 	write(".ci/mutants/equivalents.txt", survivor+"= nobody counts from 0\n")

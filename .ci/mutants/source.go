@@ -17,7 +17,8 @@ import (
 type source struct {
 	path    string // the import path
 	root    string // the folder of the module
-	rapid   bool   // the tests use pgregory.net/rapid
+	folder  string
+	rapid   bool // the tests use pgregory.net/rapid
 	mutants []*mutant
 }
 
@@ -35,7 +36,7 @@ func load(ctx context.Context, name string) (*source, error) {
 	if len(lines) < 4 {
 		return nil, fmt.Errorf("listing the files of %s: got %q", name, out)
 	}
-	s := &source{path: lines[0], root: lines[1], rapid: strings.Contains(lines[3], "pgregory.net/rapid")}
+	s := &source{path: lines[0], root: lines[1], folder: lines[2], rapid: strings.Contains(lines[3], "pgregory.net/rapid")}
 	for _, file := range lines[4:] {
 		path := filepath.Join(lines[2], file)
 		text, err := os.ReadFile(path)

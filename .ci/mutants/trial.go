@@ -3,12 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -25,27 +24,25 @@ const (
 
 // trial runs the tests of a package on its mutants.
 type trial struct {
-	source *source
-	folder string
-	limit  time.Duration
+	source  *source
+	folder  string
+	program *program
+	rounds  []string // flags that select tests: those of each round, the short ones first
+	limit   time.Duration
 }
 
 // A mutant can wait for what never comes. It has several times the time of the unchanged
 // package, and not less than minLimit, because the machine may have other work.
 const (
 	limitFactor = 4
-	minLimit    = 30 * time.Second
+	minLimit    = 10 * time.Second
 )
-
-// buildLimit is the time for compiling and linking, in addition to that of the tests.
-const buildLimit = 2 * time.Minute
 
 // maxMemory bounds the tests of a mutant, which may append without end. The embedded etcd
 // maps 10 GB of address space, but does not write to them, so only written memory counts.
 const maxMemory = 6 << 30
 
-// newTrial tests the unchanged package, which must pass.
-func newTrial(ctx context.Context, s *source) (*trial, error) {
+func newTrial(s *source) (*trial, error) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: maxMemory, Max: maxMemory}); err != nil {
 		return nil, fmt.Errorf("limiting the memory of tests: %w", err)
 	}
@@ -53,64 +50,63 @@ func newTrial(ctx context.Context, s *source) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{source: s, folder: folder, limit: 10 * time.Minute}
-	began := time.Now()
-	out, err := t.run(ctx)
-	if err != nil {
-		t.close()
-		return nil, fmt.Errorf("testing %s without a change: %w\n%s", s.path, err, out)
-	}
-	t.limit = max(minLimit, limitFactor*time.Since(began))
-	return t, nil
+	return &trial{source: s, folder: folder}, nil
 }
 
 func (t *trial) close() { os.RemoveAll(t.folder) }
 
-// test runs the tests on a mutant.
-func (t *trial) test(ctx context.Context, m *mutant) (outcome, error) {
-	changed, overlay := filepath.Join(t.folder, "changed.go"), filepath.Join(t.folder, "overlay.json")
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(t.source.root, m.file): changed}})
+// prepare compiles the mutants that are tested next. The unchanged package must pass the
+// tests, and its time limits that of the mutants.
+func (t *trial) prepare(ctx context.Context, mutants []*mutant) (err error) {
+	if t.program, err = compile(ctx, t.source, t.folder, mutants); err != nil || t.rounds != nil {
+		return err
+	}
+	began := time.Now()
+	out, err := t.run(ctx, t.program.path(), 0, 10*time.Minute, "-test.v")
 	if err != nil {
-		return 0, err
+		return fmt.Errorf("testing %s without a change: %w\n%s", t.source.path, err, out)
 	}
-	if err := errors.Join(os.WriteFile(changed, m.changed(), 0o600), os.WriteFile(overlay, list, 0o600)); err != nil {
-		return 0, err
-	}
-	out, err := t.run(ctx, "-overlay", overlay)
-	switch {
-	case ctx.Err() != nil:
-		return 0, ctx.Err()
-	case err == nil:
-		return alive, nil
-	case bytes.Contains(out, []byte("[build failed]")), bytes.Contains(out, []byte("[setup failed]")):
-		return invalid, nil
-	case errors.Is(err, context.DeadlineExceeded), bytes.Contains(out, []byte("panic: test timed out")):
-		return late, nil
-	}
-	return dead, nil
+	t.limit = max(minLimit, limitFactor*time.Since(began))
+	t.rounds = rounds(out)
+	return nil
 }
 
-// run runs go test. Its processes are a group of their own, and a test that hangs is killed
-// with the processes that it started.
-func (t *trial) run(ctx context.Context, flags ...string) (out []byte, err error) {
-	limited, cancel := context.WithTimeout(ctx, t.limit+buildLimit)
-	defer cancel()
-	args := append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", t.limit.String()}, flags...)
-	args = append(args, t.source.path)
+// test runs the tests on a mutant.
+func (t *trial) test(ctx context.Context, m *mutant) (outcome, error) {
+	path := t.program.path()
+	switch state, ok := t.program.state[m]; {
+	case ok && state == invalid:
+		return invalid, nil
+	case ok:
+		path = filepath.Join(t.folder, "apart")
+		_, err := t.source.build(ctx, t.folder, path, map[string]string{m.file: string(m.changed())})
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case err != nil:
+			return invalid, nil
+		}
+	}
+	for _, round := range t.rounds {
+		out, err := t.run(ctx, path, t.program.number(m), t.limit, round)
+		switch {
+		case ctx.Err() != nil:
+			return 0, ctx.Err()
+		case errors.Is(err, context.DeadlineExceeded), bytes.Contains(out, []byte("panic: test timed out")):
+			return late, nil
+		case err != nil:
+			return dead, nil
+		}
+	}
+	return alive, nil
+}
+
+// run runs tests of a program where go test does.
+func (t *trial) run(ctx context.Context, program string, number int, limit time.Duration, flag string) ([]byte, error) {
+	args := []string{"-test.failfast", "-test.timeout", limit.String(), flag}
 	if t.source.rapid {
 		args = append(args, "-rapid.nofailfile") // it would keep the failures of mutants below testdata
 	}
-	cmd := exec.CommandContext(limited, "go", args...)
-	cmd.Dir = t.source.root
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 10 * time.Second
-	out, err = cmd.CombinedOutput()
-	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what a test left behind
-	}
-	if limited.Err() != nil {
-		err = limited.Err()
-	}
-	return out, err
+	env := []string{selectorEnv + "=" + strconv.Itoa(number), "PWD=" + t.source.folder}
+	return execute(ctx, limit+10*time.Second, t.source.folder, env, program, args...)
 }
