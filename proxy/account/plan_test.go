@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -167,6 +168,26 @@ func TestOnlySilenceIsTakenOfALastUnit(t *testing.T) {
 		}
 		if got, want := planned(p, 1).describe(), "10.0.0.0 excess 1 for others; 10.0.1.0 excess 1 for others only silent; "; got != want {
 			t.Errorf("donors where four networks share three units: got %q, want %q", got, want)
+		}
+	})
+}
+
+func TestOnlySilenceIsTakenOfTheLastUnitsOfACrowdInOneNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for accounts, want := range map[int]string{2: "", 3: "10.0.0.0 excess 1 only silent; 10.0.0.1 excess 1 only silent; "} {
+			table := NewTable()
+			p := table.NewPool(Options{Name: "test", Total: 2})
+			for i := range 2 {
+				hold(t, p, client(table, 0, i), 1, Busy)
+			}
+			if accounts == 3 {
+				waitIn(t, p, client(table, 0, 2), 1)
+			}
+			pl := planned(p, 1)
+			slices.SortFunc(pl.donors, func(a, b donor) int { return strings.Compare(a.account.String(), b.account.String()) })
+			if got := pl.describe(); got != want {
+				t.Errorf("donors where %d accounts of one network share two units: got %q, want %q", accounts, got, want)
+			}
 		}
 	})
 }

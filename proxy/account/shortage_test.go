@@ -13,19 +13,19 @@ func TestAnAccountIsModestUpToItsShareAsOfTheLastSurvey(t *testing.T) {
 		for _, c := range []struct{ network, most int }{{9, 33}, {0, 50}} {
 			table, small, _, _ := memoryPools()
 			ledger := table.NewLedger()
-			hold(t, small, client(table, 0, 0), 100, Busy)
+			hold(t, small, client(table, 0, 0), 101, Busy)
 			client(table, 0, 2) // holds nothing, so it has no share
 			client(table, 3, 0)
 			a := client(table, c.network, 1)
 			ledger.Modest(a) // makes the survey
 			for n := range c.most + 1 {
 				if !ledger.Modest(a) {
-					t.Errorf("%d bytes beside 100 of network 0, in network %d: got not modest, want modest up to %d", n, c.network, c.most)
+					t.Errorf("%d bytes beside 101 of network 0, in network %d: got not modest, want modest up to %d", n, c.network, c.most)
 				}
 				hold(t, small, a, 1, Busy)
 			}
 			if ledger.Modest(a) {
-				t.Errorf("%d bytes beside 100 of network 0, in network %d: got modest, want modest up to %d", c.most+1, c.network, c.most)
+				t.Errorf("%d bytes beside 101 of network 0, in network %d: got modest, want modest up to %d", c.most+1, c.network, c.most)
 			}
 			pass(surveyEvery)
 			if !ledger.Modest(a) != (c.network == 0) {
@@ -124,6 +124,25 @@ func TestAHolderThatDeclinesIsNotCountedAndItsAccountDoesNotPause(t *testing.T) 
 			t.Errorf("a holder that declines: got it asked %d times, %d counted and a pause of %v; want three times or more, none and none", h.asked, p.Status().Revoked, flood.Pause())
 		}
 	}
+}
+
+func TestAPlanEndsAtItsQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 100})
+		a := client(table, 0, 0)
+		slow, silent := hold(t, p, a, 20, Slow), hold(t, p, a, 20, Silent)
+		for _, pl := range []plan{
+			{donors: []donor{{account: a, excess: 40, forOther: true}}, any: 40},
+			{exchange: []*Account{a}},
+		} {
+			before := revokedOf(silent)
+			pl.pool, pl.quota = p, 3
+			if units, holders := pl.carryOut(p.usages.due); units != 3 || holders != 3 || revokedOf(silent) != before+3 || revokedOf(slow) != 0 {
+				t.Errorf("a plan for three units with %d donors: got %d units of %d holders and %d more silent ones revoked, want 3 each", len(pl.donors), units, holders, revokedOf(silent)-before)
+			}
+		}
+	})
 }
 
 func TestReclaimLooksAtWhatIsHeldNow(t *testing.T) {
