@@ -1,6 +1,8 @@
 package stats
 
 import (
+	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -42,5 +44,51 @@ func TestOperationsAreCountedInTheGroupsOfEtcd(t *testing.T) {
 	c.Succeeded(v2store.Expire)
 	if got := string(c.Store(0)); !strings.HasSuffix(got, `"expireCount":1,"watchers":0}`) {
 		t.Errorf("%s: got %s, want one expiration", v2store.Expire, got)
+	}
+}
+
+// TestEachFailureIsCountedWhereEtcdCountsIt names the failures that etcd counts elsewhere than as
+// a failure of their own group.
+func TestEachFailureIsCountedWhereEtcdCountsIt(t *testing.T) {
+	names := map[v2store.Action]string{
+		v2store.Get: "gets", v2store.Set: "sets", v2store.Update: "update", v2store.Create: "create",
+		v2store.CompareAndSwap: "compareAndSwap", v2store.Delete: "delete", v2store.CompareAndDelete: "compareAndDelete",
+	}
+	type failure struct {
+		action v2store.Action
+		code   int
+	}
+	elsewhere := map[failure]map[string]int{
+		{v2store.Get, v2store.CodeRootReadOnly}:              {"getsSuccess": 1},
+		{v2store.Update, v2store.CodeRootReadOnly}:           {"updateSuccess": 1},
+		{v2store.CompareAndSwap, v2store.CodeRootReadOnly}:   {"compareAndSwapSuccess": 1},
+		{v2store.Delete, v2store.CodeRootReadOnly}:           {"deleteSuccess": 1},
+		{v2store.CompareAndDelete, v2store.CodeRootReadOnly}: {"compareAndDeleteSuccess": 1},
+		{v2store.Update, v2store.CodeNotFile}:                {"updateSuccess": 1},
+		{v2store.CompareAndDelete, v2store.CodeNotFile}:      {"compareAndDeleteSuccess": 1},
+		{v2store.CompareAndDelete, v2store.CodeTestFailed}:   {"compareAndDeleteSuccess": 1},
+		{v2store.Create, v2store.CodeNotDir}:                 {"createFail": 1, "setsFail": 1},
+	}
+	codes := []int{
+		v2store.CodeKeyNotFound, v2store.CodeTestFailed, v2store.CodeNotFile, v2store.CodeNotDir,
+		v2store.CodeNodeExist, v2store.CodeRootReadOnly, v2store.CodeDirNotEmpty,
+	}
+	for action, name := range names {
+		for _, code := range codes {
+			want, ok := elsewhere[failure{action, code}]
+			if !ok {
+				want = map[string]int{name + "Fail": 1}
+			}
+			var c Counts
+			c.Failed(action, code)
+			got := make(map[string]int)
+			if err := json.Unmarshal(c.Store(0), &got); err != nil {
+				t.Fatal(err)
+			}
+			maps.DeleteFunc(got, func(_ string, n int) bool { return n == 0 })
+			if !maps.Equal(got, want) {
+				t.Errorf("%s that failed with the code %d: got the counts %v, want %v", action, code, got, want)
+			}
+		}
 	}
 }
