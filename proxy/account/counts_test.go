@@ -80,18 +80,20 @@ func TestWhatAnAccountWantsIsWhatItHoldsAndWaitsFor(t *testing.T) {
 }
 
 func TestARefusedUnitIsNotCounted(t *testing.T) {
-	table := NewTable()
-	p := table.NewPool(Options{Name: "test", Total: 100, PerAccount: 5})
-	a := client(table, 0, 0)
-	if got := takeAll(p, a); got != 5 || a.Held(p) != 5 || p.Used() != 5 {
-		t.Errorf("an account that may have 5 units: got %d, %d held and %d in use", got, a.Held(p), p.Used())
+	for _, limit := range []int64{1, 5} {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 100, PerAccount: limit})
+		a := client(table, 0, 0)
+		if got := takeAll(p, a); int64(got) != limit || a.Held(p) != limit || p.Used() != limit {
+			t.Errorf("an account that may have %d units: got %d, %d held and %d in use", limit, got, a.Held(p), p.Used())
+		}
+		if err := p.Acquire(t.Context(), a, 1, Ordinary); !errors.Is(err, ErrTooMany) || p.Used() != limit {
+			t.Errorf("one more than %d: got %v and %d units in use, want %v and %d", limit, err, p.Used(), ErrTooMany, limit)
+		}
+		p.Release(a, limit, Ordinary)
+		a.Close()
+		checkEmpty(t, p)
 	}
-	if err := p.Acquire(t.Context(), a, 1, Ordinary); !errors.Is(err, ErrTooMany) || p.Used() != 5 {
-		t.Errorf("one more: got %v and %d units in use, want %v and 5", err, p.Used(), ErrTooMany)
-	}
-	p.Release(a, 5, Ordinary)
-	a.Close()
-	checkEmpty(t, p)
 }
 
 func TestMoreUnitsThanCanBeCountedAreRefused(t *testing.T) {

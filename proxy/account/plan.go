@@ -69,7 +69,8 @@ func (p *Pool) donors() (all []donor) {
 		}
 		all = append(all, donor{
 			account: a, excess: max(1, held-p.keeps(a)), forOther: p.networkExcess(a.key.network) > 0,
-			proved: a.HasProved(), onlySilent: networks*accounts > p.total && held == 1,
+			proved:     a.HasProved(),
+			onlySilent: held == 1, // above the share, which is less than that
 		})
 	})
 	slices.SortFunc(all, func(a, b donor) int {

@@ -90,6 +90,11 @@ func TestNobodyOvertakesAWaiterThatNeedsMoreThanIsFree(t *testing.T) {
 		if p.TryAcquire(small, 1, Ordinary) {
 			t.Error("with half of the pool free, a small request overtook a large one")
 		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.Acquire(ended, small, 1, Ordinary); !errors.Is(err, context.Canceled) {
+			t.Errorf("with half of the pool free, a small request that would wait behind a large one: got %v, want %v", err, context.Canceled)
+		}
 		p.Release(holder, 50, Ordinary)
 		if err := <-done; err != nil {
 			t.Errorf("the large request: got %v, want its units", err)
