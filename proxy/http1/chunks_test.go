@@ -59,6 +59,21 @@ func TestTrailersAreDropped(t *testing.T) {
 	}
 }
 
+// TestWhatIsLeftIsThatOfAChunkWhoseSizeIsComplete looks after each byte.
+func TestWhatIsLeftIsThatOfAChunkWhoseSizeIsComplete(t *testing.T) {
+	const body = "11\r\nabcdefghijklmnopq\r\n2\r\nrs\r\n0\r\n\r\n"
+	want := []int64{0, 0, 0, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0}
+	c := Chunks{}
+	for i := range len(body) {
+		if _, _, err := c.Next([]byte(body[i : i+1])); err != nil {
+			t.Fatal(err)
+		}
+		if c.Left() != want[i] {
+			t.Errorf("bytes of the chunk that are left behind %q: got %d, want %d", body[:i+1], c.Left(), want[i])
+		}
+	}
+}
+
 func FuzzChunks(f *testing.F) {
 	f.Add([]byte("3\r\nabc\r\n00A\r\n0123456789\r\n0\r\n\r\nrest"), 1)
 	f.Add([]byte("0\r\n\r\n"), 2)
