@@ -201,3 +201,13 @@ func TestUnknownFieldsAreThoseOfTheNode(t *testing.T) {
 		}
 	}
 }
+
+func TestTheUnknownFieldsOfANodeAreForgottenWithIt(t *testing.T) {
+	m := small(t)
+	if _, err := apply(m, 21, put(".v2/log", deleteD), remove(".v2/d/d"), remove(".v2/f/d/a"), remove(".v2/f/d/b"), remove("/d/a"), remove("/d/b"), remove(".v2/q/d")); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Extras) != 0 {
+		t.Errorf("the unknown fields without their node: got %v, want none", m.Extras)
+	}
+}
