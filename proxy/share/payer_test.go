@@ -1,6 +1,7 @@
 package share
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
@@ -105,4 +106,51 @@ func TestTheUseOfTheNextPayerEndsWithThePayment(t *testing.T) {
 	if n := table.Len(); n != 0 {
 		t.Errorf("in the end: got %d accounts in use, want none", n)
 	}
+}
+
+// queued is a reader that can give up.
+type queued struct{ leave chan context.CancelFunc }
+
+func (q queued) Queued(leave context.CancelFunc) { q.leave <- leave }
+
+func TestAReaderCanGiveUpOnlyAnAnswerThatIsNotSmall(t *testing.T) {
+	p := newPayers(t)
+	reader := queued{make(chan context.CancelFunc, 10)}
+	for _, path := range []string{"/a", "/small"} {
+		var lead Lead
+		if path != "/a" { // a request of /a is in flight
+			var err error
+			if lead, _, err = p.Join(t.Context(), path, "", &bulk.Claim{}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		claim := p.limits.Read(p.modest, path, false)
+		failed := make(chan error, 1)
+		go func() {
+			_, _, err := p.Join(ctx, path, "", &claim, reader)
+			failed <- err
+		}()
+		p.waitForReaders(t, path, 1)
+		if path == "/a" {
+			(<-reader.leave)()
+		} else {
+			cancel()
+		}
+		if err := <-failed; err == nil {
+			t.Errorf("%s: a read that was given up got no error", path)
+		}
+		if path == "/a" {
+			if end := <-reader.leave; end != nil {
+				t.Error("the end of the wait: got a function, want nil")
+			}
+		}
+		if n := len(reader.leave); n != 0 {
+			t.Errorf("%s: the reader was told %d times more that it waits, want none", path, n)
+		}
+		cancel()
+		lead.Done()
+	}
+	p.lead.Done()
+	p.end(t)
 }

@@ -40,6 +40,17 @@ func (s *scales) take(t *testing.T, ws *Watches, a *account.Account, key string)
 	return w, k
 }
 
+func TestAnEventOfMoreThan4KiBIsLarge(t *testing.T) {
+	for _, c := range []struct {
+		text *text
+		want bool
+	}{{nil, false}, {&text{size: 4096}, false}, {&text{size: 4097}, true}} {
+		if got := (&Event{text: c.text}).isLarge(); got != c.want {
+			t.Errorf("an event with the text %+v: got large %t, want %t", c.text, got, c.want)
+		}
+	}
+}
+
 func TestASmallEventHasRoomWhateverOthersHold(t *testing.T) {
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
