@@ -193,3 +193,12 @@ func TestALimitOfBodiesThatIsNotKnownIsListed(t *testing.T) {
 		}
 	}
 }
+
+func TestAKeyBesideAPrefixIsOneOfNoLongerRule(t *testing.T) {
+	s := &Site{Rules: []Rule{{Prefix: "/a"}, {Prefix: "/a/b"}, {Prefix: "/b"}, {Prefix: "/b~c"}}}
+	for prefix, want := range map[acl.Key]acl.Key{"/a": "/a~", "/b": "/b\u0080"} {
+		if got := s.beside(prefix); got != want {
+			t.Errorf("a key beside %s: got %q, want %q", prefix, got, want)
+		}
+	}
+}

@@ -101,6 +101,7 @@ func TestWhatIsNotUnderstoodIsRefusedWithItsLine(t *testing.T) {
 	}
 	for locations, says := range map[string]string{
 		all: "site:4: no location is for keys",
+		"":  "site:4: no location passes requests on",
 		all + "location /v2/keys/ {\n if ($x) { }" + pass + "}":                                       "site:9: if is not supported",
 		"allow 10.0.0.0/8; deny all;" + all + admin:                                                   "site:8: allow 10.0.0.0/8 is not supported",
 		"deny 10.0.0.1;" + all + admin:                                                                "a firewall",

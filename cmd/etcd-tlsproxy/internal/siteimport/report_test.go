@@ -174,7 +174,7 @@ func TestTheFindingsForPeople(t *testing.T) {
 		Assumed: []string{"a default"}, Conflicts: []string{"a conflict"},
 		Differences: []Difference{
 			{Class: "x", Effect: Refused, What: "one", Why: "because", Everyone: true, But: []string{"root"}, Rules: []string{"/a", "/b"}},
-			{Class: "x", Effect: Allowed, What: "two", Why: "because", Everyone: true},
+			{Class: "x", Effect: Allowed, What: "two", Why: "because", Everyone: true, Rules: []string{"/a"}},
 			{Class: "x", Effect: Refused, What: "three", Why: "for another reason", Users: []string{"root", "alice"}},
 			{Class: "y", Effect: Answered, What: "four", Why: "for another reason"},
 		},
@@ -185,7 +185,7 @@ what will differ, by kind:
 
 x: because
   refused now: one, for everyone except root; by rule /a, /b
-  allowed now: two, for everyone
+  allowed now: two, for everyone; by rule /a
 
 x: for another reason
   refused now: three, for root, alice
