@@ -61,6 +61,30 @@ func TestAPlanWhoseHiddenKeyCannotBeReadIsNoPlan(t *testing.T) {
 	}
 }
 
+func TestAPlanWhoseTreeCannotBeReadIsNoPlan(t *testing.T) {
+	dump := &Dump{Header: Header{Prefix: "/c"}}
+	if plan, err := dump.Plan(t.Context(), answers(t, garbage), false, time.Now()); err == nil || !strings.Contains(err.Error(), "reading /c") || plan != nil {
+		t.Errorf("Plan while the prefix cannot be read: got %+v, %v; want an error that names it", plan, err)
+	}
+}
+
+// The directory of the cluster expires and stays, so keys can be created in it.
+func TestAPlanCreatesKeysInADirectoryThatDiffers(t *testing.T) {
+	value := "1"
+	dump := &Dump{Header: Header{Prefix: "/c"}, Tree: []Entry{{Key: "/c/a", Dir: true}, {Key: "/c/a/b", Value: &value}, {Key: "/c/k", Dir: true}, {Key: "/c/k/b", Value: &value}}}
+	plan, err := dump.Plan(t.Context(), answers(t, `200 {"action":"get","node":{"key":"/c","dir":true,"nodes":[
+		{"key":"/c/a","dir":true,"expiration":"2100-01-01T00:00:00Z","ttl":60,"modifiedIndex":3,"createdIndex":3},
+		{"key":"/c/k","value":"1","modifiedIndex":4,"createdIndex":4}]}}`), false, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []Action{Conflict, Create, Conflict, Conflict} {
+		if s := plan.Steps[i]; s.Action != want {
+			t.Errorf("the step of %s: got %s, %s; want %s", s.Key, s.Action, s.Reason, want)
+		}
+	}
+}
+
 func TestAKeyThatWasRefusedAndCannotBeReadEndsTheLoad(t *testing.T) {
 	value := "1"
 	load := func(second string) (*Plan, int, error) {

@@ -49,6 +49,8 @@ func TestWhatIsNoDumpIsRefusedWithItsLine(t *testing.T) {
 	refused("f:4: the dump has 3 entries instead of 2", header, dir, leaf, `{"key":"/a/c","value":""}`)
 	refused("f:3: it is not a JSON object", header, dir, "", "")
 	refused("f:3: it is not a JSON object", header, dir, "[1]")
+	refused("f:3: it is not a JSON object", header, dir, `{secret`)
+	refused("f:3: it is not a JSON object", header, dir, `{"key":"/a/b",secret`)
 	refused("f:3: field value: it is not valid JSON", header, dir, `{"key":"/a/b","value":"secret`)
 	refused("f:3: the object is not complete", header, dir, `{"key":"/a/b","value":"secret"`)
 	refused("f:3: there is text after the object", header, dir, leaf+"{}")
