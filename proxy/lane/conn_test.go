@@ -191,6 +191,14 @@ func TestAClosedConnectionLingersForItsClientWithinBounds(t *testing.T) {
 // tlsPair returns both ends of a TLS connection after the handshake.
 func tlsPair(t *testing.T) (client, server *tls.Conn, closed *atomic.Int64) {
 	t.Helper()
+	raw, wire, closed := accepted(t)
+	client, server = handshake(t, raw, wire)
+	return client, server, closed
+}
+
+// handshake returns both ends of TLS above a connection.
+func handshake(t *testing.T, raw net.Conn, wire *ClientConn) (client, server *tls.Conn) {
+	t.Helper()
 	pki, err := proxytest.NewPKI()
 	if err != nil {
 		t.Fatal(err)
@@ -203,14 +211,13 @@ func tlsPair(t *testing.T) (client, server *tls.Conn, closed *atomic.Int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, wire, closed := accepted(t)
 	client, server = tls.Client(raw, &tls.Config{InsecureSkipVerify: true}), tls.Server(wire, &tls.Config{Certificates: []tls.Certificate{pair}}) //nolint:gosec // the test is not about certificates
-	handshake := make(chan error, 1)
-	go func() { handshake <- client.Handshake() }()
-	if err := errors.Join(server.Handshake(), <-handshake); err != nil {
+	done := make(chan error, 1)
+	go func() { done <- client.Handshake() }()
+	if err := errors.Join(server.Handshake(), <-done); err != nil {
 		t.Fatal(err)
 	}
-	return client, server, closed
+	return client, server
 }
 
 func TestAnAnswerReachesAClientThatStillSends(t *testing.T) {
