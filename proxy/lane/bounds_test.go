@@ -48,6 +48,16 @@ func TestOnlyAnAnswerOfUpTo4MiBIsChargedToTheMemoryOfItsClient(t *testing.T) {
 	}
 }
 
+func TestAClientThatTakesAPartOfItsAnswerIsNotStalled(t *testing.T) {
+	a := &Answer{large: &hold{}, memory: &hold{}} // nothing was ever taken
+	for _, want := range []account.Class{account.Stalled, account.Slow} {
+		if large, memory := a.large.Class(), a.memory.Class(); large != want || memory != want {
+			t.Errorf("got the classes %d and %d, want %d", large, memory, want)
+		}
+		a.Taken()
+	}
+}
+
 // TestAWriteOfALargeValueClaimsAShareOfAllBytes knows values of 2 MiB and a little more. Etcd
 // answers a write with the value before and the one after.
 func TestAWriteOfALargeValueClaimsAShareOfAllBytes(t *testing.T) {
