@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -186,6 +187,17 @@ func TestAClosedConnectionLingersForItsClientWithinBounds(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheAddressOfAClientIsThatWhichItsLoadBalancerNamed(t *testing.T) {
+	client, server, _ := accepted(t)
+	if got := server.RemoteAddr().String(); got != client.LocalAddr().String() {
+		t.Errorf("without a load balancer: got %s, want the peer's address, %s", got, client.LocalAddr())
+	}
+	server.SetClient(netip.MustParseAddrPort("192.0.2.7:1234"))
+	if got := server.RemoteAddr().String(); got != "192.0.2.7:1234" {
+		t.Errorf("behind a load balancer: got %s, want the address that it named", got)
+	}
 }
 
 // tlsPair returns both ends of a TLS connection after the handshake.
