@@ -189,6 +189,18 @@ func TestAClosedConnectionLingersForItsClientWithinBounds(t *testing.T) {
 	})
 }
 
+func TestAClientThatSendsLittleBehindItsAnswerNeedsNoLargeBuffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &pausingConn{pause: 400 * time.Millisecond, until: time.Hour, start: time.Now(), piece: 63}
+		Linger(conn)
+		for i, n := range conn.reads {
+			if n != 64 {
+				t.Errorf("read %d behind reads of 63 bytes: got a buffer of %d, want 64", i+1, n)
+			}
+		}
+	})
+}
+
 func TestTheAddressOfAClientIsThatWhichItsLoadBalancerNamed(t *testing.T) {
 	client, server, _ := accepted(t)
 	if got := server.RemoteAddr().String(); got != client.LocalAddr().String() {

@@ -346,3 +346,28 @@ func TestAWatchMakesRoomForThatOfAnotherClient(t *testing.T) {
 		t.Errorf("after all watches have ended %d are held, want none", n)
 	}
 }
+
+func TestWhichWatchesAreJoined(t *testing.T) {
+	r := newRig(t, nil)
+	plain, stream := r.call(t, "GET", "/v2/keys/a?wait=true", "").Op, r.call(t, "GET", "/v2/keys/a?wait=true&stream=true", "").Op
+	withStore, forwarding, alone := *r.snapshot, *r.snapshot, *r.snapshot
+	withStore.Origin, forwarding.EtcdUsers, alone.Watches = &Origin{}, gate.EtcdClients, nil
+	for _, c := range []struct {
+		what     string
+		snapshot *Snapshot
+		op       *gate.Operation
+		login    string
+		want     bool
+	}{
+		{"a plain watch", r.snapshot, plain, "Basic x", true},
+		{"a stream", r.snapshot, stream, "", false},
+		{"a stream of a store", &withStore, stream, "", true},
+		{"a plain watch of a login that etcd is sent", &forwarding, plain, "Basic x", false},
+		{"a plain watch without a login", &forwarding, plain, "", true},
+		{"a plain watch where none are shared", &alone, plain, "", false},
+	} {
+		if got := c.snapshot.Joins(c.op, c.login); got != c.want {
+			t.Errorf("%s: got joined %t, want %t", c.what, got, c.want)
+		}
+	}
+}
