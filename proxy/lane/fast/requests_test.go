@@ -1,0 +1,81 @@
+package fast
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+
+	"etcd-tlsproxy/proxy/http1"
+	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/proxytest/seed"
+)
+
+func TestARequestThatArrivesInPiecesIsAnswered(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client, served, _ := r.connect()
+	if err := client.Send("GET /v2/keys/none"); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("a part of the head has arrived", func() bool {
+		served.mu.Lock()
+		defer served.mu.Unlock()
+		return !served.partial.IsZero()
+	})
+	if err := client.Send(" HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	const want = "HTTP/1.1 404 Not Found\r\n"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(client.Conn, got); err != nil || string(got) != want {
+		t.Errorf("got %q and the error %v, want %q", got, err, want)
+	}
+}
+
+func TestARefusalIsRecorded(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client, _, _ := r.connect()
+	if err := client.Send("PUT /v2/keys/a?value=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := client.Answer("PUT"); err != nil || a.Status != 401 {
+		t.Fatalf("a write without a login: got %+v and the error %v, want the status 401", a, err)
+	}
+	s := r.Exchange.Current.Load()
+	r.eventually("the refusal is in the status", func() bool {
+		list := r.Exchange.Observer.Status(observe.State{Policy: &s.Policy, Counts: s.Counts(), Upstream: s.Upstream}).Refusals
+		return len(list) == 1 && list[0].Status == 401
+	})
+}
+
+func TestAClosedLaneClosesAConnectionThatStarts(t *testing.T) {
+	r := &Lane{Conns: &lane.Conns{}}
+	if err := r.Conns.Close(t.Context(), lane.Fast); err != nil {
+		t.Fatal(err)
+	}
+	client, server := net.Pipe()
+	defer client.Close()
+	r.Start(tls.Server(lane.NewClientConn(server, false, func() {}), nil), seed.Peer())
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // a pipe returns io.EOF itself
+		t.Errorf("reading from a closed lane: got the error %v, want %v", err, io.EOF)
+	}
+}
+
+// TestNothingOfAConnectionReachesTheNext returns buffers and looks at what is in them.
+func TestNothingOfAConnectionReachesTheNext(t *testing.T) {
+	for size, want := range map[int]int{4 * inSize: 4 * inSize, 4*inSize + 1: inSize} {
+		b := &buffers{in: make([]byte, size), out: make([]byte, outSize)}
+		b.request = http1.Request{Method: "GET", Fields: []http1.Field{{Name: "Authorization", Value: "Basic x"}, {Name: "Host", Value: "h"}}}
+		b.call.Authorization = "Basic x"
+		c := &conn{buffers: b}
+		c.have = 10
+		c.putBuffers()
+		if c.buffers != nil || c.have != 0 {
+			t.Errorf("after the return: got buffers %p with %d bytes, want none", c.buffers, c.have)
+		}
+		if b.request.Method != "" || len(b.request.Fields) != 0 || b.call.Authorization != "" || len(b.in) != want {
+			t.Errorf("returned buffers: got the request %+v, the call %+v and room for %d bytes; want neither, and %d", b.request, b.call, len(b.in), want)
+		}
+	}
+}
