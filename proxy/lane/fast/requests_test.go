@@ -2,10 +2,12 @@ package fast
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"testing"
 
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
@@ -76,6 +78,32 @@ func TestNothingOfAConnectionReachesTheNext(t *testing.T) {
 		}
 		if b.request.Method != "" || len(b.request.Fields) != 0 || b.call.Authorization != "" || len(b.in) != want {
 			t.Errorf("returned buffers: got the request %+v, the call %+v and room for %d bytes; want neither, and %d", b.request, b.call, len(b.in), want)
+		}
+	}
+}
+
+func TestALargerBodyIsLeftToTheStandardLane(t *testing.T) {
+	r := newRig(t, patientLimits)
+	handed := make(chan string, 1)
+	r.HandOver = func(c *tls.Conn, _ *gate.Peer, received []byte) {
+		handed <- string(received)
+		c.Close()
+	}
+	for size, want := range map[int]bool{16 << 10: false, 16<<10 + 1: true} {
+		client, _, closed := r.connect()
+		head := fmt.Sprintf("PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", size)
+		if err := client.Send(head); err != nil {
+			t.Fatal(err)
+		}
+		if want {
+			if got := <-handed; got != head {
+				t.Errorf("a body of %d bytes: got %q handed over, want the head", size, got)
+			}
+			<-closed
+			continue
+		}
+		if a, err := client.Answer("PUT"); err != nil || a.Status != 401 || len(handed) != 0 {
+			t.Errorf("a body of %d bytes: got %+v, the error %v and %d handed over, want the status 401 and none", size, a, err, len(handed))
 		}
 	}
 }
