@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
@@ -105,5 +107,40 @@ func TestALargerBodyIsLeftToTheStandardLane(t *testing.T) {
 		if a, err := client.Answer("PUT"); err != nil || a.Status != 401 || len(handed) != 0 {
 			t.Errorf("a body of %d bytes: got %+v, the error %v and %d handed over, want the status 401 and none", size, a, err, len(handed))
 		}
+	}
+}
+
+// TestAnswersOfAllSizesArrive reads values that fit into a record with their head, that fill one,
+// and that need several, one after another on one connection.
+func TestAnswersOfAllSizesArrive(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client, _, _ := r.connect()
+	ask := func(fields string) *proxytest.Answer {
+		t.Helper()
+		if err := client.Send("GET /v2/keys" + watchedKey + " HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		a, err := client.Answer("GET")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for _, size := range []int{1, 100, 900, 1100, 4000, 15_000, 16_300, 17_000, 100_000, 300_000} {
+		value := strings.Repeat("0123456789", size/10+1)[:size]
+		r.write(value)
+		for range 2 {
+			if a := ask(""); a.Status != 200 || !a.Whole || !strings.Contains(a.Body, `"value":"`+value+`"`) {
+				t.Fatalf("a value of %d bytes: got the status %d and %d bytes, whole %t; want all of it", size, a.Status, len(a.Body), a.Whole)
+			} else if _, found := a.Field("Connection"); found {
+				t.Errorf("a value of %d bytes: got a field Connection on a connection that stays open", size)
+			}
+		}
+	}
+	if value, _ := ask("Connection: close\r\n").Field("Connection"); value != "close" {
+		t.Errorf("the last answer: got Connection %q, want close", value)
+	}
+	if end := client.End(); end != proxytest.EndedWell {
+		t.Errorf("behind the last answer: got the end %q, want %q", end, proxytest.EndedWell)
 	}
 }
