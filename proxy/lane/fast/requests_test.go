@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/lanetest"
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
@@ -142,5 +145,29 @@ func TestAnswersOfAllSizesArrive(t *testing.T) {
 	}
 	if end := client.End(); end != proxytest.EndedWell {
 		t.Errorf("behind the last answer: got the end %q, want %q", end, proxytest.EndedWell)
+	}
+}
+
+func TestAWatchThatEtcdRefusesIsAnsweredAndTheConnectionGoesOn(t *testing.T) {
+	const refusal = `{"errorCode":401,"message":"The event in requested index is outdated and cleared","index":9}`
+	etcd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Etcd-Index", "9")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, refusal)
+	}))
+	t.Cleanup(etcd.Close)
+	r := newRig(t, patientLimits)
+	r.Exchange = lanetest.NewExchange(t, etcd.URL, patientLimits)
+	client, _, _ := r.connect()
+	for range 2 {
+		if err := client.Send("GET /v2/keys" + watchedKey + "?wait=true&waitIndex=1 HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := client.Answer("GET"); err != nil || a.Status != 400 || a.Body != refusal {
+			t.Fatalf("a watch that etcd refuses: got %+v and the error %v, want its refusal", a, err)
+		}
+	}
+	if n := r.Exchange.Watches.Count(); n != 0 {
+		t.Errorf("got %d watches that run, want none", n)
 	}
 }
