@@ -36,6 +36,8 @@ type Operation struct {
 	Access  acl.Access
 	// Watch is set if etcd will not answer before something changes.
 	Watch bool
+	// Past is set for a watch with a waitIndex, whose event may exist already.
+	Past bool
 	// Shared is set if equal operations may be answered by one request to etcd: reads of
 	// keys that end, and checks of etcd's health. Operations with the same Path and
 	// SharedQuery are equal. A HEAD is answered by the same request as a GET.

@@ -99,6 +99,7 @@ func (op *Operation) setReading(path, text string) {
 	case op.Surface == Keys:
 		q := readQuery(text)
 		op.Watch = q.wait && op.Method == MethodGet
+		op.Past = op.Watch && q.past
 		op.Tree = q.recursive
 		if op.Shared = !q.wait && !q.malformed; op.Shared {
 			// etcd takes quorum into account for GET only.

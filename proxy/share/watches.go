@@ -43,7 +43,7 @@ type Watches struct {
 	index  indexReads
 	texts  *texts
 
-	pastPatience, weightPatience time.Duration
+	pastPatience, longPatience, weightPatience time.Duration
 
 	mu        sync.Mutex
 	hubs      map[hubKey]*hub
@@ -62,7 +62,7 @@ func NewWatches(o WatchOptions) *Watches {
 	if o.Memory <= 0 {
 		o.Memory = 64 << 20
 	}
-	ws.texts, ws.pastPatience, ws.weightPatience = newTexts(o.Memory), pastPatience, weightPatience
+	ws.texts, ws.pastPatience, ws.longPatience, ws.weightPatience = newTexts(o.Memory), PastPatience, LongPatience, weightPatience
 	if ws.count == nil {
 		ws.count = &WatchCounters{}
 	}
@@ -97,7 +97,7 @@ func (ws *Watches) acquire(p hubKey, asked time.Time, claim *bulk.Claim) (h *hub
 		ctx, cancel := context.WithCancel(context.Background())
 		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{texts: ws.texts}}
 		h.weight.charge(claim)
-		if ws.chains.add(&p) > maxChain {
+		if h.weight.extra = ws.chains.add(&p) > maxChain; h.weight.extra {
 			h.weight.claim.Surplus()
 		}
 		ws.hubs[p] = h
