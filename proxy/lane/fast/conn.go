@@ -27,6 +27,7 @@ type conn struct {
 	have     int // the number of bytes in buffers.in that are read and not used
 
 	present    lane.Presence // for waits in which nothing reads
+	run        lane.Run
 	rec        observe.Record
 	writeArmed time.Time // when the write deadline was set
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
@@ -72,6 +73,7 @@ func (c *conn) serve() {
 			_ = lane.Finish(c.tls)
 			return
 		}
+		c.run.Served()
 	}
 }
 
