@@ -105,7 +105,7 @@ func (c *http2Conn) receive(p []byte) (int, error) {
 	if err := c.armRead(); err != nil {
 		return 0, err
 	}
-	n, err := c.tls.Read(p)
+	n, err := lane.Receive(c.tls, p)
 	c.pace.End(n)
 	return n, err
 }
