@@ -132,7 +132,8 @@ func NewServer(o Options) *Server {
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
-			Slots: s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Slots:     s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Proposals: s.accounts.NewPool(account.Options{Name: "proposals", Total: 1, Queue: o.MaxConnections}),
 			Bulk: bulk.NewLimits(
 				s.accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
 				s.accounts.NewPool(account.Options{Name: "trees", Total: 1, Queue: o.MaxConnections}),
@@ -203,6 +204,8 @@ func (s *Server) resize(next *lane.Snapshot) {
 	trees := max(1, requests/treeShare)
 	slots := max(1, requests-requests/8-trees)
 	s.exchange.Slots.Resize(slots, slots/8)
+	proposals := max(1, slots-slots/8)
+	s.exchange.Proposals.Resize(proposals, proposals/8)
 	s.exchange.Bulk.Trees.Resize(trees, 0)
 	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
 	// The largest body fits beside the reserve.

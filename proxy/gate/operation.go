@@ -43,6 +43,9 @@ type Operation struct {
 	// SharedQuery are equal. A HEAD is answered by the same request as a GET.
 	Shared      bool
 	SharedQuery string
+	// Proposal is set if etcd answers a read only when its members have agreed. Each write is a
+	// proposal as well.
+	Proposal bool
 	// Tree is set if a read of a key includes all keys below it.
 	Tree bool
 	// Identity is the client's identity, if the decision depended on it. Login says how the

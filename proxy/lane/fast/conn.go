@@ -157,7 +157,7 @@ func (c *conn) readMore() bool {
 		copy(larger, c.in)
 		c.in = larger
 	}
-	n, err := c.tls.Read(c.in[c.have:])
+	n, err := lane.Receive(c.tls, c.in[c.have:])
 	c.have += n
 	return n > 0 || err == nil
 }
@@ -192,7 +192,7 @@ func (c *conn) waitForRequest(first bool) bool {
 		}
 	}
 	c.mu.Unlock()
-	n, err := c.tls.Read(c.first[:])
+	n, err := lane.Receive(c.tls, c.first[:])
 	c.mu.Lock()
 	c.idle = false
 	c.mu.Unlock()

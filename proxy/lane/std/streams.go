@@ -138,6 +138,13 @@ func (s *streams) acquire(ctx context.Context, units int64) error {
 // needed returns the number of streams to be charged; s.mu is held.
 func (s *streams) needed() int { return max(len(s.open), s.handlers) }
 
+// isOpen reports whether neither side has ended a stream that was begun.
+func (s *streams) isOpen(id uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.open, func(o openStream) bool { return o.id == id })
+}
+
 // receives reports whether a body may arrive; s.mu is held.
 func (s *streams) receives() bool {
 	return slices.ContainsFunc(s.open, func(o openStream) bool { return o.receives })
