@@ -155,7 +155,7 @@ func (c *conn) readMore() bool {
 		copy(larger, c.in)
 		c.in = larger
 	}
-	n, err := lane.Receive(c.tls, c.in[c.have:])
+	n, err := lane.ReceiveMore(c.tls, c.in[c.have:])
 	c.have += n
 	return n > 0 || err == nil
 }
