@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -55,6 +56,14 @@ const maxUnread = FullRecord + 4<<10
 func Receive(t *tls.Conn, p []byte) (int, error) {
 	Wire(t).expect(maxUnread)
 	return t.Read(p)
+}
+
+// ReceiveMore is [Receive] for the rest of something that has begun. Other connections have their
+// turn at the processor before: a client that sends bytes one by one, with many messages of TLS
+// between them, would otherwise use each of its connections' turns to the end, which is 10 ms.
+func ReceiveMore(t *tls.Conn, p []byte) (int, error) {
+	runtime.Gosched()
+	return Receive(t, p)
 }
 
 // expect bounds what may be received until it is called again.

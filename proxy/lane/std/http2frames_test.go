@@ -3,9 +3,13 @@ package std
 import (
 	"bytes"
 	"errors"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
+
+	"etcd-tlsproxy/proxy/lane"
 )
 
 func TestFramesAreFollowedInPiecesOfAnySize(t *testing.T) {
@@ -124,5 +128,44 @@ func TestAClientThatTakesNoAnswersMayAskForFew(t *testing.T) {
 		if err := send(1); !errors.Is(err, errFlood) && (err != nil || k.answered) {
 			t.Errorf("%d %s while a write waits: got the error %v, want one: %t", maxOwed+1, k.what, err, k.answered)
 		}
+	}
+}
+
+// TestAFloodOfFramesLetsOthersHaveTheProcessor reads frames that have all arrived, on one processor.
+func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const frames = 1000
+	var sent bytes.Buffer
+	framer := http2.NewFramer(&sent, nil)
+	for range frames {
+		if err := framer.WritePing(false, [8]byte{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &http2Conn{streams: &streams{}, limits: func() *lane.Limits { return &lane.Limits{} }, held: sent.Bytes()}
+	c.frames.preface = len(http2Preface)
+	var turns atomic.Int64 // of another goroutine
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				turns.Add(1)
+				runtime.Gosched()
+			}
+		}
+	}()
+	for range frames {
+		for _, part := range []int{9, 8} { // the head, and the payload
+			if _, err := c.Read(make([]byte, part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if least := int64(2 * frames / readsInTurn / 2); turns.Load() < least {
+		t.Errorf("while %d frames were read: got %d turns of another goroutine, want at least %d", frames, turns.Load(), least)
 	}
 }
