@@ -46,14 +46,11 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		c := state.config
 		r.shown.Store(state)
 		next = statuspage.Config{
-			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},
+			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: pendingTexts(state),
 			FastLane: c.FastLane, AuditRequired: c.Log.AuditRequired, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
 		}
 		if err != nil && !changed {
 			next.Loaded = r.lastAttempt.Load().Loaded
-		}
-		for _, pending := range state.pending {
-			next.RestartPending = append(next.RestartPending, pending.String())
 		}
 	}
 	next.Tried, next.OK, next.Error, next.Old = now, err == nil, "", []string{}
