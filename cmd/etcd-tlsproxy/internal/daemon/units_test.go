@@ -249,6 +249,31 @@ func TestAReloadThatChangesNothingInForceSaysSo(t *testing.T) {
 	}
 }
 
+func TestTheConfigurationInForceTellsMistakesFromSettingsThatWait(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.edit("[limits]", "[limits]\nwatches = 7\nbody_bytes = 2000")
+	s.edit(`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`)
+	s.edit(`"/eventlogging" = []`, `"eventlogging" = []`)
+	s.wantReload(500, access)
+	_, shown := s.Admin("GET", "/-/config")
+	for _, want := range []string{
+		"# The files are not in force as a whole. In force as before: " + access + ". The reason:\n#   ", "not a valid prefix",
+		"\nwatches = 20000 # as before, until a restart applies " + s.Path("etcd-tlsproxy.toml") + ":",
+		"\nbody_bytes = 2000 # " + s.Path("etcd-tlsproxy.toml") + ":",
+		`"/conftool" = ["root", "conftool"] # as before, because of a mistake in the file` + "\n",
+		`"/eventlogging" = [] # as before, because of a mistake in the file` + "\n",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("after a mistake in the table: got\n%s\nwant %q", shown, want)
+		}
+	}
+	s.edit(`"eventlogging" = []`, `"/eventlogging" = []`)
+	s.wantReload(200)
+	if _, shown := s.Admin("GET", "/-/config"); strings.Contains(shown, "mistake") || !strings.Contains(shown, "\nwatches = 20000 # as before, until") || strings.HasPrefix(shown, "#") {
+		t.Errorf("after the mistake was mended: got\n%s\nwant only the setting that waits", shown)
+	}
+}
+
 func TestTheLogsOfTwoStartsShowAnotherTable(t *testing.T) {
 	etcd := newStandIn(t, "etcd")
 	etcd.Start()
