@@ -79,7 +79,7 @@ func adminHandler(o *adminOptions) http.Handler {
 				writeText(w, http.StatusOK, "serving")
 				return
 			}
-			writeText(w, http.StatusOK, "draining: not ready, and connections end with their next answer")
+			writeText(w, http.StatusOK, "emptying: not ready; idle connections end at once, and others with their next answer")
 		})
 		if o.profiles {
 			r.Mount("/debug", middleware.Profiler())
