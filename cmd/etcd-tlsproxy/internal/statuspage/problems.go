@@ -63,7 +63,7 @@ func (s *Status) problems() []string {
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason. This ends two seconds after the last failure.", s.Upstream.Since.Format(time.DateTime))
+		add("Requests to etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for _, store := range s.Stores {
 		switch {
@@ -94,8 +94,8 @@ func (s *Status) problems() []string {
 		}
 	}
 	for _, p := range s.Pools {
-		if p.Waiting > 0 {
-			add("Clients wait for their turn at the pool %s: %s. Shared by all clients says who holds it.", p.Pool, count(float64(p.Waiting)))
+		if !p.WaitingSince.IsZero() {
+			add("Clients wait for their turn at the pool %s since %s. Shared by all clients says who holds it, and how many wait now.", p.Pool, p.WaitingSince.Format(time.DateTime))
 		}
 	}
 	switch s.Memory.Level {

@@ -26,7 +26,9 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a lost audit log":         {func(s *Status) { s.Logs[0].Failing = true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
 		"a lost audit log, needed": {func(s *Status) { s.Logs[0].Failing, s.Config.AuditRequired = true, true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0.", "All writes are refused until the audit log can be written, because log.audit_required is set."}},
 		"a lost access log":        {func(s *Status) { s.Logs[1].Failing, s.Config.AuditRequired = true, true }, []string{"The access log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
-		"a pool with a queue":      {func(s *Status) { s.Pools[0].Waiting = 1200 }, []string{"Clients wait for their turn at the pool requests: 1,200. Shared by all clients says who holds it."}},
+		"a pool with a queue":      {func(s *Status) { s.Pools[0].Waiting, s.Pools[0].WaitingSince = 1200, at }, []string{"Clients wait for their turn at the pool requests since 2026-01-02 03:04:05. Shared by all clients says who holds it, and how many wait now."}},
+		"a queue of one moment":    {func(s *Status) { s.Pools[0].Waiting = 1200 }, nil},
+		"etcd is back":             {func(s *Status) { s.Upstream.Since = at }, []string{"Requests to etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds."}},
 	} {
 		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
 			State:    "serving",
