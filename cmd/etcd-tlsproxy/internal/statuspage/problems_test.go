@@ -28,7 +28,10 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a lost access log":        {func(s *Status) { s.Logs[1].Failing, s.Config.AuditRequired = true, true }, []string{"The access log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
 		"a pool with a queue":      {func(s *Status) { s.Pools[0].Waiting, s.Pools[0].WaitingSince = 1200, at }, []string{"Clients wait for their turn at the pool requests since 2026-01-02 03:04:05. Shared by all clients says who holds it, and how many wait now."}},
 		"a queue of one moment":    {func(s *Status) { s.Pools[0].Waiting = 1200 }, nil},
-		"etcd is back":             {func(s *Status) { s.Upstream.Since = at }, []string{"Requests to etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds."}},
+		"etcd answers, and the check of the endpoint is older": {func(s *Status) {
+			s.Upstream.Endpoints, s.Upstream.Since, s.Upstream.Recovered = down, at, at.Add(time.Second)
+		}, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "Requests to etcd began to fail at 2026-01-02 03:04:05, and have succeeded again since 2026-01-02 03:04:06. The endpoints will be checked again within seconds."}},
+		"etcd is back": {func(s *Status) { s.Upstream.Since = at }, []string{"Requests to etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds."}},
 	} {
 		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
 			State:    "serving",
