@@ -29,7 +29,7 @@ func (s *Status) problems() []string {
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk is not in force as a whole. In force as before: %s; everything else is as on disk. The reason: %s.",
+		add("The configuration on disk is not in force as a whole. In force as before: %s; the rest was applied. The reason: %s.",
 			strings.Join(s.Config.Old, "; "), strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
