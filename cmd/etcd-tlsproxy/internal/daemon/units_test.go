@@ -254,7 +254,7 @@ func TestTheConfigurationInForceTellsMistakesFromSettingsThatWait(t *testing.T) 
 	s.edit("[limits]", "[limits]\nwatches = 7\nbody_bytes = 2000")
 	s.edit(`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`)
 	s.edit(`"/eventlogging" = []`, `"eventlogging" = []`)
-	s.wantReload(500, access)
+	s.wantReload(500, access, "\na changed setting waits for a restart: limits.watches is 20000, and 7 after a restart\n")
 	_, shown := s.Admin("GET", "/-/config")
 	for _, want := range []string{
 		"# The files are not in force as a whole. In force as before: " + access + ". The reason:\n#   ", "not a valid prefix",
