@@ -90,11 +90,29 @@ func TestAFeedSettlesWatchersWhenAllOfTheirEventWereNotified(t *testing.T) {
 	}
 }
 
-// TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether has a source that is faster than the feed.
+// TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether has a source that is faster than the feed, and delivers its last event
+// to one more watcher later.
 func TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether(t *testing.T) {
 	f, _ := byHand()
-	notifiers := make([]countingNotifier, 5)
+	notifiers := make([]during, 6)
+	settled := func() (n int) {
+		for i := range notifiers {
+			n += int(notifiers[i].after.Load())
+		}
+		return n
+	}
+	late := f.Watcher(&notifiers[5], nil, false)
+	late.Started(func() {})
 	for i := range notifiers {
+		notifiers[i].do = func() {}
+	}
+	notifiers[4].do = func() { deliver(late, 9) }
+	notifiers[5].do = func() {
+		if got := settled(); got != 4 {
+			t.Errorf("when the last watcher is notified: got %d settled, want the 4 of the events before", got)
+		}
+	}
+	for i := range 5 {
 		w := f.Watcher(&notifiers[i], nil, false)
 		w.Started(func() {})
 		deliver(w, uint64(7+i/2))

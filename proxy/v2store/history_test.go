@@ -96,6 +96,10 @@ func TestWatchesOfOneKeyEndOneByOne(t *testing.T) {
 	watches.Stop(d)
 	watches.Stop(d)
 	event("all were stopped", "", 0)
+	g, h := start("g", true), start("h", true)
+	watches.Stop(g)
+	watches.Stop(h) // it has moved
+	event("both were stopped, the first one first", "", 0)
 	start("f", false)
 	watches.Stop(a)
 	event("one whose place another has was stopped", "f", 0)
