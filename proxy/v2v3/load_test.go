@@ -66,44 +66,6 @@ func fill(t testing.TB, c *rpc.Client, keys layout.Keys, n, width int, value str
 	flush()
 }
 
-// TestATreeOfSeveralPagesIsLoaded has more files than a page, and values without a record before, between
-// and behind those of the files.
-func TestATreeOfSeveralPagesIsLoaded(t *testing.T) {
-	etcd, o := startEtcd(t)
-	c, err := rpc.New(o.Endpoints, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	files := firstPage + 3*firstPage/2
-	fill(t, c, "", files, 3, "x")
-	foreign := []string{"/a", "/big/directory-000", "/big/directory-001/", "/big/directory-019/file-000019990", "/big/directory-019/file-00001999/x", "/zoo"}
-	for _, key := range foreign {
-		if _, err := c.Put(testContext(t), &pb.PutRequest{Key: []byte(key), Value: []byte("foreign")}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := create(testContext(t), c, "", 1000); err != nil {
-		t.Fatal(err)
-	}
-	f := attach(t, etcd, o)
-	f.right("the load")
-	if got, want := f.Status().Nodes, files+files/100+1; got != want {
-		t.Errorf("got %d nodes, want %d", got, want)
-	}
-	for _, key := range foreign {
-		if _, found := f.m.Foreign[key]; !found {
-			t.Errorf("the value %s was not loaded, want it known as foreign", key)
-		}
-	}
-	if got := len(f.m.Foreign); got != len(foreign) {
-		t.Errorf("got %d foreign values, want %d", got, len(foreign))
-	}
-	if got := f.do(fmt.Sprintf("GET /big/directory-%03d/file-%08d", (files-1)/100, files-1)); !strings.Contains(got, `"value":"x"`) {
-		t.Errorf("the last file: got %s, want its value", got)
-	}
-}
-
 // TestEventsLargerThanAResponseAreJoined has more events to catch up with than a response may have.
 func TestEventsLargerThanAResponseAreJoined(t *testing.T) {
 	f := start(t)
