@@ -29,7 +29,10 @@ type Options struct {
 	Compact bool
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
-	Log        *slog.Logger
+	// MaxBytes is the size of the tree, in memory, from which on writes that would make it larger
+	// are refused; 0 means no limit.
+	MaxBytes int64
+	Log      *slog.Logger
 
 	// now is the system's clock, by which nodes expire; nil for that of this machine.
 	now func() time.Time
