@@ -66,7 +66,7 @@ func (s *Store) Status() Status {
 	if !s.lost.IsZero() {
 		st.Behind = time.Since(s.lost).Seconds()
 	}
-	st.Watches = len(s.watchers)
+	st.Watches = s.watches()
 	if m := s.m; m != nil {
 		st.Revision, st.Index = m.Applied, m.Tree.Index()
 		st.Nodes, st.Foreign, st.Bytes = m.Tree.Len(), len(m.Foreign), m.Tree.Bytes()+m.History.Bytes()+m.RenderedBytes()
@@ -78,7 +78,7 @@ func (s *Store) Status() Status {
 // reads, failures and watchers are those of this one.
 func (s *Store) Statistics() []byte {
 	s.mu.RLock()
-	watchers := len(s.watchers)
+	watchers := s.watches()
 	s.mu.RUnlock()
 	return s.counts.Store(watchers)
 }
