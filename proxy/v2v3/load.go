@@ -2,6 +2,7 @@ package v2v3
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -16,7 +17,17 @@ import (
 func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mirror, error) {
 	l := mirror.NewLoading(s.keys, st.cluster, st.meta, st.metaAt, revision)
 	start, end := s.keys.Range()
-	if err := s.pages(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision}, l.Add); err != nil {
+	size := 0
+	err := s.pages(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision}, func(kvs []*mvccpb.KeyValue) error {
+		for _, kv := range kvs {
+			size += len(kv.Key) + len(kv.Value) + keyBytes
+		}
+		if err := s.fits(size); err != nil {
+			return err
+		}
+		return l.Add(kvs)
+	})
+	if err != nil {
 		return nil, err
 	}
 	m, broken, err := l.Finish()
@@ -27,6 +38,29 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mi
 		s.o.Log.Error("the tree in the store is damaged: nodes without a parent or a value are left out", "nodes", len(broken), "one of them", broken[0])
 	}
 	return m, nil
+}
+
+// keyBytes is about what a key in the store needs in memory besides itself and its value. Each file
+// has two keys.
+const keyBytes = 100
+
+// errOversize means that the tree does not fit in the memory of the process.
+var errOversize = errors.New("the tree needs more memory than limits.memory")
+
+// fits returns an error if a tree of that size must not be loaded.
+func (s *Store) fits(size int) error {
+	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes {
+		return fmt.Errorf("%w of %d bytes; raise it, or remove keys", errOversize, s.o.MaxBytes)
+	}
+	return nil
+}
+
+// tellSize warns of a tree that needs so much of the memory that little is left for clients, or for a
+// second copy while it is loaded again.
+func (s *Store) tellSize(size int) {
+	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes/2 {
+		s.o.Log.Warn("the tree needs more than half of limits.memory; raise it, or remove keys", "bytes", size, "limit", s.o.MaxBytes)
+	}
 }
 
 const (

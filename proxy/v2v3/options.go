@@ -29,7 +29,10 @@ type Options struct {
 	Compact bool
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
-	Log        *slog.Logger
+	// MaxBytes is the memory that the tree may need, which is limits.memory; 0 is any. A larger tree is
+	// not loaded, and one that needs more than half of it is logged.
+	MaxBytes int64
+	Log      *slog.Logger
 
 	// now is the system's clock, by which nodes expire; nil for that of this machine.
 	now func() time.Time

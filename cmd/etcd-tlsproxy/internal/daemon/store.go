@@ -58,7 +58,8 @@ func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
 		Timeout:      s.config.Limits.UpstreamTimeout.Duration(),
 		Linearizable: u.PlainReads == "linearizable",
 		ServeStale:   u.ServeStale, Compact: u.Compact, QuotaBytes: u.QuotaBytes,
-		Log: log,
+		MaxBytes: s.config.Limits.Memory,
+		Log:      log,
 	}
 	for _, e := range s.endpoints {
 		o.Endpoints = append(o.Endpoints, s.origin.members(e)...)
