@@ -126,3 +126,40 @@ func TestWhatIsRefusedDoesNotKeepOthersFromExpiringInTheirOrder(t *testing.T) {
 		t.Errorf("with nothing refused: got %+v, want the first at this time", c)
 	}
 }
+
+func TestAChangeSaysByHowMuchItMakesTheTreeGrow(t *testing.T) {
+	tree := New(0)
+	for _, c := range [][3]string{
+		{"PUT", "/a", "value=12345"},
+		{"PUT", "/b/c/d", "value=1"},
+		{"PUT", "/b/c/d", "value=123"},
+		{"PUT", "/b/c/d", "value=12"},
+		{"PUT", "/b/c/d", "refresh=true&ttl=10&prevExist=true"},
+		{"PUT", "/b/c/d", "prevValue=12&value=123456"},
+		{"POST", "/b", "value=1"},
+		{"PUT", "/a", "dir=true"},
+		{"PUT", "/a", "dir=true&prevExist=true&ttl=10"},
+	} {
+		o, failure := Parse(&Request{Method: c[0], Path: c[1], Query: c[2]}, start)
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		change, failure := Plan(o, tree, start)
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		growth, before := change.Growth(tree), tree.Bytes()
+		write(t, tree, c[0], c[1], c[2])
+		if got := tree.Bytes() - before; got != growth {
+			t.Errorf("%s: the tree grew by %d bytes, and the change said %d", c, got, growth)
+		}
+	}
+	o, _ := Parse(&Request{Method: "DELETE", Path: "/b", Query: "recursive=true"}, start)
+	change, failure := Plan(o, tree, start)
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	if growth := change.Growth(tree); growth > 0 {
+		t.Errorf("a removal: got a growth of %d bytes, want none", growth)
+	}
+}

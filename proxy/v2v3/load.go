@@ -49,8 +49,8 @@ var errOversize = errors.New("the tree needs more memory than limits.memory")
 
 // fits returns an error if a tree of that size must not be loaded.
 func (s *Store) fits(size int) error {
-	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes {
-		return fmt.Errorf("%w of %d bytes; raise it, or remove keys", errOversize, s.o.MaxBytes)
+	if s.o.MaxBytes > 0 && int64(size) > 2*s.o.MaxBytes {
+		return fmt.Errorf("%w of %d bytes; raise it, or remove keys", errOversize, 2*s.o.MaxBytes)
 	}
 	return nil
 }
@@ -58,8 +58,8 @@ func (s *Store) fits(size int) error {
 // tellSize warns of a tree that needs so much of the memory that little is left for clients, or for a
 // second copy while it is loaded again.
 func (s *Store) tellSize(size int) {
-	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes/2 {
-		s.o.Log.Warn("the tree needs more than half of limits.memory; raise it, or remove keys", "bytes", size, "limit", s.o.MaxBytes)
+	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes {
+		s.o.Log.Warn("the tree needs more than half of limits.memory; raise it, or remove keys", "bytes", size, "half", s.o.MaxBytes)
 	}
 }
 

@@ -29,8 +29,9 @@ type Options struct {
 	Compact bool
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
-	// MaxBytes is the memory that the tree may need, which is limits.memory; 0 is any. A larger tree is
-	// not loaded, and one that needs more than half of it is logged.
+	// MaxBytes is the size of the tree, in memory, from which on writes that would make it larger
+	// are refused, and a warning is logged; 0 means no limit. It is half of limits.memory. A tree of
+	// twice that size is not loaded.
 	MaxBytes int64
 	Log      *slog.Logger
 

@@ -21,9 +21,9 @@ func TestATreeThatDoesNotFitIsNotLoaded(t *testing.T) {
 	}
 	const warning = "more than half of limits.memory"
 	for _, test := range []struct {
-		room           int64
+		room           int64 // half of the memory
 		loaded, warned bool
-	}{{100_000, false, false}, {400_000, true, true}, {800_000, true, false}, {0, true, false}} {
+	}{{50_000, false, false}, {200_000, true, true}, {400_000, true, false}, {0, true, false}} {
 		o := f.options
 		var logged lines
 		o.Log, o.MaxBytes = slog.New(slog.NewTextHandler(&logged, nil)), test.room

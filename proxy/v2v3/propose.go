@@ -78,6 +78,9 @@ func (s *Store) writable() error {
 // proposal makes the transaction of a change. The caller holds the lock for reading.
 func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session string, revision int64, conflicts int) (*proposal, *v2store.Error, error) {
 	m := s.m
+	if growth := c.Growth(m.Tree); growth > 0 && s.o.MaxBytes > 0 && int64(m.Tree.Bytes()+growth) > s.o.MaxBytes {
+		return nil, raftError("all keys together need too much memory of the proxy; delete some, or raise limits.memory", m.Tree.Index()), nil
+	}
 	if m.Protects(c) {
 		return nil, raftError("the key, or one below it, belongs to a client of v3", m.Tree.Index()), nil
 	}

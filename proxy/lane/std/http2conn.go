@@ -35,6 +35,7 @@ type http2Conn struct {
 	pace   lane.Pace // of the frame, if it belongs to a body
 	held   []byte    // received behind the head of a stream that waits for its turn
 	waits  bool      // that stream has not had its turn
+	owed   owed
 
 	sent    frameHeads   // what was written; net/http writes one thing at a time
 	writing atomic.Int64 // when the current write began, in nanoseconds since 1970; 0 for none
@@ -105,7 +106,7 @@ func (c *http2Conn) receive(p []byte) (int, error) {
 	if err := c.armRead(); err != nil {
 		return 0, err
 	}
-	n, err := c.tls.Read(p)
+	n, err := lane.Receive(c.tls, p)
 	c.pace.End(n)
 	return n, err
 }
@@ -119,6 +120,9 @@ func (c *http2Conn) follow(p []byte) (n int, err error) {
 			return 0, err
 		}
 		n += used
+		if write := c.writing.Load(); head && write != 0 && c.frames.answered(c.streams.isOpen(c.frames.stream())) && c.owed.exceeded(write) {
+			return 0, errFlood
+		}
 		switch {
 		case !head:
 		case c.frames.kind() == frameReset:

@@ -141,7 +141,7 @@ func (c *strictConn) fill() error {
 	if err := c.arm(); err != nil {
 		return err
 	}
-	n, err := c.Conn.Read(c.buf[len(c.buf):cap(c.buf)])
+	n, err := lane.Receive(c.Conn, c.buf[len(c.buf):cap(c.buf)])
 	c.buf = c.buf[:len(c.buf)+n]
 	if n > 0 {
 		c.mark(time.Now())

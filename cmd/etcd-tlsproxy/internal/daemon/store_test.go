@@ -73,15 +73,6 @@ func initialize(t *testing.T, s *daemontest.Service) {
 	}
 }
 
-func TestAStoreHasTheMemoryOfTheProcess(t *testing.T) {
-	e := startEtcd(t)
-	s := daemontest.Start(t, strings.Replace(storeConfig(e.URL(), ""), "[limits]\n", "[limits]\nmemory = 123456789\n", 1))
-	o, err := daemon.StoreOptions(context.Background(), s.Path("etcd-tlsproxy.toml"), slog.New(slog.DiscardHandler))
-	if err != nil || o.MaxBytes != 123456789 {
-		t.Errorf("got %d bytes of memory, %v; want those of limits.memory", o.MaxBytes, err)
-	}
-}
-
 func TestAStoreIsServedOnceItHasATree(t *testing.T) {
 	e := startEtcd(t)
 	s := daemontest.Start(t, storeConfig(e.URL(), `prefix = "/v2"`+"\n"))
