@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -17,7 +18,17 @@ import (
 // load reads the tree at a revision. What came later is applied from the stream of events.
 func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mirror, error) {
 	l := mirror.NewLoading(s.keys, st.cluster, st.meta, st.metaAt, revision)
-	if err := s.loadKeys(ctx, l, revision); err != nil {
+	size := 0
+	err := s.loadKeys(ctx, revision, func(kvs []*mvccpb.KeyValue) error {
+		for _, kv := range kvs {
+			size += len(kv.Key) + len(kv.Value) + keyBytes
+		}
+		if err := s.fits(size); err != nil {
+			return err
+		}
+		return l.Add(kvs)
+	})
+	if err != nil {
 		return nil, err
 	}
 	m, broken, err := l.Finish()
@@ -30,10 +41,33 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mi
 	return m, nil
 }
 
+// keyBytes is about what a key in the store needs in memory besides itself and its value. Each file
+// has two keys.
+const keyBytes = 100
+
+// errOversize means that the tree does not fit in the memory of the process.
+var errOversize = errors.New("the tree needs more memory than limits.memory")
+
+// fits returns an error if a tree of that size must not be loaded.
+func (s *Store) fits(size int) error {
+	if s.o.MaxBytes > 0 && int64(size) > 2*s.o.MaxBytes {
+		return fmt.Errorf("%w of %d bytes; raise it, or remove keys", errOversize, 2*s.o.MaxBytes)
+	}
+	return nil
+}
+
+// tellSize warns of a tree that needs so much of the memory that little is left for clients, or for a
+// second copy while it is loaded again.
+func (s *Store) tellSize(size int) {
+	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes {
+		s.o.Log.Warn("the tree needs more than half of limits.memory; raise it, or remove keys", "bytes", size, "half", s.o.MaxBytes)
+	}
+}
+
 // loadKeys reads all keys of the tree. The records of files come last, each page with the values of these
 // files, so that few of both are in memory. The server counts all keys of a range for each page of it, so
 // the ranges of values are short.
-func (s *Store) loadKeys(ctx context.Context, l *mirror.Loading, revision int64) error {
+func (s *Store) loadKeys(ctx context.Context, revision int64, add func([]*mvccpb.KeyValue) error) error {
 	start, end := s.keys.Range()
 	value, _ := s.keys.Values()
 	file := s.keys.File("")
@@ -42,23 +76,23 @@ func (s *Store) loadKeys(ctx context.Context, l *mirror.Loading, revision int64)
 		return &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision}
 	}
 	for _, r := range []*pb.RangeRequest{keys(start, file), keys(behind, value)} {
-		if err := s.pages(ctx, r, l.Add); err != nil {
+		if err := s.pages(ctx, r, add); err != nil {
 			return err
 		}
 	}
 	err := s.pagesAhead(ctx, keys(file, behind), func(files []*mvccpb.KeyValue) error {
-		if err := l.Add(files); err != nil || len(files) == 0 {
+		if err := add(files); err != nil || len(files) == 0 {
 			return err
 		}
 		_, last := s.keys.Parse(files[len(files)-1].Key)
 		from := value
 		value = append(s.keys.Data(last), 0)
-		return s.pagesAhead(ctx, keys(from, value), l.Add)
+		return s.pagesAhead(ctx, keys(from, value), add)
 	})
 	if err != nil {
 		return err
 	}
-	return s.pages(ctx, keys(value, end), l.Add)
+	return s.pages(ctx, keys(value, end), add)
 }
 
 const (

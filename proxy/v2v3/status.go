@@ -101,6 +101,9 @@ func (s *Store) MemberList(ctx context.Context) ([]Member, error) {
 // Reply is an answer about members.
 type Reply = members.Reply
 
+// NotAllowed returns etcd's answer to a method that a path does not have, with those that it has.
+func NotAllowed(methods string) Reply { return members.NotAllowed(methods) }
+
 // Members answers a request about members. The path is the decoded one behind /v2/members. The error
 // is always an [Error].
 func (s *Store) Members(ctx context.Context, method, path, contentType string, body []byte) (Reply, error) {

@@ -69,8 +69,8 @@ type Store struct {
 	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
 	pastFrom int64
 	reaching []reaching
-	// treeless means that the store had no tree when the follower asked last. Only the follower uses it.
-	treeless bool
+	// advised means that the last error named what the operator can do. Only the follower uses it.
+	advised bool
 	// warned is when changes by clients of v3 were logged. Only the follower uses it.
 	warned time.Time
 	// unexpired is when a directory that cannot expire was logged. Only the keeper uses it.
