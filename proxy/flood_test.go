@@ -248,3 +248,15 @@ func TestTheStatusNamesWhoHoldsTheConnections(t *testing.T) {
 		}
 	})
 }
+
+// TestTheLargestBodyFitsBesideTheReserveOfBodies has bodies of up to 1 MiB. Clients with little
+// share the reserve.
+func TestTheLargestBodyFitsBesideTheReserveOfBodies(t *testing.T) {
+	t.Parallel()
+	for memory, reserve := range map[int64]int64{32 << 20: 4 << 20, 1<<20 + 64<<10: 63 << 10, 1 << 20: 0, 512 << 10: 0} {
+		f, _ := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.MaxBodyMemory = memory }, nil)
+		if got := statusOf(t, f, "bodies"); got.Total != memory || got.Reserve != reserve {
+			t.Errorf("memory of %d bytes for bodies: got a total of %d and a reserve of %d, want a reserve of %d", memory, got.Total, got.Reserve, reserve)
+		}
+	}
+}

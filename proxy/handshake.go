@@ -37,7 +37,7 @@ func (s *Server) handshake(p pending) {
 		// with Nagle's algorithm does not send its request before they are acknowledged.
 		c.AckAtOnce(true)
 		defer c.AckAtOnce(false)
-		c.TakeTurns(st)
+		c.TakeTurns(st, s.maxFlight())
 		return t.Handshake()
 	})
 	if err != nil {
@@ -60,6 +60,20 @@ func (s *Server) handshake(p pending) {
 	default:
 		s.std.Put(t, peer, nil)
 	}
+}
+
+// The most bytes that a client may send in a handshake before it needs an answer. Certificates
+// are in the answer to the server, and in session tickets as well.
+const (
+	maxFlight            = 16 << 10
+	maxFlightCertificate = 32 << 10
+)
+
+func (s *Server) maxFlight() int {
+	if s.current.Load().Certs.HasClientCA() {
+		return maxFlightCertificate
+	}
+	return maxFlight
 }
 
 // peerOf returns the client of a TLS connection whose handshake is done.

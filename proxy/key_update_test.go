@@ -73,6 +73,31 @@ func (k *trafficKey) record(kind byte, data string) []byte {
 	return k.aead.Seal(head, nonce, inner, head)
 }
 
+// dialKeyed connects a client of TLS 1.3, and returns the key of what it sends. It skips the test
+// if the connection uses another cipher than AES-128-GCM.
+func dialKeyed(t *testing.T, f *fronttest.Front, proto string) (*proxytest.Raw, *trafficKey) {
+	t.Helper()
+	var keys strings.Builder
+	config := f.TLS()
+	config.MinVersion, config.KeyLogWriter, config.NextProtos = tls.VersionTLS13, &keys, []string{proto}
+	c, err := proxytest.DialRaw(f.Addr, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if suite := c.ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
+		t.Skipf("the connection uses %s, and this test only AES-128-GCM", tls.CipherSuiteName(suite))
+	}
+	_, secret, _ := strings.Cut(keys.String(), "CLIENT_TRAFFIC_SECRET_0 ")
+	secret, _, _ = strings.Cut(secret, "\n")
+	_, secret, _ = strings.Cut(secret, " ") // behind the client's random
+	raw, err := hex.DecodeString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, newTrafficKey(t, raw)
+}
+
 // TestAKeyUpdateBehindASilenceIsAnswered sends a KeyUpdate when the deadline of the last
 // answer has passed. crypto/tls cannot send one, so the test encrypts the rest of the
 // client's records itself.
@@ -80,25 +105,7 @@ func TestAKeyUpdateBehindASilenceIsAnswered(t *testing.T) {
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
 		const limit = 200 * time.Millisecond
 		f, _ := l.Embedded(t, func(s *lane.Snapshot, _ *proxytest.PKI) { s.Limits.BodyTimeout = limit })
-		var keys strings.Builder
-		config := f.TLS()
-		config.MinVersion, config.KeyLogWriter = tls.VersionTLS13, &keys
-		c, err := proxytest.DialRaw(f.Addr, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		if suite := c.ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
-			t.Skipf("the connection uses %s, and this test only AES-128-GCM", tls.CipherSuiteName(suite))
-		}
-		_, secret, _ := strings.Cut(keys.String(), "CLIENT_TRAFFIC_SECRET_0 ")
-		secret, _, _ = strings.Cut(secret, "\n")
-		_, secret, _ = strings.Cut(secret, " ") // behind the client's random
-		raw, err := hex.DecodeString(secret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		key := newTrafficKey(t, raw)
+		c, key := dialKeyed(t, f, "http/1.1")
 		const request = "GET /v2/keys HTTP/1.1\r\nHost: h\r\n\r\n"
 		for range 2 {
 			if _, err := c.NetConn().Write(key.record(recordData, request)); err != nil {

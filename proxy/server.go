@@ -114,10 +114,10 @@ func NewServer(o Options) *Server {
 	}
 	s.connections = s.accounts.NewPool(account.Options{
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
-		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes,
+		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes, Connections: true,
 	})
 	awaited := int64(o.MaxConnections / headerShare)
-	s.headers = s.accounts.NewPool(account.Options{Name: "headers", Total: awaited, Reserve: awaited / 8, ForNewcomers: true, Bytes: headerBytes})
+	s.headers = s.accounts.NewPool(account.Options{Name: "headers", Total: awaited, Reserve: awaited / 8, ForNewcomers: true, Connections: true, Bytes: headerBytes})
 	// No place is held while a handshake waits for its client, so there is one for each
 	// processor. The number of connections bounds the queue.
 	s.handshakes = s.accounts.NewPool(account.Options{
@@ -132,7 +132,8 @@ func NewServer(o Options) *Server {
 	s.exchange = &lane.Exchange{
 		Accounts: s.accounts,
 		Pools: lane.Pools{
-			Slots: s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Slots:     s.accounts.NewPool(account.Options{Name: "requests", Total: 1, Queue: o.MaxConnections}),
+			Proposals: s.accounts.NewPool(account.Options{Name: "proposals", Total: 1, Queue: o.MaxConnections}),
 			Bulk: bulk.NewLimits(
 				s.accounts.NewPool(account.Options{Name: "large_answers", Unit: bulk.Unit, Total: maxBulk / bulk.Unit, Reserve: maxBulk / bulk.Unit / 8, ForNewcomers: true, Queue: o.MaxConnections}),
 				s.accounts.NewPool(account.Options{Name: "trees", Total: 1, Queue: o.MaxConnections}),
@@ -150,9 +151,9 @@ func NewServer(o Options) *Server {
 	s.exchange.Watches.Pool = s.accounts.NewPool(account.Options{
 		Name: "watches", Total: int64(o.MaxWatches), Reserve: int64(o.MaxWatches / 8), ForNewcomers: true,
 	})
+	s.bodies = s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: 1, ForNewcomers: true})
 	s.resize(o.Snapshot)
 	s.current.Publish(o.Snapshot)
-	s.bodies = s.accounts.NewPool(account.Options{Name: "bodies", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: o.MaxBodyMemory / account.LeaseUnit})
 	s.std = std.NewServer(std.Options{
 		Exchange: s.exchange, Conns: &s.conns,
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
@@ -203,8 +204,13 @@ func (s *Server) resize(next *lane.Snapshot) {
 	trees := max(1, requests/treeShare)
 	slots := max(1, requests-requests/8-trees)
 	s.exchange.Slots.Resize(slots, slots/8)
+	proposals := max(1, slots-slots/8)
+	s.exchange.Proposals.Resize(proposals, proposals/8)
 	s.exchange.Bulk.Trees.Resize(trees, 0)
 	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
+	// The largest body fits beside the reserve.
+	bodies := s.options.MaxBodyMemory / account.LeaseUnit
+	s.bodies.Resize(bodies, min(bodies/8, max(0, bodies-next.Limits.Body/account.LeaseUnit-1)))
 }
 
 // Snapshot returns the snapshot in force.

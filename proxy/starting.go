@@ -27,6 +27,8 @@ type starting struct {
 	revoked  atomic.Bool
 	lingers  atomic.Bool  // its start has failed, and it is read from until the client closes it
 	since    atomic.Int64 // when it began to wait for its client, in nanoseconds since 1970; 0 while it computes
+	// asked is when the client was last answered. What it sends byte by byte is no progress.
+	asked time.Time
 }
 
 // start registers the connection until leave is called.
@@ -48,7 +50,7 @@ func (st *starting) within(timeout time.Duration, work func() error) error {
 	if err == nil {
 		err = work()
 	}
-	st.conn.TakeTurns(nil)
+	st.conn.TakeTurns(nil, 0)
 	if st.turn {
 		st.release()
 	}
@@ -91,7 +93,9 @@ func (st *starting) Acquire() error {
 	err := st.server.handshakes.Acquire(st.server.handshakers.ctx, st.account, 1, account.Ordinary)
 	st.turn = err == nil
 	if err == nil {
-		err = st.extend(time.Since(began))
+		waited := time.Since(began)
+		st.asked = st.asked.Add(waited)
+		err = st.extend(waited)
 	}
 	return err
 }
@@ -107,11 +111,14 @@ func (st *starting) extend(by time.Duration) error {
 }
 
 // Release implements [lane.Turns].
-func (st *starting) Release() {
+func (st *starting) Release(begins bool) {
 	if st.turn {
 		st.release()
 	}
-	st.since.Store(time.Now().UnixNano())
+	if begins {
+		st.asked = time.Now()
+	}
+	st.since.Store(st.asked.UnixNano())
 }
 
 func (st *starting) release() {

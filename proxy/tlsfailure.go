@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"etcd-tlsproxy/proxy/lane"
 )
 
 // handshakeFailure returns why a handshake failed, from the closed set of the metric.
@@ -39,6 +41,8 @@ func handshakeFailure(err error) string {
 		return "draining"
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
+	case errors.Is(err, lane.ErrTooLarge):
+		return "too_large"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "client_gone"
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/cmd/internal/tool"
 )
 
 func TestFlagsThatWouldMeasureNothingAreRefused(t *testing.T) {
@@ -48,11 +50,11 @@ func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
 		{"more"}, {"--nothing"}, {"--rounds", "x"}, {"--rounds", "0"}, {"--duration", "0s"}, {"--events", "-1"}, {"--scenarios", "get-nul"}, {"--only", "apache"},
 		{"--quick=no"}, {"--keep=no"}, {"--proxy"}, {"--proxy", os.Args[0], "--proxy", os.Args[0]},
 	} {
-		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
+		if code := tool.Run(t.Context(), newCommand(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%q: got status %d, want 2", args, code)
 		}
 	}
-	if code := run(t.Context(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
+	if code := tool.Run(t.Context(), newCommand(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
 		t.Errorf("a program that does not exist: got status %d, want 1", code)
 	}
 }

@@ -49,43 +49,17 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/signal"
 	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
+	"etcd-tlsproxy/cmd/internal/tool"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	// A second Ctrl-C ends this program at once, and the kernel kills its children.
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cmd := newCommand()
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	if !errors.Is(err, errReported) {
-		fmt.Fprintf(stderr, "etcd-tlsproxy-siege: %v\n", err)
-	}
-	return usage.Status(err)
-}
+func main() { tool.Main(newCommand()) }
 
 // settings are the flags.
 type settings struct {

@@ -8,17 +8,16 @@ import (
 	"os/exec"
 	"syscall"
 	"time"
+
+	"etcd-tlsproxy/cmd/internal/tool"
 )
 
 // namespaceVariable is set for the process that runs in a network namespace of its own.
 const namespaceVariable = "ETCD_TLSPROXY_SIEGE_NAMESPACE"
 
-// errReported stands for an error that the process in the namespace has printed.
-var errReported = errors.New("the siege has failed")
-
 // enterNamespace runs this program again, with the same arguments, in a network namespace of
 // its own, whose loopback has addresses of IPv6 networks. It returns why it cannot. If the program
-// ran and failed, the error is errReported.
+// ran and failed, the error is [tool.ErrReported].
 func enterNamespace(ctx context.Context, self string, args []string) (ran bool, err error) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		return false, err
@@ -39,7 +38,7 @@ func enterNamespace(ctx context.Context, self string, args []string) (ran bool, 
 		return false, fmt.Errorf("making a network namespace: %w", err)
 	}
 	if cmd.Wait() != nil {
-		return true, errReported
+		return true, tool.ErrReported
 	}
 	return true, nil
 }

@@ -143,6 +143,14 @@ func scenarios() []scenario {
 			what: "asks for etcd's health and for heads of trees, as fast as it can",
 		},
 		{
+			name: "16", attack: "hellos", allowed: floodAllowed, protocols: onlyTLS, attackers: []string{four, one, network24},
+			what: "sends most of a ClientHello of 64 KiB on 3,000 connections, then a byte now and then",
+		},
+		{
+			name: "17", attack: "pings", allowed: floodAllowed, protocols: []string{attack.HTTP2}, attackers: []string{four, one},
+			what: "sends 14,000 PINGs on each of 1,000 connections, and takes no answer",
+		},
+		{
 			name: "handshakes", attack: "handshakes", allowed: floodAllowed, protocols: onlyTLS, attackers: []string{one, four, network24, network48},
 			what: "full handshakes without a request, as fast as it can",
 		},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
+	"etcd-tlsproxy/cmd/internal/tool"
 )
 
 // all are the settings of a run of all rows.
@@ -96,11 +97,11 @@ func TestFlagsThatWouldAttackNothingAreRefused(t *testing.T) {
 
 func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
 	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--attacks", "("}, {"--attacks", "^8/3/"}, {"--with", "apache"}, {"--duration", "0s"}, {"--quick=no"}} {
-		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
+		if code := tool.Run(t.Context(), newCommand(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%q: got status %d, want 2", args, code)
 		}
 	}
-	if code := run(t.Context(), []string{"--list", "--attacks", "^8/"}, io.Discard, io.Discard); code != 0 {
+	if code := tool.Run(t.Context(), newCommand(), []string{"--list", "--attacks", "^8/"}, io.Discard, io.Discard); code != 0 {
 		t.Errorf("a list of rows: got status %d, want 0", code)
 	}
 }

@@ -24,38 +24,16 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"etcd-tlsproxy/cmd/internal/tool"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	// A second Ctrl-C ends this program at once, and the kernel kills its children.
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cmd := newCommand()
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "etcd-tlsproxy-soak: %v\n", err)
-		return usage.Status(err)
-	}
-	return 0
-}
+func main() { tool.Main(newCommand()) }
 
 // settings are the flags.
 type settings struct {

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
+	"etcd-tlsproxy/cmd/internal/tool"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -42,7 +43,7 @@ func TestAShortSoakFindsNothing(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "report.json")
 			var out, errOut bytes.Buffer
 			args := append(append(flags, relaxed...), "--duration", "5s", "--seed", "7", "--json", file)
-			if code := run(t.Context(), args, &out, &errOut); code != 0 {
+			if code := tool.Run(t.Context(), newCommand(), args, &out, &errOut); code != 0 {
 				t.Fatalf("got exit code %d, want 0: %s\n%s", code, errOut.String(), out.String())
 			}
 			data, err := os.ReadFile(file)
@@ -90,7 +91,7 @@ func TestAnInterruptedSoakReportsAndLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &interrupter{cancel: cancel}
-	if code := run(ctx, append(relaxed, "--duration", "1h"), out, io.Discard); code != 0 {
+	if code := tool.Run(ctx, newCommand(), append(relaxed, "--duration", "1h"), out, io.Discard); code != 0 {
 		t.Errorf("got exit code %d, want 0", code)
 	}
 	text := out.text.String()
@@ -131,7 +132,7 @@ func TestASoakFindsWhatIsWrong(t *testing.T) {
 	}
 	var out, errOut bytes.Buffer
 	args := append(relaxed, "--embedded", "--duration", "300ms", "--proxy", script)
-	if code := run(t.Context(), args, &out, &errOut); code != 1 {
+	if code := tool.Run(t.Context(), newCommand(), args, &out, &errOut); code != 1 {
 		t.Errorf("got exit code %d, want 1", code)
 	}
 	if !strings.Contains(errOut.String(), "mismatches") || !strings.Contains(out.String(), "/soak/tagged/k") {
@@ -141,11 +142,11 @@ func TestASoakFindsWhatIsWrong(t *testing.T) {
 
 func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
 	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--duration", "x"}, {"--duration", "0s"}, {"--promise", "-1s"}, {"--seed", "-1"}, {"--keep=no"}, {"--embedded=no"}} {
-		if code := run(t.Context(), args, io.Discard, io.Discard); code != 2 {
+		if code := tool.Run(t.Context(), newCommand(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%q: got status %d, want 2", args, code)
 		}
 	}
-	if code := run(t.Context(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
+	if code := tool.Run(t.Context(), newCommand(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
 		t.Errorf("a program that does not exist: got status %d, want 1", code)
 	}
 }

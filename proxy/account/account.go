@@ -85,7 +85,7 @@ func (a *Account) Proved() {
 func (a *Account) HasProved() bool { return a.proved.Load() }
 
 // Pause returns how long the account should wait before its next connection: the rest of a
-// second since one of its holders was revoked for the sake of others.
+// second since one of its connections was revoked for the sake of others.
 func (a *Account) Pause() time.Duration {
 	end := a.paused.Load()
 	if end == 0 {
@@ -98,7 +98,7 @@ func (a *Account) Pause() time.Duration {
 // before others could use it.
 const pauseLength = time.Second
 
-// pause starts the pause of an account that had a holder revoked.
+// pause starts the pause of an account that had a connection revoked.
 func (a *Account) pause(now time.Time) {
 	a.paused.Store(now.Add(pauseLength).UnixNano())
 	a.table.bad.note(a.key, now)

@@ -66,7 +66,7 @@ func (r *ledgerReclaim) takeOf(p *Pool, c *creditor, class Class) {
 	if revoked == 0 {
 		return
 	}
-	if c.above {
+	if c.above && p.pauses {
 		c.account.pause(r.now)
 	}
 	p.mu.Lock()

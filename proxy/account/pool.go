@@ -37,6 +37,9 @@ type Options struct {
 	// ForNewcomers makes the reserve one for accounts that stay within their share, even if
 	// one more network came. It is for pools of which nothing is acquired for a write.
 	ForNewcomers bool
+	// Connections is set if the holders are connections. The client of one that was revoked
+	// pauses before its next one; see [Account.Pause].
+	Connections bool
 	// PerAccount bounds the units of one account; 0 means that only the total does.
 	PerAccount int64
 	// Queue bounds the number of waiters; 0 means 1,024. When there are more, the account
@@ -53,6 +56,7 @@ type Pool struct {
 	table      *Table
 	index      int
 	newcomers  bool
+	pauses     bool
 	perAccount int64
 	maxWaiters int
 
@@ -71,6 +75,7 @@ type Pool struct {
 	promisedAt     time.Time
 	revoked        uint64 // holders
 	evicted        uint64 // waiters that lost their place
+	congestion     congestion
 }
 
 const (
@@ -102,7 +107,7 @@ func (t *Table) NewPool(o Options) *Pool {
 		o.Queue = 1024
 	}
 	p := &Pool{
-		name: o.Name, unit: max(1, o.Unit), bytes: o.Bytes, table: t, index: len(t.pools), newcomers: o.ForNewcomers, perAccount: o.PerAccount, maxWaiters: o.Queue,
+		name: o.Name, unit: max(1, o.Unit), bytes: o.Bytes, table: t, index: len(t.pools), newcomers: o.ForNewcomers, pauses: o.Connections, perAccount: o.PerAccount, maxWaiters: o.Queue,
 		queue: newQueue(), usages: newUsages(len(t.pools)),
 	}
 	p.Resize(o.Total, o.Reserve)

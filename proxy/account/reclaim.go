@@ -74,7 +74,9 @@ func (pl *plan) carryOut(now time.Time) (units int64, holders int) {
 				return units, holders
 			}
 			if n := pl.revoke(&c); n > 0 {
-				c.donor.account.pause(now)
+				if pl.pool.pauses {
+					c.donor.account.pause(now)
+				}
 				units += n
 				holders++
 			}

@@ -107,10 +107,10 @@ func TestHoldersAreRevokedAtABoundedRate(t *testing.T) {
 	})
 }
 
-func TestAnAccountThatWasCutPausesForASecond(t *testing.T) {
+func TestAnAccountWhoseConnectionWasCutPausesForASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable()
-		p := table.NewPool(Options{Name: "test", Total: 10})
+		p := table.NewPool(Options{Name: "test", Total: 10, Connections: true})
 		flood, newcomer := client(table, 0, 0), client(table, 1, 0)
 		hold(t, p, flood, 10, Silent)
 		if got := flood.Pause(); got != 0 {

@@ -15,7 +15,7 @@ func TestWhatIsWantedIsThatOfThePoolThatTheClaimNeeds(t *testing.T) {
 		a, b := r.client(t, 1), r.client(t, 2)
 		tree, second := r.Read(a, "/tree", true), r.Read(a, "/other", true)
 		large := r.Read(a, "/large", false)
-		large.Began(30*Unit, true)
+		large.Began(15*Unit, true)
 		alone := r.Read(a, "/alone", false)
 		if !tree.TryAcquire() || !second.TryAcquire() || !large.TryAcquire() {
 			t.Fatal("claims of an account that is alone: got no room")
@@ -28,7 +28,7 @@ func TestWhatIsWantedIsThatOfThePoolThatTheClaimNeeds(t *testing.T) {
 			claim Claim
 			want  int64
 		}{
-			"a tree": {tree, 16}, "a large answer": {large, 30}, "one that needs nothing": {alone, 0}, "a tree that waits": {waiting.For(b), 8},
+			"a tree": {tree, 16}, "a large answer": {large, 15}, "one that needs nothing": {alone, 0}, "a tree that waits": {waiting.For(b), 8},
 			"the tree for another client": {tree.For(b), 8}, "the large answer for another client": {large.For(b), 0},
 		} {
 			if got := c.claim.Wanted(); got != c.want {
@@ -79,12 +79,19 @@ func TestAcquiringTwiceChargesOnce(t *testing.T) {
 	}
 	c.Began(90*Unit, true)
 	for range 2 {
-		if !c.TryAcquire() || !c.Cover() {
+		if !c.Cover() {
 			t.Error("an answer of all units: got no room")
 		}
-		r.checkHeld(t, "a large answer", 90, 0)
+		r.checkHeld(t, "a large answer that has begun", 90, 0)
 	}
 	c.Release()
+	c.Release()
+	for range 2 {
+		if !c.TryAcquire() {
+			t.Error("an answer of all units, asked for again: got no room")
+		}
+		r.checkHeld(t, "a large answer that has not begun", 90, 3)
+	}
 	c.Release()
 	small := r.Read(a, "/b", true)
 	small.Began(100, true)
@@ -142,7 +149,7 @@ func TestWhatNeedsNothingOrHasRoomDoesNotWait(t *testing.T) {
 			t.Errorf("%s: got the error %v, want none", what, err)
 		}
 	}
-	r.checkHeld(t, "with room for all", 20, 0)
+	r.checkHeld(t, "with room for all", 20, 1)
 	large.Release()
 	if withoutLimits.Began(1<<30, true); withoutLimits.Size() != 0 {
 		t.Errorf("an answer without limits has begun: got a size of %d, want 0", withoutLimits.Size())
@@ -304,7 +311,7 @@ func TestAReadThatTurnsOutToBeLargeWhileItWaitsCanBeGivenUp(t *testing.T) {
 		a := r.client(t, 1)
 		full, first, other := r.Other(a), r.Read(a, "/a", true), r.Read(a, "/b", true)
 		full.units = 90
-		if !full.TryAcquire() || !first.TryAcquire() || !other.TryAcquire() {
+		if !full.Cover() || !first.TryAcquire() || !other.TryAcquire() {
 			t.Fatal("all bytes and places: got no room")
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -17,14 +17,19 @@ const (
 	// unknownTree is how many reads of trees that were small lately one of an unknown tree
 	// counts for. Many large trees at once would take etcd's processors from others.
 	unknownTree = 8
+	// longWork is the number of units from which on an answer also has places of
+	// [Limits.Trees] until it begins, one for each perPlace units. Encoding it takes etcd so
+	// long that many such answers at once would take its processors from others.
+	longWork = 16
+	perPlace = 32
 )
 
 // Limits bounds what etcd needs for large answers.
 type Limits struct {
 	// Bytes is the pool of the bytes of large answers that etcd is asked for or sends.
 	Bytes *account.Pool
-	// Trees is the pool of the reads of trees that are not known to be large, and whose
-	// answers have not begun.
+	// Trees is the pool of the reads that etcd works for, and whose answers have not begun: those
+	// of trees that are not known to be large, and those of answers of a megabyte and more.
 	Trees *account.Pool
 
 	// Watched is the pool of the bytes of the events that etcd would send at once if all keys
@@ -119,53 +124,46 @@ func (c *Claim) isLarge() bool { return c.units > 1 }
 // IsFree reports whether there is nothing to acquire.
 func (c *Claim) IsFree() bool { return c.limits == nil || !c.isLarge() && !c.tree }
 
-// TryAcquire acquires what the answer is expected to need, if there is enough.
+// TryAcquire acquires what the answer is expected to need, if there is enough of all.
 func (c *Claim) TryAcquire() bool {
-	switch {
-	case c.IsFree() || c.places > 0:
+	if c.IsFree() || c.places > 0 {
 		return true
-	case c.isLarge():
-		return c.cover(c.units)
 	}
-	n := c.wantedPlaces()
-	if c.limits.Trees.TryAcquire(c.account, n, account.Ordinary) {
-		c.places = n
+	before := c.held
+	if c.isLarge() && !c.cover(c.units) {
+		return false
 	}
-	return c.places > 0
+	if !c.tryPlaces(c.wantedPlaces()) {
+		c.releaseBytes(c.held - before)
+		return false
+	}
+	return true
 }
 
 // Acquire acquires what the answer is expected to need, and waits for its turn. What is known
-// about the size when the turn comes counts.
+// about the size when the turn comes counts. If it fails, the claim may hold a part.
 func (c *Claim) Acquire(ctx context.Context) error {
-	switch {
-	case c.TryAcquire():
+	if c.TryAcquire() {
 		return nil
-	case c.isLarge():
-		n := possible(c.bytes, c.units) - c.held
-		err := c.bytes.Acquire(ctx, c.account, n, account.Ordinary)
-		if err == nil {
-			c.held += n
+	}
+	if !c.isLarge() {
+		if err := c.acquirePlaces(ctx, c.wantedPlaces()); err != nil {
+			return err
 		}
-		return err
+		if c.Refresh(); c.isLarge() { // an answer that has begun meanwhile has shown it
+			c.releasePlaces()
+			return c.Acquire(ctx)
+		}
+		return nil
 	}
-	n := c.wantedPlaces()
-	if err := c.limits.Trees.Acquire(ctx, c.account, n, account.Ordinary); err != nil {
-		return err
+	// Nobody waits for bytes while he has places.
+	if n := possible(c.bytes, c.units) - c.held; n > 0 {
+		if err := c.bytes.Acquire(ctx, c.account, n, account.Ordinary); err != nil {
+			return err
+		}
+		c.held += n
 	}
-	c.places = n
-	if c.Refresh(); c.isLarge() { // an answer that has begun meanwhile has shown it
-		c.releasePlaces()
-		return c.Acquire(ctx)
-	}
-	return nil
-}
-
-// wantedPlaces returns the units of [Limits.Trees] that a tree needs.
-func (c *Claim) wantedPlaces() int64 {
-	if c.units > 0 {
-		return 1
-	}
-	return min(unknownTree, c.limits.Trees.Most())
+	return c.acquirePlaces(ctx, c.wantedPlaces())
 }
 
 // possible returns the units that an answer of so many units is charged with. An answer that is
@@ -230,15 +228,12 @@ func (c *Claim) Held() int64 { return c.held }
 // Release releases what is held. The claim can be acquired again.
 func (c *Claim) Release() {
 	c.releasePlaces()
-	if c.held > 0 {
-		c.bytes.Release(c.account, c.held, account.Ordinary)
-		c.held = 0
-	}
+	c.releaseBytes(c.held)
 }
 
-func (c *Claim) releasePlaces() {
-	if c.places > 0 {
-		c.limits.Trees.Release(c.account, c.places, account.Ordinary)
-		c.places = 0
+func (c *Claim) releaseBytes(n int64) {
+	if n > 0 {
+		c.bytes.Release(c.account, n, account.Ordinary)
+		c.held -= n
 	}
 }

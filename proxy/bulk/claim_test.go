@@ -60,7 +60,7 @@ func TestAnAnswerThatIsKnownToBeLargeIsChargedBeforeItIsAskedFor(t *testing.T) {
 	if second.Size() != 30*Unit || !second.TryAcquire() {
 		t.Errorf("the next read: got an expected size of %d, want %d and room", second.Size(), 30*Unit)
 	}
-	r.checkHeld(t, "two large answers", 60, 0)
+	r.checkHeld(t, "two large answers, one of which has not begun", 60, 1)
 	if alone := r.Read(a, "/v2/keys/a", false); alone.Size() != 0 || !alone.IsFree() {
 		t.Errorf("a read of the key alone: got an expected size of %d, want 0", alone.Size())
 	}
@@ -125,7 +125,7 @@ func TestAReadThatWaitedIsChargedWithWhatTheOneBeforeItShowed(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		r.checkHeld(t, "a read that waited, and whose answer is now known to be large", 30, unknownTree)
+		r.checkHeld(t, "a read that waited, and whose answer is now known to be large", 30, unknownTree+1)
 		first.Release()
 		other.Release()
 		waiting.Release()

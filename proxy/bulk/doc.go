@@ -7,10 +7,11 @@
 //
 // [Limits] remembers the sizes of large answers. A read whose answer is known to be large is
 // charged with its size. Reads of trees whose answers are not known to be large are bounded in
-// number until their answers begin, to fewer if the tree is not known at all, and an answer that turns out to be large must then get its
-// bytes, or is given up and asked for again when it is its turn. Other reads of unknown size are
-// not bounded here: equal ones are shared, so that they cannot be many times larger than what
-// was written.
+// number until their answers begin, to fewer if the tree is not known at all. An answer that turns
+// out to be large must then get its bytes, or is given up and asked for again when it is its turn.
+// Answers of a megabyte and more are bounded together with them until they begin, because encoding
+// them takes etcd's processors from others. Other reads of unknown size are not bounded here: equal
+// ones are shared, so that they cannot be many times larger than what was written.
 //
 // A write is charged like a read of the value before and of the one after; see [Limits.Write].
 //

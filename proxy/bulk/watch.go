@@ -34,17 +34,6 @@ func (l *Limits) Watch(a *account.Account, path string, tree bool) Claim {
 	return c
 }
 
-// Past returns the claim of a watch of a key from an index on, which is answered like a read if its
-// event exists. Nobody knows how large that is.
-func (l *Limits) Past(a *account.Account, path string, tree bool) Claim {
-	if l == nil {
-		return Claim{}
-	}
-	c := Claim{limits: l, bytes: l.Bytes, account: a, hash: l.sizes.hashOf(pastPath+path, tree), tree: true}
-	c.Refresh()
-	return c
-}
-
 // heavy returns the units that events of a size cost.
 func heavy(units int64) int64 {
 	if units <= lightEvent {

@@ -36,11 +36,16 @@ type Operation struct {
 	Access  acl.Access
 	// Watch is set if etcd will not answer before something changes.
 	Watch bool
+	// Past is set for a watch with a waitIndex, whose event may exist already.
+	Past bool
 	// Shared is set if equal operations may be answered by one request to etcd: reads of
 	// keys that end, and checks of etcd's health. Operations with the same Path and
 	// SharedQuery are equal. A HEAD is answered by the same request as a GET.
 	Shared      bool
 	SharedQuery string
+	// Proposal is set if etcd answers a read only when its members have agreed. Each write is a
+	// proposal as well.
+	Proposal bool
 	// Tree is set if a read of a key includes all keys below it.
 	Tree bool
 	// Identity is the client's identity, if the decision depended on it. Login says how the

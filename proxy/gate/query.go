@@ -10,6 +10,7 @@ import (
 // the answer.
 type query struct {
 	wait, recursive, sorted, quorum bool
+	past                            bool // a waitIndex is given
 	// malformed is set if etcd refuses the query.
 	malformed bool
 }
@@ -50,6 +51,8 @@ func readQuery(text string) (q query) {
 		switch name {
 		case "wait":
 			q.wait = on
+		case "waitIndex":
+			q.past = true
 		case "recursive":
 			q.recursive = on
 		case "sorted":

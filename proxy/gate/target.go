@@ -99,14 +99,16 @@ func (op *Operation) setReading(path, text string) {
 	case op.Surface == Keys:
 		q := readQuery(text)
 		op.Watch = q.wait && op.Method == MethodGet
+		op.Past = op.Watch && q.past
 		op.Tree = q.recursive
+		// etcd takes quorum into account for GET only.
+		q.quorum = q.quorum && op.Method == MethodGet
+		op.Proposal = q.quorum
 		if op.Shared = !q.wait && !q.malformed; op.Shared {
-			// etcd takes quorum into account for GET only.
-			q.quorum = q.quorum && op.Method == MethodGet
 			op.SharedQuery = q.shared()
 		}
 	case path == "/health" && op.Method == MethodGet:
 		// A check of etcd's health is a proposal to the cluster.
-		op.Shared, op.SharedQuery = true, healthQuery(text)
+		op.Shared, op.SharedQuery, op.Proposal = true, healthQuery(text), true
 	}
 }

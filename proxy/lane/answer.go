@@ -27,10 +27,11 @@ type Answer struct {
 
 	slot     slot
 	claim    bulk.Claim
-	large    *hold // of the claim, while the client takes the answer; nil for none
-	memory   *hold // of Pools.Memory; nil for none
-	isWatch  bool  // the body is an event of a watch that is not shared
-	mayGrow  bool  // it has had its turn, and may have grown since its size was seen
+	past     *bulk.Claim // until the event of a watch has begun; nil for none
+	large    *hold       // of the claim, while the client takes the answer; nil for none
+	memory   *hold       // of Pools.Memory; nil for none
+	isWatch  bool        // the body is an event of a watch that is not shared
+	mayGrow  bool        // it has had its turn, and may have grown since its size was seen
 	resp     *upstream.Response
 	buffered *upstream.Buffered
 	shared   *share.Answer
@@ -62,6 +63,7 @@ func (a *Answer) Read(p []byte) (n int, err error) {
 	n, err = a.resp.Read(p)
 	if a.isWatch && n > 0 {
 		a.isWatch = false
+		a.endPast()
 		if !a.claim.Event(a.resp.Announced()) {
 			return 0, errLarge // etcd must not hold the event at the pace of the client
 		}
@@ -98,6 +100,10 @@ func (a *Answer) Close() {
 		a.large = nil
 	}
 	a.claim.Release()
+	if a.past != nil {
+		a.past.Release()
+		a.past = nil
+	}
 	if a.shared != nil {
 		a.shared.Release()
 		a.shared = nil
@@ -107,6 +113,15 @@ func (a *Answer) Close() {
 		a.stored, a.Fields = nil, nil
 	}
 	a.Body = nil
+}
+
+// endPast lets others have their turn, because the event has begun.
+func (a *Answer) endPast() {
+	if a.past != nil {
+		a.past.Began(a.resp.Announced(), true)
+		a.past.Release()
+		a.past = nil
+	}
 }
 
 func (a *Answer) closeUpstream() {

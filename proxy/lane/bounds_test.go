@@ -196,7 +196,7 @@ func TestAWatchThatAStoreAnswersEndsAnOutage(t *testing.T) {
 		w.Close()
 		synctest.Wait()
 		time.Sleep(time.Hour) //nolint:forbidigo // of the bubble's clock
-		if since := x.Outage.Since(); !since.IsZero() {
+		if since, _ := x.Outage.Since(); !since.IsZero() {
 			t.Errorf("an hour after a watch was answered: got an outage since %v, want none", since)
 		}
 	})

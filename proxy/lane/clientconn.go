@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -18,8 +19,14 @@ type ClientConn struct {
 	*rawio.Corked
 	once   sync.Once
 	closed func()
-	turns  Turns
 	client *net.TCPAddr // as a load balancer names it; nil without one
+
+	turns    Turns
+	flight   int  // bytes that may be received between two writes while there are turns
+	answered bool // nothing was received since the last write while there are turns
+
+	bounded bool
+	left    int // bytes that may be received, if bounded
 }
 
 // Turns lets a client's handshake compute only when it is its turn. Waiting for the client is
@@ -27,24 +34,68 @@ type ClientConn struct {
 type Turns interface {
 	// Acquire waits for a turn.
 	Acquire() error
-	// Release ends a turn.
-	Release()
+	// Release ends a turn. begins is whether the client has sent nothing since it was last
+	// answered.
+	Release(begins bool)
 }
 
 // TakeTurns makes the connection release its turn during each read, and acquire one for what was
-// read; nil ends that. It must not be called concurrently with a read.
-func (c *ClientConn) TakeTurns(t Turns) { c.turns = t }
+// read; nil ends that. Until then, no more than flight bytes are received before something is
+// written. It must not be called concurrently with a read.
+func (c *ClientConn) TakeTurns(t Turns, flight int) { c.turns, c.flight, c.answered = t, flight, true }
+
+// ErrTooLarge is the error of a read of a client that has sent too much before it is complete.
+var ErrTooLarge = errors.New("the client has sent too much of one message of TLS")
+
+// maxUnread bounds what arrives before a read of a TLS connection returns something: one full
+// record, behind some that only change keys. crypto/tls would hold a message of 256 KiB at any
+// time, and keep its memory as long as the connection.
+const maxUnread = FullRecord + 4<<10
+
+// Receive is t.Read for connections of clients. It fails if too much arrives that is no data.
+func Receive(t *tls.Conn, p []byte) (int, error) {
+	Wire(t).expect(maxUnread)
+	return t.Read(p)
+}
+
+// ReceiveMore is [Receive] for the rest of something that has begun. Other connections have their
+// turn at the processor before: a client that sends bytes one by one, with many messages of TLS
+// between them, would otherwise use each of its connections' turns to the end, which is 10 ms.
+func ReceiveMore(t *tls.Conn, p []byte) (int, error) {
+	runtime.Gosched()
+	return Receive(t, p)
+}
+
+// expect bounds what may be received until it is called again.
+func (c *ClientConn) expect(n int) { c.bounded, c.left = true, n }
 
 // Read reads what has arrived.
 func (c *ClientConn) Read(p []byte) (int, error) {
 	if c.turns == nil {
-		return c.Corked.Read(p)
+		return c.receive(p)
 	}
-	c.turns.Release()
-	n, err := c.Corked.Read(p)
+	if c.answered {
+		c.expect(c.flight)
+	}
+	c.turns.Release(c.answered)
+	c.answered = false
+	n, err := c.receive(p)
 	if err == nil {
 		err = c.turns.Acquire()
 	}
+	return n, err
+}
+
+// receive reads what has arrived and may be received.
+func (c *ClientConn) receive(p []byte) (int, error) {
+	if !c.bounded {
+		return c.Corked.Read(p)
+	}
+	if c.left <= 0 {
+		return 0, ErrTooLarge
+	}
+	n, err := c.Corked.Read(p[:min(len(p), c.left)])
+	c.left -= n
 	return n, err
 }
 
@@ -75,6 +126,9 @@ const maxControl = 64
 // The deadline in force is then that of the last answer, and may have passed. Removing it
 // after each answer would cost as much as a part of the answer, so it is renewed here.
 func (c *ClientConn) Write(p []byte) (int, error) {
+	if c.turns != nil {
+		c.answered = true
+	}
 	n, err := c.Corked.Write(p)
 	if n > 0 || len(p) > maxControl || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, err

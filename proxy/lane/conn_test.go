@@ -46,12 +46,12 @@ type countedTurns struct {
 }
 
 func (c *countedTurns) Acquire() error { c.acquired++; return c.err }
-func (c *countedTurns) Release()       { c.released++ }
+func (c *countedTurns) Release(bool)   { c.released++ }
 
 func TestAConnectionGivesItsTurnBackWhileItWaitsForItsClient(t *testing.T) {
 	client, server, closed := accepted(t)
 	turns := &countedTurns{}
-	server.TakeTurns(turns)
+	server.TakeTurns(turns, FullRecord)
 	_, _ = client.Write([]byte("ab"))
 	p := make([]byte, 1)
 	if n, err := server.Read(p); n != 1 || err != nil || turns.released != 1 || turns.acquired != 1 {
@@ -61,14 +61,14 @@ func TestAConnectionGivesItsTurnBackWhileItWaitsForItsClient(t *testing.T) {
 	if _, err := server.Read(p); !errors.Is(err, turns.err) {
 		t.Errorf("a read whose turn does not come again: got the error %v, want %v", err, turns.err)
 	}
-	server.TakeTurns(nil)
+	server.TakeTurns(nil, 0)
 	_, _ = client.Write([]byte("c"))
 	if n, err := server.Read(p); n != 1 || err != nil || p[0] != 'c' || turns.released != 2 {
 		t.Errorf("a read without turns: got %d, %v, %q after %d releases; want 1, none, c after 2", n, err, p, turns.released)
 	}
 	client.Close()
 	turns.err = nil
-	server.TakeTurns(turns)
+	server.TakeTurns(turns, FullRecord)
 	if _, err := server.Read(p); !errors.Is(err, io.EOF) || turns.acquired != 2 {
 		t.Errorf("a read behind the end, which needs no turn: got the error %v after %d acquisitions, want %v after 2", err, turns.acquired, io.EOF)
 	}

@@ -91,7 +91,7 @@ func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, e
 	if a.claim.Held() > 0 {
 		a.large = holdWatch(x.Bulk.Watched, w, a.claim.Held(), call.Client)
 	}
-	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
+	resp, err := x.askAlone(ctx, call, &a)
 	if err != nil {
 		a.Close()
 		return Answer{}, x.unanswered(ctx, err, call.Op)
@@ -99,6 +99,41 @@ func (x *Exchange) Alone(ctx context.Context, call *Call, w *Watch) (a Answer, e
 	x.Outage.Succeeded()
 	a.Status, a.Fields, a.Length, a.resp, a.isWatch = resp.Status, resp.Fields, resp.Length, resp, true
 	return a, End{}
+}
+
+// askAlone sends the request of a watch that is not shared. If its event may exist already, and may
+// be large, others can have their turn before it, and it has its own until the event begins.
+func (x *Exchange) askAlone(ctx context.Context, call *Call, a *Answer) (*upstream.Response, error) {
+	op := call.Op
+	if !op.Past {
+		return call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
+	}
+	past := a.claim.Past(op.Path, op.Tree)
+	if _, ok := SharedWatch(op); ok && !past.IsLong() {
+		return call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
+	}
+	a.past = &past
+	if err := call.wait(ctx, past.Acquire); err != nil {
+		return nil, &upstream.Error{Kind: upstream.Busy, Err: err}
+	}
+	resp, err := call.Snapshot.Upstream.Do(ctx, call.upstreamRequest())
+	if err != nil {
+		return nil, err
+	}
+	patience := share.PastPatience
+	if past.IsLong() {
+		patience = share.LongPatience
+	}
+	arrived, err := resp.Arrived(patience)
+	if err != nil {
+		resp.Close()
+		return nil, err
+	}
+	if !arrived {
+		past.Missed()
+		a.past = nil
+	}
+	return resp, nil
 }
 
 // acquireClaim acquires what a watch expects to need, and waits for its turn.

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"time"
 )
@@ -24,6 +25,10 @@ func Linger(c net.Conn) {
 	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
+	var from io.Reader = c
+	if client, ok := c.(*ClientConn); ok {
+		from = client.Corked // nothing of it is kept, so it may be any amount
+	}
 	end := time.Now().Add(maxLinger)
 	buf := make([]byte, 64) // nearly all peers send nothing but their close_notify
 	for {
@@ -34,7 +39,7 @@ func Linger(c net.Conn) {
 		if c.SetReadDeadline(deadline) != nil {
 			return
 		}
-		n, err := c.Read(buf)
+		n, err := from.Read(buf)
 		if err != nil {
 			return
 		}

@@ -1,6 +1,9 @@
 package lane
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Pace bounds how slowly a client transfers a body. A client has BodyTimeout for its next
 // bytes, and gains time at minBodyRate for those that pass, but never has more than
@@ -28,4 +31,20 @@ func (p *Pace) Begin() time.Time {
 func (p *Pace) End(n int) {
 	gained := time.Duration(n) * time.Second / minBodyRate
 	p.left = min(p.timeout, p.left-time.Since(p.began)+gained)
+}
+
+// Run lets the other connections run now and then. The goroutine of a connection does not wait
+// while its client sends requests without a pause and takes the answers. Go would let it run for
+// ten milliseconds each time, and a request on another connection has to wait several times. The
+// zero Run is ready for use.
+type Run struct{ served uint }
+
+// LongestRun is how many requests a connection may have in a row, or reads on HTTP/2.
+const LongestRun = 8
+
+// Served is called after each of them.
+func (r *Run) Served() {
+	if r.served++; r.served%LongestRun == 0 {
+		runtime.Gosched()
+	}
 }

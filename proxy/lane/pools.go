@@ -16,6 +16,9 @@ type Pools struct {
 	// Slots bounds the requests at etcd. A request has a slot while etcd works for it, and
 	// not while its client takes the answer.
 	Slots *account.Pool
+	// Proposals bounds those of them that etcd answers only when its members have agreed. While
+	// there is no leader they last until etcd gives them up, and plain reads must go on.
+	Proposals *account.Pool
 	// Bulk bounds the large answers that etcd is asked for, and those that it sends at the
 	// pace of their clients.
 	Bulk *bulk.Limits
@@ -84,23 +87,36 @@ func acquireWithin(ctx context.Context, patience time.Duration, p *account.Pool,
 	return p.Acquire(ctx, a, 1, k)
 }
 
-// slot is a unit of Pools.Slots. The zero slot is none.
+// slot is a unit of Pools.Slots and, for a proposal, one of Pools.Proposals. The zero slot is none.
 type slot struct {
-	pool    *account.Pool
-	account *account.Account
-	kind    account.Kind
-	held    bool
+	pool      *account.Pool
+	proposals *account.Pool // nil unless the call is a proposal
+	account   *account.Account
+	kind      account.Kind
+	held      bool
 }
 
 // newSlot returns a slot for a call, which is not acquired.
 func (x *Exchange) newSlot(call *Call) slot {
-	return slot{pool: x.Slots, account: call.account, kind: kindOf(call.Op)}
+	s := slot{pool: x.Slots, account: call.account, kind: kindOf(call.Op)}
+	if call.Op.IsWrite() || call.Op.Proposal {
+		s.proposals = x.Proposals
+	}
+	return s
 }
 
 // try acquires the slot if that needs no wait.
 func (s *slot) try() bool {
-	s.held = s.pool != nil && s.pool.TryAcquire(s.account, 1, s.kind)
-	return s.held || s.pool == nil
+	if s.pool == nil {
+		return true
+	}
+	if s.proposals != nil && !s.proposals.TryAcquire(s.account, 1, s.kind) {
+		return false
+	}
+	if s.held = s.pool.TryAcquire(s.account, 1, s.kind); !s.held {
+		s.releaseProposal()
+	}
+	return s.held
 }
 
 // acquire acquires the slot, and waits for its turn.
@@ -108,8 +124,15 @@ func (s *slot) acquire(ctx context.Context) error {
 	if s.pool == nil {
 		return nil
 	}
+	if s.proposals != nil {
+		if err := s.proposals.Acquire(ctx, s.account, 1, s.kind); err != nil {
+			return err
+		}
+	}
 	err := s.pool.Acquire(ctx, s.account, 1, s.kind)
-	s.held = err == nil
+	if s.held = err == nil; !s.held {
+		s.releaseProposal()
+	}
 	return err
 }
 
@@ -118,6 +141,13 @@ func (s *slot) release() {
 	if s.held {
 		s.held = false
 		s.pool.Release(s.account, 1, s.kind)
+		s.releaseProposal()
+	}
+}
+
+func (s *slot) releaseProposal() {
+	if s.proposals != nil {
+		s.proposals.Release(s.account, 1, s.kind)
 	}
 }
 

@@ -145,6 +145,61 @@ func TestAnAnswerThatGetsNoSlotHoldsNothing(t *testing.T) {
 	}
 }
 
+// TestAProposalNeedsAPlaceAmongTheProposalsAsWell has two slots, one of them for proposals.
+func TestAProposalNeedsAPlaceAmongTheProposalsAsWell(t *testing.T) {
+	r := newRig(t, nil)
+	r.Slots = r.Accounts.NewPool(account.Options{Name: "requests", Total: 2, Queue: 10})
+	r.Proposals = r.Accounts.NewPool(account.Options{Name: "proposals", Total: 1, Queue: 10})
+	a := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
+	defer a.Close()
+	newSlot := func(method, target string) *slot {
+		call := r.call(t, method, target, "")
+		call.account = a
+		s := r.newSlot(call)
+		return &s
+	}
+	expect := func(when string, requests, proposals int64) {
+		t.Helper()
+		if r.Slots.Used() != requests || r.Proposals.Used() != proposals {
+			t.Errorf("%s: got %d slots and %d proposals in use, want %d and %d", when, r.Slots.Used(), r.Proposals.Used(), requests, proposals)
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	first := newSlot("GET", "/v2/keys/a?quorum=true")
+	if !first.try() {
+		t.Error("a quorum read got no slot, want one")
+	}
+	expect("with a quorum read", 1, 1)
+	for _, second := range []*slot{newSlot("GET", "/v2/keys/b?quorum=true"), newSlot("GET", "/health"), newSlot("DELETE", "/v2/keys/eventlogging/b")} {
+		if second.try() || second.acquire(gone) == nil {
+			t.Errorf("another proposal got a slot, want none")
+		}
+		expect("after another proposal", 1, 1)
+	}
+	read := newSlot("GET", "/v2/keys/b")
+	if !read.try() {
+		t.Error("a plain read got no slot, want one")
+	}
+	expect("with a plain read", 2, 1)
+	first.release()
+	expect("with a plain read alone", 1, 0)
+	other := newSlot("GET", "/v2/keys/b")
+	if !other.try() {
+		t.Error("another plain read got no slot, want one")
+	}
+	if write := newSlot("PUT", "/v2/keys/eventlogging/a"); write.try() || write.acquire(gone) == nil {
+		t.Error("a write without a slot got one, want none")
+	}
+	expect("after a write that got no slot", 2, 0)
+	read.release()
+	write := newSlot("PUT", "/v2/keys/eventlogging/a")
+	if err := write.acquire(t.Context()); err != nil {
+		t.Errorf("a write: got the error %v, want none", err)
+	}
+	expect("with a write", 2, 1)
+}
+
 func TestWritesAreChargedAsWrites(t *testing.T) {
 	r := newRig(t, nil)
 	for method, want := range map[string]account.Kind{"GET": account.Ordinary, "HEAD": account.Ordinary, "PUT": account.Write, "POST": account.Write, "DELETE": account.Write} {

@@ -199,11 +199,11 @@ func (x *Exchange) joinStore(ctx context.Context, s *Snapshot, w *Watch, n share
 		defer past.Release()
 		watcher, head, end := x.startStore(ctx, o, parsed, w, n)
 		if watcher != nil {
-			size := int64(0)
 			if e := watcher.Result(); e != nil {
-				size = int64(len(e.Body)) // it exists, and the feed counts it from now on
+				past.Began(int64(len(e.Body)), true) // the feed counts it from now on
+			} else {
+				past.Missed()
 			}
-			past.Began(size, true)
 		}
 		return watcher, head, end
 	}

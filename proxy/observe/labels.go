@@ -32,7 +32,7 @@ func (m *Metrics) startSeries() {
 	each(m.refusedConns, "connections", "address", "memory", "proxy_header")
 	each(m.handshakes, "full", "resumed", "failed", "timeout", "plain_http")
 	each(m.handshakeFailures, "client_gone", "timeout", "plain_http", "no_tls", "no_certificate", "untrusted_certificate", "expired_certificate",
-		"rejected_by_client", "version", "cipher", "draining", "other")
+		"rejected_by_client", "version", "cipher", "too_large", "draining", "other")
 	each(m.upstreamFailures, "unreachable", "busy", "too_long", "lost", "broken", "timeout")
 	for _, method := range []string{"GET", "HEAD", "PUT", "POST", "DELETE"} {
 		for _, code := range []string{"200", "201", "400", "401", "403", "404", "412", "500", "502", "503", "504"} {

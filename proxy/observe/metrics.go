@@ -90,7 +90,7 @@ func NewMetrics(version string) *Metrics {
 		handedOver:   f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),
 		handshakes:   counter("handshakes_total", "TLS handshakes by result (full, resumed, failed, timeout, plain_http).", "result"),
 		handshakeFailures: counter("handshake_failures_total", "TLS handshakes that failed, by reason (client_gone, timeout, plain_http, no_tls, no_certificate, untrusted_certificate, "+
-			"expired_certificate, rejected_by_client, version, cipher, draining, other). With rejected_by_client the client sent an alert, for example because it does not trust the server's certificate.", "reason"),
+			"expired_certificate, rejected_by_client, version, cipher, too_large, draining, other). With rejected_by_client the client sent an alert, for example because it does not trust the server's certificate.", "reason"),
 		watches:          gauge("watches", "Running watches of clients."),
 		watchEnds:        make(map[string]prometheus.Counter),
 		Watches:          &share.WatchCounters{},

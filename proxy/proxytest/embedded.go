@@ -25,6 +25,8 @@ type Options struct {
 	// NoV2 starts an etcd without the v2 API, which etcd 3.6 and later do not have. It does not
 	// apply to StartEmbedded.
 	NoV2 bool
+	// Quota is the size in bytes at which an embedded etcd refuses writes; 0 is etcd's default.
+	Quota int64
 	// TLS makes an embedded etcd serve clients with TLS.
 	TLS *EtcdTLS
 }
@@ -76,6 +78,7 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	// The files are temporary, so writes need not wait for the disk.
 	c.UnsafeNoFsync = true
+	c.QuotaBackendBytes = o.Quota
 	if o.Advertise != "" {
 		advertise, err := url.Parse(o.Advertise)
 		if err != nil {

@@ -1,6 +1,10 @@
 package share
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // chains counts the watches at etcd by key, to know how many of them one write can concern: those
 // of its own key, and the recursive ones of all folders above it. etcd makes a copy of the
@@ -116,4 +120,85 @@ func (b *branches) put(segment string, below *chain, before int32) {
 
 func segments(key string) []string {
 	return strings.FieldsFunc(key, func(r rune) bool { return r == '/' })
+}
+
+// beside has the hubs whose watches are counted in chains, by their keys. Watches.mu guards it.
+type beside map[place][]*hub
+
+// place is where watches receive the same events, from whatever index on.
+type place struct {
+	key       string // without a slash at its end
+	recursive bool
+}
+
+func placeOf(h *hub) place { return place{strings.TrimSuffix(h.key, "/"), h.recursive} }
+
+func (b beside) add(h *hub) { b[placeOf(h)] = append(b[placeOf(h)], h) }
+
+// remove reports whether there was the hub.
+func (b beside) remove(h *hub) bool {
+	at := placeOf(h)
+	i := slices.Index(b[at], h)
+	if i < 0 {
+		return false
+	}
+	if b[at] = slices.Delete(b[at], i, i+1); len(b[at]) == 0 {
+		delete(b, at)
+	}
+	return true
+}
+
+// tooMany returns a watch that costs nothing so far and must end, so that a new one can cost
+// nothing: one of the network that has the most such watches of the key and the folders above it,
+// if that is more than the network of the new one has then. Otherwise a few watches of folders,
+// from several indexes, would make each watch of others in these cost as much as a large event.
+func (b beside) tooMany(h *hub) *hub {
+	if h.weight.payer == nil {
+		return nil
+	}
+	free := make(map[string][]*hub)
+	collect := func(at place) {
+		for _, other := range b[at] {
+			if other.weight.payer != nil && !other.surplus {
+				network := other.weight.payer.Network()
+				free[network] = append(free[network], other)
+			}
+		}
+	}
+	at := placeOf(h)
+	collect(place{at.key, false})
+	for collect(place{at.key, true}); at.key != ""; collect(place{at.key, true}) {
+		at.key = at.key[:strings.LastIndexByte(at.key, '/')]
+	}
+	most := []*hub{}
+	for _, hubs := range free {
+		if len(hubs) > len(most) {
+			most = hubs
+		}
+	}
+	if len(most) <= len(free[h.weight.payer.Network()])+1 {
+		return nil
+	}
+	return slices.MinFunc(most, func(a, b *hub) int { return cmp.Compare(a.users, b.users) })
+}
+
+// countWatch counts the watch of a new hub. If one write can concern too many, another one ends, or it
+// is charged.
+func (ws *Watches) countWatch(h *hub) {
+	if h.weight.extra = ws.chains.add(&h.hubKey) > maxChain; h.weight.extra {
+		if other := ws.beside.tooMany(h); other != nil {
+			ws.uncountWatch(other)
+			go other.stop(errOverShare) // it notifies the watchers
+		} else {
+			h.isSurplus()
+		}
+	}
+	ws.beside.add(h)
+}
+
+// uncountWatch ends the count of a watch.
+func (ws *Watches) uncountWatch(h *hub) {
+	if ws.beside.remove(h) {
+		ws.chains.remove(&h.hubKey)
+	}
 }

@@ -8,7 +8,6 @@ package share
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -29,6 +28,7 @@ type hub struct {
 
 	// Guarded by watches.mu.
 	counted   bool      // in watches.past
+	surplus   bool      // it is charged for a large event from the start
 	users     int       // watchers that wait or are about to wait
 	visits    uint64    // how often a user was added
 	requested time.Time // when the first request was sent
@@ -58,6 +58,9 @@ func (h *hub) serve(ctx context.Context) {
 	var head *Head
 	var past *Event
 	err := h.acquireWeight(ctx)
+	if err == nil && h.since != 0 {
+		err = h.acquirePast(ctx)
+	}
 	if err == nil {
 		h.watches.recordRequest(h)
 		resp, head, err = h.request(ctx, h.since)
@@ -71,6 +74,7 @@ func (h *hub) serve(ctx context.Context) {
 	case h.since != 0:
 		past, err = h.readPast(ctx, resp, head)
 	}
+	h.weight.past.Release()
 	if err != nil || head.Status != 200 {
 		h.err = err
 		h.stop(errEnded)
@@ -108,10 +112,6 @@ func (h *hub) serve(ctx context.Context) {
 	h.stop(err)
 }
 
-// pastPatience is how long a hub with an index waits for an event that etcd may have
-// already. etcd sends such an event at once, behind the head.
-const pastPatience = 50 * time.Millisecond
-
 // readPast reads the event if it exists already. Otherwise the request becomes a watch, and
 // the event is nil.
 //
@@ -121,16 +121,25 @@ const pastPatience = 50 * time.Millisecond
 func (h *hub) readPast(ctx context.Context, resp *upstream.Response, head *Head) (*Event, error) {
 	arrived := false
 	if h.since <= head.Index {
+		patience := h.watches.pastPatience
+		if h.weight.past.IsLong() {
+			patience = h.watches.longPatience
+		}
 		var err error
-		if arrived, err = resp.Arrived(h.watches.pastPatience); err != nil {
+		if arrived, err = resp.Arrived(patience); err != nil {
 			resp.Close()
 			return nil, err
 		}
 	}
 	if arrived {
 		defer resp.Close()
-		return h.receive(ctx, resp, h.watches.texts.past)
+		e, err := h.receive(ctx, resp, h.watches.texts.past)
+		if err == nil {
+			h.weight.past.Began(int64(len(e.Body)), true)
+		}
+		return e, err
 	}
+	h.weight.past.Missed()
 	h.watches.waitForNext(h)
 	err := h.acquireWeight(ctx)
 	if err == nil {
@@ -228,19 +237,4 @@ func (h *hub) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.ring.clear()
-}
-
-// maxRefusal bounds etcd's answer to a watch that it refuses.
-const maxRefusal = 64 << 10
-
-// readRefusal reads a complete answer to a watch.
-func readRefusal(resp *upstream.Response) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(resp, maxRefusal+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(body) > maxRefusal:
-		return nil, &upstream.Error{Kind: upstream.Broken, Err: errEventTooLarge}
-	}
-	return body, nil
 }

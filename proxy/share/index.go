@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 	"sync"
@@ -161,4 +162,19 @@ func readHead(ctx context.Context, pool *upstream.Pool, target string) (*Head, e
 
 func noIndex(head *Head) error {
 	return &upstream.Error{Kind: upstream.Broken, Err: fmt.Errorf("reading etcd's index: status %d: %w", head.Status, errNoIndex)}
+}
+
+// maxRefusal bounds etcd's answer to a watch that it refuses.
+const maxRefusal = 64 << 10
+
+// readRefusal reads a complete answer to a watch.
+func readRefusal(resp *upstream.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp, maxRefusal+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxRefusal:
+		return nil, &upstream.Error{Kind: upstream.Broken, Err: errEventTooLarge}
+	}
+	return body, nil
 }

@@ -110,7 +110,7 @@ func TestAnOldEventIsReadWithTheSlotOfARead(t *testing.T) {
 	}
 	w.Close()
 	// An index up to etcd's own, at which there is no event yet.
-	want.Since, s.pastPatience = 6, pastPatience
+	want.Since, s.pastPatience = 6, PastPatience
 	if w, _, err = s.Join(context.Background(), want, make(bell, 1)); err != nil {
 		t.Fatal(err)
 	}

@@ -43,26 +43,27 @@ type Watches struct {
 	index  indexReads
 	texts  *texts
 
-	pastPatience, weightPatience time.Duration
+	pastPatience, longPatience, weightPatience time.Duration
 
 	mu        sync.Mutex
 	hubs      map[hubKey]*hub
 	lingering int            // hubs without users
 	past      map[hubKey]int // the hubs with an index that wait for an event, of each key
 	chains    chains         // of the hubs whose goroutines run
+	beside    beside         // the same hubs
 	closed    bool
 }
 
 // NewWatches returns watches through a pool.
 func NewWatches(o WatchOptions) *Watches {
-	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub), past: make(map[hubKey]int)}
+	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub), past: make(map[hubKey]int), beside: make(beside)}
 	if ws.linger <= 0 {
 		ws.linger = 10 * time.Second
 	}
 	if o.Memory <= 0 {
 		o.Memory = 64 << 20
 	}
-	ws.texts, ws.pastPatience, ws.weightPatience = newTexts(o.Memory), pastPatience, weightPatience
+	ws.texts, ws.pastPatience, ws.longPatience, ws.weightPatience = newTexts(o.Memory), PastPatience, LongPatience, weightPatience
 	if ws.count == nil {
 		ws.count = &WatchCounters{}
 	}
@@ -97,9 +98,7 @@ func (ws *Watches) acquire(p hubKey, asked time.Time, claim *bulk.Claim) (h *hub
 		ctx, cancel := context.WithCancel(context.Background())
 		h = &hub{hubKey: p, watches: ws, cancel: cancel, ready: make(chan struct{}), ring: ring{texts: ws.texts}}
 		h.weight.charge(claim)
-		if ws.chains.add(&p) > maxChain {
-			h.weight.claim.Surplus()
-		}
+		ws.countWatch(h)
 		ws.hubs[p] = h
 		ws.count.Hubs.Add(1)
 		go h.serve(ctx)
@@ -140,7 +139,7 @@ func (ws *Watches) waitForNext(h *hub) {
 	defer ws.mu.Unlock()
 	h.counted = true
 	if ws.past[key]++; ws.past[key] > maxPastHubs {
-		h.weight.claim.Surplus()
+		h.isSurplus()
 	}
 }
 
@@ -150,7 +149,7 @@ func (ws *Watches) waited(h *hub) {
 	key.since = 0
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.chains.remove(&h.hubKey)
+	ws.uncountWatch(h)
 	if !h.counted {
 		return
 	}

@@ -17,6 +17,10 @@ type weight struct {
 	claim bulk.Claim
 	payer *account.Account // nil if nothing is charged
 	units atomic.Int64     // what the claim holds
+	// past is for the request of a hub with an index. extra is set if there are too many other
+	// watches that the same events concern.
+	past  bulk.Claim
+	extra bool
 }
 
 // errOverShare means that others need what the hub costs etcd.
@@ -34,6 +38,12 @@ func (w *weight) charge(claim *bulk.Claim) {
 	}
 }
 
+// isSurplus charges the watch for a large event from the start; Watches.mu is held.
+func (h *hub) isSurplus() {
+	h.surplus = true
+	h.weight.claim.Surplus()
+}
+
 // acquireWeight acquires what the watch is expected to cost.
 func (h *hub) acquireWeight(ctx context.Context) error {
 	if !h.weight.claim.TryAcquire() {
@@ -44,6 +54,40 @@ func (h *hub) acquireWeight(ctx context.Context) error {
 		}
 	}
 	h.updateWeight()
+	return nil
+}
+
+const (
+	// PastPatience is how long a hub with an index waits for an event that etcd may have
+	// already. etcd sends such an event at once, behind the head.
+	PastPatience = 50 * time.Millisecond
+	// LongPatience is the same for an event of a megabyte and more. etcd needs some time to
+	// encode several of them.
+	LongPatience = 500 * time.Millisecond
+)
+
+// errNoTurn means that others had their turn all the time.
+var errNoTurn = errors.New("too many large events are asked for at the same time")
+
+// acquirePast waits for the turn of the client that pays for a hub with an index. Its event may
+// exist already, and etcd encodes that for each request. So these have their turns if the events of
+// the key are known to be large, or if many watches wait for the same events, of which nothing is
+// known.
+func (h *hub) acquirePast(ctx context.Context) error {
+	if h.weight.payer == nil {
+		return nil
+	}
+	past := h.weight.claim.Past(h.path, h.recursive)
+	if !h.weight.extra && !past.IsLong() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.watches.pool.Patience())
+	defer cancel()
+	if past.Acquire(ctx) != nil {
+		past.Release()
+		return &upstream.Error{Kind: upstream.Busy, Err: errNoTurn}
+	}
+	h.weight.past = past
 	return nil
 }
 

@@ -336,3 +336,48 @@ func TestTheHeadOfAWatchIsNotBehindTheEventsOfItsHub(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchesOfFoldersDoNotMakeThoseOfOthersExpensive has a client that waits for the next event of
+// two folders from several indexes, and another one that watches many keys in them.
+func TestWatchesOfFoldersDoNotMakeThoseOfOthersExpensive(t *testing.T) {
+	etcd := newEtcd(t)
+	s := newScales(t)
+	ws := newWatches(t, etcd.URL())
+	ws.weightPatience = 100 * time.Millisecond
+	for range 30 {
+		set(t, etcd, "/other", "x") // there is no event below /d since then
+	}
+	first, head, _ := join(t, ws, "/other", false, 0)
+	defer first.Close()
+	var broad []Watch
+	for _, key := range []string{"/d", "/d/e"} {
+		broad = append(broad, s.watch(s.one, key, true, 0))
+		for i := range uint64(maxPastHubs) - 1 {
+			broad = append(broad, s.watch(s.one, key, true, head.Index-i))
+		}
+	}
+	theirs, refused := joinAll(t, ws, broad)
+	defer closeAll(theirs)
+	if refused != 0 {
+		t.Fatalf("watches of folders from %d indexes: got %d refused, want none", len(broad), refused)
+	}
+	var many []Watch
+	for i := range 20 { // 20 of them would cost 1,280 units of 100
+		many = append(many, s.watch(s.other, "/d/e/"+strconv.Itoa(i), false, 0))
+	}
+	watchers, refused := joinAll(t, ws, many)
+	defer closeAll(watchers)
+	if refused != 0 {
+		t.Errorf("watches of %d keys of another client: got %d refused, want none", len(many), refused)
+	}
+	// What has ended it can have again, at the price of a large event.
+	again, refused := joinAll(t, ws, broad)
+	defer closeAll(again)
+	if s.Watched.Used() == 0 && refused == 0 {
+		t.Error("the broad watches again: got them for nothing, want them charged or refused")
+	}
+	set(t, etcd, "/d/e/7", "new")
+	soon(t, "a watcher of the other client has its event", func() bool {
+		return slices.ContainsFunc(watchers, func(w *Watcher) bool { return w.Result() != nil && w.Result().Err == nil })
+	})
+}

@@ -59,12 +59,17 @@ func TestAHistoryForgetsTheOldestEventsAbove64MiBButNotTheNewest(t *testing.T) {
 	}
 }
 
+// receive is a function that watches.
+type receive func(*Event)
+
+func (r receive) Receive(e *Event) { r(e) }
+
 func TestAWatchThatHasEndedLeavesNothing(t *testing.T) {
 	tree, history, watches := New(0), NewHistory(0), NewWatches()
 	heard := 0
 	watch := func(key string, since uint64, stream bool) *Watcher {
 		t.Helper()
-		w, failure := watches.Start(&Operation{Action: Watch, Key: key, Since: since, Stream: stream}, tree, history, func(*Event) { heard++ })
+		w, failure := watches.Start(&Operation{Action: Watch, Key: key, Since: since, Stream: stream}, tree, history, receive(func(*Event) { heard++ }))
 		if failure != nil {
 			t.Fatal(failure)
 		}
@@ -124,5 +129,42 @@ func TestWhatIsRefusedDoesNotKeepOthersFromExpiringInTheirOrder(t *testing.T) {
 	}
 	if c := PlanExpire(tree, start.Add(time.Hour), nil); c == nil || c.Key != "/c" || c.Time != start.Add(time.Hour).UnixNano() {
 		t.Errorf("with nothing refused: got %+v, want the first at this time", c)
+	}
+}
+
+func TestAChangeSaysByHowMuchItMakesTheTreeGrow(t *testing.T) {
+	tree := New(0)
+	for _, c := range [][3]string{
+		{"PUT", "/a", "value=12345"},
+		{"PUT", "/b/c/d", "value=1"},
+		{"PUT", "/b/c/d", "value=123"},
+		{"PUT", "/b/c/d", "value=12"},
+		{"PUT", "/b/c/d", "refresh=true&ttl=10&prevExist=true"},
+		{"PUT", "/b/c/d", "prevValue=12&value=123456"},
+		{"POST", "/b", "value=1"},
+		{"PUT", "/a", "dir=true"},
+		{"PUT", "/a", "dir=true&prevExist=true&ttl=10"},
+	} {
+		o, failure := Parse(&Request{Method: c[0], Path: c[1], Query: c[2]}, start)
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		change, failure := Plan(o, tree, start)
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		growth, before := change.Growth(tree), tree.Bytes()
+		write(t, tree, c[0], c[1], c[2])
+		if got := tree.Bytes() - before; got != growth {
+			t.Errorf("%s: the tree grew by %d bytes, and the change said %d", c, got, growth)
+		}
+	}
+	o, _ := Parse(&Request{Method: "DELETE", Path: "/b", Query: "recursive=true"}, start)
+	change, failure := Plan(o, tree, start)
+	if failure != nil {
+		t.Fatal(failure)
+	}
+	if growth := change.Growth(tree); growth > 0 {
+		t.Errorf("a removal: got a growth of %d bytes, want none", growth)
 	}
 }

@@ -94,3 +94,21 @@ func (t *Tree) Holds(f Fact) bool {
 	}
 	panic("BUG: a fact has no kind")
 }
+
+// Growth returns about how many bytes more the tree needs after the change; see [Tree.Bytes].
+func (c *Change) Growth(t *Tree) (bytes int) {
+	if c.Put == nil {
+		return 0
+	}
+	for _, dir := range c.Dirs {
+		bytes += len(dir) + nodeBytes
+	}
+	switch n, err := t.find(c.Key); {
+	case err != nil:
+		return bytes + len(c.Key) + len(c.Put.Value) + nodeBytes
+	case c.KeepValue:
+		return bytes
+	default:
+		return bytes + len(c.Put.Value) - len(n.value)
+	}
+}

@@ -29,7 +29,11 @@ type Options struct {
 	Compact bool
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
-	Log        *slog.Logger
+	// MaxBytes is the size of the tree, in memory, from which on writes that would make it larger
+	// are refused, and a warning is logged; 0 means no limit. It is half of limits.memory. A tree of
+	// twice that size is not loaded.
+	MaxBytes int64
+	Log      *slog.Logger
 
 	// now is the system's clock, by which nodes expire; nil for that of this machine.
 	now func() time.Time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -77,6 +78,9 @@ func (s *Store) writable() error {
 // proposal makes the transaction of a change. The caller holds the lock for reading.
 func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session string, revision int64, conflicts int) (*proposal, *v2store.Error, error) {
 	m := s.m
+	if growth := c.Growth(m.Tree); growth > 0 && s.o.MaxBytes > 0 && int64(m.Tree.Bytes()+growth) > s.o.MaxBytes {
+		return nil, raftError("all keys together need too much memory of the proxy; delete some, or raise limits.memory", m.Tree.Index()), nil
+	}
 	if m.Protects(c) {
 		return nil, raftError("the key, or one below it, belongs to a client of v3", m.Tree.Index()), nil
 	}
@@ -145,6 +149,26 @@ func (s *Store) forget(p *proposal) {
 func (s *Store) request(p *proposal) *pb.TxnRequest {
 	return &pb.TxnRequest{Compare: p.txn.Compare, Success: p.txn.Success,
 		Failure: []*pb.RequestOp{head(s.keys.Session(p.session)), head(s.keys.Meta()), head(s.keys.Log()), head(s.keys.Keeper())}}
+}
+
+// maxAttempt is how long a member may take for a transaction before its outcome is settled otherwise. A
+// member that has passed a transaction on to a leader which died then loses it without an answer; its
+// own limit is longer than that of many clients.
+const maxAttempt = 3 * time.Second
+
+// minAttempt is the time that must be left for a transaction that is sent again, and for its fence.
+const minAttempt = 500 * time.Millisecond
+
+// send sends a transaction. At least half of the time is left then for a fence, without which the
+// outcome of a lost one stays unknown.
+func (s *Store) send(ctx context.Context, p *proposal) (*pb.TxnResponse, error) {
+	attempt := maxAttempt
+	if end, ok := ctx.Deadline(); ok {
+		attempt = min(attempt, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	return s.client.Txn(ctx, s.request(p))
 }
 
 // head reads only the revision of a key.

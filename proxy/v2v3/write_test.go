@@ -179,6 +179,36 @@ func TestAWriteThatIsTooLargeForEtcdIsRefused(t *testing.T) {
 	f.want("GET /large", `404 `+f.indexText()+` {"errorCode":100,"message":"Key not found","cause":"/large","index":`+f.indexText()+`}`)
 }
 
+// TestATreeThatUsesTheMemoryIsMadeNoLarger fills a tree. What makes room must go on.
+func TestATreeThatUsesTheMemoryIsMadeNoLarger(t *testing.T) {
+	f := start(t, func(o *Options) { o.MaxBytes = 6000 })
+	value := strings.Repeat("x", 2000)
+	full := func(request string) {
+		t.Helper()
+		a, err := f.Do(testContext(t), parse(t, request))
+		if err != nil || a.Status != 500 || !strings.Contains(string(a.Body), `"errorCode":300`) || !strings.Contains(string(a.Body), "too much memory") {
+			t.Errorf("%.30s: got the answer %d %.200s and the error %v, want 500 with the code 300 and the reason", request, a.Status, a.Body, err)
+		}
+	}
+	f.do("PUT /a?value=" + value)
+	f.do("PUT /b?value=" + value)
+	full("PUT /c?value=" + value)
+	full("PUT /a?value=" + value + value)
+	full("POST /q?value=" + value)
+	for i := range 20 {
+		if a, err := f.Do(testContext(t), parse(t, fmt.Sprintf("PUT /d%d?dir=true", i))); err != nil || a.Status == 500 {
+			break
+		} else if i == 19 {
+			t.Error("20 directories above the limit: all were created, want a refusal")
+		}
+	}
+	f.do("PUT /a?refresh=true&ttl=100&prevExist=true")
+	f.do("PUT /a?value=short")
+	f.do("PUT /c?value=" + value[:500])
+	f.do("DELETE /b")
+	f.do("PUT /b?value=" + value)
+}
+
 // TestNoWriteTakesValuesOfClientsOfV3 has a foreign value below a directory and in its way.
 func TestNoWriteTakesValuesOfClientsOfV3(t *testing.T) {
 	f := start(t)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/cmd/internal/tool"
+
 	"go.uber.org/goleak"
 )
 
@@ -25,7 +27,7 @@ func start(t *testing.T, args ...string) (guide string, stop func() int) {
 	out, in := io.Pipe()
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, args, in, in)
+		ended <- tool.Run(ctx, newDemo(), args, in, in)
 		in.Close()
 	}()
 	t.Cleanup(cancel)
@@ -131,7 +133,7 @@ func TestAPortThatIsTakenIsTold(t *testing.T) {
 	}
 	defer ln.Close()
 	var out strings.Builder
-	if status := run(context.Background(), []string{"--listen", ln.Addr().String()}, io.Discard, &out); status != 1 {
+	if status := tool.Run(context.Background(), newDemo(), []string{"--listen", ln.Addr().String()}, io.Discard, &out); status != 1 {
 		t.Errorf("the demo ended with status %d, want 1", status)
 	}
 	if !strings.Contains(out.String(), "--listen") {
@@ -142,7 +144,7 @@ func TestAPortThatIsTakenIsTold(t *testing.T) {
 func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
 	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--open=no"}, {"--api", "v4"}} {
 		var errs strings.Builder
-		if status := run(t.Context(), args, io.Discard, &errs); status != 2 || errs.Len() == 0 {
+		if status := tool.Run(t.Context(), newDemo(), args, io.Discard, &errs); status != 2 || errs.Len() == 0 {
 			t.Errorf("%q: got status %d and %q, want 2 and a message", args, status, errs.String())
 		}
 	}

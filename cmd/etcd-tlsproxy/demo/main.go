@@ -13,35 +13,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"etcd-tlsproxy/cmd/internal/tool"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	cmd := newDemo()
-	cmd.SetArgs(args)
-	cmd.SetOut(stdout)
-	cmd.SetErr(stderr)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintf(stderr, "demo: %v\n", err)
-		return usage.Status(err)
-	}
-	return 0
-}
+func main() { tool.Main(newDemo()) }
 
 func newDemo() *cobra.Command {
 	cmd := &cobra.Command{

@@ -27,6 +27,7 @@ type conn struct {
 	have     int // the number of bytes in buffers.in that are read and not used
 
 	present    lane.Presence // for waits in which nothing reads
+	run        lane.Run
 	rec        observe.Record
 	writeArmed time.Time // when the write deadline was set
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
@@ -72,6 +73,7 @@ func (c *conn) serve() {
 			_ = lane.Finish(c.tls)
 			return
 		}
+		c.run.Served()
 	}
 }
 
@@ -155,7 +157,7 @@ func (c *conn) readMore() bool {
 		copy(larger, c.in)
 		c.in = larger
 	}
-	n, err := c.tls.Read(c.in[c.have:])
+	n, err := lane.ReceiveMore(c.tls, c.in[c.have:])
 	c.have += n
 	return n > 0 || err == nil
 }
@@ -190,7 +192,7 @@ func (c *conn) waitForRequest(first bool) bool {
 		}
 	}
 	c.mu.Unlock()
-	n, err := c.tls.Read(c.first[:])
+	n, err := lane.Receive(c.tls, c.first[:])
 	c.mu.Lock()
 	c.idle = false
 	c.mu.Unlock()

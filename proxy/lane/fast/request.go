@@ -124,7 +124,7 @@ func (c *conn) readBody(s *lane.Snapshot, end int) error {
 			return err
 		}
 		c.idleArmed = time.Time{}
-		n, err := c.tls.Read(c.in[c.have:])
+		n, err := lane.ReceiveMore(c.tls, c.in[c.have:])
 		pace.End(n)
 		c.have += n
 		if n == 0 && err != nil {

@@ -60,7 +60,7 @@ func (w *watch) wait() (event *share.Event, reason string, again bool) {
 			continue
 		}
 		var err error
-		n, err = c.tls.Read(room)
+		n, err = lane.ReceiveMore(c.tls, room)
 		c.have += n
 		late = errors.Is(err, os.ErrDeadlineExceeded)
 		gone = n == 0 && err != nil && !late

@@ -15,6 +15,7 @@ type connection struct {
 	strict *strictConn // nil on HTTP/2
 	http2  *http2Conn  // nil on HTTP/1
 	work   *work
+	run    lane.Run // on HTTP/1
 }
 
 // registeredConn is a connection of this lane: a strictConn or an http2Conn. net/http

@@ -61,6 +61,9 @@ func (q *request) Queued(end context.CancelFunc) {
 // serveHTTP serves one request.
 func (s *Server) serveHTTP(out http.ResponseWriter, r *http.Request) {
 	conn := connectionOf(r.Context())
+	if conn.http2 == nil {
+		defer conn.run.Served()
+	}
 	w := middleware.NewWrapResponseWriter(out, r.ProtoMajor)
 	rec := &observe.Record{Peer: conn.peer, Started: time.Now(), Proto: r.Proto, UserAgent: r.UserAgent(), RequestID: observe.ClientRequestID(r.Header.Get(observe.RequestIDField))}
 	// An answer that is broken off is recorded as well; the panic that breaks it off

@@ -35,6 +35,8 @@ type http2Conn struct {
 	pace   lane.Pace // of the frame, if it belongs to a body
 	held   []byte    // received behind the head of a stream that waits for its turn
 	waits  bool      // that stream has not had its turn
+	owed   owed
+	run    lane.Run // of the reads of net/http, which reads the head and the payload of each frame on its own
 
 	sent    frameHeads   // what was written; net/http writes one thing at a time
 	writing atomic.Int64 // when the current write began, in nanoseconds since 1970; 0 for none
@@ -59,6 +61,7 @@ var errNoMemory = errors.New("no memory for another stream")
 
 // Read reads what has arrived, within the time that the client has for it.
 func (c *http2Conn) Read(p []byte) (int, error) {
+	c.run.Served() // a flood of tiny frames never waits for anything
 	if c.waits {
 		if err := c.wait(); err != nil {
 			return 0, err
@@ -105,7 +108,7 @@ func (c *http2Conn) receive(p []byte) (int, error) {
 	if err := c.armRead(); err != nil {
 		return 0, err
 	}
-	n, err := c.tls.Read(p)
+	n, err := lane.Receive(c.tls, p)
 	c.pace.End(n)
 	return n, err
 }
@@ -119,6 +122,9 @@ func (c *http2Conn) follow(p []byte) (n int, err error) {
 			return 0, err
 		}
 		n += used
+		if write := c.writing.Load(); head && write != 0 && c.frames.answered(c.streams.isOpen(c.frames.stream())) && c.owed.exceeded(write) {
+			return 0, errFlood
+		}
 		switch {
 		case !head:
 		case c.frames.kind() == frameReset:

@@ -49,8 +49,12 @@ const (
 	frameData         = 0
 	frameHeaders      = 1
 	frameReset        = 3
+	frameSettings     = 4
+	framePing         = 6
+	frameWindowUpdate = 8
 	frameContinuation = 9
 	flagEndStream     = 1
+	flagAck           = 1
 	flagEndHeaders    = 4
 )
 
@@ -119,3 +123,45 @@ func (f *http2Frames) between() bool { return f.have == 0 && !f.inBlock }
 
 // inData reports whether the current frame belongs to a body.
 func (f *http2Frames) inData() bool { return f.complete() && f.kind() == frameData }
+
+// maxOwed is how many frames that net/http may answer are received while one write waits for the
+// client. net/http queues up to 10,000 answers, which are hundreds of kilobytes for each
+// connection. A client that takes what it is sent gets all of them between two writes.
+const maxOwed = 256
+
+// errFlood ends a connection whose client asks for answers and takes none.
+var errFlood = errors.New("the client sends many frames to be answered, and takes no answer")
+
+// owed counts the frames to be answered since a write began that still waits for the client.
+// Without such a write, net/http has sent all answers, or is about to.
+type owed struct {
+	write  int64 // when the write began
+	frames int
+}
+
+// exceeded counts a frame to be answered, and reports whether that is one too many. write is when
+// the write under way began.
+func (o *owed) exceeded(write int64) bool {
+	if write != o.write {
+		*o = owed{write: write}
+	}
+	o.frames++
+	return o.frames > maxOwed
+}
+
+// answered reports whether net/http may answer the frame whose head has just passed. open is
+// whether its stream is.
+//
+// A frame of a body is answered by a larger window. The windows bound what a client that has got
+// no answer may send, so that these frames are fewer unless they are tiny.
+func (f *http2Frames) answered(open bool) bool {
+	switch f.kind() {
+	case framePing, frameSettings:
+		return !f.has(flagAck)
+	case frameHeaders, frameReset, frameContinuation:
+		return false // a stream is charged before it is answered
+	case frameWindowUpdate:
+		return f.stream() != 0 && !open
+	}
+	return true
+}

@@ -2,9 +2,14 @@ package std
 
 import (
 	"bytes"
+	"errors"
+	"runtime"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
+
+	"etcd-tlsproxy/proxy/lane"
 )
 
 func TestFramesAreFollowedInPiecesOfAnySize(t *testing.T) {
@@ -75,4 +80,92 @@ func (f *http2Frames) all(p []byte) error {
 		p = p[n:]
 	}
 	return nil
+}
+
+// TestAClientThatTakesNoAnswersMayAskForFew sends frames of each kind while a write waits for the
+// client.
+func TestAClientThatTakesNoAnswersMayAskForFew(t *testing.T) {
+	const open, closed = 1, 3
+	type kind struct {
+		what     string
+		answered bool
+		write    func(f *http2.Framer) error
+	}
+	for _, k := range []kind{
+		{"PINGs", true, func(f *http2.Framer) error { return f.WritePing(false, [8]byte{}) }},
+		{"answers to PINGs", false, func(f *http2.Framer) error { return f.WritePing(true, [8]byte{}) }},
+		{"settings", true, func(f *http2.Framer) error { return f.WriteSettings() }},
+		{"answers to settings", false, func(f *http2.Framer) error { return f.WriteSettingsAck() }},
+		{"frames of a body", true, func(f *http2.Framer) error { return f.WriteData(open, false, []byte("x")) }},
+		{"frames of a stream that has ended", true, func(f *http2.Framer) error { return f.WriteData(closed, false, nil) }},
+		{"windows of the connection", false, func(f *http2.Framer) error { return f.WriteWindowUpdate(0, 1) }},
+		{"windows of a stream", false, func(f *http2.Framer) error { return f.WriteWindowUpdate(open, 1) }},
+		{"windows of a stream that has ended", true, func(f *http2.Framer) error { return f.WriteWindowUpdate(closed, 1) }},
+		{"priorities", true, func(f *http2.Framer) error { return f.WritePriority(closed, http2.PriorityParam{Weight: 1}) }},
+	} {
+		c := &http2Conn{streams: &streams{open: []openStream{{id: open}}}}
+		c.frames.preface = len(http2Preface)
+		send := func(frames int) error {
+			var sent bytes.Buffer
+			framer := http2.NewFramer(&sent, nil)
+			for range frames {
+				if err := k.write(framer); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := c.follow(sent.Bytes())
+			return err
+		}
+		if err := send(2 * maxOwed); err != nil {
+			t.Errorf("%s of a client that takes all answers: got the error %v, want none", k.what, err)
+		}
+		for write := range int64(3) {
+			c.writing.Store(1 + write)
+			if err := send(maxOwed); err != nil {
+				t.Errorf("%d %s while write %d waits: got the error %v, want none", maxOwed, k.what, write, err)
+			}
+		}
+		if err := send(1); !errors.Is(err, errFlood) && (err != nil || k.answered) {
+			t.Errorf("%d %s while a write waits: got the error %v, want one: %t", maxOwed+1, k.what, err, k.answered)
+		}
+	}
+}
+
+// TestAFloodOfFramesLetsOthersHaveTheProcessor reads frames that have all arrived, on one processor.
+func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const frames = 1000
+	var sent bytes.Buffer
+	framer := http2.NewFramer(&sent, nil)
+	for range frames {
+		if err := framer.WritePing(false, [8]byte{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := &http2Conn{streams: &streams{}, limits: func() *lane.Limits { return &lane.Limits{} }, held: sent.Bytes()}
+	c.frames.preface = len(http2Preface)
+	var turns atomic.Int64 // of another goroutine
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				turns.Add(1)
+				runtime.Gosched()
+			}
+		}
+	}()
+	for range frames {
+		for _, part := range []int{9, 8} { // the head, and the payload
+			if _, err := c.Read(make([]byte, part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if least := int64(2 * frames / lane.LongestRun / 2); turns.Load() < least {
+		t.Errorf("while %d frames were read: got %d turns of another goroutine, want at least %d", frames, turns.Load(), least)
+	}
 }

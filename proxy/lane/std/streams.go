@@ -61,8 +61,10 @@ type streams struct {
 	charged  int  // streams
 	window   bool // the receive window is charged
 	refusing bool // the next handler that starts serves the stream without memory
-	waiting  bool // wait is acquiring something
 	closed   bool
+
+	waited int64              // the units that wait is acquiring
+	retry  context.CancelFunc // makes wait acquire what is missing now; nil if it acquires nothing
 }
 
 // openStream is a stream that neither side has ended.
@@ -100,33 +102,48 @@ func (s *streams) begin(id uint32, receives bool) bool {
 func (s *streams) wait(ctx context.Context) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	units := s.missing()
-	if units == 0 {
-		return true
+	defer s.settle()
+	for units := s.missing(); units > 0; units = s.missing() {
+		err := s.acquire(ctx, units)
+		missing := s.missing() // fewer, if streams or handlers have ended meanwhile
+		switch {
+		case err == nil && missing <= units:
+			s.acquired()
+			if surplus := units - missing; surplus > 0 {
+				s.pool.Release(s.account, surplus, account.Ordinary)
+			}
+		case err == nil:
+			s.pool.Release(s.account, units, account.Ordinary)
+		case missing >= units:
+			s.refusing = true
+			return s.needed()-s.charged <= 1
+		}
 	}
-	s.waiting = true
+	return !s.closed
+}
+
+// acquire waits for units of the pool until ctx ends or fewer are missing; s.mu is held, but
+// not meanwhile.
+func (s *streams) acquire(ctx context.Context, units int64) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.waited, s.retry = units, cancel
 	s.mu.Unlock()
 	err := s.pool.Acquire(ctx, s.account, units, account.Ordinary)
 	s.mu.Lock()
-	s.waiting = false
-	defer s.settle()
-	missing := s.missing() // fewer, if streams have ended meanwhile
-	if err == nil && missing <= units {
-		s.acquired()
-		if surplus := units - missing; surplus > 0 {
-			s.pool.Release(s.account, surplus, account.Ordinary)
-		}
-		return true
-	}
-	if err == nil {
-		s.pool.Release(s.account, units, account.Ordinary)
-	}
-	s.refusing = true
-	return s.needed()-s.charged <= 1
+	s.retry = nil
+	return err
 }
 
 // needed returns the number of streams to be charged; s.mu is held.
 func (s *streams) needed() int { return max(len(s.open), s.handlers) }
+
+// isOpen reports whether neither side has ended a stream that was begun.
+func (s *streams) isOpen(id uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.open, func(o openStream) bool { return o.id == id })
+}
 
 // receives reports whether a body may arrive; s.mu is held.
 func (s *streams) receives() bool {
@@ -168,7 +185,13 @@ func (s *streams) settle() {
 	if units > 0 {
 		s.pool.Release(s.account, units, account.Ordinary)
 	}
-	if s.closed && s.handlers == 0 && !s.waiting {
+	if s.retry != nil {
+		if s.missing() < s.waited {
+			s.retry()
+		}
+		return
+	}
+	if s.closed && s.handlers == 0 {
 		s.account.Close()
 		s.pool = nil
 	}

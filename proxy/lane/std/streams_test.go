@@ -1,8 +1,10 @@
 package std
 
 import (
+	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"pgregory.net/rapid"
 
@@ -88,4 +90,61 @@ func TestStreamsAreChargedAsLongAsTheyAreOpenOrServed(t *testing.T) {
 			t.Errorf("after the connection and its handlers: got %d units charged to %d accounts, want none", got, left)
 		}
 	})
+}
+
+// TestAStreamIsPassedOnWhenTheHandlerOfARefusedOneEnds begins a stream in a full pool while the
+// handler of a stream without memory outlasts its stream.
+func TestAStreamIsPassedOnWhenTheHandlerOfARefusedOneEnds(t *testing.T) {
+	for name, receives := range map[string]bool{"without a body": false, "with a body": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				table := account.NewTable()
+				pool := table.NewPool(account.Options{Name: "streams", Total: 2*streamUnits + windowUnits})
+				a := table.Address(seed.Peer().Addr.Addr())
+				defer a.Close()
+				s := newStreams(pool, a)
+				defer s.close()
+				if !pool.TryAcquire(a, windowUnits, account.Ordinary) {
+					t.Fatal("an empty pool refused units")
+				}
+				begin := func(id uint32, receives, want bool) {
+					if got := s.begin(id, receives); got != want {
+						t.Fatalf("beginning stream %d: got %v, want %v", id, got, want)
+					}
+				}
+				wait := func() bool {
+					ctx, cancel := context.WithTimeout(t.Context(), streamPatience)
+					defer cancel()
+					return s.wait(ctx) && ctx.Err() == nil
+				}
+				begin(1, false, true)
+				begin(3, false, true)
+				s.startHandler()
+				s.startHandler()
+				begin(5, false, false)
+				if wait() || s.startHandler() {
+					t.Fatal("a stream has memory in a full pool")
+				}
+				s.end(5)
+				s.end(3)
+				if receives {
+					pool.Release(a, windowUnits, account.Ordinary)
+				}
+				begin(7, receives, false)
+				passed := make(chan bool)
+				go func() { passed <- wait() }()
+				synctest.Wait()
+				s.endHandler()
+				if !<-passed {
+					t.Error("the stream was not passed on before the end of its wait, although no more is needed than there is")
+				}
+				if !s.startHandler() {
+					t.Error("the stream is refused")
+				}
+				for range 3 {
+					s.endHandler()
+				}
+			})
+		})
+	}
 }

@@ -141,7 +141,11 @@ func (c *strictConn) fill() error {
 	if err := c.arm(); err != nil {
 		return err
 	}
-	n, err := c.Conn.Read(c.buf[len(c.buf):cap(c.buf)])
+	receive := lane.ReceiveMore
+	if len(c.buf) == 0 {
+		receive = lane.Receive
+	}
+	n, err := receive(c.Conn, c.buf[len(c.buf):cap(c.buf)])
 	c.buf = c.buf[:len(c.buf)+n]
 	if n > 0 {
 		c.mark(time.Now())

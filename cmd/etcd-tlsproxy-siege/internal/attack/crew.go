@@ -64,10 +64,10 @@ func newCrew(spec Spec) (*crew, error) {
 
 // conn is a connection of an attacker.
 type conn struct {
-	*tls.Conn
-	crew   *crew
-	raw    *net.TCPConn
-	closed bool // by the attacker or the server; guarded by crew.mu
+	*tls.Conn // nil if there was no handshake
+	crew      *crew
+	raw       *net.TCPConn
+	closed    bool // by the attacker or the server; guarded by crew.mu
 }
 
 // dialOptions are about one connection.
@@ -78,10 +78,8 @@ type dialOptions struct {
 	config  *tls.Config // instead of the crew's
 }
 
-// dial opens connection number i and does the handshake.
-func (c *crew) dial(ctx context.Context, i int, o dialOptions) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
+// connect opens connection number i.
+func (c *crew) connect(ctx context.Context, i int, o dialOptions) (*net.TCPConn, error) {
 	local := c.locals[i%len(c.locals)]
 	dialer := net.Dialer{LocalAddr: local, Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		control := raw.Control(func(fd uintptr) { err = prepare(int(fd), local, o.receive) })
@@ -90,6 +88,17 @@ func (c *crew) dial(ctx context.Context, i int, o dialOptions) (*conn, error) {
 	raw, err := dialer.DialContext(ctx, "tcp", c.addressFor(local))
 	if err != nil {
 		c.reportRefused(err)
+		return nil, err
+	}
+	return raw.(*net.TCPConn), nil
+}
+
+// dial opens connection number i and does the handshake.
+func (c *crew) dial(ctx context.Context, i int, o dialOptions) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	raw, err := c.connect(ctx, i, o)
+	if err != nil {
 		return nil, err
 	}
 	config := c.config
@@ -102,13 +111,17 @@ func (c *crew) dial(ctx context.Context, i int, o dialOptions) (*conn, error) {
 		_ = raw.Close()
 		return nil, err
 	}
+	return c.enter(&conn{Conn: t, crew: c, raw: raw}), nil
+}
+
+// enter counts a connection until leave is called.
+func (c *crew) enter(k *conn) *conn {
 	c.opened.Add(1)
 	c.open.Add(1)
-	k := &conn{Conn: t, crew: c, raw: raw.(*net.TCPConn)}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.conns[k] = true
-	c.mu.Unlock()
-	return k, nil
+	return k
 }
 
 // prepare sets the options of a socket before it is bound.

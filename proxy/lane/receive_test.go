@@ -1,0 +1,56 @@
+package lane
+
+import (
+	"runtime"
+	"sync/atomic"
+	"testing"
+)
+
+// TestWhatArrivesInManyPiecesLetsOthersHaveTheProcessor receives records of one byte, on one
+// processor, when all have arrived.
+func TestWhatArrivesInManyPiecesLetsOthersHaveTheProcessor(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const pieces = 200
+	client, server, _ := tlsPair(t)
+	p := make([]byte, 1)
+	receive := func(n int) {
+		t.Helper()
+		for range n {
+			if _, err := ReceiveMore(server, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	sent := make(chan error, 1)
+	go func() {
+		for range pieces {
+			if _, err := client.Write(p); err != nil {
+				sent <- err
+				return
+			}
+		}
+		sent <- nil
+	}()
+	receive(1)
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	var turns atomic.Int64 // of another goroutine
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				turns.Add(1)
+				runtime.Gosched()
+			}
+		}
+	}()
+	receive(pieces - 1)
+	if least := int64(pieces / 2); turns.Load() < least {
+		t.Errorf("while %d pieces were received: got %d turns of another goroutine, want at least %d", pieces, turns.Load(), least)
+	}
+}

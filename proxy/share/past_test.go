@@ -1,0 +1,87 @@
+package share
+
+import (
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/bulk"
+)
+
+// TestEventsOfTheHistoryThatMayBeLargeAreAskedForAFewAtATime lets a client ask for an event from
+// many old indexes. etcd encodes it for each of them.
+func TestEventsOfTheHistoryThatMayBeLargeAreAskedForAFewAtATime(t *testing.T) {
+	const watches = 12
+	for what, c := range map[string]struct {
+		size   int64 // of the event before, if there was one
+		exists bool
+		most   int64 // requests at the same time
+	}{
+		"an event that is known to be large":              {20 * bulk.Unit, true, 4},
+		"one of which nothing is known, beside others":    {0, true, maxChain},
+		"one that is known to be small":                   {100, true, maxChain - 1 + 4},
+		"one that does not exist, of a key of large ones": {20 * bulk.Unit, false, watches},
+		"one that does not exist":                         {0, false, watches},
+	} {
+		t.Run(what, func(t *testing.T) {
+			table := account.NewTable()
+			pool := func(name string, total int64) *account.Pool {
+				return table.NewPool(account.Options{Name: name, Total: total})
+			}
+			limits := bulk.NewLimits(pool("bytes", 1000), pool("trees", 4), pool("watched", 1000))
+			client := table.Address(netip.MustParseAddr("192.0.2.1"))
+			t.Cleanup(client.Close)
+			goOn := make(chan struct{})
+			var past atomic.Int64 // requests from an old index
+			s := newScripted(t, func(_ int64, w http.ResponseWriter, r *http.Request) {
+				writeHead(w, 100, "c")
+				if r.URL.Query().Has("waitIndex") && c.exists {
+					past.Add(1)
+					<-goOn
+					writeEvent(w, "/a", 90)
+				} else {
+					<-r.Context().Done()
+				}
+			}, nil)
+			release := sync.OnceFunc(func() { close(goOn) })
+			t.Cleanup(release)
+			s.pastPatience, s.longPatience = waitTime, waitTime
+			if !c.exists {
+				s.pastPatience, s.longPatience = time.Millisecond, time.Millisecond
+			}
+			if c.size > 0 {
+				known := limits.Past(client, "/v2/keys/a", false)
+				known.Began(c.size, true)
+			}
+			type joined struct {
+				watcher *Watcher
+				err     error
+			}
+			all := make(chan joined, watches)
+			for since := range uint64(watches) {
+				go func() {
+					want := watchOf("/a")
+					want.Since, want.Claim = since+1, limits.Watch(client, "/v2/keys/a", false)
+					w, _, err := s.Join(t.Context(), want, make(bell, 1))
+					all <- joined{w, err}
+				}()
+			}
+			if c.exists {
+				soon(t, "the others wait for their turn", func() bool { return int64(limits.Trees.Status().Waiting) == watches-c.most && past.Load() == c.most })
+				release()
+			}
+			for range watches {
+				j := <-all
+				if j.err != nil {
+					t.Fatal(j.err)
+				}
+				defer j.watcher.Close()
+			}
+			soon(t, "no place is held", func() bool { return limits.Trees.Used() == 0 && limits.Bytes.Used() == 0 })
+		})
+	}
+}
