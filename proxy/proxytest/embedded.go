@@ -25,6 +25,9 @@ type Options struct {
 	// NoV2 starts an etcd without the v2 API, which etcd 3.6 and later do not have. It does not
 	// apply to StartEmbedded.
 	NoV2 bool
+	// Quota is the size in bytes at which etcd refuses writes to its v3 store; 0 is etcd's default. It
+	// does not apply to a cluster of embedded members.
+	Quota int64
 	// TLS makes an embedded etcd serve clients with TLS.
 	TLS *EtcdTLS
 }
@@ -64,7 +67,7 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c := embed.NewConfig()
 	c.Dir = o.Dir
 	c.Name = "default"
-	c.EnableV2 = true
+	c.EnableV2, c.QuotaBackendBytes = true, o.Quota
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*loopback}, []url.URL{*loopback}
 	peer := &url.URL{Scheme: "http", Host: loopback.Host}
