@@ -21,10 +21,11 @@ func (s *Server) state() observe.State {
 	if o := snapshot.Origin; o != nil {
 		stores = append(stores, observe.StoreStatus(o.Store.Status()))
 	}
+	failing, recovered := s.exchange.Outage.Since()
 	return observe.State{
 		Stores:          stores,
-		UpstreamFailing: s.exchange.Outage.Since().UTC(),
-		Draining:        s.Draining(), EmptyingSince: s.emptyingSince(),
+		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(),
+		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},
 		Watches:     s.exchange.Watches.Count(), MaxWatches: s.options.MaxWatches,

@@ -48,7 +48,7 @@ etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 	f.StringVar(&b.Folder, "dir", "/srv/backup/etcd", "`folder` of the backups; it is created if its parent exists")
 	f.IntVar(&b.Keep, "keep", 7, "number of backups to keep, including the new one; 0 keeps all")
 	f.BoolVar(&b.Verify, "verify", false, "start an etcd on a copy of the backup, and compare its keys")
-	f.BoolVar(&b.WithV3, "with-v3", false, "also copy the v3 store; the member must be stopped")
+	f.BoolVar(&b.WithV3, "with-v3", false, "also copy the v3 store; the member must be stopped, and --offline then implies it")
 	f.BoolVar(&b.Offline, "offline", false, "copy the folder of a member that is stopped or has no quorum")
 	f.StringVar(&b.MetricsFile, "metrics-file", "", "`file` to write metrics to, as in NAME.prom")
 	f.StringVar(&b.Tool, "etcdctl", "", "`path` of etcdctl or etcdutl (default: from PATH)")

@@ -19,7 +19,7 @@ func newBackupList() *cobra.Command {
 		Use:   "list",
 		Short: "List the backups in a folder",
 		Long: `Lists the backups in a folder, the newest first, with time, size and number of keys,
-and whether their keys were verified when they were made. It checks that every file
+and whether their keys were verified when they were made: nothing was read since. It checks that every file
 exists and has its size. "backup verify" reads them.
 
 The exit status is 1 if there is no backup without a problem.`,
@@ -39,7 +39,7 @@ The exit status is 1 if there is no backup without a problem.`,
 			for _, one := range found {
 				state := one.Problem
 				if state == "" {
-					state = describeKeys(one.Keys)
+					state = describeKeys(one.Keys, one.Time)
 				}
 				fmt.Fprintf(t, "%s\t%s\t%s\n", one.Path, humanize.IBytes(uint64(one.Bytes)), state)
 			}
@@ -57,12 +57,12 @@ The exit status is 1 if there is no backup without a problem.`,
 	return cmd
 }
 
-func describeKeys(k *recovery.Keys) string {
+func describeKeys(k *recovery.Keys, taken time.Time) string {
 	switch {
 	case k == nil:
 		return "keys not counted"
 	case k.Verified:
-		return english.Plural(k.Count, "key", "") + ", verified when it was taken"
+		return english.Plural(k.Count, "key", "") + ", verified at " + taken.Format(time.RFC3339) + ", when it was taken"
 	}
 	return english.Plural(k.Count, "key", "") + ", not verified when it was taken"
 }

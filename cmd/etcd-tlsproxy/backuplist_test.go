@@ -31,11 +31,11 @@ func TestABackupIsCalledGoodOnlyIfItsKeysWereCompared(t *testing.T) {
 			t.Errorf("describing a verified backup: got\n%swant\n%s", &got, want)
 		}
 	}
-	if got, want := describeKeys(m.Keys), "2 keys, not verified when it was taken"; got != want {
+	if got, want := describeKeys(m.Keys, m.Time), "2 keys, not verified when it was taken"; got != want {
 		t.Errorf("the same backup in the list: got %q, want %q", got, want)
 	}
 	m.Keys.Verified = true
-	if got, want := describeKeys(m.Keys), "2 keys, verified when it was taken"; got != want {
+	if got, want := describeKeys(m.Keys, m.Time), "2 keys, verified at 2026-11-24T02:00:00Z, when it was taken"; got != want {
 		t.Errorf("keys that were verified once: got %q, want %q", got, want)
 	}
 }

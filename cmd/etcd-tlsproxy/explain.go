@@ -114,7 +114,7 @@ func (e *explainer) check(cmd *cobra.Command, args []string) error {
 	case f.Changed("running") && f.Changed("config"):
 		return errors.New("--running and --config cannot be used together (hint: --running reads the table of a proxy, --config that of a file)")
 	case len(args) == 0 && (f.Changed("user") || f.Changed("method")):
-		return errors.New("--user and --method need a key as argument")
+		return errors.New("--user and --method need a key as argument (hint: with --diff, --username is the user who reads the keys from etcd)")
 	case f.Changed("who") && e.who == "", f.Changed("diff") && e.diff == "":
 		return errors.New("--who needs a key, and --diff needs a file")
 	case f.Changed("keys") && e.diff == "":

@@ -17,6 +17,10 @@ func TestTheManPageKeepsTheCommandsOfTheManual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, link, found := strings.Cut(string(out), `\[la]#`); found {
+		target, _, _ := strings.Cut(link, `\[ra]`)
+		t.Errorf("the man page shows the link to #%s as it is, want only its text (in MANUAL.md a link is on one line)", target)
+	}
 	var literal []string
 	inside := false
 	for line := range strings.Lines(string(out)) {

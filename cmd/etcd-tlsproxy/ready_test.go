@@ -28,5 +28,5 @@ func TestReadyAsksTheAdminAddress(t *testing.T) {
 	check(1, "give the URL with --admin", "--config", s.Path("web.toml"))
 	check(1, "no such file", "--config", s.Path("nothing.toml"))
 	s.Admin("POST", "/-/drain?on")
-	check(1, "503: draining by POST", "--admin", s.AdminURL)
+	check(1, "503: emptying, by POST", "--admin", s.AdminURL)
 }

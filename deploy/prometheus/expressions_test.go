@@ -212,9 +212,9 @@ func TestEveryAlertSaysWhatToDoAndIsTested(t *testing.T) {
 		if rule.Alert == "" {
 			continue
 		}
-		section, ok := strings.CutPrefix(rule.Annotations["runbook_url"], "MANUAL.md#alerts-about-")
+		section, ok := strings.CutPrefix(rule.Annotations["runbook_url"], "man:etcd-tlsproxy-manual(7)#alerts-about-")
 		if heading := "\n### Alerts about " + strings.ReplaceAll(section, "-", " ") + "\n"; !ok || !strings.Contains(string(manual), heading) {
-			t.Errorf("the alert %s: got the runbook_url %q, want a section of MANUAL.md about its group", rule.Alert, rule.Annotations["runbook_url"])
+			t.Errorf("the alert %s: got the runbook_url %q, want a section of etcd-tlsproxy-manual(7), which is MANUAL.md, about its group", rule.Alert, rule.Annotations["runbook_url"])
 		}
 		for _, key := range []string{"summary", "description", "action"} {
 			if rule.Annotations[key] == "" {

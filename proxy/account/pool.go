@@ -75,6 +75,7 @@ type Pool struct {
 	promisedAt     time.Time
 	revoked        uint64 // holders
 	evicted        uint64 // waiters that lost their place
+	congestion     congestion
 }
 
 const (

@@ -3,6 +3,7 @@ package account
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Status describes a pool at one moment. Amounts are multiplied by [Options.Unit].
@@ -10,8 +11,10 @@ type Status struct {
 	Name                 string
 	Unit                 int64
 	Total, Reserve, Used int64
-	// Waiting is the number of waiters.
-	Waiting int64
+	// Waiting is the number of waiters, and WaitingSince the time since which there have been
+	// some again and again. It is zero unless that has lasted for a while.
+	Waiting      int64
+	WaitingSince time.Time
 	// Revoked counts the holders that were revoked since the start, and Evicted the waiters
 	// that lost their place because too many waited.
 	Revoked, Evicted uint64
@@ -31,7 +34,7 @@ func (p *Pool) Status() Status {
 	defer p.mu.Unlock()
 	return Status{
 		Name: p.name, Unit: p.unit, Total: p.total * p.unit, Reserve: p.reserve * p.unit,
-		Used: p.Used() * p.unit, Waiting: int64(p.queue.len),
+		Used: p.Used() * p.unit, Waiting: int64(p.queue.len), WaitingSince: p.congestion.lasting(time.Now(), p.queue.len > 0),
 		Revoked: p.revoked, Evicted: p.evicted,
 	}
 }

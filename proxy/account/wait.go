@@ -76,14 +76,17 @@ func (p *Pool) enter(a *Account, n int64, k Kind) (*waiter, error) {
 	if err := p.check(a, n, k); err != nil {
 		return nil, err
 	}
-	p.refresh(a, time.Now())
+	now := time.Now()
+	p.refresh(a, now)
 	if p.queue.len == 0 && p.take(a, n, k) {
 		return nil, nil
 	}
+	alone := p.queue.len == 0
 	w := p.push(a, n, k)
 	if w.hasEnded() {
 		return nil, w.err
 	}
+	p.congestion.add(now, alone)
 	p.scheduleReclaim()
 	return w, nil
 }

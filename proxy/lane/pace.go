@@ -37,14 +37,14 @@ func (p *Pace) End(n int) {
 // while its client sends requests without a pause and takes the answers. Go would let it run for
 // ten milliseconds each time, and a request on another connection has to wait several times. The
 // zero Run is ready for use.
-type Run struct{ requests uint }
+type Run struct{ served uint }
 
-// longestRun is how many requests a connection may have in a row.
-const longestRun = 16
+// LongestRun is how many requests a connection may have in a row, or reads on HTTP/2.
+const LongestRun = 8
 
-// Served is called after each request of a connection.
+// Served is called after each of them.
 func (r *Run) Served() {
-	if r.requests++; r.requests%longestRun == 0 {
+	if r.served++; r.served%LongestRun == 0 {
 		runtime.Gosched()
 	}
 }

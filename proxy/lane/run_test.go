@@ -17,11 +17,11 @@ func TestAConnectionLetsOthersRunAfterSomeRequests(t *testing.T) {
 		}
 	}()
 	var run Run
-	for range 10 * longestRun {
+	for range 10 * LongestRun {
 		run.Served()
 	}
 	// Now and then Go chooses the one that has just let others run.
 	if others < 5 {
-		t.Errorf("after %d requests: another goroutine ran %d times, want about 10", 10*longestRun, others)
+		t.Errorf("after %d requests: another goroutine ran %d times, want about 10", 10*LongestRun, others)
 	}
 }

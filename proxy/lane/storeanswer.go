@@ -129,7 +129,7 @@ func (x *Exchange) fromMembers(ctx context.Context, call *Call) (Answer, *gate.R
 	case members:
 		got, err = o.Store.Members(ctx, op.Method, below, call.ContentType, call.Body)
 	case op.Surface == gate.Info && !op.IsWrite():
-		got, err = o.info(ctx, path)
+		got, err = o.info(ctx, op.Method, path)
 	default:
 		return Answer{}, gate.RefusePath, nil // etcd's own users are those of the v3 API now
 	}
@@ -149,8 +149,11 @@ func (x *Exchange) fromMembers(ctx context.Context, call *Call) (Answer, *gate.R
 	return a, nil, nil
 }
 
-// info answers a read of the machines or of statistics.
-func (o *Origin) info(ctx context.Context, path string) (v2v3.Reply, error) {
+// info answers a read of the machines or of statistics. Etcd has HEAD for the machines only.
+func (o *Origin) info(ctx context.Context, method, path string) (v2v3.Reply, error) {
+	if method == gate.MethodHead && path != "/v2/machines" {
+		return v2v3.NotAllowed("GET"), nil
+	}
 	reply := v2v3.Reply{Status: http.StatusOK, Fields: [][2]string{{"Content-Type", "application/json"}}}
 	if path == "/v2/stats/store" {
 		reply.Body = o.Store.Statistics()

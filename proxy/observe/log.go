@@ -52,6 +52,23 @@ func newLog(name string, notices bool, to io.Writer, service *slog.Logger) *Log 
 func (l *Log) Switch(to io.Writer) (old io.Writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.switchTo(to)
+}
+
+// Move is Switch to another place. If notices fit the log, its last line in the old place
+// names the new one, so that nobody takes that for the end of all records.
+func (l *Log) Move(to io.Writer, place string) (old io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.to != nil && l.notices {
+		var notice bytes.Buffer
+		slog.New(slog.NewJSONHandler(&notice, nil)).Info("moved", "to", place)
+		_ = l.write(notice.Bytes()) // it may be moved because it cannot be written
+	}
+	return l.switchTo(to)
+}
+
+func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 	old = l.to
 	l.to, l.torn = to, false
 	l.on.Store(to != nil)

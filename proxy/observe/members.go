@@ -18,12 +18,15 @@ type Upstream struct {
 	Endpoints []EndpointStatus `json:"endpoints"` // the endpoints, the preferred first
 	// Since is the time at which the first request failed since etcd last answered all of
 	// them. It is the zero time if no request has failed since then.
-	Since    time.Time `json:"failing_since"`
-	Active   int64     `json:"active"`        // requests in flight
-	Watching int64     `json:"watching"`      // watches in flight
-	Idle     int64     `json:"idle"`          // connections that wait for a request
-	Failures uint64    `json:"dial_failures"` // attempts to connect that failed
-	Retries  uint64    `json:"retries"`       // requests that were sent again
+	Since time.Time `json:"failing_since"`
+	// Recovered is the time of the first request that etcd answered after the last failure. It
+	// is the zero time if there was none, and once no request has failed for two seconds.
+	Recovered time.Time `json:"recovered_at"`
+	Active    int64     `json:"active"`        // requests in flight
+	Watching  int64     `json:"watching"`      // watches in flight
+	Idle      int64     `json:"idle"`          // connections that wait for a request
+	Failures  uint64    `json:"dial_failures"` // attempts to connect that failed
+	Retries   uint64    `json:"retries"`       // requests that were sent again
 }
 
 // EndpointStatus is the state of one endpoint. Health is "up", "down" (it does not answer;

@@ -66,14 +66,15 @@ func (o *Outage) Succeeded() {
 	}
 }
 
-// Since returns the time of the first failure, or zero if there is no outage.
-func (o *Outage) Since() time.Time {
+// Since returns the time of the first failure, or zero if there is no outage, and the time of
+// the first success after the last failure, or zero if there was none.
+func (o *Outage) Since() (failed, recovered time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.active.Load() {
-		return time.Time{}
+		return time.Time{}, time.Time{}
 	}
-	return o.since
+	return o.since, o.recovered
 }
 
 // check writes the lines that are due.

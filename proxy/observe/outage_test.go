@@ -48,6 +48,32 @@ func TestAnOutageIsLoggedByItsChangesOfState(t *testing.T) {
 	})
 }
 
+func TestAnOutageTellsWhenItBeganAndWhenTheFirstRequestSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := newOutage()
+		want := func(what string, failed, recovered time.Time) {
+			t.Helper()
+			if f, r := o.Since(); !f.Equal(failed) || !r.Equal(recovered) {
+				t.Errorf("%s: got the failure %v and the success %v, want %v and %v", what, f, r, failed, recovered)
+			}
+		}
+		o.Succeeded()
+		want("before the outage", time.Time{}, time.Time{})
+		began := time.Now()
+		o.Failed()
+		want("in the outage", began, time.Time{})
+		time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		recovered := time.Now()
+		o.Succeeded()
+		want("after a success", began, recovered)
+		o.Failed()
+		want("after another failure", began, time.Time{})
+		o.Succeeded()
+		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		want("afterwards", time.Time{}, time.Time{})
+	})
+}
+
 func TestAnEtcdThatAnswersNowAndThenIsOneOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, lines := newOutage()
@@ -71,27 +97,5 @@ func TestASecondOutageIsANewOne(t *testing.T) {
 			time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		}
 		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=1s failures=1", "level=WARN msg=away", "level=INFO msg=back after=1s failures=1")
-	})
-}
-
-func TestAnOutageKnowsSinceWhen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o, _ := newOutage()
-		if got := o.Since(); !got.IsZero() {
-			t.Errorf("before a failure: got an outage since %v, want none", got)
-		}
-		began := time.Now()
-		for range 2 {
-			o.Failed()
-			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
-		}
-		if got := o.Since(); !got.Equal(began) {
-			t.Errorf("during the outage: got one since %v, want %v, the first failure", got, began)
-		}
-		o.Succeeded()
-		time.Sleep(outageSettle + 2*outageCheckEvery) //nolint:forbidigo // the clock is the bubble's: nothing waits
-		if got := o.Since(); !got.IsZero() {
-			t.Errorf("after the outage: got one since %v, want none", got)
-		}
 	})
 }

@@ -28,8 +28,10 @@ type State struct {
 	Stores              []StoreStatus // the v3 store; empty with the v2 API
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
-	Memory          MemoryStatus
-	Pools           []*account.Pool
+	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
+	UpstreamRecovered time.Time
+	Memory            MemoryStatus
+	Pools             []*account.Pool
 	// Limits are the limits that can be reached, and their use.
 	Limits []LimitStatus
 }
@@ -57,7 +59,7 @@ func (o *Observer) Status(s State) *Status {
 	case !s.EmptyingSince.IsZero():
 		status.State = "emptying"
 	}
-	status.Upstream.Since = s.UpstreamFailing
+	status.Upstream.Since, status.Upstream.Recovered = s.UpstreamFailing, s.UpstreamRecovered
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
 	status.Users, status.UsersLeftOut = s.Counts.userStatus()
@@ -94,7 +96,7 @@ const maxHolders = 10
 func pools(all []*account.Pool) (list []PoolStatus) {
 	for _, pool := range all {
 		s := pool.Status()
-		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, Revoked: s.Revoked, Evicted: s.Evicted}
+		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted}
 		if s.Unit > 1 {
 			status.Unit = "bytes"
 		}

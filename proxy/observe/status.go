@@ -118,8 +118,11 @@ type PoolStatus struct {
 	Reserve int64  `json:"reserve"` // the part for writes or, of connections, for addresses below their share
 	Used    int64  `json:"used"`    // how much of it is in use
 	Waiting int64  `json:"waiting"` // those that wait for it
-	Revoked uint64 `json:"revoked"` // holders that were made to give it back since the start
-	Evicted uint64 `json:"evicted"` // those that were refused since the start because too many waited
+	// WaitingSince is the time since which clients have waited for it again and again. It is
+	// zero unless that has lasted for 10 seconds, and until nobody has waited for 10 seconds.
+	WaitingSince time.Time `json:"waiting_since"`
+	Revoked      uint64    `json:"revoked"` // holders that were made to give it back since the start
+	Evicted      uint64    `json:"evicted"` // those that were refused since the start because too many waited
 	// Largest are the clients that hold the most, at most 10.
 	Largest []PoolHolder `json:"largest"`
 }

@@ -67,7 +67,7 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c := embed.NewConfig()
 	c.Dir = o.Dir
 	c.Name = "default"
-	c.EnableV2, c.QuotaBackendBytes = true, o.Quota
+	c.EnableV2 = true
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*loopback}, []url.URL{*loopback}
 	peer := &url.URL{Scheme: "http", Host: loopback.Host}
@@ -79,6 +79,7 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	// The files are temporary, so writes need not wait for the disk.
 	c.UnsafeNoFsync = true
+	c.QuotaBackendBytes = o.Quota
 	if o.Advertise != "" {
 		advertise, err := url.Parse(o.Advertise)
 		if err != nil {

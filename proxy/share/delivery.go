@@ -3,6 +3,7 @@ package share
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // deliver adds an event to the ring and notifies its watchers.
@@ -51,27 +52,48 @@ func (h *hub) dequeue(match func(*Watcher) bool, e *Event) (taken []*Watcher) {
 	return taken
 }
 
-// minFanOutBatch is the number of watchers that justifies another goroutine.
-const minFanOutBatch = 64
+// partSize is the number of watchers that justifies another goroutine.
+const partSize = 64
 
-// notifyAll notifies watchers on all processors, because each notification encrypts and
-// writes an event. It must be called without locks.
+// notifyAll notifies watchers. None is settled before all were notified.
 func notifyAll(watchers []*Watcher) {
-	share := max(minFanOutBatch, (len(watchers)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	var others sync.WaitGroup
-	for len(watchers) > share {
-		part := watchers[:share]
-		watchers = watchers[share:]
-		others.Go(func() { notifyBatch(part) })
+	inParts(watchers, tell)
+	inParts(watchers, settle)
+}
+
+// inParts calls a function for small parts of the watchers on all processors, because each
+// notification encrypts and writes an event. A processor that is busy otherwise gets fewer
+// parts. It must be called without locks.
+func inParts(watchers []*Watcher, f func([]*Watcher)) {
+	if len(watchers) <= partSize {
+		f(watchers)
+		return
 	}
-	notifyBatch(watchers)
+	var taken atomic.Int64
+	work := func() {
+		for {
+			end := int(taken.Add(partSize))
+			if end-partSize >= len(watchers) {
+				return
+			}
+			f(watchers[end-partSize : min(end, len(watchers))])
+		}
+	}
+	var others sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), (len(watchers)+partSize-1)/partSize) - 1 {
+		others.Go(work)
+	}
+	work()
 	others.Wait()
 }
 
-func notifyBatch(watchers []*Watcher) {
+func tell(watchers []*Watcher) {
 	for _, w := range watchers {
 		w.notifier.Notify()
 	}
+}
+
+func settle(watchers []*Watcher) {
 	for _, w := range watchers {
 		w.notifier.AfterNotify()
 	}

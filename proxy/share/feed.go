@@ -18,6 +18,7 @@ type Feed struct {
 
 	mu      sync.Mutex
 	queue   []*Watcher // to be notified
+	whole   int        // how many of these are of events before the last one; -1 if none began since the queue was taken
 	running bool       // a goroutine notifies them
 	event   *Event     // the last one that was delivered, while the queue is not empty
 	source  any        // what that event was made of
@@ -89,6 +90,7 @@ func (w *Watcher) Deliver(source any, index uint64, body, chunked []byte) {
 		f.finishEvent()
 		f.event, f.source = &Event{Index: index, Body: body, Chunked: chunked, received: time.Now()}, source
 		f.event.pending.Store(1) // until the queue is empty
+		f.whole = len(f.queue)
 	}
 	f.count.Delivered.Add(1)
 	w.put(f.event)
@@ -145,20 +147,33 @@ func (d *fed) answered(waits bool) {
 	}
 }
 
-// notify notifies watchers until the queue is empty.
+// notify notifies watchers until the queue is empty. The source may still deliver an event while
+// the first of its watchers are notified, so AfterNotify waits until the event after it, or
+// until the queue is empty.
 func (f *Feed) notify() {
+	var told []*Watcher // of the last event
 	for {
 		f.mu.Lock()
-		watchers := f.queue
-		f.queue = nil
-		if len(watchers) == 0 {
+		watchers, whole := f.queue, f.whole
+		f.queue, f.whole = nil, -1
+		if len(watchers) == 0 && len(told) == 0 {
 			f.running = false
 			f.finishEvent()
 			f.mu.Unlock()
 			return
 		}
 		f.mu.Unlock()
-		notifyAll(watchers)
+		inParts(watchers, tell)
+		done := told
+		switch {
+		case len(watchers) == 0:
+			told = nil
+		case whole < 0:
+			done, told = nil, append(told, watchers...)
+		default:
+			done, told = append(told, watchers[:whole]...), watchers[whole:]
+		}
+		inParts(done, settle)
 	}
 }
 

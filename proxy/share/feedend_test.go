@@ -43,6 +43,88 @@ func TestAFeedNotifiesAgainAfterItsQueueWasEmpty(t *testing.T) {
 	n.quiet(t)
 }
 
+// during runs a function while its watcher is notified.
+type during struct {
+	countingNotifier
+	do func()
+}
+
+func (d *during) Notify() {
+	d.countingNotifier.Notify()
+	d.do()
+}
+
+// TestAFeedSettlesWatchersWhenAllOfTheirEventWereNotified has a source that is slower than the feed: it delivers to the
+// next watcher while one is notified.
+func TestAFeedSettlesWatchersWhenAllOfTheirEventWereNotified(t *testing.T) {
+	f, _ := byHand()
+	indexes := []uint64{7, 7, 8, 8, 9}
+	settled := []int{0, 0, 0, 2, 2} // when each is notified
+	notifiers := make([]during, len(indexes))
+	watchers := make([]*Watcher, len(indexes))
+	count := func() (n int) {
+		for i := range notifiers {
+			n += int(notifiers[i].after.Load())
+		}
+		return n
+	}
+	for i := range watchers {
+		notifiers[i].do = func() {
+			if got := count(); got != settled[i] {
+				t.Errorf("when watcher %d is notified: got %d settled, want %d", i, got, settled[i])
+			}
+			if i+1 < len(watchers) {
+				deliver(watchers[i+1], indexes[i+1])
+			}
+		}
+		watchers[i] = f.Watcher(&notifiers[i], nil, false)
+		watchers[i].Started(func() {})
+	}
+	deliver(watchers[0], indexes[0])
+	f.notify()
+	for i := range notifiers {
+		if told, after := notifiers[i].notified.Load(), notifiers[i].after.Load(); told != 1 || after != 1 {
+			t.Errorf("watcher %d: got notified %d times and settled %d times, want once", i, told, after)
+		}
+		watchers[i].Close()
+	}
+}
+
+// TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether has a source that is faster than the feed, and delivers its last event
+// to one more watcher later.
+func TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether(t *testing.T) {
+	f, _ := byHand()
+	notifiers := make([]during, 6)
+	settled := func() (n int) {
+		for i := range notifiers {
+			n += int(notifiers[i].after.Load())
+		}
+		return n
+	}
+	late := f.Watcher(&notifiers[5], nil, false)
+	late.Started(func() {})
+	for i := range notifiers {
+		notifiers[i].do = func() {}
+	}
+	notifiers[4].do = func() { deliver(late, 9) }
+	notifiers[5].do = func() {
+		if got := settled(); got != 4 {
+			t.Errorf("when the last watcher is notified: got %d settled, want the 4 of the events before", got)
+		}
+	}
+	for i := range 5 {
+		w := f.Watcher(&notifiers[i], nil, false)
+		w.Started(func() {})
+		deliver(w, uint64(7+i/2))
+	}
+	f.notify()
+	for i := range notifiers {
+		if told, after := notifiers[i].notified.Load(), notifiers[i].after.Load(); told != 1 || after != 1 {
+			t.Errorf("watcher %d: got notified %d times and settled %d times, want once", i, told, after)
+		}
+	}
+}
+
 func TestEachEventOfAStreamIsMeasuredOnce(t *testing.T) {
 	f, measured := byHand()
 	w, n := f.started(true)

@@ -216,7 +216,7 @@ func TestARequestContinuesBehindTheLastEventOfTheSameCluster(t *testing.T) {
 }
 
 func TestEveryWatcherOfManyIsNotifiedOnce(t *testing.T) {
-	for _, count := range []int{0, 1, minFanOutBatch, minFanOutBatch + 1, 1000, 1001} {
+	for _, count := range []int{0, 1, partSize, partSize + 1, 1000, 1001} {
 		notifiers := make([]countingNotifier, count)
 		watchers := make([]*Watcher, count)
 		for i := range watchers {

@@ -59,12 +59,17 @@ func TestAHistoryForgetsTheOldestEventsAbove64MiBButNotTheNewest(t *testing.T) {
 	}
 }
 
+// receive is a function that watches.
+type receive func(*Event)
+
+func (r receive) Receive(e *Event) { r(e) }
+
 func TestAWatchThatHasEndedLeavesNothing(t *testing.T) {
 	tree, history, watches := New(0), NewHistory(0), NewWatches()
 	heard := 0
 	watch := func(key string, since uint64, stream bool) *Watcher {
 		t.Helper()
-		w, failure := watches.Start(&Operation{Action: Watch, Key: key, Since: since, Stream: stream}, tree, history, func(*Event) { heard++ })
+		w, failure := watches.Start(&Operation{Action: Watch, Key: key, Since: since, Stream: stream}, tree, history, receive(func(*Event) { heard++ }))
 		if failure != nil {
 			t.Fatal(failure)
 		}

@@ -46,7 +46,7 @@ func TestAStoppedWatchReceivesNothing(t *testing.T) {
 	tree, history, watches := v2store.New(0), v2store.NewHistory(0), v2store.NewWatches()
 	heard := 0
 	start := func() *v2store.Watcher {
-		w, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/a", Stream: true}, tree, history, func(*v2store.Event) { heard++ })
+		w, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/a", Stream: true}, tree, history, receive(func(*v2store.Event) { heard++ }))
 		if failure != nil {
 			t.Fatal(failure)
 		}
@@ -60,6 +60,49 @@ func TestAStoppedWatchReceivesNothing(t *testing.T) {
 	if heard != 1 {
 		t.Errorf("one stopped and one running watch received %d events, want 1", heard)
 	}
+}
+
+// TestWatchesOfOneKeyEndOneByOne stops watches in the middle of others, some of which have ended already, and
+// whose places others have.
+func TestWatchesOfOneKeyEndOneByOne(t *testing.T) {
+	tree, history, watches := v2store.New(0), v2store.NewHistory(0), v2store.NewWatches()
+	heard := ""
+	start := func(name string, stream bool) *v2store.Watcher {
+		w, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/a", Stream: stream}, tree, history, receive(func(*v2store.Event) { heard += name }))
+		if failure != nil {
+			t.Fatal(failure)
+		}
+		return w
+	}
+	event := func(when, want string, left int) {
+		t.Helper()
+		heard = ""
+		watches.Notify(do(t, tree, epoch, "PUT", "/a", "value=1"))
+		if heard != want || watches.Len() != left || len(watches.Receivers()) != left {
+			t.Errorf("%s: heard by %q with %d and %d left, want by %q with %d left", when, heard, watches.Len(), len(watches.Receivers()), want, left)
+		}
+	}
+	a, b, c, d := start("a", false), start("b", true), start("c", false), start("d", true)
+	event("all", "abcd", 2)
+	watches.Stop(a)
+	watches.Stop(c)
+	event("two that have ended were stopped", "bd", 2)
+	e := start("e", true)
+	watches.Stop(b) // the place is taken by the last one
+	watches.Stop(b)
+	event("the first was stopped", "ed", 2)
+	watches.Stop(e)
+	event("the last one that moved was stopped", "d", 1)
+	watches.Stop(d)
+	watches.Stop(d)
+	event("all were stopped", "", 0)
+	g, h := start("g", true), start("h", true)
+	watches.Stop(g)
+	watches.Stop(h) // it has moved
+	event("both were stopped, the first one first", "", 0)
+	start("f", false)
+	watches.Stop(a)
+	event("one whose place another has was stopped", "f", 0)
 }
 
 // TestAHistoryOfLargeEventsIsBounded compares a history with one that began later, as that of a store

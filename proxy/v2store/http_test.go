@@ -180,7 +180,7 @@ func (r *server) write(o *v2store.Operation, now time.Time) v2store.Answer {
 // late answers a watch from the history, if it has an event.
 func (r *server) late(o *v2store.Operation) (a v2store.Answer, heard bool) {
 	deliver := func(e *v2store.Event) { a, heard = v2store.WatchHead(r.tree.Index()), true; a.Body = e.Body() }
-	if _, failure := v2store.NewWatches().Start(o, r.tree, r.history, deliver); failure != nil {
+	if _, failure := v2store.NewWatches().Start(o, r.tree, r.history, receive(deliver)); failure != nil {
 		return failure.Answer(), true
 	}
 	return a, heard

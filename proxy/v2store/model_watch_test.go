@@ -11,6 +11,11 @@ import (
 	"etcd-tlsproxy/proxy/v2store"
 )
 
+// receive is a function that watches.
+type receive func(*v2store.Event)
+
+func (r receive) Receive(e *v2store.Event) { r(e) }
+
 // pair is a watch of the same key in both.
 type pair struct {
 	name   string
@@ -32,7 +37,7 @@ func (m *model) watch() {
 		o.Since = 1 + m.Uint64N(index-990) // near the start of the history
 	}
 	p := &pair{stream: o.Stream, name: fmt.Sprintf("watch %+v at %d", *o, m.tree.Index())}
-	w, failure := m.watches.Start(o, m.tree, m.history, func(e *v2store.Event) { p.ours = append(p.ours, e) })
+	w, failure := m.watches.Start(o, m.tree, m.history, receive(func(e *v2store.Event) { p.ours = append(p.ours, e) }))
 	theirs, err := m.ref.store.Watch("/1"+o.Key, o.Recursive, o.Stream, o.Since)
 	if failure != nil || err != nil {
 		m.compareErrors(p.name, failure, err)

@@ -130,7 +130,7 @@ func TestARefreshKeepsTheValueAndIsHeardByNobody(t *testing.T) {
 		}
 		heard := 0
 		watches := v2store.NewWatches()
-		if _, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/f"}, tree, v2store.NewHistory(0), func(*v2store.Event) { heard++ }); failure != nil {
+		if _, failure := watches.Start(&v2store.Operation{Action: v2store.Watch, Key: "/f"}, tree, v2store.NewHistory(0), receive(func(*v2store.Event) { heard++ })); failure != nil {
 			t.Fatal(failure)
 		}
 		if watches.Notify(e); heard != 0 {

@@ -4,25 +4,34 @@ import "strings"
 
 // Watches are the watches that wait for events.
 type Watches struct {
-	at map[string]map[*Watcher]struct{}
+	at map[string][]*Watcher // by key; a watcher knows its place
+	n  int
+}
+
+// Receiver is who watches.
+type Receiver interface {
+	// Receive receives an event. It must not call the watches.
+	Receive(e *Event)
 }
 
 // Watcher is a watch.
 type Watcher struct {
 	// Index is the index of the tree when the watch was registered.
-	Index   uint64
-	op      *Operation
-	since   uint64
-	deliver func(*Event)
+	Index             uint64
+	since             uint64
+	key               string
+	recursive, stream bool
+	place             int // among the watches of its key, unless it has ended
+	receiver          Receiver
 }
 
 // NewWatches returns an empty set of watches.
-func NewWatches() *Watches { return &Watches{at: map[string]map[*Watcher]struct{}{}} }
+func NewWatches() *Watches { return &Watches{at: map[string][]*Watcher{}} }
 
-// Start registers a watch. If the history has its event, it is delivered at once and the watch
-// ends, even if it is a stream. The function deliver must not call w.
-func (w *Watches) Start(o *Operation, t *Tree, h *History, deliver func(*Event)) (*Watcher, *Error) {
-	watcher := &Watcher{Index: t.index, op: o, since: o.Since, deliver: deliver}
+// Start registers a watch. If the history has its event, it is received at once and the watch
+// ends, even if it is a stream.
+func (w *Watches) Start(o *Operation, t *Tree, h *History, r Receiver) (*Watcher, *Error) {
+	watcher := &Watcher{Index: t.index, since: o.Since, key: o.Key, recursive: o.Recursive, stream: o.Stream, receiver: r}
 	if watcher.since == 0 {
 		watcher.since = t.index + 1
 	}
@@ -31,23 +40,50 @@ func (w *Watches) Start(o *Operation, t *Tree, h *History, deliver func(*Event))
 		return nil, err
 	}
 	if e != nil {
-		deliver(e)
+		r.Receive(e)
 		return watcher, nil
 	}
-	if w.at[o.Key] == nil {
-		w.at[o.Key] = map[*Watcher]struct{}{}
-	}
-	w.at[o.Key][watcher] = struct{}{}
+	watcher.place = len(w.at[o.Key])
+	w.at[o.Key] = append(w.at[o.Key], watcher)
+	w.n++
 	return watcher, nil
+}
+
+// Len returns the number of watches.
+func (w *Watches) Len() int { return w.n }
+
+// Receivers returns who watches.
+func (w *Watches) Receivers() []Receiver {
+	all := make([]Receiver, 0, w.n)
+	for _, list := range w.at {
+		for _, watcher := range list {
+			all = append(all, watcher.receiver)
+		}
+	}
+	return all
 }
 
 // Stop ends a watch. It may have ended before.
 func (w *Watches) Stop(watcher *Watcher) {
-	set := w.at[watcher.op.Key]
-	delete(set, watcher)
-	if len(set) == 0 {
-		delete(w.at, watcher.op.Key)
+	list := w.at[watcher.key]
+	if watcher.place >= len(list) || list[watcher.place] != watcher {
+		return
 	}
+	last := len(list) - 1
+	list[watcher.place] = list[last]
+	list[watcher.place].place = watcher.place
+	w.n--
+	w.keep(watcher.key, list, last)
+}
+
+// keep keeps the first n watches of a key.
+func (w *Watches) keep(key string, list []*Watcher, n int) {
+	clear(list[n:])
+	if n == 0 {
+		delete(w.at, key)
+		return
+	}
+	w.at[key] = list[:n]
 }
 
 // Notify delivers a live event. Watches that are not streams end with it.
@@ -65,21 +101,27 @@ func (w *Watches) Notify(e *Event) {
 	}
 }
 
-// notify delivers an event to the watches of one key.
+// notify delivers an event to the watches of one key, in one pass: there may be thousands.
 func (w *Watches) notify(e *Event, key string, removed bool) {
+	list := w.at[key]
 	itself := key == e.Node.Key
-	if !itself && hiddenBetween(key, e.Node.Key) {
+	if len(list) == 0 || !itself && hiddenBetween(key, e.Node.Key) {
 		return
 	}
-	for watcher := range w.at[key] {
-		if e.Index < watcher.since || !watcher.op.Recursive && !itself && !removed {
-			continue
+	left := 0
+	for _, watcher := range list {
+		receives := e.Index >= watcher.since && (watcher.recursive || itself || removed)
+		if receives {
+			watcher.receiver.Receive(e)
 		}
-		if !watcher.op.Stream {
-			w.Stop(watcher)
+		if !receives || watcher.stream {
+			watcher.place = left
+			list[left] = watcher
+			left++
 		}
-		watcher.deliver(e)
 	}
+	w.n -= len(list) - left
+	w.keep(key, list, left)
 }
 
 // hiddenBetween reports whether a segment of key below the watched key is hidden.

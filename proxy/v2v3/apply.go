@@ -37,14 +37,14 @@ func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 		s.count(r.Number, e)
 		s.resolve(r.Entry.Origin, e)
 	}
-	var due []delivery
+	var due []*watcher
 	var event *Event
 	if used {
 		due, event = s.deliveries()
 	}
 	s.mu.Unlock()
-	for _, d := range due {
-		d.to.deliver(event)
+	for _, w := range due {
+		w.deliver(event)
 	}
 	if used {
 		s.observe(r)

@@ -64,10 +64,12 @@ func (s *Store) audit(ctx context.Context) (string, error) {
 		return "", err
 	}
 	m := s.m
+	size := m.Tree.Bytes()
 	c := m.StartComparison()
 	doubtful := m.Doubtful
 	m.Doubtful = false
 	s.mu.Unlock()
+	s.tellSize(size)
 	defer func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()

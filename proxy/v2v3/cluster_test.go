@@ -1,8 +1,6 @@
 package v2v3
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"etcd-tlsproxy/proxy/proxytest"
@@ -57,62 +55,4 @@ func (f *fixture) isLost() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	return !f.lost.IsZero()
-}
-
-// TestARestoredStoreIsNoticed replaces the data of etcd by an older copy, which keeps the id of the
-// cluster. Once the mirror is ahead of the store; and once the store has caught up with other events.
-func TestARestoredStoreIsNoticed(t *testing.T) {
-	for _, writes := range []int{0, 10} {
-		dir := t.TempDir()
-		c := startCluster(t, dir, 1)
-		o := testOptions(t, c.Members[0].URL())
-		if err := Init(testContext(t), o, 100); err != nil {
-			t.Fatal(err)
-		}
-		link := newLink(t, o.Endpoints[0].Addr)
-		linked := o
-		linked.Endpoints = []Endpoint{{Addr: address(t, link.URL())}}
-		f := &fixture{T: t, Store: open(t, linked), link: link, options: o}
-		f.do("PUT /a?value=1")
-		_, lost, _ := f.watch("GET /b?wait=true")
-		f.away()
-		c.Members[0].Close()
-		backup := t.TempDir()
-		if err := os.CopyFS(backup, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Members[0].Start(); err != nil {
-			t.Fatal(err)
-		}
-		f.back()
-		for range 3 {
-			f.do("PUT /a?value=new")
-		}
-		if len(lost) > 0 {
-			t.Fatalf("the watch was lost while etcd was restarted: %v", <-lost)
-		}
-		f.away()
-		c.Members[0].Close()
-		if err := os.RemoveAll(filepath.Join(dir, c.Members[0].Name())); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(dir, os.DirFS(backup)); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Members[0].Start(); err != nil {
-			t.Fatal(err)
-		}
-		other := open(t, o)
-		for range writes {
-			do(t, other, "PUT /a?value=other")
-		}
-		f.link.Mend()
-		next(t, lost)
-		if err := f.Ready(testContext(t)); err != nil {
-			t.Fatal(err)
-		}
-		sameTree(t, other, f.Store)
-		other.Close()
-		f.Close()
-	}
 }

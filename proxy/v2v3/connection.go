@@ -102,7 +102,7 @@ var errSilent = errors.New("the member has been silent")
 // the next connection finds out whether events were missed.
 func (c *connection) failed(err error) error {
 	switch rebuild := errors.Is(err, errRebuild); {
-	case c.loaded && (rebuild || rpc.Compacted(err)):
+	case c.loaded && (rebuild || rpc.Compacted(err) || errors.Is(err, errOversize)):
 		c.s.pastFailed()
 	case rebuild:
 		c.s.abandon(err.Error())
@@ -183,11 +183,16 @@ func (c *connection) apply(number int64, events []*mvccpb.Event) error {
 	return c.caughtUp()
 }
 
-// caughtUp puts a new mirror into use once it is complete.
+// caughtUp puts a new mirror into use once it is complete. Its events may have made it too large.
 func (c *connection) caughtUp() error {
-	if !c.loaded || c.m.LogRevision < c.target {
+	if !c.loaded {
 		return nil
 	}
+	size := c.m.Tree.Bytes()
+	if err := c.s.fits(size); err != nil || c.m.LogRevision < c.target {
+		return err
+	}
+	c.s.tellSize(size)
 	c.s.replace(c.m)
 	c.loaded, c.followed = false, true
 	return nil

@@ -28,10 +28,9 @@ func (s *Store) follow() {
 			grace = s.o.Timeout
 		}
 		if c.followed {
-			try, wait = 0, 0
-		} else if try%s.client.Endpoints() == s.client.Endpoints()-1 {
-			wait = min(max(2*wait, 50*time.Millisecond), time.Second)
+			try = 0
 		}
+		wait = s.pauseAfter(err, c.followed, try, wait)
 		select {
 		case <-s.ctx.Done():
 			return
@@ -41,6 +40,23 @@ func (s *Store) follow() {
 			s.o.Log.Error("an endpoint of etcd cannot be used", "endpoint", place, "error", err)
 		}
 	}
+}
+
+// oversizePause is how long etcd has peace from a proxy that has no room for its tree.
+const oversizePause = 30 * time.Second
+
+// pauseAfter returns how long to wait after a connection that failed, before the next one. It grows when no
+// endpoint has worked.
+func (s *Store) pauseAfter(err error, followed bool, try int, last time.Duration) time.Duration {
+	switch {
+	case followed:
+		return 0
+	case errors.Is(err, errOversize):
+		return oversizePause
+	case try%s.client.Endpoints() == s.client.Endpoints()-1:
+		return min(max(2*last, 50*time.Millisecond), time.Second)
+	}
+	return min(last, time.Second)
 }
 
 // nextEndpoint returns the endpoint to use after an error.
@@ -54,7 +70,7 @@ func (s *Store) nextEndpoint(err error) (next int, address string) {
 			return showed, address
 		}
 	}
-	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || rpc.Compacted(err) || rpc.TooLarge(err) {
+	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || errors.Is(err, errOversize) || rpc.Compacted(err) || rpc.TooLarge(err) {
 		return at, address // which is not to blame
 	}
 	return (at + 1) % s.client.Endpoints(), address
@@ -72,8 +88,9 @@ func (s *Store) disconnected(err error, followed bool) {
 		s.reason = err.Error()
 	}
 	s.mu.Unlock()
-	first = first || errors.Is(err, errNoTree) && !s.treeless // it names the command that helps
-	s.treeless = errors.Is(err, errNoTree)
+	advises := errors.Is(err, errNoTree) || errors.Is(err, errOversize) // it names what helps
+	first = first || advises && !s.advised
+	s.advised = advises
 	switch {
 	case errors.Is(err, errPreferred):
 		s.o.Log.Info("the preferred endpoint of etcd is used again", "endpoint left", address)
@@ -160,6 +177,9 @@ func (s *Store) adopt(ctx context.Context, st *state) (m *mirror.Mirror, after i
 		}
 	}
 	if m, err = s.load(ctx, st, revision); err != nil {
+		if errors.Is(err, errOversize) {
+			s.pastFailed() // the tree may have been larger in the past
+		}
 		if rpc.Compacted(err) {
 			s.pastFailed()
 			err = fmt.Errorf("%w: %w", errRebuild, err)

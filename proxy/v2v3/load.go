@@ -1,7 +1,10 @@
 package v2v3
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -15,8 +18,17 @@ import (
 // load reads the tree at a revision. What came later is applied from the stream of events.
 func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mirror, error) {
 	l := mirror.NewLoading(s.keys, st.cluster, st.meta, st.metaAt, revision)
-	start, end := s.keys.Range()
-	if err := s.pages(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision}, l.Add); err != nil {
+	size := 0
+	err := s.loadKeys(ctx, revision, func(kvs []*mvccpb.KeyValue) error {
+		for _, kv := range kvs {
+			size += len(kv.Key) + len(kv.Value) + keyBytes
+		}
+		if err := s.fits(size); err != nil {
+			return err
+		}
+		return l.Add(kvs)
+	})
+	if err != nil {
 		return nil, err
 	}
 	m, broken, err := l.Finish()
@@ -29,17 +41,72 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mi
 	return m, nil
 }
 
+// keyBytes is about what a key in the store needs in memory besides itself and its value. Each file
+// has two keys.
+const keyBytes = 100
+
+// errOversize means that the tree does not fit in the memory of the process.
+var errOversize = errors.New("the tree needs more memory than limits.memory")
+
+// fits returns an error if a tree of that size must not be loaded.
+func (s *Store) fits(size int) error {
+	if s.o.MaxBytes > 0 && int64(size) > 2*s.o.MaxBytes {
+		return fmt.Errorf("%w of %d bytes; raise it, or remove keys", errOversize, 2*s.o.MaxBytes)
+	}
+	return nil
+}
+
+// tellSize warns of a tree that needs so much of the memory that little is left for clients, or for a
+// second copy while it is loaded again.
+func (s *Store) tellSize(size int) {
+	if s.o.MaxBytes > 0 && int64(size) > s.o.MaxBytes {
+		s.o.Log.Warn("the tree needs more than half of limits.memory; raise it, or remove keys", "bytes", size, "half", s.o.MaxBytes)
+	}
+}
+
+// loadKeys reads all keys of the tree. The records of files come last, each page with the values of these
+// files, so that few of both are in memory. The server counts all keys of a range for each page of it, so
+// the ranges of values are short.
+func (s *Store) loadKeys(ctx context.Context, revision int64, add func([]*mvccpb.KeyValue) error) error {
+	start, end := s.keys.Range()
+	value, _ := s.keys.Values()
+	file := s.keys.File("")
+	behind := layout.End(file)
+	keys := func(start, end []byte) *pb.RangeRequest {
+		return &pb.RangeRequest{Key: start, RangeEnd: end, Revision: revision}
+	}
+	for _, r := range []*pb.RangeRequest{keys(start, file), keys(behind, value)} {
+		if err := s.pages(ctx, r, add); err != nil {
+			return err
+		}
+	}
+	err := s.pagesAhead(ctx, keys(file, behind), func(files []*mvccpb.KeyValue) error {
+		if err := add(files); err != nil || len(files) == 0 {
+			return err
+		}
+		_, last := s.keys.Parse(files[len(files)-1].Key)
+		from := value
+		value = append(s.keys.Data(last), 0)
+		return s.pagesAhead(ctx, keys(from, value), add)
+	})
+	if err != nil {
+		return err
+	}
+	return s.pages(ctx, keys(value, end), add)
+}
+
 const (
 	// firstPage and maxPage are numbers of keys. The server builds each page in memory.
 	firstPage, maxPage = 2000, 100000
-	// pageBytes is the size that a page should have.
-	pageBytes = 8 << 20
+	// minPageBytes and maxPageBytes bound the size that a page should have. It grows with the range, because the
+	// server counts the keys that are left for each page.
+	minPageBytes, maxPageBytes = 1 << 20, 8 << 20
 )
 
 // pages reads a range at a revision, part by part.
 func (s *Store) pages(ctx context.Context, r *pb.RangeRequest, add func([]*mvccpb.KeyValue) error) error {
 	r.Limit, r.Serializable = firstPage, true
-	for {
+	for read := 0; ; {
 		page, cancel := context.WithTimeout(ctx, s.o.Timeout)
 		answer, err := s.client.Range(page, r)
 		cancel()
@@ -50,15 +117,49 @@ func (s *Store) pages(ctx context.Context, r *pb.RangeRequest, add func([]*mvccp
 		case err != nil:
 			return fmt.Errorf("reading the tree: %w", err)
 		}
+		size, last := answer.Size(), len(answer.Kvs)-1
+		if answer.More && last >= 0 {
+			r.Key = append(bytes.Clone(answer.Kvs[last].Key), 0)
+		}
 		if err := add(answer.Kvs); err != nil {
 			return fmt.Errorf("reading the tree: %w", err)
 		}
-		if !answer.More || len(answer.Kvs) == 0 {
+		if !answer.More || last < 0 {
 			return nil
 		}
-		r.Key = append(answer.Kvs[len(answer.Kvs)-1].Key, 0)
-		r.Limit = min(maxPage, 4*r.Limit, max(1, r.Limit*pageBytes/int64(answer.Size()+1)))
+		read += size
+		want := int64(min(max(read/4, minPageBytes), maxPageBytes))
+		r.Limit = min(maxPage, 4*r.Limit, max(1, r.Limit*want/int64(size+1)))
 	}
+}
+
+// pagesAhead is pages, but reads the next page while the last one is added.
+func (s *Store) pagesAhead(ctx context.Context, r *pb.RangeRequest, add func([]*mvccpb.KeyValue) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	next := make(chan []*mvccpb.KeyValue)
+	var failed error
+	go func() {
+		defer close(next)
+		failed = s.pages(ctx, r, func(kvs []*mvccpb.KeyValue) error {
+			select {
+			case next <- kvs:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	var err error
+	for kvs := range next {
+		if err == nil {
+			err = add(kvs)
+		}
+		if err != nil {
+			cancel()
+		}
+	}
+	cancel()
+	return cmp.Or(err, failed)
 }
 
 // maxPast is the number of events that a loaded mirror applies again, so that all proxies have

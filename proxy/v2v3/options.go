@@ -30,7 +30,8 @@ type Options struct {
 	// QuotaBytes is the size at which etcd refuses writes.
 	QuotaBytes int64
 	// MaxBytes is the size of the tree, in memory, from which on writes that would make it larger
-	// are refused; 0 means no limit.
+	// are refused, and a warning is logged; 0 means no limit. It is half of limits.memory. A tree of
+	// twice that size is not loaded.
 	MaxBytes int64
 	Log      *slog.Logger
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -148,6 +149,26 @@ func (s *Store) forget(p *proposal) {
 func (s *Store) request(p *proposal) *pb.TxnRequest {
 	return &pb.TxnRequest{Compare: p.txn.Compare, Success: p.txn.Success,
 		Failure: []*pb.RequestOp{head(s.keys.Session(p.session)), head(s.keys.Meta()), head(s.keys.Log()), head(s.keys.Keeper())}}
+}
+
+// maxAttempt is how long a member may take for a transaction before its outcome is settled otherwise. A
+// member that has passed a transaction on to a leader which died then loses it without an answer; its
+// own limit is longer than that of many clients.
+const maxAttempt = 3 * time.Second
+
+// minAttempt is the time that must be left for a transaction that is sent again, and for its fence.
+const minAttempt = 500 * time.Millisecond
+
+// send sends a transaction. At least half of the time is left then for a fence, without which the
+// outcome of a lost one stays unknown.
+func (s *Store) send(ctx context.Context, p *proposal) (*pb.TxnResponse, error) {
+	attempt := maxAttempt
+	if end, ok := ctx.Deadline(); ok {
+		attempt = min(attempt, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	return s.client.Txn(ctx, s.request(p))
 }
 
 // head reads only the revision of a key.

@@ -93,7 +93,7 @@ func TestTheNextEndpointDependsOnWhatFailed(t *testing.T) {
 		want       int
 	}{
 		{1, 1, errors.New("lost"), 2}, {2, 2, errors.New("lost"), 0}, {0, 0, errors.New("lost"), 1},
-		{1, 2, errPreferred, 0}, {1, 1, errRebuild, 1}, {1, 1, fmt.Errorf("reading: %w", errNoTree), 1}, {1, 1, rpctypes.ErrGRPCCompacted, 1},
+		{1, 2, errPreferred, 0}, {1, 1, errRebuild, 1}, {1, 1, fmt.Errorf("%w: much", errOversize), 1}, {1, 1, fmt.Errorf("reading: %w", errNoTree), 1}, {1, 1, rpctypes.ErrGRPCCompacted, 1},
 		{1, 1, status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"), 1},
 		{1, 0, errBehind, 0}, {1, 2, errBehind, 2}, {1, 1, errBehind, 2}, {2, 0, errors.New("lost"), 0},
 	} {
@@ -104,6 +104,35 @@ func TestTheNextEndpointDependsOnWhatFailed(t *testing.T) {
 		s.seen.show(5, test.showed)
 		if next, place := s.nextEndpoint(test.err); next != test.want || place != fmt.Sprintf("127.0.0.1:%d", test.at+1) {
 			t.Errorf("%v at %d: got the endpoint %d after %s, want %d", test.err, test.at, next, place, test.want)
+		}
+	}
+}
+
+func TestTheNextConnectionWaitsLongerWhenNoEndpointWorks(t *testing.T) {
+	client, err := rpc.New([]Endpoint{{Addr: "127.0.0.1:1"}, {Addr: "127.0.0.1:2"}}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s := &Store{client: client}
+	failed := errors.New("it failed")
+	for _, test := range []struct {
+		err        error
+		followed   bool
+		try        int
+		last, want time.Duration
+	}{
+		{failed, true, 0, time.Second, 0},
+		{failed, false, 0, 0, 0},
+		{failed, false, 1, 0, 50 * time.Millisecond},
+		{failed, false, 2, 50 * time.Millisecond, 50 * time.Millisecond},
+		{failed, false, 3, 50 * time.Millisecond, 100 * time.Millisecond},
+		{failed, false, 5, 900 * time.Millisecond, time.Second},
+		{fmt.Errorf("loading: %w", errOversize), false, 0, 0, 30 * time.Second},
+		{failed, false, 0, 30 * time.Second, time.Second},
+	} {
+		if got := s.pauseAfter(test.err, test.followed, test.try, test.last); got != test.want {
+			t.Errorf("%+v: got a pause of %s", test, got)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func (s *Store) Status() Status {
 	if !s.lost.IsZero() {
 		st.Behind = time.Since(s.lost).Seconds()
 	}
-	st.Watches = len(s.watchers)
+	st.Watches = s.watches()
 	if m := s.m; m != nil {
 		st.Revision, st.Index = m.Applied, m.Tree.Index()
 		st.Nodes, st.Foreign, st.Bytes = m.Tree.Len(), len(m.Foreign), m.Tree.Bytes()+m.History.Bytes()+m.RenderedBytes()
@@ -78,7 +78,7 @@ func (s *Store) Status() Status {
 // reads, failures and watchers are those of this one.
 func (s *Store) Statistics() []byte {
 	s.mu.RLock()
-	watchers := len(s.watchers)
+	watchers := s.watches()
 	s.mu.RUnlock()
 	return s.counts.Store(watchers)
 }
@@ -100,6 +100,9 @@ func (s *Store) MemberList(ctx context.Context) ([]Member, error) {
 
 // Reply is an answer about members.
 type Reply = members.Reply
+
+// NotAllowed returns etcd's answer to a method that a path does not have, with those that it has.
+func NotAllowed(methods string) Reply { return members.NotAllowed(methods) }
 
 // Members answers a request about members. The path is the decoded one behind /v2/members. The error
 // is always an [Error].

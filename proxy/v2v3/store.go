@@ -71,14 +71,13 @@ type Store struct {
 	// pastFrom is the oldest revision at which to load it. Only the follower uses it.
 	pastFrom int64
 	reaching []reaching
-	// treeless means that the store had no tree when the follower asked last. Only the follower uses it.
-	treeless bool
+	// advised means that the last error named what the operator can do. Only the follower uses it.
+	advised bool
 	// warned is when changes by clients of v3 were logged. Only the follower uses it.
 	warned time.Time
 	// unexpired is when a directory that cannot expire was logged. Only the keeper uses it.
 	unexpired time.Time
-	watchers  map[*watcher]struct{}
-	due       []delivery
+	due       delivery
 
 	writes  sync.Mutex
 	waiting map[string]chan *v2store.Event
@@ -100,7 +99,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{o: o, keys: layout.Keys(o.Prefix), client: client, reason: "the tree is being loaded",
-		rebuilt: make(chan struct{}), watchers: map[*watcher]struct{}{}, waiting: map[string]chan *v2store.Event{}}
+		rebuilt: make(chan struct{}), waiting: map[string]chan *v2store.Event{}}
 	s.compaction.events, s.compaction.age = keptEvents, keptTime
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.barrier.s, s.barrier.wanted = s, make(chan struct{}, 1)

@@ -2,6 +2,7 @@ package v2v3
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
@@ -12,16 +13,30 @@ type Event = mirror.Event
 
 // watcher is a watch of a client.
 type watcher struct {
-	inner   *v2store.Watcher
+	s       *Store
+	stream  bool
+	inner   *v2store.Watcher // nil until the watch is registered
+	late    *v2store.Event   // the event, if it existed before
+	ended   atomic.Bool      // with its event
 	deliver func(*Event)
 	lost    func(error)
 }
 
-// delivery is an event that a watcher is due to receive.
+// Receive implements [v2store.Receiver]. The lock of the store is held.
+func (w *watcher) Receive(e *v2store.Event) {
+	if w.inner == nil {
+		w.late = e
+		return
+	}
+	w.ended.Store(!w.stream)
+	w.s.due.event = e
+	w.s.due.to = append(w.s.due.to, w)
+}
+
+// delivery is an event and the watchers that are due to receive it.
 type delivery struct {
-	to    *watcher
 	event *v2store.Event
-	last  bool
+	to    []*watcher
 }
 
 // Watch registers a watch. The head is its answer: if it failed, there is no watch, and stop does
@@ -32,37 +47,28 @@ func (s *Store) Watch(op *v2store.Operation, deliver func(*Event), lost func(err
 	if err := s.catchUp(s.ctx); err != nil {
 		return func() {}, v2store.Answer{}, err
 	}
-	w := &watcher{deliver: deliver, lost: lost}
+	w := &watcher{s: s, stream: op.Stream, deliver: deliver, lost: lost}
 	s.mu.Lock()
 	if err := s.usable(); err != nil {
 		s.mu.Unlock()
 		return func() {}, v2store.Answer{}, err
 	}
-	m, registered := s.m, false
-	var late *v2store.Event
-	inner, failure := m.Watches.Start(op, m.Tree, m.History, func(e *v2store.Event) {
-		if registered {
-			s.due = append(s.due, delivery{w, e, !op.Stream})
-		} else {
-			late = e
-		}
-	})
+	m := s.m
+	inner, failure := m.Watches.Start(op, m.Tree, m.History, w)
 	if failure != nil {
 		s.mu.Unlock()
 		return func() {}, failure.Answer(), nil
 	}
-	registered = true
 	w.inner, head = inner, v2store.WatchHead(inner.Index)
-	if late != nil {
-		event := m.Rendered(late)
+	if w.late != nil {
+		event := m.Rendered(w.late)
 		s.mu.Unlock()
 		if event == nil {
-			event = s.keep(m, mirror.NewEvent(late)) // others must not wait while it is rendered
+			event = s.keep(m, mirror.NewEvent(w.late)) // others must not wait while it is rendered
 		}
 		deliver(event)
 		return func() {}, head, nil
 	}
-	s.watchers[w] = struct{}{}
 	s.mu.Unlock()
 	return func() { s.stopWatch(m, w) }, head, nil
 }
@@ -75,38 +81,43 @@ func (s *Store) keep(m *mirror.Mirror, e *Event) *Event {
 }
 
 func (s *Store) stopWatch(m *mirror.Mirror, w *watcher) {
+	if w.ended.Load() {
+		return // thousands end at once, and would wait for the lock
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.watchers, w)
 	m.Watches.Stop(w.inner)
 }
 
-// deliveries returns what is due and how to render it. The caller holds the lock.
-func (s *Store) deliveries() ([]delivery, *Event) {
+// deliveries returns who is due to receive an event, and how it is rendered. The caller holds the lock.
+func (s *Store) deliveries() ([]*watcher, *Event) {
 	due := s.due
-	if len(due) == 0 {
+	if len(due.to) == 0 {
 		return nil, nil
 	}
-	s.due = nil
-	for _, d := range due {
-		if d.last {
-			delete(s.watchers, d.to)
-		}
+	s.due = delivery{}
+	return due.to, s.m.Render(due.event)
+}
+
+// watches returns the number of watches. The caller holds the lock.
+func (s *Store) watches() int {
+	if s.m == nil {
+		return 0
 	}
-	return due, s.m.Render(due[0].event)
+	return s.m.Watches.Len()
 }
 
 // breakOff ends all watches.
 func (s *Store) breakOff(reason string) {
+	var watching []v2store.Receiver
 	s.mu.Lock()
-	watchers := s.watchers
-	s.watchers = map[*watcher]struct{}{}
 	if s.m != nil {
+		watching = s.m.Watches.Receivers()
 		s.m.Watches = v2store.NewWatches()
 	}
 	s.mu.Unlock()
 	err := errors.New(reason)
-	for w := range watchers {
-		w.lost(err)
+	for _, r := range watching {
+		r.(*watcher).lost(err)
 	}
 }

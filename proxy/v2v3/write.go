@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -62,7 +63,7 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}
 		case errors.Is(err, errNoSession), errors.Is(err, errNotExecuted):
-			if !rpc.Pause(ctx) {
+			if !rpc.Pause(ctx) || errors.Is(err, errNotExecuted) && !again(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}
 		default:
@@ -72,6 +73,12 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: "there was no time left to try it again: " + err.Error()}
 		}
 	}
+}
+
+// again reports whether there is time to send a write again.
+func again(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return !ok || time.Until(end) > minAttempt
 }
 
 // waitBack waits until there is a stream of events, and reports whether there is time left.
@@ -118,7 +125,7 @@ func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error)
 	s.await(p)
 	defer s.forget(p)
 	endpoint, _ := s.client.Endpoint()
-	answer, err := s.client.Txn(ctx, s.request(p))
+	answer, err := s.send(ctx, p)
 	switch {
 	case err == nil:
 		s.header(answer.Header)

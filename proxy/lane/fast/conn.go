@@ -3,7 +3,6 @@ package fast
 import (
 	"context"
 	"crypto/tls"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -53,19 +52,12 @@ func newConn(l *Lane, t *tls.Conn, peer *gate.Peer) *conn {
 	return c
 }
 
-// requestsInTurn is how many requests are carried until other connections have their turn at the
-// processor.
-const requestsInTurn = 8
-
 // serve carries requests until the connection ends or leaves the lane.
 func (c *conn) serve() {
 	defer c.Conns.Release(lane.Fast, c)
 	defer c.recoverPanic()
-	for served := 0; ; served++ {
-		if served%requestsInTurn == requestsInTurn-1 {
-			runtime.Gosched() // see lane.ReceiveMore; a flood of requests that are refused never waits for etcd
-		}
-		n, ok := c.readHead(served == 0)
+	for first := true; ; first = false {
+		n, ok := c.readHead(first)
 		if !ok {
 			c.close()
 			return

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -37,7 +36,7 @@ type http2Conn struct {
 	held   []byte    // received behind the head of a stream that waits for its turn
 	waits  bool      // that stream has not had its turn
 	owed   owed
-	reads  int // of net/http, which reads the head and the payload of each frame on its own
+	run    lane.Run // of the reads of net/http, which reads the head and the payload of each frame on its own
 
 	sent    frameHeads   // what was written; net/http writes one thing at a time
 	writing atomic.Int64 // when the current write began, in nanoseconds since 1970; 0 for none
@@ -60,14 +59,9 @@ func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func()
 // errNoMemory ends a connection whose client does not even take the refusals of its streams.
 var errNoMemory = errors.New("no memory for another stream")
 
-// readsInTurn is how often net/http reads until other connections have their turn at the processor.
-const readsInTurn = 16
-
 // Read reads what has arrived, within the time that the client has for it.
 func (c *http2Conn) Read(p []byte) (int, error) {
-	if c.reads++; c.reads%readsInTurn == 0 {
-		runtime.Gosched() // see lane.ReceiveMore; a flood of tiny frames never waits for anything
-	}
+	c.run.Served() // a flood of tiny frames never waits for anything
 	if c.waits {
 		if err := c.wait(); err != nil {
 			return 0, err

@@ -1,6 +1,7 @@
 package layout_test
 
 import (
+	"math"
 	"reflect"
 	"testing"
 
@@ -20,6 +21,33 @@ func TestARecordIsDecodedAsItWasEncoded(t *testing.T) {
 			if err != nil || got != r || !reflect.DeepEqual(gotExtra, extra) {
 				t.Errorf("%q is decoded as %+v with %s and the error %v, want %+v with %s", value, got, gotExtra, err, r, extra)
 			}
+		}
+	}
+}
+
+// TestTheFieldsOfARecordMayHaveAnyFormOfJSON has records in the form that is written, and others that say the same.
+func TestTheFieldsOfARecordMayHaveAnyFormOfJSON(t *testing.T) {
+	for want, values := range map[v2store.Record][]string{
+		{Created: 12}:                            {`{"c":12}`, `{"c": 12}`, `{"c":12}` + "\n", ` {"c":12}`, `{"c":7,"c":12}`, `{"\u0063":12}`, `{"c":12,"e":null}`},
+		{Created: 5, Expires: 6, Modified: 7}:    {`{"c":5,"e":6,"m":7}`, `{"m":7,"e":6,"c":5}`, `{"c":5,"m":7,"e":6}`},
+		{Expires: 6}:                             {`{"e":6}`, `{"c":0,"e":6}`, `{"e":6,"m":0}`},
+		{Expires: math.MaxInt64}:                 {`{"e":9223372036854775807}`},
+		{Created: math.MaxInt64, Modified: 1e18}: {`{"c":9223372036854775807,"m":1000000000000000000}`},
+		{Modified: 1<<63 + 1}:                    {`{"m":9223372036854775809}`},
+		{Modified: math.MaxUint64}:               {`{"m":18446744073709551615}`},
+		{}:                                       {`{}`, ``, `{"c":0}`, `null`},
+	} {
+		for _, value := range values {
+			var got v2store.Record
+			if extra, err := layout.DecodeRecord([]byte(value), &got); err != nil || extra != nil || got != want {
+				t.Errorf("%q: got the record %+v with %s and the error %v, want %+v", value, got, extra, err, want)
+			}
+		}
+	}
+	for _, value := range []string{`{`, `{"c"`, `{"c":`, `{"c":}`, `{"c":1`, `{"c":1,`, `{"c":1,}`, `{"c":1}}`, `{"c":01}`, `{,"c":1}`, `{"c":1"e":2}`, `{"e":9223372036854775808}`, `{"c":100000000000000000000}`, `{"c":18446744073709551617}`} {
+		r := v2store.Record{Created: 9, Expires: 9, Modified: 9}
+		if _, err := layout.DecodeRecord([]byte(value), &r); err == nil {
+			t.Errorf("%q: got the record %+v, want an error", value, r)
 		}
 	}
 }

@@ -44,9 +44,7 @@ const (
 // unknown then.
 func Serve(ctx context.Context, client *rpc.Client, r *Request) (Reply, error) {
 	if !slices.Contains([]string{"GET", "POST", "DELETE", "PUT"}, r.Method) {
-		reply := notAllowed()
-		reply.Fields = append(reply.Fields, [2]string{"Allow", "GET,POST,DELETE,PUT"})
-		return reply, nil
+		return NotAllowed("GET,POST,DELETE,PUT"), nil
 	}
 	l, err := read(ctx, client)
 	if err != nil {
@@ -179,6 +177,13 @@ func encoded(status int, v any) Reply {
 func refusal(status int, message string) Reply {
 	reply := encoded(status, map[string]string{"message": message})
 	reply.Body = reply.Body[:len(reply.Body)-1]
+	return reply
+}
+
+// NotAllowed returns the answer to a method that a path does not have, with those that it has.
+func NotAllowed(methods string) Reply {
+	reply := notAllowed()
+	reply.Fields = append(reply.Fields, [2]string{"Allow", methods})
 	return reply
 }
 

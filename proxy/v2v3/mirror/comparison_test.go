@@ -168,6 +168,15 @@ func TestDamagedNodesAreLeftOut(t *testing.T) {
 	}
 }
 
+func TestAValueIsNotLoadedBeforeTheLog(t *testing.T) {
+	for _, key := range []string{"/a", "/foreign"} {
+		l := mirror.NewLoading("", 1, &layout.Meta{}, 1, 20)
+		if err := l.Add([]*mvccpb.KeyValue{at(".v2/f/a", 20), at(key, 20)}); err == nil {
+			t.Errorf("%s: got no error", key)
+		}
+	}
+}
+
 func TestKeysThatCannotBeReadAreAnError(t *testing.T) {
 	for _, kv := range []*mvccpb.KeyValue{{Key: []byte(".v2/f/a"), Value: []byte("x")}, {Key: []byte(".v2/d/a"), Value: []byte("x")}, {Key: []byte(".v2/q/a"), Value: []byte("x")}} {
 		l := mirror.NewLoading("", 1, &layout.Meta{}, 1, 20)

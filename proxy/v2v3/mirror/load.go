@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"errors"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -9,8 +10,8 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
-// Loading builds a mirror from keys in their order: the records of directories, those of files,
-// keeper, log, meta, queues, sessions, and at last the values of files.
+// Loading builds a mirror from keys: the records of directories, the log and the other keys, and then the
+// records of files with their values. Each kind is in order. The record of a file precedes its value.
 type Loading struct {
 	m     *Mirror
 	dirs  []v2store.Record
@@ -29,13 +30,16 @@ func NewLoading(keys layout.Keys, cluster uint64, meta *layout.Meta, metaRevisio
 // or no value.
 func (l *Loading) Finish() (m *Mirror, left []string, err error) {
 	if l.m.Tree == nil {
-		return nil, nil, errors.New("the tree has no log")
+		return nil, nil, errNoLog
 	}
 	l.miss(len(l.files))
 	return l.m, l.left, nil
 }
 
-// Add adds keys of the store, which come in order.
+// errNoLog means that the log is missing, or behind the values of files.
+var errNoLog = errors.New("the tree has no log")
+
+// Add adds keys of the store. They may be parts of a large buffer, so none of them is kept.
 func (l *Loading) Add(kvs []*mvccpb.KeyValue) error {
 	for _, kv := range kvs {
 		if err := l.addOne(kv); err != nil {
@@ -64,11 +68,13 @@ func (l *Loading) addOne(kv *mvccpb.KeyValue) error {
 	case layout.Log:
 		return l.addLog(kv)
 	case layout.Data:
-		l.addValue(key, kv)
+		return l.addValue(key, kv)
 	case layout.Queue:
 		return m.applyQueue(kv, key, true)
 	case layout.Session, layout.Keeper, layout.Lock:
-		m.Control[string(kv.Key)] = kv
+		kept := *kv
+		kept.Key, kept.Value = bytes.Clone(kv.Key), bytes.Clone(kv.Value)
+		m.Control[string(kv.Key)] = &kept
 	}
 	return nil
 }
@@ -76,7 +82,7 @@ func (l *Loading) addOne(kv *mvccpb.KeyValue) error {
 // addLog makes the tree, with the directories. Their records precede the log.
 func (l *Loading) addLog(kv *mvccpb.KeyValue) error {
 	m := l.m
-	m.Log, m.LogRevision = kv.Value, kv.ModRevision
+	m.Log, m.LogRevision = bytes.Clone(kv.Value), kv.ModRevision
 	index := m.Meta.Index(kv.ModRevision)
 	m.Tree, m.History = v2store.New(index), v2store.NewHistory(index+1)
 	for _, r := range l.dirs {
@@ -87,7 +93,10 @@ func (l *Loading) addLog(kv *mvccpb.KeyValue) error {
 }
 
 // addValue adds the value of the next file, or one that no client of v2 put.
-func (l *Loading) addValue(key string, kv *mvccpb.KeyValue) {
+func (l *Loading) addValue(key string, kv *mvccpb.KeyValue) error {
+	if l.m.Tree == nil {
+		return errNoLog
+	}
 	n := 0
 	for n < len(l.files) && l.files[n].Key < key {
 		n++
@@ -95,7 +104,7 @@ func (l *Loading) addValue(key string, kv *mvccpb.KeyValue) {
 	l.miss(n)
 	if len(l.files) == 0 || l.files[0].Key != key {
 		l.m.Foreign[key] = struct{}{}
-		return
+		return nil
 	}
 	r := l.files[0]
 	l.files = l.files[1:]
@@ -104,6 +113,7 @@ func (l *Loading) addValue(key string, kv *mvccpb.KeyValue) {
 	if l.m.Meta.Index(kv.ModRevision) > r.Recorded {
 		l.m.overwrites[key] = kv.ModRevision
 	}
+	return nil
 }
 
 // miss leaves out files that have no value.

@@ -105,7 +105,7 @@ func TestAMirrorIsTheTreeThatWasStored(t *testing.T) {
 			}
 		}
 		want := dump(tree, now)
-		for what, have := range map[string]*mirror.Mirror{"followed": m, "loaded": load(t, k, meta)} {
+		for what, have := range map[string]*mirror.Mirror{"was followed": m, "was loaded": load(t, k, meta), "was loaded in pages": loadPages(t, k, meta, 1+r.IntN(3))} {
 			if got := dump(have.Tree, now); got != want {
 				t.Fatalf("seed %d: the mirror that %s has\n%s\nwant\n%s", seed, what, got, want)
 			}
@@ -148,9 +148,37 @@ func operation(r *rand.Rand, tree *v2store.Tree, now time.Time) *v2store.Operati
 
 func load(t *testing.T, k *keyspace, meta *layout.Meta) *mirror.Mirror {
 	t.Helper()
+	return loadPages(t, k, meta, len(k.keys))
+}
+
+// loadPages loads the records of some files at a time, and then their values.
+func loadPages(t *testing.T, k *keyspace, meta *layout.Meta, size int) *mirror.Mirror {
+	t.Helper()
 	l := mirror.NewLoading("p", 1, meta, 1, k.revision)
-	if err := l.Add(k.all()); err != nil {
-		t.Fatal(err)
+	add := func(kvs []*mvccpb.KeyValue) {
+		t.Helper()
+		if err := l.Add(kvs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var kinds [3][]*mvccpb.KeyValue // files, values, and what comes before them
+	for _, kv := range k.all() {
+		kind := 2
+		switch is, _ := layout.Keys("p").Parse(kv.Key); is {
+		case layout.File:
+			kind = 0
+		case layout.Data:
+			kind = 1
+		}
+		kinds[kind] = append(kinds[kind], kv)
+	}
+	add(kinds[2])
+	files, values := kinds[0], kinds[1]
+	for len(files) > 0 {
+		n := min(size, len(files))
+		add(files[:n])
+		add(values[:n])
+		files, values = files[n:], values[n:]
 	}
 	m, left, err := l.Finish()
 	if err != nil || len(left) > 0 {

@@ -149,9 +149,9 @@ func (c *Client) current() *grpc.ClientConn {
 	return c.conn
 }
 
-// Range reads keys.
+// Range reads keys. They are parts of one buffer, so that whoever keeps one keeps them all.
 func (c *Client) Range(ctx context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	return pb.NewKVClient(c.current()).Range(ctx, r)
+	return pb.NewKVClient(c.current()).Range(ctx, r, grpc.ForceCodecV2(codecOfRanges))
 }
 
 // Txn executes a transaction.

@@ -105,7 +105,7 @@ func TestWhatIsShownMeansTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer
-		if err := c.Document.Show(&text, c.Config); err != nil {
+		if err := c.Document.Show(&text, c.Config, nil); err != nil {
 			t.Fatal(err)
 		}
 		again, err := Parse("shown", text.Bytes())
@@ -140,21 +140,22 @@ func TestWhatIsShownMeansTheSame(t *testing.T) {
 }
 
 func TestAValueThatIsNotThatOfTheFileIsShownAsSuch(t *testing.T) {
-	doc, file, err := Decode("a.toml", []byte("listen = \"*:4001\"\n[tls]\ncertificate = \"new\"\n[acls]\n\"/a\" = [\"u\"]\n\"/b\" = []\n[log]\naudit = \"audit.log\"\n"))
+	doc, file, err := Decode("a.toml", []byte("listen = \"*:4001\"\n[tls]\ncertificate = \"new\"\n[acls]\n\"/a\" = [\"u\"]\n\"/b\" = []\n[limits]\nwatches = 8\n[log]\naudit = \"audit.log\"\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	inForce := *file
 	inForce.TLS.Certificate = Files{"old"}
 	inForce.ACLs = map[string]ACL{"/a": {Write: []string{"v"}}, "/b": {Write: []string{}}}
-	inForce.Limits.Connections = 7
+	inForce.Limits.Connections, inForce.Limits.Watches = 7, 9
 	var text strings.Builder
-	if err := doc.Show(&text, &inForce); err != nil {
+	if err := doc.Show(&text, &inForce, []Pending{{Key: "limits.connections"}, {Key: "limits.watches"}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"listen = \":4001\" # a.toml:1\n", "certificate = \"old\" # as before, not as in the file\n", "connections = 7 # as before, not as in the file\n",
-		"\"/a\" = [\"v\"] # as before, not as in the file\n", "\"/b\" = [] # a.toml:6\n", "audit = \"audit.log\" # a.toml:8\n",
+		"listen = \":4001\" # a.toml:1\n", "certificate = \"old\" # as before, because of a mistake in the file\n", "\nconnections = 7 # as before, until a restart applies the default\n",
+		"\nwatches = 9 # as before, until a restart applies a.toml:8\n",
+		"\"/a\" = [\"v\"] # as before, because of a mistake in the file\n", "\"/b\" = [] # a.toml:6\n", "audit = \"audit.log\" # a.toml:10\n",
 	} {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("got\n%s\nwant %q", &text, want)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,7 +27,7 @@ func Decode(file string, data []byte) (*Document, *Config, error) {
 	var values map[string]toml.Primitive
 	meta, err := toml.Decode(string(data), &values)
 	if err != nil {
-		return nil, nil, doc.convert(err)
+		return nil, nil, doc.convert(data, err)
 	}
 	doc.meta = meta
 	doc.findLines(nil, values)
@@ -87,11 +88,31 @@ func (doc *Document) Warning(text string, key ...string) string {
 }
 
 // convert turns an error of the library's parser into an [Error].
-func (doc *Document) convert(err error) error {
+func (doc *Document) convert(data []byte, err error) error {
 	e := &Error{File: doc.file, Problem: err.Error()}
 	var parse toml.ParseError
 	if errors.As(err, &parse) {
-		e.Line, e.Key, e.Problem = parse.Position.Line, parse.LastKey, "not valid TOML: "+parse.Message
+		e.Line, e.Key, e.Problem = lineOf(data, parse.Position), parse.LastKey, "not valid TOML: "+parse.Message
+		if namesTable(e.Key) {
+			e.Key = "" // it is the table before the mistake, which can be in the name of the next one
+		}
 	}
 	return e
+}
+
+// lineOf returns the line of an error. The library names the next line if it is the end of
+// a line that was not expected.
+func lineOf(data []byte, at toml.Position) int {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // which the library does not count
+	if end := at.Start + at.Len; at.Len > 0 && end <= len(data) {
+		return 1 + bytes.Count(data[:end-1], []byte("\n"))
+	}
+	return at.Line
+}
+
+// namesTable reports whether a key is the name of a table.
+func namesTable(key string) bool {
+	return slices.ContainsFunc(Settings(), func(s Setting) bool {
+		return s.Key == key && s.Type == "table" || strings.HasPrefix(s.Key, key+".")
+	})
 }

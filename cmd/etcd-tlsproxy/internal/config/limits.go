@@ -45,6 +45,7 @@ type Limits struct {
 	// default while the heap is smaller than 32 MiB and than a quarter of this value; set
 	// GOGC to decide that yourself. With upstream.api = "v3" all keys together may use half of
 	// it: writes that would make them more are refused, as etcd does above its quota.
+	// Keys that need more than all of it are not served.
 	Memory int64 `toml:"memory" unit:"bytes" default:"1073741824" min:"67108864" max:"1125899906842624" reload:"restart"`
 	// Connections is the largest number of open client connections. Each uses about
 	// 40 KiB and one file descriptor. One address can use seven eighths of them while no

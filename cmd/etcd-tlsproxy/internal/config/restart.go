@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Pending is a changed setting that waits for a restart.
@@ -33,13 +34,24 @@ func (c *Config) KeepRestart(running *Config) (pending []Pending) {
 	return pending
 }
 
-// Changed returns the keys of the settings outside of the tables of rules and surfaces
-// whose values differ.
-func Changed(before, after *Config) (keys []string) {
+// Changed describes the settings outside of the tables of rules and surfaces whose values
+// differ. No value is a secret: secrets are in files of their own.
+func Changed(before, after *Config) (changes []string) {
 	for _, s := range Settings() {
-		if s.Type != "table" && !reflect.DeepEqual(s.value(before).Interface(), s.value(after).Interface()) {
-			keys = append(keys, s.Key)
+		was, is := s.value(before).Interface(), s.value(after).Interface()
+		if s.Type != "table" && !reflect.DeepEqual(was, is) {
+			changes = append(changes, fmt.Sprintf("%s is %s instead of %s", s.Key, shortened(tomlText(is)), shortened(tomlText(was))))
 		}
 	}
-	return keys
+	return changes
+}
+
+// maxValue bounds a value in the logs, which can be a long list.
+const maxValue = 200
+
+func shortened(text string) string {
+	if len(text) > maxValue {
+		return strings.ToValidUTF8(text[:maxValue], "") + "..."
+	}
+	return text
 }

@@ -14,8 +14,10 @@ import (
 )
 
 // Show writes all settings with their values and where each comes from: a line of the
-// file, or the default. What it writes is a configuration with the same meaning.
-func (doc *Document) Show(w io.Writer, c *Config) error {
+// file, or the default. What it writes is a configuration with the same meaning. pending are
+// the settings that wait for a restart; other values that are not those of the file are in
+// force because the file has a mistake.
+func (doc *Document) Show(w io.Writer, c *Config, pending []Pending) error {
 	var b strings.Builder
 	table := ""
 	for _, s := range doc.shown(c) {
@@ -24,7 +26,7 @@ func (doc *Document) Show(w io.Writer, c *Config) error {
 			table = top
 			fmt.Fprintf(&b, "\n[%s]\n", table)
 		}
-		fmt.Fprintf(&b, "%s = %s # %s\n", path[len(path)-1], tomlText(s.value(c).Interface()), doc.origin(&s, c))
+		fmt.Fprintf(&b, "%s = %s # %s\n", path[len(path)-1], tomlText(s.value(c).Interface()), doc.origin(&s, c, pending))
 	}
 	doc.showEntries(&b, "acls", aclTexts(c.ACLs), aclTexts(doc.decoded.ACLs))
 	doc.showEntries(&b, "surfaces", surfaceTexts(c.Surfaces), surfaceTexts(doc.decoded.Surfaces))
@@ -55,31 +57,44 @@ func (doc *Document) showEntries(b *strings.Builder, table string, texts, decode
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		origin := earlier
 		if texts[name] == decoded[name] {
-			_, line := doc.locate(table, name)
-			origin = fmt.Sprintf("%s:%d", doc.file, line)
+			origin = doc.place(table, name)
 		}
 		fmt.Fprintf(b, "%s = %s # %s\n", toml.Key{name}, texts[name], origin)
 	}
 }
 
-// earlier is the origin of a value that is in force although the file has another one: it
-// is not valid there, or waits for a restart.
-const earlier = "as before, not as in the file"
+// The origins of values that are in force although the file has other ones. They call for
+// different actions.
+const (
+	earlier = "as before, because of a mistake in the file"
+	waiting = "as before, until a restart applies "
+)
 
 // origin says where the value of a setting comes from.
-func (doc *Document) origin(s *Setting, c *Config) string {
+func (doc *Document) origin(s *Setting, c *Config, pending []Pending) string {
 	now, file := tomlText(s.value(c).Interface()), s.value(&doc.decoded)
 	path := ""
 	if file.Kind() == reflect.String {
 		path = tomlText(filepath.Join(filepath.Dir(doc.file), file.String())) // of a log
 	}
-	if now != tomlText(file.Interface()) && now != path {
+	waits := slices.ContainsFunc(pending, func(p Pending) bool { return p.Key == s.Key })
+	switch {
+	case waits && !doc.meta.IsDefined(s.path()...):
+		return waiting + "the default"
+	case waits:
+		return waiting + doc.place(s.path()...)
+	case now != tomlText(file.Interface()) && now != path:
 		return earlier
 	}
-	if !doc.meta.IsDefined(s.path()...) {
+	return doc.place(s.path()...)
+}
+
+// place returns the line of a key, or "default" if the file does not have it.
+func (doc *Document) place(key ...string) string {
+	if !doc.meta.IsDefined(key...) {
 		return "default"
 	}
-	_, line := doc.locate(s.path()...)
+	_, line := doc.locate(key...)
 	return fmt.Sprintf("%s:%d", doc.file, line)
 }
 

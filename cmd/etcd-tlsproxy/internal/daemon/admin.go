@@ -58,15 +58,14 @@ func adminHandler(o *adminOptions) http.Handler {
 			_ = o.config(w) // the client may have closed the connection
 		})
 		r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
+			status, text := http.StatusOK, "reloaded"
 			if err := o.reload(); err != nil {
-				writeText(w, http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error())
-				return
+				status, text = http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error()
 			}
-			text := "reloaded"
 			for _, setting := range o.pending() {
 				text += "\na changed setting waits for a restart: " + setting
 			}
-			writeText(w, http.StatusOK, text)
+			writeText(w, status, text)
 		})
 		r.Post("/-/drain", func(w http.ResponseWriter, r *http.Request) {
 			on, off := r.URL.Query().Has("on"), r.URL.Query().Has("off")
@@ -79,7 +78,7 @@ func adminHandler(o *adminOptions) http.Handler {
 				writeText(w, http.StatusOK, "serving")
 				return
 			}
-			writeText(w, http.StatusOK, "draining: not ready, and connections end with their next answer")
+			writeText(w, http.StatusOK, "emptying: not ready; idle connections end at once, and others with their next answer")
 		})
 		if o.profiles {
 			r.Mount("/debug", middleware.Profiler())

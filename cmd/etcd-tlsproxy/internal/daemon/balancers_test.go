@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
+	"etcd-tlsproxy/proxy/observe"
 )
 
 // statusBehind returns the status of a read on a new connection that begins with a header, or 0
@@ -49,4 +52,20 @@ func TestAReloadAppliesTheLoadBalancersToNewConnections(t *testing.T) {
 	s.WaitForMetric(`etcd_tlsproxy_connections_refused_total{reason="proxy_header"} `)
 	s.Write("etcd-tlsproxy.toml", before)
 	s.Eventually("there are no load balancers any more", func() bool { return s.statusBehind("") == 200 })
+}
+
+func TestTheSharesOfConnectionsAreThoseOfTheRunningProxy(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	c := config.Default()
+	c.ProxyProtocol.From = []string{"192.0.2.1"}
+	pools := map[string]observe.PoolStatus{}
+	for _, pool := range s.status().Pools {
+		pools[pool.Pool] = pool
+	}
+	shares := preflight.Shares(c)
+	for i, name := range []string{"connections", "headers"} {
+		if share, pool := shares[i], pools[name]; share.Total != pool.Total || share.Most != pool.Total-pool.Reserve {
+			t.Errorf("%s: check-config says %s, and the proxy has %+v", name, &share, pool)
+		}
+	}
 }

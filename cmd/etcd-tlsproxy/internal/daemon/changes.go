@@ -15,8 +15,8 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 )
 
-// changes says what differs between two states, for the logs. Names are listed, values and
-// hashes are not.
+// changes says what differs between two states, for the logs. Passwords and hashes are not
+// part of it.
 func changes(old, next *loaded) []string {
 	a, b := old.snapshot, next.snapshot
 	list := []string{}

@@ -33,7 +33,8 @@ type loader struct {
 // loaded is one state of all files.
 type loaded struct {
 	config    *config.Config
-	doc       *config.Document
+	doc       *config.Document // with the rules in force
+	onDisk    *config.Document // that was read last, with the other settings in force
 	snapshot  *lane.Snapshot
 	old       units // what was not valid on disk, and is in force as before
 	pending   []config.Pending
@@ -80,7 +81,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
-	state := &loaded{config: c.Config, doc: doc, old: *old, pending: pending, endpoints: c.Endpoints}
+	state := &loaded{config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},

@@ -111,13 +111,26 @@ func (o *output) replace(where string, file *os.File, l *logs) error {
 	case where == "stderr":
 		to = l.stderr
 	}
-	o.log.Switch(to)
+	if where == o.where {
+		o.log.Switch(to)
+	} else {
+		o.log.Move(to, where)
+	}
 	old := o.file
 	o.where, o.file = where, file
 	if old != nil {
 		return old.Close()
 	}
 	return nil
+}
+
+// close ends the log.
+func (o *output) close() error {
+	o.log.Switch(nil)
+	if o.file == nil {
+		return nil
+	}
+	return o.file.Close()
 }
 
 // reopen opens all files again by their names, after logrotate has moved them away. It
@@ -143,5 +156,5 @@ func (l *logs) close() error {
 	l.records.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.access.replace("off", nil, l), l.audit.replace("off", nil, l))
+	return errors.Join(l.access.close(), l.audit.close())
 }

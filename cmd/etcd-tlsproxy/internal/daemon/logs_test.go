@@ -1,9 +1,11 @@
 package daemon
 
 import (
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +41,38 @@ func TestLogFilesAreOpenedAgain(t *testing.T) {
 		}
 		if got := strings.Count(string(data), "\n"); got != want {
 			t.Errorf("%s has %d lines, want %d:\n%s", name, got, want, data)
+		}
+	}
+}
+
+func TestALogThatIsMovedEndsWithItsNewPlace(t *testing.T) {
+	folder := t.TempDir()
+	one, two := filepath.Join(folder, "one.log"), filepath.Join(folder, "two.log")
+	c := config.Log{Access: filepath.Join(folder, "access.log"), Audit: one, Level: "info", Format: "json"}
+	logs, err := openLogs(&c, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(logs, "one")
+	for _, where := range []string{two, "off", one} {
+		c.Audit = where
+		if err := logs.apply(&c); err != nil {
+			t.Fatal(err)
+		}
+		write(logs, "a record")
+	}
+	c.Access = "off" // its lines have another form
+	if err := errors.Join(logs.apply(&c), logs.close()); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string][]string{one: {"one", `"msg":"moved","to":"` + two + `"}`, "a record"}, two: {"a record", `"msg":"moved","to":"off"}`}, filepath.Join(folder, "access.log"): nil} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
+		if !slices.EqualFunc(lines, want, strings.HasSuffix) {
+			t.Errorf("%s: got the lines %q, want %q", path, lines, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -143,12 +144,30 @@ func (r *reloader) adopt(next *loaded, err error) (changed []string) {
 	for _, pending := range next.pending {
 		r.logs.service.Warn("a changed setting waits for a restart", "key", pending.Key, "running", pending.Running, "file", pending.File)
 	}
-	if len(changed) > 0 || err == nil {
-		table, _ := tableOf(next)
-		r.logs.service.Info("reloaded", "changed", changed, "table", table)
-		r.logs.records.Note("reload", slog.Any("changed", changed), slog.String("table", table))
+	switch {
+	case len(changed) > 0 || !slices.Equal(next.pending, old.pending):
+		r.logReload(next, changed)
+	case err == nil:
+		r.logs.service.Info("reloaded: the files are other ones, but nothing in force has changed")
 	}
 	return changed
+}
+
+// logReload writes what a reload has changed, and what of it waits, into the logs.
+func (r *reloader) logReload(next *loaded, changed []string) {
+	table, _ := tableOf(next)
+	attrs := []slog.Attr{slog.Any("changed", changed), slog.Any("restart_pending", pendingTexts(next)), slog.String("table", table)}
+	r.logs.service.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", attrs...)
+	r.logs.records.Note("reload", attrs...)
+}
+
+// pendingTexts describes the settings that wait for a restart.
+func pendingTexts(s *loaded) []string {
+	texts := []string{}
+	for _, pending := range s.pending {
+		texts = append(texts, pending.String())
+	}
+	return texts
 }
 
 // publish puts a state in force; r.mu is held. Running requests finish on the pool

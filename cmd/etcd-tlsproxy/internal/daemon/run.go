@@ -162,7 +162,7 @@ func (s *service) ready() error {
 	case s.server.Draining():
 		return errors.New("draining")
 	case s.server.Emptying():
-		return errors.New("draining by POST /-/drain?on")
+		return errors.New("emptying, by POST /-/drain?on")
 	}
 	return nil
 }

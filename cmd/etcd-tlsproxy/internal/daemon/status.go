@@ -46,14 +46,11 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		c := state.config
 		r.shown.Store(state)
 		next = statuspage.Config{
-			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: []string{},
+			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: pendingTexts(state),
 			FastLane: c.FastLane, AuditRequired: c.Log.AuditRequired, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
 		}
 		if err != nil && !changed {
 			next.Loaded = r.lastAttempt.Load().Loaded
-		}
-		for _, pending := range state.pending {
-			next.RestartPending = append(next.RestartPending, pending.String())
 		}
 	}
 	next.Tried, next.OK, next.Error, next.Old = now, err == nil, "", []string{}
@@ -64,9 +61,20 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 	r.lastAttempt.Store(&next)
 }
 
-// showConfig writes the configuration that is in force. It contains no secrets, only the
-// names of files that do.
+// showConfig writes the configuration that is in force, and above it what is wrong with the
+// files. It contains no secrets, only the names of files that do.
 func (r *reloader) showConfig(w io.Writer) error {
+	var head strings.Builder
+	if last := r.lastAttempt.Load(); !last.OK {
+		head.WriteString("# The files are not in force as a whole. In force as before: " + strings.Join(last.Old, "; ") + ". The reason:\n")
+		for line := range strings.Lines(last.Error) {
+			head.WriteString("#   " + strings.TrimSpace(line) + "\n")
+		}
+		head.WriteString("\n")
+	}
+	if _, err := io.WriteString(w, head.String()); err != nil {
+		return err
+	}
 	state := r.shown.Load()
-	return state.doc.Show(w, state.config)
+	return state.onDisk.Show(w, state.config, state.pending)
 }

@@ -95,7 +95,7 @@ func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) 
 		fault(err)
 	}
 	if next == nil {
-		doc, next = before.doc, before.config
+		doc, next = before.onDisk, before.config
 		old.addSettings()
 	} else {
 		// The file must also be one that the service could start with: values that wait for a

@@ -198,7 +198,7 @@ func TestAReloadSaysWhatItChanged(t *testing.T) {
 		"users added: alice", "users removed: conftool", "users changed: root",
 		"rules added: /new (read by everyone; write by everyone)", "rules removed: /eventlogging (read by everyone; write by everyone)",
 		"rules changed: /conftool (write by root instead of conftool, root)",
-		"surfaces added: members", "settings: limits.body_bytes",
+		"surfaces added: members", "settings: limits.body_bytes is 2000 instead of 10485760",
 	}
 	last := ""
 	for line := range strings.SplitSeq(strings.TrimSpace(s.Read("audit.log")), "\n") {
@@ -216,6 +216,61 @@ func TestAReloadSaysWhatItChanged(t *testing.T) {
 		if !strings.Contains(s.Log.String(), change) {
 			t.Errorf("the service log: got no %q:\n%s", change, s.Log)
 		}
+	}
+}
+
+func TestAReloadThatChangesNothingInForceSaysSo(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1)+"[log]\naudit = \"audit.log\"\n")
+	reloaded := func(old, next string) (audit, service string) {
+		audit, service = s.Read("audit.log"), s.Log.String()
+		s.edit(old, next)
+		s.wantReload(200)
+		return strings.TrimPrefix(s.Read("audit.log"), audit), strings.TrimPrefix(s.Log.String(), service)
+	}
+	const nothing = "nothing in force has changed"
+	if audit, service := reloaded("[limits]", "# a comment\n[limits]"); audit != "" || !strings.Contains(service, nothing) || strings.Contains(service, "changed=[]") {
+		t.Errorf("a reload of a comment: got %q in the audit log and %q in the service log, want nothing and %q", audit, service, nothing)
+	}
+	const waits = `"changed":[],"restart_pending":["limits.watches is 20000, and 7 after a restart"]`
+	audit, service := reloaded("[limits]", "[limits]\nwatches = 7")
+	if !strings.Contains(audit, waits) || !strings.Contains(service, "20000, and 7 after a restart") {
+		t.Errorf("a reload of a setting that waits: got %q in the audit log and %q in the service log, want %s", audit, service, waits)
+	}
+	if audit, service := reloaded("# a comment", "# another"); audit != "" || !strings.Contains(service, nothing) {
+		t.Errorf("a comment while a setting waits: got %q in the audit log and %q in the service log, want nothing and %q", audit, service, nothing)
+	}
+	if audit, _ := reloaded("watches = 7\n", ""); !strings.Contains(audit, `"changed":[],"restart_pending":[],`) {
+		t.Errorf("after the setting was taken back: got %q in the audit log, want that nothing waits", audit)
+	}
+	if audit, _ := reloaded(`audit = "audit.log"`, `audit = "audit.log"`+"\nlevel = \"debug\""); !strings.Contains(audit, `settings: log.level is \"debug\" instead of \"info\"`) {
+		t.Errorf("after another level: got %q in the audit log, want both values", audit)
+	}
+}
+
+func TestTheConfigurationInForceTellsMistakesFromSettingsThatWait(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.edit("[limits]", "[limits]\nwatches = 7\nbody_bytes = 2000")
+	s.edit(`"/conftool" = ["root", "conftool"]`, `"/conftool" = ["root"]`)
+	s.edit(`"/eventlogging" = []`, `"eventlogging" = []`)
+	s.wantReload(500, access, "\na changed setting waits for a restart: limits.watches is 20000, and 7 after a restart\n")
+	_, shown := s.Admin("GET", "/-/config")
+	for _, want := range []string{
+		"# The files are not in force as a whole. In force as before: " + access + ". The reason:\n#   ", "not a valid prefix",
+		"\nwatches = 20000 # as before, until a restart applies " + s.Path("etcd-tlsproxy.toml") + ":",
+		"\nbody_bytes = 2000 # " + s.Path("etcd-tlsproxy.toml") + ":",
+		`"/conftool" = ["root", "conftool"] # as before, because of a mistake in the file` + "\n",
+		`"/eventlogging" = [] # as before, because of a mistake in the file` + "\n",
+	} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("after a mistake in the table: got\n%s\nwant %q", shown, want)
+		}
+	}
+	s.edit(`"eventlogging" = []`, `"/eventlogging" = []`)
+	s.wantReload(200)
+	if _, shown := s.Admin("GET", "/-/config"); strings.Contains(shown, "mistake") || !strings.Contains(shown, "\nwatches = 20000 # as before, until") || strings.HasPrefix(shown, "#") {
+		t.Errorf("after the mistake was mended: got\n%s\nwant only the setting that waits", shown)
 	}
 }
 

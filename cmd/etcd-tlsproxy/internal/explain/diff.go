@@ -43,6 +43,10 @@ type Cause struct {
 	// RuleBefore and RuleNow are the prefixes of the deciding rules.
 	RuleBefore string `json:"rule_before,omitempty"`
 	RuleNow    string `json:"rule_now,omitempty"`
+	// ReasonBefore and ReasonNow are the reasons of refusals that no rule and no missing right
+	// decides, such as read_only.
+	ReasonBefore string `json:"reason_before,omitempty"`
+	ReasonNow    string `json:"reason_now,omitempty"`
 }
 
 // Compare compares the decisions of two tables about all keys and surfaces, for every user
@@ -130,6 +134,7 @@ func (c *comparison) decide(method, target string, cause Cause, key string) {
 		c.diff.Changed++
 		cause := cause
 		cause.User, cause.RuleBefore, cause.RuleNow, cause.Now = user, old.Rule, now.Rule, "refused"
+		cause.ReasonBefore, cause.ReasonNow = otherReason(old), otherReason(now)
 		if now.Allowed {
 			cause.Now = "allowed"
 		}
@@ -143,6 +148,14 @@ func (c *comparison) decide(method, target string, cause Cause, key string) {
 			change.Keys = append(change.Keys, key)
 		}
 	}
+}
+
+// otherReason returns the reason of a refusal whoever asks.
+func otherReason(e *gate.Explanation) string {
+	if e.Reason == gate.RefuseIdentity.Reason {
+		return ""
+	}
+	return e.Reason
 }
 
 // usersOf returns the anonymous user and all users that the tables name.

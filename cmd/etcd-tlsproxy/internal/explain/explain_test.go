@@ -146,6 +146,36 @@ func TestWhatMaySaysHowFarEachRightReaches(t *testing.T) {
 	}
 }
 
+func TestADiffSaysThatATableIsReadOnly(t *testing.T) {
+	before, after := table(t), table(t)
+	after.ReadOnly = true
+	members, ok := gate.ParseSurface("members")
+	if !ok {
+		t.Fatal("there is no surface members")
+	}
+	for _, s := range []*gate.Policy{before, after} {
+		s.Surfaces[members] = acl.Only("root")
+	}
+	for direction, want := range map[string][]string{
+		"on":  {"refused now: write of 2 keys by alice; rule /a before, read_only for everyone now\n", "refused now: write of the surface members by root; list of users before, read_only for everyone now\n"},
+		"off": {"allowed now: write of 2 keys by alice; read_only for everyone before, rule /a now\n", "allowed now: write of the surface members by root; read_only for everyone before, list of users now\n"},
+	} {
+		diff := Compare(before, after, []acl.Key{"/a/x"}, nil)
+		if direction == "off" {
+			diff = Compare(after, before, []acl.Key{"/a/x"}, nil)
+		}
+		var text strings.Builder
+		if err := diff.WriteText(&text); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range want {
+			if !strings.Contains(text.String(), line) {
+				t.Errorf("read_only is switched %s: got\n%s\nwant %q", direction, &text, line)
+			}
+		}
+	}
+}
+
 func TestADiffGroupsDecisionsByTheirCause(t *testing.T) {
 	before := table(t)
 	after := newPolicy(t, acl.MatchSegments,

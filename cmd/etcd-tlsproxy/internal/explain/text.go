@@ -123,16 +123,29 @@ func (r Reach) String() string {
 	return r.Allowed
 }
 
+// basis says what decides: the reason of a refusal whoever asks, or a table.
+func basis(table, reason string) string {
+	if reason != "" {
+		return reason + " for everyone"
+	}
+	return table
+}
+
 // WriteText writes the changes, two lines for each cause, and their number at the end.
 func (d *Diff) WriteText(w io.Writer) error {
 	var b strings.Builder
 	for _, c := range d.Changes {
 		verdict := c.Now + " now: "
 		if c.Surface != "" {
-			fmt.Fprintf(&b, "%s%s of the surface %s by %s\n", verdict, c.Access, c.Surface, displayName(c.User))
+			reasons := ""
+			if c.ReasonBefore != "" || c.ReasonNow != "" {
+				reasons = fmt.Sprintf("; %s before, %s now", basis("list of users", c.ReasonBefore), basis("list of users", c.ReasonNow))
+			}
+			fmt.Fprintf(&b, "%s%s of the surface %s by %s%s\n", verdict, c.Access, c.Surface, displayName(c.User), reasons)
 			continue
 		}
-		fmt.Fprintf(&b, "%s%s of %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, english.Plural(len(c.Keys), "key", ""), displayName(c.User), ruleName(c.RuleBefore), ruleName(c.RuleNow), abbreviate(printable(c.Keys)))
+		fmt.Fprintf(&b, "%s%s of %s by %s; %s before, %s now\n    %s\n", verdict, c.Access, english.Plural(len(c.Keys), "key", ""), displayName(c.User),
+			basis(ruleName(c.RuleBefore), c.ReasonBefore), basis(ruleName(c.RuleNow), c.ReasonNow), abbreviate(printable(c.Keys)))
 	}
 	if len(d.Unread) > 0 {
 		fmt.Fprintf(&b, "keys that no request through the proxy can name: %d, for example %q\n", len(d.Unread), d.Unread[0])

@@ -45,10 +45,25 @@ func (s *State) Advise(now time.Time) []string {
 		}
 	}
 	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil && uint64(s.Config.Limits.Connections) > files.Max {
-		add(fmt.Sprintf("%d connections need more open files than this process may have, %d (hint: raise LimitNOFILE= of the unit, or lower the limit)", s.Config.Limits.Connections, files.Max), "limits", "connections")
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		if text := s.adviseFiles(files.Max); text != "" {
+			add(text, "limits", "connections")
+		}
 	}
 	return all
+}
+
+// adviseFiles compares the connections of clients with the files that the process may open.
+func (s *State) adviseFiles(most uint64) string {
+	connections, awaited := int64(s.Config.Limits.Connections), awaitedHeaders(s.Config)
+	if uint64(connections+awaited) <= most {
+		return ""
+	}
+	text := fmt.Sprintf("%d connections", connections)
+	if awaited > 0 {
+		text += fmt.Sprintf(", and %d of load balancers whose header is awaited,", awaited)
+	}
+	return text + fmt.Sprintf(" need more open files than this process may have, %d (hint: raise LimitNOFILE= of the unit, or lower the limit)", most)
 }
 
 // AsWarnings turns errors into warnings about a later start.

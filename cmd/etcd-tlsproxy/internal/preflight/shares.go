@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dustin/go-humanize"
 
@@ -22,7 +23,8 @@ type Share struct {
 // Shares computes the shares of a configuration. An eighth of the connections and of the
 // watches is reserved for clients that have less than their share, and an eighth of the
 // requests for writes.
-func Shares(l *config.Limits) []Share {
+func Shares(c *config.Config) []Share {
+	l := &c.Limits
 	all := []Share{
 		{Name: "connections", Total: int64(l.Connections), Most: int64(l.Connections - l.Connections/8), Key: "address_connections", cap: int64(l.AddressConnections)},
 		{Name: "watches", Total: int64(l.Watches), Most: int64(l.Watches - l.Watches/8), Key: "user_watches", cap: int64(l.UserWatches)},
@@ -31,12 +33,24 @@ func Shares(l *config.Limits) []Share {
 		{Name: "bodies", Total: l.BodyMemory, Most: l.BodyMemory, bytes: true},
 		{Name: "hashes of passwords", Total: int64(l.HashWorkers), Most: int64(l.HashWorkers)},
 	}
+	if awaited := awaitedHeaders(c); awaited > 0 {
+		all = slices.Insert(all, 1, Share{Name: "connections whose header of the PROXY protocol is awaited", Total: awaited, Most: awaited - awaited/8})
+	}
 	for i := range all {
 		if s := &all[i]; s.cap > 0 {
 			s.Most = min(s.Most, s.cap)
 		}
 	}
 	return all
+}
+
+// awaitedHeaders is how many connections of load balancers can be open besides those in
+// limits.connections, until their headers name the clients.
+func awaitedHeaders(c *config.Config) int64 {
+	if len(c.ProxyProtocol.From) == 0 {
+		return 0
+	}
+	return max(1, int64(c.Limits.Connections/4))
 }
 
 // String describes the share in one line.
@@ -50,7 +64,7 @@ func (s *Share) String() string {
 // CheckShares reports the limits of one client that are higher than what there is. They are
 // warnings, because such a limit was accepted before and is only without effect.
 func (s *State) CheckShares() (warnings []string) {
-	for _, share := range Shares(&s.Config.Limits) {
+	for _, share := range Shares(s.Config) {
 		if share.cap > share.Total {
 			warnings = append(warnings, s.Document.Warning(fmt.Sprintf("one client may have %s, but there are %s %s for all (hint: lower the limit, or remove it: clients share what there is)",
 				humanize.Comma(share.cap), humanize.Comma(share.Total), share.Name), "limits", share.Key))

@@ -9,12 +9,13 @@ import (
 )
 
 func TestTheSharesAreWhatOneClientCanHold(t *testing.T) {
-	l := config.Default().Limits
+	c := config.Default()
+	l := &c.Limits
 	l.HashWorkers = 4
 	check := func(what string, want ...string) {
 		t.Helper()
 		var got []string
-		for _, s := range Shares(&l) {
+		for _, s := range Shares(c) {
 			got = append(got, s.String())
 		}
 		if !slices.Equal(got, want) {
@@ -24,6 +25,24 @@ func TestTheSharesAreWhatOneClientCanHold(t *testing.T) {
 	check("the defaults", "connections: 17,500 of 20,000", "watches: 17,500 of 20,000", "reads at etcd: 896 of 1,024", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 	l.Connections, l.AddressConnections, l.Watches, l.UserWatches, l.UpstreamRequests = 5, 3, 100, 200, 1
 	check("small limits", "connections: 3 of 5", "watches: 88 of 100", "reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	c.ProxyProtocol.From = []string{"192.0.2.1"}
+	l.Connections = 20000
+	check("load balancers", "connections: 3 of 20,000", "connections whose header of the PROXY protocol is awaited: 4,375 of 5,000", "watches: 88 of 100", "reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+}
+
+func TestTheConnectionsOfLoadBalancersNeedOpenFilesToo(t *testing.T) {
+	s := &State{Config: config.Default(), Document: new(config.Document)}
+	check := func(most uint64, want string) {
+		t.Helper()
+		if got := s.adviseFiles(most); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
+			t.Errorf("with %d files: got %q, want %q", most, got, want)
+		}
+	}
+	check(20000, "")
+	check(19999, "20000 connections need more open files than this process may have, 19999 (hint: ")
+	s.Config.ProxyProtocol.From = []string{"192.0.2.1"}
+	check(25000, "")
+	check(24999, "20000 connections, and 5000 of load balancers whose header is awaited, need more open files than this process may have, 24999 (hint: ")
 }
 
 func TestALimitOfOneClientAboveTheTotalIsNamed(t *testing.T) {

@@ -473,7 +473,7 @@ func hold(t *testing.T, folder string) {
 	t.Cleanup(unlock)
 }
 
-func TestAStoppedMemberCanBeBackedUpWithItsV3Store(t *testing.T) {
+func TestABackupOfAStoppedMemberHasV3KeysOnlyIfThereAreAny(t *testing.T) {
 	t.Parallel()
 	c, folders := startCluster(t, 1)
 	put(t, c.Members[0].URL(), "/a", "1")
@@ -481,8 +481,8 @@ func TestAStoppedMemberCanBeBackedUpWithItsV3Store(t *testing.T) {
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	b.Offline, b.WithV3, b.Verify = true, true, true
 	r := run(t, b)
-	if k := r.Manifest.Keys; !r.Manifest.WithV3 || k.Count != 1 || !k.Verified || k.Digest == "" {
-		t.Errorf("got manifest %+v and keys %+v, want a v3 store and one verified key", r.Manifest, k)
+	if k := r.Manifest.Keys; r.Manifest.WithV3 || r.Manifest.V3LeftOut != "" || k.Count != 1 || !k.Verified || k.Digest == "" {
+		t.Errorf("got manifest %+v and keys %+v, want one verified key, and neither keys of the v3 store nor any that are left out", r.Manifest, k)
 	}
 }
 
@@ -574,7 +574,7 @@ func flip(path string, at int64) error {
 func TestACopyIsComparedWithWhatStoodStill(t *testing.T) {
 	now := time.Now()
 	soon, later := now.Add(-time.Second), now.Add(time.Hour)
-	treeOf := func(nodes map[string]node, index uint64) *tree { return &tree{index, nodes} }
+	treeOf := func(nodes map[string]node, index uint64) *tree { return &tree{index: index, nodes: nodes} }
 	before := treeOf(map[string]node{"/a": {value: "1", modified: 5}, "/moving": {value: "1", modified: 6}, "/gone": {value: "1", modified: 7, expiration: &soon}, "/ttl": {value: "1", modified: 8, expiration: &later}}, 8)
 	after := treeOf(map[string]node{"/a": {value: "1", modified: 5}, "/moving": {value: "3", modified: 10}, "/gone": {value: "1", modified: 7, expiration: &soon}, "/ttl": {value: "1", modified: 8, expiration: &later}, "/new": {modified: 9}}, 11)
 	for _, test := range []struct {

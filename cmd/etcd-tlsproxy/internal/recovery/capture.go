@@ -19,7 +19,7 @@ import (
 
 // fill writes a backup into a folder.
 func (b *Backup) fill(ctx context.Context, source memberhost.Identity, partial string) (*Manifest, error) {
-	m := &Manifest{MadeBy: madeBy, Time: b.Now().UTC().Truncate(time.Second), Source: Source{Identity: source}, WithV3: b.WithV3}
+	m := &Manifest{MadeBy: madeBy, Time: b.Now().UTC().Truncate(time.Second), Source: Source{Identity: source}}
 	var member *memberReader
 	var before, after *tree
 	var err error
@@ -45,6 +45,7 @@ func (b *Backup) fill(ctx context.Context, source memberhost.Identity, partial s
 		return nil, err
 	}
 	m.Keys = copied.keys()
+	m.WithV3 = b.WithV3 && copied.hasV3
 	if !b.Offline {
 		if after, err = member.readKeys(ctx, false); err != nil {
 			return nil, err

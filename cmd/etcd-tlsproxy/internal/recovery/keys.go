@@ -18,6 +18,7 @@ import (
 type tree struct {
 	index uint64
 	nodes map[string]node
+	hasV3 bool // whether the v3 store of a sandbox has keys, or cannot be asked
 }
 
 type node struct {

@@ -39,7 +39,7 @@ type Manifest struct {
 	// Index is X-Etcd-Index at the start of the copy. All writes up to it are included.
 	Index uint64 `json:"index,omitempty"`
 	Keys  *Keys  `json:"keys,omitempty"`
-	// WithV3 is true if the v3 store is included.
+	// WithV3 is true if keys of the v3 store are included.
 	WithV3 bool `json:"with_v3"`
 	// V3LeftOut says which keys of the v3 store are missing, if any.
 	V3LeftOut string `json:"v3_left_out,omitempty"`

@@ -52,10 +52,8 @@ func (q request) HTTPRequest(base url.URL) *http.Request {
 
 // readJSON sends a request and decodes the body of the response. Another status than 200 is
 // an error, and status is 0 if there is no response.
-func (m *memberReader) readJSON(ctx context.Context, q request, answer any) (status int, err error) {
-	ctx, cancel := m.connection.Context(ctx)
-	defer cancel()
-	response, body, err := m.client.Do(ctx, q) //nolint:bodyclose // Do reads and closes the body
+func readJSON(ctx context.Context, c client.Client, q request, answer any) (status int, err error) {
+	response, body, err := c.Do(ctx, q) //nolint:bodyclose // Do reads and closes the body
 	if err != nil {
 		return 0, err
 	}
@@ -66,21 +64,30 @@ func (m *memberReader) readJSON(ctx context.Context, q request, answer any) (sta
 }
 
 func (m *memberReader) getJSON(ctx context.Context, path string, answer any) error {
-	_, err := m.readJSON(ctx, request{path: path}, answer)
+	ctx, cancel := m.connection.Context(ctx)
+	defer cancel()
+	_, err := readJSON(ctx, m.client, request{path: path}, answer)
 	return err
 }
 
 // countAll is the body of a request for the number of all keys, from the zero byte on.
 const countAll = `{"key":"AA==","range_end":"AA==","count_only":true}`
 
-// v3Keys returns the number of keys in the member's v3 store. It uses the gateway that
-// translates JSON for etcd's gRPC API. Older versions of etcd have it at older paths.
+// v3Keys returns the number of keys in the member's v3 store.
 func (m *memberReader) v3Keys(ctx context.Context) (uint64, error) {
+	ctx, cancel := m.connection.Context(ctx)
+	defer cancel()
+	return countV3(ctx, m.client)
+}
+
+// countV3 returns the number of keys in the v3 store of an etcd. It uses the gateway that
+// translates JSON for etcd's gRPC API. Older versions of etcd have it at older paths.
+func countV3(ctx context.Context, c client.Client) (uint64, error) {
 	for _, path := range []string{"/v3/kv/range", "/v3beta/kv/range", "/v3alpha/kv/range"} {
 		var answer struct {
 			Count uint64 `json:"count,string"`
 		}
-		status, err := m.readJSON(ctx, request{path, countAll}, &answer)
+		status, err := readJSON(ctx, c, request{path, countAll}, &answer)
 		if status != http.StatusNotFound {
 			return answer.Count, err
 		}

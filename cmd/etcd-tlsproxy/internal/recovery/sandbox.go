@@ -34,6 +34,7 @@ type sandbox struct {
 	exited  chan struct{}
 	folder  string // for the sockets and the log
 	http    *http.Client
+	client  client.Client
 	keys    client.KeysAPI
 	members client.MembersAPI
 	dataDir string
@@ -56,7 +57,7 @@ func startSandbox(ctx context.Context, etcd, dataDir string, flags ...string) (*
 	s.http = &http.Client{Transport: transport}
 	c, err := client.New(client.Config{Endpoints: []string{"http://sandbox"}, Transport: transport})
 	if err == nil {
-		s.keys, s.members = client.NewKeysAPI(c), client.NewMembersAPI(c)
+		s.client, s.keys, s.members = c, client.NewKeysAPI(c), client.NewMembersAPI(c)
 		flags = append([]string{"--name=sandbox", "--data-dir=" + dataDir, "--enable-v2=true",
 			"--listen-client-urls=unix://client:0", "--advertise-client-urls=http://localhost:1", "--listen-peer-urls=unix://peer:0",
 			"--heartbeat-interval=10", "--election-timeout=100"}, flags...)
@@ -122,10 +123,18 @@ func (s *sandbox) waitUntil(ctx context.Context, check func(context.Context) err
 // readKeys waits until the etcd is ready and reads its keys.
 func (s *sandbox) readKeys(ctx context.Context) (*tree, error) {
 	var all *tree
-	return all, s.waitUntil(ctx, func(ctx context.Context) (err error) {
+	err := s.waitUntil(ctx, func(ctx context.Context) (err error) {
 		all, err = readTree(ctx, s.keys, true)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
+	defer cancel()
+	count, err := countV3(ctx, s.client)
+	all.hasV3 = err != nil || count > 0
+	return all, nil
 }
 
 // raftIndex makes a proposal and returns its index: all earlier entries are applied.

@@ -107,11 +107,12 @@ copy() {
   original=$(as "$1" sh -c "$sums" sh "$2") copied=$(as "$3" sh -c "$sums" sh "$4")
   [ -n "$original" ] && [ "$original" = "$copied" ] || fail "the copy of $2 differs"
 }
-# wait_for WHAT SECONDS COMMAND... runs the command every second until it succeeds.
+# wait_for WHAT SECONDS COMMAND... runs the command every second until it succeeds. What it
+# says before that is no fault, and is shown only if the time is up.
 wait_for() {
   what=$1 left=$2; shift 2
-  until "$@"; do
-    left=$((left - 1)); [ "$left" -gt 0 ] || fail "timeout while waiting for $what"
+  until said=$("$@" 2>&1); do
+    left=$((left - 1)); [ "$left" -gt 0 ] || fail "timeout while waiting for $what${said:+: $said}"
     sleep 1
   done
 }

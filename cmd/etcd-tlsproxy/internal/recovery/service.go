@@ -3,6 +3,7 @@ package recovery
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 )
 
@@ -57,11 +58,14 @@ func (r *Recovery) waitHealthy(m Member) string {
 func (r *Recovery) launch(m Member, flags ...string) string {
 	peer := parse(m.Peer)
 	listen := peer.Scheme + "://" + net.JoinHostPort(r.ListenPeer, peer.Port())
-	words := []string{"--name=" + m.Name, "--data-dir=" + r.dataDir(m), "--enable-v2=true",
+	words := []string{"--name=" + m.Name, "--data-dir=" + r.dataDir(m),
 		"--listen-peer-urls=" + listen, "--initial-advertise-peer-urls=" + m.Peer,
 		"--listen-client-urls=" + m.Client, "--advertise-client-urls=" + m.Advertise}
 	if r.WALDir != "" {
 		words = append(words, "--wal-dir="+r.walDir(m))
+	}
+	if !slices.ContainsFunc(r.EtcdArgs, func(arg string) bool { return strings.HasPrefix(strings.TrimLeft(arg, "-"), "enable-v2") }) {
+		words = append(words, "--enable-v2=true")
 	}
 	words = append(append(words, flags...), r.EtcdArgs...)
 	dir := quote(r.dataDir(m))
@@ -137,7 +141,7 @@ func (r *Recovery) updatePeerURL(m Member) string {
 func (r *Recovery) addMember(first, m Member) string {
 	body := `{"peerURLs":["` + m.Peer + `"]}`
 	return fmt.Sprintf(`added() { %s | grep -qF %s; }
-add() { added || %s >/dev/null 2>&1 || added; }
+add() { added || %s >/dev/null || added; }
 wait_for %s 120 add
 `, r.curl(first.Client+"/v2/members"), quote(`"`+m.Peer+`"`),
 		r.curl("--request", "POST", "--header", "Content-Type: application/json", "--data", body, first.Client+"/v2/members"), quote("etcd to accept "+m.Name))

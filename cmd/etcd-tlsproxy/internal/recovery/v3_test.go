@@ -37,8 +37,8 @@ func TestKeysOfTheV3StoreAreKeptOrNamed(t *testing.T) {
 	put(t, url, "/a", "1")
 	encoded := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	without := run(t, newBackup(t, url, folders[0]))
-	if without.Manifest.V3LeftOut != "" {
-		t.Errorf("a backup of a member without v3 keys: got %q, want that nothing is left out", without.Manifest.V3LeftOut)
+	if without.Manifest.V3LeftOut != "" || without.Manifest.WithV3 {
+		t.Errorf("a backup of a member without v3 keys: got %+v, want that nothing is left out", without.Manifest)
 	}
 	v3(t, url, "/v3/kv/put", fmt.Sprintf(`{"key":%q,"value":%q}`, encoded("third"), encoded("value")))
 

@@ -29,7 +29,7 @@ func (s *Status) problems() []string {
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk is not in force as a whole. In force as before: %s; everything else is as on disk. The reason: %s.",
+		add("The configuration on disk is not in force as a whole. In force as before: %s; the rest was applied. The reason: %s.",
 			strings.Join(s.Config.Old, "; "), strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
@@ -56,6 +56,9 @@ func (s *Status) problems() []string {
 	// An etcd that hangs still accepts connections.
 	const none = "No etcd is available: requests get 503 at once, or 504 after limits.upstream_timeout and a wait for their turn if etcd accepts them and does not answer."
 	switch {
+	case up == 0 && !s.Upstream.Recovered.IsZero(): // the state of the endpoints is older
+		add("Requests to etcd began to fail at %s, and have succeeded again since %s. The endpoints will be checked again within seconds.",
+			s.Upstream.Since.Format(time.DateTime), s.Upstream.Recovered.Format(time.DateTime))
 	case up == 0 && !s.Upstream.Since.IsZero():
 		add(none+" The first one failed at %s, and none has succeeded since.", s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
@@ -63,7 +66,7 @@ func (s *Status) problems() []string {
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("Requests to etcd have failed since %s, although an endpoint is up. The service log has the reason. This ends two seconds after the last failure.", s.Upstream.Since.Format(time.DateTime))
+		add("Requests to etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for _, store := range s.Stores {
 		switch {
@@ -94,8 +97,8 @@ func (s *Status) problems() []string {
 		}
 	}
 	for _, p := range s.Pools {
-		if p.Waiting > 0 {
-			add("Clients wait for their turn at the pool %s: %s. Shared by all clients says who holds it.", p.Pool, count(float64(p.Waiting)))
+		if !p.WaitingSince.IsZero() {
+			add("Clients wait for their turn at the pool %s since %s. Shared by all clients says who holds it, and how many wait now.", p.Pool, p.WaitingSince.Format(time.DateTime))
 		}
 	}
 	switch s.Memory.Level {

@@ -22,11 +22,16 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", none + " The first one failed at 2026-01-02 03:04:05, and none has succeeded since."}},
 		"two mistakes on disk": {func(s *Status) {
 			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
-		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; everything else is as on disk. The reason: a.toml:1: one; a.toml:2: two."}},
+		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; the rest was applied. The reason: a.toml:1: one; a.toml:2: two."}},
 		"a lost audit log":         {func(s *Status) { s.Logs[0].Failing = true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
 		"a lost audit log, needed": {func(s *Status) { s.Logs[0].Failing, s.Config.AuditRequired = true, true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0.", "All writes are refused until the audit log can be written, because log.audit_required is set."}},
 		"a lost access log":        {func(s *Status) { s.Logs[1].Failing, s.Config.AuditRequired = true, true }, []string{"The access log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
-		"a pool with a queue":      {func(s *Status) { s.Pools[0].Waiting = 1200 }, []string{"Clients wait for their turn at the pool requests: 1,200. Shared by all clients says who holds it."}},
+		"a pool with a queue":      {func(s *Status) { s.Pools[0].Waiting, s.Pools[0].WaitingSince = 1200, at }, []string{"Clients wait for their turn at the pool requests since 2026-01-02 03:04:05. Shared by all clients says who holds it, and how many wait now."}},
+		"a queue of one moment":    {func(s *Status) { s.Pools[0].Waiting = 1200 }, nil},
+		"etcd answers, and the check of the endpoint is older": {func(s *Status) {
+			s.Upstream.Endpoints, s.Upstream.Since, s.Upstream.Recovered = down, at, at.Add(time.Second)
+		}, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "Requests to etcd began to fail at 2026-01-02 03:04:05, and have succeeded again since 2026-01-02 03:04:06. The endpoints will be checked again within seconds."}},
+		"etcd is back": {func(s *Status) { s.Upstream.Since = at }, []string{"Requests to etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds."}},
 	} {
 		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
 			State:    "serving",

@@ -1,0 +1,102 @@
+package v2v3
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+// startSmall starts a store before an etcd that is full at 16 MiB.
+func startSmall(t *testing.T) *fixture {
+	t.Helper()
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir(), Quota: 16 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	o := testOptions(t, etcd.URL())
+	if err := Init(testContext(t), o, 100); err != nil {
+		t.Fatal(err)
+	}
+	return attach(t, etcd, o)
+}
+
+// TestAFullStoreIsReadAndNotWritten writes until etcd has no space, and makes space then. Etcd refuses
+// removals too, because each of them puts the log.
+func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
+	t.Parallel()
+	f := startSmall(t)
+	f.do("PUT /a?value=1")
+	f.do("PUT /queue?dir=true")
+	_, lost, _ := f.watch("GET /a?wait=true")
+	full := parse(t, "PUT /large?value=1")
+	full.Value = strings.Repeat("x", 1<<20)
+	for n := 0; ; n++ {
+		a, err := f.Do(testContext(t), full)
+		if err != nil || n > 32 {
+			t.Fatalf("write %d: got the status %d and the error %v, want that etcd is full", n, a.Status, err)
+		}
+		if a.Status >= 300 {
+			break
+		}
+	}
+	index := f.indexText()
+	refused := `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: mvcc: database space exceeded","index":` + index + `}`
+	for _, request := range []string{"PUT /a?value=2", "PUT /b?value=1", "PUT /a?prevValue=1&value=2", "PUT /a?prevExist=true&refresh=true&ttl=10",
+		"POST /queue?value=1", "DELETE /a", "DELETE /a?prevValue=1", "DELETE /queue?dir=true", "DELETE /queue?recursive=true"} {
+		f.want(request, "500 "+index+" "+refused)
+	}
+	// What v2 refuses without a write is refused as ever, and reads go on: also at a proxy that starts
+	// now, although it can have no session.
+	f.want("DELETE /none", `404 `+index+` {"errorCode":100,"message":"Key not found","cause":"/none","index":`+index+`}`)
+	late, err := Open(f.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer late.Close()
+	if err := late.Ready(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*Store{f.Store, late} {
+		for _, query := range []string{"", "?quorum=true"} {
+			if got := do(t, s, "GET /a"+query); !strings.HasPrefix(got, "200 "+index+" ") || !strings.Contains(got, `"value":"1"`) {
+				t.Errorf("GET /a%s: got %s, want the value 1 at the index %s", query, got, index)
+			}
+		}
+	}
+	f.makeSpace()
+	if got := f.do("DELETE /a"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("after there is space: got %s, want that the file is removed", got)
+	}
+	if len(lost) > 0 {
+		t.Errorf("the watch is lost: %v", <-lost)
+	}
+	eventually(t, "the proxy that has started meanwhile has a session", func() bool { _, _, ok := late.session.Fence(); return ok })
+	if got := do(t, late, "PUT /b?value=1"); !strings.HasPrefix(got, "201 ") {
+		t.Errorf("after there is space: got %s, want a new file", got)
+	}
+}
+
+// makeSpace forgets all old versions, and ends the alarm.
+func (f *fixture) makeSpace() {
+	f.Helper()
+	f.compact()
+	c := f.client().Maintenance()
+	_, err := c.Defragment(testContext(f.T), &pb.DefragmentRequest{})
+	var raised *pb.AlarmResponse
+	if err == nil {
+		raised, err = c.Alarm(testContext(f.T), &pb.AlarmRequest{Action: pb.AlarmRequest_GET})
+	}
+	for _, a := range raised.GetAlarms() {
+		if err == nil {
+			_, err = c.Alarm(testContext(f.T), &pb.AlarmRequest{Action: pb.AlarmRequest_DEACTIVATE, MemberID: a.MemberID, Alarm: a.Alarm})
+		}
+	}
+	if err != nil {
+		f.Fatal(fmt.Errorf("making space: %w", err))
+	}
+}
