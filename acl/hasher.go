@@ -117,6 +117,10 @@ const (
 	suspectCooldown = 19
 )
 
+// longestHash bounds the duration that counts, because the cost of hashes is bounded. If it was longer,
+// the process was stopped meanwhile, or its machine was. After that, nobody could log in for many times as long.
+const longestHash = time.Second
+
 // digest is a keyed digest of a list of strings.
 type digest [sha256.Size]byte
 

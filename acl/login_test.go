@@ -76,6 +76,25 @@ func TestATurnRestsAfterAFailureAndEndsAtOnceAfterASuccess(t *testing.T) {
 	})
 }
 
+// TestAProcessThatWasStoppedDoesNotRestForThatTime has a hash during which a machine was suspended, or a process
+// stopped, for a minute.
+func TestAProcessThatWasStoppedDoesNotRestForThatTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, suspect := range []bool{false, true} {
+			held := &turns{}
+			counted := &countedPassword{}
+			users := loginOf(counted)
+			counted.onHash = func() { advance(time.Minute) }
+			if ok, err := users.Verify(t.Context(), "alice", "wrong", Client{Turn: held.acquire, Suspect: func() bool { return suspect }}); ok || err != nil {
+				t.Fatalf("Verify: got %t, %v; want that the password is wrong", ok, err)
+			}
+			advance(suspectCooldown * longestHash)
+			synctest.Wait()
+			held.expect(t, 0, 0, "after the rest behind the longest hash")
+		}
+	})
+}
+
 func TestALoginWithoutATurnIsNotChecked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		refused := errors.New("there are too many")

@@ -126,7 +126,7 @@ func (u *Users) Verify(ctx context.Context, name, password string, c Client) (bo
 	}
 	start := time.Now()
 	if !entry.hash.matches(password) || !known {
-		failed = time.Since(start)
+		failed = min(time.Since(start), longestHash)
 		return false, nil
 	}
 	u.hasher.remembered.Add(d, struct{}{})

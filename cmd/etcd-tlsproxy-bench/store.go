@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"etcd-tlsproxy/proxy/proxytest"
-	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/proxytest/direct"
 	"etcd-tlsproxy/proxy/v2v3"
 )
 
@@ -61,7 +59,7 @@ func (s *store) fill(prefix string, nodes int, key func(int) string) error {
 	if s.filled[prefix] {
 		return nil
 	}
-	if err := v2v3.Init(context.Background(), storeOptions(s.address, prefix), 1000); err != nil {
+	if err := direct.Init(v2v3.Endpoint{Addr: s.address}, prefix, 1000); err != nil {
 		return err
 	}
 	s.filled[prefix] = true
@@ -70,52 +68,12 @@ func (s *store) fill(prefix string, nodes int, key func(int) string) error {
 
 // add writes keys.
 func (s *store) add(prefix string, nodes int, key func(int) string) error {
-	w, err := newStoreWriter(s.address, prefix)
+	w, err := direct.Open(v2v3.Endpoint{Addr: s.address}, prefix)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	return forEach(make([]struct{}, nodes), maxParallel, func(i int) error { return w.put(key(i), keyValue) })
-}
-
-func storeOptions(address, prefix string) v2v3.Options {
-	return v2v3.Options{Endpoints: []v2v3.Endpoint{{Addr: address}}, Prefix: prefix, Timeout: grace, Log: slog.New(slog.DiscardHandler)}
-}
-
-// storeWriter writes to a v3 store without going through a proxy.
-type storeWriter struct{ store *v2v3.Store }
-
-func newStoreWriter(address, prefix string) (*storeWriter, error) {
-	s, err := v2v3.Open(storeOptions(address, prefix))
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	if err := s.Ready(ctx); err != nil {
-		s.Close()
-		return nil, fmt.Errorf("opening the store: %w", err)
-	}
-	return &storeWriter{s}, nil
-}
-
-func (w *storeWriter) close() { w.store.Close() }
-
-// put sets a key.
-func (w *storeWriter) put(key, value string) error {
-	r := &v2store.Request{Method: "PUT", Path: key, Query: url.Values{"value": {value}}.Encode()}
-	op, invalid := v2store.Parse(r, time.Now())
-	if invalid != nil {
-		return fmt.Errorf("writing %s: %s", key, invalid.Message)
-	}
-	a, err := w.store.Do(context.Background(), op)
-	if err == nil && a.Failed {
-		err = fmt.Errorf("got status %d with %s", a.Status, a.Body)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", key, err)
-	}
-	return nil
+	defer w.Close()
+	return forEach(make([]struct{}, nodes), maxParallel, func(i int) error { return w.Put(key(i), keyValue) })
 }
 
 // addTrees writes the keys of further trees to both etcds.

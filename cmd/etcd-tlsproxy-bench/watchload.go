@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/proxy/proxytest/direct"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // watchLoad describes many clients that watch, and what is written meanwhile.
@@ -75,12 +78,12 @@ func (l *watchLoad) run(in *bufio.Reader, out io.Writer) error {
 	}
 	l.put = func(key, value string) error { return putDirect(l.Etcd, key, value) }
 	if l.V3 {
-		w, err := newStoreWriter(l.Etcd, benchPrefix)
+		w, err := direct.Open(v2v3.Endpoint{Addr: l.Etcd}, benchPrefix)
 		if err != nil {
 			return err
 		}
-		defer w.close()
-		l.put = w.put
+		defer w.Close()
+		l.put = w.Put
 	}
 	watchers := make([]*watcher, l.Watchers*l.Prefixes)
 	err = forEach(watchers, maxParallel, func(i int) error {

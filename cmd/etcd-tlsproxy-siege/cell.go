@@ -39,12 +39,12 @@ func (c *cell) start() (etcd *site.Etcd, s *site.Server, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if etcd, err = c.files.StartEtcd(dir, c.siege.etcd, c.siege.self, c.secure); err != nil {
+	if etcd, err = c.files.StartEtcd(dir, site.EtcdOptions{Program: c.siege.etcdProgram, Self: c.siege.self, V3: c.siege.v3(), Secure: c.secure}); err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			etcd.Kill()
+			etcd.Close()
 		}
 	}()
 	if err := etcd.Fill(); err != nil {
@@ -87,7 +87,7 @@ func (c *cell) run(ctx context.Context) (err error) {
 	}
 	defer func() {
 		c.server.Kill()
-		c.etcd.Kill()
+		c.etcd.Close()
 	}()
 	c.row.MemoryLimit = c.memoryLimit(c.row.Server)
 	if c.attack == "" {

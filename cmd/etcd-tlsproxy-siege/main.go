@@ -2,6 +2,7 @@
 //
 //	go run ./cmd/etcd-tlsproxy-siege --quick
 //	go run ./cmd/etcd-tlsproxy-siege --attacks '^(3|8)/' --duration 10s
+//	go run ./cmd/etcd-tlsproxy-siege --quick --api v3
 //	go run ./cmd/etcd-tlsproxy-siege --proxy ./old-etcd-tlsproxy --json old.json
 //
 // It starts an etcd and a proxy, and attacks the proxy in many ways, with little traffic and
@@ -57,6 +58,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-siege/internal/attack"
 	"etcd-tlsproxy/cmd/internal/tool"
 	"etcd-tlsproxy/cmd/internal/usage"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 func main() { tool.Main(newCommand()) }
@@ -64,6 +66,8 @@ func main() { tool.Main(newCommand()) }
 // settings are the flags.
 type settings struct {
 	proxy    string
+	api      string
+	etcd     string
 	with     []string
 	attacks  string
 	duration time.Duration
@@ -102,6 +106,8 @@ on this machine and ends with the command; it needs 20,000 file descriptors.`,
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Mark(err) })
 	f := cmd.Flags()
 	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to attack (default: a build of this checkout)")
+	f.StringVar(&s.api, "api", proxytest.V2, "the API of etcd that has the keys: v2 or v3")
+	f.StringVar(&s.etcd, "etcd", "", "`path` of the etcd to use (default: for v2 the installed one, for v3 the newest that make stores has built)")
 	f.StringSliceVar(&s.with, "with", nil, "other `servers` to attack as well: nginx, haproxy")
 	f.StringVar(&s.attacks, "attacks", "", "regular `expression`: attack only in rows whose name matches (default: all)")
 	f.DurationVar(&s.duration, "duration", 6*time.Second, "length of each attack, if it does not need longer; the victims run for half of it before and after")

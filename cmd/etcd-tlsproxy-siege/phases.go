@@ -99,7 +99,7 @@ func (c *cell) attackAnother(ctx context.Context) error {
 	}
 	defer func() {
 		server.Kill()
-		etcd.Kill()
+		etcd.Close()
 	}()
 	a, err := c.attackAt(server.Address)
 	if err != nil {

@@ -19,9 +19,10 @@ import (
 // siege is one run.
 type siege struct {
 	*settings
-	dir, self     string
-	program, etcd string // paths; an empty etcd is the one that is linked in
-	noNamespace   error  // why there are no IPv6 networks
+	dir, self   string
+	program     string
+	etcdProgram string // empty is the one that is linked in
+	noNamespace error  // why there are no IPv6 networks
 }
 
 // check refuses flags that would attack nothing and look like success.
@@ -31,6 +32,15 @@ func (s *settings) check() (err error) {
 	}
 	if s.pattern, err = regexp.Compile(s.attacks); err != nil {
 		return usage.Mark(fmt.Errorf("reading --attacks: %w", err))
+	}
+	if s.api != proxytest.V2 && s.api != proxytest.V3 {
+		return usage.Mark(fmt.Errorf("reading --api: %q is not an API of etcd, want v2 or v3", s.api))
+	}
+	if s.embedded && s.etcd != "" {
+		return usage.Mark(errors.New("reading --embedded: that etcd has no program; leave out --etcd"))
+	}
+	if s.v3() && len(s.with) > 0 {
+		return usage.Mark(errors.New("reading --with: other servers do not keep keys in a v3 store; leave out --api v3"))
 	}
 	for _, server := range s.with {
 		if server != "nginx" && server != "haproxy" {
@@ -45,6 +55,9 @@ func (s *settings) check() (err error) {
 	}
 	return nil
 }
+
+// v3 reports whether the keys are in a v3 store.
+func (s *settings) v3() bool { return s.api == proxytest.V3 }
 
 // plan is a row that is to be measured.
 type plan struct {
@@ -118,11 +131,14 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if k.program, err = proxytest.BuildProxy(s.proxy, k.dir); err != nil {
 		return err
 	}
-	description := "etcd 3.5, linked in"
-	if path, version, ok := proxytest.FindEtcd(); ok && !s.embedded {
-		k.etcd, description = path, "etcd "+version
+	if k.etcdProgram = s.etcd; s.etcd == "" && !s.embedded {
+		k.etcdProgram = proxytest.ChooseEtcd(s.api)
 	}
-	fmt.Fprintf(out, "%s before %s, %d processors, %v of attack in each row\n", k.program, description, runtime.NumCPU(), s.duration)
+	description, err := proxytest.DescribeEtcd(k.etcdProgram)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s before %s with the API %s, %d processors, %v of attack in each row\n", k.program, description, s.api, runtime.NumCPU(), s.duration)
 	printHead(out)
 	rows, err := k.attackAll(ctx, out, s.rows())
 	failures := summary(out, rows)

@@ -77,15 +77,18 @@ func TestVictimsAreInNoNetworkOfTheAttackers(t *testing.T) {
 }
 
 func TestFlagsThatWouldAttackNothingAreRefused(t *testing.T) {
-	good := settings{duration: time.Second, attacks: "^8/"}
+	good := settings{duration: time.Second, attacks: "^8/", api: "v2"}
 	if err := good.check(); err != nil {
 		t.Errorf("checking %+v: %v", good, err)
 	}
 	for what, spoil := range map[string]func(*settings){
-		"no duration":       func(s *settings) { s.duration = 0 },
-		"a broken pattern":  func(s *settings) { s.attacks = "(" },
-		"no row":            func(s *settings) { s.attacks = "^8/3/" },
-		"an unknown server": func(s *settings) { s.with = []string{"apache"} },
+		"no duration":                 func(s *settings) { s.duration = 0 },
+		"a broken pattern":            func(s *settings) { s.attacks = "(" },
+		"no row":                      func(s *settings) { s.attacks = "^8/3/" },
+		"an unknown server":           func(s *settings) { s.with = []string{"apache"} },
+		"an unknown API":              func(s *settings) { s.api = "v1" },
+		"two kinds of etcd":           func(s *settings) { s.embedded, s.etcd = true, "etcd" },
+		"a server without a v3 store": func(s *settings) { s.api, s.with = "v3", []string{"nginx"} },
 	} {
 		bad := good
 		spoil(&bad)
@@ -96,7 +99,7 @@ func TestFlagsThatWouldAttackNothingAreRefused(t *testing.T) {
 }
 
 func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
-	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--attacks", "("}, {"--attacks", "^8/3/"}, {"--with", "apache"}, {"--duration", "0s"}, {"--quick=no"}} {
+	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--attacks", "("}, {"--attacks", "^8/3/"}, {"--with", "apache"}, {"--api", "v1"}, {"--api", "v3", "--with", "nginx"}, {"--embedded", "--etcd", "etcd"}, {"--duration", "0s"}, {"--quick=no"}} {
 		if code := tool.Run(t.Context(), newCommand(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%q: got status %d, want 2", args, code)
 		}

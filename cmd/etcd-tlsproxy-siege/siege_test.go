@@ -57,6 +57,7 @@ func TestTheSiegeTellsAServerThatHoldsFromOneThatDoesNot(t *testing.T) {
 		reason      string
 	}{
 		{"a proxy with a header_timeout", proxy, nil, passed, ""},
+		{"a proxy before a v3 store", proxy, []string{"--api", "v3"}, passed, ""},
 		{"a proxy without a header_timeout, before the etcd that is linked in", patient, []string{"--embedded"}, failed, "90 of 90 connections without a whole head are still open"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

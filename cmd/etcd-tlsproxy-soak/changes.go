@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
@@ -16,34 +17,24 @@ import (
 // changeFiles changes the proxy's files from time to time. No change may fail a request,
 // and each must take effect in time. The report uses the names of the kinds.
 func (s *soak) changeFiles() error {
-	changes := []struct {
-		kind string
-		do   func(*rand.Rand) error
-	}{
+	random := s.source()
+	deck := newDeck(random, []fault{
 		{"certificate rotated", s.rotateCertificate},
 		{"user removed and added", s.removeUser},
 		{"rules narrowed and widened", s.narrowRules},
 		{"configuration broken and mended", s.breakConfiguration},
 		{"storm of SIGHUP", s.sendManyReloads},
 		{"lanes, sharing and pool switched", s.switchSettings},
-	}
-	random := s.source()
-	do := make(map[string]func(*rand.Rand) error)
-	var kinds []string
-	for _, c := range changes {
-		do[c.kind] = c.do
-		kinds = append(kinds, c.kind)
-	}
-	deck := newDeck(random, kinds...)
+	}...)
 	for {
 		sleep(s.working, time.Duration(random.IntN(1500))*time.Millisecond)
 		if s.working.Err() != nil || s.proxy.HasExited() {
 			return nil
 		}
-		kind := deck.draw()
-		s.findings.CountFault(kind)
-		if err := do[kind](random); err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
+		change := deck.draw()
+		s.findings.CountFault(change.kind)
+		if err := change.inject(random); err != nil {
+			return fmt.Errorf("%s: %w", change.kind, err)
 		}
 	}
 }
@@ -182,14 +173,14 @@ func (s *soak) sendManyReloads(random *rand.Rand) error {
 		}
 		return err
 	})
-	return s.checkAudit("audit.1")
+	return check.Audit(s.findings, s.files.Path("audit.1"))
 }
 
 // switchSettings changes how requests are served: the lane, the sharing, the pool.
 func (s *soak) switchSettings(random *rand.Rand) error {
 	err := s.files.Configure(func(c *env.Configuration) {
 		c.FastLane, c.ShareReads, c.ShareWatches = random.IntN(2) == 0, random.IntN(3) > 0, random.IntN(3) > 0
-		c.UpstreamTimeout = 30 + random.IntN(3)
+		c.UpstreamTimeout = env.UpstreamTimeout + random.IntN(3)
 	}, "")
 	if err != nil {
 		return err

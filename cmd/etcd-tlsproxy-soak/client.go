@@ -45,6 +45,7 @@ func (s *soak) startClients(working, watching *sync.WaitGroup) {
 	start(working, "shared counter", (*client).incrementShared, http11, http11, http2, certified)
 	start(working, "poster", (*client).writePosts, http11, http11, http2, http10, trickling, certified)
 	start(working, "watched writer", (*client).writeWatched, http11, http11, http2, http11, certified, http11)
+	start(working, "expiring writer", (*client).writeExpiring, http11, http2, http10)
 	start(watching, "watcher", (*client).watch, http11, http11, http11, http2, http2, http2, http10, http11, http11)
 	start(working, "aborter", (*client).abort, http11, http11, http11)
 	start(working, "pipeliner", (*client).pipeline, http11, http11, http11)

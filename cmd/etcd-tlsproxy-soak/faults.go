@@ -9,38 +9,77 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
+// fault is a way in which etcd, the connections to it or another proxy fails.
+type fault struct {
+	kind string
+	// inject lets it happen. The random choices are the caller's.
+	inject func(*rand.Rand) error
+}
+
 // injectFaults makes etcd, or the connections to it, fail from time to time.
 func (s *soak) injectFaults() error {
 	random := s.source()
-	deck := newDeck(random, "etcd killed", "etcd stalled", "connections to etcd severed")
+	faults := []fault{{"etcd killed", s.killEtcd}, {"etcd stalled", s.stallEtcd}, {"connections to etcd severed", s.severConnections}}
+	early := faults
+	if s.store != nil {
+		faults = append(faults, fault{"keeper lost", s.loseKeeper}, fault{"sessions ended", s.endSessions})
+		early = append(faults, fault{"revisions forgotten", s.forgetRevisions})
+	}
+	deck, earlyDeck := newDeck(random, faults...), newDeck(random, early...)
 	for {
 		sleep(s.working, time.Duration(1000+random.IntN(6000))*time.Millisecond)
 		if s.working.Err() != nil {
 			return nil
 		}
-		kind := deck.draw()
-		s.findings.CountFault(kind)
-		s.outages.Start()
-		switch kind {
-		case "etcd killed":
-			s.etcd.Kill()
-			sleep(s.working, time.Duration(random.IntN(1500))*time.Millisecond)
-			if err := s.etcd.Restart(); err != nil {
-				return fmt.Errorf("starting etcd again: %w", err)
-			}
-		case "etcd stalled":
-			s.etcd.Pause()
-			sleep(s.working, time.Duration(100+random.IntN(1900))*time.Millisecond)
-			s.etcd.Resume()
-		default:
-			for range 1 + random.IntN(20) {
-				s.etcd.BreakConnections()
-				sleep(s.working, time.Duration(random.IntN(50))*time.Millisecond)
-			}
+		from := deck
+		if s.firstHalf.Err() == nil {
+			from = earlyDeck
 		}
-		s.waitFor(etcdIsBack, transport.Timeout, s.writeProbe)
-		s.outages.End()
+		f := from.draw()
+		s.findings.CountFault(f.kind)
+		if err := f.inject(random); err != nil {
+			return fmt.Errorf("%s: %w", f.kind, err)
+		}
 	}
+}
+
+// outage lets something happen during which requests may fail, and waits until etcd is back.
+func (s *soak) outage(do func() error) error {
+	s.outages.Start()
+	if err := do(); err != nil {
+		return err
+	}
+	s.waitFor(etcdIsBack, transport.Timeout, s.writeProbe)
+	s.outages.End()
+	return nil
+}
+
+func (s *soak) killEtcd(random *rand.Rand) error {
+	return s.outage(func() error {
+		s.etcd.Kill()
+		sleep(s.working, time.Duration(random.IntN(1500))*time.Millisecond)
+		return s.etcd.Restart()
+	})
+}
+
+func (s *soak) stallEtcd(random *rand.Rand) error {
+	return s.outage(func() error {
+		s.etcd.Pause()
+		sleep(s.working, time.Duration(100+random.IntN(1900))*time.Millisecond)
+		s.etcd.Resume()
+		return nil
+	})
+}
+
+func (s *soak) severConnections(random *rand.Rand) error {
+	return s.outage(func() error {
+		for range 1 + random.IntN(20) {
+			s.etcd.Cut()
+			s.etcd.Mend()
+			sleep(s.working, time.Duration(random.IntN(50))*time.Millisecond)
+		}
+		return nil
+	})
 }
 
 // writeProbe reports whether the proxy carries a write to etcd.
@@ -54,27 +93,31 @@ func (s *soak) writeProbe() error {
 	return err
 }
 
-// deck draws kinds at random, each as often as the others.
-type deck struct {
-	random *rand.Rand
-	kinds  []string
-	left   []string
+// deck draws at random, each card as often as the others.
+type deck[T any] struct {
+	random      *rand.Rand
+	cards, left []T
 }
 
-func newDeck(random *rand.Rand, kinds ...string) *deck { return &deck{random: random, kinds: kinds} }
+func newDeck[T any](random *rand.Rand, cards ...T) *deck[T] {
+	return &deck[T]{random: random, cards: cards}
+}
 
-func (d *deck) draw() string {
+func (d *deck[T]) draw() T {
 	if len(d.left) == 0 {
-		d.left = append(d.left, d.kinds...)
+		d.left = append(d.left, d.cards...)
 		d.random.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
 	}
-	kind := d.left[0]
+	card := d.left[0]
 	d.left = d.left[1:]
-	return kind
+	return card
 }
 
-// etcdIsBack is the only awaited condition whose time includes outages.
-const etcdIsBack = "etcd is back"
+// The awaited conditions whose time includes outages.
+const (
+	etcdIsBack  = "etcd is back"
+	keeperMoved = "another proxy expires keys"
+)
 
 // waitFor waits until a check succeeds. If that takes longer than limit, waitFor reports a
 // mismatch and continues to wait, because the run continues.
@@ -85,7 +128,7 @@ func (s *soak) waitFor(what string, limit time.Duration, check func() error) {
 		err := check()
 		// The duration of a check that waits for etcd does not depend on the proxy.
 		took := time.Since(start)
-		if what != etcdIsBack {
+		if what != etcdIsBack && what != keeperMoved {
 			took -= s.outages.Duration(start, time.Now())
 		}
 		if err == nil {

@@ -33,18 +33,23 @@ func (s *soak) checkEnd() error {
 	for _, target := range []string{"/soak/tagged?recursive=true&quorum=true", "/soak/tagged?recursive=true"} {
 		c.readVersion(&transport.Request{Method: "GET", Target: target}, allKeys)
 	}
-	return s.checkAudit("audit")
+	if s.store != nil {
+		if err := s.checkStore(); err != nil {
+			return fmt.Errorf("checking the store: %w", err)
+		}
+	}
+	return check.Audit(s.findings, s.files.Path("audit"))
 }
 
 // checkEtcd compares the content of etcd with the writes of the clients.
 func (s *soak) checkEtcd() error {
-	if err := s.counters.Check(s.findings, s.etcd.URL()); err != nil {
+	if err := s.counters.Check(s.findings, s.content); err != nil {
 		return err
 	}
 	if err := s.posts.CheckAll(); err != nil {
 		return err
 	}
-	return check.Refused(s.findings, s.etcd.URL())
+	return check.Refused(s.findings, s.content)
 }
 
 // writeLast writes until a write is acknowledged, and returns the index of the event, or
@@ -88,5 +93,23 @@ func (s *soak) waitForRelease(r *report) {
 	}
 	if limit := 2*r.Start.Memory + maxMoreMemory; r.End.Memory > limit {
 		s.findings.Mismatch("end", "memory of the proxy: got %d MiB, want at most %d", r.End.Memory>>20, limit>>20)
+	}
+}
+
+// badLogLines returns what a proxy must never write.
+func (s *soak) badLogLines() []string {
+	if s.store == nil {
+		return s.proxy.BadLogLines()
+	}
+	return append(s.proxy.BadLogLines(), s.store.companion.BadLogLines()...)
+}
+
+// close ends all that was started, after an error too.
+func (s *soak) close() {
+	if s.proxy != nil {
+		_ = s.proxy.Stop() // the report has the error of the first one
+	}
+	if s.store != nil {
+		s.store.close()
 	}
 }

@@ -1,6 +1,7 @@
 // Command etcd-tlsproxy-soak looks for requests that are lost, doubled or mixed up.
 //
 //	go run ./cmd/etcd-tlsproxy-soak --duration 10m
+//	go run ./cmd/etcd-tlsproxy-soak --duration 10m --api v3 --etcd dist/etcd36
 //
 // It builds etcd-tlsproxy and runs it as a process in front of an etcd: the installed
 // one as a process, or else one that is linked in. The connections between them can be
@@ -14,10 +15,19 @@
 //     etcd at most once.
 //   - A counter grows by one with each acknowledged compare-and-swap.
 //   - A watcher receives each event once, in order.
+//   - A key with a time to live expires: not before its time, and soon after it.
 //   - A refused request stays refused, whether etcd is up or not, and changes nothing.
 //
 // While etcd is down, and only then, an answer may be 502, 503 or 504 in the form of
 // etcd's errors. A change of files, good or bad, must not fail any request.
+//
+// With --api v3 the proxy keeps the keys in the v3 store of that etcd, which another proxy
+// uses as well. There are more faults then: the proxy that expires keys dies or stalls,
+// sessions of proxies end, and etcd forgets revisions while the proxy is cut off. More must
+// hold, too. A watch continues whatever becomes of etcd, and the outcome of a write is known,
+// unless etcd has forgotten revisions. At the end both proxies show what is in the store.
+// Revisions are only forgotten in the first half of a run. In the second half the proxies
+// alone keep the store from exceeding its quota, which is small.
 //
 // A seed repeats the choices of a run, but not the order in which the machine carries
 // them out. Everything stays on loopback and ends with the command.
@@ -31,6 +41,7 @@ import (
 
 	"etcd-tlsproxy/cmd/internal/tool"
 	"etcd-tlsproxy/cmd/internal/usage"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 func main() { tool.Main(newCommand()) }
@@ -40,6 +51,8 @@ type settings struct {
 	proxy    string
 	duration time.Duration
 	promise  time.Duration
+	api      string
+	etcd     string
 	seed     uint64
 	json     string
 	embedded bool
@@ -64,6 +77,8 @@ the exit status is 1 if there is a mismatch. Ctrl-C ends the run early, with the
 	f.StringVar(&s.proxy, "proxy", "", "`path` of the etcd-tlsproxy to test (default: a build of this checkout)")
 	f.DurationVar(&s.duration, "duration", 10*time.Minute, "how long the clients work")
 	f.DurationVar(&s.promise, "promise", 2*time.Second, "time within which a changed file must take effect; increase it on a busy machine")
+	f.StringVar(&s.api, "api", proxytest.V2, "the API of etcd that has the keys: v2 or v3")
+	f.StringVar(&s.etcd, "etcd", "", "`path` of the etcd to use (default: for v2 the installed one, for v3 the newest that make stores has built)")
 	f.Uint64Var(&s.seed, "seed", rand.Uint64(), "seed of the random choices of clients and faults")
 	f.StringVar(&s.json, "json", "", "`file` to which the report is written as well")
 	f.BoolVar(&s.embedded, "embedded", false, "use the etcd that is linked in, even if one is installed")

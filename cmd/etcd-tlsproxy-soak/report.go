@@ -16,16 +16,20 @@ import (
 // report is the result of a run.
 type report struct {
 	Seed        uint64
-	Etcd        string
+	Etcd, API   string
 	Seconds     float64
 	Interrupted bool // by Ctrl-C
 	Requests    map[string]map[string]int
 	Refusals    int
 	Unknown     int // answers of 502, 503 and 504, and broken ones
-	Faults      map[string]int
-	Slowest     map[string]float64 // seconds until a change took effect
-	AuditLines  int
-	Start, End  env.Usage
+	// UnknownOutcomes are the writes among them that the proxy knew nothing about.
+	UnknownOutcomes int
+	Faults          map[string]int
+	Slowest         map[string]float64 // seconds until a change took effect
+	AuditLines      int
+	Start, End      env.Usage
+	// StoreHalf and StoreEnd are the sizes of a v3 store half-way and at the end.
+	StoreHalf, StoreEnd env.Size
 
 	Wrong                 int
 	Lost, Doubled, Ghosts int
@@ -51,6 +55,9 @@ func (r *report) fill(t check.Totals) {
 				r.Refusals += n
 			case "502", "503", "504", "broken off", "failed in an outage":
 				r.Unknown += n
+			case unknownOutcome:
+				r.Unknown += n
+				r.UnknownOutcomes += n
 			}
 		}
 	}
@@ -70,7 +77,7 @@ func (r *report) print(out io.Writer) {
 		all += sum
 		fmt.Fprintf(w, "%s\t%d\t%s\n", kind, sum, outcomes)
 	}
-	fmt.Fprintf(w, "all\t%d\trefused: %d  not answered by etcd: %d\n", all, r.Refusals, r.Unknown)
+	fmt.Fprintf(w, "all\t%d\trefused: %d  not answered by etcd: %d, of which writes of unknown outcome: %d\n", all, r.Refusals, r.Unknown, r.UnknownOutcomes)
 	fmt.Fprintln(w, "\nfault or change\ttimes\t")
 	for _, kind := range slices.Sorted(maps.Keys(r.Faults)) {
 		fmt.Fprintf(w, "%s\t%d\t\n", kind, r.Faults[kind])
@@ -83,12 +90,17 @@ func (r *report) print(out io.Writer) {
 	fmt.Fprintf(w, "goroutines\t%d\t%d\t\n", r.Start.Goroutines, r.End.Goroutines)
 	fmt.Fprintf(w, "descriptors\t%d\t%d\t(without idle connections to etcd)\n", r.Start.Descriptors, r.End.Descriptors)
 	fmt.Fprintf(w, "memory, MiB\t%d\t%d\t\n", r.Start.Memory>>20, r.End.Memory>>20)
+	if r.StoreEnd.File > 0 {
+		fmt.Fprintln(w, "\nthe store's\thalf-way\tat the end\t")
+		fmt.Fprintf(w, "file, MiB\t%d\t%d\t\n", r.StoreHalf.File>>20, r.StoreEnd.File>>20)
+		fmt.Fprintf(w, "used, MiB\t%d\t%d\t(from half-way on the proxies alone compact)\n", r.StoreHalf.Used>>20, r.StoreEnd.Used>>20)
+	}
 	_ = w.Flush() // to a terminal; the report file checks its errors
 	interrupted := ""
 	if r.Interrupted {
 		interrupted = ", interrupted"
 	}
-	fmt.Fprintf(out, "\nseed %d, %s, %.0f s%s; %d lines of the audit log checked\n", r.Seed, r.Etcd, r.Seconds, interrupted, r.AuditLines)
+	fmt.Fprintf(out, "\nseed %d, %s, API %s, %.0f s%s; %d lines of the audit log checked\n", r.Seed, r.Etcd, r.API, r.Seconds, interrupted, r.AuditLines)
 	fmt.Fprintf(out, "mismatches: %d; of these, writes lost: %d, doubled: %d, in etcd without reason: %d\n", r.Wrong, r.Lost, r.Doubled, r.Ghosts)
 	for _, line := range r.Mismatches {
 		fmt.Fprintln(out, "  "+line)

@@ -17,9 +17,12 @@ type outcome int
 
 const (
 	done    outcome = iota // it was answered as expected
-	unsent                 // it did not reach etcd
+	unsent                 // etcd did not carry it out, and will not
 	unknown                // etcd may or may not have carried it out
 )
+
+// unknownOutcome counts writes that the proxy says it knows nothing about.
+const unknownOutcome = "unknown outcome"
 
 // do sends a request and judges the answer.
 func (c *client) do(r *transport.Request, expected ...int) (*transport.Answer, outcome) {
@@ -43,12 +46,14 @@ func (c *client) doWithin(ctx context.Context, r *transport.Request, expected ..
 	return c.judge(r, got, err, sent, expected...)
 }
 
-// judge decides whether an answer is right. Failures need an outage as an excuse.
+// judge decides whether an answer is right. Failures need an outage as an excuse. With a v3 store the
+// proxy must find out what became of a write, and watches must go on, unless etcd has forgotten revisions.
 func (c *client) judge(r *transport.Request, got *transport.Answer, err error, sent time.Time, expected ...int) (*transport.Answer, outcome) {
 	answered := time.Now()
 	excused := !r.Local && c.outages.Overlap(sent, answered)
+	uncertain := c.store == nil || c.store.forgetting.Overlap(sent, answered)
 	switch {
-	case err != nil && excused && errors.Is(err, transport.ErrBrokenOff):
+	case err != nil && excused && uncertain && errors.Is(err, transport.ErrBrokenOff):
 		c.findings.CountRequest(c.kind, "broken off")
 		c.backOff()
 		return nil, unknown
@@ -74,10 +79,18 @@ func (c *client) judge(r *transport.Request, got *transport.Answer, err error, s
 		c.backOff()
 		return nil, unknown
 	}
-	c.findings.CountRequest(c.kind, fmt.Sprint(got.Status))
 	c.backOff()
-	if strings.HasSuffix(got.Cause, "nothing was sent") {
+	if strings.HasSuffix(got.Cause, "nothing was sent") || strings.HasSuffix(got.Cause, "nothing was carried out") {
+		c.findings.CountRequest(c.kind, fmt.Sprint(got.Status))
 		return got, unsent
+	}
+	switch {
+	case !r.Writes():
+		c.findings.CountRequest(c.kind, fmt.Sprint(got.Status))
+	case uncertain:
+		c.findings.CountRequest(c.kind, unknownOutcome)
+	default:
+		c.mismatch("%v: the outcome is unknown, although etcd has forgotten no revision: %.300s", r, got.Body)
 	}
 	return got, unknown
 }

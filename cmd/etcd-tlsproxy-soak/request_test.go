@@ -6,20 +6,16 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
-// noEtcd is an etcd that is never used.
-type noEtcd struct{ env.Etcd }
-
-func (noEtcd) URL() string { return "http://127.0.0.1:0" }
-
 // newTestSoak returns a run without a proxy.
 func newTestSoak(t *testing.T) *soak {
-	s := newSoak(&env.Files{}, noEtcd{}, 1)
+	s := newSoak(&env.Files{}, nil, nil, 1)
 	s.working, s.watching = t.Context(), t.Context()
 	return s
 }
@@ -85,6 +81,68 @@ func TestAnswersAreExcusedOnlyInAnOutage(t *testing.T) {
 	}
 }
 
+func TestWithAStoreLittleIsExcusedUnlessRevisionsAreForgotten(t *testing.T) {
+	const (
+		notExecuted = `{"errorCode":300,"cause":"etcd accepted no write; nothing was carried out"}`
+		lost        = `{"errorCode":300,"cause":"The write may or may not have been carried out"}`
+	)
+	for name, c := range map[string]struct {
+		method string
+		reply  reply
+		want   outcome
+		always bool // it is right in each outage
+	}{
+		"a write that was not executed":  {"PUT", reply{Answer: transport.Answer{Status: 503, Body: notExecuted}}, unsent, true},
+		"a write of unknown outcome":     {"PUT", reply{Answer: transport.Answer{Status: 503, Body: lost}}, unknown, false},
+		"a read that cannot be answered": {"GET", reply{Answer: transport.Answer{Status: 503, Body: lost}}, unknown, true},
+		"a watch that is broken off":     {"GET", reply{err: transport.ErrBrokenOff}, unknown, false},
+	} {
+		for _, forgotten := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, forgotten=%t", name, forgotten), func(t *testing.T) {
+				s := newTestSoak(t)
+				working, stop := context.WithCancel(t.Context())
+				stop()
+				s.working, s.store = working, &store{}
+				s.outages.Start()
+				if forgotten {
+					s.store.forgetting.Start()
+				}
+				a := s.client("test", 0, func(*client) transport.Transport { return c.reply })
+				_, got := a.do(&transport.Request{Method: c.method, Target: "/soak/x"}, 200)
+				found := s.findings.Totals()
+				if right := c.always || forgotten; right != (found.Wrong == 0) || got != c.want {
+					t.Errorf("got outcome %d and the mismatches %q, want outcome %d and none=%t", got, found.Mismatches, c.want, right)
+				}
+				counted := found.Requests["test"][unknownOutcome] == 1
+				if want := forgotten && name == "a write of unknown outcome"; counted != want {
+					t.Errorf("got counted as an unknown outcome=%t, want %t", counted, want)
+				}
+			})
+		}
+	}
+}
+
+func TestAKeyMustExpireAtItsTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		most, least time.Duration
+		want        string
+	}{
+		"at its time":   {2100 * time.Millisecond, 1900 * time.Millisecond, ""},
+		"late":          {20 * time.Second, 20 * time.Second, ""},
+		"before":        {1900 * time.Millisecond, 1800 * time.Millisecond, "not before its ttl"},
+		"much too late": {28 * time.Second, 28 * time.Second, "late, want at most"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newTestSoak(t)
+			a := s.client("test", 0, func(*client) transport.Transport { return reply{} })
+			a.checkExpiry(&transport.Request{Method: "PUT", Target: "/soak/x"}, c.most, c.least, 2*time.Second)
+			if got := strings.Join(s.findings.Totals().Mismatches, "; "); (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+				t.Errorf("got the mismatches %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
 func TestStaleAndForeignValuesAreFound(t *testing.T) {
 	const k = 3 // version 4 is acknowledged, 5 was sent
 	key := check.VersionedKey(k)
@@ -101,6 +159,7 @@ func TestStaleAndForeignValuesAreFound(t *testing.T) {
 		"another key's":     {node(key, check.VersionedValue(2, 4)), 10, "never written there"},
 		"under another key": {node(check.VersionedKey(2), check.VersionedValue(k, 4)), 10, "never written there"},
 		"absent":            {nil, 10, "version 0"},
+		"not carried out":   {node(key, check.VersionedValue(k, 7)), 10, "which was not carried out"},
 		"an old index":      {node(key, check.VersionedValue(k, 4)), 9, "got index 9, want at least 10"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,6 +167,7 @@ func TestStaleAndForeignValuesAreFound(t *testing.T) {
 			for range 5 {
 				s.versions.Next(k)
 			}
+			s.versions.Refute(k, 7)
 			a := s.client("reader", 0, func(*client) transport.Transport { return reply{} })
 			r := &transport.Request{Method: "GET", Target: key}
 			var floors [check.VersionedKeys]int64

@@ -27,12 +27,14 @@ type soak struct {
 
 	files  *env.Files
 	etcd   env.Etcd
+	store  *store // nil with the v2 API
 	proxy  *env.Proxy
 	prober *transport.Client // sees whether faults are over
 
-	// working ends when clients should stop, watching when watchers should.
-	working, watching context.Context
+	// working ends when clients should stop, firstHalf half-way before, watching when watchers should.
+	working, firstHalf, watching context.Context
 
+	content  check.Content
 	findings *check.Findings
 	outages  *check.Outages
 	// index is the newest that etcd has acknowledged to a client: no later answer may
@@ -53,11 +55,11 @@ type soak struct {
 // watchedFolders is the number of folders with watchers. Each has several.
 const watchedFolders = 3
 
-func newSoak(files *env.Files, etcd env.Etcd, seed uint64) *soak {
+func newSoak(files *env.Files, etcd env.Etcd, content check.Content, seed uint64) *soak {
 	findings := check.NewFindings(seed)
 	s := &soak{
-		seed: seed, files: files, etcd: etcd, findings: findings, outages: &check.Outages{}, versions: &check.Versions{},
-		counters: &check.Counters{}, posts: check.NewInOrderKeys(findings, etcd.URL()),
+		seed: seed, files: files, etcd: etcd, content: content, findings: findings, outages: &check.Outages{}, versions: &check.Versions{},
+		counters: &check.Counters{}, posts: check.NewInOrderKeys(findings, content),
 		guest: newPermission(), narrow: newPermission(),
 	}
 	for i := range watchedFolders {
@@ -85,13 +87,26 @@ func (s *soak) acknowledge(index uint64) {
 	}
 }
 
+// check refuses flags that have no meaning.
+func (s *settings) check() error {
+	switch {
+	case s.duration <= 0 || s.promise <= 0:
+		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
+	case s.api != proxytest.V2 && s.api != proxytest.V3:
+		return usage.Mark(fmt.Errorf("reading the flags: --api %q is not an API of etcd, want v2 or v3", s.api))
+	case s.embedded && s.etcd != "":
+		return usage.Mark(errors.New("reading the flags: --embedded is an etcd without a program; leave out --etcd"))
+	}
+	return nil
+}
+
 // run starts everything, runs the clients, and reports.
 func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
-	if s.duration <= 0 || s.promise <= 0 {
-		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
+	if err := s.check(); err != nil {
+		return err
 	}
 	fmt.Fprintf(out, "seed %d\n", s.seed)
-	files, err := env.NewFiles()
+	files, err := env.NewFiles(s.api)
 	if files != nil {
 		defer func() {
 			if s.keep || err != nil {
@@ -104,34 +119,35 @@ func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.etcd == "" && !s.embedded {
+		s.etcd = proxytest.ChooseEtcd(s.api)
+	}
+	description, err := proxytest.DescribeEtcd(s.etcd)
+	if err != nil {
+		return err
+	}
 	program, err := proxytest.BuildProxy(s.proxy, files.Dir)
 	if err != nil {
 		return err
 	}
-	etcd, description, err := env.StartEtcd(files.Path("etcd"), s.embedded)
+	etcd, err := env.StartEtcd(files.Path("etcd"), s.etcd, s.api)
 	if err != nil {
 		return err
 	}
 	defer etcd.Close()
-	files.EtcdURL = etcd.URL()
-	if err := files.Configure(func(*env.Configuration) {}, ""); err != nil {
-		return err
+	k, err := s.start(program, files, etcd)
+	if k != nil {
+		defer k.close()
 	}
-	proxy, err := env.StartProxy(program, files)
 	if err != nil {
 		return err
 	}
-	// The report has the error of the first Stop; this one is for an earlier return.
-	defer func() { _ = proxy.Stop() }()
-	fmt.Fprintf(out, "%s; etcd-tlsproxy at https://%s, process %d\n", description, files.Listen, proxy.Pid())
-	k := newSoak(files, etcd, s.seed)
-	k.promise, k.proxy = s.promise, proxy
-	k.prober = k.newProber()
+	fmt.Fprintf(out, "%s, API %s; etcd-tlsproxy at https://%s, process %d\n", description, s.api, files.Listen, k.proxy.Pid())
 	report, err := k.run(ctx, s.duration)
 	if err != nil {
 		return err
 	}
-	report.Etcd = description
+	report.Etcd, report.API = description, s.api
 	report.print(out)
 	if s.json != "" {
 		if err := report.write(s.json); err != nil {
@@ -139,6 +155,30 @@ func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
 		}
 	}
 	return report.verdict()
+}
+
+// start starts the proxy. The caller must close what it returns, also with an error.
+func (s *settings) start(program string, files *env.Files, etcd env.Etcd) (k *soak, err error) {
+	files.EtcdURL = etcd.URL()
+	if err := files.Configure(func(*env.Configuration) {}, ""); err != nil {
+		return nil, err
+	}
+	if s.api == proxytest.V2 {
+		k = newSoak(files, etcd, env.V2Content(etcd.URL()), s.seed)
+	} else {
+		side, err := openStore(program, files, etcd)
+		if err != nil {
+			return nil, err
+		}
+		k = newSoak(files, etcd, side.direct, s.seed)
+		k.store = side
+	}
+	k.promise = s.promise
+	if k.proxy, err = env.StartProxy(program, files); err != nil {
+		return k, err
+	}
+	k.prober = k.newProber()
+	return k, nil
 }
 
 // newProber returns a client with an address of its own, because failed logins make an
@@ -157,7 +197,9 @@ func (s *soak) run(ctx context.Context, duration time.Duration) (*report, error)
 	defer stopWorking()
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
-	s.working, s.watching = working, watching
+	firstHalf, stopFirstHalf := context.WithTimeout(working, duration/2)
+	defer stopFirstHalf()
+	s.working, s.firstHalf, s.watching = working, firstHalf, watching
 	go func() {
 		select {
 		case <-s.proxy.Exited():
@@ -168,7 +210,7 @@ func (s *soak) run(ctx context.Context, duration time.Duration) (*report, error)
 	var workers, watchers sync.WaitGroup
 	s.startClients(&workers, &watchers)
 	faults, _ := errgroup.WithContext(context.Background())
-	for _, inject := range []func() error{s.injectFaults, s.changeFiles} {
+	for _, inject := range []func() error{s.injectFaults, s.changeFiles, s.measureHalf} {
 		faults.Go(func() error {
 			err := inject()
 			if err != nil {
@@ -195,9 +237,12 @@ func (s *soak) run(ctx context.Context, duration time.Duration) (*report, error)
 	if err := s.proxy.Stop(); err != nil {
 		s.findings.Mismatch("end", "%v", err)
 	}
-	for _, line := range s.proxy.BadLogLines() {
-		s.findings.Mismatch("proxy's log", "%s", line)
+	for _, line := range s.badLogLines() {
+		s.findings.Mismatch("a proxy's log", "%s", line)
 	}
 	r.fill(s.findings.Totals())
+	if s.store != nil {
+		r.StoreHalf, r.StoreEnd = s.store.half, s.store.end
+	}
 	return r, err
 }

@@ -27,8 +27,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // etcdFlags returns the flags of each etcd to test with, by name.
 func etcdFlags() map[string][]string {
-	all := map[string][]string{"embedded": {"--embedded"}}
-	if _, _, ok := proxytest.FindEtcd(); ok {
+	all := map[string][]string{"embedded": {"--embedded"}, "a store": {"--api", "v3"}}
+	if proxytest.ChooseEtcd(proxytest.V2) != "" {
 		all["installed"] = nil
 	}
 	return all
@@ -58,9 +58,12 @@ func TestAShortSoakFindsNothing(t *testing.T) {
 				t.Errorf("got seed %d, %d refusals, %d kinds of faults and %d lines of the audit log, want seed 7 and some of each",
 					r.Seed, r.Refusals, len(r.Faults), r.AuditLines)
 			}
+			if measured := r.StoreHalf.File > 0 && r.StoreEnd.Used > 0; measured != (name == "a store") {
+				t.Errorf("got the sizes %+v and %+v, want some of a v3 store only", r.StoreHalf, r.StoreEnd)
+			}
 			for _, kind := range []string{
 				"tagged writer", "tagged reader", "own counter", "shared counter", "poster", "watched writer", "watcher",
-				"aborter", "pipeliner", "refused", "guesser", "guest", "narrow",
+				"aborter", "pipeliner", "refused", "guesser", "guest", "narrow", "expiring writer",
 			} {
 				if len(r.Requests[kind]) == 0 {
 					t.Errorf("%s: got no request, want some", kind)
@@ -116,7 +119,7 @@ func TestAnInterruptedSoakReportsAndLeavesNothing(t *testing.T) {
 func TestASoakFindsWhatIsWrong(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	files, err := env.NewFiles()
+	files, err := env.NewFiles(proxytest.V2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +144,14 @@ func TestASoakFindsWhatIsWrong(t *testing.T) {
 }
 
 func TestAWrongCommandLineHasAStatusOfItsOwn(t *testing.T) {
-	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--duration", "x"}, {"--duration", "0s"}, {"--promise", "-1s"}, {"--seed", "-1"}, {"--keep=no"}, {"--embedded=no"}} {
+	for _, args := range [][]string{{"more"}, {"--nothing"}, {"--duration", "x"}, {"--duration", "0s"}, {"--promise", "-1s"}, {"--seed", "-1"}, {"--keep=no"}, {"--embedded=no"}, {"--api", "v1"}, {"--embedded", "--etcd", "etcd"}} {
 		if code := tool.Run(t.Context(), newCommand(), args, io.Discard, io.Discard); code != 2 {
 			t.Errorf("%q: got status %d, want 2", args, code)
 		}
 	}
-	if code := tool.Run(t.Context(), newCommand(), []string{"--proxy", "nothing"}, io.Discard, io.Discard); code != 1 {
-		t.Errorf("a program that does not exist: got status %d, want 1", code)
+	for _, flag := range []string{"--proxy", "--etcd"} {
+		if code := tool.Run(t.Context(), newCommand(), []string{flag, "nothing"}, io.Discard, io.Discard); code != 1 {
+			t.Errorf("%s that does not exist: got status %d, want 1", flag, code)
+		}
 	}
 }

@@ -17,6 +17,8 @@ func (c *client) writeVersions() {
 		r := &transport.Request{Method: "PUT", Target: key, User: "worker", Form: url.Values{"value": {value}}.Encode()}
 		got, outcome := c.do(r, 200, 201)
 		switch {
+		case outcome == unsent:
+			c.versions.Refute(k, version)
 		case outcome == unknown:
 			// If etcd still carries it out, that must be over before the next version is sent.
 			c.settle()
@@ -47,8 +49,8 @@ func (c *client) checkReplaced(r *transport.Request, got *transport.Answer, k in
 			return
 		}
 	}
-	if replaced < before || replaced >= version {
-		c.mismatch("%v of version %d replaced version %d, although %d was acknowledged before", r, version, replaced, before)
+	if replaced < before || replaced >= version || c.versions.Refuted(k, replaced) {
+		c.mismatch("%v of version %d replaced version %d, although %d was acknowledged before, or the replaced one was not carried out", r, version, replaced, before)
 	}
 }
 
@@ -118,6 +120,10 @@ func (c *client) checkVersion(r *transport.Request, n *transport.Node, k int, fl
 			c.mismatch("%v shows %.100q as %s, which was never written there", r, n.Value, n.Key)
 			return
 		}
+	}
+	if c.versions.Refuted(k, version) {
+		c.findings.GhostWrite(c.name(), "%v: got version %d, which was not carried out", r, version)
+		return
 	}
 	if newest := c.versions.Newest(k); version < floor || version > newest {
 		c.mismatch("%v: got version %d, want at least %d, which was acknowledged before the request, and at most %d, the newest", r, version, floor, newest)

@@ -25,7 +25,8 @@ type Options struct {
 	// NoV2 starts an etcd without the v2 API, which etcd 3.6 and later do not have. It does not
 	// apply to StartEmbedded.
 	NoV2 bool
-	// Quota is the size in bytes at which an embedded etcd refuses writes; 0 is etcd's default.
+	// Quota is the size in bytes at which etcd refuses writes to its v3 store; 0 is etcd's default. It
+	// does not apply to a cluster of embedded members.
 	Quota int64
 	// TLS makes an embedded etcd serve clients with TLS.
 	TLS *EtcdTLS

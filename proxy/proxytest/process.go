@@ -24,13 +24,24 @@ func FindEtcd() (path, version string, ok bool) {
 	if err != nil {
 		return "", "", false
 	}
-	out, err := exec.Command(path, "--version").Output()
-	if err != nil {
+	if version, err = EtcdVersion(path); err != nil {
 		return "", "", false
 	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	_, version, _ = strings.Cut(first, ": ")
 	return path, version, strings.HasPrefix(version, "3.4.") || strings.HasPrefix(version, "3.5.")
+}
+
+// EtcdVersion returns the version of the etcd at path.
+func EtcdVersion(path string) (string, error) {
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return "", fmt.Errorf("asking %s for its version: %w", path, err)
+	}
+	first, _, _ := strings.Cut(string(out), "\n")
+	_, version, found := strings.Cut(first, "etcd Version: ")
+	if !found {
+		return "", fmt.Errorf("asking %s for its version: got %.100q, want the version of an etcd", path, first)
+	}
+	return version, nil
 }
 
 // Process is a running process of an installed etcd.
@@ -43,6 +54,7 @@ type Process struct {
 	cluster         string // all members, as name=http://peer
 	state           string // "new", or "existing" for one that joins
 	hasty, noV2     bool
+	quota           int64
 }
 
 // StartProcess starts the etcd at path as a single member and waits until it serves.
@@ -90,7 +102,7 @@ func newProcess(path, name string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty, noV2: o.NoV2}
+	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty, noV2: o.NoV2, quota: o.Quota}
 	if p.advertise == "" {
 		p.advertise = p.URL()
 	}
@@ -143,6 +155,9 @@ func (p *Process) launch() (err error) {
 		"--listen-peer-urls=http://" + p.peer, "--initial-advertise-peer-urls=http://" + p.peer, "--initial-cluster=" + p.cluster, "--initial-cluster-state=" + p.state}
 	if !p.noV2 {
 		args = append(args, "--enable-v2=true")
+	}
+	if p.quota > 0 {
+		args = append(args, fmt.Sprint("--quota-backend-bytes=", p.quota))
 	}
 	if p.hasty {
 		args = append(args, "--strict-reconfig-check=false")

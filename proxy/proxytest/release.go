@@ -40,6 +40,33 @@ func Releases() []Release {
 	return all
 }
 
+// The APIs of etcd in which a proxy can keep the keys.
+const (
+	V2 = "v2"
+	V3 = "v3"
+)
+
+// ChooseEtcd returns the path of the etcd to use for an API, or "" for the one that is linked in. For the
+// API v2 it is an installed one. For the API v3 those that `make stores` has built come first, because
+// they have no other API.
+func ChooseEtcd(api string) (program string) {
+	for _, r := range Releases() {
+		if r.Program != "" && (api == V3 || r.HasV2()) && (program == "" || !r.HasV2()) {
+			program = r.Program
+		}
+	}
+	return program
+}
+
+// DescribeEtcd returns the name and the version of the etcd at a path, or of the one that is linked in.
+func DescribeEtcd(program string) (string, error) {
+	if program == "" {
+		return "etcd 3.5, linked in", nil
+	}
+	version, err := EtcdVersion(program)
+	return "etcd " + version + ", a process", err
+}
+
 // HasV2 reports whether the release has the v2 API.
 func (r Release) HasV2() bool {
 	return strings.HasPrefix(r.Name, "3.4.") || strings.HasPrefix(r.Name, "3.5")

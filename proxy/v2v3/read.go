@@ -2,6 +2,7 @@ package v2v3
 
 import (
 	"context"
+	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
 )
@@ -16,6 +17,9 @@ func (s *Store) Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, 
 		if err := s.barrier.wait(ctx); err != nil {
 			return v2store.Answer{}, &Error{Kind: NotServed, Reason: err.Error()}
 		}
+	}
+	if err := s.catchUp(ctx); err != nil {
+		return v2store.Answer{}, err
 	}
 	return s.read(op)
 }
@@ -36,4 +40,47 @@ func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
 		s.counts.Succeeded(op.Action)
 	}
 	return a, nil
+}
+
+// maxCatchUp is how long an operation waits until this store has what the one before has shown.
+const maxCatchUp = time.Second
+
+// Succeed makes this store take the place of another one of the same tree, which answers what is on its
+// way: what a client has learned there is never news here. It is called before the first operation.
+func (s *Store) Succeed(before *Store) { s.predecessor.Store(before) }
+
+// shown returns the revision up to which this store, or one before it, may have answered.
+func (s *Store) shown() int64 {
+	shown := s.applied.Load()
+	if before := s.predecessor.Load(); before != nil {
+		shown = max(shown, before.shown())
+	}
+	return shown
+}
+
+// catchUp waits until this store has everything that the one before has shown. The revisions of
+// another cluster, or of another past, say nothing.
+func (s *Store) catchUp(ctx context.Context) *Error {
+	before := s.predecessor.Load()
+	if before == nil {
+		return nil
+	}
+	of, _ := before.past()
+	own, _ := s.past()
+	if before.ctx.Err() != nil || of != own {
+		s.predecessor.CompareAndSwap(before, nil)
+		return nil
+	}
+	before.mu.RLock()
+	serves := before.reason == ""
+	before.mu.RUnlock()
+	if !serves { // but it may again
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxCatchUp)
+	defer cancel()
+	if s.reach(ctx, before.shown()) != nil {
+		return &Error{Kind: NotServed, Reason: "the tree is behind what was answered before the last reload"}
+	}
+	return nil
 }

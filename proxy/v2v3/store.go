@@ -35,6 +35,8 @@ type Store struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
+	// predecessor is the store whose place this one has taken, for as long as that is open.
+	predecessor atomic.Pointer[Store]
 	// applied is the revision up to which the mirror is complete.
 	applied atomic.Int64
 	// loads and conflicts count, for the status.

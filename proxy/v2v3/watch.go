@@ -44,6 +44,9 @@ type delivery struct {
 // that is being delivered may still arrive while stop runs. The function lost is called once
 // if events may have been missed; the watch has ended then.
 func (s *Store) Watch(op *v2store.Operation, deliver func(*Event), lost func(error)) (stop func(), head v2store.Answer, err error) {
+	if err := s.catchUp(s.ctx); err != nil {
+		return func() {}, v2store.Answer{}, err
+	}
 	w := &watcher{s: s, stream: op.Stream, deliver: deliver, lost: lost}
 	s.mu.Lock()
 	if err := s.usable(); err != nil {

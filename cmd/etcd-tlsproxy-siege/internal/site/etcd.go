@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/direct"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // Etcd is an etcd of one member as a process.
@@ -22,42 +24,82 @@ type Etcd struct {
 	command []string
 	dir     string
 	client  *http.Client
+	// tree is that of its v3 store; nil if the keys are in the v2 API.
+	tree *direct.Writer
 }
 
-// snapshotCount is after how many writes etcd makes a snapshot, which it reads at its next
-// start.
-const snapshotCount = 50
+// EtcdOptions describes an etcd.
+type EtcdOptions struct {
+	// Program is the path of the etcd; if it is empty, Self is a program whose command "etcd" runs the
+	// etcd that is linked into it.
+	Program, Self string
+	// V3 keeps the keys in the v3 store.
+	V3 bool
+	// Secure makes it serve TLS, and make snapshots after few writes.
+	Secure bool
+}
 
-// StartEtcd starts an etcd in a folder. program is the installed one; if it is empty, self
-// is a program whose command "etcd" runs the etcd that is linked into it. secure makes it serve
-// TLS, and makes snapshots after few writes.
-func (f *Files) StartEtcd(dir, program, self string, secure bool) (*Etcd, error) {
+const (
+	// snapshotCount is after how many writes etcd makes a snapshot, which it reads at its next start.
+	snapshotCount = 50
+	// maxRequest is the size of the largest write to a v3 store. By default etcd refuses what the attackers
+	// write to others.
+	maxRequest = 12 << 20
+)
+
+// StartEtcd starts an etcd in a folder.
+func (f *Files) StartEtcd(dir string, o EtcdOptions) (*Etcd, error) {
 	client, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
 	e := &Etcd{dir: dir, URL: "http://" + client}
-	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: f.Pool()}}}
+	config := &tls.Config{RootCAs: f.Pool()}
+	e.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: config}}
 	peer, err := proxytest.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
 	peerURL := "http://" + peer
-	if secure {
-		e.URL = "https://" + client
+	at := v2v3.Endpoint{Addr: client}
+	if o.Secure {
+		e.URL, at.TLS = "https://"+client, config
 	}
-	e.command = []string{program}
-	if program == "" {
-		e.command = []string{self, "etcd"}
+	e.command = []string{o.Program}
+	if o.Program == "" {
+		e.command = []string{o.Self, "etcd"}
 	}
-	e.command = append(e.command, "--name=default", "--data-dir="+filepath.Join(dir, "data"), "--enable-v2=true",
+	e.command = append(e.command, "--name=default", "--data-dir="+filepath.Join(dir, "data"),
 		"--listen-client-urls="+e.URL, "--advertise-client-urls="+e.URL,
 		"--listen-peer-urls="+peerURL, "--initial-advertise-peer-urls="+peerURL, "--initial-cluster=default="+peerURL)
-	if secure {
+	if o.V3 {
+		e.command = append(e.command, fmt.Sprintf("--max-request-bytes=%d", maxRequest))
+	} else {
+		e.command = append(e.command, "--enable-v2=true")
+	}
+	if o.Secure {
 		e.command = append(e.command, "--cert-file="+f.Path("server.crt"), "--key-file="+f.Path("server.key"),
 			fmt.Sprintf("--snapshot-count=%d", snapshotCount))
 	}
-	return e, e.Start()
+	if err := e.Start(); err != nil || !o.V3 {
+		return e, err
+	}
+	if err = direct.Init(at, "", 0); err == nil {
+		e.tree, err = direct.Open(at, "")
+	}
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+// Close kills etcd, for good.
+func (e *Etcd) Close() {
+	if e.tree != nil {
+		e.tree.Close()
+	}
+	e.Kill()
 }
 
 // Start starts etcd, for the first time or again with the same data.
@@ -89,6 +131,9 @@ func (e *Etcd) get(path string, answer any) error {
 
 // Put sets a key without going through a proxy.
 func (e *Etcd) Put(key, value string) error {
+	if e.tree != nil {
+		return e.tree.Put(key, value)
+	}
 	req, err := http.NewRequest(http.MethodPut, e.URL+"/v2/keys"+key, strings.NewReader(url.Values{"value": {value}}.Encode()))
 	if err != nil {
 		return err

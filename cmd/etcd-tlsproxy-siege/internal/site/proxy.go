@@ -55,6 +55,9 @@ func (f *Files) StartProxy(o Options) (*Server, error) {
 	if !strings.Contains(o.Limits, "memory =") {
 		o.Limits += fmt.Sprintf("memory = %d\n", int64(Memory))
 	}
+	if o.Etcd.tree != nil {
+		o.Upstream += "api = \"v3\"\n"
+	}
 	text := fmt.Sprintf(`listen = %q
 admin = %q
 [upstream]

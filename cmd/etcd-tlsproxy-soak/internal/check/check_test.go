@@ -1,9 +1,6 @@
 package check
 
 import (
-	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -15,13 +12,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeEtcd returns the URL of a server that answers every request with a tree.
-func fakeEtcd(t *testing.T, tree string) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(tree)) }))
-	t.Cleanup(s.Close)
-	return s.URL
-}
+// keys is a content of etcd: values by key.
+type keys map[string]string
+
+func (k keys) Values(string) (map[string]string, error) { return k, nil }
+func (k keys) Everything() (map[string]string, error)   { return k, nil }
 
 // wantMismatches checks that the mismatches are as many as the texts, and contain them in
 // this order.
@@ -40,31 +35,26 @@ func wantMismatches(t *testing.T, f *Findings, want ...string) {
 }
 
 func TestLostDoubledAndGhostPostsAreFound(t *testing.T) {
-	key := func(key, value string) *transport.Node { return &transport.Node{Key: key, Value: value} }
 	for name, c := range map[string]struct {
 		fate  Fate
-		nodes []*transport.Node
+		found keys
 		want  []string
 	}{
-		"acknowledged":             {Once, []*transport.Node{key("/f/1", "v")}, nil},
+		"acknowledged":             {Once, keys{"/f/1": "v"}, nil},
 		"lost":                     {Once, nil, []string{"does not exist"}},
-		"under another key":        {Once, []*transport.Node{key("/f/2", "v")}, []string{"was acknowledged as /f/1, but exists as /f/2"}},
-		"doubled":                  {Once, []*transport.Node{key("/f/1", "v"), key("/f/2", "v")}, []string{"exists as [/f/1 /f/2]"}},
+		"under another key":        {Once, keys{"/f/2": "v"}, []string{"was acknowledged as /f/1, but exists as /f/2"}},
+		"doubled":                  {Once, keys{"/f/1": "v", "/f/2": "v"}, []string{"exists as [/f/1 /f/2]"}},
 		"unknown, not carried out": {Maybe, nil, nil},
-		"unknown, carried out":     {Maybe, []*transport.Node{key("/f/9", "v")}, nil},
-		"unknown, doubled":         {Maybe, []*transport.Node{key("/f/1", "v"), key("/f/2", "v")}, []string{"exists as"}},
+		"unknown, carried out":     {Maybe, keys{"/f/9": "v"}, nil},
+		"unknown, doubled":         {Maybe, keys{"/f/1": "v", "/f/2": "v"}, []string{"exists as"}},
 		"not sent":                 {Never, nil, nil},
-		"not sent, carried out":    {Never, []*transport.Node{key("/f/1", "v")}, []string{"never sent completely"}},
-		"another value":            {Never, []*transport.Node{key("/f/1", "other")}, []string{"in a folder that was removed, or was never sent"}},
-		"a late value":             {Never, []*transport.Node{key("/f/1", "late")}, nil},
+		"not sent, carried out":    {Never, keys{"/f/1": "v"}, []string{"never sent completely"}},
+		"another value":            {Never, keys{"/f/1": "other"}, []string{"in a folder that was removed, or was never sent"}},
+		"a late value":             {Never, keys{"/f/1": "late"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tree, err := json.Marshal(transport.Event{Node: &transport.Node{Nodes: c.nodes}})
-			if err != nil {
-				t.Fatal(err)
-			}
 			f := NewFindings(1)
-			p := NewInOrderKeys(f, fakeEtcd(t, string(tree)))
+			p := NewInOrderKeys(f, c.found)
 			p.Record("/f", "v", c.fate, "/f/1")
 			p.late["late"] = true
 			if err := p.Check("test", "/f"); err != nil {
@@ -82,7 +72,11 @@ func TestLostAndDoubledSwapsAreFound(t *testing.T) {
 	}
 	c.AddUnknown(3)
 	c.AddUnknown(4)
-	if err := c.Check(f, fakeEtcd(t, `{"node":{"value":"5:x"}}`)); err != nil {
+	five := make(keys)
+	for k := range c.acked {
+		five[CounterKey(k)] = "5:x"
+	}
+	if err := c.Check(f, five); err != nil {
 		t.Fatal(err)
 	}
 	wantMismatches(t, f, "k1 is 5 after 6", "k2 is 5 after 4", "k4 is 5 after 3 acknowledged swaps and 1")
@@ -93,10 +87,10 @@ func TestLostAndDoubledSwapsAreFound(t *testing.T) {
 
 func TestTracesOfWhatWasRefusedAreFound(t *testing.T) {
 	f := NewFindings(1)
-	if err := Refused(f, fakeEtcd(t, `{"node":{"key":"/soak/refused-1"}}`)); err != nil {
+	if err := Refused(f, keys{"/v2/keys": "/soak/refused-1", "/v2/members": "[]", "/v2/auth/users": "[refused]"}); err != nil {
 		t.Fatal(err)
 	}
-	wantMismatches(t, f, "a trace of a refused request", "a trace of a refused request", "a trace of a refused request")
+	wantMismatches(t, f, "a trace of a refused request", "a trace of a refused request")
 }
 
 func TestWhatAWatcherMissesIsFound(t *testing.T) {

@@ -1,13 +1,11 @@
 package check
 
 import (
-	"encoding/json"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"sync/atomic"
-
-	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
 
 // An own counter has one client, whose swaps cannot fail: status 412 shows a swap that
@@ -43,20 +41,13 @@ func (c *Counters) Acknowledged(k int) int64 { return c.acked[k].Load() }
 func (c *Counters) AddUnknown(k int) { c.open[k].Add(1) }
 
 // Check compares the counters in etcd with the swaps.
-func (c *Counters) Check(findings *Findings, etcdURL string) error {
+func (c *Counters) Check(findings *Findings, content Content) error {
+	values, err := content.Values(path.Dir(CounterKey(0)))
+	if err != nil {
+		return err
+	}
 	for k := range c.acked {
-		body, err := transport.GetFromEtcd(etcdURL, "/v2/keys"+CounterKey(k)+"?quorum=true")
-		if err != nil {
-			return err
-		}
-		var got transport.Event
-		if err := json.Unmarshal(body, &got); err != nil {
-			return err
-		}
-		n := int64(0)
-		if got.Node != nil {
-			n, _ = ParseCount(got.Node.Value)
-		}
+		n, _ := ParseCount(values[CounterKey(k)])
 		acked, open := c.acked[k].Load(), c.open[k].Load()
 		switch {
 		case n < acked:

@@ -12,6 +12,14 @@ import (
 	"time"
 )
 
+// Content is the content of etcd, as it is read without the proxy.
+type Content interface {
+	// Values returns the values of all keys below a folder, by key.
+	Values(folder string) (map[string]string, error)
+	// Everything returns everything that clients can change, by its place.
+	Everything() (map[string]string, error)
+}
+
 // maxMismatches bounds the mismatches that are described. Further ones are counted.
 const maxMismatches = 100
 

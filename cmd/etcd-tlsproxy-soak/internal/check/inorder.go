@@ -1,17 +1,20 @@
 package check
 
 import (
-	"encoding/json"
+	"maps"
+	"path"
+	"slices"
 	"sync"
-
-	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
 )
+
+// postsFolder is above the folders with posts.
+const postsFolder = "/soak/posts"
 
 // InOrderKeys are the keys that etcd creates for POSTs. Every value is sent once, so a
 // doubled write shows as two keys with the same value, and a lost one as no key.
 type InOrderKeys struct {
 	findings *Findings
-	etcdURL  string
+	content  Content
 
 	mu    sync.Mutex
 	posts map[string]map[string]post // by folder and value
@@ -36,8 +39,8 @@ const (
 )
 
 // NewInOrderKeys returns a record without posts.
-func NewInOrderKeys(findings *Findings, etcdURL string) *InOrderKeys {
-	return &InOrderKeys{findings: findings, etcdURL: etcdURL, posts: make(map[string]map[string]post), late: make(map[string]bool)}
+func NewInOrderKeys(findings *Findings, content Content) *InOrderKeys {
+	return &InOrderKeys{findings: findings, content: content, posts: make(map[string]map[string]post), late: make(map[string]bool)}
 }
 
 // Record records the fate of a value, and its key if it was acknowledged.
@@ -64,19 +67,13 @@ func (p *InOrderKeys) Forget(folder string) {
 
 // Check compares a folder in etcd with what was recorded.
 func (p *InOrderKeys) Check(who, folder string) error {
-	body, err := transport.GetFromEtcd(p.etcdURL, "/v2/keys"+folder+"?recursive=true&quorum=true")
+	values, err := p.content.Values(folder)
 	if err != nil {
 		return err
 	}
-	var got transport.Event
-	if err := json.Unmarshal(body, &got); err != nil {
-		return err
-	}
 	found := make(map[string][]string)
-	if got.Node != nil {
-		for _, n := range got.Node.Nodes {
-			found[n.Value] = append(found[n.Value], n.Key)
-		}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		found[values[key]] = append(found[values[key]], key)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,19 +101,13 @@ func (p *InOrderKeys) Check(who, folder string) error {
 
 // CheckAll checks every folder, in etcd or recorded.
 func (p *InOrderKeys) CheckAll() error {
-	body, err := transport.GetFromEtcd(p.etcdURL, "/v2/keys/soak/posts?quorum=true")
+	values, err := p.content.Values(postsFolder)
 	if err != nil {
 		return err
 	}
-	var got transport.Event
-	if err := json.Unmarshal(body, &got); err != nil {
-		return err
-	}
 	folders := make(map[string]bool)
-	if got.Node != nil {
-		for _, n := range got.Node.Nodes {
-			folders[n.Key] = true
-		}
+	for key := range values {
+		folders[path.Dir(key)] = true
 	}
 	p.mu.Lock()
 	for folder := range p.posts {

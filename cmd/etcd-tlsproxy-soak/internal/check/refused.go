@@ -1,23 +1,19 @@
 package check
 
-import (
-	"strings"
-
-	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
-)
+import "strings"
 
 // RefusedMark is part of each key and value that must never reach etcd.
 const RefusedMark = "refused"
 
-// Refused looks for traces of refused requests in everything that the v2 API can change.
-func Refused(findings *Findings, etcdURL string) error {
-	for _, path := range []string{"/v2/keys/?recursive=true&quorum=true", "/v2/members", "/v2/auth/users"} {
-		body, err := transport.GetFromEtcd(etcdURL, path)
-		if err != nil {
-			return err
-		}
-		if at := strings.Index(string(body), RefusedMark); at >= 0 {
-			findings.GhostWrite("end", "%s contains a trace of a refused request: %.200q", path, body[max(0, at-50):])
+// Refused looks for traces of refused requests in everything that clients can change.
+func Refused(findings *Findings, content Content) error {
+	all, err := content.Everything()
+	if err != nil {
+		return err
+	}
+	for place, text := range all {
+		if at := strings.Index(text, RefusedMark); at >= 0 {
+			findings.GhostWrite("end", "%s contains a trace of a refused request: %.200q", place, text[max(0, at-50):])
 		}
 	}
 	return nil

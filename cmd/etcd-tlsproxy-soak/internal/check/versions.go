@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -16,6 +17,7 @@ const (
 // Versions are keys whose values contain the key and its version.
 type Versions struct {
 	sent, acked [VersionedKeys]atomic.Int64
+	never       sync.Map // of the keys and versions that were not carried out
 }
 
 // Next returns the next version of a key. Only the key's writer calls it.
@@ -26,6 +28,15 @@ func (v *Versions) Newest(k int) int64 { return v.sent[k].Load() }
 
 // Acknowledge records a version that etcd acknowledged.
 func (v *Versions) Acknowledge(k int, version int64) { v.acked[k].Store(version) }
+
+// Refute records a version that etcd did not carry out, and never will.
+func (v *Versions) Refute(k int, version int64) { v.never.Store([2]int64{int64(k), version}, true) }
+
+// Refuted reports whether etcd did not carry out a version.
+func (v *Versions) Refuted(k int, version int64) bool {
+	_, refuted := v.never.Load([2]int64{int64(k), version})
+	return refuted
+}
 
 // Acknowledged returns the newest version that etcd acknowledged.
 func (v *Versions) Acknowledged(k int) int64 { return v.acked[k].Load() }

@@ -11,38 +11,49 @@ import (
 // Etcd is the etcd behind the proxy, with the faults that it can have.
 type Etcd interface {
 	URL() string
+	// Target returns its own address, which no fault of the connections concerns.
+	Target() string
 	// Kill ends it as a crash would. Restart starts it again and waits until it serves.
 	Kill()
 	Restart() error
-	// BreakConnections closes all connections, also in the middle of a request or an
-	// answer.
-	BreakConnections()
+	// Cut closes all connections, also in the middle of a request or an answer. Until Mend, there
+	// are no others.
+	Cut()
+	Mend()
 	// Pause stops it from answering until Resume. Connections stay open.
 	Pause()
 	Resume()
 	Close()
 }
 
-// StartEtcd starts an etcd and returns it with a description. Without an installed one,
-// or if embedded is set, it is the one that is linked in.
-func StartEtcd(dir string, embedded bool) (Etcd, string, error) {
-	if path, version, ok := proxytest.FindEtcd(); ok && !embedded {
-		etcd, err := proxytest.StartProcess(path, proxytest.Options{Dir: dir})
-		if err != nil {
-			return nil, "", err
-		}
-		link, err := proxytest.NewLink(strings.TrimPrefix(etcd.URL(), "http://"))
-		if err != nil {
-			etcd.Close()
-			return nil, "", fmt.Errorf("linking to etcd: %w", err)
-		}
-		return installed{etcd, link}, "etcd " + version + ", a process", nil
+// Quota is the size at which etcd refuses writes to its v3 store. It is small, so that a store that
+// nobody compacts is full within minutes.
+const Quota = 64 << 20
+
+// StartEtcd starts an etcd for an API. Without a program it is the
+// one that is linked in.
+func StartEtcd(dir, program, api string) (Etcd, error) {
+	o := proxytest.Options{Dir: dir}
+	if api == proxytest.V3 {
+		o.NoV2, o.Quota = true, Quota
 	}
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: dir})
+	if program == "" {
+		etcd, err := proxytest.StartEmbedded(o)
+		if err != nil {
+			return nil, fmt.Errorf("starting etcd: %w", err)
+		}
+		return linkedIn{etcd}, nil
+	}
+	etcd, err := proxytest.StartProcess(program, o)
 	if err != nil {
-		return nil, "", fmt.Errorf("starting etcd: %w", err)
+		return nil, err
 	}
-	return linkedIn{etcd}, "etcd 3.5, linked in", nil
+	link, err := proxytest.NewLink(strings.TrimPrefix(etcd.URL(), "http://"))
+	if err != nil {
+		etcd.Close()
+		return nil, fmt.Errorf("linking to etcd: %w", err)
+	}
+	return installed{etcd, link}, nil
 }
 
 // installed is an etcd that runs as a process. Killing it shows whether acknowledged
@@ -53,14 +64,12 @@ type installed struct {
 }
 
 func (e installed) URL() string    { return e.link.URL() }
+func (e installed) Target() string { return e.link.Target() }
 func (e installed) Restart() error { return e.Start() }
+func (e installed) Cut()           { e.link.Cut() }
+func (e installed) Mend()          { e.link.Mend() }
 func (e installed) Pause()         { e.Signal(syscall.SIGSTOP) }
 func (e installed) Resume()        { e.Signal(syscall.SIGCONT) }
-
-func (e installed) BreakConnections() {
-	e.link.Cut()
-	e.link.Mend()
-}
 
 func (e installed) Close() {
 	e.link.Close()
@@ -75,9 +84,4 @@ func (e linkedIn) Kill() { e.Cut() }
 func (e linkedIn) Restart() error {
 	e.Mend()
 	return nil
-}
-
-func (e linkedIn) BreakConnections() {
-	e.Cut()
-	e.Mend()
 }

@@ -23,6 +23,9 @@ type Files struct {
 	Dir           string
 	Listen, Admin string // the proxy's addresses
 	EtcdURL       string
+	API           string // of etcd, in which the keys are
+
+	companionListen, companionAdmin string
 
 	pki        *proxytest.PKI
 	workerLine []byte // of the htpasswd file
@@ -31,10 +34,10 @@ type Files struct {
 	configuration Configuration
 }
 
-// NewFiles makes a temporary folder with everything but the configuration. If there is
-// an error, the folder may exist and is returned with it.
-func NewFiles() (f *Files, err error) {
-	f = &Files{configuration: Configuration{FastLane: true, ShareReads: true, ShareWatches: true, UpstreamTimeout: 30}}
+// NewFiles makes a temporary folder with everything but the configuration, for an API of etcd. If there
+// is an error, the folder may exist and is returned with it.
+func NewFiles(api string) (f *Files, err error) {
+	f = &Files{API: api, configuration: Configuration{FastLane: true, ShareReads: true, ShareWatches: true, UpstreamTimeout: UpstreamTimeout}}
 	if f.Dir, err = os.MkdirTemp("", "etcd-tlsproxy-soak-"); err != nil {
 		return nil, err
 	}
@@ -47,7 +50,7 @@ func NewFiles() (f *Files, err error) {
 		return f, err
 	}
 	f.workerLine = fmt.Appendf(nil, "worker:%s\n", hash)
-	for _, address := range []*string{&f.Listen, &f.Admin} {
+	for _, address := range []*string{&f.Listen, &f.Admin, &f.companionListen, &f.companionAdmin} {
 		if *address, err = proxytest.FreeAddress(); err != nil {
 			return f, err
 		}

@@ -32,6 +32,12 @@ func (p *Proxy) Usage() (Usage, error) {
 	}, nil
 }
 
+// KeepsStore reports whether the proxy is the one that expires the nodes of a v3 store.
+func (p *Proxy) KeepsStore() (bool, error) {
+	m, err := p.Metrics()
+	return m["etcd_tlsproxy_store_keeper"] == 1, err
+}
+
 // Metrics reads all metrics, by name and labels.
 func (p *Proxy) Metrics() (map[string]float64, error) {
 	resp, err := p.client.Get(p.admin + "/metrics")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"syscall"
 	"time"
 
@@ -18,17 +19,38 @@ import (
 type Proxy struct {
 	*proxytest.Child
 	Log    string // the path of its output
+	Listen string // its address
 	admin  string
 	client *http.Client
 }
 
 // StartProxy starts the proxy and waits until it serves.
-func StartProxy(program string, f *Files) (p *Proxy, err error) {
+func StartProxy(program string, f *Files) (*Proxy, error) {
+	return startProxy(program, f.Path(proxyFile), f.Path("log"), f.Listen, f.Admin)
+}
+
+// StartCompanion starts another proxy before the same etcd, at its own URL, and waits until it serves.
+func StartCompanion(program string, f *Files, url string) (*Proxy, error) {
+	if err := f.configureCompanion(url); err != nil {
+		return nil, err
+	}
+	return startProxy(program, f.Path(companionFile), f.Path("companion-log"), f.companionListen, f.companionAdmin)
+}
+
+// InitStore makes an empty tree in the v3 store of etcd.
+func InitStore(program string, f *Files) error {
+	if out, err := exec.Command(program, "migrate", "init", "--config", f.Path(proxyFile), "--yes").CombinedOutput(); err != nil {
+		return fmt.Errorf("making an empty tree: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func startProxy(program, config, log, listen, admin string) (p *Proxy, err error) {
 	p = &Proxy{
-		Log: f.Path("log"), admin: "http://" + f.Admin,
+		Log: log, Listen: listen, admin: "http://" + admin,
 		client: &http.Client{Transport: &http.Transport{}, Timeout: transport.Timeout},
 	}
-	if p.Child, err = proxytest.StartChild(p.Log, program, "serve", "--config", f.Path("etcd-tlsproxy.toml")); err != nil {
+	if p.Child, err = proxytest.StartChild(p.Log, program, "serve", "--config", config); err != nil {
 		return nil, err
 	}
 	for limit := time.Now().Add(transport.Timeout); ; time.Sleep(10 * time.Millisecond) {
@@ -44,6 +66,13 @@ func StartProxy(program string, f *Files) (p *Proxy, err error) {
 			return nil, fmt.Errorf("starting the proxy: it does not serve\n%s", text)
 		}
 	}
+}
+
+// Kill kills the process, like a crash, and waits until it has exited.
+func (p *Proxy) Kill() {
+	p.Signal(syscall.SIGKILL)
+	<-p.Exited()
+	p.client.CloseIdleConnections()
 }
 
 // Stop ends the process with SIGTERM. It is an error if the process has ended before,

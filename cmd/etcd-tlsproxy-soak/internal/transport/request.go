@@ -7,12 +7,14 @@ package transport
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 )
 
-// Timeout is how long an answer may take. The proxy waits for etcd for 30 s.
+// Timeout is how long an answer may take. The proxy waits for etcd for 15 to 17 s.
 const Timeout = 40 * time.Second
 
 // Passwords holds the users. root may write everywhere, worker below /soak, and guest is
@@ -38,6 +40,9 @@ func (r *Request) Path() string {
 	}
 	return r.Target
 }
+
+// Writes reports whether the request changes something.
+func (r *Request) Writes() bool { return r.Method != "GET" && r.Method != "HEAD" }
 
 // Password returns the password that is sent.
 func (r *Request) Password() string {
@@ -74,6 +79,33 @@ type Node struct {
 	Dir           bool
 	Nodes         []*Node
 	ModifiedIndex uint64
+}
+
+// Values returns the values of all keys below the folder that was read, by key.
+func (a *Answer) Values() (map[string]string, error) {
+	if err := json.Unmarshal([]byte(a.Body), &a.Event); err != nil {
+		return nil, fmt.Errorf("decoding an answer: %w", err)
+	}
+	return a.Node.Values(), nil
+}
+
+// Values returns the values of all keys below a folder, by key. There are none below nil.
+func (n *Node) Values() map[string]string {
+	values := make(map[string]string)
+	n.collect(values)
+	return values
+}
+
+func (n *Node) collect(values map[string]string) {
+	switch {
+	case n == nil:
+	case !n.Dir:
+		values[n.Key] = n.Value
+	default:
+		for _, below := range n.Nodes {
+			below.collect(values)
+		}
+	}
 }
 
 // ErrBrokenOff reports an answer whose head has arrived, and whose body did not end as

@@ -42,7 +42,8 @@ type loaded struct {
 	text      []byte // of the configuration file
 	origin    origin
 	endpoints []upstream.Endpoint // nil until they are discovered
-	store     *v2v3.Store         // nil with the v2 API
+	store     *v2v3.Store         // in use; nil with the v2 API
+	successor *successor          // nil unless another store takes its place soon
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous

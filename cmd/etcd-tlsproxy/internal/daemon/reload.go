@@ -175,11 +175,20 @@ func pendingTexts(s *loaded) []string {
 func (r *reloader) publish(next *loaded) {
 	old := r.current
 	r.current = next
+	if old.store != nil && old.store != next.store {
+		next.store.Succeed(old.store)
+	}
 	r.server.Publish(next.snapshot)
 	if old.snapshot.Upstream != next.snapshot.Upstream {
 		old.snapshot.Upstream.Close()
 	}
 	if old.store != nil && old.store != next.store {
 		r.retire(old.store, old.config.Limits.UpstreamTimeout.Duration())
+	}
+	if n := old.successor; n != nil && n != next.successor && n.store != next.store {
+		r.retire(n.store, 0)
+	}
+	if n := next.successor; n != nil && n != old.successor {
+		r.succeed(n, next.config.Limits.UpstreamTimeout.Duration())
 	}
 }

@@ -20,6 +20,12 @@ import (
 // API.
 const storePatience = 3 * time.Second
 
+// successor is a store that is put into use once it is loaded. Until then the one before serves.
+type successor struct {
+	store  *v2v3.Store
+	origin *lane.Origin
+}
+
 // treeShare is the share of the memory, as a divisor, that the tree can use. The proxy could not
 // serve a larger one, and would not after a restart either: it loads all of it.
 const treeShare = 2
@@ -27,11 +33,12 @@ const treeShare = 2
 // openStore gives a state its v3 store: that of the previous state if none of its options has
 // changed, or otherwise a new one.
 func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
+	state.successor = nil
 	if !state.config.Upstream.V3() {
 		return nil
 	}
 	if before != nil && before.store != nil && before.snapshot.Upstream == state.snapshot.Upstream && state.sameStore(before) {
-		state.store, state.snapshot.Origin = before.store, before.snapshot.Origin
+		state.store, state.snapshot.Origin, state.successor = before.store, before.snapshot.Origin, before.successor
 		return nil
 	}
 	o := state.storeOptions(l.log)
@@ -42,11 +49,50 @@ func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
-	if err := store.Ready(ctx); err != nil {
+	err = store.Ready(ctx)
+	if err != nil {
 		l.log.Warn("the store is not served yet", "reason", err)
 	}
-	state.store, state.snapshot.Origin = store, &lane.Origin{Store: store, Feed: share.NewFeed(l.watches, eventMemory(state.config))}
+	origin := &lane.Origin{Store: store, Feed: share.NewFeed(l.watches, eventMemory(state.config))}
+	if err != nil && before != nil && before.store != nil && before.store.Status().Serving {
+		state.store, state.snapshot.Origin, state.successor = before.store, before.snapshot.Origin, &successor{store, origin}
+		return nil
+	}
+	state.store, state.snapshot.Origin = store, origin
 	return nil
+}
+
+// succeed puts the successor into use once it is loaded, or when the time of a request is over: then etcd
+// is not there, as far as the files say, and clients are told so.
+func (r *reloader) succeed(n *successor, patience time.Duration) {
+	r.retired.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		go func() {
+			select {
+			case <-r.stopped:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		err := n.store.Ready(ctx)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		select {
+		case <-r.stopped:
+			return
+		default:
+		}
+		if r.current.successor != n {
+			return // a reload has changed the options again
+		}
+		snapshot := *r.current.snapshot
+		snapshot.Origin = n.origin
+		next := *r.current
+		next.snapshot, next.store, next.successor = &snapshot, n.store, nil
+		r.publish(&next)
+		r.logs.service.Info("the next copy of the store is in use", "loaded", err == nil)
+	})
 }
 
 // sameStore reports whether the options of the store are the same, except those of the
@@ -156,5 +202,8 @@ func (r *reloader) close() {
 	defer r.mu.Unlock()
 	if r.current.store != nil {
 		r.current.store.Close()
+	}
+	if n := r.current.successor; n != nil {
+		n.store.Close()
 	}
 }

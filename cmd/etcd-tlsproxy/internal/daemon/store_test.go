@@ -156,6 +156,29 @@ func TestAReloadReplacesTheStore(t *testing.T) {
 	}
 }
 
+// TestAReloadKeepsTheStoreUntilTheNextOneIsLoaded has an etcd that hangs, so that no store can be loaded.
+func TestAReloadKeepsTheStoreUntilTheNextOneIsLoaded(t *testing.T) {
+	e := startEtcd(t)
+	s := daemontest.Start(t, storeConfig(e.URL(), "serve_stale = true\n"))
+	initialize(t, s)
+	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
+	c.serves()
+	e.Pause()
+	s.Write("etcd-tlsproxy.toml", storeConfig(e.URL(), "serve_stale = true\ncompact = false\n"))
+	s.Eventually("the reload is logged", func() bool { return strings.Contains(s.Log.String(), "upstream.compact") })
+	if status, body := c.do("GET", "/v2/keys/conftool/a"); status != 200 {
+		t.Errorf("reading the copy in use while the next one is loaded: got %d %s, want 200", status, body)
+	}
+	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-2"})
+	s.Eventually("users are reloaded meanwhile", func() bool { return strings.Count(s.Log.String(), "msg=reloaded ") == 2 })
+	if log := s.Log.String(); strings.Contains(log, "next copy of the store is in use") {
+		t.Errorf("the next copy is in use although etcd hangs:\n%s", log)
+	}
+	e.Resume()
+	s.Eventually("the next copy is in use", func() bool { return strings.Contains(s.Log.String(), "next copy of the store is in use") })
+	c.serves()
+}
+
 // TestAReloadOfUsersKeepsTheStore has a watch that a store which is replaced would break off.
 func TestAReloadOfUsersKeepsTheStore(t *testing.T) {
 	e := startEtcd(t)

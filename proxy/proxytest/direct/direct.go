@@ -1,0 +1,66 @@
+// Package direct writes to trees in v3 stores without going through a proxy.
+package direct
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
+)
+
+// timeout bounds each call.
+const timeout = 30 * time.Second
+
+// options returns the options of the tree below a prefix.
+func options(at v2v3.Endpoint, prefix string) v2v3.Options {
+	return v2v3.Options{Endpoints: []v2v3.Endpoint{at}, Prefix: prefix, Timeout: timeout, Log: slog.New(slog.DiscardHandler)}
+}
+
+// Init makes an empty tree with an index below a prefix.
+func Init(at v2v3.Endpoint, prefix string, index uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return v2v3.Init(ctx, options(at, prefix), index)
+}
+
+// Writer writes to a tree.
+type Writer struct{ store *v2v3.Store }
+
+// Open opens the tree below a prefix.
+func Open(at v2v3.Endpoint, prefix string) (*Writer, error) {
+	s, err := v2v3.Open(options(at, prefix))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := s.Ready(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("opening the store: %w", err)
+	}
+	return &Writer{s}, nil
+}
+
+// Close closes the tree.
+func (w *Writer) Close() { w.store.Close() }
+
+// Put sets a key.
+func (w *Writer) Put(key, value string) error {
+	r := &v2store.Request{Method: "PUT", Path: key, Query: url.Values{"value": {value}}.Encode()}
+	op, invalid := v2store.Parse(r, time.Now())
+	if invalid != nil {
+		return fmt.Errorf("writing %s: %s", key, invalid.Message)
+	}
+	a, err := w.store.Do(context.Background(), op)
+	if err == nil && a.Failed {
+		err = fmt.Errorf("got status %d with %s", a.Status, a.Body)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", key, err)
+	}
+	return nil
+}
