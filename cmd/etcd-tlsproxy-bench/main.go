@@ -21,6 +21,7 @@
 package main
 
 import (
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,7 @@ import (
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
-func main() { tool.Main(newCommand()) }
+func main() { os.Exit(tool.Main(newCommand())) }
 
 // settings are the flags.
 type settings struct {

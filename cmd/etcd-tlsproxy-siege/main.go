@@ -50,6 +50,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"time"
 
@@ -61,7 +62,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func main() { tool.Main(newCommand()) }
+func main() { os.Exit(tool.Main(newCommand())) }
 
 // settings are the flags.
 type settings struct {

@@ -35,6 +35,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func main() { tool.Main(newCommand()) }
+func main() { os.Exit(tool.Main(newCommand())) }
 
 // settings are the flags.
 type settings struct {

@@ -22,7 +22,7 @@ import (
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
-func main() { tool.Main(newDemo()) }
+func main() { os.Exit(tool.Main(newDemo())) }
 
 func newDemo() *cobra.Command {
 	cmd := &cobra.Command{

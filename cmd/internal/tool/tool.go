@@ -18,12 +18,12 @@ import (
 // ErrReported is an error that has been printed.
 var ErrReported = errors.New("the command has failed and said why")
 
-// Main runs a command with the arguments of the process, and exits. Its context ends at SIGINT
-// and SIGTERM. A second signal ends the process at once.
-func Main(cmd *cobra.Command) {
+// Main runs a command with the arguments of the process, and returns the exit status. Its context
+// ends at SIGINT and SIGTERM. A second signal ends the process at once.
+func Main(cmd *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	context.AfterFunc(ctx, stop)
-	os.Exit(Run(ctx, cmd, os.Args[1:], os.Stdout, os.Stderr))
+	return Run(ctx, cmd, os.Args[1:], os.Stdout, os.Stderr)
 }
 
 // Run runs a command, prints its error, and returns the exit status.
