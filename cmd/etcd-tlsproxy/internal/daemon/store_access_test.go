@@ -43,6 +43,12 @@ func (c *storeClient) answersAll() {
 	}
 }
 
+// hurried gives requests little time. A store that cannot be loaded takes the place of the one in use
+// when the time of a request is over.
+func hurried(config string) string {
+	return strings.Replace(config, "[limits]\n", "[limits]\nupstream_timeout = \"3s\"\n", 1)
+}
+
 // protectV3 turns on the users of etcd's v3 API. The user proxy, with the password secret, may use the
 // tree and nothing else.
 func protectV3(t *testing.T, etcd, prefix string) {
@@ -82,7 +88,7 @@ func TestAStoreIsReachedAsAUserOfEtcd(t *testing.T) {
 	protectV3(t, e.URL(), "tree")
 	const prefix = "prefix = \"tree\"\n"
 	user := prefix + "user = \"proxy\"\npassword_file = \"etcd.password\"\n"
-	s := daemontest.StartWith(t, storeConfig(e.URL(), user), map[string]string{"etcd.password": "secret\n"})
+	s := daemontest.StartWith(t, hurried(storeConfig(e.URL(), user)), map[string]string{"etcd.password": "secret\n"})
 	initialize(t, s)
 	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
 	c.serves()
@@ -101,9 +107,9 @@ func TestAStoreIsReachedAsAUserOfEtcd(t *testing.T) {
 	refused("a wrong password")
 	s.Write("etcd.password", "secret\n")
 	c.serves()
-	s.Write("etcd-tlsproxy.toml", storeConfig(e.URL(), prefix))
+	s.Write("etcd-tlsproxy.toml", hurried(storeConfig(e.URL(), prefix)))
 	refused("no user")
-	s.Write("etcd-tlsproxy.toml", storeConfig(e.URL(), user))
+	s.Write("etcd-tlsproxy.toml", hurried(storeConfig(e.URL(), user)))
 	c.serves()
 	if log := s.Log.String(); strings.Contains(log, "secret") || strings.Contains(log, "mistaken") {
 		t.Errorf("the log contains a password of etcd's user:\n%s", log)
@@ -113,7 +119,7 @@ func TestAStoreIsReachedAsAUserOfEtcd(t *testing.T) {
 func TestAStoreIsReachedWithACertificate(t *testing.T) {
 	e := newSecureEtcd(t)
 	config := func(more string) string {
-		return storeConfig(e.URL(), fmt.Sprintf("ca = %q\n%s", e.path("ca.crt"), more))
+		return hurried(storeConfig(e.URL(), fmt.Sprintf("ca = %q\n%s", e.path("ca.crt"), more)))
 	}
 	s := daemontest.Start(t, config(e.certificate()))
 	initialize(t, s)
@@ -203,7 +209,7 @@ func TestAStoreIsFoundInDNSWithTLS(t *testing.T) {
 		dns.Set(dnstest.SRV("etcd-client-ssl", "example.org", 0, 0, name, at.Port()), name+". IN A 127.0.0.1")
 	}
 	publish("a.example.org")
-	s := daemontest.Start(t, strings.Replace(srvConfig(dns, "1h"), "[upstream]\n", fmt.Sprintf("[upstream]\napi = \"v3\"\nca = %q\n%s", e.path("ca.crt"), e.certificate()), 1))
+	s := daemontest.Start(t, hurried(strings.Replace(srvConfig(dns, "1h"), "[upstream]\n", fmt.Sprintf("[upstream]\napi = \"v3\"\nca = %q\n%s", e.path("ca.crt"), e.certificate()), 1)))
 	initialize(t, s)
 	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
 	c.serves()
