@@ -236,6 +236,7 @@ func FuzzConfig(f *testing.F) {
 	for _, data := range files(f, "*.toml") {
 		f.Add(data)
 	}
+	f.Add([]byte("\x05")) // a mistake at the very start
 	f.Fuzz(func(t *testing.T, data []byte) {
 		parsed, err := Parse("f", data)
 		if err != nil {

@@ -101,10 +101,10 @@ func (doc *Document) convert(data []byte, err error) error {
 }
 
 // lineOf returns the line of an error. The library names the next line if it is the end of
-// a line that was not expected.
+// a line that was not expected. Of a mistake at the very start it can name no place.
 func lineOf(data []byte, at toml.Position) int {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // which the library does not count
-	if end := at.Start + at.Len; at.Len > 0 && end <= len(data) {
+	if end := at.Start + at.Len; at.Len > 0 && end > 0 && end <= len(data) {
 		return 1 + bytes.Count(data[:end-1], []byte("\n"))
 	}
 	return at.Line
