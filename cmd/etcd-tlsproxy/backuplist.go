@@ -71,7 +71,9 @@ func newBackupVerify() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify BACKUP",
 		Short: "Check that a backup can be used",
-		Long: `Reads a whole backup and compares every file with its digest. Then it copies the backup
+		Long: `BACKUP is one folder etcd-TIME in the folder that "backup --dir" names.
+
+Reads a whole backup and compares every file with its digest. Then it copies the backup
 into a temporary folder, starts an etcd on the copy that only this program can reach,
 and compares its keys with those that were counted when the backup was made. The backup
 itself does not change. TMPDIR chooses the folder of the copy, which needs as much space

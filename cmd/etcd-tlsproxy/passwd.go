@@ -217,7 +217,7 @@ seconds. While a rule still names the user, check-config and the proxy warn abou
 		if _, err := remove(file); err != nil {
 			return err
 		}
-		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working", args[1], args[0])); err != nil {
+		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working; rules that name the user stay, and check-config lists them", args[1], args[0])); err != nil {
 			return err
 		}
 		return (&edited{File: args[0], User: args[1], Action: "removed"}).change(cmd.Context(), c, *configFile, false, remove)

@@ -102,7 +102,7 @@ func NewMetrics(version string) *Metrics {
 		reloadOK:         gauge("config_last_reload_successful", "1 if the last attempt to apply changed files succeeded, else 0: what is not valid on disk is in force as before."),
 		pending:          gauge("config_restart_pending", "Changed settings that wait for a restart, which the log and the status page name."),
 		warnings:         gauge("config_warnings", "Warnings about the configuration in force, which the log and the status page show."),
-		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time at which the configuration in force was applied, in seconds since the epoch."),
+		reloadTime:       gauge("config_last_reload_success_timestamp_seconds", "Time of the last reload that succeeded, also if it changed nothing, in seconds since the epoch."),
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
 	ends := counter("watches_ended_total", "Ended watches by reason: event (it was sent), client (it left), upstream (etcd ended it, or is away), refused (by etcd), revoked (the client lost the right), drain (the proxy stops, or makes clients leave), shed (others needed the watch or the connection of a client above its share).", "reason")

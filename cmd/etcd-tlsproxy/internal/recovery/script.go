@@ -11,9 +11,9 @@ import (
 // them by hand.
 func (r *Recovery) script(p *Plan) string {
 	var b strings.Builder
-	what, end := "Recovers the cluster", "the cluster is recovered"
+	what, end := "Recovers the cluster", "the cluster is recovered; the comments at the end of this script say what to do now"
 	if r.Undo != "" {
-		what, end = "Puts the data from before a recovery back: the cluster", "the old data is in place"
+		what, end = "Puts the data from before a recovery back: the cluster", "the old data is in place; the comments at the end of this script say what to do now"
 	}
 	fmt.Fprintf(&b, "#!/bin/sh\n%s\n#\n", comment(what+" "+initialCluster(r.Members)+". Run it as root on "+r.Members[0].Host()+"."))
 	for _, fact := range p.Facts {

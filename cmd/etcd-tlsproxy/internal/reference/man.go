@@ -16,9 +16,10 @@ etcd\-tlsproxy.toml \- configuration of etcd\-tlsproxy
 
 const manFile = `.PP
 The file is written in TOML.
-Unknown keys, wrong types, missing files and unknown users in a rule are errors.
+Unknown keys, wrong types and missing files are errors.
+Unknown users in a rule are warnings.
 .B etcd\-tlsproxy check\-config
-reports them with file, line and key.
+reports both with file, line and key.
 `
 
 const manTail = `.SH EXAMPLE

@@ -54,15 +54,15 @@ func (s *Status) problems() []string {
 		}
 	}
 	// An etcd that hangs still accepts connections.
-	const none = "No etcd is available: requests get 503 at once, or 504 after limits.upstream_timeout and a wait for their turn if etcd accepts them and does not answer."
+	const answers = "Requests get 503 at once or, if etcd accepts them and does not answer, 504 after their wait for a turn and limits.upstream_timeout."
 	switch {
 	case up == 0 && !s.Upstream.Recovered.IsZero(): // the state of the endpoints is older
 		add("Requests to etcd began to fail at %s, and have succeeded again since %s. The endpoints will be checked again within seconds.",
 			s.Upstream.Since.Format(time.DateTime), s.Upstream.Recovered.Format(time.DateTime))
 	case up == 0 && !s.Upstream.Since.IsZero():
-		add(none+" The first one failed at %s, and none has succeeded since.", s.Upstream.Since.Format(time.DateTime))
+		add("No etcd is available: requests began to fail at %s. "+answers, s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
-		add(none)
+		add("No etcd is available. " + answers)
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():

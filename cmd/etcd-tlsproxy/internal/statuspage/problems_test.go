@@ -12,14 +12,14 @@ import (
 func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	down := []observe.EndpointStatus{{Endpoint: "http://127.0.0.1:2379", Health: "down", Error: "no answer", Since: at}}
-	none := "No etcd is available: requests get 503 at once, or 504 after limits.upstream_timeout and a wait for their turn if etcd accepts them and does not answer."
+	answers := "Requests get 503 at once or, if etcd accepts them and does not answer, 504 after their wait for a turn and limits.upstream_timeout."
 	for name, c := range map[string]struct {
 		change func(*Status)
 		want   []string
 	}{
 		"all is well":          {func(*Status) {}, nil},
-		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", none}},
-		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", none + " The first one failed at 2026-01-02 03:04:05, and none has succeeded since."}},
+		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available. " + answers}},
+		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available: requests began to fail at 2026-01-02 03:04:05. " + answers}},
 		"two mistakes on disk": {func(s *Status) {
 			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
 		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; the rest was applied. The reason: a.toml:1: one; a.toml:2: two."}},

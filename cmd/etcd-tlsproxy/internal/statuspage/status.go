@@ -25,9 +25,9 @@ type Status struct {
 // Config is the state of the configuration in force and of the files on disk.
 type Config struct {
 	File string `json:"file"` // path of the configuration file
-	// Loaded is the time at which the state in force was loaded, Tried that of the last
-	// attempt. If the last attempt failed, OK is false, Error says why, and the old state
-	// stays in force.
+	// Loaded is the time of the last attempt that succeeded, also if it changed nothing, or
+	// that was applied in part. Tried is that of the last attempt. If the last attempt
+	// failed, OK is false, Error says why, and Old names what stays in force.
 	Loaded time.Time `json:"loaded"`
 	Tried  time.Time `json:"tried"`
 	OK     bool      `json:"ok"`
