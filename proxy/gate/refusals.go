@@ -90,7 +90,7 @@ var lostAnswer = refuse(503, "lost_answer", codeRaft,
 // DecisionReasons returns the reasons of all refusals that [Gate.Decide] can return.
 func DecisionReasons() []string {
 	return []string{
-		"unauthorized", "read_only", "reserved_key", "too_deep", "closed_surface", "etcd_users", "upgrade", "method", "bad_target", "too_long",
+		"unauthorized", "read_only", "reserved_key", "too_deep", "closed_surface", "etcd_users", "upgrade", "method", "no_such_path", "bad_target", "too_long",
 		"throttled", "busy", "memory", "unaudited",
 	}
 }
