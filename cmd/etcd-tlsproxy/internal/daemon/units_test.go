@@ -65,6 +65,11 @@ func TestAMistakeInALimitDelaysNoRevocation(t *testing.T) {
 	s.wantReload(500, others, "limits.watches: the value 0 is out of range")
 	s.wantWrite("conftool", "conftool-1", 401)
 	s.wantOld(others)
+	s.wantReload(500, others) // nothing more of it is applied, and the users stay the new ones
+	failed, named := strings.Count(s.Log.String(), "reload failed"), strings.Count(s.Log.String(), `msg="reload failed; in force as before: `+others+`" error=`)
+	if failed < 2 || named != failed {
+		t.Errorf("the service log: got %d reloads that failed, and %d lines that name the other settings as before; want 2 of each:\n%s", failed, named, s.Log)
+	}
 	s.edit("watches = 0", "wotches = 1")
 	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-2"})
 	s.wantReload(500, "limits.wotches: there is no such key")
