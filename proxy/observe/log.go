@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type Log struct {
 
 	mu         sync.Mutex
 	to         io.Writer // nil if the log is off
-	torn       bool      // the last write ended within a line
+	torn       bool      // the last write, perhaps of an earlier process, ended within a line
 	since      time.Time // when the first record of this failure was lost
 	err        error     // of the last write that failed
 	missing    uint64    // records lost since then
@@ -70,7 +71,7 @@ func (l *Log) Move(to io.Writer, place string) (old io.Writer) {
 
 func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 	old = l.to
-	l.to, l.torn = to, false
+	l.to, l.torn = to, endsWithinLine(to)
 	l.on.Store(to != nil)
 	if to == nil {
 		l.failing.Store(false)
@@ -80,6 +81,27 @@ func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 		}
 	}
 	return old
+}
+
+// endsWithinLine reports whether a file ends with a line that was cut off: by a full disk, and
+// perhaps before this process. If that cannot be read, an empty line is the lesser evil.
+func endsWithinLine(to io.Writer) bool {
+	file, ok := to.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	written, err := os.Open(file.Name()) // file is open for writing only
+	if err != nil {
+		return true
+	}
+	defer written.Close()
+	var last [1]byte
+	_, err = written.ReadAt(last[:], info.Size()-1)
+	return err != nil || last[0] != '\n'
 }
 
 // On reports whether the log is written at all.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -123,6 +125,35 @@ func TestAnAuditLogIsTriedAgainWithoutARecord(t *testing.T) {
 			t.Errorf("after there is space again: got Audited %t and the log %q, want true and a notice", records.Audited(), d.String())
 		}
 	})
+}
+
+func TestALineThatAnEarlierProcessCutOffSwallowsNoOther(t *testing.T) {
+	for before, want := range map[string]string{
+		"":            "one\ntwo\n",
+		"whole\n":     "whole\none\ntwo\n",
+		"whole\n{\"t": "whole\n{\"t\none\ntwo\n",
+	} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		records, _, _ := newRecords(newDisk(-1))
+		for _, line := range []string{"one\n", "two\n"} { // of two processes, or before and after a reload
+			file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			records.Audit.Switch(file)
+			_, _ = records.Audit.Write([]byte(line))
+			records.Audit.Switch(nil)
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("a log with %q and two more lines: got %q, %v; want %q", before, got, err, want)
+		}
+	}
 }
 
 func TestAnAccessLogGetsNoLineThatIsNoRecord(t *testing.T) {
