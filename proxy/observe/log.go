@@ -36,7 +36,8 @@ type Log struct {
 }
 
 const (
-	// reportEvery bounds the lines about lost records in the service log.
+	// reportEvery bounds the lines about lost records in the service log while a failure
+	// lasts. One that begins is bounded by probeEvery.
 	reportEvery = time.Minute
 	// probeEvery is short, because writes are refused meanwhile if log.audit_required is set.
 	probeEvery = time.Second
@@ -74,6 +75,10 @@ func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 	l.to, l.torn = to, endsWithinLine(to)
 	l.on.Store(to != nil)
 	if to == nil {
+		if l.failing.Load() { // the metric and the status page end with the process
+			l.service.Error("records were lost: a log was closed before it could be written again",
+				"log", l.name, "lost", l.missing, "since", l.since, "error", l.err)
+		}
 		l.failing.Store(false)
 		l.unreported = 0
 		if l.probing != nil {
@@ -161,9 +166,10 @@ func (l *Log) resume() error {
 
 // lose counts a record that could not be written; l.mu is held.
 func (l *Log) lose(err error) {
-	now := time.Now()
+	now, every := time.Now(), reportEvery
 	if !l.failing.Load() {
 		l.since, l.missing = now, 0
+		every = probeEvery // a disk that is full now and then has many beginnings
 	}
 	l.failing.Store(true)
 	l.err = err
@@ -171,7 +177,7 @@ func (l *Log) lose(err error) {
 	l.total++
 	l.unreported++
 	l.lost.Inc()
-	if now.Sub(l.reported) >= reportEvery {
+	if now.Sub(l.reported) >= every {
 		l.service.Error("records are lost: a log cannot be written", "log", l.name, "lost", l.unreported, "error", err)
 		l.reported, l.unreported = now, 0
 	}
