@@ -74,7 +74,7 @@ type Pool struct {
 	promised       int64       // units that revoked holders have yet to release
 	promisedAt     time.Time
 	revoked        uint64 // holders
-	evicted        uint64 // waiters that lost their place
+	evicted        uint64 // waiters that lost their place, or waited too long
 	congestion     congestion
 }
 

@@ -16,7 +16,7 @@ type Status struct {
 	Waiting      int64
 	WaitingSince time.Time
 	// Revoked counts the holders that were revoked since the start, and Evicted the waiters
-	// that lost their place because too many waited.
+	// that lost their place because too many waited, or that waited until their deadline.
 	Revoked, Evicted uint64
 }
 

@@ -2,8 +2,10 @@ package account
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -181,6 +183,31 @@ func TestWhenTooManyWaitTheAccountWithMostWaitersLosesOne(t *testing.T) {
 		}
 		flood.Close()
 		other.Close()
+		checkEmpty(t, p)
+	})
+}
+
+func TestAWaiterThatIsGivenUpIsCountedUnlessItsClientLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 1})
+		a := client(table, 0, 0)
+		p.TryAcquire(a, 1, Ordinary)
+		patient, end := context.WithTimeout(context.Background(), time.Second)
+		defer end()
+		if err := p.Acquire(patient, a, 1, Ordinary); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a wait that lasts too long: got %v, want %v", err, context.DeadlineExceeded)
+		}
+		gone, leave := context.WithCancel(context.Background())
+		leave()
+		if err := p.Acquire(gone, a, 1, Ordinary); !errors.Is(err, context.Canceled) {
+			t.Errorf("the wait of a client that left: got %v, want %v", err, context.Canceled)
+		}
+		if got := p.Status().Evicted; got != 1 {
+			t.Errorf("got %d waiters counted that were refused, want 1", got)
+		}
+		p.Release(a, 1, Ordinary)
+		a.Close()
 		checkEmpty(t, p)
 	})
 }

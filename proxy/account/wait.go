@@ -3,6 +3,7 @@ package account
 import (
 	"container/list"
 	"context"
+	"errors"
 	"time"
 )
 
@@ -48,7 +49,11 @@ func (p *Pool) acquireSlowly(ctx context.Context, a *Account, n int64, k Kind) e
 		return w.err // at the last moment
 	}
 	p.leave(w)
-	return context.Cause(ctx)
+	err = context.Cause(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		p.evicted++
+	}
+	return err
 }
 
 func (p *Pool) tryAcquireSlowly(a *Account, n int64, k Kind) bool {

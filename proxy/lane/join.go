@@ -23,8 +23,8 @@ type End struct {
 // StartWatch registers a watch that s allows. If there is no refusal, the lane must
 // release it from x.Watches when it ends.
 func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
-	if !x.Watches.acquire(w, x.Account(w.Peer, w.Op)) {
-		return gate.RefuseWatches
+	if refusal := x.Watches.acquire(w, x.Account(w.Peer, w.Op)); refusal != nil {
+		return refusal
 	}
 	if refusal := x.Watches.register(w); refusal != nil {
 		x.Watches.release(w)

@@ -182,6 +182,33 @@ func TestWithoutALimitOneUserCanHaveAllWatches(t *testing.T) {
 	}
 }
 
+func TestAWatchWithoutAPlaceIsToldItsUsersLimitIfThatIsReached(t *testing.T) {
+	for _, pooled := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			table := account.NewTable()
+			ws := NewWatches(1, 1, observe.NewMetrics("test"))
+			if pooled {
+				ws.Pool = table.NewPool(account.Options{Name: "watches", Total: 1})
+			}
+			start := func(user string) *gate.Refusal {
+				w, _ := watchOf(user, "192.0.2.1:1")
+				if refusal := ws.acquire(w, table.Address(w.Peer.Addr.Addr())); refusal != nil {
+					return refusal
+				}
+				return ws.register(w)
+			}
+			if refusal := start("root"); refusal != nil {
+				t.Fatalf("the first watch: got the refusal %v, want none", refusal)
+			}
+			for user, want := range map[string]*gate.Refusal{"root": gate.RefuseUserWatches, "alice": gate.RefuseWatches} {
+				if got := start(user); got != want {
+					t.Errorf("with a pool %t: a watch of %s while root has the only place: got %v, want %v", pooled, user, got, want)
+				}
+			}
+		})
+	}
+}
+
 func TestAWatchIsTakenBackOnlyWhileItRuns(t *testing.T) {
 	table := account.NewTable()
 	ws := NewWatches(4, 2, observe.NewMetrics("test"))
@@ -191,7 +218,7 @@ func TestAWatchIsTakenBackOnlyWhileItRuns(t *testing.T) {
 	if got := r.Revoke(account.Watching); got != 0 || len(*causes) != 0 {
 		t.Errorf("revoking a watch that is not registered: got %d units and the causes %v, want none", got, *causes)
 	}
-	if !ws.acquire(w, table.Address(w.Peer.Addr.Addr())) || ws.register(w) != nil {
+	if ws.acquire(w, table.Address(w.Peer.Addr.Addr())) != nil || ws.register(w) != nil {
 		t.Fatal("a watch was refused")
 	}
 	if r.Class() != account.Watching || r.Revoke(account.Silent) != 0 || r.Revoke(account.Busy) != 0 || len(*causes) != 0 {

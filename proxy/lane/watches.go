@@ -70,13 +70,29 @@ func NewWatches(maxTotal, maxPerUser int, m *observe.Metrics) *Watches {
 const watchPatience = 2 * time.Second
 
 // acquire acquires the place of a watch for an account, which release closes.
-func (ws *Watches) acquire(w *Watch, a *account.Account) bool {
+func (ws *Watches) acquire(w *Watch, a *account.Account) *gate.Refusal {
 	w.account = a
 	if acquireWithin(context.Background(), watchPatience, ws.Pool, a, account.Ordinary) != nil {
 		a.Close()
-		return false
+		ws.mu.Lock()
+		defer ws.mu.Unlock()
+		return ws.refusal(w.user())
 	}
-	return true
+	return nil
+}
+
+// refusal returns what refuses a watch for which there is no place; ws.mu is held. The client
+// can do something about its own limit, so that is named first.
+func (ws *Watches) refusal(user string) *gate.Refusal {
+	if ws.isFull(user) {
+		return gate.RefuseUserWatches
+	}
+	return gate.RefuseWatches
+}
+
+// isFull reports whether a user has all watches of one user; ws.mu is held.
+func (ws *Watches) isFull(user string) bool {
+	return ws.maxPerUser > 0 && ws.users[user] >= ws.maxPerUser
 }
 
 // release releases the place of a watch.
@@ -116,10 +132,8 @@ func (ws *Watches) register(w *Watch) *gate.Refusal {
 	switch {
 	case ws.drained:
 		return gate.RefuseDraining
-	case len(ws.running) >= ws.maxTotal:
-		return gate.RefuseWatches
-	case ws.maxPerUser > 0 && ws.users[user] >= ws.maxPerUser:
-		return gate.RefuseUserWatches
+	case len(ws.running) >= ws.maxTotal || ws.isFull(user):
+		return ws.refusal(user)
 	}
 	ws.running[w] = struct{}{}
 	ws.users[user]++

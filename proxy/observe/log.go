@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +25,7 @@ type Log struct {
 
 	mu         sync.Mutex
 	to         io.Writer // nil if the log is off
-	torn       bool      // the last write ended within a line
+	torn       bool      // the last write, perhaps of an earlier process, ended within a line
 	since      time.Time // when the first record of this failure was lost
 	err        error     // of the last write that failed
 	missing    uint64    // records lost since then
@@ -35,7 +36,8 @@ type Log struct {
 }
 
 const (
-	// reportEvery bounds the lines about lost records in the service log.
+	// reportEvery bounds the lines about lost records in the service log while a failure
+	// lasts. One that begins is bounded by probeEvery.
 	reportEvery = time.Minute
 	// probeEvery is short, because writes are refused meanwhile if log.audit_required is set.
 	probeEvery = time.Second
@@ -70,9 +72,13 @@ func (l *Log) Move(to io.Writer, place string) (old io.Writer) {
 
 func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 	old = l.to
-	l.to, l.torn = to, false
+	l.to, l.torn = to, endsWithinLine(to)
 	l.on.Store(to != nil)
 	if to == nil {
+		if l.failing.Load() { // the metric and the status page end with the process
+			l.service.Error("records were lost: a log was closed before it could be written again",
+				"log", l.name, "lost", l.missing, "since", l.since, "error", l.err)
+		}
 		l.failing.Store(false)
 		l.unreported = 0
 		if l.probing != nil {
@@ -80,6 +86,27 @@ func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 		}
 	}
 	return old
+}
+
+// endsWithinLine reports whether a file ends with a line that was cut off: by a full disk, and
+// perhaps before this process. If that cannot be read, an empty line is the lesser evil.
+func endsWithinLine(to io.Writer) bool {
+	file, ok := to.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	written, err := os.Open(file.Name()) // file is open for writing only
+	if err != nil {
+		return true
+	}
+	defer written.Close()
+	var last [1]byte
+	_, err = written.ReadAt(last[:], info.Size()-1)
+	return err != nil || last[0] != '\n'
 }
 
 // On reports whether the log is written at all.
@@ -139,9 +166,10 @@ func (l *Log) resume() error {
 
 // lose counts a record that could not be written; l.mu is held.
 func (l *Log) lose(err error) {
-	now := time.Now()
+	now, every := time.Now(), reportEvery
 	if !l.failing.Load() {
 		l.since, l.missing = now, 0
+		every = probeEvery // a disk that is full now and then has many beginnings
 	}
 	l.failing.Store(true)
 	l.err = err
@@ -149,7 +177,7 @@ func (l *Log) lose(err error) {
 	l.total++
 	l.unreported++
 	l.lost.Inc()
-	if now.Sub(l.reported) >= reportEvery {
+	if now.Sub(l.reported) >= every {
 		l.service.Error("records are lost: a log cannot be written", "log", l.name, "lost", l.unreported, "error", err)
 		l.reported, l.unreported = now, 0
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -71,6 +73,48 @@ func TestLostRecordsAreCountedAndReportedOnceAMinute(t *testing.T) {
 	})
 }
 
+func TestEachFailureOfALogIsReportedAtItsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk(0)
+		records, _, service := newRecords(d)
+		defer records.Audit.Switch(nil)
+		fail := func() {
+			d.free.Store(0)
+			_, _ = records.Audit.Write([]byte("{}\n"))
+			d.free.Store(-1)
+			_, _ = records.Audit.Write([]byte("{}\n"))
+		}
+		for i := range 3 {
+			fail()
+			if got := strings.Count(service.String(), `msg="records are lost: a log cannot be written" log=audit lost=1 `); got != i+1 {
+				t.Errorf("the service log after failure %d within a minute: got %d lines about a beginning, want %d:\n%s", i+1, got, i+1, service)
+			}
+			time.Sleep(2 * time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		before := strings.Count(service.String(), "level=ERROR")
+		for range 100 {
+			fail()
+		}
+		if got := strings.Count(service.String(), "level=ERROR") - before; got != 1 {
+			t.Errorf("the service log after 100 failures at once: got %d more errors, want 1", got)
+		}
+	})
+}
+
+func TestALogThatIsClosedWhileItFailsSaysWhatIsLost(t *testing.T) {
+	records, _, service := newRecords(newDisk(0))
+	for range 3 {
+		_, _ = records.Audit.Write([]byte("{}\n"))
+	}
+	records.Access.Switch(nil) // it has lost nothing
+	records.Audit.Switch(nil)
+	records.Audit.Switch(nil)
+	want := `level=ERROR msg="records were lost: a log was closed before it could be written again" log=audit lost=3 since=`
+	if got := service.String(); strings.Count(got, want) != 1 || strings.Count(got, "records were lost") != 1 {
+		t.Errorf("the service log: got\n%s\nwant one line with %s", got, want)
+	}
+}
+
 func TestAnAuditLogSaysWhereRecordsAreMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDisk(5)
@@ -123,6 +167,35 @@ func TestAnAuditLogIsTriedAgainWithoutARecord(t *testing.T) {
 			t.Errorf("after there is space again: got Audited %t and the log %q, want true and a notice", records.Audited(), d.String())
 		}
 	})
+}
+
+func TestALineThatAnEarlierProcessCutOffSwallowsNoOther(t *testing.T) {
+	for before, want := range map[string]string{
+		"":            "one\ntwo\n",
+		"whole\n":     "whole\none\ntwo\n",
+		"whole\n{\"t": "whole\n{\"t\none\ntwo\n",
+	} {
+		path := filepath.Join(t.TempDir(), "audit.log")
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		records, _, _ := newRecords(newDisk(-1))
+		for _, line := range []string{"one\n", "two\n"} { // of two processes, or before and after a reload
+			file, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			records.Audit.Switch(file)
+			_, _ = records.Audit.Write([]byte(line))
+			records.Audit.Switch(nil)
+			if err := file.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("a log with %q and two more lines: got %q, %v; want %q", before, got, err, want)
+		}
+	}
 }
 
 func TestAnAccessLogGetsNoLineThatIsNoRecord(t *testing.T) {

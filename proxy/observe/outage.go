@@ -8,7 +8,7 @@ import (
 )
 
 // Outage logs a failure that lasts by its changes of state: one line when it begins, one
-// every ten seconds with the number of failures, and one when it has ended. Thousands of
+// every ten seconds with the number of failures so far, and one when it has ended. Thousands of
 // clients that fail each second must not hide everything else in the log.
 //
 // The zero value of the other fields is ready to use.
@@ -23,8 +23,8 @@ type Outage struct {
 	mu         sync.Mutex
 	since      time.Time // the first failure
 	recovered  time.Time // the first success after the last failure; zero if there was none
-	failures   int
-	unreported int       // failures since the last line
+	failures   int       // since the beginning
+	unreported bool      // whether there were failures since the last line
 	reported   time.Time // when the last line was written
 	last       []any     // attributes of the last failure
 }
@@ -44,11 +44,11 @@ func (o *Outage) Failed(attrs ...any) {
 	o.recovered, o.last = time.Time{}, attrs
 	o.failures++
 	if o.active.Load() {
-		o.unreported++
+		o.unreported = true
 		return
 	}
 	o.since = time.Now()
-	o.failures, o.unreported, o.reported = 1, 0, o.since
+	o.failures, o.unreported, o.reported = 1, false, o.since
 	o.active.Store(true)
 	o.Log.Warn(o.Began, attrs...)
 	time.AfterFunc(outageCheckEvery, o.check)
@@ -87,10 +87,10 @@ func (o *Outage) check() {
 		o.Log.Info(o.Ended, "after", o.recovered.Sub(o.since).Round(100*time.Millisecond).String(), "failures", o.failures)
 		return
 	}
-	if now.Sub(o.reported) >= outageReportEvery && o.unreported > 0 {
-		attrs := append([]any{"failures", o.unreported, "for", now.Sub(o.since).Round(time.Second).String()}, o.last...)
+	if now.Sub(o.reported) >= outageReportEvery && o.unreported {
+		attrs := append([]any{"failures", o.failures, "for", now.Sub(o.since).Round(time.Second).String()}, o.last...)
 		o.Log.Warn(o.Lasts, attrs...)
-		o.reported, o.unreported = now, 0
+		o.reported, o.unreported = now, false
 	}
 	time.AfterFunc(outageCheckEvery, o.check)
 }

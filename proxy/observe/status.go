@@ -122,7 +122,7 @@ type PoolStatus struct {
 	// zero unless that has lasted for 10 seconds, and until nobody has waited for 10 seconds.
 	WaitingSince time.Time `json:"waiting_since"`
 	Revoked      uint64    `json:"revoked"` // holders that were made to give it back since the start
-	Evicted      uint64    `json:"evicted"` // those that were refused since the start because too many waited
+	Evicted      uint64    `json:"evicted"` // those that were refused since the start because too many waited, or because they waited too long
 	// Largest are the clients that hold the most, at most 10.
 	Largest []PoolHolder `json:"largest"`
 }

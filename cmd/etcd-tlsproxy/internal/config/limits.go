@@ -61,7 +61,8 @@ type Limits struct {
 	// networks take turns when the processor is busy with handshakes.
 	AddressHandshakes int `toml:"address_handshakes" default:"0" min:"0" max:"1000000" reload:"restart"`
 	// Watches is the largest number of running watches. All watches of one key share a
-	// connection to etcd, unless share_watches is off.
+	// connection to etcd, unless share_watches is off. One user or, where reads are open to
+	// everyone, one address can have seven eighths of them while no other wants them.
 	Watches int `toml:"watches" default:"20000" min:"1" max:"10000000" reload:"restart"`
 	// UserWatches is the largest number of running watches of one user or, where reads
 	// are open to everyone, of one address. With 0 there is no such limit, and clients

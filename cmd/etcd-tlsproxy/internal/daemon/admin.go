@@ -3,7 +3,6 @@ package daemon
 import (
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
@@ -60,7 +59,7 @@ func adminHandler(o *adminOptions) http.Handler {
 		r.Post("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
 			status, text := http.StatusOK, "reloaded"
 			if err := o.reload(); err != nil {
-				status, text = http.StatusInternalServerError, "reload failed; in force as before: "+strings.Join(oldParts(err), "; ")+":\n"+err.Error()
+				status, text = http.StatusInternalServerError, reloadFailed(err)+":\n"+err.Error()
 			}
 			for _, setting := range o.pending() {
 				text += "\na changed setting waits for a restart: " + setting

@@ -41,9 +41,10 @@ func changes(old, next *loaded) []string {
 	surfaces := compare(surfacesOf(a.Surfaces), surfacesOf(b.Surfaces), slices.Equal[[]string])
 	surfaces.add("surfaces", add)
 	add("settings", config.Changed(old.config, next.config))
-	if a.Upstream != b.Upstream {
-		add("endpoints", endpointsOf(next))
+	if next.config.Upstream.SRV != "" && !slices.Equal(old.endpoints, next.endpoints) { // without a domain they are settings
+		add("endpoints", []string{fmt.Sprintf("%s instead of %s", bounded(endpointsOf(next)), bounded(endpointsOf(old)))})
 	}
+	add("contents of files", next.origin.changed(&old.origin))
 	return list
 }
 

@@ -45,6 +45,24 @@ func TestLogFilesAreOpenedAgain(t *testing.T) {
 	}
 }
 
+func TestAStartBehindALineThatWasCutOffBeginsALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	if err := os.WriteFile(path, []byte("{\"t"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	logs, err := openLogs(&config.Log{Access: "off", Audit: path, Level: "info", Format: "json"}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(logs, "one")
+	if err := logs.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != "{\"t\none\n" {
+		t.Errorf("the log: got %q, %v; want the new line on its own", got, err)
+	}
+}
+
 func TestALogThatIsMovedEndsWithItsNewPlace(t *testing.T) {
 	folder := t.TempDir()
 	one, two := filepath.Join(folder, "one.log"), filepath.Join(folder, "two.log")

@@ -26,10 +26,27 @@ type origin struct {
 	warnings             []string
 }
 
-// same reports whether the files have the same contents.
+// same reports whether the files have the same contents, and the same user's name goes with them.
 func (o *origin) same(other *origin) bool {
-	return bytes.Equal(o.ca, other.ca) && bytes.Equal(o.certificate, other.certificate) && bytes.Equal(o.key, other.key) &&
-		o.authorization == other.authorization
+	return o.authorization == other.authorization && len(o.changed(other)) == 0
+}
+
+// changed returns the settings whose files had other contents before.
+func (o *origin) changed(before *origin) (keys []string) {
+	for _, file := range []struct {
+		key  string
+		same bool
+	}{
+		{"upstream.ca", bytes.Equal(o.ca, before.ca)},
+		{"upstream.certificate", bytes.Equal(o.certificate, before.certificate)},
+		{"upstream.key", bytes.Equal(o.key, before.key)},
+		{"upstream.password_file", o.password == before.password},
+	} {
+		if !file.same {
+			keys = append(keys, file.key)
+		}
+	}
+	return keys
 }
 
 // load reads the files. It prepares TLS to etcd if an endpoint is https, or can be once

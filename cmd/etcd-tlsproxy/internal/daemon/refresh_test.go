@@ -217,6 +217,16 @@ func TestTheServiceLogNamesTheEndpointsInBothForms(t *testing.T) {
 	s.wantLogged(fmt.Sprintf(`"endpoints":["http://a.example.org:%s"]`, b.port()), 1)
 }
 
+func TestAReloadThatFindsOtherEndpointsNamesBoth(t *testing.T) {
+	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
+	a.Start()
+	publish(dns, "etcd-client", b)
+	s := startService(t, strings.Replace(daemontest.SeedConfig, "%s", a.URL, 1))
+	s.Write("etcd-tlsproxy.toml", srvConfig(dns, "1h"))
+	s.wantReload(200)
+	s.wantLogged(fmt.Sprintf("endpoints: http://b.example.org:%s instead of %s", b.port(), a.URL), 2) // in the service log and in the audit log
+}
+
 func TestNoAnswerOfDNSTurnsTLSOff(t *testing.T) {
 	dns, secure, plain := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
 	secure.Start()

@@ -107,11 +107,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	r.publishStatus(next, len(changed) > 0, err)
 	r.publishMetrics(err)
 	if err != nil {
-		text := "reload failed; the old state stays in force"
-		if len(changed) > 0 {
-			text = "reload failed in part; the rest was applied"
-		}
-		r.logs.service.Error(text, "error", err)
+		r.logs.service.Error(reloadFailed(err), "error", err)
 		return err
 	}
 	r.requestRefresh()

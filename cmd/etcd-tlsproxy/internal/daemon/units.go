@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
@@ -157,6 +158,12 @@ func oldParts(err error) (names []string) {
 		}
 	}
 	return names
+}
+
+// reloadFailed says what a reload did not apply. The rest may be in force since an earlier
+// reload, which a reload that changes nothing cannot tell.
+func reloadFailed(err error) string {
+	return "reload failed; in force as before: " + strings.Join(oldParts(err), "; ")
 }
 
 // fault returns the error of a reload.

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -64,6 +65,11 @@ func TestAMistakeInALimitDelaysNoRevocation(t *testing.T) {
 	s.wantReload(500, others, "limits.watches: the value 0 is out of range")
 	s.wantWrite("conftool", "conftool-1", 401)
 	s.wantOld(others)
+	s.wantReload(500, others) // nothing more of it is applied, and the users stay the new ones
+	failed, named := strings.Count(s.Log.String(), "reload failed"), strings.Count(s.Log.String(), `msg="reload failed; in force as before: `+others+`" error=`)
+	if failed < 2 || named != failed {
+		t.Errorf("the service log: got %d reloads that failed, and %d lines that name the other settings as before; want 2 of each:\n%s", failed, named, s.Log)
+	}
 	s.edit("watches = 0", "wotches = 1")
 	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-2"})
 	s.wantReload(500, "limits.wotches: there is no such key")
@@ -215,6 +221,38 @@ func TestAReloadSaysWhatItChanged(t *testing.T) {
 	for _, change := range want {
 		if !strings.Contains(s.Log.String(), change) {
 			t.Errorf("the service log: got no %q:\n%s", change, s.Log)
+		}
+	}
+}
+
+func TestAReloadTellsOtherEndpointsFromOtherConnections(t *testing.T) {
+	etcd, other := newStandIn(t, "etcd"), newStandIn(t, "other")
+	etcd.Start()
+	other.Start()
+	config := strings.Replace(strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1), "[tls]", "user = \"proxy\"\npassword_file = \"password\"\n[tls]", 1)
+	s := &service{daemontest.StartWith(t, config+"[log]\naudit = \"audit.log\"\n", map[string]string{"password": "one\n"})}
+	reloaded := func(change func()) []string {
+		before := s.Read("audit.log")
+		change()
+		s.wantReload(200)
+		var entry struct{ Changed []string }
+		if added := strings.TrimPrefix(s.Read("audit.log"), before); added != "" {
+			if err := json.Unmarshal([]byte(added), &entry); err != nil {
+				t.Fatalf("the audit log's line about the reload: got %q, %v", added, err)
+			}
+		}
+		return entry.Changed
+	}
+	for _, c := range []struct {
+		change func()
+		want   string
+	}{
+		{func() { s.edit("[limits]", "[limits]\nupstream_timeout = \"29s\"") }, "settings: limits.upstream_timeout is \"29s\" instead of \"30s\""},
+		{func() { s.Write("password", "two\n") }, "contents of files: upstream.password_file"},
+		{func() { s.edit(etcd.URL, other.URL) }, fmt.Sprintf("settings: upstream.endpoints is [%q] instead of [%q]", other.URL, etcd.URL)},
+	} {
+		if got := reloaded(c.change); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("what a reload changed: got %q, want only %q", got, c.want)
 		}
 	}
 }
