@@ -1,15 +1,14 @@
 package lane
 
 import (
-	"runtime"
-	"sync/atomic"
 	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // TestWhatArrivesInManyPiecesLetsOthersHaveTheProcessor receives records of one byte, on one
 // processor, when all have arrived.
 func TestWhatArrivesInManyPiecesLetsOthersHaveTheProcessor(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const pieces = 200
 	client, server, _ := tlsPair(t)
 	p := make([]byte, 1)
@@ -35,22 +34,9 @@ func TestWhatArrivesInManyPiecesLetsOthersHaveTheProcessor(t *testing.T) {
 	if err := <-sent; err != nil {
 		t.Fatal(err)
 	}
-	var turns atomic.Int64 // of another goroutine
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				turns.Add(1)
-				runtime.Gosched()
-			}
-		}
-	}()
+	turns := proxytest.CountTurns(t)
 	receive(pieces - 1)
-	if least := int64(pieces / 2); turns.Load() < least {
-		t.Errorf("while %d pieces were received: got %d turns of another goroutine, want at least %d", pieces, turns.Load(), least)
+	if least := int64(pieces / 2); turns() < least {
+		t.Errorf("while %d pieces were received: got %d turns of another goroutine, want at least %d", pieces, turns(), least)
 	}
 }

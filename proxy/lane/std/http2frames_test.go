@@ -3,13 +3,12 @@ package std
 import (
 	"bytes"
 	"errors"
-	"runtime"
-	"sync/atomic"
 	"testing"
 
 	"golang.org/x/net/http2"
 
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 func TestFramesAreFollowedInPiecesOfAnySize(t *testing.T) {
@@ -133,7 +132,6 @@ func TestAClientThatTakesNoAnswersMayAskForFew(t *testing.T) {
 
 // TestAFloodOfFramesLetsOthersHaveTheProcessor reads frames that have all arrived, on one processor.
 func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const frames = 1000
 	var sent bytes.Buffer
 	framer := http2.NewFramer(&sent, nil)
@@ -144,20 +142,7 @@ func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
 	}
 	c := &http2Conn{streams: &streams{}, limits: func() *lane.Limits { return &lane.Limits{} }, held: sent.Bytes()}
 	c.frames.preface = len(http2Preface)
-	var turns atomic.Int64 // of another goroutine
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				turns.Add(1)
-				runtime.Gosched()
-			}
-		}
-	}()
+	turns := proxytest.CountTurns(t)
 	for range frames {
 		for _, part := range []int{9, 8} { // the head, and the payload
 			if _, err := c.Read(make([]byte, part)); err != nil {
@@ -165,7 +150,7 @@ func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
 			}
 		}
 	}
-	if least := int64(2 * frames / lane.LongestRun / 2); turns.Load() < least {
-		t.Errorf("while %d frames were read: got %d turns of another goroutine, want at least %d", frames, turns.Load(), least)
+	if least := int64(2 * frames / lane.LongestRun / 2); turns() < least {
+		t.Errorf("while %d frames were read: got %d turns of another goroutine, want at least %d", frames, turns(), least)
 	}
 }
