@@ -17,7 +17,7 @@ func (l *Limits) Past(a *account.Account, path string, tree bool) Claim {
 func (c *Claim) Past(path string, tree bool) Claim { return c.limits.Past(c.account, path, tree) }
 
 // IsLong reports whether the answer is known to be so large that it has places until it begins.
-func (c *Claim) IsLong() bool { return c.limits != nil && c.longPlaces(c.units) > 0 }
+func (c *Claim) IsLong() bool { return c.limits != nil && c.longPlaces() > 0 }
 
 // Missed records that the event of a claim of Past does not exist. That tells nothing about the
 // others of the key, if these are known to be large.

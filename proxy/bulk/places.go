@@ -6,7 +6,8 @@ import (
 	"etcd-tlsproxy/proxy/account"
 )
 
-// wantedPlaces returns the units of [Limits.Trees] that an answer needs until it begins. Writes
+// wantedPlaces returns the units of [Limits.Trees] that an answer needs until it begins, of a claim
+// that is not free. Writes
 // need none: etcd carries out one after the other. Watches need none either, unless their event
 // exists already; see [Limits.Past].
 func (c *Claim) wantedPlaces() int64 {
@@ -14,21 +15,19 @@ func (c *Claim) wantedPlaces() int64 {
 	case c.write || c.bytes != c.limits.Bytes:
 		return 0
 	case c.isLarge():
-		return c.longPlaces(c.units)
-	case !c.tree:
-		return 0
+		return c.longPlaces()
 	case c.units > 0:
 		return 1
 	}
 	return min(unknownTree, c.limits.Trees.Most())
 }
 
-// longPlaces returns the places that an answer of so many units needs.
-func (c *Claim) longPlaces(units int64) int64 {
-	if units < longWork {
+// longPlaces returns the places that a large answer needs.
+func (c *Claim) longPlaces() int64 {
+	if c.units < longWork {
 		return 0
 	}
-	return min((units+perPlace-1)/perPlace, c.limits.Trees.Most())
+	return min((c.units+perPlace-1)/perPlace, c.limits.Trees.Most())
 }
 
 func (c *Claim) tryPlaces(n int64) bool {
