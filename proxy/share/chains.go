@@ -122,8 +122,9 @@ func segments(key string) []string {
 	return strings.FieldsFunc(key, func(r rune) bool { return r == '/' })
 }
 
-// beside has the hubs whose watches are counted in chains, by their keys. Watches.mu guards it.
-type beside map[place][]*hub
+// freeHubs has the hubs whose watches are counted in chains and cost nothing so far, by their keys.
+// That are a few for each key. Watches.mu guards it.
+type freeHubs map[place][]*hub
 
 // place is where watches receive the same events, from whatever index on.
 type place struct {
@@ -133,36 +134,35 @@ type place struct {
 
 func placeOf(h *hub) place { return place{strings.TrimSuffix(h.key, "/"), h.recursive} }
 
-func (b beside) add(h *hub) { b[placeOf(h)] = append(b[placeOf(h)], h) }
+func (f freeHubs) add(h *hub) {
+	if h.weight.payer != nil {
+		f[placeOf(h)] = append(f[placeOf(h)], h)
+	}
+}
 
-// remove reports whether there was the hub.
-func (b beside) remove(h *hub) bool {
+func (f freeHubs) remove(h *hub) {
 	at := placeOf(h)
-	i := slices.Index(b[at], h)
-	if i < 0 {
-		return false
+	if i := slices.Index(f[at], h); i >= 0 {
+		f[at] = slices.Delete(f[at], i, i+1)
 	}
-	if b[at] = slices.Delete(b[at], i, i+1); len(b[at]) == 0 {
-		delete(b, at)
+	if len(f[at]) == 0 {
+		delete(f, at)
 	}
-	return true
 }
 
 // tooMany returns a watch that costs nothing so far and must end, so that a new one can cost
 // nothing: one of the network that has the most such watches of the key and the folders above it,
 // if that is more than the network of the new one has then. Otherwise a few watches of folders,
 // from several indexes, would make each watch of others in these cost as much as a large event.
-func (b beside) tooMany(h *hub) *hub {
+func (f freeHubs) tooMany(h *hub) *hub {
 	if h.weight.payer == nil {
 		return nil
 	}
-	free := make(map[string][]*hub)
+	of := make(map[string][]*hub) // each network
 	collect := func(at place) {
-		for _, other := range b[at] {
-			if other.weight.payer != nil && !other.surplus {
-				network := other.weight.payer.Network()
-				free[network] = append(free[network], other)
-			}
+		for _, other := range f[at] {
+			network := other.weight.payer.Network()
+			of[network] = append(of[network], other)
 		}
 	}
 	at := placeOf(h)
@@ -171,12 +171,12 @@ func (b beside) tooMany(h *hub) *hub {
 		at.key = at.key[:strings.LastIndexByte(at.key, '/')]
 	}
 	most := []*hub{}
-	for _, hubs := range free {
+	for _, hubs := range of {
 		if len(hubs) > len(most) {
 			most = hubs
 		}
 	}
-	if len(most) <= len(free[h.weight.payer.Network()])+1 {
+	if len(most) <= len(of[h.weight.payer.Network()])+1 {
 		return nil
 	}
 	return slices.MinFunc(most, func(a, b *hub) int { return cmp.Compare(a.users, b.users) })
@@ -185,20 +185,27 @@ func (b beside) tooMany(h *hub) *hub {
 // countWatch counts the watch of a new hub. If one write can concern too many, another one ends, or it
 // is charged.
 func (ws *Watches) countWatch(h *hub) {
-	if h.weight.extra = ws.chains.add(&h.hubKey) > maxChain; h.weight.extra {
-		if other := ws.beside.tooMany(h); other != nil {
-			ws.uncountWatch(other)
-			go other.stop(errOverShare) // it notifies the watchers
-		} else {
-			h.isSurplus()
-		}
+	h.chained = true
+	h.weight.extra = ws.chains.add(&h.hubKey) > maxChain
+	if !h.weight.extra {
+		ws.free.add(h)
+		return
 	}
-	ws.beside.add(h)
+	other := ws.free.tooMany(h)
+	if other == nil {
+		h.weight.claim.Surplus()
+		return
+	}
+	ws.uncountWatch(other)
+	go other.stop(errOverShare) // it notifies the watchers
+	ws.free.add(h)
 }
 
 // uncountWatch ends the count of a watch.
 func (ws *Watches) uncountWatch(h *hub) {
-	if ws.beside.remove(h) {
+	if h.chained {
+		h.chained = false
 		ws.chains.remove(&h.hubKey)
+		ws.free.remove(h)
 	}
 }

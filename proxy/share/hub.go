@@ -28,7 +28,7 @@ type hub struct {
 
 	// Guarded by watches.mu.
 	counted   bool      // in watches.past
-	surplus   bool      // it is charged for a large event from the start
+	chained   bool      // in watches.chains
 	users     int       // watchers that wait or are about to wait
 	visits    uint64    // how often a user was added
 	requested time.Time // when the first request was sent

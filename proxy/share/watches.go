@@ -50,13 +50,13 @@ type Watches struct {
 	lingering int            // hubs without users
 	past      map[hubKey]int // the hubs with an index that wait for an event, of each key
 	chains    chains         // of the hubs whose goroutines run
-	beside    beside         // the same hubs
+	free      freeHubs       // those of them that cost nothing
 	closed    bool
 }
 
 // NewWatches returns watches through a pool.
 func NewWatches(o WatchOptions) *Watches {
-	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub), past: make(map[hubKey]int), beside: make(beside)}
+	ws := &Watches{pool: o.Pool, linger: o.Linger, count: o.Counters, index: indexReads{pool: o.Pool}, hubs: make(map[hubKey]*hub), past: make(map[hubKey]int), free: make(freeHubs)}
 	if ws.linger <= 0 {
 		ws.linger = 10 * time.Second
 	}
@@ -139,7 +139,8 @@ func (ws *Watches) waitForNext(h *hub) {
 	defer ws.mu.Unlock()
 	h.counted = true
 	if ws.past[key]++; ws.past[key] > maxPastHubs {
-		h.isSurplus()
+		ws.free.remove(h)
+		h.weight.claim.Surplus()
 	}
 }
 

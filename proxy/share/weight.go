@@ -38,12 +38,6 @@ func (w *weight) charge(claim *bulk.Claim) {
 	}
 }
 
-// isSurplus charges the watch for a large event from the start; Watches.mu is held.
-func (h *hub) isSurplus() {
-	h.surplus = true
-	h.weight.claim.Surplus()
-}
-
 // acquireWeight acquires what the watch is expected to cost.
 func (h *hub) acquireWeight(ctx context.Context) error {
 	if !h.weight.claim.TryAcquire() {
