@@ -259,6 +259,30 @@ func TestWhatWasReleasedIsNotAwaitedAnyMore(t *testing.T) {
 	})
 }
 
+// promptHolder has released its unit before Revoke returns.
+type promptHolder struct{ fakeHolder }
+
+func (h *promptHolder) Revoke(Class) int64 {
+	h.pool.Unregister(h.account, h)
+	h.pool.Release(h.account, 1, Ordinary)
+	return 1
+}
+
+func TestWhatIsReleasedWhileHoldersAreRevokedIsNotAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 10})
+		flood := client(table, 0, 0)
+		for range 10 {
+			p.TryAcquire(flood, 1, Ordinary)
+			p.Register(flood, &promptHolder{fakeHolder{pool: p, account: flood}})
+		}
+		if got := demand(t, p, client(table, 1, 0), 5, 5*reclaimEvery+time.Millisecond); got != 5 { // one for each reclaim
+			t.Errorf("five units of a flood: got %d before a promise can expire, want all", got)
+		}
+	})
+}
+
 func TestWhoHasLeftDoesNotMakeTheSharesOfOthersSmaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable()

@@ -73,6 +73,7 @@ type Pool struct {
 	nextReclaim    time.Time   // the earliest time of the next reclaim
 	promised       int64       // units that revoked holders have yet to release
 	promisedAt     time.Time
+	early          int64  // units released since the last reclaim began, beyond those promised before it
 	revoked        uint64 // holders
 	evicted        uint64 // waiters that lost their place, or waited too long
 	congestion     congestion

@@ -29,13 +29,14 @@ func (p *Pool) reclaim() {
 	if start.Sub(p.promisedAt) > promiseLength {
 		p.promised = 0
 	}
+	p.early = 0
 	pl := p.planFor(p.queue.units - p.promised)
 	p.mu.Unlock()
 	units, holders := pl.carryOut(start)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if units > 0 {
-		p.promised += units
+		p.promised += max(0, units-p.early) // some holders may have released theirs by now
 		p.promisedAt = start
 	}
 	p.revoked += uint64(holders)

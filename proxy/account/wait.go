@@ -149,7 +149,9 @@ func (p *Pool) releasedWhileWaiting(a *Account, n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.usages.add(a, -n)
-	p.promised = max(0, p.promised-n)
+	kept := min(n, p.promised)
+	p.promised -= kept
+	p.early += n - kept
 	p.grantWaiters()
 }
 
