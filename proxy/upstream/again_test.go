@@ -322,11 +322,11 @@ func TestAnEndpointKnownToBeDownIsTriedAfterAllOthers(t *testing.T) {
 	}
 }
 
-func TestALargeBufferIsNotKept(t *testing.T) {
+func TestABufferOfMoreThan256KiBIsNotKept(t *testing.T) {
 	for _, c := range []struct {
 		size int
 		kept bool
-	}{{maxKept, true}, {maxKept + 1, false}} {
+	}{{256 << 10, true}, {256<<10 + 1, false}} {
 		b := &Buffered{Bytes: make([]byte, c.size), budget: &Budget{}}
 		b.Free()
 		if kept := b.Bytes != nil; kept != c.kept {
