@@ -137,20 +137,29 @@ func TestAJoinThatIsCanceledLeavesNoHubAndNoWatchAtEtcd(t *testing.T) {
 }
 
 func TestALateJoinThatFailsLeavesTheHubToTheOthersAndNoLonger(t *testing.T) {
-	s := newScripted(t, hold, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	first, _, _ := join(t, s.Watches, "/a", false, 0)
-	for range 3 {
-		if err := s.tryJoin(context.Background(), watchOf("/a")); !errors.Is(err, errNoIndex) {
-			t.Errorf("Join while etcd's index cannot be read: got the error %v, want %v", err, errNoIndex)
+	for what, answer := range map[string]http.HandlerFunc{
+		"fails":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"has no index": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"knows no root": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Etcd-Index", "9")
+			w.WriteHeader(http.StatusNotFound)
+		},
+	} {
+		s := newScripted(t, hold, answer)
+		first, _, _ := join(t, s.Watches, "/a", false, 0)
+		for range 3 {
+			if err := s.tryJoin(context.Background(), watchOf("/a")); !errors.Is(err, errNoIndex) {
+				t.Errorf("Join while etcd %s: got the error %v, want %v", what, err, errNoIndex)
+			}
+			s.expectHubs(t, 1, "while the first watcher waits")
+			if got := s.count.Waiting.Load(); got != 1 {
+				t.Errorf("waiting watchers after a join that failed: got %d, want 1", got)
+			}
 		}
-		s.expectHubs(t, 1, "while the first watcher waits")
-		if got := s.count.Waiting.Load(); got != 1 {
-			t.Errorf("waiting watchers after a join that failed: got %d, want 1", got)
-		}
+		first.Close()
+		s.expectHubs(t, 0, "after the last watcher has left")
+		s.waitForEnd(t, "a hub without watchers")
 	}
-	first.Close()
-	s.expectHubs(t, 0, "after the last watcher has left")
-	s.waitForEnd(t, "a hub without watchers")
 }
 
 func TestAWatcherThatLeavesTakesNoOtherWithIt(t *testing.T) {
