@@ -1,8 +1,10 @@
 package share
 
 import (
+	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,5 +85,29 @@ func TestEventsOfTheHistoryThatMayBeLargeAreAskedForAFewAtATime(t *testing.T) {
 			}
 			soon(t, "no place is held", func() bool { return limits.Trees.Used() == 0 && limits.Bytes.Used() == 0 })
 		})
+	}
+}
+
+func TestAWatchOfTheHistoryThatCostsMoreThanIsFreeIsNotSent(t *testing.T) {
+	c := newScales(t)
+	s := newScripted(t, hold, nil)
+	s.weightPatience = time.Millisecond
+	free, _, _ := join(t, s.Watches, "/a", false, 0)
+	defer free.Close()
+	known := c.Watch(c.one, "/v2/keys/a", false)
+	known.Event(60 * bulk.Unit)
+	known.Release()
+	if !c.Watched.TryAcquire(c.other, 50, account.Ordinary) {
+		t.Fatal("50 of 100 units: got none")
+	}
+	defer c.Watched.Release(c.other, 50, account.Ordinary)
+	want := c.watch(c.one, "/a", false, 3) // which needs 60
+	if err := s.tryJoin(t.Context(), want); !errors.Is(err, errOverShare) {
+		t.Errorf("got the error %v, want %v", err, errOverShare)
+	}
+	for _, target := range s.targets() {
+		if strings.Contains(target, "waitIndex=3") {
+			t.Errorf("got %s sent to etcd, want no watch of the history", target)
+		}
 	}
 }

@@ -242,13 +242,14 @@ func TestAHubEndsVisiblyWhenItCannotGoOn(t *testing.T) {
 		next  func(w http.ResponseWriter)
 		want  error
 	}{
-		"an event that cannot be read": {first: "garbage\n", want: errUnreadableEvent},
-		"an event without an index":    {first: "{\"node\":{\"key\":\"/a\"}}\n", want: errUnreadableEvent},
-		"an answer without an event":   {want: errEnded},
-		"another cluster":              {first: "event", next: continued(8, "other"), want: errElsewhere},
-		"an index that goes backwards": {first: "event", next: continued(7, "c"), want: errBackwards},
-		"a history that is gone":       {first: "event", next: func(w http.ResponseWriter) { w.Header().Set("X-Etcd-Index", "5000"); w.WriteHeader(400) }, want: errCleared},
-		"an answer without its index":  {first: "event", next: func(w http.ResponseWriter) { w.WriteHeader(200) }, want: errNoIndex},
+		"an event that cannot be read":  {first: "garbage\n", want: errUnreadableEvent},
+		"an event without an index":     {first: "{\"node\":{\"key\":\"/a\"}}\n", want: errUnreadableEvent},
+		"an event whose key is no text": {first: "{\"node\":{\"key\":1,\"modifiedIndex\":8}}\n", want: errUnreadableEvent},
+		"an answer without an event":    {want: errEnded},
+		"another cluster":               {first: "event", next: continued(8, "other"), want: errElsewhere},
+		"an index that goes backwards":  {first: "event", next: continued(7, "c"), want: errBackwards},
+		"a history that is gone":        {first: "event", next: func(w http.ResponseWriter) { w.Header().Set("X-Etcd-Index", "5000"); w.WriteHeader(400) }, want: errCleared},
+		"an answer without its index":   {first: "event", next: func(w http.ResponseWriter) { w.WriteHeader(200) }, want: errNoIndex},
 	} {
 		t.Run(what, func(t *testing.T) {
 			ready := make(chan struct{})
