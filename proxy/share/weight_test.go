@@ -183,7 +183,8 @@ func TestTheWatchesThatOneWriteCanConcernAreBounded(t *testing.T) {
 			etcd := newEtcd(t)
 			s := newScales(t)
 			ws := newWatches(t, etcd.URL())
-			ws.weightPatience = 100 * time.Millisecond
+			ws.weightPatience = 5 * time.Millisecond // nobody else has anything to give back
+			ws.pastPatience = 5 * time.Millisecond   // no event exists
 			for range 40 {
 				set(t, etcd, "/other", "x")
 			}

@@ -39,7 +39,7 @@ func TestAnEndpointThatStaysDownIsProbedOnceASecondInTheEnd(t *testing.T) {
 		last, dials := time.Now(), uint64(0)
 		p.endpoints[0].markDown()
 		for pause, n := 50*time.Millisecond, 0; n < 20; {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			if p.count.Dials.Load() == dials {
 				if waited := time.Since(last); waited > pause+5*time.Millisecond {
 					t.Fatalf("probe %d of an endpoint that is down: got none for %v, want one after %v at most", n+1, waited, pause)
