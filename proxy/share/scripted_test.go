@@ -23,6 +23,7 @@ const waitTime = 10 * time.Second
 // scripted is an etcd whose answers to watches a test chooses.
 type scripted struct {
 	*Watches
+	server  string
 	watches atomic.Int64  // requests of watches
 	ended   chan struct{} // has an element for each of them that its client ended
 	mu      sync.Mutex
@@ -51,7 +52,8 @@ func newScripted(t *testing.T, answer func(n int64, w http.ResponseWriter, r *ht
 		}
 	}))
 	t.Cleanup(server.Close)
-	s.Watches = newWatches(t, server.URL)
+	s.server = server.URL
+	s.Watches = newWatches(t, s.server)
 	return s
 }
 
@@ -278,6 +280,7 @@ func TestAHubEndsVisiblyWhenItCannotGoOn(t *testing.T) {
 			}
 			w.Close()
 			s.expectHubs(t, 0, "after the end")
+			s.expectNoSlots(t, what)
 		})
 	}
 }

@@ -47,6 +47,21 @@ func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
 	}
 }
 
+func TestTheLocalMemberIsFirstWhateverItsPlaceAmongTheRecords(t *testing.T) {
+	for place := range 3 {
+		var members []srvTarget
+		for i, name := range []string{"a", "b", "c"} {
+			m := targetOf("http://", &net.SRV{Target: name + ".", Port: 1, Priority: uint16(i)})
+			m.local = i == place
+			members = append(members, m)
+		}
+		local := members[place].at
+		if got := preferenceOrder(members, maphash.MakeSeed()); got[0] != local {
+			t.Errorf("with the local member at %d of the records: got %v, want it first", place, got)
+		}
+	}
+}
+
 func TestTheAddressesOfADomainAreLookedUpEightAtATime(t *testing.T) {
 	dns := dnstest.New(t)
 	var records []string
