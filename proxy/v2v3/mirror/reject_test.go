@@ -140,6 +140,9 @@ func TestADirectoryAndAForeignValueMayHaveOneKey(t *testing.T) {
 	if _, found := m.Foreign["/foreign"]; !found {
 		t.Error("the foreign value was forgotten")
 	}
+	if m.Protects(&v2store.Change{Action: v2store.Set, Key: "/foreign", Put: &v2store.Record{Key: "/foreign", Dir: true}}) {
+		t.Error("a directory beside the foreign value is prevented")
+	}
 	if !m.Protects(&v2store.Change{Action: v2store.Set, Key: "/foreign", Put: &v2store.Record{Key: "/foreign"}}) {
 		t.Error("the foreign value is not protected any more")
 	}
