@@ -47,7 +47,7 @@ func example() *Status {
 				{Time: at, First: at, Times: 1, Client: "192.0.2.8", Method: "PUT", Key: "/a", Rule: "/", Status: 401, Reason: "unauthorized", Login: "wrong_password", Claimed: "conftool"},
 				{Time: at, First: at, Times: 1, Client: "2001:db8::7", Method: "other", Status: 400, Reason: "bad_target"},
 			},
-			Limits:       []observe.LimitStatus{observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
+			Limits:       []observe.LimitStatus{near(100, 950)[0], observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
 			Certificates: []observe.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
 			Logs:         []observe.LogStatus{{Log: "access"}, {Log: "audit", On: true, Failing: true, Lost: 12, Since: at, Error: "no space left on device"}},
 			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000, Held: 5 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 4 << 20, Known: true}}},

@@ -88,12 +88,16 @@ func (s *Status) problems() []string {
 		}
 	}
 	for _, l := range s.Limits {
-		if l.Name != "memory" && l.Percent >= nearPercent { // memory has problems of its own
-			text := count
-			if l.Unit == "bytes" {
-				text = size
-			}
+		text := count
+		if l.Unit == "bytes" {
+			text = size
+		}
+		switch {
+		case l.Name == "memory": // it has problems of its own
+		case l.Percent >= nearPercent:
 			add("The limit %s is near: %s of %s are in use.", l.Name, text(float64(l.Used)), text(float64(l.Limit)))
+		case l.HighestPercent >= nearPercent:
+			add("The limit %s was near in the last 10 minutes: %s of %s were in use.", l.Name, text(float64(l.Highest)), text(float64(l.Limit)))
 		}
 	}
 	for _, p := range s.Pools {
