@@ -153,6 +153,9 @@ func fits(t *testing.T, b *browser) {
 			if wide := evaluate[string](b, `[...document.querySelectorAll("td, dt, dd")].filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth).map((e) => (e.dataset.label || "") + " " + e.textContent.slice(0, 40)).join(", ")`); wide != "" {
 				t.Errorf("%s, %s: wider than their place: %s", theme, name, wide)
 			}
+			if over := evaluate[string](b, `[...document.querySelectorAll("section table")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > e.closest("section").getBoundingClientRect().right).map((e) => e.dataset.list).join(", ")`); over != "" {
+				t.Errorf("%s, %s: tables that are wider than their section: %s", theme, name, over)
+			}
 			if curves := evaluate[int](b, `document.querySelectorAll("svg path.curve").length`); curves != 9 {
 				t.Errorf("%s, %s: got %d curves, want 9", theme, name, curves)
 			}
