@@ -1,21 +1,22 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"etcd-tlsproxy/proxy/lane"
 )
 
-// probeEvery is how often etcd is observed while there are no requests. It is how late the
-// outage of an idle proxy can be noticed, and costs each member three small reads.
+// probeEvery is the default of [Options.ProbeEvery]. It is how late the outage of an idle proxy
+// can be noticed, and costs each member three small reads.
 const probeEvery = 5 * time.Second
 
 // probe observes etcd until ctx ends. Requests show whether etcd answers, but an idle proxy has
 // none: it would notice neither that etcd is away nor that it is back, and two outages at night
 // would be one.
 func (s *Server) probe(ctx context.Context) {
-	tick := time.NewTicker(probeEvery)
+	tick := time.NewTicker(cmp.Or(s.options.ProbeEvery, probeEvery))
 	defer tick.Stop()
 	for {
 		select {
@@ -66,7 +67,7 @@ func (s *Server) probeEtcd(snapshot *lane.Snapshot) (up bool, failure []any) {
 	for i := range etcd.Endpoints {
 		e := &etcd.Endpoints[i]
 		up = up || e.Health == "up"
-		answers = answers || e.Health != "down"
+		answers = answers || e.Health != "down" || !e.Silent()
 	}
 	if answers {
 		return up, nil // without a leader plain reads are still served

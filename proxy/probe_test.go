@@ -1,9 +1,13 @@
 package proxy_test
 
 import (
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"etcd-tlsproxy/proxy"
 	"etcd-tlsproxy/proxy/proxytest/fronttest"
 )
 
@@ -11,7 +15,7 @@ import (
 // that etcd comes back, and is away again.
 func TestTwoOutagesOfAnIdleProxyAreTwo(t *testing.T) {
 	t.Parallel()
-	f, e := fronttest.Fast.Embedded(t, nil)
+	f, e := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.ProbeEvery = 100 * time.Millisecond }, nil)
 	logged := func(state, text string, times int) {
 		t.Helper()
 		fronttest.Eventually(t, state, func() bool { return strings.Count(f.Log.String(), text) == times })
@@ -34,5 +38,21 @@ func TestTwoOutagesOfAnIdleProxyAreTwo(t *testing.T) {
 	}
 	if text := f.Log.String(); strings.Count(text, away) != 2 || strings.Count(text, "still does not answer") != 0 {
 		t.Errorf("the log: got\n%s\nwant one line for the begin of each outage", text)
+	}
+}
+
+// TestAnEtcdBehindAnotherProxyIsNotAway has an endpoint that refuses what a probe reads.
+func TestAnEtcdBehindAnotherProxyIsNotAway(t *testing.T) {
+	fronttest.SkipWithV3(t, "a store is not probed")
+	t.Parallel()
+	var refused atomic.Int64
+	endpoint := fronttest.StandIn(t, func(w http.ResponseWriter, _ *http.Request) {
+		refused.Add(1)
+		http.Error(w, "closed", http.StatusForbidden)
+	})
+	f := fronttest.Fast.FrontWith(t, endpoint, func(o *proxy.Options) { o.ProbeEvery = 100 * time.Millisecond }, nil)
+	fronttest.Eventually(t, "two probes are refused", func() bool { return refused.Load() >= 2 })
+	if status := f.Server.Status().Upstream; !status.Since.IsZero() || f.Log.String() != "" {
+		t.Errorf("got an outage since %v and the log %q, want none", status.Since, f.Log)
 	}
 }

@@ -48,7 +48,13 @@ type EndpointStatus struct {
 	Avoided bool      `json:"avoided"` // requests go to other endpoints instead
 	Idle    int       `json:"idle"`    // connections that wait for a request
 	Checked time.Time `json:"checked"` // time of the last probe
+
+	silent bool // nothing answered, not even something else than etcd
 }
+
+// Silent reports whether nothing answered at the endpoint. What answers in its own way, such as
+// another proxy that closes the statistics, may serve keys.
+func (e *EndpointStatus) Silent() bool { return e.silent }
 
 // StoreStatus is the state of the v3 store from which keys are served.
 type StoreStatus struct {
@@ -95,6 +101,8 @@ func endpointStatus(m *upstream.MemberStatus) EndpointStatus {
 		Avoided: m.Avoided, Idle: m.Idle, Checked: m.Checked,
 		Since: m.FailingSince,
 	}
+	var failure *upstream.Error
+	status.silent = errors.As(m.Err, &failure)
 	if m.Answered {
 		status.Took = Float(m.Duration.Seconds() * 1000)
 	}
