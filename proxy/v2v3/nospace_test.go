@@ -10,15 +10,16 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// startSmall starts a store before an etcd that is full at 16 MiB.
-func startSmall(t *testing.T) *fixture {
+// startSmall starts a store before an etcd with a quota.
+func startSmall(t *testing.T, quota int64) *fixture {
 	t.Helper()
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir(), Quota: 16 << 20})
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir(), Quota: quota})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
 	o := testOptions(t, etcd.URL())
+	o.QuotaBytes = quota
 	if err := Init(testContext(t), o, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func startSmall(t *testing.T) *fixture {
 // removals too, because each of them puts the log.
 func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 	t.Parallel()
-	f := startSmall(t)
+	f := startSmall(t, 16<<20)
 	f.do("PUT /a?value=1")
 	f.do("PUT /queue?dir=true")
 	_, lost, _ := f.watch("GET /a?wait=true")
@@ -43,6 +44,15 @@ func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 		if a.Status >= 300 {
 			break
 		}
+	}
+	if got := f.Status(); got.Alarm != "no space" {
+		t.Errorf("as soon as a write is refused: got the status %+v, want the alarm", got)
+	}
+	if _, err := f.measure(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Status(); got.Alarm != "no space" || got.FileBytes < 15<<20 || got.UsedBytes == 0 {
+		t.Errorf("a full store: got the status %+v, want the alarm and the size", got)
 	}
 	index := f.indexText()
 	refused := `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: mvcc: database space exceeded","index":` + index + `}`
@@ -71,6 +81,12 @@ func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 	f.makeSpace()
 	if got := f.do("DELETE /a"); !strings.HasPrefix(got, "200 ") {
 		t.Errorf("after there is space: got %s, want that the file is removed", got)
+	}
+	if _, err := f.measure(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Status(); got.Alarm != "none" || got.FileBytes > 8<<20 {
+		t.Errorf("after there is space: got the status %+v, want no alarm and a small file", got)
 	}
 	if len(lost) > 0 {
 		t.Errorf("the watch is lost: %v", <-lost)
