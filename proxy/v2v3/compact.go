@@ -8,6 +8,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -135,6 +136,28 @@ func (s *Store) eventsAgo(ctx context.Context, st *state, events int64) (int64, 
 		return 0, nil
 	}
 	return s.pastRevision(ctx, st, events)
+}
+
+// settleFull finds out what became of a write that was answered with the error that there is no space.
+// Etcd checks the space when it takes a transaction, and again when it executes it. In the second case the
+// error means that it is full now, and the transaction was executed. Nothing is under way any more.
+func (s *Store) settleFull(ctx context.Context, p *proposal, full error) (*v2store.Event, error) {
+	err := s.barrier.wait(ctx)
+	s.mu.RLock()
+	rebuilt := p.rebuilt != s.rebuilt
+	s.mu.RUnlock()
+	select {
+	case e := <-p.done:
+		return e, nil
+	default:
+	}
+	switch {
+	case err != nil:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(full) + "; " + err.Error()}
+	case rebuilt:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(full) + "; the tree was loaded again meanwhile"}
+	}
+	return nil, raftError(rpc.Reason(full), s.index())
 }
 
 // space is how large the store is.

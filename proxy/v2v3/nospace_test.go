@@ -1,11 +1,14 @@
 package v2v3
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"etcd-tlsproxy/proxy/proxytest"
 )
@@ -94,6 +97,34 @@ func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 	eventually(t, "the proxy that has started meanwhile has a session", func() bool { _, _, ok := late.session.Fence(); return ok })
 	if got := do(t, late, "PUT /b?value=1"); !strings.HasPrefix(got, "201 ") {
 		t.Errorf("after there is space: got %s, want a new file", got)
+	}
+}
+
+// TestAWriteThatFillsTheStoreIsKnown has an etcd that finds out that it is full while it executes a write. It
+// answers with the same error then as without having executed it.
+func TestAWriteThatFillsTheStoreIsKnown(t *testing.T) {
+	t.Parallel()
+	f, relay := startRelayed(t)
+	var full atomic.Bool
+	relay.Set(func(_ context.Context, method string, direction int, message []byte) error {
+		switch {
+		case method == txnMethod && direction == proxytest.FromEtcd && full.CompareAndSwap(true, false):
+			return rpctypes.ErrGRPCNoSpace
+		case direction == proxytest.ToEtcd && writes(method, "/executed", message):
+			full.Store(true)
+		case direction == proxytest.ToEtcd && writes(method, "/refused", message):
+			return rpctypes.ErrGRPCNoSpace
+		}
+		return nil
+	})
+	if got := f.do("PUT /executed?value=1&prevExist=false"); !strings.HasPrefix(got, "201 ") {
+		t.Errorf("a write that was executed: got %s, want its answer", got)
+	}
+	if got := f.do("PUT /refused?value=1"); !strings.HasPrefix(got, "500 ") || !strings.Contains(got, "database space exceeded") {
+		t.Errorf("a write that was not executed: got %s, want the error of etcd", got)
+	}
+	if got := f.do("GET /refused?quorum=true"); !strings.HasPrefix(got, "404 ") {
+		t.Errorf("a key that was not written: got %s, want none", got)
 	}
 }
 

@@ -133,7 +133,7 @@ func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error)
 		return nil, fmt.Errorf("%w: %w", errTooLarge, raftError(rpc.Reason(err), s.index()))
 	case rpc.NoSpace(err):
 		s.space.full(s.o.Log)
-		return nil, raftError(rpc.Reason(err), s.index())
+		return s.settleFull(ctx, p, err)
 	case rpc.Refused(err):
 		return nil, &Error{Kind: NotExecuted, Reason: rpc.Reason(err)}
 	default:
