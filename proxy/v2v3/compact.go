@@ -167,7 +167,7 @@ type space struct {
 	at   time.Time // when that was found out; zero if it is not known
 }
 
-// measurer finds out from time to time how large the store is.
+// measurer finds out from time to time how large the store is, and each second while etcd takes no writes.
 func (s *Store) measurer() {
 	for wait := time.Duration(0); ; {
 		select {
@@ -177,7 +177,7 @@ func (s *Store) measurer() {
 		}
 		ctx, cancel := context.WithTimeout(s.ctx, readTimeout)
 		wait = sizePeriod
-		if _, err := s.measure(ctx); err != nil {
+		if size, err := s.measure(ctx); err != nil || size.NoSpace {
 			wait = heartbeat
 		}
 		cancel()
