@@ -43,7 +43,8 @@ type StoreStatus struct {
 	BarrierWaits   int64   `json:"barrier_waits"`
 	BarrierSeconds float64 `json:"barrier_seconds"` // the sum of these waits
 	BarrierReads   int64   `json:"barrier_reads"`   // the reads of etcd that they shared
-	// Fences counts the attempts to find out what became of writes whose response was lost.
+	// Fences counts how often the key of the session was put again: behind writes whose response was
+	// lost, and for a new keeper, which wants to know the time.
 	Fences            int64     `json:"fences"`
 	LostExecuted      int64     `json:"lost_executed"`       // lost responses of writes that were executed, as was found out
 	LostNotExecuted   int64     `json:"lost_not_executed"`   // lost responses of writes that were not executed, and were sent again or refused
@@ -128,7 +129,7 @@ func newStoreCollector() *storeCollector {
 	counter("barrier_waits_total", "Quorum reads and refusals that waited until the copy was as fresh as etcd.", func(s *StoreStatus) float64 { return float64(s.BarrierWaits) })
 	counter("barrier_wait_seconds_total", "Sum of the waits of quorum reads and refusals until the copy was as fresh as etcd.", func(s *StoreStatus) float64 { return s.BarrierSeconds })
 	counter("barrier_reads_total", "Reads of etcd for quorum reads and refusals. All that wait at the same time share one.", func(s *StoreStatus) float64 { return float64(s.BarrierReads) })
-	counter("fences_total", "Attempts to find out what became of writes whose response was lost.", func(s *StoreStatus) float64 { return float64(s.Fences) })
+	counter("fences_total", "Times that the proxy put the key of its session again: behind writes whose response was lost, to find out what became of them, and for a proxy that begins to expire nodes, which wants to know the time.", func(s *StoreStatus) float64 { return float64(s.Fences) })
 	gauge("audited_timestamp_seconds", "Time at which the copy was last compared with the store, in seconds since the epoch; 0 if it was not yet.", func(s *StoreStatus) float64 { return timestamp(s.LastAudit) })
 	counter("audit_differences_total", "Comparisons of the copy with the store that found a difference.", func(s *StoreStatus) float64 { return float64(s.Differences) })
 	counter("audit_mended_total", "Differences after which the copy was loaded again.", func(s *StoreStatus) float64 { return float64(s.Mended) })

@@ -71,8 +71,9 @@ type Status struct {
 	BarrierWaits   int64   `json:"barrier_waits"`
 	BarrierSeconds float64 `json:"barrier_seconds"`
 	BarrierReads   int64   `json:"barrier_reads"`
-	// Fences counts the attempts to find out what became of writes whose response was lost. The others
-	// count what was found: the write was executed, or not, or that is unknown.
+	// Fences counts the attempts to put the key of the session again: behind writes whose response was
+	// lost, and for a new keeper. The others count what became of such writes: they were executed, or
+	// not, or that is unknown.
 	Fences          int64 `json:"fences"`
 	LostExecuted    int64 `json:"lost_executed"`
 	LostNotExecuted int64 `json:"lost_not_executed"`

@@ -31,7 +31,7 @@ func tableOf(name string) table {
 		}},
 		{List: "stores", Title: "v3 store", Optional: true, Columns: []column{
 			{"Member in use", "endpoint", "key"}, {"Serving", "", "serving"}, {"Revision", "revision", "count"}, {"Index", "index", "count"}, {"Lag", "behind_seconds", "lag"},
-			{"Session", "session", "has"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign values", "foreign", "alarm"},
+			{"Session", "session", "has"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign", "foreign", "alarm"},
 			{"Compared", "last_audit", "since"}, {"Differences", "differences", "alarm"}, {"Unknown outcomes", "lost_unknown", "alarm"},
 		}},
 		{Name: "keeper", List: "stores", Title: "Expiry and compaction of the v3 store", Optional: true, Columns: []column{
