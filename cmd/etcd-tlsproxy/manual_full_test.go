@@ -109,7 +109,7 @@ type fullStore struct {
 
 func (s *fullStore) eventually(what string, holds func() bool) {
 	s.t.Helper()
-	for limit := time.Now().Add(40 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
+	for limit := time.Now().Add(40 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) { //nolint:forbidigo // the program's process signals nothing
 		if time.Now().After(limit) {
 			s.t.Fatalf("after 40 s it is still not so that %s", what)
 		}
