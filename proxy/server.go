@@ -144,6 +144,7 @@ func NewServer(o Options) *Server {
 			),
 			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: 1}),
 		},
+		Written:  &account.Tally{},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,

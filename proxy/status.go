@@ -46,6 +46,7 @@ func (s *Server) state() observe.State {
 	failing, recovered := s.exchange.Outage.Since()
 	return observe.State{
 		Stores:          stores,
+		Written:         s.exchange.Written,
 		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(),
 		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),

@@ -26,6 +26,8 @@ type Exchange struct {
 	// Accounts has the accounts of all clients.
 	Accounts *account.Table
 	Pools
+	// Written adds up what clients have written to a v3 store, in bytes.
+	Written *account.Tally
 	// Outage logs that etcd does not answer.
 	Outage *observe.Outage
 }

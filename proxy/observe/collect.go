@@ -27,8 +27,7 @@ type collector struct {
 	poolRevoked                               *prometheus.Desc
 	memoryHeld, memoryTaken                   *prometheus.Desc
 
-	storeServing, storeBehind, storeNodes, storeBytes, storeKeeper, storeClocks *prometheus.Desc
-	storeLoads, storeConflicts, storeDifferences                                *prometheus.Desc
+	store *storeCollector
 }
 
 // source is where the state comes from.
@@ -66,15 +65,7 @@ func newCollector() *collector {
 		memoryTaken:  desc("memory_taken_back_bytes_total", "Memory that was taken back from clients because it was short: first from clients above their share, then what makes no progress."),
 		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
-		storeServing:     desc("store_serving", "1 if reads are answered from the v3 store, else 0. This and the other series of the store are missing with the v2 API."),
-		storeBehind:      desc("store_behind_seconds", "Time since the events of the store were last followed; 0 while they are."),
-		storeNodes:       desc("store_nodes", "Files and directories in the store."),
-		storeBytes:       desc("store_bytes", "Memory that the copy of the store and its history need, about."),
-		storeKeeper:      desc("store_keeper", "1 if this proxy expires nodes for all proxies before the store, else 0."),
-		storeClocks:      desc("store_clocks_apart", "Other proxies whose clock differs from that of this one, if it expires nodes."),
-		storeLoads:       desc("store_loads_total", "Times that the copy of the store was loaded. Each after the first has broken off all watches."),
-		storeConflicts:   desc("store_conflicts_total", "Times that a write was planned again because the store had changed."),
-		storeDifferences: desc("store_audit_differences_total", "Comparisons of the copy with the store that found a difference."),
+		store: newStoreCollector(),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -83,10 +74,10 @@ func newCollector() *collector {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.limitHighest, c.poolUsed, c.poolTotal, c.poolWaiting,
-		c.poolRevoked, c.memoryHeld, c.memoryTaken,
-		c.storeServing, c.storeBehind, c.storeNodes, c.storeBytes, c.storeKeeper, c.storeClocks, c.storeLoads, c.storeConflicts, c.storeDifferences} {
+		c.poolRevoked, c.memoryHeld, c.memoryTaken} {
 		descs <- d
 	}
+	c.store.describe(descs)
 }
 
 // Collect implements [prometheus.Collector].
@@ -133,22 +124,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.memoryHeld, float64(s.Memory.Held))
 	out <- prometheus.MustNewConstMetric(c.memoryTaken, prometheus.CounterValue, float64(s.Memory.Taken))
 	for i := range s.Stores {
-		c.collectStore(out, &s.Stores[i])
+		c.store.collect(out, &s.Stores[i], s.Written.Total())
 	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
-}
-
-func (c *collector) collectStore(out chan<- prometheus.Metric, s *StoreStatus) {
-	for d, value := range map[*prometheus.Desc]float64{
-		c.storeServing: one(s.Serving), c.storeBehind: s.Behind, c.storeNodes: float64(s.Nodes), c.storeBytes: float64(s.Bytes),
-		c.storeKeeper: one(s.Keeper), c.storeClocks: float64(s.ClocksApart),
-	} {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
-	}
-	for d, value := range map[*prometheus.Desc]int64{c.storeLoads: s.Loads, c.storeConflicts: s.Conflicts, c.storeDifferences: int64(s.Differences)} {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value))
-	}
 }
 
 func one(is bool) float64 {

@@ -56,30 +56,6 @@ type EndpointStatus struct {
 // another proxy that closes the statistics, may serve keys.
 func (e *EndpointStatus) Silent() bool { return e.silent }
 
-// StoreStatus is the state of the v3 store from which keys are served.
-type StoreStatus struct {
-	Endpoint string  `json:"endpoint"`       // the member in use
-	Serving  bool    `json:"serving"`        // plain reads are answered
-	Reason   string  `json:"reason"`         // why not
-	Behind   float64 `json:"behind_seconds"` // how long there have been no events of etcd; 0 if they are followed
-	Revision int64   `json:"revision"`       // revision of the newest event
-	Index    uint64  `json:"index"`          // index of the newest event
-	Session  bool    `json:"session"`        // this proxy has a session at etcd, which writes need
-	Keeper   bool    `json:"keeper"`         // this proxy expires nodes for all of them
-	// ClocksApart counts the other proxies whose clock differs from that of the keeper.
-	ClocksApart int       `json:"clocks_apart"`
-	ClockDoubts int       `json:"clock_doubts"` // how often this proxy has stopped to expire nodes because of a clock
-	Nodes       int       `json:"nodes"`        // files and directories
-	Foreign     int       `json:"foreign"`      // values of v3 clients among the keys of the tree
-	Watches     int       `json:"watches"`      // watches of clients
-	Bytes       int       `json:"bytes"`        // memory of the tree and its history, about
-	LastAudit   time.Time `json:"last_audit"`   // when the tree was last compared with the store
-	Audits      int       `json:"audits"`       // comparisons
-	Differences int       `json:"differences"`  // comparisons that found a difference
-	Loads       int64     `json:"loads"`        // how often the tree was loaded
-	Conflicts   int64     `json:"conflicts"`    // how often a write was planned again because the tree had changed
-}
-
 // Members reports the state of etcd behind a pool. It probes etcd's members unless that
 // was done within the last seconds.
 func (o *Observer) Members(pool *upstream.Pool) Upstream {

@@ -25,7 +25,8 @@ type State struct {
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
-	Stores              []StoreStatus // the v3 store; empty with the v2 API
+	Stores              []StoreStatus  // the v3 store; empty with the v2 API
+	Written             *account.Tally // what clients have written to it, in bytes
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
 	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
@@ -45,7 +46,8 @@ func (o *Observer) Status(s State) *Status {
 		Connections:  s.Connections,
 		Watches:      o.watchStatus(&s),
 		Upstream:     o.Members(s.Upstream),
-		Stores:       append([]StoreStatus{}, s.Stores...),
+		Stores:       shownStores(s.Stores),
+		Writers:      writers(s.Written),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},

@@ -82,6 +82,7 @@ func (s *Store) replace(m *mirror.Mirror) {
 	s.m, s.reason, s.pastFailures, m.Replaying = m, "", 0, false
 	s.counted = m.Applied
 	s.loads.Add(1)
+	s.audits.loaded()
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.Applied)

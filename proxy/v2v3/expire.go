@@ -61,6 +61,9 @@ func (s *Store) expire(ctx context.Context, p *proposal) error {
 	ctx, cancel := context.WithTimeout(ctx, min(maxExpire, s.o.Timeout))
 	defer cancel()
 	_, err := s.commit(ctx, p)
+	if err == nil {
+		s.expired.Add(1)
+	}
 	return err
 }
 

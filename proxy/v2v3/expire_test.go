@@ -2,7 +2,6 @@ package v2v3
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -196,45 +195,5 @@ func TestAKeeperWhoseClockDiffersFromMostHandsOver(t *testing.T) {
 	}
 	if got := keeper.Status(); !got.Keeper || got.ClocksApart != 1 {
 		t.Errorf("got the status %+v, want the keeper, and one clock apart", got)
-	}
-}
-
-// TestCompactionKeepsTheLastEvents compacts a store that is too full, and one that is not.
-func TestCompactionKeepsTheLastEvents(t *testing.T) {
-	t.Parallel()
-	f := start(t, func(o *Options) { o.QuotaBytes = 1 })
-	for i := range 1200 {
-		f.do(fmt.Sprintf("PUT /a/%d?value=%d", i%7, i))
-	}
-	before := f.events()
-	if err := f.Store.compact(testContext(t), time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	log, err := f.at(testContext(t), f.keys.Log(), f.compaction.revision)
-	if err != nil || log.Version != before-1000 {
-		t.Errorf("compacted up to the event %v, %v, want %d", log, err, before-1000)
-	}
-	sameTree(t, f.Store, open(t, f.options)) // the histories included
-}
-
-func TestCompactionKeepsWhatIsYoung(t *testing.T) {
-	t.Parallel()
-	f := start(t, func(o *Options) { o.QuotaBytes = 1 << 40 })
-	f.compaction.events, f.compaction.age = 10, time.Minute
-	for i := range 100 {
-		f.do(fmt.Sprintf("PUT /a?value=%d", i))
-	}
-	last := f.current().LogRevision
-	for _, test := range []struct {
-		in   time.Duration
-		want int64
-	}{{0, 0}, {time.Minute + time.Second, last - 10}, {time.Minute + 2*time.Second, last - 10}} {
-		f.compaction.compacted = time.Time{}
-		if err := f.Store.compact(testContext(t), time.Now().Add(test.in)); err != nil {
-			t.Fatal(err)
-		}
-		if got := f.compaction.revision; got != test.want {
-			t.Errorf("after %s it is compacted up to the revision %d, want %d", test.in, got, test.want)
-		}
 	}
 }

@@ -33,7 +33,9 @@ type Options struct {
 	// are refused, and a warning is logged; 0 means no limit. It is half of limits.memory. A tree of
 	// twice that size is not loaded.
 	MaxBytes int64
-	Log      *slog.Logger
+	// Host is the name of this machine. Other proxies show it while this one is the keeper.
+	Host string
+	Log  *slog.Logger
 
 	// now is the system's clock, by which nodes expire; nil for that of this machine.
 	now func() time.Time

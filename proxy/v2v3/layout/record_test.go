@@ -92,7 +92,7 @@ func TestARecordThatIsNoneIsAnError(t *testing.T) {
 }
 
 func TestAPresenceIsDecodedAsItWasEncoded(t *testing.T) {
-	for text, want := range map[string]layout.Presence{`{"t":5}`: {Time: 5}, `{"t":-1,"s":"x"}`: {Time: -1, Session: "x"}} {
+	for text, want := range map[string]layout.Presence{`{"t":5}`: {Time: 5}, `{"t":-1,"s":"x","h":"conf1001"}`: {Time: -1, Session: "x", Host: "conf1001"}} {
 		if got, err := layout.DecodePresence(want.Encode()); string(want.Encode()) != text || err != nil || *got != want {
 			t.Errorf("%+v is encoded as %s and decoded as %+v, %v, want %s", want, want.Encode(), got, err, text)
 		}

@@ -68,16 +68,8 @@ func (s *Status) problems() []string {
 	case !s.Upstream.Since.IsZero():
 		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds or, without requests, probes for ten.", s.Upstream.Since.Format(time.DateTime))
 	}
-	for _, store := range s.Stores {
-		switch {
-		case !store.Serving:
-			add("Keys are not served from the v3 store: %s.", store.Reason)
-		case !store.Session:
-			add("The proxy has no session at the v3 store: writes fail.")
-		}
-		if store.ClocksApart > 0 {
-			add("The clocks of other proxies differ from the clock of this one: %d. Keys can expire at the wrong time.", store.ClocksApart)
-		}
+	for i := range s.Stores {
+		list = append(list, storeProblems(&s.Stores[i], s.Time)...)
 	}
 	for _, l := range s.Logs {
 		if l.Failing {
