@@ -197,7 +197,7 @@ func (k *Keeper) keep(ctx context.Context, session string, revision int64) error
 			}
 			continue // the mirror is behind the election
 		}
-		if reason := k.clock.doubt(); reason != "" {
+		if reason := k.clock.doubt(others, time.Since(began)); reason != "" {
 			k.Log.Error("this proxy's clock is in doubt, so it does not expire nodes", "reason", reason, "for", rest)
 			return errors.New(reason)
 		}
