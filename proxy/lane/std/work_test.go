@@ -184,3 +184,16 @@ func TestAQueueThatIsClosedTakesAndGivesNoConnection(t *testing.T) {
 		t.Errorf("a closed queue: got %v and the error %v, want %v", c, err, net.ErrClosed)
 	}
 }
+
+func TestEachByteOfALargeBodyIsProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &body{bytes: make([]byte, smallBody), arriving: true, progress: time.Now()}
+		time.Sleep(lane.StalledAfter + 1) //nolint:forbidigo // of synctest
+		if b.progressed(0); b.Class() != account.Stalled {
+			t.Errorf("a body of which nothing more has arrived: got the class %v, want %v", b.Class(), account.Stalled)
+		}
+		if b.progressed(1); b.Class() != account.Slow {
+			t.Errorf("a body of which a byte has arrived: got the class %v, want %v", b.Class(), account.Slow)
+		}
+	})
+}
