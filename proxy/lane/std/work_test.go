@@ -132,6 +132,18 @@ func TestWhatAStreamHoldsIsGivenBackWithIt(t *testing.T) {
 		if used := pool.Used(); used != 0 {
 			t.Fatalf("after the stream: got %d units charged, want none", used)
 		}
+		long := r
+		r = httptest.NewRequest("GET", "/v2/keys/a", nil)
+		q, refusal = start(5)
+		if refusal != nil || !q.charge(t.Context(), 1) || pool.Used() != streamUnits+1 {
+			t.Errorf("a stream and a byte more: got the refusal %v and %d units charged, want none and %d", refusal, pool.Used(), streamUnits+1)
+		}
+		s.end(5)
+		q.endStream()
+		if used := pool.Used(); used != 0 {
+			t.Errorf("after a stream with one unit more: got %d units charged, want none", used)
+		}
+		r = long
 		// Without memory for its head a stream is refused, and its client has little time for that.
 		pool.Resize(streamUnits, 0)
 		q, refusal = start(3)
