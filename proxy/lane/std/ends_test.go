@@ -7,10 +7,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/lanetest"
 )
 
 const readRequest = "GET /v2/keys/a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -140,5 +142,73 @@ func TestAStreamIsTakenBackOnlyInItsClassAndOnce(t *testing.T) {
 	}
 	if n := (stream{q}).Revoke(account.Watching); n != 0 || ended != 1 {
 		t.Errorf("a stream that was taken back: got %d units and %d ends, want none more", n, ended)
+	}
+}
+
+func TestAClientThatStopsInAHeadIsStalled(t *testing.T) {
+	r := newRig(t, func(*rig) {})
+	client, served := r.raw()
+	r.ask(client)
+	if err := client.Send(readRequest[:20]); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(time.Minute); served.Class() != account.Stalled; time.Sleep(time.Millisecond) { //nolint:forbidigo // nothing signals the class
+		if time.Now().After(limit) {
+			t.Fatalf("after a minute: got the class %v, want %v", served.Class(), account.Stalled)
+		}
+	}
+	if served.CloseIfIdle() {
+		t.Error("a connection within a head was closed as if it waited for a request")
+	}
+}
+
+func TestAnAnswerThatBreaksOffEndsTheConnection(t *testing.T) {
+	const size = 5_000_000 // more than is received before it is sent on
+	r := newRigBefore(t, func(w http.ResponseWriter, _ *http.Request) {
+		for range size / 100_000 {
+			_, _ = io.WriteString(w, strings.Repeat("x", 100_000))
+		}
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}, func(*rig) {})
+	client, _ := r.raw()
+	if err := client.Send(readRequest); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := client.Answer("GET"); err != nil || a.Status != 200 || a.Whole || len(a.Body) > size {
+		t.Errorf("got %d bytes, whole %t, and the error %v; want a part of the body", len(a.Body), a.Whole, err)
+	}
+	client.Close()
+	if err := r.conns.Wait(t.Context(), lane.Standard); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestASharedWatchWaitsForItsEvent holds the event until the client has the head.
+func TestASharedWatchWaitsForItsEvent(t *testing.T) {
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	r := newRig(t, func(*rig) {})
+	limits := r.exchange.Current.Load().Limits
+	*r.exchange = *lanetest.NewExchange(t, etcd.URL(), limits)
+	client, served := r.raw()
+	for _, value := range []string{"first", "second"} {
+		if err := client.Send("GET /v2/keys/eventlogging/w?wait=true HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		head, err := client.Head()
+		if err != nil || head.Status != 200 {
+			t.Fatalf("the head of a watch: got %+v and the error %v", head, err)
+		}
+		if class := served.Class(); class != account.Watching && class != account.Busy {
+			t.Errorf("a connection that watches: got the class %v", class)
+		}
+		write(t, etcd.URL()+"/v2/keys/eventlogging/w", value)
+		if err := client.ReadBody(head, "GET"); err != nil || !head.Whole || !strings.Contains(head.Body, value) {
+			t.Errorf("the event: got %+v and the error %v, want %s", head, err, value)
+		}
 	}
 }
