@@ -47,6 +47,8 @@ func TestOnlyPlainRequestsStay(t *testing.T) {
 		{"GET /v2/keys/none HTTP/1.1", "Content-Length: 5\r\n", "", false},
 		{"HEAD /v2/keys/none HTTP/1.1", "Content-Length: 5\r\n", "", false},
 		{"DELETE /v2/keys/none HTTP/1.1", "Content-Length: 5\r\n", "", false},
+		{"GET /v2/keys/none HTTP/1.1", "Host: other\r\n", "", false},
+		{"GET /v2/keys/none HTTP/1.1", "X-Pad: a\x00b\r\n", "", false},
 		{"GET /v2/keys/none HTTP/1.0", "", "", false},
 		{"GET http://h/v2/keys/none HTTP/1.1", "", "", false},
 		{"GET /v2/keys/%zz HTTP/1.1", "", "", false},
