@@ -18,6 +18,8 @@ type contents struct {
 	// shown is the most bytes that a read needs for the nodes, and below the same of a recursive
 	// read. Hidden nodes need none.
 	shown, below int
+	// count is the number of nodes below, with hidden ones.
+	count int
 }
 
 // search returns where a name is, or would be.

@@ -67,6 +67,31 @@ func (n *node) show(own, below int) {
 	}
 }
 
+// Removes returns how many nodes a change removes. It takes no longer for a large tree than for a
+// small one.
+func (c *Change) Removes(t *Tree) int {
+	n, err := t.find(c.Key)
+	if c.Put != nil || err != nil {
+		return 0
+	}
+	return 1 + n.below()
+}
+
+// below returns the number of nodes below a node.
+func (n *node) below() int {
+	if !n.dir() {
+		return 0
+	}
+	return n.contents.count
+}
+
+// count changes the number of nodes below all directories above a node.
+func (n *node) count(nodes int) {
+	for d := n.parent; d != nil; d = d.parent {
+		d.contents.count += nodes
+	}
+}
+
 // quoted returns the bytes of a string in JSON with HTML escaping.
 func quoted(s string) int {
 	n := len(`""`)

@@ -89,6 +89,7 @@ func (t *Tree) add(parent *node, r *Record) *node {
 	parent.attach(n)
 	n.changed()
 	n.resize()
+	n.count(1)
 	t.nodes++
 	t.bytes += len(n.key) + len(n.value)
 	if n.expires != 0 {
@@ -108,6 +109,7 @@ func orIndex(index, otherwise uint64) uint64 {
 func (t *Tree) remove(n *node, keys []string) []string {
 	n.changed()
 	n.unshow()
+	n.count(-1 - n.below())
 	n.parent.detach(n)
 	return t.discard(n, keys)
 }

@@ -65,7 +65,8 @@ func (s *Store) expire(ctx context.Context, p *proposal) error {
 }
 
 // planExpire plans the expiration of the first node that is due, if there is one. It fails if the
-// key of the keeper was put at another revision. A directory with values of v3 clients below it stays.
+// key of the keeper was put at another revision. A directory with too many nodes, or with values of v3
+// clients, below it stays.
 func (s *Store) planExpire(keeper int64, now time.Time) (*proposal, error) {
 	session, revision, ok := s.session.Fence()
 	s.mu.RLock()
@@ -77,12 +78,20 @@ func (s *Store) planExpire(keeper int64, now time.Time) (*proposal, error) {
 		return nil, errNoSession
 	}
 	c := v2store.PlanExpire(s.m.Tree, now, func(c *v2store.Change) bool {
-		protected := s.m.Protects(c)
-		if protected && time.Since(s.unexpired) > refusedPeriod {
-			s.unexpired = time.Now()
-			s.o.Log.Error("a directory does not expire, because a client of v3 has keys below it", "key", c.Key)
+		reason := ""
+		switch {
+		case c.Removes(s.m.Tree) > s.o.removable():
+			reason = "it has too many keys"
+		case s.m.Protects(c):
+			reason = "a client of v3 has keys below it"
+		default:
+			return false
 		}
-		return protected
+		if time.Since(s.unexpired) > refusedPeriod {
+			s.unexpired = time.Now()
+			s.o.Log.Error("a directory does not expire", "key", c.Key, "reason", reason)
+		}
+		return true
 	})
 	if c == nil {
 		return nil, nil

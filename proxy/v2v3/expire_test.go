@@ -116,6 +116,33 @@ func TestADirectoryWithKeysOfV3BelowDoesNotExpire(t *testing.T) {
 	}
 }
 
+func TestADirectoryWithTooManyKeysIsRemovedInParts(t *testing.T) {
+	t.Parallel()
+	f := start(t, func(o *Options) { o.maxRemoved = 3 })
+	for _, key := range []string{"/d/a/1", "/d/a/_2", "/d/b", "/kept/1", "/kept/2", "/kept/3"} {
+		f.do("PUT " + key + "?value=1")
+	}
+	f.do("PUT /kept?dir=true&prevExist=true&ttl=1")
+	f.do("PUT /later?value=1&ttl=1")
+	events, _, _ := f.watch("GET /later?wait=true")
+	if got := f.do("DELETE /d?recursive=true"); !strings.HasPrefix(got, "500 ") || !strings.Contains(got, "has 5 keys, want at most 3") {
+		t.Errorf("got %s, want that too many keys are not removed at once", got)
+	}
+	for _, key := range []string{"/d/a", "/d"} {
+		if got := f.do("DELETE " + key + "?recursive=true"); !strings.HasPrefix(got, "200 ") {
+			t.Errorf("removing %s: got %s, want it removed", key, got)
+		}
+	}
+	keepsSoon(t, f.Store)
+	if got := next(t, events); !strings.HasPrefix(got, `{"action":"expire"`) {
+		t.Errorf("got %s, want that what is due after the directory expires", got)
+	}
+	if got := f.do("GET /kept"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s, want that a directory with too many keys stays", got)
+	}
+	sameTree(t, f.Store, open(t, f.options))
+}
+
 // TestAnotherStoreExpiresNodesWhenTheKeeperIsGone cuts the keeper off.
 func TestAnotherStoreExpiresNodesWhenTheKeeperIsGone(t *testing.T) {
 	t.Parallel()
