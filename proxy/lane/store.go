@@ -19,6 +19,7 @@ import (
 // methods.
 type Store interface {
 	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
+	Size(op *v2store.Operation) int
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
@@ -80,7 +81,7 @@ func checkParsed(op *gate.Operation, parsed *v2store.Operation) {
 }
 
 // fromStore is Do for an operation that the store answers.
-func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
+func (x *Exchange) fromStore(ctx context.Context, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, err error) {
 	op := call.Op
 	if op.Surface != gate.Keys {
 		return x.fromMembers(ctx, call)
@@ -92,6 +93,9 @@ func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal
 		return a, nil, nil
 	}
 	a = Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
+	if !parsed.Write() { // the store knows the size before it makes the answer
+		a.claim = x.Bulk.Known(call.account, int64(o.Store.Size(parsed)), op.Tree)
+	}
 	defer a.slot.release()
 	// Reads cost etcd nothing or, together, a request in each round trip, so that they need no slot.
 	if !a.claim.TryAcquire() || parsed.Write() && !a.slot.try() {
@@ -106,6 +110,11 @@ func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal
 		}
 		a.mayGrow = true
 		refusal, err = x.askStore(ctx, call, parsed, &a)
+	}
+	if refusal == nil && err == nil && !a.Whole {
+		buf := buffer()
+		n, _ := a.stored.large.Read(buf) // it does not fail, and has not ended
+		a.Body = buf[:n]
 	}
 	return a, refusal, err
 }
@@ -133,7 +142,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		x.Written.Add(call.account, int64(len(parsed.Value)+2*len(parsed.Key)+writtenBytes))
 	}
 	o.answer(a, call.Op.Method, got)
-	size := int64(len(a.Body))
+	size := a.bodySize()
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
 	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):

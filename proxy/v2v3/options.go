@@ -1,6 +1,7 @@
 package v2v3
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -41,7 +42,12 @@ type Options struct {
 	now func() time.Time
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
+	// maxRemoved replaces the number of nodes that one change may remove in tests.
+	maxRemoved int
 }
+
+// removable returns how many nodes one change may remove.
+func (o *Options) removable() int { return cmp.Or(o.maxRemoved, maxRemoved) }
 
 // Kind says what became of an operation that was not answered.
 type Kind int

@@ -80,7 +80,9 @@ type Store struct {
 	warned time.Time
 	// unexpired is when a directory that cannot expire was logged. Only the keeper uses it.
 	unexpired time.Time
-	due       delivery
+	// together is how many nodes expire side by side, at least one. Only the keeper uses it.
+	together int
+	due      delivery
 
 	writes  sync.Mutex
 	waiting map[string]chan *v2store.Event

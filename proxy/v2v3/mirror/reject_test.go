@@ -154,8 +154,8 @@ func TestAnEventIsRenderedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := m.Render(e)
-	if m.Render(e) != first {
+	first := m.Keep(mirror.NewEvent(e))
+	if m.Keep(mirror.NewEvent(e)) != first {
 		t.Error("the event was rendered twice")
 	}
 	if got, want := string(first.Body), string(e.Body()); got != want {
