@@ -2,6 +2,7 @@ package v2v3
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
