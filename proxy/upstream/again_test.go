@@ -370,3 +370,17 @@ func TestAProbeThatFailsNamesNoLeader(t *testing.T) {
 		t.Errorf("got %+v and leader %+v, want the error alone", status, leader)
 	}
 }
+
+func TestAMemberThatIsProbedInAnotherWayHasAnswered(t *testing.T) {
+	s := serve(t, func(c *session) { c.request() })
+	own := Probed{Member: Member{"1", "a"}, Leader: Member{"2", "b"}, Version: "3.6.0"}
+	p := newPool(t, Options{Probe: func(context.Context, Endpoint) (Probed, error) { return own, nil }}, s.endpoint())
+	status, leader := p.probeMember(t.Context(), p.endpoints[0])
+	if !status.Answered || status.Duration <= 0 || status.Member != own.Member || status.Version != own.Version || status.Leads || status.Err != nil || leader != own.Leader {
+		t.Errorf("got %+v and leader %+v, want what the probe said", status, leader)
+	}
+	own.Leader = Member{}
+	if status, _ := p.probeMember(t.Context(), p.endpoints[0]); !status.Answered || !errors.Is(status.Err, errNoLeader) {
+		t.Errorf("a member without a leader: got %+v, want it to have answered and the error %v", status, errNoLeader)
+	}
+}
