@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"testing"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -32,6 +34,31 @@ func TestAHubThatEndsCountsAmongTheFreeOnesNoMore(t *testing.T) {
 	}
 	if len(f) != 0 {
 		t.Errorf("in the end: got %v, want none", f)
+	}
+}
+
+func TestOfTheFreeHubsOneOfTheLargestNetworkEnds(t *testing.T) {
+	s := newScales(t)
+	third := s.table.Address(netip.MustParseAddr("203.0.113.1"))
+	defer third.Close()
+	ws := NewWatches(WatchOptions{})
+	hubOf := func(a *account.Account, key string) *hub {
+		h := idle(ws, key, 0)
+		h.weight.payer, h.recursive = a, true
+		return h
+	}
+	f := make(freeHubs)
+	for _, key := range []string{"/a", "/a/b", "/a/b/c"} {
+		f.add(hubOf(s.one, key))
+	}
+	f.add(hubOf(third, "/a"))
+	for range 20 { // the order of networks is random
+		if got := f.tooMany(hubOf(s.other, "/a/b/c")); got == nil || got.weight.payer != s.one {
+			t.Fatalf("beside three hubs of one network and one of another: got %+v to end, want one of the three", got)
+		}
+	}
+	if got := f.tooMany(hubOf(s.one, "/a/b/c")); got != nil {
+		t.Errorf("of the largest network itself: got a hub of %v to end, want none", got.weight.payer)
 	}
 }
 
