@@ -28,6 +28,9 @@ func TestAConnectionKeepsTheAccountsOfItsUsers(t *testing.T) {
 			t.Errorf("user %d of the connection: got an account %v, want %v: a connection has four", i+2, a != nil, want)
 		}
 	}
+	if again := u.Account("root"); again != first {
+		t.Errorf("the account of a user of a connection with four: got %p, want %p", again, first)
+	}
 	if a := u.Account(""); a != nil {
 		t.Errorf("the account of nobody: got %v, want none", a)
 	}

@@ -151,7 +151,7 @@ func (c *Claim) TryAcquire() bool {
 }
 
 // Acquire acquires what the answer is expected to need, and waits for its turn. What is known
-// about the size when the turn comes counts. If it fails, the claim may hold a part.
+// about the size when the turn comes counts. If it fails, the claim holds what it held before.
 func (c *Claim) Acquire(ctx context.Context) error {
 	if c.TryAcquire() {
 		return nil
@@ -167,13 +167,18 @@ func (c *Claim) Acquire(ctx context.Context) error {
 		return nil
 	}
 	// Nobody waits for bytes while he has places.
-	if n := possible(c.bytes, c.units) - c.held; n > 0 {
+	before := c.held
+	if n := possible(c.bytes, c.units) - before; n > 0 {
 		if err := c.bytes.Acquire(ctx, c.account, n, account.Ordinary); err != nil {
 			return err
 		}
 		c.held += n
 	}
-	return c.acquirePlaces(ctx, c.wantedPlaces())
+	if err := c.acquirePlaces(ctx, c.wantedPlaces()); err != nil {
+		c.releaseBytes(c.held - before)
+		return err
+	}
+	return nil
 }
 
 // possible returns the units that an answer of so many units is charged with. An answer that is

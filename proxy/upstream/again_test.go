@@ -357,7 +357,7 @@ func TestAMemberThatFailsLeadsNothing(t *testing.T) {
 	if !status.Answered || status.Member.ID != "1" || status.Version != "3.4.0" {
 		t.Errorf("the member: got %+v, want what it said about itself", status)
 	}
-	if status.Err == nil || status.Leads || leader != (Member{}) {
+	if status.Err == nil || kindOf(t, status.Err) != Broken || status.Leads || leader != (Member{}) {
 		t.Errorf("with its last answer cut: got error %v, leads %t and leader %+v, want an error alone", status.Err, status.Leads, leader)
 	}
 }
@@ -368,5 +368,19 @@ func TestAProbeThatFailsNamesNoLeader(t *testing.T) {
 	p := newPool(t, Options{Probe: func(context.Context, Endpoint) (Probed, error) { return Probed{}, failed }}, s.endpoint())
 	if status, leader := p.probeMember(t.Context(), p.endpoints[0]); !errors.Is(status.Err, failed) || status.Leads || leader != (Member{}) {
 		t.Errorf("got %+v and leader %+v, want the error alone", status, leader)
+	}
+}
+
+func TestAMemberThatIsProbedInAnotherWayHasAnswered(t *testing.T) {
+	s := serve(t, func(c *session) { c.request() })
+	own := Probed{Member: Member{"1", "a"}, Leader: Member{"2", "b"}, Version: "3.6.0"}
+	p := newPool(t, Options{Probe: func(context.Context, Endpoint) (Probed, error) { return own, nil }}, s.endpoint())
+	status, leader := p.probeMember(t.Context(), p.endpoints[0])
+	if !status.Answered || status.Duration <= 0 || status.Member != own.Member || status.Version != own.Version || status.Leads || status.Err != nil || leader != own.Leader {
+		t.Errorf("got %+v and leader %+v, want what the probe said", status, leader)
+	}
+	own.Leader = Member{}
+	if status, _ := p.probeMember(t.Context(), p.endpoints[0]); !status.Answered || !errors.Is(status.Err, errNoLeader) {
+		t.Errorf("a member without a leader: got %+v, want it to have answered and the error %v", status, errNoLeader)
 	}
 }

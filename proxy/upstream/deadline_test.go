@@ -35,7 +35,9 @@ func TestARequestOnAUsedConnectionHasALimitOfTime(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Close()
-		if _, kind := exchange(t, p, "PUT"); kind != Timeout || p.count.Reuses.Load() != 1 {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if _, kind := exchangeWith(t, ctx, p, &Request{Method: "PUT", Target: "/"}); kind != Timeout || p.count.Reuses.Load() != 1 {
 			t.Errorf("a write behind %s that is not answered: got kind %v on a used connection: %t, want %v", name, kind, p.count.Reuses.Load() == 1, Timeout)
 		}
 	}
