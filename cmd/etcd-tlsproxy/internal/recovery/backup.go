@@ -24,6 +24,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
@@ -169,10 +170,10 @@ func (b *Backup) check() (memberhost.Identity, error) {
 			return memberhost.Identity{}, errors.New("--with-v3 requires the member to be stopped: etcd locks its v3 store, and the tool would wait for the lock forever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
 		}
 	}
-	if b.Tool, err = findTool(b.Tool); err != nil {
+	if b.Tool, err = etcdtool.FindBackup(b.Tool); err != nil {
 		return memberhost.Identity{}, err
 	}
-	b.Etcd, err = findEtcd(b.Etcd)
+	b.Etcd, err = etcdtool.FindEtcd(b.Etcd)
 	return source, err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -54,7 +55,7 @@ func (b *Backup) fill(ctx context.Context, source memberhost.Identity, partial s
 			return nil, err
 		}
 	}
-	if err := runBackupTool(ctx, b.Tool, compacted, "", partial, b.WithV3); err != nil {
+	if err := etcdtool.Backup(ctx, b.Tool, compacted, "", partial, b.WithV3); err != nil {
 		return nil, err
 	}
 	if err := os.RemoveAll(scratch); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -197,7 +198,7 @@ func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Verifi
 	if err != nil {
 		return nil, err
 	}
-	if etcd, err = findEtcd(etcd); err != nil {
+	if etcd, err = etcdtool.FindEtcd(etcd); err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "etcd-tlsproxy-verify-")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -199,7 +200,7 @@ func (r *Recovery) execute(ctx context.Context, s Step) error {
 		var output strings.Builder
 		cmd.Stdout, cmd.Stderr = &output, &output
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%w: %s", err, lastLines(output.String()))
+			return fmt.Errorf("%w: %s", err, etcdtool.LastLines(output.String()))
 		}
 	} else {
 		r.note("run this on %s as root:\n%s", s.Host, prelude+s.Commands)
