@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// FindBackup finds the tool that copies a data folder: etcdutl of etcd 3.5 or etcdctl of
-// 3.4.
-func FindBackup(path string) (string, error) {
+// FindTool finds the tool that copies data folders and restores snapshots: etcdutl since etcd 3.5, or
+// etcdctl of 3.4.
+func FindTool(path string) (string, error) {
 	if path != "" {
 		return lookPath(path, "etcdctl", "etcdctl or etcdutl")
 	}

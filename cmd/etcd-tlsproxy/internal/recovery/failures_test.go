@@ -14,7 +14,7 @@ import (
 // $to. It has made a copy before.
 func toolThat(t *testing.T, then string) string {
 	t.Helper()
-	tool, err := etcdtool.FindBackup("")
+	tool, err := etcdtool.FindTool("")
 	if err != nil {
 		t.Fatal(err)
 	}

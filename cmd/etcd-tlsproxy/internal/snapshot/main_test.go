@@ -89,7 +89,7 @@ func startStore(t *testing.T, release proxytest.Release, prefix string) (*Store,
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Store{Endpoints: []rpc.Endpoint{{Addr: at.Host}}, Prefix: prefix}
+	s := &Store{Endpoints: []rpc.Endpoint{{Addr: at.Host}}, Prefix: prefix, Timeout: patience}
 	o := v2v3.Options{Endpoints: s.Endpoints, Prefix: prefix}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -29,6 +30,8 @@ type Store struct {
 	User, Password string
 	// Prefix precedes all keys of the tree.
 	Prefix string
+	// Timeout bounds each request but the snapshot itself.
+	Timeout time.Duration
 }
 
 // Source is the member that a snapshot came from.
@@ -64,6 +67,29 @@ func (s *Store) Save(ctx context.Context, path string) (*Source, error) {
 var errLocal = errors.New("writing the snapshot")
 
 func (s *Store) save(ctx context.Context, client *rpc.Client, path string) (*Source, error) {
+	source, err := s.identify(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errLocal, err)
+	}
+	if _, err = client.Snapshot(ctx, file); err != nil {
+		if _, isPath := errors.AsType[*os.PathError](err); isPath {
+			err = fmt.Errorf("%w: %w", errLocal, err)
+		} else if strings.HasSuffix(rpc.Reason(err), "permission denied") { // etcd 3.4 does not set the code of it
+			err = fmt.Errorf("%s (hint: with authentication, etcd gives snapshots to users with the role root only: name one with --user and --password-file)", rpc.Reason(err))
+		}
+		return nil, errors.Join(err, file.Close())
+	}
+	return source, file.Close()
+}
+
+// identify describes the member in use.
+func (s *Store) identify(ctx context.Context, client *rpc.Client) (*Source, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
 	// This read is answered when the member has applied all that was acknowledged before.
 	meta, log, header, err := readState(ctx, client, layout.Keys(s.Prefix))
 	if err != nil {
@@ -86,17 +112,5 @@ func (s *Store) save(ctx context.Context, client *rpc.Client, path string) (*Sou
 			source.Name = m.Name
 		}
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errLocal, err)
-	}
-	if _, err = client.Snapshot(ctx, file); err != nil {
-		if _, isPath := errors.AsType[*os.PathError](err); isPath {
-			err = fmt.Errorf("%w: %w", errLocal, err)
-		} else if strings.HasSuffix(rpc.Reason(err), "permission denied") { // etcd 3.4 does not set the code of it
-			err = fmt.Errorf("%s (hint: with authentication, etcd gives snapshots to users with the role root only: name one with --user and --password-file)", rpc.Reason(err))
-		}
-		return nil, errors.Join(err, file.Close())
-	}
-	return source, file.Close()
+	return source, nil
 }
