@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	bolt "go.etcd.io/bbolt"
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -161,4 +162,32 @@ func keyOf(raw []byte) ([]byte, error) {
 	}
 	key, n := protowire.ConsumeBytes(raw[n:])
 	return key, protowire.ParseError(min(n, 0))
+}
+
+// lockTimeout bounds the wait for a database that a running etcd has locked.
+const lockTimeout = time.Second
+
+// HasTree reports whether the database of a stopped member has a tree of the v2 API, with whatever prefix.
+func HasTree(database string) (found bool, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			err = fmt.Errorf("%s is not a valid database: %v", database, panicked)
+		}
+	}()
+	db, err := bolt.Open(database, 0o400, &bolt.Options{ReadOnly: true, Timeout: lockTimeout})
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", database, err)
+	}
+	err = db.View(func(tx *bolt.Tx) error {
+		bucket := tx.Bucket([]byte("key"))
+		if bucket == nil {
+			return nil
+		}
+		return bucket.ForEach(func(_, raw []byte) error {
+			key, err := keyOf(raw)
+			found = found || bytes.HasSuffix(key, layout.Keys("").Meta())
+			return err
+		})
+	})
+	return found, errors.Join(err, db.Close())
 }

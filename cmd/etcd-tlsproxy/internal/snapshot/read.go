@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/members"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -65,4 +66,35 @@ func readStore(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Tree
 		}
 		r.Key = append(bytes.Clone(answer.Kvs[len(answer.Kvs)-1].Key), 0)
 	}
+}
+
+// Tree summarizes the tree at the first endpoint.
+func (s *Store) Tree(ctx context.Context) (*Tree, error) {
+	client, err := rpc.New(s.Endpoints, s.User, s.Password)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return readStore(ctx, client, layout.Keys(s.Prefix))
+}
+
+// Check reads the state of the tree with a quorum.
+func (s *Store) Check(ctx context.Context) error {
+	client, err := rpc.New(s.Endpoints, s.User, s.Password)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	_, _, _, err = readState(ctx, client, layout.Keys(s.Prefix))
+	return err
+}
+
+// Members returns the members of the cluster that the first endpoint knows, also without a quorum.
+func (s *Store) Members(ctx context.Context) ([]members.Member, error) {
+	client, err := rpc.New(s.Endpoints, s.User, s.Password)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return members.List(ctx, client)
 }
