@@ -52,9 +52,9 @@ const (
 // about disk space is one, too. It settles it with a reason, which etcd 3.5 gives, and
 // otherwise a read of all members decides. An etcd without the v2 API is asked by the v3 API.
 func (p *QuorumProbe) Ask(ctx context.Context, url string) (bool, error) {
-	answered, noV2 := false, false
+	answered, askV3 := false, false
 	for _, path := range []string{healthPath, "/v2/keys/?quorum=true", v3Path} {
-		if path == v3Path && !noV2 {
+		if path == v3Path && !askV3 {
 			break
 		}
 		response, err := p.get(ctx, url, path)
@@ -81,8 +81,8 @@ func (p *QuorumProbe) Ask(ctx context.Context, url string) (bool, error) {
 		case path == v3Path:
 			// etcd checks who asks after it has found a quorum.
 			return response.StatusCode < http.StatusInternalServerError, nil
-		case response.StatusCode == http.StatusNotFound && string(body) == "404 page not found\n":
-			answered, noV2 = true, true // no etcd with the v2 API, and no proxy, answers like that
+		case response.StatusCode == http.StatusNotFound && string(body) == noV2:
+			answered, askV3 = true, true
 		case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
 			return false, fmt.Errorf("%w with status %d, so it is unknown whether it has a quorum (hint: %s)", ErrRefused, response.StatusCode, p.refusedHint())
 		case response.StatusCode == http.StatusOK:
