@@ -17,10 +17,12 @@ type Upstream struct {
 	LeaderID  string           `json:"leader_id"` // the leader's id
 	Endpoints []EndpointStatus `json:"endpoints"` // the endpoints, the preferred first
 	// Since is the time at which the first request failed since etcd last answered all of
-	// them. It is the zero time if no request has failed since then.
+	// them or, while there were no requests, the first probe, which is sent every five seconds
+	// then. It is the zero time if none has failed since then.
 	Since time.Time `json:"failing_since"`
-	// Recovered is the time of the first request that etcd answered after the last failure. It
-	// is the zero time if there was none, and once no request has failed for two seconds.
+	// Recovered is the time of the first request or probe that etcd answered after the last
+	// failure. It is the zero time if there was none, and once requests have succeeded for two
+	// seconds or, without requests, probes for ten.
 	Recovered time.Time `json:"recovered_at"`
 	Active    int64     `json:"active"`        // requests in flight
 	Watching  int64     `json:"watching"`      // watches in flight
@@ -39,8 +41,9 @@ type EndpointStatus struct {
 	Version  string `json:"version"`  // the member's version of etcd
 	Took     Float  `json:"took_ms"`  // time until it answered
 	Error    string `json:"error"`    // why it is down
-	// Since is when the endpoint was first found not to be up: by a request, or by a probe,
-	// which each scrape and each look at the status makes. It is the zero time if it is up.
+	// Since is when the endpoint was first found not to be up: by a request, or by a probe.
+	// Each scrape and each look at the status makes one and, with the v2 API, the proxy itself
+	// every five seconds while there are no requests. It is the zero time if it is up.
 	Since   time.Time `json:"failing_since"`
 	Avoided bool      `json:"avoided"` // requests go to other endpoints instead
 	Idle    int       `json:"idle"`    // connections that wait for a request

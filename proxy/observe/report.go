@@ -53,6 +53,7 @@ func (o *Observer) Status(s State) *Status {
 		Pools:        pools(s.Pools),
 		Limits:       s.Limits,
 	}
+	o.samples.addHighest(status.Limits)
 	switch {
 	case s.Draining:
 		status.State = "draining"
@@ -82,11 +83,21 @@ type LimitStatus struct {
 	Used    int64  `json:"used"`    // how much is in use
 	Limit   int64  `json:"value"`   // the limit
 	Percent Float  `json:"percent"` // the use in percent
+	// Highest is the highest use in the last 10 minutes. That of address_connections,
+	// user_watches and open_files is the use now, because these are counted only for the status.
+	Highest        int64 `json:"highest"`
+	HighestPercent Float `json:"highest_percent"` // the highest use in percent
 }
 
 // NewLimitStatus returns the status of a limit above 0.
 func NewLimitStatus(name, unit string, used, limit int64) LimitStatus {
-	return LimitStatus{Name: name, Unit: unit, Used: used, Limit: limit, Percent: Float(100 * float64(used) / float64(limit))}
+	l := LimitStatus{Name: name, Unit: unit, Used: used, Limit: limit, Percent: Float(100 * float64(used) / float64(limit))}
+	l.setHighest(used)
+	return l
+}
+
+func (l *LimitStatus) setHighest(used int64) {
+	l.Highest, l.HighestPercent = used, Float(100*float64(used)/float64(l.Limit))
 }
 
 // maxHolders bounds the listed accounts of a pool. Who takes what is everyone's is among the

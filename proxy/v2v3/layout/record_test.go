@@ -44,10 +44,21 @@ func TestTheFieldsOfARecordMayHaveAnyFormOfJSON(t *testing.T) {
 			}
 		}
 	}
-	for _, value := range []string{`{`, `{"c"`, `{"c":`, `{"c":}`, `{"c":1`, `{"c":1,`, `{"c":1,}`, `{"c":1}}`, `{"c":01}`, `{,"c":1}`, `{"c":1"e":2}`, `{"e":9223372036854775808}`, `{"c":100000000000000000000}`, `{"c":18446744073709551617}`} {
+	for _, value := range []string{`{`, `}`, `{"c"`, `{"c":`, `{"c":}`, `{"c":1`, `{"c":1,`, `{"c":1,}`, `{"c":1}}`, `{"c":01}`, `{,"c":1}`, `{"c":1"e":2}`, `{"c" 12}`, `{"c";12}`, `{"c:"12}`, `{"c'12}`, `{'c":12}`, `{ c":12}`, `["c":12}`, `""c":12}`, `{"c":1;"e":2}`, `{"c":1,'e":2}`, `{"c":12]`, `{"c":12`, `{"e":9223372036854775808}`, `{"c":100000000000000000000}`, `{"c":18446744073709551617}`} {
 		r := v2store.Record{Created: 9, Expires: 9, Modified: 9}
 		if _, err := layout.DecodeRecord([]byte(value), &r); err == nil {
 			t.Errorf("%q: got the record %+v, want an error", value, r)
+		}
+	}
+}
+
+// TestARecordThatIsWrittenHereIsDecodedWithoutMemory has the records of which trees have a hundred thousand.
+func TestARecordThatIsWrittenHereIsDecodedWithoutMemory(t *testing.T) {
+	for _, r := range []v2store.Record{{}, {Created: 7}, {Modified: 10}, {Expires: 12}, {Created: 1, Modified: 2}, {Modified: 2, Expires: 99}, {Created: 1, Modified: 2, Expires: math.MaxInt64}} {
+		value := layout.EncodeRecord(&r, nil)
+		var got v2store.Record
+		if n := testing.AllocsPerRun(10, func() { _, _ = layout.DecodeRecord(value, &got) }); n > 0 || got != r {
+			t.Errorf("%q is decoded as %+v with %v allocations, want %+v with none", value, got, n, r)
 		}
 	}
 }

@@ -108,6 +108,7 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 	r.publishMetrics(err)
 	if err != nil {
 		r.logs.service.Error(reloadFailed(err), "error", err)
+		r.logs.records.Note("reload failed", slog.Any("old", oldParts(err)), slog.String("error", beginning(err.Error())))
 		return err
 	}
 	r.requestRefresh()

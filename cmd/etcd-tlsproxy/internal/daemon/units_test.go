@@ -190,6 +190,30 @@ func TestNewUnitsThatContradictOldOnesAreNotApplied(t *testing.T) {
 	s.wantWrite("conftool", "conftool-1", 200)
 }
 
+func TestAReloadThatFailsIsInTheAuditLog(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1)+"[log]\naudit = \"audit.log\"\n")
+	s.edit(`"/conftool" = ["root", "conftool"]`, `"conftool" = ["root"]`)
+	s.edit("[limits]", "[limits]\nbody_bytes = 2000")
+	s.wantReload(500)
+	var got []string
+	for line := range strings.SplitSeq(strings.TrimSpace(s.Read("audit.log")), "\n") {
+		var entry struct {
+			Msg, Error   string
+			Changed, Old []string
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("the line %s: %v", line, err)
+		}
+		got = append(got, fmt.Sprintf("%s %s %s %t", entry.Msg, entry.Changed, entry.Old, strings.Contains(entry.Error, "not a valid prefix")))
+	}
+	want := []string{"start [] [] false", "reload [settings: limits.body_bytes is 2000 instead of 10485760] [] false", "reload failed [] [users, rules and surfaces] true"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the audit log of a reload with a mistake in the table: got %q, want %q", got, want)
+	}
+}
+
 func TestAReloadSaysWhatItChanged(t *testing.T) {
 	etcd := newStandIn(t, "etcd")
 	etcd.Start()

@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -86,15 +88,26 @@ func (b *browser) open(url, theme string, width, height int64) {
 	b.must(chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height), chromedp.Navigate(url)))
 }
 
-// waitFor waits until an expression is true.
+// waitFor waits until an expression is true. The browser can still name the context of the
+// page before.
 func (b *browser) waitFor(expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+	for {
+		_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression))
+		if gone, ok := errors.AsType[*cdproto.Error](err); ok && gone.Code == contextGone {
+			continue
+		}
+		if err == nil {
+			return
+		}
 		b.t.Fatalf("waiting for %s: %v; errors of the browser: %q", expression, err, b.reported())
 	}
 }
+
+// contextGone is the code of "Cannot find context with specified id".
+const contextGone = -32000
 
 func evaluate[T any](b *browser, expression string) T {
 	b.t.Helper()

@@ -47,7 +47,7 @@ func example() *Status {
 				{Time: at, First: at, Times: 1, Client: "192.0.2.8", Method: "PUT", Key: "/a", Rule: "/", Status: 401, Reason: "unauthorized", Login: "wrong_password", Claimed: "conftool"},
 				{Time: at, First: at, Times: 1, Client: "2001:db8::7", Method: "other", Status: 400, Reason: "bad_target"},
 			},
-			Limits:       []observe.LimitStatus{observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
+			Limits:       []observe.LimitStatus{near(100, 950)[0], observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
 			Certificates: []observe.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
 			Logs:         []observe.LogStatus{{Log: "access"}, {Log: "audit", On: true, Failing: true, Lost: 12, Since: at, Error: "no space left on device"}},
 			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000, Held: 5 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 4 << 20, Known: true}}},
@@ -106,7 +106,7 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
-		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 was first found not to be up at 20", "Requests to etcd began to fail at 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "In force as before: users, rules and surfaces; the rest was applied. The reason: etcd-tlsproxy.toml:3: ", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 was first found not to be up at 20", "etcd began to fail at 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "In force as before: users, rules and surfaces; the rest was applied. The reason: etcd-tlsproxy.toml:3: ", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 		">12,345</td>", ">62 %</td>", `data-mood="warn">94 %</td>`, ">128 MiB</td>", "The limit body_memory is near: 120 MiB of 128 MiB are in use.",
 		">192.0.2.7: 16,000; 192.0.2.8: 500; 192.0.2.9: 400</td>", ": 2.0 MiB</td>", `data-mood="warn">85 %</td>`, ">2.3 %</td>",
 		"<h2>v3 store</h2>", `data-mood="good">yes</td>`, ">1,234,567</td>", ">1,234,000</td>", `data-mood="warn">1 min</td>`, ">7.0 MiB</td>", "Keys are not served from the v3 store: ", "differ from the clock of this one: 2.", ">256 MiB</td>", ">4.0 MiB</td>", "Little memory is left: reads of clients that hold more than their share are refused.",

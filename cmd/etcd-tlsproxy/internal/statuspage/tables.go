@@ -43,7 +43,7 @@ func tableOf(list string) table {
 			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
 		}},
 		{List: "limits", Title: "Limits", Columns: []column{
-			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"},
+			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"}, {"Highest in 10 min", "highest_percent", "share"},
 		}},
 		{List: "pools", Title: "Shared by all clients", Columns: []column{
 			{"Resource", "pool", "text"}, {"In use", "", "used"}, {"Total", "", "total"}, {"Use", "", "fill"}, {"Waiting", "waiting", "count"}, {"Taken back", "revoked", "count"},
