@@ -21,7 +21,8 @@ func TestNoIndexIsUsedAgainAfterARestore(t *testing.T) {
 	eachRelease(t, func(t *testing.T, release proxytest.Release) {
 		const prefix = "trees/1"
 		s, before, cluster := startStore(t, release, prefix)
-		for _, request := range []string{"PUT /a/b?value=1", "PUT /empty?dir=true", "PUT /a/_hidden?value=2", "PUT /lock?value=3&ttl=3600", "DELETE /a/b", "PUT /a/b?value=4"} {
+		for _, request := range []string{"PUT /a/b?value=1", "PUT /empty?dir=true", "PUT /a/_hidden?value=2", "PUT /lock?value=3&ttl=3600", "DELETE /a/b", "PUT /a/b?value=4",
+			"PUT /gone?value=5", "DELETE /gone"} {
 			before.do(request)
 		}
 		if _, err := client(t, s).Put(t.Context(), &pb.PutRequest{Key: []byte("/registry/x"), Value: []byte("foreign")}); err != nil {
@@ -54,6 +55,9 @@ func TestNoIndexIsUsedAgainAfterARestore(t *testing.T) {
 		}
 		if restored.Cluster == source.Cluster || restored.Tree.Digest != saved.Digest || restored.Bumped != !release.HasV2() {
 			t.Errorf("restored %+v from %+v, want the same nodes in another cluster, and raised revisions if etcd's tool can do that", restored, source)
+		}
+		if restored.Tree.meta.Generation == saved.meta.Generation {
+			t.Errorf("the restored tree has the generation %s of the snapshot, want another one", saved.meta.Generation)
 		}
 		etcd, err := etcdtool.Start(t.Context(), release.Program, r.Into, "--name=conf1001")
 		if err != nil {
