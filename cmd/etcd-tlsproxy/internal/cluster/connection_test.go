@@ -86,7 +86,7 @@ func TestAnEtcdWithoutTheV2APIIsNamed(t *testing.T) {
 		t.Run(release.Name, func(t *testing.T) {
 			t.Parallel()
 			etcd, err := release.Cluster(t.TempDir(), 1)
-			defer etcd.Close()
+			t.Cleanup(etcd.Close)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,7 +41,7 @@ func TestAnAlarmIsNoLossOfTheQuorum(t *testing.T) {
 		t.Run(release.Name, func(t *testing.T) {
 			t.Parallel()
 			c, err := release.Cluster(t.TempDir(), 2)
-			defer c.Close()
+			t.Cleanup(c.Close)
 			if err != nil {
 				t.Fatal(err)
 			}
