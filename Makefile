@@ -16,9 +16,10 @@ cross: ## Build the operator's verbs for other systems: each of SYSTEMS (linux/a
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} go build -o /dev/null ./cmd/etcd-tlsproxy; \
 	done
 
-stores: ## Build etcd 3.6 and 3.7 for the tests: dist/etcd36 and dist/etcd37
+stores: ## Build etcd 3.6 and 3.7 for the tests: dist/etcd36 and dist/etcd37, with their etcdutl36 and etcdutl37
 	set -e; for version in 36 37; do \
-		(cd proxy/proxytest/etcd$$version && go build -trimpath -o "$(CURDIR)/dist/etcd$$version" .); \
+		(cd proxy/proxytest/etcd$$version && go build -trimpath -o "$(CURDIR)/dist/etcd$$version" . && \
+			go build -trimpath -o "$(CURDIR)/dist/etcdutl$$version" go.etcd.io/etcd/etcdutl/v3); \
 	done
 
 test: ## Run the tests against a real etcd; needs only Go

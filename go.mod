@@ -31,6 +31,8 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
 	github.com/tg123/go-htpasswd v1.2.5
+	// It reads etcd's databases, and is the release that the server of etcd 3.5 needs.
+	go.etcd.io/bbolt v1.3.12
 	// etcd 3.6 and later have no v2 API. The server is for the tests and the demo; all parts must be of
 	// the same release.
 	go.etcd.io/etcd/api/v3 v3.5.35
@@ -91,7 +93,6 @@ require (
 	github.com/valyala/fastrand v1.1.0 // indirect
 	github.com/valyala/histogram v1.2.0 // indirect
 	github.com/xiang90/probing v0.0.0-20190116061207-43a291ad63a2 // indirect
-	go.etcd.io/bbolt v1.3.12 // indirect
 	go.etcd.io/etcd/client/v3 v3.5.35 // indirect
 	go.etcd.io/etcd/pkg/v3 v3.5.35 // indirect
 	go.etcd.io/etcd/raft/v3 v3.5.35 // indirect

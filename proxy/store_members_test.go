@@ -21,12 +21,12 @@ func TestMembersOfAStoreAreAnsweredLikeTheV2API(t *testing.T) {
 		t.Fatal(err)
 	}
 	fronttest.ServeStores(t, c.URLs()...)
-	leader, err := c.Leader()
+	follower, err := c.Follower()
 	if err != nil {
 		t.Fatal(err)
 	}
 	fronttest.EachLane(t, func(t *testing.T, l fronttest.Lane) {
-		f := l.Front(t, c.Members[0].URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
+		f := l.Front(t, follower.URL(), func(s *lane.Snapshot, _ *proxytest.PKI) {
 			s.Surfaces = map[gate.Surface]acl.Group{gate.Members: acl.Only("root"), gate.Auth: acl.Only("root")}
 		})
 		client := f.Client("h1")
@@ -47,7 +47,7 @@ func TestMembersOfAStoreAreAnsweredLikeTheV2API(t *testing.T) {
 			}
 		}
 		for path, want := range map[string]string{
-			"/v2/stats/self": `"name":"` + leader.Name() + `"`, "/v2/stats/leader": `"followers":{"`, "/v2/stats/store": `{"getsSuccess":`,
+			"/v2/stats/self": `"name":"` + follower.Name() + `"`, "/v2/stats/leader": `"followers":{"`, "/v2/stats/store": `{"getsSuccess":`,
 			"/version": `"etcdserver":"3.5`, "/health": `"health":"true"`,
 		} {
 			status, body, head := fronttest.Do(t, client, "GET", f.URL()+path, "", "")

@@ -17,6 +17,16 @@ func newBackup() *cobra.Command {
 below --dir, and then removes the oldest backups that this command made. The member
 keeps serving. etcdctl (etcd 3.4) or etcdutl (etcd 3.5) makes the copy.
 
+With upstream.api = "v3" in the configuration the keys are in etcd's v3 store, and the
+backup is a snapshot, snapshot.db. It has all keys of that store. The command asks
+the members that the configuration names for it, or those of --endpoints, which must be
+etcd itself and not its proxy. It then reads the file: its checksum, its database, and
+the tree of keys. The options about the data folder have no effect, except with
+--offline, which takes the snapshot from an etcd on a copy of the folder of a stopped
+member. With etcd's authentication, --user must have the role root. --verify restores the
+snapshot with etcdutl (etcd 3.6), and starts an etcd on the result. The rest of this text is
+about the v2 store, except for rotation and metrics.
+
 Before the copy, the command does a quorum read through the member. Otherwise the copy
 could lack the newest writes, because the log records only later that they are
 committed.
@@ -42,6 +52,7 @@ etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 	term := console.New(cmd)
 	b := &recovery.Backup{Note: term.NoteText, Progress: term.ReportProgress, Now: time.Now}
 	connectionFlags(cmd, &b.Connection)
+	file := configFlag(cmd)
 	f := cmd.Flags()
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
@@ -51,9 +62,12 @@ etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 	f.BoolVar(&b.WithV3, "with-v3", false, "also copy the v3 store; the member must be stopped, and --offline then implies it")
 	f.BoolVar(&b.Offline, "offline", false, "copy the folder of a member that is stopped or has no quorum")
 	f.StringVar(&b.MetricsFile, "metrics-file", "", "`file` to write metrics to, as in NAME.prom")
-	f.StringVar(&b.Tool, "etcdctl", "", "`path` of etcdctl or etcdutl (default: from PATH)")
+	f.StringVar(&b.Tool, "etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6 (default: from PATH)")
 	f.StringVar(&b.Etcd, "etcd", "", "`path` of etcd, for --verify (default: from PATH)")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if b.Store, err = storeToSave(cmd, *file, &b.Connection); err != nil {
+			return err
+		}
 		result, err := b.Run(cmd.Context())
 		if err != nil {
 			return err

@@ -76,7 +76,8 @@ func newBackupVerify() *cobra.Command {
 Reads a whole backup and compares every file with its digest. Then it copies the backup
 into a temporary folder, starts an etcd on the copy that only this program can reach,
 and compares its keys with those that were counted when the backup was made. The backup
-itself does not change. TMPDIR chooses the folder of the copy, which needs as much space
+itself does not change. The snapshot of a v3 store is restored by etcdutl, and checked like
+when it was taken. TMPDIR chooses the folder of the copy, which needs as much space
 as the backup. --files-only leaves out the copy and the etcd.
 
 The command says what it could not check. The exit status is 0 if the backup is good, 1 if
@@ -88,6 +89,7 @@ if it cannot be judged, because it does not say which keys it should have.`,
 	term := console.New(cmd)
 	filesOnly := cmd.Flags().Bool("files-only", false, "compare only the files with their digests")
 	etcd := cmd.Flags().String("etcd", "", "`path` of etcd (default: from PATH)")
+	tool := cmd.Flags().String("etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6, for the snapshot of a v3 store (default: from PATH)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		progress := term.Progress("bytes read", -1)
 		var v *recovery.Verified
@@ -96,7 +98,7 @@ if it cannot be judged, because it does not say which keys it should have.`,
 			v = &recovery.Verified{Unknown: []string{"which keys it has: --files-only leaves that out"}}
 			v.Manifest, err = recovery.Check(args[0], progress.Add)
 		} else {
-			v, err = recovery.Verify(cmd.Context(), *etcd, args[0], progress.Add)
+			v, err = recovery.Verify(cmd.Context(), *etcd, *tool, args[0], progress.Add)
 		}
 		progress.Done()
 		if err != nil {
@@ -124,6 +126,9 @@ func writeVerified(w io.Writer, path string, v *recovery.Verified) error {
 	case v.Found == nil:
 	case v.Compared:
 		text = fmt.Sprintf("%s is good: %s, and an etcd that was started on a copy has the same %s", path, files, english.Plural(v.Found.Count, "key", ""))
+		if v.Manifest.Tree != nil && len(v.Unknown) > 0 {
+			text = fmt.Sprintf("%s: %s, and its snapshot has the same %s", path, files, english.Plural(v.Found.Count, "key", ""))
+		}
 	default:
 		text = fmt.Sprintf("%s cannot be judged: %s, and an etcd that was started on a copy has %s", path, files, english.Plural(v.Found.Count, "key", ""))
 	}

@@ -146,6 +146,8 @@ func settingsFlags(cmd *cobra.Command, b *cluster.Bootstrap) {
 	f.StringVar(&b.ListenClient, "listen-client", "http://127.0.0.1:2379", "`URL` at which the proxy reaches etcd")
 	f.StringVar(&b.ListenPeer, "listen-peer", "0.0.0.0", "`address` on which etcd listens for peers")
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "`folder` of etcd's data")
+	f.StringVar(&b.API, "api", "v2", "`api` of the keys, like upstream.api: v2, or v3, which etcd 3.6 needs")
+	complete(cmd, "api", "v2", "v3")
 	f.StringVar(&b.Certificate, "peer-cert-file", "", "`file` of the certificate for peers, with https")
 	f.StringVar(&b.Key, "peer-key-file", "", "`file` of its key")
 	f.StringVar(&b.CA, "peer-ca-file", "", "`file` of the CA that verifies peers")

@@ -77,3 +77,17 @@ func freeAddress(t *testing.T) string {
 	defer ln.Close()
 	return ln.Addr().String()
 }
+
+func TestMembersWithAV3StoreAreNotToldToServeTheV2API(t *testing.T) {
+	for api, want := range map[string]bool{"v2": true, "v3": false} {
+		var out, errs bytes.Buffer
+		args := []string{"bootstrap", "--cluster-name", "conf", "--members", "conf1001=conf1001.example.org", "--api", api}
+		if code := run(t.Context(), args, &out, &errs); code != 0 || strings.Contains(out.String(), `ETCD_ENABLE_V2="true"`) != want {
+			t.Errorf("bootstrap --api %s: got status %d and %s%s, want ETCD_ENABLE_V2 %t", api, code, &out, &errs, want)
+		}
+	}
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"bootstrap", "--members", "a=b", "--api", "v4"}, &out, &errs); code != 2 || !strings.Contains(errs.String(), "want v2 or v3") {
+		t.Errorf("bootstrap --api v4: got status %d and %s, want 2 and the choices", code, &errs)
+	}
+}

@@ -105,7 +105,7 @@ plan was printed because --yes is missing.`,
 	addGroup(root, "Serve", newServe(), newCheckConfig(), newReady())
 	addGroup(root, "Rules and users", newExplain(), newPasswd(), newImport())
 	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
-	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newDump(), newLoad(), newMigrate())
+	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newRestoreMember(), newDump(), newLoad(), newMigrate())
 	root.AddCommand(newVersion(), newMan())
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(console.FlagError)

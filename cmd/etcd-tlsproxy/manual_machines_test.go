@@ -64,7 +64,7 @@ start() {
     log=$1; shift; mkdir -p "$log"
     env -i PATH="$PATH" setsid etcd "$@" </dev/null >>"$log.log" 2>&1 &
     echo $! >"$log.pid"; set -- "$log"
-    answers="curl -sf --max-time 1 http://$IP:2379/v2/keys/?quorum=true"
+    answers="curl -sf --max-time 1 http://$IP:2379/HEALTH"
   fi
   until $answers >/dev/null; do runs "$1" || { tail -5 "$1.log" >&2; exit 1; }; sleep 0.05; done
 }
@@ -96,24 +96,50 @@ done
 `,
 }
 
+// newMachines returns machines with an etcd that has the v2 API.
 func newMachines(t *testing.T) *machines {
+	t.Helper()
+	etcd, _, ok := proxytest.FindEtcd()
+	if !ok {
+		t.Skip("etcd with the v2 API is not installed")
+	}
+	return machinesWith(t, etcd, "v2/keys/?quorum=true")
+}
+
+// newMachinesV3 returns machines with a release of etcd, and its etcdutl.
+func newMachinesV3(t *testing.T, release proxytest.Release) *machines {
+	t.Helper()
+	// recover finds etcd's processes by this name.
+	etcd := filepath.Join(t.TempDir(), "etcd")
+	if err := os.Symlink(release.Program, etcd); err != nil {
+		t.Fatal(err)
+	}
+	m := machinesWith(t, etcd, "health")
+	if err := os.Symlink(release.Restorer(), filepath.Join(m.root, "bin", "etcdutl")); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// machinesWith returns machines with the etcd at a path, which is ready when it answers a path of its API.
+func machinesWith(t *testing.T, etcd, health string) *machines {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it takes more than half a minute")
 	}
-	etcd, _, ok := proxytest.FindEtcd()
+	ok := true
 	for _, tool := range []string{"etcdctl", "curl", "setsid", "flock"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			ok = false
 		}
 	}
 	if !ok {
-		t.Skip("etcd with the v2 API, etcdctl and curl are not all installed")
+		t.Skip("etcdctl and curl are not both installed")
 	}
 	m := &machines{t: t, root: t.TempDir(), prefix: freePrefix(t), dns: dnstest.New(t)}
 	bin := filepath.Join(m.root, "bin")
 	for name, text := range wrappers {
-		m.write("bin/"+name, strings.NewReplacer("ROOT", m.root, "PREFIX", m.prefix, "REAL", etcd).Replace(text), 0o700)
+		m.write("bin/"+name, strings.NewReplacer("ROOT", m.root, "PREFIX", m.prefix, "REAL", etcd, "HEALTH", health).Replace(text), 0o700)
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -8,12 +8,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // block is a fenced block of the manual.
 type block struct {
 	line    int // of the manual
 	section string
+	part    string // of the section
 	// kind is sh, text or yaml; words are what follows it on the line.
 	kind  string
 	words []string
@@ -32,7 +35,7 @@ func readManual(t *testing.T) []block {
 	}
 	var blocks []block
 	var open *block
-	section := ""
+	section, part := "", ""
 	for i, line := range strings.Split(string(data), "\n") {
 		found := fence.FindStringSubmatch(line)
 		switch {
@@ -48,9 +51,11 @@ func readManual(t *testing.T) []block {
 			if found[1] != "sh" && found[1] != "text" && found[1] != "yaml" {
 				t.Fatalf("MANUAL.md:%d: got a block of the kind %q, want sh, text or yaml", i+1, found[1])
 			}
-			open = &block{line: i + 1, section: section, kind: found[1], words: strings.Fields(found[2])}
+			open = &block{line: i + 1, section: section, part: part, kind: found[1], words: strings.Fields(found[2])}
 		case strings.HasPrefix(line, "## "):
-			section = strings.TrimPrefix(line, "## ")
+			section, part = strings.TrimPrefix(line, "## "), ""
+		case strings.HasPrefix(line, "### "):
+			part = strings.TrimPrefix(line, "### ")
 		case strings.Contains(line, "    etcd-tlsproxy "):
 			t.Fatalf("MANUAL.md:%d: the command is not in a fenced block", i+1)
 		}
@@ -76,18 +81,57 @@ func (b *block) checkOutput(t *testing.T, output, want string) {
 	}
 }
 
+// v3Section is about etcd 3.6, and needs machines of its own.
+const v3Section = "A cluster with etcd 3.6"
+
 // TestTheManual follows the manual from top to bottom. It runs each block of commands on
 // the machines that the block names, and compares the output with the block of text that
 // follows. A client writes all the time.
 func TestTheManual(t *testing.T) {
 	m := newMachines(t)
 	story := newStory(t, m)
+	follow(t, m, story, func(b *block) bool { return b.section != v3Section }, story.before)
+	story.stopClient()
+}
+
+// TestTheManualOfV3 follows the section about a v3 store, after those that it needs, with each etcd that has
+// no v2 API.
+func TestTheManualOfV3(t *testing.T) {
+	for _, release := range proxytest.Releases() {
+		if release.HasV2() || release.Restorer() == "" {
+			continue
+		}
+		t.Run(release.Name, func(t *testing.T) {
+			m := newMachinesV3(t, release)
+			story := newStory(t, m)
+			follow(t, m, story, func(b *block) bool {
+				return b.section == "" || b.section == "Users and the table" || b.section == v3Section || slices.Equal(b.words, []string{"every"})
+			}, func(section string) {
+				if section == v3Section+"/Its recovery" {
+					for _, n := range []int{2, 3} {
+						story.run(n, "systemctl kill --signal=KILL etcd; rm -r "+m.root+"/conf100"+strconv.Itoa(n)+"/var/lib/etcd/default/member")
+					}
+				}
+			})
+		})
+	}
+}
+
+// follow runs the blocks of the manual that are chosen. It calls before at the beginning of each section and
+// of each part of one, as in "section/part".
+func follow(t *testing.T, m *machines, story *story, chosen func(*block) bool, before func(section string)) {
+	t.Helper()
 	every, section := "", ""
 	var output string
 	for _, b := range readManual(t) {
-		if b.section != section {
-			section = b.section
-			story.before(section)
+		if !chosen(&b) {
+			continue
+		}
+		for _, at := range []string{b.section, b.section + "/" + b.part} {
+			if section != at && !strings.HasPrefix(section, at+"/") {
+				section = at
+				before(section)
+			}
 		}
 		switch b.kind {
 		case "text":
@@ -123,5 +167,4 @@ func TestTheManual(t *testing.T) {
 			t.Logf("MANUAL.md:%d: on conf100%d, in %v:\n%s%s", b.line, n, time.Since(start).Round(time.Millisecond), b.text, output)
 		}
 	}
-	story.stopClient()
 }

@@ -39,7 +39,13 @@ The command refuses a backup that was changed, a folder that is not etcd's, and 
 cluster that is alive: it asks every member, and stops if one answers with a quorum.
 A member is written NAME=HOST, or NAME=PEER+CLIENT+ADVERTISED with URLs.
 
-The recovered cluster has another id and lower indexes. The end of the script lists
+A backup of a v3 store is a snapshot. The script first makes the data folder of the first
+member from it, with restore-member, in a folder below TMPDIR. That member then starts as
+a cluster of its own, without --force-new-cluster. Indexes continue above all that clients
+have seen, and nothing has to be done about them. To recover from the data folder of a
+surviving member, take a snapshot of it with "backup --offline".
+
+From a v2 store, the recovered cluster has another id and lower indexes. The end of the script lists
 the services that must be restarted because of that.`,
 		Example: `  etcd-tlsproxy recover --backup /srv/backup/etcd/etcd-20261124T020000Z --data-dir /var/lib/etcd/default \
     --members conf1001=conf1001.example.org,conf1002=conf1002.example.org,conf1003=conf1003.example.org >recover.sh
@@ -47,7 +53,7 @@ the services that must be restarted because of that.`,
   etcd-tlsproxy recover --undo 20261124T071500Z --data-dir /var/lib/etcd/default \
     --members conf1001=conf1001.example.org,conf1002=conf1002.example.org,conf1003=conf1003.example.org >undo.sh`,
 		Args: cobra.MatchAll(console.Arguments, console.Required("members"), console.OneOf("backup", "undo"),
-			console.Needs("foreground", "listen-peer", "etcd", "etcd-arg"), console.Needs("backup", "backup-wal-dir"), console.Needs("run", "wait")),
+			console.Needs("foreground", "listen-peer", "etcd-arg"), console.Needs("backup", "backup-wal-dir"), console.Needs("run", "wait")),
 	}
 	term := console.NewConfirming(cmd)
 	r := &recovery.Recovery{Program: "etcd-tlsproxy", Note: term.NoteText, Progress: term.ReportProgress, Confirm: term.Confirm, Now: time.Now}
@@ -69,7 +75,8 @@ the services that must be restarted because of that.`,
 	f.StringVar(&r.Owner, "owner", "etcd:etcd", "`user:group` of a data folder that does not exist yet")
 	f.StringVar(&r.Service, "etcd-service", "etcd.service", "systemd's `unit` of etcd; {name} in it is the member's name")
 	f.BoolVar(&r.Foreground, "foreground", false, "start etcd as a process, on machines without systemd; it writes FOLDER.pid and FOLDER.log")
-	f.StringVar(&r.Etcd, "etcd", "etcd", "`path` of etcd, with --foreground")
+	f.StringVar(&r.Etcd, "etcd", "etcd", "`path` of etcd, with --foreground, and to restore the snapshot of a v3 store")
+	f.StringVar(&r.Tool, "etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6, to restore the snapshot of a v3 store (default: from PATH)")
 	f.StringArrayVar(&r.EtcdArgs, "etcd-arg", nil, "additional `flag` of etcd, with --foreground, as in --etcd-arg=--peer-cert-file=FILE; can be repeated")
 	f.StringVar(&r.RemoteShell, "remote-shell", recovery.DefaultRemoteShell, "`command` that runs a command on another machine")
 	f.StringVar(&r.Connection.CA, "ca-file", "", "PEM `file` to verify https URLs with (default: the system's CAs)")

@@ -29,7 +29,7 @@ func (m *membered) Members(_ context.Context, method, path, _ string, _ []byte) 
 
 func (m *membered) MemberList(context.Context) ([]v2v3.Member, error) {
 	m.during()
-	return []v2v3.Member{{ID: 0x1a, Name: "one", ClientURLs: []string{"http://one"}, Leader: true}}, m.failed
+	return []v2v3.Member{{ID: 0x1a, Name: "one", ClientURLs: []string{"http://one"}, Leader: true, Answers: true}}, m.failed
 }
 
 func (m *membered) Statistics() []byte { return []byte(`{"statistics"`) }

@@ -67,6 +67,23 @@ func DescribeEtcd(program string) (string, error) {
 	return "etcd " + version + ", a process", err
 }
 
+// Restorer returns the path of the tool of this release that restores snapshots, or "" if it is not at
+// hand: etcdutl, or etcdctl before etcd 3.6.
+func (r Release) Restorer() string {
+	if r.Program == "" {
+		return ""
+	}
+	if built := strings.Replace(r.Program, "etcd3", "etcdutl3", 1); built != r.Program && isFile(built) {
+		return built
+	}
+	for _, name := range []string{"etcdutl", "etcdctl"} {
+		if beside := filepath.Join(filepath.Dir(r.Program), name); r.HasV2() && isFile(beside) {
+			return beside
+		}
+	}
+	return ""
+}
+
 // HasV2 reports whether the release has the v2 API.
 func (r Release) HasV2() bool {
 	return strings.HasPrefix(r.Name, "3.4.") || strings.HasPrefix(r.Name, "3.5")

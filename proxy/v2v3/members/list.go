@@ -18,6 +18,8 @@ type Member struct {
 	Name                 string
 	PeerURLs, ClientURLs []string
 	Learner, Leader      bool
+	// Answers is true for the member that was asked.
+	Answers bool
 }
 
 // view is a member in JSON.
@@ -63,7 +65,8 @@ func read(ctx context.Context, client *rpc.Client) (*list, error) {
 	}
 	l := &list{cluster: answer.Header.ClusterId}
 	for _, m := range answer.Members {
-		l.members = append(l.members, Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs, Learner: m.IsLearner})
+		l.members = append(l.members, Member{ID: m.ID, Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs,
+			Learner: m.IsLearner, Answers: m.ID == answer.Header.MemberId})
 	}
 	slices.SortFunc(l.members, func(a, b Member) int { return cmp.Compare(a.ID, b.ID) })
 	return l, nil

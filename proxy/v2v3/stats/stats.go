@@ -54,8 +54,8 @@ type follower struct {
 	} `json:"counts"`
 }
 
-// Self returns the body of /v2/stats/self. It describes the leader, because all members together
-// answer, and none of them alone.
+// Self returns the body of /v2/stats/self. It describes the member that was asked for the list, which is
+// that behind the proxy unless it is down.
 func Self(list []members.Member) []byte {
 	var self struct {
 		Name       string    `json:"name"`
@@ -71,9 +71,16 @@ func Self(list []members.Member) []byte {
 		SendAppendRequestCnt uint64 `json:"sendAppendRequestCnt"`
 	}
 	for i := range list {
-		if m := &list[i]; m.Leader {
-			self.Name, self.ID, self.State = m.Name, strconv.FormatUint(m.ID, 16), "StateLeader"
-			self.LeaderInfo.Leader = self.ID
+		m := &list[i]
+		id := strconv.FormatUint(m.ID, 16)
+		if m.Leader {
+			self.LeaderInfo.Leader = id
+		}
+		if m.Answers {
+			self.Name, self.ID, self.State = m.Name, id, "StateFollower"
+			if m.Leader {
+				self.State = "StateLeader"
+			}
 		}
 	}
 	self.LeaderInfo.Uptime = "0s"

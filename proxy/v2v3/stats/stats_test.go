@@ -12,7 +12,7 @@ import (
 
 func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
 	list := []members.Member{
-		{ID: 0x1a, Name: "one", ClientURLs: []string{"https://two:4002"}},
+		{ID: 0x1a, Name: "one", ClientURLs: []string{"https://two:4002"}, Answers: true},
 		{ID: 0x2b, Name: "two", ClientURLs: []string{"https://two:4003", "https://one:4001"}, Leader: true},
 		{ID: 0x3c, Name: "three"}, // was never started
 	}
@@ -22,9 +22,11 @@ func TestTheLeaderIsNoFollowerOfItself(t *testing.T) {
 	if got := string(Leader(list)); !strings.HasPrefix(got, `{"leader":"2b","followers":{"1a":{"latency":{"current":0,`) || !strings.Contains(got, `"3c":{`) || strings.Contains(got, `"2b":{`) {
 		t.Errorf("the leader: got %s, want 2b with the followers 1a and 3c", got)
 	}
-	if got := string(Self(list)); !strings.HasPrefix(got, `{"name":"two","id":"2b","state":"StateLeader",`) ||
-		!strings.Contains(got, `"leaderInfo":{"leader":"2b","uptime":"0s",`) {
-		t.Errorf("the member: got %s, want the leader", got)
+	for i, want := range []string{`{"name":"one","id":"1a","state":"StateFollower",`, `{"name":"two","id":"2b","state":"StateLeader",`} {
+		list[0].Answers, list[1].Answers = i == 0, i == 1
+		if got := string(Self(list)); !strings.HasPrefix(got, want) || !strings.Contains(got, `"leaderInfo":{"leader":"2b","uptime":"0s",`) {
+			t.Errorf("the member: got %s, want %s and the leader 2b", got, want)
+		}
 	}
 }
 

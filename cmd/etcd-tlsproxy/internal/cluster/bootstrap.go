@@ -28,6 +28,8 @@ type Bootstrap struct {
 	// The other fields are those of [Settings].
 	ListenClient, ListenPeer, DataDir string
 	Certificate, Key, CA              string
+	// API is "v3" for keys in the v3 store, and otherwise "v2" or "".
+	API string
 }
 
 // ParseMembers parses a list of members such as conf1001=conf1001.example.org.
@@ -134,7 +136,7 @@ func (b *Bootstrap) Settings(all []Peer, name string) (*Settings, error) {
 	return &Settings{
 		Name: name, DataDir: b.DataDir, PeerURL: all[at].URL, ProxyURL: b.proxyURL(u.Hostname()),
 		ListenClient: b.ListenClient, ListenPeer: b.ListenPeer, Peers: all, State: "new", Token: b.Cluster,
-		Certificate: b.Certificate, Key: b.Key, CA: b.CA,
+		Certificate: b.Certificate, Key: b.Key, CA: b.CA, V3: b.API == "v3",
 	}, nil
 }
 
@@ -153,6 +155,9 @@ func (b *Bootstrap) Check() error {
 		if err := CheckName(b.Cluster); err != nil {
 			return fmt.Errorf("--cluster-name: %w", err)
 		}
+	}
+	if b.API != "" && b.API != "v2" && b.API != "v3" {
+		return fmt.Errorf("--api %q is not a valid API, want v2 or v3 (hint: it is that of upstream.api)", b.API)
 	}
 	if (b.Certificate == "") != (b.Key == "") {
 		return errors.New("--peer-cert-file and --peer-key-file must be given together")

@@ -107,6 +107,12 @@ func (c *Connection) password() (string, error) {
 	return string(bytes.TrimSuffix(line, []byte("\r"))), nil
 }
 
+// Login returns the user and the password.
+func (c *Connection) Login() (user, password string, err error) {
+	password, err = c.password()
+	return c.User, password, err
+}
+
 // check finds mistakes that the library reports late or not at all.
 func (c *Connection) check() error {
 	if len(c.Endpoints) == 0 {

@@ -79,3 +79,29 @@ func TestAnEndpointThatFailsIsQuoted(t *testing.T) {
 		t.Errorf("no proxy: got error %v, want that none answers, and the endpoints", err)
 	}
 }
+
+// TestAnEtcdWithoutTheV2APIIsNamed asks an etcd that serves its keys only through proxies.
+func TestAnEtcdWithoutTheV2APIIsNamed(t *testing.T) {
+	for _, release := range proxytest.Releases() {
+		t.Run(release.Name, func(t *testing.T) {
+			t.Parallel()
+			etcd, err := release.Cluster(t.TempDir(), 1)
+			t.Cleanup(etcd.Close)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &Connection{Endpoints: etcd.URLs(), Timeout: 10 * time.Second}
+			_, members := c.Members(t.Context())
+			etcdClient, err := c.Client()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, keys := client.NewKeysAPI(etcdClient).Get(t.Context(), "/", nil)
+			for what, err := range map[string]error{"members": members, "keys": keys} {
+				if err == nil || !strings.Contains(OneLine(err).Error(), "this etcd has no v2 API") || !strings.Contains(OneLine(err).Error(), "URL of a proxy") {
+					t.Errorf("reading %s: got the error %v, want that it has no v2 API, and who has", what, err)
+				}
+			}
+		})
+	}
+}

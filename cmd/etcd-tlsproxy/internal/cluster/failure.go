@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,16 +18,31 @@ type failures struct{ *http.Transport }
 // RoundTrip returns an answer, or the error that it reports.
 func (f failures) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := f.Transport.RoundTrip(r)
-	if err != nil || resp.StatusCode < http.StatusInternalServerError {
+	if err != nil || resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusNotFound {
 		return resp, err
 	}
 	defer resp.Body.Close()
 	got := response{status: resp.StatusCode}
+	if resp.StatusCode == http.StatusNotFound {
+		if got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse)); err != nil {
+			return nil, err
+		}
+		if string(got.body) == noV2 && strings.HasPrefix(r.URL.Path, "/v2/") {
+			return nil, &failure{r.URL.Scheme + "://" + r.URL.Host, got.status, "this etcd has no v2 API: it is etcd 3.6, or runs without --enable-v2 " +
+				"(hint: give the URL of a proxy with upstream.api = \"v3\"; backup takes --config with that configuration)"}
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(got.body))
+		return resp, nil
+	}
 	if got.body, err = io.ReadAll(io.LimitReader(resp.Body, maxResponse)); err != nil {
 		return nil, err
 	}
 	return nil, &failure{r.URL.Scheme + "://" + r.URL.Host, got.status, got.errorText()}
 }
+
+// noV2 is the answer of an etcd without the v2 API to a path of it. An etcd that has it, and a proxy, answer with
+// JSON.
+const noV2 = "404 page not found\n"
 
 // failure is an answer that says that a request failed.
 type failure struct {

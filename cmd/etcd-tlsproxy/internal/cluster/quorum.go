@@ -41,15 +41,22 @@ var (
 	ErrNoAnswer = errors.New("there is no answer to a read")
 )
 
-const healthPath = "/health"
+const (
+	healthPath = "/health"
+	// v3Path reads a key with a quorum.
+	v3Path = "/v3/kv/range"
+)
 
 // Ask reports whether an etcd, or a proxy in front of it, answers with a quorum. It returns
 // an error if the response does not settle that. A bad health alone does not: an alarm
 // about disk space is one, too. It settles it with a reason, which etcd 3.5 gives, and
-// otherwise a read of all members decides.
+// otherwise a read of all members decides. An etcd without the v2 API is asked by the v3 API.
 func (p *QuorumProbe) Ask(ctx context.Context, url string) (bool, error) {
-	answered := false
-	for _, path := range []string{healthPath, "/v2/keys/?quorum=true"} {
+	answered, askV3 := false, false
+	for _, path := range []string{healthPath, "/v2/keys/?quorum=true", v3Path} {
+		if path == v3Path && !askV3 {
+			break
+		}
 		response, err := p.get(ctx, url, path)
 		if err != nil {
 			// If the dial fails nothing listens; if the handshake fails something does.
@@ -71,12 +78,17 @@ func (p *QuorumProbe) Ask(ctx context.Context, url string) (bool, error) {
 				return healthy, nil
 			}
 			answered = unhealthy
+		case path == v3Path:
+			// etcd checks who asks after it has found a quorum.
+			return response.StatusCode < http.StatusInternalServerError, nil
+		case response.StatusCode == http.StatusNotFound && string(body) == noV2:
+			answered, askV3 = true, true
 		case response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden:
 			return false, fmt.Errorf("%w with status %d, so it is unknown whether it has a quorum (hint: %s)", ErrRefused, response.StatusCode, p.refusedHint())
 		case response.StatusCode == http.StatusOK:
 			return true, nil
 		default:
-			answered = true
+			return false, nil
 		}
 	}
 	if !answered {
@@ -99,11 +111,15 @@ func readHealth(body []byte) (healthy, settled, unhealthy bool) {
 
 // get sends the user's password only where nobody can read it on the way.
 func (p *QuorumProbe) get(ctx context.Context, base, path string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, nil)
+	method, body := http.MethodGet, io.Reader(http.NoBody)
+	if path == v3Path {
+		method, body = http.MethodPost, strings.NewReader(`{"key":"AA=="}`)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, base+path, body)
 	if err != nil {
 		return nil, err
 	}
-	if p.user != "" && path != healthPath && (request.URL.Scheme == "https" || loopback(request.URL.Hostname())) {
+	if p.user != "" && path != healthPath && path != v3Path && (request.URL.Scheme == "https" || loopback(request.URL.Hostname())) {
 		request.SetBasicAuth(p.user, p.password)
 	}
 	return p.http.Do(request)

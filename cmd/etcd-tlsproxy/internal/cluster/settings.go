@@ -41,6 +41,8 @@ type Settings struct {
 	Token string
 	// Certificate, Key and CA are the PEM files of TLS between peers.
 	Certificate, Key, CA string
+	// V3 is true for keys in the v3 store. The v2 API is then not needed, and etcd 3.6 does not have it.
+	V3 bool
 }
 
 // Setting is one of etcd's settings, by its flag.
@@ -81,6 +83,9 @@ func (s *Settings) List() ([]Setting, error) {
 	}
 	if s.CA != "" {
 		all = append(all, Setting{"peer-trusted-ca-file", s.CA}, Setting{"peer-client-cert-auth", "true"})
+	}
+	if s.V3 {
+		return all, nil
 	}
 	return append(all, Setting{"enable-v2", "true"}), nil
 }

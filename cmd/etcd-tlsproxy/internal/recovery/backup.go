@@ -2,7 +2,7 @@
 // one.
 //
 // A backup is a folder with the output of etcdctl's backup of a compacted copy of a
-// member's data folder, a manifest and checksums. It is written under a name that begins
+// member's data folder, or with a snapshot of a v3 store, and with a manifest and checksums. It is written under a name that begins
 // with a dot, synced to disk and then renamed, so a folder with the name of a backup is
 // always complete.
 //
@@ -24,7 +24,9 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/snapshot"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -45,6 +47,9 @@ type Backup struct {
 	WithV3 bool
 	// Offline copies the folder of a member that is stopped or has no quorum.
 	Offline bool
+	// Store is the v3 store that has the keys, or nil if they are in the v2 store of the member. The
+	// backup is then a snapshot. With Offline it is taken from an etcd on a copy of the folder.
+	Store *snapshot.Store
 	// MetricsFile is a file for the node exporter. Without it no metrics are written.
 	MetricsFile string
 	// Tool is the path of etcdctl or etcdutl, Etcd that of etcd. They default to the ones
@@ -70,6 +75,9 @@ type Result struct {
 // Text writes the result for people.
 func (r *Result) Text(w io.Writer) error {
 	fmt.Fprintf(w, "%s: %s, %s, %.1f s\n", r.Path, english.Plural(len(r.Manifest.Files), "file", ""), humanize.IBytes(uint64(r.Bytes)), r.Seconds)
+	if t := r.Manifest.Tree; t != nil {
+		fmt.Fprintf(w, "a snapshot of the v3 store at revision %d, of which the tree has index %d\n", t.Revision, r.Manifest.Index)
+	}
 	if k := r.Manifest.Keys; k != nil {
 		fmt.Fprintf(w, "%s, of which %d with an expiry\n", english.Plural(k.Count, "key", ""), k.Expiring)
 		if k.Verified {
@@ -105,7 +113,11 @@ func (b *Backup) Run(ctx context.Context) (*Result, error) {
 }
 
 func (b *Backup) run(ctx context.Context) (*Result, error) {
-	source, err := b.check()
+	check, fill := b.check, b.fill
+	if b.Store != nil {
+		check, fill = b.checkSnapshot, b.fillSnapshot
+	}
+	source, err := check()
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +136,7 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := b.fill(ctx, source, partial)
+	manifest, err := fill(ctx, source, partial)
 	if err == nil {
 		err = publish(partial, final)
 	}
@@ -143,19 +155,15 @@ func (b *Backup) run(ctx context.Context) (*Result, error) {
 
 // check finds mistakes before anything is written.
 func (b *Backup) check() (memberhost.Identity, error) {
-	if b.Keep < 0 {
-		return memberhost.Identity{}, usage.Mark(fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep))
+	if err := b.checkFlags(); err != nil {
+		return memberhost.Identity{}, err
 	}
 	source, err := memberhost.Identify(b.DataDir, b.WALDir)
 	if err != nil {
 		return memberhost.Identity{}, err
 	}
-	within, err := isWithin(b.Folder, b.DataDir)
-	if err != nil {
+	if err := b.checkFolder(); err != nil {
 		return memberhost.Identity{}, err
-	}
-	if within {
-		return memberhost.Identity{}, fmt.Errorf("the folder of the backups, %s, is inside of etcd's data folder, which is for etcd alone (hint: choose another --dir)", b.Folder)
 	}
 	if b.WithV3 || b.Offline {
 		running, err := memberhost.InUse(b.DataDir)
@@ -169,11 +177,27 @@ func (b *Backup) check() (memberhost.Identity, error) {
 			return memberhost.Identity{}, errors.New("--with-v3 requires the member to be stopped: etcd locks its v3 store, and the tool would wait for the lock forever (hint: stop it and use --offline, or save the v3 store with ETCDCTL_API=3 etcdctl snapshot save)")
 		}
 	}
-	if b.Tool, err = findTool(b.Tool); err != nil {
+	if b.Tool, err = etcdtool.FindTool(b.Tool); err != nil {
 		return memberhost.Identity{}, err
 	}
-	b.Etcd, err = findEtcd(b.Etcd)
+	b.Etcd, err = etcdtool.FindEtcd(b.Etcd)
 	return source, err
+}
+
+func (b *Backup) checkFlags() error {
+	if b.Keep < 0 {
+		return usage.Mark(fmt.Errorf("--keep %d is not a valid number of backups (hint: 0 keeps all)", b.Keep))
+	}
+	return nil
+}
+
+// checkFolder refuses to write into the data folder, which exists.
+func (b *Backup) checkFolder() error {
+	within, err := isWithin(b.Folder, b.DataDir)
+	if err == nil && within {
+		err = fmt.Errorf("the folder of the backups, %s, is inside of etcd's data folder, which is for etcd alone (hint: choose another --dir)", b.Folder)
+	}
+	return err
 }
 
 // Progress starts to report how far long work has come, in units that what names. A

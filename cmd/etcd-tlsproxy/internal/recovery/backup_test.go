@@ -20,6 +20,7 @@ import (
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/isolation"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/proxytest"
@@ -30,7 +31,7 @@ import (
 func etcdPath(t *testing.T) string {
 	t.Helper()
 	path, _, ok := proxytest.FindEtcd()
-	if _, err := findTool(""); !ok || err != nil {
+	if _, err := etcdtool.FindTool(""); !ok || err != nil {
 		t.Skip("etcd and etcdctl are not installed")
 	}
 	for _, isolated := range isolation.Attrs() {
@@ -176,12 +177,12 @@ func TestTheNewestWriteIsInABackup(t *testing.T) {
 			b := newBackup(t, member.URL(), folders[i])
 			put(t, c.Members[0].URL(), key, "1")
 			if old { // the tool's own backup lacks the newest write, hence the quorum read
-				tool, err := findTool("")
+				tool, err := etcdtool.FindTool("")
 				if err != nil {
 					t.Fatal(err)
 				}
 				alone := filepath.Join(t.TempDir(), "alone")
-				if err := runBackupTool(t.Context(), tool, folders[i], "", alone, false); err != nil {
+				if err := etcdtool.Backup(t.Context(), tool, folders[i], "", alone, false); err != nil {
 					t.Fatal(err)
 				}
 				if _, ok := restored(t, alone).nodes[key]; ok {
@@ -211,12 +212,12 @@ func TestWritesThatDependOnIndexesSurvive(t *testing.T) {
 	write(t, http.MethodPut, keys+"/pooled", url.Values{"value": {"no"}, "prevIndex": {fmt.Sprint(n.ModifiedIndex)}, "prevExist": {"true"}})
 	write(t, http.MethodPost, keys+"/queue", url.Values{"value": {"job"}})
 	order := inOrder(t, c.Members[0].URL())
-	tool, err := findTool("")
+	tool, err := etcdtool.FindTool("")
 	if err != nil {
 		t.Fatal(err)
 	}
 	alone := filepath.Join(t.TempDir(), "alone")
-	if err := runBackupTool(t.Context(), tool, folders[0], "", alone, false); err != nil {
+	if err := etcdtool.Backup(t.Context(), tool, folders[0], "", alone, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := restored(t, alone).nodes["/pooled"].value; got != "yes" {
@@ -330,33 +331,6 @@ func TestAFullDiskLeavesNothingHalf(t *testing.T) {
 		if text, err := os.ReadFile(b.MetricsFile); err != nil || !strings.Contains(string(text), attemptFailed+" 1\n") {
 			t.Errorf("metrics after a failure: got %s (%v), want %s 1", text, err, attemptFailed)
 		}
-	}
-}
-
-// TestACopyHasNoNetwork checks the namespace: a copy with the member's ids would disturb
-// the cluster.
-func TestACopyHasNoNetwork(t *testing.T) {
-	t.Parallel()
-	etcd := etcdPath(t)
-	copied, err := startSandbox(t.Context(), etcd, filepath.Join(t.TempDir(), "new"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := copied.close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if _, err := copied.readKeys(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ours, err := os.Readlink("/proc/self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/net", copied.cmd.Process.Pid))
-	if err != nil || its == ours {
-		t.Errorf("network namespace of the copy: got %s (%v), want another one than %s", its, err, ours)
 	}
 }
 
@@ -609,7 +583,7 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	c, folders := startCluster(t, 1)
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	made := run(t, b)
-	if v, err := Verify(t.Context(), "", made.Path, func(int64) {}); err != nil || !v.Compared || v.Found.Count != made.Manifest.Keys.Count {
+	if v, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err != nil || !v.Compared || v.Found.Count != made.Manifest.Keys.Count {
 		t.Errorf("a whole backup: got %+v and the error %v, want its keys compared", v, err)
 	}
 	m, err := Check(made.Path, func(int64) {})
@@ -621,7 +595,7 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	if err := m.write(made.Path); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := Verify(t.Context(), "", made.Path, func(int64) {}); err != nil || v.Compared || v.Found.Count != keys.Count || len(v.Unknown) != 2 ||
+	if v, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err != nil || v.Compared || v.Found.Count != keys.Count || len(v.Unknown) != 2 ||
 		!strings.Contains(v.Unknown[0], "whether these are all keys") || !strings.Contains(v.Unknown[1], "v3") {
 		t.Errorf("a backup whose keys were not counted: got %+v and the error %v, want its keys, not compared, and what is unknown", v, err)
 	}
@@ -630,7 +604,7 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	if err := m.write(made.Path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(t.Context(), "", made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "the manifest has 0 with sha256:0") {
+	if _, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "the manifest has 0 with sha256:0") {
 		t.Errorf("a backup with another digest of its keys: got %v, want an error with both digests", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "etcd-tlsproxy-verify-*")); err != nil || len(left) > 0 {

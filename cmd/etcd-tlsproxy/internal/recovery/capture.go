@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -54,7 +56,7 @@ func (b *Backup) fill(ctx context.Context, source memberhost.Identity, partial s
 			return nil, err
 		}
 	}
-	if err := runBackupTool(ctx, b.Tool, compacted, "", partial, b.WithV3); err != nil {
+	if err := etcdtool.Backup(ctx, b.Tool, compacted, "", partial, b.WithV3); err != nil {
 		return nil, err
 	}
 	if err := os.RemoveAll(scratch); err != nil {
@@ -139,11 +141,11 @@ func isWithin(path, folder string) (bool, error) {
 	return strings.HasPrefix(path+separator, folder+separator), nil
 }
 
-// sumFiles lists the files below folder/member with their digests. It calls read with the
-// number of bytes of each file.
+// sumFiles lists the files below folder/member, or the snapshot in its place, with their digests. It
+// calls read with the number of bytes of each file.
 func sumFiles(folder string, read func(int64)) ([]File, error) {
 	var files []File
-	err := filepath.WalkDir(filepath.Join(folder, "member"), func(path string, entry fs.DirEntry, err error) error {
+	add := func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
@@ -158,8 +160,17 @@ func sumFiles(folder string, read func(int64)) ([]File, error) {
 		name, err := filepath.Rel(folder, path)
 		files = append(files, File{filepath.ToSlash(name), size, digest})
 		return err
-	})
-	return files, err
+	}
+	for _, top := range []string{"member", snapshotFile} {
+		path := filepath.Join(folder, top)
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := filepath.WalkDir(path, add); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }
 
 func digestOf(path string) (size int64, digest string, err error) {

@@ -22,6 +22,9 @@ func (r *Recovery) connect() (client.Client, error) {
 
 // members lists the members of the cluster.
 func (r *Recovery) members(ctx context.Context) ([]client.Member, error) {
+	if r.tree != nil {
+		return r.membersV3(ctx)
+	}
 	c, err := r.connect()
 	if err != nil {
 		return nil, err
@@ -78,6 +81,9 @@ func (r *Recovery) waitMember(ctx context.Context, m Member) error {
 		if !slices.ContainsFunc(all, func(other client.Member) bool { return other.Name == m.Name }) {
 			return errors.New("it has not published its name yet")
 		}
+		if r.tree != nil {
+			return r.checkQuorum(ctx)
+		}
 		c, err := r.connect()
 		if err != nil {
 			return err
@@ -92,6 +98,9 @@ func (r *Recovery) waitMember(ctx context.Context, m Member) error {
 // compareKeys reports whether the keys are those of the backup. A difference is not a
 // failure: clients may have written since the first member started.
 func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
+	if r.tree != nil {
+		return r.compareTree(ctx, from)
+	}
 	c, err := r.connect()
 	if err != nil {
 		return err
@@ -108,14 +117,18 @@ func (r *Recovery) compareKeys(ctx context.Context, from *source) error {
 	if err != nil {
 		return err
 	}
-	now := t.keys()
+	r.reportKeys(t.keys(), from, "the keys that do not expire are exactly those of the backup")
+	return nil
+}
+
+// reportKeys compares the keys of the recovered cluster with those of the backup.
+func (r *Recovery) reportKeys(now *Keys, from *source, same string) {
 	r.note("the cluster has %s", english.Plural(now.Count, "key", ""))
 	switch {
 	case from.manifest == nil || from.manifest.Keys == nil || from.manifest.Keys.Digest == "":
 	case from.manifest.Keys.Digest == now.Digest:
-		r.note("the keys that do not expire are exactly those of the backup")
+		r.note("%s", same)
 	default:
 		r.note("NOTE: they differ from those of the backup, which has %s: clients have written since then, or %s was changed", english.Plural(from.manifest.Keys.Count, "key", ""), filepath.Base(from.path))
 	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -35,7 +36,7 @@ func (b *Backup) compactCopy(ctx context.Context, scratch string) (compacted str
 		if err == nil {
 			copied, err = b.snapshot(ctx, compacted)
 		}
-		permanent := errors.Is(err, errNotIsolated) || errors.Is(err, syscall.ENOSPC)
+		permanent := errors.Is(err, etcdtool.ErrNotIsolated) || errors.Is(err, syscall.ENOSPC)
 		if err == nil || permanent || attempt == maxCopyAttempts || ctx.Err() != nil {
 			return compacted, copied, err
 		}
@@ -61,7 +62,7 @@ func (b *Backup) copyLive(ctx context.Context, scratch, compacted string) error 
 		return err
 	}
 	byTool := filepath.Join(scratch, "tool")
-	if err := runBackupTool(ctx, b.Tool, b.DataDir, b.WALDir, byTool, b.WithV3); err != nil {
+	if err := etcdtool.Backup(ctx, b.Tool, b.DataDir, b.WALDir, byTool, b.WithV3); err != nil {
 		return err
 	}
 	if err := os.Rename(filepath.Join(byTool, "member", "snap", "db"), filepath.Join(compacted, "member", "snap", "db")); err != nil {
@@ -155,7 +156,7 @@ func (b *Backup) snapshot(ctx context.Context, folder string) (copied *tree, err
 	}
 	due := max(int64(end)-int64(had)-1, 1)
 	return copied, b.withSandbox(ctx, folder, func(s *sandbox) error {
-		return s.waitUntil(ctx, func(ctx context.Context) error {
+		return s.WaitUntil(ctx, func(ctx context.Context) error {
 			if _, err := s.raftIndex(ctx); err != nil { // the read itself advances the index
 				return err
 			}
@@ -197,13 +198,13 @@ func (b *Backup) withSandbox(ctx context.Context, folder string, do func(*sandbo
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }()
 	if err := do(s); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, sandboxTimeout)
+	ctx, cancel := context.WithTimeout(ctx, etcdtool.Timeout)
 	defer cancel()
-	return s.stop(ctx)
+	return s.Stop(ctx)
 }
 
 // snapshotIndex returns the index of the newest snapshot in a data folder, or 0 if there

@@ -6,13 +6,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 )
 
 // toolThat returns a tool that works, and then runs a command when it makes the backup itself, whose folder is
 // $to. It has made a copy before.
 func toolThat(t *testing.T, then string) string {
 	t.Helper()
-	tool, err := findTool("")
+	tool, err := etcdtool.FindTool("")
 	if err != nil {
 		t.Fatal(err)
 	}

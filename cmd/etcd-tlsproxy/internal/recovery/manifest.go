@@ -17,6 +17,7 @@ import (
 
 	"github.com/dustin/go-humanize/english"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 )
 
@@ -43,7 +44,9 @@ type Manifest struct {
 	WithV3 bool `json:"with_v3"`
 	// V3LeftOut says which keys of the v3 store are missing, if any.
 	V3LeftOut string `json:"v3_left_out,omitempty"`
-	Files     []File `json:"files"`
+	// Tree is set if the backup is a snapshot of a v3 store that has a tree of the v2 API.
+	Tree  *Tree  `json:"tree,omitempty"`
+	Files []File `json:"files"`
 }
 
 // Source is the member that was copied.
@@ -172,6 +175,9 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	if err := checkSums(folder, m); err != nil {
 		return nil, err
 	}
+	if m.Tree != nil {
+		return m, nil // the snapshot has its own checksum as well
+	}
 	identity, err := memberhost.Identify(folder, "")
 	if err == nil && identity != m.Copy {
 		err = errors.New("its log belongs to another copy")
@@ -191,13 +197,16 @@ type Verified struct {
 }
 
 // Verify checks a backup like [Check], starts an etcd on a copy of it, and compares the keys
-// with the manifest. The copy is made in a temporary folder.
-func Verify(ctx context.Context, etcd, folder string, read func(int64)) (*Verified, error) {
+// with the manifest. The copy is made in a temporary folder. The tool restores the snapshot of a v3 store.
+func Verify(ctx context.Context, etcd, tool, folder string, read func(int64)) (*Verified, error) {
 	m, err := Check(folder, read)
 	if err != nil {
 		return nil, err
 	}
-	if etcd, err = findEtcd(etcd); err != nil {
+	if m.Tree != nil {
+		return m.verifySnapshot(ctx, etcd, tool, folder)
+	}
+	if etcd, err = etcdtool.FindEtcd(etcd); err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "etcd-tlsproxy-verify-")

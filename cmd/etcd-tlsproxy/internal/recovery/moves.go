@@ -111,10 +111,17 @@ func (r *Recovery) restoreData(m Member, from *source) string {
 	}
 	b.WriteString(r.variables(m) + r.createDataDir())
 	fmt.Fprintf(&b, "reader=$(owner_of %s)\n", quote(member))
+	b.WriteString(r.place(filepath.Join(member, "snap"), log))
+	return b.String()
+}
+
+// place returns the commands that copy a database and a log into the empty place of the old data.
+func (r *Recovery) place(snap, log string) string {
+	var b strings.Builder
 	b.WriteString(`as "$owner" rm -rf "$dir/member.partial"
 as "$owner" mkdir "$dir/member.partial"
 `)
-	fmt.Fprintf(&b, "copy \"$reader\" %s \"$owner\" \"$dir/member.partial/snap\"\n", quote(filepath.Join(member, "snap")))
+	fmt.Fprintf(&b, "copy \"$reader\" %s \"$owner\" \"$dir/member.partial/snap\"\n", quote(snap))
 	if r.WALDir != "" {
 		fmt.Fprintf(&b, "as \"$owner\" rm -rf \"$wal.partial\"\ncopy \"$reader\" %s \"$owner\" \"$wal.partial\"\nsync\nas \"$owner\" mv -T \"$wal.partial\" \"$wal\"\n", quote(log))
 	} else {
@@ -132,7 +139,11 @@ sync
 func (r *Recovery) undo(m Member) string {
 	old := fmt.Sprintf(`"$dir"/%s`, r.asideName())
 	member := fmt.Sprintf("put_back \"$owner\" %s \"$dir/member\" \"$dir/member\"%s", old, r.abandonedSuffix())
-	begin := r.clear(m) + r.variables(m) + `owner=$(owner_of "$dir" 2>/dev/null || echo 0:0)` + "\n"
+	begin := r.clear(m)
+	if r.local(m) {
+		begin += "rm -rf " + quote(r.restored()) + "\n"
+	}
+	begin += r.variables(m) + `owner=$(owner_of "$dir" 2>/dev/null || echo 0:0)` + "\n"
 	end := "as \"$owner\" rm -rf \"$dir/member.partial\"\nsync\n"
 	if r.WALDir == "" {
 		return begin + fmt.Sprintf("if exists %s; then\n%s%s%s\nfi\n", old, r.stop(m), r.checkUnused(), member) + end

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
@@ -37,23 +38,24 @@ type Plan struct {
 	Undo string `json:"undo,omitempty"`
 }
 
-// plan lists the steps. All members are stopped before any data is moved: two old members
-// that still run could elect a leader.
+// stepList collects steps.
+type stepList []Step
+
+func (l *stepList) add(r *Recovery, m Member, title, commands string, check func(context.Context) error) {
+	*l = append(*l, Step{title, m.Name, m.Host(), r.local(m), commands, check})
+}
+
+// plan lists the steps.
 func (r *Recovery) plan(from *source) []Step {
 	first := r.Members[0]
-	var steps []Step
+	var steps stepList
 	add := func(m Member, title, commands string, check func(context.Context) error) {
-		steps = append(steps, Step{title, m.Name, m.Host(), r.local(m), commands, check})
+		steps.add(r, m, title, commands, check)
 	}
 	for _, m := range r.Members {
 		add(m, "check how etcd runs on "+m.Name, r.examine(m), nil)
 	}
-	for _, m := range r.Members {
-		add(m, "stop etcd on "+m.Name, r.stop(m), func(ctx context.Context) error { return r.waitStopped(ctx, m) })
-	}
-	for _, m := range r.Members {
-		add(m, "move the old data of "+m.Name+" aside", r.moveAside(m), nil)
-	}
+	r.stopAll(add)
 	add(first, "copy the data to "+first.Name, r.restoreData(first, from), func(context.Context) error { return r.checkCopy(first, from) })
 	add(first, "start "+first.Name+" once as a cluster of its own", r.startAlone(first, from), func(ctx context.Context) error { return r.checkAlone(ctx, first, from) })
 	add(first, "correct the peer URL of "+first.Name, r.updatePeerURL(first), func(ctx context.Context) error { return r.checkPeerURL(ctx, first) })
@@ -66,6 +68,17 @@ func (r *Recovery) plan(from *source) []Step {
 		add(first, "wait until "+m.Name+" has started", r.waitStarted(first, m), func(ctx context.Context) error { return r.waitMember(ctx, m) })
 	}
 	return steps
+}
+
+// stopAll adds the steps that stop all members and move their data aside. All members are stopped before any
+// data is moved: two old members that still run could elect a leader.
+func (r *Recovery) stopAll(add func(m Member, title, commands string, check func(context.Context) error)) {
+	for _, m := range r.Members {
+		add(m, "stop etcd on "+m.Name, r.stop(m), func(ctx context.Context) error { return r.waitStopped(ctx, m) })
+	}
+	for _, m := range r.Members {
+		add(m, "move the old data of "+m.Name+" aside", r.moveAside(m), nil)
+	}
 }
 
 func (r *Recovery) local(m Member) bool { return m.Host() == r.Members[0].Host() }
@@ -98,7 +111,14 @@ func (r *Recovery) sourceFacts(from *source) []string {
 			facts = append(facts, "WARNING: the backup does not contain "+m.V3LeftOut+". After the recovery they exist only in the old data that is moved aside")
 		}
 		if other, err := memberhost.Identify(target, log); err == nil && other != from.identity {
-			facts = append(facts, target+" has the data of a member ("+other.Member.String()+"), which may be newer than the backup: --backup also accepts a data folder that survived")
+			hint := "--backup also accepts a data folder that survived"
+			if m.Tree != nil {
+				hint = "backup --offline takes a snapshot of a data folder that survived"
+			}
+			facts = append(facts, target+" has the data of a member ("+other.Member.String()+"), which may be newer than the backup: "+hint)
+		}
+		if m.Tree != nil {
+			facts = append(facts, fmt.Sprintf("indexes continue %s above those of the backup: no cluster can have come so far since then, so none that clients have seen is used again", humanize.Comma(int64(r.raise(from)))))
 		}
 		return facts
 	}
@@ -111,9 +131,17 @@ func (r *Recovery) advice(from *source) []string {
 	advice := []string{"AFTERWARDS",
 		"Indexes have gone back to where they were when the data was copied: new writes get indexes that lost writes had. A client that waits with a later waitIndex gets no events and no error until the index has passed it.",
 	}
-	if from.manifest != nil {
+	switch {
+	case r.tree != nil:
+		advice = []string{"AFTERWARDS",
+			"The cluster has another id, and its indexes are above all that clients have seen. Proxies notice that, read the store again and end all watches, so that clients read again. A watch from an older index is told that its events are cleared (401). Clients that keep the id (python-etcd) report that it has changed: restart them.",
+			"Set ETCD_INITIAL_CLUSTER of every member (or its source in Puppet) to " + initialCluster(r.Members) + " and ETCD_INITIAL_CLUSTER_STATE to existing.",
+			"Take a backup now. The old data (" + r.oldData() + ") can be deleted when nothing is missing.",
+		}
+		return advice
+	case from.manifest != nil:
 		advice = append(advice, fmt.Sprintf("The cluster has another id, %s instead of %s. Proxies notice that and end all watches, so that clients read again and start from the new index. Clients that keep the id (python-etcd) report that it has changed: restart them.", from.identity.Cluster, from.manifest.Source.Cluster))
-	} else {
+	default:
 		advice = append(advice, "The cluster keeps its id, so clients cannot detect the recovery from the id. Proxies end watches when they see that the index went backwards.")
 	}
 	advice = append(advice,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -35,6 +36,8 @@ type Recovery struct {
 	ListenPeer string
 	Etcd       string
 	EtcdArgs   []string
+	// Tool is etcdutl, or etcdctl before etcd 3.6, or "" for the one in PATH. It restores snapshots.
+	Tool string
 	// RemoteShell is a command that runs a command on another machine, like ssh. The
 	// host and the command are appended.
 	RemoteShell string
@@ -55,6 +58,9 @@ type Recovery struct {
 	Confirm func(steps ...string) error
 
 	Now func() time.Time
+
+	// tree is set if the source is a snapshot of a v3 store.
+	tree *Tree
 }
 
 // Plan checks the backup and the state of the cluster, and lists the steps. It changes
@@ -73,6 +79,15 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]stat
 	add, done := r.Progress.start("bytes of the backup read", -1)
 	from, err := r.openSource(add)
 	done()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if from.manifest != nil && from.manifest.Tree != nil {
+		r.tree = from.manifest.Tree
+		err = r.checkRestorable(from.manifest)
+	} else if from.manifest == nil {
+		err = checkNoTree(from.path)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -96,7 +111,11 @@ func (r *Recovery) prepare(ctx context.Context) (*Plan, *source, map[string]stat
 	}
 	facts = append(append(r.sourceFacts(from), unit...), facts...)
 	p := &Plan{Facts: facts, Advice: r.advice(from), Undo: r.undoCommand()}
-	p.Steps = r.plan(from)
+	if r.tree != nil {
+		p.Steps = r.planV3(from)
+	} else {
+		p.Steps = r.plan(from)
+	}
 	p.Script = r.script(p)
 	return p, from, states, nil
 }
@@ -199,7 +218,7 @@ func (r *Recovery) execute(ctx context.Context, s Step) error {
 		var output strings.Builder
 		cmd.Stdout, cmd.Stderr = &output, &output
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%w: %s", err, lastLines(output.String()))
+			return fmt.Errorf("%w: %s", err, etcdtool.LastLines(output.String()))
 		}
 	} else {
 		r.note("run this on %s as root:\n%s", s.Host, prelude+s.Commands)

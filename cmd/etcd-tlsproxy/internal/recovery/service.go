@@ -64,7 +64,7 @@ func (r *Recovery) launch(m Member, flags ...string) string {
 	if r.WALDir != "" {
 		words = append(words, "--wal-dir="+r.walDir(m))
 	}
-	if !slices.ContainsFunc(r.EtcdArgs, func(arg string) bool { return strings.HasPrefix(strings.TrimLeft(arg, "-"), "enable-v2") }) {
+	if r.tree == nil && !slices.ContainsFunc(r.EtcdArgs, func(arg string) bool { return strings.HasPrefix(strings.TrimLeft(arg, "-"), "enable-v2") }) {
 		words = append(words, "--enable-v2=true")
 	}
 	words = append(append(words, flags...), r.EtcdArgs...)

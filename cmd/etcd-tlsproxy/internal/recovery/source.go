@@ -77,7 +77,11 @@ func checkTarget(folder string, from *source) error {
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	for _, path := range []string{from.path, from.logDir()} {
+	paths := []string{from.path, from.logDir()}
+	if from.manifest != nil && from.manifest.Tree != nil {
+		paths = paths[:1] // a snapshot has no log
+	}
+	for _, path := range paths {
 		same, err := sameFolder(folder, path)
 		if err != nil || same {
 			return err

@@ -1,4 +1,6 @@
-package recovery
+// Package etcdtool runs etcd's own programs: its tools for data, and an etcd on a copy of data that
+// nobody else can reach.
+package etcdtool
 
 import (
 	"bytes"
@@ -12,9 +14,9 @@ import (
 	"strings"
 )
 
-// findTool finds the tool that copies a data folder: etcdutl of etcd 3.5 or etcdctl of
-// 3.4.
-func findTool(path string) (string, error) {
+// FindTool finds the tool that copies data folders and restores snapshots: etcdutl since etcd 3.5, or
+// etcdctl of 3.4.
+func FindTool(path string) (string, error) {
 	if path != "" {
 		return lookPath(path, "etcdctl", "etcdctl or etcdutl")
 	}
@@ -35,7 +37,8 @@ func lookPath(path, flag, what string) (string, error) {
 	return found, nil
 }
 
-func findEtcd(path string) (string, error) {
+// FindEtcd finds etcd. The path may be empty, and is that of a flag otherwise.
+func FindEtcd(path string) (string, error) {
 	if path != "" {
 		return lookPath(path, "etcd", "etcd")
 	}
@@ -46,9 +49,9 @@ func findEtcd(path string) (string, error) {
 	return found, nil
 }
 
-// runBackupTool copies a data folder with etcd's own tool, which knows the records that a
+// Backup copies a data folder with etcd's own tool, which knows the records that a
 // copy needs to start.
-func runBackupTool(ctx context.Context, tool, dataDir, walDir, into string, withV3 bool) error {
+func Backup(ctx context.Context, tool, dataDir, walDir, into string, withV3 bool) error {
 	args := []string{"backup", "--data-dir", dataDir, "--backup-dir", into}
 	if walDir != "" {
 		args = append(args, "--wal-dir", walDir)
@@ -57,27 +60,27 @@ func runBackupTool(ctx context.Context, tool, dataDir, walDir, into string, with
 		args = append(args, "--with-v3")
 	}
 	cmd := exec.CommandContext(ctx, tool, args...)
-	cmd.Env = append(withoutEtcd(os.Environ()), "ETCDCTL_API=2")
+	cmd.Env = append(Environment(), "ETCDCTL_API=2")
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("copying %s with %s: %w: %s", dataDir, filepath.Base(tool), err, lastLines(output.String()))
+		return fmt.Errorf("copying %s with %s: %w: %s", dataDir, filepath.Base(tool), err, LastLines(output.String()))
 	}
 	return nil
 }
 
-// withoutEtcd removes etcd's own variables. Units set them in environment files, and with
-// the member's ETCD_WAL_DIR or ETCD_DATA_DIR an etcd that was started on a copy would
-// write to the member's own data.
-func withoutEtcd(environment []string) []string {
-	return slices.DeleteFunc(slices.Clone(environment), func(variable string) bool {
+// Environment returns the environment of this process without etcd's own variables. Units set
+// them in environment files, and with the member's ETCD_WAL_DIR or ETCD_DATA_DIR an etcd that was
+// started on a copy would write to the member's own data.
+func Environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return (strings.HasPrefix(variable, "ETCD_") || strings.HasPrefix(variable, "ETCDCTL_")) &&
 			!strings.HasPrefix(variable, "ETCD_UNSUPPORTED_ARCH=")
 	})
 }
 
-// lastLines returns the end of a program's output, which says why it failed.
-func lastLines(output string) string {
+// LastLines returns the end of a program's output, which says why it failed.
+func LastLines(output string) string {
 	const few = 3
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	return strings.Join(lines[max(0, len(lines)-few):], "; ")
