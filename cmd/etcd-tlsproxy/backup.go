@@ -1,8 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
@@ -75,4 +80,132 @@ etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 		return term.Print(result, result.Text)
 	}
 	return cmd
+}
+
+func newBackupList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the backups in a folder",
+		Long: `Lists the backups in a folder, the newest first, with time, size and number of keys,
+and whether their keys were verified when they were made: nothing was read since. It checks that every file
+exists and has its size. "backup verify" reads them.
+
+The exit status is 1 if there is no backup without a problem.`,
+		Example: `  etcd-tlsproxy backup list --dir /srv/backup/etcd`,
+		Args:    console.Arguments,
+	}
+	term := console.New(cmd)
+	folder := cmd.Flags().String("dir", "/srv/backup/etcd", "`folder` of the backups")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		found, err := recovery.List(*folder)
+		if err != nil {
+			return err
+		}
+		good := false
+		err = term.Print(found, func(w io.Writer) error {
+			t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			for _, one := range found {
+				state := one.Problem
+				if state == "" {
+					state = describeKeys(one.Keys, one.Time)
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\n", one.Path, humanize.IBytes(uint64(one.Bytes)), state)
+			}
+			return t.Flush()
+		})
+		for _, one := range found {
+			good = good || one.Problem == ""
+		}
+		if err == nil && !good {
+			term.Note("there is no backup without a problem in %s", *folder)
+			err = &console.ExitError{Code: console.ExitFailure}
+		}
+		return err
+	}
+	return cmd
+}
+
+func describeKeys(k *recovery.Keys, taken time.Time) string {
+	switch {
+	case k == nil:
+		return "keys not counted"
+	case k.Verified:
+		return english.Plural(k.Count, "key", "") + ", verified at " + taken.Format(time.RFC3339) + ", when it was taken"
+	}
+	return english.Plural(k.Count, "key", "") + ", not verified when it was taken"
+}
+
+func newBackupVerify() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify BACKUP",
+		Short: "Check that a backup can be used",
+		Long: `BACKUP is one folder etcd-TIME in the folder that "backup --dir" names.
+
+Reads a whole backup and compares every file with its digest. Then it copies the backup
+into a temporary folder, starts an etcd on the copy that only this program can reach,
+and compares its keys with those that were counted when the backup was made. The backup
+itself does not change. The snapshot of a v3 store is restored by etcdutl, and checked like
+when it was taken. TMPDIR chooses the folder of the copy, which needs as much space
+as the backup. --files-only leaves out the copy and the etcd.
+
+The command says what it could not check. The exit status is 0 if the backup is good, 1 if
+it is damaged or could not be checked, for example without an etcd or without space, and 3
+if it cannot be judged, because it does not say which keys it should have.`,
+		Example: `  etcd-tlsproxy backup verify /srv/backup/etcd/etcd-20261124T020000Z`,
+		Args:    console.Arguments,
+	}
+	term := console.New(cmd)
+	filesOnly := cmd.Flags().Bool("files-only", false, "compare only the files with their digests")
+	etcd := cmd.Flags().String("etcd", "", "`path` of etcd (default: from PATH)")
+	tool := cmd.Flags().String("etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6, for the snapshot of a v3 store (default: from PATH)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		progress := term.Progress("bytes read", -1)
+		var v *recovery.Verified
+		var err error
+		if *filesOnly {
+			v = &recovery.Verified{Unknown: []string{"which keys it has: --files-only leaves that out"}}
+			v.Manifest, err = recovery.Check(args[0], progress.Add)
+		} else {
+			v, err = recovery.Verify(cmd.Context(), *etcd, *tool, args[0], progress.Add)
+		}
+		progress.Done()
+		if err != nil {
+			return err
+		}
+		result := struct {
+			Path string `json:"path"`
+			*recovery.Verified
+		}{args[0], v}
+		err = term.Print(result, func(w io.Writer) error { return writeVerified(w, args[0], v) })
+		if err == nil && v.Found != nil && !v.Compared {
+			err = &console.ExitError{Code: console.ExitNo}
+		}
+		return err
+	}
+	return cmd
+}
+
+// writeVerified describes a backup that was verified now. Whether it was verified when it
+// was taken does not matter any more.
+func writeVerified(w io.Writer, path string, v *recovery.Verified) error {
+	files := "all " + english.Plural(len(v.Manifest.Files), "file", "") + " of " + v.Manifest.Time.Format(time.RFC3339) + " are unchanged"
+	text := path + ": " + files
+	switch {
+	case v.Found == nil:
+	case v.Compared:
+		text = fmt.Sprintf("%s is good: %s, and an etcd that was started on a copy has the same %s", path, files, english.Plural(v.Found.Count, "key", ""))
+		if v.Manifest.Tree != nil && len(v.Unknown) > 0 {
+			text = fmt.Sprintf("%s: %s, and its snapshot has the same %s", path, files, english.Plural(v.Found.Count, "key", ""))
+		}
+	default:
+		text = fmt.Sprintf("%s cannot be judged: %s, and an etcd that was started on a copy has %s", path, files, english.Plural(v.Found.Count, "key", ""))
+	}
+	for _, unknown := range v.Unknown {
+		text += "\n  unknown: " + unknown
+	}
+	if left := v.Manifest.V3LeftOut; left != "" {
+		text += "\n  it does not contain " + left
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
 }

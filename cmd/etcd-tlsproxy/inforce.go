@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
@@ -25,6 +27,30 @@ const (
 	inForceTimeout = 5 * time.Second
 	inForcePoll    = 100 * time.Millisecond
 )
+
+// edited is the result of a command that changes a file.
+type edited struct {
+	File   string `json:"file"`
+	User   string `json:"user"`
+	Action string `json:"action"`
+	Scheme string `json:"scheme,omitempty"`
+	// NamedBy are the rules and surfaces that still name a user who was removed.
+	NamedBy []string `json:"named_by,omitempty"`
+}
+
+func (e *edited) report(c *console.Console) error {
+	return c.Print(e, func(w io.Writer) error {
+		text := fmt.Sprintf("%s: user %q was %s", e.File, e.User, e.Action)
+		if e.Scheme != "" {
+			text += ", hashed with " + e.Scheme
+		}
+		if len(e.NamedBy) > 0 {
+			text += "; still named by " + strings.Join(e.NamedBy, ", ") + ", which admit a client certificate with this name and a user of another htpasswd file: take the name out"
+		}
+		_, err := fmt.Fprintln(w, text)
+		return err
+	})
+}
 
 // change edits the file, reports it, and returns an error if the running proxy of a
 // configuration does not apply it.

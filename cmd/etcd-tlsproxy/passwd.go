@@ -88,30 +88,6 @@ func (p *password) hash(ctx context.Context) (string, error) {
 	return htpasswd.Hash(p.scheme, p.cost, text)
 }
 
-// edited is the result of a command that changes a file.
-type edited struct {
-	File   string `json:"file"`
-	User   string `json:"user"`
-	Action string `json:"action"`
-	Scheme string `json:"scheme,omitempty"`
-	// NamedBy are the rules and surfaces that still name a user who was removed.
-	NamedBy []string `json:"named_by,omitempty"`
-}
-
-func (e *edited) report(c *console.Console) error {
-	return c.Print(e, func(w io.Writer) error {
-		text := fmt.Sprintf("%s: user %q was %s", e.File, e.User, e.Action)
-		if e.Scheme != "" {
-			text += ", hashed with " + e.Scheme
-		}
-		if len(e.NamedBy) > 0 {
-			text += "; still named by " + strings.Join(e.NamedBy, ", ") + ", which admit a client certificate with this name and a user of another htpasswd file: take the name out"
-		}
-		_, err := fmt.Fprintln(w, text)
-		return err
-	})
-}
-
 func newPasswdAdd() *cobra.Command {
 	cmd := &cobra.Command{Use: "add FILE USER", Short: "Add a user", Long: "Adds a user to a htpasswd file." + hashHelp}
 	p := &password{console: console.New(cmd)}

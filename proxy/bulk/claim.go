@@ -73,16 +73,6 @@ func (l *Limits) Read(a *account.Account, path string, tree bool) Claim {
 	return c
 }
 
-// Known returns the claim of a read whose answer has at most so many bytes.
-func (l *Limits) Known(a *account.Account, size int64, tree bool) Claim {
-	if l == nil {
-		return Claim{}
-	}
-	c := Claim{limits: l, bytes: l.Bytes, account: a, tree: tree}
-	c.units = c.unitsOf(size)
-	return c
-}
-
 // Other returns the claim of a request whose answer is usually small.
 func (l *Limits) Other(a *account.Account) Claim {
 	if l == nil {
@@ -214,18 +204,6 @@ func (c *Claim) Began(size int64, exists bool) {
 	}
 	c.units = units
 	c.releasePlaces() // who waits for them looks the size up
-}
-
-// unitsOf returns the units of an answer of so many bytes.
-func (c *Claim) unitsOf(size int64) int64 {
-	units := (size + Unit - 1) / Unit
-	switch {
-	case c.tree:
-		return max(units, 1) // that it is small is worth remembering
-	case units == 1:
-		return 0
-	}
-	return units
 }
 
 // Cover acquires what is missing for an answer that etcd holds until its client has taken it.

@@ -3,6 +3,8 @@ package bulk
 import (
 	"hash/maphash"
 	"sync/atomic"
+
+	"etcd-tlsproxy/proxy/account"
 )
 
 // sizes remembers the sizes of large answers and of small trees, in units. It has a fixed size and no locks. A new
@@ -69,4 +71,26 @@ func (s *sizes) note(hash uint64, units int64) {
 	if word != 0 && (units > 1 || set[place].Load()&maxUnits <= 1) {
 		set[place].Store(word)
 	}
+}
+
+// Known returns the claim of a read whose answer has at most so many bytes.
+func (l *Limits) Known(a *account.Account, size int64, tree bool) Claim {
+	if l == nil {
+		return Claim{}
+	}
+	c := Claim{limits: l, bytes: l.Bytes, account: a, tree: tree}
+	c.units = c.unitsOf(size)
+	return c
+}
+
+// unitsOf returns the units of an answer of so many bytes.
+func (c *Claim) unitsOf(size int64) int64 {
+	units := (size + Unit - 1) / Unit
+	switch {
+	case c.tree:
+		return max(units, 1) // that it is small is worth remembering
+	case units == 1:
+		return 0
+	}
+	return units
 }

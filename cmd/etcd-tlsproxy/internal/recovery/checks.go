@@ -1,9 +1,11 @@
 package recovery
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -131,4 +133,52 @@ func (r *Recovery) reportKeys(now *Keys, from *source, same string) {
 	default:
 		r.note("NOTE: they differ from those of the backup, which has %s: clients have written since then, or %s was changed", english.Plural(from.manifest.Keys.Count, "key", ""), filepath.Base(from.path))
 	}
+}
+
+// checkQuorum reads from the recovered cluster with a quorum.
+func (r *Recovery) checkQuorum(ctx context.Context) error {
+	s, err := r.store()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := r.Connection.Context(ctx)
+	defer cancel()
+	return s.Check(ctx)
+}
+
+// membersV3 lists the members of a cluster with a v3 store.
+func (r *Recovery) membersV3(ctx context.Context) ([]client.Member, error) {
+	s, err := r.store()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.Connection.Context(ctx)
+	defer cancel()
+	found, err := s.Members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]client.Member, len(found))
+	for i, m := range found {
+		all[i] = client.Member{ID: memberhost.ID(m.ID).String(), Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs}
+	}
+	return all, nil
+}
+
+// checkSums compares the two lists of checksums: the commands in a script use sumsFile, and
+// this program uses the manifest.
+func checkSums(folder string, m *Manifest) error {
+	file, err := os.Open(filepath.Join(folder, sumsFile))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	lines := bufio.NewScanner(file)
+	lines.Scan() // the manifest's own
+	for _, f := range m.Files {
+		if !lines.Scan() || lines.Text() != f.SHA256+"  "+f.Path {
+			return fmt.Errorf("%s and %s disagree", sumsFile, manifestFile)
+		}
+	}
+	return lines.Err()
 }

@@ -1,7 +1,6 @@
 package recovery
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -230,22 +229,4 @@ func Verify(ctx context.Context, etcd, tool, folder string, read func(int64)) (*
 		return nil, fmt.Errorf("the backup %s is damaged: an etcd that was started on a copy has %s with the digest %s, and the manifest has %d with %s (hint: use an older one)", folder, english.Plural(got.Count, "key", ""), got.Digest, m.Keys.Count, m.Keys.Digest)
 	}
 	return v, nil
-}
-
-// checkSums compares the two lists of checksums: the commands in a script use sumsFile, and
-// this program uses the manifest.
-func checkSums(folder string, m *Manifest) error {
-	file, err := os.Open(filepath.Join(folder, sumsFile))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	lines := bufio.NewScanner(file)
-	lines.Scan() // the manifest's own
-	for _, f := range m.Files {
-		if !lines.Scan() || lines.Text() != f.SHA256+"  "+f.Path {
-			return fmt.Errorf("%s and %s disagree", sumsFile, manifestFile)
-		}
-	}
-	return lines.Err()
 }

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"time"
 
-	client "go.etcd.io/etcd/client/v2"
-
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/etcdtool"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/snapshot"
@@ -211,36 +209,6 @@ func (r *Recovery) store() (*snapshot.Store, error) {
 		e.TLS.ServerName = at.Hostname()
 	}
 	return &snapshot.Store{Endpoints: []rpc.Endpoint{e}, Prefix: r.tree.Prefix, Timeout: r.Connection.Timeout}, nil
-}
-
-// checkQuorum reads from the recovered cluster with a quorum.
-func (r *Recovery) checkQuorum(ctx context.Context) error {
-	s, err := r.store()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := r.Connection.Context(ctx)
-	defer cancel()
-	return s.Check(ctx)
-}
-
-// membersV3 lists the members of a cluster with a v3 store.
-func (r *Recovery) membersV3(ctx context.Context) ([]client.Member, error) {
-	s, err := r.store()
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := r.Connection.Context(ctx)
-	defer cancel()
-	found, err := s.Members(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]client.Member, len(found))
-	for i, m := range found {
-		all[i] = client.Member{ID: memberhost.ID(m.ID).String(), Name: m.Name, PeerURLs: m.PeerURLs, ClientURLs: m.ClientURLs}
-	}
-	return all, nil
 }
 
 // compareTree is compareKeys for a tree in a v3 store.
