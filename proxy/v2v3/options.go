@@ -34,9 +34,9 @@ type Options struct {
 	// twice that size is not loaded.
 	MaxBytes int64
 	Log      *slog.Logger
+	// Now is the system's clock, by which nodes expire; nil for that of this machine.
+	Now func() time.Time
 
-	// now is the system's clock, by which nodes expire; nil for that of this machine.
-	now func() time.Time
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
 }
