@@ -160,6 +160,9 @@ func TestEachFaultIsFound(t *testing.T) {
 		"names out of order": {func(s *store) {
 			s.do(post("12")).Event.Node.Key = "/a/q/00000000000000000001"
 		}, "names are not in the order of indexes"},
+		"a name above its index": {func(s *store) {
+			s.do(post("12")).Event.Node.Key = "/a/q/00000000000000009999"
+		}, "want 20 digits of a number up to its index"},
 		"a node that expires early": {func(s *store) {
 			s.do(set("/a/t", "13"))
 			s.expire("/a/t", time.Unix(1010, 0))

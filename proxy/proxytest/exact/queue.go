@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -32,7 +33,7 @@ func (h *History) checkQueues(found *findings) {
 	for _, o := range posted {
 		key := o.Event.Node.Key
 		name := key[strings.LastIndexByte(key, '/')+1:]
-		if len(name) != 20 || strings.TrimLeft(name, "0") > fmt.Sprint(o.Index) && len(strings.TrimLeft(name, "0")) >= len(fmt.Sprint(o.Index)) {
+		if n, err := strconv.ParseUint(name, 10, 64); err != nil || len(name) != 20 || n > o.Index {
 			found.add("an entry has the name %q, want 20 digits of a number up to its index: %s", name, o)
 		}
 		if before := last[o.Key]; before != nil && before.Event.Node.Key >= key {
