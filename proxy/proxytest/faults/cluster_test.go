@@ -22,9 +22,10 @@ import (
 // cluster is three members and three proxies.
 type cluster struct {
 	*testing.T
-	dir     string
-	members []*member
-	proxies []*proxy
+	dir      string
+	machines []*machine
+	members  []*member
+	proxies  []*proxy
 	// connected means that the machines have namespaces, and why says why not.
 	connected bool
 	why       string
@@ -36,7 +37,7 @@ const machines = 3
 func startCluster(t *testing.T, release proxytest.Release) *cluster {
 	t.Helper()
 	all, why, err := newMachines(machines)
-	c := &cluster{T: t, dir: t.TempDir(), connected: why == "", why: why}
+	c := &cluster{T: t, dir: t.TempDir(), machines: all, connected: why == "", why: why}
 	t.Cleanup(c.close)
 	if err != nil {
 		t.Fatal(err)
@@ -77,9 +78,9 @@ func (c *cluster) close() {
 	for _, m := range c.members {
 		m.kill()
 		m.client.Close()
-		if m.namespace != nil {
-			m.namespace.Close()
-		}
+	}
+	if err := removeMachines(c.machines); err != nil {
+		c.Error(err)
 	}
 	if !c.Failed() {
 		return

@@ -65,6 +65,26 @@ func newMachines(n int) (all []*machine, why string, err error) {
 	return all, "", nil
 }
 
+// removeMachines removes the namespaces and the networks.
+func removeMachines(all []*machine) (err error) {
+	for network := range networks {
+		for _, m := range all {
+			if m.namespace != nil {
+				err = errors.Join(err, ip("link delete %s", m.port(network)))
+			}
+		}
+		if os.Getenv(inNamespace) == "yes" {
+			err = errors.Join(err, ip("link delete bridge%d", network))
+		}
+	}
+	for _, m := range all {
+		if m.namespace != nil {
+			err = errors.Join(err, m.namespace.Close())
+		}
+	}
+	return err
+}
+
 // connect makes the namespace of a machine, and connects it with the bridges.
 func (m *machine) connect() (err error) {
 	if m.namespace, err = newNamespace(); err != nil {

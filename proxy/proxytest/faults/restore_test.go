@@ -71,6 +71,7 @@ func (c *cluster) runRestore(seed uint64) []*round {
 			second.finding("after a restore: got the trees %v and %v, want equal ones", exact.NewTree(a.Event.Node), exact.NewTree(b.Event.Node))
 		}
 	}
+	noise.remove()
 	second.run()
 	return []*round{first, second}
 }

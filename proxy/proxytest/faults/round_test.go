@@ -161,6 +161,12 @@ func (r *round) run() {
 	r.check()
 }
 
+// remove removes what the clients have left, so that a long run does not end with a large tree.
+func (r *round) remove() {
+	r.Helper()
+	r.settle(0, exact.Request{Action: v2store.Delete, Key: r.directory, Dir: true, Recursive: true})
+}
+
 // startClients starts clients that write until the context ends.
 func (r *round) startClients(ctx context.Context, all *sync.WaitGroup) {
 	for n := range writers * machines {
