@@ -27,6 +27,7 @@ func (s *Server) Serve(ln net.Listener) error {
 	if first {
 		go s.memory.run(s.handshakers.ctx)
 		go s.observer.Sample(s.handshakers.ctx, s.gauges)
+		go s.probe(s.handshakers.ctx)
 		go s.std.Serve()
 	}
 	return s.accept(ln)

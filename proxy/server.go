@@ -59,6 +59,9 @@ type Options struct {
 	HandshakeTimeout time.Duration
 	// IdleTimeout bounds the time that a client's connection may wait for its next request.
 	IdleTimeout time.Duration
+	// ProbeEvery is how often etcd is probed while there are no requests; 0 means every five
+	// seconds.
+	ProbeEvery time.Duration
 
 	usage func() usage // replaces the process's own in tests
 }
@@ -141,6 +144,7 @@ func NewServer(o Options) *Server {
 			),
 			Memory: s.accounts.NewPool(account.Options{Name: "answers", Unit: account.LeaseUnit, Bytes: account.LeaseUnit, Total: 1}),
 		},
+		Written:  &account.Tally{},
 		Gate:     &gate.Gate{Throttle: o.Throttle, Admits: s.memory.admits, Audited: o.Observer.Records.Audited, HashTurn: s.logins.turn, Login: s.metrics.CountLogin},
 		Observer: o.Observer,
 		Current:  &s.current,
@@ -159,6 +163,7 @@ func NewServer(o Options) *Server {
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
 		Bodies:      s.bodies,
 		Streams:     s.accounts.NewPool(streamsOf(o.MaxMemory)),
+		Frames:      s.accounts.NewPool(account.Options{Name: "frames", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections}),
 		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}

@@ -9,7 +9,29 @@ import (
 )
 
 func (s *Server) gauges() observe.Gauges {
-	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.connections.Used(), Memory: s.memory.read().live}
+	live := s.memory.read().live
+	return observe.Gauges{Watches: int64(s.exchange.Watches.Count()), Connections: s.connections.Used(), Memory: live, Limits: s.peaks(live)}
+}
+
+// peaks returns the highest use of limits since the last sample, as far as it costs next to
+// nothing: that of pools, and the present use of others. To count files, or what each address
+// has, would take too long so often.
+func (s *Server) peaks(live uint64) []observe.LimitUse {
+	snapshot := s.current.Load()
+	counters := snapshot.Upstream.Counters()
+	list := []observe.LimitUse{
+		{Name: "connections", Used: s.connections.Peak()},
+		{Name: "watches", Used: s.exchange.Watches.Pool.Peak()},
+		{Name: "upstream_requests", Used: max(counters.Active.Load(), s.exchange.Slots.Peak())},
+		{Name: "body_memory", Used: s.bodies.Peak()},
+		{Name: "shared_answer_memory", Used: counters.Shared.Held()},
+		{Name: "memory", Used: int64(live)},
+	}
+	if snapshot.Watches != nil {
+		held, _ := snapshot.Watches.Memory()
+		list = append(list, observe.LimitUse{Name: "event_memory", Used: held})
+	}
+	return list
 }
 
 // Status reports the state of the server and of etcd; see [observe.Observer.Status].
@@ -24,6 +46,7 @@ func (s *Server) state() observe.State {
 	failing, recovered := s.exchange.Outage.Since()
 	return observe.State{
 		Stores:          stores,
+		Written:         s.exchange.Written,
 		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(),
 		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),

@@ -219,13 +219,30 @@ func TestTheStatusAndTheMetricsTellHowAStoreIs(t *testing.T) {
 		}
 		values := gather(t, f)
 		for name, want := range map[string]float64{"store_serving": 1, "store_nodes": 2, "store_behind_seconds": 0, "store_loads_total": 1, "store_audit_differences_total": 0,
-			"store_clocks_apart": 0, "store_conflicts_total": 0} {
+			"store_clocks_apart": 0, "store_conflicts_total": 0, "store_behind_revisions": 0, "store_expired_total": 0, "store_expiry_late_seconds": 0, "store_fences_total": 0,
+			"store_audited_timestamp_seconds": 0, "store_audit_mended_total": 0, "store_not_compacted_since_timestamp_seconds": 0,
+			"store_lost_responses_total outcome=executed": 0, "store_lost_responses_total outcome=not_executed": 0, "store_lost_responses_total outcome=unknown": 0,
+			"store_alarm alarm=no_space": 0, "store_alarm alarm=corrupt": 0, "store_written_bytes_total": float64(status.Writers[0].Bytes)} {
 			if got, ok := values[name]; !ok || got != want {
 				t.Errorf("the metric %s: got %v (there: %t), want %v", name, got, ok, want)
 			}
 		}
 		if bytes := float64(status.Stores[0].Bytes); bytes == 0 || values["store_bytes"] != bytes {
 			t.Errorf("the metric store_bytes: got %v, want %v as in the status, and more than 0", values["store_bytes"], bytes)
+		}
+		if w := status.Writers; len(w) != 1 || !strings.HasPrefix(w[0].Account, "root from ") || w[0].Bytes < 100 || w[0].Bytes > 1000 {
+			t.Errorf("got the writers %+v, want root with a few hundred bytes", w)
+		}
+		fronttest.Eventually(t, "the size of the store is known, and who expires nodes", func() bool {
+			store, got := f.Server.Status().Stores[0], gather(t, f)
+			return store.Alarm == "none" && store.FileBytes > 0 && got["store_file_bytes"] == float64(store.FileBytes) && got["store_used_bytes"] == float64(store.UsedBytes) &&
+				got["store_quota_bytes"] == float64(store.QuotaBytes) && store.KeeperName != "" && store.NoKeeperSince.IsZero() && got["store_no_keeper_since_timestamp_seconds"] == 0
+		})
+		fronttest.Do(t, f.Client("h1"), "GET", f.URL()+"/v2/keys/none?quorum=true", "", "")
+		store, got := f.Server.Status().Stores[0], gather(t, f)
+		if store.BarrierWaits == 0 || got["store_barrier_waits_total"] != float64(store.BarrierWaits) || got["store_barrier_reads_total"] != float64(store.BarrierReads) ||
+			got["store_barrier_wait_seconds_total"] != store.BarrierSeconds {
+			t.Errorf("after a quorum read: got the status %+v and the metrics %v, want both alike", store, got)
 		}
 		fronttest.Eventually(t, "the proxy expires nodes, or the view of the test does", func() bool {
 			got, ok := gather(t, f)["store_keeper"]
@@ -239,7 +256,12 @@ func TestTheStatusAndTheMetricsTellHowAStoreIs(t *testing.T) {
 		}
 	})
 	etcd, _ := fronttest.Fast.Embedded(t, nil)
-	if status := etcd.Server.Status(); !fronttest.V3() && (status.Stores == nil || len(status.Stores) > 0) {
-		t.Errorf("with the v2 API: got the stores %v, want an empty list", status.Stores)
+	if status := etcd.Server.Status(); !fronttest.V3() && (status.Stores == nil || len(status.Stores) > 0 || len(status.Writers) > 0) {
+		t.Errorf("with the v2 API: got the stores %v and the writers %v, want empty lists", status.Stores, status.Writers)
+	}
+	for name := range gather(t, etcd) {
+		if !fronttest.V3() && strings.HasPrefix(name, "store_") {
+			t.Errorf("with the v2 API: got the metric %s, want none of a store", name)
+		}
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
@@ -43,13 +45,12 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 	if err != nil {
 		return nil //nolint:nilerr // there is no proxy here, or another user's
 	}
-	_, c, _ := config.Decode(configFile, text)
+	c, uses := configOf(configFile, text, changed)
 	if c == nil {
 		// The admin address of the proxy that runs is unknown.
 		return fmt.Errorf("the file was changed, but %s is not valid, so a running proxy does not apply the change (hint: etcd-tlsproxy check-config says what is wrong)", configFile)
 	}
-	disk := files.NewReader(filepath.Dir(configFile))
-	if !slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(disk.Path(name), changed) }) {
+	if !uses {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inForceTimeout)
@@ -71,6 +72,41 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 		case <-time.After(inForcePoll):
 		}
 	}
+}
+
+// configOf returns the content of a configuration, or nil if it is not valid, and whether it
+// names a htpasswd file.
+func configOf(configFile string, text []byte, htpasswd string) (c *config.Config, uses bool) {
+	_, c, _ = config.Decode(configFile, text)
+	if c == nil {
+		return nil, false
+	}
+	disk := files.NewReader(filepath.Dir(configFile))
+	return c, slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(disk.Path(name), htpasswd) })
+}
+
+// naming returns the rules and the surfaces that name a user. known is false if no
+// configuration with the htpasswd file can be read.
+func naming(configFile, htpasswd, user string) (places []string, known bool) {
+	text, err := os.ReadFile(configFile)
+	if err != nil {
+		return nil, false
+	}
+	c, known := configOf(configFile, text, htpasswd)
+	if !known {
+		return nil, false
+	}
+	for _, prefix := range slices.Sorted(maps.Keys(c.ACLs)) {
+		if rule := c.ACLs[prefix]; slices.Contains(rule.Read, user) || slices.Contains(rule.Write, user) {
+			places = append(places, "acls."+strconv.Quote(prefix))
+		}
+	}
+	for _, surface := range slices.Sorted(maps.Keys(c.Surfaces)) {
+		if slices.Contains(c.Surfaces[surface], user) {
+			places = append(places, "surfaces."+surface)
+		}
+	}
+	return places, true
 }
 
 // sameFile reports whether two names are those of one file that exists.

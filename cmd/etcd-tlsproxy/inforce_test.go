@@ -61,6 +61,18 @@ func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
 	}
 }
 
+func TestARemovalNamesTheRulesThatStay(t *testing.T) {
+	s := serveAt(t)
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "[limits]", "[surfaces]\nmembers = [\"conftool\"]\n[limits]", 1))
+	if code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool"); code != 0 || !strings.Contains(out, `still named by acls."/conftool", surfaces.members, `) {
+		t.Errorf("passwd remove: got exit status %d with %q, want 0 with the rule and the surface", code, out)
+	}
+	s.WriteUsers(map[string]string{"root": "root-1", "other": "other-1"})
+	if code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "other"); code != 0 || strings.Contains(out, "named by") {
+		t.Errorf("passwd remove of a user in no rule: got exit status %d with %q, want 0 and no rule", code, out)
+	}
+}
+
 func TestPasswdNeedsNoRunningProxy(t *testing.T) {
 	s := serveAt(t)
 	s.Close()

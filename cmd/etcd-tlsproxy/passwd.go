@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -93,6 +94,8 @@ type edited struct {
 	User   string `json:"user"`
 	Action string `json:"action"`
 	Scheme string `json:"scheme,omitempty"`
+	// NamedBy are the rules and surfaces that still name a user who was removed.
+	NamedBy []string `json:"named_by,omitempty"`
 }
 
 func (e *edited) report(c *console.Console) error {
@@ -100,6 +103,9 @@ func (e *edited) report(c *console.Console) error {
 		text := fmt.Sprintf("%s: user %q was %s", e.File, e.User, e.Action)
 		if e.Scheme != "" {
 			text += ", hashed with " + e.Scheme
+		}
+		if len(e.NamedBy) > 0 {
+			text += "; still named by " + strings.Join(e.NamedBy, ", ") + ", which admit a client certificate with this name and a user of another htpasswd file: take the name out"
 		}
 		_, err := fmt.Fprintln(w, text)
 		return err
@@ -129,7 +135,7 @@ func newPasswdAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return (&edited{args[0], args[1], "added", p.scheme}).change(cmd.Context(), p.console, *configFile, *create,
+		return (&edited{File: args[0], User: args[1], Action: "added", Scheme: p.scheme}).change(cmd.Context(), p.console, *configFile, *create,
 			func(f *htpasswd.File) ([]byte, error) { return f.Add(args[1], hash) })
 	}
 	return cmd
@@ -152,7 +158,7 @@ func newPasswdChange() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return (&edited{args[0], args[1], "changed", p.scheme}).change(cmd.Context(), p.console, *configFile, false,
+		return (&edited{File: args[0], User: args[1], Action: "changed", Scheme: p.scheme}).change(cmd.Context(), p.console, *configFile, false,
 			func(f *htpasswd.File) ([]byte, error) { return f.Change(args[1], hash) })
 	}
 	return cmd
@@ -204,7 +210,9 @@ func newPasswdRemove() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "remove FILE USER", Short: "Remove a user", Args: console.Arguments,
 		Long: `Removes a user from a htpasswd file. A running proxy refuses the password within two
-seconds. While a rule still names the user, check-config and the proxy warn about it.`,
+seconds. The rules and surfaces that still name the user are listed: they admit a client
+certificate with this name. Until the name is taken out, check-config and the proxy warn
+about it.`,
 	}
 	c := console.NewConfirming(cmd)
 	configFile := configFlag(cmd)
@@ -217,10 +225,18 @@ seconds. While a rule still names the user, check-config and the proxy warn abou
 		if _, err := remove(file); err != nil {
 			return err
 		}
-		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working; rules that name the user stay, and check-config lists them", args[1], args[0])); err != nil {
+		places, known := naming(*configFile, args[0], args[1])
+		rules := "rules that name the user stay, and check-config lists them"
+		switch {
+		case len(places) > 0:
+			rules = "these name the user and stay: " + strings.Join(places, ", ")
+		case known:
+			rules = "no rule names the user"
+		}
+		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working; %s", args[1], args[0], rules)); err != nil {
 			return err
 		}
-		return (&edited{File: args[0], User: args[1], Action: "removed"}).change(cmd.Context(), c, *configFile, false, remove)
+		return (&edited{File: args[0], User: args[1], Action: "removed", NamedBy: places}).change(cmd.Context(), c, *configFile, false, remove)
 	}
 	return cmd
 }

@@ -77,6 +77,7 @@ type Pool struct {
 	revoked        uint64 // holders
 	evicted        uint64 // waiters that lost their place, or waited too long
 	congestion     congestion
+	peak           int64 // the highest number of units that were acquired with the lock since the last [Pool.Peak]
 }
 
 const (
@@ -200,6 +201,7 @@ func (p *Pool) take(a *Account, n int64, k Kind) bool {
 		if p.state.CompareAndSwap(state, state+weight) {
 			a.used[p.index].Add(int32(n))
 			p.usages.add(a, n)
+			p.peak = max(p.peak, all+n)
 			return true
 		}
 	}

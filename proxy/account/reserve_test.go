@@ -59,6 +59,39 @@ func TestWritesNeedNotWaitBehindReads(t *testing.T) {
 	})
 }
 
+func TestAWriteIsServedBesideAReadOfANetworkWhoseWriteHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 8, Reserve: 1})
+		holder, first, second := client(table, 0, 0), client(table, 1, 0), client(table, 2, 0)
+		for range 7 {
+			p.TryAcquire(holder, 1, Ordinary)
+		}
+		p.TryAcquire(holder, 1, Write)
+		ctx, cancel := context.WithCancel(t.Context())
+		left, leave := context.WithCancel(t.Context())
+		results := make(chan error, 3)
+		wait := func(ctx context.Context, a *Account, k Kind) {
+			go func() { results <- p.Acquire(ctx, a, 1, k) }()
+			synctest.Wait()
+		}
+		wait(ctx, first, Ordinary)
+		wait(left, first, Write)
+		wait(ctx, second, Write)
+		leave()
+		<-results
+		p.Release(holder, 1, Write)
+		synctest.Wait()
+		if second.Held(p) != 1 {
+			t.Error("a write got no unit of the reserve, which no other write waits for")
+		}
+		cancel()
+		for range 2 {
+			<-results
+		}
+	})
+}
+
 func TestAccountsBelowTheirShareUseTheReserveForNewcomers(t *testing.T) {
 	table := NewTable()
 	p := table.NewPool(Options{Name: "test", Total: 80, Reserve: 10, ForNewcomers: true})

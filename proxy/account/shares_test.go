@@ -99,3 +99,55 @@ func TestAPromiseIsAwaitedForASecond(t *testing.T) {
 		waiting.Wait()
 	})
 }
+
+func TestWhatWasReleasedBeforeAReclaimIsNoPartOfItsPromise(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 100})
+		flood, newcomer := client(table, 0, 0), client(table, 1, 0)
+		for range 100 {
+			p.TryAcquire(flood, 1, Ordinary)
+			p.Register(flood, &stuckHolder{fakeHolder{pool: p, account: flood, class: Silent}})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range 5 {
+			waiting.Go(func() { _ = p.Acquire(ctx, newcomer, 1, Ordinary) })
+		}
+		synctest.Wait() // one is promised
+		for range 3 {
+			p.Release(flood, 1, Ordinary)
+		}
+		pass(promiseLength - 2*reclaimEvery)
+		if got := p.Status().Revoked; got != 3 || newcomer.Held(p) != 3 {
+			t.Errorf("of five wanted units three were released, one of them as promised: got %d holders revoked and %d units granted, want 3 and 3", got, newcomer.Held(p))
+		}
+		cancel()
+		waiting.Wait()
+	})
+}
+
+func TestWhatIsReleasedKeepsOneOfSeveralPromises(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 100})
+		flood, newcomer := client(table, 0, 0), client(table, 1, 0)
+		for range 100 {
+			p.TryAcquire(flood, 1, Ordinary)
+			p.Register(flood, &stuckHolder{fakeHolder{pool: p, account: flood, class: Silent}})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var waiting sync.WaitGroup
+		for range 3 {
+			waiting.Go(func() { _ = p.Acquire(ctx, newcomer, 1, Ordinary) })
+		}
+		pass(5 * reclaimEvery)
+		p.Release(flood, 1, Ordinary)
+		pass(5 * reclaimEvery)
+		if got := p.Status().Revoked; got != 3 || newcomer.Held(p) != 1 {
+			t.Errorf("of three promised units one was released: got %d holders revoked and %d units granted, want 3 and 1", got, newcomer.Held(p))
+		}
+		cancel()
+		waiting.Wait()
+	})
+}

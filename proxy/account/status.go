@@ -42,6 +42,17 @@ func (p *Pool) Status() Status {
 // Used returns the number of units in use.
 func (p *Pool) Used() int64 { return int64(p.state.Load() & allMask) }
 
+// Peak returns the highest use since the last call, in the unit of [Status]. It is exact if
+// three quarters of the pool were in use at some time: units below that are acquired without a
+// lock, and seen only now.
+func (p *Pool) Peak() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	peak := max(p.peak, p.Used())
+	p.peak = 0
+	return peak * p.unit
+}
+
 // Wanted returns the number of units that an account holds and waits for.
 func (p *Pool) Wanted(a *Account) int64 {
 	held := a.Held(p)

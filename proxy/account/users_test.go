@@ -28,6 +28,9 @@ func TestAConnectionKeepsTheAccountsOfItsUsers(t *testing.T) {
 			t.Errorf("user %d of the connection: got an account %v, want %v: a connection has four", i+2, a != nil, want)
 		}
 	}
+	if again := u.Account("root"); again != first {
+		t.Errorf("the account of a user of a connection with four: got %p, want %p", again, first)
+	}
 	if a := u.Account(""); a != nil {
 		t.Errorf("the account of nobody: got %v, want none", a)
 	}
@@ -64,4 +67,23 @@ func TestConcurrentRequestsOfAUserHaveOneAccount(t *testing.T) {
 	if n := table.Len(); n != 0 {
 		t.Errorf("after the connection: got %d accounts in use, want 0", n)
 	}
+}
+
+func TestAnAccountThatAnotherRequestHasJustOpenedIsNotOpenedAgain(t *testing.T) {
+	table := NewTable()
+	u := table.Users(netip.MustParseAddr("192.0.2.1"))
+	first := u.Account("root")
+	// A request that found no account of the user, before the other had opened it, comes here.
+	if a := u.add("root"); a != first {
+		t.Errorf("the account of a user that is there already: got %p, want %p", a, first)
+	}
+	for i := range maxUsers - 1 {
+		if a := u.Account(fmt.Sprint(i)); a == nil {
+			t.Errorf("user %d of the connection: got no account, but a connection has %d", i+2, maxUsers)
+		}
+	}
+	if a := u.add("late"); a != nil {
+		t.Errorf("one user too many, who found a free place before others took it: got the account %v, want none", a)
+	}
+	u.Close()
 }

@@ -73,6 +73,16 @@ func (l *Limits) Read(a *account.Account, path string, tree bool) Claim {
 	return c
 }
 
+// Known returns the claim of a read whose answer has at most so many bytes.
+func (l *Limits) Known(a *account.Account, size int64, tree bool) Claim {
+	if l == nil {
+		return Claim{}
+	}
+	c := Claim{limits: l, bytes: l.Bytes, account: a, tree: tree}
+	c.units = c.unitsOf(size)
+	return c
+}
+
 // Other returns the claim of a request whose answer is usually small.
 func (l *Limits) Other(a *account.Account) Claim {
 	if l == nil {
@@ -141,7 +151,7 @@ func (c *Claim) TryAcquire() bool {
 }
 
 // Acquire acquires what the answer is expected to need, and waits for its turn. What is known
-// about the size when the turn comes counts. If it fails, the claim may hold a part.
+// about the size when the turn comes counts. If it fails, the claim holds what it held before.
 func (c *Claim) Acquire(ctx context.Context) error {
 	if c.TryAcquire() {
 		return nil
@@ -157,13 +167,18 @@ func (c *Claim) Acquire(ctx context.Context) error {
 		return nil
 	}
 	// Nobody waits for bytes while he has places.
-	if n := possible(c.bytes, c.units) - c.held; n > 0 {
+	before := c.held
+	if n := possible(c.bytes, c.units) - before; n > 0 {
 		if err := c.bytes.Acquire(ctx, c.account, n, account.Ordinary); err != nil {
 			return err
 		}
 		c.held += n
 	}
-	return c.acquirePlaces(ctx, c.wantedPlaces())
+	if err := c.acquirePlaces(ctx, c.wantedPlaces()); err != nil {
+		c.releaseBytes(c.held - before)
+		return err
+	}
+	return nil
 }
 
 // possible returns the units that an answer of so many units is charged with. An answer that is
@@ -189,12 +204,7 @@ func (c *Claim) Began(size int64, exists bool) {
 	if c.limits == nil {
 		return
 	}
-	units := (size + Unit - 1) / Unit
-	if c.tree {
-		units = max(units, 1) // that it is small is worth remembering
-	} else if units == 1 {
-		units = 0
-	}
+	units := c.unitsOf(size)
 	switch {
 	case c.hash == unnamed:
 	case c.write:
@@ -204,6 +214,18 @@ func (c *Claim) Began(size int64, exists bool) {
 	}
 	c.units = units
 	c.releasePlaces() // who waits for them looks the size up
+}
+
+// unitsOf returns the units of an answer of so many bytes.
+func (c *Claim) unitsOf(size int64) int64 {
+	units := (size + Unit - 1) / Unit
+	switch {
+	case c.tree:
+		return max(units, 1) // that it is small is worth remembering
+	case units == 1:
+		return 0
+	}
+	return units
 }
 
 // Cover acquires what is missing for an answer that etcd holds until its client has taken it.

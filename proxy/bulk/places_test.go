@@ -78,7 +78,7 @@ func TestALargeAnswerWithoutPlacesHoldsNothingUntilItWaits(t *testing.T) {
 		if err := <-done; err == nil {
 			t.Error("a wait that is canceled: got no error")
 		}
-		next.Release()
+		r.checkHeld(t, "after a wait that is canceled", 20, 16)
 		go func() { done <- next.Acquire(t.Context()) }()
 		synctest.Wait()
 		working.Began(20*Unit, true)

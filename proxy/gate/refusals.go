@@ -95,6 +95,13 @@ func DecisionReasons() []string {
 	}
 }
 
+// Reasons returns the reasons of all refusals that can be recorded: those of decisions, and
+// those of what comes after a decision or without one.
+func Reasons() []string {
+	return append(DecisionReasons(), "malformed", "bad_body", "slow_body", "too_large", "draining",
+		"unreachable", "store", "broken", "timeout", "unknown_outcome", "lost_answer")
+}
+
 // refusePathFor names the reason that acl gives, which is a constant text.
 func refusePathFor(reason string) *Refusal {
 	return refuse(400, "bad_target", codeInvalidField, "Bad request", "The path is refused: "+reason)

@@ -60,6 +60,9 @@ func (a *Answer) Read(p []byte) (n int, err error) {
 	if a.Whole {
 		return 0, io.EOF
 	}
+	if a.stored != nil {
+		return a.stored.large.Read(p)
+	}
 	n, err = a.resp.Read(p)
 	if a.isWatch && n > 0 {
 		a.isWatch = false

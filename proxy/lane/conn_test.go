@@ -79,6 +79,32 @@ func TestAConnectionGivesItsTurnBackWhileItWaitsForItsClient(t *testing.T) {
 }
 
 // crypto/tls answers some records of a client on its own, behind the deadline of the last answer.
+func TestAHandshakeReceivesNoMoreThanItsFlightBetweenTwoAnswers(t *testing.T) {
+	client, server, _ := accepted(t)
+	server.TakeTurns(&countedTurns{}, 10)
+	p := make([]byte, 6)
+	for range 2 {
+		if _, err := client.Write(make([]byte, 20)); err != nil {
+			t.Fatal(err)
+		}
+		for received := 0; received < 10; {
+			n, err := server.Read(p)
+			if err != nil {
+				t.Fatalf("after %d bytes of a flight of 10: %v", received, err)
+			}
+			if received += n; received > 10 {
+				t.Fatalf("%d bytes were received, want 10 at most", received)
+			}
+		}
+		if n, err := server.Read(p); !errors.Is(err, ErrTooLarge) {
+			t.Fatalf("behind a flight of 10 bytes: got %d more and the error %v, want %v", n, err, ErrTooLarge)
+		}
+		if _, err := server.Write([]byte("answer")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAShortRecordIsWrittenBehindTheDeadlineAndALongOneIsNot(t *testing.T) {
 	for length, want := range map[int]error{1: nil, maxControl: nil, maxControl + 1: os.ErrDeadlineExceeded} {
 		client, server, _ := accepted(t)

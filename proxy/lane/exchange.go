@@ -26,6 +26,8 @@ type Exchange struct {
 	// Accounts has the accounts of all clients.
 	Accounts *account.Table
 	Pools
+	// Written adds up what clients have written to a v3 store, in bytes.
+	Written *account.Tally
 	// Outage logs that etcd does not answer.
 	Outage *observe.Outage
 }
@@ -93,7 +95,7 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	s, op := call.Snapshot, call.Op
 	call.account = payer(call.Peer, op)
 	if s.Origin != nil && s.Origin.serves(op) {
-		return x.fromStore(ctx, call)
+		return x.fromStore(ctx, call, buffer)
 	}
 	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead

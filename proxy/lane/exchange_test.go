@@ -382,3 +382,44 @@ func TestTheTimeThatAClientTakesForALargeAnswerIsNotThatOfEtcd(t *testing.T) {
 	}
 	r.quiet(t)
 }
+
+func TestEachDecisionIsCounted(t *testing.T) {
+	r := newRig(t, nil)
+	decide := func(method, target string) {
+		t.Helper()
+		rec := &observe.Record{Peer: seed.Peer()}
+		r.Decide(t.Context(), r.snapshot, &gate.Request{Method: method, Target: target, Peer: rec.Peer}, rec)
+	}
+	before := r.decisions(t)
+	decide("GET", "/v2/keys/a")
+	decide("GET", "/v2/keys/b")
+	decide("PUT", "/v2/keys/a")
+	after := r.decisions(t)
+	if allowed, all := after["allowed"]-before["allowed"], after["all"]-before["all"]; allowed != 2 || all != 3 {
+		t.Errorf("two reads that are allowed and a write that is not: got %v of %v decisions counted as allowed, want 2 of 3", allowed, all)
+	}
+}
+
+// decisions returns how many decisions are counted, and how many of them are allowed.
+func (r *rig) decisions(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := r.metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := make(map[string]float64)
+	for _, family := range families {
+		if family.GetName() != "etcd_tlsproxy_decisions_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			counts["all"] += metric.GetCounter().GetValue()
+			for _, label := range metric.GetLabel() {
+				if label.GetValue() == "allowed" {
+					counts["allowed"] += metric.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return counts
+}

@@ -277,7 +277,7 @@ func TestAWatchThatCannotBeSharedMakesRoomForThatOfAnotherClient(t *testing.T) {
 func TestOnlyPlainWatchesAreShared(t *testing.T) {
 	for query, want := range map[string]bool{
 		"wait=true": true, "wait=true&recursive=true": true, "waitIndex=7&wait=true": true, "wait=true&waitIndex=0": true,
-		"wait=true&stream=true": false, "wait=true&wait=true": false, "wait=true&waitIndex=-1": false, "wait=true&recursive=yes": false,
+		"wait=true&stream=true": false, "wait=true&wait=true": false, "wait=true&recursive=true&recursive=false": false, "wait=true&waitIndex=7&waitIndex=8": false, "wait=true&waitIndex=-1": false, "wait=true&recursive=yes": false,
 		"wait=true&sorted=true": false, "w%61it=true": false, "waitIndex=7": false, "": false, "wait=true&": false,
 	} {
 		if _, got := ParseWatch(query); got != want {

@@ -19,6 +19,7 @@ import (
 // methods.
 type Store interface {
 	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
+	Size(op *v2store.Operation) int
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
@@ -80,7 +81,7 @@ func checkParsed(op *gate.Operation, parsed *v2store.Operation) {
 }
 
 // fromStore is Do for an operation that the store answers.
-func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal *gate.Refusal, err error) {
+func (x *Exchange) fromStore(ctx context.Context, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, err error) {
 	op := call.Op
 	if op.Surface != gate.Keys {
 		return x.fromMembers(ctx, call)
@@ -92,6 +93,9 @@ func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal
 		return a, nil, nil
 	}
 	a = Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
+	if !parsed.Write() { // the store knows the size before it makes the answer
+		a.claim = x.Bulk.Known(call.account, int64(o.Store.Size(parsed)), op.Tree)
+	}
 	defer a.slot.release()
 	// Reads cost etcd nothing or, together, a request in each round trip, so that they need no slot.
 	if !a.claim.TryAcquire() || parsed.Write() && !a.slot.try() {
@@ -106,6 +110,11 @@ func (x *Exchange) fromStore(ctx context.Context, call *Call) (a Answer, refusal
 		}
 		a.mayGrow = true
 		refusal, err = x.askStore(ctx, call, parsed, &a)
+	}
+	if refusal == nil && err == nil && !a.Whole {
+		buf := buffer()
+		n, _ := a.stored.large.Read(buf) // it does not fail, and has not ended
+		a.Body = buf[:n]
 	}
 	return a, refusal, err
 }
@@ -129,8 +138,11 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
 	}
 	x.Outage.Succeeded()
+	if parsed.Write() && !got.Failed {
+		x.Written.Add(call.account, int64(len(parsed.Value)+2*len(parsed.Key)+writtenBytes))
+	}
 	o.answer(a, call.Op.Method, got)
-	size := int64(len(a.Body))
+	size := a.bodySize()
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
 	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
@@ -147,6 +159,10 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	received = true
 	return nil, nil
 }
+
+// writtenBytes is about what a write adds to a store besides its value and two times its key: the log, the
+// record, and what etcd needs for each version of a key.
+const writtenBytes = 250
 
 // uncountedAnswer is the size of an answer that is not charged to its client, because the
 // number of connections bounds these.

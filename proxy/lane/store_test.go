@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +27,7 @@ type answers struct {
 	Store
 	answer v2store.Answer
 	err    error
+	size   int // that it expects of an answer
 	asked  func(*v2store.Operation)
 	event  func() *v2v3.Event // that watches receive at once
 }
@@ -35,6 +38,8 @@ func (a *answers) Do(_ context.Context, op *v2store.Operation) (v2store.Answer, 
 	}
 	return a.answer, a.err
 }
+
+func (a *answers) Size(*v2store.Operation) int { return a.size }
 
 func (a *answers) Watch(_ *v2store.Operation, deliver func(*v2v3.Event), _ func(error)) (func(), v2store.Answer, error) {
 	if a.event != nil {
@@ -107,11 +112,12 @@ func TestTheAnswerOfAStoreIsChargedToItsClientUntilItIsClosed(t *testing.T) {
 }
 
 // TestALargeReadOfAStoreWaitsForItsTurn lets a client read a large answer while another one takes
-// such an answer. The second read is made before its size is known, and again in its turn. The
-// third, whose size is known, is made only in its turn.
+// such an answer. The second read is made only in its turn. The third, of a tree that has grown since
+// the store told its size, is made before its turn, and again in it.
 func TestALargeReadOfAStoreWaitsForItsTurn(t *testing.T) {
 	asked := make(chan struct{}, 10)
-	r := newStoreRig(t, &answers{answer: found(6 << 20), asked: func(*v2store.Operation) { asked <- struct{}{} }})
+	store := &answers{answer: found(6 << 20), asked: func(*v2store.Operation) { asked <- struct{}{} }}
+	r := newStoreRig(t, store)
 	read := func(key string) Answer {
 		a, refusal, err := r.Do(context.Background(), r.clientCall(t, "GET", "/v2/keys/"+key), room(100))
 		if refusal != nil || err != nil || len(a.Body) != 6<<20 {
@@ -122,14 +128,17 @@ func TestALargeReadOfAStoreWaitsForItsTurn(t *testing.T) {
 	made := 0
 	for _, c := range []struct {
 		key         string
+		size        int
 		before, all int
-	}{{"a", 1, 1}, {"b", 1, 2}, {"b", 0, 1}} {
+	}{{"a", 6 << 20, 1, 1}, {"b", 6 << 20, 0, 1}, {"b", 100, 1, 2}} {
 		first := Answer{}
+		store.size = 6 << 20
 		if made > 0 {
 			first = read("other")
 			<-asked
 		}
 		made++
+		store.size = c.size
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -157,6 +166,35 @@ func TestALargeReadOfAStoreWaitsForItsTurn(t *testing.T) {
 		}
 		if large := r.Bulk.Bytes.Used(); large != 0 {
 			t.Errorf("%d units of large answers are held, want 0", large)
+		}
+	}
+}
+
+// TestALargeAnswerOfAStoreIsRenderedWhileItsClientTakesIt reads an answer that is never whole in
+// memory, and is charged to its client until it is closed.
+func TestALargeAnswerOfAStoreIsRenderedWhileItsClientTakesIt(t *testing.T) {
+	tree := v2store.New(8)
+	if err := tree.Load(v2store.Record{Key: "/a", Value: strings.Repeat("\x01", 1<<20), Recorded: 8}); err != nil {
+		t.Fatal(err)
+	}
+	o := &v2store.Operation{Action: v2store.Get, Key: "/a"}
+	want := tree.Answer(o, time.Now()).Large.Body()
+	for _, method := range []string{"GET", "HEAD"} {
+		r := newStoreRig(t, &answers{answer: tree.Answer(o, time.Now()), size: tree.Size(o)})
+		a, refusal, err := r.Do(context.Background(), r.clientCall(t, method, "/v2/keys/a"), room(100))
+		if refusal != nil || err != nil || a.Length != -1 || a.Whole != (method == "HEAD") || len(a.Body) > 100 {
+			t.Fatalf("%s: got refusal %+v, error %v, length %d, whole %t and %d bytes at once; want a part", method, refusal, err, a.Length, a.Whole, len(a.Body))
+		}
+		got, err := io.ReadAll(&a)
+		if method == "HEAD" && len(got) > 0 || method == "GET" && !bytes.Equal(got, want) || err != nil {
+			t.Errorf("%s: got %d bytes and error %v, want the %d bytes of the value", method, len(got), err, len(want))
+		}
+		if held := r.Bulk.Bytes.Used(); (held >= int64(len(want)/bulk.Unit)) != (method == "GET") {
+			t.Errorf("%s: %d units are held, want those of the %d bytes that a client takes", method, held, len(want))
+		}
+		a.Close()
+		if held := r.Bulk.Bytes.Used(); held != 0 {
+			t.Errorf("%s: %d units are held after the end, want none", method, held)
 		}
 	}
 }

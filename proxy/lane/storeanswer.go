@@ -24,6 +24,7 @@ type stored struct {
 	fields [6]http1.Field
 	text   []byte // of the fields
 	lease  account.Lease
+	large  *v2store.Large // renders the body while the client takes it; nil if the answer is whole
 }
 
 var storedPool = sync.Pool{New: func() any { return &stored{} }}
@@ -40,9 +41,21 @@ func (o *Origin) answer(a *Answer, method string, got v2store.Answer) {
 	a.stored = storedPool.Get().(*stored)
 	a.Status, a.Length, a.Body, a.Whole = got.Status, int64(len(got.Body)), got.Body, true
 	a.Fields = o.heads.fields(a.stored.fields[:0], &a.stored.text, &got, o.Store.Cluster())
+	if got.Large != nil {
+		a.Length = -1
+		a.stored.large, a.Whole = got.Large, method == gate.MethodHead
+	}
 	if method == gate.MethodHead {
 		a.Body = nil
 	}
+}
+
+// bodySize returns the most bytes of a body that are sent.
+func (a *Answer) bodySize() int64 {
+	if a.Whole {
+		return int64(len(a.Body))
+	}
+	return int64(a.stored.large.Size())
 }
 
 // heads makes the heads of answers like those of etcd.

@@ -22,13 +22,12 @@ type collector struct {
 	endpointUp, endpointLeader, endpointProbe *prometheus.Desc
 	endpointSince, upstreamSince, emptying    *prometheus.Desc
 	byRule, byUser                            *prometheus.Desc
-	limit, limitUsed                          *prometheus.Desc
+	limit, limitUsed, limitHighest            *prometheus.Desc
 	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
 	poolRevoked                               *prometheus.Desc
 	memoryHeld, memoryTaken                   *prometheus.Desc
 
-	storeServing, storeBehind, storeNodes, storeBytes, storeKeeper, storeClocks *prometheus.Desc
-	storeLoads, storeConflicts, storeDifferences                                *prometheus.Desc
+	store *storeCollector
 }
 
 // source is where the state comes from.
@@ -47,8 +46,8 @@ func newCollector() *collector {
 		endpointUp:     desc("upstream_endpoint_up", "1 if the endpoint answers and belongs to a cluster with a leader, else 0. Each scrape probes the endpoints, at most every three seconds.", "endpoint"),
 		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
 		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
-		endpointSince:  desc("upstream_endpoint_failing_since_timestamp_seconds", "Time at which the endpoint was first found not to be up, by a request or a scrape, in seconds since the epoch; 0 while it is up.", "endpoint"),
-		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Time at which the first request failed since etcd last answered all of them, in seconds since the epoch; 0 if none fails."),
+		endpointSince:  desc("upstream_endpoint_failing_since_timestamp_seconds", "Time at which the endpoint was first found not to be up, by a request or a probe, in seconds since the epoch; 0 while it is up.", "endpoint"),
+		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Time at which the first request failed since etcd last answered all of them or, while there were no requests, the first probe, in seconds since the epoch; 0 if none fails."),
 		emptying:       desc("emptying_since_timestamp_seconds", "Time at which POST /-/drain began to make clients leave, in seconds since the epoch; 0 while it does not."),
 		byRule: desc("rule_decisions_total", "Decisions by the prefix of the rule that decided, access (read, write) and outcome (allowed, refused). "+
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
@@ -58,22 +57,15 @@ func newCollector() *collector {
 			"Without a key are open_files, event_memory and shared_answer_memory; see etcd_tlsproxy_limit_used.", "limit"),
 		limitUsed: desc("limit_used", "Use of the limits that can be reached, in the unit of the limit: connections, watches, upstream_requests, body_memory and memory; "+
 			"address_connections and user_watches of the address and the user that have the most; open_files of the process; event_memory for events of shared watches, and shared_answer_memory for answers to shared reads. Limits that are off are missing.", "limit"),
-		poolUsed:    desc("pool_used", "Use of what clients share, by pool. connections: open ones. headers: connections of load balancers whose header of the PROXY protocol is awaited. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. proposals: those of them that need its leader, which are writes, quorum reads and checks of its health. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, and of a megabyte and more, until their answers begin. watched: bytes of large events, once for each watch at etcd. answers, bodies: bytes that wait for a client, and of large request bodies. streams: memory of open streams of HTTP/2, in bytes. watches: running ones.", "pool"),
-		poolTotal:   desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
-		poolRevoked: desc("pool_revoked_total", "Holders in a pool, such as connections, streams or answers, that were made to give back what they held, because others needed it or memory was short.", "pool"),
-		memoryHeld:  desc("memory_held_bytes", "Memory that clients hold, as far as it is charged to them: connections, streams of HTTP/2, bodies and answers."),
-		memoryTaken: desc("memory_taken_back_bytes_total", "Memory that was taken back from clients because it was short: first from clients above their share, then what makes no progress."),
-		poolWaiting: desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
+		limitHighest: desc("limit_highest", "Highest use of the same limits in the last 10 minutes. That of address_connections, user_watches and open_files is the use at the scrape.", "limit"),
+		poolUsed:     desc("pool_used", "Use of what clients share, by pool. connections: open ones. headers: connections of load balancers whose header of the PROXY protocol is awaited. handshakes: those that use the processor at the moment. logins, suspect_logins: passwords that are hashed, and those of suspect addresses, each with the pause after a failure. requests: those that etcd carries out. proposals: those of them that need its leader, which are writes, quorum reads and checks of its health. large_answers: bytes of large answers that etcd works for or sends. trees: reads of trees that are not known to be large, and of a megabyte and more, until their answers begin. watched: bytes of large events, once for each watch at etcd. answers, bodies: bytes that wait for a client, and of large request bodies. streams: memory of open streams of HTTP/2, in bytes. frames: connections of HTTP/2 whose frames are processed at the moment. watches: running ones.", "pool"),
+		poolTotal:    desc("pool_total", "Totals of what clients share, in the same units.", "pool"),
+		poolRevoked:  desc("pool_revoked_total", "Holders in a pool, such as connections, streams or answers, that were made to give back what they held, because others needed it or memory was short.", "pool"),
+		memoryHeld:   desc("memory_held_bytes", "Memory that clients hold, as far as it is charged to them: connections, streams of HTTP/2, bodies and answers."),
+		memoryTaken:  desc("memory_taken_back_bytes_total", "Memory that was taken back from clients because it was short: first from clients above their share, then what makes no progress."),
+		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
-		storeServing:     desc("store_serving", "1 if reads are answered from the v3 store, else 0. This and the other series of the store are missing with the v2 API."),
-		storeBehind:      desc("store_behind_seconds", "Time since the events of the store were last followed; 0 while they are."),
-		storeNodes:       desc("store_nodes", "Files and directories in the store."),
-		storeBytes:       desc("store_bytes", "Memory that the copy of the store and its history need, about."),
-		storeKeeper:      desc("store_keeper", "1 if this proxy expires nodes for all proxies before the store, else 0."),
-		storeClocks:      desc("store_clocks_apart", "Other proxies whose clock differs from that of this one, if it expires nodes."),
-		storeLoads:       desc("store_loads_total", "Times that the copy of the store was loaded. Each after the first has broken off all watches."),
-		storeConflicts:   desc("store_conflicts_total", "Times that a write was planned again because the store had changed."),
-		storeDifferences: desc("store_audit_differences_total", "Comparisons of the copy with the store that found a difference."),
+		store: newStoreCollector(),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -81,11 +73,11 @@ func newCollector() *collector {
 
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.poolUsed, c.poolTotal, c.poolWaiting,
-		c.poolRevoked, c.memoryHeld, c.memoryTaken,
-		c.storeServing, c.storeBehind, c.storeNodes, c.storeBytes, c.storeKeeper, c.storeClocks, c.storeLoads, c.storeConflicts, c.storeDifferences} {
+	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.limitHighest, c.poolUsed, c.poolTotal, c.poolWaiting,
+		c.poolRevoked, c.memoryHeld, c.memoryTaken} {
 		descs <- d
 	}
+	c.store.describe(descs)
 }
 
 // Collect implements [prometheus.Collector].
@@ -111,8 +103,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.upstreamSince, timestamp(s.UpstreamFailing))
 	gauge(c.emptying, timestamp(s.EmptyingSince))
 	configured := *c.limits.Load()
+	from.observer.samples.addHighest(s.Limits)
 	for _, limit := range s.Limits {
 		gauge(c.limitUsed, float64(limit.Used), limit.Name)
+		gauge(c.limitHighest, float64(limit.Highest), limit.Name)
 		if _, ok := configured[limit.Name]; !ok {
 			gauge(c.limit, float64(limit.Limit), limit.Name)
 		}
@@ -130,22 +124,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.memoryHeld, float64(s.Memory.Held))
 	out <- prometheus.MustNewConstMetric(c.memoryTaken, prometheus.CounterValue, float64(s.Memory.Taken))
 	for i := range s.Stores {
-		c.collectStore(out, &s.Stores[i])
+		c.store.collect(out, &s.Stores[i], s.Written.Total())
 	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
-}
-
-func (c *collector) collectStore(out chan<- prometheus.Metric, s *StoreStatus) {
-	for d, value := range map[*prometheus.Desc]float64{
-		c.storeServing: one(s.Serving), c.storeBehind: s.Behind, c.storeNodes: float64(s.Nodes), c.storeBytes: float64(s.Bytes),
-		c.storeKeeper: one(s.Keeper), c.storeClocks: float64(s.ClocksApart),
-	} {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
-	}
-	for d, value := range map[*prometheus.Desc]int64{c.storeLoads: s.Loads, c.storeConflicts: s.Conflicts, c.storeDifferences: int64(s.Differences)} {
-		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value))
-	}
 }
 
 func one(is bool) float64 {

@@ -150,3 +150,36 @@ func testPolicy(t *testing.T) *gate.Policy {
 	}
 	return &gate.Policy{Rules: rules, Users: users}
 }
+
+func TestTheHighestUseOfALimitIsThatOfTenMinutes(t *testing.T) {
+	o := New(NewMetrics("test"), NewRecords(RecordOptions{}))
+	start := time.Now()
+	sample := func(i int, used int64) {
+		o.record(start.Add(time.Duration(i)*sampleEvery), Gauges{Limits: []LimitUse{{"watches", used}, {"connections", 1}}})
+	}
+	highest := func() int64 {
+		limits := []LimitStatus{NewLimitStatus("watches", "", 30, 100), NewLimitStatus("open_files", "", 5, 10)}
+		o.samples.addHighest(limits)
+		if limits[1].Highest != 5 {
+			t.Errorf("a limit that is not sampled: got the highest use %d, want 5 as now", limits[1].Highest)
+		}
+		if l := limits[0]; l.HighestPercent != Float(l.Highest) {
+			t.Errorf("got %v percent for %d of 100", l.HighestPercent, l.Highest)
+		}
+		return limits[0].Highest
+	}
+	if got := highest(); got != 30 {
+		t.Errorf("without samples: got the highest use %d, want 30 as now", got)
+	}
+	sample(0, 95)
+	for i := 1; i < maxSamples; i++ {
+		sample(i, 20)
+	}
+	if got := highest(); got != 95 {
+		t.Errorf("within ten minutes: got the highest use %d, want 95", got)
+	}
+	sample(maxSamples, 20)
+	if got := highest(); got != 30 {
+		t.Errorf("after ten minutes: got the highest use %d, want 30 as now", got)
+	}
+}

@@ -63,20 +63,20 @@ func TestEachLoginIsCountedByMeansResultAndReason(t *testing.T) {
 	expectSeries(t, m, "etcd_tlsproxy_logins_total", want)
 }
 
-func TestEveryReasonOfALoginHasASeriesFromTheStart(t *testing.T) {
+func TestEveryReasonHasASeriesFromTheStart(t *testing.T) {
 	families, err := NewMetrics("test").Registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := make(map[string]int)
 	for _, family := range families {
-		if family.GetName() == "etcd_tlsproxy_logins_total" {
-			if got := len(family.GetMetric()); got != gate.NumLogins-1 {
-				t.Errorf("series of logins before the first login: got %d, want %d", got, gate.NumLogins-1)
-			}
-			return
+		got[family.GetName()] = len(family.GetMetric())
+	}
+	for name, want := range map[string]int{"etcd_tlsproxy_logins_total": gate.NumLogins - 1, "etcd_tlsproxy_refusals_total": 2 * len(gate.Reasons())} {
+		if got[name] != want {
+			t.Errorf("series of %s before the first request: got %d, want %d", name, got[name], want)
 		}
 	}
-	t.Error("series of logins before the first login: got none, want one for each reason")
 }
 
 func TestDecisionsAreCountedBySurfaceAccessAndReason(t *testing.T) {
@@ -168,4 +168,20 @@ func TestLabelsAreFromClosedSets(t *testing.T) {
 			t.Errorf("label of the method %q: got %s, want %s", method, got, want)
 		}
 	}
+}
+
+func TestEachRefusalIsCountedByItsReason(t *testing.T) {
+	m := NewMetrics("test")
+	o := New(m, NewRecords(RecordOptions{}))
+	write := gate.Operation{Surface: gate.Keys, Method: "PUT", Access: acl.Write}
+	watch := gate.Operation{Surface: gate.Keys, Method: "GET", Access: acl.Read, Watch: true}
+	for _, r := range []Record{
+		{Op: write, Status: 201}, {Op: write, Status: 401, Refusal: gate.RefuseIdentity},
+		{Op: watch, Status: 503, Refusal: gate.RefuseWatches}, {Op: watch, Status: 503, Refusal: gate.RefuseUpstreamBusy},
+	} {
+		r.Peer = &gate.Peer{}
+		o.Answered(&r)
+	}
+	const total = "etcd_tlsproxy_refusals_total access="
+	expectSeries(t, m, "etcd_tlsproxy_refusals_total", map[string]float64{total + "write reason=unauthorized": 1, total + "read reason=busy": 2})
 }

@@ -39,6 +39,11 @@ func (m *Metrics) startSeries() {
 			m.requests.WithLabelValues(gate.Keys.String(), method, code)
 		}
 	}
+	for _, access := range []acl.Access{acl.Read, acl.Write} {
+		for _, reason := range gate.Reasons() {
+			m.refusals.WithLabelValues(access.String(), reason)
+		}
+	}
 	for s := range gate.Surface(gate.NumSurfaces) {
 		for _, access := range []acl.Access{acl.Read, acl.Write} {
 			for _, reason := range gate.DecisionReasons() {

@@ -17,10 +17,12 @@ type Upstream struct {
 	LeaderID  string           `json:"leader_id"` // the leader's id
 	Endpoints []EndpointStatus `json:"endpoints"` // the endpoints, the preferred first
 	// Since is the time at which the first request failed since etcd last answered all of
-	// them. It is the zero time if no request has failed since then.
+	// them or, while there were no requests, the first probe, which is sent every five seconds
+	// then. It is the zero time if none has failed since then.
 	Since time.Time `json:"failing_since"`
-	// Recovered is the time of the first request that etcd answered after the last failure. It
-	// is the zero time if there was none, and once no request has failed for two seconds.
+	// Recovered is the time of the first request or probe that etcd answered after the last
+	// failure. It is the zero time if there was none, and once requests have succeeded for two
+	// seconds or, without requests, probes for ten.
 	Recovered time.Time `json:"recovered_at"`
 	Active    int64     `json:"active"`        // requests in flight
 	Watching  int64     `json:"watching"`      // watches in flight
@@ -39,37 +41,20 @@ type EndpointStatus struct {
 	Version  string `json:"version"`  // the member's version of etcd
 	Took     Float  `json:"took_ms"`  // time until it answered
 	Error    string `json:"error"`    // why it is down
-	// Since is when the endpoint was first found not to be up: by a request, or by a probe,
-	// which each scrape and each look at the status makes. It is the zero time if it is up.
+	// Since is when the endpoint was first found not to be up: by a request, or by a probe.
+	// Each scrape and each look at the status makes one and, with the v2 API, the proxy itself
+	// every five seconds while there are no requests. It is the zero time if it is up.
 	Since   time.Time `json:"failing_since"`
 	Avoided bool      `json:"avoided"` // requests go to other endpoints instead
 	Idle    int       `json:"idle"`    // connections that wait for a request
 	Checked time.Time `json:"checked"` // time of the last probe
+
+	silent bool // nothing answered, not even something else than etcd
 }
 
-// StoreStatus is the state of the v3 store from which keys are served.
-type StoreStatus struct {
-	Endpoint string  `json:"endpoint"`       // the member in use
-	Serving  bool    `json:"serving"`        // plain reads are answered
-	Reason   string  `json:"reason"`         // why not
-	Behind   float64 `json:"behind_seconds"` // how long there have been no events of etcd; 0 if they are followed
-	Revision int64   `json:"revision"`       // revision of the newest event
-	Index    uint64  `json:"index"`          // index of the newest event
-	Session  bool    `json:"session"`        // this proxy has a session at etcd, which writes need
-	Keeper   bool    `json:"keeper"`         // this proxy expires nodes for all of them
-	// ClocksApart counts the other proxies whose clock differs from that of the keeper.
-	ClocksApart int       `json:"clocks_apart"`
-	ClockDoubts int       `json:"clock_doubts"` // how often this proxy has stopped to expire nodes because of a clock
-	Nodes       int       `json:"nodes"`        // files and directories
-	Foreign     int       `json:"foreign"`      // values of v3 clients among the keys of the tree
-	Watches     int       `json:"watches"`      // watches of clients
-	Bytes       int       `json:"bytes"`        // memory of the tree and its history, about
-	LastAudit   time.Time `json:"last_audit"`   // when the tree was last compared with the store
-	Audits      int       `json:"audits"`       // comparisons
-	Differences int       `json:"differences"`  // comparisons that found a difference
-	Loads       int64     `json:"loads"`        // how often the tree was loaded
-	Conflicts   int64     `json:"conflicts"`    // how often a write was planned again because the tree had changed
-}
+// Silent reports whether nothing answered at the endpoint. What answers in its own way, such as
+// another proxy that closes the statistics, may serve keys.
+func (e *EndpointStatus) Silent() bool { return e.silent }
 
 // Members reports the state of etcd behind a pool. It probes etcd's members unless that
 // was done within the last seconds.
@@ -92,6 +77,8 @@ func endpointStatus(m *upstream.MemberStatus) EndpointStatus {
 		Avoided: m.Avoided, Idle: m.Idle, Checked: m.Checked,
 		Since: m.FailingSince,
 	}
+	var failure *upstream.Error
+	status.silent = errors.As(m.Err, &failure)
 	if m.Answered {
 		status.Took = Float(m.Duration.Seconds() * 1000)
 	}

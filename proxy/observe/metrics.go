@@ -25,6 +25,7 @@ type Metrics struct {
 	duration     *prometheus.HistogramVec
 	durationBy   [2]prometheus.Observer // by acl.Access
 	decisions    *prometheus.CounterVec
+	refusals     *prometheus.CounterVec
 	allowedBy    [gate.NumSurfaces][2]prometheus.Counter // by acl.Access
 	loginsBy     [gate.NumLogins]prometheus.Counter
 	connections  prometheus.Gauge
@@ -78,6 +79,7 @@ func NewMetrics(version string) *Metrics {
 		Registry:  reg,
 		requests:  counter("requests_total", "Answered requests by surface, method and status.", "surface", "method", "code"),
 		decisions: counter("decisions_total", "Decisions of the gate by surface, access (read, write) and outcome. The outcome is allowed, or the reason of the refusal.", "surface", "access", "outcome"),
+		refusals:  counter("refusals_total", "Requests that the proxy refused, by access (read, write) and reason, which is the verdict in the logs. Beside the refusals of the gate these are the ones for which a request had its decision already, such as busy for too many watches or requests to etcd, and those of requests that etcd did not answer.", "access", "reason"),
 		duration: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "etcd_tlsproxy_request_duration_seconds", Help: "Time from the head of a request to the last byte of its answer, without watches.",
 			Buckets: durationBuckets,

@@ -38,6 +38,9 @@ func (o *Observer) Answered(r *Record) {
 	duration := time.Since(r.Started)
 	o.Metrics.countAnswer(&r.Op, r.Status, duration)
 	o.traffic.count(r, duration)
+	if r.Refusal != nil {
+		o.Metrics.refusals.WithLabelValues(r.Op.Access.String(), r.Refusal.Reason).Inc()
+	}
 	o.refusals.add(r)
 	o.Records.write(r, duration)
 }

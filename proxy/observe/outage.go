@@ -23,6 +23,7 @@ type Outage struct {
 	mu         sync.Mutex
 	since      time.Time // the first failure
 	recovered  time.Time // the first success after the last failure; zero if there was none
+	probed     bool      // whether only probes have succeeded since then
 	failures   int       // since the beginning
 	unreported bool      // whether there were failures since the last line
 	reported   time.Time // when the last line was written
@@ -35,35 +36,66 @@ const (
 	// outageSettle is how long there must be no failure before the outage has ended, so that
 	// an etcd which answers every other request is one outage.
 	outageSettle = 2 * time.Second
+	// probedSettle is the same if only probes have succeeded. Etcd can answer these and no
+	// write: then clients that try again every few seconds see one outage.
+	probedSettle = 10 * time.Second
 )
 
 // Failed records a failure. The attributes describe it, like those of [slog.Logger.Warn].
 func (o *Outage) Failed(attrs ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.recovered, o.last = time.Time{}, attrs
+	began := o.fail(attrs)
 	o.failures++
-	if o.active.Load() {
-		o.unreported = true
-		return
+	if !began {
+		o.unreported, o.last = true, attrs
 	}
-	o.since = time.Now()
-	o.failures, o.unreported, o.reported = 1, false, o.since
-	o.active.Store(true)
-	o.Log.Warn(o.Began, attrs...)
-	time.AfterFunc(outageCheckEvery, o.check)
 }
 
 // Succeeded records a success. Without an outage it costs one load of a variable.
 func (o *Outage) Succeeded() {
-	if !o.active.Load() {
-		return
+	if o.active.Load() {
+		o.succeed(false)
 	}
+}
+
+// ProbeFailed records a probe that failed while there was no request. It begins an outage, and
+// is not counted: a night without requests is not worth a line every ten seconds.
+func (o *Outage) ProbeFailed(attrs ...any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_ = o.fail(attrs)
+}
+
+// ProbeSucceeded records a probe that succeeded while there was no request. It ends an outage
+// once no request has failed for a while.
+func (o *Outage) ProbeSucceeded() {
+	if o.active.Load() {
+		o.succeed(true)
+	}
+}
+
+// fail begins an outage, or prolongs it, and reports whether it has begun; o.mu is held.
+func (o *Outage) fail(attrs []any) (began bool) {
+	o.recovered = time.Time{}
+	if o.active.Load() {
+		return false
+	}
+	o.since = time.Now()
+	o.failures, o.unreported, o.reported = 0, false, o.since
+	o.active.Store(true)
+	o.Log.Warn(o.Began, attrs...)
+	time.AfterFunc(outageCheckEvery, o.check)
+	return true
+}
+
+func (o *Outage) succeed(probed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.recovered.IsZero() {
-		o.recovered = time.Now()
+		o.recovered, o.probed = time.Now(), probed
 	}
+	o.probed = o.probed && probed
 }
 
 // Since returns the time of the first failure, or zero if there is no outage, and the time of
@@ -81,8 +113,11 @@ func (o *Outage) Since() (failed, recovered time.Time) {
 func (o *Outage) check() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
-	if !o.recovered.IsZero() && now.Sub(o.recovered) >= outageSettle {
+	now, settle := time.Now(), outageSettle
+	if o.probed {
+		settle = probedSettle
+	}
+	if !o.recovered.IsZero() && now.Sub(o.recovered) >= settle {
 		o.active.Store(false)
 		o.Log.Info(o.Ended, "after", o.recovered.Sub(o.since).Round(100*time.Millisecond).String(), "failures", o.failures)
 		return

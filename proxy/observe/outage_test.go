@@ -99,3 +99,39 @@ func TestASecondOutageIsANewOne(t *testing.T) {
 		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=1s failures=1", "level=WARN msg=away", "level=INFO msg=back after=1s failures=1")
 	})
 }
+
+func TestAProbeThatFailsBeginsAnOutageAndIsNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		o.ProbeSucceeded()
+		began := time.Now()
+		for range 6 { // half a minute
+			o.ProbeFailed("found_by", "probe")
+			time.Sleep(5 * time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		if since, _ := o.Since(); !since.Equal(began) {
+			t.Errorf("the outage: got the begin %v, want the first probe at %v", since, began)
+		}
+		o.ProbeSucceeded()
+		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		expectLines(t, lines(), "level=WARN msg=away found_by=probe", "level=INFO msg=back after=30s failures=0")
+	})
+}
+
+func TestRequestsThatFailBetweenProbesAreOneOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		for range 3 {
+			o.Failed()
+			time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+			o.ProbeSucceeded()
+			time.Sleep(5 * time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		if since, recovered := o.Since(); since.IsZero() || recovered.IsZero() {
+			t.Errorf("5 s after a probe: got an outage since %v that recovered at %v, want both times", since, recovered)
+		}
+		o.Succeeded()           // a request shows more
+		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		expectLines(t, lines(), "level=WARN msg=away", "level=WARN msg=\"still away\" failures=2 for=10s", "level=INFO msg=back after=13s failures=3")
+	})
+}

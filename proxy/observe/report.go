@@ -25,7 +25,8 @@ type State struct {
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
-	Stores              []StoreStatus // the v3 store; empty with the v2 API
+	Stores              []StoreStatus  // the v3 store; empty with the v2 API
+	Written             *account.Tally // what clients have written to it, in bytes
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
 	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
@@ -45,7 +46,8 @@ func (o *Observer) Status(s State) *Status {
 		Connections:  s.Connections,
 		Watches:      o.watchStatus(&s),
 		Upstream:     o.Members(s.Upstream),
-		Stores:       append([]StoreStatus{}, s.Stores...),
+		Stores:       shownStores(s.Stores),
+		Writers:      writers(s.Written),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),
 		Logs:         []LogStatus{o.Records.Access.status(), o.Records.Audit.status()},
@@ -53,6 +55,7 @@ func (o *Observer) Status(s State) *Status {
 		Pools:        pools(s.Pools),
 		Limits:       s.Limits,
 	}
+	o.samples.addHighest(status.Limits)
 	switch {
 	case s.Draining:
 		status.State = "draining"
@@ -82,11 +85,21 @@ type LimitStatus struct {
 	Used    int64  `json:"used"`    // how much is in use
 	Limit   int64  `json:"value"`   // the limit
 	Percent Float  `json:"percent"` // the use in percent
+	// Highest is the highest use in the last 10 minutes. That of address_connections,
+	// user_watches and open_files is the use now, because these are counted only for the status.
+	Highest        int64 `json:"highest"`
+	HighestPercent Float `json:"highest_percent"` // the highest use in percent
 }
 
 // NewLimitStatus returns the status of a limit above 0.
 func NewLimitStatus(name, unit string, used, limit int64) LimitStatus {
-	return LimitStatus{Name: name, Unit: unit, Used: used, Limit: limit, Percent: Float(100 * float64(used) / float64(limit))}
+	l := LimitStatus{Name: name, Unit: unit, Used: used, Limit: limit, Percent: Float(100 * float64(used) / float64(limit))}
+	l.setHighest(used)
+	return l
+}
+
+func (l *LimitStatus) setHighest(used int64) {
+	l.Highest, l.HighestPercent = used, Float(100*float64(used)/float64(l.Limit))
 }
 
 // maxHolders bounds the listed accounts of a pool. Who takes what is everyone's is among the

@@ -29,6 +29,14 @@ type Gauges struct {
 	Watches, Connections int64
 	// Memory is the memory that the process needs, in bytes.
 	Memory uint64
+	// Limits is the highest use of limits since the last sample.
+	Limits []LimitUse
+}
+
+// LimitUse is the use of a limit; see [LimitStatus].
+type LimitUse struct {
+	Name string
+	Used int64
 }
 
 // sample is the state at one time, and the durations since the previous sample.
@@ -80,6 +88,22 @@ func (o *Observer) record(now time.Time, gauges Gauges) {
 		h.list = h.list[:copy(h.list, h.list[1:])]
 	}
 	h.list = append(h.list, next)
+}
+
+// addHighest sets the highest use of limits in the last minutes.
+func (h *samples) addHighest(limits []LimitStatus) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	highest := make(map[string]int64)
+	for i := range h.list {
+		for _, l := range h.list[i].gauges.Limits {
+			highest[l.Name] = max(highest[l.Name], l.Used)
+		}
+	}
+	for i := range limits {
+		l := &limits[i]
+		l.setHighest(max(l.Used, highest[l.Name]))
+	}
 }
 
 // Float is a value that may be missing. A missing value is NaN, and null in JSON: for

@@ -30,6 +30,9 @@ type Status struct {
 	Sharing     Sharing       `json:"sharing"`     // the work that sharing saved etcd
 	Upstream    Upstream      `json:"upstream"`    // etcd and the connections to it
 	Stores      []StoreStatus `json:"stores"`      // the v3 store that has the keys; none with the v2 API
+	// Writers are the clients that have written most to the v3 store through this proxy in the
+	// last half hour or hour, at most 10.
+	Writers []WriterStatus `json:"writers"`
 
 	// Rules is the table in the order of its prefixes. Of more than 500 rules, the 500
 	// with the most requests are listed, and RulesLeftOut counts the others.

@@ -98,3 +98,42 @@ func settle(watchers []*Watcher) {
 		w.notifier.AfterNotify()
 	}
 }
+
+// maxUnsettled bounds the watchers of a feed that were notified and are not settled, but for those of
+// one event.
+const maxUnsettled = 16 << 10
+
+// notify notifies watchers until the queue is empty. Nobody is settled while others wait to be
+// notified, unless very many are not settled yet. The source may still deliver an event while
+// the first of its watchers are notified, so AfterNotify waits until the event after it, or
+// until the queue is empty.
+func (f *Feed) notify() {
+	var told []*Watcher // and not settled
+	past := 0           // how many of these are of events before the last one
+	for {
+		f.mu.Lock()
+		watchers, whole := f.queue, f.whole
+		f.queue, f.whole = nil, -1
+		if len(watchers) == 0 && len(told) == 0 {
+			f.running = false
+			f.finishEvent()
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+		inParts(watchers, tell)
+		if whole >= 0 {
+			past = len(told) + whole
+		}
+		told = append(told, watchers...)
+		due := 0
+		switch {
+		case len(watchers) == 0:
+			due = min(len(told), partSize)
+		case len(told) > maxUnsettled:
+			due = past
+		}
+		inParts(told[:due], settle)
+		told, past = told[due:], max(past-due, 0)
+	}
+}

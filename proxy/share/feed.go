@@ -147,53 +147,23 @@ func (d *fed) answered(waits bool) {
 	}
 }
 
-// notify notifies watchers until the queue is empty. The source may still deliver an event while
-// the first of its watchers are notified, so AfterNotify waits until the event after it, or
-// until the queue is empty.
-func (f *Feed) notify() {
-	var told []*Watcher // of the last event
-	for {
-		f.mu.Lock()
-		watchers, whole := f.queue, f.whole
-		f.queue, f.whole = nil, -1
-		if len(watchers) == 0 && len(told) == 0 {
-			f.running = false
-			f.finishEvent()
-			f.mu.Unlock()
-			return
-		}
-		f.mu.Unlock()
-		inParts(watchers, tell)
-		done := told
-		switch {
-		case len(watchers) == 0:
-			told = nil
-		case whole < 0:
-			done, told = nil, append(told, watchers...)
-		default:
-			done, told = append(told, watchers[:whole]...), watchers[whole:]
-		}
-		inParts(done, settle)
-	}
-}
-
 // finishEvent ends the delivery of the last event; f.mu is held.
 func (f *Feed) finishEvent() {
 	if f.event != nil {
-		f.release(f.event)
+		f.release(f.event, time.Now())
 		f.event, f.source = nil, nil
 	}
 }
 
-// release measures the delivery of an event when the last of its watchers is closed.
-func (f *Feed) release(e *Event) {
+// release measures the delivery of an event when the last of its watchers, which had it at a time, is closed.
+func (f *Feed) release(e *Event, at time.Time) {
 	if e.pending.Add(-1) == 0 && e.Err == nil && f.count.ObserveDelivery != nil {
-		f.count.ObserveDelivery(time.Since(e.received))
+		f.count.ObserveDelivery(at.Sub(e.received))
 	}
 }
 
-// finish ends the use of the event that a watcher has; f.mu is held.
-func (f *Feed) finish(w *Watcher) {
+// finish ends the use of the event that a watcher had at a time; f.mu is held.
+func (f *Feed) finish(w *Watcher, at time.Time) {
 	e := w.result.Load()
 	if e == nil || w.fed.finished == e {
 		return
@@ -202,7 +172,7 @@ func (f *Feed) finish(w *Watcher) {
 	f.drop(e)
 	if w.counted {
 		w.counted = false
-		f.release(e)
+		f.release(e, at)
 	}
 }
 
@@ -214,7 +184,7 @@ func (d *fed) next(w *Watcher) bool {
 	if !d.stream {
 		return false
 	}
-	f.finish(w)
+	f.finish(w, time.Now())
 	if len(d.behind) == 0 {
 		w.result.Store(nil)
 		return true
@@ -226,8 +196,8 @@ func (d *fed) next(w *Watcher) bool {
 	return true
 }
 
-// close ends the watch at the source.
-func (d *fed) close(w *Watcher) {
+// close ends the watch of a client, which had its event at a time, at the source.
+func (d *fed) close(w *Watcher, at time.Time) {
 	f := d.feed
 	f.mu.Lock()
 	d.ended = true
@@ -235,7 +205,7 @@ func (d *fed) close(w *Watcher) {
 	f.dropAll(d.behind)
 	d.behind, d.bytes = nil, 0
 	stop := d.stop
-	f.finish(w)
+	f.finish(w, at)
 	delete(f.holders, w)
 	f.mu.Unlock()
 	if stop != nil {

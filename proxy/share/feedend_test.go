@@ -54,24 +54,17 @@ func (d *during) Notify() {
 	d.do()
 }
 
-// TestAFeedSettlesWatchersWhenAllOfTheirEventWereNotified has a source that is slower than the feed: it delivers to the
+// TestAFeedSettlesNobodyWhileOthersWaitToBeNotified has a source that is slower than the feed: it delivers to the
 // next watcher while one is notified.
-func TestAFeedSettlesWatchersWhenAllOfTheirEventWereNotified(t *testing.T) {
+func TestAFeedSettlesNobodyWhileOthersWaitToBeNotified(t *testing.T) {
 	f, _ := byHand()
 	indexes := []uint64{7, 7, 8, 8, 9}
-	settled := []int{0, 0, 0, 2, 2} // when each is notified
 	notifiers := make([]during, len(indexes))
 	watchers := make([]*Watcher, len(indexes))
-	count := func() (n int) {
-		for i := range notifiers {
-			n += int(notifiers[i].after.Load())
-		}
-		return n
-	}
 	for i := range watchers {
 		notifiers[i].do = func() {
-			if got := count(); got != settled[i] {
-				t.Errorf("when watcher %d is notified: got %d settled, want %d", i, got, settled[i])
+			if got := settled(notifiers); got != 0 {
+				t.Errorf("when watcher %d is notified: got %d settled, want none", i, got)
 			}
 			if i+1 < len(watchers) {
 				deliver(watchers[i+1], indexes[i+1])
@@ -82,46 +75,79 @@ func TestAFeedSettlesWatchersWhenAllOfTheirEventWereNotified(t *testing.T) {
 	}
 	deliver(watchers[0], indexes[0])
 	f.notify()
-	for i := range notifiers {
-		if told, after := notifiers[i].notified.Load(), notifiers[i].after.Load(); told != 1 || after != 1 {
-			t.Errorf("watcher %d: got notified %d times and settled %d times, want once", i, told, after)
-		}
-		watchers[i].Close()
+	wantAllOnce(t, notifiers)
+	for _, w := range watchers {
+		w.Close()
 	}
 }
 
-// TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether has a source that is faster than the feed, and delivers its last event
-// to one more watcher later.
-func TestAFeedSettlesWatchersOfEventsThatAreQueuedTogether(t *testing.T) {
-	f, _ := byHand()
-	notifiers := make([]during, 6)
-	settled := func() (n int) {
-		for i := range notifiers {
-			n += int(notifiers[i].after.Load())
-		}
-		return n
-	}
-	late := f.Watcher(&notifiers[5], nil, false)
-	late.Started(func() {})
+// settled returns how many watchers are settled.
+func settled(notifiers []during) (n int) {
 	for i := range notifiers {
-		notifiers[i].do = func() {}
+		n += int(notifiers[i].after.Load())
 	}
-	notifiers[4].do = func() { deliver(late, 9) }
-	notifiers[5].do = func() {
-		if got := settled(); got != 4 {
-			t.Errorf("when the last watcher is notified: got %d settled, want the 4 of the events before", got)
-		}
-	}
-	for i := range 5 {
-		w := f.Watcher(&notifiers[i], nil, false)
-		w.Started(func() {})
-		deliver(w, uint64(7+i/2))
-	}
-	f.notify()
+	return n
+}
+
+// wantAllOnce fails unless each watcher was notified and settled once.
+func wantAllOnce(t *testing.T, notifiers []during) {
+	t.Helper()
 	for i := range notifiers {
 		if told, after := notifiers[i].notified.Load(), notifiers[i].after.Load(); told != 1 || after != 1 {
 			t.Errorf("watcher %d: got notified %d times and settled %d times, want once", i, told, after)
 		}
+	}
+}
+
+// TestAFeedThatIsNeverIdleSettlesThoseOfPastEvents has many watchers of one event. While the last of them is notified, two
+// others get the next event, one after the other, and then a third gets the event after that.
+func TestAFeedThatIsNeverIdleSettlesThoseOfPastEvents(t *testing.T) {
+	for _, c := range []struct{ many, second, third int }{
+		{maxUnsettled - 1, 0, maxUnsettled - 1}, {maxUnsettled, maxUnsettled, maxUnsettled},
+	} {
+		f, _ := byHand()
+		notifiers := make([]during, c.many+3)
+		first, second, third := &notifiers[c.many], &notifiers[c.many+1], &notifiers[c.many+2]
+		watcher := func(n Notifier) *Watcher {
+			w := f.Watcher(n, nil, false)
+			w.Started(func() {})
+			return w
+		}
+		a, b, z := watcher(first), watcher(second), watcher(third)
+		for i := range notifiers {
+			notifiers[i].do = func() {}
+		}
+		notifiers[c.many-1].do = func() { deliver(a, 8) }
+		first.do = func() { deliver(b, 8) }
+		second.do = func() {
+			if got := settled(notifiers); got != c.second {
+				t.Errorf("after %d and one watcher: got %d settled, want %d", c.many, got, c.second)
+			}
+			deliver(z, 9)
+		}
+		third.do = func() {
+			if got := settled(notifiers); got != c.third {
+				t.Errorf("after %d and two watchers: got %d settled, want %d", c.many, got, c.third)
+			}
+		}
+		for i := range c.many {
+			deliver(watcher(&notifiers[i]), 7)
+		}
+		f.notify()
+		wantAllOnce(t, notifiers)
+	}
+}
+
+func TestTheDeliveryOfAnEventEndsWhenItsClientHadIt(t *testing.T) {
+	var took time.Duration
+	f := NewFeed(&WatchCounters{ObserveDelivery: func(d time.Duration) { took = d }}, 1<<20)
+	f.running = true
+	w, _ := f.started(false)
+	deliver(w, 7)
+	received := w.Result().received
+	f.notify()
+	if w.CloseAt(received.Add(time.Hour)); took != time.Hour {
+		t.Errorf("a client that had its event after an hour: got a delivery of %v", took)
 	}
 }
 
@@ -259,7 +285,7 @@ func TestAStreamWaitsUntilItIsClosedOrFails(t *testing.T) {
 		}
 	}
 	f.notify()
-	NewFeed(&WatchCounters{}, 1<<20).release(&Event{}) // nothing observes it
+	NewFeed(&WatchCounters{}, 1<<20).release(&Event{}, time.Now()) // nothing observes it
 }
 
 func TestAStreamMayBe1000EventsOr4MiBBehind(t *testing.T) {

@@ -116,3 +116,31 @@ func TestABatchThatAllReadersLeaveDoesNotWaitForItsTurn(t *testing.T) {
 	}
 	p.end(t)
 }
+
+// The answer needs room for its bytes, and a place among those that etcd works for.
+func TestABatchThatGetsAPartOfWhatItNeedsGivesItBack(t *testing.T) {
+	p := newPayers(t)
+	p.bytes.Release(p.greedy, 80, account.Ordinary) // only places are missing
+	learned := p.limits.Read(p.modest, "/a", false)
+	learned.Began(20*bulk.Unit, true)
+	if !p.limits.Trees.TryAcquire(p.greedy, 2, account.Ordinary) {
+		t.Fatal("the places are not free")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	p.join(t, ctx, p.modest, true)
+	p.waitForReaders(t, "/a", 1)
+	p.lead.Done()
+	for p.limits.Trees.Status().Waiting == 0 {
+		time.Sleep(time.Millisecond) //nolint:forbidigo // a pool signals nothing
+	}
+	cancel()
+	p.waitUntil(t, func() bool { return p.countFlights() == 0 }, func() string { return "the batch goes on without readers" })
+	if held := p.bytes.Used(); held != 0 {
+		t.Errorf("a batch whose only reader left while it waited for a place: got %d units held, want none", held)
+	}
+	p.limits.Trees.Release(p.greedy, 2, account.Ordinary)
+	if !p.bytes.TryAcquire(p.greedy, 80, account.Ordinary) {
+		t.Error("after the batch: got no 80 of 100 units")
+	}
+	p.end(t)
+}

@@ -67,7 +67,7 @@ func TestTheBytesOfAnEventAreCountedOnceAndGivenBack(t *testing.T) {
 }
 
 func TestABufferIsCountedBesideTheOneBeforeUntilItIsCopied(t *testing.T) {
-	ts := newTexts(100 << 10)
+	ts := newTexts(200 << 10)
 	r := &receiver{texts: ts, places: ts.large, wants: func() []*account.Account { return nil }, buf: make([]byte, 10, 512)}
 	var got []string
 	for range 9 {
@@ -80,7 +80,7 @@ func TestABufferIsCountedBesideTheOneBeforeUntilItIsCopied(t *testing.T) {
 			break
 		}
 	}
-	want := []string{"1024/0/0 false", "2048/0/0 false", "4096/0/0 false", "8192/8192/8192 false", "16384/16384/16384 false", "32768/32768/32768 false", "65536/65536/65536 false", "65536/65536/65536 true"}
+	want := []string{"1024/0/0 false", "2048/0/0 false", "4096/0/0 false", "8192/8192/8192 false", "16384/16384/16384 false", "32768/32768/32768 false", "65536/65536/65536 false", "98304/98304/98304 true", "98304/98304/98304 true"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the capacity of the buffer, what is counted of it and in all, and whether it is large: got %q, want %q", got, want)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,6 +63,23 @@ func TestASmallEventHasRoomWhateverOthersHold(t *testing.T) {
 	<-news
 	if e := w.Result(); e.Err != nil || !strings.Contains(string(e.Body), "small") {
 		t.Errorf("got the event %.100s with the error %v, want its value", e.Body, e.Err)
+	}
+}
+
+func TestAnEventIsForThoseWhoWaitForItAndForWhoPays(t *testing.T) {
+	s := newScales(t)
+	ws := NewWatches(WatchOptions{})
+	h := idle(ws, "/a", 0)
+	if got := h.wants(); len(got) != 0 {
+		t.Errorf("nobody waits, and nobody pays: got %v, want no client", got)
+	}
+	h.weight.payer = s.one
+	if got := h.wants(); len(got) != 1 || got[0] != s.one {
+		t.Errorf("nobody waits: got %v, want the client that pays", got)
+	}
+	h.waiting = []*Watcher{{account: s.other}, {account: s.one}, {}, {account: s.other}}
+	if got := h.wants(); len(got) != 2 || !slices.Contains(got, s.one) || !slices.Contains(got, s.other) {
+		t.Errorf("both clients wait: got %v, want each once", got)
 	}
 }
 

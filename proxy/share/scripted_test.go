@@ -23,6 +23,7 @@ const waitTime = 10 * time.Second
 // scripted is an etcd whose answers to watches a test chooses.
 type scripted struct {
 	*Watches
+	server  string
 	watches atomic.Int64  // requests of watches
 	ended   chan struct{} // has an element for each of them that its client ended
 	mu      sync.Mutex
@@ -51,7 +52,8 @@ func newScripted(t *testing.T, answer func(n int64, w http.ResponseWriter, r *ht
 		}
 	}))
 	t.Cleanup(server.Close)
-	s.Watches = newWatches(t, server.URL)
+	s.server = server.URL
+	s.Watches = newWatches(t, s.server)
 	return s
 }
 
@@ -137,20 +139,29 @@ func TestAJoinThatIsCanceledLeavesNoHubAndNoWatchAtEtcd(t *testing.T) {
 }
 
 func TestALateJoinThatFailsLeavesTheHubToTheOthersAndNoLonger(t *testing.T) {
-	s := newScripted(t, hold, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	first, _, _ := join(t, s.Watches, "/a", false, 0)
-	for range 3 {
-		if err := s.tryJoin(context.Background(), watchOf("/a")); !errors.Is(err, errNoIndex) {
-			t.Errorf("Join while etcd's index cannot be read: got the error %v, want %v", err, errNoIndex)
+	for what, answer := range map[string]http.HandlerFunc{
+		"fails":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"has no index": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"knows no root": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Etcd-Index", "9")
+			w.WriteHeader(http.StatusNotFound)
+		},
+	} {
+		s := newScripted(t, hold, answer)
+		first, _, _ := join(t, s.Watches, "/a", false, 0)
+		for range 3 {
+			if err := s.tryJoin(context.Background(), watchOf("/a")); !errors.Is(err, errNoIndex) {
+				t.Errorf("Join while etcd %s: got the error %v, want %v", what, err, errNoIndex)
+			}
+			s.expectHubs(t, 1, "while the first watcher waits")
+			if got := s.count.Waiting.Load(); got != 1 {
+				t.Errorf("waiting watchers after a join that failed: got %d, want 1", got)
+			}
 		}
-		s.expectHubs(t, 1, "while the first watcher waits")
-		if got := s.count.Waiting.Load(); got != 1 {
-			t.Errorf("waiting watchers after a join that failed: got %d, want 1", got)
-		}
+		first.Close()
+		s.expectHubs(t, 0, "after the last watcher has left")
+		s.waitForEnd(t, "a hub without watchers")
 	}
-	first.Close()
-	s.expectHubs(t, 0, "after the last watcher has left")
-	s.waitForEnd(t, "a hub without watchers")
 }
 
 func TestAWatcherThatLeavesTakesNoOtherWithIt(t *testing.T) {
@@ -233,13 +244,14 @@ func TestAHubEndsVisiblyWhenItCannotGoOn(t *testing.T) {
 		next  func(w http.ResponseWriter)
 		want  error
 	}{
-		"an event that cannot be read": {first: "garbage\n", want: errUnreadableEvent},
-		"an event without an index":    {first: "{\"node\":{\"key\":\"/a\"}}\n", want: errUnreadableEvent},
-		"an answer without an event":   {want: errEnded},
-		"another cluster":              {first: "event", next: continued(8, "other"), want: errElsewhere},
-		"an index that goes backwards": {first: "event", next: continued(7, "c"), want: errBackwards},
-		"a history that is gone":       {first: "event", next: func(w http.ResponseWriter) { w.Header().Set("X-Etcd-Index", "5000"); w.WriteHeader(400) }, want: errCleared},
-		"an answer without its index":  {first: "event", next: func(w http.ResponseWriter) { w.WriteHeader(200) }, want: errNoIndex},
+		"an event that cannot be read":  {first: "garbage\n", want: errUnreadableEvent},
+		"an event without an index":     {first: "{\"node\":{\"key\":\"/a\"}}\n", want: errUnreadableEvent},
+		"an event whose key is no text": {first: "{\"node\":{\"key\":1,\"modifiedIndex\":8}}\n", want: errUnreadableEvent},
+		"an answer without an event":    {want: errEnded},
+		"another cluster":               {first: "event", next: continued(8, "other"), want: errElsewhere},
+		"an index that goes backwards":  {first: "event", next: continued(7, "c"), want: errBackwards},
+		"a history that is gone":        {first: "event", next: func(w http.ResponseWriter) { w.Header().Set("X-Etcd-Index", "5000"); w.WriteHeader(400) }, want: errCleared},
+		"an answer without its index":   {first: "event", next: func(w http.ResponseWriter) { w.WriteHeader(200) }, want: errNoIndex},
 	} {
 		t.Run(what, func(t *testing.T) {
 			ready := make(chan struct{})
@@ -268,6 +280,7 @@ func TestAHubEndsVisiblyWhenItCannotGoOn(t *testing.T) {
 			}
 			w.Close()
 			s.expectHubs(t, 0, "after the end")
+			s.expectNoSlots(t, what)
 		})
 	}
 }

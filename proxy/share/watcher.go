@@ -29,8 +29,8 @@ type Watch struct {
 type Notifier interface {
 	// Notify delivers the result.
 	Notify()
-	// AfterNotify is called once every watcher of the same event has been notified.
-	// Bookkeeping that must not delay delivery belongs here.
+	// AfterNotify is called once every watcher of the same event has been notified, and
+	// perhaps those of later events. Bookkeeping that must not delay delivery belongs here.
 	AfterNotify()
 	// BreakOff makes the writes of the event fail, now and later, because its client is slow to take
 	// it. It must not block.
@@ -61,9 +61,12 @@ func (w *Watcher) Result() *Event { return w.result.Load() }
 func (w *Watcher) Next() bool { return w.fed != nil && w.fed.next(w) }
 
 // Close must be called when the client has its event or gives up.
-func (w *Watcher) Close() {
+func (w *Watcher) Close() { w.CloseAt(time.Now()) }
+
+// CloseAt is Close for a client that had its event at a time.
+func (w *Watcher) CloseAt(at time.Time) {
 	if w.fed != nil {
-		w.fed.close(w)
+		w.fed.close(w, at)
 		return
 	}
 	h := w.hub
@@ -81,7 +84,7 @@ func (w *Watcher) Close() {
 	if e := w.result.Load(); e != nil {
 		h.watches.texts.unhold(w, e)
 		if w.counted && e.pending.Add(-1) == 0 && e.Err == nil {
-			h.watches.recordDelivery(e)
+			h.watches.count.ObserveDelivery(at.Sub(e.received))
 		}
 		e.release()
 	}
@@ -193,6 +196,3 @@ func (h *hub) attach(w *Watcher, head **Head) joinResult {
 	h.watches.count.Waiting.Add(1)
 	return joined
 }
-
-// recordDelivery measures the delivery of an event to its last watcher.
-func (ws *Watches) recordDelivery(e *Event) { ws.count.ObserveDelivery(time.Since(e.received)) }

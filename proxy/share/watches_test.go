@@ -20,11 +20,17 @@ import (
 // newWatches returns watches at a server. When the test ends, none may be left.
 func newWatches(t *testing.T, server string) *Watches {
 	t.Helper()
+	return newWatchesUpTo(t, server, 0)
+}
+
+// newWatchesUpTo returns watches that may have so many of them at etcd; 0 for the default.
+func newWatchesUpTo(t *testing.T, server string, most int) *Watches {
+	t.Helper()
 	at, err := upstream.ParseEndpoint(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}})
+	pool, err := upstream.New(upstream.Options{Endpoints: []upstream.Endpoint{at}, MaxWatches: most})
 	if err != nil {
 		t.Fatal(err)
 	}

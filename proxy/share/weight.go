@@ -78,7 +78,6 @@ func (h *hub) acquirePast(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, h.watches.pool.Patience())
 	defer cancel()
 	if past.Acquire(ctx) != nil {
-		past.Release()
 		return &upstream.Error{Kind: upstream.Busy, Err: errNoTurn}
 	}
 	h.weight.past = past

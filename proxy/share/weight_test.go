@@ -183,7 +183,8 @@ func TestTheWatchesThatOneWriteCanConcernAreBounded(t *testing.T) {
 			etcd := newEtcd(t)
 			s := newScales(t)
 			ws := newWatches(t, etcd.URL())
-			ws.weightPatience = 100 * time.Millisecond
+			ws.weightPatience = 5 * time.Millisecond // nobody else has anything to give back
+			ws.pastPatience = 5 * time.Millisecond   // no event exists
 			for range 40 {
 				set(t, etcd, "/other", "x")
 			}
@@ -284,7 +285,7 @@ func TestChainsCountWhatAWriteCanConcern(t *testing.T) {
 	})
 }
 
-func TestAHubCanBeRevokedFromItsFirstRequestOn(t *testing.T) {
+func TestAHubCanBeRevokedFromItsFirstRequestToItsEnd(t *testing.T) {
 	s := newScales(t)
 	known := s.Watch(s.one, "/v2/keys/a", false)
 	known.Event(60 * bulk.Unit)
@@ -295,6 +296,11 @@ func TestAHubCanBeRevokedFromItsFirstRequestOn(t *testing.T) {
 	h.weight.charge(&claim)
 	if err := h.acquireWeight(t.Context()); err != nil || s.one.Held(s.Watched) != 60 {
 		t.Fatalf("a watch of events of 60 units: got the error %v and %d units held, want none and 60", err, s.one.Held(s.Watched))
+	}
+	for range 2 { // what it costs does not change
+		if err := h.weighEvent(60 * bulk.Unit); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if !s.Watched.TryAcquire(s.other, 10, account.Ordinary) {
 		t.Fatal("ten of 100 units for another client: got none")

@@ -282,14 +282,20 @@ func TestAnAnswerOfDNSNamesItsServer(t *testing.T) {
 
 // Bytes of one answer must not be read as the beginning of the next.
 func TestAConnectionIsUsedAgainOnlyBehindACompleteMessage(t *testing.T) {
-	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nvalue"
-	for rest, reused := range map[string]bool{"\r\n0\r\n\r\n": true, "\r\n0\r\n\rX": false, "\r\n1\r\nx": false, "\r\n0\r\n": false, "": false} {
+	const (
+		chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nvalue"
+		length  = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nvalue"
+	)
+	for answer, reused := range map[string]bool{
+		chunked + "\r\n0\r\n\r\n": true, chunked + "\r\n0\r\n\rX": false, chunked + "\r\n1\r\nx": false, chunked + "\r\n0\r\n": false, chunked: false,
+		length: false, length + "0\r\n\r\n": false, // what would end another one is a part of the body
+	} {
 		s := serve(t, func(c *session) {
 			for {
 				if _, more := c.request(); !more {
 					return
 				}
-				c.say(head + rest)
+				c.say(answer)
 			}
 		})
 		p := newPool(t, Options{}, s.endpoint())
@@ -299,7 +305,7 @@ func TestAConnectionIsUsedAgainOnlyBehindACompleteMessage(t *testing.T) {
 		}
 		r.Close()
 		if got := p.count.Idle.Load() == 1; got != reused {
-			t.Errorf("a connection whose answer ends with %q: got kept %t, want %t", rest, got, reused)
+			t.Errorf("a connection of which the first five bytes were read, with the answer %q: got kept %t, want %t", answer, got, reused)
 		}
 	}
 }
@@ -322,11 +328,11 @@ func TestAnEndpointKnownToBeDownIsTriedAfterAllOthers(t *testing.T) {
 	}
 }
 
-func TestALargeBufferIsNotKept(t *testing.T) {
+func TestABufferOfMoreThan256KiBIsNotKept(t *testing.T) {
 	for _, c := range []struct {
 		size int
 		kept bool
-	}{{maxKept, true}, {maxKept + 1, false}} {
+	}{{256 << 10, true}, {256<<10 + 1, false}} {
 		b := &Buffered{Bytes: make([]byte, c.size), budget: &Budget{}}
 		b.Free()
 		if kept := b.Bytes != nil; kept != c.kept {
@@ -351,7 +357,7 @@ func TestAMemberThatFailsLeadsNothing(t *testing.T) {
 	if !status.Answered || status.Member.ID != "1" || status.Version != "3.4.0" {
 		t.Errorf("the member: got %+v, want what it said about itself", status)
 	}
-	if status.Err == nil || status.Leads || leader != (Member{}) {
+	if status.Err == nil || kindOf(t, status.Err) != Broken || status.Leads || leader != (Member{}) {
 		t.Errorf("with its last answer cut: got error %v, leads %t and leader %+v, want an error alone", status.Err, status.Leads, leader)
 	}
 }
@@ -362,5 +368,19 @@ func TestAProbeThatFailsNamesNoLeader(t *testing.T) {
 	p := newPool(t, Options{Probe: func(context.Context, Endpoint) (Probed, error) { return Probed{}, failed }}, s.endpoint())
 	if status, leader := p.probeMember(t.Context(), p.endpoints[0]); !errors.Is(status.Err, failed) || status.Leads || leader != (Member{}) {
 		t.Errorf("got %+v and leader %+v, want the error alone", status, leader)
+	}
+}
+
+func TestAMemberThatIsProbedInAnotherWayHasAnswered(t *testing.T) {
+	s := serve(t, func(c *session) { c.request() })
+	own := Probed{Member: Member{"1", "a"}, Leader: Member{"2", "b"}, Version: "3.6.0"}
+	p := newPool(t, Options{Probe: func(context.Context, Endpoint) (Probed, error) { return own, nil }}, s.endpoint())
+	status, leader := p.probeMember(t.Context(), p.endpoints[0])
+	if !status.Answered || status.Duration <= 0 || status.Member != own.Member || status.Version != own.Version || status.Leads || status.Err != nil || leader != own.Leader {
+		t.Errorf("got %+v and leader %+v, want what the probe said", status, leader)
+	}
+	own.Leader = Member{}
+	if status, _ := p.probeMember(t.Context(), p.endpoints[0]); !status.Answered || !errors.Is(status.Err, errNoLeader) {
+		t.Errorf("a member without a leader: got %+v, want it to have answered and the error %v", status, errNoLeader)
 	}
 }

@@ -65,3 +65,18 @@ func TestAMemberIsFailingSinceTheFirstRequestOrProbeThatFailed(t *testing.T) {
 		t.Errorf("both members are down, found by probes after %v: got %v, want that time", before, got)
 	}
 }
+
+func TestAMemberIsFailingSinceTheEarlierOfARequestAndAProbe(t *testing.T) {
+	probed := time.Now().UTC()
+	for name, c := range map[string]struct{ avoided, want time.Time }{
+		"no request failed":               {time.Time{}, probed},
+		"a request failed before a probe": {probed.Add(-time.Minute), probed.Add(-time.Minute)},
+		"a request failed after a probe":  {probed.Add(time.Second), probed},
+	} {
+		p := Prober{members: []MemberStatus{{Checked: probed, Err: errNoLeader}}}
+		p.noteFailing([]State{{AvoidedSince: c.avoided}})
+		if got := p.members[0].FailingSince; !got.Equal(c.want) {
+			t.Errorf("%s: got failing since %v, want %v", name, got, c.want)
+		}
+	}
+}

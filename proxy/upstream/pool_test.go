@@ -311,17 +311,30 @@ func leaveIdle(t *testing.T, p *Pool, n int) {
 }
 
 func TestIdleConnectionsAreBoundedAndGrowOld(t *testing.T) {
-	s := serve(t, always)
+	gone := make(chan struct{}, 3)
+	s := serve(t, func(c *session) {
+		always(c)
+		gone <- struct{}{}
+	})
 	p := newPool(t, Options{MaxIdle: 1}, s.endpoint())
-	leaveIdle(t, p, 3)
-	if n := p.count.Idle.Load(); n != 1 {
-		t.Errorf("with MaxIdle 1: got %d idle connections, want 1", n)
+	expect := func(closed int, idle int64, when string) {
+		t.Helper()
+		for i := range closed {
+			select {
+			case <-gone:
+			case <-time.After(10 * time.Second):
+				t.Fatalf("%s: got %d connections closed, want %d", when, i, closed)
+			}
+		}
+		if n := p.count.Idle.Load(); n != idle {
+			t.Errorf("%s: got %d idle connections, want %d", when, n, idle)
+		}
 	}
+	leaveIdle(t, p, 3)
+	expect(2, 1, "three connections with MaxIdle 1")
 	p.endpoints[0].idle[0].since = time.Now().Add(-time.Hour)
 	p.endpoints[0].closeOld()
-	if n := p.count.Idle.Load(); n != 0 {
-		t.Errorf("after closing old connections: got %d idle ones, want 0", n)
-	}
+	expect(1, 0, "after closing old connections")
 }
 
 func TestAClosedPoolLetsRunningRequestsEnd(t *testing.T) {

@@ -103,6 +103,29 @@ func TestReadingNothingReturnsNothing(t *testing.T) {
 	r.Close()
 }
 
+func TestAReadReturnsBytesOrTheEnd(t *testing.T) {
+	s := serve(t, func(c *session) {
+		c.request()
+		c.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nval\r\n2\r\nue\r\n0\r\n\r\n")
+	})
+	r := get(t, newPool(t, Options{}, s.endpoint()))
+	defer r.Close()
+	var got []byte
+	for one := make([]byte, 1); ; { // the framing of chunks does not fit
+		n, err := r.Read(one)
+		if err == io.EOF { //nolint:errorlint // Read promises io.EOF itself
+			break
+		}
+		if n != 1 || err != nil {
+			t.Fatalf("behind %q: got %d bytes and the error %v, want one byte", got, n, err)
+		}
+		got = append(got, one[0])
+	}
+	if string(got) != "value" {
+		t.Errorf("got %q, want value", got)
+	}
+}
+
 func TestSmallMemoryOfAnEarlierAnswerIsNotCounted(t *testing.T) {
 	s := serveLarge(t, strings.Repeat("x", 1000), false)
 	p := newPool(t, Options{Buffered: 1}, s.endpoint())

@@ -195,8 +195,8 @@ func (r *Response) Close() {
 	slot := r.slot
 	pool := c.at.pool
 	// The last bytes of a message may have arrived without having been read.
-	if !r.done && r.body == http1.Chunked && len(c.received) > 0 && len(c.received) <= len("\r\n0\r\n\r\n") {
-		if data, taken, err := r.chunks.Next(c.received); err == nil && len(data) == 0 {
+	if !r.done && r.body == http1.Chunked && len(c.received) <= len("\r\n0\r\n\r\n") {
+		if _, taken, err := r.chunks.Next(c.received); err == nil {
 			c.received, r.done = c.received[taken:], r.chunks.Done()
 		}
 	}

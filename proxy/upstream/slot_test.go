@@ -53,33 +53,59 @@ func TestNeverMoreSlotsAreTakenThanThereAreAndNobodyIsForgotten(t *testing.T) {
 }
 
 func TestWhoWaitsForASlotIsServedInOrder(t *testing.T) {
-	p := newSlots(2) // at most one of them for reads
-	acquire := func(s slot) {
-		if err := p.acquire(context.Background(), s, time.Minute); err != nil {
-			t.Error(err)
-		}
-	}
-	acquire(writing)
-	acquire(writing)
-	came := make(chan int)
-	for i, s := range []slot{reading, writing, reading, writing} {
-		go func() {
-			acquire(s)
-			came <- i
-		}()
-		for p.waiting.Load() != int64(i+1) {
-			runtime.Gosched()
-		}
-	}
-	// The second read must wait until the first one ends; the write behind it need not.
-	for _, step := range []struct {
+	type step struct {
 		given slot
 		next  int
-	}{{writing, 0}, {writing, 1}, {writing, 3}, {reading, 2}} {
-		p.release(step.given)
-		if n := <-came; n != step.next {
-			t.Errorf("after a slot was released: got waiter %d served, want %d", n, step.next)
+	}
+	for _, c := range []struct {
+		limit int
+		who   []slot
+		steps []step
+	}{
+		// One slot is for reads. The second read must wait until the first one ends; the write
+		// behind it need not.
+		{2, []slot{reading, writing, reading, writing}, []step{{writing, 0}, {writing, 1}, {writing, 3}, {reading, 2}}},
+		// Two slots are for reads, so a read could have the slot that the write before it gets.
+		{3, []slot{writing, reading, writing, reading}, []step{{writing, 0}, {writing, 1}, {writing, 2}, {writing, 3}}},
+	} {
+		p := newSlots(c.limit)
+		acquire := func(s slot) {
+			if err := p.acquire(context.Background(), s, time.Minute); err != nil {
+				t.Error(err)
+			}
 		}
+		for range c.limit {
+			acquire(writing)
+		}
+		came := make(chan int)
+		for i, s := range c.who {
+			go func() {
+				acquire(s)
+				came <- i
+			}()
+			for p.waiting.Load() != int64(i+1) {
+				runtime.Gosched()
+			}
+		}
+		for _, step := range c.steps {
+			p.release(step.given)
+			if n := <-came; n != step.next {
+				t.Errorf("of %d slots, after one was released: got waiter %d of %v served, want %d", c.limit, n, c.who, step.next)
+			}
+		}
+	}
+}
+
+func TestAClientThatLeavesWhileItWaitsForASlotIsNotToldThatTooManyWait(t *testing.T) {
+	s := serve(t, always)
+	p := newPool(t, Options{MaxRequests: 1}, s.endpoint())
+	first := get(t, p)
+	defer first.Close()
+	left := errors.New("the client has left")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(left)
+	if _, err := p.Do(ctx, &Request{Method: "GET", Target: "/"}); kindOf(t, err) != Canceled || !errors.Is(err, left) {
+		t.Errorf("a read that waits for a slot when its client leaves: got %v, want the kind %v because of %v", err, Canceled, left)
 	}
 }
 

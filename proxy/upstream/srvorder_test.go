@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest/dnstest"
 )
 
 func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
@@ -41,5 +44,59 @@ func TestTheOrderByWeightIsDrawnAndKept(t *testing.T) {
 	}
 	if share := float64(first["http://a:1"]) / draws; share < 0.44 || share > 0.56 {
 		t.Errorf("two members without a weight: got %v times first, want half of the times each", first)
+	}
+}
+
+func TestTheLocalMemberIsFirstWhateverItsPlaceAmongTheRecords(t *testing.T) {
+	for place := range 3 {
+		var members []srvTarget
+		for i, name := range []string{"a", "b", "c"} {
+			m := targetOf("http://", &net.SRV{Target: name + ".", Port: 1, Priority: uint16(i)})
+			m.local = i == place
+			members = append(members, m)
+		}
+		local := members[place].at
+		if got := preferenceOrder(members, maphash.MakeSeed()); got[0] != local {
+			t.Errorf("with the local member at %d of the records: got %v, want it first", place, got)
+		}
+	}
+}
+
+func TestTheAddressesOfADomainAreLookedUpEightAtATime(t *testing.T) {
+	dns := dnstest.New(t)
+	var records []string
+	for i := range 3 * maxLookups {
+		records = append(records, plainRecord(0, 0, fmt.Sprintf("m%d.example.org", i)))
+	}
+	publish(dns, records...)
+	asked, hold := make(chan string, 1000), make(chan struct{})
+	dns.Before(func(name string) {
+		if strings.HasPrefix(name, "m") {
+			asked <- name
+			<-hold
+		}
+	})
+	done := make(chan string, 1)
+	go func() {
+		found, _ := discover(t, dns)
+		done <- found
+	}()
+	// Each member is asked for with several queries.
+	names := make(map[string]bool)
+	for len(names) < maxLookups {
+		names[<-asked] = true
+	}
+	for range 10_000 {
+		runtime.Gosched() // the others have many turns to come as well
+	}
+	for len(asked) > 0 {
+		names[<-asked] = true
+	}
+	if len(names) != maxLookups {
+		t.Errorf("members whose addresses are looked up at the same time: got %d, want %d", len(names), maxLookups)
+	}
+	close(hold)
+	if n := len(strings.Fields(<-done)); n != 3*maxLookups {
+		t.Errorf("discovered endpoints: got %d, want %d", n, 3*maxLookups)
 	}
 }

@@ -3,6 +3,8 @@ package upstream
 import (
 	"context"
 	"errors"
+	"io"
+	"sync/atomic"
 	"testing"
 )
 
@@ -56,5 +58,37 @@ func TestOneEndpointIsAskedWhetherItIsAvoidedOrNot(t *testing.T) {
 	cancel()
 	if _, err := p.do(gone, &Request{Method: "GET", Target: "/"}, p.endpoints[0]); !errors.As(err, &failed) || failed.Kind != Canceled {
 		t.Errorf("a request whose context has ended: got error %v, want Canceled", err)
+	}
+}
+
+func TestARequestToOneEndpointIsSentOnceAndToNoOther(t *testing.T) {
+	first := serve(t, func(c *session) {
+		c.request()
+		c.say(ok)
+		c.request() // and the connection ends without an answer
+	})
+	var others atomic.Int64
+	second := serve(t, func(c *session) {
+		others.Add(1)
+		always(c)
+	})
+	p := newPool(t, Options{}, first.endpoint(), second.endpoint())
+	ask := func() error {
+		r, err := p.do(t.Context(), &Request{Method: "GET", Target: "/"}, p.endpoints[0])
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		_, err = io.ReadAll(r)
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(); err == nil || kindOf(t, err) != Broken {
+		t.Errorf("an endpoint that does not answer on a used connection: got %v, want the kind %v", err, Broken)
+	}
+	if n, again := others.Load(), p.count.Retries.Load(); n != 0 || again != 0 {
+		t.Errorf("an endpoint that does not answer: got the request sent again %d times, and %d connections to another, want none", again, n)
 	}
 }

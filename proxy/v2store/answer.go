@@ -12,6 +12,9 @@ type Answer struct {
 	// Index is the value of X-Etcd-Index.
 	Index uint64
 	Body  []byte
+	// Large renders the body, if it is too large to be rendered while the tree must not change. Body
+	// is nil then.
+	Large *Large
 	// Failed means that the answer is an error, whose head has no fields about raft.
 	Failed bool
 }

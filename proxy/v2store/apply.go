@@ -109,6 +109,7 @@ func (t *Tree) applyModify(c *Change, e *Event, now time.Time) error {
 	n.recorded = e.Index
 	t.setExpiry(n, c.Put.Expires)
 	n.changed()
+	n.resize()
 	e.Node = n.view(now)
 	// The event of a directory shows an index that the directory itself does not get.
 	e.Node.ModifiedIndex = e.Index

@@ -13,6 +13,13 @@ type contents struct {
 	// something has changed since.
 	bodies [2]atomic.Pointer[[]byte]
 	sizes  [2]atomic.Int64 // of the last bodies
+	// changes counts what has changed the bodies.
+	changes uint64
+	// shown is the most bytes that a read needs for the nodes, and below the same of a recursive
+	// read. Hidden nodes need none.
+	shown, below int
+	// count is the number of nodes below, with hidden ones.
+	count int
 }
 
 // search returns where a name is, or would be.

@@ -3,7 +3,6 @@ package v2store
 import (
 	"cmp"
 	"container/heap"
-	"slices"
 	"time"
 )
 
@@ -56,23 +55,54 @@ func (t *Tree) setExpiry(n *node, expires int64) {
 // PlanExpire returns the expiration of the first node that is due at the given time, or nil if
 // none is due. Nodes whose expiration is refused are left out, unless the function is nil.
 func PlanExpire(t *Tree, now time.Time, refused func(*Change) bool) *Change {
-	if len(t.due) == 0 || t.due[0].expires > now.UnixNano() {
-		return nil
-	}
-	if c := t.due[0].expire(now); refused == nil || !refused(c) {
-		return c
-	}
-	sorted := slices.Clone(t.due) // the places of the nodes belong to the heap
-	slices.SortFunc(sorted, func(a, b *node) int { return cmp.Or(cmp.Compare(a.expires, b.expires), cmp.Compare(a.key, b.key)) })
-	for _, n := range sorted {
-		if n.expires > now.UnixNano() {
-			break
-		}
-		if c := n.expire(now); !refused(c) {
-			return c
-		}
+	if list := PlanExpires(t, now, 1, refused); len(list) > 0 {
+		return list[0]
 	}
 	return nil
+}
+
+// PlanExpires returns the expirations of the first nodes that are due at the given time, in the order of their
+// times, and at most so many. Nodes whose expiration is refused are left out, unless the function is nil.
+func PlanExpires(t *Tree, now time.Time, most int, refused func(*Change) bool) (list []*Change) {
+	if len(t.due) == 0 {
+		return nil
+	}
+	for f := (frontier{due: t.due, at: []int{0}}); f.Len() > 0 && len(list) < most; {
+		at := f.at[0]
+		if t.due[at].expires > now.UnixNano() {
+			break
+		}
+		heap.Pop(&f)
+		for below := 2*at + 1; below <= 2*at+2 && below < len(t.due); below++ {
+			heap.Push(&f, below)
+		}
+		if c := t.due[at].expire(now); refused == nil || !refused(c) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// frontier has the places of the nodes in a heap that may be the next in order, as a heap as well. So the
+// first nodes are found without changing or sorting the whole.
+type frontier struct {
+	due due
+	at  []int
+}
+
+func (f *frontier) Len() int           { return len(f.at) }
+func (f *frontier) Less(i, j int) bool { return f.due.Less(f.at[i], f.at[j]) }
+func (f *frontier) Swap(i, j int)      { f.at[i], f.at[j] = f.at[j], f.at[i] }
+
+// Push implements [heap.Interface].
+func (f *frontier) Push(x any) { f.at = append(f.at, x.(int)) }
+
+// Pop implements [heap.Interface].
+func (f *frontier) Pop() any {
+	last := len(f.at) - 1
+	at := f.at[last]
+	f.at = f.at[:last]
+	return at
 }
 
 // expire plans the expiration of a node.

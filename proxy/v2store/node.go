@@ -16,6 +16,7 @@ type node struct {
 	recorded uint64 // the index of the last change; differs from modified for directories
 	expires  int64  // 0 for a permanent node
 	place    int    // in the heap of the tree, if it expires
+	size     int    // the most bytes that an answer needs for the node itself
 }
 
 func (n *node) dir() bool { return n.contents != nil }

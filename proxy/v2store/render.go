@@ -8,23 +8,28 @@ import (
 )
 
 // Answer answers a read as of a time. It is that of [Tree.Get], and faster: bodies about
-// directories are kept until something in them changes. The body must not be changed.
+// directories are kept until something in them changes. The body must not be changed. One that may be
+// large is not rendered yet.
 func (t *Tree) Answer(o *Operation, now time.Time) Answer {
 	n, err := t.find(o.Key)
 	if err != nil {
 		return err.Answer()
 	}
 	var expires bool
+	large := n.bound(o.Recursive) > maxAtOnce
 	if !n.dir() {
+		if large {
+			return Answer{Status: 200, Index: t.index, Large: t.newLarge(n, false, now)}
+		}
 		return Answer{Status: 200, Index: t.index, Body: n.body(fileSize+len(n.key)+len(n.value), false, now, &expires)}
 	}
-	way := 0
-	if o.Recursive {
-		way = 1
-	}
+	way := wayOf(o.Recursive)
 	kept := &n.contents.bodies[way]
 	if body := kept.Load(); body != nil {
 		return Answer{Status: 200, Index: t.index, Body: *body}
+	}
+	if large {
+		return Answer{Status: 200, Index: t.index, Large: t.newLarge(n, o.Recursive, now)}
 	}
 	// The body is often about as long as the one before the change.
 	size := &n.contents.sizes[way]
@@ -34,6 +39,14 @@ func (t *Tree) Answer(o *Operation, now time.Time) Answer {
 		kept.Store(&body)
 	}
 	return Answer{Status: 200, Index: t.index, Body: body}
+}
+
+// wayOf returns the place of the body of a read.
+func wayOf(recursive bool) int {
+	if recursive {
+		return 1
+	}
+	return 0
 }
 
 // fileSize is what an answer about a file has besides its key and value: braces, the names of
@@ -82,11 +95,11 @@ func (d *node) drop() {
 
 // changed drops the bodies that show a node.
 func (n *node) changed() {
-	if n.dir() {
-		n.drop()
-	}
-	for d := n.parent; d != nil; d = d.parent {
-		d.drop()
+	for d := n; d != nil; d = d.parent {
+		if d.dir() {
+			d.drop()
+			d.contents.changes++
+		}
 	}
 }
 

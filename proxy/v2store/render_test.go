@@ -33,8 +33,22 @@ func compareRendered(t failing, tree *v2store.Tree, o *v2store.Operation, now ti
 	} else {
 		want = e.Answer(o)
 	}
-	if got := tree.Answer(o, now); !reflect.DeepEqual(got, want) {
+	got := tree.Answer(o, now)
+	if got.Large != nil {
+		got.Body, got.Large = got.Large.Body(), nil
+	}
+	if !reflect.DeepEqual(got, want) {
 		t.Fatalf("reading %q, recursive %v: got %d %d %s\nwant %d %d %s", o.Key, o.Recursive, got.Status, got.Index, got.Body, want.Status, want.Index, want.Body)
+	}
+	if want.Status != 200 || len(want.Body) > 1<<20 {
+		return
+	}
+	whole, pieces := v2store.RenderLarge(tree, o, now)
+	if string(whole) != string(want.Body) || string(pieces) != string(want.Body) {
+		t.Fatalf("reading %q, recursive %v: a large answer is %s, and in pieces %s\nwant %s", o.Key, o.Recursive, whole, pieces, want.Body)
+	}
+	if got := tree.Size(o); len(want.Body) > got {
+		t.Fatalf("reading %q, recursive %v: the size is %d, but the answer has %d bytes: %s", o.Key, o.Recursive, got, len(want.Body), want.Body)
 	}
 }
 

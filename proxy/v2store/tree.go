@@ -20,7 +20,7 @@ type Tree struct {
 
 // New returns an empty tree whose last change had the given index.
 func New(index uint64) *Tree {
-	return &Tree{root: &node{contents: &contents{}}, index: index}
+	return &Tree{root: &node{contents: &contents{}, size: nodeFrame + len(`""`)}, index: index}
 }
 
 // Index returns the index of the last change.
@@ -88,6 +88,8 @@ func (t *Tree) add(parent *node, r *Record) *node {
 	}
 	parent.attach(n)
 	n.changed()
+	n.resize()
+	n.count(1)
 	t.nodes++
 	t.bytes += len(n.key) + len(n.value)
 	if n.expires != 0 {
@@ -106,6 +108,8 @@ func orIndex(index, otherwise uint64) uint64 {
 // remove removes a node with everything below it, and returns their keys appended to keys.
 func (t *Tree) remove(n *node, keys []string) []string {
 	n.changed()
+	n.unshow()
+	n.count(-1 - n.below())
 	n.parent.detach(n)
 	return t.discard(n, keys)
 }

@@ -37,14 +37,16 @@ func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 		s.count(r.Number, e)
 		s.resolve(r.Entry.Origin, e)
 	}
-	var due []*watcher
-	var event *Event
+	var due delivery
 	if used {
-		due, event = s.deliveries()
+		due, s.due = s.due, delivery{}
 	}
 	s.mu.Unlock()
-	for _, w := range due {
-		w.deliver(event)
+	if len(due.to) > 0 {
+		event := s.keep(m, mirror.NewEvent(due.event)) // others must not wait while it is rendered
+		for _, w := range due.to {
+			w.deliver(event)
+		}
 	}
 	if used {
 		s.observe(r)
@@ -82,6 +84,7 @@ func (s *Store) replace(m *mirror.Mirror) {
 	s.m, s.reason, s.pastFailures, m.Replaying = m, "", 0, false
 	s.counted = m.Applied
 	s.loads.Add(1)
+	s.audits.loaded()
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.Applied)

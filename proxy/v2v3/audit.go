@@ -26,6 +26,41 @@ type audits struct {
 	mu          sync.Mutex
 	last        time.Time
 	done, wrong int
+	// difference is the last one that was found, at a time. mended counts those after which the tree
+	// was loaded again, and mending means that this is under way.
+	difference string
+	differed   time.Time
+	mended     int
+	mending    bool
+}
+
+// found takes note of the result of a comparison.
+func (a *audits) found(difference string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done++
+	a.last = time.Now()
+	if difference != "" {
+		a.wrong++
+		a.difference, a.differed, a.mending = difference, a.last, true
+	}
+}
+
+func (a *audits) tell(st *Status) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	st.LastAudit, st.Audits, st.Differences = a.last, a.done, a.wrong
+	st.Mended, st.Difference, st.Differed = a.mended, a.difference, a.differed
+}
+
+// loaded takes note that the tree was loaded.
+func (a *audits) loaded() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mending {
+		a.mending = false
+		a.mended++
+	}
 }
 
 // auditor compares from time to time.
@@ -89,13 +124,7 @@ func (s *Store) audit(ctx context.Context) (string, error) {
 		return "", err
 	}
 	difference := c.Difference()
-	s.audits.mu.Lock()
-	s.audits.done++
-	s.audits.last = time.Now()
-	if difference != "" {
-		s.audits.wrong++
-	}
-	s.audits.mu.Unlock()
+	s.audits.found(difference)
 	if difference != "" {
 		s.reload(m, "the audit found a difference: "+difference)
 	}

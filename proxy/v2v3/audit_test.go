@@ -29,8 +29,15 @@ func (f *fixture) wrong(what, want string, watched bool) {
 	if watched {
 		next(f.T, lost)
 	}
+	found := f.Status()
+	if found.Difference != got || found.Differed.IsZero() || found.Differences == 0 {
+		f.Errorf("%s: got the status %+v, want the difference and its time", what, found)
+	}
 	if err := f.Ready(testContext(f.T)); err != nil {
 		f.Fatal(err)
+	}
+	if mended := f.Status(); mended.Mended != mended.Differences {
+		f.Errorf("%s: got %d differences and %d mended, want all mended", what, mended.Differences, mended.Mended)
 	}
 	f.right(what)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
@@ -17,6 +19,8 @@ type barrier struct {
 	wanted chan struct{} // has room for one
 	mu     sync.Mutex
 	next   *round
+	// waits and reads count, and waited is the sum of all waits in nanoseconds, for the status.
+	waits, reads, waited atomic.Int64
 }
 
 // round is one read.
@@ -31,6 +35,11 @@ type round struct {
 func (b *barrier) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.s.o.Timeout)
 	defer cancel()
+	began := time.Now()
+	defer func() {
+		b.waits.Add(1)
+		b.waited.Add(int64(time.Since(began)))
+	}()
 	for {
 		r, err := b.round(ctx)
 		switch {
@@ -82,6 +91,7 @@ func (b *barrier) run() {
 		b.next = nil
 		b.mu.Unlock()
 		if r != nil {
+			b.reads.Add(1)
 			r.revision, r.err = b.read()
 			close(r.done)
 		}

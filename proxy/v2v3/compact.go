@@ -2,10 +2,13 @@ package v2v3
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -28,10 +31,37 @@ const (
 // compaction is when the keeper does what.
 type compaction struct {
 	checked, compacted time.Time
-	revision           int64 // up to which the keeper has compacted
 	// events and age are keptEvents and keptTime.
 	events int64
 	age    time.Duration
+
+	// The lock guards what follows, which others read.
+	mu       sync.Mutex
+	revision int64     // up to which the keeper has compacted
+	done     time.Time // when it has compacted last
+	failing  time.Time // since when it cannot; zero if the last attempt succeeded
+}
+
+// attempted takes note of an attempt, and logs when the attempts begin to fail.
+func (c *compaction) attempted(err error, log *slog.Logger) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.failing = time.Time{}
+	case c.failing.IsZero():
+		c.failing = time.Now()
+		log.Warn("the history of the store is not compacted", "error", rpc.Reason(err))
+	}
+}
+
+func (c *compaction) tell(st *Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st.Compacted, st.CompactedAt = c.revision, c.done
+	if st.Keeper { // otherwise it is the business of another one
+		st.NotCompactedSince = c.failing
+	}
 }
 
 // Compact implements [presence.Tree].
@@ -40,9 +70,7 @@ func (k keeping) Compact(ctx context.Context) {
 	c := &s.compaction
 	if now := time.Now(); s.o.Compact && now.Sub(c.checked) >= sizePeriod {
 		c.checked = now
-		if err := s.compact(ctx, now); err != nil {
-			s.o.Log.Warn("the history of the store was not compacted", "error", rpc.Reason(err))
-		}
+		c.attempted(s.compact(ctx, now), s.o.Log)
 	}
 }
 
@@ -51,28 +79,32 @@ func (s *Store) compact(ctx context.Context, now time.Time) error {
 	c := &s.compaction
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status, err := s.client.Maintenance().Status(ctx, &pb.StatusRequest{})
+	size, err := s.measure(ctx)
 	if err != nil {
 		return err
 	}
-	full := s.o.QuotaBytes > 0 && status.DbSizeInUse > s.o.QuotaBytes/compactShare
+	full := size.Quota > 0 && size.InUse > size.Quota/compactShare
 	if !full && now.Sub(c.compacted) < compactPeriod {
 		return nil
 	}
-	c.compacted = now
 	st, err := s.readState(ctx)
 	if err != nil {
 		return err
 	}
 	revision, err := s.compactable(ctx, st, full, now)
-	if err != nil || revision <= c.revision {
+	if err != nil {
 		return err
 	}
-	if _, err := s.client.Compact(ctx, &pb.CompactionRequest{Revision: revision}); err != nil && !rpc.Compacted(err) {
-		return err
+	if revision > c.revision {
+		if _, err := s.client.Compact(ctx, &pb.CompactionRequest{Revision: revision}); err != nil && !rpc.Compacted(err) {
+			return err
+		}
+		c.mu.Lock()
+		c.revision, c.done = revision, now
+		c.mu.Unlock()
+		s.o.Log.Info("the history of the store was compacted", "revision", revision, "bytes", size.InUse)
 	}
-	c.revision = revision
-	s.o.Log.Info("the history of the store was compacted", "revision", revision, "bytes", status.DbSizeInUse)
+	c.compacted = now
 	return nil
 }
 
@@ -104,4 +136,104 @@ func (s *Store) eventsAgo(ctx context.Context, st *state, events int64) (int64, 
 		return 0, nil
 	}
 	return s.pastRevision(ctx, st, events)
+}
+
+// settleFull finds out what became of a write that was answered with the error that there is no space.
+// Etcd checks the space when it takes a transaction, and again when it executes it. In the second case the
+// error means that it is full now, and the transaction was executed. Nothing is under way any more.
+func (s *Store) settleFull(ctx context.Context, p *proposal, full error) (*v2store.Event, error) {
+	err := s.barrier.wait(ctx)
+	s.mu.RLock()
+	rebuilt := p.rebuilt != s.rebuilt
+	s.mu.RUnlock()
+	select {
+	case e := <-p.done:
+		return e, nil
+	default:
+	}
+	switch {
+	case err != nil:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(full) + "; " + err.Error()}
+	case rebuilt:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(full) + "; the tree was loaded again meanwhile"}
+	}
+	return nil, raftError(rpc.Reason(full), s.index())
+}
+
+// space is how large the store is.
+type space struct {
+	mu   sync.Mutex
+	size rpc.Size
+	at   time.Time // when that was found out; zero if it is not known
+}
+
+// measurer finds out from time to time how large the store is, and each second while etcd takes no writes.
+func (s *Store) measurer() {
+	for wait := time.Duration(0); ; {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		ctx, cancel := context.WithTimeout(s.ctx, readTimeout)
+		wait = sizePeriod
+		if size, err := s.measure(ctx); err != nil || size.NoSpace {
+			wait = heartbeat
+		}
+		cancel()
+	}
+}
+
+// measure asks the member in use how large its store is. The quota is that of the options if etcd
+// does not tell.
+func (s *Store) measure(ctx context.Context) (rpc.Size, error) {
+	size, err := s.client.Size(ctx)
+	if err != nil {
+		return size, err
+	}
+	if size.Quota == 0 {
+		size.Quota = s.o.QuotaBytes
+	}
+	n := &s.space
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.size.NoSpace && !size.NoSpace {
+		s.o.Log.Info("etcd has space again", "bytes", size.File, "quota", size.Quota)
+	}
+	if size.NoSpace && !n.size.NoSpace {
+		tellFull(s.o.Log)
+	}
+	n.size, n.at = size, time.Now()
+	return size, nil
+}
+
+// full takes note that etcd has refused a write for lack of space.
+func (n *space) full(log *slog.Logger) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.size.NoSpace {
+		n.size.NoSpace = true
+		tellFull(log)
+	}
+}
+
+func (n *space) tell(st *Status) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	st.FileBytes, st.UsedBytes, st.QuotaBytes = n.size.File, n.size.InUse, n.size.Quota
+	if st.QuotaBytes > 0 {
+		st.QuotaPercent = 100 * float64(st.FileBytes) / float64(st.QuotaBytes)
+	}
+	switch {
+	case n.size.NoSpace:
+		st.Alarm = "no space"
+	case n.size.Corrupt:
+		st.Alarm = "corrupt"
+	case !n.at.IsZero():
+		st.Alarm = "none"
+	}
+}
+
+func tellFull(log *slog.Logger) {
+	log.Error("etcd has no space left: it refuses all writes, until space is made and the alarm is disarmed; see \"A store that is full\" in etcd-tlsproxy-manual(7)")
 }

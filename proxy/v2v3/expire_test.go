@@ -54,11 +54,11 @@ func (f *fixture) dueNode() *proposal {
 	f.Helper()
 	f.do("PUT /due?value=1&ttl=1000")
 	keeper, _, _ := keeping{f.Store}.Keeper()
-	p, err := f.planExpire(keeper.ModRevision, time.Now().Add(time.Hour))
-	if p == nil || err != nil {
-		f.Fatalf("planning to expire a node: got %v, %v", p, err)
+	list, err := f.planExpires(keeper.ModRevision, time.Now().Add(time.Hour), 10)
+	if len(list) != 1 || err != nil {
+		f.Fatalf("planning to expire a node: got %v, %v", list, err)
 	}
-	return p
+	return list[0]
 }
 
 func TestAKeeperThatWasReplacedExpiresNothing(t *testing.T) {
@@ -114,6 +114,84 @@ func TestADirectoryWithKeysOfV3BelowDoesNotExpire(t *testing.T) {
 	if found, err := f.client().Range(testContext(t), &pb.RangeRequest{Key: []byte("/d/foreign")}); err != nil || found.Count != 1 {
 		t.Errorf("the key of v3: got %v, %v, want that it is still there", found, err)
 	}
+}
+
+// TestManyNodesExpireSideBySide makes more nodes due than one sweep expires one after the other, with some in
+// a directory that is due itself. The keeper expires all, and each once.
+func TestManyNodesExpireSideBySide(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	const nodes, together = 600, 256
+	for i := range nodes {
+		f.do(fmt.Sprintf("PUT /d%d/k?value=1&ttl=1000", i))
+	}
+	f.do("PUT /d0?dir=true&prevExist=true&ttl=1000")
+	keeper, _, _ := keeping{keepsSoon(t, f.Store)}.Keeper()
+	later := time.Now().Add(time.Hour)
+	list, err := f.planExpires(keeper.ModRevision, later, together)
+	if len(list) != together || err != nil {
+		t.Fatalf("planning: got %d expirations and the error %v, want %d", len(list), err, together)
+	}
+	if !f.expireAll(testContext(t), list) {
+		t.Fatal("expiring side by side failed")
+	}
+	for _, p := range list {
+		if got := f.do("GET " + p.change.Key); !strings.HasPrefix(got, "404 ") {
+			t.Errorf("got %s, want that %s has expired", got, p.change.Key)
+		}
+	}
+	for _, left := range []int{nodes, 0} {
+		if list, err = f.planExpires(keeper.ModRevision, later, nodes); err != nil || (len(list) > 0) != (left > 0) {
+			t.Fatalf("planning the rest: got %d expirations and the error %v, want some of %d", len(list), err, left)
+		}
+		f.expireAll(testContext(t), list)
+	}
+	sameTree(t, f.Store, open(t, f.options))
+}
+
+func TestMoreAndMoreNodesExpireSideBySideUntilNoneIsDue(t *testing.T) {
+	n := 0
+	for i, c := range []struct {
+		more bool
+		want int
+	}{{false, 0}, {true, 16}, {true, 32}, {false, 16}, {true, 32}, {true, 64}, {true, 128}, {true, 256}, {true, 512}, {true, 1024}, {true, 1024}, {false, 512}} {
+		if n = nextTogether(n, c.more); n != c.want {
+			t.Errorf("after the sweep %d: got %d, want %d", i+1, n, c.want)
+		}
+	}
+	for range 10 {
+		n = nextTogether(n, false)
+	}
+	if n > 1 {
+		t.Errorf("after many sweeps that were enough: got %d, want one after the other again", n)
+	}
+}
+
+func TestADirectoryWithTooManyKeysIsRemovedInParts(t *testing.T) {
+	t.Parallel()
+	f := start(t, func(o *Options) { o.maxRemoved = 3 })
+	for _, key := range []string{"/d/a/1", "/d/a/_2", "/d/b", "/kept/1", "/kept/2", "/kept/3"} {
+		f.do("PUT " + key + "?value=1")
+	}
+	f.do("PUT /kept?dir=true&prevExist=true&ttl=1")
+	f.do("PUT /later?value=1&ttl=1")
+	events, _, _ := f.watch("GET /later?wait=true")
+	if got := f.do("DELETE /d?recursive=true"); !strings.HasPrefix(got, "500 ") || !strings.Contains(got, "has 5 keys, want at most 3") {
+		t.Errorf("got %s, want that too many keys are not removed at once", got)
+	}
+	for _, key := range []string{"/d/a", "/d"} {
+		if got := f.do("DELETE " + key + "?recursive=true"); !strings.HasPrefix(got, "200 ") {
+			t.Errorf("removing %s: got %s, want it removed", key, got)
+		}
+	}
+	keepsSoon(t, f.Store)
+	if got := next(t, events); !strings.HasPrefix(got, `{"action":"expire"`) {
+		t.Errorf("got %s, want that what is due after the directory expires", got)
+	}
+	if got := f.do("GET /kept"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s, want that a directory with too many keys stays", got)
+	}
+	sameTree(t, f.Store, open(t, f.options))
 }
 
 // TestAnotherStoreExpiresNodesWhenTheKeeperIsGone cuts the keeper off.
@@ -196,45 +274,5 @@ func TestAKeeperWhoseClockDiffersFromMostHandsOver(t *testing.T) {
 	}
 	if got := keeper.Status(); !got.Keeper || got.ClocksApart != 1 {
 		t.Errorf("got the status %+v, want the keeper, and one clock apart", got)
-	}
-}
-
-// TestCompactionKeepsTheLastEvents compacts a store that is too full, and one that is not.
-func TestCompactionKeepsTheLastEvents(t *testing.T) {
-	t.Parallel()
-	f := start(t, func(o *Options) { o.QuotaBytes = 1 })
-	for i := range 1200 {
-		f.do(fmt.Sprintf("PUT /a/%d?value=%d", i%7, i))
-	}
-	before := f.events()
-	if err := f.Store.compact(testContext(t), time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	log, err := f.at(testContext(t), f.keys.Log(), f.compaction.revision)
-	if err != nil || log.Version != before-1000 {
-		t.Errorf("compacted up to the event %v, %v, want %d", log, err, before-1000)
-	}
-	sameTree(t, f.Store, open(t, f.options)) // the histories included
-}
-
-func TestCompactionKeepsWhatIsYoung(t *testing.T) {
-	t.Parallel()
-	f := start(t, func(o *Options) { o.QuotaBytes = 1 << 40 })
-	f.compaction.events, f.compaction.age = 10, time.Minute
-	for i := range 100 {
-		f.do(fmt.Sprintf("PUT /a?value=%d", i))
-	}
-	last := f.current().LogRevision
-	for _, test := range []struct {
-		in   time.Duration
-		want int64
-	}{{0, 0}, {time.Minute + time.Second, last - 10}, {time.Minute + 2*time.Second, last - 10}} {
-		f.compaction.compacted = time.Time{}
-		if err := f.Store.compact(testContext(t), time.Now().Add(test.in)); err != nil {
-			t.Fatal(err)
-		}
-		if got := f.compaction.revision; got != test.want {
-			t.Errorf("after %s it is compacted up to the revision %d, want %d", test.in, got, test.want)
-		}
 	}
 }

@@ -251,6 +251,9 @@ func TestAnOutcomeIsUnknownWithoutAConfirmedFence(t *testing.T) {
 	if !errors.As(err, &known) || known.Kind != UnknownOutcome {
 		t.Errorf("got %v, want an unknown outcome", err)
 	}
+	if got := f.Status(); got.LostUnknown != 1 || got.LostExecuted != 0 || got.LostNotExecuted != 0 || got.Fences == 0 {
+		t.Errorf("got the status %+v, want one write of unknown outcome, and a fence", got)
+	}
 }
 
 // TestAnOutcomeIsUnknownIfTheMirrorHasAGap loads the mirror again between a write and its fence.

@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -62,5 +65,30 @@ func TestAWriteThatAMemberLosesIsSentAgain(t *testing.T) {
 	}
 	if got := f.events(); got != before+1 {
 		t.Errorf("the store has had %d events since, want 1", got-before)
+	}
+	if got := f.Status(); got.LostNotExecuted != 1 || got.LostExecuted != 0 || got.LostUnknown != 0 || got.Fences == 0 {
+		t.Errorf("got the status %+v, want one write that was not executed, and a fence", got)
+	}
+}
+
+// TestAWriteWhoseResponseTheMemberLosesIsAnswered has a member that executes a transaction and loses its response.
+func TestAWriteWhoseResponseTheMemberLosesIsAnswered(t *testing.T) {
+	t.Parallel()
+	f, relay := startRelayed(t)
+	var sent, lost atomic.Bool
+	relay.Set(func(ctx context.Context, method string, direction int, message []byte) error {
+		if direction == proxytest.ToEtcd && writes(method, "/lost", message) {
+			sent.Store(true)
+		}
+		if direction == proxytest.FromEtcd && method == txnMethod && sent.Load() && lost.CompareAndSwap(false, true) {
+			return status.Error(codes.Unavailable, "the response is lost")
+		}
+		return nil
+	})
+	if got := f.do("PUT /lost?value=1&prevExist=false"); !strings.HasPrefix(got, "201 ") || !lost.Load() {
+		t.Errorf("got %s, want the answer of etcd", got)
+	}
+	if got := f.Status(); got.LostExecuted != 1 || got.LostNotExecuted != 0 || got.LostUnknown != 0 {
+		t.Errorf("got the status %+v, want one write that was executed", got)
 	}
 }

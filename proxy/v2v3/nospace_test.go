@@ -1,24 +1,28 @@
 package v2v3
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// startSmall starts a store before an etcd that is full at 16 MiB.
-func startSmall(t *testing.T) *fixture {
+// startSmall starts a store before an etcd with a quota.
+func startSmall(t *testing.T, quota int64) *fixture {
 	t.Helper()
-	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir(), Quota: 16 << 20})
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir(), Quota: quota})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Close)
 	o := testOptions(t, etcd.URL())
+	o.QuotaBytes = quota
 	if err := Init(testContext(t), o, 100); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +33,7 @@ func startSmall(t *testing.T) *fixture {
 // removals too, because each of them puts the log.
 func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 	t.Parallel()
-	f := startSmall(t)
+	f := startSmall(t, 16<<20)
 	f.do("PUT /a?value=1")
 	f.do("PUT /queue?dir=true")
 	_, lost, _ := f.watch("GET /a?wait=true")
@@ -43,6 +47,15 @@ func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 		if a.Status >= 300 {
 			break
 		}
+	}
+	if got := f.Status(); got.Alarm != "no space" {
+		t.Errorf("as soon as a write is refused: got the status %+v, want the alarm", got)
+	}
+	if _, err := f.measure(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Status(); got.Alarm != "no space" || got.FileBytes < 15<<20 || got.UsedBytes == 0 {
+		t.Errorf("a full store: got the status %+v, want the alarm and the size", got)
 	}
 	index := f.indexText()
 	refused := `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: mvcc: database space exceeded","index":` + index + `}`
@@ -72,12 +85,46 @@ func TestAFullStoreIsReadAndNotWritten(t *testing.T) {
 	if got := f.do("DELETE /a"); !strings.HasPrefix(got, "200 ") {
 		t.Errorf("after there is space: got %s, want that the file is removed", got)
 	}
+	if _, err := f.measure(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.Status(); got.Alarm != "none" || got.FileBytes > 8<<20 {
+		t.Errorf("after there is space: got the status %+v, want no alarm and a small file", got)
+	}
 	if len(lost) > 0 {
 		t.Errorf("the watch is lost: %v", <-lost)
 	}
 	eventually(t, "the proxy that has started meanwhile has a session", func() bool { _, _, ok := late.session.Fence(); return ok })
 	if got := do(t, late, "PUT /b?value=1"); !strings.HasPrefix(got, "201 ") {
 		t.Errorf("after there is space: got %s, want a new file", got)
+	}
+}
+
+// TestAWriteThatFillsTheStoreIsKnown has an etcd that finds out that it is full while it executes a write. It
+// answers with the same error then as without having executed it.
+func TestAWriteThatFillsTheStoreIsKnown(t *testing.T) {
+	t.Parallel()
+	f, relay := startRelayed(t)
+	var full atomic.Bool
+	relay.Set(func(_ context.Context, method string, direction int, message []byte) error {
+		switch {
+		case method == txnMethod && direction == proxytest.FromEtcd && full.CompareAndSwap(true, false):
+			return rpctypes.ErrGRPCNoSpace
+		case direction == proxytest.ToEtcd && writes(method, "/executed", message):
+			full.Store(true)
+		case direction == proxytest.ToEtcd && writes(method, "/refused", message):
+			return rpctypes.ErrGRPCNoSpace
+		}
+		return nil
+	})
+	if got := f.do("PUT /executed?value=1&prevExist=false"); !strings.HasPrefix(got, "201 ") {
+		t.Errorf("a write that was executed: got %s, want its answer", got)
+	}
+	if got := f.do("PUT /refused?value=1"); !strings.HasPrefix(got, "500 ") || !strings.Contains(got, "database space exceeded") {
+		t.Errorf("a write that was not executed: got %s, want the error of etcd", got)
+	}
+	if got := f.do("GET /refused?quorum=true"); !strings.HasPrefix(got, "404 ") {
+		t.Errorf("a key that was not written: got %s, want none", got)
 	}
 }
 

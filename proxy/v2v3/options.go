@@ -1,6 +1,7 @@
 package v2v3
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -33,13 +34,20 @@ type Options struct {
 	// are refused, and a warning is logged; 0 means no limit. It is half of limits.memory. A tree of
 	// twice that size is not loaded.
 	MaxBytes int64
-	Log      *slog.Logger
+	// Host is the name of this machine. Other proxies show it while this one is the keeper.
+	Host string
+	Log  *slog.Logger
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
+	// maxRemoved replaces the number of nodes that one change may remove in tests.
+	maxRemoved int
 }
+
+// removable returns how many nodes one change may remove.
+func (o *Options) removable() int { return cmp.Or(o.maxRemoved, maxRemoved) }
 
 // Kind says what became of an operation that was not answered.
 type Kind int

@@ -2,6 +2,7 @@ package v2v3
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,11 @@ import (
 // maxConflicts is how often a POST is tried with the name that etcd would choose. Each event of
 // the tree is a conflict then. Later only those of the same queue are.
 const maxConflicts = 6
+
+// maxRemoved is how many nodes one write may remove. Etcd removes all keys of a transaction before it
+// carries out the next one, and sends each as an event, so that a hundred thousand would keep
+// everybody waiting for seconds, and a million could not be followed at all.
+const maxRemoved = 100_000
 
 // proposal is a change, and the transaction that makes it if the mirror is right.
 type proposal struct {
@@ -80,6 +86,9 @@ func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session strin
 	m := s.m
 	if growth := c.Growth(m.Tree); growth > 0 && s.o.MaxBytes > 0 && int64(m.Tree.Bytes()+growth) > s.o.MaxBytes {
 		return nil, raftError("all keys together need too much memory of the proxy; delete some, or raise limits.memory", m.Tree.Index()), nil
+	}
+	if n, most := c.Removes(m.Tree), s.o.removable(); n > most {
+		return nil, raftError(fmt.Sprintf("the directory has %d keys, want at most %d; remove what is in it first", n, most), m.Tree.Index()), nil
 	}
 	if m.Protects(c) {
 		return nil, raftError("the key, or one below it, belongs to a client of v3", m.Tree.Index()), nil

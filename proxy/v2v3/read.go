@@ -24,6 +24,20 @@ func (s *Store) Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, 
 	return s.read(op)
 }
 
+// maxWhole is the size up to which an answer is rendered whole. A larger one is rendered while its
+// client takes it, so that it never needs the memory.
+const maxWhole = 4 << 20
+
+// Size returns the most bytes that the answer to a read would have now.
+func (s *Store) Size(op *v2store.Operation) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.m == nil {
+		return 0
+	}
+	return s.m.Tree.Size(op)
+}
+
 // read answers from the mirror.
 func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
 	now := s.o.Now()
@@ -34,6 +48,12 @@ func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
 	}
 	a := s.m.Tree.Answer(op, now)
 	s.mu.RUnlock()
+	if l := a.Large; l != nil && l.Size() <= maxWhole {
+		a.Body, a.Large = l.Body(), nil
+		s.mu.RLock()
+		l.Keep(a.Body)
+		s.mu.RUnlock()
+	}
 	if a.Failed {
 		s.counts.Failed(op.Action, v2store.CodeKeyNotFound)
 	} else {

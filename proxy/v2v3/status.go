@@ -1,9 +1,14 @@
 package v2v3
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/members"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -17,6 +22,8 @@ type Status struct {
 	Reason  string `json:"reason,omitempty"`
 	// Behind is for how long there have been no events of etcd, in seconds; 0 if they are followed.
 	Behind float64 `json:"behind_seconds"`
+	// BehindRevisions is how many revisions etcd has shown that were not applied yet.
+	BehindRevisions int64 `json:"behind_revisions"`
 	// Revision is that of the newest event that was applied, and Index that of the tree.
 	Revision int64  `json:"revision"`
 	Index    uint64 `json:"index"`
@@ -28,6 +35,16 @@ type Status struct {
 	Keeper      bool `json:"keeper"`
 	ClocksApart int  `json:"clocks_apart"`
 	ClockDoubts int  `json:"clock_doubts"`
+	// KeeperName is the machine of the keeper, or its session if it does not tell; "" if there is none.
+	// KeeperSince is when it was elected, by its own clock. NoKeeperSince is since when there has been
+	// none; zero if there is one.
+	KeeperName    string    `json:"keeper_name"`
+	KeeperSince   time.Time `json:"keeper_since"`
+	NoKeeperSince time.Time `json:"no_keeper_since"`
+	// Expired counts the nodes that this proxy has expired. Late is for how long the node that is due
+	// first has been due, in seconds.
+	Expired int64   `json:"expired"`
+	Late    float64 `json:"late_seconds"`
 	// Nodes, Foreign and Watches are numbers: of files and directories, of values of v3 clients in the
 	// range of the tree, and of watches of clients.
 	Nodes   int `json:"nodes"`
@@ -40,10 +57,54 @@ type Status struct {
 	// Audits counts the comparisons, and Differences those that found one.
 	Audits      int `json:"audits"`
 	Differences int `json:"differences"`
+	// Mended counts the differences after which the tree was loaded again. Difference is the last one,
+	// and Differed when it was found.
+	Mended     int       `json:"mended"`
+	Difference string    `json:"difference"`
+	Differed   time.Time `json:"differed_at"`
 	// Loads counts how often the tree was loaded, and Conflicts how often a write had to be planned
 	// again because the tree had changed.
 	Loads     int64 `json:"loads"`
 	Conflicts int64 `json:"conflicts"`
+	// BarrierWaits counts the refusals and the quorum reads that waited until the mirror was as fresh as the
+	// store, and BarrierSeconds is the sum of their waits. BarrierReads counts the reads that they shared.
+	BarrierWaits   int64   `json:"barrier_waits"`
+	BarrierSeconds float64 `json:"barrier_seconds"`
+	BarrierReads   int64   `json:"barrier_reads"`
+	// Fences counts the attempts to put the key of the session again: behind writes whose response was
+	// lost, and for a new keeper. The others count what became of such writes: they were executed, or
+	// not, or that is unknown.
+	Fences          int64 `json:"fences"`
+	LostExecuted    int64 `json:"lost_executed"`
+	LostNotExecuted int64 `json:"lost_not_executed"`
+	LostUnknown     int64 `json:"lost_unknown"`
+	// Compacted is the revision up to which this proxy has compacted the history of etcd, and CompactedAt
+	// when it did; zero if it did not. NotCompactedSince is since when it cannot, as the keeper.
+	Compacted         int64     `json:"compacted_revision"`
+	CompactedAt       time.Time `json:"compacted_at"`
+	NotCompactedSince time.Time `json:"not_compacted_since"`
+	// FileBytes is the size of the file of the member in use, UsedBytes the part of it that holds data, and
+	// QuotaBytes the size at which etcd refuses writes. QuotaPercent is how much of that the file is.
+	FileBytes    int64   `json:"file_bytes"`
+	UsedBytes    int64   `json:"used_bytes"`
+	QuotaBytes   int64   `json:"quota_bytes"`
+	QuotaPercent float64 `json:"quota_percent"`
+	// Alarm is "none", "no space" or "corrupt"; "" if it is not known.
+	Alarm string `json:"alarm"`
+}
+
+// settled counts what became of writes whose response was lost.
+type settled struct{ executed, notExecuted, unknown atomic.Int64 }
+
+func (n *settled) count(e *v2store.Event, err error) {
+	switch {
+	case e != nil:
+		n.executed.Add(1)
+	case errors.Is(err, errNotExecuted):
+		n.notExecuted.Add(1)
+	default:
+		n.unknown.Add(1)
+	}
 }
 
 // Status returns how the store is.
@@ -51,12 +112,14 @@ func (s *Store) Status() Status {
 	var st Status
 	_, st.Endpoint = s.client.Endpoint()
 	_, _, st.Session = s.session.Fence()
-	st.Keeper = s.keeper.Keeps()
-	st.ClocksApart, st.ClockDoubts = s.keeper.Clock()
-	st.Loads, st.Conflicts = s.loads.Load(), s.conflicts.Load()
-	s.audits.mu.Lock()
-	st.LastAudit, st.Audits, st.Differences = s.audits.last, s.audits.done, s.audits.wrong
-	s.audits.mu.Unlock()
+	st.Loads, st.Conflicts, st.Expired = s.loads.Load(), s.conflicts.Load(), s.expired.Load()
+	st.BarrierWaits, st.BarrierReads = s.barrier.waits.Load(), s.barrier.reads.Load()
+	st.BarrierSeconds = time.Duration(s.barrier.waited.Load()).Seconds()
+	st.Fences = s.session.Fences()
+	st.LostExecuted, st.LostNotExecuted, st.LostUnknown = s.settled.executed.Load(), s.settled.notExecuted.Load(), s.settled.unknown.Load()
+	newest, _ := s.seen.newest()
+	s.audits.tell(&st)
+	s.space.tell(&st)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	err := s.usable()
@@ -69,9 +132,31 @@ func (s *Store) Status() Status {
 	st.Watches = s.watches()
 	if m := s.m; m != nil {
 		st.Revision, st.Index = m.Applied, m.Tree.Index()
+		st.BehindRevisions = max(0, newest-m.Applied)
 		st.Nodes, st.Foreign, st.Bytes = m.Tree.Len(), len(m.Foreign), m.Tree.Bytes()+m.History.Bytes()+m.RenderedBytes()
 	}
+	s.tellKeeper(&st)
 	return st
+}
+
+// tellKeeper says who expires nodes. The caller holds the lock for reading.
+func (s *Store) tellKeeper(st *Status) {
+	st.Keeper, st.NoKeeperSince = s.keeper.Keeps(), s.keeper.VacantSince()
+	st.ClocksApart, st.ClockDoubts = s.keeper.Clock()
+	s.compaction.tell(st)
+	if s.m == nil {
+		return
+	}
+	if next := s.m.Tree.NextExpiry(); next != 0 {
+		st.Late = max(0, s.o.Now().Sub(time.Unix(0, next)).Seconds())
+	}
+	kv := s.m.Control[string(s.keys.Keeper())]
+	if kv == nil {
+		return
+	}
+	if p, err := layout.DecodePresence(kv.Value); err == nil {
+		st.KeeperName, st.KeeperSince = cmp.Or(p.Host, p.Session), time.Unix(0, p.Time).UTC()
+	}
 }
 
 // Statistics returns the body of /v2/stats/store. Events are those of all proxies since the tree was loaded;

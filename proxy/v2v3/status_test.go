@@ -1,7 +1,9 @@
 package v2v3
 
 import (
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
 )
@@ -40,5 +42,43 @@ func TestAStoreThatHasNotLoadedHasAStatus(t *testing.T) {
 	}
 	if _, _, err := s.Watch(&v2store.Operation{Action: v2store.Watch}, func(*Event) {}, func(error) {}); err == nil {
 		t.Error("a watch was registered")
+	}
+}
+
+// TestTheStatusTellsWhoKeeps asks the keeper and another proxy, while a node is due and when it has expired.
+func TestTheStatusTellsWhoKeeps(t *testing.T) {
+	t.Parallel()
+	var offset atomic.Int64
+	f := start(t, func(o *Options) { o.Host = "conf1001" })
+	keepsSoon(t, f.Store)
+	o := f.options
+	o.Host = "conf1002"
+	skewed(&offset)(&o)
+	other := open(t, o)
+	f.do("PUT /a?value=1&ttl=1000")
+	f.do("GET /a?quorum=true")
+	f.do("PUT /none?prevExist=true&value=1")
+	if err := other.fresh(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now().Add(-time.Minute)
+	for _, s := range []*Store{f.Store, other} {
+		got := s.Status()
+		if got.KeeperName != "conf1001" || got.KeeperSince.Before(began) || got.KeeperSince.After(time.Now()) || !got.NoKeeperSince.IsZero() || got.Late != 0 || got.BehindRevisions != 0 {
+			t.Errorf("got the status %+v, want that conf1001 keeps, and nothing is late", got)
+		}
+	}
+	if got := f.Status(); got.BarrierWaits != 2 || got.BarrierReads != 2 || got.BarrierSeconds <= 0 {
+		t.Errorf("after a quorum read and a refusal: got %d waits of %v s and %d reads, want 2 and 2", got.BarrierWaits, got.BarrierSeconds, got.BarrierReads)
+	}
+	offset.Store(int64(1100 * time.Second)) // this proxy is not the keeper
+	if got := other.Status(); got.Late < 99 || got.Late > 101+time.Since(began).Seconds() {
+		t.Errorf("at a node that is due since 100 s: got the status %+v", got)
+	}
+	offset.Store(0)
+	f.do("PUT /a?value=1&ttl=0")
+	eventually(t, "the node has expired", func() bool { return f.Status().Expired == 1 })
+	if got := other.Status(); got.Expired != 0 || got.Keeper {
+		t.Errorf("a proxy that is not the keeper: got the status %+v", got)
 	}
 }

@@ -29,6 +29,7 @@ type Store struct {
 	compaction compaction
 	barrier    barrier
 	audits     audits
+	space      space
 	seen       seen
 
 	ctx     context.Context
@@ -39,8 +40,10 @@ type Store struct {
 	predecessor atomic.Pointer[Store]
 	// applied is the revision up to which the mirror is complete.
 	applied atomic.Int64
-	// loads and conflicts count, for the status.
-	loads, conflicts atomic.Int64
+	// loads, conflicts and expired count, for the status.
+	loads, conflicts, expired atomic.Int64
+	// settled counts what became of writes whose response was lost.
+	settled settled
 	// counts is what etcd's statistics say about operations. They begin with the first tree.
 	counts stats.Counts
 	// counted is the revision up to which events were counted; 0 before there is a tree. Only the
@@ -77,7 +80,9 @@ type Store struct {
 	warned time.Time
 	// unexpired is when a directory that cannot expire was logged. Only the keeper uses it.
 	unexpired time.Time
-	due       delivery
+	// together is how many nodes expire side by side, at least one. Only the keeper uses it.
+	together int
+	due      delivery
 
 	writes  sync.Mutex
 	waiting map[string]chan *v2store.Event
@@ -110,6 +115,7 @@ func Open(o Options) (*Store, error) {
 	s.running.Go(s.session.Keep)
 	s.running.Go(s.keeper.Run)
 	s.running.Go(s.auditor)
+	s.running.Go(s.measurer)
 	return s, nil
 }
 
@@ -133,7 +139,7 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) host() presence.Host {
-	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName,
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host,
 		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
 			s.header(header)
 			s.seen.show(revision, endpoint)

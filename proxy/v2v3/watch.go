@@ -89,16 +89,6 @@ func (s *Store) stopWatch(m *mirror.Mirror, w *watcher) {
 	m.Watches.Stop(w.inner)
 }
 
-// deliveries returns who is due to receive an event, and how it is rendered. The caller holds the lock.
-func (s *Store) deliveries() ([]*watcher, *Event) {
-	due := s.due
-	if len(due.to) == 0 {
-		return nil, nil
-	}
-	s.due = delivery{}
-	return due.to, s.m.Render(due.event)
-}
-
 // watches returns the number of watches. The caller holds the lock.
 func (s *Store) watches() int {
 	if s.m == nil {

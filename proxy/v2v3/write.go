@@ -132,11 +132,14 @@ func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error)
 	case rpc.TooLarge(err):
 		return nil, fmt.Errorf("%w: %w", errTooLarge, raftError(rpc.Reason(err), s.index()))
 	case rpc.NoSpace(err):
-		return nil, raftError(rpc.Reason(err), s.index())
+		s.space.full(s.o.Log)
+		return s.settleFull(ctx, p, err)
 	case rpc.Refused(err):
 		return nil, &Error{Kind: NotExecuted, Reason: rpc.Reason(err)}
 	default:
-		return s.settle(ctx, p, err)
+		e, err := s.settle(ctx, p, err)
+		s.settled.count(e, err)
+		return e, err
 	}
 	if !answer.Succeeded {
 		return nil, s.conflict(ctx, p, answer, endpoint)

@@ -25,11 +25,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // rig is a lane before a real etcd. A test holds both ends of each connection.
 type rig struct {
 	*Lane
-	t     *testing.T
-	etcd  *proxytest.Embedded
-	ln    net.Listener
-	pki   *proxytest.PKI
-	certs *certs.Generation
+	t      *testing.T
+	etcd   *proxytest.Embedded
+	ln     net.Listener
+	pki    *proxytest.PKI
+	certs  *certs.Generation
+	served []*conn
 }
 
 func newRig(t *testing.T, limits lane.Limits) *rig {
@@ -100,7 +101,9 @@ func (r *rig) connect() (client *proxytest.Raw, served *conn, closed chan struct
 		client.Close()
 		<-closed
 	})
-	return client, <-started, closed
+	served = <-started
+	r.served = append(r.served, served)
+	return client, served, closed
 }
 
 const watchedKey = "/eventlogging/w"

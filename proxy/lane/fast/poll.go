@@ -86,6 +86,6 @@ func (c *conn) finishWatch() bool {
 		}
 		sent = int64(len(event.Body))
 	}
-	w.report(reason, sent)
+	w.report(reason, sent, time.Now())
 	return reason == "event" && w.alive && !c.Conns.Draining()
 }

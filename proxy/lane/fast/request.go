@@ -114,7 +114,7 @@ func (c *conn) readBody(s *lane.Snapshot, end int) error {
 	pace := s.Limits.NewPace()
 	for c.have < end {
 		c.setPartial(time.Now())
-		if c.have == len(c.in) || end > len(c.in) {
+		if end > len(c.in) {
 			larger := make([]byte, end+inSize)
 			copy(larger, c.in[:c.have])
 			// The strings of the head remain in the old memory.

@@ -26,7 +26,7 @@ func (w *watch) wait() (event *share.Event, reason string, again bool) {
 			c.idle = false
 			again = n > 0 && w.state != failed
 			c.mu.Unlock()
-			w.pendingReport.Wait() // the watch is not counted for its user any more
+			w.reportWritten() // the watch is not counted for its user any more
 			c.idleArmed = time.Time{}
 			return nil, "", again
 		case w.state.decided():

@@ -44,7 +44,7 @@ type watch struct {
 	cause     error     // why the watch was ended from outside
 	joining   context.CancelCauseFunc
 
-	pendingReport sync.WaitGroup // held from Notify to the end of AfterNotify
+	reported sync.Once // what Notify has written
 }
 
 type watchState int
@@ -64,55 +64,63 @@ func (s watchState) decided() bool { return s >= flushing }
 // Notify implements [share.Notifier].
 func (w *watch) Notify() {
 	defer w.c.recoverPanic() // a bug here would end all hubs
-	w.written = w.write()
+	w.write()
 }
 
 // AfterNotify implements [share.Notifier]. It reports the event that Notify has written.
 func (w *watch) AfterNotify() {
 	defer w.c.recoverPanic()
 	if w.written != nil {
-		defer w.pendingReport.Done()
-		w.report("event", int64(len(w.written.Body)))
+		w.reportWritten()
 	}
+}
+
+// reportWritten reports the event that Notify has written, once. The watch's own goroutine does so if the
+// client goes on before all others were notified.
+func (w *watch) reportWritten() {
+	w.reported.Do(func() {
+		w.c.mu.Lock()
+		at := w.writtenAt
+		w.c.mu.Unlock()
+		w.report("event", int64(len(w.written.Body)), at)
+	})
 }
 
 // BreakOff implements [share.Notifier].
 func (w *watch) BreakOff() { w.c.BreakOff() }
 
-// write writes the event and returns it, or lets the watch's own goroutine do so.
-func (w *watch) write() *share.Event {
+// write writes the event, or lets the watch's own goroutine do so.
+func (w *watch) write() {
 	c := w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w.state.decided() {
-		return nil
+		return
 	}
 	event := w.writable()
 	if event == nil {
 		w.interrupt()
-		return nil
+		return
 	}
 	begun, all, err := c.wire.TryWrite(func() error {
-		w.state = done
+		w.state, w.written = done, event
 		_, err := c.tls.Write(event.Chunked)
 		return err
 	})
 	switch {
 	case !begun:
 		w.interrupt()
-		return nil
+		return
 	case err != nil:
 		w.state = failed
 	case !all:
 		w.state = flushing
 	}
-	w.pendingReport.Add(1)
 	w.writtenAt = time.Now()
 	c.idle, c.served = w.state != flushing, true // as in waitForRequest
 	if w.state != done || c.closing || c.Conns.Draining() {
 		w.interrupt()
 	}
-	return event
 }
 
 // maxHubWrite is the largest event that the hub's goroutine encrypts for all watchers.
@@ -153,10 +161,10 @@ func (w *watch) endLocked(cause error) {
 	}
 }
 
-// report releases the watch and records its end.
-func (w *watch) report(reason string, bytes int64) {
+// report releases the watch and records its end. Its client had the event at a time.
+func (w *watch) report(reason string, bytes int64, at time.Time) {
 	x := w.c.Exchange
-	w.watcher.Close()
+	w.watcher.CloseAt(at)
 	x.Watches.Release(&w.running, reason)
 	w.rec.Bytes = bytes
 	x.Observer.Answered(&w.rec)

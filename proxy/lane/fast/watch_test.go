@@ -56,6 +56,28 @@ func TestAnEventThatItsClientDoesNotTakeAtOnceReachesItLater(t *testing.T) {
 	}
 }
 
+func TestAClientGoesOnWhileOthersAreStillToBeNotified(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client, head, _, _ := r.watch()
+	other, otherHead, held, _ := r.watch()
+	held.mu.Lock() // the hub waits for it
+	r.write("event")
+	err := client.ReadBody(head, "GET")
+	if err == nil {
+		err = client.Send("GET /v2/keys" + watchedKey + " HTTP/1.1\r\nHost: h\r\n\r\n")
+	}
+	a, next := client.Answer("GET")
+	running := r.Exchange.Watches.Count()
+	held.mu.Unlock()
+	if err != nil || next != nil || a.Status != 200 || running != 1 {
+		t.Errorf("the event: got error %v; the request after it: got %+v, error %v and %d running watches, want 200 and that of the other", err, a, next, running)
+	}
+	if err := other.ReadBody(otherHead, "GET"); err != nil || !otherHead.Whole {
+		t.Errorf("the other client: got %+v and error %v, want the event", otherHead, err)
+	}
+	r.eventually("the other event is reported", func() bool { return r.Exchange.Watches.Count() == 0 })
+}
+
 func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
 	limits := patientLimits
 	limits.BodyTimeout = 300 * time.Millisecond

@@ -124,7 +124,7 @@ func TestAClientThatTakesNoAnswersMayAskForFew(t *testing.T) {
 				t.Errorf("%d %s while write %d waits: got the error %v, want none", maxOwed, k.what, write, err)
 			}
 		}
-		if err := send(1); !errors.Is(err, errFlood) && (err != nil || k.answered) {
+		if err := send(1); errors.Is(err, errFlood) != k.answered || err != nil && !k.answered {
 			t.Errorf("%d %s while a write waits: got the error %v, want one: %t", maxOwed+1, k.what, err, k.answered)
 		}
 	}

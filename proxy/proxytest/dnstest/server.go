@@ -20,6 +20,7 @@ type Server struct {
 	mu      sync.Mutex
 	records []dns.RR
 	failing map[string]bool
+	before  func(name string)
 	asked   map[string]int // the key is the network, a space, and the name
 }
 
@@ -93,6 +94,14 @@ func (s *Server) Fail(name string) {
 	s.failing[dns.Fqdn(name)] = true
 }
 
+// Before makes the server call a function with the name of each query before it answers it. Queries
+// over UDP are answered concurrently.
+func (s *Server) Before(f func(name string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = f
+}
+
 // Asked returns the number of queries for a name over a network, "udp" or "tcp".
 func (s *Server) Asked(network, name string) int {
 	s.mu.Lock()
@@ -101,6 +110,12 @@ func (s *Server) Asked(network, name string) int {
 }
 
 func (s *Server) answer(w dns.ResponseWriter, question *dns.Msg) {
+	s.mu.Lock()
+	before := s.before
+	s.mu.Unlock()
+	if before != nil {
+		before(strings.TrimSuffix(strings.ToLower(question.Question[0].Name), "."))
+	}
 	answer := s.find(w.RemoteAddr().Network(), question)
 	if w.RemoteAddr().Network() == "udp" {
 		room := dns.MinMsgSize

@@ -89,6 +89,7 @@ func (l Lane) New(t testing.TB, endpoint string, prepare func(*proxy.Options), c
 		MaxConnections: 10_000,
 		MaxWatches:     10_000, MaxUserWatches: 10_000, MaxBodyMemory: 64 << 20,
 		HandshakeTimeout: 10 * time.Second, IdleTimeout: time.Hour,
+		ProbeEvery: 24 * time.Hour, // etcd receives what the test sends, and nothing else
 	}
 	if prepare != nil {
 		prepare(&o)

@@ -51,7 +51,9 @@ func TestTheKeysOfTheTreeHaveTheirKind(t *testing.T) {
 			t.Errorf("%q is parsed as kind %d, %q, want %d", raw, got, name, want)
 		}
 	}
-	for _, raw := range []string{"", "p", "p0", "q/a", "p.v2", "p.v2/", "p.v2/x", "p.v2/f", "p.v2/fa", "p.v2/fab", "px", "p.v2/x/a", "p.v2/xyz/a", "p.v2/logs"} {
+	for _, raw := range []string{"", "p", "p0", "q/a", "p.v2", "p.v2/", "p.v2/x", "p.v2/f", "p.v2/fa", "p.v2/fab", "px", "p.v2/x/a", "p.v2/xyz/a", "p.v2/logs",
+		// without the prefix, or without what is between it and the kind
+		"/a", ".v2/log", ".v2/f/a", "x/a", "xp/a", "plog", "pmeta", "pq", "ps/1", "pf/a", "pd/a", "p.v2log", "pv2/log"} {
 		if got, name := k.Parse([]byte(raw)); got != layout.Foreign {
 			t.Errorf("%q is parsed as kind %d, %q, want that it is foreign", raw, got, name)
 		}

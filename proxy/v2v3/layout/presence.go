@@ -11,6 +11,8 @@ type Presence struct {
 	Time int64 `json:"t"`
 	// Session is the session of the keeper. Sessions have their name in their key.
 	Session string `json:"s,omitempty"`
+	// Host is the name of the proxy's machine, for operators.
+	Host string `json:"h,omitempty"`
 }
 
 // Encode returns the value.

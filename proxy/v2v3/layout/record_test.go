@@ -44,10 +44,21 @@ func TestTheFieldsOfARecordMayHaveAnyFormOfJSON(t *testing.T) {
 			}
 		}
 	}
-	for _, value := range []string{`{`, `{"c"`, `{"c":`, `{"c":}`, `{"c":1`, `{"c":1,`, `{"c":1,}`, `{"c":1}}`, `{"c":01}`, `{,"c":1}`, `{"c":1"e":2}`, `{"e":9223372036854775808}`, `{"c":100000000000000000000}`, `{"c":18446744073709551617}`} {
+	for _, value := range []string{`{`, `}`, `{"c"`, `{"c":`, `{"c":}`, `{"c":1`, `{"c":1,`, `{"c":1,}`, `{"c":1}}`, `{"c":01}`, `{,"c":1}`, `{"c":1"e":2}`, `{"c" 12}`, `{"c";12}`, `{"c:"12}`, `{"c'12}`, `{'c":12}`, `{ c":12}`, `["c":12}`, `""c":12}`, `{"c":1;"e":2}`, `{"c":1,'e":2}`, `{"c":12]`, `{"c":12`, `{"e":9223372036854775808}`, `{"c":100000000000000000000}`, `{"c":18446744073709551617}`} {
 		r := v2store.Record{Created: 9, Expires: 9, Modified: 9}
 		if _, err := layout.DecodeRecord([]byte(value), &r); err == nil {
 			t.Errorf("%q: got the record %+v, want an error", value, r)
+		}
+	}
+}
+
+// TestARecordThatIsWrittenHereIsDecodedWithoutMemory has the records of which trees have a hundred thousand.
+func TestARecordThatIsWrittenHereIsDecodedWithoutMemory(t *testing.T) {
+	for _, r := range []v2store.Record{{}, {Created: 7}, {Modified: 10}, {Expires: 12}, {Created: 1, Modified: 2}, {Modified: 2, Expires: 99}, {Created: 1, Modified: 2, Expires: math.MaxInt64}} {
+		value := layout.EncodeRecord(&r, nil)
+		var got v2store.Record
+		if n := testing.AllocsPerRun(10, func() { _, _ = layout.DecodeRecord(value, &got) }); n > 0 || got != r {
+			t.Errorf("%q is decoded as %+v with %v allocations, want %+v with none", value, got, n, r)
 		}
 	}
 }
@@ -81,7 +92,7 @@ func TestARecordThatIsNoneIsAnError(t *testing.T) {
 }
 
 func TestAPresenceIsDecodedAsItWasEncoded(t *testing.T) {
-	for text, want := range map[string]layout.Presence{`{"t":5}`: {Time: 5}, `{"t":-1,"s":"x"}`: {Time: -1, Session: "x"}} {
+	for text, want := range map[string]layout.Presence{`{"t":5}`: {Time: 5}, `{"t":-1,"s":"x","h":"conf1001"}`: {Time: -1, Session: "x", Host: "conf1001"}} {
 		if got, err := layout.DecodePresence(want.Encode()); string(want.Encode()) != text || err != nil || *got != want {
 			t.Errorf("%+v is encoded as %s and decoded as %+v, %v, want %s", want, want.Encode(), got, err, text)
 		}

@@ -3,6 +3,7 @@ package layout_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -139,6 +140,24 @@ func TestTheValueOfAFileIsThatOfItsKey(t *testing.T) {
 	}
 	if r, err := layout.Keys("").Read(5, append(list[:2:2], list[3:]...)); err != nil || !r.Change.KeepValue || r.Change.Put.Value != "" {
 		t.Errorf("without the value of the file: got %+v and the error %v, want that it keeps its value", r, err)
+	}
+}
+
+func TestARevisionThatCannotBeReadIsAnError(t *testing.T) {
+	const log = `{"a":"set","k":"/a"}`
+	for what, puts := range map[string][][2]string{
+		"a log that is none":                   {{".v2/log", "x"}},
+		"a record that is none":                {{".v2/f/a", "x"}, {"/a", "1"}, {".v2/log", log}},
+		"a record of a file that is not /a":    {{".v2/f/b", ""}, {".v2/log", log}},
+		"a second record, of a file behind it": {{".v2/f/a", ""}, {"/a", "1"}, {".v2/f/a/b", ""}, {".v2/log", log}},
+	} {
+		var list []*mvccpb.Event
+		for _, put := range puts {
+			list = append(list, &mvccpb.Event{Type: mvccpb.PUT, Kv: &mvccpb.KeyValue{Key: []byte(put[0]), Value: []byte(put[1])}})
+		}
+		if r, err := layout.Keys("").Read(5, list); err == nil || !strings.Contains(err.Error(), "the revision 5") {
+			t.Errorf("%s: got %+v and the error %v, want an error that names the revision", what, r, err)
+		}
 	}
 }
 

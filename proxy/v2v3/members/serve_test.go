@@ -184,3 +184,30 @@ func TestOnlyWhatEtcdRefusesIsAnAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatEtcdDoesNotAnswerIsAnError loses the calls behind the reading of the members.
+func TestWhatEtcdDoesNotAnswerIsAnError(t *testing.T) {
+	etcd := startEtcd(t)
+	relay, err := proxytest.NewRelay(strings.TrimPrefix(etcd.URL(), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(relay.Close)
+	c := connect(t, "http://"+relay.Addr())
+	relay.Set(func(_ context.Context, method string, _ int, _ []byte) error {
+		if strings.HasSuffix(method, "/MemberList") {
+			return nil
+		}
+		return status.Error(codes.Unavailable, "lost")
+	})
+	const urls = `{"peerURLs":["http://127.0.0.1:1"]}`
+	for _, r := range []Request{{Method: "GET", Path: "/leader"}, {Method: "POST", ContentType: jsonType, Body: []byte(urls)}, {Method: "DELETE", Path: "/1"}, {Method: "PUT", Path: "/1", ContentType: jsonType, Body: []byte(urls)}} {
+		if reply, err := Serve(testContext(t), c, &r); err == nil {
+			t.Errorf("%s %s: got %d %s, want an error, because the outcome is unknown", r.Method, r.Path, reply.Status, reply.Body)
+		}
+	}
+	// The members are known all the same, without their leader.
+	if list, err := List(testContext(t), c); err != nil || len(list) != 1 || list[0].Leader || list[0].ID == 0 {
+		t.Errorf("got the members %+v, %v, want the one without a leader", list, err)
+	}
+}

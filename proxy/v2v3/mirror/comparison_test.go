@@ -168,6 +168,23 @@ func TestDamagedNodesAreLeftOut(t *testing.T) {
 	}
 }
 
+func TestTheLastFilesAreLeftOutIfTheyHaveNoValue(t *testing.T) {
+	l := mirror.NewLoading("", 7, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1}, 1, 30)
+	kvs := []*mvccpb.KeyValue{{Key: []byte(".v2/log"), Value: []byte(`{"a":"none"}`), ModRevision: 20}, at(".v2/f/a", 20), at(".v2/f/b", 20), at(".v2/f/c", 20), at("/a", 20)}
+	if err := l.Add(kvs); err != nil {
+		t.Fatal(err)
+	}
+	m, left, err := l.Finish()
+	if err != nil || strings.Join(left, " ") != "/b /c" || m.Tree.Len() != 1 {
+		t.Fatalf("left out %q, %v, want /b and /c", left, err)
+	}
+	c := m.StartComparison()
+	c.Compare(kvs)
+	if got := c.Difference(); got != "" {
+		t.Errorf("got the difference %q, want none", got)
+	}
+}
+
 func TestAValueIsNotLoadedBeforeTheLog(t *testing.T) {
 	for _, key := range []string{"/a", "/foreign"} {
 		l := mirror.NewLoading("", 1, &layout.Meta{}, 1, 20)

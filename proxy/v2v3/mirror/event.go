@@ -16,14 +16,6 @@ type Event struct {
 // maxRendered bounds the bytes of the rendered events that are kept for late watches.
 const maxRendered = 16 << 20
 
-// Render returns an event for watches.
-func (m *Mirror) Render(e *v2store.Event) *Event {
-	if rendered := m.Rendered(e); rendered != nil {
-		return rendered
-	}
-	return m.Keep(NewEvent(e))
-}
-
 // Rendered returns an event for watches if it is kept, and nil otherwise.
 func (m *Mirror) Rendered(e *v2store.Event) *Event { return m.rendered[e.Index] }
 

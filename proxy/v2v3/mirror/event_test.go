@@ -16,7 +16,7 @@ func rendered(t *testing.T, m *mirror.Mirror, name string, bytes int) *mirror.Ev
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m.Render(e)
+	return m.Keep(mirror.NewEvent(e))
 }
 
 // TestRenderedEventsAreBounded renders two events that have 16 MiB together, and two that have one byte more.
@@ -35,7 +35,7 @@ func TestRenderedEventsAreBounded(t *testing.T) {
 		if got := m.RenderedBytes(); got != want || len(first.Chunked)+len(second.Chunked) != bound+more {
 			t.Errorf("of %d bytes %d are kept, want %d", len(first.Chunked)+len(second.Chunked), got, want)
 		}
-		if again := m.Render(second.Event) == second && (m.Render(first.Event) == first) == kept; !again {
+		if again := m.Keep(mirror.NewEvent(second.Event)) == second && (m.Keep(mirror.NewEvent(first.Event)) == first) == kept; !again {
 			t.Errorf("of %d bytes the second event is kept, and the first one: %v", len(first.Chunked)+len(second.Chunked), !kept)
 		}
 	}

@@ -140,6 +140,9 @@ func TestADirectoryAndAForeignValueMayHaveOneKey(t *testing.T) {
 	if _, found := m.Foreign["/foreign"]; !found {
 		t.Error("the foreign value was forgotten")
 	}
+	if m.Protects(&v2store.Change{Action: v2store.Set, Key: "/foreign", Put: &v2store.Record{Key: "/foreign", Dir: true}}) {
+		t.Error("a directory beside the foreign value is prevented")
+	}
 	if !m.Protects(&v2store.Change{Action: v2store.Set, Key: "/foreign", Put: &v2store.Record{Key: "/foreign"}}) {
 		t.Error("the foreign value is not protected any more")
 	}
@@ -151,8 +154,8 @@ func TestAnEventIsRenderedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := m.Render(e)
-	if m.Render(e) != first {
+	first := m.Keep(mirror.NewEvent(e))
+	if m.Keep(mirror.NewEvent(e)) != first {
 		t.Error("the event was rendered twice")
 	}
 	if got, want := string(first.Body), string(e.Body()); got != want {
@@ -189,5 +192,47 @@ func TestNothingIsProtectedWithoutForeignValues(t *testing.T) {
 		if m.Protects(&c) {
 			t.Errorf("%s of %s is prevented", c.Action, c.Key)
 		}
+	}
+}
+
+// heard is a watch that keeps the indexes of its events.
+type heard struct{ indexes []uint64 }
+
+func (h *heard) Receive(e *v2store.Event) { h.indexes = append(h.indexes, e.Index) }
+
+func TestAnEventReachesItsWatchesAndThoseThatComeLate(t *testing.T) {
+	m := small(t)
+	watch := func(since uint64) *heard {
+		h := &heard{}
+		if _, refused := m.Watches.Start(&v2store.Operation{Action: v2store.Get, Key: "/d", Recursive: true, Since: since}, m.Tree, m.History, h); refused != nil {
+			t.Fatal(refused)
+		}
+		return h
+	}
+	early := watch(0)
+	e, err := apply(m, 21, put(".v2/log", `{"a":"set","k":"/d/a","t":1}`), put(".v2/f/d/a", ""), put("/d/a", "2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, h := range map[string]*heard{"a watch": early, "a late watch": watch(e.Index)} {
+		if len(h.indexes) != 1 || h.indexes[0] != e.Index {
+			t.Errorf("%s received the events %v, want that of the index %d", what, h.indexes, e.Index)
+		}
+	}
+	if n := m.Watches.Len(); n != 0 {
+		t.Errorf("%d watches wait, want none", n)
+	}
+}
+
+func TestAnEventIsKeptOnce(t *testing.T) {
+	m := small(t)
+	e, err := apply(m, 21, put(".v2/log", `{"a":"set","k":"/d/a","t":1}`), put(".v2/f/d/a", ""), put("/d/a", "2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := m.Keep(mirror.NewEvent(e))
+	bytes := m.RenderedBytes()
+	if again := m.Keep(mirror.NewEvent(e)); again != first || m.RenderedBytes() != bytes || bytes != len(first.Chunked) {
+		t.Errorf("keeping an event again: got another one or %d bytes, want the same one and %d", m.RenderedBytes(), bytes)
 	}
 }

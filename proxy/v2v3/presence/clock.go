@@ -2,7 +2,6 @@ package presence
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -46,30 +45,49 @@ func (c *clock) observe(session string, at int64) {
 }
 
 // heard reports whether enough others have said what time they have, after a while. A clock that is ahead
-// would expire everything while the others are slow to answer.
+// would expire everything while the others are slow to answer. If most of those who have answered differ, the
+// rest are waited for: they may agree.
 func (c *clock) heard(others []string, after time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if after > maxAnswers || after > maxAnswer && len(c.others) > 0 {
+	if after > maxAnswer && len(c.others) > 0 && !c.outvoted(0) {
 		return true
 	}
-	return !slices.ContainsFunc(others, func(name string) bool { _, heard := c.others[name]; return !heard })
+	return c.silent(others, after) == 0
 }
 
-// doubt returns why the clock cannot be trusted, or "". A rest begins then.
-func (c *clock) doubt() string {
+// silent returns the number of others who may still say what time they have. The caller holds the lock.
+func (c *clock) silent(others []string, after time.Duration) (n int) {
+	if after > maxAnswers {
+		return 0
+	}
+	for _, name := range others {
+		if _, heard := c.others[name]; !heard {
+			n++
+		}
+	}
+	return n
+}
+
+// outvoted reports whether the clocks of most others differ, if some more agree. The caller holds the lock.
+func (c *clock) outvoted(more int) bool {
+	different := c.different()
+	return different > len(c.others)-different+more
+}
+
+// doubt returns why the clock cannot be trusted a while after the election, or "". A rest begins then.
+func (c *clock) doubt(others []string, after time.Duration) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall, now := c.now().UnixNano(), time.Now()
 	jump := time.Duration(wall-c.lastWall) - now.Sub(c.last)
 	c.lastWall, c.last = wall, now
-	different := c.different()
 	reason := ""
 	switch {
 	case jump.Abs() > maxSkew:
 		reason = fmt.Sprintf("the clock has jumped by %s", jump.Round(time.Millisecond))
-	case different > len(c.others)-different:
-		reason = fmt.Sprintf("the clocks of %d of %d other proxies differ by more than %s", different, len(c.others), maxSkew)
+	case c.outvoted(c.silent(others, after)):
+		reason = fmt.Sprintf("the clocks of %d of %d other proxies differ by more than %s", c.different(), len(c.others), maxSkew)
 	default:
 		return ""
 	}

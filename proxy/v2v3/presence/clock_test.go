@@ -30,12 +30,12 @@ func TestAClockThatJumpsIsDoubted(t *testing.T) {
 			var skew time.Duration
 			c := newClock(&skew)
 			sleep(time.Minute)
-			if got := c.doubt(); got != "" {
+			if got := c.doubt(nil, 0); got != "" {
 				t.Errorf("without a jump: got the doubt %q", got)
 			}
 			skew = test.jump
 			sleep(time.Minute)
-			if got := c.doubt(); got != test.want {
+			if got := c.doubt(nil, 0); got != test.want {
 				t.Errorf("a jump by %s: got the doubt %q, want %q", test.jump, got, test.want)
 			}
 			if _, doubts := c.counts(); (doubts == 1) != (test.want != "") || doubts > 1 {
@@ -43,7 +43,7 @@ func TestAClockThatJumpsIsDoubted(t *testing.T) {
 			}
 			// A jump counts from the last check.
 			sleep(time.Minute)
-			if got := c.doubt(); got != "" {
+			if got := c.doubt(nil, 0); got != "" {
 				t.Errorf("after a jump by %s: got the doubt %q", test.jump, got)
 			}
 		})
@@ -54,11 +54,11 @@ func TestAClockThatIsDoubtedRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var skew time.Duration
 		c := newClock(&skew)
-		if c.rests() || c.doubt() != "" || c.rests() {
+		if c.rests() || c.doubt(nil, 0) != "" || c.rests() {
 			t.Error("a good clock rests")
 		}
 		skew = time.Hour
-		if c.doubt() == "" || !c.rests() {
+		if c.doubt(nil, 0) == "" || !c.rests() {
 			t.Error("a clock that has jumped does not rest")
 		}
 		sleep(30*time.Second - 1)
@@ -87,11 +87,50 @@ func TestAClockIsDoubtedIfMostOthersDiffer(t *testing.T) {
 			if test.different > test.same {
 				want = fmt.Sprintf("the clocks of %d of %d other proxies differ by more than 2s", test.different, test.different+test.same)
 			}
-			if got := c.doubt(); got != want {
+			if got := c.doubt(nil, 0); got != want {
 				t.Errorf("%d differ and %d do not: got the doubt %q, want %q", test.different, test.same, got, want)
 			}
 			if got, _ := c.counts(); got != test.different {
 				t.Errorf("%d are counted, want %d that differ", got, test.different)
+			}
+		}
+	})
+}
+
+// TestAClockThatFewHaveDeniedWaitsForTheRest has one other whose clock differs, and some who have not answered.
+func TestAClockThatFewHaveDeniedWaitsForTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, test := range []struct {
+			others       string
+			after        time.Duration
+			doubt, heard bool
+		}{
+			{"wrong", 0, true, true},
+			{"wrong silent", 0, false, false},
+			{"wrong silent", maxAnswer + 1, false, false},
+			{"wrong silent", maxAnswers, false, false},
+			{"wrong silent", maxAnswers + 1, true, true},
+			{"wrong good", 0, false, true},
+			{"wrong good silent", maxAnswer, false, false},
+			{"wrong good silent", maxAnswer + 1, false, true},
+			{"wrong false silent", 0, true, false},
+		} {
+			var skew time.Duration
+			c := newClock(&skew)
+			others := strings.Fields(test.others)
+			for _, name := range others {
+				switch name {
+				case "wrong", "false":
+					c.observe(name, time.Now().Add(time.Hour).UnixNano())
+				case "good":
+					c.observe(name, time.Now().UnixNano())
+				}
+			}
+			if got := c.doubt(others, test.after) != ""; got != test.doubt {
+				t.Errorf("the others %q after %s: the clock is doubted: %t, want %t", test.others, test.after, got, test.doubt)
+			}
+			if got := c.heard(others, test.after); got != test.heard {
+				t.Errorf("the others %q after %s: enough were heard: %t, want %t", test.others, test.after, got, test.heard)
 			}
 		}
 	})

@@ -42,6 +42,7 @@ func (n *Session) FenceOff(ctx context.Context, name string, compared int64) (re
 		if first {
 			f = &fencing{done: make(chan struct{})}
 			n.fences[name] = f
+			n.put++
 		}
 		n.mu.Unlock()
 		if first {
@@ -68,13 +69,20 @@ func (n *Session) FenceOff(ctx context.Context, name string, compared int64) (re
 	}
 }
 
+// Fences returns the number of attempts to put up a fence.
+func (n *Session) Fences() int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.put
+}
+
 // putFence puts the key of a session again, once. If there is none, no write of the session will be
 // executed anyway, and the last event is that of the log.
 func (n *Session) putFence(ctx context.Context, name string, f *fencing) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
 	endpoint, _ := n.Client.Endpoint()
-	value := layout.Presence{Time: n.Now().UnixNano()}
+	value := n.presence("")
 	key := n.Keys.Session(name)
 	answer, err := n.Client.Txn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{{Target: pb.Compare_VERSION, Result: pb.Compare_GREATER, Key: key, TargetUnion: &pb.Compare_Version{Version: 0}}},

@@ -24,8 +24,8 @@ func TestAFenceRaisesTheRevisionOfTheKey(t *testing.T) {
 	if err != nil || fence <= compared || kv.ModRevision != fence || kv.Lease == 0 {
 		t.Errorf("got a fence at %d, %v and the key %v, want one behind %d, and the lease", fence, err, kv, compared)
 	}
-	if value, err := layout.DecodePresence(kv.Value); err != nil || value.Time < before {
-		t.Errorf("got the value %+v, %v, want the time of the fence", value, err)
+	if value, err := layout.DecodePresence(kv.Value); err != nil || value.Time < before || value.Host != "conf1001" || value.Session != "" {
+		t.Errorf("got the value %+v, %v, want the time of the fence, and the machine", value, err)
 	}
 	if _, revision, _ := n.Fence(); revision != fence || !p.saw(fence) {
 		t.Errorf("new writes compare the revision %d and the host was told %v, want %d", revision, p.seen, fence)
@@ -35,6 +35,9 @@ func TestAFenceRaisesTheRevisionOfTheKey(t *testing.T) {
 	defer p.etcd.Mend()
 	if again, err := n.FenceOff(testContext(t), name, compared); again != fence || err != nil {
 		t.Errorf("a second fence: got %d, %v, want that at %d", again, err, fence)
+	}
+	if got := n.Fences(); got != 1 {
+		t.Errorf("got %d attempts, want 1", got)
 	}
 }
 

@@ -49,6 +49,8 @@ type Keeper struct {
 
 	mu       sync.Mutex
 	revision int64 // at which this proxy put the key; 0 if it is not the keeper
+	// vacant is when there was no keeper for the first time; zero while there is one, or it is not known.
+	vacant time.Time
 }
 
 // NewKeeper returns a keeper that takes part with [Keeper.Run].
@@ -67,11 +69,33 @@ func (k *Keeper) set(revision int64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.revision = revision
+	if revision != 0 {
+		k.vacant = time.Time{}
+	}
+}
+
+// VacantSince returns since when there has been no keeper, as far as this proxy knows; zero if there is one.
+func (k *Keeper) VacantSince() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.vacant
+}
+
+// note takes note of whether there is no keeper, and returns since when.
+func (k *Keeper) note(vacant bool) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case !vacant:
+		k.vacant = time.Time{}
+	case k.vacant.IsZero():
+		k.vacant = time.Now()
+	}
+	return k.vacant
 }
 
 // Run takes part until the store is closed.
 func (k *Keeper) Run() {
-	var vacant time.Time // when there was no keeper for the first time
 	tick := time.NewTicker(sweepPeriod)
 	defer tick.Stop()
 	for {
@@ -82,14 +106,8 @@ func (k *Keeper) Run() {
 		}
 		keeper, _, ok := k.tree.Keeper()
 		session, fence, present := k.session.Fence()
-		switch {
-		case !ok || !present || keeper != nil:
-			vacant = time.Time{}
-			continue
-		case vacant.IsZero():
-			vacant = time.Now()
-		}
-		if k.clock.rests() || time.Since(vacant) < preference && !k.leads() {
+		vacant := k.note(ok && keeper == nil)
+		if vacant.IsZero() || !present || k.clock.rests() || time.Since(vacant) < preference && !k.leads() {
 			continue
 		}
 		if err := k.serve(session, fence); err != nil {
@@ -135,7 +153,7 @@ func (k *Keeper) elect(session string, fence int64) (lease, revision int64, err 
 		return 0, 0, fmt.Errorf("granting a lease: %s", rpc.Reason(err))
 	}
 	k.clock.begin()
-	value := layout.Presence{Time: k.Now().UnixNano(), Session: session}
+	value := k.presence(session)
 	t := layout.Txn{Keys: k.Keys}
 	t.Modified(k.Keys.Keeper(), 0)
 	t.Modified(k.Keys.Session(session), fence)
@@ -179,7 +197,7 @@ func (k *Keeper) keep(ctx context.Context, session string, revision int64) error
 			}
 			continue // the mirror is behind the election
 		}
-		if reason := k.clock.doubt(); reason != "" {
+		if reason := k.clock.doubt(others, time.Since(began)); reason != "" {
 			k.Log.Error("this proxy's clock is in doubt, so it does not expire nodes", "reason", reason, "for", rest)
 			return errors.New(reason)
 		}

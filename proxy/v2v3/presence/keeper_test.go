@@ -90,8 +90,8 @@ func TestAProxyBecomesTheKeeperAndHandsOver(t *testing.T) {
 		t.Errorf("got the key %v, and nodes expired for the revision %d, want the same with a lease", kv, tr.expired[0])
 	}
 	name, _, _ := n.Fence()
-	if value, err := layout.DecodePresence(kv.Value); err != nil || value.Session != name || value.Time < before {
-		t.Errorf("got the value %+v, %v, want the session %q and the time of the election", value, err, name)
+	if value, err := layout.DecodePresence(kv.Value); err != nil || value.Session != name || value.Time < before || value.Host != "conf1001" {
+		t.Errorf("got the value %+v, %v, want the session %q, the machine, and the time of the election", value, err, name)
 	}
 	live, err := p.Client.Lease().LeaseTimeToLive(testContext(t), &pb.LeaseTimeToLiveRequest{ID: kv.Lease})
 	if err != nil || live.GrantedTTL != 5 {
@@ -240,8 +240,8 @@ func TestAProxyTakesPartOnlyWhenItCan(t *testing.T) {
 	} {
 		change()
 		eventually(t, "three periods are over", func() bool { return periods() >= 3 })
-		if k.Keeps() || p.get(p.Keys.Keeper()) != nil {
-			t.Errorf("%s: the proxy has become the keeper", what)
+		if k.Keeps() || p.get(p.Keys.Keeper()) != nil || !k.VacantSince().IsZero() {
+			t.Errorf("%s: the proxy has become the keeper, or says that there is none", what)
 		}
 	}
 	k.clock.mu.Lock()
@@ -249,13 +249,16 @@ func TestAProxyTakesPartOnlyWhenItCan(t *testing.T) {
 	k.clock.mu.Unlock()
 	set(true, nil)
 	eventually(t, "four periods are over", func() bool { return periods() >= 4 })
-	if p.get(p.Keys.Keeper()) != nil {
-		t.Error("a proxy whose clock rests has become the keeper")
+	if since := k.VacantSince(); p.get(p.Keys.Keeper()) != nil || since.IsZero() || time.Since(since) < 2*sweepPeriod {
+		t.Errorf("a proxy whose clock rests: got the keeper %v, and none since %v, want none since four periods", p.get(p.Keys.Keeper()), since)
 	}
 	k.clock.mu.Lock()
 	k.clock.until = time.Time{}
 	k.clock.mu.Unlock()
 	eventually(t, "the proxy is the keeper", k.Keeps)
+	if since := k.VacantSince(); !since.IsZero() {
+		t.Errorf("the keeper says that there is none since %v", since)
+	}
 }
 
 func TestAProxyWithoutASessionDoesNotBecomeTheKeeper(t *testing.T) {

@@ -72,7 +72,7 @@ func at(t *testing.T, etcd string) *place {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	p.close = cancel
-	p.Host = Host{Context: ctx, Client: client, Keys: "p", Log: logTo(t),
+	p.Host = Host{Context: ctx, Client: client, Keys: "p", Log: logTo(t), Machine: "conf1001",
 		Now: time.Now, Name: func() string { return fmt.Sprintf("proxy%d", names.Add(1)) },
 		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
 			if header.ClusterId == 0 || endpoint != 0 {

@@ -32,6 +32,7 @@ type Session struct {
 	lease    int64
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
+	put      int64         // the number of attempts to put up a fence
 	asked    chan struct{} // has room for one
 }
 
@@ -46,8 +47,15 @@ type Host struct {
 	Now func() time.Time
 	// Name returns a name that is never used again.
 	Name func() string
+	// Machine is the name of this machine, for operators.
+	Machine string
 	// Seen takes note of a response, and of a revision of the tree's range that it has shown.
 	Seen func(header *pb.ResponseHeader, revision int64, endpoint int)
+}
+
+// presence returns the value of the session's key or, with the name of the session, of the keeper's.
+func (h *Host) presence(session string) layout.Presence {
+	return layout.Presence{Time: h.Now().UnixNano(), Session: session, Host: h.Machine}
 }
 
 // NewSession returns a session that begins with [Session.Keep].
@@ -101,7 +109,7 @@ func (n *Session) begin() error {
 		return fmt.Errorf("granting a lease: %w", err)
 	}
 	name := n.Name()
-	value := layout.Presence{Time: n.Now().UnixNano()}
+	value := n.presence("")
 	put, err := n.Client.Put(ctx, &pb.PutRequest{Key: n.Keys.Session(name), Value: value.Encode(), Lease: lease.ID})
 	if err != nil {
 		n.revoke(lease.ID) // if it was executed, the key goes with its lease

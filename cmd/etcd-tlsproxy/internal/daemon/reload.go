@@ -104,10 +104,14 @@ func (r *reloader) reload(ctx context.Context) (err error) {
 		}
 		changed = r.adopt(next, err)
 	}
+	before := r.lastAttempt.Load()
 	r.publishStatus(next, len(changed) > 0, err)
 	r.publishMetrics(err)
 	if err != nil {
 		r.logs.service.Error(reloadFailed(err), "error", err)
+		if before.Error != err.Error() { // a mistake has one line, however often it is read
+			r.logs.records.Note("reload failed", slog.Any("old", oldParts(err)), slog.String("error", beginning(err.Error())))
+		}
 		return err
 	}
 	r.requestRefresh()
@@ -131,6 +135,7 @@ func (r *reloader) adopt(next *loaded, err error) (changed []string) {
 		r.current = next
 		if err == nil {
 			r.logs.service.Info("reloaded: nothing has changed")
+			r.noteMended()
 		}
 		return nil
 	}
@@ -145,16 +150,30 @@ func (r *reloader) adopt(next *loaded, err error) (changed []string) {
 		r.logReload(next, changed)
 	case err == nil:
 		r.logs.service.Info("reloaded: the files are other ones, but nothing in force has changed")
+		r.noteMended()
 	}
 	return changed
 }
 
 // logReload writes what a reload has changed, and what of it waits, into the logs.
 func (r *reloader) logReload(next *loaded, changed []string) {
+	r.logs.service.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", r.noteReload(next, changed)...)
+}
+
+// noteMended writes into the audit log that the mistake of the last attempt is gone, if there
+// was one. Its own line told of the mistake.
+func (r *reloader) noteMended() {
+	if !r.lastAttempt.Load().OK {
+		r.noteReload(r.current, []string{})
+	}
+}
+
+// noteReload writes it into the audit log, and returns it.
+func (r *reloader) noteReload(next *loaded, changed []string) []slog.Attr {
 	table, _ := tableOf(next)
 	attrs := []slog.Attr{slog.Any("changed", changed), slog.Any("restart_pending", pendingTexts(next)), slog.String("table", table)}
-	r.logs.service.LogAttrs(context.Background(), slog.LevelInfo, "reloaded", attrs...)
 	r.logs.records.Note("reload", attrs...)
+	return attrs
 }
 
 // pendingTexts describes the settings that wait for a restart.

@@ -95,7 +95,7 @@ func TestTheStatusTellsSinceWhenEtcdIsAway(t *testing.T) {
 	if since.Before(before) || since.After(time.Now()) {
 		t.Errorf("the first failure: got %v, want a time between %v and now", since, before)
 	}
-	if problems := strings.Join(now.Problems, " "); !strings.Contains(problems, "No etcd is available: requests began to fail at "+since.Format(time.DateTime)) {
+	if problems := strings.Join(now.Problems, " "); !strings.Contains(problems, "No etcd is available: it began to fail at "+since.Format(time.DateTime)) {
 		t.Errorf("the problems: got %q, want the time of the first failure", problems)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"hash/maphash"
 	"log/slog"
+	"os"
 	"strconv"
 	"time"
 
@@ -112,6 +113,7 @@ func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
 		ServeStale:   u.ServeStale, Compact: u.Compact, QuotaBytes: u.QuotaBytes,
 		Log: log,
 	}
+	o.Host, _ = os.Hostname() // which is only shown
 	for _, e := range s.endpoints {
 		o.Endpoints = append(o.Endpoints, s.origin.members(e)...)
 	}

@@ -166,6 +166,17 @@ func reloadFailed(err error) string {
 	return "reload failed; in force as before: " + strings.Join(oldParts(err), "; ")
 }
 
+// maxError bounds the error in a line of the audit log. A file can have thousands of mistakes.
+const maxError = 1000
+
+// beginning returns the first bytes of a text.
+func beginning(text string) string {
+	if len(text) <= maxError {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxError], "") + "... (the service log has the rest)"
+}
+
 // fault returns the error of a reload.
 func (u *units) fault(faults []error) error {
 	if len(faults) == 0 {

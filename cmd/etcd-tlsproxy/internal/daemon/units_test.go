@@ -66,7 +66,7 @@ func TestAMistakeInALimitDelaysNoRevocation(t *testing.T) {
 	s.wantWrite("conftool", "conftool-1", 401)
 	s.wantOld(others)
 	s.wantReload(500, others) // nothing more of it is applied, and the users stay the new ones
-	failed, named := strings.Count(s.Log.String(), "reload failed"), strings.Count(s.Log.String(), `msg="reload failed; in force as before: `+others+`" error=`)
+	failed, named := strings.Count(s.Log.String(), `msg="reload failed`), strings.Count(s.Log.String(), `msg="reload failed; in force as before: `+others+`" error=`)
 	if failed < 2 || named != failed {
 		t.Errorf("the service log: got %d reloads that failed, and %d lines that name the other settings as before; want 2 of each:\n%s", failed, named, s.Log)
 	}
@@ -188,6 +188,33 @@ func TestNewUnitsThatContradictOldOnesAreNotApplied(t *testing.T) {
 	s.edit("listen", "read_only = true\nlisten")
 	s.wantReload(500, certificates, access, others, "acls.spiffe", "not a valid prefix")
 	s.wantWrite("conftool", "conftool-1", 200)
+}
+
+func TestAReloadThatFailsIsInTheAuditLog(t *testing.T) {
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, strings.Replace(daemontest.SeedConfig, "%s", etcd.URL, 1)+"[log]\naudit = \"audit.log\"\n")
+	s.edit(`"/conftool" = ["root", "conftool"]`, `"conftool" = ["root"]`)
+	s.edit("[limits]", "[limits]\nbody_bytes = 2000")
+	s.wantReload(500)
+	s.edit(`"conftool" = ["root"]`, `"/conftool" = ["root", "conftool"]`)
+	s.wantReload(200)
+	s.wantReload(200) // nothing is new
+	var got []string
+	for line := range strings.SplitSeq(strings.TrimSpace(s.Read("audit.log")), "\n") {
+		var entry struct {
+			Msg, Error   string
+			Changed, Old []string
+		}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatalf("the line %s: %v", line, err)
+		}
+		got = append(got, fmt.Sprintf("%s %s %s %t", entry.Msg, entry.Changed, entry.Old, strings.Contains(entry.Error, "not a valid prefix")))
+	}
+	want := []string{"start [] [] false", "reload [settings: limits.body_bytes is 2000 instead of 10485760] [] false", "reload failed [] [users, rules and surfaces] true", "reload [] [] false"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the audit log of a mistake in the table, which was mended: got %q, want %q", got, want)
+	}
 }
 
 func TestAReloadSaysWhatItChanged(t *testing.T) {

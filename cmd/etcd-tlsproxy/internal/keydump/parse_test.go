@@ -44,6 +44,7 @@ func TestWhatIsNoDumpIsRefusedWithItsLine(t *testing.T) {
 	refused("f:1: the line is not a valid header of a dump: field etcdTlsproxyDump is missing", `{"prefix":"/a"}`)
 	refused("the format is 2", strings.Replace(header, `Dump":1`, `Dump":2`, 1))
 	refused("clusterId and index must", strings.Replace(header, "cdf818194e3a8c32", "", 1), dir, leaf)
+	refused("clusterId and index must", strings.Replace(header, `"index":12`, `"index":0`, 1), dir, leaf)
 	refused("prefix: path refused: it ends with a slash", strings.Replace(header, `"/a"`, `"/a/"`, 1), dir, leaf)
 	refused("f:2: the dump has 1 entries instead of 2", header, dir)
 	refused("f:4: the dump has 3 entries instead of 2", header, dir, leaf, `{"key":"/a/c","value":""}`)
@@ -134,4 +135,13 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("written twice: got (%v)\n%s\nwant\n%s", err, twice.Bytes(), written.Bytes())
 		}
 	})
+}
+
+func TestAFileThatIsNoDumpHasOneProblem(t *testing.T) {
+	for _, data := range []string{"", "x", "x\ny\nz\n", "{}\n{\"key\":\"/a\",\"value\":\"1\"}\n", "root:x:0:0\nother:y:1:1\n"} {
+		_, err := Parse("file", []byte(data))
+		if err == nil || strings.Count(err.Error(), "file:") != 1 || !strings.HasPrefix(err.Error(), "file:1: the line is not a valid header of a dump") {
+			t.Errorf("%q: got the error %v, want only that line 1 is no header", data, err)
+		}
+	}
 }

@@ -187,7 +187,6 @@ func (r *nginxReader) readBlock(l *location, outer settings) (read, write settin
 			internal = true
 		case d.name() == "error_page":
 			r.pages = append(r.pages, d)
-			r.check(d)
 		default:
 			r.check(d)
 		}

@@ -111,7 +111,6 @@ func (r *nginxReader) readSurroundings(list []*directive) (settings, error) {
 			r.servers = append(r.servers, d)
 		case "error_page":
 			r.pages = append(r.pages, d)
-			r.check(d)
 		default:
 			if !r.realIP.add(d) {
 				r.check(d)

@@ -21,7 +21,6 @@ func (r *nginxReader) readServer(server *directive, outer settings) error {
 			inside = append(inside, d)
 		case "error_page":
 			r.pages = append(r.pages, d)
-			r.check(d)
 		case "ssl":
 			if !slices.Equal(d.args(), []string{"on"}) {
 				r.check(d)

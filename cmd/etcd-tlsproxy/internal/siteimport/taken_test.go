@@ -119,6 +119,8 @@ func TestWhatCannotBeReadIsRefusedWithItsReason(t *testing.T) {
 		configuration("", "", strings.Replace(keys, byRoot, byRoot+"auth_basic_user_file ", 1)):                                                                "", // two words in one
 		configuration("", "", keys+"location = /v2/keys/a { "+toEtcd+"}"):                                                                                      "a location with = for keys is not supported",
 		configuration("", "", keys+"location = /v2/keys { return 301 /other/; }"):                                                                              "a location with = for keys is not supported",
+		configuration("", "", keys+"location { }"):                                                                                                             "this form of location is not supported",
+		configuration("", "", keys+"location @a b { "+toEtcd+"}"):                                                                                              "this form of location is not supported",
 		configuration("", "", keys+"location a b c { }"):                                                                                                       "this form of location is not supported",
 		configuration("", "", keys+"location ^ /v2/keys/a { }"):                                                                                                "this form of location is not supported",
 		configuration("", "", keys+"location @x { invented on; }"):                                                                                             "invented is not supported",

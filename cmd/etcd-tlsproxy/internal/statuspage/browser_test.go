@@ -2,6 +2,7 @@ package statuspage
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
@@ -86,15 +88,26 @@ func (b *browser) open(url, theme string, width, height int64) {
 	b.must(chromedp.Do(b.ctx, chromedp.EmulateViewport(width, height), chromedp.Navigate(url)))
 }
 
-// waitFor waits until an expression is true.
+// waitFor waits until an expression is true. The browser can still name the context of the
+// page before.
 func (b *browser) waitFor(expression string) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
 	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](expression)); err != nil {
+	for {
+		_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression))
+		if gone, ok := errors.AsType[*cdproto.Error](err); ok && gone.Code == contextGone {
+			continue
+		}
+		if err == nil {
+			return
+		}
 		b.t.Fatalf("waiting for %s: %v; errors of the browser: %q", expression, err, b.reported())
 	}
 }
+
+// contextGone is the code of "Cannot find context with specified id".
+const contextGone = -32000
 
 func evaluate[T any](b *browser, expression string) T {
 	b.t.Helper()
@@ -139,6 +152,9 @@ func fits(t *testing.T, b *browser) {
 			}
 			if wide := evaluate[string](b, `[...document.querySelectorAll("td, dt, dd")].filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth).map((e) => (e.dataset.label || "") + " " + e.textContent.slice(0, 40)).join(", ")`); wide != "" {
 				t.Errorf("%s, %s: wider than their place: %s", theme, name, wide)
+			}
+			if over := evaluate[string](b, `[...document.querySelectorAll("section table")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > e.closest("section").getBoundingClientRect().right).map((e) => e.dataset.list).join(", ")`); over != "" {
+				t.Errorf("%s, %s: tables that are wider than their section: %s", theme, name, over)
 			}
 			if curves := evaluate[int](b, `document.querySelectorAll("svg path.curve").length`); curves != 9 {
 				t.Errorf("%s, %s: got %d curves, want 9", theme, name, curves)

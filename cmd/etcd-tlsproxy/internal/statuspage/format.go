@@ -237,7 +237,7 @@ func moodOf(text string) string {
 	switch text {
 	case "up", "serving", "free", "leader":
 		return "good"
-	case "down", "no leader", "full", "out":
+	case "down", "no leader", "full", "out", "no space", "corrupt":
 		return "bad"
 	case "emptying", "draining", "short":
 		return "warn"

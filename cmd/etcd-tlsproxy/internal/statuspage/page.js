@@ -55,7 +55,7 @@
     ": " + (row.login === "ok" ? "no right" : row.login.replaceAll("_", " ")));
   const moods = {
     up: "good", serving: "good", free: "good", leader: "good",
-    down: "bad", "no leader": "bad", full: "bad", out: "bad", emptying: "warn", draining: "warn", short: "warn",
+    down: "bad", "no leader": "bad", full: "bad", out: "bad", "no space": "bad", corrupt: "bad", emptying: "warn", draining: "warn", short: "warn",
   };
   const number = (write) => (n) => (typeof n === "number" ? write(n) : missing);
   const formats = {

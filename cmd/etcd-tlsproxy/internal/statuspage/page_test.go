@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,9 +33,13 @@ func example() *Status {
 				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at, Since: at.Add(-time.Hour)},
 			}},
 			Stores: []observe.StoreStatus{
-				{Endpoint: "http://127.0.0.1:2379", Serving: true, Revision: 1234567, Index: 1234000, Session: true, Keeper: true, Nodes: 5000, Bytes: 7 << 20, LastAudit: at},
-				{Endpoint: hostile, Reason: hostile, Behind: 75, Foreign: 3, Differences: 1, ClocksApart: 2},
+				{Endpoint: "http://127.0.0.1:2379", Serving: true, Revision: 1234567, Index: 1234000, Session: true, Keeper: true, Nodes: 5000, Bytes: 7 << 20, LastAudit: at,
+					KeeperName: "conf1001.example.org", KeeperSince: at.Add(-time.Hour), Expired: 4711, Compacted: 1214567, CompactedAt: at,
+					FileBytes: 1900 << 20, UsedBytes: 90 << 20, QuotaBytes: 2 << 30, QuotaPercent: 92.7734375, Alarm: "none"},
+				{Endpoint: hostile, Reason: hostile, Behind: 75, Foreign: 3, Differences: 1, ClocksApart: 2, LostUnknown: 6,
+					KeeperName: hostile, Late: 95, NotCompactedSince: at, Difference: hostile, Differed: at, Alarm: "no space"},
 			},
+			Writers: []observe.WriterStatus{{Account: "conftool from 192.0.2.0/24", Network: "192.0.2.0/24", Bytes: 77 << 20}, {Account: hostile, Network: "2001:db8::/48", Bytes: 1}},
 			Rules: []observe.RuleStatus{
 				{Prefix: "/", Read: observe.GroupStatus{Everyone: true}, Decisions: observe.Decisions{WritesAllowed: 5, WritesRefused: 3}},
 				{Prefix: hostile, Read: observe.GroupStatus{Users: []string{"a", "b"}, LeftOut: 1001}, Write: observe.GroupStatus{Users: []string{hostile}}},
@@ -47,7 +50,7 @@ func example() *Status {
 				{Time: at, First: at, Times: 1, Client: "192.0.2.8", Method: "PUT", Key: "/a", Rule: "/", Status: 401, Reason: "unauthorized", Login: "wrong_password", Claimed: "conftool"},
 				{Time: at, First: at, Times: 1, Client: "2001:db8::7", Method: "other", Status: 400, Reason: "bad_target"},
 			},
-			Limits:       []observe.LimitStatus{observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
+			Limits:       []observe.LimitStatus{near(100, 950)[0], observe.NewLimitStatus("connections", "", 12345, 20000), observe.NewLimitStatus("body_memory", "bytes", 120<<20, 128<<20)},
 			Certificates: []observe.CertificateStatus{{Role: "server", Subject: "CN=" + hostile, NotAfter: at.Add(100 * time.Hour), Seconds: 359999}, {Role: "client_ca", Seconds: -1}},
 			Logs:         []observe.LogStatus{{Log: "access"}, {Log: "audit", On: true, Failing: true, Lost: 12, Since: at, Error: "no space left on device"}},
 			Memory:       observe.MemoryStatus{Live: 10433332, Limit: 1 << 30, Level: "short", Goroutines: 1000, Held: 5 << 20, Largest: []observe.PoolHolder{{Account: hostile, Network: "192.0.2.0/24", Used: 4 << 20, Known: true}}},
@@ -106,10 +109,12 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 	for _, want := range []string{
 		">1,235</span>", ">conf1001.example.org<", ">192.0.2.1:4001, [2001:db8::1]:4001<", `data-mood="bad">no leader</td>`, ">follower</td>", `data-mood="warn">3</td>`,
 		">a, b and 1,001 more</td>", ">everyone</td>", ">no one</td>", ">other certificates</td>", ">anonymous</td>", ">(unreadable)</td>", ">401 unauthorized: no right</td>", ">401 unauthorized: wrong password</td>", ">conftool (claimed)</td>", ">0.99 ms</td>",
-		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 was first found not to be up at 20", "Requests to etcd began to fail at 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "In force as before: users, rules and surfaces; the rest was applied. The reason: etcd-tlsproxy.toml:3: ", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
+		">no, see what is in force as before</span>", "The audit log cannot be written since", "etcd at http://127.0.0.1:2380 was first found not to be up at 20", "etcd began to fail at 20", ">no space left on device</td>", `data-mood="warn">12</td>`, "In force as before: users, rules and surfaces; the rest was applied. The reason: etcd-tlsproxy.toml:3: ", "waits for a restart: limits.watches is 7, and 8 after a restart.", "has expired.", "expires in 4 days.", ">10 MiB</span>", ">2 days</span>",
 		">12,345</td>", ">62 %</td>", `data-mood="warn">94 %</td>`, ">128 MiB</td>", "The limit body_memory is near: 120 MiB of 128 MiB are in use.",
 		">192.0.2.7: 16,000; 192.0.2.8: 500; 192.0.2.9: 400</td>", ": 2.0 MiB</td>", `data-mood="warn">85 %</td>`, ">2.3 %</td>",
-		"<h2>v3 store</h2>", `data-mood="good">yes</td>`, ">1,234,567</td>", ">1,234,000</td>", `data-mood="warn">1 min</td>`, ">7.0 MiB</td>", "Keys are not served from the v3 store: ", "differ from the clock of this one: 2.", ">256 MiB</td>", ">4.0 MiB</td>", "Little memory is left: reads of clients that hold more than their share are refused.",
+		"<h2>v3 store</h2>", "<h2>Expiry and compaction of the v3 store</h2>", ">conf1001.example.org</td>", ">4,711</td>", ">1,214,567</td>", `data-as="age" data-label="Late by">1 min</td>`,
+		"<h2>Space of the v3 store</h2>", ">1.9 GiB</td>", ">90 MiB</td>", ">2.0 GiB</td>", `data-mood="warn">93 %</td>`, `data-mood="bad">no space</td>`, ">none</td>",
+		"<h2>Wrote most to the v3 store</h2>", ">conftool from 192.0.2.0/24</td>", ">77 MiB</td>", "etcd has no space left: ", `data-mood="good">yes</td>`, ">1,234,567</td>", ">1,234,000</td>", `data-mood="warn">1 min</td>`, ">7.0 MiB</td>", "Keys are not served from the v3 store: ", "differ from the clock of this one: 2.", ">256 MiB</td>", ">4.0 MiB</td>", "Little memory is left: reads of clients that hold more than their share are refused.",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -131,35 +136,16 @@ func TestThePageIsWholeWithoutJavaScript(t *testing.T) {
 func TestAStoreIsShownWhereThereIsOne(t *testing.T) {
 	page := newTestPage(t, func() *Status {
 		s := example()
-		s.Stores = nil
+		s.Stores, s.Writers = nil, nil
 		return s
 	})
-	if body := get(t, page, "/-/status", nil).Body.String(); !strings.Contains(body, `data-optional hidden>
-<h2>v3 store</h2>`) {
-		t.Error("the page of a proxy with the v2 API shows an empty table of stores")
-	}
-	if body := get(t, newTestPage(t, example), "/-/status", nil).Body.String(); !strings.Contains(body, `data-optional>
-<h2>v3 store</h2>`) {
-		t.Error("the page of a proxy with the v3 API hides its store")
-	}
-}
-
-func TestAStoreWithoutASessionIsAProblem(t *testing.T) {
-	for _, c := range []struct {
-		store observe.StoreStatus
-		want  string
-	}{
-		{observe.StoreStatus{Serving: true, Session: true}, ""},
-		{observe.StoreStatus{Serving: true}, "The proxy has no session at the v3 store: writes fail."},
-		{observe.StoreStatus{Session: true, Reason: "no tree"}, "Keys are not served from the v3 store: no tree."},
-	} {
-		s := example()
-		s.Stores = nil
-		without := len(s.problems())
-		s.Stores = []observe.StoreStatus{c.store}
-		got := s.problems()
-		if c.want == "" && len(got) != without || c.want != "" && (len(got) != without+1 || !slices.Contains(got, c.want)) {
-			t.Errorf("%+v: got the problems %q, want %q and %d others", c.store, got, c.want, without)
+	without, with := get(t, page, "/-/status", nil).Body.String(), get(t, newTestPage(t, example), "/-/status", nil).Body.String()
+	for _, title := range []string{"v3 store", "Expiry and compaction of the v3 store", "Space of the v3 store", "Wrote most to the v3 store"} {
+		if !strings.Contains(without, "data-optional hidden>\n<h2>"+title+"</h2>") {
+			t.Errorf("the page of a proxy with the v2 API shows the empty table %q", title)
+		}
+		if !strings.Contains(with, "data-optional>\n<h2>"+title+"</h2>") {
+			t.Errorf("the page of a proxy with the v3 API hides the table %q", title)
 		}
 	}
 }
@@ -193,7 +179,8 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 	for _, path := range []string{
 		"time", "host", "version", "listen.0", "started", "uptime_seconds", "problems.0", "config.file", "config.loaded", "config.tried", "config.error", "config.old.0", "config.restart_pending.0",
 		"state", "totals.reads", "windows.2.write_p99_ms", "history.read_p50_ms.59", "history.times.0", "connections.open", "watches.running", "watches.largest_hubs.0.key",
-		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times", "stores.0.revision", "stores.1.reason",
+		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times", "stores.0.revision", "stores.1.reason", "stores.0.keeper_name", "stores.0.keeper_since", "stores.0.quota_bytes", "stores.0.alarm",
+		"stores.0.compacted_revision", "stores.1.difference", "stores.1.lost_unknown", "stores.1.barrier_waits", "writers.0.account", "writers.0.bytes",
 		"certificates.0.not_after", "memory.live_bytes", "memory.held_bytes", "memory.taken_bytes", "memory.largest.0.account", "pools.1.unit", "pools.1.largest.0.used",
 	} {
 		if v := valueAt(root, path); v == nil || v == "" {

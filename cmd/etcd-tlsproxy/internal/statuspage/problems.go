@@ -57,27 +57,19 @@ func (s *Status) problems() []string {
 	const answers = "Requests get 503 at once or, if etcd accepts them and does not answer, 504 after their wait for a turn and limits.upstream_timeout."
 	switch {
 	case up == 0 && !s.Upstream.Recovered.IsZero(): // the state of the endpoints is older
-		add("Requests to etcd began to fail at %s, and have succeeded again since %s. The endpoints will be checked again within seconds.",
+		add("etcd began to fail at %s, and answers again since %s. The endpoints will be checked again within seconds.",
 			s.Upstream.Since.Format(time.DateTime), s.Upstream.Recovered.Format(time.DateTime))
 	case up == 0 && !s.Upstream.Since.IsZero():
-		add("No etcd is available: requests began to fail at %s. "+answers, s.Upstream.Since.Format(time.DateTime))
+		add("No etcd is available: it began to fail at %s. "+answers, s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
 		add("No etcd is available. " + answers)
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("Requests to etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds.", s.Upstream.Since.Format(time.DateTime))
+		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds or, without requests, probes for ten.", s.Upstream.Since.Format(time.DateTime))
 	}
-	for _, store := range s.Stores {
-		switch {
-		case !store.Serving:
-			add("Keys are not served from the v3 store: %s.", store.Reason)
-		case !store.Session:
-			add("The proxy has no session at the v3 store: writes fail.")
-		}
-		if store.ClocksApart > 0 {
-			add("The clocks of other proxies differ from the clock of this one: %d. Keys can expire at the wrong time.", store.ClocksApart)
-		}
+	for i := range s.Stores {
+		list = append(list, storeProblems(&s.Stores[i], s.Time)...)
 	}
 	for _, l := range s.Logs {
 		if l.Failing {
@@ -88,12 +80,16 @@ func (s *Status) problems() []string {
 		}
 	}
 	for _, l := range s.Limits {
-		if l.Name != "memory" && l.Percent >= nearPercent { // memory has problems of its own
-			text := count
-			if l.Unit == "bytes" {
-				text = size
-			}
+		text := count
+		if l.Unit == "bytes" {
+			text = size
+		}
+		switch {
+		case l.Name == "memory": // it has problems of its own
+		case l.Percent >= nearPercent:
 			add("The limit %s is near: %s of %s are in use.", l.Name, text(float64(l.Used)), text(float64(l.Limit)))
+		case l.HighestPercent >= nearPercent:
+			add("The limit %s was near in the last 10 minutes: %s of %s were in use.", l.Name, text(float64(l.Highest)), text(float64(l.Limit)))
 		}
 	}
 	for _, p := range s.Pools {

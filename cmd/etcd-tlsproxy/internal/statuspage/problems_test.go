@@ -9,6 +9,13 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 )
 
+// near returns the use of a limit of 1,000 now, and the highest one.
+func near(used, highest int64) []observe.LimitStatus {
+	l := observe.NewLimitStatus("watches", "", used, 1000)
+	l.Highest, l.HighestPercent = highest, observe.Float(highest)/10
+	return []observe.LimitStatus{l}
+}
+
 func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	down := []observe.EndpointStatus{{Endpoint: "http://127.0.0.1:2379", Health: "down", Error: "no answer", Since: at}}
@@ -19,7 +26,7 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 	}{
 		"all is well":          {func(*Status) {}, nil},
 		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available. " + answers}},
-		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available: requests began to fail at 2026-01-02 03:04:05. " + answers}},
+		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available: it began to fail at 2026-01-02 03:04:05. " + answers}},
 		"two mistakes on disk": {func(s *Status) {
 			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
 		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; the rest was applied. The reason: a.toml:1: one; a.toml:2: two."}},
@@ -30,8 +37,11 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a queue of one moment":    {func(s *Status) { s.Pools[0].Waiting = 1200 }, nil},
 		"etcd answers, and the check of the endpoint is older": {func(s *Status) {
 			s.Upstream.Endpoints, s.Upstream.Since, s.Upstream.Recovered = down, at, at.Add(time.Second)
-		}, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "Requests to etcd began to fail at 2026-01-02 03:04:05, and have succeeded again since 2026-01-02 03:04:06. The endpoints will be checked again within seconds."}},
-		"etcd is back": {func(s *Status) { s.Upstream.Since = at }, []string{"Requests to etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds."}},
+		}, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "etcd began to fail at 2026-01-02 03:04:05, and answers again since 2026-01-02 03:04:06. The endpoints will be checked again within seconds."}},
+		"a limit that is near":  {func(s *Status) { s.Limits = near(900, 950) }, []string{"The limit watches is near: 900 of 1,000 are in use."}},
+		"a limit that was near": {func(s *Status) { s.Limits = near(100, 950) }, []string{"The limit watches was near in the last 10 minutes: 950 of 1,000 were in use."}},
+		"a limit with room":     {func(s *Status) { s.Limits = near(100, 700) }, nil},
+		"etcd is back":          {func(s *Status) { s.Upstream.Since = at }, []string{"etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds or, without requests, probes for ten."}},
 	} {
 		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
 			State:    "serving",

@@ -2,8 +2,9 @@ package statuspage
 
 // table is a list of the JSON with the columns to show of its items.
 type table struct {
-	List, Title, Empty string
-	Columns            []column
+	// Name is that of the table, and List the path of its items; they are equal if Name is empty.
+	Name, List, Title, Empty string
+	Columns                  []column
 	// Optional is true if the list is shown only if it has items.
 	Optional bool
 }
@@ -11,8 +12,8 @@ type table struct {
 // column is one value of each item: its path in the item, and its format.
 type column struct{ Title, At, As string }
 
-// tableOf returns the table of a list.
-func tableOf(list string) table {
+// tableOf returns the table with a name.
+func tableOf(name string) table {
 	decisions := []column{
 		{"Reads", "reads_allowed", "count"}, {"Reads refused", "reads_refused", "alarm"},
 		{"Writes", "writes_allowed", "count"}, {"Writes refused", "writes_refused", "alarm"},
@@ -30,8 +31,18 @@ func tableOf(list string) table {
 		}},
 		{List: "stores", Title: "v3 store", Optional: true, Columns: []column{
 			{"Member in use", "endpoint", "key"}, {"Serving", "", "serving"}, {"Revision", "revision", "count"}, {"Index", "index", "count"}, {"Lag", "behind_seconds", "lag"},
-			{"Session", "session", "has"}, {"Keeper", "keeper", "yes"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign values", "foreign", "alarm"},
-			{"Compared", "last_audit", "since"}, {"Differences", "differences", "alarm"}, {"Clocks apart", "clocks_apart", "alarm"},
+			{"Session", "session", "has"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign", "foreign", "alarm"},
+			{"Compared", "last_audit", "since"}, {"Differences", "differences", "alarm"}, {"Unknown outcomes", "lost_unknown", "alarm"},
+		}},
+		{Name: "keeper", List: "stores", Title: "Expiry and compaction of the v3 store", Optional: true, Columns: []column{
+			{"Keeper", "keeper_name", "error"}, {"Since", "keeper_since", "time"}, {"This proxy", "keeper", "yes"}, {"Expired here", "expired", "count"}, {"Late by", "late_seconds", "age"},
+			{"Clocks apart", "clocks_apart", "alarm"}, {"Compacted here", "compacted_at", "since"}, {"Up to revision", "compacted_revision", "count"}, {"Failing since", "not_compacted_since", "time"},
+		}},
+		{Name: "space", List: "stores", Title: "Space of the v3 store", Optional: true, Columns: []column{
+			{"Member in use", "endpoint", "key"}, {"File", "file_bytes", "bytes"}, {"In use", "used_bytes", "bytes"}, {"Quota", "quota_bytes", "bytes"}, {"Full", "quota_percent", "share"}, {"Alarm", "alarm", "mood"},
+		}},
+		{List: "writers", Title: "Wrote most to the v3 store", Optional: true, Columns: []column{
+			{"Client", "account", "error"}, {"Network", "network", "name"}, {"Written", "bytes", "bytes"},
 		}},
 		{List: "rules", Title: "Rules", Columns: append([]column{{"Prefix", "prefix", "key"}, {"May read", "read", "who"}, {"May write", "write", "who"}}, decisions...)},
 		{List: "refusals", Title: "Last refusals", Empty: "No request was refused yet.", Columns: []column{
@@ -43,7 +54,7 @@ func tableOf(list string) table {
 			{"Key", "key", "key"}, {"Recursive", "recursive", "yes"}, {"Watchers", "watchers", "count"}, {"Index", "index", "count"}, {"Buffered", "remembered", "count"},
 		}},
 		{List: "limits", Title: "Limits", Columns: []column{
-			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"},
+			{"Limit", "limit", "text"}, {"In use", "", "used"}, {"Of", "", "value"}, {"Use", "percent", "share"}, {"10 min max", "highest_percent", "share"},
 		}},
 		{List: "pools", Title: "Shared by all clients", Columns: []column{
 			{"Resource", "pool", "text"}, {"In use", "", "used"}, {"Total", "", "total"}, {"Use", "", "fill"}, {"Waiting", "waiting", "count"}, {"Taken back", "revoked", "count"},
@@ -59,9 +70,12 @@ func tableOf(list string) table {
 			{"Log", "log", "text"}, {"Written", "on", "yes"}, {"Failing", "failing", "yes"}, {"Records lost", "lost", "alarm"}, {"Last failure since", "failing_since", "time"}, {"Error", "error", "error"},
 		}},
 	} {
-		if t.List == list {
+		if t.Name == "" {
+			t.Name = t.List
+		}
+		if t.Name == name {
 			return t
 		}
 	}
-	panic("BUG: there is no table of " + list)
+	panic("BUG: there is no table " + name)
 }

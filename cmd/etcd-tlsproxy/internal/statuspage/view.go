@@ -60,10 +60,10 @@ type rows struct {
 	Rows [][]cell
 }
 
-// Table returns the table of a list.
-func (v *view) Table(list string) rows {
-	t := tableOf(list)
-	items, _ := valueAt(v.root, list).([]any)
+// Table returns the table with a name.
+func (v *view) Table(name string) rows {
+	t := tableOf(name)
+	items, _ := valueAt(v.root, t.List).([]any)
 	r := rows{table: t}
 	for _, item := range items {
 		row := make([]cell, 0, len(t.Columns))

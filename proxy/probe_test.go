@@ -1,0 +1,58 @@
+package proxy_test
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/proxytest/fronttest"
+)
+
+// TestTwoOutagesOfAnIdleProxyAreTwo sends one request, which fails. Nothing else shows the proxy
+// that etcd comes back, and is away again.
+func TestTwoOutagesOfAnIdleProxyAreTwo(t *testing.T) {
+	t.Parallel()
+	f, e := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.ProbeEvery = 100 * time.Millisecond }, nil)
+	logged := func(state, text string, times int) {
+		t.Helper()
+		fronttest.Eventually(t, state, func() bool { return strings.Count(f.Log.String(), text) == times })
+	}
+	const away, back = `msg="etcd did not answer"`, `msg="etcd answers again"`
+	e.Cut()
+	f.Exchange("PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nAuthorization: " + fronttest.Basic("root") + "\r\nContent-Length: 0\r\n\r\n")
+	logged("the failed request begins an outage", away, 1)
+	first := f.Server.Status().Upstream.Since
+	e.Mend()
+	logged("a probe ends the outage", back, 1)
+	if since := f.Server.Status().Upstream.Since; first.IsZero() || !since.IsZero() {
+		t.Errorf("failing since: got %v in the outage and %v afterwards, want a time and none", first, since)
+	}
+	e.Cut()
+	defer e.Mend()
+	logged("a probe begins a second outage", away+" found_by=probe", 1)
+	if since := f.Server.Status().Upstream.Since; !since.After(first) {
+		t.Errorf("failing since: got %v in the second outage, want a time after %v", since, first)
+	}
+	if text := f.Log.String(); strings.Count(text, away) != 2 || strings.Count(text, "still does not answer") != 0 {
+		t.Errorf("the log: got\n%s\nwant one line for the begin of each outage", text)
+	}
+}
+
+// TestAnEtcdBehindAnotherProxyIsNotAway has an endpoint that refuses what a probe reads.
+func TestAnEtcdBehindAnotherProxyIsNotAway(t *testing.T) {
+	fronttest.SkipWithV3(t, "a store is not probed")
+	t.Parallel()
+	var refused atomic.Int64
+	endpoint := fronttest.StandIn(t, func(w http.ResponseWriter, _ *http.Request) {
+		refused.Add(1)
+		http.Error(w, "closed", http.StatusForbidden)
+	})
+	f := fronttest.Fast.FrontWith(t, endpoint, func(o *proxy.Options) { o.ProbeEvery = 100 * time.Millisecond }, nil)
+	fronttest.Eventually(t, "two probes are refused", func() bool { return refused.Load() >= 2 })
+	if status := f.Server.Status().Upstream; !status.Since.IsZero() || f.Log.String() != "" {
+		t.Errorf("got an outage since %v and the log %q, want none", status.Since, f.Log)
+	}
+}

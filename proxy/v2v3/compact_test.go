@@ -1,0 +1,122 @@
+package v2v3
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCompactionKeepsTheLastEvents compacts a store that is too full, and one that is not.
+func TestCompactionKeepsTheLastEvents(t *testing.T) {
+	t.Parallel()
+	f := start(t, func(o *Options) { o.QuotaBytes = 1 })
+	for i := range 1200 {
+		f.do(fmt.Sprintf("PUT /a/%d?value=%d", i%7, i))
+	}
+	before := f.events()
+	if err := f.Store.compact(testContext(t), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	log, err := f.at(testContext(t), f.keys.Log(), f.compaction.revision)
+	if err != nil || log.Version != before-1000 {
+		t.Errorf("compacted up to the event %v, %v, want %d", log, err, before-1000)
+	}
+	sameTree(t, f.Store, open(t, f.options)) // the histories included
+}
+
+func TestCompactionKeepsWhatIsYoung(t *testing.T) {
+	t.Parallel()
+	f := start(t, func(o *Options) { o.QuotaBytes = 1 << 40 })
+	f.compaction.events, f.compaction.age = 10, time.Minute
+	for i := range 100 {
+		f.do(fmt.Sprintf("PUT /a?value=%d", i))
+	}
+	last := f.current().LogRevision
+	for _, test := range []struct {
+		in   time.Duration
+		want int64
+	}{{0, 0}, {time.Minute + time.Second, last - 10}, {time.Minute + 2*time.Second, last - 10}} {
+		f.compaction.compacted = time.Time{}
+		if err := f.Store.compact(testContext(t), time.Now().Add(test.in)); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.compaction.revision; got != test.want {
+			t.Errorf("after %s it is compacted up to the revision %d, want %d", test.in, got, test.want)
+		}
+	}
+}
+
+// TestAStoreThatIsWrittenWithoutEndStaysBelowItsQuota writes more than the quota, and compacts by size. The age of
+// the history and the number of its events are no reason to compact.
+func TestAStoreThatIsWrittenWithoutEndStaysBelowItsQuota(t *testing.T) {
+	t.Parallel()
+	f := startSmall(t, 32<<20)
+	write := parse(t, "PUT /a?value=1")
+	write.Value = strings.Repeat("x", 4<<10)
+	largest := int64(0)
+	for n := range 10000 {
+		if a, err := f.Do(testContext(t), write); err != nil || a.Status >= 300 {
+			t.Fatalf("write %d: got the status %d and the error %v", n, a.Status, err)
+		}
+		if n%500 == 499 {
+			if err := f.Store.compact(testContext(t), time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			largest = max(largest, f.Status().FileBytes)
+		}
+	}
+	got := f.Status()
+	if got.Compacted == 0 || got.CompactedAt.IsZero() || largest > 32<<20 || got.Alarm != "none" {
+		t.Errorf("after 40 MiB: got a file of up to %d bytes and the status %+v, want one below the quota, and no alarm", largest, got)
+	}
+}
+
+// TestACompactionThatFailsIsTriedAgainSoon has an etcd that is away for one attempt.
+func TestACompactionThatFailsIsTriedAgainSoon(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.compaction.events, f.compaction.age = 10, 0
+	for i := range 20 {
+		f.do(fmt.Sprintf("PUT /a?value=%d", i))
+	}
+	f.link.Cut()
+	if err := f.Store.compact(testContext(t), time.Now()); err == nil {
+		t.Error("compacting while etcd is away: got no error")
+	}
+	f.link.Mend()
+	began := time.Now()
+	eventually(t, "the store is compacted when etcd is back", func() bool {
+		return f.Store.compact(testContext(t), began) == nil && f.Status().Compacted > 0
+	})
+}
+
+func TestAKeeperThatCannotCompactSaysSo(t *testing.T) {
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, nil))
+	var c compaction
+	failing := func(keeper bool) time.Time {
+		st := Status{Keeper: keeper}
+		c.tell(&st)
+		return st.NotCompactedSince
+	}
+	c.attempted(nil, logger)
+	if !failing(true).IsZero() {
+		t.Error("a compaction that has not failed is shown as failing")
+	}
+	c.attempted(errors.New("no leader"), logger)
+	first := failing(true)
+	c.attempted(errors.New("no leader"), logger)
+	if first.IsZero() || !failing(true).Equal(first) || strings.Count(log.String(), "no leader") != 1 {
+		t.Errorf("after two failures: got the times %v and %v and the log\n%s\nwant the time of the first, and one line", first, failing(true), log.String())
+	}
+	if !failing(false).IsZero() {
+		t.Error("a proxy that is not the keeper is blamed for what the keeper does now")
+	}
+	c.attempted(nil, logger)
+	if !failing(true).IsZero() {
+		t.Error("a compaction that succeeds again is shown as failing")
+	}
+}
