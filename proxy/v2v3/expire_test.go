@@ -225,7 +225,7 @@ func TestAKeeperThatIsClosedHandsOver(t *testing.T) {
 // skewed makes a clock that can be set.
 func skewed(offset *atomic.Int64) func(*Options) {
 	return func(o *Options) {
-		o.now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 	}
 }
 
@@ -238,7 +238,7 @@ func TestAKeeperWhoseClockJumpsExpiresNothing(t *testing.T) {
 	offset.Store(int64(time.Hour))
 	eventually(t, "the store doubts its clock", func() bool { return f.Status().ClockDoubts == 1 && !f.Status().Keeper })
 	good := f.options
-	good.now = nil
+	good.Now = nil
 	other := open(t, good)
 	keepsSoon(t, other)
 	if got := do(t, other, "GET /a"); !strings.HasPrefix(got, "200") {
@@ -254,7 +254,7 @@ func TestAKeeperWhoseClockDiffersFromMostHandsOver(t *testing.T) {
 	f := start(t, skewed(&offset))
 	keepsSoon(t, f.Store)
 	good := f.options
-	good.now = nil
+	good.Now = nil
 	stores := []*Store{open(t, good), open(t, good)}
 	do(t, stores[0], "PUT /a?value=1&ttl=1000")
 	keeper := keepsSoon(t, stores...)

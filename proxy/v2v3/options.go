@@ -37,9 +37,9 @@ type Options struct {
 	// Host is the name of this machine. Other proxies show it while this one is the keeper.
 	Host string
 	Log  *slog.Logger
+	// Now is the system's clock, by which nodes expire; nil for that of this machine.
+	Now func() time.Time
 
-	// now is the system's clock, by which nodes expire; nil for that of this machine.
-	now func() time.Time
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
 	// maxRemoved replaces the number of nodes that one change may remove in tests.

@@ -42,7 +42,7 @@ type proposal struct {
 // propose plans a write. The failure is the answer if the mirror is fresh.
 func (s *Store) propose(op *v2store.Operation, conflicts int) (*proposal, *v2store.Error, error) {
 	session, revision, ok := s.session.Fence()
-	now := s.o.now()
+	now := s.o.Now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.writable(); err != nil {

@@ -40,7 +40,7 @@ func (s *Store) Size(op *v2store.Operation) int {
 
 // read answers from the mirror.
 func (s *Store) read(op *v2store.Operation) (v2store.Answer, error) {
-	now := s.o.now()
+	now := s.o.Now()
 	s.mu.RLock()
 	if err := s.usable(); err != nil {
 		s.mu.RUnlock()

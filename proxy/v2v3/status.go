@@ -148,7 +148,7 @@ func (s *Store) tellKeeper(st *Status) {
 		return
 	}
 	if next := s.m.Tree.NextExpiry(); next != 0 {
-		st.Late = max(0, s.o.now().Sub(time.Unix(0, next)).Seconds())
+		st.Late = max(0, s.o.Now().Sub(time.Unix(0, next)).Seconds())
 	}
 	kv := s.m.Control[string(s.keys.Keeper())]
 	if kv == nil {

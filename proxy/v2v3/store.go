@@ -96,8 +96,8 @@ func Open(o Options) (*Store, error) {
 	if len(o.Endpoints) == 0 || o.Timeout <= 0 || o.Log == nil {
 		return nil, errors.New("opening the store: it needs an endpoint, a timeout and a log")
 	}
-	if o.now == nil {
-		o.now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) host() presence.Host {
-	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.now, Name: randomName, Machine: s.o.Host,
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host,
 		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
 			s.header(header)
 			s.seen.show(revision, endpoint)
