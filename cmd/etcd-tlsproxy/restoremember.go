@@ -13,6 +13,7 @@ import (
 )
 
 func newRestoreMember() *cobra.Command {
+	var m recovery.MemberRestore
 	cmd := &cobra.Command{
 		Use:   "restore-member",
 		Short: "Make a member's data folder from a backup of a v3 store",
@@ -32,10 +33,10 @@ the role root.`,
 		Example: `  etcd-tlsproxy restore-member --backup /srv/backup/etcd/etcd-20261124T020000Z --into /root/restored \
     --name conf1001 --peer-url http://conf1001.example.org:2380 --initial-cluster-token recovered-1 --raise-indexes 1000000000`,
 		Args: cobra.MatchAll(console.Arguments, console.Required("backup"), console.Required("into"), console.Required("name"),
-			console.Required("peer-url"), console.Required("initial-cluster-token"), console.Required("raise-indexes")),
+			console.Required("peer-url"), console.Required("initial-cluster-token"), console.Required("raise-indexes"),
+			func(*cobra.Command, []string) error { return recovery.CheckURL(m.PeerURL) }),
 	}
 	term := console.New(cmd)
-	var m recovery.MemberRestore
 	var login cluster.Connection
 	f := cmd.Flags()
 	f.StringVar(&m.Backup, "backup", "", "`folder` of a backup of a v3 store")

@@ -85,11 +85,15 @@ func Needs(needed string, flags ...string) cobra.PositionalArgs {
 // Required accepts a command line with a flag.
 func Required(flag string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, _ []string) error {
-		if cmd.Flags().Changed(flag) {
-			return nil
+		f := cmd.Flags().Lookup(flag)
+		_, usage := pflag.UnquoteUsage(f)
+		switch {
+		case !f.Changed:
+			return fmt.Errorf("--%s is missing (%s)", flag, usage)
+		case f.Value.Type() == "string" && f.Value.String() == "":
+			return fmt.Errorf("--%s is empty (%s)", flag, usage)
 		}
-		_, usage := pflag.UnquoteUsage(cmd.Flags().Lookup(flag))
-		return fmt.Errorf("--%s is missing (%s)", flag, usage)
+		return nil
 	}
 }
 

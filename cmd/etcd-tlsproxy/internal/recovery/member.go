@@ -81,7 +81,7 @@ func (d *Defaults) member(text string) (Member, error) {
 		m.Advertise = d.ClientScheme + "://" + net.JoinHostPort(rest, strconv.Itoa(d.ProxyPort))
 	}
 	for _, u := range []string{m.Peer, m.Client, m.Advertise} {
-		if err := checkURL(u); err != nil {
+		if err := CheckURL(u); err != nil {
 			return Member{}, err
 		}
 	}
@@ -90,7 +90,8 @@ func (d *Defaults) member(text string) (Member, error) {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([-.:_A-Za-z0-9]*[A-Za-z0-9])?$`)
 
-func checkURL(text string) error {
+// CheckURL returns an error unless a text is a URL of etcd: a scheme, a host and a port.
+func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Path != "" ||
 		u.RawQuery != "" || u.Fragment != "" || !isPort(u.Port()) || !hostName.MatchString(u.Hostname()) {
