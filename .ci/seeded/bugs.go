@@ -117,7 +117,7 @@ var bugs = []bug{
 		"	if s.o.MaxBytes > 0 && int64(size) > 2*s.o.MaxBytes {\n", "	if s.o.MaxBytes > 0 && size < 0 {\n",
 		store, "TestATreeThatDoesNotFitIsNotLoaded"},
 	{"a kept answer is older than the tree", "proxy/v2store/tree.go",
-		"	n.changed()\n	n.parent.detach(n)\n", "	n.parent.detach(n)\n",
+		"	n.changed()\n	n.unshow()\n", "	n.unshow()\n",
 		"./proxy/v2store", "TestARenderedAnswerIsThatOfGet"},
 
 	// The audit.
@@ -136,7 +136,7 @@ var bugs = []bug{
 		"		p.txn.Modified(s.keys.Keeper(), keeper)\n", "",
 		store, "TestAKeeperThatWasReplacedExpiresNothing"},
 	{"a directory with values of v3 clients expires", "proxy/v2v3/expire.go",
-		"		return protected\n", "		return protected && now.IsZero()\n",
+		"		case s.m.Protects(c):\n", "		case s.m.Protects(c) && now.IsZero():\n",
 		store, "TestADirectoryWithKeysOfV3BelowDoesNotExpire"},
 	{"a compaction cuts into the history of v2", "proxy/v2v3/compact.go",
 		"return s.eventsAgo(ctx, st, maxPast)", "return s.eventsAgo(ctx, st, maxPast/2)",
