@@ -163,7 +163,6 @@ func NewServer(o Options) *Server {
 		MaxHead: o.Snapshot.Limits.Head, BodyTimeout: o.Snapshot.Limits.BodyTimeout,
 		Bodies:      s.bodies,
 		Streams:     s.accounts.NewPool(streamsOf(o.MaxMemory)),
-		Frames:      s.accounts.NewPool(account.Options{Name: "frames", Total: int64(runtime.GOMAXPROCS(0)), Queue: o.MaxConnections}),
 		IdleTimeout: o.IdleTimeout,
 	})
 	s.fast = &fast.Lane{Exchange: s.exchange, Conns: &s.conns, HandOver: s.std.Put, IdleTimeout: o.IdleTimeout}

@@ -3,8 +3,6 @@ package gate
 import (
 	"context"
 	"math"
-	"math/rand/v2"
-	"time"
 	"unsafe"
 
 	"etcd-tlsproxy/acl"
@@ -26,7 +24,6 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 		op.Login, op.Claimed = LoginThrottled, p.claimed(name)
 		refusal := *RefuseThrottled
 		refusal.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
-		pause(ctx)
 		return &refusal
 	}
 	client := acl.Client{Suspect: func() bool { return g.Throttle.Suspect(from) }}
@@ -38,7 +35,6 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 	case err != nil: // too many logins are waiting, or the client left
 		g.Throttle.Return(from)
 		op.Login, op.Claimed = LoginBusy, p.claimed(name)
-		pause(ctx)
 		return RefuseBusy
 	case !ok:
 		g.Throttle.Failed(from)
@@ -51,22 +47,6 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 	g.Throttle.Return(from)
 	op.Login, op.Identity = LoginVerified, known(users, name)
 	return nil
-}
-
-// refusedPause is how long a login that is refused without a hash waits for that answer, on
-// average. Clients that try again at once, whatever the answer says, would otherwise be a flood of
-// requests. It is shorter than the timeout of any client of etcd.
-const refusedPause = 500 * time.Millisecond
-
-// pause waits before a refusal, until the client leaves. Pauses differ by up to half of their
-// length, so that clients that were refused together do not all come back together.
-func pause(ctx context.Context) {
-	t := time.NewTimer(refusedPause/2 + rand.N(refusedPause))
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }
 
 // known returns the identity of a verified user.

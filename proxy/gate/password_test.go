@@ -5,9 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
-	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"etcd-tlsproxy/acl"
@@ -64,48 +62,6 @@ func TestAThrottledClientIsSentTheSecondsToWait(t *testing.T) {
 	}
 	if gate.RefuseThrottled.RetryAfter != 0 {
 		t.Errorf("the refusal that all clients share: got a wait of %d s, want none", gate.RefuseThrottled.RetryAfter)
-	}
-}
-
-// TestALoginThatIsRefusedUnseenIsAnsweredLater has no worker for one login, and no more guesses for
-// the other.
-func TestALoginThatIsRefusedUnseenIsAnsweredLater(t *testing.T) {
-	for what, prepare := range map[string]func(*gate.Gate){
-		"busy": func(g *gate.Gate) {
-			g.HashTurn = func(context.Context, *gate.Peer, bool) (func(), error) { return nil, account.ErrBusy }
-		},
-		"throttled": func(g *gate.Gate) {
-			g.Throttle = acl.NewThrottle(acl.ThrottleOptions{Burst: 1, Every: time.Hour})
-			g.Throttle.Allow(seed.Peer().Addr.Addr())
-		},
-	} {
-		t.Run(what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				g, p := newGate(t, nil)
-				prepare(g)
-				answered := func(ctx context.Context) time.Duration {
-					began := time.Now()
-					r := &gate.Request{Method: "PUT", Target: "/v2/keys/x", Peer: seed.Peer(), Authorization: "Basic " + base64.StdEncoding.EncodeToString([]byte("root:guess"))}
-					if refusal := g.Decide(ctx, p, r, new(gate.Operation)); refusal == nil || refusal.Reason != what {
-						t.Errorf("the login: got the refusal %+v, want %q", refusal, what)
-					}
-					return time.Since(began)
-				}
-				var after []time.Duration
-				for range 20 {
-					after = append(after, answered(t.Context()))
-				}
-				slices.Sort(after)
-				if first, last := after[0], after[len(after)-1]; first < 250*time.Millisecond || last > 750*time.Millisecond || first == last {
-					t.Errorf("answered after %v to %v, want different times between 250 and 750 ms", first, last)
-				}
-				ctx, leave := context.WithTimeout(t.Context(), time.Millisecond)
-				defer leave()
-				if d := answered(ctx); d != time.Millisecond {
-					t.Errorf("a client that left after 1 ms: was kept for %v", d)
-				}
-			})
-		})
 	}
 }
 

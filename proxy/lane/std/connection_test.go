@@ -27,7 +27,6 @@ type rig struct {
 	account *account.Account // of all clients
 	table   *account.Table
 	memory  *account.Pool // of streams
-	frames  *account.Pool
 	ln      net.Listener
 	pki     *proxytest.PKI
 	// received is called once when bytes of a client have arrived, before the lane sees them.
@@ -51,13 +50,12 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	pool := table.NewPool(account.Options{Name: "connections", Total: 1000})
 	r := &rig{t: t, opened: make(chan registeredConn, 1), conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
 	r.table, r.memory = table, table.NewPool(account.Options{Name: "streams", Total: 1000 * streamUnits})
-	r.frames = table.NewPool(account.Options{Name: "frames", Total: 1})
 	if !pool.TryAcquire(r.account, 100, account.Ordinary) { // more than any test opens
 		t.Fatal("an empty pool refused a place")
 	}
 	r.Server = NewServer(Options{
 		Exchange: x, Conns: r.conns, MaxHead: limits.Head, BodyTimeout: limits.BodyTimeout,
-		Bodies: x.Accounts.NewPool(account.Options{Name: "bodies", Total: 1 << 20 / account.LeaseUnit}), Streams: r.memory, Frames: r.frames, IdleTimeout: time.Hour,
+		Bodies: x.Accounts.NewPool(account.Options{Name: "bodies", Total: 1 << 20 / account.LeaseUnit}), Streams: r.memory, IdleTimeout: time.Hour,
 	})
 	changed := r.http.ConnState
 	r.http.ConnState = func(c net.Conn, state http.ConnState) {

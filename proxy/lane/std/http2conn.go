@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 )
@@ -27,7 +28,6 @@ type http2Conn struct {
 	opened time.Time
 
 	streams *streams
-	turn    turn
 
 	// Only the goroutine that reads uses these.
 	frames http2Frames
@@ -48,9 +48,8 @@ type http2Conn struct {
 	armed    time.Time // the deadline in force
 }
 
-func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits, pools http2Pools) *http2Conn {
-	c := &http2Conn{carrier: carrier{tls: t}, peer: peer, conns: conns, limits: limits, opened: time.Now(), streams: newStreams(pools.streams, peer.Account)}
-	c.turn.open(pools.turns, peer.Account)
+func newHTTP2Conn(t *tls.Conn, peer *gate.Peer, conns *lane.Conns, limits func() *lane.Limits, pool *account.Pool) *http2Conn {
+	c := &http2Conn{carrier: carrier{tls: t}, peer: peer, conns: conns, limits: limits, opened: time.Now(), streams: newStreams(pool, peer.Account)}
 	c.resting = c.classAtRest
 	c.work.stuck = c.stuck
 	c.work.progressed()
@@ -62,7 +61,6 @@ var errNoMemory = errors.New("no memory for another stream")
 
 // Read reads what has arrived, within the time that the client has for it.
 func (c *http2Conn) Read(p []byte) (int, error) {
-	c.turn.release()
 	c.run.Served() // a flood of tiny frames never waits for anything
 	if c.waits {
 		if err := c.wait(); err != nil {
@@ -77,9 +75,6 @@ func (c *http2Conn) Read(p []byte) (int, error) {
 	}
 	if c.frames.begun != begun {
 		c.began, c.pace = time.Now(), c.limits().NewPace()
-	}
-	if n > 0 && c.frames.between() && c.turn.take() && lane.Wire(c.tls).PeerClosed() {
-		return 0, net.ErrClosed // as in wait
 	}
 	return n, err
 }
@@ -201,7 +196,6 @@ func (c *http2Conn) stuck() bool {
 func (c *http2Conn) Close() error {
 	err := c.tls.Close()
 	c.streams.close()
-	c.turn.close()
 	return err
 }
 

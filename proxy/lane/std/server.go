@@ -26,9 +26,6 @@ type Options struct {
 	// Streams is the memory of the streams of HTTP/2, in units of [account.LeaseUnit]; see
 	// [StreamBytes]. If it is nil, there is no limit.
 	Streams *account.Pool
-	// Frames are the turns of connections of HTTP/2 whose frames are processed. If it is nil,
-	// there is no limit.
-	Frames *account.Pool
 	// IdleTimeout bounds the time that a connection may wait for its next request.
 	IdleTimeout time.Duration
 }
@@ -38,17 +35,14 @@ type Server struct {
 	exchange *lane.Exchange
 	conns    *lane.Conns
 	bodies   *bodies
-	http2    http2Pools
+	streams  *account.Pool
 	http     *http.Server
 	queue    *connQueue
 }
 
-// http2Pools are what connections of HTTP/2 are charged to. A nil pool has no limit.
-type http2Pools struct{ streams, turns *account.Pool }
-
 // NewServer returns a server. Serve must be called for it to serve.
 func NewServer(o Options) *Server {
-	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: &bodies{memory: o.Bodies, patience: bodyPatience}, http2: http2Pools{o.Streams, o.Frames}, queue: newConnQueue()}
+	s := &Server{exchange: o.Exchange, conns: o.Conns, bodies: &bodies{memory: o.Bodies, patience: bodyPatience}, streams: o.Streams, queue: newConnQueue()}
 	s.http = &http.Server{
 		Handler:        http.HandlerFunc(s.serveHTTP),
 		IdleTimeout:    o.IdleTimeout,
@@ -94,7 +88,7 @@ func (s *Server) Put(t *tls.Conn, peer *gate.Peer, received []byte) {
 
 // PutHTTP2 serves a connection of HTTP/2.
 func (s *Server) PutHTTP2(t *tls.Conn, peer *gate.Peer) {
-	s.put(newHTTP2Conn(t, peer, s.conns, s.currentLimits, s.http2))
+	s.put(newHTTP2Conn(t, peer, s.conns, s.currentLimits, s.streams))
 }
 
 // put registers a connection and hands it to net/http.
