@@ -23,7 +23,7 @@ func TestWhatArrivesInManyPiecesLetsOthersHaveTheProcessor(t *testing.T) {
 	sent := make(chan error, 1)
 	go func() {
 		for range pieces {
-			if _, err := client.Write(p); err != nil {
+			if _, err := client.Write([]byte{1}); err != nil {
 				sent <- err
 				return
 			}
