@@ -45,11 +45,14 @@ func (s *Status) problems() []string {
 	if s.ReadOnly {
 		add("All writes are refused, because read_only is set.")
 	}
-	up := 0
+	up, last := 0, time.Time{} // last is when the last endpoint was found not to be up
 	for _, e := range s.Upstream.Endpoints {
 		if e.Health == "up" {
 			up++
 		} else {
+			if e.Since.After(last) {
+				last = e.Since
+			}
 			add("etcd at %s was first found not to be up at %s: %s.", e.Endpoint, e.Since.Format(time.DateTime), e.Error)
 		}
 	}
@@ -62,11 +65,11 @@ func (s *Status) problems() []string {
 	case up == 0 && !s.Upstream.Since.IsZero():
 		add("No etcd is available: it began to fail at %s. "+answers, s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
-		add("No etcd is available. " + answers)
+		add("No etcd is available since %s, when the last endpoint was found not to be up; no request has failed yet. "+answers, last.Format(time.DateTime))
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds or, without requests, probes for ten.", s.Upstream.Since.Format(time.DateTime))
+		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for i := range s.Stores {
 		list = append(list, storeProblems(&s.Stores[i], s.Time)...)

@@ -25,7 +25,7 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		want   []string
 	}{
 		"all is well":          {func(*Status) {}, nil},
-		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available. " + answers}},
+		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available since 2026-01-02 03:04:05, when the last endpoint was found not to be up; no request has failed yet. " + answers}},
 		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available: it began to fail at 2026-01-02 03:04:05. " + answers}},
 		"two mistakes on disk": {func(s *Status) {
 			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
@@ -41,7 +41,7 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a limit that is near":  {func(s *Status) { s.Limits = near(900, 950) }, []string{"The limit watches is near: 900 of 1,000 are in use."}},
 		"a limit that was near": {func(s *Status) { s.Limits = near(100, 950) }, []string{"The limit watches was near in the last 10 minutes: 950 of 1,000 were in use."}},
 		"a limit with room":     {func(s *Status) { s.Limits = near(100, 700) }, nil},
-		"etcd is back":          {func(s *Status) { s.Upstream.Since = at }, []string{"etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds or, without requests, probes for ten."}},
+		"etcd is back":          {func(s *Status) { s.Upstream.Since = at }, []string{"etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds."}},
 	} {
 		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
 			State:    "serving",
