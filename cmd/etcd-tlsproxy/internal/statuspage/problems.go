@@ -29,11 +29,19 @@ func (s *Status) problems() []string {
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk is not in force as a whole. In force as before: %s; the rest was applied. The reason: %s.",
-			strings.Join(s.Config.Old, "; "), strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
+		rest := "; the rest was applied"
+		if s.Config.NothingApplied {
+			rest = ""
+		}
+		add("The configuration on disk is not in force as a whole. In force as before: %s%s. The reason: %s.",
+			strings.Join(s.Config.Old, "; "), rest, strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
-		add("A changed setting waits for a restart: %s.", pending)
+		if s.Config.OK {
+			add("A changed setting waits for a restart: %s.", pending)
+		} else {
+			add("A changed setting waits for a restart, which fails while the configuration on disk has a mistake: %s.", pending)
+		}
 	}
 	for i, warning := range s.Config.Warnings {
 		if i == maxWarnings {

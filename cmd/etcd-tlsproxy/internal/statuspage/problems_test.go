@@ -30,6 +30,15 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"two mistakes on disk": {func(s *Status) {
 			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
 		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; the rest was applied. The reason: a.toml:1: one; a.toml:2: two."}},
+		"a file that is no TOML": {func(s *Status) {
+			s.Config.OK, s.Config.NothingApplied, s.Config.Error, s.Config.Old = false, true, "a.toml:1: one", []string{"settings of certificates and client CAs", "users, rules and surfaces", "other settings"}
+		}, []string{"The configuration on disk is not in force as a whole. In force as before: settings of certificates and client CAs; users, rules and surfaces; other settings. The reason: a.toml:1: one."}},
+		"a mistake, and a setting that waits": {func(s *Status) {
+			s.Config.OK, s.Config.Old, s.Config.Error, s.Config.RestartPending = false, []string{"users, rules and surfaces"}, "a.toml:1: one", []string{"limits.watches is 7, and 8 after a restart"}
+		}, []string{
+			"The configuration on disk is not in force as a whole. In force as before: users, rules and surfaces; the rest was applied. The reason: a.toml:1: one.",
+			"A changed setting waits for a restart, which fails while the configuration on disk has a mistake: limits.watches is 7, and 8 after a restart.",
+		}},
 		"a lost audit log":         {func(s *Status) { s.Logs[0].Failing = true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
 		"a lost audit log, needed": {func(s *Status) { s.Logs[0].Failing, s.Config.AuditRequired = true, true }, []string{"The audit log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0.", "All writes are refused until the audit log can be written, because log.audit_required is set."}},
 		"a lost access log":        {func(s *Status) { s.Logs[1].Failing, s.Config.AuditRequired = true, true }, []string{"The access log cannot be written since 2026-01-02 03:04:05: full. Records lost since the start: 0."}},
