@@ -10,9 +10,6 @@ import (
 // are renewed automatically weeks earlier, so the renewal must have failed.
 const expirySoon = 14 * 24 * time.Hour
 
-// nearPercent is the use of a limit at which it becomes a problem, like in the alerts.
-const nearPercent = 80
-
 // maxWarnings bounds the warnings among the problems. All are in the configuration.
 const maxWarnings = 10
 
@@ -90,24 +87,7 @@ func (s *Status) problems() []string {
 			}
 		}
 	}
-	for _, l := range s.Limits {
-		text := count
-		if l.Unit == "bytes" {
-			text = size
-		}
-		switch {
-		case l.Name == "memory": // it has problems of its own
-		case l.Percent >= nearPercent:
-			add("The limit %s is near: %s of %s are in use.", l.Name, text(float64(l.Used)), text(float64(l.Limit)))
-		case l.HighestPercent >= nearPercent:
-			add("The limit %s was near in the last 10 minutes: %s of %s were in use.", l.Name, text(float64(l.Highest)), text(float64(l.Limit)))
-		}
-	}
-	for _, p := range s.Pools {
-		if !p.WaitingSince.IsZero() {
-			add("Clients wait for their turn at the pool %s since %s. Shared by all clients says who holds it, and how many wait now.", p.Pool, p.WaitingSince.Format(time.DateTime))
-		}
-	}
+	list = append(list, s.limitProblems()...)
 	switch s.Memory.Level {
 	case "short":
 		add("Little memory is left: reads of clients that hold more than their share are refused.")
