@@ -41,6 +41,36 @@ func TestTwoOutagesOfAnIdleProxyAreTwo(t *testing.T) {
 	}
 }
 
+// TestAnEtcdThatHangsIsNoticedWhileRequestsWaitForIt has an etcd that accepts writes and answers
+// nothing. Their timeout is much later.
+func TestAnEtcdThatHangsIsNoticedWhileRequestsWaitForIt(t *testing.T) {
+	t.Parallel()
+	f, e := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.ProbeEvery = 100 * time.Millisecond }, nil)
+	write := "PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nAuthorization: " + fronttest.Basic("root") + "\r\nContent-Length: 0\r\n\r\n"
+	fronttest.Eventually(t, "a write is answered", func() bool { return f.Exchange(write).Status < 300 })
+	e.Pause()
+	answered := make(chan int, 2)
+	for range 2 {
+		go func() { answered <- f.Exchange(write).Status }()
+	}
+	fronttest.Eventually(t, "the log tells how many writes wait", func() bool {
+		text := f.Log.String()
+		return strings.Contains(text, `msg="etcd did not answer" found_by=probe waiting=2 no_answer_for=`)
+	})
+	select {
+	case status := <-answered:
+		t.Errorf("a write that etcd has not answered: got status %d, want none yet", status)
+	default:
+	}
+	e.Resume()
+	for range 2 {
+		if status := <-answered; status >= 300 {
+			t.Errorf("a write after the hang: got status %d, want success", status)
+		}
+	}
+	fronttest.Eventually(t, "the log has the end", func() bool { return strings.Contains(f.Log.String(), `msg="etcd answers again" since=`) })
+}
+
 // TestAnEtcdBehindAnotherProxyIsNotAway has an endpoint that refuses what a probe reads.
 func TestAnEtcdBehindAnotherProxyIsNotAway(t *testing.T) {
 	fronttest.SkipWithV3(t, "a store is not probed")

@@ -59,8 +59,9 @@ type Options struct {
 	HandshakeTimeout time.Duration
 	// IdleTimeout bounds the time that a client's connection may wait for its next request.
 	IdleTimeout time.Duration
-	// ProbeEvery is how often etcd is probed while there are no requests; 0 means every five
-	// seconds.
+	// ProbeEvery is how often etcd is probed while it answers no requests, because there are
+	// none or because it hangs; 0 means every five seconds. It is probed five times as often
+	// while nothing but that can show that an outage is over.
 	ProbeEvery time.Duration
 
 	usage func() usage // replaces the process's own in tests

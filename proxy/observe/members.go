@@ -16,13 +16,12 @@ type Upstream struct {
 	Leader    string           `json:"leader"`    // the leader's name
 	LeaderID  string           `json:"leader_id"` // the leader's id
 	Endpoints []EndpointStatus `json:"endpoints"` // the endpoints, the preferred first
-	// Since is the time at which the first request failed since etcd last answered all of
-	// them or, while there were no requests, the first probe, which is sent every five seconds
-	// then. It is the zero time if none has failed since then.
+	// Since is the beginning of the outage of etcd: when its first request or probe failed. It
+	// is the zero time if there is none. See "Service log" for when an outage has ended.
 	Since time.Time `json:"failing_since"`
 	// Recovered is the time of the first request or probe that etcd answered after the last
-	// failure. It is the zero time if there was none, and once requests have succeeded for two
-	// seconds or, without requests, probes for ten.
+	// failure of the outage. It is the zero time if it has answered none since, or if there is
+	// no outage.
 	Recovered time.Time `json:"recovered_at"`
 	Active    int64     `json:"active"`        // requests in flight
 	Watching  int64     `json:"watching"`      // watches in flight
@@ -43,7 +42,7 @@ type EndpointStatus struct {
 	Error    string `json:"error"`    // why it is down
 	// Since is when the endpoint was first found not to be up: by a request, or by a probe.
 	// Each scrape and each look at the status makes one and, with the v2 API, the proxy itself
-	// every five seconds while there are no requests. It is the zero time if it is up.
+	// while etcd answers no requests. It is the zero time if it is up.
 	Since   time.Time `json:"failing_since"`
 	Avoided bool      `json:"avoided"` // requests go to other endpoints instead
 	Idle    int       `json:"idle"`    // connections that wait for a request
@@ -58,8 +57,13 @@ func (e *EndpointStatus) Silent() bool { return e.silent }
 
 // Members reports the state of etcd behind a pool. It probes etcd's members unless that
 // was done within the last seconds.
-func (o *Observer) Members(pool *upstream.Pool) Upstream {
-	cluster, count := o.prober.Status(pool), pool.Counters()
+func (o *Observer) Members(pool *upstream.Pool) Upstream { return members(pool, o.prober.Status(pool)) }
+
+// MembersNow is like Members, but always probes them.
+func (o *Observer) MembersNow(pool *upstream.Pool) Upstream { return members(pool, o.prober.Now(pool)) }
+
+func members(pool *upstream.Pool, cluster upstream.Cluster) Upstream {
+	count := pool.Counters()
 	u := Upstream{
 		Leader: shown(cluster.Leader.Name), LeaderID: shown(cluster.Leader.ID), Endpoints: make([]EndpointStatus, 0, len(cluster.Members)),
 		Active: count.Active.Load(), Watching: count.Watching.Load(), Idle: count.Idle.Load(),

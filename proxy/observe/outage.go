@@ -18,12 +18,14 @@ type Outage struct {
 	// Log receives them.
 	Log *slog.Logger
 
-	active atomic.Bool
+	answers atomic.Uint64
+	active  atomic.Bool
 
 	mu         sync.Mutex
 	since      time.Time // the first failure
+	failed     time.Time // the last failure
 	recovered  time.Time // the first success after the last failure; zero if there was none
-	probed     bool      // whether only probes have succeeded since then
+	probed     time.Time // the last success, if only probes have succeeded since the last failure
 	failures   int       // since the beginning
 	unreported bool      // whether there were failures since the last line
 	reported   time.Time // when the last line was written
@@ -34,11 +36,9 @@ const (
 	outageReportEvery = 10 * time.Second
 	outageCheckEvery  = time.Second
 	// outageSettle is how long there must be no failure before the outage has ended, so that
-	// an etcd which answers every other request is one outage.
+	// an etcd which answers every other request is one outage. If only probes show that, it is
+	// the time from the first to the last of them.
 	outageSettle = 2 * time.Second
-	// probedSettle is the same if only probes have succeeded. Etcd can answer these and no
-	// write: then clients that try again every few seconds see one outage.
-	probedSettle = 10 * time.Second
 )
 
 // Failed records a failure. The attributes describe it, like those of [slog.Logger.Warn].
@@ -52,23 +52,30 @@ func (o *Outage) Failed(attrs ...any) {
 	}
 }
 
-// Succeeded records a success. Without an outage it costs one load of a variable.
+// Succeeded records a success. Without an outage it costs an addition and a load.
 func (o *Outage) Succeeded() {
+	o.answers.Add(1)
 	if o.active.Load() {
 		o.succeed(false)
 	}
 }
 
-// ProbeFailed records a probe that failed while there was no request. It begins an outage, and
-// is not counted: a night without requests is not worth a line every ten seconds.
+// Answers returns the number of successes, without those of probes.
+func (o *Outage) Answers() uint64 { return o.answers.Load() }
+
+// Active reports whether there is an outage.
+func (o *Outage) Active() bool { return o.active.Load() }
+
+// ProbeFailed records a probe that failed while no request was answered. It begins an outage,
+// and is not counted: a night without requests is not worth a line every ten seconds.
 func (o *Outage) ProbeFailed(attrs ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_ = o.fail(attrs)
 }
 
-// ProbeSucceeded records a probe that succeeded while there was no request. It ends an outage
-// once no request has failed for a while.
+// ProbeSucceeded records a probe that succeeded while there was no request. The outage has
+// ended once probes succeed for a while in which no request fails.
 func (o *Outage) ProbeSucceeded() {
 	if o.active.Load() {
 		o.succeed(true)
@@ -77,11 +84,11 @@ func (o *Outage) ProbeSucceeded() {
 
 // fail begins an outage, or prolongs it, and reports whether it has begun; o.mu is held.
 func (o *Outage) fail(attrs []any) (began bool) {
-	o.recovered = time.Time{}
+	o.failed, o.recovered = time.Now(), time.Time{}
 	if o.active.Load() {
 		return false
 	}
-	o.since = time.Now()
+	o.since = o.failed
 	o.failures, o.unreported, o.reported = 0, false, o.since
 	o.active.Store(true)
 	o.Log.Warn(o.Began, attrs...)
@@ -92,10 +99,16 @@ func (o *Outage) fail(attrs []any) (began bool) {
 func (o *Outage) succeed(probed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.recovered.IsZero() {
-		o.recovered, o.probed = time.Now(), probed
+	now, first := time.Now(), o.recovered.IsZero()
+	if first {
+		o.recovered = now
 	}
-	o.probed = o.probed && probed
+	switch {
+	case !probed:
+		o.probed = time.Time{}
+	case first || !o.probed.IsZero():
+		o.probed = now
+	}
 }
 
 // Since returns the time of the first failure, or zero if there is no outage, and the time of
@@ -113,17 +126,21 @@ func (o *Outage) Since() (failed, recovered time.Time) {
 func (o *Outage) check() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now, settle := time.Now(), outageSettle
-	if o.probed {
-		settle = probedSettle
+	now := time.Now()
+	shown := now // until when it is known that nothing fails
+	if !o.probed.IsZero() {
+		shown = o.probed.Add(outageCheckEvery / 2) // probes are not exactly a second apart
 	}
-	if !o.recovered.IsZero() && now.Sub(o.recovered) >= settle {
+	if !o.recovered.IsZero() && shown.Sub(o.recovered) >= outageSettle {
 		o.active.Store(false)
-		o.Log.Info(o.Ended, "after", o.recovered.Sub(o.since).Round(100*time.Millisecond).String(), "failures", o.failures)
+		o.Log.Info(o.Ended, "since", o.since.Round(time.Millisecond), "until", o.recovered.Round(time.Millisecond),
+			"after", o.recovered.Sub(o.since).Round(100*time.Millisecond).String(), "failures", o.failures)
 		return
 	}
-	if now.Sub(o.reported) >= outageReportEvery && o.unreported {
-		attrs := append([]any{"failures", o.failures, "for", now.Sub(o.since).Round(time.Second).String()}, o.last...)
+	// After the last failure the line would say what is not so any more.
+	fails := o.recovered.IsZero() || now.Sub(o.failed) < outageCheckEvery
+	if fails && o.unreported && now.Sub(o.reported) >= outageReportEvery {
+		attrs := append([]any{"failures", o.failures, "for", o.failed.Sub(o.since).Round(100 * time.Millisecond).String()}, o.last...)
 		o.Log.Warn(o.Lasts, attrs...)
 		o.reported, o.unreported = now, false
 	}

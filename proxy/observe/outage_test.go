@@ -12,8 +12,11 @@ import (
 func newOutage() (*Outage, func() []string) {
 	var log memoryLog
 	handler := slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
+		switch a.Key {
+		case slog.TimeKey:
 			return slog.Attr{}
+		case "since", "until":
+			return slog.String(a.Key, a.Value.Time().UTC().Format(time.TimeOnly))
 		}
 		return a
 	}})
@@ -44,7 +47,7 @@ func TestAnOutageIsLoggedByItsChangesOfState(t *testing.T) {
 		if len(got) != 3 || got[1] != `level=WARN msg="still away" failures=1429 for=10s kind=unreachable` {
 			t.Fatalf("the log of 12 s without etcd: got\n%s\nwant 3 lines, the second with all failures of 10 s", strings.Join(got, "\n"))
 		}
-		expectLines(t, []string{got[0], got[2]}, "level=WARN msg=away kind=unreachable", "level=INFO msg=back after=12s failures=1715")
+		expectLines(t, []string{got[0], got[2]}, "level=WARN msg=away kind=unreachable", "level=INFO msg=back since=00:00:00 until=00:00:12 after=12s failures=1715")
 	})
 }
 
@@ -83,7 +86,7 @@ func TestAnEtcdThatAnswersNowAndThenIsOneOutage(t *testing.T) {
 			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		}
 		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
-		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=4.9s failures=50")
+		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back since=00:00:00 until=00:00:04 after=4.9s failures=50")
 	})
 }
 
@@ -96,8 +99,17 @@ func TestASecondOutageIsANewOne(t *testing.T) {
 			o.Succeeded()
 			time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
 		}
-		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back after=1s failures=1", "level=WARN msg=away", "level=INFO msg=back after=1s failures=1")
+		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back since=00:00:00 until=00:00:01 after=1s failures=1",
+			"level=WARN msg=away", "level=INFO msg=back since=00:01:01 until=00:01:02 after=1s failures=1")
 	})
+}
+
+// probe lets probes succeed, one each second.
+func probe(o *Outage, times int) {
+	for range times {
+		o.ProbeSucceeded()
+		time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+	}
 }
 
 func TestAProbeThatFailsBeginsAnOutageAndIsNotCounted(t *testing.T) {
@@ -112,13 +124,28 @@ func TestAProbeThatFailsBeginsAnOutageAndIsNotCounted(t *testing.T) {
 		if since, _ := o.Since(); !since.Equal(began) {
 			t.Errorf("the outage: got the begin %v, want the first probe at %v", since, began)
 		}
-		o.ProbeSucceeded()
-		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
-		expectLines(t, lines(), "level=WARN msg=away found_by=probe", "level=INFO msg=back after=30s failures=0")
+		probe(o, 4)
+		expectLines(t, lines(), "level=WARN msg=away found_by=probe", "level=INFO msg=back since=00:00:00 until=00:00:30 after=30s failures=0")
 	})
 }
 
-func TestRequestsThatFailBetweenProbesAreOneOutage(t *testing.T) {
+// TestTwoOutagesSixSecondsApartAreTwoWithoutRequests is about outages that last for 22 s each.
+func TestTwoOutagesSixSecondsApartAreTwoWithoutRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		for range 2 {
+			for range 22 {
+				o.ProbeFailed()
+				time.Sleep(time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+			}
+			probe(o, 6)
+		}
+		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back since=00:00:00 until=00:00:22 after=22s failures=0",
+			"level=WARN msg=away", "level=INFO msg=back since=00:00:28 until=00:00:50 after=22s failures=0")
+	})
+}
+
+func TestOneProbeThatSucceedsEndsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, lines := newOutage()
 		for range 3 {
@@ -132,6 +159,31 @@ func TestRequestsThatFailBetweenProbesAreOneOutage(t *testing.T) {
 		}
 		o.Succeeded()           // a request shows more
 		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
-		expectLines(t, lines(), "level=WARN msg=away", "level=WARN msg=\"still away\" failures=2 for=10s", "level=INFO msg=back after=13s failures=3")
+		expectLines(t, lines(), "level=WARN msg=away", "level=WARN msg=\"still away\" failures=3 for=12s", "level=INFO msg=back since=00:00:00 until=00:00:13 after=13s failures=3")
 	})
+}
+
+// TestALineSaysThatEtcdFailsOnlyWhileItDoes has an outage that ends just before the line about it
+// is due.
+func TestALineSaysThatEtcdFailsOnlyWhileItDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		for range 85 {
+			o.Failed()
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		o.Succeeded()
+		time.Sleep(time.Minute) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		expectLines(t, lines(), "level=WARN msg=away", "level=INFO msg=back since=00:00:00 until=00:00:08 after=8.5s failures=85")
+	})
+}
+
+func TestSuccessesOfRequestsAreCountedAndThoseOfProbesAreNot(t *testing.T) {
+	o, _ := newOutage()
+	o.ProbeSucceeded()
+	o.Succeeded()
+	o.Succeeded()
+	if got := o.Answers(); got != 2 {
+		t.Errorf("the answers to two requests and a probe: got %d, want 2", got)
+	}
 }

@@ -52,7 +52,7 @@ const (
 )
 
 // Prober determines the state of etcd's members. It sends requests only when Status is
-// called, and at most every three seconds. The zero Prober is ready to use.
+// called, and then at most every three seconds, or Now. The zero Prober is ready to use.
 type Prober struct {
 	mu      sync.Mutex
 	pool    *Pool // the one that was probed
@@ -64,10 +64,16 @@ type Prober struct {
 
 // Status returns the state of the members behind pool. Concurrent callers wait for the
 // same probe.
-func (p *Prober) Status(pool *Pool) Cluster {
+func (p *Prober) Status(pool *Pool) Cluster { return p.status(pool, probeInterval) }
+
+// Now is like Status, but always sends requests.
+func (p *Prober) Now(pool *Pool) Cluster { return p.status(pool, 0) }
+
+// status returns a state that is at most as old as maxAge.
+func (p *Prober) status(pool *Pool, maxAge time.Duration) Cluster {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pool != pool || time.Since(p.checked) > probeInterval {
+	if p.pool != pool || maxAge == 0 || time.Since(p.checked) > maxAge {
 		p.probe(pool)
 	}
 	members := append([]MemberStatus(nil), p.members...)

@@ -123,7 +123,7 @@ func (r *reloader) publishMetrics(err error) {
 	r.metrics.Reloaded(r.current.snapshot.Certs, err)
 	r.metrics.SetUpstreamCertificate(r.current.origin.notAfter)
 	r.metrics.SetWarnings(len(r.current.warnings))
-	r.metrics.SetRestartPending(len(r.current.pending))
+	r.metrics.SetRestartPending(len(r.lastAttempt.Load().RestartPending))
 	r.metrics.SetLimits(r.current.config.Limits.Values())
 }
 

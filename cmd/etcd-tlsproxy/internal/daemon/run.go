@@ -109,9 +109,9 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		loader: loader, server: s.server, metrics: metrics, logs: logs, manager: s.manager,
 		current: first, seen: seen, refreshNow: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
+	s.reloader.publishStatus(first, true, nil)
 	s.reloader.publishMetrics(nil)
 	first.logWarnings(logs.service)
-	s.reloader.publishStatus(first, true, nil)
 	return s, first, nil
 }
 

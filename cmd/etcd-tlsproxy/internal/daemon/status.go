@@ -53,10 +53,13 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 			next.Loaded = r.lastAttempt.Load().Loaded
 		}
 	}
-	next.Tried, next.OK, next.Error, next.Old = now, err == nil, "", []string{}
+	next.Tried, next.OK, next.Error, next.Old, next.NothingApplied = now, err == nil, "", []string{}, false
 	if err != nil {
 		next.Error = err.Error()
 		next.Old = append(next.Old, oldParts(err)...)
+		if next.NothingApplied = nothingApplied(err); next.NothingApplied { // the file may not even be readable
+			next.RestartPending = []string{}
+		}
 	}
 	r.lastAttempt.Store(&next)
 }

@@ -51,10 +51,15 @@ func (u *units) addSettings() {
 	}
 }
 
-// names returns the names of the units whose previous state is in force.
+// names returns the names of the units whose previous state is in force. Of certificates that
+// may be the settings alone.
 func (u *units) names() (names []string) {
 	for _, unit := range config.Units() {
-		if u.settings[unit] {
+		switch {
+		case !u.settings[unit]:
+		case unit == config.Certificates && !u.certificates:
+			names = append(names, "settings of "+unit.String())
+		default:
 			names = append(names, unit.String())
 		}
 	}
@@ -139,6 +144,7 @@ func (l *loader) complete(disk *files.Reader, doc *config.Document, c *config.Co
 // partError reports that a part of the files was not applied.
 type partError struct {
 	names []string // of what is in force as before
+	all   bool     // whether these are all units
 	err   error
 }
 
@@ -158,6 +164,12 @@ func oldParts(err error) (names []string) {
 		}
 	}
 	return names
+}
+
+// nothingApplied reports whether all units are in force as before because of an error.
+func nothingApplied(err error) bool {
+	part, ok := errors.AsType[*partError](err)
+	return ok && part.all
 }
 
 // reloadFailed says what a reload did not apply. The rest may be in force since an earlier
@@ -182,5 +194,5 @@ func (u *units) fault(faults []error) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	return &partError{names: u.names(), err: errors.Join(faults...)}
+	return &partError{names: u.names(), all: u.all(), err: errors.Join(faults...)}
 }

@@ -111,6 +111,22 @@ func TestASettingThatNeedsARestartDelaysNoRevocation(t *testing.T) {
 	s.WaitForMetric("etcd_tlsproxy_config_restart_pending 0")
 }
 
+func TestNothingWaitsForARestartInAFileThatCannotBeRead(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	s.edit("[limits]", "[limits]\nwatches = 7")
+	s.wantReload(200, "limits.watches is 20000, and 7 after a restart")
+	text := s.Read("etcd-tlsproxy.toml")
+	s.Write("etcd-tlsproxy.toml", "listen = ")
+	s.wantReload(500)
+	if pending := s.status().Config.RestartPending; len(pending) != 0 {
+		t.Errorf("settings that wait for a restart, after a mistake in the syntax: got %q, want none", pending)
+	}
+	s.WaitForMetric("etcd_tlsproxy_config_restart_pending 0")
+	s.Write("etcd-tlsproxy.toml", text)
+	s.wantReload(200, "limits.watches is 20000, and 7 after a restart")
+	s.WaitForMetric("etcd_tlsproxy_config_restart_pending 1")
+}
+
 func TestAMistakeInTheTableDelaysNoRenewal(t *testing.T) {
 	s := newService(t, daemontest.Echo)
 	before := s.Serial()
@@ -129,6 +145,7 @@ func TestAMistakeInTheTableDelaysNoRenewal(t *testing.T) {
 	if s.Serial() == before {
 		t.Error("the certificate after a mistake in the syntax: got the old one, want the new one")
 	}
+	s.wantOld("settings of "+certificates, access, others)
 	s.wantWrite("conftool", "conftool-1", 200)
 }
 

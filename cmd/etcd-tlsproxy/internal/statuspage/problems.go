@@ -10,9 +10,6 @@ import (
 // are renewed automatically weeks earlier, so the renewal must have failed.
 const expirySoon = 14 * 24 * time.Hour
 
-// nearPercent is the use of a limit at which it becomes a problem, like in the alerts.
-const nearPercent = 80
-
 // maxWarnings bounds the warnings among the problems. All are in the configuration.
 const maxWarnings = 10
 
@@ -29,11 +26,19 @@ func (s *Status) problems() []string {
 		add("The proxy is %s: it no longer accepts connections.", s.State)
 	}
 	if !s.Config.OK {
-		add("The configuration on disk is not in force as a whole. In force as before: %s; the rest was applied. The reason: %s.",
-			strings.Join(s.Config.Old, "; "), strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
+		rest := "; the rest was applied"
+		if s.Config.NothingApplied {
+			rest = ""
+		}
+		add("The configuration on disk is not in force as a whole. In force as before: %s%s. The reason: %s.",
+			strings.Join(s.Config.Old, "; "), rest, strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
-		add("A changed setting waits for a restart: %s.", pending)
+		if s.Config.OK {
+			add("A changed setting waits for a restart: %s.", pending)
+		} else {
+			add("A changed setting waits for a restart, which fails while the configuration on disk has a mistake: %s.", pending)
+		}
 	}
 	for i, warning := range s.Config.Warnings {
 		if i == maxWarnings {
@@ -45,11 +50,14 @@ func (s *Status) problems() []string {
 	if s.ReadOnly {
 		add("All writes are refused, because read_only is set.")
 	}
-	up := 0
+	up, last := 0, time.Time{} // last is when the last endpoint was found not to be up
 	for _, e := range s.Upstream.Endpoints {
 		if e.Health == "up" {
 			up++
 		} else {
+			if e.Since.After(last) {
+				last = e.Since
+			}
 			add("etcd at %s was first found not to be up at %s: %s.", e.Endpoint, e.Since.Format(time.DateTime), e.Error)
 		}
 	}
@@ -62,11 +70,11 @@ func (s *Status) problems() []string {
 	case up == 0 && !s.Upstream.Since.IsZero():
 		add("No etcd is available: it began to fail at %s. "+answers, s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
-		add("No etcd is available. " + answers)
+		add("No etcd is available since %s, when the last endpoint was found not to be up; no request has failed yet. "+answers, last.Format(time.DateTime))
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once requests have succeeded for two seconds or, without requests, probes for ten.", s.Upstream.Since.Format(time.DateTime))
+		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for i := range s.Stores {
 		list = append(list, storeProblems(&s.Stores[i], s.Time)...)
@@ -79,24 +87,7 @@ func (s *Status) problems() []string {
 			}
 		}
 	}
-	for _, l := range s.Limits {
-		text := count
-		if l.Unit == "bytes" {
-			text = size
-		}
-		switch {
-		case l.Name == "memory": // it has problems of its own
-		case l.Percent >= nearPercent:
-			add("The limit %s is near: %s of %s are in use.", l.Name, text(float64(l.Used)), text(float64(l.Limit)))
-		case l.HighestPercent >= nearPercent:
-			add("The limit %s was near in the last 10 minutes: %s of %s were in use.", l.Name, text(float64(l.Highest)), text(float64(l.Limit)))
-		}
-	}
-	for _, p := range s.Pools {
-		if !p.WaitingSince.IsZero() {
-			add("Clients wait for their turn at the pool %s since %s. Shared by all clients says who holds it, and how many wait now.", p.Pool, p.WaitingSince.Format(time.DateTime))
-		}
-	}
+	list = append(list, s.limitProblems()...)
 	switch s.Memory.Level {
 	case "short":
 		add("Little memory is left: reads of clients that hold more than their share are refused.")

@@ -33,9 +33,13 @@ type Config struct {
 	OK     bool      `json:"ok"`
 	Error  string    `json:"error"`
 	// Old names the parts of the configuration that could not be loaded and are in force as
-	// before. It is empty if the last attempt succeeded.
+	// before. It is empty if the last attempt succeeded. The "settings of certificates" are
+	// named if their files are loaded again nevertheless.
 	Old []string `json:"old"`
-	// RestartPending names the changed settings that wait for a restart, with both values.
+	// NothingApplied is set if these are all parts.
+	NothingApplied bool `json:"nothing_applied"`
+	// RestartPending names the changed settings that wait for a restart, with both values. It
+	// is empty if nothing of the configuration file could be applied.
 	RestartPending []string `json:"restart_pending"`
 	// Warnings are the warnings about the configuration in force.
 	Warnings []string `json:"warnings"`
