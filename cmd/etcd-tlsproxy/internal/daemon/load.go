@@ -36,7 +36,8 @@ type loaded struct {
 	doc       *config.Document // with the rules in force
 	onDisk    *config.Document // that was read last, with the other settings in force
 	snapshot  *lane.Snapshot
-	old       units // what was not valid on disk, and is in force as before
+	ofTable   *acl.Users // who were valid together with the rules in force
+	old       units      // what was not valid on disk, and is in force as before
 	pending   []config.Pending
 	warnings  []string
 	text      []byte // of the configuration file
@@ -94,9 +95,14 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	p := &state.snapshot.Policy
 	if old.settings[config.Access] {
 		state.doc = before.doc
-		p.Rules, p.Surfaces, p.Users = before.snapshot.Rules, before.snapshot.Surfaces, before.snapshot.Users
+		p.Rules, p.Surfaces = before.snapshot.Rules, before.snapshot.Surfaces
 	} else {
-		p.Rules, p.Surfaces, p.Users = c.Rules, surfaces(c.Surfaces), l.loadUsers(disk, errs, c.Config, before)
+		p.Rules, p.Surfaces = c.Rules, surfaces(c.Surfaces)
+	}
+	var inFiles *acl.Users
+	inFiles, p.Users = l.loadUsers(disk, errs, c.Config, before, old)
+	if state.ofTable = p.Users; old.settings[config.Access] {
+		state.ofTable = before.ofTable
 	}
 	if old.certificates {
 		p.Certs = before.snapshot.Certs
@@ -114,7 +120,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 		return nil, err
 	}
 	state.warnings = slices.Concat(p.Certs.Warnings(), state.origin.warnings)
-	state.checkUsers()
+	state.checkUsers(inFiles)
 	state.checkPrefixes()
 	state.checkEtcdUsers()
 	return state, nil
