@@ -212,7 +212,7 @@ func TestAReloadThatFailsIsInTheAuditLog(t *testing.T) {
 		}
 		got = append(got, fmt.Sprintf("%s %s %s %t", entry.Msg, entry.Changed, entry.Old, strings.Contains(entry.Error, "not a valid prefix")))
 	}
-	want := []string{"start [] [] false", "reload [settings: limits.body_bytes is 2000 instead of 10485760] [] false", "reload failed [] [users, rules and surfaces] true", "reload [] [] false"}
+	want := []string{"start [] [] false", "reload [settings: limits.body_bytes is 2000 instead of 10485760] [] false", "reload failed [] [users, rules and surfaces] true", "reload [nothing; the mistake in the files is gone] [] false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the audit log of a mistake in the table, which was mended: got %q, want %q", got, want)
 	}
