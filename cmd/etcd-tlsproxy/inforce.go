@@ -62,10 +62,10 @@ func (e *edited) report(c *console.Console) error {
 // change edits the file, reports it, and returns an error if the running proxy of a
 // configuration does not apply it.
 func (e *edited) change(ctx context.Context, c *console.Console, configFile string, create bool, edit func(*htpasswd.File) ([]byte, error)) error {
-	since := time.Now()
 	if err := htpasswd.Update(e.File, create, edit); err != nil {
 		return err
 	}
+	since := time.Now()
 	return errors.Join(e.report(c), e.checkInForce(ctx, c, configFile, since))
 }
 
@@ -92,7 +92,7 @@ func (e *edited) notAtAll() string {
 	return "the password does not work yet"
 }
 
-// checkInForce waits until the running proxy of a configuration has read its files at or
+// checkInForce waits until the running proxy of a configuration has begun to read its files
 // after the given time, and returns an error if it has not applied its users. It returns nil
 // if there is no such configuration, if the configuration does not name the htpasswd file,
 // or if no proxy runs: then nothing is in force yet, and nothing is out of date.
@@ -118,7 +118,7 @@ func (e *edited) checkInForce(ctx context.Context, console *console.Console, con
 	for {
 		status, err := readStatus(ctx, c.Admin)
 		switch {
-		case status != nil && !status.Tried.Before(since.Truncate(time.Millisecond)):
+		case status != nil && status.Tried.After(since.Truncate(time.Millisecond)):
 			return e.judge(console, status)
 		case err != nil && ctx.Err() == nil:
 			return nil //nolint:nilerr // no proxy runs at the admin address

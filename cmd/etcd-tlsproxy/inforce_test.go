@@ -95,6 +95,23 @@ func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
 	}
 }
 
+func TestPasswdSaysThatARemovedUserStillHasAccess(t *testing.T) {
+	s := serveAt(t)
+	s.Write("others", "")
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), `["htpasswd"]`, `["htpasswd", "others"]`, 1))
+	if status, body := s.Admin("POST", "/-/reload"); status != 200 {
+		t.Fatalf("reload: got status %d with %q, want 200", status, body)
+	}
+	s.Write("others", "alice:a hash of no scheme\n")
+	code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool")
+	if code != 1 || !strings.Contains(out, "the change is not in force: the password still works; ") || !strings.Contains(out, `others:1: user "alice"`) {
+		t.Errorf("passwd remove beside another file with a mistake: got exit status %d with %q, want 1 with the mistake", code, out)
+	}
+	if got := s.Put("conftool", "conftool-1"); got == 401 {
+		t.Errorf("a write after the command: got status %d, want another one", got)
+	}
+}
+
 func TestARemovalNamesTheRulesThatStay(t *testing.T) {
 	s := serveAt(t)
 	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "[limits]", "[surfaces]\nmembers = [\"conftool\"]\n[limits]", 1))

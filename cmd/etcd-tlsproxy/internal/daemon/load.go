@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
@@ -28,6 +29,7 @@ type loader struct {
 	log      *slog.Logger // nil until the logs are open
 	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
+	began    time.Time    // when the last load began: a file that was changed later may not be part of it
 }
 
 // loaded is one state of all files.
@@ -53,6 +55,7 @@ type loaded struct {
 // its previous state; see [loader.build]. The stamps cover all files that load read or tried
 // to read, even if it fails.
 func (l *loader) load(ctx context.Context, before *loaded) (*loaded, files.Stamps, error) {
+	l.began = time.Now()
 	disk := l.disk()
 	state, err := l.build(disk, before, func(state *loaded) error { return l.connect(ctx, state, before) })
 	return state, disk.Seen(), err

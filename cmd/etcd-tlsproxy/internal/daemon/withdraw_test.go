@@ -1,9 +1,12 @@
 package daemon_test
 
 import (
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon/daemontest"
 )
@@ -79,4 +82,36 @@ func TestADamagedFileOfUsersRemovesNobody(t *testing.T) {
 	s.wantReload(500, `user "root": the hash is not of an accepted scheme`, "not a valid prefix")
 	s.wantOld(access, "removed users and old passwords")
 	s.wantWrite("conftool", "conftool-1", 200)
+}
+
+// TestAnAttemptHasTheTimeOfItsBeginning holds up a reload with a pipe. What changes meanwhile
+// may not be part of it.
+func TestAnAttemptHasTheTimeOfItsBeginning(t *testing.T) {
+	s := newService(t, daemontest.Echo)
+	pipe := s.Path("pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := s.status().Config.Tried
+	s.edit(`htpasswd = ["htpasswd"]`, `htpasswd = ["htpasswd", "pipe"]`)
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // which waits for the reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading := time.Now()
+	s.Write("none", "")
+	if err := os.Rename(s.Path("none"), pipe); err != nil { // later attempts are not held up
+		t.Fatal(err)
+	}
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var tried time.Time
+	s.Eventually("the attempt has ended", func() bool {
+		tried = s.status().Config.Tried
+		return tried.After(before)
+	})
+	if tried.After(reading) {
+		t.Errorf("an attempt that was reading at %v: got the time %v, want an earlier one", reading, tried)
+	}
 }
