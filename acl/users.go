@@ -89,6 +89,17 @@ func (u *Users) Equal(other *Users) bool {
 	return maps.EqualFunc(u.byName, other.byName, func(a, b *user) bool { return a.hash.text == b.hash.text })
 }
 
+// Unchanged returns the users of u who have the same stored hash in other. Whoever may log in
+// with the result may log in with both.
+func (u *Users) Unchanged(other *Users) *Users {
+	same := maps.Clone(u.byName)
+	maps.DeleteFunc(same, func(name string, entry *user) bool {
+		now, ok := other.byName[name]
+		return !ok || now.hash.text != entry.hash.text
+	})
+	return newUsers(u.hasher, same)
+}
+
 // Remembered reports whether the password was verified before. It takes about a
 // microsecond and does not allocate.
 func (u *Users) Remembered(name, password string) bool {

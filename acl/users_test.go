@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,27 @@ func expectRemembered(t testing.TB, u *Users, name, password string, want bool) 
 	t.Helper()
 	if got := u.Remembered(name, password); got != want {
 		t.Errorf("Remembered(%q, %q): got %t, want %t", name, password, got, want)
+	}
+}
+
+func TestUnchangedUsersAreThoseWithTheSameHashInBothFiles(t *testing.T) {
+	h := NewHasher(HasherOptions{})
+	lines := slices.DeleteFunc(strings.SplitAfter(toolsFile(t), "\n"), func(line string) bool { return strings.HasPrefix(line, "#") })
+	all := mustParse(t, h, strings.Join(lines, ""))
+	name, _, _ := strings.Cut(lines[0], ":")
+	_, hash, _ := strings.Cut(lines[1], ":")
+	for what, file := range map[string]string{
+		"a user was removed":      strings.Join(lines[1:], ""),
+		"a user has another hash": name + ":" + hash + strings.Join(lines[1:], ""),
+	} {
+		next := mustParse(t, h, file+"new:"+hash)
+		rest := all.Unchanged(next)
+		if rest.Has(name) || rest.Has("new") || rest.Len() != all.Len()-1 {
+			t.Errorf("%s and one was added: got the users %q, want all of %q but %s", what, rest.Names(), all.Names(), name)
+		}
+	}
+	if rest := all.Unchanged(all); !rest.Equal(all) {
+		t.Errorf("the same file: got the users %q, want all of %q", rest.Names(), all.Names())
 	}
 }
 

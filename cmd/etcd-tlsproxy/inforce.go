@@ -28,6 +28,13 @@ const (
 	inForcePoll    = 100 * time.Millisecond
 )
 
+// The actions of commands that change a file.
+const (
+	added   = "added"
+	changed = "changed"
+	removed = "removed"
+)
+
 // edited is the result of a command that changes a file.
 type edited struct {
 	File   string `json:"file"`
@@ -55,26 +62,53 @@ func (e *edited) report(c *console.Console) error {
 // change edits the file, reports it, and returns an error if the running proxy of a
 // configuration does not apply it.
 func (e *edited) change(ctx context.Context, c *console.Console, configFile string, create bool, edit func(*htpasswd.File) ([]byte, error)) error {
-	since := time.Now()
 	if err := htpasswd.Update(e.File, create, edit); err != nil {
 		return err
 	}
-	return errors.Join(e.report(c), checkInForce(ctx, configFile, e.File, since))
+	since := time.Now()
+	return errors.Join(e.report(c), e.checkInForce(ctx, c, configFile, since))
 }
 
-// checkInForce waits until the running proxy of a configuration has read its files at or
+// partly says what a change means while the table of the configuration is not valid: removed
+// users and old passwords are refused all the same, but nobody new is admitted.
+func (e *edited) partly() (text string, inForce bool) {
+	switch e.Action {
+	case removed:
+		return "the password is refused", true
+	case changed:
+		return "the old password is refused, and the new one does not work yet", false
+	}
+	return "the password does not work yet", false
+}
+
+// notAtAll says what it means that a change is not in force.
+func (e *edited) notAtAll() string {
+	switch e.Action {
+	case removed:
+		return "the password still works"
+	case changed:
+		return "the old password still works, and the new one does not"
+	}
+	return "the password does not work yet"
+}
+
+// checkInForce waits until the running proxy of a configuration has begun to read its files
 // after the given time, and returns an error if it has not applied its users. It returns nil
 // if there is no such configuration, if the configuration does not name the htpasswd file,
 // or if no proxy runs: then nothing is in force yet, and nothing is out of date.
-func checkInForce(ctx context.Context, configFile, changed string, since time.Time) error {
+//
+// A mistake in the table delays no removal. Then it is noted, and no error.
+func (e *edited) checkInForce(ctx context.Context, console *console.Console, configFile string, since time.Time) error {
 	text, err := os.ReadFile(configFile)
 	if err != nil {
 		return nil //nolint:nilerr // there is no proxy here, or another user's
 	}
-	c, uses := configOf(configFile, text, changed)
-	if c == nil {
+	c, uses, err := configOf(configFile, text, e.File)
+	if err != nil {
 		// The admin address of the proxy that runs is unknown.
-		return fmt.Errorf("the file was changed, but %s is not valid, so a running proxy does not apply the change (hint: etcd-tlsproxy check-config says what is wrong)", configFile)
+		state, _ := e.partly()
+		return fmt.Errorf("the file was changed, but the running proxy cannot be asked about it, because the configuration has a mistake: "+
+			"%w\nA proxy that uses this file acts within two seconds all the same: %s (hint: mend the mistake; the proxy's log and status page say what is in force)", err, state)
 	}
 	if !uses {
 		return nil
@@ -84,31 +118,45 @@ func checkInForce(ctx context.Context, configFile, changed string, since time.Ti
 	for {
 		status, err := readStatus(ctx, c.Admin)
 		switch {
-		case status != nil && !status.Tried.Before(since.Truncate(time.Millisecond)):
-			if status.OK || !slices.Contains(status.Old, config.Access.String()) {
-				return nil
-			}
-			return fmt.Errorf("the file was changed, but the change is not in force: the running proxy could not apply its files:\n%s", status.Error)
+		case status != nil && status.Tried.After(since.Truncate(time.Millisecond)):
+			return e.judge(console, status)
 		case err != nil && ctx.Err() == nil:
 			return nil //nolint:nilerr // no proxy runs at the admin address
 		}
 		select {
 		case <-ctx.Done():
-			return errors.New("the file was changed, but the running proxy has not read it yet (hint: systemctl reload etcd-tlsproxy, and look at its log)")
+			return fmt.Errorf("the running proxy has not read the file yet: %s (hint: systemctl reload etcd-tlsproxy, and look at its log)", e.notAtAll())
 		case <-time.After(inForcePoll):
 		}
 	}
 }
 
-// configOf returns the content of a configuration, or nil if it is not valid, and whether it
-// names a htpasswd file.
-func configOf(configFile string, text []byte, htpasswd string) (c *config.Config, uses bool) {
-	_, c, _ = config.Decode(configFile, text)
+// judge returns an error unless the change is in force in the proxy with this status.
+func (e *edited) judge(c *console.Console, status *statuspage.Config) error {
+	state, inForce := e.partly()
+	switch {
+	case status.OK || !slices.Contains(status.Old, config.Access.String()):
+		return nil
+	case slices.Contains(status.Old, statuspage.RemovedUsers):
+		state, inForce = e.notAtAll(), false
+	}
+	mistake := fmt.Sprintf("%s; the running proxy found a mistake in its files:\n%s\nUsers and rules come into force within two seconds after you mend it (hint: etcd-tlsproxy check-config says whether it is mended)", state, status.Error)
+	if inForce {
+		c.NoteText(mistake)
+		return nil
+	}
+	return errors.New("the change is not in force: " + mistake)
+}
+
+// configOf returns the content of a configuration, or an error if it cannot be decoded, and
+// whether it names a htpasswd file.
+func configOf(configFile string, text []byte, htpasswd string) (c *config.Config, uses bool, err error) {
+	_, c, err = config.Decode(configFile, text)
 	if c == nil {
-		return nil, false
+		return nil, false, err
 	}
 	disk := files.NewReader(filepath.Dir(configFile))
-	return c, slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(disk.Path(name), htpasswd) })
+	return c, slices.ContainsFunc(c.Auth.Htpasswd, func(name string) bool { return sameFile(disk.Path(name), htpasswd) }), nil
 }
 
 // naming returns the rules and the surfaces that name a user. known is false if no
@@ -118,8 +166,8 @@ func naming(configFile, htpasswd, user string) (places []string, known bool) {
 	if err != nil {
 		return nil, false
 	}
-	c, known := configOf(configFile, text, htpasswd)
-	if !known {
+	c, known, err := configOf(configFile, text, htpasswd)
+	if err != nil || !known {
 		return nil, false
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(c.ACLs)) {

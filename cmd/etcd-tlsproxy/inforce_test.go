@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -46,18 +47,68 @@ func TestPasswdWaitsUntilItsChangeIsInForce(t *testing.T) {
 	}
 }
 
-func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
+// breakTable puts a mistake into the table.
+func breakTable(s *daemontest.Service) {
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), `"/eventlogging"`, `"eventlogging"`, 1))
+}
+
+func TestPasswdRemovesAUserInSpiteOfAMistakeInTheTable(t *testing.T) {
 	s := serveAt(t)
-	good := s.Read("etcd-tlsproxy.toml")
-	s.Write("etcd-tlsproxy.toml", strings.Replace(good, `"/eventlogging"`, `"eventlogging"`, 1))
+	breakTable(s)
 	code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool")
-	if code != 1 || !strings.Contains(out, "the change is not in force") || !strings.Contains(out, "not a valid prefix") {
-		t.Errorf("passwd remove beside a mistake in the table: got exit status %d with %q, want 1 with the mistake", code, out)
+	if code != 0 || !strings.Contains(out, "the password is refused; ") || !strings.Contains(out, "etcd-tlsproxy.toml:") || !strings.Contains(out, "not a valid prefix") {
+		t.Errorf("passwd remove beside a mistake in the table: got exit status %d with %q, want 0 with the mistake", code, out)
+	}
+	if got := s.Put("conftool", "conftool-1"); got != 401 {
+		t.Errorf("a write right after the command: got status %d, want 401", got)
 	}
 	s.Write("etcd-tlsproxy.toml", "listen = ")
 	code, out = remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "root")
-	if code != 1 || !strings.Contains(out, "is not valid") {
+	if code != 1 || !strings.Contains(out, "etcd-tlsproxy.toml:1: ") || !strings.Contains(out, "acts within two seconds all the same: the password is refused") {
 		t.Errorf("passwd remove beside a configuration that is no TOML: got exit status %d with %q, want 1", code, out)
+	}
+	s.Eventually("the password of root is refused", func() bool { return s.Put("root", "root-1") == 401 })
+}
+
+func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
+	s := serveAt(t)
+	breakTable(s)
+	for _, c := range []struct{ action, user, want string }{
+		{"change", "conftool", "the old password is refused, and the new one does not work yet; "},
+		{"add", "alice", "the password does not work yet; "},
+	} {
+		root := newRoot()
+		root.SetIn(strings.NewReader("another password\n"))
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		root.SetArgs([]string{"passwd", c.action, "--stdin", "--cost", "4", "--config", s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), c.user})
+		text := fmt.Sprint(root.ExecuteContext(t.Context()))
+		if want := "the change is not in force: " + c.want; !strings.Contains(text, want) || !strings.Contains(text, "etcd-tlsproxy.toml:") || !strings.Contains(text, "not a valid prefix") {
+			t.Errorf("passwd %s beside a mistake in the table: got the error %q, want %q and the mistake", c.action, text, want)
+		}
+		if got := s.Put(c.user, "another password"); got != 401 {
+			t.Errorf("a write by %s with the new password: got status %d, want 401", c.user, got)
+		}
+	}
+	if got := s.Put("conftool", "conftool-1"); got != 401 {
+		t.Errorf("a write with the old password: got status %d, want 401", got)
+	}
+}
+
+func TestPasswdSaysThatARemovedUserStillHasAccess(t *testing.T) {
+	s := serveAt(t)
+	s.Write("others", "")
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), `["htpasswd"]`, `["htpasswd", "others"]`, 1))
+	if status, body := s.Admin("POST", "/-/reload"); status != 200 {
+		t.Fatalf("reload: got status %d with %q, want 200", status, body)
+	}
+	s.Write("others", "alice:a hash of no scheme\n")
+	code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool")
+	if code != 1 || !strings.Contains(out, "the change is not in force: the password still works; ") || !strings.Contains(out, `others:1: user "alice"`) {
+		t.Errorf("passwd remove beside another file with a mistake: got exit status %d with %q, want 1 with the mistake", code, out)
+	}
+	if got := s.Put("conftool", "conftool-1"); got == 401 {
+		t.Errorf("a write after the command: got status %d, want another one", got)
 	}
 }
 

@@ -27,7 +27,9 @@ command names the line and writes nothing. All other lines, comments and their o
 stay byte for byte, as do mode and owner. The new file replaces the old one in one step
 or not at all. Concurrent edits wait for each other. A running proxy reloads the file
 without a signal. If the configuration names the file and its proxy runs, add, change
-and remove wait until the change is in force, and exit with status 1 if it is not.`,
+and remove wait until the change is in force, and exit with status 1 if it is not. While
+the configuration has a mistake in its rules, users and old passwords that are removed are
+refused, but new passwords do not work. The commands name the mistake then.`,
 		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
   etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
   etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,
@@ -111,7 +113,7 @@ func newPasswdAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return (&edited{File: args[0], User: args[1], Action: "added", Scheme: p.scheme}).change(cmd.Context(), p.console, *configFile, *create,
+		return (&edited{File: args[0], User: args[1], Action: added, Scheme: p.scheme}).change(cmd.Context(), p.console, *configFile, *create,
 			func(f *htpasswd.File) ([]byte, error) { return f.Add(args[1], hash) })
 	}
 	return cmd
@@ -134,7 +136,7 @@ func newPasswdChange() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return (&edited{File: args[0], User: args[1], Action: "changed", Scheme: p.scheme}).change(cmd.Context(), p.console, *configFile, false,
+		return (&edited{File: args[0], User: args[1], Action: changed, Scheme: p.scheme}).change(cmd.Context(), p.console, *configFile, false,
 			func(f *htpasswd.File) ([]byte, error) { return f.Change(args[1], hash) })
 	}
 	return cmd
@@ -212,7 +214,7 @@ about it.`,
 		if err := c.Confirm(fmt.Sprintf("remove user %q from %s: the password stops working; %s", args[1], args[0], rules)); err != nil {
 			return err
 		}
-		return (&edited{File: args[0], User: args[1], Action: "removed", NamedBy: places}).change(cmd.Context(), c, *configFile, false, remove)
+		return (&edited{File: args[0], User: args[1], Action: removed, NamedBy: places}).change(cmd.Context(), c, *configFile, false, remove)
 	}
 	return cmd
 }

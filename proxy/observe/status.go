@@ -82,10 +82,10 @@ type Window struct {
 	ReadP99  Float `json:"read_p99_ms"`  // 99th percentile of the duration of reads
 	WriteP50 Float `json:"write_p50_ms"` // median of the duration of writes
 	WriteP99 Float `json:"write_p99_ms"` // 99th percentile of the duration of writes
-	// EtcdReadP99 and EtcdWriteP99 are about the requests to etcd, each from its sending to
-	// the end of the answer.
-	EtcdReadP99  Float `json:"etcd_read_p99_ms"`  // 99th percentile of the duration of reads at etcd
-	EtcdWriteP99 Float `json:"etcd_write_p99_ms"` // 99th percentile of the duration of writes at etcd
+	// 99th percentile of the duration of reads at etcd, each from the sending of the request
+	// to the end of the answer.
+	EtcdReadP99  Float `json:"etcd_read_p99_ms"`
+	EtcdWriteP99 Float `json:"etcd_write_p99_ms"` // the same of writes
 }
 
 // History is a list of samples for each figure, the latest last.

@@ -12,7 +12,7 @@ import (
 type Unit int
 
 // The units. Users, rules and surfaces belong together, because a name in a rule means
-// what the files of users say.
+// what the files of users say. Only the loss of access needs no valid table.
 const (
 	Certificates Unit = iota
 	Access

@@ -13,20 +13,46 @@ import (
 	"etcd-tlsproxy/proxy"
 )
 
-func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Config, before *loaded) *acl.Users {
+// loadUsers returns the users of the htpasswd files, and those of them who may log in.
+//
+// While the table of the files is not valid, only users who are valid with the table in force
+// may log in: a name in it must not come to mean another person. A user whom a file no longer
+// has, or has with another password, loses access all the same, because that gives nobody a
+// right.
+func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Config, before *loaded, old *units) (inFiles, users *acl.Users) {
+	if old.users {
+		return before.snapshot.Users, before.snapshot.Users
+	}
+	inFiles = l.readUsers(disk, errs, c)
+	if inFiles == nil {
+		return nil, nil
+	}
+	users = inFiles
+	if old.settings[config.Access] {
+		users = before.ofTable.Unchanged(inFiles)
+	}
+	if before != nil && before.snapshot.Users.Equal(users) {
+		users = before.snapshot.Users
+	}
+	return inFiles, users
+}
+
+// readUsers returns nil if a htpasswd file is not valid.
+func (l *loader) readUsers(disk *files.Reader, errs *config.Errors, c *config.Config) *acl.Users {
+	good := true
 	var sources []acl.Source
 	for _, name := range c.Auth.Htpasswd {
-		if data, ok := disk.ReadFor(errs, name, "auth", "htpasswd"); ok {
-			sources = append(sources, acl.Source{Name: disk.Path(name), Data: data})
-		}
+		data, ok := disk.ReadFor(errs, name, "auth", "htpasswd")
+		good = good && ok
+		sources = append(sources, acl.Source{Name: disk.Path(name), Data: data})
 	}
 	users, err := acl.ParseUsers(l.hasher, sources...)
 	if err != nil {
 		errs.AddJoined(err, "auth", "htpasswd")
 		return nil
 	}
-	if before != nil && before.snapshot.Users.Equal(users) {
-		return before.snapshot.Users
+	if !good {
+		return nil
 	}
 	return users
 }
@@ -34,14 +60,14 @@ func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Co
 // checkUsers warns of users in rules who cannot log in. A misspelled name opens nothing, so
 // without this check it is noticed only when its owner is refused. It is no error: a user
 // who was removed from a htpasswd file must lose access at once, whatever the table says.
-func (s *loaded) checkUsers() {
+func (s *loaded) checkUsers(inFiles *acl.Users) {
 	where := "in no htpasswd file"
 	if s.snapshot.Certs.HasClientCA() {
 		where += " and not in auth.certificates"
 	}
 	check := func(users []string, key ...string) {
 		for _, user := range users {
-			if s.snapshot.Users.Has(user) || slices.Contains(s.config.Auth.Certificates, user) {
+			if inFiles.Has(user) || slices.Contains(s.config.Auth.Certificates, user) {
 				continue
 			}
 			s.warnings = append(s.warnings, s.doc.Warning(fmt.Sprintf("user %q is %s (hint: check the spelling of the name; add the user, or remove the name)", user, where), key...))

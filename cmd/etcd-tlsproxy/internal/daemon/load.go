@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
@@ -28,6 +29,7 @@ type loader struct {
 	log      *slog.Logger // nil until the logs are open
 	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
+	began    time.Time    // when the last load began: a file that was changed later may not be part of it
 }
 
 // loaded is one state of all files.
@@ -36,7 +38,8 @@ type loaded struct {
 	doc       *config.Document // with the rules in force
 	onDisk    *config.Document // that was read last, with the other settings in force
 	snapshot  *lane.Snapshot
-	old       units // what was not valid on disk, and is in force as before
+	ofTable   *acl.Users // who were valid together with the rules in force
+	old       units      // what was not valid on disk, and is in force as before
 	pending   []config.Pending
 	warnings  []string
 	text      []byte // of the configuration file
@@ -52,6 +55,7 @@ type loaded struct {
 // its previous state; see [loader.build]. The stamps cover all files that load read or tried
 // to read, even if it fails.
 func (l *loader) load(ctx context.Context, before *loaded) (*loaded, files.Stamps, error) {
+	l.began = time.Now()
 	disk := l.disk()
 	state, err := l.build(disk, before, func(state *loaded) error { return l.connect(ctx, state, before) })
 	return state, disk.Seen(), err
@@ -94,9 +98,14 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	p := &state.snapshot.Policy
 	if old.settings[config.Access] {
 		state.doc = before.doc
-		p.Rules, p.Surfaces, p.Users = before.snapshot.Rules, before.snapshot.Surfaces, before.snapshot.Users
+		p.Rules, p.Surfaces = before.snapshot.Rules, before.snapshot.Surfaces
 	} else {
-		p.Rules, p.Surfaces, p.Users = c.Rules, surfaces(c.Surfaces), l.loadUsers(disk, errs, c.Config, before)
+		p.Rules, p.Surfaces = c.Rules, surfaces(c.Surfaces)
+	}
+	var inFiles *acl.Users
+	inFiles, p.Users = l.loadUsers(disk, errs, c.Config, before, old)
+	if state.ofTable = p.Users; old.settings[config.Access] {
+		state.ofTable = before.ofTable
 	}
 	if old.certificates {
 		p.Certs = before.snapshot.Certs
@@ -114,7 +123,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 		return nil, err
 	}
 	state.warnings = slices.Concat(p.Certs.Warnings(), state.origin.warnings)
-	state.checkUsers()
+	state.checkUsers(inFiles)
 	state.checkPrefixes()
 	state.checkEtcdUsers()
 	return state, nil

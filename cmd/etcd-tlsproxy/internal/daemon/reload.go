@@ -164,7 +164,7 @@ func (r *reloader) logReload(next *loaded, changed []string) {
 // was one. Its own line told of the mistake.
 func (r *reloader) noteMended() {
 	if !r.lastAttempt.Load().OK {
-		r.noteReload(r.current, []string{})
+		r.noteReload(r.current, []string{"nothing; the mistake in the files is gone"})
 	}
 }
 

@@ -78,6 +78,8 @@ func Run(ctx context.Context, o Options) error {
 	s.manager.serving(nil)
 	err = group.Wait()
 	s.logs.service.Info("stopped")
+	s.logs.records.Flush()
+	s.logs.records.Note("stop")
 	return err
 }
 

@@ -38,7 +38,7 @@ func (s *service) statusPage() *statuspage.Page {
 // publishStatus gives the status page the result of an attempt to load the files. The state
 // is nil if nothing was applied, and changed reports whether it differs from the one before.
 func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	now := r.loader.began.UTC().Truncate(time.Millisecond)
 	var next statuspage.Config
 	if state == nil {
 		next = *r.lastAttempt.Load()

@@ -9,6 +9,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
 )
 
 // units are the units that are taken from the previous state.
@@ -18,13 +19,16 @@ type units struct {
 	// are renewed even while the configuration is not valid, because its previous settings
 	// name their files.
 	certificates bool
+	// users is set if the htpasswd files are not valid either. Users lose access even while
+	// the table is not valid.
+	users bool
 }
 
 func (u *units) equal(other *units) bool {
-	return u.certificates == other.certificates && maps.Equal(u.settings, other.settings)
+	return u.certificates == other.certificates && u.users == other.users && maps.Equal(u.settings, other.settings)
 }
 
-// all reports whether nothing but certificates can be new.
+// all reports whether nothing but certificates, and users who lost access, can be new.
 func (u *units) all() bool { return len(u.settings) == len(config.Units()) }
 
 // add adds the units that an error concerns, and reports whether that changed anything.
@@ -38,6 +42,9 @@ func (u *units) add(err error) (progress bool) {
 			progress = true
 		case unit == config.Certificates && !u.certificates:
 			u.certificates = true
+			progress = true
+		case unit == config.Access && !u.users:
+			u.users = true
 			progress = true
 		}
 	}
@@ -63,6 +70,9 @@ func (u *units) names() (names []string) {
 			names = append(names, unit.String())
 		}
 	}
+	if u.users {
+		names = append(names, statuspage.RemovedUsers)
+	}
 	return names
 }
 
@@ -72,8 +82,8 @@ func (u *units) names() (names []string) {
 // Later, units that are not valid are taken from the previous state, so that a mistake in one
 // does not delay the revocation of a user or the renewal of a certificate in another. The
 // result is validated as a whole. If new units contradict previous ones, the whole previous
-// state stays in force. The error reports everything that is wrong on disk. The state is nil
-// if nothing new can be applied.
+// state stays in force, less the users who lost access. The error reports everything that is
+// wrong on disk. The state is nil if nothing new can be applied.
 func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) error) (*loaded, error) {
 	text, err := disk.Read(l.file)
 	var doc *config.Document
@@ -114,19 +124,21 @@ func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) 
 	for {
 		state, err := l.complete(disk, doc, config.Merge(before.config, next, old.settings), before, old, text, finish)
 		if err == nil {
-			if old.all() && state.snapshot.Certs == before.snapshot.Certs && state.origin.same(&before.origin) {
+			if old.all() && state.snapshot.Users == before.snapshot.Users && state.snapshot.Certs == before.snapshot.Certs && state.origin.same(&before.origin) {
 				state = nil
 			}
 			return state, old.fault(faults)
 		}
-		if fault(err) {
-			continue
-		}
-		if old.certificates && old.all() {
+		switch {
+		case fault(err):
+		case !old.certificates || !old.all():
+			old.addSettings()
+			old.certificates = true
+		case !old.users:
+			old.users = true
+		default:
 			return nil, old.fault(faults)
 		}
-		old.addSettings()
-		old.certificates = true
 	}
 }
 

@@ -177,14 +177,15 @@ func TestUsersAndRulesAreAppliedOnlyTogether(t *testing.T) {
 	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "another person"})
 	s.wantReload(500, access)
 	s.wantWrite("conftool", "another person", 401)
+	s.wantWrite("conftool", "conftool-1", 401) // the file has it no more
 	s.edit(`"eventlogging" = []`, `"/eventlogging" = []`)
 	s.Write("htpasswd", "root:hunter2\n")
 	s.edit("listen", "read_only = true\nlisten")
 	s.wantReload(500, access, `htpasswd:1: user "root": the hash is not of an accepted scheme`)
-	s.wantWrite("conftool", "conftool-1", 403) // the old user with the old rule, but read_only is in force
+	s.wantWrite("conftool", "conftool-1", 403) // read_only is in force
 	s.edit("read_only = true\n", "")
 	s.wantReload(500)
-	s.wantWrite("conftool", "conftool-1", 200)
+	s.wantWrite("conftool", "conftool-1", 401) // a damaged file gives nobody access again
 	// The old users again: now the new rule is in force.
 	s.WriteUsers(map[string]string{"root": "root-1", "conftool": "conftool-1"})
 	s.wantReload(200)
@@ -228,7 +229,7 @@ func TestAReloadThatFailsIsInTheAuditLog(t *testing.T) {
 		}
 		got = append(got, fmt.Sprintf("%s %s %s %t", entry.Msg, entry.Changed, entry.Old, strings.Contains(entry.Error, "not a valid prefix")))
 	}
-	want := []string{"start [] [] false", "reload [settings: limits.body_bytes is 2000 instead of 10485760] [] false", "reload failed [] [users, rules and surfaces] true", "reload [] [] false"}
+	want := []string{"start [] [] false", "reload [settings: limits.body_bytes is 2000 instead of 10485760] [] false", "reload failed [] [users, rules and surfaces] true", "reload [nothing; the mistake in the files is gone] [] false"}
 	if !slices.Equal(got, want) {
 		t.Errorf("the audit log of a mistake in the table, which was mended: got %q, want %q", got, want)
 	}

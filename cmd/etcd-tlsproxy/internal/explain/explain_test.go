@@ -70,8 +70,8 @@ func TestAnExplanationBeginsWithItsVerdict(t *testing.T) {
 	}{
 		{"a user of the rule", s, "PUT", "/a/x", "alice", "allowed: PUT /v2/keys/a/x by alice, by rule /a\nmay: alice, root\n"},
 		{"an open rule", s, "PUT", "/open/x", "", "allowed: PUT /v2/keys/open/x by an anonymous client, by rule /open\nmay: everyone\n"},
-		{"another user", s, "PUT", "/a/x", "bob", "refused: PUT /v2/keys/a/x by bob, by rule /a\n401 unauthorized: Insufficient credentials\nmay: alice, root\n"},
-		{"a rule below the folder", s, "DELETE", "/a?recursive=true", "alice", "refused: DELETE /v2/keys/a?recursive=true by alice, by rule /a/secret\n401 unauthorized: Insufficient credentials\nmay: root\n"},
+		{"another user", s, "PUT", "/a/x", "bob", "refused: PUT /v2/keys/a/x by bob, by rule /a\n401 unauthorized: Insufficient credentials\nmay: alice, root; not bob, who counts as logged in\n"},
+		{"a rule below the folder", s, "DELETE", "/a?recursive=true", "alice", "refused: DELETE /v2/keys/a?recursive=true by alice, by rule /a/secret\n401 unauthorized: Insufficient credentials\nmay: root; not alice, who counts as logged in\n"},
 		{"a read that is restricted", s, "GET", "/a/secret", "", "refused: GET /v2/keys/a/secret by an anonymous client, by rule /a/secret\n401 unauthorized: Insufficient credentials\nmay: root\n"},
 	} {
 		e := c.s.Explain(c.method, c.target, c.user)

@@ -43,6 +43,9 @@ func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 	}
 	if e.Everyone || e.May != nil {
 		text += "\nmay: " + Group{Everyone: e.Everyone, Users: e.May}.String()
+		if !e.Allowed && e.User != "" {
+			text += fmt.Sprintf("; not %s, who counts as logged in", e.User)
+		}
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err

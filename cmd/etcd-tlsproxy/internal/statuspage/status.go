@@ -22,6 +22,10 @@ type Status struct {
 	*observe.Status
 }
 
+// RemovedUsers is in [Config.Old] if users whom the htpasswd files no longer have, and
+// passwords that were changed in them, still work.
+const RemovedUsers = "removed users and old passwords"
+
 // Config is the state of the configuration in force and of the files on disk.
 type Config struct {
 	File string `json:"file"` // path of the configuration file
@@ -33,8 +37,9 @@ type Config struct {
 	OK     bool      `json:"ok"`
 	Error  string    `json:"error"`
 	// Old names the parts of the configuration that could not be loaded and are in force as
-	// before. It is empty if the last attempt succeeded. The "settings of certificates" are
-	// named if their files are loaded again nevertheless.
+	// before. Beside a mistake in the rules, removed users and old passwords are refused
+	// unless they are named too. It is empty if the last attempt succeeded. The "settings of
+	// certificates" are named if their files are loaded again nevertheless.
 	Old []string `json:"old"`
 	// NothingApplied is set if these are all parts.
 	NothingApplied bool `json:"nothing_applied"`
