@@ -219,13 +219,16 @@ func TestTheStatusAndTheMetricsTellHowAStoreIs(t *testing.T) {
 		}
 		values := gather(t, f)
 		for name, want := range map[string]float64{"store_serving": 1, "store_nodes": 2, "store_behind_seconds": 0, "store_loads_total": 1, "store_audit_differences_total": 0,
-			"store_clocks_apart": 0, "store_conflicts_total": 0, "store_behind_revisions": 0, "store_expired_total": 0, "store_expiry_late_seconds": 0, "store_fences_total": 0,
+			"store_clocks_apart": 0, "store_conflicts_total": 0, "store_behind_revisions": 0, "store_expired_total": 0, "store_expiry_late_seconds": 0,
 			"store_audited_timestamp_seconds": 0, "store_audit_mended_total": 0, "store_not_compacted_since_timestamp_seconds": 0,
 			"store_lost_responses_total outcome=executed": 0, "store_lost_responses_total outcome=not_executed": 0, "store_lost_responses_total outcome=unknown": 0,
 			"store_alarm alarm=no_space": 0, "store_alarm alarm=corrupt": 0, "store_written_bytes_total": float64(status.Writers[0].Bytes)} {
 			if got, ok := values[name]; !ok || got != want {
 				t.Errorf("the metric %s: got %v (there: %t), want %v", name, got, ok, want)
 			}
+		}
+		if _, ok := values["store_fences_total"]; !ok { // the keeper puts one up when it begins
+			t.Error("the metric store_fences_total is missing")
 		}
 		if bytes := float64(status.Stores[0].Bytes); bytes == 0 || values["store_bytes"] != bytes {
 			t.Errorf("the metric store_bytes: got %v, want %v as in the status, and more than 0", values["store_bytes"], bytes)
