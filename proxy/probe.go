@@ -17,7 +17,6 @@ type probing struct {
 	*Server
 	every    time.Duration
 	probed   time.Time // the last probe
-	answers  uint64    // of etcd to requests, until then
 	answered time.Time // when etcd last answered a request, or had none to answer
 }
 
@@ -46,10 +45,9 @@ const ticksPerProbe = 5
 // tick probes etcd if that is due. While etcd answers requests, these show more than a probe.
 func (p *probing) tick(now time.Time) {
 	snapshot, outage := p.current.Load(), p.exchange.Outage
-	waiting, answers := p.waiting(snapshot), outage.Answers()
-	idle := waiting == 0
-	if idle || answers != p.answers {
-		p.answered, p.answers = now, answers
+	idle := p.waiting(snapshot) == 0
+	if outage.Listen() || idle {
+		p.answered = now
 	}
 	pause := p.every - p.every/(2*ticksPerProbe) // ticks are not exact
 	switch {
@@ -62,7 +60,7 @@ func (p *probing) tick(now time.Time) {
 	p.probed = now
 	up, failure := p.probeEtcd(snapshot, !idle)
 	switch still := p.waiting(snapshot); {
-	case p.current.Load() != snapshot || outage.Answers() != answers || idle && still > 0: // the probe says nothing about now
+	case p.current.Load() != snapshot || !outage.Silent() || idle && still > 0: // the probe says nothing about now
 	case failure != nil && idle:
 		outage.ProbeFailed(append([]any{"found_by", "probe"}, failure...)...)
 	case failure != nil && still > 0:

@@ -18,8 +18,8 @@ type Outage struct {
 	// Log receives them.
 	Log *slog.Logger
 
-	answers atomic.Uint64
-	active  atomic.Bool
+	silent atomic.Bool // there was no success of a request since Listen
+	active atomic.Bool
 
 	mu         sync.Mutex
 	since      time.Time // the first failure
@@ -52,16 +52,21 @@ func (o *Outage) Failed(attrs ...any) {
 	}
 }
 
-// Succeeded records a success. Without an outage it costs an addition and a load.
+// Succeeded records a success. Without an outage it costs two loads.
 func (o *Outage) Succeeded() {
-	o.answers.Add(1)
+	if o.silent.Load() {
+		o.silent.Store(false)
+	}
 	if o.active.Load() {
 		o.succeed(false)
 	}
 }
 
-// Answers returns the number of successes, without those of probes.
-func (o *Outage) Answers() uint64 { return o.answers.Load() }
+// Listen reports whether a request succeeded since the last call. Probes do not count.
+func (o *Outage) Listen() (succeeded bool) { return !o.silent.Swap(true) }
+
+// Silent reports whether no request succeeded since the last call of Listen.
+func (o *Outage) Silent() bool { return o.silent.Load() }
 
 // Active reports whether there is an outage.
 func (o *Outage) Active() bool { return o.active.Load() }

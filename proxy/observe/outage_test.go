@@ -178,12 +178,20 @@ func TestALineSaysThatEtcdFailsOnlyWhileItDoes(t *testing.T) {
 	})
 }
 
-func TestSuccessesOfRequestsAreCountedAndThoseOfProbesAreNot(t *testing.T) {
+func TestSuccessesOfRequestsEndTheSilenceAndThoseOfProbesDoNot(t *testing.T) {
 	o, _ := newOutage()
+	o.Listen()
 	o.ProbeSucceeded()
+	if !o.Silent() {
+		t.Error("after the success of a probe: got no silence of requests, want it")
+	}
 	o.Succeeded()
-	o.Succeeded()
-	if got := o.Answers(); got != 2 {
-		t.Errorf("the answers to two requests and a probe: got %d, want 2", got)
+	if o.Silent() {
+		t.Error("after the success of a request: got silence, want none")
+	}
+	for _, want := range []bool{true, false} {
+		if got := o.Listen(); got != want {
+			t.Errorf("since the last call: got a success %t, want %t", got, want)
+		}
 	}
 }
