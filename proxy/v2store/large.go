@@ -1,10 +1,8 @@
 package v2store
 
 import (
-	"encoding/json"
 	"io"
 	"math"
-	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -180,32 +178,11 @@ func (l *Large) appendValue(b []byte) []byte {
 	return b
 }
 
-// appendEscaped appends a string as JSON without the quotes around it.
-func appendEscaped(b []byte, s string) []byte {
-	for i := range len(s) {
-		if !plain[s[i]] {
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				panic("BUG: encoding a string: " + err.Error())
-			}
-			return append(b, quoted[1:len(quoted)-1]...)
-		}
-	}
-	return append(b, s...)
-}
-
 func (l *Large) appendExpiry(b []byte, n *remembered) []byte {
 	if n.expires == 0 {
 		return b
 	}
-	var v Node
-	v.expire(n.expires, l.now)
-	b = v.Expiration.AppendFormat(append(b, `,"expiration":"`...), time.RFC3339Nano)
-	b = append(b, '"')
-	if v.TTL != 0 {
-		b = strconv.AppendInt(append(b, `,"ttl":`...), v.TTL, 10)
-	}
-	return b
+	return appendExpiry(b, n.expires, l.now)
 }
 
 // close appends the ends of the nodes at a level, and of those below.
@@ -219,13 +196,7 @@ func (l *Large) close(b []byte, level int32) []byte {
 		if n.parent {
 			b = append(b, ']')
 		}
-		if n.modified != 0 {
-			b = strconv.AppendUint(append(b, `,"modifiedIndex":`...), n.modified, 10)
-		}
-		if n.created != 0 {
-			b = strconv.AppendUint(append(b, `,"createdIndex":`...), n.created, 10)
-		}
-		b = append(b, '}')
+		b = append(appendIndexes(b, n.modified, n.created), '}')
 	}
 	return b
 }

@@ -119,30 +119,18 @@ func (n *node) append(b []byte, levels int, recursive bool, now time.Time, expir
 		b = append(b, ',')
 	}
 	if n.dir() {
-		b = append(b, `"dir":true,`...)
+		b = append(b, `"dir":true`...)
 	} else {
 		b = appendString(append(b, `"value":`...), n.value)
-		b = append(b, ',')
 	}
 	if n.expires != 0 {
 		*expires = true
-		var v Node
-		v.expire(n.expires, now)
-		b = append(b, `"expiration":"`...)
-		b = v.Expiration.AppendFormat(b, time.RFC3339Nano)
-		b = append(b, `",`...)
-		if v.TTL != 0 {
-			b = strconv.AppendInt(append(b, `"ttl":`...), v.TTL, 10)
-			b = append(b, ',')
-		}
+		b = appendExpiry(b, n.expires, now)
 	}
 	if n.dir() && levels > 0 {
 		b = n.appendNodes(b, levels, recursive, now, expires)
 	}
-	b = appendIndex(b, `"modifiedIndex":`, n.modified)
-	b = appendIndex(b, `"createdIndex":`, n.created)
-	b[len(b)-1] = '}' // each field ends with a comma, and there is one at least
-	return b
+	return append(appendIndexes(b, n.modified, n.created), '}')
 }
 
 func (n *node) appendNodes(b []byte, levels int, recursive bool, now time.Time, expires *bool) []byte {
@@ -155,22 +143,39 @@ func (n *node) appendNodes(b []byte, levels int, recursive bool, now time.Time, 
 			continue
 		}
 		if len(b) == before {
-			b = append(b, `"nodes":[`...)
+			b = append(b, `,"nodes":[`...)
+		} else {
+			b = append(b, ',')
 		}
-		b = append(child.append(b, levels, recursive, now, expires), ',')
+		b = child.append(b, levels, recursive, now, expires)
 	}
 	if len(b) > before {
-		b[len(b)-1] = ']'
-		b = append(b, ',')
+		b = append(b, ']')
 	}
 	return b
 }
 
-func appendIndex(b []byte, name string, index uint64) []byte {
-	if index == 0 {
-		return b
+// appendExpiry appends the fields of a node that expires, behind others.
+func appendExpiry(b []byte, expires int64, now time.Time) []byte {
+	var v Node
+	v.expire(expires, now)
+	b = v.Expiration.AppendFormat(append(b, `,"expiration":"`...), time.RFC3339Nano)
+	b = append(b, '"')
+	if v.TTL != 0 {
+		b = strconv.AppendInt(append(b, `,"ttl":`...), v.TTL, 10)
 	}
-	return append(strconv.AppendUint(append(b, name...), index, 10), ',')
+	return b
+}
+
+// appendIndexes appends the indexes of a node, behind other fields. Zero is left out.
+func appendIndexes(b []byte, modified, created uint64) []byte {
+	if modified != 0 {
+		b = strconv.AppendUint(append(b, `,"modifiedIndex":`...), modified, 10)
+	}
+	if created != 0 {
+		b = strconv.AppendUint(append(b, `,"createdIndex":`...), created, 10)
+	}
+	return b
 }
 
 // plain are the bytes that JSON and HTML have no other way to write.
@@ -183,15 +188,19 @@ var plain = func() (plain [256]bool) {
 
 // appendString appends a string as JSON with HTML escaping.
 func appendString(b []byte, s string) []byte {
+	return append(appendEscaped(append(b, '"'), s), '"')
+}
+
+// appendEscaped is appendString without the quotes.
+func appendEscaped(b []byte, s string) []byte {
 	for i := range len(s) {
 		if !plain[s[i]] {
 			quoted, err := json.Marshal(s)
 			if err != nil {
 				panic("BUG: encoding a string: " + err.Error())
 			}
-			return append(b, quoted...)
+			return append(b, quoted[1:len(quoted)-1]...)
 		}
 	}
-	b = append(append(b, '"'), s...)
-	return append(b, '"')
+	return append(b, s...)
 }
