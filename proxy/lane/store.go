@@ -92,8 +92,10 @@ func (x *Exchange) fromStore(ctx context.Context, call *Call, buffer func() []by
 		o.answer(&a, op.Method, invalid.Answer())
 		return a, nil, nil
 	}
-	a = Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
-	if !parsed.Write() { // the store knows the size before it makes the answer
+	a = Answer{slot: x.newSlot(call)}
+	if parsed.Write() {
+		a.claim = x.newClaim(call)
+	} else { // the store knows the size before it makes the answer
 		a.claim = x.Bulk.Known(call.account, int64(o.Store.Size(parsed)), op.Tree)
 	}
 	defer a.slot.release()
