@@ -60,11 +60,11 @@ var bugs = []bug{
 		store, "TestNoWriteTakesValuesOfClientsOfV3"},
 
 	// Outcomes.
-	{"not executed is concluded across a gap", "proxy/v2v3/write.go",
+	{"not executed is concluded across a gap", "proxy/v2v3/propose.go",
 		"	case rebuilt:\n", "	case rebuilt && false:\n",
 		store, "TestAnOutcomeIsUnknownIfTheMirrorHasAGap"},
-	{"not executed is concluded without a fence", "proxy/v2v3/write.go",
-		"	case err != nil:\n		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) +", "	case err != nil && false:\n		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) +",
+	{"not executed is concluded without a fence", "proxy/v2v3/propose.go",
+		"	case waiting != nil:\n", "	case waiting != nil && false:\n",
 		store, "TestAnOutcomeIsUnknownWithoutAConfirmedFence"},
 	{"a write is sent again without a fence", "proxy/v2v3/write.go",
 		"	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)\n", "	fence, err := p.sessionRevision, ctx.Err()\n",

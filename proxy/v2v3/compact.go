@@ -142,20 +142,8 @@ func (s *Store) eventsAgo(ctx context.Context, st *state, events int64) (int64, 
 // Etcd checks the space when it takes a transaction, and again when it executes it. In the second case the
 // error means that it is full now, and the transaction was executed. Nothing is under way any more.
 func (s *Store) settleFull(ctx context.Context, p *proposal, full error) (*v2store.Event, error) {
-	err := s.barrier.wait(ctx)
-	s.mu.RLock()
-	rebuilt := p.rebuilt != s.rebuilt
-	s.mu.RUnlock()
-	select {
-	case e := <-p.done:
-		return e, nil
-	default:
-	}
-	switch {
-	case err != nil:
-		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(full) + "; " + err.Error()}
-	case rebuilt:
-		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(full) + "; the tree was loaded again meanwhile"}
+	if e, err := s.conclude(p, full, s.barrier.wait(ctx)); e != nil || err != nil {
+		return e, err
 	}
 	return nil, raftError(rpc.Reason(full), s.index())
 }

@@ -222,20 +222,8 @@ func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.E
 	if err == nil {
 		err = s.reach(ctx, fence)
 	}
-	// The event of the write is resolved before the lock is released.
-	s.mu.RLock()
-	rebuilt := p.rebuilt != s.rebuilt
-	s.mu.RUnlock()
-	select {
-	case e := <-p.done:
-		return e, nil
-	default:
-	}
-	switch {
-	case err != nil:
-		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) + "; " + err.Error()}
-	case rebuilt:
-		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(lost) + "; the tree was loaded again meanwhile"}
+	if e, err := s.conclude(p, lost, err); e != nil || err != nil {
+		return e, err
 	}
 	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
 }
