@@ -28,6 +28,9 @@ type Options struct {
 	// Quota is the size in bytes at which etcd refuses writes to its v3 store; 0 is etcd's default. It
 	// does not apply to a cluster of embedded members.
 	Quota int64
+	// SnapshotCount is the number of entries of its log after which etcd writes a snapshot of its v2 store; 0
+	// is etcd's default. It does not apply to a cluster of embedded members.
+	SnapshotCount uint64
 	// TLS makes an embedded etcd serve clients with TLS.
 	TLS *EtcdTLS
 }
@@ -80,6 +83,9 @@ func StartEmbedded(o Options) (*Embedded, error) {
 	// The files are temporary, so writes need not wait for the disk.
 	c.UnsafeNoFsync = true
 	c.QuotaBackendBytes = o.Quota
+	if o.SnapshotCount > 0 {
+		c.SnapshotCount = o.SnapshotCount
+	}
 	if o.Advertise != "" {
 		advertise, err := url.Parse(o.Advertise)
 		if err != nil {
