@@ -46,6 +46,7 @@ func (c *conn) plain(s *lane.Snapshot) bool {
 // connection can serve another one.
 func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 	r := &c.request
+	c.answered = time.Time{}
 	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent, RequestID: observe.ClientRequestID(r.RequestID)}
 	end := n + int(r.Length)
 	alive := !r.Close && !c.Conns.Draining()
@@ -57,7 +58,7 @@ func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 		}
 		return c.finishWatch()
 	}
-	c.Exchange.Observer.Answered(&c.rec)
+	c.answered = c.Exchange.Observer.Answered(&c.rec)
 	if err != nil || !alive {
 		return false
 	}
