@@ -25,17 +25,17 @@ func TestALoginWaitsNoLongerThanItsClient(t *testing.T) {
 			return nil, ctx.Err()
 		}
 	}
-	read := "GET /v2/keys/none HTTP/1.1\r\nHost: h\r\nAuthorization: "
+	write := "PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nAuthorization: "
 	client := r.start()
-	if err := client.Send(read + seed.Basic("conftool") + "\r\n\r\n"); err != nil {
+	if err := client.Send(write + seed.Basic("conftool") + "\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	<-waits
 	turn <- struct{}{}
-	if a, err := client.Answer("GET"); err != nil || a.Status != 404 {
-		t.Errorf("a login whose turn has come: got %+v and the error %v, want the status 404", a, err)
+	if a, err := client.Answer("PUT"); err != nil || a.Status != 201 {
+		t.Errorf("a login whose turn has come: got %+v and the error %v, want the status 201", a, err)
 	}
-	if err := client.Send(read + seed.Basic("alice") + "\r\n\r\n"); err != nil {
+	if err := client.Send(write + seed.Basic("root") + "\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
 	<-waits
