@@ -147,7 +147,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	size := a.bodySize()
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
-	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
+	case size <= UncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
 		a.claim.Release()
 	case a.claim.Cover(), a.mayGrow:
 		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
@@ -165,10 +165,6 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 // writtenBytes is about what a write adds to a store besides its value and two times its key: the log, the
 // record, and what etcd needs for each version of a key.
 const writtenBytes = 250
-
-// uncountedAnswer is the size of an answer that is not charged to its client, because the
-// number of connections bounds these.
-const uncountedAnswer = 64 << 10
 
 // holdMemory charges an answer to its client as one that waits for the client, and reports
 // whether there was memory.
