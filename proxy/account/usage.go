@@ -39,6 +39,9 @@ func (u *usages) held(network netip.Prefix) int64 {
 	return 0
 }
 
+// heldBy returns what an account holds.
+func (u *usages) heldBy(a *Account) int64 { return int64(a.used[u.index].Load()) }
+
 // add counts units that an account has acquired or, if n is negative, released.
 func (u *usages) add(a *Account, n int64) {
 	if network := u.networks[a.key.network]; network != nil {
@@ -69,6 +72,7 @@ func (p *Pool) refresh(a *Account, now time.Time) {
 		p.surveyAll(now)
 	}
 	u.count(a, a.Held(p))
+	p.queue.moved(a)
 }
 
 // surveyAll counts all accounts; p.mu is held.
@@ -81,6 +85,7 @@ func (p *Pool) surveyAll(now time.Time) {
 			u.count(a, held)
 		}
 	})
+	p.queue.movedAll()
 	u.due = now.Add(max(surveyEvery, surveyShare*time.Since(now)))
 }
 
