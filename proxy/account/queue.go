@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// queue holds the waiters of a pool in two levels: networks, and the accounts of each. Its
-// methods are called with the pool's lock.
+// queue holds the waiters of a pool, or for one name of [Turns], in two levels: networks, and the
+// accounts of each. Its methods are called with the lock of the owner.
 //
 // Of the networks that wait, the one that holds least is next. Of several, the one whose turn
 // is lowest is next, and then the one that has waited longest; the same applies to the
@@ -102,7 +102,8 @@ func (q *queue) served(w *waiter) {
 	q.remove(w)
 }
 
-// next returns the waiter whose turn it is among those of the open kinds.
+// next returns the waiter whose turn it is among those of the open kinds. Nil usages mean that nobody holds
+// anything.
 func (q *queue) next(open *[numKinds]bool, u *usages) *waiter {
 	var network *networkQueue
 	var least int64
@@ -117,10 +118,10 @@ func (q *queue) next(open *[numKinds]bool, u *usages) *waiter {
 	if network == nil {
 		return nil
 	}
-	return network.next(open, u.index)
+	return network.next(open, u)
 }
 
-func (n *networkQueue) next(open *[numKinds]bool, index int) *waiter {
+func (n *networkQueue) next(open *[numKinds]bool, u *usages) *waiter {
 	var best *accountQueue
 	var next *waiter
 	var least int64
@@ -129,7 +130,7 @@ func (n *networkQueue) next(open *[numKinds]bool, index int) *waiter {
 		if first == nil {
 			continue
 		}
-		if held := int64(account.used[index].Load()); best == nil || a.before(held, &best.place, least) {
+		if held := u.of(account); best == nil || a.before(held, &best.place, least) {
 			best, next, least = a, first, held
 		}
 	}

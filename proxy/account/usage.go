@@ -33,10 +33,21 @@ func newUsages(index int) usages {
 
 // held returns what a network holds.
 func (u *usages) held(network netip.Prefix) int64 {
+	if u == nil {
+		return 0
+	}
 	if n := u.networks[network]; n != nil {
 		return max(0, n.held)
 	}
 	return 0
+}
+
+// of returns what an account holds.
+func (u *usages) of(a *Account) int64 {
+	if u == nil {
+		return 0
+	}
+	return int64(a.used[u.index].Load())
 }
 
 // add counts units that an account has acquired or, if n is negative, released.
