@@ -18,7 +18,7 @@ import (
 // Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
 // methods.
 type Store interface {
-	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
+	DoFor(ctx context.Context, op *v2store.Operation, client *v2v3.Client) (v2store.Answer, error)
 	Size(op *v2store.Operation) int
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
@@ -132,7 +132,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		}
 	}()
 	began := time.Now()
-	got, err := o.Store.Do(ctx, parsed)
+	got, err := o.do(ctx, call, parsed, a)
 	if err != nil {
 		return x.failedStore(ctx, err, call.Op)
 	}
