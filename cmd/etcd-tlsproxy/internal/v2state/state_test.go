@@ -242,9 +242,12 @@ func TestChangesOfMembersRaiseTheIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.do("PUT", "/added", "value=1")
-		// Both are refused: the URL is taken, and there is a learner already.
-		_, _ = c.Cluster().MemberAdd(context.Background(), &pb.MemberAddRequest{PeerURLs: []string{"http://127.0.0.1:1"}, IsLearner: true})
-		_, _ = c.Cluster().MemberAdd(context.Background(), &pb.MemberAddRequest{PeerURLs: []string{"http://127.0.0.1:3"}, IsLearner: true})
+		// The URL is taken, and there is a learner already.
+		for _, refused := range []*pb.MemberAddRequest{{PeerURLs: []string{"http://127.0.0.1:1"}}, {PeerURLs: []string{"http://127.0.0.1:3"}, IsLearner: true}} {
+			if _, err := c.Cluster().MemberAdd(context.Background(), refused); err == nil {
+				t.Fatalf("etcd has added %+v, want that it refuses", refused)
+			}
+		}
 		m.do("PUT", "/refused", "value=1")
 		if _, err := c.Cluster().MemberUpdate(context.Background(), &pb.MemberUpdateRequest{ID: added.Member.ID, PeerURLs: []string{"http://127.0.0.1:2"}}); err != nil {
 			t.Fatal(err)
