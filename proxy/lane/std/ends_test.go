@@ -146,6 +146,7 @@ func TestAStreamIsTakenBackOnlyInItsClassAndOnce(t *testing.T) {
 }
 
 func TestAClientThatStopsInAHeadIsStalled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(*rig) {})
 	client, served := r.raw()
 	r.ask(client)
