@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
@@ -23,6 +24,7 @@ import (
 // loader makes a state from the files on disk.
 type loader struct {
 	file     string
+	files    int64 // that this process may have open; 0 if it does not serve
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
@@ -126,7 +128,17 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	state.checkUsers(inFiles)
 	state.checkPrefixes()
 	state.checkEtcdUsers()
+	if l.files > 0 {
+		state.checkFiles(l.files)
+	}
 	return state, nil
+}
+
+// checkFiles warns of connections that do not fit into so many open files.
+func (s *loaded) checkFiles(most int64) {
+	if text := preflight.AdviseFiles(s.config, s.doc, most); text != "" {
+		s.warnings = append(s.warnings, text)
+	}
 }
 
 // same reports whether the state serves like the old one.
