@@ -13,6 +13,9 @@ const expirySoon = 14 * 24 * time.Hour
 // maxWarnings bounds the warnings among the problems. All are in the configuration.
 const maxWarnings = 10
 
+// maxNames bounds the users that a problem names.
+const maxNames = 20
+
 // problems lists what needs an operator's attention, for operators who do not read the
 // whole status.
 func (s *Status) problems() []string {
@@ -30,8 +33,16 @@ func (s *Status) problems() []string {
 		if s.Config.NothingApplied {
 			rest = ""
 		}
-		add("The configuration on disk is not in force as a whole. In force as before: %s%s. The reason: %s.",
-			strings.Join(s.Config.Old, "; "), rest, strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
+		refused := ""
+		if n := len(s.Config.UsersWaiting); n > 0 {
+			shown := strings.Join(s.Config.UsersWaiting[:min(n, maxNames)], ", ")
+			if n > maxNames {
+				shown += fmt.Sprintf(" and %d more", n-maxNames)
+			}
+			refused = " Users refused until the mistake is mended, because their new passwords are not in force: " + shown + "."
+		}
+		add("The configuration on disk is not in force as a whole. In force as before: %s%s.%s The reason: %s.",
+			strings.Join(s.Config.Old, "; "), rest, refused, strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
 		if s.Config.OK {
