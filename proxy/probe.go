@@ -64,7 +64,7 @@ func (p *probing) tick(now time.Time) {
 	case failure != nil && idle:
 		outage.ProbeFailed(append([]any{"found_by", "probe"}, failure...)...)
 	case failure != nil && still > 0:
-		silence := time.Since(p.answered).Round(time.Second).String()
+		silence := time.Since(outage.Answered()).Round(time.Second).String()
 		outage.ProbeFailed(append([]any{"found_by", "probe", "waiting", still, "no_answer_for", silence}, failure...)...)
 	case up && idle:
 		outage.ProbeSucceeded()

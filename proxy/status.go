@@ -47,7 +47,7 @@ func (s *Server) state() observe.State {
 	return observe.State{
 		Stores:          stores,
 		Written:         s.exchange.Written,
-		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(),
+		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(), UpstreamAnswered: s.exchange.Outage.Answered().UTC(),
 		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},

@@ -138,8 +138,8 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	}
 	if parsed.Write() || parsed.Quorum { // others wait for no etcd
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
+		x.Outage.Succeeded()
 	}
-	x.Outage.Succeeded()
 	if parsed.Write() && !got.Failed {
 		x.Written.Add(call.account, int64(len(parsed.Value)+2*len(parsed.Key)+writtenBytes))
 	}
