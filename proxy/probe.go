@@ -59,6 +59,12 @@ func (p *probing) tick(now time.Time) {
 	}
 	p.probed = now
 	up, failure := p.probeEtcd(snapshot, !idle)
+	switch {
+	case snapshot.Origin != nil:
+		outage.Heard(snapshot.Origin.Store.Heard())
+	case up:
+		outage.Heard(now) // the beginning of the probe
+	}
 	switch still := p.waiting(snapshot); {
 	case p.current.Load() != snapshot || !outage.Silent() || idle && still > 0: // the probe says nothing about now
 	case failure != nil && idle:

@@ -42,6 +42,7 @@ func (s *Server) state() observe.State {
 	var stores []observe.StoreStatus
 	if o := snapshot.Origin; o != nil {
 		stores = append(stores, observe.StoreStatus(o.Store.Status()))
+		s.exchange.Outage.Heard(o.Store.Heard())
 	}
 	failing, recovered := s.exchange.Outage.Since()
 	return observe.State{

@@ -23,6 +23,8 @@ type Store interface {
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
+	// Heard returns when etcd was last heard of.
+	Heard() time.Time
 	Statistics() []byte
 	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
 	MemberList(ctx context.Context) ([]v2v3.Member, error)

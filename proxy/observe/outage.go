@@ -75,7 +75,7 @@ func (o *Outage) Answered() time.Time {
 func (o *Outage) Succeeded() {
 	if o.silent.Load() {
 		o.silent.Store(false)
-		o.note()
+		o.Heard(time.Now())
 	}
 	if o.active.Load() {
 		o.succeed(false)
@@ -102,18 +102,17 @@ func (o *Outage) ProbeFailed(attrs ...any) {
 // ProbeSucceeded records a probe that succeeded while there was no request. The outage has
 // ended once probes succeed for a while in which no request fails.
 func (o *Outage) ProbeSucceeded() {
-	o.note()
 	if o.active.Load() {
 		o.succeed(true)
 	}
 }
 
-// note remembers a success.
-func (o *Outage) note() {
+// Heard remembers a success at a time, after [Outage.Watch]. It ends no outage.
+func (o *Outage) Heard(at time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.good.IsZero() {
-		o.good = time.Now()
+	if !o.good.IsZero() && at.After(o.good) {
+		o.good = at
 	}
 }
 
