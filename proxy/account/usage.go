@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// usages counts what each network holds of a pool. It is guarded by the pool's lock. A
-// survey counts it anew; between two surveys only what is acquired and released under the
-// lock is counted.
+// usages counts what each network holds of a pool; without usages nobody holds anything. It is
+// guarded by the pool's lock. A survey counts it anew; between two surveys only what is acquired
+// and released under the lock is counted.
 type usages struct {
 	index    int
 	networks map[netip.Prefix]*usage
@@ -33,10 +33,21 @@ func newUsages(index int) usages {
 
 // held returns what a network holds.
 func (u *usages) held(network netip.Prefix) int64 {
+	if u == nil {
+		return 0
+	}
 	if n := u.networks[network]; n != nil {
 		return max(0, n.held)
 	}
 	return 0
+}
+
+// heldBy returns what an account holds.
+func (u *usages) heldBy(a *Account) int64 {
+	if u == nil {
+		return 0
+	}
+	return int64(a.used[u.index].Load())
 }
 
 // add counts units that an account has acquired or, if n is negative, released.
@@ -69,6 +80,7 @@ func (p *Pool) refresh(a *Account, now time.Time) {
 		p.surveyAll(now)
 	}
 	u.count(a, a.Held(p))
+	p.queue.moved(a)
 }
 
 // surveyAll counts all accounts; p.mu is held.
@@ -81,6 +93,7 @@ func (p *Pool) surveyAll(now time.Time) {
 			u.count(a, held)
 		}
 	})
+	p.queue.movedAll()
 	u.due = now.Add(max(surveyEvery, surveyShare*time.Since(now)))
 }
 

@@ -57,6 +57,8 @@ func (x *Exchange) failedStore(ctx context.Context, err error, op *gate.Operatio
 	}
 	kind, refusal := upstream.Unreachable, gate.RefuseStore
 	switch {
+	case failure.Kind == v2v3.Busy: // with writes of clients; nothing is wrong with etcd
+		return gate.RefuseUpstreamBusy, nil
 	case failure.Kind == v2v3.Executed:
 		kind, refusal = upstream.Broken, gate.RefuseLostAnswer(failure.Index)
 	case failure.Kind == v2v3.UnknownOutcome && op.IsWrite():

@@ -1,6 +1,11 @@
 package lane
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+
+	"etcd-tlsproxy/proxy/http1"
+)
 
 // connectionFields belong to etcd's connection, or to the framing of its message.
 var connectionFields = [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
@@ -17,3 +22,18 @@ func ConnectionField(name string) bool {
 	const cors = "Access-Control-"
 	return len(name) > len(cors) && strings.EqualFold(name[:len(cors)], cors)
 }
+
+// CheckTarget refuses the targets that net/http cannot parse. net/http would answer them
+// itself, in plain text. The gate decides whether a target is acceptable.
+func CheckTarget(r *http1.Request) *http1.Error {
+	target := r.Target
+	if r.Method == "CONNECT" && !strings.HasPrefix(target, "/") {
+		target = "http://" + target
+	}
+	if _, err := url.ParseRequestURI(target); err != nil {
+		return errUnreadableTarget
+	}
+	return nil
+}
+
+var errUnreadableTarget = &http1.Error{Status: 400, Reason: "the request target is malformed"}

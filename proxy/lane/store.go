@@ -18,7 +18,7 @@ import (
 // Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
 // methods.
 type Store interface {
-	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
+	DoFor(ctx context.Context, op *v2store.Operation, client *v2v3.Client) (v2store.Answer, error)
 	Size(op *v2store.Operation) int
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
@@ -132,7 +132,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		}
 	}()
 	began := time.Now()
-	got, err := o.Store.Do(ctx, parsed)
+	got, err := o.do(ctx, call, parsed, a)
 	if err != nil {
 		return x.failedStore(ctx, err, call.Op)
 	}
@@ -147,7 +147,7 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	size := a.bodySize()
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
-	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
+	case size <= UncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
 		a.claim.Release()
 	case a.claim.Cover(), a.mayGrow:
 		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
@@ -165,10 +165,6 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 // writtenBytes is about what a write adds to a store besides its value and two times its key: the log, the
 // record, and what etcd needs for each version of a key.
 const writtenBytes = 250
-
-// uncountedAnswer is the size of an answer that is not charged to its client, because the
-// number of connections bounds these.
-const uncountedAnswer = 64 << 10
 
 // holdMemory charges an answer to its client as one that waits for the client, and reports
 // whether there was memory.

@@ -77,8 +77,9 @@ func StartEmbedded(o Options) (*Embedded, error) {
 		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = o.TLS.ClientCA, true
 	}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	// The files are temporary, so writes need not wait for the disk.
-	c.UnsafeNoFsync = true
+	// The files are temporary, so writes need not wait for the disk. A member that is alone elects itself
+	// when the time of an election has passed, and no busy peer can make it do so again.
+	c.UnsafeNoFsync, c.TickMs, c.ElectionMs = true, 10, 100
 	c.QuotaBackendBytes = o.Quota
 	if o.Advertise != "" {
 		advertise, err := url.Parse(o.Advertise)

@@ -59,6 +59,8 @@ const (
 	NotExecuted
 	// UnknownOutcome: the write may have been executed, or may be executed yet.
 	UnknownOutcome
+	// Busy: the write was not executed, because others that change the same took too long.
+	Busy
 	// Executed: the write was executed, but its answer is lost.
 	Executed
 )
@@ -78,6 +80,8 @@ func (e *Error) Error() string {
 		return "the store cannot answer: " + e.Reason
 	case NotExecuted:
 		return "the write was not executed: " + e.Reason
+	case Busy:
+		return "the write had no turn: " + e.Reason
 	case UnknownOutcome:
 		return "the outcome of the write is unknown: " + e.Reason
 	}

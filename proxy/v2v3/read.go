@@ -5,13 +5,22 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/turn"
 )
 
-// Do answers a read or a write. The error is always an [Error]. The body of the answer must not be
-// changed.
+// Client is on whose behalf a write is made.
+type Client = turn.Client
+
+// Do is [Store.DoFor] for nobody in particular.
 func (s *Store) Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
+	return s.DoFor(ctx, op, &Client{})
+}
+
+// DoFor answers a read or a write. The error is always an [Error]. The body of the answer must not be
+// changed. Only writes use the client.
+func (s *Store) DoFor(ctx context.Context, op *v2store.Operation, client *Client) (v2store.Answer, error) {
 	if op.Write() {
-		return s.write(ctx, op)
+		return s.write(ctx, op, client)
 	}
 	if op.Quorum || s.o.Linearizable {
 		if err := s.barrier.wait(ctx); err != nil {

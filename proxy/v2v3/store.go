@@ -10,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
@@ -31,6 +32,8 @@ type Store struct {
 	audits     audits
 	space      space
 	seen       seen
+	// turns are those of writes that would conflict.
+	turns account.Turns
 
 	ctx     context.Context
 	cancel  context.CancelFunc

@@ -2,9 +2,11 @@ package std
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -94,6 +96,26 @@ func TestAClientOfHTTP2CannotMakeTheProxyHoldLargeFramesOrBodies(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestAClientThatDoesNotSpeakHTTP2AsItSaidIsEndedWithoutAnAnswer has a time limit of a minute for the
+// first request.
+func TestAClientThatDoesNotSpeakHTTP2AsItSaidIsEndedWithoutAnAnswer(t *testing.T) {
+	r := newRig(t, func(*rig) {})
+	c, err := tls.Dial("tcp", r.ln.Addr().String(), &tls.Config{RootCAs: r.pki.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, readRequest); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); len(got) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q and the error %v, want the end", got, err)
 	}
 }
 
