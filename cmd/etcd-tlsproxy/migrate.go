@@ -20,11 +20,11 @@ func newMigrate() *cobra.Command {
 		Use:   "migrate",
 		Short: "Prepare a v3 store for the v2 API",
 		Long: `Prepares the store of etcd's v3 API from which the proxy serves the v2 API with
-upstream.api = "v3".`,
+upstream.api = "v3", and finds out whether the keys of a v2 store can be moved to it.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMigrateInit())
+	cmd.AddCommand(newMigrateInit(), newMigrateRehearse())
 	return cmd
 }
 

@@ -188,7 +188,8 @@ func TestTheGreediestIsTheLastWithMostWaitersOfTheNetworkWithMost(t *testing.T) 
 
 func checkGreediest(t *testing.T) {
 	table := NewTable()
-	q := newQueue()
+	u := newUsages(0)
+	q := newQueue(&u)
 	push := func(network, i int, k Kind) *waiter {
 		w := &waiter{account: client(table, network, i), n: 1, kind: k}
 		q.push(w)

@@ -110,8 +110,9 @@ func (t *Table) NewPool(o Options) *Pool {
 	}
 	p := &Pool{
 		name: o.Name, unit: max(1, o.Unit), bytes: o.Bytes, table: t, index: len(t.pools), newcomers: o.ForNewcomers, pauses: o.Connections, perAccount: o.PerAccount, maxWaiters: o.Queue,
-		queue: newQueue(), usages: newUsages(len(t.pools)),
+		usages: newUsages(len(t.pools)),
 	}
+	p.queue = newQueue(&p.usages)
 	p.Resize(o.Total, o.Reserve)
 	t.pools = append(t.pools, p)
 	return p
@@ -201,6 +202,7 @@ func (p *Pool) take(a *Account, n int64, k Kind) bool {
 		if p.state.CompareAndSwap(state, state+weight) {
 			a.used[p.index].Add(int32(n))
 			p.usages.add(a, n)
+			p.queue.moved(a)
 			p.peak = max(p.peak, all+n)
 			return true
 		}

@@ -14,7 +14,9 @@ import (
 // others. One that begins to wait starts at the turn that is being served, so it neither
 // gains from not having waited before nor pays for it.
 type queue struct {
+	usages   *usages
 	networks map[netip.Prefix]*networkQueue
+	lines    lines[*networkQueue]
 	len      int    // waiters
 	units    int64  // that they wait for
 	turn     uint64 // of the network that was served last
@@ -23,10 +25,10 @@ type queue struct {
 
 type networkQueue struct {
 	place
+	prefix   netip.Prefix
 	accounts map[*Account]*accountQueue
-	len      int
-	waits    [numKinds]int // the number of waiters of each kind
-	served   uint64        // the turn of the account that was served last
+	lines    lines[*accountQueue]
+	served   uint64 // the turn of the account that was served last
 }
 
 type accountQueue struct {
@@ -35,43 +37,42 @@ type accountQueue struct {
 	units   int64
 }
 
-// place is the place of a network or an account among its like.
-type place struct {
-	turn  uint64
-	since uint64 // lower is earlier
+func newQueue(u *usages) queue {
+	return queue{usages: u, networks: make(map[netip.Prefix]*networkQueue)}
 }
 
-// before reports whether the owner of p comes before that of other, if they hold so much.
-func (p *place) before(held int64, other *place, otherHeld int64) bool {
-	switch {
-	case held != otherHeld:
-		return held < otherHeld
-	case p.turn != other.turn:
-		return p.turn < other.turn
+// network returns a network of the queue, or a new one that is not in it yet.
+func (q *queue) network(prefix netip.Prefix) *networkQueue {
+	n := q.networks[prefix]
+	if n == nil {
+		n = &networkQueue{place: place{held: q.usages.held(prefix), turn: q.turn, since: q.seq}, prefix: prefix}
 	}
-	return p.since < other.since
+	return n
 }
 
-func newQueue() queue { return queue{networks: make(map[netip.Prefix]*networkQueue)} }
+// account returns an account of a network, or a new one that is not in the queue yet.
+func (q *queue) account(n *networkQueue, a *Account) *accountQueue {
+	account := n.accounts[a]
+	if account == nil {
+		account = &accountQueue{place: place{held: q.usages.heldBy(a), turn: n.served, since: q.seq}}
+	}
+	return account
+}
 
 func (q *queue) push(w *waiter) {
 	q.seq++
-	network := q.networks[w.account.key.network]
-	if network == nil {
-		network = &networkQueue{place: place{turn: q.turn, since: q.seq}, accounts: make(map[*Account]*accountQueue)}
-		q.networks[w.account.key.network] = network
+	network := q.network(w.account.key.network)
+	if network.accounts == nil {
+		network.accounts = make(map[*Account]*accountQueue)
+		q.networks[network.prefix] = network
 	}
-	account := network.accounts[w.account]
-	if account == nil {
-		account = &accountQueue{place: place{turn: network.served, since: q.seq}}
-		network.accounts[w.account] = account
-	}
+	account := q.account(network, w.account)
+	network.accounts[w.account] = account
 	w.place = account.waiters[w.kind].PushBack(w)
 	account.units += w.n
-	network.waits[w.kind]++
-	network.len++
 	q.units += w.n
 	q.len++
+	q.count(network, account, w.kind, 1)
 }
 
 // remove removes a waiter.
@@ -80,98 +81,120 @@ func (q *queue) remove(w *waiter) {
 	account := network.accounts[w.account]
 	account.waiters[w.kind].Remove(w.place)
 	account.units -= w.n
-	network.waits[w.kind]--
-	network.len--
 	q.units -= w.n
 	q.len--
+	q.count(network, account, w.kind, -1)
 	if account.units == 0 {
 		delete(network.accounts, w.account)
 	}
-	if network.len == 0 {
-		delete(q.networks, w.account.key.network)
+	if network.len() == 0 {
+		delete(q.networks, network.prefix)
 	}
+}
+
+// count counts a waiter that has come or gone.
+func (q *queue) count(n *networkQueue, a *accountQueue, k Kind, change int) {
+	n.waits[k] += change
+	a.waits[k] += change
+	n.lines.update(a)
+	q.lines.update(n)
+}
+
+// moved must be called when what an account or its network holds has changed.
+func (q *queue) moved(a *Account) {
+	network := q.networks[a.key.network]
+	if network == nil {
+		return
+	}
+	if account := network.accounts[a]; account != nil {
+		account.held = q.usages.heldBy(a)
+		network.lines.update(account)
+	}
+	network.held = q.usages.held(network.prefix)
+	q.lines.update(network)
+}
+
+// movedAll does what moved does, for all accounts.
+func (q *queue) movedAll() {
+	for _, network := range q.networks {
+		network.held = q.usages.held(network.prefix)
+		for a, account := range network.accounts {
+			account.held = q.usages.heldBy(a)
+		}
+		network.lines.sort()
+	}
+	q.lines.sort()
 }
 
 // served removes a waiter that was granted its units, and ends the turns that it used.
 func (q *queue) served(w *waiter) {
-	network := q.networks[w.account.key.network]
-	account := network.accounts[w.account]
-	q.turn, network.served = network.turn, account.turn
-	network.turn++
-	account.turn++
+	q.endTurn(w.account)
 	q.remove(w)
 }
 
-// next returns the waiter whose turn it is among those of the open kinds. Nil usages mean that nobody holds
-// anything.
-func (q *queue) next(open *[numKinds]bool, u *usages) *waiter {
-	var network *networkQueue
-	var least int64
-	for prefix, n := range q.networks {
-		if !(open[Ordinary] && n.waits[Ordinary] > 0) && !(open[Write] && n.waits[Write] > 0) {
-			continue
-		}
-		if held := u.held(prefix); network == nil || n.before(held, &network.place, least) {
-			network, least = n, held
-		}
-	}
+// endTurn moves an account, and its network, behind the others.
+func (q *queue) endTurn(a *Account) {
+	network := q.networks[a.key.network]
 	if network == nil {
+		return
+	}
+	q.turn = network.turn
+	network.turn++
+	q.lines.update(network)
+	if account := network.accounts[a]; account != nil {
+		network.served = account.turn
+		account.turn++
+		network.lines.update(account)
+	}
+}
+
+// next returns the waiter whose turn it is, among all or among those that write.
+func (q *queue) next(among order) *waiter {
+	network, found := q.lines.first(among)
+	if !found {
 		return nil
 	}
-	return network.next(open, u)
+	account, _ := network.lines.first(among)
+	return account.first()
 }
 
-func (n *networkQueue) next(open *[numKinds]bool, u *usages) *waiter {
-	var best *accountQueue
-	var next *waiter
-	var least int64
-	for account, a := range n.accounts {
-		first := a.first(open)
-		if first == nil {
-			continue
-		}
-		if held := u.of(account); best == nil || a.before(held, &best.place, least) {
-			best, next, least = a, first, held
-		}
+// first returns the first waiter. A write comes before the other requests of its account.
+func (a *accountQueue) first() *waiter {
+	e := a.waiters[Write].Front()
+	if e == nil {
+		e = a.waiters[Ordinary].Front()
 	}
-	return next
+	return e.Value.(*waiter)
 }
 
-// first returns the first waiter of the open kinds. A write comes before the other requests
-// of its account.
-func (a *accountQueue) first(open *[numKinds]bool) *waiter {
-	for _, k := range [...]Kind{Write, Ordinary} {
-		if e := a.waiters[k].Front(); open[k] && e != nil {
-			return e.Value.(*waiter)
-		}
+// overtakes reports whether a request that would begin to wait now would be the next among all,
+// or among those that write. It need not wait to know that.
+func (q *queue) overtakes(a *Account, k Kind, among order) bool {
+	network := q.network(a.key.network)
+	if first, found := q.lines.first(among); found && first != network && !network.before(&first.place) {
+		return false
 	}
-	return nil
+	account := q.account(network, a)
+	if first, found := network.lines.first(among); found && first != account && !account.before(&first.place) {
+		return false
+	}
+	return account.waits[Write] == 0 && (k == Write || account.waits[Ordinary] == 0)
 }
 
 // greediest returns the last waiter of the account with the most waiters, in the network
 // with the most.
 func (q *queue) greediest() *waiter {
-	var network *networkQueue
-	for _, n := range q.networks {
-		if network == nil || n.len > network.len || n.len == network.len && n.since > network.since {
-			network = n
-		}
+	network, found := q.lines.first(greedy)
+	if !found {
+		panic("BUG: nobody of a full queue waits")
 	}
-	var account *accountQueue
-	for _, a := range network.accounts {
-		if account == nil || a.len() > account.len() || a.len() == account.len() && a.since > account.since {
-			account = a
-		}
+	account, _ := network.lines.first(greedy)
+	e := account.waiters[Ordinary].Back()
+	if e == nil {
+		e = account.waiters[Write].Back()
 	}
-	for _, k := range [...]Kind{Ordinary, Write} {
-		if e := account.waiters[k].Back(); e != nil {
-			return e.Value.(*waiter)
-		}
-	}
-	panic("BUG: an account without waiters is in the queue")
+	return e.Value.(*waiter)
 }
-
-func (a *accountQueue) len() int { return a.waiters[Ordinary].Len() + a.waiters[Write].Len() }
 
 // unitsOf returns the number of units that an account waits for.
 func (q *queue) unitsOf(a *Account) int64 {

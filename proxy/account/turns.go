@@ -30,7 +30,7 @@ func (t *Turns) TryTake(name string) bool {
 	if t.lines == nil {
 		t.lines = make(map[string]*queue)
 	}
-	line := newQueue()
+	line := newQueue(nil)
 	t.lines[name] = &line
 	return true
 }
@@ -68,7 +68,7 @@ func (t *Turns) enter(name string, w *waiter) bool {
 	defer t.mu.Unlock()
 	line := t.lines[name]
 	if line == nil {
-		free := newQueue()
+		free := newQueue(nil)
 		t.lines[name] = &free
 		return false
 	}
@@ -89,7 +89,7 @@ func (t *Turns) Pass(name string) {
 	if line == nil {
 		panic("BUG: a turn is passed on that nobody has")
 	}
-	next := line.next(&[numKinds]bool{Write: true}, nil)
+	next := line.next(everybody)
 	if next == nil {
 		delete(t.lines, name)
 		return

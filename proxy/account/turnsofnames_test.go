@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// line starts clients that wait for the turn at a name, one after another. Each passes it on at once.
-func line(t *Turns, name string, accounts []*Account) (served chan *Account) {
+// atName starts clients that wait for the turn at a name, one after another. Each passes it on at once.
+func atName(t *Turns, name string, accounts []*Account) (served chan *Account) {
 	served = make(chan *Account, len(accounts))
 	for _, a := range accounts {
 		go func() {
@@ -47,7 +47,7 @@ func TestWhoWaitsForANameHasTurnsByNetworkAndAccount(t *testing.T) {
 					}
 				}
 			}
-			served := line(&turns, "a", rapid.Permutation(waiters).Draw(t, "order"))
+			served := atName(&turns, "a", rapid.Permutation(waiters).Draw(t, "order"))
 			if len(served) > 0 || turns.Waiting("a") != len(waiters) || turns.Waiting("b") != 0 {
 				t.Fatalf("while the turn is taken: %d were served and %d wait, want all %d to wait", len(served), turns.Waiting("a"), len(waiters))
 			}
@@ -89,7 +89,7 @@ func TestWhoEndsItsWaitForANameHasNoTurn(t *testing.T) {
 		left := make(chan error, 1)
 		go func() { left <- turns.Take(ctx, "a", nil) }()
 		synctest.Wait()
-		stays := line(&turns, "a", []*Account{nobody})
+		stays := atName(&turns, "a", []*Account{nobody})
 		leave(gone)
 		if err := <-left; !errors.Is(err, gone) || turns.Waiting("a") != 1 {
 			t.Errorf("got the error %v and %d who wait, want %v and one", err, turns.Waiting("a"), gone)
@@ -124,7 +124,7 @@ func TestTheLineForANameIsBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		served := line(&turns, "a", []*Account{other})
+		served := atName(&turns, "a", []*Account{other})
 		if err := <-ended; !errors.Is(err, ErrBusy) || turns.Waiting("a") != maxLine {
 			t.Errorf("beyond the bound: got %v and %d who wait, want %v for the greediest, and %d", err, turns.Waiting("a"), ErrBusy, maxLine)
 		}

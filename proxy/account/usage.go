@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// usages counts what each network holds of a pool. It is guarded by the pool's lock. A
-// survey counts it anew; between two surveys only what is acquired and released under the
-// lock is counted.
+// usages counts what each network holds of a pool; without usages nobody holds anything. It is
+// guarded by the pool's lock. A survey counts it anew; between two surveys only what is acquired
+// and released under the lock is counted.
 type usages struct {
 	index    int
 	networks map[netip.Prefix]*usage
@@ -42,8 +42,8 @@ func (u *usages) held(network netip.Prefix) int64 {
 	return 0
 }
 
-// of returns what an account holds.
-func (u *usages) of(a *Account) int64 {
+// heldBy returns what an account holds.
+func (u *usages) heldBy(a *Account) int64 {
 	if u == nil {
 		return 0
 	}
@@ -80,6 +80,7 @@ func (p *Pool) refresh(a *Account, now time.Time) {
 		p.surveyAll(now)
 	}
 	u.count(a, a.Held(p))
+	p.queue.moved(a)
 }
 
 // surveyAll counts all accounts; p.mu is held.
@@ -92,6 +93,7 @@ func (p *Pool) surveyAll(now time.Time) {
 			u.count(a, held)
 		}
 	})
+	p.queue.movedAll()
 	u.due = now.Add(max(surveyEvery, surveyShare*time.Since(now)))
 }
 

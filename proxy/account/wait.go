@@ -66,12 +66,17 @@ func (p *Pool) tryAcquireSlowly(a *Account, n int64, k Kind) bool {
 	if p.queue.len == 0 {
 		return p.take(a, n, k)
 	}
-	w := p.push(a, n, k)
-	if w.hasEnded() {
-		return w.err == nil
+	// Whoever does not wait must not take the place of one who does, so nobody is pushed.
+	p.grantWaiters()
+	among := everybody
+	if next := p.queue.next(among); next != nil && k == Write && next.kind == Ordinary {
+		among = writers // they need not wait for others
 	}
-	p.leave(w)
-	return false
+	if !p.queue.overtakes(a, k, among) || !p.take(a, n, k) {
+		return false
+	}
+	p.queue.endTurn(a)
+	return true
 }
 
 // enter acquires the units at once and returns no waiter, or returns a waiter in the queue.
@@ -149,6 +154,7 @@ func (p *Pool) releasedWhileWaiting(a *Account, n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.usages.add(a, -n)
+	p.queue.moved(a)
 	kept := min(n, p.promised)
 	p.promised -= kept
 	p.early += n - kept
@@ -159,21 +165,17 @@ func (p *Pool) releasedWhileWaiting(a *Account, n int64) {
 // p.mu is held. Nobody overtakes a waiter that needs more units than there are, except that
 // writes need not wait for others: they have the reserve.
 func (p *Pool) grantWaiters() {
-	open := [numKinds]bool{Ordinary: true, Write: true}
-	for {
-		w := p.queue.next(&open, &p.usages)
-		if w == nil {
-			break
-		}
-		switch {
-		case p.take(w.account, w.n, w.kind):
+	among := everybody
+	for w := p.queue.next(among); w != nil; w = p.queue.next(among) {
+		if p.take(w.account, w.n, w.kind) {
 			p.queue.served(w)
 			w.end(nil)
-		case w.kind == Ordinary:
-			open[Ordinary] = false
-		default:
-			open = [numKinds]bool{}
+			continue
 		}
+		if w.kind == Write {
+			break
+		}
+		among = writers
 	}
 	if p.queue.len == 0 {
 		p.state.And(^uint64(waitersFlag))

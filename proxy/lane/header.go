@@ -15,7 +15,7 @@ var connectionFields = [...]string{"Connection", "Keep-Alive", "Proxy-Connection
 // (Access-Control-*), which would open the API to any site that a browser visits.
 func ConnectionField(name string) bool {
 	for _, field := range connectionFields {
-		if strings.EqualFold(name, field) {
+		if len(name) == len(field) && strings.EqualFold(name, field) {
 			return true
 		}
 	}

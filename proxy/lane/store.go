@@ -23,6 +23,8 @@ type Store interface {
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
+	// Heard returns when etcd was last heard of.
+	Heard() time.Time
 	Statistics() []byte
 	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
 	MemberList(ctx context.Context) ([]v2v3.Member, error)
@@ -144,13 +146,13 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	}
 	if parsed.Write() || parsed.Quorum { // others wait for no etcd
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
+		x.Outage.Succeeded()
 	}
-	x.Outage.Succeeded()
 	o.answer(a, call.Op.Method, got)
 	size := a.bodySize()
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
-	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
+	case size <= UncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
 		a.claim.Release()
 	case a.claim.Cover(), a.mayGrow:
 		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
@@ -164,10 +166,6 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	received = true
 	return nil, nil
 }
-
-// uncountedAnswer is the size of an answer that is not charged to its client, because the
-// number of connections bounds these.
-const uncountedAnswer = 64 << 10
 
 // holdMemory charges an answer to its client as one that waits for the client, and reports
 // whether there was memory.

@@ -99,7 +99,8 @@ func TestTheAnswerOfAStoreIsChargedToItsClientUntilItIsClosed(t *testing.T) {
 		size          int
 		memory, large int64
 	}{
-		"a small answer":              {1000, 0, 0},
+		"a small answer":              {64 << 10, 0, 0},
+		"an answer of more than that": {64<<10 + 1, 80, 0}, // a lease grows in steps
 		"an answer":                   {1 << 20, 1 << 10, 0},
 		"an answer beyond the memory": {6 << 20, 0, 96},
 	} {

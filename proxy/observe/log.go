@@ -25,6 +25,8 @@ type Log struct {
 
 	mu         sync.Mutex
 	to         io.Writer // nil if the log is off
+	away       error     // set if to is a file that is not at its path any more
+	unseen     uint64    // records written since that file was last seen at its path
 	torn       bool      // the last write, perhaps of an earlier process, ended within a line
 	since      time.Time // when the first record of this failure was lost
 	err        error     // of the last write that failed
@@ -72,7 +74,7 @@ func (l *Log) Move(to io.Writer, place string) (old io.Writer) {
 
 func (l *Log) switchTo(to io.Writer) (old io.Writer) {
 	old = l.to
-	l.to, l.torn = to, endsWithinLine(to)
+	l.to, l.torn, l.away, l.unseen = to, endsWithinLine(to), nil, 0
 	l.on.Store(to != nil)
 	if to == nil {
 		if l.failing.Load() { // the metric and the status page end with the process
@@ -112,7 +114,7 @@ func endsWithinLine(to io.Writer) bool {
 // On reports whether the log is written at all.
 func (l *Log) On() bool { return l.on.Load() }
 
-// Failing reports whether the last record could not be written.
+// Failing reports whether the last record could not be written, or not at the log's path.
 func (l *Log) Failing() bool { return l.failing.Load() }
 
 // Write writes one line.
@@ -122,14 +124,17 @@ func (l *Log) Write(line []byte) (int, error) {
 	if l.to == nil {
 		return len(line), nil
 	}
-	err := l.resume()
-	if err == nil {
+	err := l.away
+	if err != nil {
+		_ = l.write(line) // whoever moved the file may find the record in it
+	} else if err = l.resume(); err == nil {
 		err = l.write(line)
 	}
 	if err != nil {
-		l.lose(err)
+		l.lose(err, 1)
 		return 0, err
 	}
+	l.unseen++
 	l.recovered()
 	return len(line), nil
 }
@@ -164,8 +169,9 @@ func (l *Log) resume() error {
 	return nil
 }
 
-// lose counts a record that could not be written; l.mu is held.
-func (l *Log) lose(err error) {
+// lose counts records that could not be written, or begins a failure without one; l.mu is
+// held.
+func (l *Log) lose(err error, records uint64) {
 	now, every := time.Now(), reportEvery
 	if !l.failing.Load() {
 		l.since, l.missing = now, 0
@@ -173,10 +179,10 @@ func (l *Log) lose(err error) {
 	}
 	l.failing.Store(true)
 	l.err = err
-	l.missing++
-	l.total++
-	l.unreported++
-	l.lost.Inc()
+	l.missing += records
+	l.total += records
+	l.unreported += records
+	l.lost.Add(float64(records))
 	if now.Sub(l.reported) >= every {
 		l.service.Error("records are lost: a log cannot be written", "log", l.name, "lost", l.unreported, "error", err)
 		l.reported, l.unreported = now, 0
@@ -199,7 +205,7 @@ func (l *Log) scheduleProbe() {
 func (l *Log) probe() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.to == nil || !l.failing.Load() {
+	if l.to == nil || l.away != nil || !l.failing.Load() { // without its file, see Reopen
 		return
 	}
 	if err := l.resume(); err != nil {
@@ -223,7 +229,7 @@ func (l *Log) status() LogStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := LogStatus{Log: l.name, On: l.to != nil, Failing: l.failing.Load(), Lost: l.total}
-	if l.total > 0 {
+	if l.err != nil {
 		s.Since, s.Error = l.since.UTC(), l.err.Error()
 	}
 	return s

@@ -217,9 +217,9 @@ type CertificateStatus struct {
 type LogStatus struct {
 	Log     string    `json:"log"`           // "access" or "audit"
 	On      bool      `json:"on"`            // whether it is written at all
-	Failing bool      `json:"failing"`       // whether the last record could not be written
+	Failing bool      `json:"failing"`       // whether the last record could not be written, or not at the path of the log
 	Lost    uint64    `json:"lost"`          // records that could not be written since the start
-	Since   time.Time `json:"failing_since"` // the first lost record of the last failure
+	Since   time.Time `json:"failing_since"` // when the last failure began
 	Error   string    `json:"error"`         // why the record could not be written
 }
 

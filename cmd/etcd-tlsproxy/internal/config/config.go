@@ -198,11 +198,12 @@ type Log struct {
 	// Format is the format of the access log: "combined", which is nginx's, or "json".
 	Format string `toml:"format" default:"combined" choices:"combined,json"`
 	// Audit receives one line of JSON for each write, and for refusals, of which equal ones
-	// are counted. A file that was moved or removed is written on until SIGHUP.
+	// are counted. A file that was removed, or moved without a SIGHUP, is opened again within
+	// two seconds.
 	Audit string `toml:"audit" default:"stderr"`
 	// AuditRequired refuses all writes with status 503 from the moment that a line of the audit
-	// log could not be written until the log can be written again, which is tried each
-	// second. Writes that etcd was carrying out at that moment are counted as lost.
+	// log could not be written, or not at its path any more, until the log can be written
+	// again, which is tried each second. Writes that etcd was carrying out at that moment are counted as lost.
 	AuditRequired bool `toml:"audit_required" default:"false"`
 	// Service is the format of the service's own messages: "text" or "json". In the journal
 	// each message has the priority of its level. In the text form a list is a JSON array in
