@@ -63,6 +63,8 @@ const (
 	UnknownOutcome
 	// Busy: the write was not executed, because others that change the same took too long.
 	Busy
+	// NoRoom: the write was not executed, because the store is too full for it.
+	NoRoom
 	// Executed: the write was executed, but its answer is lost.
 	Executed
 )
@@ -71,7 +73,9 @@ const (
 type Error struct {
 	Kind Kind
 	// Index is that of the event, if the write was executed.
-	Index  uint64
+	Index uint64
+	// Room is whose writes there is room for, if this one is not among them.
+	Room   Room
 	Reason string
 }
 
@@ -82,6 +86,8 @@ func (e *Error) Error() string {
 		return "the store cannot answer: " + e.Reason
 	case NotExecuted:
 		return "the write was not executed: " + e.Reason
+	case NoRoom:
+		return "there is no room for the write: " + e.Reason
 	case Busy:
 		return "the write had no turn: " + e.Reason
 	case UnknownOutcome:
