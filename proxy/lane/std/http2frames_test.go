@@ -154,3 +154,13 @@ func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
 		t.Errorf("while %d frames were read: got %d turns of another goroutine, want at least %d", frames, turns(), least)
 	}
 }
+
+func TestTheHeadOfAFrameIsReadAsRFC9113SaysIt(t *testing.T) {
+	var f frameHeads
+	if n := f.next([]byte("\x01\x02\x03\x01\x05\x84\x05\x06\x07more")); n != 9 || !f.complete() {
+		t.Fatalf("got %d bytes followed, want the 9 of the head", n)
+	}
+	if f.left != 0x010203 || f.kind() != frameHeaders || !f.has(flagEndStream) || f.stream() != 0x04050607 {
+		t.Errorf("got the length %#x, the kind %d, the end of the stream %t and the stream %#x", f.left, f.kind(), f.has(flagEndStream), f.stream())
+	}
+}

@@ -17,13 +17,14 @@ import (
 // slowClient is a client that takes a second for each piece.
 type slowClient struct {
 	deadlines
+	pause  time.Duration
 	task   *task
 	pieces []int
 	phases []phase // while it takes them
 }
 
 func (c *slowClient) Write(p []byte) (int, error) {
-	time.Sleep(time.Second) //nolint:forbidigo // of synctest
+	time.Sleep(c.pause) //nolint:forbidigo // of synctest
 	c.pieces, c.phases = append(c.pieces, len(p)), append(c.phases, c.task.now)
 	return len(p), nil
 }
@@ -32,7 +33,7 @@ func (c *slowClient) Write(p []byte) (int, error) {
 func newSlowClient(proto int) (*slowClient, *request) {
 	r := httptest.NewRequest("GET", "/v2/keys/a", nil)
 	r.ProtoMajor = proto
-	c := &slowClient{deadlines: deadlines{ResponseRecorder: httptest.NewRecorder()}}
+	c := &slowClient{deadlines: deadlines{ResponseRecorder: httptest.NewRecorder()}, pause: time.Second}
 	q := &request{w: c, r: r, snapshot: &lane.Snapshot{Limits: lane.Limits{BodyTimeout: bodyTimeout}}, task: task{work: &work{}}}
 	c.task = &q.task
 	q.task.enter(working)
