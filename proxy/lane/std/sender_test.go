@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
 	"time"
 
+	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/rawio"
 )
@@ -62,10 +65,16 @@ func TestEachPieceOfAnAnswerHasADeadlineAndNothingBehindIt(t *testing.T) {
 }
 
 func TestAnAnswerThatWasTakenBackIsNotSent(t *testing.T) {
-	c, q := newSlowClient(2)
-	q.broken.Store(true)
-	if err := q.newSender().send([]byte("value"), true); !errors.Is(err, lane.ErrBrokenOff) || len(c.pieces) > 0 || c.Flushed {
-		t.Errorf("got the error %v, pieces of %v bytes and flushed %t; want %v and none", err, c.pieces, c.Flushed, lane.ErrBrokenOff)
+	for _, conn := range []*connection{{}, {strict: &strictConn{}}} {
+		c, q := newSlowClient(2)
+		q.conn = conn
+		q.BreakOff()
+		if len(c.write) != 1 || !c.write[0].Before(time.Now()) || conn.strict != nil && !conn.strict.broken.Load() {
+			t.Errorf("taking it back: got the deadlines %v, want one that has passed, and a connection on HTTP/1 that knows", c.write)
+		}
+		if err := q.newSender().send([]byte("value"), true); !errors.Is(err, lane.ErrBrokenOff) || len(c.pieces) > 0 || c.Flushed {
+			t.Errorf("got the error %v, pieces of %v bytes and flushed %t; want %v and none", err, c.pieces, c.Flushed, lane.ErrBrokenOff)
+		}
 	}
 }
 
@@ -129,6 +138,25 @@ func TestABodyThatEtcdDoesNotReadIsDroppedUpToItsLimit(t *testing.T) {
 		}
 		if len(w.read) > 0 && !w.read[len(w.read)-1].IsZero() || q.task.now != working {
 			t.Errorf("%s: got the deadlines %v and the phase %v, want none left and %v", what, w.read, q.task.now, working)
+		}
+	}
+}
+
+func TestAnAnswerHasTheFieldsOfEtcdInItsSpellingButThoseOfItsConnection(t *testing.T) {
+	fields := []http1.Field{{Name: "X-Etcd-Index", Value: "7"}, {Name: "x-two", Value: "a"}, {Name: "x-two", Value: "b"}, {Name: "Connection", Value: "close"}, {Name: "Content-Length", Value: "9"}}
+	for _, test := range []struct {
+		kind   []http1.Field
+		length int64
+		want   http.Header
+	}{
+		{nil, 5, http.Header{"X-Etcd-Index": {"7"}, "x-two": {"a", "b"}, "Content-Length": {"5"}, "Content-Type": nil}},
+		{nil, 0, http.Header{"X-Etcd-Index": {"7"}, "x-two": {"a", "b"}, "Content-Length": {"0"}, "Content-Type": nil}},
+		{[]http1.Field{{Name: "Content-Type", Value: "application/json"}}, -1, http.Header{"X-Etcd-Index": {"7"}, "x-two": {"a", "b"}, "Content-Type": {"application/json"}}},
+	} {
+		got := make(http.Header)
+		copyHeader(got, append(test.kind, fields...), test.length)
+		if !reflect.DeepEqual(got, test.want) {
+			t.Errorf("a body of %d bytes: got %v, want %v", test.length, got, test.want)
 		}
 	}
 }
