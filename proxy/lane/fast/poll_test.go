@@ -18,6 +18,7 @@ import (
 // between the decision about a watch and its registration, many times: the reload then ends
 // the watch too, or comes too late for that.
 func TestAConnectionIsUsedAgainAfterAWatchThatWasRevokedAsItStarted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	before := r.Exchange.Current.Load()
 	after := *before
