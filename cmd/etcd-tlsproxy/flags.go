@@ -117,6 +117,12 @@ func connectionFlags(cmd *cobra.Command, c *cluster.Connection) {
 	console.DurationVar(f, &c.Timeout, "timeout", 5*time.Second, "maximum duration of a request")
 }
 
+// etcdLoginFlags adds the flags for a user of etcd itself.
+func etcdLoginFlags(f *pflag.FlagSet, login *cluster.Connection) {
+	f.StringVar(&login.User, loginAlias, "", "`name` of a user of etcd, if its authentication is enabled")
+	f.StringVar(&login.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
+}
+
 // storeToSave returns the v3 store that has the keys according to the configuration, or nil if they are in
 // the v2 store. Without --config there need not be a configuration on this machine.
 func storeToSave(cmd *cobra.Command, file string, c *cluster.Connection) (*snapshot.Store, error) {

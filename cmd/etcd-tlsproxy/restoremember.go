@@ -47,8 +47,7 @@ the role root.`,
 	f.Uint64Var(&m.Raise, "raise-indexes", 0, "`number` that is added to the indexes")
 	f.StringVar(&m.Etcd, "etcd", "", "`path` of etcd (default: from PATH)")
 	f.StringVar(&m.Tool, "etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6 (default: from PATH)")
-	f.StringVar(&login.User, loginAlias, "", "`name` of a user of etcd, if its authentication is enabled")
-	f.StringVar(&login.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
+	etcdLoginFlags(f, &login)
 	for _, name := range []string{"backup", "into", "name", "peer-url", "initial-cluster-token", "raise-indexes"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic("BUG: the flag was added above: " + err.Error())
