@@ -28,6 +28,9 @@ the indexes: the next write gets an index above that of the backup by at least
 revisions of the store as well; with older tools only the tree of the v2 API continues
 above.
 
+A snapshot of a full store has the alarm of etcd, which refuses writes. The command then
+compacts and defragments the restored store, and disarms the alarm.
+
 With etcd's authentication, --user and --password-file are those of a user of etcd with
 the role root.`,
 		Example: `  etcd-tlsproxy restore-member --backup /srv/backup/etcd/etcd-20261124T020000Z --into /root/restored \
