@@ -176,7 +176,7 @@ func (d *Decisions) sum() uint64 {
 const maxRows = 500
 
 func (d *DecisionCounts) ruleStatus() (list []RuleStatus, leftOut int) {
-	rules := d.rules.All()
+	rules := d.written()
 	counts := make(map[*acl.Rule]Decisions, len(rules))
 	for _, rule := range rules {
 		counts[rule] = d.byRule[rule.Prefix].decisions()
