@@ -156,7 +156,7 @@ const maxSeries = 200
 
 func (c *collector) collectRules(out chan<- prometheus.Metric, counts *DecisionCounts) {
 	var rest Decisions
-	rules := counts.rules.All()
+	rules := counts.written()
 	for i, rule := range rules {
 		decisions := counts.byRule[rule.Prefix].decisions()
 		if i < maxSeries {

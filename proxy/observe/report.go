@@ -111,7 +111,7 @@ const maxHolders = 10
 func pools(all []*account.Pool) (list []PoolStatus) {
 	for _, pool := range all {
 		s := pool.Status()
-		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted}
+		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted, EvictedAt: s.EvictedAt.UTC()}
 		if s.Unit > 1 {
 			status.Unit = "bytes"
 		}
@@ -176,7 +176,7 @@ func (d *Decisions) sum() uint64 {
 const maxRows = 500
 
 func (d *DecisionCounts) ruleStatus() (list []RuleStatus, leftOut int) {
-	rules := d.rules.All()
+	rules := d.written()
 	counts := make(map[*acl.Rule]Decisions, len(rules))
 	for _, rule := range rules {
 		counts[rule] = d.byRule[rule.Prefix].decisions()
