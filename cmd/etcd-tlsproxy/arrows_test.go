@@ -30,6 +30,8 @@ var arrows = []arrow{
 	{"proxy/v2v3/rpc", "calls know no tree", nil},
 	{"proxy/v2v3/members", "members do not depend on the tree", []string{"proxy/v2v3/rpc"}},
 	{"proxy/v2v3/presence", "whether proxies are present does not depend on the tree", []string{"proxy/v2v3/layout", "proxy/v2v3/rpc"}},
+	{"proxy/v2v3/changeover", "who takes writes depends on the description of the tree, and on nothing in it",
+		[]string{"proxy/v2v3/layout", "proxy/v2v3/presence", "proxy/v2v3/rpc"}},
 	{"proxy/v2v3/stats", "what the v2 API says about a cluster is rendered from values", []string{"proxy/v2store", "proxy/v2v3/members"}},
 	{"proxy/v2v3/space", "how full a store is does not depend on its tree", []string{"proxy/v2v3/rpc"}},
 	{"proxy/v2v3/turn", "whose turn it is does not depend on the tree", nil},
