@@ -36,12 +36,14 @@ type Options struct {
 	MaxBytes int64
 	// Host is the name of this machine. Other proxies show it while this one is the keeper.
 	Host string
-	Log  *slog.Logger
+	// Version is that of this program, for operators.
+	Version string
+	Log     *slog.Logger
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
-	// rehearsal allows the tree of a rehearsal to be loaded. It is not served.
-	rehearsal bool
+	// unserved allows a tree to be loaded that is not for clients.
+	unserved bool
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
 	// maxRemoved replaces the number of nodes that one change may remove in tests.

@@ -1,4 +1,4 @@
-package main
+package migrate
 
 import (
 	"context"
@@ -15,10 +15,11 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/rehearsal"
 )
 
-func newMigrateRehearse() *cobra.Command {
+func newRehearse() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rehearse",
 		Short: "Try to move the keys of a v2 store to a v3 store",
@@ -56,8 +57,8 @@ The exit status is 3 if there are differences. They are listed by key, without v
 	}
 	c := console.NewConfirming(cmd)
 	r := &rehearsal.Rehearsal{Note: c.NoteText, Progress: c.ReportProgress}
-	connectionFlags(cmd, &r.Connection)
-	file := configFlag(cmd)
+	flags.Connection(cmd, &r.Connection)
+	file := flags.Config(cmd)
 	f := cmd.Flags()
 	f.StringVar(&r.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
 	f.StringVar(&r.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
