@@ -30,8 +30,9 @@ healthy if the proxy reports that, and if the report comes from the member itsel
 
 The command also shows the leader, the versions, how far each member is behind, when
 certificates expire, which advertised URLs bypass the proxy (those that are not https,
-or are answered by no etcd-tlsproxy and have no port of --proxy-port), and how many more
-members can fail.
+or are answered by no etcd-tlsproxy and have no port of --proxy-port), which proxies are
+being emptied, and how many more members can fail. A proxy that is being emptied serves,
+so its member is healthy.
 
 The lag of a member is the number of log entries that another member had committed
 before this member was queried. It is known only if the key / is readable. The password

@@ -27,7 +27,8 @@ type collector struct {
 	poolRevoked                               *prometheus.Desc
 	memoryHeld, memoryTaken, logFailing       *prometheus.Desc
 
-	store *storeCollector
+	store      *storeCollector
+	changeover *changeoverCollector
 }
 
 // source is where the state comes from.
@@ -66,7 +67,7 @@ func newCollector() *collector {
 		logFailing:   desc("log_failing", "1 while records of a log (access, audit) are lost: because it cannot be written, or because its file is not at its path any more and cannot be opened there; else 0.", "log"),
 		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
-		store: newStoreCollector(),
+		store: newStoreCollector(), changeover: newChangeoverCollector(),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -79,6 +80,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 		descs <- d
 	}
 	c.store.describe(descs)
+	c.changeover.describe(descs)
 }
 
 // Collect implements [prometheus.Collector].
@@ -131,6 +133,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range s.Stores {
 		c.store.collect(out, &s.Stores[i], s.Written.Total())
 	}
+	for i := range s.Changeovers {
+		c.changeover.collect(out, &s.Changeovers[i])
+	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
 }
@@ -156,7 +161,7 @@ const maxSeries = 200
 
 func (c *collector) collectRules(out chan<- prometheus.Metric, counts *DecisionCounts) {
 	var rest Decisions
-	rules := counts.rules.All()
+	rules := counts.written()
 	for i, rule := range rules {
 		decisions := counts.byRule[rule.Prefix].decisions()
 		if i < maxSeries {

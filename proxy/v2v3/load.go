@@ -41,14 +41,14 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mi
 	return m, nil
 }
 
-// LoadRehearsal loads the tree of a rehearsal in the way of a store that would serve it.
-func LoadRehearsal(ctx context.Context, o Options) (*mirror.Mirror, error) {
+// LoadCopy loads a tree that a command has made, in the way of a store that would serve it.
+func LoadCopy(ctx context.Context, o Options) (*mirror.Mirror, error) {
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err
 	}
 	defer client.Close()
-	o.rehearsal = true
+	o.unserved = true
 	s := &Store{o: o, keys: layout.Keys(o.Prefix), client: client}
 	for at := range o.Endpoints {
 		var st *state

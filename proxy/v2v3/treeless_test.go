@@ -69,12 +69,12 @@ func TestATreeOfARehearsalIsNeverServed(t *testing.T) {
 	}
 	defer s.Close()
 	eventually(t, "another store refuses", func() bool { return strings.Contains(s.Status().Reason, "rehearsal") })
-	m, err := LoadRehearsal(testContext(t), f.options)
+	m, err := LoadCopy(testContext(t), f.options)
 	if err != nil || m.Tree.Len() != 1 {
 		t.Errorf("loading it for a comparison: got %+v and the error %v, want one node", m, err)
 	}
 	f.options.Endpoints = []Endpoint{{Addr: "127.0.0.1:1"}, f.options.Endpoints[0]}
-	if _, err := LoadRehearsal(context.Background(), f.options); err != nil {
+	if _, err := LoadCopy(context.Background(), f.options); err != nil {
 		t.Errorf("with a dead endpoint before the other: got the error %v, want none", err)
 	}
 }

@@ -30,8 +30,8 @@ var errRenewed = errors.New("the session, the keeper or the description of the t
 // errNotExecuted means that the response to a transaction was lost, and that it was not executed.
 var errNotExecuted = errors.New("the transaction was lost")
 
-// write executes a write.
-func (s *Store) write(ctx context.Context, op *v2store.Operation, client *Client) (v2store.Answer, error) {
+// execute plans a write and sends it, until it is carried out or refused.
+func (s *Store) execute(ctx context.Context, op *v2store.Operation, client *turn.Client) (v2store.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	t := turn.New(&s.turns, op.Key, client)
@@ -157,7 +157,7 @@ func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error)
 	case rpc.TooLarge(err):
 		return nil, fmt.Errorf("%w: %w", errTooLarge, raftError(rpc.Reason(err), s.index()))
 	case rpc.NoSpace(err):
-		s.space.full(s.o.Log)
+		s.space.Full(s.o.Log)
 		return s.settleFull(ctx, p, err)
 	case rpc.Refused(err):
 		return nil, &Error{Kind: NotExecuted, Reason: rpc.Reason(err)}

@@ -121,7 +121,9 @@ func without(names, others []string) []string {
 func rulesOf(rules *acl.Rules) map[string]*acl.Rule {
 	all := make(map[string]*acl.Rule)
 	for _, rule := range rules.All() {
-		all[string(rule.Prefix)] = rule
+		if !rule.Implied() {
+			all[string(rule.Prefix)] = rule
+		}
 	}
 	return all
 }
@@ -159,7 +161,7 @@ func members(group acl.Group) string {
 	case len(names) == 0:
 		return "nobody"
 	default:
-		return bounded(names)
+		return bounded(acl.ShownNames(names))
 	}
 }
 
@@ -182,6 +184,7 @@ func tableOf(s *loaded) (digest string, rules []string) {
 	for _, name := range slices.Sorted(maps.Keys(surfaces)) {
 		fmt.Fprintf(hash, "surface %q %q\n", name, surfaces[name])
 	}
+	all = slices.DeleteFunc(all, (*acl.Rule).Implied)
 	for _, rule := range all[:min(maxRules, len(all))] {
 		rules = append(rules, string(rule.Prefix)+admits(rule))
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
@@ -43,4 +44,10 @@ func Connection(cmd *cobra.Command, c *cluster.Connection) {
 	}
 	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
 	console.DurationVar(f, &c.Timeout, "timeout", 5*time.Second, "maximum duration of a request")
+}
+
+// EtcdLogin adds the flags for a user of etcd itself.
+func EtcdLogin(f *pflag.FlagSet, login *cluster.Connection) {
+	f.StringVar(&login.User, LoginAlias, "", "`name` of a user of etcd, if its authentication is enabled")
+	f.StringVar(&login.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
 }

@@ -69,6 +69,21 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a part of a limit with a queue": {func(s *Status) {
 			s.Pools[0].Pool, s.Pools[0].WaitingSince = "proposals", at
 		}, []string{"Clients wait for their turn at the pool proposals, a part of upstream_requests, since 2026-01-02 03:04:05. Shared by all clients says who holds it, and how many wait now."}},
+		"a part of a limit that refuses": {func(s *Status) {
+			s.Limits = near(13, 13)
+			s.Limits[0].Name, s.Limits[0].Limit = "upstream_requests", 16
+			s.Pools = append(s.Pools, observe.PoolStatus{Pool: "proposals", Total: 12, Reserve: 1, Used: 11, Waiting: 6, Evicted: 13, EvictedAt: at, Largest: []observe.PoolHolder{{Account: "192.0.2.1", Used: 11}}})
+		}, []string{"The limit upstream_requests is reached at its part proposals, mostly by 192.0.2.1 with 11: 11 of 12 are in use, and 6 wait. Requests beyond it wait for their turn, and get status 503 after limits.upstream_timeout: 13 since the start."}},
+		"a part of a limit that has refused": {func(s *Status) {
+			s.Limits = near(100, 950)
+			s.Limits[0].Name, s.Time = "upstream_requests", at.Add(time.Minute)
+			s.Pools = append(s.Pools, observe.PoolStatus{Pool: "proposals", Total: 12, Reserve: 1, Evicted: 13, EvictedAt: at})
+		}, []string{"The limit upstream_requests was reached in the last 10 minutes at its part proposals of 12. Requests beyond it wait for their turn, and get status 503 after limits.upstream_timeout: 13 since the start. The last was at 2026-01-02 03:04:05."}},
+		"a part of a limit that refused long ago": {func(s *Status) {
+			s.Limits = near(100, 700)
+			s.Limits[0].Name, s.Time = "upstream_requests", at.Add(time.Hour)
+			s.Pools = append(s.Pools, observe.PoolStatus{Pool: "proposals", Total: 12, Reserve: 1, Evicted: 13, EvictedAt: at})
+		}, nil},
 		"a limit with room": {func(s *Status) { s.Limits = near(100, 700) }, nil},
 		"etcd is back":      {func(s *Status) { s.Upstream.Since = at }, []string{"etcd has not answered every request since 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds."}},
 	} {

@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"context"
@@ -46,7 +46,7 @@ func (r *Rehearsal) Run(ctx context.Context, c *Content) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer release(false)
 	if err := r.removeEarlier(ctx, s); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (r *Rehearsal) removeEarlier(ctx context.Context, s *store) error {
 // answer of the member already.
 func (r *Rehearsal) prove(ctx context.Context, c *Content, result *Result) error {
 	start := time.Now()
-	m, err := v2v3.LoadRehearsal(ctx, r.Store)
+	m, err := v2v3.LoadCopy(ctx, r.Store)
 	if err != nil {
 		return fmt.Errorf("loading the imported tree: %w", err)
 	}
