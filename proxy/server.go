@@ -119,6 +119,8 @@ func NewServer(o Options) *Server {
 	s.connections = s.accounts.NewPool(account.Options{
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
 		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes, Connections: true,
+		// Those that wait have a descriptor each.
+		Queue: min(maxWaitingConnections, max(16, o.MaxConnections/64)),
 	})
 	awaited := int64(o.MaxConnections / headerShare)
 	s.headers = s.accounts.NewPool(account.Options{Name: "headers", Total: awaited, Reserve: awaited / 8, ForNewcomers: true, Connections: true, Bytes: headerBytes})
@@ -188,7 +190,11 @@ func NextProtos(http2 bool) []string {
 // the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
 	s.resize(next)
+	before := s.current.Load()
 	s.current.Publish(next)
+	if (before.Origin == nil) != (next.Origin == nil) {
+		s.exchange.Watches.Moved()
+	}
 	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 
@@ -196,22 +202,18 @@ const (
 	// maxBulk bounds the bytes of large answers that etcd works for or sends. etcd 3.4 needs
 	// about five times as much for them.
 	maxBulk = 128 << 20
-	// treeShare is the share of the requests to etcd, as a divisor, that may be reads of trees
-	// whose size nobody knows yet. The slots of requests leave room for as many answers at the
-	// pace of their clients.
-	treeShare = 64
 )
 
-// resize fits the pools of operations to the pool of connections to etcd. An eighth of its
-// requests is left for those that many clients share.
+// resize fits the pools of operations to the pool of connections to etcd.
 func (s *Server) resize(next *lane.Snapshot) {
-	requests := int64(next.Upstream.MaxRequests())
-	trees := max(1, requests/treeShare)
-	slots := max(1, requests-requests/8-trees)
-	s.exchange.Slots.Resize(slots, slots/8)
-	proposals := max(1, slots-slots/8)
-	s.exchange.Proposals.Resize(proposals, proposals/8)
-	s.exchange.Bulk.Trees.Resize(trees, 0)
+	next.Upstream.OnNoFiles(func() { s.shed() })
+	parts := next.Upstream.Parts()
+	s.exchange.Slots.Resize(parts.Requests, parts.RequestsReserve)
+	s.exchange.Proposals.Resize(parts.Proposals, parts.ProposalsReserve)
+	s.exchange.Bulk.Trees.Resize(parts.Trees, 0)
+	for _, pool := range []*account.Pool{s.exchange.Slots, s.exchange.Proposals, s.exchange.Bulk.Trees} {
+		pool.SetPatience(next.Upstream.Patience())
+	}
 	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
 	// The largest body fits beside the reserve.
 	bodies := s.options.MaxBodyMemory / account.LeaseUnit

@@ -34,7 +34,9 @@ type Exchange struct {
 
 // NewOutage returns what logs the failures of etcd.
 func NewOutage(log *slog.Logger) *observe.Outage {
-	return &observe.Outage{Began: "etcd did not answer", Lasts: "etcd still does not answer every request", Ended: "etcd answers again", Log: log}
+	o := &observe.Outage{Began: "etcd did not answer", Lasts: "etcd still does not answer every request", Ended: "etcd answers again", Log: log}
+	o.Watch()
+	return o
 }
 
 // ErrBrokenOff means that the client cannot get a complete answer: it has disconnected, or
@@ -94,9 +96,18 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	}
 	s, op := call.Snapshot, call.Op
 	call.account = payer(call.Peer, op)
-	if s.Origin != nil && s.Origin.serves(op) {
+	switch {
+	case s.changing(op):
+		return x.whileChanging(ctx, call, buffer)
+	case s.Origin != nil && s.Origin.serves(op):
 		return x.fromStore(ctx, call, buffer)
 	}
+	return x.fromEtcd(ctx, call, buffer)
+}
+
+// fromEtcd is Do for an operation that etcd answers.
+func (x *Exchange) fromEtcd(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
+	s, op := call.Snapshot, call.Op
 	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead
 	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {

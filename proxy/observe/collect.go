@@ -27,7 +27,8 @@ type collector struct {
 	poolRevoked                               *prometheus.Desc
 	memoryHeld, memoryTaken, logFailing       *prometheus.Desc
 
-	store *storeCollector
+	store      *storeCollector
+	changeover *changeoverCollector
 }
 
 // source is where the state comes from.
@@ -47,7 +48,7 @@ func newCollector() *collector {
 		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
 		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
 		endpointSince:  desc("upstream_endpoint_failing_since_timestamp_seconds", "Time at which the endpoint was first found not to be up, by a request or a probe, in seconds since the epoch; 0 while it is up.", "endpoint"),
-		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Beginning of the outage of etcd: time at which its first request or probe failed, in seconds since the epoch; 0 if there is no outage."),
+		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Beginning of the outage of etcd: time of its last answer before the first request or probe that failed, or of the start of the proxy, in seconds since the epoch; 0 if there is no outage. It stays the same during an outage."),
 		emptying:       desc("emptying_since_timestamp_seconds", "Time at which POST /-/drain began to make clients leave, in seconds since the epoch; 0 while it does not."),
 		byRule: desc("rule_decisions_total", "Decisions by the prefix of the rule that decided, access (read, write) and outcome (allowed, refused). "+
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
@@ -66,7 +67,7 @@ func newCollector() *collector {
 		logFailing:   desc("log_failing", "1 while records of a log (access, audit) are lost: because it cannot be written, or because its file is not at its path any more and cannot be opened there; else 0.", "log"),
 		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
-		store: newStoreCollector(),
+		store: newStoreCollector(), changeover: newChangeoverCollector(),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -79,6 +80,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 		descs <- d
 	}
 	c.store.describe(descs)
+	c.changeover.describe(descs)
 }
 
 // Collect implements [prometheus.Collector].
@@ -101,7 +103,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			gauge(c.endpointProbe, float64(e.Took)/1000, e.Endpoint)
 		}
 	}
-	gauge(c.upstreamSince, timestamp(s.UpstreamFailing))
+	upstream.addOutage(&s)
+	gauge(c.upstreamSince, timestamp(upstream.Since))
 	gauge(c.emptying, timestamp(s.EmptyingSince))
 	configured := *c.limits.Load()
 	from.observer.samples.addHighest(s.Limits)
@@ -130,6 +133,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	for i := range s.Stores {
 		c.store.collect(out, &s.Stores[i], s.Written.Total())
 	}
+	for i := range s.Changeovers {
+		c.changeover.collect(out, &s.Changeovers[i])
+	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)
 }
@@ -155,7 +161,7 @@ const maxSeries = 200
 
 func (c *collector) collectRules(out chan<- prometheus.Metric, counts *DecisionCounts) {
 	var rest Decisions
-	rules := counts.rules.All()
+	rules := counts.written()
 	for i, rule := range rules {
 		decisions := counts.byRule[rule.Prefix].decisions()
 		if i < maxSeries {

@@ -109,13 +109,13 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
 	ends := counter("watches_ended_total", "Ended watches by reason: event (it was sent), client (it left), upstream (etcd ended it, or is away), refused (by etcd), revoked (the client lost the right), drain (the proxy stops, or makes clients leave), shed (others needed the watch or the connection of a client above its share).", "reason")
-	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed"} {
+	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed", "moved"} {
 		m.watchEnds[reason] = ends.WithLabelValues(reason)
 	}
 	m.exportPool(f)
 	m.exportWatches(f)
 	m.exportLogins(counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous), result (ok, remembered, failed, throttled, busy, none) and reason. "+
-		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate, revoked_certificate or certificate_name.",
+		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, password_not_in_force (the file has it, but a mistake in the files keeps it from being in force), throttled, busy, untrusted_certificate, expired_certificate, revoked_certificate or certificate_name.",
 		"means", "result", "reason"))
 	for s := range m.allowedBy {
 		for a := range m.allowedBy[s] {

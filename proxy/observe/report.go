@@ -25,14 +25,17 @@ type State struct {
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
-	Stores              []StoreStatus  // the v3 store; empty with the v2 API
-	Written             *account.Tally // what clients have written to it, in bytes
+	Stores              []StoreStatus      // the v3 store; empty with the v2 API
+	Changeovers         []ChangeoverStatus // empty unless the store says which API has the keys
+	Written             *account.Tally     // what clients have written to it, in bytes
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
 	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
 	UpstreamRecovered time.Time
-	Memory            MemoryStatus
-	Pools             []*account.Pool
+	// UpstreamAnswered is the last success that is known.
+	UpstreamAnswered time.Time
+	Memory           MemoryStatus
+	Pools            []*account.Pool
 	// Limits are the limits that can be reached, and their use.
 	Limits []LimitStatus
 }
@@ -47,6 +50,7 @@ func (o *Observer) Status(s State) *Status {
 		Watches:      o.watchStatus(&s),
 		Upstream:     o.Members(s.Upstream),
 		Stores:       shownStores(s.Stores),
+		Changeovers:  shownChangeovers(s.Changeovers),
 		Writers:      writers(s.Written),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),
@@ -62,7 +66,7 @@ func (o *Observer) Status(s State) *Status {
 	case !s.EmptyingSince.IsZero():
 		status.State = "emptying"
 	}
-	status.Upstream.Since, status.Upstream.Recovered = s.UpstreamFailing, s.UpstreamRecovered
+	status.Upstream.addOutage(&s)
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
 	status.Users, status.UsersLeftOut = s.Counts.userStatus()
@@ -109,7 +113,7 @@ const maxHolders = 10
 func pools(all []*account.Pool) (list []PoolStatus) {
 	for _, pool := range all {
 		s := pool.Status()
-		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted}
+		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted, EvictedAt: s.EvictedAt.UTC()}
 		if s.Unit > 1 {
 			status.Unit = "bytes"
 		}
@@ -174,7 +178,7 @@ func (d *Decisions) sum() uint64 {
 const maxRows = 500
 
 func (d *DecisionCounts) ruleStatus() (list []RuleStatus, leftOut int) {
-	rules := d.rules.All()
+	rules := d.written()
 	counts := make(map[*acl.Rule]Decisions, len(rules))
 	for _, rule := range rules {
 		counts[rule] = d.byRule[rule.Prefix].decisions()

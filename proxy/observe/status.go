@@ -30,6 +30,9 @@ type Status struct {
 	Sharing     Sharing       `json:"sharing"`     // the work that sharing saved etcd
 	Upstream    Upstream      `json:"upstream"`    // etcd and the connections to it
 	Stores      []StoreStatus `json:"stores"`      // the v3 store that has the keys; none with the v2 API
+	// Changeovers has the place of this proxy in the changeover from the v2 API to the v3 store;
+	// none unless upstream.api is "auto".
+	Changeovers []ChangeoverStatus `json:"changeovers"`
 	// Writers are the clients that have written most to the v3 store through this proxy in the
 	// last half hour or hour, at most 10.
 	Writers []WriterStatus `json:"writers"`
@@ -122,10 +125,12 @@ type PoolStatus struct {
 	Used    int64  `json:"used"`    // how much of it is in use
 	Waiting int64  `json:"waiting"` // those that wait for it
 	// WaitingSince is the time since which clients have waited for it again and again. It is
-	// zero unless that has lasted for 10 seconds, and until nobody has waited for 10 seconds.
+	// zero unless that has lasted for 10 seconds or, of requests to etcd, for a quarter of
+	// limits.upstream_timeout if that is less, and until nobody has waited for 10 seconds.
 	WaitingSince time.Time `json:"waiting_since"`
-	Revoked      uint64    `json:"revoked"` // holders that were made to give it back since the start
-	Evicted      uint64    `json:"evicted"` // those that were refused since the start because too many waited, or because they waited too long
+	Revoked      uint64    `json:"revoked"`    // holders that were made to give it back since the start
+	Evicted      uint64    `json:"evicted"`    // those that were refused since the start because too many waited, or because they waited too long
+	EvictedAt    time.Time `json:"evicted_at"` // the last of these; the zero time if there was none
 	// Largest are the clients that hold the most, at most 10.
 	Largest []PoolHolder `json:"largest"`
 }

@@ -69,3 +69,14 @@ func TestAWatchWhoseStartPanicsIsReleased(t *testing.T) {
 	}()
 	_, _ = c.startWatch(&s, true)
 }
+
+func TestAWatchWhoseHeadCannotBeSentEndsWithItsConnection(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client, served, _ := r.connect()
+	served.BreakOff()
+	if err := client.Send("GET /v2/keys" + watchedKey + "?wait=true HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitEnd("a client that cannot be sent the head of its watch")
+	r.awaitWatchEnd("client")
+}

@@ -146,7 +146,8 @@ type Upstream struct {
 	// (--auto-compaction-retention), or if other programs need the revisions.
 	Compact bool `toml:"compact" default:"true"`
 	// QuotaBytes is etcd's --quota-backend-bytes. Above a quarter of it, compact keeps only the
-	// last 1,000 events. When it is used up, etcd refuses all writes.
+	// last 1,000 events. Above a half of it, writes of clients that wrote most are refused, and above 80 %
+	// all but DELETE. When it is used up, etcd refuses all writes.
 	QuotaBytes int64 `toml:"quota_bytes" unit:"bytes" default:"2147483648" min:"16777216" max:"1125899906842624"`
 }
 

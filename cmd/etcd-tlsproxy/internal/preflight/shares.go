@@ -21,14 +21,16 @@ type Share struct {
 }
 
 // Shares computes the shares of a configuration. An eighth of the connections and of the
-// watches is reserved for clients that have less than their share, and an eighth of the
-// requests for writes.
+// watches is reserved for clients that have less than their share. See [config.Limits.Parts] for
+// requests.
 func Shares(c *config.Config) []Share {
 	l := &c.Limits
+	parts := l.Parts()
 	all := []Share{
 		{Name: "connections", Total: int64(l.Connections), Most: int64(l.Connections - l.Connections/8), Key: "address_connections", cap: int64(l.AddressConnections)},
 		{Name: "watches", Total: int64(l.Watches), Most: int64(l.Watches - l.Watches/8), Key: "user_watches", cap: int64(l.UserWatches)},
-		{Name: "reads at etcd", Total: int64(l.UpstreamRequests), Most: int64(max(1, l.UpstreamRequests-max(1, l.UpstreamRequests/8)))},
+		{Name: "reads at etcd", Total: parts.Requests, Most: parts.Requests - parts.RequestsReserve},
+		{Name: "quorum reads at etcd", Total: parts.Proposals, Most: parts.Proposals - parts.ProposalsReserve},
 		{Name: "streams of HTTP/2", Total: l.Memory / 4, Most: l.Memory/4 - l.Memory/32, bytes: true},
 		{Name: "bodies", Total: l.BodyMemory, Most: l.BodyMemory, bytes: true},
 		{Name: "hashes of passwords", Total: int64(l.HashWorkers), Most: int64(l.HashWorkers)},
@@ -50,8 +52,11 @@ func awaitedHeaders(c *config.Config) int64 {
 	if len(c.ProxyProtocol.From) == 0 {
 		return 0
 	}
-	return max(1, int64(c.Limits.Connections/4))
+	return max(1, int64(c.Limits.Connections/headerShare))
 }
+
+// headerShare is the share of the connections, as a divisor, whose header may be awaited besides.
+const headerShare = 4
 
 // String describes the share in one line.
 func (s *Share) String() string {
