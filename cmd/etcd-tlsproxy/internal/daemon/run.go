@@ -101,6 +101,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		return nil, nil, err
 	}
 	loader.log = logs.service
+	metrics.Watches.OtherCluster = logs.otherCluster
 	if err := loader.openStore(ctx, first, nil); err != nil {
 		return nil, nil, err
 	}
