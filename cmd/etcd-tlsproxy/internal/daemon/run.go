@@ -109,6 +109,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	s.reloader.mu.Lock() // until there is a server that another API can be put into use for
 	defer s.reloader.mu.Unlock()
 	loader.switched = s.reloader.switched
+	metrics.Watches.OtherCluster = logs.otherCluster
 	if err := loader.openStore(ctx, first, nil); err != nil {
 		return nil, nil, err
 	}
