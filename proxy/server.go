@@ -119,6 +119,8 @@ func NewServer(o Options) *Server {
 	s.connections = s.accounts.NewPool(account.Options{
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
 		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes, Connections: true,
+		// Those that wait have a descriptor each.
+		Queue: min(maxWaitingConnections, max(16, o.MaxConnections/64)),
 	})
 	awaited := int64(o.MaxConnections / headerShare)
 	s.headers = s.accounts.NewPool(account.Options{Name: "headers", Total: awaited, Reserve: awaited / 8, ForNewcomers: true, Connections: true, Bytes: headerBytes})
@@ -205,6 +207,7 @@ const (
 // resize fits the pools of operations to the pool of connections to etcd. An eighth of its
 // requests is left for those that many clients share.
 func (s *Server) resize(next *lane.Snapshot) {
+	next.Upstream.OnNoFiles(func() { s.shed() })
 	requests := int64(next.Upstream.MaxRequests())
 	trees := max(1, requests/treeShare)
 	slots := max(1, requests-requests/8-trees)

@@ -40,6 +40,7 @@ var relaxed = []string{"--promise", "30s"}
 func TestAShortSoakFindsNothing(t *testing.T) {
 	for name, flags := range etcdFlags() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			file := filepath.Join(t.TempDir(), "report.json")
 			var out, errOut bytes.Buffer
 			args := append(append(flags, relaxed...), "--duration", "5s", "--seed", "7", "--json", file)

@@ -12,6 +12,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
 )
 
@@ -52,13 +53,13 @@ After a failure the file keeps the time of the last success, and
 etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 		Example: `  etcd-tlsproxy backup --data-dir /var/lib/etcd/default --dir /srv/backup/etcd --verify \
     --metrics-file /var/lib/prometheus/node.d/etcd-backup.prom`,
-		Args: noArguments,
+		Args: console.OnlyCommands,
 	}
 	cmd.AddCommand(newBackupList(), newBackupVerify())
 	term := console.New(cmd)
 	b := &recovery.Backup{Note: term.NoteText, Progress: term.ReportProgress, Now: time.Now}
-	connectionFlags(cmd, &b.Connection)
-	file := configFlag(cmd)
+	flags.Connection(cmd, &b.Connection)
+	file := flags.Config(cmd)
 	f := cmd.Flags()
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")

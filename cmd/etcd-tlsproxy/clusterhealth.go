@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -47,7 +48,7 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}
-	connectionFlags(cmd, connection)
+	flags.Connection(cmd, connection)
 	limits := &cluster.Limits{}
 	var nagios bool
 	var expiry [2]int

@@ -20,6 +20,15 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 		return nil
 	}
 	name, password := string(user), string(secret)
+	waits := p.waits(name)
+	if waits {
+		// The password of the files is right, although nobody may log in with it. Whoever has
+		// it guesses nothing.
+		if users = p.Waiting; users.Remembered(name, password) {
+			op.Login, op.Claimed = LoginWaiting, name
+			return nil
+		}
+	}
 	if ok, wait := g.Throttle.Allow(from); !ok {
 		op.Login, op.Claimed = LoginThrottled, p.claimed(name)
 		refusal := *RefuseThrottled
@@ -45,9 +54,16 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 		return nil
 	}
 	g.Throttle.Return(from)
+	if waits {
+		op.Login, op.Claimed = LoginWaiting, name
+		return nil
+	}
 	op.Login, op.Identity = LoginVerified, known(users, name)
 	return nil
 }
+
+// waits reports whether a user's password in the files is not in force.
+func (p *Policy) waits(name string) bool { return p.Waiting != nil && p.Waiting.Has(name) }
 
 // known returns the identity of a verified user.
 func known(users *acl.Users, name string) Identity {

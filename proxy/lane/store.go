@@ -23,6 +23,8 @@ type Store interface {
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
+	// Heard returns when etcd was last heard of.
+	Heard() time.Time
 	Statistics() []byte
 	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
 	MemberList(ctx context.Context) ([]v2v3.Member, error)
@@ -138,8 +140,8 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	}
 	if parsed.Write() || parsed.Quorum { // others wait for no etcd
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
+		x.Outage.Succeeded()
 	}
-	x.Outage.Succeeded()
 	if parsed.Write() && !got.Failed {
 		x.Written.Add(call.account, int64(len(parsed.Value)+2*len(parsed.Key)+writtenBytes))
 	}

@@ -47,7 +47,7 @@ func newCollector() *collector {
 		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
 		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
 		endpointSince:  desc("upstream_endpoint_failing_since_timestamp_seconds", "Time at which the endpoint was first found not to be up, by a request or a probe, in seconds since the epoch; 0 while it is up.", "endpoint"),
-		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Beginning of the outage of etcd: time at which its first request or probe failed, in seconds since the epoch; 0 if there is no outage."),
+		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Beginning of the outage of etcd: time of its last answer before the first request or probe that failed, or of the start of the proxy, in seconds since the epoch; 0 if there is no outage. It stays the same during an outage."),
 		emptying:       desc("emptying_since_timestamp_seconds", "Time at which POST /-/drain began to make clients leave, in seconds since the epoch; 0 while it does not."),
 		byRule: desc("rule_decisions_total", "Decisions by the prefix of the rule that decided, access (read, write) and outcome (allowed, refused). "+
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
@@ -101,7 +101,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			gauge(c.endpointProbe, float64(e.Took)/1000, e.Endpoint)
 		}
 	}
-	gauge(c.upstreamSince, timestamp(s.UpstreamFailing))
+	upstream.addOutage(&s)
+	gauge(c.upstreamSince, timestamp(upstream.Since))
 	gauge(c.emptying, timestamp(s.EmptyingSince))
 	configured := *c.limits.Load()
 	from.observer.samples.addHighest(s.Limits)

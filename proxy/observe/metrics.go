@@ -115,7 +115,7 @@ func NewMetrics(version string) *Metrics {
 	m.exportPool(f)
 	m.exportWatches(f)
 	m.exportLogins(counter("logins_total", "Checks of a client's identity by means (password, certificate, anonymous), result (ok, remembered, failed, throttled, busy, none) and reason. "+
-		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, throttled, busy, untrusted_certificate, expired_certificate, revoked_certificate or certificate_name.",
+		"The reason is empty if the client was identified, or no_credentials, other_scheme, malformed_credentials, unknown_user, wrong_password, password_not_in_force (the file has it, but a mistake in the files keeps it from being in force), throttled, busy, untrusted_certificate, expired_certificate, revoked_certificate or certificate_name.",
 		"means", "result", "reason"))
 	for s := range m.allowedBy {
 		for a := range m.allowedBy[s] {

@@ -31,8 +31,10 @@ type State struct {
 	UpstreamFailing time.Time
 	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
 	UpstreamRecovered time.Time
-	Memory            MemoryStatus
-	Pools             []*account.Pool
+	// UpstreamAnswered is the last success that is known.
+	UpstreamAnswered time.Time
+	Memory           MemoryStatus
+	Pools            []*account.Pool
 	// Limits are the limits that can be reached, and their use.
 	Limits []LimitStatus
 }
@@ -62,7 +64,7 @@ func (o *Observer) Status(s State) *Status {
 	case !s.EmptyingSince.IsZero():
 		status.State = "emptying"
 	}
-	status.Upstream.Since, status.Upstream.Recovered = s.UpstreamFailing, s.UpstreamRecovered
+	status.Upstream.addOutage(&s)
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
 	status.Users, status.UsersLeftOut = s.Counts.userStatus()

@@ -40,6 +40,8 @@ type Options struct {
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
+	// rehearsal allows the tree of a rehearsal to be loaded. It is not served.
+	rehearsal bool
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
 	// maxRemoved replaces the number of nodes that one change may remove in tests.

@@ -21,6 +21,9 @@ const readTimeout = 3 * time.Second
 // errNoTree means that the store has no tree.
 var errNoTree = errors.New("the store has no tree; make an empty one with \"etcd-tlsproxy migrate init\"")
 
+// errRehearsal means that the tree is not for clients. The commands that made it may remove it at any time.
+var errRehearsal = errors.New("the tree is that of a rehearsal, and is never served; use another upstream.prefix")
+
 // state is what a store says about its tree, as of one revision.
 type state struct {
 	cluster  uint64
@@ -63,6 +66,9 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 	}
 	if err := st.meta.Readable(); err != nil {
 		return nil, err
+	}
+	if st.meta.State == layout.Rehearsal && !s.o.rehearsal {
+		return nil, errRehearsal
 	}
 	for _, kv := range append(found[2], found[3]...) {
 		st.control[string(kv.Key)] = kv

@@ -139,6 +139,10 @@ func (s *Store) Status() Status {
 	return st
 }
 
+// Heard returns when the last response of etcd about the events of the store came; they come each
+// second as long as it answers. It is a long time ago if none came yet.
+func (s *Store) Heard() time.Time { return time.Unix(0, s.heard.Load()) }
+
 // tellKeeper says who expires nodes. The caller holds the lock for reading.
 func (s *Store) tellKeeper(st *Status) {
 	st.Keeper, st.NoKeeperSince = s.keeper.Keeps(), s.keeper.VacantSince()

@@ -55,6 +55,8 @@ type Store struct {
 	// term and revision are those of the newest header of a response.
 	term     atomic.Uint64
 	revision atomic.Int64
+	// heard is when the last response of a member in use came, since the epoch.
+	heard atomic.Int64
 
 	mu sync.RWMutex
 	m  *mirror.Mirror // nil until the tree is loaded

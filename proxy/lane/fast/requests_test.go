@@ -89,6 +89,7 @@ func TestNothingOfAConnectionReachesTheNext(t *testing.T) {
 }
 
 func TestALargerBodyIsLeftToTheStandardLane(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	handed := make(chan string, 1)
 	r.HandOver = func(c *tls.Conn, _ *gate.Peer, received []byte) {
@@ -117,6 +118,7 @@ func TestALargerBodyIsLeftToTheStandardLane(t *testing.T) {
 // TestAnswersOfAllSizesArrive reads values that fit into a record with their head, that fill one,
 // and that need several, one after another on one connection.
 func TestAnswersOfAllSizesArrive(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, _, _ := r.connect()
 	ask := func(fields string) *proxytest.Answer {

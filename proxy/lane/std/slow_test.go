@@ -29,6 +29,7 @@ func newHastyRig(t *testing.T, timeout time.Duration) *rig {
 const unfinishedWrite = "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nvalue="
 
 func TestAClientOfHTTP1ThatStopsIsEndedInTime(t *testing.T) {
+	t.Parallel()
 	r := newHastyRig(t, time.Second)
 	clients := make(map[string]*proxytest.Raw)
 	for what, test := range map[string]struct {
@@ -79,6 +80,7 @@ func TestAClientOfHTTP1ThatStopsIsEndedInTime(t *testing.T) {
 }
 
 func TestAClientOfHTTP2ThatStopsIsEndedInTime(t *testing.T) {
+	t.Parallel()
 	r := newHastyRig(t, time.Second)
 	ask := func(h *h2Client) *h2Client {
 		h.ask(1)
@@ -122,6 +124,7 @@ func TestAClientOfHTTP2ThatStopsIsEndedInTime(t *testing.T) {
 // TestTheTimeForAHeadDoesNotEndTheWaitForTheNextRequest has another connection, which shows that
 // the time has passed.
 func TestTheTimeForAHeadDoesNotEndTheWaitForTheNextRequest(t *testing.T) {
+	t.Parallel()
 	r := newHastyRig(t, 2*time.Second)
 	read, _ := r.raw()
 	r.ask(read)

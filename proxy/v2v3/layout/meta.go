@@ -8,8 +8,12 @@ import (
 // Schema is the version of the layout that this package reads and writes.
 const Schema = 1
 
-// Live is the state of a tree that serves clients.
-const Live = "live"
+const (
+	// Live is the state of a tree that serves clients.
+	Live = "live"
+	// Rehearsal is the state of a tree that was made to be compared with another one. It is never served.
+	Rehearsal = "rehearsal"
+)
 
 // Meta describes a tree. There is one if and only if the store has a tree.
 type Meta struct {

@@ -48,6 +48,9 @@ func (t *Txn) Put(key, value []byte) {
 	t.Success = append(t.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: value}}})
 }
 
+// Delete adds the deletion of one key.
+func (t *Txn) Delete(key []byte) { t.delete(key, nil) }
+
 func (t *Txn) delete(key, end []byte) {
 	t.Success = append(t.Success, &pb.RequestOp{
 		Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: key, RangeEnd: end}}})

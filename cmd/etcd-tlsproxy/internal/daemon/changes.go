@@ -28,8 +28,14 @@ func changes(old, next *loaded) []string {
 	if a.Certs != b.Certs {
 		add("certificates", certificatesOf(b.Certs))
 	}
-	if a.Users != b.Users {
+	if a.Users != b.Users || a.Waiting != b.Waiting {
 		users := compare(usersOf(a.Users), usersOf(b.Users), func(x, y [16]byte) bool { return x == y })
+		waited, wait := waitingOf(old), waitingOf(next)
+		add("users refused until the mistake is mended", wait)
+		users.removed = without(users.removed, wait)
+		stillNew := without(users.added, waited)
+		add("users not refused any more", without(users.added, stillNew))
+		users.added = stillNew
 		users.add("users", add)
 	}
 	if a.Rules != b.Rules {
@@ -97,6 +103,19 @@ func usersOf(users *acl.Users) map[string][16]byte {
 		all[name], _ = users.Fingerprint(name)
 	}
 	return all
+}
+
+// waitingOf returns the users of the files whose passwords are not in force.
+func waitingOf(s *loaded) []string {
+	if s.snapshot.Waiting == nil {
+		return []string{}
+	}
+	return s.snapshot.Waiting.Names()
+}
+
+// without returns the names that are not among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
 }
 
 func rulesOf(rules *acl.Rules) map[string]*acl.Rule {

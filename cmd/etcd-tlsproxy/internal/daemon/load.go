@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
@@ -23,6 +24,7 @@ import (
 // loader makes a state from the files on disk.
 type loader struct {
 	file     string
+	files    int64 // that this process may have open; 0 if it does not serve
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
@@ -103,7 +105,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 		p.Rules, p.Surfaces = c.Rules, surfaces(c.Surfaces)
 	}
 	var inFiles *acl.Users
-	inFiles, p.Users = l.loadUsers(disk, errs, c.Config, before, old)
+	inFiles, p.Users, p.Waiting = l.loadUsers(disk, errs, c.Config, before, old)
 	if state.ofTable = p.Users; old.settings[config.Access] {
 		state.ofTable = before.ofTable
 	}
@@ -126,13 +128,23 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	state.checkUsers(inFiles)
 	state.checkPrefixes()
 	state.checkEtcdUsers()
+	if l.files > 0 {
+		state.checkFiles(l.files)
+	}
 	return state, nil
+}
+
+// checkFiles warns of connections that do not fit into so many open files.
+func (s *loaded) checkFiles(most int64) {
+	if text := preflight.AdviseFiles(s.config, s.doc, most); text != "" {
+		s.warnings = append(s.warnings, text)
+	}
 }
 
 // same reports whether the state serves like the old one.
 func (s *loaded) same(old *loaded) bool {
 	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
+	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Waiting == b.Waiting && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
 }
 
 func (s *loaded) logWarnings(log *slog.Logger) {
