@@ -248,11 +248,3 @@ func (n *node) refusingBelow(a Access, user string) *Rule {
 	}
 	return n.children[first].refusingBelow(a, user)
 }
-
-// segments iterates over the segments of key. The root has none.
-func segments(key Key) func(yield func(string) bool) {
-	if key == Root {
-		return func(func(string) bool) {}
-	}
-	return strings.SplitSeq(string(key[1:]), "/")
-}

@@ -39,9 +39,8 @@ type Throttle struct {
 
 // bucket is the token bucket of one address.
 type bucket struct {
-	tokens   float64
-	at       time.Time // when tokens was computed
-	inFlight float64   // attempts that took a token and have not ended
+	tokens float64   // below zero if several attempts failed at the same time
+	at     time.Time // when tokens was computed
 }
 
 // suspectFailures is how many attempts of an address must have failed recently for it
@@ -69,10 +68,10 @@ func NewThrottle(o ThrottleOptions) *Throttle {
 	return &Throttle{burst: float64(o.Burst), every: o.Every, now: o.Now, clients: clients}
 }
 
-// Allow takes a token of the address for one attempt, or returns how long the address
-// must wait for one. The token is taken before the password is known to be wrong;
-// otherwise many concurrent attempts could share the last token. The caller must call
-// [Throttle.Return] or [Throttle.Failed] when the attempt has ended.
+// Allow reports whether the address may make an attempt, or returns how long it must wait. It
+// takes no token, so that right passwords do not refuse each other. It must be asked when the
+// hash is about to be computed: the attempts that were waited for may have failed. What is
+// computed at the same time may fail with the last token; it is paid back before the next attempt.
 func (t *Throttle) Allow(addr netip.Addr) (ok bool, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,38 +79,22 @@ func (t *Throttle) Allow(addr netip.Addr) (ok bool, wait time.Duration) {
 	if b.tokens < 1 {
 		return false, time.Duration((1 - b.tokens) * float64(t.every))
 	}
-	b.tokens--
-	b.inFlight++
 	return true, 0
 }
 
-// Failed ends an attempt that failed. Its token is used up.
+// Failed uses up a token for an attempt that failed.
 func (t *Throttle) Failed(addr netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.bucket(addr).endAttempt()
+	t.bucket(addr).tokens--
 }
 
 // Suspect reports whether several attempts of the address failed recently.
 func (t *Throttle) Suspect(addr netip.Addr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := t.bucket(addr)
-	return t.burst-b.tokens-b.inFlight >= suspectFailures
+	return t.burst-t.bucket(addr).tokens >= suspectFailures
 }
-
-// Return ends an attempt that did not fail, and gives its token back.
-func (t *Throttle) Return(addr netip.Addr) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	b := t.bucket(addr)
-	b.endAttempt()
-	b.tokens = min(t.burst, b.tokens+1)
-}
-
-// endAttempt counts an attempt as ended. The count is 0 if the address was dropped
-// from the throttle since the attempt began.
-func (b *bucket) endAttempt() { b.inFlight = max(0, b.inFlight-1) }
 
 // bucket returns the refilled bucket of an address. The caller holds t.mu.
 func (t *Throttle) bucket(addr netip.Addr) *bucket {

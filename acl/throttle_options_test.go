@@ -13,13 +13,13 @@ func TestTheThrottleUsesTheClockAndTheTimeItIsGiven(t *testing.T) {
 		addr := netip.MustParseAddr("192.0.2.1")
 		now := time.Now()
 		stopped := NewThrottle(ThrottleOptions{Burst: 1, Every: time.Second, Now: func() time.Time { return now }})
-		stopped.Allow(addr)
+		stopped.Failed(addr)
 		advance(time.Hour)
 		if ok, wait := stopped.Allow(addr); ok || wait != time.Second {
 			t.Errorf("Allow by a clock that stands still: got %t and a wait of %v, want false and 1s", ok, wait)
 		}
 		fast := NewThrottle(ThrottleOptions{Burst: 1, Every: 1})
-		fast.Allow(addr)
+		fast.Failed(addr)
 		if ok, _ := fast.Allow(addr); ok {
 			t.Error("Allow of a second attempt at the same time: got true, want false")
 		}
@@ -38,6 +38,7 @@ func TestTheDefaultsOfTheThrottle(t *testing.T) {
 			if ok, _ := throttle.Allow(addr); !ok {
 				t.Errorf("Allow, attempt %d of the default burst of 20: got false, want true", i+1)
 			}
+			throttle.Failed(addr)
 		}
 		if ok, wait := throttle.Allow(addr); ok || wait != time.Second {
 			t.Errorf("Allow beyond the default burst: got %t and a wait of %v, want false and 1s", ok, wait)
@@ -51,17 +52,17 @@ func TestTheThrottleTracksAsManyAddressesAsItIsMadeFor(t *testing.T) {
 	for clients, want := range map[int]int{0: 10_000, -1: 10_000, 1: 1, 3: 3} {
 		throttle := NewThrottle(ThrottleOptions{Burst: 1, Every: time.Hour, Clients: clients})
 		first := netip.MustParseAddr("192.0.2.1")
-		throttle.Allow(first)
+		throttle.Failed(first)
 		addr := netip.MustParseAddr("198.18.0.0")
 		for range want - 1 {
-			throttle.Allow(addr)
+			throttle.Failed(addr)
 			addr = addr.Next()
 		}
 		if ok, _ := throttle.Allow(first); ok {
 			t.Errorf("Allow of the first of %d addresses, Clients %d: got true, want its attempt remembered", want, clients)
 		}
 		for range want {
-			throttle.Allow(addr)
+			throttle.Failed(addr)
 			addr = addr.Next()
 		}
 		if ok, _ := throttle.Allow(first); !ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
 
 	"etcd-tlsproxy/proxy/account"
@@ -47,8 +48,11 @@ func (s *Server) accept(ln net.Listener) error {
 				return err
 			}
 			// Most likely there are no file descriptors left. They return as connections end.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			pause = min(max(2*pause, shedEvery/2), time.Second)
 			s.unaccepted.Failed("error", err)
+			if (errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)) && s.shed() {
+				pause = shedEvery
+			}
 			time.Sleep(pause)
 			continue
 		}
@@ -62,6 +66,18 @@ func (s *Server) accept(ln net.Listener) error {
 		s.handshakers.dispatch(p, s.handshake)
 	}
 }
+
+// shedEvery is how often connections are taken back because there are no file descriptors.
+const shedEvery = 10 * time.Millisecond
+
+// shed takes connections back from those that hold most, so that whoever wants to connect, or the
+// connection to etcd, has a descriptor. It reports whether some end.
+func (s *Server) shed() bool {
+	return s.connections.Reclaim(max(1, s.connections.Most()/shedShare)) > 0
+}
+
+// shedShare is the part of the connections, as a divisor, that is taken back at a time.
+const shedShare = 200
 
 // The reasons why a connection is refused, from the closed set of the metric.
 const (
@@ -83,6 +99,9 @@ const (
 	connectionBytes = 40 << 10
 	headerBytes     = 12 << 10
 )
+
+// maxWaitingConnections bounds the connections that wait until others are taken back for them.
+const maxWaitingConnections = 1024
 
 // headerShare is the share of the connections, as a divisor, whose header may be awaited in
 // addition to all others.

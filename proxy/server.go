@@ -119,6 +119,8 @@ func NewServer(o Options) *Server {
 	s.connections = s.accounts.NewPool(account.Options{
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,
 		PerAccount: int64(o.MaxAddressConnections), Bytes: connectionBytes, Connections: true,
+		// Those that wait have a descriptor each.
+		Queue: min(maxWaitingConnections, max(16, o.MaxConnections/64)),
 	})
 	awaited := int64(o.MaxConnections / headerShare)
 	s.headers = s.accounts.NewPool(account.Options{Name: "headers", Total: awaited, Reserve: awaited / 8, ForNewcomers: true, Connections: true, Bytes: headerBytes})
@@ -188,7 +190,11 @@ func NextProtos(http2 bool) []string {
 // the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
 	s.resize(next)
+	before := s.current.Load()
 	s.current.Publish(next)
+	if (before.Origin == nil) != (next.Origin == nil) {
+		s.exchange.Watches.Moved()
+	}
 	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 
@@ -200,6 +206,7 @@ const (
 
 // resize fits the pools of operations to the pool of connections to etcd.
 func (s *Server) resize(next *lane.Snapshot) {
+	next.Upstream.OnNoFiles(func() { s.shed() })
 	parts := next.Upstream.Parts()
 	s.exchange.Slots.Resize(parts.Requests, parts.RequestsReserve)
 	s.exchange.Proposals.Resize(parts.Proposals, parts.ProposalsReserve)

@@ -126,8 +126,11 @@ func (s *storm) write(ctx context.Context, c int) {
 		}
 		if outcome == "written" {
 			s.written[through].Add(1)
-		} else {
-			<-s.ahead
+			continue
+		}
+		select {
+		case <-s.ahead:
+		default: // the watcher took it, for the event of a write whose outcome was unknown
 		}
 	}
 	s.mu.Lock()
@@ -154,7 +157,7 @@ func (s *storm) increment(through int) (outcome string) {
 	case status == 200, strings.Contains(body, `"The answer is lost"`):
 		s.done++
 		return "written"
-	case status == 412, body == gate.RefuseStore.Body:
+	case status == 412, body == gate.RefuseStore.Body, body == gate.RefuseUpstreamBusy.Body:
 		return "not sent"
 	}
 	s.unknown++

@@ -76,8 +76,8 @@ func (f *folder) start(names string, env []string, sockets ...*os.File) *process
 	f.t.Helper()
 	p := &process{t: f.t, log: &daemontest.Output{}, exited: make(chan struct{})}
 	// LISTEN_PID names the process that the sockets are for. The program replaces the
-	// shell, so it has the same process id.
-	p.Cmd = exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve --config "$1"`, filepath.Join(f.dir, "etcd-tlsproxy"), filepath.Join(f.dir, "etcd-tlsproxy.toml"))
+	// shell, so it has the same process id. OPEN_FILES limits its files.
+	p.Cmd = exec.Command("sh", "-c", `ulimit -n "${OPEN_FILES:-$(ulimit -n)}"; LISTEN_PID=$$ exec "$0" serve --config "$1"`, filepath.Join(f.dir, "etcd-tlsproxy"), filepath.Join(f.dir, "etcd-tlsproxy.toml"))
 	p.Stdout, p.Stderr, p.ExtraFiles = p.log, p.log, sockets
 	p.Env = append(os.Environ(), env...)
 	if len(sockets) > 0 {

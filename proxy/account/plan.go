@@ -48,7 +48,7 @@ func (p *Pool) planFor(need int64) *plan {
 		pl.any += min(below, room)
 		pl.in[prefix] = below - min(below, room)
 	}
-	pl.donors = p.donors()
+	pl.donors = p.donors(p.total, 0)
 	return pl
 }
 
@@ -58,17 +58,19 @@ func (p *Pool) keeps(a *Account) int64 {
 	return max(1, p.total/(networks*accounts))
 }
 
-// donors returns the accounts above their share, first those whose networks hold the most;
-// p.mu is held.
-func (p *Pool) donors() (all []donor) {
+// donors returns the accounts above their share of so many units, if some more networks came,
+// first those whose networks hold the most; p.mu is held.
+func (p *Pool) donors(total, newcomers int64) (all []donor) {
 	p.table.each(func(a *Account) {
 		held := a.Held(p)
 		networks, accounts := p.sharers(a)
-		if held*networks*accounts <= p.total {
+		networks += newcomers
+		if held*networks*accounts <= total {
 			return
 		}
 		all = append(all, donor{
-			account: a, excess: max(1, held-p.keeps(a)), forOther: p.networkExcess(a.key.network) > 0,
+			account: a, excess: max(1, held-max(1, total/(networks*accounts))),
+			forOther:   p.usages.held(a.key.network) > total/networks,
 			proved:     a.HasProved(),
 			onlySilent: held == 1, // above the share, which is less than that
 		})
@@ -79,18 +81,6 @@ func (p *Pool) donors() (all []donor) {
 			cmp.Compare(b.excess, a.excess),
 		)
 	})
-	return all
-}
-
-// largest returns the accounts that hold something, first those that hold the most; p.mu is
-// held.
-func (p *Pool) largest() (all []*Account) {
-	p.table.each(func(a *Account) {
-		if a.Held(p) > 0 {
-			all = append(all, a)
-		}
-	})
-	slices.SortFunc(all, func(a, b *Account) int { return cmp.Compare(b.Held(p), a.Held(p)) })
 	return all
 }
 

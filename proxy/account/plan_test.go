@@ -192,22 +192,6 @@ func TestOnlySilenceIsTakenOfTheLastUnitsOfACrowdInOneNetwork(t *testing.T) {
 	})
 }
 
-func TestTheLargestAccountsComeFirst(t *testing.T) {
-	table := NewTable()
-	p := table.NewPool(Options{Name: "test", Total: 20})
-	for i, n := range []int{3, 0, 7, 1, 5} {
-		hold(t, p, client(table, i, 0), n, Silent)
-	}
-	var got []int64
-	for _, a := range p.largest() {
-		got = append(got, a.Held(p))
-	}
-	if want := []int64{7, 5, 3, 1}; !slices.Equal(got, want) {
-		t.Errorf("what the largest accounts hold: got %v, want %v", got, want)
-	}
-}
-
-// Half of the candidates may decline, and no more are collected than that.
 func TestTwiceAsManyHoldersAreConsideredAsAreNeeded(t *testing.T) {
 	table := NewTable()
 	p := table.NewPool(Options{Name: "test", Total: 400})

@@ -46,15 +46,14 @@ func (p *Pool) reclaim() {
 }
 
 // Reclaim revokes holders of up to so many units although nobody waits, because something
-// behind the pool is short. It takes them from accounts above their share, and then what is
-// silent from the accounts that hold the most. It returns the number of units that will be
-// released. One call revokes at most a hundredth of the total.
+// behind the pool is short, and the pool does not know how much of it there is. It takes them from
+// accounts that hold more than their share of what is in use, if one more network came. It returns
+// the number of units that will be released. One call revokes at most a hundredth of the total.
 func (p *Pool) Reclaim(units int64) int64 {
 	now := time.Now()
 	p.mu.Lock()
 	p.surveyAll(now)
-	pl := p.planFor(units)
-	pl.any, pl.exchange = units, p.largest()
+	pl := &plan{pool: p, quota: min(units, max(1, p.total/reclaimShare)), any: units, donors: p.donors(p.Used(), 1)}
 	p.mu.Unlock()
 	promised, holders := pl.carryOut(now)
 	p.mu.Lock()

@@ -223,21 +223,39 @@ func TestNothingIsRevokedWithoutNeed(t *testing.T) {
 	})
 }
 
-func TestReclaimTakesFromAccountsAboveTheirShareAndThenWhatIsSilent(t *testing.T) {
+func TestReclaimTakesFromAccountsAboveTheirShareWhatIsSilentFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		table := NewTable()
 		p := table.NewPool(Options{Name: "test", Total: 1000})
 		flood, modest := client(table, 0, 0), client(table, 1, 0)
 		all := hold(t, p, flood, 505, Slow)
 		silent, watching := hold(t, p, modest, 4, Silent), hold(t, p, modest, 400, Watching)
-		if got := p.Reclaim(50); got != 9 {
-			t.Errorf("reclaiming: got %d units, want 9", got)
+		if got := p.Reclaim(50); got != 10 {
+			t.Errorf("reclaiming: got %d units, want 10", got)
 		}
-		if got := [3]int{revokedOf(all), revokedOf(silent), revokedOf(watching)}; got != [3]int{5, 4, 0} {
-			t.Errorf("got %v revoked of the flood, the silent and the watching, want [5 4 0]", got)
+		if got := [3]int{revokedOf(all), revokedOf(silent), revokedOf(watching)}; got != [3]int{6, 4, 0} {
+			t.Errorf("got %v revoked of the flood, the silent and the watching, want [6 4 0]", got)
 		}
-		if got := p.Status().Revoked; got != 9 {
-			t.Errorf("the status: got %d holders revoked, want 9", got)
+		if got := p.Status().Revoked; got != 10 {
+			t.Errorf("the status: got %d holders revoked, want 10", got)
+		}
+	})
+}
+
+// TestReclaimTakesFromWhoHoldsMostOfWhatIsInUse has a pool that is far from full.
+func TestReclaimTakesFromWhoHoldsMostOfWhatIsInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 10_000})
+		flood := client(table, 0, 0)
+		alone := hold(t, p, flood, 100, Watching)
+		if got := p.Reclaim(100); got != 50 || revokedOf(alone) != 50 {
+			t.Errorf("reclaiming from one account alone: got %d units of %d holders, want half of what it has, 50", got, revokedOf(alone))
+		}
+		synctest.Wait()
+		modest := hold(t, p, client(table, 1, 0), 10, Silent)
+		if got := p.Reclaim(100); got != 30 || revokedOf(modest) != 0 {
+			t.Errorf("reclaiming while another one holds 10 of 60: got %d units, %d of them of the other, want 30 and none", got, revokedOf(modest))
 		}
 	})
 }

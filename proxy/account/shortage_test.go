@@ -173,8 +173,8 @@ func TestReclaimLooksAtWhatIsHeldNow(t *testing.T) {
 	flood := client(table, 0, 0)
 	all := hold(t, p, flood, 505, Slow) // without the lock, so that no survey knows of it
 	hold(t, p, client(table, 1, 0), 100, Busy)
-	if got := p.Reclaim(50); got != 5 || revokedOf(all) != 5 {
-		t.Errorf("reclaiming from a flood of 505 units, whose share is 500: got %d units of %d holders, want 5", got, revokedOf(all))
+	if got := p.Reclaim(50); got != 10 || revokedOf(all) != 10 {
+		t.Errorf("reclaiming from a flood of 505 units of 605: got %d units of %d holders, want 10", got, revokedOf(all))
 	}
 }
 

@@ -2,7 +2,9 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"math"
+	"time"
 	"unsafe"
 
 	"etcd-tlsproxy/acl"
@@ -29,20 +31,38 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 			return nil
 		}
 	}
-	if ok, wait := g.Throttle.Allow(from); !ok {
+	throttled := func(wait time.Duration) *Refusal {
 		op.Login, op.Claimed = LoginThrottled, p.claimed(name)
 		refusal := *RefuseThrottled
 		refusal.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
 		return &refusal
 	}
+	if ok, wait := g.Throttle.Allow(from); !ok {
+		return throttled(wait)
+	}
+	tooMany := time.Duration(0)
 	client := acl.Client{Suspect: func() bool { return g.Throttle.Suspect(from) }}
-	if g.HashTurn != nil {
-		client.Turn = func(ctx context.Context, ofSuspects bool) (func(), error) { return g.HashTurn(ctx, peer, ofSuspects) }
+	client.Turn = func(ctx context.Context, ofSuspects bool) (release func(), err error) {
+		release = func() {}
+		if g.HashTurn != nil {
+			release, err = g.HashTurn(ctx, peer, ofSuspects)
+		}
+		if err != nil || ofSuspects || users.Remembered(name, password) {
+			return release, err
+		}
+		// The logins that this one has waited for may have failed.
+		if ok, wait := g.Throttle.Allow(from); !ok {
+			release()
+			tooMany = wait
+			return nil, errThrottled
+		}
+		return release, nil
 	}
 	ok, err := users.Verify(ctx, name, password, client)
 	switch {
+	case errors.Is(err, errThrottled):
+		return throttled(tooMany)
 	case err != nil: // too many logins are waiting, or the client left
-		g.Throttle.Return(from)
 		op.Login, op.Claimed = LoginBusy, p.claimed(name)
 		return RefuseBusy
 	case !ok:
@@ -53,7 +73,6 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 		}
 		return nil
 	}
-	g.Throttle.Return(from)
 	if waits {
 		op.Login, op.Claimed = LoginWaiting, name
 		return nil
@@ -64,6 +83,9 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 
 // waits reports whether a user's password in the files is not in force.
 func (p *Policy) waits(name string) bool { return p.Waiting != nil && p.Waiting.Has(name) }
+
+// errThrottled ends the wait of a login whose address has failed too often meanwhile.
+var errThrottled = errors.New("too many logins of the address have failed")
 
 // known returns the identity of a verified user.
 func known(users *acl.Users, name string) Identity {

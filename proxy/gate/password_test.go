@@ -5,7 +5,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"etcd-tlsproxy/acl"
@@ -47,6 +50,64 @@ func TestAPasswordIsHashedInTheTurnOfItsClient(t *testing.T) {
 	refused = errors.New("no turn")
 	if refusal := loginWith(g, p, peer, "root-pw"); refusal != gate.RefuseBusy {
 		t.Errorf("a login without a turn: got the refusal %v, want %v", refusal, gate.RefuseBusy)
+	}
+}
+
+// logInAtOnce logs in from one address so many times at once, while one hash is computed at a time.
+// It returns the number of answers of each status, 0 for success, and that of hashes.
+func logInAtOnce(t *testing.T, count int, password string) (statuses map[int]int, hashes int64) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		g, p := newGate(t, nil)
+		g.Throttle = acl.NewThrottle(acl.ThrottleOptions{Burst: 20, Every: time.Hour})
+		workers, suspects := make(chan struct{}, 1), make(chan struct{}, 1)
+		var turns atomic.Int64
+		g.HashTurn = func(_ context.Context, _ *gate.Peer, ofSuspects bool) (func(), error) {
+			if ofSuspects {
+				suspects <- struct{}{}
+				return func() { <-suspects }, nil
+			}
+			workers <- struct{}{}
+			return func() { <-workers }, nil
+		}
+		g.Login = func(l gate.Login) {
+			if l == gate.LoginWrongPassword || l == gate.LoginVerified {
+				turns.Add(1)
+			}
+		}
+		workers <- struct{}{} // until all have passed what is before their turn
+		statuses = make(map[int]int)
+		var mu sync.Mutex
+		var logins sync.WaitGroup
+		for range count {
+			logins.Go(func() {
+				status := 0
+				if refusal := loginWith(g, p, seed.Peer(), password); refusal != nil {
+					status = refusal.Status
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				statuses[status]++
+			})
+		}
+		synctest.Wait()
+		<-workers
+		logins.Wait()
+		hashes = turns.Load()
+	})
+	return statuses, hashes
+}
+
+func TestRightPasswordsAtOnceAreNotThrottled(t *testing.T) {
+	if got, _ := logInAtOnce(t, 60, "root-pw"); got[0] != 60 {
+		t.Errorf("60 logins at once with the right password: got the answers %v, want 60 successes", got)
+	}
+}
+
+func TestAFloodOfWrongPasswordsGetsNoMoreHashesThanItsBurst(t *testing.T) {
+	// The next login may have its turn at the only worker before the failure of the last one is counted.
+	if got, hashes := logInAtOnce(t, 200, "guess"); hashes < 20 || hashes > 21 || got[401] != int(hashes) || got[401]+got[429] != 200 {
+		t.Errorf("200 logins at once with a wrong password: got the answers %v and %d hashes, want 20 or 21 failures, which are hashed, and else refusals", got, hashes)
 	}
 }
 

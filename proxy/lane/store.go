@@ -134,16 +134,19 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		}
 	}()
 	began := time.Now()
-	got, err := o.do(ctx, call, parsed, a)
+	var got v2store.Answer
+	var err error
+	if parsed.Write() {
+		got, err = x.write(ctx, call, parsed, a)
+	} else {
+		got, err = o.Store.DoFor(ctx, parsed, nil)
+	}
 	if err != nil {
 		return x.failedStore(ctx, err, call.Op)
 	}
 	if parsed.Write() || parsed.Quorum { // others wait for no etcd
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
 		x.Outage.Succeeded()
-	}
-	if parsed.Write() && !got.Failed {
-		x.Written.Add(call.account, int64(len(parsed.Value)+2*len(parsed.Key)+writtenBytes))
 	}
 	o.answer(a, call.Op.Method, got)
 	size := a.bodySize()
@@ -163,10 +166,6 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	received = true
 	return nil, nil
 }
-
-// writtenBytes is about what a write adds to a store besides its value and two times its key: the log, the
-// record, and what etcd needs for each version of a key.
-const writtenBytes = 250
 
 // holdMemory charges an answer to its client as one that waits for the client, and reports
 // whether there was memory.

@@ -30,10 +30,12 @@ type answers struct {
 	size   int // that it expects of an answer
 	asked  func(*v2store.Operation)
 	waits  func(context.Context) error // for the turn of a write
+	client *v2v3.Client                // of the last operation
 	event  func() *v2v3.Event          // that watches receive at once
 }
 
 func (a *answers) DoFor(ctx context.Context, op *v2store.Operation, client *v2v3.Client) (v2store.Answer, error) {
+	a.client = client
 	if a.waits != nil {
 		if err := client.Wait(ctx, a.waits); err != nil {
 			return v2store.Answer{}, &v2v3.Error{Kind: v2v3.Busy, Reason: err.Error()}

@@ -5,6 +5,7 @@ import (
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/turn"
 )
 
 // writer is the client of a write to a store.
@@ -13,16 +14,13 @@ type writer struct {
 	slot slot
 }
 
-// do has the store carry out an operation. A write has no slot while it waits for others that change the
+// write has the store carry out a write. It has no slot while it waits for others that change the
 // same, so that they do not keep everybody from etcd.
-func (o *Origin) do(ctx context.Context, call *Call, parsed *v2store.Operation, a *Answer) (v2store.Answer, error) {
-	if !parsed.Write() {
-		return o.Store.DoFor(ctx, parsed, nil)
-	}
+func (x *Exchange) write(ctx context.Context, call *Call, parsed *v2store.Operation, a *Answer) (v2store.Answer, error) {
 	w := writer{call, a.slot}
 	a.slot = slot{}
 	defer func() { a.slot = w.slot }()
-	return o.Store.DoFor(ctx, parsed, &v2v3.Client{Account: call.account, Wait: w.wait})
+	return call.Snapshot.Origin.Store.DoFor(ctx, parsed, &v2v3.Client{Client: turn.Client{Account: call.account, Wait: w.wait}, Known: call.Op.Identity.Name != "", Written: x.Written})
 }
 
 // wait calls a function that waits for other writes, and returns when the client has its slot again.

@@ -8,6 +8,7 @@ import (
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 func TestAWriteHoldsNoSlotWhileItWaitsForItsTurn(t *testing.T) {
@@ -78,5 +79,33 @@ type hasty struct{ client }
 func (*hasty) Queued(end context.CancelFunc) {
 	if end != nil {
 		end()
+	}
+}
+
+func TestAWriteForWhichThereIsNoRoomIsRefusedByWhoseItIs(t *testing.T) {
+	for whose, want := range map[v2v3.Room]*gate.Refusal{v2v3.ForModest: gate.RefuseGreedy, v2v3.ForKnown: gate.RefuseOpen, v2v3.ForNone: gate.RefuseFull} {
+		r := newStoreRig(t, &answers{err: &v2v3.Error{Kind: v2v3.NoRoom, Room: whose}})
+		_, refusal, err := r.Do(t.Context(), r.clientCall(t, "PUT", "/v2/keys/a"), room(100))
+		if refusal != want || err != nil || r.Slots.Used() != 0 {
+			t.Errorf("room for %d: got the refusal %v, the error %v and %d slots, want %v", whose, refusal, err, r.Slots.Used(), want)
+		}
+		if counts := r.failures(t); len(counts) != 0 {
+			t.Errorf("room for %d: counted %v, want no failure of etcd", whose, counts)
+		}
+	}
+}
+
+// TestTheStoreKnowsOnWhoseBehalfItWrites has writes with a login and without one.
+func TestTheStoreKnowsOnWhoseBehalfItWrites(t *testing.T) {
+	for target, known := range map[string]bool{"/v2/keys/a": true, "/v2/keys/eventlogging/a": false} {
+		store := &answers{answer: v2store.Answer{Status: 200, Body: []byte("{}")}}
+		r := newStoreRig(t, store)
+		r.Written = &account.Tally{}
+		call := r.clientCall(t, "PUT", target)
+		a, _, _ := r.Do(t.Context(), call, room(100))
+		a.Close()
+		if c := store.client; c.Known != known || c.Account != call.account || c.Written != r.Written {
+			t.Errorf("PUT %s: got the client %+v, want known %t, its account and the tally", target, c, known)
+		}
 	}
 }

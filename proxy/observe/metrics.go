@@ -109,7 +109,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
 	ends := counter("watches_ended_total", "Ended watches by reason: event (it was sent), client (it left), upstream (etcd ended it, or is away), refused (by etcd), revoked (the client lost the right), drain (the proxy stops, or makes clients leave), shed (others needed the watch or the connection of a client above its share).", "reason")
-	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed"} {
+	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed", "moved"} {
 		m.watchEnds[reason] = ends.WithLabelValues(reason)
 	}
 	m.exportPool(f)

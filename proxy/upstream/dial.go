@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"etcd-tlsproxy/proxy/rawio"
@@ -53,6 +54,16 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.o.DialTimeout)
 	defer cancel()
 	socket, err := e.dialAddresses(ctx)
+	for attempt := 0; noFiles(err) && attempt < maxShedding; attempt++ {
+		if shed := p.noFiles.Load(); shed != nil {
+			(*shed)()
+		}
+		select {
+		case <-time.After(shedPause):
+		case <-ctx.Done():
+		}
+		socket, err = e.dialAddresses(ctx)
+	}
 	if err != nil {
 		p.count.DialFailures.Add(1)
 		return nil, err
@@ -69,6 +80,20 @@ func (e *endpoint) dial(ctx context.Context) (*conn, error) {
 	}
 	return c, nil
 }
+
+// A dial that finds no file descriptors is tried again for a while, until connections of clients
+// have ended: others may take the descriptors first. That says nothing of the endpoint.
+const (
+	maxShedding = 100
+	shedPause   = 10 * time.Millisecond
+)
+
+// OnNoFiles sets a function that makes connections of clients end because there are no file
+// descriptors. etcd would seem to be down otherwise.
+func (p *Pool) OnNoFiles(shed func()) { p.noFiles.Store(&shed) }
+
+// noFiles reports whether an error is the lack of file descriptors.
+func noFiles(err error) bool { return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) }
 
 // dialAddresses connects to the first address that accepts. Each address gets an equal
 // share of the remaining time.
@@ -105,7 +130,9 @@ func (p *Pool) connect(ctx context.Context, only *endpoint, fresh bool) (*conn, 
 			if c, failed = e.connect(ctx, fresh); failed == nil || failed.Kind == Canceled {
 				return c, failed
 			}
-			e.markDown()
+			if !noFiles(failed.Err) {
+				e.markDown()
+			}
 		}
 	}
 	if failed == nil {

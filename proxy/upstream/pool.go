@@ -102,6 +102,7 @@ type Pool struct {
 	endpoints []*endpoint
 	slots     *slots
 	watches   *semaphore.Weighted
+	noFiles   atomic.Pointer[func()] // see [Pool.OnNoFiles]
 
 	background context.Context // for probes; canceled by Close
 	stop       context.CancelFunc

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/turn"
 )
 
 // contend has many clients write at the same time, each through one of the stores.
@@ -143,10 +144,10 @@ func TestAWriteWhoseTurnComesLateIsNotSent(t *testing.T) {
 	f.turns.TryTake("/q")
 	ctx, cancel := context.WithTimeout(t.Context(), minAttempt)
 	defer cancel()
-	client := &Client{Wait: func(ctx context.Context, wait func(context.Context) error) error {
+	client := &Client{Client: turn.Client{Wait: func(ctx context.Context, wait func(context.Context) error) error {
 		f.turns.Pass("/q")
 		return wait(ctx)
-	}}
+	}}}
 	_, err := f.DoFor(ctx, &v2store.Operation{Action: v2store.Create, Key: "/q", InOrder: true, Value: "1"}, client)
 	var failure *Error
 	if !errors.As(err, &failure) || failure.Kind != Busy {

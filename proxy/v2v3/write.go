@@ -30,8 +30,8 @@ var errRenewed = errors.New("the session, the keeper or the description of the t
 // errNotExecuted means that the response to a transaction was lost, and that it was not executed.
 var errNotExecuted = errors.New("the transaction was lost")
 
-// write executes a write.
-func (s *Store) write(ctx context.Context, op *v2store.Operation, client *Client) (v2store.Answer, error) {
+// execute plans a write and sends it, until it is carried out or refused.
+func (s *Store) execute(ctx context.Context, op *v2store.Operation, client *turn.Client) (v2store.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	t := turn.New(&s.turns, op.Key, client)
@@ -68,12 +68,13 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation, client *Client
 			conflicts++
 			s.conflicts.Add(1)
 			if err := t.Pause(ctx, conflicts); err != nil {
-				return v2store.Answer{}, &Error{Kind: Busy, Reason: err.Error()}
+				return v2store.Answer{}, s.noTurn(err)
 			}
 		case errors.Is(err, turn.ErrNone):
-			return v2store.Answer{}, &Error{Kind: Busy, Reason: err.Error()}
+			return v2store.Answer{}, s.noTurn(err)
 		case errors.Is(err, errRenewed):
 		case errors.Is(err, errAway):
+			t.End() // all wait for etcd, and not for each other
 			if !s.waitBack(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}
@@ -157,7 +158,7 @@ func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error)
 	case rpc.TooLarge(err):
 		return nil, fmt.Errorf("%w: %w", errTooLarge, raftError(rpc.Reason(err), s.index()))
 	case rpc.NoSpace(err):
-		s.space.full(s.o.Log)
+		s.space.Full(s.o.Log)
 		return s.settleFull(ctx, p, err)
 	case rpc.Refused(err):
 		return nil, &Error{Kind: NotExecuted, Reason: rpc.Reason(err)}
@@ -237,18 +238,4 @@ func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2st
 	default:
 		return s.reconstruct(ctx, p, revision)
 	}
-}
-
-// settle finds out what became of a write whose response was lost. It puts up a fence, behind which
-// the write cannot be executed any more. If the mirror has all events up to the fence, and that
-// of the write is not among them, the write was not executed.
-func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
-	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)
-	if err == nil {
-		err = s.reach(ctx, fence)
-	}
-	if e, err := s.conclude(p, lost, err); e != nil || err != nil {
-		return e, err
-	}
-	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
 }

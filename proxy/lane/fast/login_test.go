@@ -12,11 +12,11 @@ import (
 // the other leaves.
 func TestALoginWaitsNoLongerThanItsClient(t *testing.T) {
 	r := newRig(t, patientLimits)
-	waits, ended := make(chan struct{}), make(chan error, 1)
+	waits, ended := make(chan (<-chan struct{})), make(chan error, 1)
 	turn := make(chan struct{})
 	r.Exchange.Gate.HashTurn = func(ctx context.Context, _ *gate.Peer, _ bool) (func(), error) {
 		done := ctx.Done()
-		waits <- struct{}{}
+		waits <- done
 		select {
 		case <-turn:
 			return func() {}, nil
@@ -30,11 +30,12 @@ func TestALoginWaitsNoLongerThanItsClient(t *testing.T) {
 	if err := client.Send(write + seed.Basic("conftool") + "\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	<-waits
+	done := <-waits
 	turn <- struct{}{}
 	if a, err := client.Answer("PUT"); err != nil || a.Status != 201 {
 		t.Errorf("a login whose turn has come: got %+v and the error %v, want the status 201", a, err)
 	}
+	<-done // what watches for the client's end does not outlast the login
 	if err := client.Send(write + seed.Basic("root") + "\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

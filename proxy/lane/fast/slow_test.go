@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // TestAClientThatTakesNoAnswersIsCut has clients that send more requests than their buffers have room for answers.
@@ -39,4 +41,40 @@ func TestAClientThatTakesNoAnswersIsCut(t *testing.T) {
 			return served.lingering
 		})
 	}
+}
+
+// TestAClientThatSendsItsBodyByteByByteIsEndedInTime has a client that is never silent for as long as the time limit.
+func TestAClientThatSendsItsBodyByteByByteIsEndedInTime(t *testing.T) {
+	limits := patientLimits
+	limits.BodyTimeout = time.Second
+	r := newRig(t, limits)
+	client, _, closed := r.connect()
+	if err := client.Send("PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Length: 10000\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan int, 1)
+	go func() {
+		a, err := client.Answer("PUT")
+		if err != nil {
+			t.Errorf("a client that sends its body slowly: got the error %v, want an answer", err)
+			a = &proxytest.Answer{}
+		}
+		answer <- a.Status
+	}()
+	tick := time.NewTicker(limits.BodyTimeout / 5)
+	defer tick.Stop()
+	for range 100 {
+		select {
+		case status := <-answer:
+			if status != 408 {
+				t.Errorf("a client that sends its body slowly: got the status %d, want 408", status)
+			}
+			client.Close()
+			<-closed
+			return
+		case <-tick.C:
+			_ = client.Send("x")
+		}
+	}
+	t.Error("after 100 bytes the client is still waited for")
 }

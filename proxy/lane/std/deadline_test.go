@@ -18,10 +18,14 @@ import (
 // armed is a connection that keeps its last read deadline.
 type armed struct {
 	net.Conn
-	read *time.Time // nil if it was not set
+	read *time.Time    // nil if it was not set
+	fail error         // of SetReadDeadline
+	ends chan struct{} // receives when it is closed
 }
 
-func (a *armed) SetReadDeadline(t time.Time) error { a.read = &t; return nil }
+func (a *armed) Close() error { a.ends <- struct{}{}; return nil }
+
+func (a *armed) SetReadDeadline(t time.Time) error { a.read = &t; return a.fail }
 
 // below returns a connection of TLS above a.
 func (a *armed) below() *tls.Conn {
@@ -128,6 +132,37 @@ func TestWhatIsReceivedOnHTTP2HasTheTimeOfItsKind(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAConnectionOfHTTP2EndsByTheEarlierOfTwoDeadlines(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct{ received, last, want time.Duration }{{0, 0, -1}, {50, 0, 50}, {0, 100, 100}, {50, 100, 50}, {100, 50, 50}} {
+		at := func(after time.Duration) time.Time {
+			if after == 0 {
+				return time.Time{}
+			}
+			return now.Add(after)
+		}
+		wire := &armed{}
+		c := newHTTP2Conn(wire.below(), seed.Peer(), &lane.Conns{}, hastyLimits, nil)
+		c.deadline, c.last = at(test.received), at(test.last)
+		if err := c.arm(); err != nil || wire.after(now) != test.want {
+			t.Errorf("%v for what is received and %v for the rest: got %v and the error %v, want %v", test.received, test.last, wire.after(now), err, test.want)
+		}
+	}
+}
+
+func TestAConnectionWithoutADeadlineIsNotReadFrom(t *testing.T) {
+	failure := errors.New("closed")
+	wire := &armed{fail: failure}
+	for what, read := range map[string]func([]byte) (int, error){
+		"HTTP/1": newStrictConn(wire.below(), seed.Peer(), hastyLimits, func() bool { return false }).Read,
+		"HTTP/2": newHTTP2Conn(wire.below(), seed.Peer(), &lane.Conns{}, hastyLimits, nil).Read,
+	} {
+		if n, err := read(make([]byte, 10)); n != 0 || !errors.Is(err, failure) {
+			t.Errorf("%s: got %d bytes and the error %v, want none and %v", what, n, err, failure)
+		}
+	}
 }
 
 func TestAConnectionOfHTTP2IsClosedOnlyIfNoStreamIsOpenAndNotAtOnce(t *testing.T) {

@@ -123,6 +123,7 @@ func TestAWatchOfItsOwnEndsWithItsEvent(t *testing.T) {
 }
 
 func TestAClientThatStopsInAHeadIsStalled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(*rig) {})
 	client, served := r.raw()
 	r.ask(client)

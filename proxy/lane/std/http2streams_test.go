@@ -73,6 +73,7 @@ func until[F http2.Frame](h *h2Client) F {
 }
 
 func TestAClientOfHTTP2CannotMakeTheProxyHoldLargeFramesOrBodies(t *testing.T) {
+	t.Parallel()
 	h := newRig(t, func(*rig) {}).http2(0)
 	settings := until[*http2.SettingsFrame](h)
 	if frame, ok := settings.Value(http2.SettingMaxFrameSize); ok && frame != maxFrame {
@@ -122,6 +123,7 @@ func TestAClientThatDoesNotSpeakHTTP2AsItSaidIsEndedWithoutAnAnswer(t *testing.T
 // TestAStreamWithoutMemoryIsRefusedAndItsConnectionStays fills the memory with streams whose
 // answers are not taken.
 func TestAStreamWithoutMemoryIsRefusedAndItsConnectionStays(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(*rig) {})
 	r.memory.Resize(3*streamUnits, 0)
 	h := r.http2(0)

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
 	"time"
 
+	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/rawio"
 )
@@ -17,13 +20,14 @@ import (
 // slowClient is a client that takes a second for each piece.
 type slowClient struct {
 	deadlines
+	pause  time.Duration
 	task   *task
 	pieces []int
 	phases []phase // while it takes them
 }
 
 func (c *slowClient) Write(p []byte) (int, error) {
-	time.Sleep(time.Second) //nolint:forbidigo // of synctest
+	time.Sleep(c.pause) //nolint:forbidigo // of synctest
 	c.pieces, c.phases = append(c.pieces, len(p)), append(c.phases, c.task.now)
 	return len(p), nil
 }
@@ -32,7 +36,7 @@ func (c *slowClient) Write(p []byte) (int, error) {
 func newSlowClient(proto int) (*slowClient, *request) {
 	r := httptest.NewRequest("GET", "/v2/keys/a", nil)
 	r.ProtoMajor = proto
-	c := &slowClient{deadlines: deadlines{ResponseRecorder: httptest.NewRecorder()}}
+	c := &slowClient{deadlines: deadlines{ResponseRecorder: httptest.NewRecorder()}, pause: time.Second}
 	q := &request{w: c, r: r, snapshot: &lane.Snapshot{Limits: lane.Limits{BodyTimeout: bodyTimeout}}, task: task{work: &work{}}}
 	c.task = &q.task
 	q.task.enter(working)
@@ -61,10 +65,16 @@ func TestEachPieceOfAnAnswerHasADeadlineAndNothingBehindIt(t *testing.T) {
 }
 
 func TestAnAnswerThatWasTakenBackIsNotSent(t *testing.T) {
-	c, q := newSlowClient(2)
-	q.broken.Store(true)
-	if err := q.newSender().send([]byte("value"), true); !errors.Is(err, lane.ErrBrokenOff) || len(c.pieces) > 0 || c.Flushed {
-		t.Errorf("got the error %v, pieces of %v bytes and flushed %t; want %v and none", err, c.pieces, c.Flushed, lane.ErrBrokenOff)
+	for _, conn := range []*connection{{}, {strict: &strictConn{}}} {
+		c, q := newSlowClient(2)
+		q.conn = conn
+		q.BreakOff()
+		if len(c.write) != 1 || !c.write[0].Before(time.Now()) || conn.strict != nil && !conn.strict.broken.Load() {
+			t.Errorf("taking it back: got the deadlines %v, want one that has passed, and a connection on HTTP/1 that knows", c.write)
+		}
+		if err := q.newSender().send([]byte("value"), true); !errors.Is(err, lane.ErrBrokenOff) || len(c.pieces) > 0 || c.Flushed {
+			t.Errorf("got the error %v, pieces of %v bytes and flushed %t; want %v and none", err, c.pieces, c.Flushed, lane.ErrBrokenOff)
+		}
 	}
 }
 
@@ -128,6 +138,25 @@ func TestABodyThatEtcdDoesNotReadIsDroppedUpToItsLimit(t *testing.T) {
 		}
 		if len(w.read) > 0 && !w.read[len(w.read)-1].IsZero() || q.task.now != working {
 			t.Errorf("%s: got the deadlines %v and the phase %v, want none left and %v", what, w.read, q.task.now, working)
+		}
+	}
+}
+
+func TestAnAnswerHasTheFieldsOfEtcdInItsSpellingButThoseOfItsConnection(t *testing.T) {
+	fields := []http1.Field{{Name: "X-Etcd-Index", Value: "7"}, {Name: "x-two", Value: "a"}, {Name: "x-two", Value: "b"}, {Name: "Connection", Value: "close"}, {Name: "Content-Length", Value: "9"}}
+	for _, test := range []struct {
+		kind   []http1.Field
+		length int64
+		want   http.Header
+	}{
+		{nil, 5, http.Header{"X-Etcd-Index": {"7"}, "x-two": {"a", "b"}, "Content-Length": {"5"}, "Content-Type": nil}},
+		{nil, 0, http.Header{"X-Etcd-Index": {"7"}, "x-two": {"a", "b"}, "Content-Length": {"0"}, "Content-Type": nil}},
+		{[]http1.Field{{Name: "Content-Type", Value: "application/json"}}, -1, http.Header{"X-Etcd-Index": {"7"}, "x-two": {"a", "b"}, "Content-Type": {"application/json"}}},
+	} {
+		got := make(http.Header)
+		copyHeader(got, append(test.kind, fields...), test.length)
+		if !reflect.DeepEqual(got, test.want) {
+			t.Errorf("a body of %d bytes: got %v, want %v", test.length, got, test.want)
 		}
 	}
 }

@@ -7,9 +7,12 @@ import (
 // V3 reports whether keys are in a v3 store.
 func (u *Upstream) V3() bool { return u.API == "v3" }
 
+// Auto reports whether the v3 store says where the keys are.
+func (u *Upstream) Auto() bool { return u.API == "auto" }
+
 // checkAPI checks the settings that depend on the API of etcd.
 func (u *Upstream) checkAPI(errs *Errors) {
-	if !u.V3() {
+	if !u.V3() && !u.Auto() {
 		usual := Default().Upstream
 		onlyV3 := func(set bool, key string) {
 			if set {
@@ -24,18 +27,26 @@ func (u *Upstream) checkAPI(errs *Errors) {
 		return
 	}
 	if u.Forwards() {
-		errs.Add("the credentials of clients cannot be forwarded with api = \"v3\", because the proxy answers from its own copy of the store",
+		errs.Add("the credentials of clients cannot be forwarded with api = \""+u.API+"\", because the proxy answers from its own copy of the store",
 			"remove the key, and name etcd's user of the proxy in upstream.user", "upstream", "credentials")
 	}
 	if u.ServeStale && u.PlainReads == "linearizable" {
 		errs.Add("reads cannot be linearizable and stale", "set serve_stale to false, or plain_reads to \"mirror\"", "upstream", "serve_stale")
 	}
-	switch {
-	case strings.HasSuffix(u.Prefix, "/"):
-		errs.Add("the prefix ends with a slash, and each key of the tree begins with one", "remove the slash", "upstream", "prefix")
-	case len(u.Prefix) > maxPrefix || strings.ContainsFunc(u.Prefix, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		errs.Add("not a valid prefix", "choose up to 256 visible ASCII characters", "upstream", "prefix")
+	if problem, hint := CheckPrefix(u.Prefix); problem != "" {
+		errs.Add(problem, hint, "upstream", "prefix")
 	}
+}
+
+// CheckPrefix says what is wrong with a prefix of a tree, and what helps. Nothing is wrong if the problem is empty.
+func CheckPrefix(prefix string) (problem, hint string) {
+	switch {
+	case strings.HasSuffix(prefix, "/"):
+		return "the prefix ends with a slash, and each key of the tree begins with one", "remove the slash"
+	case len(prefix) > maxPrefix || strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return "not a valid prefix", "choose up to 256 visible ASCII characters"
+	}
+	return "", ""
 }
 
 // maxPrefix bounds the prefix, which is a part of each key in etcd.

@@ -87,7 +87,9 @@ type Upstream struct {
 	// etcd without the v2 API, or with both. With "v3" the proxy holds a copy of all keys, and
 	// a proxy on another machine serves the same. See REFERENCE.md for what clients can
 	// notice. A store without a tree of keys is not served: migrate init makes an empty one.
-	API string `toml:"api" default:"v2" choices:"v2,v3" reload:"restart"`
+	// With "auto" the v2 API is served until migrate switch has moved the keys of all proxies
+	// to the v3 store, and the store from then on.
+	API string `toml:"api" default:"v2" choices:"v2,auto,v3" reload:"restart"`
 	// Endpoints are etcd's client URLs: http://host:port, https://host:port or
 	// unix:///path. The first is preferred; the others are used while it is down.
 	Endpoints []string `toml:"endpoints" default:"http://127.0.0.1:2379"`
@@ -146,7 +148,8 @@ type Upstream struct {
 	// (--auto-compaction-retention), or if other programs need the revisions.
 	Compact bool `toml:"compact" default:"true"`
 	// QuotaBytes is etcd's --quota-backend-bytes. Above a quarter of it, compact keeps only the
-	// last 1,000 events. When it is used up, etcd refuses all writes.
+	// last 1,000 events. Above a half of it, writes of clients that wrote most are refused, and above 80 %
+	// all but DELETE. When it is used up, etcd refuses all writes.
 	QuotaBytes int64 `toml:"quota_bytes" unit:"bytes" default:"2147483648" min:"16777216" max:"1125899906842624"`
 }
 

@@ -51,6 +51,8 @@ type Limits struct {
 	// 40 KiB and one file descriptor. One address can use seven eighths of them while no
 	// other wants them. At the limit a connection is closed for each new one: of an address
 	// that has more than its share, idle ones first, or an idle one of the same address.
+	// If the process may not have enough files open, 64 and a 32nd of them are left for etcd,
+	// logs and clients that wait, and there are fewer connections.
 	Connections int `toml:"connections" default:"20000" min:"1" max:"10000000" reload:"restart"`
 	// AddressConnections is the largest number of open connections of one address or,
 	// for IPv6, of one /64 network. With 0 there is no such limit, and addresses share the

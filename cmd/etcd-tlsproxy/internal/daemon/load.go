@@ -13,22 +13,27 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
 )
 
 // loader makes a state from the files on disk.
 type loader struct {
 	file     string
+	version  string // of the program
+	files    int64  // that this process may have open; 0 if it does not serve
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
 	log      *slog.Logger // nil until the logs are open
 	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
+	switched func()       // is called when another API has the keys
 	began    time.Time    // when the last load began: a file that was changed later may not be part of it
 }
 
@@ -47,6 +52,9 @@ type loaded struct {
 	endpoints []upstream.Endpoint // nil until they are discovered
 	store     *v2v3.Store         // in use; nil with the v2 API
 	successor *successor          // nil unless another store takes its place soon
+	// changeover says whether the v2 API or the store has the keys; nil if the configuration does.
+	changeover *changeover.Proxy
+	version    string // of the program
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous
@@ -85,7 +93,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
-	state := &loaded{config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
+	state := &loaded{version: l.version, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},
@@ -126,7 +134,17 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	state.checkUsers(inFiles)
 	state.checkPrefixes()
 	state.checkEtcdUsers()
+	if l.files > 0 {
+		state.checkFiles(l.files)
+	}
 	return state, nil
+}
+
+// checkFiles warns of connections that do not fit into so many open files.
+func (s *loaded) checkFiles(most int64) {
+	if text := preflight.AdviseFiles(s.config, s.doc, most); text != "" {
+		s.warnings = append(s.warnings, text)
+	}
 }
 
 // same reports whether the state serves like the old one.

@@ -57,6 +57,7 @@ func TestTheAdminListenerTells(t *testing.T) {
 }
 
 func TestAChangedPasswordTakesEffectWithoutASignal(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	if status := s.Put("conftool", "conftool-1"); status != 200 { // and the password is cached
 		t.Fatalf("a write with the old password before the change: got status %d, want 200", status)
@@ -71,6 +72,7 @@ func TestAChangedPasswordTakesEffectWithoutASignal(t *testing.T) {
 }
 
 func TestANewCertificateIsServedWithoutASignal(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	before := s.Serial()
 	s.WriteCertificate()
@@ -121,6 +123,7 @@ func TestABadFileKeepsTheOldState(t *testing.T) {
 }
 
 func TestARemovedUserLosesAccessThoughARuleStillNamesIt(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	s.Put("conftool", "conftool-1")
 	s.WriteUsers(map[string]string{"root": "root-1"})

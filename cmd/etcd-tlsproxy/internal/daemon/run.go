@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	metrics := observe.NewMetrics(o.Version)
 	loader := &loader{
-		file: o.File, counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
+		file: o.File, version: o.Version, files: preflight.OpenFiles(), counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
 	}
 	first, seen, err := loader.load(ctx, nil)
 	if err != nil {
@@ -101,25 +101,30 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		return nil, nil, err
 	}
 	loader.log = logs.service
+	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
+	s.reloader = &reloader{
+		loader: loader, metrics: metrics, logs: logs, manager: s.manager,
+		current: first, seen: seen, refreshNow: make(chan struct{}, 1), stopped: make(chan struct{}),
+	}
+	s.reloader.mu.Lock() // until there is a server that another API can be put into use for
+	defer s.reloader.mu.Unlock()
+	loader.switched = s.reloader.switched
 	metrics.Watches.OtherCluster = logs.otherCluster
 	if err := loader.openStore(ctx, first, nil); err != nil {
 		return nil, nil, err
 	}
 	debug.SetMemoryLimit(first.config.Limits.Memory)
-	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
-	s.server = newServer(first, metrics, logs)
-	s.reloader = &reloader{
-		loader: loader, server: s.server, metrics: metrics, logs: logs, manager: s.manager,
-		current: first, seen: seen, refreshNow: make(chan struct{}, 1), stopped: make(chan struct{}),
-	}
+	s.server = newServer(first, preflight.Connections(first.config, loader.files), metrics, logs)
+	s.reloader.server = s.server
 	s.reloader.publishStatus(first, true, nil)
 	s.reloader.publishMetrics(nil)
 	first.logWarnings(logs.service)
 	return s, first, nil
 }
 
-// newServer makes the front end from the settings that need a restart.
-func newServer(first *loaded, metrics *observe.Metrics, logs *logs) *proxy.Server {
+// newServer makes the front end from the settings that need a restart, and the connections that
+// it can have.
+func newServer(first *loaded, connections int, metrics *observe.Metrics, logs *logs) *proxy.Server {
 	limits := &first.config.Limits
 	return proxy.NewServer(proxy.Options{
 		Snapshot:              first.snapshot,
@@ -127,7 +132,7 @@ func newServer(first *loaded, metrics *observe.Metrics, logs *logs) *proxy.Serve
 		Observer:              observe.New(metrics, logs.records),
 		Log:                   logs.service,
 		Throttle:              acl.NewThrottle(acl.ThrottleOptions{Burst: limits.LoginBurst, Every: limits.LoginEvery.Duration()}),
-		MaxConnections:        limits.Connections,
+		MaxConnections:        connections,
 		MaxAddressConnections: limits.AddressConnections,
 		MaxAddressHandshakes:  limits.AddressHandshakes,
 		MaxMemory:             uint64(limits.Memory),

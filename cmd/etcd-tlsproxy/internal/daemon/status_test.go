@@ -104,6 +104,7 @@ func TestTheStatusTellsSinceWhenEtcdIsAway(t *testing.T) {
 }
 
 func TestALostAuditLogIsSeenEverywhere(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("there is no /dev/full")
 	}

@@ -27,6 +27,7 @@ func startAudited(t *testing.T) *service {
 }
 
 func TestAMistakeInTheTableDelaysNoRemovalOfAUser(t *testing.T) {
+	t.Parallel()
 	for what, mistake := range map[string][2]string{
 		"the table":  {`"/eventlogging" = []`, `"eventlogging" = []`},
 		"the syntax": {"[limits]", "[limits"},
@@ -87,6 +88,7 @@ func TestADamagedFileOfUsersRemovesNobody(t *testing.T) {
 // TestAnAttemptHasTheTimeOfItsBeginning holds up a reload with a pipe. What changes meanwhile
 // may not be part of it.
 func TestAnAttemptHasTheTimeOfItsBeginning(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	pipe := s.Path("pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

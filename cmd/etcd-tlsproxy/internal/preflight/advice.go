@@ -3,7 +3,6 @@ package preflight
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"time"
 
 	"etcd-tlsproxy/certs"
@@ -44,26 +43,10 @@ func (s *State) Advise(now time.Time) []string {
 			all = append(all, fmt.Sprintf("%s: the certificate expires at %s, in less than a week (hint: renew it)", c.Role, c.NotAfter.Format(time.RFC3339)))
 		}
 	}
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
-		if text := s.adviseFiles(files.Max); text != "" {
-			add(text, "limits", "connections")
-		}
+	if text := AdviseFiles(s.Config, s.Document, OpenFiles()); text != "" {
+		all = append(all, text)
 	}
 	return all
-}
-
-// adviseFiles compares the connections of clients with the files that the process may open.
-func (s *State) adviseFiles(most uint64) string {
-	connections, awaited := int64(s.Config.Limits.Connections), awaitedHeaders(s.Config)
-	if uint64(connections+awaited) <= most {
-		return ""
-	}
-	text := fmt.Sprintf("%d connections", connections)
-	if awaited > 0 {
-		text += fmt.Sprintf(", and %d of load balancers whose header is awaited,", awaited)
-	}
-	return text + fmt.Sprintf(" need more open files than this process may have, %d (hint: raise LimitNOFILE= of the unit, or lower the limit)", most)
 }
 
 // AsWarnings turns errors into warnings about a later start.

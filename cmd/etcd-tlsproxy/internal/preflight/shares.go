@@ -52,8 +52,11 @@ func awaitedHeaders(c *config.Config) int64 {
 	if len(c.ProxyProtocol.From) == 0 {
 		return 0
 	}
-	return max(1, int64(c.Limits.Connections/4))
+	return max(1, int64(c.Limits.Connections/headerShare))
 }
+
+// headerShare is the share of the connections, as a divisor, whose header may be awaited besides.
+const headerShare = 4
 
 // String describes the share in one line.
 func (s *Share) String() string {

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -32,17 +33,25 @@ func TestTheSharesAreWhatOneClientCanHold(t *testing.T) {
 
 func TestTheConnectionsOfLoadBalancersNeedOpenFilesToo(t *testing.T) {
 	s := &State{Config: config.Default(), Document: new(config.Document)}
-	check := func(most uint64, want string) {
+	check := func(files int64, want string, fit int) {
 		t.Helper()
-		if got := s.adviseFiles(most); (got == "") != (want == "") || !strings.HasPrefix(got, want) {
-			t.Errorf("with %d files: got %q, want %q", most, got, want)
+		if got := AdviseFiles(s.Config, s.Document, files); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("with %d files: got %q, want %q", files, got, want)
+		}
+		if got := Connections(s.Config, files); got != fit {
+			t.Errorf("with %d files: got %d connections, want %d", files, got, fit)
 		}
 	}
-	check(20000, "")
-	check(19999, "20000 connections need more open files than this process may have, 19999 (hint: ")
+	check(20711, "", 20000)
+	check(20710, "", 19999)
+	check(19420, "", 18750)
+	check(19419, "20000 connections need more open files than this process may have, 19419: with those for etcd, logs and clients that wait, 18749 connections fit (hint: ", 18749)
+	check(1024, "20000 connections need", 928)
+	check(10, "20000 connections need", 1)
+	check(math.MaxInt64, "", 20000)
 	s.Config.ProxyProtocol.From = []string{"192.0.2.1"}
-	check(25000, "")
-	check(24999, "20000 connections, and 5000 of load balancers whose header is awaited, need more open files than this process may have, 24999 (hint: ")
+	check(25872, "", 20000)
+	check(24000, "20000 connections, and 5000 of load balancers whose header is awaited, need more open files than this process may have, 24000: ", 18548)
 }
 
 func TestALimitOfOneClientAboveTheTotalIsNamed(t *testing.T) {
