@@ -118,6 +118,10 @@ The exit status is 1 if there is no backup without a problem.`,
 		for _, one := range found {
 			good = good || one.Problem == ""
 		}
+		if err == nil && len(found) == 0 {
+			term.Note("there are no backups in %s", *folder)
+			err = &console.ExitError{Code: console.ExitFailure}
+		}
 		if err == nil && !good {
 			term.Note("there is no backup without a problem in %s", *folder)
 			err = &console.ExitError{Code: console.ExitFailure}

@@ -76,6 +76,14 @@ func (r *Refusal) Sent() bool {
 	return r == RefuseUnknownOutcome || r == RefuseBroken || r == RefuseTimeout || r.Reason == lostAnswer.Reason
 }
 
+// logged returns the refusal with another cause in logs and on the status page. Its body stays
+// the same.
+func (r *Refusal) logged(cause string) *Refusal {
+	other := *r
+	other.Cause = cause
+	return &other
+}
+
 func (r *Refusal) closing() *Refusal {
 	r.Close = true
 	return r

@@ -80,6 +80,8 @@ var (
 		"etcd broke off its answer", "The answer was incomplete or malformed")
 	RefuseTimeout = refuse(504, "timeout", codeRaft,
 		"etcd did not answer in time", "A write may or may not have been carried out; read before writing again")
+	// RefuseReadTimeout has the same body for clients.
+	RefuseReadTimeout = RefuseTimeout.logged("etcd did not answer a read in time; nothing has changed")
 )
 
 // RefuseLostAnswer refuses a write that was carried out at an index, and whose answer cannot be

@@ -52,6 +52,7 @@ func TestTheStatusAndTheErrorCodeOfEachRefusal(t *testing.T) {
 		{gate.RefuseUnknownOutcome, 503, "unknown_outcome", 300, 0, false},
 		{gate.RefuseBroken, 502, "broken", 300, 0, false},
 		{gate.RefuseTimeout, 504, "timeout", 300, 0, false},
+		{gate.RefuseReadTimeout, 504, "timeout", 300, 0, false},
 		{gate.Malformed(431, "x"), 431, "malformed", 209, 0, true},
 	} {
 		var body struct{ ErrorCode int }

@@ -31,6 +31,9 @@ func (x *Exchange) failure(err error, op *gate.Operation) *gate.Refusal {
 	if op.IsWrite() && failure.Kind == upstream.Broken {
 		refusal = gate.RefuseUnknownOutcome // a malformed answer is as useless as none
 	}
+	if !op.IsWrite() && failure.Kind == upstream.Timeout {
+		refusal = gate.RefuseReadTimeout
+	}
 	x.Observer.Metrics.UpstreamFailed(failure.Kind)
 	x.Outage.Failed("kind", failure.Kind.String(), "endpoint", failure.Endpoint, "error", failure.Err)
 	return refusal

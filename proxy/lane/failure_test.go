@@ -39,7 +39,7 @@ func TestEachFailureOfEtcdHasItsRefusal(t *testing.T) {
 	}{
 		{upstream.Unreachable, gate.RefuseUnreachable, gate.RefuseUnreachable}, {upstream.Busy, gate.RefuseUpstreamBusy, gate.RefuseUpstreamBusy},
 		{upstream.TooLong, gate.RefuseTooLong, gate.RefuseTooLong}, {upstream.UnknownOutcome, gate.RefuseUnknownOutcome, gate.RefuseUnknownOutcome},
-		{upstream.Broken, gate.RefuseBroken, gate.RefuseUnknownOutcome}, {upstream.Timeout, gate.RefuseTimeout, gate.RefuseTimeout},
+		{upstream.Broken, gate.RefuseBroken, gate.RefuseUnknownOutcome}, {upstream.Timeout, gate.RefuseReadTimeout, gate.RefuseTimeout},
 		{upstream.Canceled, nil, nil},
 	} {
 		for method, want := range map[string]*gate.Refusal{"GET": test.read, "PUT": test.write} {

@@ -271,7 +271,7 @@ func TestFailuresOfEtcdAndTheirRefusals(t *testing.T) {
 	}{
 		{upstream.Unreachable, gate.RefuseUnreachable, gate.RefuseUnreachable}, {upstream.Busy, gate.RefuseUpstreamBusy, gate.RefuseUpstreamBusy},
 		{upstream.TooLong, gate.RefuseTooLong, gate.RefuseTooLong}, {upstream.UnknownOutcome, gate.RefuseUnknownOutcome, gate.RefuseUnknownOutcome},
-		{upstream.Broken, gate.RefuseBroken, gate.RefuseUnknownOutcome}, {upstream.Timeout, gate.RefuseTimeout, gate.RefuseTimeout}, {upstream.Canceled, nil, nil},
+		{upstream.Broken, gate.RefuseBroken, gate.RefuseUnknownOutcome}, {upstream.Timeout, gate.RefuseReadTimeout, gate.RefuseTimeout}, {upstream.Canceled, nil, nil},
 	} {
 		for access, want := range map[acl.Access]*gate.Refusal{acl.Read: c.read, acl.Write: c.write} {
 			refusal, err := x.failed(fmt.Errorf("wrapped: %w", &upstream.Error{Kind: c.kind}), &gate.Operation{Access: access})

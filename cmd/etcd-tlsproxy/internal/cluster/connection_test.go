@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,5 +105,14 @@ func TestAnEtcdWithoutTheV2APIIsNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAnEndpointThatAcceptsAndDoesNotAnswerIsNamed(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	c := &Connection{Endpoints: []string{server.URL}, Timeout: 50 * time.Millisecond}
+	if _, err := c.Members(t.Context()); err == nil || !strings.Contains(err.Error(), "(hint: "+server.URL+" accepts connections, but etcd did not answer through it within 50ms") {
+		t.Errorf("listing the members of an etcd that hangs: got %v, want the hint that the endpoint was reached", err)
 	}
 }

@@ -2,11 +2,15 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"time"
 
 	client "go.etcd.io/etcd/client/v2"
 )
@@ -81,10 +85,31 @@ func answered(all *client.ClusterError) bool {
 	return false
 }
 
+// reachable returns an endpoint that accepts a connection, or "".
+func (c *Connection) reachable() string {
+	for _, endpoint := range c.Endpoints {
+		u, err := url.Parse(endpoint)
+		if err != nil || u.Port() == "" {
+			continue
+		}
+		connection, err := net.DialTimeout("tcp", u.Host, time.Second)
+		if err == nil {
+			_ = connection.Close()
+			return endpoint
+		}
+	}
+	return ""
+}
+
 // hint says where the endpoints of an error come from, unless an endpoint has answered.
 func (c *Connection) hint(err error) string {
 	if all, ok := errors.AsType[*client.ClusterError](err); ok && answered(all) {
 		return ""
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		if at := c.reachable(); at != "" {
+			return " (hint: " + at + " accepts connections, but etcd did not answer through it within " + c.Timeout.String() + ": see its status page, or the log of etcd)"
+		}
 	}
 	return " (hint: --endpoints is " + strings.Join(c.Endpoints, ",") + ")"
 }

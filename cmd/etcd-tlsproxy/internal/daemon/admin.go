@@ -40,6 +40,14 @@ type adminOptions struct {
 func adminHandler(o *adminOptions) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.SetHeader("X-Content-Type-Options", "nosniff"))
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		use := http.MethodGet
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			use = http.MethodPost
+		}
+		w.Header().Set("Allow", use)
+		writeText(w, http.StatusMethodNotAllowed, "use "+use)
+	})
 	// A page of another origin in an operator's browser must not start anything.
 	r.Use(http.NewCrossOriginProtection().Handler)
 	// Load balancers call these two by any name. Their answers are of no use to others.

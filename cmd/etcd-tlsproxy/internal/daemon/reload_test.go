@@ -46,8 +46,10 @@ func TestTheAdminListenerTells(t *testing.T) {
 	if status, body := s.Admin("GET", "/-/config"); status != 200 || !strings.Contains(body, "\nidle_timeout = \"1h0m0s\" # default\n") || strings.Contains(body, "$apr1$") {
 		t.Errorf("GET /-/config: got status %d with %q, want 200 with all settings and no hashes", status, body)
 	}
-	if status, _ := s.Admin("GET", "/-/reload"); status != 405 {
-		t.Errorf("GET /-/reload: got status %d, want 405", status)
+	for _, path := range []string{"/-/reload", "/-/drain?on"} {
+		if status, body := s.Admin("GET", path); status != 405 || body != "use POST\n" {
+			t.Errorf("GET %s: got status %d with %q, want 405 with the hint to use POST", path, status, body)
+		}
 	}
 	if status, _ := s.Admin("GET", "/-/"); status != 404 {
 		t.Errorf("GET /-/, which does not exist: got status %d, want 404", status)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
@@ -25,6 +26,9 @@ func (b *Backup) fill(ctx context.Context, source memberhost.Identity, partial s
 	var member *memberReader
 	var before, after *tree
 	var err error
+	if b.Offline && inUse(b.DataDir) {
+		b.note("warning: an etcd runs on %s: what it has not written to its files yet, the newest writes, can be missing in the backup", b.DataDir)
+	}
 	if !b.Offline {
 		if member, err = newMemberReader(&b.Connection); err != nil {
 			return nil, err
@@ -184,4 +188,14 @@ func digestOf(path string) (size int64, digest string, err error) {
 		return 0, "", err
 	}
 	return size, hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// inUse reports whether an etcd has locked the data in a folder.
+func inUse(dataDir string) bool {
+	db, err := os.Open(filepath.Join(dataDir, "member", "snap", "db"))
+	if err != nil {
+		return false
+	}
+	defer db.Close() // which gives a lock back
+	return errors.Is(syscall.Flock(int(db.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }

@@ -122,6 +122,9 @@ func (m *memberReader) readKeys(ctx context.Context, quorum bool) (*tree, error)
 	ctx, cancel := m.connection.Context(ctx)
 	defer cancel()
 	t, err := readTree(ctx, client.NewKeysAPI(m.client), quorum)
+	if refused, ok := errors.AsType[client.Error](err); ok && refused.Code == client.ErrorCodeUnauthorized {
+		return nil, fmt.Errorf("reading the keys: %w (hint: a rule restricts reads: give a user who may read all keys with --user and --password-file)", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the member's keys: %w (hint: if there is no quorum, or the member is stopped, --offline copies its folder)", err)
 	}

@@ -122,12 +122,23 @@ func (r *Recovery) checkNotLive(states map[string]state) (facts []string, err er
 		facts = append(facts, names+": running, but without a quorum within "+r.Connection.Timeout.String())
 	}
 	if names := in(stopped); names != "" {
-		facts = append(facts, names+": stopped")
+		facts = append(facts, names+": nothing listens at "+strings.Join(r.peers(states, stopped), ", ")+
+			": stopped, unless etcd runs with other ports. Then give the URLs with --members")
 	}
 	if names := in(unreachable); names != "" {
 		facts = append(facts, names+": UNKNOWN, the host does not answer. If only the connection from here is broken, the cluster may be alive without this host: make sure that etcd is stopped there. Leave a lost host out of --members, and add it when it is back")
 	}
 	return facts, nil
+}
+
+// peers returns the peer URLs of the members in a state.
+func (r *Recovery) peers(states map[string]state, in state) (urls []string) {
+	for _, m := range r.Members {
+		if states[m.Name] == in {
+			urls = append(urls, m.Peer)
+		}
+	}
+	return urls
 }
 
 // waitStopped waits until nothing listens at a member's peer URL.

@@ -194,7 +194,7 @@ func TestAClusterThatLostItsQuorumComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"conf1001: running, but without a quorum", "conf1002, conf1003: stopped"} {
+		for _, want := range []string{"conf1001: running, but without a quorum", "conf1002, conf1003: nothing listens at http"} {
 			if facts := strings.Join(p.Facts, "\n"); !strings.Contains(facts, want) {
 				t.Errorf("facts: got %s, want %q", facts, want)
 			}
