@@ -102,7 +102,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	}
 	loader.log = logs.service
 	if err := loader.openStore(ctx, first, nil); err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, logs.close())
 	}
 	debug.SetMemoryLimit(first.config.Limits.Memory)
 	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
