@@ -2,6 +2,7 @@ package acl
 
 import (
 	"slices"
+	"strings"
 )
 
 // Group is the set of users that a rule admits: everyone, with or without an
@@ -21,6 +22,32 @@ func Only(names ...string) Group {
 		g.names[name] = struct{}{}
 	}
 	return g
+}
+
+// ShownName returns the name of a user as texts for people show it. It is quoted if it could be
+// read as something else: no one, everyone, or several users.
+func ShownName(name string) string {
+	switch name {
+	case "everyone", "nobody", "no one", "anonymous":
+		return quoted(name)
+	}
+	if strings.ContainsAny(name, ` ,;()"`) {
+		return quoted(name)
+	}
+	return name
+}
+
+func quoted(name string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+}
+
+// ShownNames applies [ShownName] to all names.
+func ShownNames(names []string) []string {
+	shown := make([]string, 0, len(names))
+	for _, name := range names {
+		shown = append(shown, ShownName(name))
+	}
+	return shown
 }
 
 // IsEveryone reports whether the group needs no identity.

@@ -71,3 +71,11 @@ func TestTheNamesOfAGroupAreSorted(t *testing.T) {
 		t.Errorf("Names of everyone: got %q, want nil", got)
 	}
 }
+
+func TestANameThatCouldBeReadAsSomethingElseIsQuoted(t *testing.T) {
+	for name, want := range map[string]string{"root": "root", "a.b-c@d": "a.b-c@d", "nobody": `"nobody"`, "everyone": `"everyone"`, "no one": `"no one"`, "a, b": `"a, b"`, `a"`: `"a\""`} {
+		if got := ShownName(name); got != want {
+			t.Errorf("the name %q: got %s, want %s", name, got, want)
+		}
+	}
+}

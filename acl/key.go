@@ -98,3 +98,11 @@ func (k Key) String() string {
 	}
 	return string(k)
 }
+
+// segments iterates over the segments of key. The root has none.
+func segments(key Key) func(yield func(string) bool) {
+	if key == Root {
+		return func(func(string) bool) {}
+	}
+	return strings.SplitSeq(string(key[1:]), "/")
+}

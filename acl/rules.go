@@ -34,6 +34,14 @@ type Rule struct {
 // which a table without a rule for "/" gets.
 func (r *Rule) Implied() bool { return r.implied }
 
+// Name returns the prefix of the rule, or "" for the implied rule, which nobody has written.
+func (r *Rule) Name() Key {
+	if r.implied {
+		return ""
+	}
+	return r.Prefix
+}
+
 // Group returns the group that the rule admits for the access.
 func (r *Rule) Group(a Access) Group {
 	if a == Write {
@@ -239,12 +247,4 @@ func (n *node) refusingBelow(a Access, user string) *Rule {
 		}
 	}
 	return n.children[first].refusingBelow(a, user)
-}
-
-// segments iterates over the segments of key. The root has none.
-func segments(key Key) func(yield func(string) bool) {
-	if key == Root {
-		return func(func(string) bool) {}
-	}
-	return strings.SplitSeq(string(key[1:]), "/")
 }

@@ -100,6 +100,20 @@ func (u *Users) Unchanged(other *Users) *Users {
 	return newUsers(u.hasher, same)
 }
 
+// Without returns the users of u whom other does not have with the same stored hash, or nil if
+// there are none.
+func (u *Users) Without(other *Users) *Users {
+	rest := maps.Clone(u.byName)
+	maps.DeleteFunc(rest, func(name string, entry *user) bool {
+		there, ok := other.byName[name]
+		return ok && there.hash.text == entry.hash.text
+	})
+	if len(rest) == 0 {
+		return nil
+	}
+	return newUsers(u.hasher, rest)
+}
+
 // Remembered reports whether the password was verified before. It takes about a
 // microsecond and does not allocate.
 func (u *Users) Remembered(name, password string) bool {

@@ -61,7 +61,7 @@ func TestTheStartOfALargeHandshakeEndsTheConnection(t *testing.T) {
 	}
 	defer c.Close()
 	for _, piece := range beginMessage(helloMessage, 20<<10) {
-		if _, err := c.Write(append([]byte{recordHandshake, 3, 1, byte(len(piece) >> 8), byte(len(piece))}, piece...)); err != nil {
+		if _, err := c.Write(append([]byte{proxytest.RecordHandshake, 3, 1, byte(len(piece) >> 8), byte(len(piece))}, piece...)); err != nil {
 			break
 		}
 	}
@@ -81,14 +81,14 @@ func TestALargeMessageBehindTheHandshakeEndsTheConnection(t *testing.T) {
 				})
 				c, key := dialKeyed(t, f, proto)
 				wire := c.NetConn()
-				if _, err := wire.Write(key.record(recordData, first)); err != nil {
+				if _, err := wire.Write(key.Record(proxytest.RecordData, first)); err != nil {
 					t.Fatal(err)
 				}
 				if _, err := io.ReadAtLeast(c.Conn, make([]byte, 1000), 1); err != nil {
 					t.Fatalf("the first answer: %v", err)
 				}
 				for _, piece := range beginMessage(certificateMessage, 40<<10) {
-					if _, err := wire.Write(key.record(recordHandshake, piece)); err != nil {
+					if _, err := wire.Write(key.Record(proxytest.RecordHandshake, piece)); err != nil {
 						break
 					}
 				}
@@ -145,7 +145,7 @@ func TestHandshakesThatArriveByteByByteMakeRoom(t *testing.T) {
 			tick := time.NewTicker(100 * time.Millisecond)
 			defer tick.Stop()
 			for _, next := range []byte(beginMessage(helloMessage, 10_000)[0]) {
-				if _, err := c.Write([]byte{recordHandshake, 3, 1, 0, 1, next}); err != nil {
+				if _, err := c.Write([]byte{proxytest.RecordHandshake, 3, 1, 0, 1, next}); err != nil {
 					return
 				}
 				<-tick.C

@@ -45,6 +45,14 @@ func TestPlainReadsGoOnWhileEtcdHasNoLeader(t *testing.T) {
 				}
 				waits := func() bool { return statusOf(t, f, "proposals").Waiting+statusOf(t, f, "requests").Waiting > 0 }
 				fronttest.Eventually(t, "more proposals have been sent than can be at etcd", waits)
+				parts := upstream.PartsOf(requests)
+				most := parts.Proposals
+				if what == "quorum reads" {
+					most -= parts.ProposalsReserve
+				}
+				if used := statusOf(t, f, "proposals").Used; used != most {
+					t.Errorf("%s of one client at etcd: got %d, want the %d that PartsOf says", what, used, most)
+				}
 				if !reads(f) {
 					t.Errorf("a plain read beside %s that last: got no answer, want one", what)
 				}

@@ -1,16 +1,14 @@
 package proxy_test
 
 import (
-	"flag"
 	"net/http"
-	"runtime"
-	"strconv"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"etcd-tlsproxy/proxy"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // idle limits the time that a connection may wait for its next request.
@@ -19,14 +17,7 @@ func idle(d time.Duration) func(*proxy.Options) {
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	// Parallel tests mostly wait, for timeouts and for other processes, so more of them can run
-	// than the machine has processors. -parallel still changes it.
-	if limit := flag.Lookup("test.parallel"); limit.Value.String() == limit.DefValue {
-		if err := limit.Value.Set(strconv.Itoa(2 * runtime.GOMAXPROCS(0))); err != nil {
-			panic(err)
-		}
-	}
+	proxytest.WaitTogether()
 	goleak.VerifyTestMain(tests{m})
 }
 

@@ -59,12 +59,18 @@ func (p *probing) tick(now time.Time) {
 	}
 	p.probed = now
 	up, failure := p.probeEtcd(snapshot, !idle)
+	switch {
+	case snapshot.Origin != nil:
+		outage.Heard(snapshot.Origin.Store.Heard())
+	case up:
+		outage.Heard(now) // the beginning of the probe
+	}
 	switch still := p.waiting(snapshot); {
 	case p.current.Load() != snapshot || !outage.Silent() || idle && still > 0: // the probe says nothing about now
 	case failure != nil && idle:
 		outage.ProbeFailed(append([]any{"found_by", "probe"}, failure...)...)
 	case failure != nil && still > 0:
-		silence := time.Since(p.answered).Round(time.Second).String()
+		silence := time.Since(outage.Answered()).Round(time.Second).String()
 		outage.ProbeFailed(append([]any{"found_by", "probe", "waiting", still, "no_answer_for", silence}, failure...)...)
 	case up && idle:
 		outage.ProbeSucceeded()

@@ -71,6 +71,44 @@ func TestAnEtcdThatHangsIsNoticedWhileRequestsWaitForIt(t *testing.T) {
 	fronttest.Eventually(t, "the log has the end", func() bool { return strings.Contains(f.Log.String(), `msg="etcd answers again" since=`) })
 }
 
+// TestTheBeginningOfAnOutageStaysTheSame has an etcd that hangs. Whoever looks finds that before
+// a request does.
+func TestTheBeginningOfAnOutageStaysTheSame(t *testing.T) {
+	t.Parallel()
+	f, e := fronttest.Fast.EmbeddedWith(t, func(o *proxy.Options) { o.ProbeEvery = 100 * time.Millisecond }, nil)
+	write := "PUT /v2/keys/a HTTP/1.1\r\nHost: h\r\nAuthorization: " + fronttest.Basic("root") + "\r\nContent-Length: 0\r\n\r\n"
+	fronttest.Eventually(t, "a write is answered", func() bool { return f.Exchange(write).Status < 300 })
+	e.Pause()
+	paused := time.Now()
+	answered := make(chan int, 1)
+	var first time.Time
+	fronttest.Eventually(t, "the status has the outage", func() bool {
+		first = f.Server.Status().Upstream.Since
+		return !first.IsZero()
+	})
+	go func() { answered <- f.Exchange(write).Status }()
+	fronttest.Eventually(t, "the log has the outage", func() bool { return strings.Contains(f.Log.String(), "etcd did not answer") })
+	if since := f.Server.Status().Upstream.Since; !since.Equal(first) || first.After(paused) {
+		t.Errorf("the beginning: got %v at the first look and %v later, want one time before %v", first, since, paused)
+	}
+	e.Resume()
+	<-answered
+	fronttest.Eventually(t, "the log has the end", func() bool {
+		return strings.Contains(f.Log.String(), "since="+first.Local().Round(time.Millisecond).Format("2006-01-02T15:04:05.000"))
+	})
+}
+
+// TestAnOutageFromTheStartBeginsWithIt has no etcd.
+func TestAnOutageFromTheStartBeginsWithIt(t *testing.T) {
+	t.Parallel()
+	started := time.Now()
+	f := fronttest.Fast.FrontWith(t, "http://127.0.0.1:1", nil, nil)
+	serving := time.Now()
+	if since := f.Server.Status().Upstream.Since; since.Before(started) || since.After(serving) {
+		t.Errorf("the beginning: got %v, want the start between %v and %v", since, started, serving)
+	}
+}
+
 // TestAnEtcdBehindAnotherProxyIsNotAway has an endpoint that refuses what a probe reads.
 func TestAnEtcdBehindAnotherProxyIsNotAway(t *testing.T) {
 	fronttest.SkipWithV3(t, "a store is not probed")

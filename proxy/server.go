@@ -198,23 +198,18 @@ const (
 	// maxBulk bounds the bytes of large answers that etcd works for or sends. etcd 3.4 needs
 	// about five times as much for them.
 	maxBulk = 128 << 20
-	// treeShare is the share of the requests to etcd, as a divisor, that may be reads of trees
-	// whose size nobody knows yet. The slots of requests leave room for as many answers at the
-	// pace of their clients.
-	treeShare = 64
 )
 
-// resize fits the pools of operations to the pool of connections to etcd. An eighth of its
-// requests is left for those that many clients share.
+// resize fits the pools of operations to the pool of connections to etcd.
 func (s *Server) resize(next *lane.Snapshot) {
 	next.Upstream.OnNoFiles(func() { s.shed() })
-	requests := int64(next.Upstream.MaxRequests())
-	trees := max(1, requests/treeShare)
-	slots := max(1, requests-requests/8-trees)
-	s.exchange.Slots.Resize(slots, slots/8)
-	proposals := max(1, slots-slots/8)
-	s.exchange.Proposals.Resize(proposals, proposals/8)
-	s.exchange.Bulk.Trees.Resize(trees, 0)
+	parts := next.Upstream.Parts()
+	s.exchange.Slots.Resize(parts.Requests, parts.RequestsReserve)
+	s.exchange.Proposals.Resize(parts.Proposals, parts.ProposalsReserve)
+	s.exchange.Bulk.Trees.Resize(parts.Trees, 0)
+	for _, pool := range []*account.Pool{s.exchange.Slots, s.exchange.Proposals, s.exchange.Bulk.Trees} {
+		pool.SetPatience(next.Upstream.Patience())
+	}
 	s.exchange.Memory.Resize(next.Upstream.MaxMemory()/account.LeaseUnit, 0)
 	// The largest body fits beside the reserve.
 	bodies := s.options.MaxBodyMemory / account.LeaseUnit

@@ -126,8 +126,11 @@ func (s *storm) write(ctx context.Context, c int) {
 		}
 		if outcome == "written" {
 			s.written[through].Add(1)
-		} else {
-			<-s.ahead
+			continue
+		}
+		select {
+		case <-s.ahead:
+		default: // the watcher took it, for the event of a write whose outcome was unknown
 		}
 	}
 	s.mu.Lock()

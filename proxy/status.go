@@ -42,12 +42,13 @@ func (s *Server) state() observe.State {
 	var stores []observe.StoreStatus
 	if o := snapshot.Origin; o != nil {
 		stores = append(stores, observe.StoreStatus(o.Store.Status()))
+		s.exchange.Outage.Heard(o.Store.Heard())
 	}
 	failing, recovered := s.exchange.Outage.Since()
 	return observe.State{
 		Stores:          stores,
 		Written:         s.exchange.Written,
-		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(),
+		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(), UpstreamAnswered: s.exchange.Outage.Answered().UTC(),
 		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),
 		Policy: &snapshot.Policy, Counts: snapshot.Counts(),
 		Connections: observe.Connections{Open: s.connections.Used(), Limit: s.options.MaxConnections},

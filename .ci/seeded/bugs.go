@@ -66,7 +66,7 @@ var bugs = []bug{
 	{"not executed is concluded without a fence", "proxy/v2v3/propose.go",
 		"	case waiting != nil:\n", "	case waiting != nil && false:\n",
 		store, "TestAnOutcomeIsUnknownWithoutAConfirmedFence"},
-	{"a write is sent again without a fence", "proxy/v2v3/write.go",
+	{"a write is sent again without a fence", "proxy/v2v3/reconstruct.go",
 		"	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)\n", "	fence, err := p.sessionRevision, ctx.Err()\n",
 		store, "TestAWriteIsRepeatedAtAnotherMember"},
 	{"a lost transaction leaves no time for its fence", "proxy/v2v3/propose.go",

@@ -39,7 +39,7 @@ func (c *cell) start() (etcd *site.Etcd, s *site.Server, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if etcd, err = c.files.StartEtcd(dir, site.EtcdOptions{Program: c.siege.etcdProgram, Self: c.siege.self, V3: c.siege.v3(), Secure: c.secure}); err != nil {
+	if etcd, err = c.files.StartEtcd(dir, site.EtcdOptions{Program: c.siege.etcdProgram, Self: c.siege.self, V3: c.siege.v3(), Secure: c.secure, Quota: c.quota}); err != nil {
 		return nil, nil, err
 	}
 	defer func() {
@@ -59,6 +59,9 @@ func (c *cell) start() (etcd *site.Etcd, s *site.Server, err error) {
 	}
 	if c.secure {
 		o.Upstream = fmt.Sprintf("ca = %q\n", c.files.Path("ca.crt"))
+	}
+	if c.quota > 0 {
+		o.Upstream += fmt.Sprintf("quota_bytes = %d\n", c.quota)
 	}
 	switch c.row.Server {
 	case "nginx":
@@ -165,6 +168,8 @@ func (s *siege) inapplicable(a *scenario, attackers, server string) string {
 		return a.only
 	case attackers == network48 && s.noNamespace != nil:
 		return "IPv6 networks need a network namespace: " + s.noNamespace.Error()
+	case a.onlyV3 != "" && !s.v3():
+		return a.onlyV3
 	case a.never != "":
 		return a.never
 	}

@@ -45,6 +45,7 @@ func newEtcdCommand() *cobra.Command {
 	f.StringVar(&c.ClientTLSInfo.CertFile, "cert-file", "", "certificate for clients")
 	f.StringVar(&c.ClientTLSInfo.KeyFile, "key-file", "", "key of the certificate")
 	f.UintVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "size of the largest request")
+	f.Int64Var(&c.QuotaBackendBytes, "quota-backend-bytes", c.QuotaBackendBytes, "size at which writes are refused")
 	f.Uint64Var(&c.SnapshotCount, "snapshot-count", c.SnapshotCount, "number of writes after which a snapshot is made")
 	return cmd
 }

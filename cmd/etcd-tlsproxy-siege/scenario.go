@@ -26,10 +26,13 @@ type scenario struct {
 	limits   string // more lines of [limits]
 	clientCA bool   // the proxy accepts client certificates
 	secure   bool   // etcd serves TLS
+	quota    int64  // of etcd, in bytes; 0 means its own default
 	// victims replaces the usual kinds of victims.
 	victims []string
 	// only says why no other server can be attacked in the same way; empty means that they can.
 	only string
+	// onlyV3 says why a store of the v2 API cannot be attacked in the same way; empty means that it can.
+	onlyV3 string
 	// never says why no server can be attacked by this program.
 	never string
 	// prepare changes what the attackers do.
@@ -149,6 +152,15 @@ func scenarios() []scenario {
 		{
 			name: "17", attack: "pings", allowed: floodAllowed, protocols: []string{attack.HTTP2}, attackers: []string{four, one},
 			what: "sends 14,000 PINGs on each of 1,000 connections, and takes no answer",
+		},
+		{
+			name: "18", attack: "fill", allowed: carryAllowed, protocols: newHTTP, attackers: []string{one, user, four}, quota: 64 << 20,
+			what: "writes values of 256 KB as fast as it can, which fill etcd's quota", onlyV3: "the v2 API has no quota",
+			least: 6 * time.Second, only: "the other servers keep no keys in a v3 store",
+		},
+		{
+			name: "19", attack: "queue", allowed: floodAllowed, protocols: newHTTP, attackers: []string{one, four, user},
+			what: "POSTs to one queue on 200 connections, as fast as it can",
 		},
 		{
 			name: "handshakes", attack: "handshakes", allowed: floodAllowed, protocols: onlyTLS, attackers: []string{one, four, network24, network48},

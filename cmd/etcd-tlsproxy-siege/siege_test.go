@@ -10,10 +10,26 @@ import (
 	"testing"
 )
 
-// buildProgram builds a package into a folder.
-func buildProgram(t *testing.T, dir, name, pkg string) string {
+// programs is the folder of the programs that the tests build. A test that needs one that is there does not
+// link it again.
+var programs string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	var err error
+	if programs, err = os.MkdirTemp("", "siege"); err != nil {
+		fmt.Fprintln(os.Stderr, "making the folder of programs:", err)
+		return 1
+	}
+	defer os.RemoveAll(programs)
+	return m.Run()
+}
+
+// buildProgram builds a package.
+func buildProgram(t *testing.T, name, pkg string) string {
 	t.Helper()
-	program := filepath.Join(dir, name)
+	program := filepath.Join(programs, name)
 	if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
 		t.Fatalf("building %s: %v\n%s", pkg, err, out)
 	}
@@ -43,8 +59,8 @@ func TestTheSiegeTellsAServerThatHoldsFromOneThatDoesNot(t *testing.T) {
 		t.Skip("it builds and starts a proxy and an etcd several times")
 	}
 	dir := t.TempDir()
-	program := buildProgram(t, dir, "siege", ".")
-	proxy := buildProgram(t, dir, "proxy", "etcd-tlsproxy/cmd/etcd-tlsproxy")
+	program := buildProgram(t, "siege", ".")
+	proxy := buildProgram(t, "proxy", "etcd-tlsproxy/cmd/etcd-tlsproxy")
 	patient := filepath.Join(dir, "patient")
 	script := fmt.Sprintf("#!/bin/sh\nsed -i 's/header_timeout = \"2s\"/header_timeout = \"1h\"/' \"$3\"\nexec %s \"$@\"\n", proxy)
 	if err := os.WriteFile(patient, []byte(script), 0o700); err != nil {
@@ -62,8 +78,11 @@ func TestTheSiegeTellsAServerThatHoldsFromOneThatDoesNot(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			rows, err := besiege(t, program, append(c.args, "--proxy", c.proxy, "--attacks", "^8/1.1/one$", "--duration", "1s")...)
-			if len(rows) != 1 || rows[0].Verdict != c.verdict {
-				t.Fatalf("got %+v, want one row that %s", rows, c.verdict)
+			if len(rows) != 1 {
+				t.Fatalf("got %d rows, want one", len(rows))
+			}
+			if rows[0].Verdict != c.verdict {
+				t.Fatalf("got a row that %s, want one that %s; its reasons: %q", rows[0].Verdict, c.verdict, rows[0].Reasons)
 			}
 			if (err == nil) != (c.verdict == passed) {
 				t.Errorf("got exit %v, want an error if and only if a row fails", err)
@@ -92,8 +111,8 @@ func TestNothingOutlivesAnInterruptedSiege(t *testing.T) {
 		t.Skip("it builds and starts a proxy and an etcd")
 	}
 	dir := t.TempDir()
-	program := buildProgram(t, dir, "siege", ".")
-	proxy := buildProgram(t, dir, "proxy", "etcd-tlsproxy/cmd/etcd-tlsproxy")
+	program := buildProgram(t, "siege", ".")
+	proxy := buildProgram(t, "proxy", "etcd-tlsproxy/cmd/etcd-tlsproxy")
 	files := filepath.Join(dir, "files")
 	if err := os.Mkdir(files, 0o700); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,10 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	goleak.VerifyTestMain(m)
+}
 
 // etcdFlags returns the flags of each etcd to test with, by name.
 func etcdFlags() map[string][]string {
@@ -38,11 +41,16 @@ func etcdFlags() map[string][]string {
 var relaxed = []string{"--promise", "30s"}
 
 func TestAShortSoakFindsNothing(t *testing.T) {
+	program, err := proxytest.BuildProxy("", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, flags := range etcdFlags() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			file := filepath.Join(t.TempDir(), "report.json")
 			var out, errOut bytes.Buffer
-			args := append(append(flags, relaxed...), "--duration", "5s", "--seed", "7", "--json", file)
+			args := append(append(flags, relaxed...), "--proxy", program, "--duration", "5s", "--seed", "7", "--json", file)
 			if code := tool.Run(t.Context(), newCommand(), args, &out, &errOut); code != 0 {
 				t.Fatalf("got exit code %d, want 0: %s\n%s", code, errOut.String(), out.String())
 			}

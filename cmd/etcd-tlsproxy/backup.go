@@ -10,7 +10,9 @@ import (
 	"github.com/dustin/go-humanize/english"
 	"github.com/spf13/cobra"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
 )
 
@@ -51,13 +53,13 @@ After a failure the file keeps the time of the last success, and
 etcd_tlsproxy_backup_last_attempt_failed is 1.`,
 		Example: `  etcd-tlsproxy backup --data-dir /var/lib/etcd/default --dir /srv/backup/etcd --verify \
     --metrics-file /var/lib/prometheus/node.d/etcd-backup.prom`,
-		Args: noArguments,
+		Args: console.OnlyCommands,
 	}
 	cmd.AddCommand(newBackupList(), newBackupVerify())
 	term := console.New(cmd)
 	b := &recovery.Backup{Note: term.NoteText, Progress: term.ReportProgress, Now: time.Now}
-	connectionFlags(cmd, &b.Connection)
-	file := configFlag(cmd)
+	flags.Connection(cmd, &b.Connection)
+	file := flags.Config(cmd)
 	f := cmd.Flags()
 	f.StringVar(&b.DataDir, "data-dir", "/var/lib/etcd/default", "etcd's data `folder`")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
@@ -145,7 +147,8 @@ Reads a whole backup and compares every file with its digest. Then it copies the
 into a temporary folder, starts an etcd on the copy that only this program can reach,
 and compares its keys with those that were counted when the backup was made. The backup
 itself does not change. The snapshot of a v3 store is restored by etcdutl, and checked like
-when it was taken. TMPDIR chooses the folder of the copy, which needs as much space
+when it was taken. With etcd's authentication that needs --user and --password-file, of a
+user of etcd with the role root. TMPDIR chooses the folder of the copy, which needs as much space
 as the backup. --files-only leaves out the copy and the etcd.
 
 The command says what it could not check. The exit status is 0 if the backup is good, 1 if
@@ -156,17 +159,23 @@ if it cannot be judged, because it does not say which keys it should have.`,
 	}
 	term := console.New(cmd)
 	filesOnly := cmd.Flags().Bool("files-only", false, "compare only the files with their digests")
-	etcd := cmd.Flags().String("etcd", "", "`path` of etcd (default: from PATH)")
-	tool := cmd.Flags().String("etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6, for the snapshot of a v3 store (default: from PATH)")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+	var with recovery.Tools
+	var login cluster.Connection
+	f := cmd.Flags()
+	f.StringVar(&with.Etcd, "etcd", "", "`path` of etcd (default: from PATH)")
+	f.StringVar(&with.Restorer, "etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6, for the snapshot of a v3 store (default: from PATH)")
+	flags.EtcdLogin(f, &login)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if with.User, with.Password, err = login.Login(); err != nil {
+			return err
+		}
 		progress := term.Progress("bytes read", -1)
 		var v *recovery.Verified
-		var err error
 		if *filesOnly {
 			v = &recovery.Verified{Unknown: []string{"which keys it has: --files-only leaves that out"}}
 			v.Manifest, err = recovery.Check(args[0], progress.Add)
 		} else {
-			v, err = recovery.Verify(cmd.Context(), *etcd, *tool, args[0], progress.Add)
+			v, err = recovery.Verify(cmd.Context(), with, args[0], progress.Add)
 		}
 		progress.Done()
 		if err != nil {

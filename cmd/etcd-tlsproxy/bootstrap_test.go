@@ -91,3 +91,14 @@ func TestMembersWithAV3StoreAreNotToldToServeTheV2API(t *testing.T) {
 		t.Errorf("bootstrap --api v4: got status %d and %s, want 2 and the choices", code, &errs)
 	}
 }
+
+// TestBootstrapNamesWhatTLSOfEtcdNeeds checks a warning about what etcd itself would say only when it starts.
+func TestBootstrapNamesWhatTLSOfEtcdNeeds(t *testing.T) {
+	for listen, want := range map[string]bool{"https://127.0.0.1:2379": true, "http://127.0.0.1:2379": false} {
+		var out, errs strings.Builder
+		code := run(t.Context(), []string{"bootstrap", "--members", "a=b", "--listen-client", listen}, &out, &errs)
+		if code != 0 || strings.Contains(errs.String(), "without ETCD_CERT_FILE and ETCD_KEY_FILE") != want {
+			t.Errorf("bootstrap --listen-client %s: got status %d and %s, want a warning: %t", listen, code, &errs, want)
+		}
+	}
+}

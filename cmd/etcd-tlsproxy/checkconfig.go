@@ -16,6 +16,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 )
 
 func newCheckConfig() *cobra.Command {
@@ -48,7 +49,7 @@ With --resolve it looks up the endpoints of upstream.srv in DNS, and prints them
 preferred first.`,
 		Args: console.Arguments,
 	}
-	file := configFlag(cmd)
+	file := flags.Config(cmd)
 	strict := cmd.Flags().Bool("strict", false, "exit with status 1 if there are warnings")
 	resolve := cmd.Flags().Bool("resolve", false, "look up the endpoints of upstream.srv in DNS")
 	start := cmd.Flags().Bool("start", false, "also check that the service could start now: its addresses and logs")

@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -29,8 +30,9 @@ healthy if the proxy reports that, and if the report comes from the member itsel
 
 The command also shows the leader, the versions, how far each member is behind, when
 certificates expire, which advertised URLs bypass the proxy (those that are not https,
-or are answered by no etcd-tlsproxy and have no port of --proxy-port), and how many more
-members can fail.
+or are answered by no etcd-tlsproxy and have no port of --proxy-port), which proxies are
+being emptied, and how many more members can fail. A proxy that is being emptied serves,
+so its member is healthy.
 
 The lag of a member is the number of log entries that another member had committed
 before this member was queried. It is known only if the key / is readable. The password
@@ -46,7 +48,7 @@ status is then 0, 1 (warning), 2 (critical, also if no endpoint answers) or 3 (u
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}
-	connectionFlags(cmd, connection)
+	flags.Connection(cmd, connection)
 	limits := &cluster.Limits{}
 	var nagios bool
 	var expiry [2]int

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,37 @@ func TestHealthIsQuietWhereReadsNeedAUser(t *testing.T) {
 	if got := refused(); got > 1 {
 		t.Errorf("after a check without a user: the audit logs have %d lines, want at most 1", got)
 	}
+}
+
+// TestHealthWarnsOfAProxyThatIsEmptied empties the proxy of a member, and takes that back.
+func TestHealthWarnsOfAProxyThatIsEmptied(t *testing.T) {
+	t.Parallel()
+	admin, err := proxytest.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxied{t: t, replace: strings.NewReplacer("127.0.0.1:0", admin)}
+	p.start("", 1)
+	drain := func(how string) {
+		t.Helper()
+		resp, err := http.Post("http://"+admin+"/-/drain?"+how, "", nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("drain?%s: got %v, %v; want 200", how, resp, err)
+		}
+		resp.Body.Close()
+	}
+	const emptied = "makes its clients leave, or stops: it is not ready"
+	for _, how := range []string{"off", "on", "off"} {
+		drain(how)
+		want := how == "on"
+		code, stdout, stderr := p.verb("cluster-health")
+		if code != 0 || strings.Contains(stdout, emptied) != want || !strings.Contains(stdout, "cluster is healthy") {
+			t.Errorf("with drain?%s: got status %d and %s%s, want 0, and the warning: %t", how, code, stdout, stderr, want)
+		}
+	}
+	drain("on")
+	code, stdout, stderr := p.verb("cluster-health", "--nagios")
+	wants(t, code, stdout, stderr, 1, "ETCD WARNING - ", emptied)
 }
 
 // TestASingleMemberIsNotRemovedAndItsGrowthIsAnOutage makes the first step of the

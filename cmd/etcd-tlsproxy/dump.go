@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/atomicfile"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
@@ -46,7 +47,7 @@ the file, because values can be secrets.`,
   etcd-tlsproxy dump / --hidden /_settings --hidden /app/_state`,
 		Args: console.Arguments,
 	}
-	connectionFlags(cmd, &connection)
+	flags.Connection(cmd, &connection)
 	c := console.New(cmd)
 	file := cmd.Flags().StringP("file", "f", "", "`file` to write to, instead of standard output")
 	hidden := cmd.Flags().StringArray("hidden", nil, "hidden `key` to add; can be repeated")

@@ -22,6 +22,7 @@ func verb(t *testing.T, args ...string) (code int, stdout, stderr string) {
 }
 
 func TestADumpGoesThroughTheProxyAndBack(t *testing.T) {
+	t.Parallel()
 	for _, api := range []string{"v2", "v3"} {
 		t.Run(api, func(t *testing.T) { testDump(t, api) })
 	}

@@ -15,6 +15,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/gate"
 )
@@ -66,7 +67,7 @@ refused, or if decisions change; and 1 if there is no answer.`,
   etcd-tlsproxy explain --diff next.toml --endpoints https://conf1001.example.org:4001`,
 	}
 	f := cmd.Flags()
-	file := configFlag(cmd)
+	file := flags.Config(cmd)
 	f.StringVar(&e.running, "running", "", "read the table of the running proxy at this admin `URL`, as in --running=http://127.0.0.1:4002")
 	f.Lookup("running").NoOptDefVal = "http://" + config.Default().Admin
 	f.StringVar(&e.user, "user", "", "`name` of the user whom the question is about (default: a client that is not logged in)")
@@ -76,7 +77,7 @@ refused, or if decisions change; and 1 if there is no answer.`,
 	f.StringVar(&e.diff, "diff", "", "show what would change with this other configuration `file`")
 	f.StringVar(&e.keys, "keys", "", "`file` with the keys to compare, one per line; - is standard input")
 	complete(cmd, "method", "GET", "PUT", "POST", "DELETE", "HEAD")
-	connectionFlags(cmd, &e.connection)
+	flags.Connection(cmd, &e.connection)
 	e.console = console.New(cmd)
 	cmd.Args = func(cmd *cobra.Command, args []string) error { return e.check(cmd, args) }
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -93,15 +93,19 @@ func (e *edited) notAtAll() string {
 }
 
 // checkInForce waits until the running proxy of a configuration has begun to read its files
-// after the given time, and returns an error if it has not applied its users. It returns nil
-// if there is no such configuration, if the configuration does not name the htpasswd file,
-// or if no proxy runs: then nothing is in force yet, and nothing is out of date.
+// after the given time, and returns an error if it has not applied its users. It only notes
+// that no proxy was asked if there is no such configuration, if the configuration does not name
+// the htpasswd file, or if no proxy runs: then nothing is in force yet, or elsewhere.
 //
 // A mistake in the table delays no removal. Then it is noted, and no error.
 func (e *edited) checkInForce(ctx context.Context, console *console.Console, configFile string, since time.Time) error {
+	unasked := func(why string) {
+		console.NoteText("no running proxy was asked whether the change is in force: " + why)
+	}
 	text, err := os.ReadFile(configFile)
 	if err != nil {
-		return nil //nolint:nilerr // there is no proxy here, or another user's
+		unasked(err.Error() + " (hint: name the configuration of the proxy with --config)")
+		return nil // there is no proxy here, or another user's
 	}
 	c, uses, err := configOf(configFile, text, e.File)
 	if err != nil {
@@ -111,6 +115,7 @@ func (e *edited) checkInForce(ctx context.Context, console *console.Console, con
 			"%w\nA proxy that uses this file acts within two seconds all the same: %s (hint: mend the mistake; the proxy's log and status page say what is in force)", err, state)
 	}
 	if !uses {
+		unasked(configFile + " does not name " + e.File + " (hint: name the configuration of the proxy with --config)")
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, inForceTimeout)
@@ -121,7 +126,8 @@ func (e *edited) checkInForce(ctx context.Context, console *console.Console, con
 		case status != nil && status.Tried.After(since.Truncate(time.Millisecond)):
 			return e.judge(console, status)
 		case err != nil && ctx.Err() == nil:
-			return nil //nolint:nilerr // no proxy runs at the admin address
+			unasked("none answers at its admin address: " + err.Error())
+			return nil
 		}
 		select {
 		case <-ctx.Done():

@@ -35,6 +35,7 @@ func remove(t *testing.T, configFile, htpasswd, user string) (int, string) {
 }
 
 func TestPasswdWaitsUntilItsChangeIsInForce(t *testing.T) {
+	t.Parallel()
 	s := serveAt(t)
 	if got := s.Put("conftool", "conftool-1"); got == 401 {
 		t.Fatalf("a write before the removal: got status %d, want another one", got)
@@ -53,6 +54,7 @@ func breakTable(s *daemontest.Service) {
 }
 
 func TestPasswdRemovesAUserInSpiteOfAMistakeInTheTable(t *testing.T) {
+	t.Parallel()
 	s := serveAt(t)
 	breakTable(s)
 	code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool")
@@ -71,6 +73,7 @@ func TestPasswdRemovesAUserInSpiteOfAMistakeInTheTable(t *testing.T) {
 }
 
 func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
+	t.Parallel()
 	s := serveAt(t)
 	breakTable(s)
 	for _, c := range []struct{ action, user, want string }{
@@ -96,6 +99,7 @@ func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
 }
 
 func TestPasswdSaysThatARemovedUserStillHasAccess(t *testing.T) {
+	t.Parallel()
 	s := serveAt(t)
 	s.Write("others", "")
 	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), `["htpasswd"]`, `["htpasswd", "others"]`, 1))
@@ -113,6 +117,7 @@ func TestPasswdSaysThatARemovedUserStillHasAccess(t *testing.T) {
 }
 
 func TestARemovalNamesTheRulesThatStay(t *testing.T) {
+	t.Parallel()
 	s := serveAt(t)
 	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "[limits]", "[surfaces]\nmembers = [\"conftool\"]\n[limits]", 1))
 	if code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool"); code != 0 || !strings.Contains(out, `still named by acls."/conftool", surfaces.members, `) {

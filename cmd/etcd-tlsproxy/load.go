@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/acl"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/keydump"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
@@ -55,7 +56,7 @@ the cluster, or a key of more than 100 parts, which the proxy does not serve.`,
   etcd-tlsproxy load --yes --prefix-from /conftool --prefix-to /restored/conftool conftool.jsonl`,
 		Args: cobra.MatchAll(console.Arguments, console.Together("prefix-from", "prefix-to"), console.AtMostOneOf("yes", "dry-run")),
 	}
-	connectionFlags(cmd, &connection)
+	flags.Connection(cmd, &connection)
 	c := console.NewConfirming(cmd)
 	dryRun := cmd.Flags().Bool("dry-run", false, "write nothing, and print the action for each entry")
 	overwrite := cmd.Flags().Bool("overwrite", false, "update keys even if their values may be newer")

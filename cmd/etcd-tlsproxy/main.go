@@ -26,6 +26,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migrate"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -97,7 +98,7 @@ The exit status of every command is 0 after a success, 1 after a failure or if a
 problem was found, 2 for a wrong command line, 3 if the answer is no, and 4 if only the
 plan was printed because --yes is missing.`,
 		Version:       version(),
-		Args:          noArguments,
+		Args:          console.OnlyCommands,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -105,31 +106,17 @@ plan was printed because --yes is missing.`,
 	addGroup(root, "Serve", newServe(), newCheckConfig(), newReady())
 	addGroup(root, "Rules and users", newExplain(), newPasswd(), newImport())
 	addGroup(root, "Clusters", newBootstrap(), newSRV(), newClusterHealth(), newMember())
-	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newRestoreMember(), newDump(), newLoad(), newMigrate())
+	addGroup(root, "Data", newBackup(), newRecover(), newCheckMember(), newRestoreMember(), newDump(), newLoad(), migrate.New())
 	root.AddCommand(newVersion(), newMan())
 	root.SetVersionTemplate(versionLine() + "\n")
 	root.SetFlagErrorFunc(console.FlagError)
 	root.SetHelpCommand(newHelp())
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
-		completion.Args = noArguments
+		completion.Args = console.OnlyCommands
 		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	}
 	return root
-}
-
-// noArguments refuses arguments of a command that has only subcommands, and suggests the
-// nearest subcommand.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	cmd.SuggestionsMinimumDistance = 2 // as cobra does where it suggests itself
-	hint := ""
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = " (hint: did you mean " + strings.Join(near, " or ") + "?)"
-	}
-	return fmt.Errorf("unknown command %q%s", args[0], hint)
 }
 
 // newHelp replaces the library's command, which ignores what it does not know.
@@ -142,7 +129,7 @@ func newHelp() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return noArguments(target, rest)
+			return console.OnlyCommands(target, rest)
 		},
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
 			if target, _, err := cmd.Root().Find(args); err == nil {

@@ -12,7 +12,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"etcd-tlsproxy": main})
+	testscript.Main(waiting{m}, map[string]func(){"etcd-tlsproxy": main})
+}
+
+// waiting are the tests of this package, not its commands.
+type waiting struct{ *testing.M }
+
+func (w waiting) Run() int {
+	proxytest.WaitTogether()
+	return w.M.Run()
 }
 
 // TestScripts runs the program like an operator; each script documents one command.

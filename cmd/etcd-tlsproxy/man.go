@@ -9,8 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"github.com/spf13/cobra/doc"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 )
 
 func newMan() *cobra.Command {

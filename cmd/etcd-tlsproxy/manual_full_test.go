@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -75,14 +76,10 @@ func emptyFullStore(t *testing.T, program string, commands *block, output string
 	f.start("", nil)
 	s := &fullStore{t: t, client: f.client(), url: "https://" + at[0] + "/v2/keys/a", admin: "http://" + at[1] + "/-/status.json"}
 	s.eventually("a write succeeds", func() bool { status, _ := s.put("1"); return status < 300 })
-	large := strings.Repeat("x", 1<<20)
+	fill(t, etcd.URL())
 	status, body := 0, ""
-	for n := 0; status < 300; n++ {
-		if status, body = s.put(large); n > 32 {
-			t.Fatalf("after 32 MiB: got the status %d, want that etcd is full", status)
-		}
-	}
-	if status != 500 || !strings.HasPrefix(body, `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: mvcc: database space exceeded","index":`) {
+	s.eventually("etcd refuses a write", func() bool { status, body = s.put("1"); return status == 500 })
+	if !strings.HasPrefix(body, `{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: mvcc: database space exceeded","index":`) {
 		t.Errorf("a write that does not fit: got %d %.300s, want etcd's error 300 and its cause", status, body)
 	}
 	if problems, alarm, quota := s.status(); alarm != "no space" || quota != 16<<20 || !strings.Contains(problems, "etcd has no space left: it refuses all writes") {
@@ -98,6 +95,22 @@ func emptyFullStore(t *testing.T, program string, commands *block, output string
 		t.Errorf("after the manual: got %d %.300s, want that the key is written", status, body)
 	}
 	s.eventually("the page shows that there is space", func() bool { _, alarm, _ := s.status(); return alarm == "none" })
+}
+
+// fill has a client of the v3 API write until etcd is full. The proxy would refuse its own clients before.
+func fill(t *testing.T, etcd string) {
+	t.Helper()
+	for range 32 {
+		put := exec.CommandContext(t.Context(), "etcdctl", "--endpoints", etcd, "put", "filler")
+		put.Env = append(os.Environ(), "ETCDCTL_API=3")
+		put.Stdin = strings.NewReader(strings.Repeat("x", 1<<20))
+		if out, err := put.CombinedOutput(); strings.Contains(string(out), "database space exceeded") {
+			return
+		} else if err != nil {
+			t.Fatalf("filling etcd: %v\n%s", err, out)
+		}
+	}
+	t.Fatal("after 32 MiB etcd is not full")
 }
 
 // fullStore is a client of a proxy, and of its page.

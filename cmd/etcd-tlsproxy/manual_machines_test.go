@@ -25,6 +25,7 @@ type machines struct {
 	t      *testing.T
 	root   string
 	prefix string // of the addresses
+	etcd   string // path; its name is "etcd", by which recover finds the processes
 	dns    *dnstest.Server
 }
 
@@ -109,16 +110,22 @@ func newMachines(t *testing.T) *machines {
 // newMachinesV3 returns machines with a release of etcd, and its etcdutl.
 func newMachinesV3(t *testing.T, release proxytest.Release) *machines {
 	t.Helper()
-	// recover finds etcd's processes by this name.
-	etcd := filepath.Join(t.TempDir(), "etcd")
-	if err := os.Symlink(release.Program, etcd); err != nil {
-		t.Fatal(err)
-	}
-	m := machinesWith(t, etcd, "health")
-	if err := os.Symlink(release.Restorer(), filepath.Join(m.root, "bin", "etcdutl")); err != nil {
-		t.Fatal(err)
-	}
+	m := machinesWith(t, filepath.Join(t.TempDir(), "etcd"), "health")
+	m.install(release)
 	return m
+}
+
+// install installs a release of etcd on all machines. Running members stay what they are.
+func (m *machines) install(release proxytest.Release) {
+	m.t.Helper()
+	for path, program := range map[string]string{m.etcd: release.Program, filepath.Join(m.root, "bin", "etcdutl"): release.Restorer()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			m.t.Fatal(err)
+		}
+		if err := os.Symlink(program, path); err != nil {
+			m.t.Fatal(err)
+		}
+	}
 }
 
 // machinesWith returns machines with the etcd at a path, which is ready when it answers a path of its API.
@@ -136,7 +143,7 @@ func machinesWith(t *testing.T, etcd, health string) *machines {
 	if !ok {
 		t.Skip("etcdctl and curl are not both installed")
 	}
-	m := &machines{t: t, root: t.TempDir(), prefix: freePrefix(t), dns: dnstest.New(t)}
+	m := &machines{t: t, root: t.TempDir(), prefix: freePrefix(t), etcd: etcd, dns: dnstest.New(t)}
 	bin := filepath.Join(m.root, "bin")
 	for name, text := range wrappers {
 		m.write("bin/"+name, strings.NewReplacer("ROOT", m.root, "PREFIX", m.prefix, "REAL", etcd, "HEALTH", health).Replace(text), 0o700)

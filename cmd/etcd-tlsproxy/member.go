@@ -13,6 +13,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 )
 
 func newMember() *cobra.Command {
@@ -23,7 +24,7 @@ func newMember() *cobra.Command {
 
 To add or remove a member through the proxy, log in with --user and --password-file
 as a user whom the configuration allows to, as in [surfaces] members = ["root"].`,
-		Args: noArguments,
+		Args: console.OnlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newMemberList(), newMemberAdd(), newMemberRemove())
@@ -56,7 +57,7 @@ has not started has neither a name nor client URLs. For their health, see cluste
 	}
 	term := console.New(cmd)
 	connection := &cluster.Connection{}
-	connectionFlags(cmd, connection)
+	flags.Connection(cmd, connection)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		members, err := connection.Members(cmd.Context())
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -43,7 +44,7 @@ answers at the URL that it advertises.`,
 	}
 	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
-	connectionFlags(cmd, connection)
+	flags.Connection(cmd, connection)
 	b := &cluster.Bootstrap{}
 	settingsFlags(cmd, b)
 	f := cmd.Flags()

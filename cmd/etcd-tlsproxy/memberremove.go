@@ -9,6 +9,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -40,7 +41,7 @@ member that was removed can never join again with its data.`,
 	}
 	term := console.NewConfirming(cmd)
 	connection := &cluster.Connection{}
-	connectionFlags(cmd, connection)
+	flags.Connection(cmd, connection)
 	f := cmd.Flags()
 	force := f.Bool("force", false, "remove the member despite a problem; the plan says what can happen")
 	domain := f.String("srv", "", "`domain` whose SRV records are searched for the member")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/htpasswd"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
@@ -33,7 +34,7 @@ refused, but new passwords do not work. The commands name the mistake then.`,
 		Example: `  etcd-tlsproxy passwd add /etc/etcd-tlsproxy/htpasswd conftool
   etcd-tlsproxy passwd change --stdin /etc/etcd-tlsproxy/htpasswd conftool < password
   etcd-tlsproxy passwd list /etc/etcd-tlsproxy/htpasswd`,
-		Args: noArguments,
+		Args: console.OnlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newPasswdAdd(), newPasswdChange(), newPasswdVerify(), newPasswdRemove(), newPasswdList())
@@ -94,7 +95,7 @@ func newPasswdAdd() *cobra.Command {
 	cmd := &cobra.Command{Use: "add FILE USER", Short: "Add a user", Long: "Adds a user to a htpasswd file." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
-	configFile := configFlag(cmd)
+	configFile := flags.Config(cmd)
 	create := cmd.Flags().Bool("create", false, "create the file, with mode 0640; it must not exist")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := htpasswd.CheckName(args[1]); err != nil {
@@ -123,7 +124,7 @@ func newPasswdChange() *cobra.Command {
 	cmd := &cobra.Command{Use: "change FILE USER", Short: "Change the password of a user", Long: "Changes the password of a user in a htpasswd file. The old password stops working." + hashHelp}
 	p := &password{console: console.New(cmd)}
 	p.hashFlags(cmd)
-	configFile := configFlag(cmd)
+	configFile := flags.Config(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		file, err := htpasswd.Read(args[0])
 		if err != nil {
@@ -193,7 +194,7 @@ certificate with this name. Until the name is taken out, check-config and the pr
 about it.`,
 	}
 	c := console.NewConfirming(cmd)
-	configFile := configFlag(cmd)
+	configFile := flags.Config(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		remove := func(f *htpasswd.File) ([]byte, error) { return f.Remove(args[1]) }
 		file, err := htpasswd.Read(args[0])

@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/explain"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
 
@@ -31,13 +32,13 @@ The exit status is 0 if the proxy is ready, and 1 if not.`,
   etcd-tlsproxy ready --admin https://conf1001.example.org:4002 --ca-file /etc/ssl/certs/ca.pem --etcd`,
 		Args: console.Arguments,
 	}
-	file := configFlag(cmd)
+	file := flags.Config(cmd)
 	f := cmd.Flags()
 	admin := f.String("admin", "", "`URL` of the admin address (default: from the configuration)")
 	etcd := f.Bool("etcd", false, "also require an etcd that is up and has a leader")
 	c := cluster.Connection{}
 	f.StringVar(&c.CA, "ca-file", "", "PEM `file` to verify an https URL with (default: the system's CAs)")
-	f.StringVar(&c.User, loginAlias, "", "`name` of the user, if the admin address has users")
+	f.StringVar(&c.User, flags.LoginAlias, "", "`name` of the user, if the admin address has users")
 	f.StringVar(&c.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
 	console.DurationVar(f, &c.Timeout, "timeout", 5*time.Second, "maximum duration of the request")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
 	"etcd-tlsproxy/cmd/internal/usage"
 )
@@ -82,10 +83,10 @@ the services that must be restarted because of that.`,
 	f.StringVar(&r.Connection.CA, "ca-file", "", "PEM `file` to verify https URLs with (default: the system's CAs)")
 	f.StringVar(&r.Connection.Certificate, "cert-file", "", "PEM `file` of this client's certificate")
 	f.StringVar(&r.Connection.Key, "key-file", "", "PEM `file` of its key")
-	for _, name := range []string{loginFlag, loginAlias} {
+	for _, name := range []string{flags.Login, flags.LoginAlias} {
 		f.StringVar(&r.Connection.User, name, "", "`name` of a user who may read /, if a rule of the proxies restricts reads")
 	}
-	f.Lookup(loginFlag).Hidden = true
+	f.Lookup(flags.Login).Hidden = true
 	f.StringVar(&r.Connection.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
 	console.DurationVar(f, &r.Connection.Timeout, "timeout", 5*time.Second, "time limit of a request, and of the wait for a quorum")
 	console.DurationVar(f, &r.Wait, "wait", 15*time.Minute, "time limit of a step, with --run")

@@ -9,6 +9,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/recovery"
 )
 
@@ -27,6 +28,9 @@ the indexes: the next write gets an index above that of the backup by at least
 --raise-indexes. No client may have seen a later one. The etcdutl of etcd 3.6 raises the
 revisions of the store as well; with older tools only the tree of the v2 API continues
 above.
+
+A snapshot of a full store has the alarm of etcd, which refuses writes. The command then
+compacts and defragments the restored store, and disarms the alarm.
 
 With etcd's authentication, --user and --password-file are those of a user of etcd with
 the role root.`,
@@ -47,8 +51,7 @@ the role root.`,
 	f.Uint64Var(&m.Raise, "raise-indexes", 0, "`number` that is added to the indexes")
 	f.StringVar(&m.Etcd, "etcd", "", "`path` of etcd (default: from PATH)")
 	f.StringVar(&m.Tool, "etcdctl", "", "`path` of etcdutl, or of etcdctl before etcd 3.6 (default: from PATH)")
-	f.StringVar(&login.User, loginAlias, "", "`name` of a user of etcd, if its authentication is enabled")
-	f.StringVar(&login.PasswordFile, "password-file", "", "`file` whose first line is the user's password")
+	flags.EtcdLogin(f, &login)
 	for _, name := range []string{"backup", "into", "name", "peer-url", "initial-cluster-token", "raise-indexes"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic("BUG: the flag was added above: " + err.Error())

@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 )
 
 func newServe() *cobra.Command {
@@ -39,7 +40,7 @@ upstream.srv_refresh, and at once at each reload. If the lookup fails, the endpo
 that were found before stay in use.`,
 		Args: console.Arguments,
 	}
-	file := configFlag(cmd)
+	file := flags.Config(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if runtime.GOOS != "linux" {
 			return fmt.Errorf("serve needs Linux, and this is %s (hint: the commands for operators run here)", runtime.GOOS)

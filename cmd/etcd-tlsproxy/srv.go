@@ -12,6 +12,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/upstream"
 )
@@ -49,7 +50,7 @@ The exit status is 0 if everything is consistent, and 1 if not.`,
 	resolver := resolverFlag(cmd)
 	check := cmd.Flags().Bool("check", false, "compare with the live cluster at --endpoints")
 	connection := &cluster.Connection{}
-	connectionFlags(cmd, connection)
+	flags.Connection(cmd, connection)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := upstream.CheckDomain(args[0]); err != nil {
 			return usage.Mark(fmt.Errorf("%q: %w", args[0], err))

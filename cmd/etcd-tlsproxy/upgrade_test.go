@@ -23,6 +23,7 @@ import (
 // TestAnUpgradeRefusesNoConnection replaces the process behind one socket four times.
 // Clients open a connection for each request, and watches must be ended properly.
 func TestAnUpgradeRefusesNoConnection(t *testing.T) {
+	t.Parallel()
 	t.Run("fast lane", func(t *testing.T) { upgrade(t, "") })
 	t.Run("standard lane", func(t *testing.T) { upgrade(t, "fast_lane = false\n") })
 }

@@ -80,7 +80,7 @@ func TestAFailureIsNoWrongCommandLine(t *testing.T) {
 		"member list --endpoints http://127.0.0.1:1", "member list --endpoints https://127.0.0.1:1 --ca-file nothing", "member list --user root --password-file nothing",
 		"member add conf1004 http://conf1004.example.org:2380 --endpoints http://127.0.0.1:1", "member remove conf1004 --endpoints http://127.0.0.1:1",
 		"cluster-health --endpoints http://127.0.0.1:1", "backup list --dir nothing", "backup verify nothing", "backup --data-dir nothing --dir nothing",
-		"recover --backup nothing --members a=a", "dump --endpoints http://127.0.0.1:1", "load nothing", "migrate init --config nothing.toml", "man nothing",
+		"recover --backup nothing --members a=a", "dump --endpoints http://127.0.0.1:1", "load nothing", "migrate init --config nothing.toml", "migrate rehearse --config nothing.toml", "man nothing",
 	} {
 		if code, _, stderr := runLine(t, strings.Fields(line)...); code != 1 || strings.Contains(stderr, "--help") || stderr == "" {
 			t.Errorf("etcd-tlsproxy %s: got status %d and %q, want 1 and a message that does not blame the command line", line, code, stderr)

@@ -58,3 +58,28 @@ func TestACongestionIsReportedOnceItLastsAndUntilNobodyHasWaitedForAWhile(t *tes
 		want("after the long wait", time.Time{})
 	})
 }
+
+func TestACongestionIsReportedBeforeItsWaitersGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		p := table.NewPool(Options{Name: "test", Total: 1})
+		p.SetPatience(8 * time.Second)
+		p.TryAcquire(client(table, 9, 9), 1, Ordinary)
+		ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+		defer cancel()
+		begin := time.Now()
+		go func() { _ = p.Acquire(ctx, client(table, 8, 8), 1, Ordinary) }()
+		time.Sleep(1900 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		if got := p.Status().WaitingSince; !got.IsZero() {
+			t.Errorf("before a quarter of the patience: got waiting since %v, want no time", got)
+		}
+		time.Sleep(200 * time.Millisecond) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		if got := p.Status().WaitingSince; !got.Equal(begin) {
+			t.Errorf("after a quarter of the patience: got waiting since %v, want %v", got, begin)
+		}
+		time.Sleep(6 * time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		if s := p.Status(); s.Evicted != 1 || !s.EvictedAt.Equal(begin.Add(8*time.Second)) {
+			t.Errorf("after the patience: got %d waiters that gave up, the last at %v, want 1 after 8 s", s.Evicted, s.EvictedAt)
+		}
+	})
+}

@@ -15,6 +15,9 @@
 // With N networks that want everything, every other network thus gets at least 1/(N+1) of
 // each pool, from however many addresses of their networks the N ask.
 //
+// [Turns] are for what is no number of units, such as a key that several clients change: one at a time
+// works on it, in the order above.
+//
 // # Cost
 //
 // The account is found once for each connection. While nobody waits and a pool is less than

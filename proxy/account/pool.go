@@ -76,6 +76,7 @@ type Pool struct {
 	early          int64  // units released since the last reclaim began, beyond those promised before it
 	revoked        uint64 // holders
 	evicted        uint64 // waiters that lost their place, or waited too long
+	evictedAt      time.Time
 	congestion     congestion
 	peak           int64 // the highest number of units that were acquired with the lock since the last [Pool.Peak]
 }

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// queue holds the waiters of a pool in two levels: networks, and the accounts of each. Its
-// methods are called with the pool's lock.
+// queue holds the waiters of a pool, or for one name of [Turns], in two levels: networks, and the
+// accounts of each. Its methods are called with the lock of the owner.
 //
 // Of the networks that wait, the one that holds least is next. Of several, the one whose turn
 // is lowest is next, and then the one that has waited longest; the same applies to the

@@ -18,6 +18,7 @@ type Status struct {
 	// Revoked counts the holders that were revoked since the start, and Evicted the waiters
 	// that lost their place because too many waited, or that waited until their deadline.
 	Revoked, Evicted uint64
+	EvictedAt        time.Time // the last of these waiters; zero if there was none
 }
 
 // Holding is what one account holds of a pool.
@@ -35,7 +36,7 @@ func (p *Pool) Status() Status {
 	return Status{
 		Name: p.name, Unit: p.unit, Total: p.total * p.unit, Reserve: p.reserve * p.unit,
 		Used: p.Used() * p.unit, Waiting: int64(p.queue.len), WaitingSince: p.congestion.lasting(time.Now(), p.queue.len > 0),
-		Revoked: p.revoked, Evicted: p.evicted,
+		Revoked: p.revoked, Evicted: p.evicted, EvictedAt: p.evictedAt,
 	}
 }
 

@@ -2,6 +2,7 @@ package account
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,16 @@ type Tally struct {
 	// last and before are the sums of the period that runs, since its begin, and of the one before.
 	last, before map[key]int64
 	since        time.Time
+	// networks are the sums of networks at a time.
+	networks map[netip.Prefix]networkSum
+	most     int64 // the largest of them
+	counted  time.Time
+}
+
+// networkSum is what the accounts of a network have used together.
+type networkSum struct {
+	sum      int64
+	accounts int
 }
 
 const (
@@ -62,6 +73,45 @@ func (t *Tally) turn(now time.Time) {
 	t.last, t.since = make(map[key]int64), now
 }
 
+// countedFor is how old the sums of networks may be. Whoever is refused because of them may ask often.
+const countedFor = 100 * time.Millisecond
+
+// Standing is what an account has used, beside others.
+type Standing struct {
+	// Own is the sum of the account, and Network that of all accounts of its network, of which there
+	// are so many.
+	Own, Network int64
+	Accounts     int
+	// Most is the sum of the network that has used most.
+	Most int64
+}
+
+// Standing returns the standing of an account.
+func (t *Tally) Standing(a *Account) Standing {
+	if t == nil || a == nil {
+		return Standing{}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	t.turn(now)
+	if t.networks == nil || now.Sub(t.counted) >= countedFor {
+		t.countNetworks(now)
+	}
+	n := t.networks[a.key.network]
+	return Standing{Own: t.last[a.key] + t.before[a.key], Network: n.sum, Accounts: n.accounts, Most: t.most}
+}
+
+// countNetworks adds up what networks have used; t.mu is held.
+func (t *Tally) countNetworks(now time.Time) {
+	t.counted, t.most, t.networks = now, 0, make(map[netip.Prefix]networkSum)
+	for k, sum := range t.sumsLocked() {
+		n := t.networks[k.network]
+		n = networkSum{n.sum + sum, n.accounts + 1}
+		t.networks[k.network], t.most = n, max(t.most, n.sum)
+	}
+}
+
 // Total returns the sum of all amounts since the start.
 func (t *Tally) Total() int64 {
 	if t == nil {
@@ -92,6 +142,11 @@ func (t *Tally) sums() map[key]int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn(time.Now())
+	return t.sumsLocked()
+}
+
+// sumsLocked returns the sums of all accounts; t.mu is held.
+func (t *Tally) sumsLocked() map[key]int64 {
 	sums := make(map[key]int64, len(t.last)+len(t.before))
 	for _, period := range []map[key]int64{t.last, t.before} {
 		for k, sum := range period {

@@ -88,3 +88,38 @@ func TestATallyIsBoundedAndFindsTheLargest(t *testing.T) {
 		t.Errorf("got %+v, want 192.0.2.7 with 1000, and at most %d more", top[0], tally.Total()/maxTallied)
 	}
 }
+
+func TestATallyKnowsHowAnAccountStandsBesideOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable()
+		first, second, other, fresh := client(table, 1, 1), client(table, 1, 2), client(table, 2, 1), client(table, 3, 1)
+		for _, a := range []*Account{first, second, other, fresh} {
+			defer a.Close()
+		}
+		var tally Tally
+		tally.Add(first, 100)
+		tally.Add(other, 120)
+		pass(tallyPeriod)
+		tally.Add(second, 50)
+		check := func(a *Account, want Standing) {
+			t.Helper()
+			if got := tally.Standing(a); got != want {
+				t.Errorf("%s: got %+v, want %+v", a, got, want)
+			}
+		}
+		check(first, Standing{Own: 100, Network: 150, Accounts: 2, Most: 150})
+		check(second, Standing{Own: 50, Network: 150, Accounts: 2, Most: 150})
+		check(other, Standing{Own: 120, Network: 120, Accounts: 1, Most: 150})
+		check(fresh, Standing{Most: 150})
+		check(nil, Standing{})
+		tally.Add(other, 100)
+		check(other, Standing{Own: 220, Network: 120, Accounts: 1, Most: 150}) // networks are counted now and then
+		pass(countedFor)
+		check(first, Standing{Own: 100, Network: 150, Accounts: 2, Most: 220})
+		pass(tallyPeriod)
+		check(first, Standing{Network: 50, Accounts: 1, Most: 100})
+		if got := (*Tally)(nil).Standing(first); got != (Standing{}) {
+			t.Errorf("no tally: got %+v, want nothing", got)
+		}
+	})
+}

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// usages counts what each network holds of a pool. It is guarded by the pool's lock. A
-// survey counts it anew; between two surveys only what is acquired and released under the
-// lock is counted.
+// usages counts what each network holds of a pool; without usages nobody holds anything. It is
+// guarded by the pool's lock. A survey counts it anew; between two surveys only what is acquired
+// and released under the lock is counted.
 type usages struct {
 	index    int
 	networks map[netip.Prefix]*usage
@@ -33,6 +33,9 @@ func newUsages(index int) usages {
 
 // held returns what a network holds.
 func (u *usages) held(network netip.Prefix) int64 {
+	if u == nil {
+		return 0
+	}
 	if n := u.networks[network]; n != nil {
 		return max(0, n.held)
 	}
@@ -40,7 +43,12 @@ func (u *usages) held(network netip.Prefix) int64 {
 }
 
 // heldBy returns what an account holds.
-func (u *usages) heldBy(a *Account) int64 { return int64(a.used[u.index].Load()) }
+func (u *usages) heldBy(a *Account) int64 {
+	if u == nil {
+		return 0
+	}
+	return int64(a.used[u.index].Load())
+}
 
 // add counts units that an account has acquired or, if n is negative, released.
 func (u *usages) add(a *Account, n int64) {

@@ -51,7 +51,7 @@ func (p *Pool) acquireSlowly(ctx context.Context, a *Account, n int64, k Kind) e
 	p.leave(w)
 	err = context.Cause(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		p.evicted++
+		p.evict()
 	}
 	return err
 }
@@ -136,11 +136,17 @@ func (p *Pool) push(a *Account, n int64, k Kind) *waiter {
 	if p.queue.len > p.maxWaiters {
 		last := p.queue.greediest()
 		p.queue.remove(last)
-		p.evicted++
+		p.evict()
 		last.end(ErrBusy)
 	}
 	p.grantWaiters()
 	return w
+}
+
+// evict counts a waiter that gets nothing; p.mu is held.
+func (p *Pool) evict() {
+	p.evicted++
+	p.evictedAt = time.Now()
 }
 
 // leave removes a waiter that gives up. Others may have waited behind it. p.mu is held.

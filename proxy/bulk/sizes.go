@@ -15,6 +15,9 @@ type sizes struct {
 	// sets holds words with the tag of an answer in the upper bits, and its units in the lower
 	// ones. 0 is free.
 	sets [numSets][setSize]atomic.Uint64
+	// used has a bit for each set that has ever held a word. Usually few have, and these bits are in the
+	// processor's cache where the sets are not.
+	used [numSets / 64]atomic.Uint64
 }
 
 const (
@@ -36,7 +39,11 @@ func (s *sizes) hashOf(path string, tree bool) uint64 {
 
 // units returns the units of an answer, or 0 if they are not known.
 func (s *sizes) units(hash uint64) int64 {
-	set := &s.sets[hash%numSets]
+	at := hash % numSets
+	if s.used[at/64].Load()&(1<<(at%64)) == 0 {
+		return 0
+	}
+	set := &s.sets[at]
 	for i := range set {
 		if word := set[i].Load(); word>>unitBits == hash>>unitBits {
 			return int64(word & maxUnits)
@@ -70,6 +77,8 @@ func (s *sizes) note(hash uint64, units int64) {
 	}
 	if word != 0 && (units > 1 || set[place].Load()&maxUnits <= 1) {
 		set[place].Store(word)
+		at := hash % numSets
+		s.used[at/64].Or(1 << (at % 64))
 	}
 }
 

@@ -13,10 +13,11 @@ type Explanation struct {
 	Method  string `json:"method"`
 	Target  string `json:"target"` // as etcd would receive it
 	Allowed bool   `json:"allowed"`
-	Status  int    `json:"status,omitempty"` // of a refusal
-	Reason  string `json:"reason,omitempty"` // of a refusal, as in metrics and the audit log
-	Cause   string `json:"cause,omitempty"`  // of a refusal, in words
-	Rule    string `json:"rule,omitempty"`   // the prefix of the rule that decides
+	Status  int    `json:"status,omitempty"`  // of a refusal
+	Reason  string `json:"reason,omitempty"`  // of a refusal, as in metrics and the audit log
+	Cause   string `json:"cause,omitempty"`   // of a refusal, in words
+	Rule    string `json:"rule,omitempty"`    // the prefix of the rule that decides
+	NoRule  bool   `json:"no_rule,omitempty"` // no rule covers the key
 	// May lists the users who may do it, if a rule or the configuration names them.
 	May      []string `json:"may,omitzero"`
 	Everyone bool     `json:"everyone,omitempty"`
@@ -33,6 +34,7 @@ func (p *Policy) Explain(method, target, user string) *Explanation {
 	if e.Target == "" {
 		e.Target = target
 	}
+	e.NoRule = op.Surface == Keys && op.Key != "" && op.Rule == "" && (refusal == nil || refusal == RefuseIdentity)
 	if refusal != nil {
 		e.Status, e.Reason, e.Cause = refusal.Status, refusal.Reason, refusal.Cause
 	}

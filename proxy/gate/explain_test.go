@@ -93,3 +93,22 @@ func TestAnExplanationNeedsNeitherUsersNorCertificates(t *testing.T) {
 		t.Errorf("PUT by alice without certificates: got %+v, want status 401", e)
 	}
 }
+
+func TestADecisionWithoutARuleNamesNone(t *testing.T) {
+	rules, err := acl.NewRules(acl.MatchSegments, acl.Rule{Prefix: "/a", Read: acl.Everyone(), Write: acl.Only("root")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &gate.Policy{Rules: rules, MaxTarget: 4096}
+	for target, want := range map[string]gate.Explanation{
+		"/b":             {Rule: "", NoRule: true},
+		"/a/b":           {Rule: "/a"},
+		"/v2/stats/self": {},
+	} {
+		for _, method := range []string{"GET", "PUT"} {
+			if e := p.Explain(method, target, "root"); e.Rule != want.Rule || e.NoRule != want.NoRule {
+				t.Errorf("%s %s: got the rule %q (none: %t), want %q (none: %t)", method, target, e.Rule, e.NoRule, want.Rule, want.NoRule)
+			}
+		}
+	}
+}

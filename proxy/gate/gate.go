@@ -71,7 +71,7 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 	if tooDeep(op) {
 		return RefuseDepth
 	}
-	op.Rule = p.Rules.Governing(op.Key).Prefix
+	op.Rule = p.Rules.Governing(op.Key).Name()
 	if op.Method == MethodOptions {
 		return nil // the proxy answers it, and the answer reveals nothing about the key
 	}
@@ -79,7 +79,7 @@ func (g *Gate) decideKey(ctx context.Context, p *Policy, req *Request, op *Opera
 	refusal := g.admit(ctx, p, req, op, allowed)
 	if refusal == RefuseIdentity {
 		// The refusing rule can be one for a prefix below the key.
-		op.Rule = p.Rules.Refusing(op.Access, op.Key, op.Identity.Name).Prefix
+		op.Rule = p.Rules.Refusing(op.Access, op.Key, op.Identity.Name).Name()
 	}
 	return refusal
 }

@@ -28,6 +28,7 @@ const (
 	LoginExpired
 	LoginUnnamed
 	LoginRevoked
+	LoginWaiting
 )
 
 // logins describes each result: the means of identification, the outcome, and the reason
@@ -51,6 +52,7 @@ var logins = [...]struct {
 	LoginExpired:       {ByCertificate, "failed", "expired_certificate"},
 	LoginUnnamed:       {ByCertificate, "failed", "certificate_name"},
 	LoginRevoked:       {ByCertificate, "failed", "revoked_certificate"},
+	LoginWaiting:       {ByPassword, "failed", "password_not_in_force"},
 }
 
 // NumLogins is the number of results, which are numbered from 0.
@@ -97,7 +99,7 @@ func loginOf(err error) Login {
 // claimed returns the name that a client claimed without success, if the policy knows it.
 // Any other name is dropped: people type passwords into the wrong field.
 func (p *Policy) claimed(name string) string {
-	known := p.Users.Has(name) || p.Rules.HasUser(name)
+	known := p.Users.Has(name) || p.waits(name) || p.Rules.HasUser(name)
 	for _, group := range p.Surfaces {
 		known = known || !group.IsEveryone() && group.Has(name)
 	}

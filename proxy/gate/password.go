@@ -22,6 +22,15 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 		return nil
 	}
 	name, password := string(user), string(secret)
+	waits := p.waits(name)
+	if waits {
+		// The password of the files is right, although nobody may log in with it. Whoever has
+		// it guesses nothing.
+		if users = p.Waiting; users.Remembered(name, password) {
+			op.Login, op.Claimed = LoginWaiting, name
+			return nil
+		}
+	}
 	throttled := func(wait time.Duration) *Refusal {
 		op.Login, op.Claimed = LoginThrottled, p.claimed(name)
 		refusal := *RefuseThrottled
@@ -64,9 +73,16 @@ func (g *Gate) login(ctx context.Context, p *Policy, peer *Peer, user, secret []
 		}
 		return nil
 	}
+	if waits {
+		op.Login, op.Claimed = LoginWaiting, name
+		return nil
+	}
 	op.Login, op.Identity = LoginVerified, known(users, name)
 	return nil
 }
+
+// waits reports whether a user's password in the files is not in force.
+func (p *Policy) waits(name string) bool { return p.Waiting != nil && p.Waiting.Has(name) }
 
 // errThrottled ends the wait of a login whose address has failed too often meanwhile.
 var errThrottled = errors.New("too many logins of the address have failed")

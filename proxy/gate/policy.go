@@ -11,6 +11,9 @@ type Policy struct {
 	Rules *acl.Rules
 	// Users are the users with a password.
 	Users *acl.Users
+	// Waiting are users of the files whose passwords are not in force yet, because of a mistake
+	// elsewhere in the files; nil if there are none.
+	Waiting *acl.Users
 	// Certs is this server's certificate and the CAs of its clients.
 	Certs *certs.Generation
 	// Surfaces lists who may use each surface that is closed by default. A surface that

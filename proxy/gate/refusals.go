@@ -66,6 +66,12 @@ var (
 		"The store cannot be served", "The proxy has no current copy of the store, or etcd accepted no write; nothing was carried out").retryAfter(1)
 	RefuseUpstreamBusy = refuse(503, "busy", codeRaft,
 		"The proxy is busy", "Too many requests to etcd at once; nothing was sent").retryAfter(1)
+	RefuseGreedy = refuse(507, "quota", codeRaft,
+		"The store is too full", "More than a half of its quota is used, and this client or its network has written most of late; nothing was written")
+	RefuseOpen = refuse(507, "quota", codeRaft,
+		"The store is too full", "More than 65 % of its quota is used; only writes that need a login are carried out")
+	RefuseFull = refuse(507, "quota", codeRaft,
+		"The store is too full", "More than 80 % of its quota is used; only DELETE is carried out")
 	RefuseUnknownOutcome = refuse(503, "unknown_outcome", codeRaft,
 		"The connection to etcd was lost", "The write may or may not have been carried out; read before writing again")
 	RefuseBroken = refuse(502, "broken", codeRaft,
@@ -99,7 +105,7 @@ func DecisionReasons() []string {
 // those of what comes after a decision or without one.
 func Reasons() []string {
 	return append(DecisionReasons(), "malformed", "bad_body", "slow_body", "too_large", "draining",
-		"unreachable", "store", "broken", "timeout", "unknown_outcome", "lost_answer")
+		"unreachable", "store", "quota", "broken", "timeout", "unknown_outcome", "lost_answer")
 }
 
 // refusePathFor names the reason that acl gives, which is a constant text.

@@ -46,6 +46,9 @@ func TestTheStatusAndTheErrorCodeOfEachRefusal(t *testing.T) {
 		{gate.RefuseDraining, 503, "draining", 300, 1, true},
 		{gate.RefuseUnreachable, 503, "unreachable", 300, 1, false},
 		{gate.RefuseUpstreamBusy, 503, "busy", 300, 1, false},
+		{gate.RefuseGreedy, 507, "quota", 300, 0, false},
+		{gate.RefuseOpen, 507, "quota", 300, 0, false},
+		{gate.RefuseFull, 507, "quota", 300, 0, false},
 		{gate.RefuseUnknownOutcome, 503, "unknown_outcome", 300, 0, false},
 		{gate.RefuseBroken, 502, "broken", 300, 0, false},
 		{gate.RefuseTimeout, 504, "timeout", 300, 0, false},
@@ -66,7 +69,7 @@ func TestTheStatusAndTheErrorCodeOfEachRefusal(t *testing.T) {
 func TestOnlyRefusalsAfterTheRequestWasSentSaySo(t *testing.T) {
 	for refusal, want := range map[*gate.Refusal]bool{
 		gate.RefuseUnknownOutcome: true, gate.RefuseBroken: true, gate.RefuseTimeout: true,
-		gate.RefuseUnreachable: false, gate.RefuseUpstreamBusy: false, gate.RefuseIdentity: false, gate.RefuseUnaudited: false,
+		gate.RefuseUnreachable: false, gate.RefuseUpstreamBusy: false, gate.RefuseGreedy: false, gate.RefuseIdentity: false, gate.RefuseUnaudited: false,
 	} {
 		if got := refusal.Sent(); got != want {
 			t.Errorf("Sent of the refusal %s: got %t, want %t", refusal.Reason, got, want)

@@ -30,13 +30,14 @@ func TestARequestOfHTTP2IsReadByTheSameGrammar(t *testing.T) {
 		"a value like the Host's": {func(_, _, authority *string, h map[string][]string) {
 			h["Authorization"] = []string{*authority, *authority}
 		}, errAuthorizations},
-		"two types":             {func(_, _, _ *string, h map[string][]string) { h["Content-Type"] = []string{"a", "b"} }, errContentTypes},
-		"an expectation":        {func(_, _, _ *string, h map[string][]string) { h["Expect"] = []string{"x"} }, errExpect},
-		"an underscore":         {func(_, _, _ *string, h map[string][]string) { h["Content_length"] = []string{"1"} }, errUnderscore},
-		"a length that is none": {func(_, _, _ *string, h map[string][]string) { h["Content-Length"] = []string{"+1"} }, errLength},
-		"no value":              {func(_, _, _ *string, h map[string][]string) { h["X"] = nil }, nil},
-		"as many fields as fit": {func(_, _, _ *string, h map[string][]string) { h["X"] = strings.Split(strings.Repeat(",", 97), ",") }, nil},
-		"too many fields":       {func(_, _, _ *string, h map[string][]string) { h["X"] = strings.Split(strings.Repeat(",", 98), ",") }, errFieldCount},
+		"a length like the Host's": {func(_, _, authority *string, h map[string][]string) { h["Content-Length"] = []string{*authority} }, errLength},
+		"two types":                {func(_, _, _ *string, h map[string][]string) { h["Content-Type"] = []string{"a", "b"} }, errContentTypes},
+		"an expectation":           {func(_, _, _ *string, h map[string][]string) { h["Expect"] = []string{"x"} }, errExpect},
+		"an underscore":            {func(_, _, _ *string, h map[string][]string) { h["Content_length"] = []string{"1"} }, errUnderscore},
+		"a length that is none":    {func(_, _, _ *string, h map[string][]string) { h["Content-Length"] = []string{"+1"} }, errLength},
+		"no value":                 {func(_, _, _ *string, h map[string][]string) { h["X"] = nil }, nil},
+		"as many fields as fit":    {func(_, _, _ *string, h map[string][]string) { h["X"] = strings.Split(strings.Repeat(",", 97), ",") }, nil},
+		"too many fields":          {func(_, _, _ *string, h map[string][]string) { h["X"] = strings.Split(strings.Repeat(",", 98), ",") }, errFieldCount},
 	} {
 		method, target, authority, header := assembled()
 		if c.change != nil {

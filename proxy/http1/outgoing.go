@@ -49,10 +49,8 @@ func appendField(dst []byte, name, value string) []byte {
 // checked panics on control bytes. Every value was accepted by a grammar that excludes
 // them, so one here is our bug. This is the last defense against header injection.
 func checked(s string) string {
-	for i := range len(s) {
-		if c := s[i]; isControl(c) {
-			panic("BUG: a control byte on its way into a request's head")
-		}
+	if hasControl(s) {
+		panic("BUG: a control byte on its way into a request's head")
 	}
 	return s
 }

@@ -107,10 +107,8 @@ func (r *Response) parseLine(line string) *Error {
 		}
 		r.Status = r.Status*10 + int(line[i]-'0')
 	}
-	for i := 3; i < len(line); i++ {
-		if c := line[i]; isControl(c) {
-			return errStatusLine
-		}
+	if hasControl(line[3:]) {
+		return errStatusLine
 	}
 	switch {
 	case r.Status < 100 || r.Status > 599:

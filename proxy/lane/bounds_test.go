@@ -80,6 +80,7 @@ func TestAWriteOfALargeValueClaimsAShareOfAllBytes(t *testing.T) {
 // TestAnAnswerThatGrewWhileItsReadWaitedIsSent lets another client take what is left of the pool
 // before etcd answers again, with twice as much.
 func TestAnAnswerThatGrewWhileItsReadWaitedIsSent(t *testing.T) {
+	t.Parallel()
 	var r *rig
 	var other *account.Account
 	var requests atomic.Int64

@@ -35,17 +35,16 @@ type Call struct {
 // The client's address is left out for keys, like in the nginx site: etcd does not use it
 // there, but would parse it for each read.
 func (c *Call) upstreamRequest() *upstream.Request {
-	c.request = upstream.Request{
-		Method: c.Op.Method, Target: c.Op.Target,
-		ContentType: c.ContentType, Accept: c.Accept, AcceptEncoding: c.AcceptEncoding, UserAgent: c.UserAgent,
-		Authorization: c.Snapshot.forwarded(c.Authorization),
-		Watch:         c.Op.Watch,
-	}
+	r := &c.request
+	*r = upstream.Request{} // a literal would be made elsewhere and copied
+	r.Method, r.Target, r.Watch = c.Op.Method, c.Op.Target, c.Op.Watch
+	r.ContentType, r.Accept, r.AcceptEncoding, r.UserAgent = c.ContentType, c.Accept, c.AcceptEncoding, c.UserAgent
+	r.Authorization = c.Snapshot.forwarded(c.Authorization)
 	if c.Op.Surface != gate.Keys {
-		c.request.ForwardedFor, c.request.RealIP = c.Peer.Address, c.Peer.Address
+		r.ForwardedFor, r.RealIP = c.Peer.Address, c.Peer.Address
 	}
 	if c.Op.HasBody() {
-		c.request.Body = c.Body
+		r.Body = c.Body
 	}
-	return &c.request
+	return r
 }

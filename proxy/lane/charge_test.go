@@ -92,6 +92,7 @@ func newBulkRig(t *testing.T, units int64) (*rig, *atomic.Int64) {
 }
 
 func TestALargeAnswerHoldsItsShareButNoSlotWhileItIsTaken(t *testing.T) {
+	t.Parallel()
 	r, _ := newBulkRig(t, 1000)
 	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
 	call, breaks := r.charged(t, client, "GET", "/v2/keys/a", "")
@@ -116,6 +117,7 @@ func TestALargeAnswerHoldsItsShareButNoSlotWhileItIsTaken(t *testing.T) {
 }
 
 func TestAReadWaitsForItsTurnToBeSentALargeAnswer(t *testing.T) {
+	t.Parallel()
 	r, requests := newBulkRig(t, 100)
 	other, client := r.Accounts.Address(netip.MustParseAddr("198.51.100.1")), r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
 	if !r.Bulk.Bytes.TryAcquire(other, 100, account.Ordinary) {

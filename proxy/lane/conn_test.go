@@ -249,6 +249,11 @@ func tlsPair(t *testing.T) (client, server *tls.Conn, closed *atomic.Int64) {
 // handshake returns both ends of TLS above a connection.
 func handshake(t *testing.T, raw net.Conn, wire *ClientConn) (client, server *tls.Conn) {
 	t.Helper()
+	return handshakeWith(t, raw, wire, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test is not about certificates
+}
+
+func handshakeWith(t *testing.T, raw net.Conn, wire *ClientConn, config *tls.Config) (client, server *tls.Conn) {
+	t.Helper()
 	pki, err := proxytest.NewPKI()
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +266,7 @@ func handshake(t *testing.T, raw net.Conn, wire *ClientConn) (client, server *tl
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, server = tls.Client(raw, &tls.Config{InsecureSkipVerify: true}), tls.Server(wire, &tls.Config{Certificates: []tls.Certificate{pair}}) //nolint:gosec // the test is not about certificates
+	client, server = tls.Client(raw, config), tls.Server(wire, &tls.Config{Certificates: []tls.Certificate{pair}})
 	done := make(chan error, 1)
 	go func() { done <- client.Handshake() }()
 	if err := errors.Join(server.Handshake(), <-done); err != nil {

@@ -34,7 +34,9 @@ type Exchange struct {
 
 // NewOutage returns what logs the failures of etcd.
 func NewOutage(log *slog.Logger) *observe.Outage {
-	return &observe.Outage{Began: "etcd did not answer", Lasts: "etcd still does not answer every request", Ended: "etcd answers again", Log: log}
+	o := &observe.Outage{Began: "etcd did not answer", Lasts: "etcd still does not answer every request", Ended: "etcd answers again", Log: log}
+	o.Watch()
+	return o
 }
 
 // ErrBrokenOff means that the client cannot get a complete answer: it has disconnected, or

@@ -46,6 +46,11 @@ var failureRefusals = map[upstream.Kind]*gate.Refusal{
 	upstream.Timeout:        gate.RefuseTimeout,
 }
 
+// roomRefusals are for writes for which a store has no room.
+var roomRefusals = map[v2v3.Room]*gate.Refusal{
+	v2v3.ForModest: gate.RefuseGreedy, v2v3.ForKnown: gate.RefuseOpen, v2v3.ForNone: gate.RefuseFull,
+}
+
 // failedStore counts and logs that the store did not answer, and returns what Do returns.
 func (x *Exchange) failedStore(ctx context.Context, err error, op *gate.Operation) (*gate.Refusal, error) {
 	var failure *v2v3.Error
@@ -57,6 +62,10 @@ func (x *Exchange) failedStore(ctx context.Context, err error, op *gate.Operatio
 	}
 	kind, refusal := upstream.Unreachable, gate.RefuseStore
 	switch {
+	case failure.Kind == v2v3.Busy: // with writes of clients; nothing is wrong with etcd
+		return gate.RefuseUpstreamBusy, nil
+	case failure.Kind == v2v3.NoRoom:
+		return roomRefusals[failure.Room], nil
 	case failure.Kind == v2v3.Executed:
 		kind, refusal = upstream.Broken, gate.RefuseLostAnswer(failure.Index)
 	case failure.Kind == v2v3.UnknownOutcome && op.IsWrite():

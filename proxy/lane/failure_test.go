@@ -32,6 +32,7 @@ func (r *rig) failures(t *testing.T) map[string]float64 {
 }
 
 func TestEachFailureOfEtcdHasItsRefusal(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		kind        upstream.Kind
 		read, write *gate.Refusal

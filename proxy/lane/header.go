@@ -1,6 +1,11 @@
 package lane
 
-import "strings"
+import (
+	"net/url"
+	"strings"
+
+	"etcd-tlsproxy/proxy/http1"
+)
 
 // connectionFields belong to etcd's connection, or to the framing of its message.
 var connectionFields = [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
@@ -10,10 +15,25 @@ var connectionFields = [...]string{"Connection", "Keep-Alive", "Proxy-Connection
 // (Access-Control-*), which would open the API to any site that a browser visits.
 func ConnectionField(name string) bool {
 	for _, field := range connectionFields {
-		if strings.EqualFold(name, field) {
+		if len(name) == len(field) && strings.EqualFold(name, field) {
 			return true
 		}
 	}
 	const cors = "Access-Control-"
 	return len(name) > len(cors) && strings.EqualFold(name[:len(cors)], cors)
 }
+
+// CheckTarget refuses the targets that net/http cannot parse. net/http would answer them
+// itself, in plain text. The gate decides whether a target is acceptable.
+func CheckTarget(r *http1.Request) *http1.Error {
+	target := r.Target
+	if r.Method == "CONNECT" && !strings.HasPrefix(target, "/") {
+		target = "http://" + target
+	}
+	if _, err := url.ParseRequestURI(target); err != nil {
+		return errUnreadableTarget
+	}
+	return nil
+}
+
+var errUnreadableTarget = &http1.Error{Status: 400, Reason: "the request target is malformed"}

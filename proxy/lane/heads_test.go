@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/v2store"
 )
 
@@ -29,5 +30,14 @@ func TestTheHeadOfAStoredAnswerHasTheFieldsOfEtcd(t *testing.T) {
 				t.Errorf("failed %t: got %s: %s, want %q", failed, f.Name, f.Value, want[f.Name])
 			}
 		}
+	}
+}
+
+func TestWhatIsKeptOfAStoredAnswerForTheNextHoldsNothingOfIt(t *testing.T) {
+	s := &stored{large: &v2store.Large{}, text: []byte("text")}
+	s.fields[0] = http1.Field{Name: "X-Etcd-Index", Value: "7"}
+	s.free()
+	if s.large != nil || s.fields[0] != (http1.Field{}) {
+		t.Errorf("got the tree %v and the field %v, want none", s.large, s.fields[0])
 	}
 }

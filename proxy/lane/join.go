@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"etcd-tlsproxy/proxy/bulk"
 	"etcd-tlsproxy/proxy/gate"
@@ -120,11 +121,7 @@ func (x *Exchange) askAlone(ctx context.Context, call *Call, a *Answer) (*upstre
 	if err != nil {
 		return nil, err
 	}
-	patience := share.PastPatience
-	if past.IsLong() {
-		patience = share.LongPatience
-	}
-	arrived, err := resp.Arrived(patience)
+	arrived, err := resp.Arrived(pastPatience(&past))
 	if err != nil {
 		resp.Close()
 		return nil, err
@@ -134,6 +131,14 @@ func (x *Exchange) askAlone(ctx context.Context, call *Call, a *Answer) (*upstre
 		a.past = nil
 	}
 	return resp, nil
+}
+
+// pastPatience returns how long a watch has its turn for an event that may exist already.
+func pastPatience(past *bulk.Claim) time.Duration {
+	if past.IsLong() {
+		return share.LongPatience
+	}
+	return share.PastPatience
 }
 
 // acquireClaim acquires what a watch expects to need, and waits for its turn.

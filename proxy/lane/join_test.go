@@ -157,6 +157,7 @@ func TestAWatchThatEtcdRefusesHasAHeadAndNoWatcher(t *testing.T) {
 // TestWatchesOfOneKeyThatCannotBeSharedAreBounded is about watches that cost etcd a copy of each
 // event for every one of them.
 func TestWatchesOfOneKeyThatCannotBeSharedAreBounded(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
@@ -216,6 +217,7 @@ func (b breakable) Queued(context.CancelFunc) {}
 // TestAWatchThatCannotBeSharedMakesRoomForThatOfAnotherClient lets clients of two networks have
 // as many of these watches as there can be.
 func TestAWatchThatCannotBeSharedMakesRoomForThatOfAnotherClient(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(w http.ResponseWriter, q *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		_ = http.NewResponseController(w).Flush()
@@ -302,6 +304,7 @@ func TestAnEndHasAReasonFromTheClosedSet(t *testing.T) {
 
 // TestAWatchMakesRoomForThatOfAnotherClient lets one client have all the watches.
 func TestAWatchMakesRoomForThatOfAnotherClient(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, noWatch)
 	r.Watches.maxTotal, r.Watches.maxPerUser = 100, 100
 	r.Watches.Pool = r.Accounts.NewPool(account.Options{Name: "watches", Total: 16, Reserve: 2, ForNewcomers: true})

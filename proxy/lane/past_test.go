@@ -11,6 +11,7 @@ import (
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/bulk"
+	"etcd-tlsproxy/proxy/share"
 )
 
 // TestOldEventsOfWatchesThatAreNotSharedAreAskedForAFewAtATime has an etcd that has the event of
@@ -81,5 +82,18 @@ func TestOldEventsOfWatchesThatAreNotSharedAreAskedForAFewAtATime(t *testing.T) 
 				t.Errorf("in the end: got %d places and %d and %d units in use, want none", trees, bytes, watched)
 			}
 		})
+	}
+}
+
+func TestOnlyAnOldEventThatIsLargeHasItsTurnForLong(t *testing.T) {
+	r := newClaimRig(t, nil)
+	client := r.Accounts.Address(netip.MustParseAddr("192.0.2.1"))
+	defer client.Close()
+	for size, want := range map[int64]time.Duration{100: share.PastPatience, 4 << 20: share.LongPatience} {
+		known := r.Bulk.Past(client, "/v2/keys/a", false)
+		known.Began(size, true)
+		if past := r.Bulk.Past(client, "/v2/keys/a", false); pastPatience(&past) != want {
+			t.Errorf("an event behind one of %d bytes: got %v, want %v", size, pastPatience(&past), want)
+		}
 	}
 }

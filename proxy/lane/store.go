@@ -18,11 +18,13 @@ import (
 // Store answers the v2 API from an etcd v3 store. It is a [*v2v3.Store], which documents the
 // methods.
 type Store interface {
-	Do(ctx context.Context, op *v2store.Operation) (v2store.Answer, error)
+	DoFor(ctx context.Context, op *v2store.Operation, client *v2v3.Client) (v2store.Answer, error)
 	Size(op *v2store.Operation) int
 	Watch(op *v2store.Operation, deliver func(*v2v3.Event), lost func(error)) (stop func(), head v2store.Answer, err error)
 	Cluster() v2store.Cluster
 	Status() v2v3.Status
+	// Heard returns when etcd was last heard of.
+	Heard() time.Time
 	Statistics() []byte
 	Members(ctx context.Context, method, path, contentType string, body []byte) (v2v3.Reply, error)
 	MemberList(ctx context.Context) ([]v2v3.Member, error)
@@ -132,22 +134,25 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 		}
 	}()
 	began := time.Now()
-	got, err := o.Store.Do(ctx, parsed)
+	var got v2store.Answer
+	var err error
+	if parsed.Write() {
+		got, err = x.write(ctx, call, parsed, a)
+	} else {
+		got, err = o.Store.DoFor(ctx, parsed, nil)
+	}
 	if err != nil {
 		return x.failedStore(ctx, err, call.Op)
 	}
 	if parsed.Write() || parsed.Quorum { // others wait for no etcd
 		call.Snapshot.Upstream.Counters().ObserveAnswer(parsed.Write(), time.Since(began))
-	}
-	x.Outage.Succeeded()
-	if parsed.Write() && !got.Failed {
-		x.Written.Add(call.account, int64(len(parsed.Value)+2*len(parsed.Key)+writtenBytes))
+		x.Outage.Succeeded()
 	}
 	o.answer(a, call.Op.Method, got)
 	size := a.bodySize()
 	a.claim.Began(size, a.Status == http.StatusOK || a.Status == http.StatusNotFound)
 	switch {
-	case size <= uncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
+	case size <= UncountedAnswer || x.Bulk == nil, a.holdMemory(x, call, size):
 		a.claim.Release()
 	case a.claim.Cover(), a.mayGrow:
 		a.large = newHold(x.Bulk.Bytes, call.account, a.claim.Held(), call.Client)
@@ -161,14 +166,6 @@ func (x *Exchange) askStore(ctx context.Context, call *Call, parsed *v2store.Ope
 	received = true
 	return nil, nil
 }
-
-// writtenBytes is about what a write adds to a store besides its value and two times its key: the log, the
-// record, and what etcd needs for each version of a key.
-const writtenBytes = 250
-
-// uncountedAnswer is the size of an answer that is not charged to its client, because the
-// number of connections bounds these.
-const uncountedAnswer = 64 << 10
 
 // holdMemory charges an answer to its client as one that waits for the client, and reports
 // whether there was memory.

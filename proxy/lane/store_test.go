@@ -29,10 +29,18 @@ type answers struct {
 	err    error
 	size   int // that it expects of an answer
 	asked  func(*v2store.Operation)
-	event  func() *v2v3.Event // that watches receive at once
+	waits  func(context.Context) error // for the turn of a write
+	client *v2v3.Client                // of the last operation
+	event  func() *v2v3.Event          // that watches receive at once
 }
 
-func (a *answers) Do(_ context.Context, op *v2store.Operation) (v2store.Answer, error) {
+func (a *answers) DoFor(ctx context.Context, op *v2store.Operation, client *v2v3.Client) (v2store.Answer, error) {
+	a.client = client
+	if a.waits != nil {
+		if err := client.Wait(ctx, a.waits); err != nil {
+			return v2store.Answer{}, &v2v3.Error{Kind: v2v3.Busy, Reason: err.Error()}
+		}
+	}
 	if a.asked != nil {
 		a.asked(op)
 	}
@@ -91,7 +99,8 @@ func TestTheAnswerOfAStoreIsChargedToItsClientUntilItIsClosed(t *testing.T) {
 		size          int
 		memory, large int64
 	}{
-		"a small answer":              {1000, 0, 0},
+		"a small answer":              {64 << 10, 0, 0},
+		"an answer of more than that": {64<<10 + 1, 80, 0}, // a lease grows in steps
 		"an answer":                   {1 << 20, 1 << 10, 0},
 		"an answer beyond the memory": {6 << 20, 0, 96},
 	} {

@@ -106,7 +106,7 @@ func (q *Queue) Flush(patience time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	last := q.taken
-	if q.lines > 0 {
+	if q.lines > 0 || q.asked {
 		last++
 	}
 	for q.written < last {

@@ -85,7 +85,7 @@ func (rs *Records) write(r *Record, duration time.Duration) {
 func (rs *Records) Note(msg string, attrs ...slog.Attr) {
 	if rs.Audit.On() {
 		rs.entries.LogAttrs(context.Background(), slog.LevelInfo, msg, attrs...)
-		rs.Audit.flush()
+		rs.Audit.Flush()
 	}
 }
 

@@ -50,6 +50,10 @@ func entryOf(r *Record) auditEntry {
 
 // writeAudit writes a line for one record, or for several equal ones.
 func (rs *Records) writeAudit(e auditEntry, from, key string, c *counted) {
+	if e.verdict == several {
+		rs.writeSeveral(e, from, c)
+		return
+	}
 	attrs := make([]slog.Attr, 0, 15)
 	attrs = append(attrs,
 		slog.String("verdict", e.verdict),
@@ -75,6 +79,15 @@ func (rs *Records) writeAudit(e auditEntry, from, key string, c *counted) {
 		attrs = append(attrs, slog.String("last_id", string(c.last)), slog.Uint64("times", c.times))
 	}
 	rs.entries.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
+}
+
+// writeSeveral writes a line for different refusals. It has only what they have in common, and
+// their numbers by verdict and by login.
+func (rs *Records) writeSeveral(e auditEntry, from string, c *counted) {
+	rs.entries.LogAttrs(context.Background(), slog.LevelInfo, "request",
+		slog.String("verdict", e.verdict), slog.String("user", cmp.Or(e.user, "-")), slog.String("from", from),
+		slog.Any("verdicts", c.verdicts), slog.Any("logins", c.logins),
+		slog.String("id", string(c.first)), slog.String("last_id", string(c.last)), slog.Uint64("times", c.times))
 }
 
 // The first of equal refusals of a client is logged at once. Those that follow it within
@@ -111,6 +124,8 @@ type repeated struct {
 type counted struct {
 	times       uint64
 	first, last []byte // ids
+	// verdicts and logins count different refusals; nil for equal ones.
+	verdicts, logins map[string]uint64
 }
 
 // add counts a record.
@@ -120,6 +135,10 @@ func (c *counted) add(rs *Records, r *Record) {
 		c.first = bytes.Clone(c.last)
 	}
 	c.times++
+	if c.verdicts != nil {
+		c.verdicts[r.verdict()]++
+		c.logins[r.Op.Login.String()]++
+	}
 }
 
 // add logs or counts a refusal.
@@ -139,9 +158,9 @@ func (rc *refusalCounts) add(rs *Records, r *Record) {
 	client := auditEntry{client: e.client, subject: subject{user: e.user}}
 	switch {
 	case len(rc.entries) >= maxEntries:
-		rc.counts(auditEntry{verdict: several}, "-").add(rs, r)
+		rc.several(auditEntry{verdict: several}, "-").add(rs, r)
 	case rc.clients[client] >= maxClientEntries:
-		rc.counts(auditEntry{client: e.client, verdict: several, subject: client.subject}, e.client.String()).add(rs, r)
+		rc.several(auditEntry{client: e.client, verdict: several, subject: client.subject}, e.client.String()).add(rs, r)
 	default:
 		rc.clients[client]++
 		from := r.Peer.Addr.String()
@@ -150,10 +169,10 @@ func (rc *refusalCounts) add(rs *Records, r *Record) {
 	}
 }
 
-// counts returns what counts the refusals that have no line of their own; rc.mu is held.
-func (rc *refusalCounts) counts(e auditEntry, from string) *counted {
+// several returns what counts the refusals that have no line of their own; rc.mu is held.
+func (rc *refusalCounts) several(e auditEntry, from string) *counted {
 	if rc.entries[e] == nil {
-		rc.entries[e] = &repeated{from: from}
+		rc.entries[e] = &repeated{from: from, counted: counted{verdicts: make(map[string]uint64), logins: make(map[string]uint64)}}
 	}
 	return &rc.entries[e].counted
 }

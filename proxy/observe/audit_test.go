@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -207,4 +208,34 @@ func TestALineSaysWhyTheProxyWasBusy(t *testing.T) {
 	if a.write(r); strings.Contains(a.log.String(), "cause") {
 		t.Errorf("a write that was allowed: got the line %s, want no cause", a.log.String())
 	}
+}
+
+func TestALineForDifferentRefusalsHasNoFieldThatDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAudited(t)
+		for i := range maxClientEntries + 50 {
+			r := refusedWrite("192.0.2.1:1", fmt.Sprint("/", i), gate.RefuseIdentity)
+			if r.Op.Login = gate.LoginMissing; i%5 == 0 {
+				r.Op.Login, r.Refusal = gate.LoginThrottled, gate.RefuseThrottled
+			}
+			a.write(r)
+		}
+		a.lines()
+		time.Sleep(auditWindow) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		synctest.Wait()
+		lines := a.lines()
+		if len(lines) != 1 {
+			t.Fatalf("the end of the window: got %d lines, want 1: %v", len(lines), lines)
+		}
+		for _, id := range []string{"time", "id", "last_id"} {
+			delete(lines[0], id)
+		}
+		want := map[string]any{
+			"level": "INFO", "msg": "request", "verdict": several, "user": "-", "from": "192.0.2.1/32", "times": 50.0,
+			"verdicts": map[string]any{"unauthorized": 40.0, "throttled": 10.0}, "logins": map[string]any{"no_credentials": 40.0, "throttled": 10.0},
+		}
+		if !reflect.DeepEqual(lines[0], want) {
+			t.Errorf("the line: got %v, want %v", lines[0], want)
+		}
+	})
 }

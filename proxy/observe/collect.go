@@ -25,7 +25,7 @@ type collector struct {
 	limit, limitUsed, limitHighest            *prometheus.Desc
 	poolUsed, poolTotal, poolWaiting          *prometheus.Desc
 	poolRevoked                               *prometheus.Desc
-	memoryHeld, memoryTaken                   *prometheus.Desc
+	memoryHeld, memoryTaken, logFailing       *prometheus.Desc
 
 	store *storeCollector
 }
@@ -47,7 +47,7 @@ func newCollector() *collector {
 		endpointLeader: desc("upstream_endpoint_leader", "1 if the endpoint is the leader, else 0.", "endpoint"),
 		endpointProbe:  desc("upstream_endpoint_probe_seconds", "Time until the endpoint answered the last probe. It is missing if the endpoint did not answer.", "endpoint"),
 		endpointSince:  desc("upstream_endpoint_failing_since_timestamp_seconds", "Time at which the endpoint was first found not to be up, by a request or a probe, in seconds since the epoch; 0 while it is up.", "endpoint"),
-		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Beginning of the outage of etcd: time at which its first request or probe failed, in seconds since the epoch; 0 if there is no outage."),
+		upstreamSince:  desc("upstream_failing_since_timestamp_seconds", "Beginning of the outage of etcd: time of its last answer before the first request or probe that failed, or of the start of the proxy, in seconds since the epoch; 0 if there is no outage. It stays the same during an outage."),
 		emptying:       desc("emptying_since_timestamp_seconds", "Time at which POST /-/drain began to make clients leave, in seconds since the epoch; 0 while it does not."),
 		byRule: desc("rule_decisions_total", "Decisions by the prefix of the rule that decided, access (read, write) and outcome (allowed, refused). "+
 			"The first 200 rules of the table have series of their own; the rule other is the sum of the rest.", "rule", "access", "outcome"),
@@ -63,6 +63,7 @@ func newCollector() *collector {
 		poolRevoked:  desc("pool_revoked_total", "Holders in a pool, such as connections, streams or answers, that were made to give back what they held, because others needed it or memory was short.", "pool"),
 		memoryHeld:   desc("memory_held_bytes", "Memory that clients hold, as far as it is charged to them: connections, streams of HTTP/2, bodies and answers."),
 		memoryTaken:  desc("memory_taken_back_bytes_total", "Memory that was taken back from clients because it was short: first from clients above their share, then what makes no progress."),
+		logFailing:   desc("log_failing", "1 while records of a log (access, audit) are lost: because it cannot be written, or because its file is not at its path any more and cannot be opened there; else 0.", "log"),
 		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
 		store: newStoreCollector(),
@@ -74,7 +75,7 @@ func newCollector() *collector {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{c.endpointUp, c.endpointLeader, c.endpointProbe, c.endpointSince, c.upstreamSince, c.emptying, c.byRule, c.byUser, c.limit, c.limitUsed, c.limitHighest, c.poolUsed, c.poolTotal, c.poolWaiting,
-		c.poolRevoked, c.memoryHeld, c.memoryTaken} {
+		c.poolRevoked, c.memoryHeld, c.memoryTaken, c.logFailing} {
 		descs <- d
 	}
 	c.store.describe(descs)
@@ -100,7 +101,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			gauge(c.endpointProbe, float64(e.Took)/1000, e.Endpoint)
 		}
 	}
-	gauge(c.upstreamSince, timestamp(s.UpstreamFailing))
+	upstream.addOutage(&s)
+	gauge(c.upstreamSince, timestamp(upstream.Since))
 	gauge(c.emptying, timestamp(s.EmptyingSince))
 	configured := *c.limits.Load()
 	from.observer.samples.addHighest(s.Limits)
@@ -120,6 +122,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.poolTotal, float64(status.Total), status.Name)
 		gauge(c.poolWaiting, float64(status.Waiting), status.Name)
 		out <- prometheus.MustNewConstMetric(c.poolRevoked, prometheus.CounterValue, float64(status.Revoked), status.Name)
+	}
+	for _, log := range []*Log{from.observer.Records.Access, from.observer.Records.Audit} {
+		gauge(c.logFailing, one(log.Failing()), log.name)
 	}
 	gauge(c.memoryHeld, float64(s.Memory.Held))
 	out <- prometheus.MustNewConstMetric(c.memoryTaken, prometheus.CounterValue, float64(s.Memory.Taken))
@@ -151,7 +156,7 @@ const maxSeries = 200
 
 func (c *collector) collectRules(out chan<- prometheus.Metric, counts *DecisionCounts) {
 	var rest Decisions
-	rules := counts.rules.All()
+	rules := counts.written()
 	for i, rule := range rules {
 		decisions := counts.byRule[rule.Prefix].decisions()
 		if i < maxSeries {

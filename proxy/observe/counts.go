@@ -2,6 +2,7 @@ package observe
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,9 @@ func CountsFor(p *gate.Policy, old *DecisionCounts) *DecisionCounts {
 	if old.rules != p.Rules {
 		d.byRule = make(map[acl.Key]ruleCounts)
 		for _, rule := range p.Rules.All() {
+			if rule.Implied() {
+				continue
+			}
 			same := old.byRule[rule.Prefix]
 			if same.counter == nil || !same.rule.Equal(rule) {
 				same.counter = &counter{}
@@ -70,6 +74,11 @@ func CountsFor(p *gate.Policy, old *DecisionCounts) *DecisionCounts {
 		}
 	}
 	return d
+}
+
+// written returns the rules of the table, without the implied one.
+func (d *DecisionCounts) written() []*acl.Rule {
+	return slices.DeleteFunc(d.rules.All(), (*acl.Rule).Implied)
 }
 
 // add counts a decision. It allocates nothing, and takes a lock only for the first

@@ -15,7 +15,7 @@ import (
 var (
 	methodLabels = [...]string{"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "other"}
 	codeLabels   = [...]string{"200", "201", "204", "307", "400", "401", "403", "404", "405", "408", "412", "413",
-		"414", "417", "429", "431", "500", "501", "502", "503", "504", "505", "other"}
+		"414", "417", "429", "431", "500", "501", "502", "503", "504", "505", "507", "other"}
 )
 
 // startSeries makes the series whose first increase must not be missed: Prometheus sees no

@@ -29,6 +29,8 @@ type Log struct {
 	mu         sync.Mutex
 	to         io.Writer    // nil if the log is off
 	queue      *lines.Queue // of a file; nil otherwise
+	away       error        // set if to is a file that is not at its path any more
+	unseen     uint64       // records written since that file was last seen at its path
 	torn       bool         // the last write, perhaps of an earlier process, ended within a line
 	since      time.Time    // when the first record of this failure was lost
 	err        error        // of the last write that failed
@@ -59,7 +61,11 @@ const closePatience = time.Second
 
 // Switch makes the log write to another writer; nil turns it off. It returns the old
 // writer, which is not used any more, unless it is a file that hangs.
-func (l *Log) Switch(to io.Writer) (old io.Writer) { return l.switchTo(to, nil) }
+func (l *Log) Switch(to io.Writer) (old io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.switchTo(to, nil)
+}
 
 // Move is Switch to another place. If notices fit the log, its last line in the old place
 // names the new one, so that nobody takes that for the end of all records.
@@ -68,12 +74,14 @@ func (l *Log) Move(to io.Writer, place string) (old io.Writer) {
 	if l.notices {
 		slog.New(slog.NewJSONHandler(&notice, nil)).Info("moved", "to", place)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.switchTo(to, notice.Bytes())
 }
 
+// switchTo is Switch, with a last line for the old place; l.mu is held, but not while the old
+// file takes what is left for it.
 func (l *Log) switchTo(to io.Writer, last []byte) (old io.Writer) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	old, queue := l.to, l.queue
 	switch { // the log may be moved because it cannot be written
 	case len(last) == 0 || old == nil:
@@ -82,7 +90,7 @@ func (l *Log) switchTo(to io.Writer, last []byte) (old io.Writer) {
 	default:
 		_ = l.write(last)
 	}
-	l.to, l.torn, l.queue = to, lines.EndWithin(to), nil
+	l.to, l.torn, l.away, l.unseen, l.queue = to, lines.EndWithin(to), nil, 0, nil
 	if _, ok := to.(*os.File); ok {
 		l.queue = l.newQueue(to)
 	}
@@ -123,8 +131,10 @@ func (l *Log) newQueue(to io.Writer) *lines.Queue {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			switch {
+			case l.away != nil: // all that is written there counts as lost already
 			case err != nil:
-				l.lose(err, lost)
+				l.unseen -= min(l.unseen, uint64(lost))
+				l.lose(err, uint64(lost))
 			case l.failing.Load() && l.notices && l.missing > l.noticed:
 				l.scheduleProbe() // records were lost while these were written
 			default:
@@ -137,7 +147,7 @@ func (l *Log) newQueue(to io.Writer) *lines.Queue {
 // On reports whether the log is written at all.
 func (l *Log) On() bool { return l.on.Load() }
 
-// Failing reports whether the last record could not be written.
+// Failing reports whether the last record could not be written, or not at the log's path.
 func (l *Log) Failing() bool { return l.failing.Load() }
 
 // Stuck reports whether the reader or the disk of the log does not take what is written.
@@ -159,27 +169,35 @@ func (l *Log) Write(line []byte) (int, error) {
 	if l.to == nil {
 		return len(line), nil
 	}
+	err := l.away
 	if l.queue != nil {
-		if err := l.queue.Add(line); err != nil {
+		added := l.queue.Add(line) // without its path, whoever moved the file may find the record in it
+		if err == nil {
+			err = added
+		}
+		if err != nil {
 			l.lose(err, 1)
 			return 0, err
 		}
+		l.unseen++
 		return len(line), nil
 	}
-	err := l.resume()
-	if err == nil {
+	if err != nil {
+		_ = l.write(line) // likewise
+	} else if err = l.resume(); err == nil {
 		err = l.write(line)
 	}
 	if err != nil {
 		l.lose(err, 1)
 		return 0, err
 	}
+	l.unseen++
 	l.recovered()
 	return len(line), nil
 }
 
-// flush waits for a moment until what was left to the queue is written.
-func (l *Log) flush() {
+// Flush waits for a moment until what was left to the queue is written. It is not for requests.
+func (l *Log) Flush() {
 	l.mu.Lock()
 	queue := l.queue
 	l.mu.Unlock()
@@ -206,7 +224,7 @@ func (l *Log) write(line []byte) error {
 // notice returns the line with which a log that could not be written before says itself where
 // records are missing, or nil; l.mu is held.
 func (l *Log) notice() []byte {
-	if !l.failing.Load() || !l.notices {
+	if !l.failing.Load() || !l.notices || l.away != nil {
 		return nil
 	}
 	l.noticed = l.missing
@@ -228,8 +246,9 @@ func (l *Log) resume() error {
 	return nil
 }
 
-// lose counts records that could not be written; l.mu is held.
-func (l *Log) lose(err error, records int) {
+// lose counts records that could not be written, or begins a failure without one; l.mu is
+// held.
+func (l *Log) lose(err error, records uint64) {
 	now, every := time.Now(), reportEvery
 	if !l.failing.Load() {
 		l.since, l.missing, l.noticed = now, 0, 0
@@ -237,9 +256,9 @@ func (l *Log) lose(err error, records int) {
 	}
 	l.failing.Store(true)
 	l.err = err
-	l.missing += uint64(records)
-	l.total += uint64(records)
-	l.unreported += uint64(records)
+	l.missing += records
+	l.total += records
+	l.unreported += records
 	l.lost.Add(float64(records))
 	if now.Sub(l.reported) >= every {
 		l.service.Error("records are lost: a log cannot be written", "log", l.name, "lost", l.unreported, "error", err)
@@ -263,7 +282,7 @@ func (l *Log) scheduleProbe() {
 func (l *Log) probe() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.to == nil || !l.failing.Load() {
+	if l.to == nil || l.away != nil || !l.failing.Load() { // without its file, see Reopen
 		return
 	}
 	if l.queue != nil {
@@ -292,7 +311,7 @@ func (l *Log) status() LogStatus {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := LogStatus{Log: l.name, On: l.to != nil, Failing: l.failing.Load(), Lost: l.total}
-	if l.total > 0 {
+	if l.err != nil {
 		s.Since, s.Error = l.since.UTC(), l.err.Error()
 	}
 	if !stuck.IsZero() && !s.Failing {

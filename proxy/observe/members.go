@@ -16,8 +16,10 @@ type Upstream struct {
 	Leader    string           `json:"leader"`    // the leader's name
 	LeaderID  string           `json:"leader_id"` // the leader's id
 	Endpoints []EndpointStatus `json:"endpoints"` // the endpoints, the preferred first
-	// Since is the beginning of the outage of etcd: when its first request or probe failed. It
-	// is the zero time if there is none. See "Service log" for when an outage has ended.
+	// Since is the beginning of the outage of etcd: its last answer before the first request or
+	// probe that failed, or the start of the proxy; it may be a second too early. It stays the
+	// same during the outage, and is the zero time if there is none. See "Service log" for when
+	// an outage has ended.
 	Since time.Time `json:"failing_since"`
 	// Recovered is the time of the first request or probe that etcd answered after the last
 	// failure of the outage. It is the zero time if it has answered none since, or if there is
@@ -54,6 +56,22 @@ type EndpointStatus struct {
 // Silent reports whether nothing answered at the endpoint. What answers in its own way, such as
 // another proxy that closes the statistics, may serve keys.
 func (e *EndpointStatus) Silent() bool { return e.silent }
+
+// addOutage adds the outage of etcd. It has begun as well if only the probes of the endpoints
+// have found it so far: somebody looks, and there are no requests.
+func (u *Upstream) addOutage(s *State) {
+	u.Since, u.Recovered = s.UpstreamFailing, s.UpstreamRecovered
+	if !u.Since.IsZero() {
+		return
+	}
+	for i := range u.Endpoints {
+		e := &u.Endpoints[i]
+		if e.Health != "down" || len(s.Stores) == 0 && !e.Silent() || !e.Checked.After(s.UpstreamAnswered) {
+			return
+		}
+	}
+	u.Since = s.UpstreamAnswered
+}
 
 // Members reports the state of etcd behind a pool. It probes etcd's members unless that
 // was done within the last seconds.

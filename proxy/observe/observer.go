@@ -33,9 +33,11 @@ func (o *Observer) Decided(counts *DecisionCounts, op *gate.Operation, refusal *
 	counts.add(op, refusal)
 }
 
-// Answered records a request that was answered, or whose answer was broken off.
-func (o *Observer) Answered(r *Record) {
-	duration := time.Since(r.Started)
+// Answered records a request that was answered, or whose answer was broken off. It returns the
+// time of that.
+func (o *Observer) Answered(r *Record) time.Time {
+	now := time.Now()
+	duration := now.Sub(r.Started)
 	o.Metrics.countAnswer(&r.Op, r.Status, duration)
 	o.traffic.count(r, duration)
 	if r.Refusal != nil {
@@ -43,4 +45,5 @@ func (o *Observer) Answered(r *Record) {
 	}
 	o.refusals.add(r)
 	o.Records.write(r, duration)
+	return now
 }

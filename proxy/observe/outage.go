@@ -22,7 +22,9 @@ type Outage struct {
 	active atomic.Bool
 
 	mu         sync.Mutex
-	since      time.Time // the first failure
+	good       time.Time // the last success that is known, or one of the second before; zero if nobody calls Watch
+	since      time.Time // the beginning
+	found      time.Time // the first failure
 	failed     time.Time // the last failure
 	recovered  time.Time // the first success after the last failure; zero if there was none
 	probed     time.Time // the last success, if only probes have succeeded since the last failure
@@ -52,10 +54,28 @@ func (o *Outage) Failed(attrs ...any) {
 	}
 }
 
+// Watch makes outages begin with the last success before them instead of their first failure:
+// a failure can be noticed long after its cause. It begins now, and needs calls of Listen. The
+// first success after each of them is remembered.
+func (o *Outage) Watch() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.good = time.Now()
+}
+
+// Answered returns the time of the last success that is known. It may be up to a second too
+// early.
+func (o *Outage) Answered() time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.good
+}
+
 // Succeeded records a success. Without an outage it costs two loads.
 func (o *Outage) Succeeded() {
 	if o.silent.Load() {
 		o.silent.Store(false)
+		o.Heard(time.Now())
 	}
 	if o.active.Load() {
 		o.succeed(false)
@@ -87,14 +107,26 @@ func (o *Outage) ProbeSucceeded() {
 	}
 }
 
+// Heard remembers a success at a time, after [Outage.Watch]. It ends no outage.
+func (o *Outage) Heard(at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.good.IsZero() && at.After(o.good) {
+		o.good = at
+	}
+}
+
 // fail begins an outage, or prolongs it, and reports whether it has begun; o.mu is held.
 func (o *Outage) fail(attrs []any) (began bool) {
 	o.failed, o.recovered = time.Now(), time.Time{}
 	if o.active.Load() {
 		return false
 	}
-	o.since = o.failed
-	o.failures, o.unreported, o.reported = 0, false, o.since
+	o.since, o.found = o.failed, o.failed
+	if !o.good.IsZero() {
+		o.since = o.good
+	}
+	o.failures, o.unreported, o.reported = 0, false, o.found
 	o.active.Store(true)
 	o.Log.Warn(o.Began, attrs...)
 	time.AfterFunc(outageCheckEvery, o.check)
@@ -116,8 +148,9 @@ func (o *Outage) succeed(probed bool) {
 	}
 }
 
-// Since returns the time of the first failure, or zero if there is no outage, and the time of
-// the first success after the last failure, or zero if there was none.
+// Since returns the beginning of the outage, or zero if there is none, and the time of the
+// first success after the last failure, or zero if there was none. The beginning stays the
+// same until the outage has ended.
 func (o *Outage) Since() (failed, recovered time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -138,8 +171,15 @@ func (o *Outage) check() {
 	}
 	if !o.recovered.IsZero() && shown.Sub(o.recovered) >= outageSettle {
 		o.active.Store(false)
-		o.Log.Info(o.Ended, "since", o.since.Round(time.Millisecond), "until", o.recovered.Round(time.Millisecond),
-			"after", o.recovered.Sub(o.since).Round(100*time.Millisecond).String(), "failures", o.failures)
+		attrs := []any{"since", o.since.Round(time.Millisecond), "until", o.recovered.Round(time.Millisecond),
+			"after", o.recovered.Sub(o.since).Round(100 * time.Millisecond).String(), "failures", o.failures}
+		if !o.good.IsZero() {
+			attrs = append(attrs, "first_failure", o.found.Round(time.Millisecond))
+			if o.recovered.After(o.good) {
+				o.good = o.recovered
+			}
+		}
+		o.Log.Info(o.Ended, attrs...)
 		return
 	}
 	// After the last failure the line would say what is not so any more.

@@ -195,3 +195,43 @@ func TestSuccessesOfRequestsEndTheSilenceAndThoseOfProbesDoNot(t *testing.T) {
 		}
 	}
 }
+
+func TestAnOutageBeginsWithTheLastAnswerBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, lines := newOutage()
+		o.Watch()
+		pass := func(seconds int) {
+			time.Sleep(time.Duration(seconds) * time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		}
+		pass(10)
+		o.Listen()
+		o.Succeeded()
+		answered := time.Now()
+		pass(6)
+		for range 2 { // it stays so
+			o.ProbeFailed()
+			pass(4)
+			o.Failed()
+			if since, _ := o.Since(); !since.Equal(answered) || !o.Answered().Equal(answered) {
+				t.Errorf("the outage: got the begin %v and the last answer %v, want %v for both", since, o.Answered(), answered)
+			}
+		}
+		o.ProbeSucceeded()
+		pass(1)
+		o.ProbeFailed()
+		if since, _ := o.Since(); !since.Equal(answered) {
+			t.Errorf("after an answer that ended no outage: got the begin %v, want %v", since, answered)
+		}
+		o.Listen()
+		o.Succeeded()
+		recovered := time.Now()
+		pass(60)
+		o.Failed()
+		if since, _ := o.Since(); !since.Equal(recovered) {
+			t.Errorf("the next outage: got the begin %v, want the answer that ended the last one at %v", since, recovered)
+		}
+		if got, want := lines()[1], "level=INFO msg=back since=00:00:10 until=00:00:25 after=15s failures=2 first_failure="; !strings.HasPrefix(got, want) {
+			t.Errorf("the end: got %q, want %q", got, want)
+		}
+	})
+}

@@ -31,8 +31,10 @@ type State struct {
 	UpstreamFailing time.Time
 	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
 	UpstreamRecovered time.Time
-	Memory            MemoryStatus
-	Pools             []*account.Pool
+	// UpstreamAnswered is the last success that is known.
+	UpstreamAnswered time.Time
+	Memory           MemoryStatus
+	Pools            []*account.Pool
 	// Limits are the limits that can be reached, and their use.
 	Limits []LimitStatus
 }
@@ -62,7 +64,7 @@ func (o *Observer) Status(s State) *Status {
 	case !s.EmptyingSince.IsZero():
 		status.State = "emptying"
 	}
-	status.Upstream.Since, status.Upstream.Recovered = s.UpstreamFailing, s.UpstreamRecovered
+	status.Upstream.addOutage(&s)
 	status.Sharing = o.sharing(status)
 	status.Rules, status.RulesLeftOut = s.Counts.ruleStatus()
 	status.Users, status.UsersLeftOut = s.Counts.userStatus()
@@ -109,7 +111,7 @@ const maxHolders = 10
 func pools(all []*account.Pool) (list []PoolStatus) {
 	for _, pool := range all {
 		s := pool.Status()
-		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted}
+		status := PoolStatus{Pool: s.Name, Total: s.Total, Reserve: s.Reserve, Used: s.Used, Waiting: s.Waiting, WaitingSince: s.WaitingSince.UTC(), Revoked: s.Revoked, Evicted: s.Evicted, EvictedAt: s.EvictedAt.UTC()}
 		if s.Unit > 1 {
 			status.Unit = "bytes"
 		}
@@ -174,7 +176,7 @@ func (d *Decisions) sum() uint64 {
 const maxRows = 500
 
 func (d *DecisionCounts) ruleStatus() (list []RuleStatus, leftOut int) {
-	rules := d.rules.All()
+	rules := d.written()
 	counts := make(map[*acl.Rule]Decisions, len(rules))
 	for _, rule := range rules {
 		counts[rule] = d.byRule[rule.Prefix].decisions()

@@ -122,10 +122,12 @@ type PoolStatus struct {
 	Used    int64  `json:"used"`    // how much of it is in use
 	Waiting int64  `json:"waiting"` // those that wait for it
 	// WaitingSince is the time since which clients have waited for it again and again. It is
-	// zero unless that has lasted for 10 seconds, and until nobody has waited for 10 seconds.
+	// zero unless that has lasted for 10 seconds or, of requests to etcd, for a quarter of
+	// limits.upstream_timeout if that is less, and until nobody has waited for 10 seconds.
 	WaitingSince time.Time `json:"waiting_since"`
-	Revoked      uint64    `json:"revoked"` // holders that were made to give it back since the start
-	Evicted      uint64    `json:"evicted"` // those that were refused since the start because too many waited, or because they waited too long
+	Revoked      uint64    `json:"revoked"`    // holders that were made to give it back since the start
+	Evicted      uint64    `json:"evicted"`    // those that were refused since the start because too many waited, or because they waited too long
+	EvictedAt    time.Time `json:"evicted_at"` // the last of these; the zero time if there was none
 	// Largest are the clients that hold the most, at most 10.
 	Largest []PoolHolder `json:"largest"`
 }
@@ -217,9 +219,9 @@ type CertificateStatus struct {
 type LogStatus struct {
 	Log     string    `json:"log"`           // "access" or "audit"
 	On      bool      `json:"on"`            // whether it is written at all
-	Failing bool      `json:"failing"`       // whether the last record could not be written
+	Failing bool      `json:"failing"`       // whether the last record could not be written, or not at the path of the log
 	Lost    uint64    `json:"lost"`          // records that could not be written since the start
-	Since   time.Time `json:"failing_since"` // the first lost record of the last failure
+	Since   time.Time `json:"failing_since"` // when the last failure began
 	Error   string    `json:"error"`         // why the record could not be written
 }
 

@@ -28,6 +28,9 @@ type Options struct {
 	// Quota is the size in bytes at which etcd refuses writes to its v3 store; 0 is etcd's default. It
 	// does not apply to a cluster of embedded members.
 	Quota int64
+	// SnapshotCount is the number of entries of its log after which etcd writes a snapshot of its v2 store; 0
+	// is etcd's default. It does not apply to a cluster of embedded members.
+	SnapshotCount uint64
 	// TLS makes an embedded etcd serve clients with TLS.
 	TLS *EtcdTLS
 }
@@ -77,9 +80,13 @@ func StartEmbedded(o Options) (*Embedded, error) {
 		c.ClientTLSInfo.TrustedCAFile, c.ClientTLSInfo.ClientCertAuth = o.TLS.ClientCA, true
 	}
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
-	// The files are temporary, so writes need not wait for the disk.
-	c.UnsafeNoFsync = true
+	// The files are temporary, so writes need not wait for the disk. A member that is alone elects itself
+	// when the time of an election has passed, and no busy peer can make it do so again.
+	c.UnsafeNoFsync, c.TickMs, c.ElectionMs = true, 10, 100
 	c.QuotaBackendBytes = o.Quota
+	if o.SnapshotCount > 0 {
+		c.SnapshotCount = o.SnapshotCount
+	}
 	if o.Advertise != "" {
 		advertise, err := url.Parse(o.Advertise)
 		if err != nil {

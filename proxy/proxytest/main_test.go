@@ -4,4 +4,7 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) { VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	WaitTogether()
+	VerifyNoLeaks(m)
+}

@@ -55,6 +55,7 @@ type Process struct {
 	state           string // "new", or "existing" for one that joins
 	hasty, noV2     bool
 	quota           int64
+	snapshots       uint64
 }
 
 // StartProcess starts the etcd at path as a single member and waits until it serves.
@@ -102,7 +103,7 @@ func newProcess(path, name string, o Options) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty, noV2: o.NoV2, quota: o.Quota}
+	p := &Process{path: path, dir: o.Dir, name: name, client: client, peer: peer, advertise: o.Advertise, state: "new", hasty: o.Hasty, noV2: o.NoV2, quota: o.Quota, snapshots: o.SnapshotCount}
 	if p.advertise == "" {
 		p.advertise = p.URL()
 	}
@@ -158,6 +159,9 @@ func (p *Process) launch() (err error) {
 	}
 	if p.quota > 0 {
 		args = append(args, fmt.Sprint("--quota-backend-bytes=", p.quota))
+	}
+	if p.snapshots > 0 {
+		args = append(args, fmt.Sprint("--snapshot-count=", p.snapshots))
 	}
 	if p.hasty {
 		args = append(args, "--strict-reconfig-check=false")

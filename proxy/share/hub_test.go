@@ -17,6 +17,7 @@ import (
 // TestABurstOfExpiriesIsHeardToItsEnd creates more events at once than etcd buffers for a
 // slow watcher.
 func TestABurstOfExpiriesIsHeardToItsEnd(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	// The first watch starts before the writes: on a busy machine they take so long that the
@@ -92,6 +93,7 @@ func TestAHubThatHasEndedDeliversNothing(t *testing.T) {
 }
 
 func TestWhoComesAndGoesLeavesNoHubs(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	ws.linger = time.Hour

@@ -19,6 +19,7 @@ import (
 // TestEventsOfTheHistoryThatMayBeLargeAreAskedForAFewAtATime lets a client ask for an event from
 // many old indexes. etcd encodes it for each of them.
 func TestEventsOfTheHistoryThatMayBeLargeAreAskedForAFewAtATime(t *testing.T) {
+	t.Parallel()
 	const watches = 12
 	for what, c := range map[string]struct {
 		size   int64 // of the event before, if there was one

@@ -19,10 +19,14 @@ import (
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/bulk"
+	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/upstream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	goleak.VerifyTestMain(m)
+}
 
 // newReads returns reads from a server that the test controls.
 func newReads(t testing.TB, handle http.HandlerFunc) (*Reads, *atomic.Uint64) {
@@ -303,6 +307,7 @@ func TestAFailureIsEveryonesFailure(t *testing.T) {
 }
 
 func TestALargeAnswerIsNotShared(t *testing.T) {
+	t.Parallel()
 	large := strings.Repeat("x", upstream.MaxBuffered+1)
 	g := newGated()
 	r, saved := newReads(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -32,6 +32,7 @@ func oneText(t *testing.T, ws *Watches, watchers []*Watcher, value string) {
 }
 
 func TestAnEventThatSeveralHubsReceiveIsKeptOnce(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	var watchers []*Watcher
@@ -54,6 +55,7 @@ func TestAnEventThatSeveralHubsReceiveIsKeptOnce(t *testing.T) {
 }
 
 func TestAnOldEventIsKeptOnceFromWhateverIndexItIsRead(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	ws.pastPatience = waitTime
@@ -149,6 +151,7 @@ func TestAnEventWithoutRoomBreaksItsWatchesOff(t *testing.T) {
 // TestANewEventDoesNotWaitBehindOldOnes lets all places of large events that exist already be in
 // use.
 func TestANewEventDoesNotWaitBehindOldOnes(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	ws.pastPatience = waitTime

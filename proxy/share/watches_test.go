@@ -104,6 +104,7 @@ func join(t *testing.T, ws *Watches, path string, recursive bool, since uint64) 
 }
 
 func TestAThousandWatchersAreOneConnectionToEtcd(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	before := etcd.Open()
@@ -259,6 +260,7 @@ func TestWatchersAreToldWhenEtcdGoesAway(t *testing.T) {
 }
 
 func TestWhatEtcdRefusesIsRefused(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	ws := newWatches(t, etcd.URL())
 	for i := range maxEvents + 10 {

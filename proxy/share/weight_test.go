@@ -84,6 +84,7 @@ func closeAll(watchers []*Watcher) {
 // TestTheWatchesOfLargeEventsOfAClientAreBounded lets a client watch all folders above a key that
 // gets a large value. etcd makes a copy of the event for each.
 func TestTheWatchesOfLargeEventsOfAClientAreBounded(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	s := newScales(t)
 	ws := newWatches(t, etcd.URL())
@@ -173,6 +174,7 @@ func TestTheWatchesOfOneKeyFromOldIndexesAreBounded(t *testing.T) {
 // one before, before anything is known about the values in them. A write to the innermost one
 // makes etcd copy its event for each.
 func TestTheWatchesThatOneWriteCanConcernAreBounded(t *testing.T) {
+	t.Parallel()
 	for name, key := range map[string]func(i int) string{
 		"from the outside":  func(i int) string { return strings.Repeat("/d", 1+i) },
 		"from the inside":   func(i int) string { return strings.Repeat("/d", 40-i) },
@@ -346,6 +348,7 @@ func TestTheHeadOfAWatchIsNotBehindTheEventsOfItsHub(t *testing.T) {
 // TestWatchesOfFoldersDoNotMakeThoseOfOthersExpensive has a client that waits for the next event of
 // two folders from several indexes, and another one that watches many keys in them.
 func TestWatchesOfFoldersDoNotMakeThoseOfOthersExpensive(t *testing.T) {
+	t.Parallel()
 	etcd := newEtcd(t)
 	s := newScales(t)
 	ws := newWatches(t, etcd.URL())

@@ -66,9 +66,9 @@ func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	return c
 }
 
-// isIdle reports whether the connection is open and holds no bytes. Bytes that are there
-// already would be taken for the next answer, and a closed connection would lose the
-// next request.
+// isIdle reports whether the connection is open and holds no bytes, and arms it if so. Bytes
+// that are there already would be taken for the next answer, and a closed connection would
+// lose the next request.
 func (c *conn) isIdle() bool {
 	c.wouldBlock = false
 	// The last deadline may have passed.
@@ -83,7 +83,7 @@ func (c *conn) isIdle() bool {
 	c.armed = time.Time{}
 	_ = c.SetReadDeadline(time.Unix(1, 0)) // if this fails, so does the read
 	n, err := c.Read(c.peeked[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.arm() == nil
 }
 
 // plain reports whether HTTP is spoken without TLS.
@@ -94,7 +94,7 @@ func (c *conn) plain() bool { return c.Conn == c.raw }
 const deadlineSlack = 8
 
 // arm sets the deadline of a head, unless one was set shortly before, and notes when the
-// request begins.
+// request begins. A connection is armed when it is chosen for a request.
 func (c *conn) arm() error {
 	now, timeout := time.Now(), c.at.pool.o.HeaderTimeout
 	c.began = now
@@ -105,14 +105,11 @@ func (c *conn) arm() error {
 	return c.SetDeadline(now.Add(timeout))
 }
 
-// exchange sends a request and receives the head of its answer.
+// exchange sends a request on a connection that is armed, and receives the head of its answer.
 func (c *conn) exchange(ctx context.Context, req *Request) error {
 	c.head = c.head[:0]
-	if err := c.arm(); err != nil {
-		return err
-	}
 	if err := ctx.Err(); err != nil {
-		return err // arm may have replaced the deadline that interrupt set
+		return err
 	}
 	if err := c.send(req); err != nil {
 		// etcd may have refused the body early and answered already.

@@ -151,7 +151,10 @@ func (e *endpoint) connect(ctx context.Context, fresh bool) (*conn, *Error) {
 	c, err := e.dial(ctx)
 	switch {
 	case err == nil:
-		return c, nil
+		if err = c.arm(); err == nil {
+			return c, nil
+		}
+		_ = c.Close()
 	case ctx.Err() != nil:
 		return nil, &Error{Kind: Canceled, Endpoint: e.String(), Err: context.Cause(ctx)}
 	}

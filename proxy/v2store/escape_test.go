@@ -15,6 +15,9 @@ func TestStringsAreWrittenAsEncodingJSONWritesThem(t *testing.T) {
 			if got := appendString([]byte("x"), text); string(got) != "x"+string(want) {
 				t.Errorf("the string %q: got %s, want %s after an x", text, got, want)
 			}
+			if got := quoted(text); got != len(want) {
+				t.Errorf("the string %q: got a size of %d, want that of %s, %d", text, got, want, len(want))
+			}
 		}
 	}
 }

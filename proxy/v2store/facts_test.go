@@ -70,3 +70,17 @@ func describe(f v2store.Fact) string {
 	}
 	return strings.Join(words, " ")
 }
+
+func TestANodeIsRecordedWithItsLastChangeAndTheRootIsNot(t *testing.T) {
+	tree := v2store.New(0)
+	do(t, tree, epoch, "PUT", "/d/f", "value=1")
+	do(t, tree, epoch, "PUT", "/d/f", "value=2")
+	for key, want := range map[string]struct {
+		index      uint64
+		dir, found bool
+	}{"/d/f": {2, false, true}, "/d": {1, true, true}, "": {}, "/": {}, "/x": {}, "/d/x": {}, "/d/f/x": {}} {
+		if index, dir, found := tree.Recorded(key); index != want.index || dir != want.dir || found != want.found {
+			t.Errorf("%q: got the index %d, a directory %t and found %t; want %+v", key, index, dir, found, want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package v2store
 import (
 	"container/heap"
 	"fmt"
+	"iter"
 	"path"
 	"strings"
 	"time"
@@ -156,6 +157,28 @@ func nextEnd(key string, start int) int {
 		return start + i
 	}
 	return len(key)
+}
+
+// Below returns the records of all nodes below a directory, hidden ones included. A directory precedes
+// what is below it.
+func (t *Tree) Below(key string) iter.Seq[Record] {
+	return func(yield func(Record) bool) {
+		if n, err := t.find(key); err == nil && n.dir() {
+			n.each(yield)
+		}
+	}
+}
+
+// each calls yield for each node below a directory, until it returns false.
+func (n *node) each(yield func(Record) bool) bool {
+	for _, child := range n.contents.nodes {
+		r := Record{Key: child.key, Dir: child.dir(), Value: child.value, Created: child.created, Modified: child.modified,
+			Recorded: child.recorded, Expires: child.expires}
+		if !yield(r) || r.Dir && !child.each(yield) {
+			return false
+		}
+	}
+	return true
 }
 
 // Get answers a read as of a time.

@@ -69,6 +69,7 @@ func protect(t *testing.T, o Options) {
 }
 
 func TestAUserOfEtcdThatMayUseTheTreeIsEnough(t *testing.T) {
+	t.Parallel()
 	etcd, o := startEtcd(t)
 	o.Prefix = "trees/v2"
 	protect(t, o)
@@ -92,6 +93,7 @@ func TestAUserOfEtcdThatMayUseTheTreeIsEnough(t *testing.T) {
 
 // TestATokenThatEtcdForgotIsRenewed turns authentication off and on, after which etcd knows no token.
 func TestATokenThatEtcdForgotIsRenewed(t *testing.T) {
+	t.Parallel()
 	etcd, o := startEtcd(t)
 	protect(t, o)
 	o.User, o.Password = "proxy", "p"
@@ -121,6 +123,7 @@ func TestATokenThatEtcdForgotIsRenewed(t *testing.T) {
 }
 
 func TestAWrongPasswordOfEtcdIsReported(t *testing.T) {
+	t.Parallel()
 	_, o := startEtcd(t)
 	protect(t, o)
 	for user, password := range map[string]string{"proxy": "wrong", "": ""} {
@@ -143,6 +146,7 @@ func TestAUserWithoutAuthenticationIsNoError(t *testing.T) {
 
 // TestTheStoreUsesTLSAndItsCertificate has an etcd that accepts only clients with a certificate.
 func TestTheStoreUsesTLSAndItsCertificate(t *testing.T) {
+	t.Parallel()
 	pki, err := proxytest.NewPKI()
 	if err != nil {
 		t.Fatal(err)

@@ -51,6 +51,7 @@ func (f *fixture) right(what string) {
 }
 
 func TestAnAuditFindsNothingInARightMirror(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.right("the start")
 	for _, request := range script {

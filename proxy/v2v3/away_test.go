@@ -11,6 +11,7 @@ import (
 // TestAWriteIsNotSentWhileEtcdIsAway writes without a stream of events: once until the time is over, and
 // once until the stream is back.
 func TestAWriteIsNotSentWhileEtcdIsAway(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.away()
 	ctx, cancel := context.WithTimeout(testContext(t), 100*time.Millisecond)

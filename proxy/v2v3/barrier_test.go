@@ -9,6 +9,7 @@ import (
 // TestAQuorumReadIsNotAnsweredFromThePastOfARestoredStore makes the mirror remember a later event than the
 // store has ever had, before the store notices that.
 func TestAQuorumReadIsNotAnsweredFromThePastOfARestoredStore(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1")
 	f.mu.Lock()

@@ -20,6 +20,7 @@ func startCluster(t *testing.T, dir string, n int) *proxytest.Cluster {
 // TestAWatchOutlivesTheLossOfTheQuorum stops two of three members: the third one has no leader and
 // ends watches. Plain reads go on meanwhile.
 func TestAWatchOutlivesTheLossOfTheQuorum(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, t.TempDir(), 3)
 	o := testOptions(t, c.Members[0].URL())
 	if err := Init(testContext(t), o, 100); err != nil {

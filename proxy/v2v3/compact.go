@@ -11,6 +11,7 @@ import (
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
+	"etcd-tlsproxy/proxy/v2v3/space"
 )
 
 const (
@@ -23,9 +24,9 @@ const (
 	// nothing.
 	keptEvents = 20_000
 	keptTime   = 10 * time.Minute
-	// compactShare is the part of the quota above which only the history of v2 is kept. The
-	// quota counts the file, which a compaction does not shrink.
-	compactShare = 4
+	// growthShare is the part of the quota, as a divisor, after which a store that is large is compacted
+	// at once.
+	growthShare = 16
 )
 
 // compaction is when the keeper does what.
@@ -34,12 +35,26 @@ type compaction struct {
 	// events and age are keptEvents and keptTime.
 	events int64
 	age    time.Duration
+	// least is the smallest size since the last check, of what is in use.
+	least int64
 
 	// The lock guards what follows, which others read.
 	mu       sync.Mutex
 	revision int64     // up to which the keeper has compacted
 	done     time.Time // when it has compacted last
 	failing  time.Time // since when it cannot; zero if the last attempt succeeded
+}
+
+// due reports whether it is time for a check, and takes note of it. A store that is large and grows fast must be
+// compacted before clients are refused.
+func (c *compaction) due(size rpc.Size, now time.Time) bool {
+	c.least = min(c.least, size.InUse)
+	grown := isLarge(size) && size.InUse > c.least+size.Quota/growthShare
+	if !grown && now.Sub(c.checked) < sizePeriod {
+		return false
+	}
+	c.checked, c.least = now, size.InUse
+	return true
 }
 
 // attempted takes note of an attempt, and logs when the attempts begin to fail.
@@ -68,8 +83,8 @@ func (c *compaction) tell(st *Status) {
 func (k keeping) Compact(ctx context.Context) {
 	s := k.s
 	c := &s.compaction
-	if now := time.Now(); s.o.Compact && now.Sub(c.checked) >= sizePeriod {
-		c.checked = now
+	size, _ := s.space.Size()
+	if now := time.Now(); s.o.Compact && c.due(size, now) {
 		c.attempted(s.compact(ctx, now), s.o.Log)
 	}
 }
@@ -83,7 +98,7 @@ func (s *Store) compact(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	full := size.Quota > 0 && size.InUse > size.Quota/compactShare
+	full := isLarge(size)
 	if !full && now.Sub(c.compacted) < compactPeriod {
 		return nil
 	}
@@ -148,29 +163,27 @@ func (s *Store) settleFull(ctx context.Context, p *proposal, full error) (*v2sto
 	return nil, raftError(rpc.Reason(full), s.index())
 }
 
-// space is how large the store is.
-type space struct {
-	mu   sync.Mutex
-	size rpc.Size
-	at   time.Time // when that was found out; zero if it is not known
-}
-
-// measurer finds out from time to time how large the store is, and each second while etcd takes no writes.
+// measurer finds out from time to time how large the store is: each second while that matters, and as soon
+// as much was written.
 func (s *Store) measurer() {
 	for wait := time.Duration(0); ; {
 		select {
 		case <-s.ctx.Done():
 			return
 		case <-time.After(wait):
+		case <-s.grown:
 		}
 		ctx, cancel := context.WithTimeout(s.ctx, readTimeout)
 		wait = sizePeriod
-		if size, err := s.measure(ctx); err != nil || size.NoSpace {
+		if size, err := s.measure(ctx); err != nil || size.NoSpace || isLarge(size) {
 			wait = heartbeat
 		}
 		cancel()
 	}
 }
+
+// isLarge reports whether only the history of v2 is kept.
+func isLarge(size rpc.Size) bool { return size.Quota > 0 && size.InUse > size.Quota/space.CompactShare }
 
 // measure asks the member in use how large its store is. The quota is that of the options if etcd
 // does not tell.
@@ -182,46 +195,6 @@ func (s *Store) measure(ctx context.Context) (rpc.Size, error) {
 	if size.Quota == 0 {
 		size.Quota = s.o.QuotaBytes
 	}
-	n := &s.space
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.size.NoSpace && !size.NoSpace {
-		s.o.Log.Info("etcd has space again", "bytes", size.File, "quota", size.Quota)
-	}
-	if size.NoSpace && !n.size.NoSpace {
-		tellFull(s.o.Log)
-	}
-	n.size, n.at = size, time.Now()
+	s.space.Measured(size, time.Now(), s.o.Log)
 	return size, nil
-}
-
-// full takes note that etcd has refused a write for lack of space.
-func (n *space) full(log *slog.Logger) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.size.NoSpace {
-		n.size.NoSpace = true
-		tellFull(log)
-	}
-}
-
-func (n *space) tell(st *Status) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	st.FileBytes, st.UsedBytes, st.QuotaBytes = n.size.File, n.size.InUse, n.size.Quota
-	if st.QuotaBytes > 0 {
-		st.QuotaPercent = 100 * float64(st.FileBytes) / float64(st.QuotaBytes)
-	}
-	switch {
-	case n.size.NoSpace:
-		st.Alarm = "no space"
-	case n.size.Corrupt:
-		st.Alarm = "corrupt"
-	case !n.at.IsZero():
-		st.Alarm = "none"
-	}
-}
-
-func tellFull(log *slog.Logger) {
-	log.Error("etcd has no space left: it refuses all writes, until space is made and the alarm is disarmed; see \"A store that is full\" in etcd-tlsproxy-manual(7)")
 }

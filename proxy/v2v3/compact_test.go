@@ -7,24 +7,49 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // TestCompactionKeepsTheLastEvents compacts a store that is too full, and one that is not.
 func TestCompactionKeepsTheLastEvents(t *testing.T) {
 	t.Parallel()
-	f := start(t, func(o *Options) { o.QuotaBytes = 1 })
+	f := start(t)
 	for i := range 1200 {
 		f.do(fmt.Sprintf("PUT /a/%d?value=%d", i%7, i))
 	}
 	before := f.events()
-	if err := f.Store.compact(testContext(t), time.Now()); err != nil {
+	tooFull := f.options
+	tooFull.QuotaBytes = 1
+	s := open(t, tooFull)
+	if err := s.compact(testContext(t), time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	log, err := f.at(testContext(t), f.keys.Log(), f.compaction.revision)
+	log, err := f.at(testContext(t), f.keys.Log(), s.compaction.revision)
 	if err != nil || log.Version != before-1000 {
 		t.Errorf("compacted up to the event %v, %v, want %d", log, err, before-1000)
 	}
 	sameTree(t, f.Store, open(t, f.options)) // the histories included
+}
+
+func TestAStoreThatGrowsFastIsCheckedAtOnce(t *testing.T) {
+	t.Parallel()
+	var c compaction
+	began := time.Now()
+	for _, step := range []struct {
+		in    time.Duration
+		inUse int64
+		want  bool
+	}{
+		{0, 0, true}, {time.Second, 250, false}, {2 * time.Second, 251, true}, // more than a quarter
+		{3 * time.Second, 313, false}, {4 * time.Second, 314, true}, // and a sixteenth more
+		{5 * time.Second, 100, false}, {6 * time.Second, 240, false}, {7 * time.Second, 260, true}, // after a compaction
+		{26 * time.Second, 265, false}, {27 * time.Second, 100, true}, {28 * time.Second, 110, false},
+	} {
+		if got := c.due(rpc.Size{InUse: step.inUse, Quota: 1000}, began.Add(step.in)); got != step.want {
+			t.Errorf("%d of 1000 bytes after %s: got %t, want %t", step.inUse, step.in, got, step.want)
+		}
+	}
 }
 
 func TestCompactionKeepsWhatIsYoung(t *testing.T) {

@@ -69,7 +69,7 @@ func (c *connection) run(ctx context.Context) error {
 	if c.watch, err = s.client.Watch(ctx, start, end, after+1, s.fragments); err != nil {
 		return err
 	}
-	c.heard.Store(time.Now().UnixNano())
+	c.hear()
 	var guards sync.WaitGroup
 	defer guards.Wait()
 	defer c.watch.Close()
@@ -110,6 +110,13 @@ func (c *connection) failed(err error) error {
 	return err
 }
 
+// hear notes that a response came.
+func (c *connection) hear() {
+	now := time.Now().UnixNano()
+	c.heard.Store(now)
+	c.s.heard.Store(now)
+}
+
 // guard sends heartbeats, and ends the connection if the member is silent or behind.
 func (c *connection) guard(ctx context.Context, end context.CancelCauseFunc) {
 	ticker := time.NewTicker(tick)
@@ -146,7 +153,7 @@ func (c *connection) receive() error {
 		if err != nil {
 			return err
 		}
-		c.heard.Store(time.Now().UnixNano())
+		c.hear()
 		if len(events) == 0 && !c.watch.Partial() {
 			c.idle.Add(1)
 		}

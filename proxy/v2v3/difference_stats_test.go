@@ -50,6 +50,7 @@ func since(before, now map[string]int) map[string]int {
 // TestStatisticsEqualThoseOfEtcd compares the numbers after random requests. Drawing a request
 // reads from the store alone, so that reads are compared for themselves.
 func TestStatisticsEqualThoseOfEtcd(t *testing.T) {
+	t.Parallel()
 	if proxytest.UnderRaceDetector() {
 		t.Skip("etcd itself reads its statistics while they are changed")
 	}

@@ -11,6 +11,9 @@
 // the event that the mirror applies for its revision. So whoever has an answer also finds the
 // write in this mirror, and all proxies make the same events of the same revisions.
 //
+// Writes of this proxy that would conflict with each other take turns instead; see package turn. That
+// orders what is sent, and decides nothing.
+//
 // A refusal rests on the mirror alone. Before it is answered, a linearizable read of the log
 // shows the revision of the last event, and the mirror waits for that revision. This is the
 // barrier. Quorum reads wait for it too. All who wait when a barrier is sent share it.

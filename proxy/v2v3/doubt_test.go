@@ -36,6 +36,7 @@ func TestAWriteThatAWrongMirrorAllowsIsNotTriedForever(t *testing.T) {
 // TestAnExpirationThatAWrongMirrorAllowsIsNotTriedAtOnceAgain counts what the keeper asks etcd for a node
 // without a record, and for one that another keeper expires.
 func TestAnExpirationThatAWrongMirrorAllowsIsNotTriedAtOnceAgain(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1&ttl=1000")
 	f.spoil("/a")

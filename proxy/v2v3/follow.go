@@ -70,7 +70,7 @@ func (s *Store) nextEndpoint(err error) (next int, address string) {
 			return showed, address
 		}
 	}
-	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || errors.Is(err, errOversize) || rpc.Compacted(err) || rpc.TooLarge(err) {
+	if errors.Is(err, errRebuild) || errors.Is(err, errNoTree) || errors.Is(err, errUnserved) || errors.Is(err, errOversize) || rpc.Compacted(err) || rpc.TooLarge(err) {
 		return at, address // which is not to blame
 	}
 	return (at + 1) % s.client.Endpoints(), address
@@ -88,7 +88,7 @@ func (s *Store) disconnected(err error, followed bool) {
 		s.reason = err.Error()
 	}
 	s.mu.Unlock()
-	advises := errors.Is(err, errNoTree) || errors.Is(err, errOversize) // it names what helps
+	advises := errors.Is(err, errNoTree) || errors.Is(err, errUnserved) || errors.Is(err, errOversize) // it names what helps
 	first = first || advises && !s.advised
 	s.advised = advises
 	switch {

@@ -33,13 +33,19 @@ func Init(ctx context.Context, o Options, index uint64) error {
 
 // initialize makes a tree in a range that has none.
 func initialize(ctx context.Context, client *rpc.Client, keys layout.Keys, index uint64) error {
-	if err := vacant(ctx, client, keys); err != nil {
-		return err
-	}
-	if err := apart(ctx, client, keys); err != nil {
+	if err := Vacant(ctx, client, keys); err != nil {
 		return err
 	}
 	return create(ctx, client, keys, index)
+}
+
+// Vacant returns an error unless there is room for a tree: no tree, no keys of clients of v3, and no other
+// tree around it.
+func Vacant(ctx context.Context, client *rpc.Client, keys layout.Keys) error {
+	if err := vacant(ctx, client, keys); err != nil {
+		return err
+	}
+	return apart(ctx, client, keys)
 }
 
 // vacant returns an error unless the range of the tree has only what proxies that wait for it, and an

@@ -41,6 +41,27 @@ func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mi
 	return m, nil
 }
 
+// LoadCopy loads a tree that a command has made, in the way of a store that would serve it.
+func LoadCopy(ctx context.Context, o Options) (*mirror.Mirror, error) {
+	client, err := rpc.New(o.Endpoints, o.User, o.Password)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	o.unserved = true
+	s := &Store{o: o, keys: layout.Keys(o.Prefix), client: client}
+	for at := range o.Endpoints {
+		var st *state
+		if err = client.Use(at); err == nil {
+			st, err = s.readState(ctx)
+		}
+		if err == nil {
+			return s.load(ctx, st, st.revision)
+		}
+	}
+	return nil, err
+}
+
 // keyBytes is about what a key in the store needs in memory besides itself and its value. Each file
 // has two keys.
 const keyBytes = 100

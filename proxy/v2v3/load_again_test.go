@@ -60,6 +60,7 @@ func (l *loads) forget(ctx context.Context) error {
 // TestALoadThatIsCompactedAwayBeginsAnew forgets the revision at which a store loads the tree. A
 // load with the history begins at an older revision than that of the last event.
 func TestALoadThatIsCompactedAwayBeginsAnew(t *testing.T) {
+	t.Parallel()
 	for failures := 1; failures <= maxPastFailures; failures++ {
 		f, relay := startRelayed(t)
 		f.do("PUT /d/k0?value=0")

@@ -6,4 +6,7 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	proxytest.VerifyNoLeaks(m)
+}

@@ -36,10 +36,14 @@ type Options struct {
 	MaxBytes int64
 	// Host is the name of this machine. Other proxies show it while this one is the keeper.
 	Host string
-	Log  *slog.Logger
+	// Version is that of this program, for operators.
+	Version string
+	Log     *slog.Logger
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
+	// unserved allows a tree to be loaded that is not for clients.
+	unserved bool
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.
 	preferEvery time.Duration
 	// maxRemoved replaces the number of nodes that one change may remove in tests.
@@ -59,6 +63,10 @@ const (
 	NotExecuted
 	// UnknownOutcome: the write may have been executed, or may be executed yet.
 	UnknownOutcome
+	// Busy: the write was not executed, because others that change the same took too long.
+	Busy
+	// NoRoom: the write was not executed, because the store is too full for it.
+	NoRoom
 	// Executed: the write was executed, but its answer is lost.
 	Executed
 )
@@ -67,7 +75,9 @@ const (
 type Error struct {
 	Kind Kind
 	// Index is that of the event, if the write was executed.
-	Index  uint64
+	Index uint64
+	// Room is whose writes there is room for, if this one is not among them.
+	Room   Room
 	Reason string
 }
 
@@ -78,6 +88,10 @@ func (e *Error) Error() string {
 		return "the store cannot answer: " + e.Reason
 	case NotExecuted:
 		return "the write was not executed: " + e.Reason
+	case NoRoom:
+		return "there is no room for the write: " + e.Reason
+	case Busy:
+		return "the write had no turn: " + e.Reason
 	case UnknownOutcome:
 		return "the outcome of the write is unknown: " + e.Reason
 	}

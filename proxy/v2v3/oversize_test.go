@@ -11,6 +11,7 @@ import (
 // TestATreeThatDoesNotFitIsNotLoaded fills a tree, and opens stores with room for some of it, for it alone,
 // and for more than it twice.
 func TestATreeThatDoesNotFitIsNotLoaded(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	for i := range 30 {
 		op := parse(t, fmt.Sprintf("PUT /d/k%d?value=1", i))

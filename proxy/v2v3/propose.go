@@ -3,6 +3,7 @@ package v2v3
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,14 @@ type proposal struct {
 	log     int64
 	rebuilt <-chan struct{}
 	done    chan *v2store.Event
+}
+
+// contends reports whether all other writes like this one conflict with it. Two that set a file, for
+// example, do not.
+func (p *proposal) contends() bool {
+	return slices.ContainsFunc(p.change.Facts, func(f v2store.Fact) bool {
+		return f.Kind == v2store.Recorded || f.Kind == v2store.LastIndex
+	})
 }
 
 // propose plans a write. The failure is the answer if the mirror is fresh.

@@ -87,3 +87,17 @@ func (s *Store) before(ctx context.Context, p *proposal, revision int64) (*v2sto
 	}
 	return tree, nil
 }
+
+// settle finds out what became of a write whose response was lost. It puts up a fence, behind which
+// the write cannot be executed any more. If the mirror has all events up to the fence, and that
+// of the write is not among them, the write was not executed.
+func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
+	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)
+	if err == nil {
+		err = s.reach(ctx, fence)
+	}
+	if e, err := s.conclude(p, lost, err); e != nil || err != nil {
+		return e, err
+	}
+	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
+}

@@ -71,6 +71,7 @@ func (r *restorable) restore() {
 // TestARestoredStoreIsNoticed replaces the data of etcd by an older copy. Once the mirror is ahead of the
 // store; and once the store has caught up with other events.
 func TestARestoredStoreIsNoticed(t *testing.T) {
+	t.Parallel()
 	for _, writes := range []int{0, 10} {
 		r := startRestorable(t)
 		_, lost, _ := r.watch("GET /b?wait=true")

@@ -43,6 +43,7 @@ func (f *fixture) compact() {
 }
 
 func TestAWatchOutlivesALostConnectionAndMissesNothing(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1")
 	events, lost, _ := f.watch("GET /a?wait=true&stream=true")
@@ -83,6 +84,7 @@ func TestAWatchOutlivesACompactionWithoutEvents(t *testing.T) {
 }
 
 func TestAWatchIsLostIfItsEventsAreCompacted(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1")
 	_, lost, _ := f.watch("GET /b?wait=true")
@@ -104,6 +106,7 @@ func TestAWatchIsLostIfItsEventsAreCompacted(t *testing.T) {
 // TestAWatchIsLostIfTheStoreHasAnotherPast makes the mirror remember another last event than the store
 // had at that revision, which is what a store that was restored from a backup looks like.
 func TestAWatchIsLostIfTheStoreHasAnotherPast(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1")
 	_, lost, _ := f.watch("GET /b?wait=true")
@@ -139,6 +142,7 @@ func TestReadsAreAnsweredForAWhileWithoutEtcd(t *testing.T) {
 }
 
 func TestAQuorumReadIsRefusedWithoutEtcd(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.away()
 	ctx, cancel := context.WithTimeout(testContext(t), time.Second)
@@ -153,6 +157,7 @@ func TestAQuorumReadIsRefusedWithoutEtcd(t *testing.T) {
 // TestTheStoreMovesToTheMemberThatShowedMore has a revision shown that the stream of events does not
 // reach, as a partitioned member that still answers requests for progress does.
 func TestTheStoreMovesToTheMemberThatShowedMore(t *testing.T) {
+	t.Parallel()
 	etcd, o := startEtcd(t)
 	if err := Init(testContext(t), o, 0); err != nil {
 		t.Fatal(err)
@@ -176,6 +181,7 @@ func (f *fixture) endpoint() (int, string) { return f.Store.client.Endpoint() }
 // TestTheStoreReturnsToThePreferredMember cuts the first endpoint off for a while. Writes go on meanwhile, and
 // while the store returns.
 func TestTheStoreReturnsToThePreferredMember(t *testing.T) {
+	t.Parallel()
 	etcd, o := startEtcd(t)
 	if err := Init(testContext(t), o, 0); err != nil {
 		t.Fatal(err)
@@ -201,6 +207,7 @@ func TestTheStoreReturnsToThePreferredMember(t *testing.T) {
 }
 
 func TestASilentMemberIsLeft(t *testing.T) {
+	t.Parallel()
 	etcd, o := startEtcd(t)
 	if err := Init(testContext(t), o, 0); err != nil {
 		t.Fatal(err)
@@ -223,6 +230,7 @@ func TestASilentMemberIsLeft(t *testing.T) {
 // TestValuesThatClientsOfV3PutWhileTheStoreWasAwayAreKept puts a value below a directory while the store
 // has no connection, and then removes the directory.
 func TestValuesThatClientsOfV3PutWhileTheStoreWasAwayAreKept(t *testing.T) {
+	t.Parallel()
 	for _, compacted := range []bool{false, true} {
 		f := start(t)
 		f.do("PUT /d/e?value=1")

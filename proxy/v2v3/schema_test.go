@@ -29,6 +29,7 @@ func (f *fixture) putAll(c *rpc.Client, pairs map[string]string) {
 
 // TestAnUpdateKeepsTheFieldsOfANewerLayout has records with a field that this program does not know.
 func TestAnUpdateKeepsTheFieldsOfANewerLayout(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /d/a?value=1")
 	c := f.client()

@@ -21,6 +21,20 @@ const readTimeout = 3 * time.Second
 // errNoTree means that the store has no tree.
 var errNoTree = errors.New("the store has no tree; make an empty one with \"etcd-tlsproxy migrate init\"")
 
+// errUnserved means that the store has a tree that is not for clients.
+var errUnserved = errors.New("the tree is not for clients")
+
+// served returns an error if the tree is not for clients. The commands that made it may remove it at any time.
+func served(m *layout.Meta) error {
+	switch {
+	case m.State == layout.Rehearsal:
+		return fmt.Errorf("%w: it is that of a rehearsal; use another upstream.prefix", errUnserved)
+	case m.State == layout.Unfinished, m.State == layout.Frozen && m.Before == "":
+		return fmt.Errorf("%w: it is being moved here from the v2 API, or that ended early; see etcd-tlsproxy migrate status", errUnserved)
+	}
+	return nil
+}
+
 // state is what a store says about its tree, as of one revision.
 type state struct {
 	cluster  uint64
@@ -62,6 +76,9 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 		return nil, err
 	}
 	if err := st.meta.Readable(); err != nil {
+		return nil, err
+	}
+	if err := served(st.meta); err != nil && !s.o.unserved {
 		return nil, err
 	}
 	for _, kv := range append(found[2], found[3]...) {

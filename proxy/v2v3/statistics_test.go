@@ -30,6 +30,7 @@ func (f *fixture) wantCounted(when, name string, want int) {
 // TestEachEventIsCountedOnce has events of two proxies, and a tree that is loaded again: with events
 // that were counted, and with some that were not.
 func TestEachEventIsCountedOnce(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1")
 	other := open(t, f.options)
@@ -59,6 +60,7 @@ func TestEachEventIsCountedOnce(t *testing.T) {
 }
 
 func TestExpirationsAndWatchersAreCounted(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	keepsSoon(t, f.Store)
 	events, _, stop := f.watch("GET /a?wait=true&stream=true")

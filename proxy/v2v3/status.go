@@ -119,7 +119,7 @@ func (s *Store) Status() Status {
 	st.LostExecuted, st.LostNotExecuted, st.LostUnknown = s.settled.executed.Load(), s.settled.notExecuted.Load(), s.settled.unknown.Load()
 	newest, _ := s.seen.newest()
 	s.audits.tell(&st)
-	s.space.tell(&st)
+	s.tellSpace(&st)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	err := s.usable()
@@ -138,6 +138,27 @@ func (s *Store) Status() Status {
 	s.tellKeeper(&st)
 	return st
 }
+
+// tellSpace says how full the store is.
+func (s *Store) tellSpace(st *Status) {
+	size, at := s.space.Size()
+	st.FileBytes, st.UsedBytes, st.QuotaBytes = size.File, size.InUse, size.Quota
+	if st.QuotaBytes > 0 {
+		st.QuotaPercent = 100 * float64(st.FileBytes) / float64(st.QuotaBytes)
+	}
+	switch {
+	case size.NoSpace:
+		st.Alarm = "no space"
+	case size.Corrupt:
+		st.Alarm = "corrupt"
+	case !at.IsZero():
+		st.Alarm = "none"
+	}
+}
+
+// Heard returns when the last response of etcd about the events of the store came; they come each
+// second as long as it answers. It is a long time ago if none came yet.
+func (s *Store) Heard() time.Time { return time.Unix(0, s.heard.Load()) }
 
 // tellKeeper says who expires nodes. The caller holds the lock for reading.
 func (s *Store) tellKeeper(st *Status) {

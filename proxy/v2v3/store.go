@@ -10,11 +10,13 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/presence"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
+	"etcd-tlsproxy/proxy/v2v3/space"
 	"etcd-tlsproxy/proxy/v2v3/stats"
 )
 
@@ -29,8 +31,12 @@ type Store struct {
 	compaction compaction
 	barrier    barrier
 	audits     audits
-	space      space
-	seen       seen
+	space      space.Space
+	// grown asks for a measurement of the space.
+	grown chan struct{}
+	seen  seen
+	// turns are those of writes that would conflict.
+	turns account.Turns
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -52,6 +58,8 @@ type Store struct {
 	// term and revision are those of the newest header of a response.
 	term     atomic.Uint64
 	revision atomic.Int64
+	// heard is when the last response of a member in use came, since the epoch.
+	heard atomic.Int64
 
 	mu sync.RWMutex
 	m  *mirror.Mirror // nil until the tree is loaded
@@ -108,6 +116,7 @@ func Open(o Options) (*Store, error) {
 	s.compaction.events, s.compaction.age = keptEvents, keptTime
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.barrier.s, s.barrier.wanted = s, make(chan struct{}, 1)
+	s.grown = make(chan struct{}, 1)
 	s.session = presence.NewSession(s.host())
 	s.keeper = presence.NewKeeper(s.host(), s.session, keeping{s})
 	s.running.Go(s.barrier.run)
@@ -139,7 +148,7 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) host() presence.Host {
-	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host,
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host, Version: s.o.Version,
 		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
 			s.header(header)
 			s.seen.show(revision, endpoint)

@@ -10,6 +10,7 @@ import (
 // TestAStoreShowsNothingOlderThanTheOneBefore has a store that a reload has put into use, while its events
 // are late, and writes through the one before.
 func TestAStoreShowsNothingOlderThanTheOneBefore(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.do("PUT /a?value=1")
 	before := open(t, f.options)

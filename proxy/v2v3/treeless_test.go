@@ -1,10 +1,15 @@
 package v2v3
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 // lines keeps what is logged.
@@ -45,5 +50,31 @@ func TestTheLogNamesTheCommandThatMakesATree(t *testing.T) {
 	eventually(t, "the log names the command", func() bool { return logged.count("migrate init") > 0 })
 	if n := logged.count(warning); n != 2 {
 		t.Errorf("the log has %d warnings, want one of the connection and one of the tree", n)
+	}
+}
+
+// TestATreeOfARehearsalIsNeverServed points a store at such a tree.
+func TestATreeOfARehearsalIsNeverServed(t *testing.T) {
+	f := start(t)
+	f.do("PUT /a?value=1")
+	meta := *f.m.Meta
+	meta.State, meta.Generation = layout.Rehearsal, "another"
+	if _, err := f.client().Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: meta.Encode()}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the store that served it refuses", func() bool { return !f.Status().Serving })
+	s, err := Open(f.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	eventually(t, "another store refuses", func() bool { return strings.Contains(s.Status().Reason, "rehearsal") })
+	m, err := LoadCopy(testContext(t), f.options)
+	if err != nil || m.Tree.Len() != 1 {
+		t.Errorf("loading it for a comparison: got %+v and the error %v, want one node", m, err)
+	}
+	f.options.Endpoints = []Endpoint{{Addr: "127.0.0.1:1"}, f.options.Endpoints[0]}
+	if _, err := LoadCopy(context.Background(), f.options); err != nil {
+		t.Errorf("with a dead endpoint before the other: got the error %v, want none", err)
 	}
 }

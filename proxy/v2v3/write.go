@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
+	"etcd-tlsproxy/proxy/v2v3/turn"
 )
 
 // errNoSession means that this proxy has no session yet, or none any more.
@@ -29,13 +30,16 @@ var errRenewed = errors.New("the session, the keeper or the description of the t
 // errNotExecuted means that the response to a transaction was lost, and that it was not executed.
 var errNotExecuted = errors.New("the transaction was lost")
 
-// write executes a write.
-func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answer, error) {
+// execute plans a write and sends it, until it is carried out or refused.
+func (s *Store) execute(ctx context.Context, op *v2store.Operation, client *turn.Client) (v2store.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
+	t := turn.New(&s.turns, op.Key, client)
+	defer t.End()
 	for conflicts := 0; ; {
 		p, failure, err := s.propose(op, conflicts)
 		if failure != nil {
+			t.End() // others need not wait for the barrier
 			if err = s.fresh(ctx); err == nil {
 				p, failure, err = s.propose(op, conflicts)
 			}
@@ -45,6 +49,12 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			}
 		}
 		var e *v2store.Event
+		if err == nil && (conflicts > 0 || p.contends()) {
+			var waited bool
+			if waited, err = begin(ctx, &t); waited && err == nil {
+				continue // those before have changed the tree
+			}
+		}
 		if err == nil {
 			e, err = s.commit(ctx, p)
 		}
@@ -57,6 +67,11 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 		case errors.Is(err, errConflict):
 			conflicts++
 			s.conflicts.Add(1)
+			if err := t.Pause(ctx, conflicts); err != nil {
+				return v2store.Answer{}, &Error{Kind: Busy, Reason: err.Error()}
+			}
+		case errors.Is(err, turn.ErrNone):
+			return v2store.Answer{}, &Error{Kind: Busy, Reason: err.Error()}
 		case errors.Is(err, errRenewed):
 		case errors.Is(err, errAway):
 			if !s.waitBack(ctx) {
@@ -73,6 +88,16 @@ func (s *Store) write(ctx context.Context, op *v2store.Operation) (v2store.Answe
 			return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: "there was no time left to try it again: " + err.Error()}
 		}
 	}
+}
+
+// begin begins the turn of a write. It reports whether it had to wait for others. What is left of the time
+// must do for a transaction then.
+func begin(ctx context.Context, t *turn.Turn) (waited bool, err error) {
+	waited, err = t.Begin(ctx)
+	if waited && err == nil && !again(ctx) {
+		err = turn.ErrNone
+	}
+	return waited, err
 }
 
 // again reports whether there is time to send a write again.
@@ -132,7 +157,7 @@ func (s *Store) commit(ctx context.Context, p *proposal) (*v2store.Event, error)
 	case rpc.TooLarge(err):
 		return nil, fmt.Errorf("%w: %w", errTooLarge, raftError(rpc.Reason(err), s.index()))
 	case rpc.NoSpace(err):
-		s.space.full(s.o.Log)
+		s.space.Full(s.o.Log)
 		return s.settleFull(ctx, p, err)
 	case rpc.Refused(err):
 		return nil, &Error{Kind: NotExecuted, Reason: rpc.Reason(err)}
@@ -212,18 +237,4 @@ func (s *Store) outcome(ctx context.Context, p *proposal, revision int64) (*v2st
 	default:
 		return s.reconstruct(ctx, p, revision)
 	}
-}
-
-// settle finds out what became of a write whose response was lost. It puts up a fence, behind which
-// the write cannot be executed any more. If the mirror has all events up to the fence, and that
-// of the write is not among them, the write was not executed.
-func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.Event, error) {
-	fence, err := s.session.FenceOff(ctx, p.session, p.sessionRevision)
-	if err == nil {
-		err = s.reach(ctx, fence)
-	}
-	if e, err := s.conclude(p, lost, err); e != nil || err != nil {
-		return e, err
-	}
-	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
 }

@@ -17,6 +17,7 @@ import (
 // TestNoIncrementIsLostBetweenStores lets clients of two stores increment numbers by
 // compareAndSwap.
 func TestNoIncrementIsLostBetweenStores(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	stores := []*Store{f.Store, open(t, f.options)}
 	const keys, clients, each = 3, 12, 20
@@ -50,6 +51,7 @@ func TestNoIncrementIsLostBetweenStores(t *testing.T) {
 // TestPostsOfTwoStoresHaveUniqueNamesInOrder checks that the name of a POST is larger than all that were
 // acknowledged before it began.
 func TestPostsOfTwoStoresHaveUniqueNamesInOrder(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	stores := []*Store{f.Store, open(t, f.options)}
 	var mu sync.Mutex
@@ -137,6 +139,7 @@ func event(t *testing.T, answer string) *v2store.Event {
 // TestARefusalIsTrueAfterTheRequestBegan changes the tree through one store and at once asks the other one for what
 // its mirror would refuse if it were behind.
 func TestARefusalIsTrueAfterTheRequestBegan(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	other := open(t, f.options)
 	for i := range 100 {
@@ -156,6 +159,7 @@ func TestARefusalIsTrueAfterTheRequestBegan(t *testing.T) {
 
 // TestAQuorumReadSeesWhatAnotherStoreHasAcknowledged reads through one store what another one has just written.
 func TestAQuorumReadSeesWhatAnotherStoreHasAcknowledged(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	other := open(t, f.options)
 	for i := range 200 {
@@ -167,6 +171,7 @@ func TestAQuorumReadSeesWhatAnotherStoreHasAcknowledged(t *testing.T) {
 }
 
 func TestAWriteThatIsTooLargeForEtcdIsRefused(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	for _, size := range []int{1600 << 10, 3 << 20} {
 		op := parse(t, "PUT /large?value=1")
@@ -261,6 +266,7 @@ func TestNoWriteTakesValuesOfClientsOfV3(t *testing.T) {
 // TestALostEventIsReconstructed executes writes, and makes their events from what the store
 // has at their revisions.
 func TestALostEventIsReconstructed(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	for _, request := range script {
 		p, failure, err := f.propose(parse(t, request), 0)

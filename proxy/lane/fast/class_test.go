@@ -7,6 +7,7 @@ import (
 )
 
 func TestAClientThatStopsInABodyIsStalledWhetherItMayWriteOrNot(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	for _, key := range []string{watchedKey, "/conftool/x"} {
 		client, served, _ := r.connect()

@@ -29,6 +29,7 @@ type conn struct {
 	present    lane.Presence // for waits in which nothing reads
 	run        lane.Run
 	rec        observe.Record
+	answered   time.Time // when the last request was; zero behind a watch
 	writeArmed time.Time // when the write deadline was set
 	idleArmed  time.Time // when the read deadline was set for the wait for a request
 
@@ -170,7 +171,10 @@ const deadlineSlack = 8
 // reports false if the connection ends instead.
 func (c *conn) waitForRequest(first bool) bool {
 	timeout := c.IdleTimeout
-	now := time.Now()
+	now := c.answered // just now, and reading the clock costs as much as parsing a field
+	if now.IsZero() {
+		now = time.Now()
+	}
 	c.mu.Lock()
 	draining := c.Conns.Draining()
 	if c.closing || draining && !first {

@@ -77,6 +77,7 @@ func TestTheConnectionOfAClientThatLeavesEnds(t *testing.T) {
 }
 
 func TestAClientThatStopsInARequestIsEndedInTime(t *testing.T) {
+	t.Parallel()
 	limits := patientLimits
 	limits.HeaderTimeout, limits.BodyTimeout = time.Second, time.Second
 	r := newRig(t, limits)
@@ -120,6 +121,7 @@ func TestAClientThatStopsInARequestIsEndedInTime(t *testing.T) {
 // TestTheTimeForAHeadDoesNotEndTheWaitForTheNextRequest has a second connection, which shows that
 // the time has passed.
 func TestTheTimeForAHeadDoesNotEndTheWaitForTheNextRequest(t *testing.T) {
+	t.Parallel()
 	limits := patientLimits
 	limits.HeaderTimeout, limits.BodyTimeout = 2*time.Second, 2*time.Second
 	r := newRig(t, limits)
@@ -161,6 +163,7 @@ func (r *rig) start() *proxytest.Raw {
 }
 
 func TestAConnectionThatIsIdleForTooLongEnds(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	r.IdleTimeout = 200 * time.Millisecond
 	client := r.start()
@@ -173,6 +176,7 @@ func TestAConnectionThatIsIdleForTooLongEnds(t *testing.T) {
 }
 
 func TestADrainEndsIdleConnectionsAndAnswersTheFirstRequestOfNewOnes(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	idle, fresh := r.start(), r.start()
 	r.ask(idle)
@@ -237,6 +241,7 @@ func TestAConnectionThatWaitsIsTakenBackOnlyAsSilent(t *testing.T) {
 }
 
 func TestAStalledClientIsCut(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, served, closed := r.connect()
 	if err := client.Send(noneRequest[:20]); err != nil {

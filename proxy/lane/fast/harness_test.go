@@ -20,7 +20,10 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	goleak.VerifyTestMain(m)
+}
 
 // rig is a lane before a real etcd. A test holds both ends of each connection.
 type rig struct {

@@ -117,6 +117,7 @@ func TestAWatchStaysUnlessItsAnswerDependsOnTheUser(t *testing.T) {
 }
 
 func TestRequestsThatArriveTogetherAreAnsweredInOrder(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, _, closed := r.connect()
 	var text strings.Builder

@@ -18,6 +18,7 @@ import (
 // between the decision about a watch and its registration, many times: the reload then ends
 // the watch too, or comes too late for that.
 func TestAConnectionIsUsedAgainAfterAWatchThatWasRevokedAsItStarted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	before := r.Exchange.Current.Load()
 	after := *before
@@ -67,4 +68,15 @@ func TestAWatchWhoseStartPanicsIsReleased(t *testing.T) {
 		}
 	}()
 	_, _ = c.startWatch(&s, true)
+}
+
+func TestAWatchWhoseHeadCannotBeSentEndsWithItsConnection(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client, served, _ := r.connect()
+	served.BreakOff()
+	if err := client.Send("GET /v2/keys" + watchedKey + "?wait=true HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitEnd("a client that cannot be sent the head of its watch")
+	r.awaitWatchEnd("client")
 }

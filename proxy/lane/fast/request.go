@@ -46,7 +46,11 @@ func (c *conn) plain(s *lane.Snapshot) bool {
 // connection can serve another one.
 func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 	r := &c.request
-	c.rec = observe.Record{Peer: c.peer, Started: time.Now(), Proto: "HTTP/1.1", UserAgent: r.UserAgent, RequestID: observe.ClientRequestID(r.RequestID)}
+	c.answered = time.Time{}
+	// A literal would be made elsewhere and copied.
+	c.rec = observe.Record{}
+	c.rec.Peer, c.rec.Started, c.rec.Proto = c.peer, time.Now(), "HTTP/1.1"
+	c.rec.UserAgent, c.rec.RequestID = r.UserAgent, observe.ClientRequestID(r.RequestID)
 	end := n + int(r.Length)
 	alive := !r.Close && !c.Conns.Draining()
 	err := c.respond(s, n, end, &alive)
@@ -57,7 +61,7 @@ func (c *conn) serveRequest(s *lane.Snapshot, n int) bool {
 		}
 		return c.finishWatch()
 	}
-	c.Exchange.Observer.Answered(&c.rec)
+	c.answered = c.Exchange.Observer.Answered(&c.rec)
 	if err != nil || !alive {
 		return false
 	}
@@ -140,14 +144,13 @@ func (c *conn) readBody(s *lane.Snapshot, end int) error {
 // forward carries an operation to etcd and its answer to the client. If it returns a
 // refusal, the caller sends it.
 func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal, error) {
-	r := &c.request
-	c.call = lane.Call{
-		Snapshot: s, Peer: c.peer, Op: &c.rec.Op,
-		ContentType: r.ContentType, Accept: r.Accept, AcceptEncoding: r.AcceptEncoding, UserAgent: r.UserAgent,
-		Authorization: r.Authorization, Body: body, Client: c,
-	}
-	answer, refusal, err := c.Exchange.Do(context.Background(), &c.call, c.body)
-	c.rec.Upstream, c.rec.Turn, c.rec.Shared = c.call.Waited, c.call.Turn, answer.Shared
+	r, call := &c.request, &c.call
+	*call = lane.Call{} // a literal would be made elsewhere and copied
+	call.Snapshot, call.Peer, call.Op, call.Client = s, c.peer, &c.rec.Op, c
+	call.ContentType, call.Accept, call.AcceptEncoding, call.UserAgent = r.ContentType, r.Accept, r.AcceptEncoding, r.UserAgent
+	call.Authorization, call.Body = r.Authorization, body
+	answer, refusal, err := c.Exchange.Do(context.Background(), call, c.body)
+	c.rec.Upstream, c.rec.Turn, c.rec.Shared = call.Waited, call.Turn, answer.Shared
 	if refusal != nil || err != nil {
 		return refusal, err
 	}

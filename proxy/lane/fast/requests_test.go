@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -89,6 +90,7 @@ func TestNothingOfAConnectionReachesTheNext(t *testing.T) {
 }
 
 func TestALargerBodyIsLeftToTheStandardLane(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	handed := make(chan string, 1)
 	r.HandOver = func(c *tls.Conn, _ *gate.Peer, received []byte) {
@@ -117,6 +119,7 @@ func TestALargerBodyIsLeftToTheStandardLane(t *testing.T) {
 // TestAnswersOfAllSizesArrive reads values that fit into a record with their head, that fill one,
 // and that need several, one after another on one connection.
 func TestAnswersOfAllSizesArrive(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, _, _ := r.connect()
 	ask := func(fields string) *proxytest.Answer {
@@ -169,4 +172,21 @@ func TestAWatchThatEtcdRefusesIsAnsweredAndTheConnectionGoesOn(t *testing.T) {
 		}
 	}
 	r.eventually("no watch runs", func() bool { return r.Exchange.Watches.Count() == 0 })
+}
+
+// TestTheBodyOfARefusedWriteIsNotTakenForARequest sends a body that looks like one, behind the refusal.
+func TestTheBodyOfARefusedWriteIsNotTakenForARequest(t *testing.T) {
+	r := newRig(t, patientLimits)
+	client := r.start()
+	const body = "GET /version HTTP/1.1\r\nHost: h\r\n\r\n"
+	if err := client.Send("PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := client.Answer("PUT"); err != nil || a.Status != 401 {
+		t.Fatalf("a write without a user: got %+v and the error %v, want the status 401", a, err)
+	}
+	if err := client.Send(body); err != nil {
+		t.Fatal(err)
+	}
+	r.ask(client)
 }

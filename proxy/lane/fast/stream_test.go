@@ -67,6 +67,7 @@ func answerAsAsked(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestAnAnswerOfAnyFramingArrivesWhole(t *testing.T) {
+	t.Parallel()
 	r := newRigBefore(t, answerAsAsked)
 	client := r.start()
 	ask := func(method, query string) *proxytest.Answer {
@@ -118,6 +119,7 @@ func TestAnAnswerOfAnyFramingArrivesWhole(t *testing.T) {
 }
 
 func TestAnAnswerThatBreaksOffEndsTheConnection(t *testing.T) {
+	t.Parallel()
 	r := newRigBefore(t, answerAsAsked)
 	for _, query := range []string{"size=5000000&piece=100000&break=1", "size=5000000&piece=100000&length=6000000&break=1"} {
 		client := r.start()

@@ -79,6 +79,7 @@ func TestAClientGoesOnWhileOthersAreStillToBeNotified(t *testing.T) {
 }
 
 func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
+	t.Parallel()
 	limits := patientLimits
 	limits.BodyTimeout = 300 * time.Millisecond
 	r := newRig(t, limits)
@@ -97,6 +98,7 @@ func TestAClientThatNeverTakesItsEventIsCut(t *testing.T) {
 }
 
 func TestAClientWhoseConnectionIsBeingWrittenToKeepsNoOtherWaiting(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	first, firstHead, served, _ := r.watch()
 	var others []*proxytest.Raw

@@ -76,6 +76,7 @@ func TestTheLastWatchOfAConnectionGetsItsEvent(t *testing.T) {
 // TestRequestsBehindAWatchAreAnsweredBehindItsEvent sends them before the event, few and so many
 // that the buffer of a waiting connection is full.
 func TestRequestsBehindAWatchAreAnsweredBehindItsEvent(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 40} {
 		for _, value := range []string{"small", strings.Repeat("large", 10_000)} {
 			r := newRig(t, patientLimits)
@@ -107,6 +108,7 @@ func TestRequestsBehindAWatchAreAnsweredBehindItsEvent(t *testing.T) {
 }
 
 func TestAClientThatSendsTooMuchBehindItsWatchIsEnded(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, _, _, closed := r.watch()
 	sent := make(chan error, 1)
@@ -117,6 +119,7 @@ func TestAClientThatSendsTooMuchBehindItsWatchIsEnded(t *testing.T) {
 }
 
 func TestAWatchIsTakenBackOnceAndForItsFirstReason(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, head, served, _ := r.watch()
 	for _, class := range []account.Class{account.Silent, account.Stalled, account.Slow, account.Busy} {
@@ -192,6 +195,7 @@ func TestAnEventDuringADrainIsTheLastAnswer(t *testing.T) {
 // TestAWatchOutlastsTheTimeOfAnIdleConnection has a second connection, which shows that the time
 // has passed.
 func TestAWatchOutlastsTheTimeOfAnIdleConnection(t *testing.T) {
+	t.Parallel()
 	limits := patientLimits
 	limits.HeaderTimeout = time.Second
 	r := newRig(t, limits)
@@ -214,6 +218,7 @@ func TestAWatchOutlastsTheTimeOfAnIdleConnection(t *testing.T) {
 }
 
 func TestAConnectionBehindAnEventIsIdle(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, patientLimits)
 	client, head, served, _ := r.watch()
 	if served.CloseIfIdle() {

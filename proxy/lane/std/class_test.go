@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/account"
+	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -61,6 +62,40 @@ func TestARequestThatWaitsForItsTurnIsSlow(t *testing.T) {
 		expect("a write whose turn has come", account.Busy)
 		if q.leave.Load() != nil {
 			t.Error("a write whose turn has come: it can be taken back")
+		}
+	})
+}
+
+func TestAHeadIsStalledOnceItsClientHasPausedForTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for what, test := range map[string]struct {
+			pending  int
+			begun    bool // a head
+			silent   bool
+			served   bool
+			draining bool
+			want     [2]account.Class // after StalledAfter, and a moment later
+		}{
+			"the first head":                    {begun: true, want: [2]account.Class{account.Busy, account.Stalled}},
+			"the second head":                   {begun: true, served: true, want: [2]account.Class{account.Busy, account.Stalled}},
+			"a head behind a request":           {begun: true, pending: 1, want: [2]account.Class{account.Busy, account.Busy}},
+			"no byte of the first head":         {begun: true, silent: true, want: [2]account.Class{account.Silent, account.Silent}},
+			"no byte of it while others end":    {begun: true, silent: true, draining: true, want: [2]account.Class{account.Busy, account.Stalled}},
+			"no byte of the second head":        {served: true, want: [2]account.Class{account.Silent, account.Silent}},
+			"a request without an answer":       {pending: 1, served: true, want: [2]account.Class{account.Busy, account.Busy}},
+			"a first request on its way":        {want: [2]account.Class{account.Busy, account.Busy}},
+			"the second head, while others end": {served: true, draining: true, want: [2]account.Class{account.Silent, account.Silent}},
+		} {
+			c := &strictConn{pending: test.pending, silent: test.silent, served: test.served, draining: func() bool { return test.draining }}
+			if test.begun {
+				c.began = time.Now()
+			}
+			time.Sleep(lane.StalledAfter) //nolint:forbidigo // of synctest
+			before := c.classAtRest()
+			time.Sleep(time.Nanosecond) //nolint:forbidigo // of synctest
+			if got := [2]account.Class{before, c.classAtRest()}; got != test.want {
+				t.Errorf("%s: got the classes %v, want %v", what, got, test.want)
+			}
 		}
 	})
 }

@@ -1,7 +1,6 @@
 package std
 
 import (
-	"context"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -123,29 +122,8 @@ func TestAWatchOfItsOwnEndsWithItsEvent(t *testing.T) {
 	}
 }
 
-func TestAStreamIsTakenBackOnlyInItsClassAndOnce(t *testing.T) {
-	w := &work{}
-	w.progressed()
-	q := &request{w: &deadlines{}, conn: &connection{http2: &http2Conn{}}, task: task{work: w}}
-	q.task.enter(working)
-	for _, class := range []account.Class{account.Silent, account.Stalled, account.Slow, account.Watching, account.Busy} {
-		if n := (stream{q}).Revoke(class); n != 0 || q.broken.Load() {
-			t.Fatalf("a stream that etcd works for: got %d units as if its class were %v, want none", n, class)
-		}
-	}
-	q.task.enter(watching)
-	ended := 0
-	end := context.CancelCauseFunc(func(error) { ended++ })
-	q.endWatch.Store(&end)
-	if n := (stream{q}).Revoke(account.Watching); n != streamUnits || ended != 1 {
-		t.Errorf("a stream that watches: got %d units and %d ends, want %d and 1", n, ended, streamUnits)
-	}
-	if n := (stream{q}).Revoke(account.Watching); n != 0 || ended != 1 {
-		t.Errorf("a stream that was taken back: got %d units and %d ends, want none more", n, ended)
-	}
-}
-
 func TestAClientThatStopsInAHeadIsStalled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(*rig) {})
 	client, served := r.raw()
 	r.ask(client)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -89,5 +90,24 @@ func TestAClientOfHTTP2ThatTakesNoShortAnswersHoldsNoBuffers(t *testing.T) {
 	// sync.Pool drops some buffers at random, for each processor and under the race detector.
 	if n := made.Load(); n > streams/2 {
 		t.Errorf("%d answers that wait for their client hold %d buffers, want few", streams, n)
+	}
+}
+
+// TestABufferIsGivenBackOnce takes all buffers that short answers have left.
+func TestABufferIsGivenBackOnce(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // each processor keeps buffers of its own
+	r := newRig(t, func(*rig) {})
+	client := r.client("h2")
+	for range 20 {
+		r.get(client)
+	}
+	made := countBuffers(t)
+	taken := make(map[any]bool)
+	for made.Load() == 0 {
+		buf := buffers.Get()
+		if taken[buf] {
+			t.Fatal("a buffer was given back twice, so that two answers would share it")
+		}
+		taken[buf] = true
 	}
 }

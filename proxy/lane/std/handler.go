@@ -179,11 +179,11 @@ func (q *request) refuse(refusal *gate.Refusal) {
 	q.w.WriteHeader(refusal.Status)
 	// An error means that the client has disconnected and needs no answer.
 	_ = q.newSender().send([]byte(refusal.Body), true)
-	if unread {
-		q.startReceiving()
+	if !unread {
+		return
 	}
+	q.startReceiving()
 	switch {
-	case !unread:
 	case last:
 		// The body is broken, or so large that its client should not send it. net/http must
 		// not wait for it before it closes.

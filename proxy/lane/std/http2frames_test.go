@@ -3,6 +3,7 @@ package std
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -152,5 +153,37 @@ func TestAFloodOfFramesLetsOthersHaveTheProcessor(t *testing.T) {
 	}
 	if least := int64(2 * frames / lane.LongestRun / 2); turns() < least {
 		t.Errorf("while %d frames were read: got %d turns of another goroutine, want at least %d", frames, turns(), least)
+	}
+}
+
+func TestTheHeadOfAFrameIsReadAsRFC9113SaysIt(t *testing.T) {
+	var f frameHeads
+	if n := f.next([]byte("\x01\x02\x03\x01\x05\x84\x05\x06\x07more")); n != 9 || !f.complete() {
+		t.Fatalf("got %d bytes followed, want the 9 of the head", n)
+	}
+	if f.left != 0x010203 || f.kind() != frameHeaders || !f.has(flagEndStream) || f.stream() != 0x04050607 {
+		t.Errorf("got the length %#x, the kind %d, the end of the stream %t and the stream %#x", f.left, f.kind(), f.has(flagEndStream), f.stream())
+	}
+}
+
+// TestStreamsAreCountedInPiecesOfAnySize begins three streams, and resets the first.
+func TestStreamsAreCountedInPiecesOfAnySize(t *testing.T) {
+	const text = http2Preface +
+		"\x00\x00\x02\x01\x05\x00\x00\x00\x01xy" + // HEADERS of the stream 1
+		"\x00\x00\x00\x01\x04\x00\x00\x03\x01" + // of 0x301, with a body
+		"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08" + // RST_STREAM of 1
+		"\x00\x00\x01\x00\x00\x00\x00\x03\x01v" + // DATA of 0x301
+		"\x00\x00\x00\x01\x05\x00\x00\x05\x03" // HEADERS of 0x503
+	for size := 1; size <= len(text); size++ {
+		c := &http2Conn{streams: newStreams(nil, nil)}
+		for rest := text; rest != ""; rest = rest[min(size, len(rest)):] {
+			piece := rest[:min(size, len(rest))]
+			if n, err := c.follow([]byte(piece)); n != len(piece) || err != nil {
+				t.Fatalf("in pieces of %d bytes: got %d of them and the error %v", size, n, err)
+			}
+		}
+		if got := c.streams.open; !slices.Equal(got, []openStream{{0x301, true}, {0x503, false}}) {
+			t.Errorf("in pieces of %d bytes: got the streams %v, want 0x301, which sends a body, and 0x503", size, got)
+		}
 	}
 }

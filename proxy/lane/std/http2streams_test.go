@@ -2,9 +2,11 @@ package std
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -71,6 +73,7 @@ func until[F http2.Frame](h *h2Client) F {
 }
 
 func TestAClientOfHTTP2CannotMakeTheProxyHoldLargeFramesOrBodies(t *testing.T) {
+	t.Parallel()
 	h := newRig(t, func(*rig) {}).http2(0)
 	settings := until[*http2.SettingsFrame](h)
 	if frame, ok := settings.Value(http2.SettingMaxFrameSize); ok && frame != maxFrame {
@@ -97,9 +100,30 @@ func TestAClientOfHTTP2CannotMakeTheProxyHoldLargeFramesOrBodies(t *testing.T) {
 	}
 }
 
+// TestAClientThatDoesNotSpeakHTTP2AsItSaidIsEndedWithoutAnAnswer has a time limit of a minute for the
+// first request.
+func TestAClientThatDoesNotSpeakHTTP2AsItSaidIsEndedWithoutAnAnswer(t *testing.T) {
+	r := newRig(t, func(*rig) {})
+	c, err := tls.Dial("tcp", r.ln.Addr().String(), &tls.Config{RootCAs: r.pki.Pool(), ServerName: "localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, readRequest); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); len(got) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q and the error %v, want the end", got, err)
+	}
+}
+
 // TestAStreamWithoutMemoryIsRefusedAndItsConnectionStays fills the memory with streams whose
 // answers are not taken.
 func TestAStreamWithoutMemoryIsRefusedAndItsConnectionStays(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, func(*rig) {})
 	r.memory.Resize(3*streamUnits, 0)
 	h := r.http2(0)

@@ -21,7 +21,10 @@ import (
 	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	goleak.VerifyTestMain(m)
+}
 
 func TestARightThatIsGoneCountsBeforeAnEventThatIsHere(t *testing.T) {
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})

@@ -29,6 +29,7 @@ func newHastyRig(t *testing.T, timeout time.Duration) *rig {
 const unfinishedWrite = "PUT /v2/keys/eventlogging/a HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nvalue="
 
 func TestAClientOfHTTP1ThatStopsIsEndedInTime(t *testing.T) {
+	t.Parallel()
 	r := newHastyRig(t, time.Second)
 	clients := make(map[string]*proxytest.Raw)
 	for what, test := range map[string]struct {
@@ -79,6 +80,7 @@ func TestAClientOfHTTP1ThatStopsIsEndedInTime(t *testing.T) {
 }
 
 func TestAClientOfHTTP2ThatStopsIsEndedInTime(t *testing.T) {
+	t.Parallel()
 	r := newHastyRig(t, time.Second)
 	ask := func(h *h2Client) *h2Client {
 		h.ask(1)
@@ -119,9 +121,38 @@ func TestAClientOfHTTP2ThatStopsIsEndedInTime(t *testing.T) {
 	}
 }
 
+// TestAClientOfHTTP2ThatSendsAFrameByteByByteIsEndedInTime has a client that is never silent for as long as the
+// time limit.
+func TestAClientOfHTTP2ThatSendsAFrameByteByByteIsEndedInTime(t *testing.T) {
+	const limit = time.Second
+	h := newHastyRig(t, limit).http2(1 << 16)
+	h.ask(1)
+	until[*http2.MetaHeadersFrame](h)
+	h.must(h.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, EndHeaders: true, BlockFragment: versionHead}))
+	_, err := h.Conn.Write([]byte{0, maxFrame >> 8, 0, 0, 0, 0, 0, 0, 3})
+	h.must(err)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(io.Discard, h.Conn)
+	}()
+	tick := time.NewTicker(limit / 5)
+	defer tick.Stop()
+	for range 100 {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			_, _ = h.Conn.Write([]byte{'x'})
+		}
+	}
+	t.Error("after 100 bytes the connection is still open")
+}
+
 // TestTheTimeForAHeadDoesNotEndTheWaitForTheNextRequest has another connection, which shows that
 // the time has passed.
 func TestTheTimeForAHeadDoesNotEndTheWaitForTheNextRequest(t *testing.T) {
+	t.Parallel()
 	r := newHastyRig(t, 2*time.Second)
 	read, _ := r.raw()
 	r.ask(read)

@@ -88,6 +88,9 @@ func (c *cluster) close() {
 	for _, p := range c.proxies {
 		c.Logf("the end of the log of proxy %d:\n%s", p.number, tail(p.log))
 	}
+	for _, m := range c.members {
+		c.Logf("the end of the log of member %d:\n%s", m.number, tail(m.data()+".log"))
+	}
 }
 
 // tail returns the end of a file.

@@ -16,7 +16,7 @@ const inNamespace = "ETCD_TLSPROXY_TEST_FAULTS_NAMESPACE"
 
 // TestMain runs the tests in a network namespace, whose networks go with the process however it ends.
 func TestMain(m *testing.M) {
-	if os.Getenv(inNamespace) == "" && os.Getenv(proxyVariable) == "" {
+	if os.Getenv(inNamespace) == "" && os.Getenv(proxyVariable) == "" && os.Getenv(memberVariable) == "" {
 		if status, err := enterNamespace(); err == nil {
 			os.Exit(status)
 		} else if err := os.Setenv(inNamespace, "none: "+err.Error()); err != nil {

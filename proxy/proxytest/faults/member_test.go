@@ -20,6 +20,7 @@ import (
 type member struct {
 	*proxytest.Child
 	*machine
+	// program is the path of its etcd, or "" for the one that is linked in.
 	program, dir string
 	client       *rpc.Client
 }
@@ -35,20 +36,27 @@ func call() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), callTimeout)
 }
 
-// launch starts the etcd in a cluster that is new or existing.
-func (m *member) launch(all []*member, state string) error {
+// launch starts the etcd in a cluster that is new or existing, with further options.
+func (m *member) launch(all []*member, state string, options ...string) error {
 	var initial []string
 	for _, other := range all {
 		initial = append(initial, other.name()+"="+other.peerURL())
 	}
 	url := "http://" + m.addresses[stores]
-	args := []string{"--name=" + m.name(), "--data-dir=" + m.data(), "--log-level=warn",
+	args := []string{m.program, "--name=" + m.name(), "--data-dir=" + m.data(), "--log-level=warn",
 		"--listen-client-urls=" + url, "--advertise-client-urls=" + url, "--listen-peer-urls=" + m.peerURL(), "--initial-advertise-peer-urls=" + m.peerURL(),
 		"--initial-cluster=" + strings.Join(initial, ","), "--initial-cluster-state=" + state, "--strict-reconfig-check=false",
 		// Processes are killed, machines are not.
 		"--unsafe-no-fsync"}
+	args = append(args, options...)
+	if m.program == "" {
+		var err error
+		if args, err = linkedIn(args[1:]); err != nil {
+			return err
+		}
+	}
 	return m.run(func() (err error) {
-		m.Child, err = proxytest.StartChild(m.data()+".log", m.program, args...)
+		m.Child, err = proxytest.StartChild(m.data()+".log", args[0], args[1:]...)
 		return err
 	})
 }
@@ -59,6 +67,12 @@ func (m *member) kill() {
 		m.Signal(syscall.SIGKILL)
 		<-m.Exited()
 	}
+}
+
+// stop ends the process as a service manager does: a leader leaves its place to another member.
+func (m *member) stop() {
+	m.Signal(syscall.SIGTERM)
+	<-m.Exited()
 }
 
 // status returns what the member says about itself.

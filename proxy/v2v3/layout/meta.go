@@ -8,8 +8,19 @@ import (
 // Schema is the version of the layout that this package reads and writes.
 const Schema = 1
 
-// Live is the state of a tree that serves clients.
-const Live = "live"
+// The states of a tree.
+const (
+	// Live is the state of a tree that serves clients.
+	Live = "live"
+	// Frozen is the state while a command moves the tree from one API to the other. Nobody
+	// writes it then but the command.
+	Frozen = "frozen"
+	// Unfinished is the state of what is left of a tree when such a command has ended early. The v2
+	// API serves.
+	Unfinished = "unfinished"
+	// Rehearsal is the state of a tree that was made to be compared with another one. It is never served.
+	Rehearsal = "rehearsal"
+)
 
 // Meta describes a tree. There is one if and only if the store has a tree.
 type Meta struct {
@@ -21,6 +32,11 @@ type Meta struct {
 	// Offset is added to a revision to make an index.
 	Offset int64  `json:"offset"`
 	State  string `json:"state"`
+	// Before is the state to which a frozen tree goes back if the command ends early; "" means
+	// that there is no tree then, and that etcd's v2 API serves.
+	Before string `json:"before,omitempty"`
+	// Moved is set if the tree was moved from the v2 API, and not made empty.
+	Moved bool `json:"moved,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
 }

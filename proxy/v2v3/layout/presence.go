@@ -13,6 +13,14 @@ type Presence struct {
 	Session string `json:"s,omitempty"`
 	// Host is the name of the proxy's machine, for operators.
 	Host string `json:"h,omitempty"`
+	// Version is that of the program, for operators.
+	Version string `json:"v,omitempty"`
+	// Auto is set for a proxy that writes through the v2 API until the tree says otherwise. Whoever
+	// freezes the tree waits for it.
+	Auto bool `json:"auto,omitempty"`
+	// Frozen is the revision of the description of the tree that froze it, once the proxy has
+	// no write under way any more.
+	Frozen int64 `json:"f,omitempty"`
 }
 
 // Encode returns the value.

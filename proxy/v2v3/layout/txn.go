@@ -1,6 +1,8 @@
 package layout
 
 import (
+	"cmp"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2store"
@@ -46,6 +48,16 @@ func (t *Txn) Vacant(start, end []byte) {
 // Put adds a put.
 func (t *Txn) Put(key, value []byte) {
 	t.Success = append(t.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: value}}})
+}
+
+// Delete adds the deletion of one key.
+func (t *Txn) Delete(key []byte) { t.delete(key, nil) }
+
+// Thaw gives a tree the state that it had before it was frozen.
+func (t *Txn) Thaw(m *Meta) {
+	before := *m
+	before.State, before.Before = cmp.Or(m.Before, Unfinished), ""
+	t.Put(t.Keys.Meta(), before.Encode())
 }
 
 func (t *Txn) delete(key, end []byte) {

@@ -34,10 +34,11 @@ type Reply struct {
 }
 
 const (
-	statusOK, statusCreated, statusNoContent       = 200, 201, 204
-	statusBadRequest, statusNotFound, statusMethod = 400, 404, 405
-	statusConflict, statusMediaType                = 409, 415
-	statusInternal, statusUnavailable              = 500, 503
+	statusOK, statusCreated, statusNoContent = 200, 201, 204
+	statusBadRequest, statusForbidden        = 400, 403
+	statusNotFound, statusMethod             = 404, 405
+	statusConflict, statusMediaType          = 409, 415
+	statusInternal, statusUnavailable        = 500, 503
 )
 
 // Serve answers a request. An error means that etcd has not answered. The outcome of a change is
@@ -158,6 +159,9 @@ func failed(err error, id string) (Reply, error) {
 		return refusal(statusConflict, "membership: ID exists"), nil
 	case is(rpctypes.ErrGRPCMemberNotFound):
 		return refusal(statusNotFound, "No such member: "+id), nil
+	case rpc.Denied(err):
+		// The client has shown who it is, and cannot help it.
+		return refusal(statusForbidden, "etcd refuses: only a user with etcd's role root may change members, and the proxy acts as another one (upstream.user)"), nil
 	case rpc.Refused(err), is(rpctypes.ErrGRPCMemberNotEnoughStarted), is(rpctypes.ErrGRPCUnhealthy):
 		return refusal(statusInternal, "Internal Server Error"), nil
 	}

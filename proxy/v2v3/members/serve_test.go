@@ -169,7 +169,7 @@ func TestOnlyWhatEtcdRefusesIsAnAnswer(t *testing.T) {
 		{rpctypes.ErrGRPCMemberNotFound, 404, `{"message":"No such member: 7b"}`},
 		{rpctypes.ErrGRPCMemberNotEnoughStarted, 500, `{"message":"Internal Server Error"}`},
 		{rpctypes.ErrGRPCUnhealthy, 500, `{"message":"Internal Server Error"}`},
-		{rpctypes.ErrGRPCPermissionDenied, 500, `{"message":"Internal Server Error"}`},
+		{rpctypes.ErrGRPCPermissionDenied, 403, `{"message":"etcd refuses: only a user with etcd's role root may change members, and the proxy acts as another one (upstream.user)"}`},
 		{rpctypes.ErrGRPCTimeout, 0, ""},
 		{rpctypes.ErrGRPCNoLeader, 0, ""},
 		{status.Error(codes.Unavailable, "lost"), 0, ""},

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -20,27 +21,54 @@ type clock struct {
 	// last is the time of the last check, by the system's clock and by the monotonic one.
 	lastWall int64
 	last     time.Time
-	// others says of each other session that was heard whether its clock agrees.
-	others map[string]bool
+	// open tells that this proxy is the keeper or may be: the events of others can arrive before etcd says that
+	// it was elected. from is the revision of the election, or 0 while that is not known.
+	open bool
+	from int64
+	// others is what the other sessions said.
+	others map[string]answer
 	doubts int
 	until  time.Time // the end of the rest
 }
 
-// begin forgets what was known about clocks.
+// answer is what another session said about its clock: whether it agrees, and at which revision.
+type answer struct {
+	agrees   bool
+	revision int64
+}
+
+// begin forgets what was known about clocks, before an election.
 func (c *clock) begin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.open, c.from = true, 0
 	c.since = c.now().UnixNano()
 	c.lastWall, c.last = c.since, time.Now()
-	c.others = map[string]bool{}
+	c.others = map[string]answer{}
 }
 
-// observe takes note of the time of another proxy, which it had between the election and now.
-func (c *clock) observe(session string, at int64) {
+// elected drops what others said before the revision of the election.
+func (c *clock) elected(revision int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.others != nil {
-		c.others[session] = at >= c.since-int64(maxSkew) && at <= c.now().UnixNano()+int64(maxSkew)
+	c.from = revision
+	maps.DeleteFunc(c.others, func(_ string, a answer) bool { return a.revision <= revision })
+}
+
+// end takes no more note of others.
+func (c *clock) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.open = false
+}
+
+// observe takes note of the time of another proxy, which it had between the election and now, and when it
+// put a revision.
+func (c *clock) observe(session string, at, revision int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open && revision > c.from {
+		c.others[session] = answer{at >= c.since-int64(maxSkew) && at <= c.now().UnixNano()+int64(maxSkew), revision}
 	}
 }
 
@@ -99,8 +127,8 @@ func (c *clock) doubt(others []string, after time.Duration) string {
 // different returns the number of others whose clock does not agree. The caller holds the lock.
 func (c *clock) different() int {
 	n := 0
-	for _, agrees := range c.others {
-		if !agrees {
+	for _, a := range c.others {
+		if !a.agrees {
 			n++
 		}
 	}
@@ -116,5 +144,8 @@ func (c *clock) rests() bool {
 func (c *clock) counts() (different, doubts int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.from == 0 {
+		return 0, c.doubts // those who spoke may have done so before an election
+	}
 	return c.different(), c.doubts
 }

@@ -17,6 +17,7 @@ func sleep(d time.Duration) {
 func newClock(skew *time.Duration) *clock {
 	c := &clock{now: func() time.Time { return time.Now().Add(*skew) }}
 	c.begin()
+	c.elected(7)
 	return c
 }
 
@@ -78,10 +79,10 @@ func TestAClockIsDoubtedIfMostOthersDiffer(t *testing.T) {
 			var skew time.Duration
 			c := newClock(&skew)
 			for i := range test.different {
-				c.observe(fmt.Sprint("different", i), time.Now().Add(time.Hour).UnixNano())
+				c.observe(fmt.Sprint("different", i), time.Now().Add(time.Hour).UnixNano(), 8)
 			}
 			for i := range test.same {
-				c.observe(fmt.Sprint("same", i), time.Now().UnixNano())
+				c.observe(fmt.Sprint("same", i), time.Now().UnixNano(), 8)
 			}
 			want := ""
 			if test.different > test.same {
@@ -121,9 +122,9 @@ func TestAClockThatFewHaveDeniedWaitsForTheRest(t *testing.T) {
 			for _, name := range others {
 				switch name {
 				case "wrong", "false":
-					c.observe(name, time.Now().Add(time.Hour).UnixNano())
+					c.observe(name, time.Now().Add(time.Hour).UnixNano(), 8)
 				case "good":
-					c.observe(name, time.Now().UnixNano())
+					c.observe(name, time.Now().UnixNano(), 8)
 				}
 			}
 			if got := c.doubt(others, test.after) != ""; got != test.doubt {
@@ -147,7 +148,7 @@ func TestTheTimesOfOthersMayBeAsOldAsTheElection(t *testing.T) {
 			var skew time.Duration
 			c := newClock(&skew)
 			skew = time.Minute
-			c.observe("other", elected.Add(after).UnixNano())
+			c.observe("other", elected.Add(after).UnixNano(), 8)
 			if got, _ := c.counts(); got != want {
 				t.Errorf("a time %s after the election: %d clocks differ, want %d", after, got, want)
 			}
@@ -157,14 +158,15 @@ func TestTheTimesOfOthersMayBeAsOldAsTheElection(t *testing.T) {
 
 func TestWhatOthersSayCountsOnlyForOneElection(t *testing.T) {
 	c := &clock{now: time.Now}
-	c.observe("early", 0)
+	c.observe("early", 0, 8)
 	if different, _ := c.counts(); different != 0 {
 		t.Errorf("before an election %d clocks differ, want none", different)
 	}
 	c.begin()
-	c.observe("a", 0)
-	c.observe("a", 0)
-	c.observe("b", time.Now().UnixNano())
+	c.elected(7)
+	c.observe("a", 0, 8)
+	c.observe("a", 0, 8)
+	c.observe("b", time.Now().UnixNano(), 8)
 	for others, want := range map[string]bool{"": true, "a": true, "a b": true, "c": false, "a c": false} {
 		if got := c.heard(strings.Fields(others), 0); got != want {
 			t.Errorf("the sessions %q were heard: %v, want %v", others, got, want)
@@ -174,6 +176,7 @@ func TestWhatOthersSayCountsOnlyForOneElection(t *testing.T) {
 		t.Errorf("%d clocks differ, want 1", different)
 	}
 	c.begin()
+	c.elected(7)
 	if different, _ := c.counts(); different != 0 || c.heard([]string{"a"}, 0) {
 		t.Errorf("after the next election %d clocks differ, want that nobody was heard", different)
 	}

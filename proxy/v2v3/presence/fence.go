@@ -82,12 +82,11 @@ func (n *Session) putFence(ctx context.Context, name string, f *fencing) {
 	ctx, cancel := context.WithTimeout(ctx, fenceTimeout)
 	defer cancel()
 	endpoint, _ := n.Client.Endpoint()
-	value := n.presence("")
 	key := n.Keys.Session(name)
 	answer, err := n.Client.Txn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{{Target: pb.Compare_VERSION, Result: pb.Compare_GREATER, Key: key, TargetUnion: &pb.Compare_Version{Version: 0}}},
 		// The lease stays. The key must not come back if it is gone: then its fence would be down.
-		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: value.Encode(), IgnoreLease: true}}}},
+		Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: key, Value: n.value(), IgnoreLease: true}}}},
 		Failure: []*pb.RequestOp{logHead(n.Keys)},
 	})
 	var revision int64

@@ -126,6 +126,7 @@ func (k *Keeper) leads() bool {
 
 // serve becomes the keeper if there is none, and keeps until that ends.
 func (k *Keeper) serve(session string, fence int64) error {
+	defer k.clock.end()
 	lease, revision, err := k.elect(session, fence)
 	if err != nil {
 		return err
@@ -135,6 +136,7 @@ func (k *Keeper) serve(session string, fence int64) error {
 	var renewing sync.WaitGroup
 	renewing.Go(func() { cancel(renewLease(ctx, k.Client, lease, keeperTTL*time.Second)) })
 	k.set(revision)
+	k.clock.elected(revision)
 	err = k.keep(ctx, session, revision)
 	k.set(0)
 	cancel(err)
@@ -212,12 +214,7 @@ func (k *Keeper) keep(ctx context.Context, session string, revision int64) error
 // Observe takes note of the time of another proxy's clock, which it had when it put a revision. The
 // session is "" if it was not the session that was put.
 func (k *Keeper) Observe(session string, time, revision int64) {
-	k.mu.Lock()
-	since := k.revision
-	k.mu.Unlock()
-	if since != 0 && revision > since {
-		k.clock.observe(session, time)
-	}
+	k.clock.observe(session, time, revision)
 }
 
 // Clock returns how many clocks of others differ from that of this keeper, and how often this proxy has

@@ -17,7 +17,10 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	proxytest.VerifyNoLeaks(m)
+}
 
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

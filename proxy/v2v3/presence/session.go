@@ -30,9 +30,11 @@ type Session struct {
 	name     string
 	revision int64
 	lease    int64
+	begun    chan struct{} // closed while there is a session
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
 	put      int64         // the number of attempts to put up a fence
+	frozen   int64         // what the key says of it
 	asked    chan struct{} // has room for one
 }
 
@@ -47,20 +49,22 @@ type Host struct {
 	Now func() time.Time
 	// Name returns a name that is never used again.
 	Name func() string
-	// Machine is the name of this machine, for operators.
-	Machine string
+	// Machine and Version are the names of this machine and of the program, for operators.
+	Machine, Version string
+	// Auto is set if the proxy writes through the v2 API until the tree says otherwise.
+	Auto bool
 	// Seen takes note of a response, and of a revision of the tree's range that it has shown.
 	Seen func(header *pb.ResponseHeader, revision int64, endpoint int)
 }
 
 // presence returns the value of the session's key or, with the name of the session, of the keeper's.
 func (h *Host) presence(session string) layout.Presence {
-	return layout.Presence{Time: h.Now().UnixNano(), Session: session, Host: h.Machine}
+	return layout.Presence{Time: h.Now().UnixNano(), Session: session, Host: h.Machine, Version: h.Version}
 }
 
 // NewSession returns a session that begins with [Session.Keep].
 func NewSession(h Host) *Session {
-	return &Session{Host: h, fences: map[string]*fencing{}, asked: make(chan struct{}, 1)}
+	return &Session{Host: h, fences: map[string]*fencing{}, begun: make(chan struct{}), asked: make(chan struct{}, 1)}
 }
 
 // Fence returns the session and the revision at which its key was put. Writes compare it.
@@ -68,6 +72,23 @@ func (n *Session) Fence() (name string, revision int64, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.name, n.revision, n.name != ""
+}
+
+// Await waits until there is a session. ended is closed when it is over.
+func (n *Session) Await(ctx context.Context) (name string, ended <-chan struct{}, err error) {
+	for {
+		n.mu.Lock()
+		name, begun, ended := n.name, n.begun, n.ended
+		n.mu.Unlock()
+		if name != "" {
+			return name, ended, nil
+		}
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return "", nil, context.Cause(ctx)
+		}
+	}
 }
 
 // Saw takes note of the revision at which the key of a session was put last, or of 0 if there is no
@@ -78,7 +99,7 @@ func (n *Session) Saw(name string, revision int64) {
 	switch {
 	case n.name != name || name == "":
 	case revision == 0:
-		n.name = ""
+		n.name, n.begun = "", make(chan struct{})
 		close(n.ended)
 	default:
 		n.revision = max(n.revision, revision)
@@ -109,8 +130,10 @@ func (n *Session) begin() error {
 		return fmt.Errorf("granting a lease: %w", err)
 	}
 	name := n.Name()
-	value := n.presence("")
-	put, err := n.Client.Put(ctx, &pb.PutRequest{Key: n.Keys.Session(name), Value: value.Encode(), Lease: lease.ID})
+	n.mu.Lock()
+	n.frozen = 0
+	n.mu.Unlock()
+	put, err := n.Client.Put(ctx, &pb.PutRequest{Key: n.Keys.Session(name), Value: n.value(), Lease: lease.ID})
 	if err != nil {
 		n.revoke(lease.ID) // if it was executed, the key goes with its lease
 		return fmt.Errorf("putting the session: %w", err)
@@ -118,6 +141,7 @@ func (n *Session) begin() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.name, n.revision, n.lease, n.ended = name, put.Header.Revision, lease.ID, make(chan struct{})
+	close(n.begun)
 	return nil
 }
 
@@ -127,6 +151,44 @@ func (n *Session) Ask() {
 	case n.asked <- struct{}{}:
 	default:
 	}
+}
+
+// Acknowledge makes the key of a session say that the tree was frozen at a revision, and that this
+// proxy has no write under way. It fails if the session or the time is over.
+func (n *Session) Acknowledge(ctx context.Context, name string, frozen int64) error {
+	for {
+		n.mu.Lock()
+		if n.name != name {
+			n.mu.Unlock()
+			return errors.New("the session is over")
+		}
+		n.frozen = frozen
+		revision := n.revision
+		n.mu.Unlock()
+		if _, err := n.FenceOff(ctx, name, revision); err != nil {
+			return err
+		}
+		// A put that was under way may have had the old value.
+		answer, err := n.Client.Range(ctx, &pb.RangeRequest{Key: n.Keys.Session(name)})
+		if err == nil && len(answer.Kvs) == 1 {
+			if found, err := layout.DecodePresence(answer.Kvs[0].Value); err == nil && found.Frozen == frozen {
+				return nil
+			}
+		}
+		if !rpc.Pause(ctx) {
+			return ctx.Err()
+		}
+	}
+}
+
+// value returns the value of the key.
+func (n *Session) value() []byte {
+	value := n.presence("")
+	value.Auto = n.Auto
+	n.mu.Lock()
+	value.Frozen = n.frozen
+	n.mu.Unlock()
+	return value.Encode()
 }
 
 // leave ends the session. Its key goes at once if etcd can be reached, so that others need not wait

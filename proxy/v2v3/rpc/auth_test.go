@@ -58,6 +58,7 @@ func tokenOf(c *Client) string {
 }
 
 func TestATokenIsKeptUntilEtcdForgetsIt(t *testing.T) {
+	t.Parallel()
 	e := endpoint(t, startEtcd(t).URL())
 	protect(t, e)
 	c := newClient(t, "proxy", "p", e)
@@ -81,6 +82,7 @@ func TestATokenIsKeptUntilEtcdForgetsIt(t *testing.T) {
 // TestATokenIsOnlyUsedAtItsMember sends a call over a connection that is not in use any more. Only a
 // member knows its tokens.
 func TestATokenIsOnlyUsedAtItsMember(t *testing.T) {
+	t.Parallel()
 	e := endpoint(t, startEtcd(t).URL())
 	protect(t, e)
 	c := newClient(t, "proxy", "p", e, e)
@@ -110,6 +112,7 @@ func TestATokenIsOnlyUsedAtItsMember(t *testing.T) {
 // TestATokenThatIsAlwaysRefusedIsRenewedOnce calls a method whose answer is always that the token is not
 // valid.
 func TestATokenThatIsAlwaysRefusedIsRenewedOnce(t *testing.T) {
+	t.Parallel()
 	e := endpoint(t, startEtcd(t).URL())
 	protect(t, e)
 	c := newClient(t, "proxy", "p", e)
@@ -134,6 +137,7 @@ func TestATokenThatIsAlwaysRefusedIsRenewedOnce(t *testing.T) {
 }
 
 func TestAWrongPasswordIsARefusal(t *testing.T) {
+	t.Parallel()
 	e := endpoint(t, startEtcd(t).URL())
 	protect(t, e)
 	for _, password := range []string{"wrong", ""} {
@@ -183,6 +187,7 @@ func TestAUserIsNoErrorBeforeAuthenticationIsEnabled(t *testing.T) {
 
 // TestNoTokenIsSentWithoutAUser asks for the fields of a call, and repeats none that etcd refuses.
 func TestNoTokenIsSentWithoutAUser(t *testing.T) {
+	t.Parallel()
 	e := endpoint(t, startEtcd(t).URL())
 	protect(t, e)
 	c := newClient(t, "", "", e)

@@ -18,6 +18,7 @@ import (
 
 // TestResponsesAreBounded reads values of 1 MiB each.
 func TestResponsesAreBounded(t *testing.T) {
+	t.Parallel()
 	e := endpoint(t, startEtcd(t).URL())
 	c := newClient(t, "", "", e, e)
 	value := strings.Repeat("x", 1<<20)

@@ -189,6 +189,7 @@ func TestAProbeNeedsTheCluster(t *testing.T) {
 }
 
 func TestAMemberWithoutALeaderFailsItsProbe(t *testing.T) {
+	t.Parallel()
 	cluster, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: t.TempDir(), Advertise: make([]string, 3)})
 	t.Cleanup(cluster.Close)
 	if err != nil {

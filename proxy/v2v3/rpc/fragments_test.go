@@ -10,6 +10,7 @@ import (
 // TestFragmentsAreReturnedAsTheyArrive catches up with more revisions than fit into one fragment. Some put
 // several keys, and one puts more than a fragment has.
 func TestFragmentsAreReturnedAsTheyArrive(t *testing.T) {
+	t.Parallel()
 	ctx := testContext(t)
 	c := newClient(t, "", "", endpoint(t, startEtcd(t).URL()))
 	large := []byte(strings.Repeat("x", 400<<10))

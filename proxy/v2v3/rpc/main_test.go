@@ -11,7 +11,10 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	proxytest.VerifyNoLeaks(m)
+}
 
 func testContext(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

@@ -176,3 +176,13 @@ func TestAWatchThatCannotStartLeavesNothing(t *testing.T) {
 		t.Errorf("without a token: got the error %v, want one", err)
 	}
 }
+
+func TestAFragmentWithoutEventsHasNone(t *testing.T) {
+	events := []*mvccpb.Event{{Kv: &mvccpb.KeyValue{ModRevision: 5}}}
+	w := &Watch{stream: &script{responses: []*pb.WatchResponse{{Fragment: true}, {Fragment: true, Events: events}, {}}}}
+	for i, want := range []int{0, 0, 1} { // the revision 5 may go on until the last one
+		if _, got, err := w.Next(); err != nil || len(got) != want || w.Partial() != (i < 2) {
+			t.Errorf("response %d: got %d events, %v, and that the rest is to come %t; want %d", i, len(got), err, w.Partial(), want)
+		}
+	}
+}

@@ -64,6 +64,7 @@ func attackUntil(t *testing.T, spec Spec, end func()) Result {
 }
 
 func TestConnectionsThatTheServerEndsAreCountedAsCut(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{HTTP11, HTTP2} {
 		t.Run(protocol, func(t *testing.T) {
 			closer, spec := closingServer(t)
@@ -90,6 +91,7 @@ func TestConnectionsThatTheServerKeepsAreCountedAsOpen(t *testing.T) {
 }
 
 func TestReconnectingAttackersReplaceWhatIsCut(t *testing.T) {
+	t.Parallel()
 	closer, spec := closingServer(t)
 	spec.Attack, spec.Reconnect = "halfheads", true
 	r := attackUntil(t, spec, func() { closer.waitFor(3 * halfConnections) })
@@ -100,6 +102,7 @@ func TestReconnectingAttackersReplaceWhatIsCut(t *testing.T) {
 
 // TestAttackersTakeNoByteOfABody is what makes slow readers slow.
 func TestAttackersTakeNoByteOfABody(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{HTTP11, HTTP2} {
 		t.Run(protocol, func(t *testing.T) {
 			asked := make(chan struct{}, 1<<16)
@@ -144,6 +147,7 @@ func TestAWrongPasswordThatIsAcceptedIsReported(t *testing.T) {
 }
 
 func TestUploadsSendTheirCreditAndDoNotEnd(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{HTTP11, HTTP2} {
 		t.Run(protocol, func(t *testing.T) {
 			credit := make(chan int64, unfinished)
@@ -188,6 +192,7 @@ func TestAFloodCountsItsAnswers(t *testing.T) {
 }
 
 func TestAFloodTakesMoreThanOneWindow(t *testing.T) {
+	t.Parallel()
 	const size = 4 << 20
 	body := make([]byte, size)
 	taken := make(chan struct{}, 1<<16)

@@ -37,6 +37,8 @@ type EtcdOptions struct {
 	V3 bool
 	// Secure makes it serve TLS, and make snapshots after few writes.
 	Secure bool
+	// Quota is the size at which it refuses writes to its v3 store; 0 means its default.
+	Quota int64
 }
 
 const (
@@ -76,6 +78,9 @@ func (f *Files) StartEtcd(dir string, o EtcdOptions) (*Etcd, error) {
 		e.command = append(e.command, fmt.Sprintf("--max-request-bytes=%d", maxRequest))
 	} else {
 		e.command = append(e.command, "--enable-v2=true")
+	}
+	if o.Quota > 0 {
+		e.command = append(e.command, fmt.Sprintf("--quota-backend-bytes=%d", o.Quota))
 	}
 	if o.Secure {
 		e.command = append(e.command, "--cert-file="+f.Path("server.crt"), "--key-file="+f.Path("server.key"),

@@ -131,6 +131,10 @@ func (c *Connection) refusal(endpoint string, got *response) error {
 	hint := ""
 	switch got.status {
 	case http.StatusForbidden:
+		if strings.Contains(got.errorText(), "upstream.user") {
+			hint = " (hint: make the change with etcdctl, as a user with that role, and start the member with the settings of bootstrap)"
+			break
+		}
 		hint = ` (hint: the proxy refuses membership changes unless its configuration has [surfaces] members = ["` + c.userOrRoot() + `"], and is not read_only; or connect to etcd itself with --endpoints)`
 	case http.StatusUnauthorized:
 		hint = " (hint: give --user and --password-file of a user that surfaces.members of the proxy names)"

@@ -212,7 +212,11 @@ func (b *Bootstrap) Warnings(all []Peer) []string {
 	if b.PeerScheme == "https" && b.Certificate != "" && b.CA == "" {
 		warnings = append(warnings, "without --peer-ca-file any host may join as a peer")
 	}
-	if u, err := url.Parse(b.ListenClient); err == nil && u.Scheme == "http" && !net.ParseIP(u.Hostname()).IsLoopback() {
+	u, err := url.Parse(b.ListenClient)
+	if err == nil && u.Scheme == "https" {
+		warnings = append(warnings, "etcd does not start with "+b.ListenClient+" without ETCD_CERT_FILE and ETCD_KEY_FILE, and serves every client without ETCD_TRUSTED_CA_FILE and ETCD_CLIENT_CERT_AUTH=\"true\": add them to the settings, and upstream.ca, certificate and key to the proxy's")
+	}
+	if err == nil && u.Scheme == "http" && !net.ParseIP(u.Hostname()).IsLoopback() {
 		warnings = append(warnings, "clients can bypass the proxy and reach etcd at "+b.ListenClient+" without a password")
 	}
 	return warnings

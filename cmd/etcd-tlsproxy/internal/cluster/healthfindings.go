@@ -121,6 +121,9 @@ func (c *checker) checkURL(m *MemberHealth, u *URLHealth) {
 			c.add(Warning, "member %s advertises %s, where no etcd-tlsproxy answers: clients that use it bypass the proxy (hint: --proxy-port names the ports of other proxies)", m.Label(), u.URL)
 		}
 	}
+	if u.Emptying {
+		c.add(Warning, "member %s: the proxy at %s makes its clients leave, or stops: it is not ready (hint: POST /-/drain?off at its admin address lets them stay)", m.Label(), u.URL)
+	}
 	if u.Expires == nil {
 		return
 	}

@@ -89,6 +89,7 @@ type response struct {
 	body        []byte
 	certificate *x509.Certificate // the server's, over TLS
 	proxied     bool              // a proxy answered, or passed the answer on
+	last        bool              // of its connection
 }
 
 // maxResponse bounds the body of a response. The list of members of any cluster is
@@ -147,7 +148,7 @@ func (mc *memberClient) do(ctx context.Context, method, base, path string, body 
 		return nil, mc.requestError(err)
 	}
 	defer resp.Body.Close()
-	got := &response{status: resp.StatusCode, header: resp.Header, proxied: resp.Header.Get("X-Request-Id") == mc.id}
+	got := &response{status: resp.StatusCode, header: resp.Header, proxied: resp.Header.Get("X-Request-Id") == mc.id, last: resp.Close}
 	if resp.TLS != nil {
 		got.certificate = resp.TLS.PeerCertificates[0]
 	}

@@ -17,6 +17,8 @@ type URLHealth struct {
 	Problem string `json:"problem,omitempty"`
 	// Proxy is set if etcd-tlsproxy answered there, and not etcd itself.
 	Proxy bool `json:"proxy"`
+	// Emptying is set if the proxy makes its clients leave, or stops.
+	Emptying bool `json:"emptying,omitempty"`
 	// Expires is the expiry of the server's certificate.
 	Expires *time.Time `json:"certificate_expires,omitempty"`
 }
@@ -40,6 +42,8 @@ func (mc *memberClient) probeURL(ctx context.Context, id, base string, m *Member
 	u.Proxy = got.proxied
 	if ok, why := healthy(got); ok {
 		u.State = Healthy
+		// Otherwise a proxy closes no connection behind an answer that it passes on.
+		u.Emptying = got.proxied && got.last
 	} else {
 		u.State, u.Problem = Unhealthy, why
 	}

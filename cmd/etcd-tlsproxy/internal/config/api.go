@@ -30,12 +30,20 @@ func (u *Upstream) checkAPI(errs *Errors) {
 	if u.ServeStale && u.PlainReads == "linearizable" {
 		errs.Add("reads cannot be linearizable and stale", "set serve_stale to false, or plain_reads to \"mirror\"", "upstream", "serve_stale")
 	}
-	switch {
-	case strings.HasSuffix(u.Prefix, "/"):
-		errs.Add("the prefix ends with a slash, and each key of the tree begins with one", "remove the slash", "upstream", "prefix")
-	case len(u.Prefix) > maxPrefix || strings.ContainsFunc(u.Prefix, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		errs.Add("not a valid prefix", "choose up to 256 visible ASCII characters", "upstream", "prefix")
+	if problem, hint := CheckPrefix(u.Prefix); problem != "" {
+		errs.Add(problem, hint, "upstream", "prefix")
 	}
+}
+
+// CheckPrefix says what is wrong with a prefix of a tree, and what helps. Nothing is wrong if the problem is empty.
+func CheckPrefix(prefix string) (problem, hint string) {
+	switch {
+	case strings.HasSuffix(prefix, "/"):
+		return "the prefix ends with a slash, and each key of the tree begins with one", "remove the slash"
+	case len(prefix) > maxPrefix || strings.ContainsFunc(prefix, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return "not a valid prefix", "choose up to 256 visible ASCII characters"
+	}
+	return "", ""
 }
 
 // maxPrefix bounds the prefix, which is a part of each key in etcd.

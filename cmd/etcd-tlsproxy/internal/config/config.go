@@ -146,7 +146,8 @@ type Upstream struct {
 	// (--auto-compaction-retention), or if other programs need the revisions.
 	Compact bool `toml:"compact" default:"true"`
 	// QuotaBytes is etcd's --quota-backend-bytes. Above a quarter of it, compact keeps only the
-	// last 1,000 events. When it is used up, etcd refuses all writes.
+	// last 1,000 events. Above a half of it, writes of clients that wrote most are refused, and above 80 %
+	// all but DELETE. When it is used up, etcd refuses all writes.
 	QuotaBytes int64 `toml:"quota_bytes" unit:"bytes" default:"2147483648" min:"16777216" max:"1125899906842624"`
 }
 
@@ -197,13 +198,14 @@ type Log struct {
 	// Format is the format of the access log: "combined", which is nginx's, or "json".
 	Format string `toml:"format" default:"combined" choices:"combined,json"`
 	// Audit receives one line of JSON for each write, and for refusals, of which equal ones
-	// are counted. A file that was moved or removed is written on until SIGHUP.
+	// are counted. A file that was removed, or moved without a SIGHUP, is opened again within
+	// two seconds.
 	Audit string `toml:"audit" default:"stderr"`
 	// AuditRequired refuses all writes with status 503 from the moment that a line of the audit
-	// log could not be written until the log can be written again, which is tried each
-	// second. Writes that etcd was carrying out at that moment are counted as lost. Writes
-	// are also refused while the log takes more than a second for what it is given. Up to
-	// 4 MiB of lines wait for it meanwhile; beyond that they are lost.
+	// log could not be written, or not at its path any more, until the log can be written
+	// again, which is tried each second. Writes that etcd was carrying out at that moment are
+	// counted as lost. Writes are also refused while the log takes more than a second for what
+	// it is given. Up to 4 MiB of lines wait for it meanwhile; beyond that they are lost.
 	AuditRequired bool `toml:"audit_required" default:"false"`
 	// Service is the format of the service's own messages: "text" or "json". In the journal
 	// each message has the priority of its level. In the text form a list is a JSON array in

@@ -119,3 +119,6 @@ func (u *Upstream) WantsTLS() bool {
 
 // SameSource reports whether u and v discover endpoints with the same lookup.
 func (u *Upstream) SameSource(v *Upstream) bool { return u.SRV == v.SRV && u.Resolver == v.Resolver }
+
+// Parts returns the parts into which upstream_requests is divided.
+func (l *Limits) Parts() upstream.Parts { return upstream.PartsOf(int64(l.UpstreamRequests)) }

@@ -120,3 +120,17 @@ func got(given []string) string {
 	}
 	return english.WordSeries(given, "and")
 }
+
+// OnlyCommands refuses arguments of a command that has only subcommands, and suggests the
+// nearest subcommand.
+func OnlyCommands(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2 // as cobra does where it suggests itself
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = " (hint: did you mean " + strings.Join(near, " or ") + "?)"
+	}
+	return fmt.Errorf("unknown command %q%s", args[0], hint)
+}

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -8,8 +10,12 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/exporter-toolkit/web"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/statuspage"
+	"etcd-tlsproxy/proxy/rawio"
 )
 
 // adminOptions describes what the admin address serves.
@@ -19,6 +25,7 @@ type adminOptions struct {
 	readyEtcd func() error // like ready, and etcd must be available
 	reload    func() error
 	pending   func() []string // settings that wait for a restart
+	checkLogs func() error    // reports logs that are not at their paths
 	empty     func(on bool)
 	page      *statuspage.Page
 	explain   http.Handler
@@ -61,6 +68,9 @@ func adminHandler(o *adminOptions) http.Handler {
 			if err := o.reload(); err != nil {
 				status, text = http.StatusInternalServerError, reloadFailed(err)+":\n"+err.Error()
 			}
+			if err := o.checkLogs(); err != nil {
+				status, text = http.StatusInternalServerError, text+"\nbut a log is not at its path: "+err.Error()
+			}
 			for _, setting := range o.pending() {
 				text += "\na changed setting waits for a restart: " + setting
 			}
@@ -93,4 +103,32 @@ func writeText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = io.WriteString(w, text+"\n") // the client may have closed the connection
+}
+
+// checkAdminWeb checks the file that gives the admin address TLS and users.
+func checkAdminWeb(disk *files.Reader, errs *config.Errors, name string) {
+	if name == "" {
+		return
+	}
+	if err := web.Validate(disk.Path(name)); err != nil {
+		errs.Add(fmt.Sprintf("%s: %v", name, err), "the file has the web configuration format of Prometheus' exporters", "admin_web_config")
+	}
+}
+
+// serveAdmin serves the admin address until the service ends. web reads its file again for
+// each connection.
+func (s *service) serveAdmin() error {
+	// Many probes leave Nagle's algorithm on, and would wait 40 ms for an acknowledgment.
+	listener := rawio.AckListener{Listener: s.sockets.admin}
+	serve := func() error { return s.admin.Serve(listener) }
+	if s.config.AdminWebConfig != "" {
+		file := s.reloader.loader.disk().Path(s.config.AdminWebConfig)
+		serve = func() error {
+			return web.Serve(listener, s.admin, &web.FlagConfig{WebConfigFile: &file}, s.logs.service)
+		}
+	}
+	if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the admin address: %w", err)
+	}
+	return nil
 }

@@ -68,6 +68,7 @@ func TestTheAdminAddressHasTLSAndUsersByPrometheusWebConfiguration(t *testing.T)
 }
 
 func TestReadyCanDependOnEtcd(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo) // it is not etcd
 	for path, want := range map[string]int{"/-/ready": 200, "/-/ready?etcd": 503} {
 		if got, body := s.Admin("GET", path); got != want {

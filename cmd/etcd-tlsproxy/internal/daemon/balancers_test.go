@@ -36,6 +36,7 @@ func (s *service) statusBehind(header string) int {
 }
 
 func TestAReloadAppliesTheLoadBalancersToNewConnections(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	const header = "PROXY TCP4 192.0.2.7 192.0.2.80 1234 4001\r\n"
 	if plain, headed := s.statusBehind(""), s.statusBehind(header); plain != 200 || headed != 0 {

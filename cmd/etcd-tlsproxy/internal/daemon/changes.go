@@ -28,8 +28,14 @@ func changes(old, next *loaded) []string {
 	if a.Certs != b.Certs {
 		add("certificates", certificatesOf(b.Certs))
 	}
-	if a.Users != b.Users {
+	if a.Users != b.Users || a.Waiting != b.Waiting {
 		users := compare(usersOf(a.Users), usersOf(b.Users), func(x, y [16]byte) bool { return x == y })
+		waited, wait := waitingOf(old), waitingOf(next)
+		add("users refused until the mistake is mended", wait)
+		users.removed = without(users.removed, wait)
+		stillNew := without(users.added, waited)
+		add("users not refused any more", without(users.added, stillNew))
+		users.added = stillNew
 		users.add("users", add)
 	}
 	if a.Rules != b.Rules {
@@ -99,10 +105,25 @@ func usersOf(users *acl.Users) map[string][16]byte {
 	return all
 }
 
+// waitingOf returns the users of the files whose passwords are not in force.
+func waitingOf(s *loaded) []string {
+	if s.snapshot.Waiting == nil {
+		return []string{}
+	}
+	return s.snapshot.Waiting.Names()
+}
+
+// without returns the names that are not among others.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
+}
+
 func rulesOf(rules *acl.Rules) map[string]*acl.Rule {
 	all := make(map[string]*acl.Rule)
 	for _, rule := range rules.All() {
-		all[string(rule.Prefix)] = rule
+		if !rule.Implied() {
+			all[string(rule.Prefix)] = rule
+		}
 	}
 	return all
 }
@@ -140,7 +161,7 @@ func members(group acl.Group) string {
 	case len(names) == 0:
 		return "nobody"
 	default:
-		return bounded(names)
+		return bounded(acl.ShownNames(names))
 	}
 }
 
@@ -163,6 +184,7 @@ func tableOf(s *loaded) (digest string, rules []string) {
 	for _, name := range slices.Sorted(maps.Keys(surfaces)) {
 		fmt.Fprintf(hash, "surface %q %q\n", name, surfaces[name])
 	}
+	all = slices.DeleteFunc(all, (*acl.Rule).Implied)
 	for _, rule := range all[:min(maxRules, len(all))] {
 		rules = append(rules, string(rule.Prefix)+admits(rule))
 	}

@@ -13,28 +13,32 @@ import (
 	"etcd-tlsproxy/proxy"
 )
 
-// loadUsers returns the users of the htpasswd files, and those of them who may log in.
+// loadUsers returns the users of the htpasswd files, those of them who may log in, and those
+// whose passwords wait until they may; nil if there are none.
 //
 // While the table of the files is not valid, only users who are valid with the table in force
 // may log in: a name in it must not come to mean another person. A user whom a file no longer
 // has, or has with another password, loses access all the same, because that gives nobody a
 // right.
-func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Config, before *loaded, old *units) (inFiles, users *acl.Users) {
+func (l *loader) loadUsers(disk *files.Reader, errs *config.Errors, c *config.Config, before *loaded, old *units) (inFiles, users, waiting *acl.Users) {
 	if old.users {
-		return before.snapshot.Users, before.snapshot.Users
+		return before.snapshot.Users, before.snapshot.Users, before.snapshot.Waiting
 	}
 	inFiles = l.readUsers(disk, errs, c)
 	if inFiles == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	users = inFiles
 	if old.settings[config.Access] {
 		users = before.ofTable.Unchanged(inFiles)
+		if waiting = inFiles.Without(users); waiting != nil && before.snapshot.Waiting != nil && waiting.Equal(before.snapshot.Waiting) {
+			waiting = before.snapshot.Waiting
+		}
 	}
 	if before != nil && before.snapshot.Users.Equal(users) {
 		users = before.snapshot.Users
 	}
-	return inFiles, users
+	return inFiles, users, waiting
 }
 
 // readUsers returns nil if a htpasswd file is not valid.

@@ -41,6 +41,7 @@ func withUpstream(etcd, more string) string {
 }
 
 func TestTheProxyActsAsItsOwnUserOfEtcd(t *testing.T) {
+	t.Parallel()
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +64,7 @@ func TestTheProxyActsAsItsOwnUserOfEtcd(t *testing.T) {
 }
 
 func TestCheckConfigSaysWhatEtcdReceives(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	e.write("etcd.password", []byte("secret"))
 	for more, want := range map[string]string{
@@ -78,6 +80,7 @@ func TestCheckConfigSaysWhatEtcdReceives(t *testing.T) {
 }
 
 func TestAnOpenedSurfaceThatCannotEnableEtcdsUsersIsWarnedOf(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	e.write("etcd.password", []byte("secret"))
 	for more, want := range map[string]bool{

@@ -21,6 +21,7 @@ func (s *service) negotiated(offers ...string) string {
 }
 
 func TestHTTP2IsOfferedUnlessItIsTurnedOff(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	transport := s.Transport()
 	transport.ForceAttemptHTTP2 = true

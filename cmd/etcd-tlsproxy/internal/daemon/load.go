@@ -105,7 +105,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 		p.Rules, p.Surfaces = c.Rules, surfaces(c.Surfaces)
 	}
 	var inFiles *acl.Users
-	inFiles, p.Users = l.loadUsers(disk, errs, c.Config, before, old)
+	inFiles, p.Users, p.Waiting = l.loadUsers(disk, errs, c.Config, before, old)
 	if state.ofTable = p.Users; old.settings[config.Access] {
 		state.ofTable = before.ofTable
 	}
@@ -144,7 +144,7 @@ func (s *loaded) checkFiles(most int64) {
 // same reports whether the state serves like the old one.
 func (s *loaded) same(old *loaded) bool {
 	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
+	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Waiting == b.Waiting && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
 }
 
 func (s *loaded) logWarnings(log *slog.Logger) {

@@ -32,6 +32,8 @@ type output struct {
 	log   *observe.Log
 	where string   // as in the configuration
 	file  *os.File // nil unless where is a path
+	moved bool     // the last look at the path found another file there, or none
+	away  bool     // and the log could not be opened again
 }
 
 func openLogs(c *config.Log, stdout, stderr io.Writer) (*logs, error) {
@@ -120,7 +122,7 @@ func (o *output) replace(where string, file *os.File, l *logs) error {
 		o.log.Move(to, where)
 	}
 	old := o.file
-	o.where, o.file = where, file
+	o.where, o.file, o.moved, o.away = where, file, false, false
 	if old != nil {
 		return old.Close()
 	}
@@ -147,7 +149,13 @@ func (l *logs) reopen() error {
 			continue
 		}
 		file, err := openLog(o.where)
-		if err == nil {
+		switch {
+		case err != nil:
+			o.moved = true // a rotation has ended; nobody is about to make the file
+			_ = o.check()  // which has the same error, if the old file is not at the path
+		case o.away:
+			err = o.adopt(file, "the path can be opened again", false)
+		default:
 			err = o.replace(o.where, file, l)
 		}
 		errs = append(errs, err)

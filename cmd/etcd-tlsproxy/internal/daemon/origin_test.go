@@ -88,6 +88,7 @@ func (e *secureEtcd) certificate() string {
 }
 
 func TestAnEtcdThatRequiresACertificateIsReached(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	s := startService(t, e.upstream(e.certificate()))
 	if status := s.Put("conftool", "conftool-1"); status != 201 {
@@ -113,6 +114,7 @@ func TestAnEtcdThatRequiresACertificateIsReached(t *testing.T) {
 }
 
 func TestTheCertificateForEtcdIsRenewedWhileTheConfigurationIsNotValid(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	s := startService(t, e.upstream(e.certificate()))
 	stranger, err := proxytest.NewPKI()
@@ -137,6 +139,7 @@ func TestTheCertificateForEtcdIsRenewedWhileTheConfigurationIsNotValid(t *testin
 }
 
 func TestAnEtcdThatRequiresACertificateIsNotReachedWithoutOne(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	s := startService(t, e.upstream(""))
 	if status := s.Put("conftool", "conftool-1"); status != http.StatusServiceUnavailable {

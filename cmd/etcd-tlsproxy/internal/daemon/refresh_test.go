@@ -40,6 +40,7 @@ func (s *service) wantLogged(text string, n int) {
 }
 
 func TestMembersComeAndGoWithoutAFailedRequest(t *testing.T) {
+	t.Parallel()
 	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "b")
 	a.Start()
 	b.Start()
@@ -207,6 +208,7 @@ func TestEqualRecordsKeepTheConnections(t *testing.T) {
 }
 
 func TestTheServiceLogNamesTheEndpointsInBothForms(t *testing.T) {
+	t.Parallel()
 	dns, a, b := dnstest.New(t), newStandIn(t, "a"), newStandIn(t, "a")
 	publish(dns, "etcd-client", a)
 	s := startService(t, srvConfig(dns, "1h"))

@@ -53,6 +53,7 @@ func (r *reloader) run(ctx context.Context, hangup <-chan os.Signal) {
 	defer ticker.Stop()
 	var refreshes sync.WaitGroup
 	refreshes.Go(func() { r.runRefreshes(ctx) })
+	refreshes.Go(func() { r.logs.watch(ctx) })
 	// A refresh that outlives run could publish a pool that nothing closes.
 	defer refreshes.Wait()
 	var before files.Stamps

@@ -102,6 +102,7 @@ func (l *load) follow(http2 bool, since uint64, until <-chan struct{}) {
 // TestFiftyReloadsUnderLoadFailNoRequestAndLoseNoWatch changes everything that a
 // reload can change, with valid and invalid files.
 func TestFiftyReloadsUnderLoadFailNoRequestAndLoseNoWatch(t *testing.T) {
+	t.Parallel()
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

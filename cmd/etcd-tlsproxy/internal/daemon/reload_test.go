@@ -55,6 +55,7 @@ func TestTheAdminListenerTells(t *testing.T) {
 }
 
 func TestAChangedPasswordTakesEffectWithoutASignal(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	if status := s.Put("conftool", "conftool-1"); status != 200 { // and the password is cached
 		t.Fatalf("a write with the old password before the change: got status %d, want 200", status)
@@ -69,6 +70,7 @@ func TestAChangedPasswordTakesEffectWithoutASignal(t *testing.T) {
 }
 
 func TestANewCertificateIsServedWithoutASignal(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	before := s.Serial()
 	s.WriteCertificate()
@@ -119,6 +121,7 @@ func TestABadFileKeepsTheOldState(t *testing.T) {
 }
 
 func TestARemovedUserLosesAccessThoughARuleStillNamesIt(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	s.Put("conftool", "conftool-1")
 	s.WriteUsers(map[string]string{"root": "root-1"})
@@ -183,5 +186,39 @@ func TestStoppingDrains(t *testing.T) {
 	s.Close()
 	if strings.Contains(s.Log.String(), "reloaded") || !strings.Contains(s.Log.String(), "msg=stopped") {
 		t.Errorf("the log must contain msg=stopped and no reload:\n%s", s.Log)
+	}
+}
+
+func TestARequiredAuditLogThatIsRemovedIsNoticed(t *testing.T) {
+	etcd := httptest.NewServer(http.HandlerFunc(daemontest.Echo))
+	t.Cleanup(etcd.Close)
+	s := startService(t, fmt.Sprintf(daemontest.SeedConfig, etcd.URL)+"\n[log]\naudit = \"audit.log\"\naudit_required = true\n")
+	path := s.Path("audit.log")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.Eventually("the log is at its path again", func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(text), "opened again")
+	})
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitForMetric(`etcd_tlsproxy_log_failing{log="audit"} 1`)
+	if status := s.Put("conftool", "conftool-1"); status != 503 {
+		t.Errorf("a write without an audit log at its path: got status %d, want 503", status)
+	}
+	if status, text := s.Admin("POST", "/-/reload"); status != 500 || !strings.HasPrefix(text, "reloaded\nbut a log is not at its path: ") {
+		t.Errorf("a reload meanwhile: got status %d with %q, want 500 with the log that is not at its path", status, text)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitForMetric(`etcd_tlsproxy_log_failing{log="audit"} 0`)
+	if status := s.Put("conftool", "conftool-1"); status != 200 {
+		t.Errorf("a write afterwards: got status %d, want 200", status)
 	}
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func TestARevokedCertificateLosesItsConnectionsRightsAtTheNextReload(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	cert, key, err := s.PKI.Client("conftool")
 	if err != nil {

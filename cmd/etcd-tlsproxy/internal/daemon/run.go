@@ -148,6 +148,7 @@ func (s *service) newAdmin(running context.Context) {
 			ready:     s.ready,
 			reload:    func() error { return s.reloader.reload(running) },
 			pending:   func() []string { return s.reloader.lastAttempt.Load().RestartPending },
+			checkLogs: s.logs.check,
 			readyEtcd: s.readyEtcd, empty: s.empty, profiles: s.config.AdminProfiles,
 			page:    s.statusPage(),
 			config:  s.reloader.showConfig,

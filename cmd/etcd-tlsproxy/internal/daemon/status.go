@@ -46,7 +46,7 @@ func (r *reloader) publishStatus(state *loaded, changed bool, err error) {
 		c := state.config
 		r.shown.Store(state)
 		next = statuspage.Config{
-			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: pendingTexts(state),
+			File: r.loader.file, Loaded: now, Warnings: state.warnings, RestartPending: pendingTexts(state), UsersWaiting: waitingOf(state),
 			FastLane: c.FastLane, AuditRequired: c.Log.AuditRequired, ShareReads: c.ShareReads, ShareWatches: c.ShareWatches,
 		}
 		if err != nil && !changed {

@@ -167,17 +167,32 @@ func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Prob
 // StoreOptions reads a configuration and returns the options of its store, for commands that
 // prepare it.
 func StoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
-	loader := &loader{file: file, seed: maphash.MakeSeed()}
-	state, err := loader.read()
-	if err != nil {
-		return nil, err
-	}
-	if !state.config.Upstream.V3() {
+	return storeOptions(ctx, file, log, func(state *loaded) error {
+		if state.config.Upstream.V3() {
+			return nil
+		}
 		errs := state.doc.NewErrors()
 		errs.Add("the configuration does not use a v3 store", `set upstream.api = "v3"`, "upstream", "api")
-		return nil, errs.Err()
+		return errs.Err()
+	})
+}
+
+// EitherStoreOptions is StoreOptions for commands that find out whether the store can be used. The configuration may
+// still use the v2 API of the same members.
+func EitherStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
+	return storeOptions(ctx, file, log, func(*loaded) error { return nil })
+}
+
+func storeOptions(ctx context.Context, file string, log *slog.Logger, check func(*loaded) error) (*v2v3.Options, error) {
+	loader := &loader{file: file, seed: maphash.MakeSeed()}
+	state, err := loader.read()
+	if err == nil {
+		err = check(state)
 	}
-	if err := loader.discover(ctx, state, nil); err != nil {
+	if err == nil {
+		err = loader.discover(ctx, state, nil)
+	}
+	if err != nil {
 		return nil, err
 	}
 	o := state.storeOptions(log)

@@ -84,6 +84,7 @@ func protectV3(t *testing.T, etcd, prefix string) {
 }
 
 func TestAStoreIsReachedAsAUserOfEtcd(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	protectV3(t, e.URL(), "tree")
 	const prefix = "prefix = \"tree\"\n"
@@ -117,6 +118,7 @@ func TestAStoreIsReachedAsAUserOfEtcd(t *testing.T) {
 }
 
 func TestAStoreIsReachedWithACertificate(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	config := func(more string) string {
 		return hurried(storeConfig(e.URL(), fmt.Sprintf("ca = %q\n%s", e.path("ca.crt"), more)))
@@ -143,6 +145,7 @@ func TestAStoreIsReachedWithACertificate(t *testing.T) {
 
 // TestAStoreOfAnotherCAIsNotUsed has an etcd with a certificate that the proxy does not trust.
 func TestAStoreOfAnotherCAIsNotUsed(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t)
 	stranger, err := proxytest.NewPKI()
 	if err != nil {
@@ -164,6 +167,7 @@ func TestAStoreOfAnotherCAIsNotUsed(t *testing.T) {
 // TestAStoreIsFoundInDNS has three members, of which two are published in turn, the second with a
 // watch that begins at the first.
 func TestAStoreIsFoundInDNS(t *testing.T) {
+	t.Parallel()
 	cluster, err := proxytest.Release{Name: "3.5"}.Cluster(t.TempDir(), 3)
 	t.Cleanup(cluster.Close)
 	if err != nil {
@@ -199,6 +203,7 @@ func TestAStoreIsFoundInDNS(t *testing.T) {
 
 // TestAStoreIsFoundInDNSWithTLS verifies the name that the record has.
 func TestAStoreIsFoundInDNSWithTLS(t *testing.T) {
+	t.Parallel()
 	e := newSecureEtcd(t, "a.example.org")
 	at, err := url.Parse(e.URL())
 	if err != nil {

@@ -74,6 +74,7 @@ func initialize(t *testing.T, s *daemontest.Service) {
 }
 
 func TestAStoreIsServedOnceItHasATree(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	s := daemontest.Start(t, storeConfig(e.URL(), `prefix = "/v2"`+"\n"))
 	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
@@ -107,6 +108,7 @@ func TestAStoreIsServedOnceItHasATree(t *testing.T) {
 
 // TestAReloadReplacesTheStore changes how plain reads are answered, which etcd that is away shows.
 func TestAReloadReplacesTheStore(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	config := func(more string) string {
 		return strings.Replace(storeConfig(e.URL(), more), "[limits]\n", "[limits]\nupstream_timeout = \"1s\"\n", 1)
@@ -158,6 +160,7 @@ func TestAReloadReplacesTheStore(t *testing.T) {
 
 // TestAReloadKeepsTheStoreUntilTheNextOneIsLoaded has an etcd that hangs, so that no store can be loaded.
 func TestAReloadKeepsTheStoreUntilTheNextOneIsLoaded(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	s := daemontest.Start(t, storeConfig(e.URL(), "serve_stale = true\n"))
 	initialize(t, s)
@@ -181,6 +184,7 @@ func TestAReloadKeepsTheStoreUntilTheNextOneIsLoaded(t *testing.T) {
 
 // TestAReloadOfUsersKeepsTheStore has a watch that a store which is replaced would break off.
 func TestAReloadOfUsersKeepsTheStore(t *testing.T) {
+	t.Parallel()
 	e := startEtcd(t)
 	s := daemontest.Start(t, strings.Replace(storeConfig(e.URL(), ""), "[limits]\n", "[limits]\nupstream_timeout = \"100ms\"\n", 1))
 	initialize(t, s)

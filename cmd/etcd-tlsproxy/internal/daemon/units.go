@@ -124,7 +124,7 @@ func (l *loader) build(disk *files.Reader, before *loaded, finish func(*loaded) 
 	for {
 		state, err := l.complete(disk, doc, config.Merge(before.config, next, old.settings), before, old, text, finish)
 		if err == nil {
-			if old.all() && state.snapshot.Users == before.snapshot.Users && state.snapshot.Certs == before.snapshot.Certs && state.origin.same(&before.origin) {
+			if old.all() && state.snapshot.Users == before.snapshot.Users && state.snapshot.Waiting == before.snapshot.Waiting && state.snapshot.Certs == before.snapshot.Certs && state.origin.same(&before.origin) {
 				state = nil
 			}
 			return state, old.fault(faults)

@@ -432,3 +432,25 @@ func TestTheLogsAreReloaded(t *testing.T) {
 	s.Eventually("the old log has the refusal", func() bool { return strings.Contains(s.Read("two.log"), `"verdict":"unauthorized"`) })
 	s.wantOld("logs")
 }
+
+func TestARuleThatIsRemovedIsNamedNowhere(t *testing.T) {
+	s := startAudited(t)
+	s.edit(`"/" = ["root"]`+"\n", "")
+	s.edit(`"/eventlogging" = []`, `"/eventlogging" = ["nobody"]`)
+	s.wantReload(200)
+	s.wantWrite("conftool", "conftool-1", 200)
+	log := s.Read("audit.log")
+	for _, want := range []string{"rules removed: / (read by everyone; write by root)", `rules changed: /eventlogging (write by \"nobody\" instead of everyone)`} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the audit log: got no %q:\n%s", want, log)
+		}
+	}
+	for _, rule := range s.status().Rules {
+		if rule.Prefix == "/" {
+			t.Errorf("the rules of the status: got %+v, want no rule for /", rule)
+		}
+	}
+	if _, metrics := s.Admin("GET", "/metrics"); strings.Contains(metrics, `rule="/"`) {
+		t.Error("the metrics: got a series of the rule /, want none")
+	}
+}

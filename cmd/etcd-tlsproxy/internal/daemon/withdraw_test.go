@@ -27,6 +27,7 @@ func startAudited(t *testing.T) *service {
 }
 
 func TestAMistakeInTheTableDelaysNoRemovalOfAUser(t *testing.T) {
+	t.Parallel()
 	for what, mistake := range map[string][2]string{
 		"the table":  {`"/eventlogging" = []`, `"eventlogging" = []`},
 		"the syntax": {"[limits]", "[limits"},
@@ -87,6 +88,7 @@ func TestADamagedFileOfUsersRemovesNobody(t *testing.T) {
 // TestAnAttemptHasTheTimeOfItsBeginning holds up a reload with a pipe. What changes meanwhile
 // may not be part of it.
 func TestAnAttemptHasTheTimeOfItsBeginning(t *testing.T) {
+	t.Parallel()
 	s := newService(t, daemontest.Echo)
 	pipe := s.Path("pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
@@ -113,5 +115,43 @@ func TestAnAttemptHasTheTimeOfItsBeginning(t *testing.T) {
 	})
 	if tried.After(reading) {
 		t.Errorf("an attempt that was reading at %v: got the time %v, want an earlier one", reading, tried)
+	}
+}
+
+func TestAPasswordThatWaitsForTheTableIsNotThatOfAnUnknownUser(t *testing.T) {
+	s := startAudited(t)
+	s.edit(`"/eventlogging" = []`, `"eventlogging" = []`)
+	s.wantReload(500)
+	lines := slices.Collect(strings.Lines(s.Read("htpasswd")))
+	kept := slices.DeleteFunc(lines, func(line string) bool { return strings.HasPrefix(line, "root:") })
+	s.WriteUsers(map[string]string{"root": "root-2", "alice": "alice-1"})
+	s.Write("htpasswd", strings.Join(kept, "")+s.Read("htpasswd"))
+	s.Eventually("the old password is refused", func() bool { return s.Put("root", "root-1") == 401 })
+	for range 30 { // more than limits.login_burst
+		s.wantWrite("alice", "alice-1", 401)
+		s.wantWrite("root", "root-2", 401)
+	}
+	s.wantWrite("conftool", "conftool-1", 200)
+	log := s.Read("audit.log")
+	for _, want := range []string{
+		`"users refused until the mistake is mended: alice, root"`,
+		`"login":"password_not_in_force","claimed":"root"`, `"login":"password_not_in_force","claimed":"alice"`, `"login":"wrong_password","claimed":"root"`,
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the audit log: got no %s:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log, "users removed") || strings.Contains(log, "throttled") || strings.Contains(log, "unknown_user") {
+		t.Errorf("the audit log: got a removed user, an unknown one or a throttled login:\n%s", log)
+	}
+	status := s.status()
+	if waiting := status.Config.UsersWaiting; !slices.Equal(waiting, []string{"alice", "root"}) || !strings.Contains(status.Problems[0], "are not in force: alice, root. The reason: ") {
+		t.Errorf("the status: got %q waiting and the problem %q, want alice and root in both", waiting, status.Problems[0])
+	}
+	s.edit(`"eventlogging" = []`, `"/eventlogging" = []`)
+	s.wantReload(200)
+	s.wantWrite("root", "root-2", 200)
+	if log := s.Read("audit.log"); !strings.Contains(log, `"users not refused any more: alice, root"`) {
+		t.Errorf("the audit log after the mistake was mended: got no line that they are not refused any more:\n%s", log)
 	}
 }

@@ -68,6 +68,7 @@ func TestAnExplanationBeginsWithItsVerdict(t *testing.T) {
 		method, target, user string
 		want                 string
 	}{
+		{"a key without a rule", s, "PUT", "/other", "alice", "refused: PUT /v2/keys/other by alice, by no rule\n401 unauthorized: Insufficient credentials\nmay: no one; not alice, who counts as logged in\n"},
 		{"a user of the rule", s, "PUT", "/a/x", "alice", "allowed: PUT /v2/keys/a/x by alice, by rule /a\nmay: alice, root\n"},
 		{"an open rule", s, "PUT", "/open/x", "", "allowed: PUT /v2/keys/open/x by an anonymous client, by rule /open\nmay: everyone\n"},
 		{"another user", s, "PUT", "/a/x", "bob", "refused: PUT /v2/keys/a/x by bob, by rule /a\n401 unauthorized: Insufficient credentials\nmay: alice, root; not bob, who counts as logged in\n"},

@@ -17,7 +17,7 @@ func displayName(user string) string {
 	if user == "" {
 		return "an anonymous client"
 	}
-	return user
+	return acl.ShownName(user)
 }
 
 // ruleName returns the name of a rule in texts.
@@ -35,8 +35,8 @@ func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 		verdict = "refused"
 	}
 	text := fmt.Sprintf("%s: %s %s by %s", verdict, e.Method, e.Target, displayName(e.User))
-	if e.Rule != "" {
-		text += ", by rule " + e.Rule
+	if e.Rule != "" || e.NoRule {
+		text += ", by " + ruleName(e.Rule)
 	}
 	if !e.Allowed {
 		text += fmt.Sprintf("\n%d %s: %s", e.Status, e.Reason, e.Cause)
@@ -44,7 +44,7 @@ func WriteExplanation(w io.Writer, e *gate.Explanation) error {
 	if e.Everyone || e.May != nil {
 		text += "\nmay: " + Group{Everyone: e.Everyone, Users: e.May}.String()
 		if !e.Allowed && e.User != "" {
-			text += fmt.Sprintf("; not %s, who counts as logged in", e.User)
+			text += fmt.Sprintf("; not %s, who counts as logged in", displayName(e.User))
 		}
 	}
 	_, err := fmt.Fprintln(w, text)

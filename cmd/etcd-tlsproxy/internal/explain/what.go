@@ -58,7 +58,7 @@ var surfaces = [...]struct{ name, path string }{
 func WhatMay(s *gate.Policy, user string) *What {
 	w := &What{User: user, Bytewise: s.Rules.Match() == acl.MatchBoth}
 	for _, rule := range s.Rules.All() {
-		w.Rules = append(w.Rules, Extent{Rule: prefixOf(rule), Read: reachOf(s, 0, rule.Prefix, user), Write: reachOf(s, 1, rule.Prefix, user)})
+		w.Rules = append(w.Rules, Extent{Rule: string(rule.Name()), Read: reachOf(s, 0, rule.Prefix, user), Write: reachOf(s, 1, rule.Prefix, user)})
 	}
 	for _, surface := range surfaces {
 		may := func(method string) bool { return s.Explain(method, surface.path, user).Allowed }

@@ -22,7 +22,7 @@ func (g Group) String() string {
 	case len(g.Users) == 0:
 		return "no one"
 	}
-	return strings.Join(g.Users, ", ")
+	return strings.Join(acl.ShownNames(g.Users), ", ")
 }
 
 func groupOf(g acl.Group) Group { return Group{Everyone: g.IsEveryone(), Users: g.Names()} }
@@ -107,13 +107,5 @@ func allowedUsers(s *gate.Policy, method, target string) (group Group, refused s
 
 // governing returns the prefix of the rule that governs a key, or "" if no rule covers it.
 func governing(s *gate.Policy, key acl.Key) string {
-	return prefixOf(s.Rules.Governing(key))
-}
-
-// prefixOf returns the prefix of a rule, or "" for the implied rule.
-func prefixOf(rule *acl.Rule) string {
-	if rule.Implied() {
-		return ""
-	}
-	return string(rule.Prefix)
+	return string(s.Rules.Governing(key).Name())
 }

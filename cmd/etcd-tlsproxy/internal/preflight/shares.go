@@ -21,16 +21,17 @@ type Share struct {
 	cap int64
 }
 
-// Shares computes the shares of a configuration in a process that may have so many files open. An eighth of the connections and of the
-// watches is reserved for clients that have less than their share, and an eighth of the
-// requests for writes.
+// Shares computes the shares of a configuration in a process that may have so many files open.
+// An eighth of the connections and of the watches is reserved for clients that have less than
+// their share. See [config.Limits.Parts] for requests.
 func Shares(c *config.Config, files int64) []Share {
 	l := &c.Limits
-	connections := int64(Connections(c, files))
+	connections, parts := int64(Connections(c, files)), l.Parts()
 	all := []Share{
 		{Name: "connections", Total: connections, Most: connections - connections/8, Key: "address_connections", cap: int64(l.AddressConnections)},
 		{Name: "watches", Total: int64(l.Watches), Most: int64(l.Watches - l.Watches/8), Key: "user_watches", cap: int64(l.UserWatches)},
-		{Name: "reads at etcd", Total: int64(l.UpstreamRequests), Most: int64(max(1, l.UpstreamRequests-max(1, l.UpstreamRequests/8)))},
+		{Name: "reads at etcd", Total: parts.Requests, Most: parts.Requests - parts.RequestsReserve},
+		{Name: "quorum reads at etcd", Total: parts.Proposals, Most: parts.Proposals - parts.ProposalsReserve},
 		{Name: "streams of HTTP/2", Total: l.Memory / 4, Most: l.Memory/4 - l.Memory/32, bytes: true},
 		{Name: "bodies", Total: l.BodyMemory, Most: l.BodyMemory, bytes: true},
 		{Name: "hashes of passwords", Total: int64(l.HashWorkers), Most: int64(l.HashWorkers)},

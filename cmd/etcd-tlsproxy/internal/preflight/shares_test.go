@@ -23,12 +23,12 @@ func TestTheSharesAreWhatOneClientCanHold(t *testing.T) {
 			t.Errorf("the shares with %s:\n got %q\nwant %q", what, got, want)
 		}
 	}
-	check("the defaults", "connections: 17,500 of 20,000", "watches: 17,500 of 20,000", "reads at etcd: 896 of 1,024", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	check("the defaults", "connections: 17,500 of 20,000", "watches: 17,500 of 20,000", "reads at etcd: 770 of 880", "quorum reads at etcd: 674 of 770", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 	l.Connections, l.AddressConnections, l.Watches, l.UserWatches, l.UpstreamRequests = 5, 3, 100, 200, 1
-	check("small limits", "connections: 3 of 5", "watches: 88 of 100", "reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	check("small limits", "connections: 3 of 5", "watches: 88 of 100", "reads at etcd: 1 of 1", "quorum reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 	c.ProxyProtocol.From = []string{"192.0.2.1"}
 	l.Connections = 20000
-	check("load balancers", "connections: 3 of 20,000", "connections whose header of the PROXY protocol is awaited: 4,375 of 5,000", "watches: 88 of 100", "reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
+	check("load balancers", "connections: 3 of 20,000", "connections whose header of the PROXY protocol is awaited: 4,375 of 5,000", "watches: 88 of 100", "reads at etcd: 1 of 1", "quorum reads at etcd: 1 of 1", "streams of HTTP/2: 224 MiB of 256 MiB", "bodies: 128 MiB of 128 MiB", "hashes of passwords: 4 of 4")
 }
 
 func TestTheConnectionsOfLoadBalancersNeedOpenFilesToo(t *testing.T) {

@@ -583,7 +583,7 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	c, folders := startCluster(t, 1)
 	b := newBackup(t, c.Members[0].URL(), folders[0])
 	made := run(t, b)
-	if v, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err != nil || !v.Compared || v.Found.Count != made.Manifest.Keys.Count {
+	if v, err := Verify(t.Context(), Tools{}, made.Path, func(int64) {}); err != nil || !v.Compared || v.Found.Count != made.Manifest.Keys.Count {
 		t.Errorf("a whole backup: got %+v and the error %v, want its keys compared", v, err)
 	}
 	m, err := Check(made.Path, func(int64) {})
@@ -595,7 +595,7 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	if err := m.write(made.Path); err != nil {
 		t.Fatal(err)
 	}
-	if v, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err != nil || v.Compared || v.Found.Count != keys.Count || len(v.Unknown) != 2 ||
+	if v, err := Verify(t.Context(), Tools{}, made.Path, func(int64) {}); err != nil || v.Compared || v.Found.Count != keys.Count || len(v.Unknown) != 2 ||
 		!strings.Contains(v.Unknown[0], "whether these are all keys") || !strings.Contains(v.Unknown[1], "v3") {
 		t.Errorf("a backup whose keys were not counted: got %+v and the error %v, want its keys, not compared, and what is unknown", v, err)
 	}
@@ -604,7 +604,7 @@ func TestABackupIsVerifiedAgainstTheKeysOfItsManifest(t *testing.T) {
 	if err := m.write(made.Path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "the manifest has 0 with sha256:0") {
+	if _, err := Verify(t.Context(), Tools{}, made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "the manifest has 0 with sha256:0") {
 		t.Errorf("a backup with another digest of its keys: got %v, want an error with both digests", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "etcd-tlsproxy-verify-*")); err != nil || len(left) > 0 {

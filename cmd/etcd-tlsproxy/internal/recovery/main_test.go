@@ -11,10 +11,6 @@ import (
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
-// minParallel is the number of tests that run at the same time, also on machines with
-// few processors: the tests mostly wait for etcd and for elections.
-const minParallel = 8
-
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "check-member" {
 		os.Exit(checkMember(os.Args[2:]))
@@ -22,14 +18,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "restore-member" {
 		os.Exit(restoreMember(os.Args[2:]))
 	}
-	flag.Parse()
-	parallel := flag.Lookup("test.parallel")
-	if n, ok := parallel.Value.(flag.Getter).Get().(int); ok && n < minParallel {
-		if err := parallel.Value.Set(fmt.Sprint(minParallel)); err != nil {
-			fmt.Fprintln(os.Stderr, "setting -test.parallel:", err)
-			os.Exit(1)
-		}
-	}
+	proxytest.WaitTogether()
 	proxytest.VerifyNoLeaks(m)
 }
 

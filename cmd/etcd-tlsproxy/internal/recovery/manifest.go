@@ -184,6 +184,16 @@ func check(folder string, read func(int64)) (*Manifest, error) {
 	return m, err
 }
 
+// Tools are what a verification needs. Programs that are "" are those in PATH.
+type Tools struct {
+	Etcd string
+	// Restorer is etcdutl, or etcdctl before etcd 3.6, for the snapshot of a v3 store.
+	Restorer string
+	// User and Password are those of a user of etcd who may do everything, if its authentication is enabled
+	// in the snapshot.
+	User, Password string
+}
+
 // Verified is what a verification has found out about a backup.
 type Verified struct {
 	Manifest *Manifest `json:"manifest"`
@@ -197,15 +207,16 @@ type Verified struct {
 
 // Verify checks a backup like [Check], starts an etcd on a copy of it, and compares the keys
 // with the manifest. The copy is made in a temporary folder. The tool restores the snapshot of a v3 store.
-func Verify(ctx context.Context, etcd, tool, folder string, read func(int64)) (*Verified, error) {
+func Verify(ctx context.Context, with Tools, folder string, read func(int64)) (*Verified, error) {
 	m, err := Check(folder, read)
 	if err != nil {
 		return nil, err
 	}
 	if m.Tree != nil {
-		return m.verifySnapshot(ctx, etcd, tool, folder)
+		return m.verifySnapshot(ctx, with, folder)
 	}
-	if etcd, err = etcdtool.FindEtcd(etcd); err != nil {
+	etcd, err := etcdtool.FindEtcd(with.Etcd)
+	if err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "etcd-tlsproxy-verify-")

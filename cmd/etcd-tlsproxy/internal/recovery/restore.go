@@ -79,7 +79,7 @@ func (r *Recovery) raise(from *source) uint64 {
 // checkRestorable refuses backups that this machine cannot restore, before anything is stopped.
 func (r *Recovery) checkRestorable(m *Manifest) error {
 	if m.Tree.Auth {
-		return errors.New("etcd's authentication is enabled in the snapshot, and recover has no password of etcd (hint: stop etcd, move the old data aside, and make the folder of the first member with restore-member, which takes --user and --password-file; start that member and its proxy, and add the others with member add)")
+		return errors.New("etcd's authentication is enabled in the snapshot, and recover has no password of etcd (hint: stop etcd, move the old data aside, and make the folder of the first member with restore-member, which takes --user and --password-file; start that member and its proxy, and add the others with member add, or with etcdctl member add if upstream.user of the proxies has not the role root)")
 	}
 	if _, err := etcdtool.FindTool(r.Tool); err != nil {
 		return err

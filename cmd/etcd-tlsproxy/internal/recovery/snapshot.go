@@ -146,7 +146,7 @@ func (b *Backup) saveOffline(ctx context.Context, scratch, path string) (_ *snap
 }
 
 // verifySnapshot restores the snapshot of a backup, and compares it with the manifest.
-func (m *Manifest) verifySnapshot(ctx context.Context, etcd, tool, folder string) (*Verified, error) {
+func (m *Manifest) verifySnapshot(ctx context.Context, with Tools, folder string) (*Verified, error) {
 	file := filepath.Join(folder, snapshotFile)
 	found, auth, err := snapshot.Read(file, m.Tree.Prefix, func(int64) {})
 	if err != nil {
@@ -156,20 +156,22 @@ func (m *Manifest) verifySnapshot(ctx context.Context, etcd, tool, folder string
 	if m.Keys == nil || m.Keys.Digest != found.Digest {
 		return nil, fmt.Errorf("the backup %s is damaged: its snapshot has other keys than its manifest says (hint: use an older one)", folder)
 	}
-	if auth {
-		v.Unknown = append(v.Unknown, "whether an etcd restores it: etcd's authentication is enabled in it, and this command has no password")
+	if auth && with.User == "" {
+		v.Unknown = append(v.Unknown, "whether an etcd restores it: etcd's authentication is enabled in it (hint: name a user of etcd with the role root with --user and --password-file)")
 		return v, nil
 	}
-	if etcd, err = etcdtool.FindEtcd(etcd); err != nil {
+	etcd, err := etcdtool.FindEtcd(with.Etcd)
+	if err != nil {
 		return nil, err
 	}
-	if tool, err = etcdtool.FindTool(tool); err != nil {
+	tool, err := etcdtool.FindTool(with.Restorer)
+	if err != nil {
 		return nil, err
 	}
 	scratch, err := os.MkdirTemp("", "etcd-tlsproxy-verify-")
 	if err != nil {
 		return nil, fmt.Errorf("copying the backup: %w", err)
 	}
-	_, err = snapshot.Verify(ctx, snapshot.Restore{Snapshot: file, Prefix: m.Tree.Prefix, Tool: tool, Etcd: etcd}, scratch)
+	_, err = snapshot.Verify(ctx, snapshot.Restore{Snapshot: file, Prefix: m.Tree.Prefix, Tool: tool, Etcd: etcd, User: with.User, Password: with.Password}, scratch)
 	return v, err
 }

@@ -101,7 +101,7 @@ func TestABackupOfAV3StoreIsASnapshot(t *testing.T) {
 		if err := first.Text(&text); err != nil || !strings.Contains(text.String(), "a snapshot of the v3 store") {
 			t.Errorf("got the text %q, %v; want that it is a snapshot", &text, err)
 		}
-		v, err := Verify(t.Context(), s.release.Program, s.release.Restorer(), first.Path, func(int64) {})
+		v, err := Verify(t.Context(), Tools{Etcd: s.release.Program, Restorer: s.release.Restorer()}, first.Path, func(int64) {})
 		if err != nil || !v.Compared || v.Found.Count != 2 || len(v.Unknown) > 0 {
 			t.Errorf("verifying it: got %+v, %v; want that all is as it was", v, err)
 		}
@@ -161,7 +161,7 @@ func TestADamagedSnapshotIsNoBackup(t *testing.T) {
 	if err := other.write(made.Path); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Verify(t.Context(), "", "", made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "other keys than its manifest says") {
+	if _, err := Verify(t.Context(), Tools{}, made.Path, func(int64) {}); err == nil || !strings.Contains(err.Error(), "other keys than its manifest says") {
 		t.Errorf("a manifest of other keys: got the error %v, want that they differ", err)
 	}
 }

@@ -62,7 +62,7 @@ func (r *Restore) Run(ctx context.Context) (*Restored, error) {
 	if err != nil {
 		return nil, err
 	}
-	etcd, err := etcdtool.Start(ctx, r.Etcd, r.Into, "--name="+r.Name)
+	etcd, err := etcdtool.Start(ctx, r.Etcd, r.Into, "--name="+r.Name, unlimited)
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +133,9 @@ func (r *Restore) visit(ctx context.Context, etcd *etcdtool.Sandbox, want *Tree,
 	if r.Raise == 0 {
 		return got, nil
 	}
+	if err := makeSpace(ctx, client); err != nil {
+		return nil, err
+	}
 	if err := r.mark(ctx, client, got, bumped); err != nil {
 		return nil, fmt.Errorf("raising the index of the restored tree: %w", err)
 	}
@@ -160,8 +163,6 @@ func (r *Restore) mark(ctx context.Context, client *rpc.Client, tree *Tree, bump
 	t.Put(t.Keys.Meta(), meta.Encode())
 	answer, err := client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
 	switch {
-	case rpc.NoSpace(err):
-		return fmt.Errorf("%s (hint: the snapshot is that of a full store; use an older one)", rpc.Reason(err))
 	case err != nil:
 		return errors.New(rpc.Reason(err))
 	case !answer.Succeeded:

@@ -226,7 +226,7 @@ func who(value any) string {
 	if len(names) == 0 {
 		return "no one"
 	}
-	text := list(names)
+	text := list(shownNames(names))
 	if more, _ := group["left_out"].(float64); more > 0 {
 		text += " and " + count(more) + " more"
 	}

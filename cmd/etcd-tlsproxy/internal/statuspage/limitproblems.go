@@ -14,6 +14,7 @@ const nearPercent = 80
 // limitProblems lists the limits that are near or reached, and what clients wait for.
 func (s *Status) limitProblems() (list []string) {
 	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	parts := s.fullParts()
 	for i := range s.Limits {
 		l := &s.Limits[i]
 		text := count
@@ -23,6 +24,8 @@ func (s *Status) limitProblems() (list []string) {
 		used, limit := text(float64(l.Used)), text(float64(l.Limit))
 		switch p := s.poolOf(l); {
 		case l.Name == "memory": // it has problems of its own
+		case l.Name == requestsLimit && len(parts) > 0:
+			list = append(list, parts...)
 		case p != nil && p.Used >= p.Total-p.Reserve:
 			rest := ""
 			if p.Used < p.Total {
@@ -54,6 +57,33 @@ func (s *Status) limitProblems() (list []string) {
 // partsOfRequests are the pools into which limits.upstream_requests is divided. One can be full
 // while the limit has room.
 var partsOfRequests = []string{"requests", "proposals", "trees"}
+
+// requestsLimit is the limit with these parts.
+const requestsLimit = "upstream_requests"
+
+// recently is for how long a refusal is among the problems, like the highest use of a limit.
+const recently = 10 * time.Minute
+
+// fullParts lists the parts of limits.upstream_requests that are full while requests wait, or at
+// which requests were refused lately.
+func (s *Status) fullParts() (list []string) {
+	for i := range s.Pools {
+		p := &s.Pools[i]
+		if !slices.Contains(partsOfRequests, p.Pool) {
+			continue
+		}
+		refused := fmt.Sprintf("Requests beyond it wait for their turn, and get status 503 after limits.upstream_timeout: %s since the start.", count(float64(p.Evicted)))
+		switch {
+		case p.Waiting > 0 && p.Used >= p.Total-p.Reserve:
+			list = append(list, fmt.Sprintf("The limit %s is reached at its part %s%s: %s of %s are in use, and %s wait. %s",
+				requestsLimit, p.Pool, most(p), count(float64(p.Used)), count(float64(p.Total)), count(float64(p.Waiting)), refused))
+		case !p.EvictedAt.IsZero() && s.Time.Sub(p.EvictedAt) < recently:
+			list = append(list, fmt.Sprintf("The limit %s was reached in the last 10 minutes at its part %s of %s. %s The last was at %s.",
+				requestsLimit, p.Pool, count(float64(p.Total)), refused, p.EvictedAt.Format(time.DateTime)))
+		}
+	}
+	return list
+}
 
 // beyond says what becomes of clients at or above their share at a limit of which a part is
 // reserved for others.

@@ -39,10 +39,12 @@
     unset(text) ? missing : age(Math.max(0, Math.floor((Date.parse(now) - Date.parse(text)) / 1000))) + " ago";
   const text = (value) => value || missing;
   const list = (items) => (items && items.length > 0 ? items.join(", ") : missing);
+  const ambiguous = /^(everyone|nobody|no one|anonymous)$|[ ,;()"]/; // like acl.ShownName
+  const name = (user) => (ambiguous.test(user) ? '"' + user.replace(/[\\"]/g, "\\$&") + '"' : user);
   const who = (group) => {
     if (group.everyone) return "everyone";
     if (!group.users || group.users.length === 0) return "no one";
-    return list(group.users) + (group.left_out > 0 ? " and " + count(group.left_out) + " more" : "");
+    return list(group.users.map(name)) + (group.left_out > 0 ? " and " + count(group.left_out) + " more" : "");
   };
   const user = (row) => (row.others ? "other certificates" : row.claimed ? row.claimed + " (claimed)" : row.user || "anonymous");
   const what = (row) => row.key || row.path || "(unreadable)";

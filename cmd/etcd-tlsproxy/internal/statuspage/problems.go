@@ -13,6 +13,9 @@ const expirySoon = 14 * 24 * time.Hour
 // maxWarnings bounds the warnings among the problems. All are in the configuration.
 const maxWarnings = 10
 
+// maxNames bounds the users that a problem names.
+const maxNames = 20
+
 // problems lists what needs an operator's attention, for operators who do not read the
 // whole status.
 func (s *Status) problems() []string {
@@ -30,8 +33,16 @@ func (s *Status) problems() []string {
 		if s.Config.NothingApplied {
 			rest = ""
 		}
-		add("The configuration on disk is not in force as a whole. In force as before: %s%s. The reason: %s.",
-			strings.Join(s.Config.Old, "; "), rest, strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
+		refused := ""
+		if n := len(s.Config.UsersWaiting); n > 0 {
+			shown := strings.Join(s.Config.UsersWaiting[:min(n, maxNames)], ", ")
+			if n > maxNames {
+				shown += fmt.Sprintf(" and %d more", n-maxNames)
+			}
+			refused = " Users refused until the mistake is mended, because their new passwords are not in force: " + shown + "."
+		}
+		add("The configuration on disk is not in force as a whole. In force as before: %s%s.%s The reason: %s.",
+			strings.Join(s.Config.Old, "; "), rest, refused, strings.ReplaceAll(strings.TrimSpace(s.Config.Error), "\n", "; "))
 	}
 	for _, pending := range s.Config.RestartPending {
 		if s.Config.OK {
@@ -65,16 +76,16 @@ func (s *Status) problems() []string {
 	const answers = "Requests get 503 at once or, if etcd accepts them and does not answer, 504 after their wait for a turn and limits.upstream_timeout."
 	switch {
 	case up == 0 && !s.Upstream.Recovered.IsZero(): // the state of the endpoints is older
-		add("etcd began to fail at %s, and answers again since %s. The endpoints will be checked again within seconds.",
+		add("No etcd answered after %s, and etcd answers again since %s. The endpoints will be checked again within seconds.",
 			s.Upstream.Since.Format(time.DateTime), s.Upstream.Recovered.Format(time.DateTime))
 	case up == 0 && !s.Upstream.Since.IsZero():
-		add("No etcd is available: it began to fail at %s. "+answers, s.Upstream.Since.Format(time.DateTime))
+		add("No etcd is available: none has answered since %s. "+answers, s.Upstream.Since.Format(time.DateTime))
 	case up == 0:
-		add("No etcd is available since %s, when the last endpoint was found not to be up; no request has failed yet. "+answers, last.Format(time.DateTime))
+		add("No etcd is available since %s at the latest, when the last endpoint was found not to be up. "+answers, last.Format(time.DateTime))
 	case s.Upstream.Leader == "" && s.Upstream.LeaderID == "":
 		add("etcd has no leader: writes fail.")
 	case !s.Upstream.Since.IsZero():
-		add("etcd began to fail at %s, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds.", s.Upstream.Since.Format(time.DateTime))
+		add("etcd has not answered every request since %s, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds.", s.Upstream.Since.Format(time.DateTime))
 	}
 	for i := range s.Stores {
 		list = append(list, storeProblems(&s.Stores[i], s.Time)...)

@@ -25,8 +25,8 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		want   []string
 	}{
 		"all is well":          {func(*Status) {}, nil},
-		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available since 2026-01-02 03:04:05, when the last endpoint was found not to be up; no request has failed yet. " + answers}},
-		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available: it began to fail at 2026-01-02 03:04:05. " + answers}},
+		"no etcd":              {func(s *Status) { s.Upstream.Endpoints = down }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available since 2026-01-02 03:04:05 at the latest, when the last endpoint was found not to be up. " + answers}},
+		"no etcd for requests": {func(s *Status) { s.Upstream.Endpoints, s.Upstream.Since = down, at }, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd is available: none has answered since 2026-01-02 03:04:05. " + answers}},
 		"two mistakes on disk": {func(s *Status) {
 			s.Config.OK, s.Config.Old, s.Config.Error = false, []string{"other settings"}, "a.toml:1: one\na.toml:2: two"
 		}, []string{"The configuration on disk is not in force as a whole. In force as before: other settings; the rest was applied. The reason: a.toml:1: one; a.toml:2: two."}},
@@ -46,7 +46,7 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a queue of one moment":    {func(s *Status) { s.Pools[0].Waiting = 1200 }, nil},
 		"etcd answers, and the check of the endpoint is older": {func(s *Status) {
 			s.Upstream.Endpoints, s.Upstream.Since, s.Upstream.Recovered = down, at, at.Add(time.Second)
-		}, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "etcd began to fail at 2026-01-02 03:04:05, and answers again since 2026-01-02 03:04:06. The endpoints will be checked again within seconds."}},
+		}, []string{"etcd at http://127.0.0.1:2379 was first found not to be up at 2026-01-02 03:04:05: no answer.", "No etcd answered after 2026-01-02 03:04:05, and etcd answers again since 2026-01-02 03:04:06. The endpoints will be checked again within seconds."}},
 		"a limit that is near":  {func(s *Status) { s.Limits = near(900, 950) }, []string{"The limit watches is near: 900 of 1,000 are in use."}},
 		"a limit that was near": {func(s *Status) { s.Limits = near(100, 950) }, []string{"The limit watches was near in the last 10 minutes: 950 of 1,000 were in use."}},
 		"a limit at which one client is refused": {func(s *Status) {
@@ -69,8 +69,23 @@ func TestTheFirstBoxSaysWhatClientsGet(t *testing.T) {
 		"a part of a limit with a queue": {func(s *Status) {
 			s.Pools[0].Pool, s.Pools[0].WaitingSince = "proposals", at
 		}, []string{"Clients wait for their turn at the pool proposals, a part of upstream_requests, since 2026-01-02 03:04:05. Shared by all clients says who holds it, and how many wait now."}},
+		"a part of a limit that refuses": {func(s *Status) {
+			s.Limits = near(13, 13)
+			s.Limits[0].Name, s.Limits[0].Limit = "upstream_requests", 16
+			s.Pools = append(s.Pools, observe.PoolStatus{Pool: "proposals", Total: 12, Reserve: 1, Used: 11, Waiting: 6, Evicted: 13, EvictedAt: at, Largest: []observe.PoolHolder{{Account: "192.0.2.1", Used: 11}}})
+		}, []string{"The limit upstream_requests is reached at its part proposals, mostly by 192.0.2.1 with 11: 11 of 12 are in use, and 6 wait. Requests beyond it wait for their turn, and get status 503 after limits.upstream_timeout: 13 since the start."}},
+		"a part of a limit that has refused": {func(s *Status) {
+			s.Limits = near(100, 950)
+			s.Limits[0].Name, s.Time = "upstream_requests", at.Add(time.Minute)
+			s.Pools = append(s.Pools, observe.PoolStatus{Pool: "proposals", Total: 12, Reserve: 1, Evicted: 13, EvictedAt: at})
+		}, []string{"The limit upstream_requests was reached in the last 10 minutes at its part proposals of 12. Requests beyond it wait for their turn, and get status 503 after limits.upstream_timeout: 13 since the start. The last was at 2026-01-02 03:04:05."}},
+		"a part of a limit that refused long ago": {func(s *Status) {
+			s.Limits = near(100, 700)
+			s.Limits[0].Name, s.Time = "upstream_requests", at.Add(time.Hour)
+			s.Pools = append(s.Pools, observe.PoolStatus{Pool: "proposals", Total: 12, Reserve: 1, Evicted: 13, EvictedAt: at})
+		}, nil},
 		"a limit with room": {func(s *Status) { s.Limits = near(100, 700) }, nil},
-		"etcd is back":      {func(s *Status) { s.Upstream.Since = at }, []string{"etcd began to fail at 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds."}},
+		"etcd is back":      {func(s *Status) { s.Upstream.Since = at }, []string{"etcd has not answered every request since 2026-01-02 03:04:05, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds."}},
 	} {
 		s := &Status{Config: Config{OK: true}, Status: &observe.Status{
 			State:    "serving",

@@ -3,6 +3,8 @@ package statuspage
 import (
 	"strings"
 	"time"
+
+	"etcd-tlsproxy/acl"
 )
 
 // The formats of columns that are made of several values of a row.
@@ -102,4 +104,15 @@ func why(value any) string {
 		return text + ": no right"
 	}
 	return text + ": " + strings.ReplaceAll(login, "_", " ")
+}
+
+// shownNames quotes the names of users that could be read as something else, like
+// acl.ShownName.
+func shownNames(names []any) []any {
+	shown := make([]any, 0, len(names))
+	for _, name := range names {
+		text, _ := name.(string)
+		shown = append(shown, acl.ShownName(text))
+	}
+	return shown
 }

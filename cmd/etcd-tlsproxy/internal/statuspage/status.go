@@ -43,6 +43,9 @@ type Config struct {
 	Old []string `json:"old"`
 	// NothingApplied is set if these are all parts.
 	NothingApplied bool `json:"nothing_applied"`
+	// UsersWaiting are the users whose passwords in the files are not in force because of the
+	// mistake: who are new, or have another password. They are refused.
+	UsersWaiting []string `json:"users_waiting"`
 	// RestartPending names the changed settings that wait for a restart, with both values. It
 	// is empty if nothing of the configuration file could be applied.
 	RestartPending []string `json:"restart_pending"`

@@ -1,4 +1,5 @@
-package main
+// Package migrate has the verbs that move keys between the v2 API of etcd and a v3 store.
+package migrate
 
 import (
 	"context"
@@ -12,23 +13,25 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/proxy/v2v3"
 )
 
-func newMigrate() *cobra.Command {
+// New returns the verb.
+func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Prepare a v3 store for the v2 API",
 		Long: `Prepares the store of etcd's v3 API from which the proxy serves the v2 API with
-upstream.api = "v3".`,
-		Args: noArguments,
+upstream.api = "v3", and finds out whether the keys of a v2 store can be moved to it.`,
+		Args: console.OnlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newMigrateInit())
+	cmd.AddCommand(newInit(), newRehearse())
 	return cmd
 }
 
-func newMigrateInit() *cobra.Command {
+func newInit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make an empty tree of keys in a v3 store",
@@ -46,7 +49,7 @@ another store then never see one again.`,
   etcd-tlsproxy migrate init --config etcd-tlsproxy.toml --index 4812 --yes`,
 		Args: console.Arguments,
 	}
-	file := configFlag(cmd)
+	file := flags.Config(cmd)
 	c := console.NewConfirming(cmd)
 	index := cmd.Flags().Uint64("index", 0, "the `index` of the empty tree")
 	var limit time.Duration

@@ -1,0 +1,92 @@
+package rehearsal
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+)
+
+// Clean removes the tree of a rehearsal, and returns the number of its nodes. It holds no lock, which a store that
+// is full would not take, but deletes nothing while somebody else holds it.
+func (r *Rehearsal) Clean(ctx context.Context) (nodes int, err error) {
+	s, err := r.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer s.client.Close()
+	if s.meta == 0 {
+		return 0, nil
+	}
+	add, done := r.Progress("nodes removed", -1)
+	defer done()
+	nodes, err = s.remove(ctx, add)
+	if errors.Is(err, errLost) {
+		err = errRunning
+	}
+	return nodes, err
+}
+
+// pageOfKeys is the number of keys that are read at a time. Each is deleted by its name: a range
+// could contain keys of other programs that were put meanwhile.
+const pageOfKeys = 10_000
+
+// remove removes the tree of a rehearsal, its description last, so that an attempt that is interrupted
+// can be repeated. It returns the number of nodes.
+func (s *store) remove(ctx context.Context, add func(int64)) (nodes int, err error) {
+	for _, start := range [][]byte{s.keys.File(""), s.keys.Dir("")} {
+		n, err := s.removeNodes(ctx, start, layout.End(start), add)
+		if err != nil {
+			return nodes, fmt.Errorf("removing the rehearsal: %w", err)
+		}
+		nodes += n
+	}
+	t := layout.Txn{Keys: s.keys}
+	t.Delete(s.keys.Log())
+	t.Delete(s.keys.Meta())
+	if _, err := s.txn(ctx, &t); err != nil {
+		return nodes, fmt.Errorf("removing the description of the rehearsal: %w", err)
+	}
+	s.meta = 0
+	return nodes, nil
+}
+
+// removeNodes removes the nodes whose records are in a range.
+func (s *store) removeNodes(ctx context.Context, start, end []byte, add func(int64)) (nodes int, err error) {
+	for {
+		var page *pb.RangeResponse
+		err := s.call(ctx, func(ctx context.Context) (err error) {
+			page, err = s.client.Range(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Limit: pageOfKeys, KeysOnly: true})
+			return err
+		})
+		if err != nil {
+			return nodes, err
+		}
+		var records []v2store.Record
+		for _, kv := range page.Kvs {
+			kind, key := s.keys.Parse(kv.Key)
+			records = append(records, v2store.Record{Key: key, Dir: kind == layout.Dir})
+		}
+		err = s.inBatches(ctx, records, add, func(t *layout.Txn, r *v2store.Record) {
+			if r.Dir {
+				t.Delete(s.keys.Dir(r.Key))
+				return
+			}
+			t.Delete(s.keys.File(r.Key))
+			t.Delete(s.keys.Data(r.Key))
+		})
+		if err != nil {
+			return nodes, err
+		}
+		nodes += len(records)
+		if !page.More || len(records) == 0 {
+			return nodes, nil
+		}
+		start = append(bytes.Clone(page.Kvs[len(page.Kvs)-1].Key), 0)
+	}
+}

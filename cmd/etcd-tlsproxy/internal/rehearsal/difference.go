@@ -1,0 +1,102 @@
+package rehearsal
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2store"
+)
+
+// Differences are those between two trees.
+type Differences struct {
+	Count int `json:"count"`
+	// First has the first of them.
+	First []Difference `json:"first,omitempty"`
+}
+
+// Difference is one of them. It never contains a value, which may be secret.
+type Difference struct {
+	Key  string `json:"key"`
+	What string `json:"what"`
+}
+
+// maxListed bounds the differences that are listed. Where there are more, the cause is one and the same.
+const maxListed = 20
+
+func (d *Differences) add(key, what string) {
+	if d.Count++; d.Count <= maxListed {
+		d.First = append(d.First, Difference{key, what})
+	}
+}
+
+// compare compares all nodes of two trees, each of which has a key once.
+func compare(want []v2store.Record, got iter.Seq[v2store.Record]) Differences {
+	var d Differences
+	wanted := make(map[string]*v2store.Record, len(want))
+	for i := range want {
+		wanted[want[i].Key] = &want[i]
+	}
+	for g := range got {
+		w := wanted[g.Key]
+		delete(wanted, g.Key)
+		if w == nil {
+			d.add(g.Key, "is there, and must not be")
+		} else if what := differs(w, &g); what != "" {
+			d.add(g.Key, what)
+		}
+	}
+	for i := range want {
+		if _, left := wanted[want[i].Key]; left {
+			d.add(want[i].Key, "is missing")
+		}
+	}
+	return d
+}
+
+// differs returns what of a node is not as it must be.
+func differs(want, got *v2store.Record) string {
+	switch {
+	case want.Dir && !got.Dir:
+		return "is a file, want a directory"
+	case !want.Dir && got.Dir:
+		return "is a directory, want a file"
+	case want.Value != got.Value:
+		return "has another value"
+	case want.Created != got.Created:
+		return fmt.Sprintf("has the createdIndex %d, want %d", got.Created, want.Created)
+	case want.Modified != got.Modified:
+		return fmt.Sprintf("has the modifiedIndex %d, want %d", got.Modified, want.Modified)
+	case want.Expires != got.Expires:
+		return fmt.Sprintf("expires %s, want %s", expiry(got.Expires), expiry(want.Expires))
+	}
+	return ""
+}
+
+func expiry(at int64) string {
+	if at == 0 {
+		return "never"
+	}
+	return time.Unix(0, at).UTC().Format(time.RFC3339Nano)
+}
+
+// hidden reports whether etcd lists a key: no part of it begins with an underscore then.
+func hidden(key string) bool { return strings.Contains(key, "/_") }
+
+// compareVisible compares what a member lists with all of its nodes. Etcd's answers have the replacement
+// character instead of bytes that are not UTF-8.
+func compareVisible(listed, all []v2store.Record) Differences {
+	return compare(listed, func(yield func(v2store.Record) bool) {
+		for r := range slices.Values(all) {
+			if hidden(r.Key) {
+				continue
+			}
+			r.Key, r.Value = string([]rune(r.Key)), string([]rune(r.Value))
+			if !yield(r) {
+				return
+			}
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package rehearsal
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+const (
+	// maxOperations is what etcd allows in a transaction unless it is told otherwise.
+	maxOperations = 128
+	// maxBatch bounds the bytes of a transaction. Etcd allows 1.5 MiB unless it is told otherwise. A node that
+	// is larger has a transaction of its own.
+	maxBatch = 1 << 20
+	// maxWriters is how many transactions are under way. Etcd writes them to its disk together.
+	maxWriters = 8
+)
+
+// write writes all nodes, and then the log and the description of the tree, so that the index of the log is
+// that of the v2 store.
+func (s *store) write(ctx context.Context, c *Content, add func(int64)) error {
+	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Rehearsal, Generation: rand.Text()}
+	if err := s.putMeta(ctx, &meta); err != nil {
+		return err
+	}
+	err := s.inBatches(ctx, c.records, add, func(t *layout.Txn, r *v2store.Record) {
+		record := layout.EncodeRecord(r, nil)
+		if r.Dir {
+			t.Put(s.keys.Dir(r.Key), record)
+			return
+		}
+		t.Put(s.keys.File(r.Key), record)
+		t.Put(s.keys.Data(r.Key), []byte(r.Value))
+	})
+	if err != nil {
+		return err
+	}
+	t := layout.Txn{Keys: s.keys}
+	mark := layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}
+	t.Put(s.keys.Log(), mark.Encode())
+	put, err := s.txn(ctx, &t)
+	if err != nil {
+		return fmt.Errorf("putting the log: %w", err)
+	}
+	meta.Offset = int64(c.Index) - put.Header.Revision
+	return s.putMeta(ctx, &meta)
+}
+
+func (s *store) putMeta(ctx context.Context, meta *layout.Meta) error {
+	t := layout.Txn{Keys: s.keys}
+	t.Put(s.keys.Meta(), meta.Encode())
+	put, err := s.txn(ctx, &t)
+	if err != nil {
+		return fmt.Errorf("putting the description of the tree: %w", err)
+	}
+	s.meta = put.Header.Revision
+	return nil
+}
+
+// inBatches executes what is to be done for each node, at most two operations, in transactions that are
+// as large as etcd allows. Their order does not matter.
+func (s *store) inBatches(ctx context.Context, records []v2store.Record, add func(int64), operate func(*layout.Txn, *v2store.Record)) error {
+	writers, ctx := errgroup.WithContext(ctx)
+	writers.SetLimit(maxWriters)
+	finished := make(chan int64, maxWriters)
+	reported := make(chan struct{})
+	go func() { // only one goroutine may report
+		defer close(reported)
+		for n := range finished {
+			add(n)
+		}
+	}()
+	for len(records) > 0 && ctx.Err() == nil {
+		t := &layout.Txn{Keys: s.keys}
+		n, size := 0, 0
+		for n < len(records) && len(t.Success)+2 <= maxOperations {
+			r := &records[n]
+			if size += 2*len(s.keys) + 2*len(r.Key) + len(r.Value) + 100; n > 0 && size > maxBatch {
+				break
+			}
+			operate(t, r)
+			n++
+		}
+		batch := records[:n]
+		writers.Go(func() error {
+			_, err := s.txn(ctx, t)
+			if rpc.TooLarge(err) {
+				return tooLarge(batch)
+			}
+			if err == nil {
+				finished <- int64(len(batch))
+			}
+			return err
+		})
+		records = records[n:]
+	}
+	err := writers.Wait()
+	close(finished)
+	<-reported
+	return err
+}
+
+// tooLarge says which node does not fit in a request.
+func tooLarge(batch []v2store.Record) error {
+	largest := &batch[0]
+	for i := range batch {
+		if len(batch[i].Value) > len(largest.Value) {
+			largest = &batch[i]
+		}
+	}
+	return fmt.Errorf("the value of %s has %d bytes, which etcd does not take in one request of its v3 API (hint: raise etcd's --max-request-bytes, or make the value smaller)", largest.Key, len(largest.Value))
+}
+
+// size returns the bytes of all keys and values of a copy.
+func (s *store) size(c *Content) (bytes int64) {
+	for i := range c.records {
+		r := &c.records[i]
+		bytes += int64(len(s.keys.Dir(r.Key)) + len(layout.EncodeRecord(r, nil)))
+		if !r.Dir {
+			bytes += int64(len(s.keys.Data(r.Key)) + len(r.Value))
+		}
+	}
+	return bytes
+}
+
+// inFile is how many bytes etcd's file needs at most for each byte of keys and values, if they are small. It
+// was measured.
+const inFile = 2
+
+// room returns an error unless the store has room for a copy.
+func (s *store) room(ctx context.Context, bytes, quota int64) error {
+	var size rpc.Size
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		size, err = s.client.Size(ctx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the size of the store: %w", err)
+	}
+	if size.Quota > 0 {
+		quota = size.Quota
+	}
+	if quota > 0 && size.InUse+inFile*bytes > quota {
+		return fmt.Errorf("etcd's v3 store has %d bytes and needs about %d more, but its quota is %d (hint: raise etcd's --quota-backend-bytes and upstream.quota_bytes, or compact and defragment the store)", size.InUse, inFile*bytes, quota)
+	}
+	return nil
+}

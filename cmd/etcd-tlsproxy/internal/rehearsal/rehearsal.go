@@ -1,0 +1,145 @@
+// Package rehearsal tries whether the v2 store of an etcd cluster can be moved to a v3 store, and proves that
+// the result is equal. The cluster goes on meanwhile. Nothing of it is changed.
+//
+// It reads the v2 store from the files of a member, with hidden keys, and compares that with what the
+// member answers. It then writes the nodes, with their indexes and expiries, below a prefix of the v3 store
+// that no proxy serves, loads them from there in the way of a proxy, and compares again.
+//
+// The tree at that prefix is in the state [layout.Rehearsal] from its first key on, and whoever changes it holds
+// its lock, which goes with a lease. So an attempt that was interrupted is recognized and replaced, and two of
+// them exclude each other.
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/v2state"
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
+)
+
+// Rehearsal says what is moved, and to where.
+type Rehearsal struct {
+	// Connection leads to the member whose files are read.
+	Connection cluster.Connection
+	// DataDir and WALDir are its folders; WALDir is empty if the log is in the data folder.
+	DataDir, WALDir string
+	// Store is the v3 store. Its prefix is that of the rehearsal.
+	Store v2v3.Options
+	// Served is the prefix of the tree that proxies serve, or will.
+	Served string
+	// Note reports an event, and Progress starts a report of the progress of long work.
+	Note     func(text string)
+	Progress func(what string, total int64) (add func(n int64), done func())
+}
+
+// Content is what a v2 store has at an index.
+type Content struct {
+	// Member is the name of the member that was read, and Version that of its etcd.
+	Member  string `json:"member"`
+	Version string `json:"version"`
+	Index   uint64 `json:"index"`
+	// Files, Directories, Hidden and Expiring are numbers of nodes. The last two are among the first two. A
+	// node below a hidden one is hidden too.
+	Files       int `json:"files"`
+	Directories int `json:"directories"`
+	Hidden      int `json:"hidden"`
+	Expiring    int `json:"expiring"`
+	// Bytes are those of keys and values.
+	Bytes int64 `json:"bytes"`
+	// Snapshot and Entries say what was read: the name of the file, and the number of entries of the log
+	// behind it.
+	Snapshot string `json:"snapshot"`
+	Entries  int    `json:"log_entries"`
+	// Read is how long that took.
+	Read Seconds `json:"read_seconds"`
+	// Differences are those between the files and the answer of the member.
+	Differences Differences `json:"read_differences"`
+
+	records []v2store.Record
+}
+
+// Nodes returns the number of nodes.
+func (c *Content) Nodes() int { return len(c.records) }
+
+// Seconds is a duration that is shown in seconds.
+type Seconds float64
+
+func since(start time.Time) Seconds { return Seconds(time.Since(start).Seconds()) }
+
+// maxAttempts bounds how often the files are read. They may lack an index because etcd is writing a snapshot or
+// removes a file of its log.
+const maxAttempts = 5
+
+// attemptPause is the time between two attempts. Etcd needs about as long for the snapshot of a large store.
+const attemptPause = time.Second
+
+// Take reads the store of the member.
+func (r *Rehearsal) Take(ctx context.Context) (*Content, error) {
+	m, err := r.member(ctx)
+	if err != nil {
+		return nil, err
+	}
+	source := v2state.Source{DataDir: r.DataDir, WALDir: r.WALDir, UpdatesDirs: m.updatesDirs()}
+	for attempt := 1; ; attempt++ {
+		start := time.Now()
+		visible, index, err := m.readAll(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// The log says that an entry is committed when the next one is written: this one.
+		if _, err := m.index(ctx); err != nil {
+			return nil, err
+		}
+		state, err := source.Read(index)
+		if err != nil {
+			if attempt == maxAttempts {
+				return nil, fmt.Errorf("reading the files of the member: %w (hint: --data-dir and --wal-dir must be the folders of the member at --endpoints)", err)
+			}
+			r.Note("reading the files again: " + err.Error())
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(attemptPause):
+			}
+			continue
+		}
+		c := &Content{Member: m.name, Version: m.version, Index: index, Snapshot: state.Snapshot, Entries: state.Entries}
+		c.add(state)
+		c.Read = since(start)
+		c.Differences = compareVisible(visible, c.records)
+		return c, nil
+	}
+}
+
+// add adds the nodes of a store.
+func (c *Content) add(state *v2state.State) {
+	for record := range state.Records() {
+		c.records = append(c.records, record)
+		c.Bytes += int64(len(record.Key) + len(record.Value))
+		if record.Dir {
+			c.Directories++
+		} else {
+			c.Files++
+		}
+		if hidden(record.Key) {
+			c.Hidden++
+		}
+		if record.Expires != 0 {
+			c.Expiring++
+		}
+	}
+}
+
+// Since returns how far the index of the member has gone on.
+func (r *Rehearsal) Since(ctx context.Context, c *Content) (uint64, error) {
+	m, err := r.member(ctx)
+	if err != nil {
+		return 0, err
+	}
+	index, err := m.index(ctx)
+	return index - c.Index, err
+}

@@ -1,0 +1,103 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2v3"
+)
+
+// Result says how the rehearsal went.
+type Result struct {
+	Prefix string `json:"prefix"`
+	*Content
+	Nodes int `json:"nodes"`
+	// Imported, Loaded and Compared are how long the steps took.
+	Imported Seconds `json:"import_seconds"`
+	Loaded   Seconds `json:"load_seconds"`
+	Compared Seconds `json:"compare_seconds"`
+	// Stored are the bytes of the keys and values of the copy.
+	Stored int64 `json:"stored_bytes"`
+	// Imports are the differences between the imported tree and the member.
+	Imports Differences `json:"import_differences"`
+	// Behind is how far the member has gone on meanwhile.
+	Behind uint64 `json:"index_since"`
+}
+
+// Earlier reports whether the prefix has the tree of an earlier rehearsal. It is an error if it has anything else.
+func (r *Rehearsal) Earlier(ctx context.Context) (bool, error) {
+	s, err := r.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer s.client.Close()
+	return s.meta != 0, nil
+}
+
+// Run imports the content, and compares what was imported. The tree of an earlier rehearsal is removed first.
+func (r *Rehearsal) Run(ctx context.Context, c *Content) (*Result, error) {
+	s, err := r.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer s.client.Close()
+	release, err := s.acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if err := r.removeEarlier(ctx, s); err != nil {
+		return nil, err
+	}
+	result := &Result{Prefix: r.Store.Prefix, Content: c, Nodes: c.Nodes(), Stored: s.size(c)}
+	if err := s.room(ctx, result.Stored, r.Store.QuotaBytes); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	add, done := r.Progress("nodes imported", int64(c.Nodes()))
+	err = s.write(ctx, c, add)
+	done()
+	if err != nil {
+		return nil, fmt.Errorf("importing: %w (hint: the command can be run again, and --clean removes what was imported)", err)
+	}
+	result.Imported = since(start)
+	if err := r.prove(ctx, c, result); err != nil {
+		return nil, err
+	}
+	if result.Behind, err = r.Since(ctx, c); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+func (r *Rehearsal) removeEarlier(ctx context.Context, s *store) error {
+	if s.meta == 0 {
+		return nil
+	}
+	add, done := r.Progress("nodes of the earlier rehearsal removed", -1)
+	defer done()
+	_, err := s.remove(ctx, add)
+	return err
+}
+
+// prove loads the imported tree, and compares it with what the files have, which was compared with the
+// answer of the member already.
+func (r *Rehearsal) prove(ctx context.Context, c *Content, result *Result) error {
+	start := time.Now()
+	m, err := v2v3.LoadCopy(ctx, r.Store)
+	if err != nil {
+		return fmt.Errorf("loading the imported tree: %w", err)
+	}
+	result.Loaded = since(start)
+	start = time.Now()
+	result.Imports = compare(c.records, m.Tree.Below(""))
+	for key := range m.Foreign {
+		result.Imports.add(key, "is a key of another program")
+	}
+	if got := m.Tree.Index(); got != c.Index {
+		result.Imports.add("/", fmt.Sprintf("the tree has the index %d, want %d", got, c.Index))
+	}
+	result.Compared = since(start)
+	return nil
+}

@@ -1,0 +1,145 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// store is the v3 store, at the prefix of the rehearsal.
+type store struct {
+	client *rpc.Client
+	keys   layout.Keys
+	// meta and lock are the revisions of these keys; 0 means that there is none. The lock is that of this
+	// command.
+	meta, lock int64
+}
+
+// open connects to the store, and finds out what is at the prefix: nothing, or an earlier rehearsal. Anything
+// else is an error.
+func (r *Rehearsal) open(ctx context.Context) (*store, error) {
+	keys := layout.Keys(r.Store.Prefix)
+	if within(keys, layout.Keys(r.Served)) {
+		return nil, fmt.Errorf("the prefix %q of the rehearsal overlaps with the keys that proxies serve, whose prefix is %q (hint: leave --prefix out)", r.Store.Prefix, r.Served)
+	}
+	client, err := rpc.New(r.Store.Endpoints, r.Store.User, r.Store.Password)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{client: client, keys: keys}
+	if err := s.inspect(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("finding out what the v3 store has at the prefix %q: %w", r.Store.Prefix, err)
+	}
+	return s, nil
+}
+
+// within reports whether the ranges of two trees overlap.
+func within(a, b layout.Keys) bool {
+	startA, endA := a.Range()
+	startB, endB := b.Range()
+	return string(startA) < string(endB) && string(startB) < string(endA)
+}
+
+func (s *store) inspect(ctx context.Context) error {
+	var found *pb.RangeResponse
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Meta()})
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(found.Kvs) == 0 {
+		return v2v3.Vacant(ctx, s.client, s.keys)
+	}
+	meta, err := layout.DecodeMeta(found.Kvs[0].Value)
+	if err != nil {
+		return err
+	}
+	if meta.State != layout.Rehearsal {
+		return fmt.Errorf("the prefix %q has a tree in the state %q, which is not that of a rehearsal (hint: use another --prefix)", string(s.keys), meta.State)
+	}
+	s.meta = found.Kvs[0].ModRevision
+	return nil
+}
+
+const (
+	// maxCalls bounds how often a call is made. A cluster needs a second or two for a new leader.
+	maxCalls = 6
+	// callTimeout bounds one attempt.
+	callTimeout = 10 * time.Second
+	// callPause is the time between two attempts.
+	callPause = 500 * time.Millisecond
+)
+
+// call makes a call, and makes it again at the next endpoint if etcd is not there. The puts of a rehearsal can be
+// repeated.
+func (s *store) call(ctx context.Context, do func(context.Context) error) error {
+	for attempt := 1; ; attempt++ {
+		at, _ := s.client.Endpoint()
+		once, cancel := context.WithTimeout(ctx, callTimeout)
+		err := do(once)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case rpc.NoSpace(err):
+			return errors.New("etcd's v3 store is full: " + rpc.Reason(err) + " (hint: etcd refuses all writes to it now, also those of others; remove the rehearsal with --clean, compact and defragment, and then disarm the alarm)")
+		case rpc.Denied(err):
+			start, end := s.keys.Range()
+			return fmt.Errorf("etcd's user may not do this: %s (hint: its role needs the permission readwrite for the range from %s to %s)", rpc.Reason(err), start, end)
+		case rpc.TooLarge(err):
+			return err
+		case attempt == maxCalls || !away(err):
+			return errors.New(rpc.Reason(err))
+		}
+		if now, _ := s.client.Endpoint(); now == at {
+			if err := s.client.UseWithin((at+1)%s.client.Endpoints(), callTimeout); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(callPause):
+		}
+	}
+}
+
+// away reports whether an error says that a member cannot answer now.
+func away(err error) bool {
+	code := status.Code(err)
+	return code == codes.Unavailable || code == codes.DeadlineExceeded
+}
+
+// errLost means that the lock was lost, or that somebody else has changed the tree.
+var errLost = errors.New("the lock of the rehearsal was lost, perhaps because this machine or etcd was stopped for long (hint: run the command again)")
+
+// txn executes a transaction if nobody else has the lock, and if this command has not lost its own.
+func (s *store) txn(ctx context.Context, t *layout.Txn) (*pb.TxnResponse, error) {
+	t.Modified(s.keys.Lock(), s.lock)
+	if s.meta != 0 {
+		t.Modified(s.keys.Meta(), s.meta)
+	}
+	var answer *pb.TxnResponse
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		answer, err = s.client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
+		return err
+	})
+	if err == nil && !answer.Succeeded {
+		err = errLost
+	}
+	return answer, err
+}

@@ -1,0 +1,9 @@
+package v2state_test
+
+import (
+	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }

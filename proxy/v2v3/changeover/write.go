@@ -1,0 +1,99 @@
+package changeover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrSwitched means that the tree takes writes now.
+	ErrSwitched = errors.New("the tree in the v3 store takes writes now")
+	// ErrHeld means that a write was held for too long. It was not executed.
+	ErrHeld = errors.New("the write was held until its time was over")
+	// ErrUnknown means that a write that the v2 API has executed may not be in the tree.
+	ErrUnknown = errors.New("the tree may have been copied before the write")
+)
+
+// Write is a write at the v2 API.
+type Write struct {
+	p    *Proxy
+	name string // of the session
+}
+
+// Admit waits until writes are taken. It returns the write if the v2 API takes it; then the caller
+// must call [Write.Done]. The error is ErrSwitched, ErrHeld, or the cause of ctx, which ends when the client
+// has left. In each of these cases nothing was executed.
+func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
+	var late <-chan time.Time
+	for {
+		session, _, ok := p.session.Fence()
+		p.mu.Lock()
+		phase, reason, changed := p.phase, p.reason, p.changed
+		if phase == V2 && ok && session == p.name {
+			p.under++
+			p.mu.Unlock()
+			return &Write{p, session}, nil
+		}
+		p.mu.Unlock()
+		if phase == V3 {
+			return nil, ErrSwitched
+		}
+		if late == nil {
+			timer := time.NewTimer(p.o.maxHold)
+			defer timer.Stop()
+			late = timer.C
+			p.counts.held.Add(1)
+			p.counts.heldTotal.Add(1)
+			defer p.counts.held.Add(-1)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-late:
+			p.counts.refused.Add(1)
+			return nil, fmt.Errorf("%w: %s", ErrHeld, cause(phase, reason))
+		case <-p.ctx.Done():
+			return nil, fmt.Errorf("%w: the proxy stops", ErrHeld)
+		}
+	}
+}
+
+func cause(phase Phase, reason string) string {
+	switch {
+	case phase == Frozen:
+		return "the tree is being moved to another API"
+	case reason != "":
+		return reason
+	}
+	return "this proxy has no session at etcd"
+}
+
+// Confirm is called when the v2 API has executed the write. An error means that its outcome is
+// unknown.
+func (w *Write) Confirm(ctx context.Context) error {
+	r, err := w.p.confirm.wait(ctx)
+	if err != nil || r.session != w.name {
+		w.p.counts.unknown.Add(1)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnknown, err)
+	case r.session != w.name:
+		return fmt.Errorf("%w: the session of this proxy has ended meanwhile", ErrUnknown)
+	}
+	return nil
+}
+
+// Done ends the write, however it ended.
+func (w *Write) Done() {
+	w.p.mu.Lock()
+	w.p.under--
+	last := w.p.under == 0 && w.p.phase != V2
+	w.p.mu.Unlock()
+	if last {
+		w.p.update(func() {})
+	}
+}
