@@ -42,7 +42,7 @@ func (ps posts) write(t *testing.T, f *fronttest.Front, client *http.Client, val
 	case status == 201 && strings.Contains(body, `"`+value+`"`),
 		status == 503 && strings.Contains(body, `"The answer is lost"`): // a store knows that the write was carried out
 		outcome = "written"
-	case status == 503 && (body == gate.RefuseUnreachable.Body || body == gate.RefuseStore.Body):
+	case status == 503 && (body == gate.RefuseUnreachable.Body || body == gate.RefuseStore.Body || body == gate.RefuseUpstreamBusy.Body):
 		outcome = "not sent"
 	case status == 503 && body == gate.RefuseUnknownOutcome.Body, status == 500 && strings.Contains(body, `"errorCode":300`):
 		outcome = "unknown" // also if etcd itself reports that it does not know

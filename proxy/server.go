@@ -190,7 +190,11 @@ func NextProtos(http2 bool) []string {
 // the running watches: a watch ends if its reader has lost the right.
 func (s *Server) Publish(next *lane.Snapshot) {
 	s.resize(next)
+	before := s.current.Load()
 	s.current.Publish(next)
+	if (before.Origin == nil) != (next.Origin == nil) {
+		s.exchange.Watches.Moved()
+	}
 	s.exchange.Watches.Recheck(s.exchange.Gate, func() *gate.Policy { return &s.current.Load().Policy })
 }
 

@@ -157,7 +157,7 @@ func (s *storm) increment(through int) (outcome string) {
 	case status == 200, strings.Contains(body, `"The answer is lost"`):
 		s.done++
 		return "written"
-	case status == 412, body == gate.RefuseStore.Body:
+	case status == 412, body == gate.RefuseStore.Body, body == gate.RefuseUpstreamBusy.Body:
 		return "not sent"
 	}
 	s.unknown++

@@ -44,9 +44,14 @@ func (s *Server) state() observe.State {
 		stores = append(stores, observe.StoreStatus(o.Store.Status()))
 		s.exchange.Outage.Heard(o.Store.Heard())
 	}
+	var changeovers []observe.ChangeoverStatus
+	if c := snapshot.Changeover; c != nil {
+		changeovers = append(changeovers, observe.ChangeoverStatus(c.Status()))
+	}
 	failing, recovered := s.exchange.Outage.Since()
 	return observe.State{
 		Stores:          stores,
+		Changeovers:     changeovers,
 		Written:         s.exchange.Written,
 		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(), UpstreamAnswered: s.exchange.Outage.Answered().UTC(),
 		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),

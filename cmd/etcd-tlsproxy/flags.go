@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migrate"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/snapshot"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -84,7 +86,7 @@ func fromEnvironment(cmd *cobra.Command) error {
 // storeToSave returns the v3 store that has the keys according to the configuration, or nil if they are in
 // the v2 store. Without --config there need not be a configuration on this machine.
 func storeToSave(cmd *cobra.Command, file string, c *cluster.Connection) (*snapshot.Store, error) {
-	v3, err := usesV3(file)
+	v3, err := usesV3(cmd.Context(), file)
 	if errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("config") {
 		return nil, nil
 	}
@@ -112,8 +114,9 @@ func storeToSave(cmd *cobra.Command, file string, c *cluster.Connection) (*snaps
 	return s, nil
 }
 
-// usesV3 reads the API in a configuration, and nothing else of it.
-func usesV3(file string) (bool, error) {
+// usesV3 reports whether the keys are in the v3 store. It reads nothing else of the configuration, unless the
+// store says which API has the keys.
+func usesV3(ctx context.Context, file string) (bool, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return false, err
@@ -122,7 +125,14 @@ func usesV3(file string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return c.Upstream.V3(), nil
+	if !c.Upstream.Auto() {
+		return c.Upstream.V3(), nil
+	}
+	f, err := migrate.Look(ctx, file)
+	if err != nil {
+		return false, err
+	}
+	return f.HasKeys()
 }
 
 // storeEndpoints returns the endpoints of the command line for the v3 API.

@@ -35,7 +35,6 @@ func remove(t *testing.T, configFile, htpasswd, user string) (int, string) {
 }
 
 func TestPasswdWaitsUntilItsChangeIsInForce(t *testing.T) {
-	t.Parallel()
 	s := serveAt(t)
 	if got := s.Put("conftool", "conftool-1"); got == 401 {
 		t.Fatalf("a write before the removal: got status %d, want another one", got)
@@ -54,7 +53,6 @@ func breakTable(s *daemontest.Service) {
 }
 
 func TestPasswdRemovesAUserInSpiteOfAMistakeInTheTable(t *testing.T) {
-	t.Parallel()
 	s := serveAt(t)
 	breakTable(s)
 	code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool")
@@ -73,7 +71,6 @@ func TestPasswdRemovesAUserInSpiteOfAMistakeInTheTable(t *testing.T) {
 }
 
 func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
-	t.Parallel()
 	s := serveAt(t)
 	breakTable(s)
 	for _, c := range []struct{ action, user, want string }{
@@ -99,7 +96,6 @@ func TestPasswdSaysThatItsChangeIsNotInForce(t *testing.T) {
 }
 
 func TestPasswdSaysThatARemovedUserStillHasAccess(t *testing.T) {
-	t.Parallel()
 	s := serveAt(t)
 	s.Write("others", "")
 	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), `["htpasswd"]`, `["htpasswd", "others"]`, 1))
@@ -117,7 +113,6 @@ func TestPasswdSaysThatARemovedUserStillHasAccess(t *testing.T) {
 }
 
 func TestARemovalNamesTheRulesThatStay(t *testing.T) {
-	t.Parallel()
 	s := serveAt(t)
 	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "[limits]", "[surfaces]\nmembers = [\"conftool\"]\n[limits]", 1))
 	if code, out := remove(t, s.Path("etcd-tlsproxy.toml"), s.Path("htpasswd"), "conftool"); code != 0 || !strings.Contains(out, `still named by acls."/conftool", surfaces.members, `) {

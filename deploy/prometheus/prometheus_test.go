@@ -114,7 +114,7 @@ func TestPrometheusEvaluatesAllOfIt(t *testing.T) {
 		case "Ended watches", "Watchers of one hub", "Refused, shed, handed over", "Response time of members":
 			continue
 		}
-		if strings.Contains(expressions[0], "etcd_tlsproxy_store_") {
+		if strings.Contains(expressions[0], "etcd_tlsproxy_store_") || strings.Contains(expressions[0], "etcd_tlsproxy_changeover_") {
 			continue
 		}
 		if shown == "" {

@@ -64,6 +64,8 @@ var (
 		"etcd cannot be reached", "No endpoint accepted a connection; nothing was sent").retryAfter(1)
 	RefuseStore = refuse(503, "store", codeRaft,
 		"The store cannot be served", "The proxy has no current copy of the store, or etcd accepted no write; nothing was carried out").retryAfter(1)
+	RefuseHeld = refuse(503, "held", codeRaft,
+		"The keys are being moved", "etcd's v2 API and the tree in its v3 store change over; nothing was carried out").retryAfter(1)
 	RefuseUpstreamBusy = refuse(503, "busy", codeRaft,
 		"The proxy is busy", "Too many requests to etcd at once; nothing was sent").retryAfter(1)
 	RefuseGreedy = refuse(507, "quota", codeRaft,
@@ -105,7 +107,7 @@ func DecisionReasons() []string {
 // those of what comes after a decision or without one.
 func Reasons() []string {
 	return append(DecisionReasons(), "malformed", "bad_body", "slow_body", "too_large", "draining",
-		"unreachable", "store", "quota", "broken", "timeout", "unknown_outcome", "lost_answer")
+		"unreachable", "store", "held", "quota", "broken", "timeout", "unknown_outcome", "lost_answer")
 }
 
 // refusePathFor names the reason that acl gives, which is a constant text.

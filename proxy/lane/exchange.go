@@ -96,9 +96,18 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	}
 	s, op := call.Snapshot, call.Op
 	call.account = payer(call.Peer, op)
-	if s.Origin != nil && s.Origin.serves(op) {
+	switch {
+	case s.changing(op):
+		return x.whileChanging(ctx, call, buffer)
+	case s.Origin != nil && s.Origin.serves(op):
 		return x.fromStore(ctx, call, buffer)
 	}
+	return x.fromEtcd(ctx, call, buffer)
+}
+
+// fromEtcd is Do for an operation that etcd answers.
+func (x *Exchange) fromEtcd(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
+	s, op := call.Snapshot, call.Op
 	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead
 	if s.Reads != nil && op.Shared && a.claim.Size() <= upstream.MaxBuffered && s.forwarded(call.Authorization) == "" {

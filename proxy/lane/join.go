@@ -24,6 +24,9 @@ type End struct {
 // StartWatch registers a watch that s allows. If there is no refusal, the lane must
 // release it from x.Watches when it ends.
 func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
+	if s.Changeover != nil && s.Origin == nil && !s.Changeover.Known() {
+		return x.unknownOrigin(s.Changeover)
+	}
 	if refusal := x.Watches.acquire(w, x.Account(w.Peer, w.Op)); refusal != nil {
 		return refusal
 	}
@@ -35,6 +38,11 @@ func (x *Exchange) StartWatch(s *Snapshot, w *Watch) *gate.Refusal {
 		x.Watches.Pool.Register(w.account, runningWatch{x.Watches, w})
 	}
 	now := x.Current.Load()
+	if s.Changeover != nil && (now.Origin == nil) != (s.Origin == nil) {
+		// It would wait for events at an API that nobody writes any more.
+		x.Watches.Release(w, "moved")
+		return gate.RefuseHeld
+	}
 	if now == s && !w.Op.Expires(&s.Policy) {
 		return nil
 	}
@@ -154,6 +162,8 @@ func (x *Exchange) unanswered(ctx context.Context, err error, op *gate.Operation
 	switch end.Reason {
 	case "drain":
 		end.Refusal = gate.RefuseDraining
+	case "moved":
+		end.Refusal = gate.RefuseHeld
 	case "upstream":
 		if end.Refusal = x.failure(err, op); end.Refusal == nil {
 			end.Err = ErrBrokenOff
@@ -170,6 +180,8 @@ func (x *Exchange) unansweredStore(ctx context.Context, err error, op *gate.Oper
 	switch end.Reason {
 	case "drain":
 		end.Refusal = gate.RefuseDraining
+	case "moved":
+		end.Refusal = gate.RefuseHeld
 	case "upstream":
 		end.Refusal, end.Err = x.failedStore(ctx, err, op)
 	default:
@@ -193,6 +205,8 @@ func CauseReason(cause error) string {
 		return "revoked"
 	case errors.Is(cause, errDraining):
 		return "drain"
+	case errors.Is(cause, errMoved):
+		return "moved"
 	case errors.Is(cause, ErrShort):
 		return "shed"
 	}

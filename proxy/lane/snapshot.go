@@ -10,6 +10,7 @@ import (
 	"etcd-tlsproxy/proxy/observe"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
 )
 
 // Snapshot holds everything that is needed to decide about a request and to carry it. It is
@@ -26,6 +27,8 @@ type Snapshot struct {
 	// Origin answers the v2 API from an etcd v3 store. If it is nil, etcd itself answers it,
 	// through Upstream.
 	Origin *Origin
+	// Changeover says whether the v2 API of etcd still answers; nil if it always does, or never.
+	Changeover *changeover.Proxy
 	// Upstream is the pool of connections to etcd.
 	Upstream *upstream.Pool
 	// Reads shares equal reads through Upstream; nil sends each read on its own.

@@ -38,6 +38,7 @@ func (w *Watch) user() string {
 var (
 	errRevoked  = errors.New("the reader lost the right to the key")
 	errDraining = errors.New("the proxy is shutting down")
+	errMoved    = errors.New("another API of etcd has the events now")
 	// ErrShort means that others need the connection or the watch, and its account is above
 	// its share.
 	ErrShort = errors.New("too many connections or watches of the client")
@@ -217,10 +218,15 @@ func (ws *Watches) Drain() {
 }
 
 // EndAll ends all watches, so that their clients connect again.
-func (ws *Watches) EndAll() {
+func (ws *Watches) EndAll() { ws.endAll(errDraining) }
+
+// Moved ends all watches because their events will come from another API of etcd.
+func (ws *Watches) Moved() { ws.endAll(errMoved) }
+
+func (ws *Watches) endAll(cause error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for w := range ws.running {
-		w.End(errDraining)
+		w.End(cause)
 	}
 }

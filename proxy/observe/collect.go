@@ -27,7 +27,8 @@ type collector struct {
 	poolRevoked                               *prometheus.Desc
 	memoryHeld, memoryTaken, logFailing       *prometheus.Desc
 
-	store *storeCollector
+	store      *storeCollector
+	changeover *changeoverCollector
 }
 
 // source is where the state comes from.
@@ -66,7 +67,7 @@ func newCollector() *collector {
 		logFailing:   desc("log_failing", "1 while records of a log (access, audit) are lost: because it cannot be written, or because its file is not at its path any more and cannot be opened there; else 0.", "log"),
 		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
-		store: newStoreCollector(),
+		store: newStoreCollector(), changeover: newChangeoverCollector(),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -79,6 +80,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 		descs <- d
 	}
 	c.store.describe(descs)
+	c.changeover.describe(descs)
 }
 
 // Collect implements [prometheus.Collector].
@@ -130,6 +132,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.memoryTaken, prometheus.CounterValue, float64(s.Memory.Taken))
 	for i := range s.Stores {
 		c.store.collect(out, &s.Stores[i], s.Written.Total())
+	}
+	for i := range s.Changeovers {
+		c.changeover.collect(out, &s.Changeovers[i])
 	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)

@@ -109,7 +109,7 @@ func NewMetrics(version string) *Metrics {
 	}
 	m.refreshes = counter("srv_refreshes_total", "Attempts to discover etcd's endpoints in DNS again by result (ok, failed: the old endpoints remain in use).", "result")
 	ends := counter("watches_ended_total", "Ended watches by reason: event (it was sent), client (it left), upstream (etcd ended it, or is away), refused (by etcd), revoked (the client lost the right), drain (the proxy stops, or makes clients leave), shed (others needed the watch or the connection of a client above its share).", "reason")
-	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed"} {
+	for _, reason := range []string{"event", "client", "upstream", "refused", "revoked", "drain", "shed", "moved"} {
 		m.watchEnds[reason] = ends.WithLabelValues(reason)
 	}
 	m.exportPool(f)
@@ -194,6 +194,9 @@ func (m *Metrics) exportWatches(f promauto.Factory) {
 	f.NewCounterFunc(prometheus.CounterOpts{
 		Name: "etcd_tlsproxy_watch_ring_misses_total", Help: "Watches whose waitIndex was older than the events in memory, so that etcd had to answer.",
 	}, func() float64 { return float64(m.Watches.Misses.Load()) })
+	f.NewCounterFunc(prometheus.CounterOpts{
+		Name: "etcd_tlsproxy_upstream_cluster_changes_total", Help: "Times that etcd answered a watch as another cluster than before, with another X-Etcd-Cluster-Id. All watches end then, and the service log has both ids.",
+	}, func() float64 { return float64(m.Watches.Clusters.Load()) })
 	delivery := f.NewHistogram(prometheus.HistogramOpts{
 		Name: "etcd_tlsproxy_watch_fan_out_duration_seconds", Help: "Time from the arrival of an event to the last byte handed to the kernel for its last watcher.",
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},

@@ -25,8 +25,9 @@ type State struct {
 	Watches, MaxWatches int
 	Shared              *share.Watches // nil if watches are not shared
 	Upstream            *upstream.Pool
-	Stores              []StoreStatus  // the v3 store; empty with the v2 API
-	Written             *account.Tally // what clients have written to it, in bytes
+	Stores              []StoreStatus      // the v3 store; empty with the v2 API
+	Changeovers         []ChangeoverStatus // empty unless the store says which API has the keys
+	Written             *account.Tally     // what clients have written to it, in bytes
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
 	// UpstreamRecovered is the first success after the last failure of the outage, or zero.
@@ -49,6 +50,7 @@ func (o *Observer) Status(s State) *Status {
 		Watches:      o.watchStatus(&s),
 		Upstream:     o.Members(s.Upstream),
 		Stores:       shownStores(s.Stores),
+		Changeovers:  shownChangeovers(s.Changeovers),
 		Writers:      writers(s.Written),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),

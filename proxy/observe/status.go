@@ -30,6 +30,9 @@ type Status struct {
 	Sharing     Sharing       `json:"sharing"`     // the work that sharing saved etcd
 	Upstream    Upstream      `json:"upstream"`    // etcd and the connections to it
 	Stores      []StoreStatus `json:"stores"`      // the v3 store that has the keys; none with the v2 API
+	// Changeovers has the place of this proxy in the changeover from the v2 API to the v3 store;
+	// none unless upstream.api is "auto".
+	Changeovers []ChangeoverStatus `json:"changeovers"`
 	// Writers are the clients that have written most to the v3 store through this proxy in the
 	// last half hour or hour, at most 10.
 	Writers []WriterStatus `json:"writers"`

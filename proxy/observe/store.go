@@ -163,3 +163,61 @@ func (c *storeCollector) collect(out chan<- prometheus.Metric, s *StoreStatus, w
 		out <- prometheus.MustNewConstMetric(c.alarm, prometheus.GaugeValue, one(raised), alarm)
 	}
 }
+
+// ChangeoverStatus is the place of this proxy in a changeover from the v2 API to the v3 store.
+type ChangeoverStatus struct {
+	Phase     string    `json:"phase"`      // who takes writes: "v2", "v3", "frozen" (they wait) or "unknown" (they wait, too)
+	Since     time.Time `json:"since"`      // when the phase began
+	Reason    string    `json:"reason"`     // why it is unknown
+	Tree      bool      `json:"tree"`       // reads are answered from the v3 store
+	Held      int64     `json:"held"`       // writes that wait now
+	HeldTotal int64     `json:"held_total"` // writes that have waited
+	Refused   int64     `json:"refused"`    // writes that waited for too long, and were refused
+	Unknown   int64     `json:"unknown"`    // writes that etcd has executed, and that are perhaps not in the tree
+}
+
+// phases are the values of the label phase.
+var phases = []string{"v2", "frozen", "v3", "unknown"}
+
+// changeoverCollector exports what the status says about a changeover.
+type changeoverCollector struct {
+	phase, held, heldTotal, refused, unknown *prometheus.Desc
+}
+
+func newChangeoverCollector() *changeoverCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("etcd_tlsproxy_changeover_"+name, help, labels, nil)
+	}
+	return &changeoverCollector{
+		phase:     desc("phase", "1 for who takes writes (v2, v3; frozen and unknown: nobody does, and they wait), else 0. This and the other series of a changeover are missing unless upstream.api is \"auto\".", "phase"),
+		held:      desc("held_writes", "Writes that wait until the v2 API or the v3 store takes writes."),
+		heldTotal: desc("held_writes_total", "Writes that have waited for that."),
+		refused:   desc("refused_writes_total", "Writes that waited for too long, and were refused. They were not carried out."),
+		unknown:   desc("unknown_writes_total", "Writes that the v2 API has executed, and that are perhaps not in the v3 store."),
+	}
+}
+
+func (c *changeoverCollector) describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.phase, c.held, c.heldTotal, c.refused, c.unknown} {
+		out <- d
+	}
+}
+
+func (c *changeoverCollector) collect(out chan<- prometheus.Metric, s *ChangeoverStatus) {
+	for _, phase := range phases {
+		out <- prometheus.MustNewConstMetric(c.phase, prometheus.GaugeValue, one(s.Phase == phase), phase)
+	}
+	out <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(s.Held))
+	for desc, value := range map[*prometheus.Desc]int64{c.heldTotal: s.HeldTotal, c.refused: s.Refused, c.unknown: s.Unknown} {
+		out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value))
+	}
+}
+
+// shownChangeovers returns them with texts that are safe to show: others have written to the store.
+func shownChangeovers(all []ChangeoverStatus) []ChangeoverStatus {
+	list := append([]ChangeoverStatus{}, all...)
+	for i := range list {
+		list[i].Reason = shown(list[i].Reason)
+	}
+	return list
+}

@@ -2,6 +2,7 @@ package proxytest
 
 import (
 	"flag"
+	"runtime"
 	"strconv"
 )
 
@@ -18,7 +19,11 @@ func WaitTogether() {
 	if limit.Value.String() != limit.DefValue {
 		return
 	}
-	if err := limit.Value.Set(strconv.Itoa(parallelTests)); err != nil {
+	n := parallelTests
+	if UnderRaceDetector() {
+		n = min(n, 2*runtime.GOMAXPROCS(0)) // the processors are busy
+	}
+	if err := limit.Value.Set(strconv.Itoa(n)); err != nil {
 		panic("BUG: " + err.Error())
 	}
 }

@@ -161,6 +161,9 @@ func (h *hub) request(ctx context.Context, since uint64) (*upstream.Response, *H
 		resp.Close()
 		return nil, nil, &upstream.Error{Kind: upstream.Broken, Err: errNoIndex}
 	}
+	if head.Status == 200 {
+		h.watches.saw(head.cluster)
+	}
 	return resp, head, nil
 }
 
@@ -214,14 +217,14 @@ func (h *hub) receive(ctx context.Context, resp *upstream.Response, places *sema
 	return h.watches.texts.newEvent(t), nil
 }
 
-// stop ends the hub and fails its watchers.
-func (h *hub) stop(reason error) {
+// stop ends the hub and fails its watchers, whose number it returns.
+func (h *hub) stop(reason error) (watchers int) {
 	h.cancel()
 	h.watches.remove(h)
 	h.mu.Lock()
 	if h.end != nil {
 		h.mu.Unlock()
-		return
+		return 0
 	}
 	h.end = &Event{Err: reason, received: time.Now()}
 	if h.since == 0 {
@@ -230,6 +233,7 @@ func (h *hub) stop(reason error) {
 	matched := h.dequeue(func(*Watcher) bool { return true }, h.end)
 	h.mu.Unlock()
 	notifyAll(matched)
+	return len(matched)
 }
 
 // forget drops the events of a hub that has ended and has no users any more.

@@ -178,3 +178,41 @@ func readRefusal(resp *upstream.Response) ([]byte, error) {
 	}
 	return body, nil
 }
+
+// saw notes the id of the cluster that has answered. If it is another one than before, all
+// watches of others end: nothing continues there.
+func (ws *Watches) saw(now string) {
+	before := ws.count.cluster.Load()
+	if now == "" || before != nil && *before == now {
+		return
+	}
+	if !ws.count.cluster.CompareAndSwap(before, &now) || before == nil {
+		return // the other caller tells
+	}
+	ws.count.Clusters.Add(1)
+	ws.mu.Lock()
+	var others []*hub
+	for _, h := range ws.hubs {
+		if h.isElsewhere(now) {
+			others = append(others, h)
+		}
+	}
+	ws.mu.Unlock()
+	ended := 0
+	for _, h := range others {
+		ended += h.stop(errElsewhere)
+	}
+	if tell := ws.count.OtherCluster; tell != nil {
+		tell(*before, now, ended)
+	}
+}
+
+// isElsewhere reports whether the hub has been admitted by another cluster.
+func (h *hub) isElsewhere(cluster string) bool {
+	select {
+	case <-h.ready:
+	default:
+		return false // it has no head yet
+	}
+	return h.head != nil && h.head.Status == 200 && h.head.cluster != cluster
+}

@@ -151,6 +151,7 @@ func (ws *Watches) join(ctx context.Context, p hubKey, asked time.Time, want *Wa
 			return nil, nil, joined, err
 		}
 		if head.cluster != h.head.cluster {
+			ws.saw(head.cluster) // which ends the hub, unless it is the newer one
 			h.stop(errElsewhere)
 			return nil, nil, joined, &upstream.Error{Kind: upstream.Broken, Err: errElsewhere}
 		}

@@ -33,6 +33,13 @@ type WatchCounters struct {
 	// ObserveDelivery is called with the time from each event's arrival to its delivery to
 	// the last watcher.
 	ObserveDelivery func(time.Duration)
+	// OtherCluster is called when etcd answers as another cluster than before, with both ids and
+	// the number of watchers that were ended therefore; nil means that nobody wants to know.
+	OtherCluster func(before, now string, ended int)
+	// Clusters counts these changes.
+	Clusters atomic.Uint64
+
+	cluster atomic.Pointer[string] // the id that was seen last
 }
 
 // Watches holds the shared watches through one pool.

@@ -287,6 +287,11 @@ func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	ws := newWatches(t, server.URL)
+	var told atomic.Pointer[string]
+	ws.count.OtherCluster = func(before, now string, ended int) {
+		text := fmt.Sprintf("%s became %s: %d", before, now, ended)
+		told.Store(&text)
+	}
 	w, _, news := join(t, ws, "/a", false, 0)
 	cluster.Store(&other)
 	if _, _, err := ws.Join(context.Background(), Watch{Path: "/v2/keys/a", Key: "/a"}, make(bell, 1)); err == nil {
@@ -297,6 +302,9 @@ func TestAnIndexOfAnotherClusterEndsTheWatch(t *testing.T) {
 		t.Errorf("a watcher whose cluster has changed: got event %+v, want the error %v", e, errElsewhere)
 	}
 	w.Close()
+	if got := told.Load(); got == nil || *got != "1 became 2: 1" || ws.count.Clusters.Load() != 1 {
+		t.Errorf("the report about the other cluster: got %v and %d changes, want that 1 became 2 and ended 1 watch, and 1 change", got, ws.count.Clusters.Load())
+	}
 }
 
 func TestAnEventThatDoesNotEndEndsItsWatch(t *testing.T) {

@@ -93,7 +93,6 @@ func TestEventsLargerThanAResponseAreJoined(t *testing.T) {
 
 // TestManyNodesAreRemovedAtOnce removes so many nodes that the events are larger than a request may be.
 func TestManyNodesAreRemovedAtOnce(t *testing.T) {
-	t.Parallel()
 	etcd, o := startEtcd(t)
 	c, err := rpc.New(o.Endpoints, "", "")
 	if err != nil {

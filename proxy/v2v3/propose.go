@@ -91,6 +91,16 @@ func (s *Store) writable() error {
 	return nil
 }
 
+// noTurn returns the error of a write that had no turn: others are slow, or all are because etcd is away.
+func (s *Store) noTurn(err error) *Error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.lost.IsZero() {
+		return &Error{Kind: NotExecuted, Reason: errAway.Error()}
+	}
+	return &Error{Kind: Busy, Reason: err.Error()}
+}
+
 // proposal makes the transaction of a change. The caller holds the lock for reading.
 func (s *Store) proposal(op *v2store.Operation, c *v2store.Change, session string, revision int64, conflicts int) (*proposal, *v2store.Error, error) {
 	m := s.m

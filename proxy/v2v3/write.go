@@ -68,12 +68,13 @@ func (s *Store) execute(ctx context.Context, op *v2store.Operation, client *turn
 			conflicts++
 			s.conflicts.Add(1)
 			if err := t.Pause(ctx, conflicts); err != nil {
-				return v2store.Answer{}, &Error{Kind: Busy, Reason: err.Error()}
+				return v2store.Answer{}, s.noTurn(err)
 			}
 		case errors.Is(err, turn.ErrNone):
-			return v2store.Answer{}, &Error{Kind: Busy, Reason: err.Error()}
+			return v2store.Answer{}, s.noTurn(err)
 		case errors.Is(err, errRenewed):
 		case errors.Is(err, errAway):
+			t.End() // all wait for etcd, and not for each other
 			if !s.waitBack(ctx) {
 				return v2store.Answer{}, &Error{Kind: NotExecuted, Reason: err.Error()}
 			}

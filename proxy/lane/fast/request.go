@@ -149,6 +149,10 @@ func (c *conn) forward(s *lane.Snapshot, body []byte, alive bool) (*gate.Refusal
 	call.Snapshot, call.Peer, call.Op, call.Client = s, c.peer, &c.rec.Op, c
 	call.ContentType, call.Accept, call.AcceptEncoding, call.UserAgent = r.ContentType, r.Accept, r.AcceptEncoding, r.UserAgent
 	call.Authorization, call.Body = r.Authorization, body
+	if s.Changeover != nil {
+		call.Present = &c.present
+		defer c.present.Stop()
+	}
 	answer, refusal, err := c.Exchange.Do(context.Background(), call, c.body)
 	c.rec.Upstream, c.rec.Turn, c.rec.Shared = call.Waited, call.Turn, answer.Shared
 	if refusal != nil || err != nil {

@@ -18,9 +18,12 @@ import (
 // armed is a connection that keeps its last read deadline.
 type armed struct {
 	net.Conn
-	read *time.Time // nil if it was not set
-	fail error      // of SetReadDeadline
+	read *time.Time    // nil if it was not set
+	fail error         // of SetReadDeadline
+	ends chan struct{} // receives when it is closed
 }
+
+func (a *armed) Close() error { a.ends <- struct{}{}; return nil }
 
 func (a *armed) SetReadDeadline(t time.Time) error { a.read = &t; return a.fail }
 

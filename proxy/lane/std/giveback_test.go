@@ -101,9 +101,13 @@ func TestAnAnswerOfHTTP2IsChargedWhileItWaitsForItsClient(t *testing.T) {
 		w.Header().Set("Content-Length", "5000")
 		_, _ = io.WriteString(w, strings.Repeat("x", 5000))
 	}, func(*rig) {})
+	r.exchange.Slots = r.table.NewPool(account.Options{Name: "requests", Total: 8})
 	h := r.http2(0)
 	h.ask(1)
 	until[*http2.MetaHeadersFrame](h)
+	if used := r.exchange.Slots.Used(); used != 0 {
+		t.Errorf("an answer that etcd has given: got %d requests at etcd, want none", used)
+	}
 	const want = streamUnits + bufferSize/account.LeaseUnit
 	if used := r.memory.Used(); used != want {
 		t.Errorf("an answer of 5,000 bytes: got %d units charged, want %d", used, want)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 // TestAShutdownCutsWhatDoesNotEndInTime has a request that etcd does not answer.
@@ -53,6 +56,35 @@ func TestARefusalNamesItsRequest(t *testing.T) {
 		}
 		if got, _ := a.Field(observe.RequestIDField); got == "" || name != "" && got != name {
 			t.Errorf("the name of a request: got %q, want %q, or a new one in place of none", got, name)
+		}
+	}
+}
+
+// TestARefusedClientThatWaitsToSendTooMuchIsEnded has clients that wait for a 100 Continue. One that goes on must
+// send its body, so the connection of one whose body is too large is of no use.
+func TestARefusedClientThatWaitsToSendTooMuchIsEnded(t *testing.T) {
+	r := newRig(t, func(*rig) {})
+	for length, ends := range map[int]bool{9: false, 1 << 20: false, 1<<20 + 1: true} {
+		client, _ := r.raw()
+		if err := client.Send("PUT /v2/keys/conftool/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: " + strconv.Itoa(length) + "\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		a, err := client.Answer("PUT")
+		if err != nil || a.Status != 401 {
+			t.Fatalf("a body of %d bytes: got %+v and the error %v, want the status 401", length, a, err)
+		}
+		if got, _ := a.Field("Connection"); (got == "close") != ends {
+			t.Errorf("a body of %d bytes: got Connection %q, want its end %t", length, got, ends)
+		}
+		if !ends {
+			if err := client.Send(strings.Repeat("x", length)); err != nil {
+				t.Fatal(err)
+			}
+			r.ask(client)
+			continue
+		}
+		if end := client.End(); end != proxytest.EndedWell {
+			t.Errorf("a body of %d bytes: got the end %q, want %q", length, end, proxytest.EndedWell)
 		}
 	}
 }

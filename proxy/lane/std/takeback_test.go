@@ -8,6 +8,7 @@ import (
 
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/proxytest/seed"
 )
 
 func TestAStreamIsTakenBackOnlyInItsClassAndOnce(t *testing.T) {
@@ -65,5 +66,22 @@ func TestAStreamThatIsTakenBackEndsWhateverItWaitsFor(t *testing.T) {
 				t.Errorf("a stream that waits for %s: got %d units, the deadlines passed %t, %d ends of a watch and %d of a wait; want %d, true, none, and one if there is a wait", what, units, passed, ended, left, streamUnits)
 			}
 		}
+	})
+}
+
+// TestAStreamOfAClientThatAcceptsNothingIsTakenBackWithItsConnection has a write of the connection that waits
+// for its client.
+func TestAStreamOfAClientThatAcceptsNothingIsTakenBackWithItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wire := &armed{ends: make(chan struct{})}
+		c := newHTTP2Conn(wire.below(), seed.Peer(), &lane.Conns{}, hastyLimits, nil)
+		q := &request{w: &deadlines{}, conn: &connection{http2: c}, task: task{work: &c.work}}
+		q.task.enter(sending)
+		c.writing.Store(time.Now().UnixNano())
+		time.Sleep(lane.StalledAfter + 1) //nolint:forbidigo // of synctest
+		if n := (stream{q}).Revoke(account.Stalled); n != streamUnits {
+			t.Errorf("got %d units, want %d", n, streamUnits)
+		}
+		<-wire.ends
 	})
 }

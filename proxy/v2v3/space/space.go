@@ -15,7 +15,7 @@ const (
 	grownShare = 32
 	// commitLag is how much later than a write etcd counts it in its size, at most: it commits its file ten
 	// times a second.
-	commitLag = 500 * time.Millisecond
+	commitLag = 250 * time.Millisecond
 )
 
 // Space is how full the store is. The zero value knows nothing yet.

@@ -7,9 +7,12 @@ import (
 // V3 reports whether keys are in a v3 store.
 func (u *Upstream) V3() bool { return u.API == "v3" }
 
+// Auto reports whether the v3 store says where the keys are.
+func (u *Upstream) Auto() bool { return u.API == "auto" }
+
 // checkAPI checks the settings that depend on the API of etcd.
 func (u *Upstream) checkAPI(errs *Errors) {
-	if !u.V3() {
+	if !u.V3() && !u.Auto() {
 		usual := Default().Upstream
 		onlyV3 := func(set bool, key string) {
 			if set {
@@ -24,7 +27,7 @@ func (u *Upstream) checkAPI(errs *Errors) {
 		return
 	}
 	if u.Forwards() {
-		errs.Add("the credentials of clients cannot be forwarded with api = \"v3\", because the proxy answers from its own copy of the store",
+		errs.Add("the credentials of clients cannot be forwarded with api = \""+u.API+"\", because the proxy answers from its own copy of the store",
 			"remove the key, and name etcd's user of the proxy in upstream.user", "upstream", "credentials")
 	}
 	if u.ServeStale && u.PlainReads == "linearizable" {

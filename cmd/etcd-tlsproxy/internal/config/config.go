@@ -87,7 +87,9 @@ type Upstream struct {
 	// etcd without the v2 API, or with both. With "v3" the proxy holds a copy of all keys, and
 	// a proxy on another machine serves the same. See REFERENCE.md for what clients can
 	// notice. A store without a tree of keys is not served: migrate init makes an empty one.
-	API string `toml:"api" default:"v2" choices:"v2,v3" reload:"restart"`
+	// With "auto" the v2 API is served until migrate switch has moved the keys of all proxies
+	// to the v3 store, and the store from then on.
+	API string `toml:"api" default:"v2" choices:"v2,auto,v3" reload:"restart"`
 	// Endpoints are etcd's client URLs: http://host:port, https://host:port or
 	// unix:///path. The first is preferred; the others are used while it is down.
 	Endpoints []string `toml:"endpoints" default:"http://127.0.0.1:2379"`

@@ -19,18 +19,21 @@ import (
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
 )
 
 // loader makes a state from the files on disk.
 type loader struct {
 	file     string
-	files    int64 // that this process may have open; 0 if it does not serve
+	version  string // of the program
+	files    int64  // that this process may have open; 0 if it does not serve
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
 	log      *slog.Logger // nil until the logs are open
 	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
+	switched func()       // is called when another API has the keys
 	began    time.Time    // when the last load began: a file that was changed later may not be part of it
 }
 
@@ -49,6 +52,9 @@ type loaded struct {
 	endpoints []upstream.Endpoint // nil until they are discovered
 	store     *v2v3.Store         // in use; nil with the v2 API
 	successor *successor          // nil unless another store takes its place soon
+	// changeover says whether the v2 API or the store has the keys; nil if the configuration does.
+	changeover *changeover.Proxy
+	version    string // of the program
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous
@@ -87,7 +93,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
-	state := &loaded{config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
+	state := &loaded{version: l.version, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/observe"
@@ -20,6 +21,8 @@ type logs struct {
 	level   slog.LevelVar
 	json    atomic.Bool // for the service log
 	records *observe.Records
+	// lastOther is the time of the last line about another cluster.
+	lastOther atomic.Int64
 
 	stdout, stderr io.Writer
 	out            *serviceOutput // of the service log
@@ -170,4 +173,18 @@ func (l *logs) close() error {
 	err := errors.Join(l.access.close(), l.audit.close())
 	l.out.close()
 	return err
+}
+
+// otherClusterEvery bounds the lines about other clusters. Endpoints of two clusters answer by
+// turns.
+const otherClusterEvery = 10 * time.Second
+
+// otherCluster reports that etcd is another cluster than before.
+func (l *logs) otherCluster(before, now string, ended int) {
+	at := time.Now().UnixNano()
+	last := l.lastOther.Load()
+	if last != 0 && at-last < int64(otherClusterEvery) || !l.lastOther.CompareAndSwap(last, at) {
+		return // the metric counts it
+	}
+	l.service.Warn("etcd is another cluster now; the watches of the one before have ended", "before", before, "now", now, "watches_ended", ended)
 }

@@ -191,7 +191,7 @@ func pendingTexts(s *loaded) []string {
 func (r *reloader) publish(next *loaded) {
 	old := r.current
 	r.current = next
-	if old.store != nil && old.store != next.store {
+	if old.store != nil && next.store != nil && old.store != next.store {
 		next.store.Succeed(old.store)
 	}
 	r.server.Publish(next.snapshot)
@@ -200,6 +200,9 @@ func (r *reloader) publish(next *loaded) {
 	}
 	if old.store != nil && old.store != next.store {
 		r.retire(old.store, old.config.Limits.UpstreamTimeout.Duration())
+	}
+	if c := old.changeover; c != nil && c != next.changeover {
+		r.retire(c, old.config.Limits.UpstreamTimeout.Duration())
 	}
 	if n := old.successor; n != nil && n != next.successor && n.store != next.store {
 		r.retire(n.store, 0)

@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	metrics := observe.NewMetrics(o.Version)
 	loader := &loader{
-		file: o.File, files: preflight.OpenFiles(), counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
+		file: o.File, version: o.Version, files: preflight.OpenFiles(), counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
 	}
 	first, seen, err := loader.load(ctx, nil)
 	if err != nil {
@@ -101,16 +101,21 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 		return nil, nil, err
 	}
 	loader.log = logs.service
+	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
+	s.reloader = &reloader{
+		loader: loader, metrics: metrics, logs: logs, manager: s.manager,
+		current: first, seen: seen, refreshNow: make(chan struct{}, 1), stopped: make(chan struct{}),
+	}
+	s.reloader.mu.Lock() // until there is a server that another API can be put into use for
+	defer s.reloader.mu.Unlock()
+	loader.switched = s.reloader.switched
+	metrics.Watches.OtherCluster = logs.otherCluster
 	if err := loader.openStore(ctx, first, nil); err != nil {
 		return nil, nil, errors.Join(err, logs.close())
 	}
 	debug.SetMemoryLimit(first.config.Limits.Memory)
-	s := &service{version: o.Version, config: first.config, logs: logs, manager: &manager{logs.service}}
 	s.server = newServer(first, preflight.Connections(first.config, loader.files), metrics, logs)
-	s.reloader = &reloader{
-		loader: loader, server: s.server, metrics: metrics, logs: logs, manager: s.manager,
-		current: first, seen: seen, refreshNow: make(chan struct{}, 1), stopped: make(chan struct{}),
-	}
+	s.reloader.server = s.server
 	s.reloader.publishStatus(first, true, nil)
 	s.reloader.publishMetrics(nil)
 	first.logWarnings(logs.service)

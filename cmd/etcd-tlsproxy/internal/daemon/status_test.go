@@ -3,8 +3,10 @@ package daemon_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,4 +123,37 @@ func TestALostAuditLogIsSeenEverywhere(t *testing.T) {
 	}
 	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "audit_required = true", "audit_required = false", 1))
 	s.Eventually("the requirement is lifted", func() bool { return s.Put("conftool", "conftool-1") == 200 })
+}
+
+func TestAnotherClusterBehindTheProxyHasALine(t *testing.T) {
+	var id atomic.Int64
+	id.Store(1)
+	s := newService(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Etcd-Cluster-Id", fmt.Sprint("c", id.Load()))
+		w.Header().Set("X-Etcd-Index", "7")
+		if r.URL.Query().Has("wait") {
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	})
+	client := &http.Client{Transport: s.Transport()}
+	defer client.CloseIdleConnections()
+	watch := func(key string) *http.Response {
+		t.Helper()
+		resp, err := client.Get(s.URL + "/v2/keys/" + key + "?wait=true")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	first := watch("a")
+	defer first.Body.Close()
+	id.Store(2)
+	second := watch("b")
+	defer second.Body.Close()
+	s.Eventually("the log has both clusters", func() bool {
+		return strings.Contains(s.Log.String(), `level=WARN msg="etcd is another cluster now; the watches of the one before have ended" before=c1 now=c2 watches_ended=1`)
+	})
+	s.WaitForMetric("etcd_tlsproxy_upstream_cluster_changes_total 1")
 }

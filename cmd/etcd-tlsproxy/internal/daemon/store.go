@@ -35,7 +35,10 @@ const treeShare = 2
 // changed, or otherwise a new one.
 func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
 	state.successor = nil
-	if !state.config.Upstream.V3() {
+	if err := l.followChangeover(ctx, state, before); err != nil {
+		return err
+	}
+	if !state.servesStore() {
 		return nil
 	}
 	if before != nil && before.store != nil && before.snapshot.Upstream == state.snapshot.Upstream && state.sameStore(before) {
@@ -111,7 +114,7 @@ func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
 		Timeout:      s.config.Limits.UpstreamTimeout.Duration(),
 		Linearizable: u.PlainReads == "linearizable",
 		ServeStale:   u.ServeStale, Compact: u.Compact, QuotaBytes: u.QuotaBytes,
-		Log: log,
+		Log: log, Version: s.version,
 	}
 	o.Host, _ = os.Hostname() // which is only shown
 	for _, e := range s.endpoints {
@@ -140,7 +143,7 @@ func (o *origin) members(e upstream.Endpoint) (list []v2v3.Endpoint) {
 
 // probe returns how the members are asked about themselves; nil is by the v2 API.
 func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Probed, error) {
-	if !s.config.Upstream.V3() {
+	if !s.config.Upstream.V3() && !s.config.Upstream.Auto() {
 		return nil
 	}
 	user, from := s.config.Upstream.User, s.origin
@@ -177,6 +180,18 @@ func StoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Opt
 	})
 }
 
+// AutoStoreOptions is StoreOptions for commands that decide which API has the keys.
+func AutoStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
+	return storeOptions(ctx, file, log, func(state *loaded) error {
+		if state.config.Upstream.Auto() {
+			return nil
+		}
+		errs := state.doc.NewErrors()
+		errs.Add("the configuration does not let the store say which API has the keys", `set upstream.api = "auto" for all proxies, and restart them`, "upstream", "api")
+		return errs.Err()
+	})
+}
+
 // EitherStoreOptions is StoreOptions for commands that find out whether the store can be used. The configuration may
 // still use the v2 API of the same members.
 func EitherStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
@@ -199,9 +214,9 @@ func storeOptions(ctx context.Context, file string, log *slog.Logger, check func
 	return &o, nil
 }
 
-// retire closes a store that is not in force any more. Its running writes may still end; its
-// watches are broken off, so that their clients connect again.
-func (r *reloader) retire(s *v2v3.Store, patience time.Duration) {
+// retire closes a store, or what follows a changeover, that is not in force any more. Its running writes may
+// still end; its watches are broken off, so that their clients connect again.
+func (r *reloader) retire(s interface{ Close() }, patience time.Duration) {
 	r.retired.Go(func() {
 		select {
 		case <-time.After(patience):
@@ -216,11 +231,15 @@ func (r *reloader) close() {
 	close(r.stopped)
 	r.retired.Wait()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.current.store != nil {
-		r.current.store.Close()
+	last := r.current // which does not change any more
+	r.mu.Unlock()
+	if last.changeover != nil {
+		last.changeover.Close()
 	}
-	if n := r.current.successor; n != nil {
-		n.store.Close()
+	if last.store != nil {
+		last.store.Close()
+	}
+	if last.successor != nil {
+		last.successor.store.Close()
 	}
 }

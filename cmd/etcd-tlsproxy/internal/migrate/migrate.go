@@ -21,13 +21,13 @@ import (
 func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Prepare a v3 store for the v2 API",
-		Long: `Prepares the store of etcd's v3 API from which the proxy serves the v2 API with
-upstream.api = "v3", and finds out whether the keys of a v2 store can be moved to it.`,
+		Short: "Move keys from the v2 API to a v3 store",
+		Long: `Prepares the store of etcd's v3 API from which the proxy serves the v2 API, and moves the
+keys of a v2 store to it.`,
 		Args: console.OnlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newInit(), newRehearse())
+	cmd.AddCommand(newInit(), newRehearse(), newStatus(), newSwitch(), newAbort())
 	return cmd
 }
 

@@ -16,7 +16,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/rehearsal"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migration"
 )
 
 func newRehearse() *cobra.Command {
@@ -56,7 +56,7 @@ The exit status is 3 if there are differences. They are listed by key, without v
 		}),
 	}
 	c := console.NewConfirming(cmd)
-	r := &rehearsal.Rehearsal{Note: c.NoteText, Progress: c.ReportProgress}
+	r := &migration.Rehearsal{Note: c.NoteText, Progress: c.ReportProgress}
 	flags.Connection(cmd, &r.Connection)
 	file := flags.Config(cmd)
 	f := cmd.Flags()
@@ -81,7 +81,7 @@ The exit status is 3 if there are differences. They are listed by key, without v
 	return cmd
 }
 
-func cleanRehearsal(ctx context.Context, c *console.Console, r *rehearsal.Rehearsal) error {
+func cleanRehearsal(ctx context.Context, c *console.Console, r *migration.Rehearsal) error {
 	earlier, err := r.Earlier(ctx)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func cleanRehearsal(ctx context.Context, c *console.Console, r *rehearsal.Rehear
 }
 
 // copyPlace says where the copy is.
-func copyPlace(r *rehearsal.Rehearsal) string {
+func copyPlace(r *migration.Rehearsal) string {
 	var endpoints []string
 	for _, e := range r.Store.Endpoints {
 		endpoints = append(endpoints, e.Addr)
@@ -119,7 +119,7 @@ func copyPlace(r *rehearsal.Rehearsal) string {
 	return fmt.Sprintf("at the prefix %q of the v3 store at %s", r.Store.Prefix, strings.Join(endpoints, ", "))
 }
 
-func rehearse(ctx context.Context, c *console.Console, r *rehearsal.Rehearsal) error {
+func rehearse(ctx context.Context, c *console.Console, r *migration.Rehearsal) error {
 	earlier, err := r.Earlier(ctx)
 	if err != nil {
 		return err
@@ -129,7 +129,7 @@ func rehearse(ctx context.Context, c *console.Console, r *rehearsal.Rehearsal) e
 		return err
 	}
 	if content.Differences.Count > 0 {
-		return printRehearsal(c, &rehearsal.Result{Prefix: r.Store.Prefix, Content: content, Nodes: content.Nodes()}, r)
+		return printRehearsal(c, &migration.Result{Prefix: r.Store.Prefix, Content: content, Nodes: content.Nodes()}, r)
 	}
 	plan := []string{fmt.Sprintf("copy %s of the member %s, as of the index %d", describe(content), content.Member, content.Index) + ", " + copyPlace(r),
 		"load the copy in the way of a proxy, and compare all nodes with those of the member"}
@@ -147,12 +147,12 @@ func rehearse(ctx context.Context, c *console.Console, r *rehearsal.Rehearsal) e
 }
 
 // describe says what a store has.
-func describe(c *rehearsal.Content) string {
+func describe(c *migration.Content) string {
 	return fmt.Sprintf("%s (%s and %s, of which %d are hidden and %d expire, %s)", english.Plural(c.Nodes(), "node", ""),
 		english.Plural(c.Files, "file", ""), english.Plural(c.Directories, "directory", "directories"), c.Hidden, c.Expiring, humanize.Bytes(uint64(c.Bytes)))
 }
 
-func printRehearsal(c *console.Console, result *rehearsal.Result, r *rehearsal.Rehearsal) error {
+func printRehearsal(c *console.Console, result *migration.Result, r *migration.Rehearsal) error {
 	err := c.Print(result, func(w io.Writer) error { return writeRehearsal(w, result, r) })
 	if err == nil && result.Differences.Count+result.Imports.Count > 0 {
 		err = &console.ExitError{Code: console.ExitNo}
@@ -160,13 +160,13 @@ func printRehearsal(c *console.Console, result *rehearsal.Result, r *rehearsal.R
 	return err
 }
 
-func writeRehearsal(w io.Writer, result *rehearsal.Result, r *rehearsal.Rehearsal) error {
+func writeRehearsal(w io.Writer, result *migration.Result, r *migration.Rehearsal) error {
 	var errs []error
 	line := func(form string, args ...any) {
 		_, err := fmt.Fprintf(w, form+"\n", args...)
 		errs = append(errs, err)
 	}
-	differences := func(what string, d *rehearsal.Differences) {
+	differences := func(what string, d *migration.Differences) {
 		line("%s: %s", what, english.Plural(d.Count, "difference", ""))
 		for _, one := range d.First {
 			line("  %q %s", one.Key, one.What)

@@ -87,6 +87,9 @@ func (s *Status) problems() []string {
 	case !s.Upstream.Since.IsZero():
 		add("etcd has not answered every request since %s, and an endpoint is up now. The service log has the reason. This line goes once etcd has answered for two seconds.", s.Upstream.Since.Format(time.DateTime))
 	}
+	for i := range s.Changeovers {
+		list = append(list, changeoverProblems(&s.Changeovers[i])...)
+	}
 	for i := range s.Stores {
 		list = append(list, storeProblems(&s.Stores[i], s.Time)...)
 	}

@@ -34,6 +34,10 @@ func tableOf(name string) table {
 			{"Session", "session", "has"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign", "foreign", "alarm"},
 			{"Compared", "last_audit", "since"}, {"Differences", "differences", "alarm"}, {"Unknown outcomes", "lost_unknown", "alarm"},
 		}},
+		{List: "changeovers", Title: "Changeover from the v2 API to the v3 store", Optional: true, Columns: []column{
+			{"Writes go to", "phase", "mood"}, {"Since", "since", "time"}, {"Reads from the store", "tree", "yes"}, {"Writes held", "held", "count"}, {"Held in total", "held_total", "count"},
+			{"Refused", "refused", "alarm"}, {"Unknown outcomes", "unknown", "alarm"}, {"Reason", "reason", "error"},
+		}},
 		{Name: "keeper", List: "stores", Title: "Expiry and compaction of the v3 store", Optional: true, Columns: []column{
 			{"Keeper", "keeper_name", "error"}, {"Since", "keeper_since", "time"}, {"This proxy", "keeper", "yes"}, {"Expired here", "expired", "count"}, {"Late by", "late_seconds", "age"},
 			{"Clocks apart", "clocks_apart", "alarm"}, {"Compacted here", "compacted_at", "since"}, {"Up to revision", "compacted_revision", "count"}, {"Failing since", "not_compacted_since", "time"},

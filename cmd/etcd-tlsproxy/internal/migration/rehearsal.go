@@ -1,14 +1,16 @@
-// Package rehearsal tries whether the v2 store of an etcd cluster can be moved to a v3 store, and proves that
-// the result is equal. The cluster goes on meanwhile. Nothing of it is changed.
+// Package migration moves the keys of the v2 store of an etcd cluster to a v3 store, or tries whether that can be
+// done.
 //
-// It reads the v2 store from the files of a member, with hidden keys, and compares that with what the
+// A [Rehearsal] reads the v2 store from the files of a member, with hidden keys, and compares that with what the
 // member answers. It then writes the nodes, with their indexes and expiries, below a prefix of the v3 store
-// that no proxy serves, loads them from there in the way of a proxy, and compares again.
+// that no proxy serves, loads them from there in the way of a proxy, and compares again. The cluster goes on
+// meanwhile, and nothing of it is changed. A [Switch] does the same at the prefix that proxies serve, and makes
+// the copy the tree that they serve; see package changeover for what they do meanwhile.
 //
-// The tree at that prefix is in the state [layout.Rehearsal] from its first key on, and whoever changes it holds
-// its lock, which goes with a lease. So an attempt that was interrupted is recognized and replaced, and two of
-// them exclude each other.
-package rehearsal
+// The tree at such a prefix is in the state [layout.Rehearsal] or [layout.Unfinished] from its first key on, and
+// whoever changes it holds its lock, which goes with a lease. So an attempt that was interrupted is recognized and
+// replaced, and two of them exclude each other.
+package migration
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"context"
@@ -14,19 +14,21 @@ import (
 )
 
 const (
-	// lockTTL is how long the lock of a command that was killed is in the way of the next one.
-	lockTTL = 30 * time.Second
+	// lockTTL is how long the lock of a command that was killed is in the way of the next one, and of
+	// writes that proxies hold for it.
+	lockTTL = 5 * time.Second
 	// renewEvery leaves several attempts until the lease ends.
-	renewEvery = 5 * time.Second
+	renewEvery = time.Second
 	// releaseTimeout bounds the end of a command whose etcd has gone away.
 	releaseTimeout = 2 * time.Second
 )
 
 // errRunning means that somebody else holds the lock.
-var errRunning = fmt.Errorf("another rehearsal is running, or was killed less than %s ago (hint: wait, and run the command again)", lockTTL)
+var errRunning = fmt.Errorf("another command works on the tree, or was killed less than %s ago (hint: wait, and run the command again)", lockTTL)
 
-// acquire puts the lock, and keeps its lease alive until the result is called.
-func (s *store) acquire(ctx context.Context) (release func(), err error) {
+// acquire puts the lock, and keeps its lease alive until the result is called. The lock stays for the rest of
+// its lease if it is kept, as if the command had been killed.
+func (s *store) acquire(ctx context.Context) (release func(keep bool), err error) {
 	var lease int64
 	err = s.call(ctx, func(ctx context.Context) error {
 		granted, err := s.client.Lease().LeaseGrant(ctx, &pb.LeaseGrantRequest{TTL: int64(lockTTL / time.Second)})
@@ -41,15 +43,18 @@ func (s *store) acquire(ctx context.Context) (release func(), err error) {
 	renewing, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() { s.renew(renewing, lease) })
-	release = func() {
+	release = func(keep bool) {
 		stop()
 		running.Wait()
+		if keep {
+			return
+		}
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 		defer cancel()
 		_, _ = s.client.Lease().LeaseRevoke(last, &pb.LeaseRevokeRequest{ID: lease}) // otherwise it expires
 	}
 	if err := s.putLock(ctx, lease); err != nil {
-		release()
+		release(false)
 		return nil, fmt.Errorf("acquiring the lock: %w", err)
 	}
 	return release, nil

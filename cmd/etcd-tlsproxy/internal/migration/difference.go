@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"fmt"
@@ -99,4 +99,52 @@ func compareVisible(listed, all []v2store.Record) Differences {
 			}
 		}
 	})
+}
+
+// changes returns what has to be put and what has to be removed to make one tree of another.
+func changes(from, to []v2store.Record) (put, gone []v2store.Record) {
+	have := make(map[string]*v2store.Record, len(from))
+	for i := range from {
+		have[from[i].Key] = &from[i]
+	}
+	for i := range to {
+		old := have[to[i].Key]
+		delete(have, to[i].Key)
+		if old != nil && old.Dir != to[i].Dir {
+			gone = append(gone, *old)
+		}
+		if old == nil || differs(&to[i], old) != "" {
+			put = append(put, to[i])
+		}
+	}
+	for i := range from {
+		if have[from[i].Key] != nil {
+			gone = append(gone, from[i])
+		}
+	}
+	return put, gone
+}
+
+// maxSkew is how far the clock of this machine may be behind that of etcd's leader, which decides what has expired.
+const maxSkew = 2 * time.Second
+
+// unexpired returns the keys of nodes that were removed and can have expired neither themselves nor with a
+// directory above them.
+func unexpired(gone []v2store.Record, now time.Time) (keys []string) {
+	due := map[string]bool{}
+	for _, r := range gone {
+		if r.Expires != 0 && r.Expires <= now.Add(maxSkew).UnixNano() {
+			due[r.Key] = true
+		}
+	}
+	for _, r := range gone {
+		at := r.Key
+		for at != "" && !due[at] {
+			at = at[:strings.LastIndexByte(at, '/')]
+		}
+		if at == "" {
+			keys = append(keys, r.Key)
+		}
+	}
+	return keys
 }

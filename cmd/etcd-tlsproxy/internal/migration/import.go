@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"context"
@@ -26,11 +26,30 @@ const (
 // write writes all nodes, and then the log and the description of the tree, so that the index of the log is
 // that of the v2 store.
 func (s *store) write(ctx context.Context, c *Content, add func(int64)) error {
-	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Rehearsal, Generation: rand.Text()}
-	if err := s.putMeta(ctx, &meta); err != nil {
+	meta, err := s.begin(ctx)
+	if err == nil {
+		err = s.put(ctx, c.records, add)
+	}
+	if err != nil {
 		return err
 	}
-	err := s.inBatches(ctx, c.records, add, func(t *layout.Txn, r *v2store.Record) {
+	revision, err := s.putLog(ctx)
+	if err != nil {
+		return err
+	}
+	meta.Offset = int64(c.Index) - revision
+	return s.putMeta(ctx, meta)
+}
+
+// begin describes a tree whose nodes follow.
+func (s *store) begin(ctx context.Context) (*layout.Meta, error) {
+	meta := &layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: s.state, Generation: rand.Text()}
+	return meta, s.putMeta(ctx, meta)
+}
+
+// put writes nodes.
+func (s *store) put(ctx context.Context, records []v2store.Record, add func(int64)) error {
+	return s.inBatches(ctx, records, add, func(t *layout.Txn, r *v2store.Record) {
 		record := layout.EncodeRecord(r, nil)
 		if r.Dir {
 			t.Put(s.keys.Dir(r.Key), record)
@@ -39,29 +58,52 @@ func (s *store) write(ctx context.Context, c *Content, add func(int64)) error {
 		t.Put(s.keys.File(r.Key), record)
 		t.Put(s.keys.Data(r.Key), []byte(r.Value))
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// delete removes nodes.
+func (s *store) delete(ctx context.Context, records []v2store.Record, add func(int64)) error {
+	return s.inBatches(ctx, records, add, func(t *layout.Txn, r *v2store.Record) {
+		if r.Dir {
+			t.Delete(s.keys.Dir(r.Key))
+			return
+		}
+		t.Delete(s.keys.File(r.Key))
+		t.Delete(s.keys.Data(r.Key))
+	})
+}
+
+// putLog puts a log that is no event, and returns its revision.
+func (s *store) putLog(ctx context.Context) (int64, error) {
 	t := layout.Txn{Keys: s.keys}
 	mark := layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}
 	t.Put(s.keys.Log(), mark.Encode())
 	put, err := s.txn(ctx, &t)
 	if err != nil {
-		return fmt.Errorf("putting the log: %w", err)
+		return 0, fmt.Errorf("putting the log: %w", err)
 	}
-	meta.Offset = int64(c.Index) - put.Header.Revision
-	return s.putMeta(ctx, &meta)
+	return put.Header.Revision, nil
 }
 
 func (s *store) putMeta(ctx context.Context, meta *layout.Meta) error {
-	t := layout.Txn{Keys: s.keys}
+	return s.putMetaIf(ctx, meta, &layout.Txn{Keys: s.keys})
+}
+
+// putMetaIf puts the description of the tree if what a transaction compares holds.
+func (s *store) putMetaIf(ctx context.Context, meta *layout.Meta, t *layout.Txn) error {
 	t.Put(s.keys.Meta(), meta.Encode())
-	put, err := s.txn(ctx, &t)
+	put, err := s.txn(ctx, t)
 	if err != nil {
 		return fmt.Errorf("putting the description of the tree: %w", err)
 	}
 	s.meta = put.Header.Revision
 	return nil
+}
+
+// putMetaAfter is putMeta, but only if the log is the one of a revision.
+func (s *store) putMetaAfter(ctx context.Context, meta *layout.Meta, log int64) error {
+	t := layout.Txn{Keys: s.keys}
+	t.Modified(s.keys.Log(), log)
+	return s.putMetaIf(ctx, meta, &t)
 }
 
 // inBatches executes what is to be done for each node, at most two operations, in transactions that are

@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"context"
@@ -46,7 +46,7 @@ func (r *Rehearsal) Run(ctx context.Context, c *Content) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer release(false)
 	if err := r.removeEarlier(ctx, s); err != nil {
 		return nil, err
 	}

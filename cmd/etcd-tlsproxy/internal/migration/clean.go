@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"bytes"
@@ -72,15 +72,7 @@ func (s *store) removeNodes(ctx context.Context, start, end []byte, add func(int
 			kind, key := s.keys.Parse(kv.Key)
 			records = append(records, v2store.Record{Key: key, Dir: kind == layout.Dir})
 		}
-		err = s.inBatches(ctx, records, add, func(t *layout.Txn, r *v2store.Record) {
-			if r.Dir {
-				t.Delete(s.keys.Dir(r.Key))
-				return
-			}
-			t.Delete(s.keys.File(r.Key))
-			t.Delete(s.keys.Data(r.Key))
-		})
-		if err != nil {
+		if err := s.delete(ctx, records, add); err != nil {
 			return nodes, err
 		}
 		nodes += len(records)

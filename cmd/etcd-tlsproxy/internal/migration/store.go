@@ -1,4 +1,4 @@
-package rehearsal
+package migration
 
 import (
 	"context"
@@ -15,10 +15,12 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-// store is the v3 store, at the prefix of the rehearsal.
+// store is the v3 store, at the prefix of a copy.
 type store struct {
 	client *rpc.Client
 	keys   layout.Keys
+	// state is that of a copy which is not complete, or not for clients.
+	state string
 	// meta and lock are the revisions of these keys; 0 means that there is none. The lock is that of this
 	// command.
 	meta, lock int64
@@ -31,14 +33,20 @@ func (r *Rehearsal) open(ctx context.Context) (*store, error) {
 	if within(keys, layout.Keys(r.Served)) {
 		return nil, fmt.Errorf("the prefix %q of the rehearsal overlaps with the keys that proxies serve, whose prefix is %q (hint: leave --prefix out)", r.Store.Prefix, r.Served)
 	}
-	client, err := rpc.New(r.Store.Endpoints, r.Store.User, r.Store.Password)
+	return open(ctx, &r.Store, layout.Rehearsal)
+}
+
+// open connects to a store, and finds out what is at the prefix: nothing, or a copy in the state. Anything else
+// is an error.
+func open(ctx context.Context, o *v2v3.Options, state string) (*store, error) {
+	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{client: client, keys: keys}
+	s := &store{client: client, keys: layout.Keys(o.Prefix), state: state}
 	if err := s.inspect(ctx); err != nil {
 		client.Close()
-		return nil, fmt.Errorf("finding out what the v3 store has at the prefix %q: %w", r.Store.Prefix, err)
+		return nil, fmt.Errorf("finding out what the v3 store has at the prefix %q: %w", o.Prefix, err)
 	}
 	return s, nil
 }
@@ -66,8 +74,8 @@ func (s *store) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if meta.State != layout.Rehearsal {
-		return fmt.Errorf("the prefix %q has a tree in the state %q, which is not that of a rehearsal (hint: use another --prefix)", string(s.keys), meta.State)
+	if meta.State != s.state {
+		return fmt.Errorf("the prefix %q has a tree in the state %q, want none, or one in the state %q (hint: use another prefix, or see etcd-tlsproxy migrate status)", string(s.keys), meta.State, s.state)
 	}
 	s.meta = found.Kvs[0].ModRevision
 	return nil
@@ -125,7 +133,7 @@ func away(err error) bool {
 }
 
 // errLost means that the lock was lost, or that somebody else has changed the tree.
-var errLost = errors.New("the lock of the rehearsal was lost, perhaps because this machine or etcd was stopped for long (hint: run the command again)")
+var errLost = errors.New("the lock of the command was lost, perhaps because this machine or etcd was stopped for long (hint: run the command again)")
 
 // txn executes a transaction if nobody else has the lock, and if this command has not lost its own.
 func (s *store) txn(ctx context.Context, t *layout.Txn) (*pb.TxnResponse, error) {

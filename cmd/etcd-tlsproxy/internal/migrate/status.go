@@ -1,0 +1,175 @@
+package migrate
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+func newStatus() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show which API has the keys, and which proxies follow",
+		Long: `Shows what the v3 store says: which API has the keys, and which proxies have a session
+there. It lists proxies with upstream.api = "auto" and "v3"; those with "v2" have no
+session. A proxy with "auto" that serves the store has two sessions.`,
+		Example: `  etcd-tlsproxy migrate status
+  etcd-tlsproxy migrate status --output json`,
+		Args: console.Arguments,
+	}
+	file := flags.Config(cmd)
+	c := console.New(cmd)
+	limit := timeoutFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
+		defer cancel()
+		f, err := Look(ctx, *file)
+		if err != nil {
+			return err
+		}
+		status := statusOf(f)
+		return c.Print(status, status.write)
+	}
+	return cmd
+}
+
+// Look reads what the store of a configuration says about its tree and the proxies.
+func Look(ctx context.Context, file string) (f *changeover.Fleet, err error) {
+	err = withStore(ctx, file, func(client *rpc.Client, keys layout.Keys) error {
+		f, err = changeover.Look(ctx, client, keys)
+		return err
+	})
+	return f, err
+}
+
+// timeoutFlag adds the flag that bounds a command.
+func timeoutFlag(cmd *cobra.Command) *time.Duration {
+	limit := new(time.Duration)
+	console.DurationVar(cmd.Flags(), limit, "timeout", 10*time.Second, "time limit")
+	return limit
+}
+
+// withStore calls a function with the first member of the store of a configuration that answers.
+func withStore(ctx context.Context, file string, do func(*rpc.Client, layout.Keys) error) error {
+	o, err := daemon.EitherStoreOptions(ctx, file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	client, err := rpc.New(o.Endpoints, o.User, o.Password)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for at := range o.Endpoints {
+		if err = client.Use(at); err == nil {
+			err = do(client, layout.Keys(o.Prefix))
+		}
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// fleetStatus is the result of migrate status.
+type fleetStatus struct {
+	// API is the API that has the keys: "v2", "v3", or "none" while a command moves them.
+	API    string `json:"api"`
+	State  string `json:"state"`
+	Prefix string `json:"prefix"`
+	// Index is that of the last event in the store; 0 if the v2 API has the keys.
+	Index   uint64        `json:"index"`
+	Locked  bool          `json:"locked"`
+	Keeper  string        `json:"keeper"`
+	Proxies []proxyStatus `json:"proxies"`
+}
+
+type proxyStatus struct {
+	Host    string    `json:"host"`
+	Version string    `json:"version"`
+	API     string    `json:"api"` // upstream.api: "auto" or "v3"
+	Holds   bool      `json:"holds_writes"`
+	Since   time.Time `json:"since"`
+}
+
+func statusOf(f *changeover.Fleet) *fleetStatus {
+	s := &fleetStatus{State: f.State, Prefix: f.Prefix, Locked: f.Locked, Keeper: f.Keeper, Proxies: []proxyStatus{}}
+	switch f.State {
+	case layout.Frozen:
+		s.API = "none"
+	case layout.Live:
+		s.API, s.Index = "v3", f.Index
+	default:
+		s.API = "v2"
+	}
+	for _, m := range f.Members {
+		api := "v3"
+		if m.Auto {
+			api = "auto"
+		}
+		s.Proxies = append(s.Proxies, proxyStatus{Host: m.Host, Version: m.Version, API: api, Holds: m.Holds, Since: m.Since})
+	}
+	return s
+}
+
+// stateTexts say what the states of a tree mean.
+var stateTexts = map[string]string{
+	"":                "the v2 API has the keys; the store has no tree",
+	layout.Unfinished: "the v2 API has the keys; the store has a copy that is not complete, which the next switch replaces",
+	layout.Rehearsal:  "the v2 API has the keys; the store has a copy of a rehearsal at this prefix",
+	layout.Frozen:     "nobody takes writes: a command moves the keys, or was killed some seconds ago",
+	layout.Live:       "the v3 store has the keys",
+}
+
+func (s *fleetStatus) write(w io.Writer) error {
+	var b strings.Builder
+	text := stateTexts[s.State]
+	if text == "" {
+		text = fmt.Sprintf("the store has a tree in the state %q, which this release does not know", s.State)
+	}
+	fmt.Fprintln(&b, text)
+	if s.Prefix != "" {
+		fmt.Fprintf(&b, "prefix: %q\n", s.Prefix)
+	}
+	if s.Index > 0 {
+		fmt.Fprintf(&b, "index: %d\n", s.Index)
+	}
+	if s.Locked {
+		fmt.Fprintln(&b, "a command works on the tree")
+	}
+	if s.Keeper != "" {
+		fmt.Fprintf(&b, "keys are expired by the proxy at %s\n", s.Keeper)
+	}
+	if len(s.Proxies) == 0 {
+		fmt.Fprintln(&b, "no proxy has a session at the store (hint: set upstream.api = \"auto\")")
+	}
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for i, p := range s.Proxies {
+		if i == 0 {
+			fmt.Fprintln(table, "HOST\tVERSION\tAPI\tHOLDS WRITES\tSINCE")
+		}
+		holds := "no"
+		if p.Holds {
+			holds = "yes"
+		}
+		fmt.Fprintf(table, "%q\t%s\t%s\t%s\t%s\n", p.Host, p.Version, p.API, holds, p.Since.Format(time.DateTime))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,196 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+)
+
+// copy copies all nodes while the v2 API goes on, so that little is left for later.
+func (m *move) copy(ctx context.Context) error {
+	if _, err := m.check(ctx, m.store); err != nil {
+		return err
+	}
+	if err := m.removeEarlier(ctx, m.store); err != nil {
+		return err
+	}
+	start := time.Now()
+	c, err := m.take(ctx)
+	if err != nil {
+		return err
+	}
+	if err := m.store.room(ctx, m.store.size(c), m.Store.QuotaBytes); err != nil {
+		return err
+	}
+	meta, err := m.store.begin(ctx)
+	if err != nil {
+		return err
+	}
+	m.meta, m.copied = *meta, c
+	add, done := m.Progress("nodes copied", int64(c.Nodes()))
+	defer done()
+	err = m.store.put(ctx, c.records, add)
+	m.result.Copied = since(start)
+	return err
+}
+
+// take reads the v2 store, and makes sure that all of it was read.
+func (m *move) take(ctx context.Context) (*Content, error) {
+	c, err := m.Take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d := &c.Differences; d.Count > 0 {
+		return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
+	}
+	return c, nil
+}
+
+// freeze makes the proxies hold their writes.
+func (m *move) freeze(ctx context.Context) error {
+	m.frozen = time.Now()
+	meta := m.meta
+	meta.State = layout.Frozen
+	m.meta = meta // from now on it may be frozen, whatever the answer is
+	return m.store.putMeta(ctx, &meta)
+}
+
+// hold waits until all of them do.
+func (m *move) hold(ctx context.Context) error {
+	for {
+		f, err := m.check(ctx, m.store)
+		if err != nil {
+			return err
+		}
+		var late []changeover.Member
+		for _, member := range f.Members {
+			if !member.Holds {
+				late = append(late, member)
+			}
+		}
+		if len(late) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("these proxies do not say that they hold their writes: %s", hosts(late))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// read reads the v2 store as it is now.
+func (m *move) read(ctx context.Context) error {
+	c, err := m.take(ctx)
+	m.result.Content = c
+	return err
+}
+
+// update makes the tree what was read last.
+func (m *move) update(ctx context.Context) error {
+	put, gone := changes(m.copied.records, m.result.records)
+	m.copied = m.result.Content
+	m.result.Changed += len(put) + len(gone)
+	none := func(int64) {}
+	if err := m.store.delete(ctx, gone, none); err != nil {
+		return err
+	}
+	return m.store.put(ctx, put, none)
+}
+
+// prove loads the tree in the way of a proxy, and compares it with what was read.
+func (m *move) prove(ctx context.Context) error {
+	if _, err := m.store.putLog(ctx); err != nil { // without it a tree cannot be loaded
+		return err
+	}
+	tree, err := v2v3.LoadCopy(ctx, m.Store)
+	if err != nil {
+		return fmt.Errorf("loading the tree: %w", err)
+	}
+	d := compare(m.copied.records, tree.Tree.Below(""))
+	for key := range tree.Foreign {
+		d.add(key, "is a key of another program")
+	}
+	if d.Count > 0 {
+		return fmt.Errorf("the tree is not equal to the v2 store: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
+	}
+	return nil
+}
+
+// compare makes sure that nobody has written through the v2 API since it was read. Etcd goes on expiring nodes
+// there, which is done in the tree as well.
+func (m *move) compare(ctx context.Context) error {
+	for range maxExpiries {
+		behind, err := m.Since(ctx, m.copied)
+		if err != nil || behind == 0 {
+			return err
+		}
+		before := m.copied
+		if err := m.read(ctx); err != nil {
+			return err
+		}
+		put, gone := changes(before.records, m.result.records)
+		if len(put) > 0 {
+			return fmt.Errorf("%q was written while the proxies held their writes; somebody writes to etcd past them (hint: make them use a proxy)", put[0].Key)
+		}
+		if keys := unexpired(gone, time.Now()); len(keys) > 0 {
+			return fmt.Errorf("%q was removed while the proxies held their writes; somebody writes to etcd past them (hint: make them use a proxy)", keys[0])
+		}
+		if grown := m.result.Index - before.Index; grown > uint64(len(gone)) {
+			return fmt.Errorf("the index of the v2 store has grown by %d, and %d nodes have expired; somebody writes to etcd past the proxies (hint: make them use a proxy)", grown, len(gone))
+		}
+		m.result.Expired += len(gone)
+		if err := m.update(ctx); err != nil {
+			return err
+		}
+	}
+	return errors.New("nodes expire faster than the tree can be compared (hint: try again later)")
+}
+
+// serve makes the tree the one that proxies serve. The first write has the index behind that of the v2 store.
+func (m *move) serve(ctx context.Context) error {
+	revision, err := m.store.putLog(ctx)
+	if err != nil {
+		return err
+	}
+	live := m.meta
+	live.State, live.Moved, live.Offset = layout.Live, true, int64(m.copied.Index)-revision
+	err = m.store.putMetaAfter(ctx, &live, revision)
+	if err != nil && !m.isLive(ctx, &live) {
+		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
+	}
+	m.meta = live
+	m.result.Held, m.result.Nodes = since(m.frozen), m.copied.Nodes()
+	return nil
+}
+
+// isLive reports whether a tree was put into service although the answer to that was an error.
+func (m *move) isLive(ctx context.Context, live *layout.Meta) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var found *pb.RangeResponse
+	err := m.store.call(ctx, func(ctx context.Context) (err error) {
+		found, err = m.store.client.Range(ctx, &pb.RangeRequest{Key: m.store.keys.Meta()})
+		return err
+	})
+	return err == nil && len(found.Kvs) == 1 && string(found.Kvs[0].Value) == string(live.Encode())
+}
+
+// undo ends the freeze.
+func (m *move) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	meta := m.meta
+	meta.State = layout.Unfinished
+	if err := m.store.putMeta(ctx, &meta); err != nil {
+		return fmt.Errorf("ending the freeze: %w (hint: the proxies end it themselves within %s)", err, lockTTL)
+	}
+	return nil
+}
