@@ -55,7 +55,9 @@ func NewRecords(o RecordOptions) *Records {
 }
 
 // Audited reports whether a write that is carried out now can be recorded, or need not be.
-func (rs *Records) Audited() bool { return !rs.Audit.Failing() || !rs.AuditRequired.Load() }
+func (rs *Records) Audited() bool {
+	return !rs.AuditRequired.Load() || !rs.Audit.Failing() && !rs.Audit.Stuck()
+}
 
 // Timed reports whether the access log contains the time that requests wait for etcd.
 func (rs *Records) Timed() bool { return rs.JSON.Load() && rs.Access.On() }
@@ -78,10 +80,12 @@ func (rs *Records) write(r *Record, duration time.Duration) {
 	_, _ = rs.Access.Write(line)
 }
 
-// Note adds an entry about the service itself to the audit log.
+// Note adds an entry about the service itself to the audit log. It waits for a moment until the
+// entry is written, which is for whoever changes the service, and never for a client.
 func (rs *Records) Note(msg string, attrs ...slog.Attr) {
 	if rs.Audit.On() {
 		rs.entries.LogAttrs(context.Background(), slog.LevelInfo, msg, attrs...)
+		rs.Audit.Flush()
 	}
 }
 

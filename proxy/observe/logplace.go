@@ -9,13 +9,25 @@ import (
 
 // Seen records that the file of the log is at its path, with all records so far.
 func (l *Log) Seen() {
+	if l.seen() {
+		l.Flush()
+	}
+}
+
+// seen reports whether the file is there again.
+func (l *Log) seen() (back bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.unseen = 0
-	if l.away != nil { // somebody has moved it back
+	if back = l.away != nil; back { // somebody has moved it
 		l.away = nil
-		_ = l.resume() // an error is that of the next record, too
+		if l.queue != nil {
+			l.queue.Try()
+		} else {
+			_ = l.resume() // an error is that of the next record, too
+		}
 	}
+	return back
 }
 
 // Away makes the log fail, because its file is not at its path any more and cannot be opened
@@ -34,6 +46,7 @@ func (l *Log) Away(err error, deleted bool) {
 // Reopen is Switch to the file that is at the path of the log now. The file and the service
 // log say what has happened.
 func (l *Log) Reopen(to io.Writer, what string, deleted bool) (old io.Writer) {
+	defer l.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	since := l.since
@@ -44,7 +57,7 @@ func (l *Log) Reopen(to io.Writer, what string, deleted bool) (old io.Writer) {
 	l.missing += lost
 	l.total += lost
 	l.lost.Add(float64(lost))
-	old = l.switchTo(to)
+	old = l.switchTo(to, nil)
 	attrs := []any{"what", what, "lost", l.missing, "since", since}
 	l.service.Warn("a log was opened again: its file was removed or replaced", append([]any{"log", l.name}, attrs...)...)
 	l.failing.Store(false)
@@ -52,7 +65,13 @@ func (l *Log) Reopen(to io.Writer, what string, deleted bool) (old io.Writer) {
 	if l.notices {
 		var notice bytes.Buffer
 		slog.New(slog.NewJSONHandler(&notice, nil)).Warn("opened again: the file was removed or replaced", attrs...)
-		if err := l.write(notice.Bytes()); err != nil {
+		var err error
+		if l.queue != nil {
+			err = l.queue.Add(notice.Bytes())
+		} else {
+			err = l.write(notice.Bytes())
+		}
+		if err != nil {
 			l.lose(err, 0)
 		}
 	}

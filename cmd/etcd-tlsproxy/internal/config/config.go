@@ -205,7 +205,9 @@ type Log struct {
 	Audit string `toml:"audit" default:"stderr"`
 	// AuditRequired refuses all writes with status 503 from the moment that a line of the audit
 	// log could not be written, or not at its path any more, until the log can be written
-	// again, which is tried each second. Writes that etcd was carrying out at that moment are counted as lost.
+	// again, which is tried each second. Writes that etcd was carrying out at that moment are
+	// counted as lost. Writes are also refused while the log takes more than a second for what
+	// it is given. Up to 4 MiB of lines wait for it meanwhile; beyond that they are lost.
 	AuditRequired bool `toml:"audit_required" default:"false"`
 	// Service is the format of the service's own messages: "text" or "json". In the journal
 	// each message has the priority of its level. In the text form a list is a JSON array in

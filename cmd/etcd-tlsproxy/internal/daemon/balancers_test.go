@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -56,14 +57,17 @@ func TestAReloadAppliesTheLoadBalancersToNewConnections(t *testing.T) {
 }
 
 func TestTheSharesOfConnectionsAreThoseOfTheRunningProxy(t *testing.T) {
-	s := newService(t, daemontest.Echo)
+	etcd := newStandIn(t, "etcd")
+	etcd.Start()
+	s := startService(t, strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL), "[limits]", "[limits]\nconnections = 1000", 1))
 	c := config.Default()
+	c.Limits.Connections = 1000
 	c.ProxyProtocol.From = []string{"192.0.2.1"}
 	pools := map[string]observe.PoolStatus{}
 	for _, pool := range s.status().Pools {
 		pools[pool.Pool] = pool
 	}
-	shares := preflight.Shares(c)
+	shares := preflight.Shares(c, preflight.OpenFiles())
 	for i, name := range []string{"connections", "headers"} {
 		if share, pool := shares[i], pools[name]; share.Total != pool.Total || share.Most != pool.Total-pool.Reserve {
 			t.Errorf("%s: check-config says %s, and the proxy has %+v", name, &share, pool)

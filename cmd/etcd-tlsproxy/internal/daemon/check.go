@@ -70,7 +70,7 @@ func Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	secret(state.config.Upstream.PasswordFile, "upstream", "password_file")
 	report := &Report{
 		Rules: len(state.config.ACLs), Users: state.snapshot.Users.Len(), Warnings: state.warnings, SRV: state.config.Upstream.SRV,
-		Shares: preflight.Shares(state.config),
+		Shares: preflight.Shares(state.config, preflight.OpenFiles()),
 		Origin: describeOrigin(&state.config.Upstream),
 		Show:   func(w io.Writer) error { return state.doc.Show(w, state.config, nil) },
 		Local:  slices.Concat(local.Advise(time.Now()), preflight.AsWarnings(problems)),

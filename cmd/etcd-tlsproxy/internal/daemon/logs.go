@@ -25,7 +25,8 @@ type logs struct {
 	lastOther atomic.Int64
 
 	stdout, stderr io.Writer
-	mu             sync.Mutex // held while outputs are replaced
+	out            *serviceOutput // of the service log
+	mu             sync.Mutex     // held while outputs are replaced
 	access, audit  output
 }
 
@@ -40,10 +41,12 @@ type output struct {
 
 func openLogs(c *config.Log, stdout, stderr io.Writer) (*logs, error) {
 	l := &logs{stdout: stdout, stderr: stderr}
-	l.service = slog.New(newServiceHandler(stderr, &l.level, &l.json))
+	handler := newServiceHandler(stderr, &l.level, &l.json)
+	l.service, l.out = slog.New(handler), handler.out
 	l.records = observe.NewRecords(observe.RecordOptions{Service: l.service})
 	l.access, l.audit = output{log: l.records.Access, where: "off"}, output{log: l.records.Audit, where: "off"}
 	if err := l.apply(c); err != nil {
+		l.out.close()
 		return nil, err
 	}
 	return l, nil
@@ -167,7 +170,9 @@ func (l *logs) close() error {
 	l.records.Flush()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return errors.Join(l.access.close(), l.audit.close())
+	err := errors.Join(l.access.close(), l.audit.close())
+	l.out.close()
+	return err
 }
 
 // otherClusterEvery bounds the lines about other clusters. Endpoints of two clusters answer by

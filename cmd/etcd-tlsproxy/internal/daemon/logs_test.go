@@ -14,6 +14,7 @@ import (
 
 func write(l *logs, line string) {
 	_, _ = l.records.Audit.Write([]byte(line + "\n")) // the log counts and reports what it loses
+	l.records.Audit.Flush()
 }
 
 func TestLogFilesAreOpenedAgain(t *testing.T) {

@@ -111,7 +111,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	loader.switched = s.reloader.switched
 	metrics.Watches.OtherCluster = logs.otherCluster
 	if err := loader.openStore(ctx, first, nil); err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, logs.close())
 	}
 	debug.SetMemoryLimit(first.config.Limits.Memory)
 	s.server = newServer(first, preflight.Connections(first.config, loader.files), metrics, logs)

@@ -11,6 +11,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
+
+	"etcd-tlsproxy/proxy/lines"
 )
 
 // serviceHandler writes the service log as text or as JSON. Both can change while it is
@@ -21,9 +24,9 @@ type serviceHandler struct {
 	out        *serviceOutput
 }
 
-// newServiceHandler returns a handler for records at or above the level.
+// newServiceHandler returns a handler for records at or above the level, whose out must be closed.
 func newServiceHandler(to io.Writer, level slog.Leveler, asJSON *atomic.Bool) *serviceHandler {
-	out := &serviceOutput{to: to, journal: isJournal(to)}
+	out := newServiceOutput(to)
 	text := slog.NewTextHandler(out, &slog.HandlerOptions{Level: level, ReplaceAttr: listAsJSON})
 	return &serviceHandler{text: text, json: slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}), asJSON: asJSON, out: out}
 }
@@ -77,22 +80,64 @@ func (h *serviceHandler) WithGroup(name string) slog.Handler {
 // priority of its level; otherwise journalctl -p warning would show nothing.
 type serviceOutput struct {
 	to      io.Writer
+	queue   *lines.Queue // of a file, so that nobody waits for its reader; nil otherwise
 	journal bool
+	lost    atomic.Int64 // lines since the last notice
 
 	mu    sync.Mutex
 	level slog.Level // of the line that is written next
 }
 
+// newServiceOutput returns an output that must be closed.
+func newServiceOutput(to io.Writer) *serviceOutput {
+	o := &serviceOutput{to: to, journal: isJournal(to)}
+	if _, ok := to.(*os.File); ok {
+		o.queue = lines.New(to, lines.Options{Notice: o.notice, Written: func(lost int, _ error) { o.lost.Add(int64(lost)) }})
+		o.queue.Start()
+	}
+	return o
+}
+
+// notice says in the log itself how many lines are missing.
+func (o *serviceOutput) notice() []byte {
+	lost := o.lost.Swap(0)
+	if lost == 0 {
+		return nil
+	}
+	return o.prefixed(slog.LevelError, fmt.Appendf(nil, "level=ERROR msg=\"lines of this log were lost\" lost=%d\n", lost))
+}
+
 // Write implements [io.Writer]; mu is held.
 func (o *serviceOutput) Write(line []byte) (int, error) {
-	if !o.journal {
-		return o.to.Write(line)
+	out := o.prefixed(o.level, line)
+	var err error
+	if o.queue != nil {
+		if err = o.queue.Add(out); err != nil {
+			o.lost.Add(1)
+		}
+	} else {
+		_, err = o.to.Write(out)
 	}
-	// One write for each line, so that no other line comes between the two parts.
-	if _, err := o.to.Write(append(fmt.Appendf(nil, "<%d>", priority(o.level)), line...)); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	return len(line), nil
+}
+
+// prefixed returns a line with its priority for the journal. It is one write, so that no other
+// line comes between the two parts.
+func (o *serviceOutput) prefixed(level slog.Level, line []byte) []byte {
+	if !o.journal {
+		return line
+	}
+	return append(fmt.Appendf(nil, "<%d>", priority(level)), line...)
+}
+
+// close waits for what was not written yet.
+func (o *serviceOutput) close() {
+	if o.queue != nil {
+		o.queue.Close(time.Second)
+	}
 }
 
 // priority returns the priority of a level, as in sd-daemon(3).

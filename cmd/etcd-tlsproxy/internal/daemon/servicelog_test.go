@@ -31,11 +31,13 @@ func TestInTheJournalEachLineHasThePriorityOfItsLevel(t *testing.T) {
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	write := func() {
-		log := slog.New(newServiceHandler(file, slog.LevelDebug, &atomic.Bool{})).With("a", 1)
+		handler := newServiceHandler(file, slog.LevelDebug, &atomic.Bool{})
+		log := slog.New(handler).With("a", 1)
 		log.Debug("d")
 		log.Info("i")
 		log.Warn("w")
 		log.Error("e")
+		handler.out.close()
 	}
 	t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", stat.Dev, stat.Ino))
 	write()

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/dustin/go-humanize"
@@ -20,14 +21,14 @@ type Share struct {
 	cap int64
 }
 
-// Shares computes the shares of a configuration. An eighth of the connections and of the
-// watches is reserved for clients that have less than their share. See [config.Limits.Parts] for
-// requests.
-func Shares(c *config.Config) []Share {
+// Shares computes the shares of a configuration in a process that may have so many files open.
+// An eighth of the connections and of the watches is reserved for clients that have less than
+// their share. See [config.Limits.Parts] for requests.
+func Shares(c *config.Config, files int64) []Share {
 	l := &c.Limits
-	parts := l.Parts()
+	connections, parts := int64(Connections(c, files)), l.Parts()
 	all := []Share{
-		{Name: "connections", Total: int64(l.Connections), Most: int64(l.Connections - l.Connections/8), Key: "address_connections", cap: int64(l.AddressConnections)},
+		{Name: "connections", Total: connections, Most: connections - connections/8, Key: "address_connections", cap: int64(l.AddressConnections)},
 		{Name: "watches", Total: int64(l.Watches), Most: int64(l.Watches - l.Watches/8), Key: "user_watches", cap: int64(l.UserWatches)},
 		{Name: "reads at etcd", Total: parts.Requests, Most: parts.Requests - parts.RequestsReserve},
 		{Name: "quorum reads at etcd", Total: parts.Proposals, Most: parts.Proposals - parts.ProposalsReserve},
@@ -35,7 +36,8 @@ func Shares(c *config.Config) []Share {
 		{Name: "bodies", Total: l.BodyMemory, Most: l.BodyMemory, bytes: true},
 		{Name: "hashes of passwords", Total: int64(l.HashWorkers), Most: int64(l.HashWorkers)},
 	}
-	if awaited := awaitedHeaders(c); awaited > 0 {
+	if awaitedHeaders(c) > 0 {
+		awaited := max(1, connections/headerShare)
 		all = slices.Insert(all, 1, Share{Name: "connections whose header of the PROXY protocol is awaited", Total: awaited, Most: awaited - awaited/8})
 	}
 	for i := range all {
@@ -69,7 +71,7 @@ func (s *Share) String() string {
 // CheckShares reports the limits of one client that are higher than what there is. They are
 // warnings, because such a limit was accepted before and is only without effect.
 func (s *State) CheckShares() (warnings []string) {
-	for _, share := range Shares(s.Config) {
+	for _, share := range Shares(s.Config, math.MaxInt64) {
 		if share.cap > share.Total {
 			warnings = append(warnings, s.Document.Warning(fmt.Sprintf("one client may have %s, but there are %s %s for all (hint: lower the limit, or remove it: clients share what there is)",
 				humanize.Comma(share.cap), humanize.Comma(share.Total), share.Name), "limits", share.Key))
