@@ -1,13 +1,14 @@
 package observe
 
 import (
-	"etcd-tlsproxy/proxy/gate"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/proxy/gate"
 
 	"etcd-tlsproxy/acl"
 )
