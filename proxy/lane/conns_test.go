@@ -60,9 +60,9 @@ func TestAShortPoolTakesConnectionsOfAllLanesFromAClientAboveItsShare(t *testing
 	add(modest, 400, false)
 	add(flood, 502, false)
 	add(flood, 4, true)
-	// The share of each of two networks is 500.
-	if n := pool.Reclaim(10); n != 6 || revoked.Load() != 6 {
-		t.Errorf("reclaiming: got %d connections, %d of them reported, want 6", n, revoked.Load())
+	// The share of each of two networks, if one more came, is 302. Whoever is above it by more gives first.
+	if n := pool.Reclaim(10); n != 10 || revoked.Load() != 10 {
+		t.Errorf("reclaiming: got %d connections, %d of them reported, want 10", n, revoked.Load())
 	}
 	ended, cut := make(map[*account.Account]int), make(map[*account.Account]int)
 	for a, conns := range all {
@@ -75,8 +75,8 @@ func TestAShortPoolTakesConnectionsOfAllLanesFromAClientAboveItsShare(t *testing
 			}
 		}
 	}
-	if ended[flood] != 4 || cut[flood] != 2 || ended[modest] != 0 || cut[modest] != 0 {
-		t.Errorf("got %d idle and %d other connections of the flood ended, and %d and %d of the other client; want 4 and 2, and none",
+	if ended[flood] != 4 || cut[flood] != 6 || ended[modest] != 0 || cut[modest] != 0 {
+		t.Errorf("got %d idle and %d other connections of the flood ended, and %d and %d of the other client; want 4 and 6, and none",
 			ended[flood], cut[flood], ended[modest], cut[modest])
 	}
 	for _, registered := range all {
