@@ -212,6 +212,7 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	migrate(0, "the v3 store has the keys now", append(switchArgs, "--yes", "--watch", "1ms")...)
 	progress()
 	migrate(0, "the v3 store has the keys\n", "status")
+	migrate(0, "above that of the v2 API when the keys were moved", "status")
 	migrate(1, "nothing is to be ended: the v3 store has the keys", "abort", "--yes")
 	close(stop)
 	writers.Wait()

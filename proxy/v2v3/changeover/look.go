@@ -22,6 +22,8 @@ type Fleet struct {
 	Moved bool
 	// Index is that of the last event of the tree; 0 if there is none.
 	Index uint64
+	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
+	Left uint64
 	// Locked is set while a command works on the tree.
 	Locked bool
 	// Keeper is the machine of the proxy that expires nodes; "" if there is none.
@@ -59,7 +61,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 		if f.meta, err = layout.DecodeMeta(kvs[0].Value); err != nil {
 			return nil, err
 		}
-		f.State, f.Moved, f.revision = f.meta.State, f.meta.Moved, kvs[0].ModRevision
+		f.State, f.Moved, f.Left, f.revision = f.meta.State, f.meta.Moved, f.meta.Left, kvs[0].ModRevision
 		if log := answer.Responses[1].GetResponseRange().Kvs; len(log) > 0 {
 			f.Index = f.meta.Index(log[0].ModRevision)
 		}

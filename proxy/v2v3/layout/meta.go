@@ -37,6 +37,8 @@ type Meta struct {
 	Before string `json:"before,omitempty"`
 	// Moved is set if the tree was moved from the v2 API, and not made empty.
 	Moved bool `json:"moved,omitempty"`
+	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
+	Left uint64 `json:"left,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
 }

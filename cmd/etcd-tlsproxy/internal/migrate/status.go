@@ -91,7 +91,9 @@ type fleetStatus struct {
 	State  string `json:"state"`
 	Prefix string `json:"prefix"`
 	// Index is that of the last event in the store; 0 if the v2 API has the keys.
-	Index   uint64        `json:"index"`
+	Index uint64 `json:"index"`
+	// Gap is how far the index has grown since the keys were moved from the v2 API; 0 if that is not known.
+	Gap     uint64        `json:"gap"`
 	Locked  bool          `json:"locked"`
 	Keeper  string        `json:"keeper"`
 	Proxies []proxyStatus `json:"proxies"`
@@ -112,6 +114,9 @@ func statusOf(f *changeover.Fleet) *fleetStatus {
 		s.API = "none"
 	case layout.Live:
 		s.API, s.Index = "v3", f.Index
+		if f.Left > 0 && f.Index > f.Left {
+			s.Gap = f.Index - f.Left
+		}
 	default:
 		s.API = "v2"
 	}
@@ -145,7 +150,11 @@ func (s *fleetStatus) write(w io.Writer) error {
 		fmt.Fprintf(&b, "prefix: %q\n", s.Prefix)
 	}
 	if s.Index > 0 {
-		fmt.Fprintf(&b, "index: %d\n", s.Index)
+		fmt.Fprintf(&b, "index: %d", s.Index)
+		if s.Gap > 0 {
+			fmt.Fprintf(&b, ", %d above that of the v2 API when the keys were moved", s.Gap)
+		}
+		fmt.Fprintln(&b)
 	}
 	if s.Locked {
 		fmt.Fprintln(&b, "a command works on the tree")

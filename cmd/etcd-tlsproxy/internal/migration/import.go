@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/sync/errgroup"
 
 	"etcd-tlsproxy/proxy/v2store"
@@ -97,6 +98,18 @@ func (s *store) putMetaIf(ctx context.Context, meta *layout.Meta, t *layout.Txn)
 	}
 	s.meta = put.Header.Revision
 	return nil
+}
+
+// describedAs reports whether the tree has a description although the answer to the put was an error.
+func (s *store) describedAs(ctx context.Context, meta *layout.Meta) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var found *pb.RangeResponse
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Meta()})
+		return err
+	})
+	return err == nil && len(found.Kvs) == 1 && string(found.Kvs[0].Value) == string(meta.Encode())
 }
 
 // putMetaAfter is putMeta, but only if the log is the one of a revision.

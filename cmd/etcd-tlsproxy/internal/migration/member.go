@@ -20,9 +20,10 @@ import (
 
 // member is the member whose files are read.
 type member struct {
-	client        client.Client
-	identity      memberhost.Identity
-	name, version string
+	client            client.Client
+	id, name, version string
+	// cluster is the one to which it must belong.
+	cluster memberhost.ID
 }
 
 // get is the request of a read. The library has no functions for most of them.
@@ -43,26 +44,36 @@ func (r *Rehearsal) member(ctx context.Context) (*member, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the data folder: %w", err)
 	}
+	m, err := r.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m.cluster = identity.Cluster
+	if id, err := strconv.ParseUint(m.id, 16, 64); err != nil || memberhost.ID(id) != identity.Member {
+		return nil, fmt.Errorf("the member at %s is %s, but the data folder %s belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member or of a proxy of several)", r.Connection.Endpoints[0], m.id, r.DataDir, identity.Member)
+	}
+	return m, nil
+}
+
+// connect connects to a member, and checks that it serves the v2 API.
+func (r *Rehearsal) connect(ctx context.Context) (*member, error) {
 	etcd, err := r.Connection.Client()
 	if err != nil {
 		return nil, err
 	}
-	m := &member{client: etcd, identity: identity}
-	at := r.Connection.Endpoints[0]
+	m := &member{client: etcd}
+	at := strings.Join(r.Connection.Endpoints, ", ")
 	var version struct {
 		Etcdserver string `json:"etcdserver"`
 	}
 	if _, err := m.read(ctx, get{path: "/version"}, &version); err != nil {
-		return nil, fmt.Errorf("connecting to the member at %s: %w (hint: --endpoints must be the client URL of the member on this machine)", at, err)
+		return nil, fmt.Errorf("connecting to the member at %s: %w (hint: --endpoints must be the client URL of a member)", at, err)
 	}
 	var self struct{ ID, Name string }
 	if _, err := m.read(ctx, get{path: "/v2/stats/self"}, &self); err != nil {
-		return nil, fmt.Errorf("the member at %s, etcd %s, does not serve the v2 API: %w (hint: there is something to move only if etcd 3.4 or 3.5 runs with --enable-v2=true)", at, version.Etcdserver, err)
+		return nil, fmt.Errorf("the member at %s, etcd %s, does not serve the v2 API: %w (hint: that is etcd 3.4 or 3.5 with --enable-v2=true)", at, version.Etcdserver, err)
 	}
-	if id, err := strconv.ParseUint(self.ID, 16, 64); err != nil || memberhost.ID(id) != identity.Member {
-		return nil, fmt.Errorf("the member at %s is %s, but the data folder %s belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member or of a proxy of several)", at, self.ID, r.DataDir, identity.Member)
-	}
-	m.name, m.version = self.Name, version.Etcdserver
+	m.id, m.name, m.version = self.ID, self.Name, version.Etcdserver
 	return m, nil
 }
 
@@ -106,8 +117,8 @@ func (m *member) keys(ctx context.Context, query string) (*node, uint64, error) 
 	if err != nil || answer.Node == nil {
 		return nil, 0, errors.New("reading the keys of the member: the answer lacks the node or the index")
 	}
-	if of := head.Get("X-Etcd-Cluster-Id"); of != m.identity.Cluster.String() {
-		return nil, 0, fmt.Errorf("the member belongs to the cluster %s, but the data folder to %s (hint: the folder is perhaps that of an earlier cluster; give that of the running etcd with --data-dir)", of, m.identity.Cluster)
+	if of := head.Get("X-Etcd-Cluster-Id"); of != m.cluster.String() {
+		return nil, 0, fmt.Errorf("the member belongs to the cluster %s, but the keys to %s (hint: the data folder is perhaps that of an earlier cluster; give that of the running etcd with --data-dir)", of, m.cluster)
 	}
 	return answer.Node, index, nil
 }

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"etcd-tlsproxy/proxy/v2v3"
-	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
@@ -63,28 +60,7 @@ func (m *move) freeze(ctx context.Context) error {
 }
 
 // hold waits until all of them do.
-func (m *move) hold(ctx context.Context) error {
-	for {
-		f, err := m.check(ctx, m.store)
-		if err != nil {
-			return err
-		}
-		var late []changeover.Member
-		for _, member := range f.Members {
-			if !member.Holds {
-				late = append(late, member)
-			}
-		}
-		if len(late) == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("these proxies do not say that they hold their writes: %s", hosts(late))
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
+func (m *move) hold(ctx context.Context) error { return m.Fleet.hold(ctx, m.store) }
 
 // read reads the v2 store as it is now.
 func (m *move) read(ctx context.Context) error {
@@ -161,26 +137,14 @@ func (m *move) serve(ctx context.Context) error {
 		return err
 	}
 	live := m.meta
-	live.State, live.Moved, live.Offset = layout.Live, true, int64(m.copied.Index)-revision
+	live.State, live.Moved, live.Offset, live.Left = layout.Live, true, int64(m.copied.Index)-revision, m.copied.Index
 	err = m.store.putMetaAfter(ctx, &live, revision)
-	if err != nil && !m.isLive(ctx, &live) {
+	if err != nil && !m.store.describedAs(ctx, &live) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
 	}
 	m.meta = live
 	m.result.Held, m.result.Nodes = since(m.frozen), m.copied.Nodes()
 	return nil
-}
-
-// isLive reports whether a tree was put into service although the answer to that was an error.
-func (m *move) isLive(ctx context.Context, live *layout.Meta) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
-	defer cancel()
-	var found *pb.RangeResponse
-	err := m.store.call(ctx, func(ctx context.Context) (err error) {
-		found, err = m.store.client.Range(ctx, &pb.RangeRequest{Key: m.store.keys.Meta()})
-		return err
-	})
-	return err == nil && len(found.Kvs) == 1 && string(found.Kvs[0].Value) == string(live.Encode())
 }
 
 // undo ends the freeze.

@@ -34,7 +34,7 @@ func newFleet(t *testing.T, proxies int) *fleet {
 	t.Helper()
 	f := &fleet{fixture: start(t, proxytest.Options{})}
 	f.Rehearsal.Store.Prefix = "p"
-	f.sw = &Switch{Rehearsal: *f.Rehearsal, Expect: proxies, MaxHold: 10 * time.Second}
+	f.sw = &Switch{Rehearsal: *f.Rehearsal, Fleet: Fleet{Expect: proxies, MaxHold: 10 * time.Second}}
 	for range proxies {
 		p, err := changeover.Open(changeover.Options{Endpoints: f.sw.Store.Endpoints, Prefix: "p", Timeout: 10 * time.Second, Host: "conf1001",
 			Log: slog.New(slog.DiscardHandler), Switched: func() {}})
@@ -332,6 +332,16 @@ func TestAFleetThatIsNotAsExpectedIsNotSwitched(t *testing.T) {
 	}
 	if _, err := f.sw.Run(t.Context()); err == nil || f.admitted(f.proxies[0]) == nil {
 		t.Errorf("a switch of such a fleet: got %v, want an error", err)
+	}
+}
+
+// TestAProxyThatStillHasASessionForTheTreeIsSwitched has a second session of one proxy, which holds no writes.
+func TestAProxyThatStillHasASessionForTheTreeIsSwitched(t *testing.T) {
+	f := newFleet(t, 2)
+	p := layout.Presence{Host: "conf1001"}
+	f.put(string(layout.Keys("p").Session("tree")), string(p.Encode()))
+	if _, err := f.sw.Run(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -1,0 +1,117 @@
+package migration
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2v3/changeover"
+)
+
+// Fleet says which proxies take part when the keys are moved, and for how long they may hold writes.
+type Fleet struct {
+	// Expect is the number of proxies that follow the changeover.
+	Expect int
+	// MaxHold bounds the time for which writes are held. If it is over, the keys stay where they were.
+	MaxHold time.Duration
+
+	// before is called before each step in tests. Its error ends the command like a kill.
+	before func(step string) error
+	killed bool
+}
+
+// check returns what the store says about the fleet, and an error unless all proxies follow. A proxy that serves
+// the tree has a session for it besides its own, and keeps that for some seconds when the keys have gone back.
+func (w *Fleet) check(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		f, err = changeover.Look(ctx, s.client, s.keys)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	following := followers(f)
+	at := map[string]int{}
+	for _, m := range following {
+		at[m.Host]++
+	}
+	for _, m := range f.Members {
+		if m.Auto {
+			continue
+		}
+		if at[m.Host]--; at[m.Host] < 0 {
+			return f, fmt.Errorf("the proxy at %s does not follow the changeover (hint: set upstream.api = \"auto\" there and restart it; one that was restarted less than 10s ago may still have a session)", m.Host)
+		}
+	}
+	if len(following) != w.Expect {
+		return f, fmt.Errorf("%d proxies follow the changeover (%s), want %d (hint: a proxy without upstream.api = \"auto\" would go on using one API; etcd-tlsproxy migrate status lists them)", len(following), hosts(following), w.Expect)
+	}
+	return f, nil
+}
+
+// followers returns the sessions of proxies that follow the changeover.
+func followers(f *changeover.Fleet) (members []changeover.Member) {
+	for _, m := range f.Members {
+		if m.Auto {
+			members = append(members, m)
+		}
+	}
+	return members
+}
+
+func hosts(members []changeover.Member) string {
+	var names []string
+	for _, m := range members {
+		names = append(names, m.Host)
+	}
+	return strings.Join(names, ", ")
+}
+
+// hold waits until all proxies hold their writes.
+func (w *Fleet) hold(ctx context.Context, s *store) error {
+	for {
+		f, err := w.check(ctx, s)
+		if err != nil {
+			return err
+		}
+		var late []changeover.Member
+		for _, member := range followers(f) {
+			if !member.Holds {
+				late = append(late, member)
+			}
+		}
+		if len(late) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("these proxies do not say that they hold their writes: %s", hosts(late))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// run executes steps in their order. Writes are held from the step "freeze" on, which the time limit begins with.
+func (w *Fleet) run(ctx context.Context, names []string, steps map[string]func(context.Context) error) error {
+	for _, name := range names {
+		if name == "freeze" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeoutCause(ctx, w.MaxHold, fmt.Errorf("writes were held for %s, which is the limit", w.MaxHold))
+			defer cancel()
+		}
+		if w.before != nil {
+			if err := w.before(name); err != nil {
+				w.killed = true
+				return err
+			}
+		}
+		if err := steps[name](ctx); err != nil {
+			if ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			return fmt.Errorf("in the step %q: %w", name, err)
+		}
+	}
+	return nil
+}
