@@ -38,12 +38,17 @@ type Connection struct {
 	Timeout time.Duration
 }
 
+// maxIdle is how many connections to an endpoint are kept for the next requests. Commands that write much send as
+// many requests at once.
+const maxIdle = 64
+
 // Transport returns a transport for the endpoints.
 func (c *Connection) Transport() (*http.Transport, error) {
 	t := &http.Transport{
 		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
 		DialContext:         (&net.Dialer{Timeout: c.Timeout}).DialContext,
 		TLSHandshakeTimeout: c.Timeout,
+		MaxIdleConnsPerHost: maxIdle,
 		// net/http may dial a connection and then not use it. etcd does not shut down
 		// while such a silent connection is open.
 		IdleConnTimeout: c.Timeout,
