@@ -36,15 +36,19 @@ func (r *Rehearsal) Clean(ctx context.Context) (nodes int, err error) {
 // could contain keys of other programs that were put meanwhile.
 const pageOfKeys = 10_000
 
-// remove removes the tree of a rehearsal, its description last, so that an attempt that is interrupted
+// remove removes a tree that is not served, its description last, so that an attempt that is interrupted
 // can be repeated. It returns the number of nodes.
 func (s *store) remove(ctx context.Context, add func(int64)) (nodes int, err error) {
 	for _, start := range [][]byte{s.keys.File(""), s.keys.Dir("")} {
-		n, err := s.removeNodes(ctx, start, layout.End(start), add)
+		n, err := s.removeKeys(ctx, start, func(ctx context.Context, records []v2store.Record) error { return s.delete(ctx, records, add) })
 		if err != nil {
 			return nodes, fmt.Errorf("removing the rehearsal: %w", err)
 		}
 		nodes += n
+	}
+	// A tree that was served has queues as well.
+	if _, err := s.removeKeys(ctx, s.keys.Queue(""), s.deleteQueues); err != nil {
+		return nodes, fmt.Errorf("removing the queues: %w", err)
 	}
 	t := layout.Txn{Keys: s.keys}
 	t.Delete(s.keys.Log())
@@ -56,28 +60,28 @@ func (s *store) remove(ctx context.Context, add func(int64)) (nodes int, err err
 	return nodes, nil
 }
 
-// removeNodes removes the nodes whose records are in a range.
-func (s *store) removeNodes(ctx context.Context, start, end []byte, add func(int64)) (nodes int, err error) {
-	for {
+// removeKeys removes what the keys that begin with start stand for, and returns how many there were.
+func (s *store) removeKeys(ctx context.Context, start []byte, remove func(context.Context, []v2store.Record) error) (n int, err error) {
+	for end := layout.End(start); ; {
 		var page *pb.RangeResponse
 		err := s.call(ctx, func(ctx context.Context) (err error) {
 			page, err = s.client.Range(ctx, &pb.RangeRequest{Key: start, RangeEnd: end, Limit: pageOfKeys, KeysOnly: true})
 			return err
 		})
 		if err != nil {
-			return nodes, err
+			return n, err
 		}
 		var records []v2store.Record
 		for _, kv := range page.Kvs {
 			kind, key := s.keys.Parse(kv.Key)
 			records = append(records, v2store.Record{Key: key, Dir: kind == layout.Dir})
 		}
-		if err := s.delete(ctx, records, add); err != nil {
-			return nodes, err
+		if err := remove(ctx, records); err != nil {
+			return n, err
 		}
-		nodes += len(records)
+		n += len(records)
 		if !page.More || len(records) == 0 {
-			return nodes, nil
+			return n, nil
 		}
 		start = append(bytes.Clone(page.Kvs[len(page.Kvs)-1].Key), 0)
 	}

@@ -73,6 +73,11 @@ func (s *store) delete(ctx context.Context, records []v2store.Record, add func(i
 	})
 }
 
+// deleteQueues removes the last names that were chosen in directories.
+func (s *store) deleteQueues(ctx context.Context, dirs []v2store.Record) error {
+	return s.inBatches(ctx, dirs, func(int64) {}, func(t *layout.Txn, r *v2store.Record) { t.Delete(s.keys.Queue(r.Key)) })
+}
+
 // putLog puts a log that is no event, and returns its revision.
 func (s *store) putLog(ctx context.Context) (int64, error) {
 	t := layout.Txn{Keys: s.keys}

@@ -102,6 +102,7 @@ func TestCleaningKeepsKeysOfOtherPrograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.put("rehearsal/a/c", "theirs")
+	f.put("rehearsal.v2/q/a", `{}`) // as in a tree that was served
 	f.put("zzz", "theirs")
 	if n, err := f.Clean(t.Context()); err != nil || n != 2 {
 		t.Errorf("got %d nodes and the error %v, want 2", n, err)
