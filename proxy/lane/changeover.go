@@ -7,50 +7,103 @@ import (
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // changing reports whether an operation depends on who takes writes: the v2 API of etcd, or the tree
 // in its v3 store.
 func (s *Snapshot) changing(op *gate.Operation) bool {
-	return s.Changeover != nil && op.Surface == gate.Keys && (s.Origin == nil || op.IsWrite())
+	return s.Changeover != nil && op.Surface == gate.Keys
 }
 
 // whileChanging is Do for an operation that depends on who takes writes. A write waits while nobody does.
 // The decision about it stands, as that about any request that is under way during a reload.
+//
+// The snapshot, the changeover and the store learn of a new description of the tree one after the other. An
+// operation that finds them apart is tried again.
 func (x *Exchange) whileChanging(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	c := call.Snapshot.Changeover
-	if !call.Op.IsWrite() {
-		if !c.Known() {
-			return Answer{}, x.unknownOrigin(c), nil
+	var late context.Context
+	for {
+		a, refusal, apart, err := x.onceChanging(ctx, c, call, buffer)
+		if !apart {
+			return a, refusal, err
 		}
-		return x.fromEtcd(ctx, call, buffer)
+		if late == nil {
+			var cancel context.CancelFunc
+			late, cancel = context.WithTimeout(ctx, c.MaxHold())
+			defer cancel()
+		}
+		if !rpc.Pause(late) {
+			if ctx.Err() != nil {
+				return Answer{}, nil, ErrBrokenOff
+			}
+			x.Log.Warn("a request was held for too long and refused", "reason", "the tree and its description do not say the same")
+			return Answer{}, gate.RefuseHeld, nil
+		}
+		call.Snapshot = x.Current.Load()
+	}
+}
+
+// onceChanging tries an operation. It was not executed if apart is set: the tree and its description do not say
+// the same yet.
+func (x *Exchange) onceChanging(ctx context.Context, c *changeover.Proxy, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, apart bool, err error) {
+	if !call.Op.IsWrite() {
+		return x.readChanging(ctx, c, call, buffer)
 	}
 	present := call.Present
 	if present == nil {
 		present = ctx
 	}
-	for {
-		write, err := c.Admit(present)
-		switch {
-		case err == nil:
-			return x.writeToEtcd(ctx, call, buffer, write)
-		case errors.Is(err, changeover.ErrHeld):
-			x.Log.Warn("a write was held for too long and refused", "reason", err)
-			return Answer{}, gate.RefuseHeld, nil
-		case !errors.Is(err, changeover.ErrSwitched):
-			return Answer{}, nil, ErrBrokenOff
+	write, err := c.Admit(present)
+	switch {
+	case err == nil:
+		a, refusal, err = x.writeToEtcd(ctx, call, buffer, write)
+		return a, refusal, false, err
+	case errors.Is(err, changeover.ErrHeld):
+		x.Log.Warn("a write was held for too long and refused", "reason", err)
+		return Answer{}, gate.RefuseHeld, false, nil
+	case !errors.Is(err, changeover.ErrSwitched):
+		return Answer{}, nil, false, ErrBrokenOff
+	}
+	return x.fromTree(ctx, call, buffer)
+}
+
+// readChanging reads. An answer from the API that had the keys before is as good as an old one, but a read with a
+// quorum must not get it: the client may know already what was written to the other.
+func (x *Exchange) readChanging(ctx context.Context, c *changeover.Proxy, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, apart bool, err error) {
+	switch {
+	case call.Snapshot.Origin != nil: // which finds out itself whether it still has the keys
+		return x.fromTree(ctx, call, buffer)
+	case !c.Known():
+		return Answer{}, x.unknownOrigin(c), false, nil
+	case call.Op.Proposal:
+		if err := c.CatchUp(ctx); err != nil {
+			if ctx.Err() != nil {
+				return Answer{}, nil, false, ErrBrokenOff
+			}
+			x.Observer.Metrics.UpstreamFailed(upstream.Unreachable)
+			x.Outage.Failed("kind", upstream.Unreachable.String(), "error", err)
+			return Answer{}, gate.RefuseStore, false, nil
 		}
-		if call.Snapshot.Origin == nil {
-			call.Snapshot = x.Current.Load()
-		}
-		if call.Snapshot.Origin == nil { // it could not be opened, which was logged
-			return Answer{}, gate.RefuseStore, nil
-		}
-		a, refusal, err := x.fromStore(ctx, call, buffer)
-		if refusal != gate.RefuseStore || !c.Frozen() {
-			return a, refusal, err
+		if c.Tree() {
+			return x.fromTree(ctx, call, buffer)
 		}
 	}
+	a, refusal, err = x.fromEtcd(ctx, call, buffer)
+	return a, refusal, false, err
+}
+
+// fromTree has the tree answer, since it has the keys.
+func (x *Exchange) fromTree(ctx context.Context, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, apart bool, err error) {
+	if call.Snapshot.Origin == nil {
+		call.Snapshot = x.Current.Load()
+	}
+	if call.Snapshot.Origin == nil { // it could not be opened, which was logged
+		return Answer{}, gate.RefuseStore, false, nil
+	}
+	a, refusal, err = x.fromStore(ctx, call, buffer)
+	return a, refusal, refusal == gate.RefuseHeld, err
 }
 
 // writeToEtcd sends a write to the v2 API, and makes sure that it counts.

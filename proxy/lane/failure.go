@@ -69,6 +69,8 @@ func (x *Exchange) failedStore(ctx context.Context, err error, op *gate.Operatio
 		return gate.RefuseUpstreamBusy, nil
 	case failure.Kind == v2v3.NoRoom:
 		return roomRefusals[failure.Room], nil
+	case failure.Kind == v2v3.NotLive: // nothing is wrong with etcd either
+		return gate.RefuseHeld, nil
 	case failure.Kind == v2v3.Executed:
 		kind, refusal = upstream.Broken, gate.RefuseLostAnswer(failure.Index)
 	case failure.Kind == v2v3.UnknownOutcome && op.IsWrite():

@@ -85,3 +85,14 @@ func TestEachFailureOfTheStoreHasItsRefusal(t *testing.T) {
 		}
 	}
 }
+
+// TestATreeThatDoesNotHaveTheKeysIsNoFailure has a store that says so: etcd is well.
+func TestATreeThatDoesNotHaveTheKeysIsNoFailure(t *testing.T) {
+	for _, method := range []string{"GET", "PUT"} {
+		r := newRig(t, nil)
+		refusal, err := r.failedStore(t.Context(), &v2v3.Error{Kind: v2v3.NotLive, Reason: "why"}, r.call(t, method, "/v2/keys/eventlogging/a", "").Op)
+		if refusal != gate.RefuseHeld || err != nil || len(r.failures(t)) != 0 {
+			t.Errorf("%s: got the refusal %v, the error %v and the failures %v, want only %v", method, refusal, err, r.failures(t), gate.RefuseHeld)
+		}
+	}
+}

@@ -30,8 +30,8 @@ type round struct {
 	err      error
 }
 
-// wait returns when the mirror has everything that etcd had acknowledged before the call. A read
-// that fails is repeated: the next endpoint may answer it.
+// wait returns when the mirror has everything that etcd had acknowledged before the call: each event, and the
+// description of the tree, which says whether it still has the keys. A read that fails is repeated: the next endpoint may answer it.
 func (b *barrier) wait(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.s.o.Timeout)
 	defer cancel()
@@ -104,7 +104,8 @@ func (b *barrier) read() (int64, error) {
 	defer cancel()
 	endpoint, _ := s.client.Endpoint()
 	cluster, last := s.past()
-	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), KeysOnly: true})
+	// There are no others between these two keys but the lock.
+	answer, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Log(), RangeEnd: append(s.keys.Meta(), 0), KeysOnly: true})
 	if err != nil {
 		return 0, fmt.Errorf("reading the log: %s", rpc.Reason(err))
 	}
@@ -112,12 +113,15 @@ func (b *barrier) read() (int64, error) {
 	if cluster != 0 && cluster != answer.Header.ClusterId {
 		return 0, fmt.Errorf("reading the log: the endpoint belongs to another cluster")
 	}
-	if len(answer.Kvs) == 0 {
+	if len(answer.Kvs) == 0 || string(answer.Kvs[0].Key) != string(s.keys.Log()) {
 		return 0, fmt.Errorf("reading the log: the store has none")
 	}
 	revision := answer.Kvs[0].ModRevision
 	if revision < last {
 		return 0, fmt.Errorf("reading the log: the store was restored to an older state than that of the tree in memory")
+	}
+	if meta := answer.Kvs[len(answer.Kvs)-1]; string(meta.Key) == string(s.keys.Meta()) {
+		revision = max(revision, meta.ModRevision)
 	}
 	s.seen.show(revision, endpoint)
 	return revision, nil

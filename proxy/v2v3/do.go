@@ -45,6 +45,9 @@ func (s *Store) DoFor(ctx context.Context, op *v2store.Operation, client *Client
 		if err := s.barrier.wait(ctx); err != nil {
 			return v2store.Answer{}, &Error{Kind: NotServed, Reason: err.Error()}
 		}
+		if err := s.readable(); err != nil {
+			return v2store.Answer{}, err
+		}
 	}
 	if err := s.catchUp(ctx); err != nil {
 		return v2store.Answer{}, err

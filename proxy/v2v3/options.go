@@ -69,6 +69,8 @@ const (
 	NoRoom
 	// Executed: the write was executed, but its answer is lost.
 	Executed
+	// NotLive: nothing was executed, because the tree does not have the keys, or is being moved.
+	NotLive
 )
 
 // Error says why an operation was not answered.
@@ -92,6 +94,8 @@ func (e *Error) Error() string {
 		return "there is no room for the write: " + e.Reason
 	case Busy:
 		return "the write had no turn: " + e.Reason
+	case NotLive:
+		return "the tree does not have the keys: " + e.Reason
 	case UnknownOutcome:
 		return "the outcome of the write is unknown: " + e.Reason
 	}

@@ -66,7 +66,7 @@ func TestASessionThatBeginsAfterTheLoadDoesNotWriteByOldRules(t *testing.T) {
 	next(t, refused)
 	close(hear)
 	var e *Error
-	if err := next(t, outcome); !errors.As(err, &e) || e.Kind != NotExecuted || !strings.Contains(e.Reason, "frozen") {
+	if err := next(t, outcome); !errors.As(err, &e) || e.Kind != NotLive || !strings.Contains(e.Reason, "frozen") {
 		t.Errorf("got the error %v, want that the tree is frozen", err)
 	}
 	if got := f.events(); got != before {

@@ -86,9 +86,24 @@ func (s *Store) writable() error {
 	case m.Meta.MinWrite > layout.Schema:
 		return &Error{Kind: NotExecuted, Reason: "the tree needs a newer program for writes"}
 	case m.Meta.State != layout.Live:
-		return &Error{Kind: NotExecuted, Reason: "the tree is in the state " + strconv.Quote(m.Meta.State)}
+		return notLive(m.Meta)
 	}
 	return nil
+}
+
+func notLive(m *layout.Meta) *Error {
+	return &Error{Kind: NotLive, Reason: "it is in the state " + strconv.Quote(m.State)}
+}
+
+// readable returns an error if the keys were moved away. While they are being moved, nobody changes them. The
+// caller has waited for the barrier.
+func (s *Store) readable() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.m == nil || s.m.Meta.State == layout.Live || s.m.Meta.State == layout.Frozen && s.m.Meta.Before == layout.Live {
+		return nil
+	}
+	return notLive(s.m.Meta)
 }
 
 // noTurn returns the error of a write that had no turn: others are slow, or all are because etcd is away.

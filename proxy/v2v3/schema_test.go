@@ -77,7 +77,7 @@ func TestAWriteThatWasPlannedBeforeAFreezeFails(t *testing.T) {
 		t.Errorf("got the error %v, want that the description of the tree has changed", err)
 	}
 	var e *Error
-	if _, err := f.Do(testContext(t), parse(t, "PUT /a?value=1")); !errors.As(err, &e) || e.Kind != NotExecuted || !strings.Contains(e.Reason, "frozen") {
+	if _, err := f.Do(testContext(t), parse(t, "PUT /a?value=1")); !errors.As(err, &e) || e.Kind != NotLive || !strings.Contains(e.Reason, "frozen") {
 		t.Errorf("got the error %v, want that the tree is frozen", err)
 	}
 	f.do("GET /")

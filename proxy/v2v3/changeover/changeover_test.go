@@ -224,3 +224,30 @@ func TestTheStoreTellsWhereTheFleetStands(t *testing.T) {
 		t.Errorf("after the freeze was ended: got %+v", after)
 	}
 }
+
+// TestAReadCatchesUpWithAMove has a proxy learn late of a move.
+func TestAReadCatchesUpWithAMove(t *testing.T) {
+	f := newFleet(t)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	m := f.proxy(func(o *Options) {
+		o.Switched = func() {
+			close(entered)
+			<-leave
+		}
+	})
+	f.reach(m, V2)
+	if err := m.CatchUp(f.context()); err != nil || m.Tree() {
+		t.Errorf("before the move: got %v and tree %t, want none and the v2 API", err, m.Tree())
+	}
+	f.describe(layout.Live)
+	<-entered
+	short, cancel := context.WithTimeout(f.context(), 100*time.Millisecond)
+	defer cancel()
+	if err := m.CatchUp(short); err == nil {
+		t.Error("while the proxy goes over: got no error, want that it waits")
+	}
+	close(leave)
+	if err := m.CatchUp(f.context()); err != nil || !m.Tree() {
+		t.Errorf("after the move: got %v and tree %t, want none and the tree", err, m.Tree())
+	}
+}

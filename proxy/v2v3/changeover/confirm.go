@@ -11,7 +11,7 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-// confirm finds out whether the session still exists. One read is on its way at a time, and all who
+// confirm finds out whether the session still exists, and which description the tree has. One read is on its way at a time, and all who
 // ask before it is sent share it.
 type confirm struct {
 	p      *Proxy
@@ -24,6 +24,7 @@ type confirm struct {
 type round struct {
 	done    chan struct{}
 	session string // that exists
+	meta    int64  // the revision of the description; 0 if there is none
 	err     error
 }
 
@@ -82,28 +83,61 @@ func (c *confirm) run() {
 		c.next = nil
 		c.mu.Unlock()
 		if r != nil {
-			r.session, r.err = c.read()
+			r.session, r.meta, r.err = c.read()
 			close(r.done)
 		}
 	}
 }
 
-// read returns the session if its key exists, and "" otherwise.
-func (c *confirm) read() (string, error) {
+// read returns the session if its key exists, and "" otherwise, and the revision of the description.
+func (c *confirm) read() (session string, meta int64, err error) {
 	p := c.p
 	name, _, ok := p.session.Fence()
-	if !ok {
-		return "", nil
-	}
 	ctx, cancel := context.WithTimeout(p.ctx, p.o.Timeout)
 	defer cancel()
-	answer, err := p.client.Range(ctx, &pb.RangeRequest{Key: p.keys.Session(name), KeysOnly: true})
+	answer, err := p.client.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{revisionOf(p.keys.Meta()), revisionOf(p.keys.Session(name))}})
 	if err != nil {
-		return "", fmt.Errorf("reading the session: %s", rpc.Reason(err))
+		return "", 0, fmt.Errorf("reading the session: %s", rpc.Reason(err))
 	}
-	if len(answer.Kvs) == 0 {
+	if kvs := answer.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		meta = kvs[0].ModRevision
+	}
+	if !ok {
+		return "", meta, nil
+	}
+	if len(answer.Responses[1].GetResponseRange().Kvs) == 0 {
 		p.session.Saw(name, 0)
-		return "", nil
+		return "", meta, nil
 	}
-	return name, nil
+	return name, meta, nil
+}
+
+func revisionOf(key []byte) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: key, KeysOnly: true}}}
+}
+
+// CatchUp waits until this proxy knows what the store said about the tree at a moment since the call began: who has
+// the keys may have changed some milliseconds before.
+func (p *Proxy) CatchUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	defer cancel()
+	r, err := p.confirm.wait(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		p.mu.Lock()
+		described, changed := p.described, p.changed
+		p.mu.Unlock()
+		if described >= r.meta {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the description of the tree at the revision %d: %w", r.meta, context.Cause(ctx))
+		case <-p.ctx.Done():
+			return errClosed
+		}
+	}
 }

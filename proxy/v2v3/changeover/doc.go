@@ -11,7 +11,8 @@
 // If the command ends early, its lock goes with its lease. Any proxy then gives the tree the state that it
 // had before, or [layout.Unfinished] if there was none, in a transaction that compares the lock, and the writes that were held go where they would have gone.
 //
-// The way back is the same: the command freezes a live tree, copies it to the v2 API, and removes it.
+// The way back is the same: the command freezes a live tree, copies it to the v2 API, and gives the tree the
+// state [layout.Unfinished].
 // Writes to the tree compare its description, so that none of them is executed once it is frozen.
 //
 // # Why no write is lost

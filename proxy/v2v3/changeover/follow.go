@@ -102,7 +102,10 @@ func get(key []byte) *pb.RequestOp {
 // apply takes note of a description of the tree; nil is none.
 func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue) {
 	p.freezing.end()
-	found := read(meta)
+	found, revision := read(meta), int64(0)
+	if meta != nil {
+		revision = meta.ModRevision
+	}
 	before, reasonBefore := p.Phase()
 	if found.phase != Unknown {
 		changed := p.tree.Swap(found.tree) != found.tree
@@ -115,7 +118,7 @@ func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue
 		if found.phase != p.phase {
 			p.since = time.Now()
 		}
-		p.phase, p.reason, p.name = found.phase, found.reason, session
+		p.phase, p.reason, p.name, p.described = found.phase, found.reason, session, revision
 	})
 	if found.phase != before || found.reason != reasonBefore {
 		p.o.Log.Info("another API takes writes", "before", before.String(), "now", found.phase.String(), "reason", found.reason)

@@ -84,6 +84,8 @@ type Proxy struct {
 	since time.Time // when the phase began
 	// reason says why the phase is unknown.
 	reason string
+	// described is the revision of the description that was applied last; 0 if there was none.
+	described int64
 	// name is the session in which the phase was read; "" while it may be another one.
 	name string
 	// under is the number of writes under way at the v2 API.
@@ -121,6 +123,9 @@ func name() string {
 	_, _ = rand.Read(b) // it never fails
 	return hex.EncodeToString(b)
 }
+
+// MaxHold is how long a write is held.
+func (p *Proxy) MaxHold() time.Duration { return p.o.maxHold }
 
 // Close ends the proxy. Writes are not admitted any more.
 func (p *Proxy) Close() {

@@ -15,7 +15,8 @@ const (
 	// Frozen is the state while a command moves the tree from one API to the other. Nobody
 	// writes it then but the command.
 	Frozen = "frozen"
-	// Unfinished is the state of what is left of a tree when such a command has ended early. The v2
+	// Unfinished is the state of what is left of a tree when such a command has ended early, or has moved the keys
+	// to the v2 API. The v2
 	// API serves.
 	Unfinished = "unfinished"
 	// Rehearsal is the state of a tree that was made to be compared with another one. It is never served.

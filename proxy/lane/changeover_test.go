@@ -1,0 +1,75 @@
+package lane
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+// follower is a proxy of a fleet whose tree has the keys.
+func follower(t *testing.T) *changeover.Proxy {
+	t.Helper()
+	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Close)
+	endpoints := []rpc.Endpoint{{Addr: strings.TrimPrefix(etcd.URL(), "http://")}}
+	client, err := rpc.New(endpoints, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Live, Moved: true, Generation: "g"}
+	if _, err := client.Put(t.Context(), &pb.PutRequest{Key: layout.Keys("p").Meta(), Value: meta.Encode()}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := changeover.Open(changeover.Options{Endpoints: endpoints, Prefix: "p", Timeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler), Switched: func() {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := c.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestAnOperationWaitsUntilTheTreeAndItsDescriptionAgree has a store that learns of a thaw after the changeover.
+func TestAnOperationWaitsUntilTheTreeAndItsDescriptionAgree(t *testing.T) {
+	c := follower(t)
+	for _, method := range []string{"PUT", "GET"} {
+		store := &answers{answer: found(3)}
+		asked := 0
+		store.asked = func(*v2store.Operation) {
+			if asked++; asked < 3 {
+				store.err = &v2v3.Error{Kind: v2v3.NotLive, Reason: "it is in the state \"frozen\""}
+			} else {
+				store.err = nil
+			}
+		}
+		r := newStoreRig(t, store)
+		r.snapshot.Changeover = c
+		a, refusal, err := r.Do(t.Context(), r.clientCall(t, method, "/v2/keys/a?quorum=true"), room(100))
+		if refusal != nil || err != nil || a.Status != 200 || asked != 3 {
+			t.Errorf("%s: got the refusal %v, the error %v and the status %d after %d attempts; want an answer after three", method, refusal, err, a.Status, asked)
+		}
+		a.Close()
+		if failures := r.failures(t); len(failures) != 0 {
+			t.Errorf("%s: counted the failures %v, want none", method, failures)
+		}
+	}
+}
