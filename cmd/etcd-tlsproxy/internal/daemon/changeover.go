@@ -57,6 +57,12 @@ func (r *reloader) switched() {
 		r.logs.service.Error("the API that has the keys now cannot be used", "error", err)
 		return
 	}
+	if before := r.current.snapshot.Watches; before != nil {
+		// Some hubs outlive their watchers for a while. They would see what a command writes to the v2 API before that has
+		// the keys again, and give it to clients as events.
+		next.renewWatches(r.loader)
+		defer before.Close()
+	}
 	r.publish(&next)
 	api := "v2"
 	if next.store != nil {

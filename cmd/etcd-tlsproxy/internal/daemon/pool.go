@@ -71,12 +71,17 @@ func (s *loaded) share(l *loader, before *loaded) {
 		if same && before.snapshot.Watches != nil {
 			s.snapshot.Watches = before.snapshot.Watches
 		} else {
-			s.snapshot.Watches = share.NewWatches(share.WatchOptions{
-				Pool: s.snapshot.Upstream, Counters: l.watches,
-				Memory: eventMemory(s.config),
-			})
+			s.renewWatches(l)
 		}
 	}
+}
+
+// renewWatches gives a state hubs without a past.
+func (s *loaded) renewWatches(l *loader) {
+	s.snapshot.Watches = share.NewWatches(share.WatchOptions{
+		Pool: s.snapshot.Upstream, Counters: l.watches,
+		Memory: eventMemory(s.config),
+	})
 }
 
 // eventMemory returns the bytes that all events for watches can need.
