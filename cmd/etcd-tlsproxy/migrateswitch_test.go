@@ -70,6 +70,7 @@ type node struct {
 // count increments a counter of its own until it is told to stop, each time on condition of the last value.
 func (s *switching) count(client *http.Client, writer int, stop <-chan struct{}) {
 	proxy, key := writer%len(s.fleet), fmt.Sprintf("/v2/keys/eventlogging/counter%d", writer)
+	last := uint64(0)
 	for n := 0; ; {
 		select {
 		case <-stop:
@@ -81,7 +82,11 @@ func (s *switching) count(client *http.Client, writer int, stop <-chan struct{})
 			form.Set("prevValue", fmt.Sprint(n))
 		}
 		began := time.Now()
-		status, body, err := s.send(client, proxy, "PUT", key, form)
+		status, index, body, err := s.sendForIndex(client, proxy, "PUT", key, form)
+		if err == nil && status < 300 && index <= last {
+			s.Errorf("writer %d: got the index %d after %d", writer, index, last)
+		}
+		last = max(last, index)
 		s.mu.Lock()
 		s.longest = max(s.longest, time.Since(began))
 		switch {
@@ -214,6 +219,18 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	migrate(0, "the v3 store has the keys\n", "status")
 	migrate(0, "above that of the v2 API when the keys were moved", "status")
 	migrate(1, "nothing is to be ended: the v3 store has the keys", "abort", "--yes")
+
+	migrate(console.ExitUsage, "--expect is missing", "back")
+	migrate(1, "3 proxies follow the changeover", "back", "--expect", "4", "--endpoints", etcd.URL())
+	migrate(console.ExitPlanned, "keep hidden keys in the v2 API", "back", "--expect", "3", "--endpoints", etcd.URL())
+	migrate(console.ExitPlanned, "also hidden keys", append([]string{"back", "--expect", "3"}, member...)...)
+	progress()
+	migrate(0, "the v2 API has the keys now", "back", "--expect", "3", "--endpoints", etcd.URL(), "--yes")
+	progress()
+	migrate(0, "the v2 API has the keys; the store has an old or incomplete copy", "status")
+	migrate(1, `the store has a tree in the state "unfinished"`, "back", "--expect", "3", "--endpoints", etcd.URL())
+	migrate(0, "the v3 store has the keys now", append(switchArgs, "--yes", "--watch", "1ms")...)
+	progress()
 	close(stop)
 	writers.Wait()
 	// The watchers wait for one more event each.

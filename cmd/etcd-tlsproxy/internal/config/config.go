@@ -88,7 +88,7 @@ type Upstream struct {
 	// a proxy on another machine serves the same. See REFERENCE.md for what clients can
 	// notice. A store without a tree of keys is not served: migrate init makes an empty one.
 	// With "auto" the v2 API is served until migrate switch has moved the keys of all proxies
-	// to the v3 store, and the store from then on.
+	// to the v3 store, and the store from then on, until migrate back has moved them back.
 	API string `toml:"api" default:"v2" choices:"v2,auto,v3" reload:"restart"`
 	// Endpoints are etcd's client URLs: http://host:port, https://host:port or
 	// unix:///path. The first is preferred; the others are used while it is down.

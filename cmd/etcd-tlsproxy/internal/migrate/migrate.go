@@ -21,13 +21,13 @@ import (
 func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Move keys from the v2 API to a v3 store",
+		Short: "Move keys from the v2 API to a v3 store, and back",
 		Long: `Prepares the store of etcd's v3 API from which the proxy serves the v2 API, and moves the
-keys of a v2 store to it.`,
+keys of a v2 store to it and back.`,
 		Args: console.OnlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newInit(), newRehearse(), newStatus(), newSwitch(), newAbort())
+	cmd.AddCommand(newInit(), newRehearse(), newStatus(), newSwitch(), newBack(), newAbort())
 	return cmd
 }
 

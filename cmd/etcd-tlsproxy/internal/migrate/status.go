@@ -133,7 +133,7 @@ func statusOf(f *changeover.Fleet) *fleetStatus {
 // stateTexts say what the states of a tree mean.
 var stateTexts = map[string]string{
 	"":                "the v2 API has the keys; the store has no tree",
-	layout.Unfinished: "the v2 API has the keys; the store has a copy that is not complete, which the next switch replaces",
+	layout.Unfinished: "the v2 API has the keys; the store has an old or incomplete copy, which the next switch replaces",
 	layout.Rehearsal:  "the v2 API has the keys; the store has a copy of a rehearsal at this prefix",
 	layout.Frozen:     "nobody takes writes: a command moves the keys, or was killed some seconds ago",
 	layout.Live:       "the v3 store has the keys",

@@ -37,8 +37,8 @@ still written there: by a program that writes to a member, or by a proxy that wa
 Nobody reads these writes any more. It can be interrupted then. The exit status is 3 if there were such writes.
 
 Run it on the machine of a member, as a user who may read its data folder, like migrate
-rehearse, which tries all but the last part. Take a backup first. There is no command
-yet that moves the keys back.
+rehearse, which tries all but the last part. Take a backup first. etcd-tlsproxy migrate back
+moves the keys back.
 
 Without --yes the command checks the fleet, reads the keys, and prints what it would do.`,
 		Example: `  etcd-tlsproxy migrate switch --expect 3

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -21,6 +22,9 @@ type store struct {
 	keys   layout.Keys
 	// state is that of a copy which is not complete, or not for clients.
 	state string
+	// found is the description that the tree had at first; nil if it had none. cluster is that of etcd.
+	found   *layout.Meta
+	cluster memberhost.ID
 	// meta and lock are the revisions of these keys; 0 means that there is none. The lock is that of this
 	// command.
 	meta, lock int64
@@ -67,6 +71,7 @@ func (s *store) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.cluster = memberhost.ID(found.Header.ClusterId)
 	if len(found.Kvs) == 0 {
 		return v2v3.Vacant(ctx, s.client, s.keys)
 	}
@@ -74,10 +79,13 @@ func (s *store) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if meta.State != s.state {
+	switch {
+	case meta.State != s.state && s.state == layout.Live:
+		return fmt.Errorf("the store has a tree in the state %q, want one in the state %q (hint: the v3 store does not have the keys; see etcd-tlsproxy migrate status)", meta.State, layout.Live)
+	case meta.State != s.state:
 		return fmt.Errorf("the prefix %q has a tree in the state %q, want none, or one in the state %q (hint: use another prefix, or see etcd-tlsproxy migrate status)", string(s.keys), meta.State, s.state)
 	}
-	s.meta = found.Kvs[0].ModRevision
+	s.found, s.meta = meta, found.Kvs[0].ModRevision
 	return nil
 }
 

@@ -33,7 +33,7 @@ type fleet struct {
 func newFleet(t *testing.T, proxies int) *fleet {
 	t.Helper()
 	f := &fleet{fixture: start(t, proxytest.Options{})}
-	f.Rehearsal.Store.Prefix = "p"
+	f.Rehearsal.Store.Prefix, f.Rehearsal.Store.Host = "p", "conf1001"
 	f.sw = &Switch{Rehearsal: *f.Rehearsal, Fleet: Fleet{Expect: proxies, MaxHold: 10 * time.Second}}
 	for range proxies {
 		p, err := changeover.Open(changeover.Options{Endpoints: f.sw.Store.Endpoints, Prefix: "p", Timeout: 10 * time.Second, Host: "conf1001",

@@ -1,0 +1,128 @@
+package migration
+
+import (
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"etcd-tlsproxy/proxy/v2store"
+)
+
+// edits are what makes one tree of another through the v2 API, in this order. Removing a directory removes
+// everything below it.
+type edits struct {
+	remove, dirs, files []v2store.Record
+	// due says what has expired meanwhile.
+	due expiries
+}
+
+// edit returns how to make a tree that has the nodes to of one that has the nodes from. A directory that is not the
+// same is removed and made again: etcd 3.5 does not carry out the update of a directory.
+func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *edits {
+	e := &edits{due: expiriesOf(to)}
+	have, want := byKey(from), byKey(to)
+	gone := map[string]bool{}
+	for i := range from {
+		f := &from[i]
+		if w := want[f.Key]; w == nil || w.Dir != f.Dir || w.Dir && !same(f, w) {
+			gone[f.Key] = true
+		}
+	}
+	isGone := func(key string) bool { return gone[key] }
+	for i := range from {
+		if key := from[i].Key; gone[key] && !anyAbove(parent(key), isGone) {
+			e.remove = append(e.remove, from[i])
+		}
+	}
+	for i := range to {
+		t := &to[i]
+		h := have[t.Key]
+		there := h != nil && !anyAbove(t.Key, isGone)
+		switch {
+		case t.Dir && !there:
+			e.dirs = append(e.dirs, *t)
+		case !t.Dir && (!there || !same(h, t)):
+			e.files = append(e.files, *t)
+		}
+	}
+	slices.SortStableFunc(e.dirs, func(a, b v2store.Record) int { return depth(a.Key) - depth(b.Key) })
+	return e
+}
+
+func (e *edits) count() int { return len(e.remove) + len(e.dirs) + len(e.files) }
+
+func byKey(records []v2store.Record) map[string]*v2store.Record {
+	m := make(map[string]*v2store.Record, len(records))
+	for i := range records {
+		m[records[i].Key] = &records[i]
+	}
+	return m
+}
+
+func depth(key string) int { return strings.Count(key, "/") }
+
+func parent(key string) string { return key[:strings.LastIndexByte(key, '/')] }
+
+// anyAbove reports whether something holds for a key or for one above it.
+func anyAbove(key string, holds func(string) bool) bool {
+	for ; key != ""; key = parent(key) {
+		if holds(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// expiries are when nodes expire, in nanoseconds since 1970.
+type expiries map[string]int64
+
+func expiriesOf(records []v2store.Record) expiries {
+	e := expiries{}
+	for i := range records {
+		if at := records[i].Expires; at != 0 {
+			e[records[i].Key] = at
+		}
+	}
+	return e
+}
+
+// passed reports whether a node has expired, itself or with a directory above it.
+func (e expiries) passed(key string, now time.Time) bool {
+	return anyAbove(key, func(key string) bool {
+		at, ok := e[key]
+		return ok && at <= now.UnixNano()
+	})
+}
+
+// living returns the nodes that have not expired.
+func living(records []v2store.Record, now time.Time) (list []v2store.Record) {
+	e := expiriesOf(records)
+	for i := range records {
+		if !e.passed(records[i].Key, now) {
+			list = append(list, records[i])
+		}
+	}
+	return list
+}
+
+// sameExpiry reports whether two nodes expire at about the same time. The v2 API takes whole seconds from now on.
+func sameExpiry(a, b int64) bool {
+	return (a == 0) == (b == 0) && time.Duration(max(a, b)-min(a, b)) <= maxSkew
+}
+
+// sameNode reports whether a node of the v2 API is that of the tree, apart from the indexes, which cannot be written.
+func sameNode(got, want *v2store.Record) bool {
+	return got.Dir == want.Dir && got.Value == want.Value && sameExpiry(got.Expires, want.Expires)
+}
+
+// surelySame is sameNode for what etcd has answered: it has the replacement character instead of bytes that are
+// not UTF-8.
+func surelySame(got, want *v2store.Record) bool {
+	return sameNode(got, want) && !strings.ContainsRune(got.Value, utf8.RuneError)
+}
+
+// unchanged reports whether a node has had no event.
+func unchanged(from, to *v2store.Record) bool {
+	return from.Dir == to.Dir && from.Created == to.Created && from.Modified == to.Modified
+}
