@@ -67,7 +67,7 @@ Without --yes the command checks the fleet, loads the keys, and prints what it w
 }
 
 // raisedPerSecond is about how many writes etcd takes in a second on ordinary disks.
-const raisedPerSecond = 5_000
+const raisedPerSecond = 10_000
 
 func runBack(ctx context.Context, c *console.Console, b *migration.Back) error {
 	outlook, err := b.Check(ctx)
