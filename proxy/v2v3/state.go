@@ -30,7 +30,7 @@ func served(m *layout.Meta) error {
 	case m.State == layout.Rehearsal:
 		return fmt.Errorf("%w: it is that of a rehearsal; use another upstream.prefix", errUnserved)
 	case m.State == layout.Unfinished, m.State == layout.Frozen && m.Before == "":
-		return fmt.Errorf("%w: it is being moved here from the v2 API, or that ended early; see etcd-tlsproxy migrate status", errUnserved)
+		return fmt.Errorf("%w: the v2 API has the keys, or they are being moved; see etcd-tlsproxy migrate status", errUnserved)
 	}
 	return nil
 }
