@@ -20,7 +20,8 @@ import (
 // switching is a fleet of proxies, and clients that write and watch through them while the keys move.
 type switching struct {
 	*testing.T
-	fleet []*daemontest.Service
+	fleet   []*daemontest.Service
+	clients []*http.Client // of each proxy
 
 	mu       sync.Mutex
 	counters map[int]int // that were acknowledged
@@ -104,6 +105,18 @@ func (s *switching) count(client *http.Client, writer int, stop <-chan struct{})
 		if n < 0 {
 			return
 		}
+		if n%3 == 0 {
+			s.readAfter(writer+1, key, n)
+		}
+	}
+}
+
+// readAfter makes sure that a read with a quorum through another proxy has a value that was acknowledged.
+func (s *switching) readAfter(proxy int, key string, want int) {
+	proxy %= len(s.fleet)
+	status, body, err := s.send(s.clients[proxy], proxy, "GET", key+"?quorum=true", nil)
+	if value := fmt.Sprintf(`"value":"%d"`, want); err != nil || status != 200 || !strings.Contains(body, value) {
+		s.Errorf("a read with a quorum after %s was acknowledged: got %d %s, %v", value, status, body, err)
 	}
 }
 
@@ -154,11 +167,10 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	t.Cleanup(etcd.Close)
 	s := &switching{T: t, counters: map[int]int{}, unknown: map[int]int{}, errors: map[string]int{}}
 	config := strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL()), "[upstream]\n", "[upstream]\napi = \"auto\"\n", 1)
-	var clients []*http.Client
 	for range 3 {
 		service := daemontest.Start(t, config)
 		s.fleet = append(s.fleet, service)
-		clients = append(clients, &http.Client{Transport: service.Transport(), Timeout: 30 * time.Second})
+		s.clients = append(s.clients, &http.Client{Transport: service.Transport(), Timeout: 30 * time.Second})
 	}
 	migrate := func(code int, want string, args ...string) {
 		t.Helper()
@@ -177,9 +189,9 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	var writers, watchers sync.WaitGroup
 	const n = 6
 	for i := range n {
-		writers.Go(func() { s.count(clients[i%3], i, stop) })
+		writers.Go(func() { s.count(s.clients[i%3], i, stop) })
 		watchers.Go(func() {
-			s.watch(clients[(i+1)%3], i, func() int {
+			s.watch(s.clients[(i+1)%3], i, func() int {
 				select {
 				case <-ended:
 					s.mu.Lock()
@@ -240,14 +252,14 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 		s.counters[i]++
 		value := fmt.Sprint(s.counters[i])
 		s.mu.Unlock()
-		if status, body, err := s.send(clients[0], 0, "PUT", fmt.Sprintf("/v2/keys/eventlogging/counter%d", i), url.Values{"value": {value}}); err != nil || status != 200 {
+		if status, body, err := s.send(s.clients[0], 0, "PUT", fmt.Sprintf("/v2/keys/eventlogging/counter%d", i), url.Values{"value": {value}}); err != nil || status != 200 {
 			t.Errorf("the last write: got %d %s, %v", status, body, err)
 		}
 	}
 	watchers.Wait()
 	for i := range n {
 		for proxy := range s.fleet {
-			_, body, err := s.send(clients[proxy], proxy, "GET", fmt.Sprintf("/v2/keys/eventlogging/counter%d?quorum=true", i), nil)
+			_, body, err := s.send(s.clients[proxy], proxy, "GET", fmt.Sprintf("/v2/keys/eventlogging/counter%d?quorum=true", i), nil)
 			if want := fmt.Sprintf(`"value":"%d"`, s.counters[i]); err != nil || !strings.Contains(body, want) {
 				t.Errorf("counter %d through proxy %d: got %s, %v, want %s", i, proxy, body, err, want)
 			}

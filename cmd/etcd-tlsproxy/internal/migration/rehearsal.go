@@ -5,7 +5,8 @@
 // member answers. It then writes the nodes, with their indexes and expiries, below a prefix of the v3 store
 // that no proxy serves, loads them from there in the way of a proxy, and compares again. The cluster goes on
 // meanwhile, and nothing of it is changed. A [Switch] does the same at the prefix that proxies serve, and makes
-// the copy the tree that they serve; see package changeover for what they do meanwhile.
+// the copy the tree that they serve; see package changeover for what they do meanwhile. A [Back] writes the tree to
+// the v2 API again.
 //
 // The tree at such a prefix is in the state [layout.Rehearsal] or [layout.Unfinished] from its first key on, and
 // whoever changes it holds its lock, which goes with a lease. So an attempt that was interrupted is recognized and
