@@ -237,8 +237,16 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	migrate(console.ExitPlanned, "keep hidden keys in the v2 API", "back", "--expect", "3", "--endpoints", etcd.URL())
 	migrate(console.ExitPlanned, "also hidden keys", append([]string{"back", "--expect", "3"}, member...)...)
 	progress()
+	outdated := func() int {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.errors["a watch asked for an index before the first of the tree"]
+	}
+	before := outdated()
 	migrate(0, "the v2 API has the keys now", "back", "--expect", "3", "--endpoints", etcd.URL(), "--yes")
 	progress()
+	// What the command has written is no event for them.
+	s.fleet[0].Eventually("all watchers are told that their index is too old", func() bool { return outdated() >= before+n })
 	migrate(0, "the v2 API has the keys; the store has an old or incomplete copy", "status")
 	migrate(1, `the store has a tree in the state "unfinished"`, "back", "--expect", "3", "--endpoints", etcd.URL())
 	migrate(0, "the v3 store has the keys now", append(switchArgs, "--yes", "--watch", "1ms")...)

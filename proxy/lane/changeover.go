@@ -78,7 +78,8 @@ func (x *Exchange) readChanging(ctx context.Context, c *changeover.Proxy, call *
 	case !c.Known():
 		return Answer{}, x.unknownOrigin(c), false, nil
 	case call.Op.Proposal:
-		if err := c.CatchUp(ctx); err != nil {
+		tree, err := c.CatchUp(ctx)
+		if err != nil {
 			if ctx.Err() != nil {
 				return Answer{}, nil, false, ErrBrokenOff
 			}
@@ -86,7 +87,7 @@ func (x *Exchange) readChanging(ctx context.Context, c *changeover.Proxy, call *
 			x.Outage.Failed("kind", upstream.Unreachable.String(), "error", err)
 			return Answer{}, gate.RefuseStore, false, nil
 		}
-		if c.Tree() {
+		if tree {
 			return x.fromTree(ctx, call, buffer)
 		}
 	}

@@ -236,18 +236,18 @@ func TestAReadCatchesUpWithAMove(t *testing.T) {
 		}
 	})
 	f.reach(m, V2)
-	if err := m.CatchUp(f.context()); err != nil || m.Tree() {
-		t.Errorf("before the move: got %v and tree %t, want none and the v2 API", err, m.Tree())
+	if tree, err := m.CatchUp(f.context()); err != nil || tree {
+		t.Errorf("before the move: got %v and tree %t, want none and the v2 API", err, tree)
 	}
 	f.describe(layout.Live)
 	<-entered
 	short, cancel := context.WithTimeout(f.context(), 100*time.Millisecond)
 	defer cancel()
-	if err := m.CatchUp(short); err == nil {
+	if _, err := m.CatchUp(short); err == nil {
 		t.Error("while the proxy goes over: got no error, want that it waits")
 	}
 	close(leave)
-	if err := m.CatchUp(f.context()); err != nil || !m.Tree() {
-		t.Errorf("after the move: got %v and tree %t, want none and the tree", err, m.Tree())
+	if tree, err := m.CatchUp(f.context()); err != nil || !tree {
+		t.Errorf("after the move: got %v and tree %t, want none and the tree", err, tree)
 	}
 }

@@ -118,7 +118,8 @@ func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue
 		if found.phase != p.phase {
 			p.since = time.Now()
 		}
-		p.phase, p.reason, p.name, p.described = found.phase, found.reason, session, revision
+		p.phase, p.reason, p.name = found.phase, found.reason, session
+		p.described, p.describedTree = revision, p.Tree()
 	})
 	if found.phase != before || found.reason != reasonBefore {
 		p.o.Log.Info("another API takes writes", "before", before.String(), "now", found.phase.String(), "reason", found.reason)

@@ -86,6 +86,8 @@ type Proxy struct {
 	reason string
 	// described is the revision of the description that was applied last; 0 if there was none.
 	described int64
+	// describedTree is what Tree says since then.
+	describedTree bool
 	// name is the session in which the phase was read; "" while it may be another one.
 	name string
 	// under is the number of writes under way at the v2 API.

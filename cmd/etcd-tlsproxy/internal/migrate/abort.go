@@ -18,12 +18,12 @@ import (
 func newAbort() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "abort",
-		Short: "Let writes go on that a switch holds",
-		Long: `Ends a freeze at once: the API that had the keys before takes writes again. A switch
-that still runs cannot go on, and says so. If the command that froze the tree was
+		Short: "Let writes go on that a move of the keys holds",
+		Long: `Ends a freeze at once: the API that had the keys before takes writes again. A command
+that still moves the keys cannot go on, and says so. If the command that froze the tree was
 killed, the proxies do the same by themselves within some seconds.
 
-It never undoes a switch that has ended.`,
+It never undoes a move that has ended.`,
 		Example: `  etcd-tlsproxy migrate abort --yes`,
 		Args:    console.Arguments,
 	}
