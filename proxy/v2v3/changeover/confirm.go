@@ -95,7 +95,7 @@ func (c *confirm) read() (string, error) {
 	if !ok {
 		return "", nil
 	}
-	ctx, cancel := context.WithTimeout(p.ctx, p.o.Timeout)
+	ctx, cancel := context.WithTimeout(p.ctx, min(readTimeout, p.o.Timeout))
 	defer cancel()
 	answer, err := p.client.Range(ctx, &pb.RangeRequest{Key: p.keys.Session(name), KeysOnly: true})
 	if err != nil {
