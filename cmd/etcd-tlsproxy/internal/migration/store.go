@@ -21,6 +21,8 @@ type store struct {
 	keys   layout.Keys
 	// state is that of a copy which is not complete, or not for clients.
 	state string
+	// cluster is its id.
+	cluster uint64
 	// meta and lock are the revisions of these keys; 0 means that there is none. The lock is that of this
 	// command.
 	meta, lock int64
@@ -67,6 +69,7 @@ func (s *store) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.cluster = found.Header.ClusterId
 	if len(found.Kvs) == 0 {
 		return v2v3.Vacant(ctx, s.client, s.keys)
 	}
@@ -146,7 +149,10 @@ func (s *store) txn(ctx context.Context, t *layout.Txn) (*pb.TxnResponse, error)
 		answer, err = s.client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
 		return err
 	})
-	if err == nil && !answer.Succeeded {
+	switch {
+	case err == nil && answer.Header.ClusterId != s.cluster:
+		err = errors.New("the endpoints of the v3 store belong to several clusters")
+	case err == nil && !answer.Succeeded:
 		err = errLost
 	}
 	return answer, err

@@ -43,7 +43,7 @@ func TestAFullStoreIsRestoredAndAcceptsWrites(t *testing.T) {
 			_, err := full.Put(t.Context(), &pb.PutRequest{Key: []byte("other"), Value: make([]byte, 1<<20)})
 			if rpc.NoSpace(err) {
 				break
-			} else if err != nil || n > 2*quota>>20 {
+			} else if err != nil || n > 8*quota>>20 {
 				t.Fatalf("writing 1 MiB for the %d. time: got %v, want that etcd is full", n+1, err)
 			}
 		}
