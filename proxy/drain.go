@@ -66,6 +66,9 @@ func (s *Server) Empty(on bool) {
 	}
 }
 
+// BreakOffWatches ends all watches, because another API of etcd may have their events.
+func (s *Server) BreakOffWatches() { s.exchange.Watches.Moved() }
+
 // Emptying reports whether clients are made to leave; see [Server.Empty].
 func (s *Server) Emptying() bool {
 	s.mu.Lock()

@@ -159,7 +159,7 @@ func TestARehearsalRefusesWhatIsNotAsItMustBe(t *testing.T) {
 	}
 	before := r.keys("")
 	r.run(console.ExitFailure, "!is not a data folder of etcd", "--yes", "--data-dir", t.TempDir())
-	r.run(console.ExitFailure, "!must be the client URL of the member on this machine", "--yes", "--endpoints", "http://127.0.0.1:1")
+	r.run(console.ExitFailure, "!must be the client URL of a member", "--yes", "--endpoints", "http://127.0.0.1:1")
 	r.run(console.ExitFailure, "!must name the one whose data folder is read", "--yes", "--endpoints", r.url+",http://127.0.0.1:1")
 	r.run(console.ExitFailure, `!the store has the key "taken/registry" in the range of the tree`, "--yes", "--prefix", "taken")
 	r.run(console.ExitFailure, "!overlaps with the keys that proxies serve", "--yes", "--prefix", "/app")

@@ -93,7 +93,7 @@ func (c *confirm) run() {
 func (c *confirm) read() (session string, meta int64, err error) {
 	p := c.p
 	name, _, ok := p.session.Fence()
-	ctx, cancel := context.WithTimeout(p.ctx, p.o.Timeout)
+	ctx, cancel := context.WithTimeout(p.ctx, min(readTimeout, p.o.Timeout))
 	defer cancel()
 	answer, err := p.client.Txn(ctx, &pb.TxnRequest{Success: []*pb.RequestOp{revisionOf(p.keys.Meta()), revisionOf(p.keys.Session(name))}})
 	if err != nil {

@@ -2,9 +2,8 @@ package changeover
 
 import (
 	"context"
+	"sync"
 	"time"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -45,15 +44,14 @@ type freeze struct {
 	meta     *layout.Meta
 }
 
-// run says that this proxy has no write under way as soon as that is so. Then it watches over the
-// command. ctx ends when the tree is not frozen any more.
+// run says that this proxy has no write under way as soon as that is so, and watches over the command
+// meanwhile and afterwards. ctx ends when the tree is not frozen any more.
 func (f *freeze) run(ctx context.Context) {
-	if !f.p.drained(ctx) {
-		return
-	}
-	if err := f.p.session.Acknowledge(ctx, f.session, f.revision); err != nil && ctx.Err() == nil {
-		f.p.o.Log.Warn("the command that moves the tree was not told that this proxy holds its writes", "error", err)
-	}
+	ctx, cancel := context.WithCancel(ctx)
+	var saying sync.WaitGroup
+	defer saying.Wait()
+	defer cancel()
+	saying.Go(func() { f.acknowledge(ctx) })
 	ticker := time.NewTicker(thawEvery)
 	defer ticker.Stop()
 	for {
@@ -65,6 +63,16 @@ func (f *freeze) run(ctx context.Context) {
 		if f.thaw(ctx) {
 			return
 		}
+	}
+}
+
+// acknowledge says that this proxy has no write under way. Without a session nobody waits for it.
+func (f *freeze) acknowledge(ctx context.Context) {
+	if f.session == "" || !f.p.drained(ctx) {
+		return
+	}
+	if err := f.p.session.Acknowledge(ctx, f.session, f.revision); err != nil && ctx.Err() == nil {
+		f.p.o.Log.Warn("the command that moves the tree was not told that this proxy holds its writes", "error", err)
 	}
 }
 
@@ -85,24 +93,21 @@ func (p *Proxy) drained(ctx context.Context) bool {
 	}
 }
 
-// thaw gives the tree the state that it had before it was frozen if the command that did it is gone, and
-// reports whether that was done. The command compares its lock in each of its transactions, so it cannot go
-// on afterwards.
+// thaw ends the freeze if the command is gone, and reports whether it has done so. The command compares its
+// lock in each of its transactions, so it cannot go on afterwards.
 func (f *freeze) thaw(ctx context.Context) bool {
 	p := f.p
-	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	t := layout.Txn{Keys: p.keys}
-	t.Modified(p.keys.Meta(), f.revision)
-	t.Vacant(p.keys.Lock(), nil)
-	t.Thaw(f.meta)
-	answer, err := p.client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
+	done, err := Thaw(ctx, p.client, p.keys, f.meta, func(t *layout.Txn) {
+		t.Modified(p.keys.Meta(), f.revision)
+		t.Vacant(p.keys.Lock(), nil)
+	})
 	if err != nil {
 		p.o.Log.Debug("looking after the command that moves the tree", "error", rpc.Reason(err))
-		return false
 	}
-	if answer.Succeeded {
+	if done {
 		p.o.Log.Warn("the command that moved the tree has ended early; writes are taken as before")
 	}
-	return answer.Succeeded
+	return done
 }

@@ -16,6 +16,8 @@ import (
 
 // Fleet is what a store says about its tree, and about the proxies before it.
 type Fleet struct {
+	// Cluster is the id of the cluster.
+	Cluster uint64
 	// Prefix precedes all keys of the tree, and State is that of the tree; "" if there is none.
 	Prefix, State string
 	// Moved is set if the tree was moved from the v2 API.
@@ -56,7 +58,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 	if err != nil {
 		return nil, fmt.Errorf("reading the state of the tree: %s", rpc.Reason(err))
 	}
-	f := &Fleet{Prefix: string(keys)}
+	f := &Fleet{Cluster: answer.Header.ClusterId, Prefix: string(keys)}
 	if kvs := answer.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		if f.meta, err = layout.DecodeMeta(kvs[0].Value); err != nil {
 			return nil, err
@@ -106,16 +108,15 @@ func (f *Fleet) Abort(ctx context.Context, client *rpc.Client, keys layout.Keys)
 	if f.State != layout.Frozen {
 		return ErrNotFrozen
 	}
-	t := layout.Txn{Keys: keys}
-	t.Modified(keys.Meta(), f.revision)
-	t.Modified(keys.Lock(), f.lock)
-	t.Thaw(f.meta)
-	t.Delete(keys.Lock())
-	answer, err := client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
+	done, err := Thaw(ctx, client, keys, f.meta, func(t *layout.Txn) {
+		t.Modified(keys.Meta(), f.revision)
+		t.Modified(keys.Lock(), f.lock)
+		t.Delete(keys.Lock())
+	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("ending the freeze: %s (hint: the proxies end it themselves once the command is gone)", rpc.Reason(err))
-	case !answer.Succeeded:
+	case !done:
 		return errors.New("the state of the tree has changed meanwhile (hint: look at it again)")
 	}
 	return nil

@@ -109,9 +109,12 @@ func (f *fleet) describe(state string) int64 {
 }
 
 // endSession removes the key of a session, as if its lease had expired.
-func (f *fleet) endSession(name string) {
+func (f *fleet) endSession(name string) { f.remove(f.keys.Session(name)) }
+
+// remove removes a key.
+func (f *fleet) remove(key []byte) {
 	_, err := f.client.Txn(f.context(), &pb.TxnRequest{Success: []*pb.RequestOp{{Request: &pb.RequestOp_RequestDeleteRange{
-		RequestDeleteRange: &pb.DeleteRangeRequest{Key: f.keys.Session(name)}}}}})
+		RequestDeleteRange: &pb.DeleteRangeRequest{Key: key}}}}})
 	if err != nil {
 		f.Error(err)
 	}

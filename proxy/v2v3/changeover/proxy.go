@@ -47,6 +47,11 @@ type Options struct {
 	// Host and Version are the names of this machine and of the program, for operators.
 	Host, Version string
 	Log           *slog.Logger
+	// ServeStale lets reads of the v2 API go on however long etcd's v3 API is away.
+	ServeStale bool
+	// Stale is called when watches of the v2 API must be broken off, because it has not been known for a while
+	// whether that API still has the keys; nil does nothing.
+	Stale func()
 	// Switched is called when [Proxy.Tree] has changed, before writes that were held go on.
 	Switched func()
 
@@ -74,8 +79,8 @@ type Proxy struct {
 	freezing freezing
 
 	// known is set once the store has said who takes writes. tree is set if it is the tree, as far as
-	// that is known.
-	known, tree atomic.Bool
+	// that is known. stale is set while neither has been heard for long.
+	known, tree, stale atomic.Bool
 
 	counts counts
 
@@ -88,6 +93,8 @@ type Proxy struct {
 	described int64
 	// describedTree is what Tree says since then.
 	describedTree bool
+	// lost makes what is known stale; nil while the description is followed.
+	lost *time.Timer
 	// name is the session in which the phase was read; "" while it may be another one.
 	name string
 	// under is the number of writes under way at the v2 API.
@@ -149,9 +156,9 @@ func (p *Proxy) Frozen() bool {
 	return phase == Frozen
 }
 
-// Known reports whether the store has said who takes writes. Until then reads could be answered by an
-// API that nobody writes any more.
-func (p *Proxy) Known() bool { return p.known.Load() }
+// Known reports whether the store has said who takes writes, not too long ago. Otherwise reads could be answered
+// by an API that nobody writes any more.
+func (p *Proxy) Known() bool { return p.known.Load() && !p.stale.Load() }
 
 // Tree reports whether the tree takes writes, and not the v2 API. While the store says nothing that can be
 // relied on, it is what the store has said before.
@@ -163,7 +170,7 @@ func (p *Proxy) Ready(ctx context.Context) error {
 		p.mu.Lock()
 		reason, changed := p.reason, p.changed
 		p.mu.Unlock()
-		if p.Known() {
+		if p.known.Load() {
 			return nil
 		}
 		select {

@@ -54,19 +54,23 @@ func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
 			return nil, context.Cause(ctx)
 		case <-late:
 			p.counts.refused.Add(1)
-			return nil, fmt.Errorf("%w: %s", ErrHeld, cause(phase, reason))
+			return nil, fmt.Errorf("%w: %s", ErrHeld, p.cause(phase, reason))
 		case <-p.ctx.Done():
 			return nil, fmt.Errorf("%w: the proxy stops", ErrHeld)
 		}
 	}
 }
 
-func cause(phase Phase, reason string) string {
+// cause says why writes are held.
+func (p *Proxy) cause(phase Phase, reason string) string {
 	switch {
 	case phase == Frozen:
 		return "the tree is being moved to another API"
 	case reason != "":
 		return reason
+	}
+	if failure := p.session.Failure(); failure != "" {
+		return "this proxy has no session at etcd: " + failure
 	}
 	return "this proxy has no session at etcd"
 }

@@ -36,6 +36,8 @@ type Meta struct {
 	// Before is the state to which a frozen tree goes back if the command ends early; "" means
 	// that there is no tree then, and that etcd's v2 API serves.
 	Before string `json:"before,omitempty"`
+	// V2Password is that of root at the v2 API, which refuses writes of all others since the keys were moved.
+	V2Password string `json:"v2_password,omitempty"`
 	// Moved is set if the tree was moved from the v2 API, and not made empty.
 	Moved bool `json:"moved,omitempty"`
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.

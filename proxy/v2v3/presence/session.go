@@ -35,6 +35,7 @@ type Session struct {
 	fences   map[string]*fencing
 	put      int64         // the number of attempts to put up a fence
 	frozen   int64         // what the key says of it
+	failure  error         // why the last session could not begin, or has ended
 	asked    chan struct{} // has room for one
 }
 
@@ -74,21 +75,24 @@ func (n *Session) Fence() (name string, revision int64, ok bool) {
 	return n.name, n.revision, n.name != ""
 }
 
-// Await waits until there is a session. ended is closed when it is over.
-func (n *Session) Await(ctx context.Context) (name string, ended <-chan struct{}, err error) {
-	for {
-		n.mu.Lock()
-		name, begun, ended := n.name, n.begun, n.ended
-		n.mu.Unlock()
-		if name != "" {
-			return name, ended, nil
-		}
-		select {
-		case <-begun:
-		case <-ctx.Done():
-			return "", nil, context.Cause(ctx)
-		}
+// Current returns the session, or "" if there is none. changed is closed when that is not so any more.
+func (n *Session) Current() (name string, changed <-chan struct{}) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.name == "" {
+		return "", n.begun
 	}
+	return n.name, n.ended
+}
+
+// Failure returns why there is no session, or "" if that is not known.
+func (n *Session) Failure() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.name != "" || n.failure == nil {
+		return ""
+	}
+	return rpc.Reason(n.failure)
 }
 
 // Saw takes note of the revision at which the key of a session was put last, or of 0 if there is no
@@ -115,6 +119,9 @@ func (n *Session) Keep() {
 			n.leave()
 		}
 		n.Log.Debug("the session has ended", "error", err)
+		n.mu.Lock()
+		n.failure = err
+		n.mu.Unlock()
 		select {
 		case <-n.Context.Done():
 		case <-time.After(100 * time.Millisecond):

@@ -18,7 +18,7 @@ func (l *loader) followChangeover(ctx context.Context, state, before *loaded) er
 	} else {
 		o := state.storeOptions(l.log)
 		c, err := changeover.Open(changeover.Options{Endpoints: o.Endpoints, Prefix: o.Prefix, User: o.User, Password: o.Password,
-			Timeout: o.Timeout, Host: o.Host, Version: o.Version, Log: o.Log, Switched: l.switched})
+			Timeout: o.Timeout, Host: o.Host, Version: o.Version, Log: o.Log, ServeStale: o.ServeStale, Switched: l.switched, Stale: l.stale})
 		if err != nil {
 			return err
 		}
@@ -36,6 +36,14 @@ func (l *loader) followChangeover(ctx context.Context, state, before *loaded) er
 // servesStore reports whether the store answers, and not the v2 API.
 func (s *loaded) servesStore() bool {
 	return s.config.Upstream.V3() || s.changeover != nil && s.changeover.Tree()
+}
+
+// stale breaks off watches of the v2 API, because it is not known any more whether that still has the keys.
+func (r *reloader) stale() {
+	r.logs.service.Warn("it is not known any more whether the v2 API or the v3 store has the keys; reads are refused, and watches are broken off")
+	if server := r.serving.Load(); server != nil {
+		server.BreakOffWatches()
+	}
 }
 
 // switched puts the API into use that has the keys now. Nobody writes until it returns.

@@ -34,6 +34,7 @@ type loader struct {
 	hasher   *acl.Hasher  // created with the first configuration, and kept
 	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
 	switched func()       // is called when another API has the keys
+	stale    func()       // is called when it is not known any more which one has them
 	began    time.Time    // when the last load began: a file that was changed later may not be part of it
 }
 

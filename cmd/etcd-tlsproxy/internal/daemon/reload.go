@@ -25,6 +25,9 @@ type reloader struct {
 	logs    *logs
 	manager *manager
 
+	// serving is server, for what must not wait for the lock; nil before it is there.
+	serving atomic.Pointer[proxy.Server]
+
 	mu      sync.Mutex // held by a reload, and while a refresh applies what it found
 	current *loaded
 	seen    files.Stamps // of the last attempt, successful or not

@@ -108,7 +108,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	}
 	s.reloader.mu.Lock() // until there is a server that another API can be put into use for
 	defer s.reloader.mu.Unlock()
-	loader.switched = s.reloader.switched
+	loader.switched, loader.stale = s.reloader.switched, s.reloader.stale
 	metrics.Watches.OtherCluster = logs.otherCluster
 	if err := loader.openStore(ctx, first, nil); err != nil {
 		return nil, nil, errors.Join(err, logs.close())
@@ -116,6 +116,7 @@ func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	debug.SetMemoryLimit(first.config.Limits.Memory)
 	s.server = newServer(first, preflight.Connections(first.config, loader.files), metrics, logs)
 	s.reloader.server = s.server
+	s.reloader.serving.Store(s.server)
 	s.reloader.publishStatus(first, true, nil)
 	s.reloader.publishMetrics(nil)
 	first.logWarnings(logs.service)

@@ -14,6 +14,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migration"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 func newSwitch() *cobra.Command {
@@ -62,12 +63,12 @@ Without --yes the command checks the fleet, reads the keys, and prints what it w
 			return err
 		}
 		w.Store, w.Served = *options, options.Prefix
-		return runSwitch(cmd.Context(), c, w, watch)
+		return runSwitch(cmd.Context(), c, w, *file, watch)
 	}
 	return cmd
 }
 
-func runSwitch(ctx context.Context, c *console.Console, w *migration.Switch, watch time.Duration) error {
+func runSwitch(ctx context.Context, c *console.Console, w *migration.Switch, file string, watch time.Duration) error {
 	if _, err := w.Check(ctx); err != nil {
 		return err
 	}
@@ -78,15 +79,20 @@ func runSwitch(ctx context.Context, c *console.Console, w *migration.Switch, wat
 	if d := content.Differences; d.Count > 0 {
 		return fmt.Errorf("the files of the member are not what it answers: %s, the first is that %q %s", english.Plural(d.Count, "difference", ""), d.First[0].Key, d.First[0].What)
 	}
-	err = c.Confirm(fmt.Sprintf("copy %s of the member %s, %s", describe(content), content.Member, copyPlace(&w.Rehearsal)),
+	plan := []string{fmt.Sprintf("copy %s of the member %s, %s", describe(content), content.Member, copyPlace(&w.Rehearsal)),
 		fmt.Sprintf("make %s hold their writes, for %s at most, until the copy is complete and proved", english.Plural(w.Expect, "proxy", "proxies"), w.MaxHold),
-		"make the proxies serve the copy, and break off their watches")
+		"make the proxies serve the copy, and break off their watches",
+		"make the v2 API refuse writes, by enabling etcd's own authentication there"}
+	if n := content.ExpiringWithin(w.MaxHold); n > 0 {
+		plan = append(plan, fmt.Sprintf("keep in mind: %s within %s, even if clients refresh them while writes are held", english.PluralWord(n, fmt.Sprintf("%d node expires", n), fmt.Sprintf("%d nodes expire", n)), w.MaxHold))
+	}
+	err = c.Confirm(plan...)
 	if err != nil {
 		return err
 	}
 	result, err := w.Run(ctx)
 	if err != nil {
-		return fmt.Errorf("%w; the v2 API keeps the keys (hint: mend that, and run the command again)", err)
+		return fmt.Errorf("%w; %s", err, standing(ctx, file))
 	}
 	err = c.Print(result, func(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "moved %s at the index %d\ncopied in %.1f s; %s were changed meanwhile\nheld writes for %.2f s; %s expired meanwhile\nthe v3 store has the keys now\n",
@@ -106,4 +112,20 @@ func runSwitch(ctx context.Context, c *console.Console, w *migration.Switch, wat
 		return &console.ExitError{Code: console.ExitNo}
 	}
 	return nil
+}
+
+// standing says which API has the keys when a command that moves them has failed.
+func standing(ctx context.Context, file string) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	f, err := Look(ctx, file)
+	switch {
+	case err != nil:
+		return "which API has the keys is not known (hint: etcd-tlsproxy migrate status says it once etcd answers)"
+	case f.State == layout.Frozen:
+		return "writes wait, until the proxies end that within some seconds (hint: etcd-tlsproxy migrate status; etcd-tlsproxy migrate abort --yes)"
+	case f.State == layout.Live:
+		return "the v3 store has the keys"
+	}
+	return "the v2 API keeps the keys (hint: mend that, and run the command again)"
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
@@ -21,8 +22,8 @@ type Back struct {
 	Fleet
 }
 
-// BackSteps are those of a move back, in their order. Writes are held from the third one on.
-var BackSteps = []string{"copy", "raise", "freeze", "hold", "read", "update", "outdate", "prove", "serve"}
+// BackSteps are those of a move back, in their order. Writes are held from the step "freeze" on.
+var BackSteps = []string{"unlock", "copy", "raise", "freeze", "hold", "read", "update", "outdate", "prove", "serve"}
 
 const (
 	// maxGap is how far the index of the v2 API may be below that of the tree: it grows by one with each write.
@@ -86,11 +87,14 @@ func (b *Back) Run(ctx context.Context) (*Returned, error) {
 	}
 	defer func() { release(b.killed) }()
 	err = b.Fleet.run(ctx, BackSteps, map[string]func(context.Context) error{
-		"copy": r.copy, "raise": r.raise, "freeze": r.freeze, "hold": r.hold, "read": r.load, "update": r.update, "outdate": r.outdate, "prove": r.prove, "serve": r.serve,
+		"unlock": r.unlock, "copy": r.copy, "raise": r.raise, "freeze": r.freeze, "hold": r.hold, "read": r.load, "update": r.update, "outdate": r.outdate, "prove": r.prove, "serve": r.serve,
 	})
 	if err != nil {
 		if r.meta.State == layout.Frozen && !b.killed {
 			err = errors.Join(err, r.undo(ctx))
+		}
+		if r.unlocked && !b.killed {
+			err = errors.Join(err, r.lockAgain(ctx))
 		}
 		return nil, err
 	}
@@ -102,7 +106,9 @@ type retreat struct {
 	*Back
 	store *store
 	to    *v2writer
-	meta  layout.Meta // as it was put last
+	// unlocked is set if the v2 API refused writes before.
+	unlocked bool
+	meta     layout.Meta // as it was put last
 	// records are the nodes of the tree as it was loaded last, at the revision and the index of the log.
 	records []v2store.Record
 	log     int64
@@ -137,7 +143,7 @@ func (r *retreat) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.cluster = s.cluster
+	m.cluster = memberhost.ID(s.cluster)
 	if _, err := m.index(ctx); err != nil {
 		return err
 	}

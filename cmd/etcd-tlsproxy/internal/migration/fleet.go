@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -107,8 +108,15 @@ func (w *Fleet) run(ctx context.Context, names []string, steps map[string]func(c
 			}
 		}
 		if err := steps[name](ctx); err != nil {
-			if ctx.Err() != nil {
-				err = context.Cause(ctx)
+			if end, limited := ctx.Deadline(); limited && !time.Now().Before(end) {
+				<-ctx.Done() // a call may have noticed that first
+			}
+			switch cause := context.Cause(ctx); {
+			case cause == nil:
+			case errors.Is(err, ctx.Err()), strings.HasSuffix(err.Error(), ctx.Err().Error()): // gRPC has its own
+				err = cause
+			default:
+				err = fmt.Errorf("%w: %w", cause, err)
 			}
 			return fmt.Errorf("in the step %q: %w", name, err)
 		}

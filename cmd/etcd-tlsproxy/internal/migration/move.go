@@ -2,11 +2,13 @@ package migration
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
 
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
@@ -15,12 +17,12 @@ func (m *move) copy(ctx context.Context) error {
 	if _, err := m.check(ctx, m.store); err != nil {
 		return err
 	}
-	if err := m.removeEarlier(ctx, m.store); err != nil {
-		return err
-	}
 	start := time.Now()
 	c, err := m.take(ctx)
 	if err != nil {
+		return err
+	}
+	if err := m.removeEarlier(ctx, m.store); err != nil {
 		return err
 	}
 	if err := m.store.room(ctx, m.store.size(c), m.Store.QuotaBytes); err != nil {
@@ -47,7 +49,7 @@ func (m *move) take(ctx context.Context) (*Content, error) {
 	if d := &c.Differences; d.Count > 0 {
 		return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
 	}
-	return c, nil
+	return c, c.belongs(m.store.cluster)
 }
 
 // freeze makes the proxies hold their writes.
@@ -130,30 +132,51 @@ func (m *move) compare(ctx context.Context) error {
 	return errors.New("nodes expire faster than the tree can be compared (hint: try again later)")
 }
 
-// serve makes the tree the one that proxies serve. The first write has the index behind that of the v2 store.
+// serve makes the tree the one that proxies serve. Until each of them does, etcd goes on expiring nodes of the v2
+// store, and clients see the indexes of that. So the tree begins above the index that the v2 store has when all nodes
+// that can expire have done so, and it is locked.
 func (m *move) serve(ctx context.Context) error {
 	revision, err := m.store.putLog(ctx)
 	if err != nil {
 		return err
 	}
 	live := m.meta
-	live.State, live.Moved, live.Offset, live.Left = layout.Live, true, int64(m.copied.Index)-revision, m.copied.Index
+	live.State, live.Moved, live.Offset, live.Left = layout.Live, true, int64(m.copied.Index)+int64(m.copied.Expiring)+lockEvents-revision, m.copied.Index
+	live.V2Password = rand.Text()
 	err = m.store.putMetaAfter(ctx, &live, revision)
 	if err != nil && !m.store.describedAs(ctx, &live) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
 	}
 	m.meta = live
 	m.result.Held, m.result.Nodes = since(m.frozen), m.copied.Nodes()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	if err := m.lockV2(ctx, live.V2Password); err != nil { // the keys are moved all the same
+		m.Note("the v2 API still takes writes: " + err.Error())
+	}
 	return nil
 }
+
+// lockTimeout bounds the locking of the v2 API, which hashes a password.
+const lockTimeout = 10 * time.Second
+
+// lockEvents is more than the number of events by which locking the v2 API raises its index.
+const lockEvents = 16
 
 // undo ends the freeze.
 func (m *move) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	meta := m.meta
-	meta.State = layout.Unfinished
-	if err := m.store.putMeta(ctx, &meta); err != nil {
+	frozen := m.meta
+	s := m.store
+	done, err := changeover.Thaw(ctx, s.client, s.keys, &frozen, func(t *layout.Txn) {
+		t.Modified(s.keys.Lock(), s.lock)
+		t.Modified(s.keys.Meta(), s.meta)
+	})
+	if err == nil && !done {
+		err = errLost
+	}
+	if err != nil {
 		return fmt.Errorf("ending the freeze: %w (hint: the proxies end it themselves within %s)", err, lockTTL)
 	}
 	return nil

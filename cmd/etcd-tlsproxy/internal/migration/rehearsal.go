@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/v2state"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
@@ -63,6 +64,26 @@ type Content struct {
 	Differences Differences `json:"read_differences"`
 
 	records []v2store.Record
+	cluster memberhost.ID
+}
+
+// belongs returns an error unless the content is that of the cluster with an id: that of the v3 store.
+func (c *Content) belongs(id uint64) error {
+	if store := memberhost.ID(id); store != c.cluster {
+		return fmt.Errorf("the member %s belongs to the cluster %s, but the v3 store of the configuration to %s (hint: --endpoints and --data-dir must be those of a member of the cluster in upstream.endpoints)", c.Member, c.cluster, store)
+	}
+	return nil
+}
+
+// ExpiringWithin returns how many nodes expire within a time.
+func (c *Content) ExpiringWithin(d time.Duration) (n int) {
+	end := time.Now().Add(d).UnixNano()
+	for i := range c.records {
+		if at := c.records[i].Expires; at != 0 && at < end {
+			n++
+		}
+	}
+	return n
 }
 
 // Nodes returns the number of nodes.
@@ -110,7 +131,7 @@ func (r *Rehearsal) Take(ctx context.Context) (*Content, error) {
 			}
 			continue
 		}
-		c := &Content{Member: m.name, Version: m.version, Index: index, Snapshot: state.Snapshot, Entries: state.Entries}
+		c := &Content{cluster: m.cluster, Member: m.name, Version: m.version, Index: index, Snapshot: state.Snapshot, Entries: state.Entries}
 		c.add(state)
 		c.Read = since(start)
 		c.Differences = compareVisible(visible, c.records)

@@ -25,9 +25,6 @@ const (
 
 // copy copies the nodes while the tree is served, so that little is left for later.
 func (r *retreat) copy(ctx context.Context) error {
-	if _, err := r.check(ctx, r.store); err != nil {
-		return err
-	}
 	if err := r.apart(ctx); err != nil {
 		return err
 	}
@@ -55,6 +52,27 @@ func (r *retreat) copy(ctx context.Context) error {
 	err = r.to.apply(ctx, e, add)
 	r.result.Copied = since(start)
 	return err
+}
+
+// unlock lets the v2 API take writes again: etcd needs too long for each that comes with a password. What others
+// write there until the end is found when the keys are compared.
+func (r *retreat) unlock(ctx context.Context) error {
+	if _, err := r.check(ctx, r.store); err != nil {
+		return err
+	}
+	var err error
+	r.unlocked, err = r.to.unlock(ctx, r.meta.V2Password)
+	return err
+}
+
+// lockAgain makes the v2 API refuse writes again, because the tree keeps the keys.
+func (r *retreat) lockAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	if err := r.lockV2(ctx, r.meta.V2Password); err != nil {
+		return fmt.Errorf("the v2 API takes writes now, which nobody reads: %w", err)
+	}
+	return nil
 }
 
 // apart makes sure that what is written to the v2 API does not come to the tree.
@@ -220,7 +238,7 @@ func compareCopy(want, got []v2store.Record, now time.Time) (d Differences, expi
 // serve makes the v2 API the one that proxies serve. The tree stays until the next switch replaces it.
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
-	meta.State, meta.Before = layout.Unfinished, ""
+	meta.State, meta.Before, meta.V2Password = layout.Unfinished, "", ""
 	err := r.store.putMetaAfter(ctx, &meta, r.log)
 	if err != nil && !r.store.describedAs(ctx, &meta) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)

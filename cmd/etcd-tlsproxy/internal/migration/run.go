@@ -47,6 +47,9 @@ func (r *Rehearsal) Run(ctx context.Context, c *Content) (*Result, error) {
 		return nil, err
 	}
 	defer release(false)
+	if err := c.belongs(s.cluster); err != nil {
+		return nil, err
+	}
 	if err := r.removeEarlier(ctx, s); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -22,9 +21,9 @@ type store struct {
 	keys   layout.Keys
 	// state is that of a copy which is not complete, or not for clients.
 	state string
-	// found is the description that the tree had at first; nil if it had none. cluster is that of etcd.
+	// found is the description that the tree had at first; nil if it had none. cluster is the id of etcd's.
 	found   *layout.Meta
-	cluster memberhost.ID
+	cluster uint64
 	// meta and lock are the revisions of these keys; 0 means that there is none. The lock is that of this
 	// command.
 	meta, lock int64
@@ -71,7 +70,7 @@ func (s *store) inspect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.cluster = memberhost.ID(found.Header.ClusterId)
+	s.cluster = found.Header.ClusterId
 	if len(found.Kvs) == 0 {
 		return v2v3.Vacant(ctx, s.client, s.keys)
 	}
@@ -154,7 +153,10 @@ func (s *store) txn(ctx context.Context, t *layout.Txn) (*pb.TxnResponse, error)
 		answer, err = s.client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
 		return err
 	})
-	if err == nil && !answer.Succeeded {
+	switch {
+	case err == nil && answer.Header.ClusterId != s.cluster:
+		err = errors.New("the endpoints of the v3 store belong to several clusters")
+	case err == nil && !answer.Succeeded:
 		err = errLost
 	}
 	return answer, err

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -136,7 +137,7 @@ func TestASwitchMovesAllKeys(t *testing.T) {
 		}
 	}
 	// Sessions have indexes, too.
-	if a := f.do(s, "PUT", "/next", "value=1"); a.Index <= result.Index || a.Index > result.Index+20 {
+	if a := f.do(s, "PUT", "/next", "value=1"); a.Index <= result.Index || a.Index > result.Index+40 {
 		t.Errorf("the first write after the switch at the index %d: got the index %d, want one of the next", result.Index, a.Index)
 	}
 	if _, err := f.sw.Run(t.Context()); err == nil || !strings.Contains(err.Error(), `a tree in the state "live"`) {
@@ -157,8 +158,22 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 	for f.v2Status("/expires") != 404 {
 		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // only etcd's clock ends it
 	}
-	f.write("/dir/late", value("1"))
-	f.remove("/dir/key3")
+	if status := f.lateWrite(http.MethodPut, "/dir/late", ""); status != http.StatusUnauthorized {
+		t.Errorf("a write to the v2 API after the switch: got the status %d, want %d", status, http.StatusUnauthorized)
+	}
+	if status := f.v2Status("/dir/key3"); status != http.StatusOK {
+		t.Errorf("a read of the v2 API after the switch: got the status %d, want %d", status, http.StatusOK)
+	}
+	found, err := f.client.Range(t.Context(), &pb.RangeRequest{Key: layout.Keys("p").Meta()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	meta, err := layout.DecodeMeta(found.Kvs[0].Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.lateWrite(http.MethodPut, "/dir/late", meta.V2Password)
+	f.lateWrite(http.MethodDelete, "/dir/key3", meta.V2Password)
 	ctx, stop := context.WithCancel(t.Context())
 	var keys []string
 	late := f.sw.WatchLate(ctx, result.Content, func(key string) {
@@ -169,6 +184,24 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 	if want := []string{"/dir/late", "/dir/key3"}; late != 2 || !slices.Equal(keys, want) {
 		t.Errorf("got %d late writes, of %q, want %q", late, keys, want)
 	}
+}
+
+// lateWrite sends a write to the v2 API, as its root if there is a password, and returns the status.
+func (f *fleet) lateWrite(method, key, password string) int {
+	f.t.Helper()
+	r, err := http.NewRequest(method, f.url+"/v2/keys"+key+"?value=1", nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if password != "" {
+		r.SetBasicAuth("root", password)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 // expireLock ends the lease of a lock, as etcd does some seconds after a kill.
@@ -425,4 +458,36 @@ func TestNoWriteIsLostInASwitch(t *testing.T) {
 		}
 	}
 	t.Logf("%d writes were acknowledged, and none waited for more than %s; the switch says that it held them for %.3f s", len(acknowledged), longest, result.Held)
+}
+
+func TestAMemberOfAnotherClusterIsNotMoved(t *testing.T) {
+	c := &Content{Member: "conf1", cluster: 1}
+	if err := c.belongs(1); err != nil {
+		t.Errorf("a member of the cluster: got %v", err)
+	}
+	if err := c.belongs(2); err == nil || !strings.Contains(err.Error(), "belongs to the cluster 1, but the v3 store of the configuration to 2") {
+		t.Errorf("a member of another cluster: got %v, want both ids", err)
+	}
+}
+
+// TestKeysAreNotMovedToTheStoreOfAnotherCluster has a configuration that names the members of another cluster.
+func TestKeysAreNotMovedToTheStoreOfAnotherCluster(t *testing.T) {
+	f := newFleet(t, 1)
+	program, _, found := proxytest.FindEtcd()
+	if !found {
+		t.Skip("there is no etcd with the v2 API beside the linked one, whose clusters all have one id")
+	}
+	dir := t.TempDir()
+	other, err := proxytest.StartProcess(program, proxytest.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	f.sw.Connection.Endpoints, f.sw.DataDir = []string{other.URL()}, filepath.Join(dir, "data")
+	if _, err := f.sw.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "but the v3 store of the configuration to") {
+		t.Errorf("a switch to another cluster: got %v, want that it is refused", err)
+	}
+	if keys := f.keys(); slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "p/") }) {
+		t.Errorf("the store of another cluster has %q, want nothing of the keys", keys)
+	}
 }

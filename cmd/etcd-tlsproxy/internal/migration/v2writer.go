@@ -32,13 +32,13 @@ type v2writer struct {
 	last atomic.Uint64
 }
 
-// change is the request of a write.
-type change struct {
+// request is the request of a write.
+type request struct {
 	method, key, query string
 	form               url.Values
 }
 
-func (c change) HTTPRequest(endpoint url.URL) *http.Request {
+func (c request) HTTPRequest(endpoint url.URL) *http.Request {
 	endpoint.Path, endpoint.RawQuery = "/v2/keys"+c.key, c.query
 	r, err := http.NewRequest(c.method, endpoint.String(), strings.NewReader(c.form.Encode())) //nolint:noctx // the library sets the context
 	if err != nil {
@@ -58,7 +58,7 @@ const (
 
 // write executes a write, and does it again if etcd was not there: each of them has the same effect twice. An error
 // of etcd with one of the codes is none.
-func (w *v2writer) write(ctx context.Context, c change, accepted ...int) error {
+func (w *v2writer) write(ctx context.Context, c request, accepted ...int) error {
 	for attempt := 1; ; attempt++ {
 		response, body, err := w.client.Do(ctx, c) //nolint:bodyclose // Do reads and closes the body
 		if err == nil {
@@ -78,7 +78,7 @@ func (w *v2writer) write(ctx context.Context, c change, accepted ...int) error {
 	}
 }
 
-func (w *v2writer) executed(c change, response *http.Response, body []byte, accepted []int) error {
+func (w *v2writer) executed(c request, response *http.Response, body []byte, accepted []int) error {
 	index, err := strconv.ParseUint(response.Header.Get("X-Etcd-Index"), 10, 64)
 	if err != nil {
 		return fmt.Errorf("writing %q to the v2 API: the answer with the status %d has no index, so that it is not etcd's", c.key, response.StatusCode)
@@ -110,7 +110,7 @@ func (w *v2writer) apply(ctx context.Context, e *edits, add func(int64)) error {
 		if r.Dir {
 			query = "recursive=true"
 		}
-		return w.write(ctx, change{method: http.MethodDelete, key: r.Key, query: query}, codeNotFound)
+		return w.write(ctx, request{method: http.MethodDelete, key: r.Key, query: query}, codeNotFound)
 	})
 	for dirs := e.dirs; err == nil && len(dirs) > 0; {
 		n := 0
@@ -140,7 +140,7 @@ func (w *v2writer) put(ctx context.Context, e *edits, r *v2store.Record, form ur
 		left := time.Duration(r.Expires - now.UnixNano())
 		form.Set("ttl", strconv.FormatInt(int64((left+time.Second-1)/time.Second), 10))
 	}
-	return w.write(ctx, change{method: http.MethodPut, key: r.Key, form: form}, accepted...)
+	return w.write(ctx, request{method: http.MethodPut, key: r.Key, form: form}, accepted...)
 }
 
 // raise raises the index of the v2 API to one at least.
@@ -160,11 +160,11 @@ func (w *v2writer) raise(ctx context.Context, to uint64, add func(int64)) error 
 }
 
 func (w *v2writer) putOwn(ctx context.Context) error {
-	return w.write(ctx, change{method: http.MethodPut, key: ownKey, form: url.Values{"value": {""}, "ttl": {ownTTL}}})
+	return w.write(ctx, request{method: http.MethodPut, key: ownKey, form: url.Values{"value": {""}, "ttl": {ownTTL}}})
 }
 
 func (w *v2writer) removeOwn(ctx context.Context) error {
-	return w.write(ctx, change{method: http.MethodDelete, key: ownKey}, codeNotFound)
+	return w.write(ctx, request{method: http.MethodDelete, key: ownKey}, codeNotFound)
 }
 
 // below reads a key and what etcd lists below it. It returns nothing if there is no such key.
