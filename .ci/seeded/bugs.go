@@ -75,10 +75,10 @@ var bugs = []bug{
 		store, "TestNoWriteTakesValuesOfClientsOfV3"},
 
 	// Outcomes.
-	{"not executed is concluded across a gap", "proxy/v2v3/propose.go",
+	{"not executed is concluded across a gap", "proxy/v2v3/reconstruct.go",
 		"	case rebuilt:\n", "	case rebuilt && false:\n",
 		store, "TestAnOutcomeIsUnknownIfTheMirrorHasAGap"},
-	{"not executed is concluded without a fence", "proxy/v2v3/propose.go",
+	{"not executed is concluded without a fence", "proxy/v2v3/reconstruct.go",
 		"	case waiting != nil:\n", "	case waiting != nil && false:\n",
 		store, "TestAnOutcomeIsUnknownWithoutAConfirmedFence"},
 	{"a write is sent again without a fence", "proxy/v2v3/reconstruct.go",

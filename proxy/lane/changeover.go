@@ -3,12 +3,15 @@ package lane
 import (
 	"context"
 	"errors"
+	"time"
 
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
+
+// apartPause is how long an operation waits that found the snapshot, the changeover and the store apart.
+const apartPause = 5 * time.Millisecond
 
 // changing reports whether an operation depends on who takes writes: the v2 API of etcd, or the tree
 // in its v3 store.
@@ -34,7 +37,9 @@ func (x *Exchange) whileChanging(ctx context.Context, call *Call, buffer func() 
 			late, cancel = context.WithTimeout(ctx, c.MaxHold())
 			defer cancel()
 		}
-		if !rpc.Pause(late) {
+		select {
+		case <-time.After(apartPause):
+		case <-late.Done():
 			if ctx.Err() != nil {
 				return Answer{}, nil, ErrBrokenOff
 			}

@@ -12,7 +12,6 @@ import (
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // maxConflicts is how often a POST is tried with the name that etcd would choose. Each event of
@@ -226,26 +225,4 @@ func (s *Store) fresh(ctx context.Context) error {
 		return &Error{Kind: NotExecuted, Reason: err.Error()}
 	}
 	return nil
-}
-
-// conclude returns what became of a write that failed, when nothing of it is under way any more and the
-// mirror has all its events, unless waiting for that has failed. It returns neither an event nor an error
-// if the write was not executed.
-func (s *Store) conclude(p *proposal, failed, waiting error) (*v2store.Event, error) {
-	// The event of the write is resolved before the lock is released.
-	s.mu.RLock()
-	rebuilt := p.rebuilt != s.rebuilt
-	s.mu.RUnlock()
-	select {
-	case e := <-p.done:
-		return e, nil
-	default:
-	}
-	switch {
-	case waiting != nil:
-		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(failed) + "; " + waiting.Error()}
-	case rebuilt:
-		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(failed) + "; the tree was loaded again meanwhile"}
-	}
-	return nil, nil
 }

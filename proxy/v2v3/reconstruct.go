@@ -101,3 +101,25 @@ func (s *Store) settle(ctx context.Context, p *proposal, lost error) (*v2store.E
 	}
 	return nil, fmt.Errorf("%w: %s", errNotExecuted, rpc.Reason(lost))
 }
+
+// conclude returns what became of a write that failed, when nothing of it is under way any more and the
+// mirror has all its events, unless waiting for that has failed. It returns neither an event nor an error
+// if the write was not executed.
+func (s *Store) conclude(p *proposal, failed, waiting error) (*v2store.Event, error) {
+	// The event of the write is resolved before the lock is released.
+	s.mu.RLock()
+	rebuilt := p.rebuilt != s.rebuilt
+	s.mu.RUnlock()
+	select {
+	case e := <-p.done:
+		return e, nil
+	default:
+	}
+	switch {
+	case waiting != nil:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(failed) + "; " + waiting.Error()}
+	case rebuilt:
+		return nil, &Error{Kind: UnknownOutcome, Reason: rpc.Reason(failed) + "; the tree was loaded again meanwhile"}
+	}
+	return nil, nil
+}

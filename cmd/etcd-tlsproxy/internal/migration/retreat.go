@@ -204,37 +204,6 @@ func (r *retreat) prove(ctx context.Context) error {
 	return nil
 }
 
-// compareCopy compares all nodes of the v2 API with those of the tree, and returns how many are missing because they have
-// expired. Indexes cannot be written, and an expiry in whole seconds only.
-func compareCopy(want, got []v2store.Record, now time.Time) (d Differences, expired int) {
-	due, wanted := expiriesOf(want), byKey(want)
-	for i := range got {
-		g := &got[i]
-		w := wanted[g.Key]
-		delete(wanted, g.Key)
-		switch {
-		case w == nil:
-			d.add(g.Key, "is there, and must not be")
-		case w.Dir != g.Dir:
-			d.add(g.Key, "is a file instead of a directory, or the reverse")
-		case w.Value != g.Value && string([]rune(w.Value)) != g.Value:
-			d.add(g.Key, "has another value")
-		case !sameExpiry(w.Expires, g.Expires):
-			d.add(g.Key, fmt.Sprintf("expires %s, want %s", expiry(g.Expires), expiry(w.Expires)))
-		}
-	}
-	for i := range want {
-		switch key := want[i].Key; {
-		case wanted[key] == nil:
-		case due.passed(key, now.Add(maxSkew)):
-			expired++
-		default:
-			d.add(key, "is missing")
-		}
-	}
-	return d, expired
-}
-
 // serve makes the v2 API the one that proxies serve. The tree stays until the next switch replaces it.
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
