@@ -42,6 +42,10 @@ type Options struct {
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
+	// Rehearsal sees the tree, which is that of a rehearsal then, and is for nobody else; nil for a tree that
+	// serves clients.
+	Rehearsal Witness
+
 	// unserved allows a tree to be loaded that is not for clients.
 	unserved bool
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.

@@ -42,6 +42,9 @@ type Meta struct {
 	Moved bool `json:"moved,omitempty"`
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
 	Left uint64 `json:"left,omitempty"`
+	// Copied is the index of the v2 API of which the tree is a copy, if it is that of a rehearsal and was complete then;
+	// 0 otherwise.
+	Copied uint64 `json:"copied,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
 }
