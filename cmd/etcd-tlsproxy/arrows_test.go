@@ -39,6 +39,8 @@ var arrows = []arrow{
 	{"proxy/v2v3", "the store of a tree knows no HTTP and no clients of the proxy",
 		[]string{"proxy/v2store", "proxy/v2v3/layout", "proxy/v2v3/members", "proxy/v2v3/mirror", "proxy/v2v3/presence", "proxy/v2v3/rpc", "proxy/v2v3/space", "proxy/v2v3/stats", "proxy/v2v3/turn"}},
 	{"proxy/upstream", "the pool decides nothing; it frames requests and sends them", []string{"proxy/http1", "proxy/rawio"}},
+	{"proxy/shadow", "what a shadow compares is served by nobody, so that it knows no lane and no client",
+		[]string{"proxy/http1", "proxy/upstream", "proxy/v2store", "proxy/v2v3", "proxy/v2v3/layout", "proxy/v2v3/mirror"}},
 	{"proxy/share", "sharing decides nothing: access is decided before", []string{"proxy/bulk", "proxy/http1", "proxy/upstream"}},
 	{"proxy/gate", "a decision depends on the request and the policy alone", []string{"acl", "certs"}},
 	{"proxy/observe", "it observes what the packages below do, and no lane",
