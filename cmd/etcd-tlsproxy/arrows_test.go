@@ -46,7 +46,7 @@ var arrows = []arrow{
 	{"proxy/observe", "it observes what the packages below do, and no lane",
 		[]string{"acl", "certs", "proxy/gate", "proxy/lines", "proxy/share", "proxy/upstream"}},
 	{"proxy/lane", "what both lanes do knows neither lane, and not the front",
-		[]string{"acl", "proxy/bulk", "proxy/gate", "proxy/http1", "proxy/observe", "proxy/rawio", "proxy/share", "proxy/upstream", "proxy/v2store", "proxy/v2v3", "proxy/v2v3/changeover", "proxy/v2v3/stats", "proxy/v2v3/turn"}},
+		[]string{"acl", "proxy/bulk", "proxy/gate", "proxy/http1", "proxy/observe", "proxy/rawio", "proxy/shadow", "proxy/share", "proxy/upstream", "proxy/v2store", "proxy/v2v3", "proxy/v2v3/changeover", "proxy/v2v3/stats", "proxy/v2v3/turn"}},
 	{"proxy/lane/fast", "a lane knows neither the other lane nor the pool nor the front",
 		[]string{"proxy/gate", "proxy/http1", "proxy/lane", "proxy/observe", "proxy/rawio", "proxy/share"}},
 	{"proxy/lane/std", "a lane knows neither the other lane nor the pool nor the front",

@@ -22,14 +22,14 @@ func (a *Sample) compare(p *place, t *v2store.Tree) {
 	if a.op.Write() {
 		if _, failure := v2store.Plan(a.op, t, a.began); failure != nil {
 			if a.answer.Code == v2store.CodeTestFailed && a.refreshedCause(p, t) {
-				a.skip(Refresh)
+				a.Skip(Refresh)
 				return
 			}
 			a.compareErrors(failure)
 			return
 		}
 		if a.answer.Code == v2store.CodeTestFailed && a.refreshedCause(p, t) {
-			a.skip(Refresh)
+			a.Skip(Refresh)
 			return
 		}
 		a.differs(Verdict, "the v2 API refuses it with "+describe(a.answer.Code, a.answer.Message)+", and the shadow does it")
@@ -57,7 +57,7 @@ func (a *Sample) compareExecuted(p *place, t *v2store.Tree) {
 	c, failure := v2store.Plan(&op, t, a.began)
 	switch {
 	case failure != nil && failure.Code == v2store.CodeTestFailed && a.refreshedCause(p, t):
-		a.skip(Refresh)
+		a.Skip(Refresh)
 		return
 	case failure != nil:
 		a.differs(Verdict, "the v2 API does it, and the shadow refuses it with "+describe(failure.Code, failure.Message))
@@ -130,7 +130,7 @@ func (a *Sample) compareEvents(p *place, want *v2store.Event) {
 	case n.kind != "":
 		a.differs(n.kind, n.what)
 	case n.refreshed:
-		a.skip(Refresh)
+		a.Skip(Refresh)
 	default:
 		a.compared()
 	}

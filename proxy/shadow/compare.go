@@ -47,10 +47,10 @@ func (s *Shadow) admit(a *Sample) {
 		p := &s.place
 		switch {
 		case s.lost != "":
-			a.skip(Behind)
+			a.Skip(Behind)
 		case a.executed():
 			if a.index <= p.index {
-				a.skip(Late)
+				a.Skip(Late)
 				return
 			}
 			s.wait(a)
@@ -59,18 +59,18 @@ func (s *Shadow) admit(a *Sample) {
 		case a.index == p.index && !p.partial, a.index > p.index, p.untouched(a.op.Key, a.index):
 			a.compare(p, m.Tree)
 		default:
-			a.skip(Late)
+			a.Skip(Late)
 		}
 	})
 	if !known {
-		a.skip(Behind)
+		a.Skip(Behind)
 	}
 }
 
 // wait lets a sample wait for its index; s.mu is held.
 func (s *Shadow) wait(a *Sample) {
 	if len(s.waiting) >= maxWaiting {
-		a.skip(Behind)
+		a.Skip(Behind)
 		return
 	}
 	i, _ := slices.BinarySearchFunc(s.waiting, a.index+1, func(other *Sample, index uint64) int {
@@ -101,7 +101,7 @@ func (s *Shadow) compareBefore(m *mirror.Mirror, index uint64) {
 		case a.executed() && a.index == index:
 			a.compareExecuted(&s.place, m.Tree)
 		case a.executed(): // which has no event
-			a.skip(Refresh)
+			a.Skip(Refresh)
 		case a.index < index:
 			a.compare(&s.place, m.Tree)
 		default:
@@ -114,7 +114,7 @@ func (s *Shadow) compareBefore(m *mirror.Mirror, index uint64) {
 func (s *Shadow) compareUpTo(m *mirror.Mirror, index uint64) {
 	for _, a := range s.take(index) {
 		if a.executed() {
-			a.skip(Late)
+			a.Skip(Late)
 			continue
 		}
 		a.compare(&s.place, m.Tree)
@@ -149,7 +149,7 @@ func (s *Shadow) sweep() {
 	s.waiting = slices.DeleteFunc(s.waiting, func(a *Sample) bool {
 		late := time.Since(a.ended) > maxWait
 		if late {
-			a.skip(Behind)
+			a.Skip(Behind)
 		}
 		return late
 	})
@@ -161,7 +161,7 @@ func (s *Shadow) sweep() {
 // skipWaiting drops all that wait; s.mu is held.
 func (s *Shadow) skipWaiting(why Reason) {
 	for _, a := range s.take(^uint64(0)) {
-		a.skip(why)
+		a.Skip(why)
 	}
 }
 

@@ -51,12 +51,12 @@ var Reasons = []Reason{Full, Large, Behind, Late, Refresh, Other}
 // Difference is one between an answer and what the shadow would have answered.
 type Difference struct {
 	// At is when it was found.
-	At   time.Time `json:"at"`
-	Kind Kind      `json:"kind"`
+	At   time.Time
+	Kind Kind
 	// Method and Key are those of the request. What never has a value.
-	Method string `json:"method"`
-	Key    string `json:"key"`
-	What   string `json:"what"`
+	Method string
+	Key    string
+	What   string
 }
 
 const (

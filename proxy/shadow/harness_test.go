@@ -10,14 +10,12 @@ import (
 	"testing"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"etcd-tlsproxy/proxy/http1"
 	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/proxytest/direct"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
-	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -88,18 +86,7 @@ func (f *fixture) open() *Shadow {
 // copy makes the copy of a rehearsal of a v2 store without keys.
 func (f *fixture) copy() {
 	f.Helper()
-	ctx, cancel := context.WithTimeout(f.Context(), 30*time.Second)
-	defer cancel()
-	index := f.do(nil, "GET /").index
-	keys := layout.Keys(prefix)
-	mark := layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}
-	put, err := f.client.Put(ctx, &pb.PutRequest{Key: keys.Log(), Value: mark.Encode()})
-	if err != nil {
-		f.Fatal(err)
-	}
-	meta := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, State: layout.Rehearsal, Generation: time.Now().String(),
-		Copied: index, Offset: int64(index) - put.Header.Revision}
-	if _, err := f.client.Put(ctx, &pb.PutRequest{Key: keys.Meta(), Value: meta.Encode()}); err != nil {
+	if err := direct.Copy(v2v3.Endpoint{Addr: f.address(f.etcd.URL())}, prefix, f.do(nil, "GET /").index); err != nil {
 		f.Fatal(err)
 	}
 }

@@ -32,12 +32,9 @@ type Sample struct {
 	answer  *message
 }
 
-// Begin begins a sample with a request that is about to be sent. It returns nil if the answer is not to be compared,
-// as for most requests if there is no room. Nothing refers to the arguments afterwards.
+// Begin begins a sample with a request that is about to be sent, which was chosen. It returns nil if there is no
+// room. Nothing refers to the arguments afterwards.
 func (s *Shadow) Begin(method, key, query, contentType string, body []byte) *Sample {
-	if s == nil || !s.chosen() {
-		return nil
-	}
 	if len(body) > maxBody {
 		s.counts.skip(Large)
 		return nil
@@ -54,22 +51,22 @@ func (s *Shadow) Begin(method, key, query, contentType string, body []byte) *Sam
 func (a *Sample) charge(bytes int) bool {
 	n := int64(decodedShare * bytes)
 	if !a.s.pool.TryAcquire(a.s.account, n, account.Ordinary) {
-		a.skip(Full)
+		a.Skip(Full)
 		return false
 	}
 	a.charged += n
 	return true
 }
 
-// skip drops the sample.
-func (a *Sample) skip(why Reason) {
+// Skip drops the sample, and counts why.
+func (a *Sample) Skip(why Reason) {
 	a.s.counts.skip(why)
 	a.Drop()
 }
 
-// Drop ends a sample that is not to be compared. A nil one has ended.
+// Drop ends a sample of a request that was not answered.
 func (a *Sample) Drop() {
-	if a != nil && a.charged > 0 {
+	if a.charged > 0 {
 		a.s.pool.Release(a.s.account, a.charged, account.Ordinary)
 		a.charged = 0
 	}
@@ -79,7 +76,7 @@ func (a *Sample) Drop() {
 func (a *Sample) Answered(status int, fields []http1.Field, body []byte) {
 	switch {
 	case len(body) > maxBody:
-		a.skip(Large)
+		a.Skip(Large)
 		return
 	case !a.charge(len(body)):
 		return
@@ -89,7 +86,7 @@ func (a *Sample) Answered(status int, fields []http1.Field, body []byte) {
 	select {
 	case a.s.inbox <- a:
 	default:
-		a.skip(Full)
+		a.Skip(Full)
 	}
 }
 
@@ -107,11 +104,15 @@ func (a *Sample) read() bool {
 	case a.answer.Code >= v2store.CodeKeyNotFound && a.answer.Code <= v2store.CodeDirNotEmpty,
 		a.answer.Code >= v2store.CodePrevValueRequired && a.answer.Code <= v2store.CodeRefreshTTLRequired:
 	default:
-		a.skip(Other)
+		a.Skip(Other)
+		return false
+	}
+	if a.op != nil && a.op.Action == v2store.Watch {
+		a.Skip(Other)
 		return false
 	}
 	if a.op != nil && a.op.Refresh {
-		a.skip(Refresh)
+		a.Skip(Refresh)
 		return false
 	}
 	return true

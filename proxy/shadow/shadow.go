@@ -28,7 +28,7 @@ type Options struct {
 	Log      *slog.Logger
 }
 
-// Shadow follows the v2 API and compares its answers. A nil Shadow samples nothing.
+// Shadow follows the v2 API and compares its answers.
 type Shadow struct {
 	o     Options
 	store *v2v3.Store
@@ -98,8 +98,8 @@ func (s *Shadow) SetSample(share float64) {
 	s.sample.Store(uint64(max(0, min(share, 1)) * (1 << 63)))
 }
 
-// chosen reports whether an answer is compared.
-func (s *Shadow) chosen() bool { return rand.Uint64()>>1 < s.sample.Load() } //nolint:gosec // nothing depends on its being secret
+// Chooses reports whether the next answer is compared.
+func (s *Shadow) Chooses() bool { return rand.Uint64()>>1 < s.sample.Load() } //nolint:gosec // nothing depends on its being secret
 
 // lose takes note that the copy cannot follow any more.
 func (s *Shadow) lose(reason string) {

@@ -191,10 +191,18 @@ func TestDifferencesAreLoggedSeldomAndKeptUpToABound(t *testing.T) {
 	}
 }
 
-func TestANilShadowSamplesNothing(t *testing.T) {
-	var s *Shadow
-	a := s.Begin("GET", "/a", "", "", nil)
-	if a.Drop(); a != nil {
-		t.Errorf("got the sample %+v, want none", a)
+func TestAShareOfTheAnswersIsChosen(t *testing.T) {
+	var s Shadow
+	for _, share := range []float64{0, 0.25, 1} {
+		s.SetSample(share)
+		chosen := 0
+		for range 100_000 {
+			if s.Chooses() {
+				chosen++
+			}
+		}
+		if off := float64(chosen) - share*100_000; off < -2000 || off > 2000 || share != 0.25 && off != 0 {
+			t.Errorf("of the share %v: %d of 100,000 are chosen", share, chosen)
+		}
 	}
 }

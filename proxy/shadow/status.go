@@ -8,36 +8,44 @@ import (
 
 // Status says how a shadow is.
 type Status struct {
-	Prefix string  `json:"prefix"`
-	Sample float64 `json:"sample"`
+	Prefix string
+	Sample float64
 	// Following means that the copy follows the v2 API. Otherwise Reason says why not.
-	Following bool   `json:"following"`
-	Reason    string `json:"reason,omitempty"`
+	Following bool
+	Reason    string
 	// Lost means that the copy never can again: another rehearsal is needed.
-	Lost bool `json:"lost"`
+	Lost bool
 	// Appends means that this proxy appends the events of the v2 API to the copy.
-	Appends bool `json:"appends"`
+	Appends bool
 	// Copied is the index at which the copy was made, and Index that of its last event.
-	Copied uint64 `json:"copied"`
-	Index  uint64 `json:"index"`
+	Copied uint64
+	Index  uint64
 	// Events and Samples are how many of them wait, and Bytes is the memory that they need.
-	Events  int   `json:"events_waiting"`
-	Samples int   `json:"samples_waiting"`
-	Bytes   int64 `json:"bytes"`
+	Events  int
+	Samples int
+	Bytes   int64
 	// ComparedReads and ComparedWrites count the answers that were compared, Skipped by their reasons those that were
 	// not, and Differences those that differed, by their kinds.
-	ComparedReads  int64            `json:"compared_reads"`
-	ComparedWrites int64            `json:"compared_writes"`
-	Skipped        map[Reason]int64 `json:"skipped"`
-	Differences    map[Kind]int64   `json:"differences"`
+	ComparedReads  int64
+	ComparedWrites int64
+	Skipped        map[Reason]int64
+	Differences    map[Kind]int64
 	// First are the first differences, and Last is when the last one was found; zero if there was none.
-	First []Difference `json:"first"`
-	Last  time.Time    `json:"last_difference"`
+	First []Difference
+	Last  time.Time
 }
 
 // Differing returns the number of differences.
 func (s *Status) Differing() (n int64) {
 	for _, of := range s.Differences {
+		n += of
+	}
+	return n
+}
+
+// Skipping returns the number of answers that were not compared.
+func (s *Status) Skipping() (n int64) {
+	for _, of := range s.Skipped {
 		n += of
 	}
 	return n

@@ -16,6 +16,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/shadow"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
@@ -56,6 +57,9 @@ type loaded struct {
 	// changeover says whether the v2 API or the store has the keys; nil if the configuration does.
 	changeover *changeover.Proxy
 	version    string // of the program
+	// shadow compares answers; nil if that is off, or if the store serves. Its endpoints are nil if they are those of etcd.
+	shadow          *shadow.Shadow
+	shadowEndpoints []upstream.Endpoint
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous
@@ -94,7 +98,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
-	state := &loaded{version: l.version, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
+	state := &loaded{version: l.version, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints, shadowEndpoints: c.ShadowEndpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},
@@ -151,7 +155,7 @@ func (s *loaded) checkFiles(most int64) {
 // same reports whether the state serves like the old one.
 func (s *loaded) same(old *loaded) bool {
 	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Waiting == b.Waiting && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
+	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Waiting == b.Waiting && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin && a.Shadow == b.Shadow
 }
 
 func (s *loaded) logWarnings(log *slog.Logger) {

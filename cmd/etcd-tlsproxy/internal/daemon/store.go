@@ -38,6 +38,9 @@ func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
 	if err := l.followChangeover(ctx, state, before); err != nil {
 		return err
 	}
+	if err := l.openShadow(state, before); err != nil {
+		return err
+	}
 	if !state.servesStore() {
 		return nil
 	}
@@ -235,6 +238,9 @@ func (r *reloader) close() {
 	r.mu.Unlock()
 	if last.changeover != nil {
 		last.changeover.Close()
+	}
+	if last.shadow != nil {
+		last.shadow.Close()
 	}
 	if last.store != nil {
 		last.store.Close()

@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"slices"
+
+	"etcd-tlsproxy/proxy/shadow"
+	"etcd-tlsproxy/proxy/upstream"
+)
+
+const (
+	// shadowShare is the share of the memory, as a divisor, of what waits for the shadow, and maxShadow a bound of it.
+	shadowShare, maxShadow = 16, 64 << 20
+	// shadowRequests is how many requests the shadow has under way at the v2 API. It reads one event after the other.
+	shadowRequests = 2
+)
+
+// openShadow gives a state its shadow: that of the previous state if only the share has changed, or otherwise
+// another one. A shadow that cannot be reached is opened all the same: it is not needed for serving.
+func (l *loader) openShadow(state, before *loaded) error {
+	state.shadow, state.snapshot.Shadow = nil, nil
+	if state.config.Shadow.Sample == 0 || state.servesStore() {
+		return nil
+	}
+	share := float64(state.config.Shadow.Sample) / 100
+	if before != nil && before.shadow != nil && before.snapshot.Upstream == state.snapshot.Upstream && state.sameShadow(before) {
+		before.shadow.SetSample(share)
+		state.shadow, state.snapshot.Shadow = before.shadow, before.shadow
+		return nil
+	}
+	limits := &state.config.Limits
+	pool, err := upstream.New(upstream.Options{
+		Endpoints: state.endpoints, TLS: state.origin.tls, Authorization: state.origin.authorization, RawSockets: state.config.RawSockets,
+		MaxRequests: shadowRequests, MaxWatches: shadowRequests, MaxIdle: shadowRequests, Probe: state.probe(),
+		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
+	})
+	if err != nil {
+		return err
+	}
+	o := state.storeOptions(l.log.With("of", "shadow"))
+	o.Prefix, o.ServeStale, o.Linearizable = state.config.ShadowPrefix(), false, false
+	o.MaxBytes = limits.Memory / treeShare / 2
+	if len(state.shadowEndpoints) > 0 {
+		o.Endpoints = nil
+		for _, e := range state.shadowEndpoints {
+			o.Endpoints = append(o.Endpoints, state.origin.members(e)...)
+		}
+	}
+	s, err := shadow.Open(shadow.Options{Store: o, Pool: pool, Sample: share, MaxBytes: min(maxShadow, limits.Memory/shadowShare), Log: l.log})
+	if err != nil {
+		pool.Close()
+		return err
+	}
+	state.shadow, state.snapshot.Shadow = s, s
+	return nil
+}
+
+// sameShadow reports whether the options of the shadow are the same, except the share.
+func (s *loaded) sameShadow(before *loaded) bool {
+	return s.config.ShadowPrefix() == before.config.ShadowPrefix() && slices.Equal(s.shadowEndpoints, before.shadowEndpoints) &&
+		s.config.Upstream.Compact == before.config.Upstream.Compact && s.config.Upstream.QuotaBytes == before.config.Upstream.QuotaBytes
+}
