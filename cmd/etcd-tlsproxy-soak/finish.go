@@ -38,6 +38,11 @@ func (s *soak) checkEnd() error {
 			return fmt.Errorf("checking the store: %w", err)
 		}
 	}
+	if s.files.Shadow {
+		if err := s.checkShadow(); err != nil {
+			return fmt.Errorf("checking the shadow: %w", err)
+		}
+	}
 	return check.Audit(s.findings, s.files.Path("audit"))
 }
 

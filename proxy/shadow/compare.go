@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 )
 
@@ -29,8 +30,9 @@ func (s *Shadow) compareAll() {
 			if a.read() {
 				s.admit(a)
 			}
-		case <-sweep.C:
+		case now := <-sweep.C:
 			s.sweep()
+			s.tell(now)
 		}
 	}
 }
@@ -156,6 +158,21 @@ func (s *Shadow) sweep() {
 	if before > 0 {
 		s.reader.ask()
 	}
+}
+
+// tellPeriod is how often commands are told of comparisons. They are told of differences, and of a copy that is lost, at once.
+const tellPeriod = 10 * time.Second
+
+// tell tells commands what has come of comparisons.
+func (s *Shadow) tell(now time.Time) {
+	st := s.Status()
+	next := layout.Shadow{Index: st.Index, Compared: st.ComparedReads + st.ComparedWrites, Skipped: st.Skipping(), Differences: st.Differing(), Reason: st.Reason}
+	same := next.Differences == s.told.Differences && next.Reason == s.told.Reason
+	if next == s.told || same && now.Sub(s.toldAt) < tellPeriod {
+		return
+	}
+	s.told, s.toldAt = next, now
+	s.store.Tell(&next)
 }
 
 // skipWaiting drops all that wait; s.mu is held.

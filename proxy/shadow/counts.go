@@ -68,8 +68,8 @@ const (
 	logPeriod = 10 * time.Second
 )
 
-// counts counts what became of samples.
-type counts struct {
+// Counts counts what became of samples. Successive shadows may share it.
+type Counts struct {
 	mu            sync.Mutex
 	reads, writes int64
 	skipped       map[Reason]int64
@@ -80,7 +80,7 @@ type counts struct {
 	unlogged      int
 }
 
-func (c *counts) compared(write bool) {
+func (c *Counts) compared(write bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if write {
@@ -90,7 +90,7 @@ func (c *counts) compared(write bool) {
 	}
 }
 
-func (c *counts) skip(why Reason) {
+func (c *Counts) skip(why Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.skipped == nil {
@@ -100,7 +100,7 @@ func (c *counts) skip(why Reason) {
 }
 
 // differs takes note of a difference.
-func (c *counts) differs(d Difference, log *slog.Logger) {
+func (c *Counts) differs(d Difference, log *slog.Logger) {
 	d.At = time.Now().UTC().Truncate(time.Millisecond)
 	if len(d.Key) > maxKey {
 		d.Key = d.Key[:maxKey]

@@ -13,6 +13,7 @@ import (
 	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 // Options describe a shadow.
@@ -25,7 +26,9 @@ type Options struct {
 	Sample float64
 	// MaxBytes bounds the memory of answers and of events that wait; 0 is 64 MiB.
 	MaxBytes int64
-	Log      *slog.Logger
+	// Counts are updated; nil for some that begin with this shadow.
+	Counts *Counts
+	Log    *slog.Logger
 }
 
 // Shadow follows the v2 API and compares its answers.
@@ -37,8 +40,12 @@ type Shadow struct {
 	account *account.Account
 	inbox   chan *Sample
 	reader  reader
-	counts  counts
+	counts  *Counts
 	sample  atomic.Uint64 // the share of answers, of 2^63
+
+	// told is what commands were told last, and toldAt when. Only whoever compares uses them.
+	told   layout.Shadow
+	toldAt time.Time
 
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -67,8 +74,11 @@ func Open(o Options) (*Shadow, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = maxBytes
 	}
+	if o.Counts == nil {
+		o.Counts = new(Counts)
+	}
 	table := account.NewTable()
-	s := &Shadow{o: o, inbox: make(chan *Sample, maxInbox), account: table.User("shadow", netip.Addr{}),
+	s := &Shadow{o: o, counts: o.Counts, inbox: make(chan *Sample, maxInbox), account: table.User("shadow", netip.Addr{}),
 		pool: table.NewPool(account.Options{Name: "shadow", Total: o.MaxBytes, Queue: 1})}
 	s.reader = reader{s: s, changed: make(chan struct{}, 1), asked: make(chan struct{}, 1)}
 	s.SetSample(o.Sample)

@@ -179,7 +179,7 @@ func TestAShadowIsLostIfEtcdHasForgottenItsEvents(t *testing.T) {
 
 func TestDifferencesAreLoggedSeldomAndKeptUpToABound(t *testing.T) {
 	var log bytes.Buffer
-	var c counts
+	var c Counts
 	for range 10 * maxDifferences {
 		c.differs(Difference{Kind: Value, Key: "/a"}, slog.New(slog.NewTextHandler(&log, nil)))
 	}

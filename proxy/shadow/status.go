@@ -69,7 +69,7 @@ func (s *Shadow) Status() Status {
 		st.Following = true
 	}
 	s.mu.Unlock()
-	c := &s.counts
+	c := s.counts
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st.ComparedReads, st.ComparedWrites, st.Last = c.reads, c.writes, c.last

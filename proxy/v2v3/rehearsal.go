@@ -54,6 +54,9 @@ func (s *Store) View(see func(*mirror.Mirror)) bool {
 // changes. Nothing expires there by itself.
 func (s *Store) Keeps() bool { return s.keeper.Keeps() }
 
+// Tell lets commands know what comes of comparisons with the tree of a rehearsal.
+func (s *Store) Tell(of *layout.Shadow) { s.session.Tell(of) }
+
 // Errors of [Store.Append].
 var (
 	// ErrChanged means that the tree has changed since the change was planned.

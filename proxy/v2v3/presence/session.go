@@ -33,8 +33,9 @@ type Session struct {
 	begun    chan struct{} // closed while there is a session
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
-	put      int64         // the number of attempts to put up a fence
-	frozen   int64         // what the key says of it
+	put      int64 // the number of attempts to put up a fence
+	frozen   int64 // what the key says of it
+	shadow   *layout.Shadow
 	failure  error         // why the last session could not begin, or has ended
 	asked    chan struct{} // has room for one
 }
@@ -160,6 +161,14 @@ func (n *Session) Ask() {
 	}
 }
 
+// Tell makes the key say what comes of comparisons, soon.
+func (n *Session) Tell(s *layout.Shadow) {
+	n.mu.Lock()
+	n.shadow = s
+	n.mu.Unlock()
+	n.Ask()
+}
+
 // Acknowledge makes the key of a session say that the tree was frozen at a revision, and that this
 // proxy has no write under way. It fails if the session or the time is over.
 func (n *Session) Acknowledge(ctx context.Context, name string, frozen int64) error {
@@ -193,7 +202,7 @@ func (n *Session) value() []byte {
 	value := n.presence("")
 	value.Auto = n.Auto
 	n.mu.Lock()
-	value.Frozen = n.frozen
+	value.Frozen, value.Shadow = n.frozen, n.shadow
 	n.mu.Unlock()
 	return value.Encode()
 }

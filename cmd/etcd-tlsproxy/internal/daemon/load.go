@@ -31,12 +31,13 @@ type loader struct {
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
-	log      *slog.Logger // nil until the logs are open
-	hasher   *acl.Hasher  // created with the first configuration, and kept
-	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
-	switched func()       // is called when another API has the keys
-	stale    func()       // is called when it is not known any more which one has them
-	began    time.Time    // when the last load began: a file that was changed later may not be part of it
+	compared shadow.Counts // of all shadows, one after the other
+	log      *slog.Logger  // nil until the logs are open
+	hasher   *acl.Hasher   // created with the first configuration, and kept
+	seed     maphash.Seed  // of the order of discovered endpoints, which is kept as well
+	switched func()        // is called when another API has the keys
+	stale    func()        // is called when it is not known any more which one has them
+	began    time.Time     // when the last load began: a file that was changed later may not be part of it
 }
 
 // loaded is one state of all files.

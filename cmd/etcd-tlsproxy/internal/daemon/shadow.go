@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"context"
+	"log/slog"
 	"slices"
 
 	"etcd-tlsproxy/proxy/shadow"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 const (
@@ -36,16 +39,8 @@ func (l *loader) openShadow(state, before *loaded) error {
 	if err != nil {
 		return err
 	}
-	o := state.storeOptions(l.log.With("of", "shadow"))
-	o.Prefix, o.ServeStale, o.Linearizable = state.config.ShadowPrefix(), false, false
-	o.MaxBytes = limits.Memory / treeShare / 2
-	if len(state.shadowEndpoints) > 0 {
-		o.Endpoints = nil
-		for _, e := range state.shadowEndpoints {
-			o.Endpoints = append(o.Endpoints, state.origin.members(e)...)
-		}
-	}
-	s, err := shadow.Open(shadow.Options{Store: o, Pool: pool, Sample: share, MaxBytes: min(maxShadow, limits.Memory/shadowShare), Log: l.log})
+	o := state.shadowOptions(l.log.With("of", "shadow"))
+	s, err := shadow.Open(shadow.Options{Store: o, Pool: pool, Sample: share, MaxBytes: min(maxShadow, limits.Memory/shadowShare), Counts: &l.compared, Log: l.log})
 	if err != nil {
 		pool.Close()
 		return err
@@ -58,4 +53,29 @@ func (l *loader) openShadow(state, before *loaded) error {
 func (s *loaded) sameShadow(before *loaded) bool {
 	return s.config.ShadowPrefix() == before.config.ShadowPrefix() && slices.Equal(s.shadowEndpoints, before.shadowEndpoints) &&
 		s.config.Upstream.Compact == before.config.Upstream.Compact && s.config.Upstream.QuotaBytes == before.config.Upstream.QuotaBytes
+}
+
+// shadowOptions returns the options of the store that has the copy.
+func (s *loaded) shadowOptions(log *slog.Logger) v2v3.Options {
+	o := s.storeOptions(log)
+	o.Prefix, o.ServeStale, o.Linearizable = s.config.ShadowPrefix(), false, false
+	o.MaxBytes = s.config.Limits.Memory / treeShare / 2
+	if len(s.shadowEndpoints) > 0 {
+		o.Endpoints = nil
+		for _, e := range s.shadowEndpoints {
+			o.Endpoints = append(o.Endpoints, s.origin.members(e)...)
+		}
+	}
+	return o
+}
+
+// ShadowOptions reads a configuration and returns the options of the store that has the copy with which answers are
+// compared, or nil if none are.
+func ShadowOptions(ctx context.Context, file string, log *slog.Logger) (o *v2v3.Options, err error) {
+	state, err := loadOptions(ctx, file, func(*loaded) error { return nil })
+	if err == nil && state.config.Shadow.Sample > 0 {
+		of := state.shadowOptions(log)
+		o = &of
+	}
+	return o, err
 }

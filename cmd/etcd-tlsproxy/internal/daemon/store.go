@@ -202,6 +202,16 @@ func EitherStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2
 }
 
 func storeOptions(ctx context.Context, file string, log *slog.Logger, check func(*loaded) error) (*v2v3.Options, error) {
+	state, err := loadOptions(ctx, file, check)
+	if err != nil {
+		return nil, err
+	}
+	o := state.storeOptions(log)
+	return &o, nil
+}
+
+// loadOptions reads a configuration whose endpoints are found.
+func loadOptions(ctx context.Context, file string, check func(*loaded) error) (*loaded, error) {
 	loader := &loader{file: file, seed: maphash.MakeSeed()}
 	state, err := loader.read()
 	if err == nil {
@@ -210,11 +220,7 @@ func storeOptions(ctx context.Context, file string, log *slog.Logger, check func
 	if err == nil {
 		err = loader.discover(ctx, state, nil)
 	}
-	if err != nil {
-		return nil, err
-	}
-	o := state.storeOptions(log)
-	return &o, nil
+	return state, err
 }
 
 // retire closes a store, or what follows a changeover, that is not in force any more. Its running writes may

@@ -14,6 +14,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
+	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -25,7 +26,8 @@ func newStatus() *cobra.Command {
 		Short: "Show which API has the keys, and which proxies follow",
 		Long: `Shows what the v3 store says: which API has the keys, and which proxies have a session
 there. It lists proxies with upstream.api = "auto" and "v3"; those with "v2" have no
-session. A proxy with "auto" that serves the store has two sessions.`,
+session. A proxy with "auto" that serves the store has two sessions. With shadow.sample in the
+configuration, it also shows what the proxies have compared with the copy of a rehearsal.`,
 		Example: `  etcd-tlsproxy migrate status
   etcd-tlsproxy migrate status --output json`,
 		Args: console.Arguments,
@@ -41,6 +43,9 @@ session. A proxy with "auto" that serves the store has two sessions.`,
 			return err
 		}
 		status := statusOf(f)
+		if status.Shadow, err = lookAtShadow(ctx, *file); err != nil {
+			return err
+		}
 		return c.Print(status, status.write)
 	}
 	return cmd
@@ -68,6 +73,11 @@ func withStore(ctx context.Context, file string, do func(*rpc.Client, layout.Key
 	if err != nil {
 		return err
 	}
+	return withMember(ctx, o, do)
+}
+
+// withMember calls a function with the first member of a store that answers.
+func withMember(ctx context.Context, o *v2v3.Options, do func(*rpc.Client, layout.Keys) error) error {
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return err
@@ -97,6 +107,8 @@ type fleetStatus struct {
 	Locked  bool          `json:"locked"`
 	Keeper  string        `json:"keeper"`
 	Proxies []proxyStatus `json:"proxies"`
+	// Shadow is the copy with which answers are compared; null if none are.
+	Shadow *shadowStatus `json:"shadow"`
 }
 
 type proxyStatus struct {
@@ -176,9 +188,13 @@ func (s *fleetStatus) write(w io.Writer) error {
 		}
 		fmt.Fprintf(table, "%q\t%s\t%s\t%s\t%s\n", p.Host, p.Version, p.API, holds, p.Since.Format(time.DateTime))
 	}
-	if err := table.Flush(); err != nil {
+	err := table.Flush()
+	if err == nil && s.Shadow != nil {
+		err = s.Shadow.write(&b)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err = io.WriteString(w, b.String())
 	return err
 }
