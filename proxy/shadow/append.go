@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 )
 
@@ -22,11 +22,11 @@ func (s *Shadow) appendAll() {
 		if generation != of {
 			skipped, of = 0, generation
 		}
-		var e *event
+		var waiting []*event
 		if ok && s.store.Keeps() {
-			e = s.reader.first(max(index, skipped))
+			waiting = s.reader.first(max(index, skipped))
 		}
-		if e == nil || e.after > max(index, skipped) { // the reader goes back for what is missing
+		if len(waiting) == 0 || waiting[0].after > max(index, skipped) { // the reader goes back for what is missing
 			select {
 			case <-s.ctx.Done():
 			case <-s.reader.changed:
@@ -34,14 +34,14 @@ func (s *Shadow) appendAll() {
 			}
 			continue
 		}
-		err := s.append(e)
+		err := s.append(waiting)
 		switch {
 		case err == nil:
 			s.fail("")
 		case errors.Is(err, v2v3.ErrNothing):
-			skipped = e.index
+			skipped = waiting[0].index
 		case errors.Is(err, v2v3.ErrTooLarge):
-			s.lose(fmt.Sprintf("the event at the index %d, of %q, does not fit in a transaction of etcd's v3 API", e.index, e.node.Key))
+			s.lose(fmt.Sprintf("the event at the index %d, of %q, does not fit in a transaction of etcd's v3 API", waiting[0].index, waiting[0].node.Key))
 		case errors.Is(err, v2v3.ErrChanged):
 		default:
 			s.fail(err.Error())
@@ -50,21 +50,24 @@ func (s *Shadow) appendAll() {
 	}
 }
 
-// append makes the tree what an event says, in as many changes as are necessary: the parents that it makes are
-// made before, because they have its index too.
-func (s *Shadow) append(e *event) error {
-	for {
-		last := false
-		err := s.store.Append(s.ctx, func(m *mirror.Mirror) (*v2store.Change, string) {
-			c, end, misfit := e.step(m)
-			if misfit != "" {
-				s.counts.differs(Difference{Kind: Nodes, Key: e.node.Key, What: fmt.Sprintf("before the event at the index %d %s", e.index, misfit)}, s.o.Log)
+// append makes the tree what the first events say: as many as one transaction can apply.
+func (s *Shadow) append(waiting []*event) error {
+	var b *batch
+	err := s.store.Append(s.ctx, func(m *mirror.Mirror) ([]layout.Batched, string) {
+		b = newBatch(m.Tree)
+		last := uint64(0)
+		for i, e := range waiting {
+			if i > 0 && e.after > waiting[i-1].index || !b.add(e) {
+				break
 			}
-			last = end
-			return c, originOf(e.index, !end)
-		})
-		if err != nil || last {
-			return err
+			last = e.index
+		}
+		return b.list, originOf(last)
+	})
+	if b != nil && (err == nil || errors.Is(err, v2v3.ErrNothing)) {
+		for _, of := range b.misfits {
+			s.counts.differs(Difference{Kind: Nodes, Key: of.key, What: of.what}, s.o.Log)
 		}
 	}
+	return err
 }

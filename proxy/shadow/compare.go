@@ -56,9 +56,9 @@ func (s *Shadow) admit(a *Sample) {
 				return
 			}
 			s.wait(a)
-		case a.index > p.settled || a.index > p.index && p.partial:
+		case a.index > p.settled:
 			s.wait(a)
-		case a.index == p.index && !p.partial, a.index > p.index, p.untouched(a.op.Key, a.index):
+		case a.index >= p.index, p.untouched(a.op.Key, a.index):
 			a.compare(p, m.Tree)
 		default:
 			a.Skip(Late)
@@ -129,7 +129,7 @@ func (s *Shadow) settle(after, last uint64) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		p := &s.place
-		if p.generation == "" || p.partial || after > p.index || last <= p.index {
+		if p.generation == "" || after > p.index || last <= p.index {
 			return
 		}
 		p.settled, p.gap = max(p.settled, last), last

@@ -6,11 +6,15 @@
 // # What is applied
 //
 // Every change of the v2 store is an event with an index of its own. A [Shadow] reads them in the order of their
-// indexes, and the one that was elected among all proxies appends each of them to the tree, as one transaction
-// that compares the log, so that two of them exclude each other. An event says what a node is after the change, so
-// nothing depends on which proxy a write came through, and writes past the proxies count as well. Operations
-// themselves could not be sent to both stores: only etcd knows the order in which it executed those of several
-// proxies.
+// indexes, and the one that was elected among all proxies appends them to the tree: those that wait together, in
+// one transaction that compares the log, so that two proxies exclude each other. An event says what a node is after
+// the change, so nothing depends on which proxy a write came through, and writes past the proxies count as well.
+// Operations themselves could not be sent to both stores: only etcd knows the order in which it executed those of
+// several proxies.
+//
+// A batch of events is necessary because a transaction takes as long as a write to etcd, and the v2 API executes
+// those of many clients at the same time. The log lists the events of a batch with the values that are replaced
+// within it, so that each proxy applies them one by one, and knows the tree at each index.
 //
 // The records carry the indexes of the v2 store, and the log says the index of the last event. So the constant
 // difference between the indexes of both stores is 0, whatever else takes revisions of the v3 store.

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"etcd-tlsproxy/proxy/v2store"
-	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 )
 
@@ -61,87 +59,6 @@ func (e *event) removes() bool {
 	return e.action == v2store.Delete || e.action == v2store.CompareAndDelete || e.action == v2store.Expire
 }
 
-// step returns the next change that makes the tree what the event says, and the origin of its entry. Misfit says
-// what the tree is unlike the v2 store before the event; "" if it fits.
-func (e *event) step(m *mirror.Mirror) (c *v2store.Change, last bool, misfit string) {
-	t, key := m.Tree, e.node.Key
-	old, found := t.Record(key)
-	if e.removes() {
-		if !found {
-			return nil, true, "the shadow does not have the node that is removed"
-		}
-		if old.Dir != e.node.Dir {
-			misfit = "the shadow has a node of another kind"
-		}
-		return removal(e.action, &old), true, misfit
-	}
-	for end := strings.IndexByte(key[1:], '/') + 1; end > 0; {
-		switch above, there := t.Record(key[:end]); {
-		case !there:
-			return e.put(v2store.Create, &v2store.Record{Key: key[:end], Dir: true}), false, ""
-		case !above.Dir:
-			return removal(v2store.Delete, &above), false, "the shadow has a file above the key"
-		}
-		next := strings.IndexByte(key[end+1:], '/')
-		if next < 0 {
-			break
-		}
-		end += 1 + next
-	}
-	if found && old.Dir && !e.node.Dir {
-		return removal(v2store.Delete, &old), false, "the shadow has a directory at the key"
-	}
-	return e.final(&old, found)
-}
-
-// final returns the change of the node itself, whose directory exists.
-func (e *event) final(old *v2store.Record, found bool) (c *v2store.Change, last bool, misfit string) {
-	n := e.node
-	r := &v2store.Record{Key: n.Key, Dir: n.Dir, Created: n.CreatedIndex}
-	if n.Value != nil {
-		r.Value = *n.Value
-	}
-	if n.Expiration != nil {
-		r.Expires = n.Expiration.UnixNano()
-	}
-	action := e.action
-	modifies := action == v2store.Update || action == v2store.CompareAndSwap
-	switch {
-	case modifies && !found:
-		action, misfit = v2store.Set, "the shadow does not have the node"
-	case action == v2store.Create && found:
-		action, misfit = v2store.Set, "the shadow has the node already"
-	case modifies && old.Dir != n.Dir:
-		action, misfit = v2store.Set, "the shadow has a node of another kind"
-	}
-	if found && old.Dir && action != v2store.Update {
-		action = v2store.Update // a directory is never replaced
-	}
-	c = e.put(action, r)
-	if action == v2store.Update && old.Dir {
-		r.Modified = old.Modified
-	}
-	c.DropFile = found && !old.Dir && n.Dir
-	return c, true, misfit
-}
-
-func (e *event) put(action v2store.Action, r *v2store.Record) *v2store.Change {
-	r.Modified = e.index
-	if r.Created == 0 {
-		r.Created = e.index
-	}
-	return &v2store.Change{Action: action, Key: r.Key, Put: r}
-}
-
-// removal returns the removal of a node with everything below it.
-func removal(action v2store.Action, r *v2store.Record) *v2store.Change {
-	c := &v2store.Change{Action: action, Key: r.Key, Below: r.Dir}
-	if r.Dir {
-		c.Facts = []v2store.Fact{{Kind: v2store.DirExists, Key: r.Key}}
-	}
-	return c
-}
-
 // witness sees the revisions of the tree.
 type witness struct{ *Shadow }
 
@@ -159,31 +76,16 @@ func (w witness) Loaded(m *mirror.Mirror) {
 }
 
 // Applying implements [v2v3.Witness].
-func (w witness) Applying(m *mirror.Mirror, r *layout.Revision) {
-	if r.Entry == nil {
-		return
-	}
-	index, _, ok := indexOf(r.Entry.Origin)
+func (w witness) Applying(m *mirror.Mirror, index uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if ok && !w.place.partial {
-		w.compareBefore(m, index)
-	}
+	w.compareBefore(m, index)
 }
 
 // Applied implements [v2v3.Witness].
-func (w witness) Applied(m *mirror.Mirror, r *layout.Revision) {
-	if r.Entry == nil {
-		return
-	}
-	index, partial, ok := indexOf(r.Entry.Origin)
+func (w witness) Applied(m *mirror.Mirror, index uint64, keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !ok { // somebody else has changed the tree; the next comparisons show what
-		return
-	}
-	w.place.apply(index, partial, r.Entry.Key)
-	if !partial {
-		w.compareUpTo(m, index)
-	}
+	w.place.apply(index, keys)
+	w.compareUpTo(m, index)
 }

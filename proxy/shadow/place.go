@@ -1,7 +1,6 @@
 package shadow
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,8 +16,6 @@ type place struct {
 	copied, index uint64
 	// settled is the index up to which it is known that no other event follows.
 	settled uint64
-	// partial means that a part of the next event was applied.
-	partial bool
 	// touches are the last changes, in the order of their indexes. All after the index from are there.
 	touches []touch
 	from    uint64
@@ -35,62 +32,47 @@ type touch struct {
 // maxTouches is how many of them are kept.
 const maxTouches = 8192
 
-// originPart is what the origins of events begin with. The index follows, and a dash if more is to come.
+// originPart is what the origins of batches begin with. The index of their last event follows.
 const originPart = "shadow."
 
-func originOf(index uint64, partial bool) string {
-	if partial {
-		return fmt.Sprint(originPart, index, "-")
-	}
-	return fmt.Sprint(originPart, index)
-}
+func originOf(index uint64) string { return originPart + strconv.FormatUint(index, 10) }
 
 // indexOf reads an origin. The origin of a mark, and of a change that no shadow made, has no index.
-func indexOf(origin string) (index uint64, partial, ok bool) {
+func indexOf(origin string) (index uint64, ok bool) {
 	text, ok := strings.CutPrefix(origin, originPart)
 	if !ok {
-		return 0, false, false
+		return 0, false
 	}
-	text, partial = strings.CutSuffix(text, "-")
 	index, err := strconv.ParseUint(text, 10, 64)
-	return index, partial, err == nil
+	return index, err == nil
 }
 
 // load begins with a tree whose past is not known.
 func (p *place) load(m *mirror.Mirror) {
 	*p = place{generation: m.Meta.Generation, copied: m.Meta.Copied, index: m.Meta.Copied}
 	if entry, err := layout.DecodeEntry(m.Log); err == nil {
-		if index, partial, ok := indexOf(entry.Origin); ok {
-			p.set(index, partial)
+		if index, ok := indexOf(entry.Origin); ok {
+			p.index = index
 		}
 	}
 	p.settled, p.from = p.index, p.index
-	if p.partial {
-		p.from++ // what was applied of the next event is not known
-	}
 }
 
-// set takes note of the index of a change.
-func (p *place) set(index uint64, partial bool) {
-	if p.partial = partial; partial {
-		index--
+// apply takes note of changes at an index.
+func (p *place) apply(index uint64, keys []string) {
+	if index > p.index+1 {
+		p.gap = index - 1
 	}
 	p.index = index
 	p.settled = max(p.settled, index)
-}
-
-// apply takes note of a change at an index.
-func (p *place) apply(index uint64, partial bool, key string) {
-	if !p.partial && index > p.index+1 {
-		p.gap = index - 1
-	}
-	p.set(index, partial)
 	if len(p.touches) >= maxTouches {
 		half := len(p.touches) / 2
 		p.from = p.touches[half-1].index
 		p.touches = append(p.touches[:0], p.touches[half:]...)
 	}
-	p.touches = append(p.touches, touch{index, key})
+	for _, key := range keys {
+		p.touches = append(p.touches, touch{index, key})
+	}
 }
 
 // untouched reports whether nothing that an answer about a key can show has changed since an index.

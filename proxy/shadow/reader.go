@@ -3,6 +3,7 @@ package shadow
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,15 +143,12 @@ func (r *reader) standBy() {
 	}
 }
 
-// first returns the first event behind those that the tree has, or nil.
-func (r *reader) first(index uint64) *event {
+// first returns the first events behind those that the tree has.
+func (r *reader) first(index uint64) []*event {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.drop(index)
-	if len(r.queue) == 0 {
-		return nil
-	}
-	return r.queue[0]
+	return slices.Clone(r.queue[:min(len(r.queue), maxOps)])
 }
 
 // waitingEvents returns how many events wait.

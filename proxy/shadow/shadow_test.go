@@ -139,6 +139,57 @@ func TestAShadowOutlivesItsStore(t *testing.T) {
 	}
 }
 
+// TestEventsThatWaitAreAppendedTogether makes changes that depend on each other while the v3 store is away.
+func TestEventsThatWaitAreAppendedTogether(t *testing.T) {
+	f := start(t)
+	f.follow()
+	f.do(nil, "PUT /dir/one?value=1")
+	f.reach(f.Shadow, f.do(nil, "PUT /file?value=1").index)
+	revision := func() (n int64) {
+		f.store.View(func(m *mirror.Mirror) { n = m.LogRevision })
+		return n
+	}
+	before := revision()
+	f.link.Cut()
+	requests := []string{
+		"PUT /a?value=1", "PUT /a?value=2&prevValue=1", "DELETE /a?prevValue=2", "PUT /a?value=3&prevExist=false", "PUT /a?value=4&prevValue=3&ttl=100",
+		"PUT /new/dir/b?value=1", "PUT /new/dir/c?value=1&prevExist=false", "PUT /new/_hidden/d?value=1", "POST /new/queue?value=1",
+		"DELETE /dir?recursive=true", "PUT /dir?value=now-a-file", "PUT /dir?value=again&prevValue=now-a-file", "PUT /file?dir=true", "PUT /file/below?value=1",
+		"PUT /a?value=5&prevValue=4",
+	}
+	for range 30 {
+		requests = append(requests, "PUT /busy?value="+fmt.Sprint(len(requests)))
+	}
+	var last reply
+	for _, request := range requests {
+		if last = f.do([]*Shadow{f.Shadow}, request); last.status >= 300 {
+			t.Fatalf("%s: got the status %d and %s", request, last.status, last.body)
+		}
+	}
+	f.eventually("all events wait", func() bool { return f.Status().Events == len(requests) })
+	f.link.Mend()
+	f.reach(f.Shadow, last.index)
+	f.do([]*Shadow{f.Shadow}, "GET /?recursive=true")
+	f.eventually("all answers are looked at", func() bool { return total(f.Status()) == int64(len(requests)+1) })
+	if st := f.Status(); st.Differing() > 0 || st.ComparedWrites != int64(len(requests)) || st.ComparedReads != 1 {
+		t.Errorf("got %+v, want all of the %d writes compared and no difference", st, len(requests))
+	}
+	if took := revision() - before; took > 8 {
+		t.Errorf("the %d events took %d transactions, want at most 8", len(requests), took)
+	}
+}
+
+// TestAKeyInTooManyNewDirectoriesLosesTheShadow makes a change that the v3 store cannot make.
+func TestAKeyInTooManyNewDirectoriesLosesTheShadow(t *testing.T) {
+	f := start(t)
+	f.follow()
+	f.do(nil, "PUT "+strings.Repeat("/d", 150)+"?value=1")
+	f.eventually("the shadow is lost", func() bool { return f.Status().Lost })
+	if reason := f.Status().Reason; !strings.Contains(reason, "does not fit in a transaction") {
+		t.Errorf("got the reason %q, want that the event does not fit", reason)
+	}
+}
+
 func TestAnswersAreSkippedIfThereIsNoRoom(t *testing.T) {
 	f := start(t)
 	f.follow()

@@ -10,6 +10,21 @@ import (
 // If the change does not fit the tree, the tree stays as it is: whoever follows a store has
 // missed something then, and needs to load the tree again.
 func (t *Tree) Apply(c *Change, index uint64) (*Event, error) {
+	if index <= t.index {
+		return nil, fmt.Errorf("applying %s of %q at index %d: the tree has index %d, want a larger index than that", c.Action, c.Key, index, t.index)
+	}
+	return t.applyAt(c, index)
+}
+
+// ApplyBeside is [Tree.Apply] for one more change that has the index of the tree.
+func (t *Tree) ApplyBeside(c *Change, index uint64) (*Event, error) {
+	if index != t.index {
+		return nil, fmt.Errorf("applying %s of %q at index %d: the tree has index %d, want the same", c.Action, c.Key, index, t.index)
+	}
+	return t.applyAt(c, index)
+}
+
+func (t *Tree) applyAt(c *Change, index uint64) (*Event, error) {
 	e, err := t.apply(c, index)
 	if err != nil {
 		return nil, fmt.Errorf("applying %s of %q at index %d: %w", c.Action, c.Key, index, err)
@@ -19,9 +34,6 @@ func (t *Tree) Apply(c *Change, index uint64) (*Event, error) {
 }
 
 func (t *Tree) apply(c *Change, index uint64) (*Event, error) {
-	if index <= t.index {
-		return nil, fmt.Errorf("the tree has index %d, want a larger index than that", t.index)
-	}
 	e := &Event{Action: c.Action, Index: index, Refresh: c.Refresh}
 	now := time.Unix(0, c.Time)
 	switch c.Action {

@@ -26,18 +26,11 @@ func (s *Store) current() *mirror.Mirror {
 // apply applies a revision to the mirror in use, or to one that is still behind.
 func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 	s.mu.Lock()
-	witness := s.o.Rehearsal
-	if witness != nil && used {
-		witness.Applying(m, r)
-	}
 	e, err := m.Apply(r)
 	switch {
 	case err != nil && used:
 		s.reason = err.Error()
 	case used:
-		if witness != nil {
-			witness.Applied(m, r)
-		}
 		s.advance(r.Number)
 	}
 	if err == nil && e != nil {
@@ -92,8 +85,8 @@ func (s *Store) replace(m *mirror.Mirror) {
 	s.counted = m.Applied
 	s.loads.Add(1)
 	s.audits.loaded()
-	if s.o.Rehearsal != nil {
-		s.o.Rehearsal.Loaded(m)
+	if m.Witness = s.o.Rehearsal; m.Witness != nil {
+		m.Witness.Loaded(m)
 	}
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})

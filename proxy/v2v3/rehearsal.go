@@ -8,21 +8,13 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
-	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-// Witness sees what becomes of the tree of a rehearsal. Its methods are called while the tree is locked, so
-// they must not use the store.
-type Witness interface {
-	// Loaded is called when another copy of the tree is in use.
-	Loaded(m *mirror.Mirror)
-	// Applying is called before a revision is applied, and Applied afterwards.
-	Applying(m *mirror.Mirror, r *layout.Revision)
-	Applied(m *mirror.Mirror, r *layout.Revision)
-}
+// Witness sees what becomes of the tree of a rehearsal.
+type Witness = mirror.Witness
 
 // rehearsed returns an error unless the tree is the complete copy of a rehearsal.
 func rehearsed(m *layout.Meta) error {
@@ -70,10 +62,10 @@ var (
 // maxFill is how full, in percent of its quota, a store may be for the sake of a rehearsal. Others may need it.
 const maxFill = 50
 
-// Append makes a change of the tree of a rehearsal, if nobody else has changed the tree since it was planned. It
-// waits until the change is applied. After an error the change may have been made, or may be made later; the same
-// change can be planned again.
-func (s *Store) Append(ctx context.Context, plan func(*mirror.Mirror) (*v2store.Change, string)) error {
+// Append makes changes of the tree of a rehearsal, if nobody else has changed the tree since they were planned. It
+// waits until they are applied. After an error they may have been made, or may be made later; the same changes
+// can be planned again.
+func (s *Store) Append(ctx context.Context, plan func(*mirror.Mirror) (list []layout.Batched, origin string)) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	if size, _ := s.space.Size(); size.Quota > 0 && 100*size.InUse > maxFill*size.Quota {
@@ -99,7 +91,7 @@ func (s *Store) Append(ctx context.Context, plan func(*mirror.Mirror) (*v2store.
 	return s.reach(ctx, answer.Header.Revision)
 }
 
-func (s *Store) planAppend(plan func(*mirror.Mirror) (*v2store.Change, string)) (*pb.TxnRequest, error) {
+func (s *Store) planAppend(plan func(*mirror.Mirror) ([]layout.Batched, string)) (*pb.TxnRequest, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	m := s.m
@@ -109,18 +101,19 @@ func (s *Store) planAppend(plan func(*mirror.Mirror) (*v2store.Change, string)) 
 	if !s.lost.IsZero() {
 		return nil, errAway
 	}
-	c, origin := plan(m)
-	if c == nil {
+	list, origin := plan(m)
+	if len(list) == 0 {
 		return nil, ErrNothing
 	}
-	if n, most := c.Removes(m.Tree), s.o.removable(); n > most {
-		return nil, fmt.Errorf("%w: the directory %q has %d keys, want at most %d", ErrTooLarge, c.Key, n, most)
+	now := time.Now().UnixNano()
+	for i := range list {
+		if c := list[i].Change(now); c.Removes(m.Tree) > s.o.removable() {
+			return nil, fmt.Errorf("%w: the directory %q has more than %d keys", ErrTooLarge, c.Key, s.o.removable())
+		}
 	}
 	t := layout.Txn{Keys: s.keys, Meta: m.Meta}
 	t.Modified(s.keys.Meta(), m.MetaRevision)
 	t.Modified(s.keys.Log(), m.LogRevision)
-	t.Change(c, nil)
-	entry := layout.Entry{Action: c.Action, Key: c.Key, Time: time.Now().UnixNano(), Origin: origin}
-	t.Put(s.keys.Log(), entry.Encode())
+	t.Batch(list, now, origin)
 	return &pb.TxnRequest{Compare: t.Compare, Success: t.Success}, nil
 }
