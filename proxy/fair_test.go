@@ -84,7 +84,7 @@ func TestUnfinishedUploadsOfOneClientDoNotRefuseThoseOfOthers(t *testing.T) {
 		})
 		client := f.Client("h1")
 		for i := range 5 {
-			status, body, _ := fronttest.Do(t, client, http.MethodPut, f.URL()+"/v2/keys/x", "root", "value="+strings.Repeat("y", 300_000))
+			status, body, _ := fronttest.Do(t, client, http.MethodPut, f.URL()+"/v2/keys/x", "root", "value="+strings.Repeat("y", 900_000))
 			if status != 200 && status != 201 {
 				t.Errorf("write %d of another client: got %d %.200s, want 200 or 201", i+1, status, body)
 			}
