@@ -37,14 +37,14 @@ func (s *Shadow) appendAll() {
 		err := s.append(waiting)
 		switch {
 		case err == nil:
-			s.fail("")
+			s.fail(&s.failure, "")
 		case errors.Is(err, v2v3.ErrNothing):
 			skipped = waiting[0].index
 		case errors.Is(err, v2v3.ErrTooLarge):
 			s.lose(fmt.Sprintf("the event at the index %d, of %q, does not fit in a transaction of etcd's v3 API", waiting[0].index, waiting[0].node.Key))
 		case errors.Is(err, v2v3.ErrChanged):
 		default:
-			s.fail(err.Error())
+			s.fail(&s.failure, err.Error())
 			s.pause(retryPeriod)
 		}
 	}

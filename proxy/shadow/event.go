@@ -86,6 +86,7 @@ func (w witness) Applying(m *mirror.Mirror, index uint64) {
 func (w witness) Applied(m *mirror.Mirror, index uint64, keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.failure = "" // whoever has appended it
 	w.place.apply(index, keys)
 	w.compareUpTo(m, index)
 }

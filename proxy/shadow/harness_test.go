@@ -27,8 +27,9 @@ type fixture struct {
 	*testing.T
 	*Shadow
 	etcd *proxytest.Embedded
-	// link carries the connections of the shadow to the v3 store.
-	link   *proxytest.Link
+	// link carries the connections of the shadow to the v3 store, and v2 those to the v2 API.
+	link, v2 *proxytest.Link
+
 	client *rpc.Client
 }
 
@@ -48,6 +49,10 @@ func start(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.link.Close)
+	if f.v2, err = proxytest.NewLink(f.address(etcd.URL())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.v2.Close)
 	f.copy()
 	f.Shadow = f.open()
 	return f
@@ -65,7 +70,7 @@ func (f *fixture) address(of string) string {
 // open opens a shadow that compares everything.
 func (f *fixture) open() *Shadow {
 	f.Helper()
-	at, err := upstream.ParseEndpoint(f.etcd.URL())
+	at, err := upstream.ParseEndpoint(f.v2.URL())
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -51,16 +51,21 @@ func (r *reader) ask() {
 func (r *reader) run() {
 	for r.s.ctx.Err() == nil {
 		next := r.from()
-		e, err := r.read(next)
+		events, err := r.read(next)
 		switch {
 		case errors.Is(err, errCleared):
 			r.cleared(next)
 		case err != nil:
-			r.s.fail("the events of the v2 API cannot be read: " + err.Error())
+			r.s.fail(&r.s.unread, "the events of the v2 API cannot be read: "+err.Error())
 			r.s.pause(retryPeriod)
-		case e != nil && r.charge(e):
-			r.add(e)
-			r.standBy()
+		default:
+			r.s.fail(&r.s.unread, "")
+			for i := 0; i < len(events) && r.charge(events[i]); i++ {
+				r.add(events[i])
+			}
+			if len(events) > 0 {
+				r.standBy()
+			}
 		}
 	}
 }

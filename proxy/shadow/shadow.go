@@ -55,6 +55,7 @@ type Shadow struct {
 	mu      sync.Mutex
 	place   place
 	waiting []*Sample // in the order of their indexes
+	unread  string    // why the next event cannot be read; "" if it can
 	failure string    // why the last event was not appended; "" if it was
 	lost    string    // why this copy is of no use any more; "" if it is
 }
@@ -121,14 +122,14 @@ func (s *Shadow) lose(reason string) {
 	}
 }
 
-// fail takes note of why an event was not appended, or that one was.
-func (s *Shadow) fail(reason string) {
+// fail takes note of why an event was not read, or not appended, or that one was.
+func (s *Shadow) fail(of *string, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if reason != "" && s.failure == "" {
+	if reason != "" && *of == "" {
 		s.o.Log.Warn("the shadow does not follow", "reason", reason)
 	}
-	s.failure = reason
+	*of = reason
 }
 
 // at returns the place of the tree, and whether it is one that can be followed.

@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -63,8 +64,8 @@ func (s *Shadow) Status() Status {
 		st.Lost, st.Reason = true, s.lost
 	case !store.Serving:
 		st.Reason = store.Reason
-	case s.failure != "":
-		st.Reason = s.failure
+	case s.unread != "" || s.failure != "":
+		st.Reason = cmp.Or(s.unread, s.failure)
 	default:
 		st.Following = true
 	}

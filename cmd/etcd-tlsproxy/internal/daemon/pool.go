@@ -34,11 +34,15 @@ func (l *loader) connect(ctx context.Context, state, before *loaded) error {
 }
 
 func (s *loaded) samePool(before *loaded) bool {
-	a, b := before.config, s.config
+	a, b := &before.config.Limits, &s.config.Limits
+	return s.sameOrigin(before) && a.UpstreamRequests == b.UpstreamRequests && a.UpstreamTimeout == b.UpstreamTimeout
+}
+
+// sameOrigin reports whether the members of etcd, and what proves who they and this proxy are, are the same.
+func (s *loaded) sameOrigin(before *loaded) bool {
+	a, b := &before.config.Upstream, &s.config.Upstream
 	return slices.Equal(before.endpoints, s.endpoints) && s.origin.same(&before.origin) &&
-		a.Upstream.CA == b.Upstream.CA && a.Upstream.ServerName == b.Upstream.ServerName &&
-		a.Upstream.InsecureSkipVerify == b.Upstream.InsecureSkipVerify &&
-		a.Limits.UpstreamRequests == b.Limits.UpstreamRequests && a.Limits.UpstreamTimeout == b.Limits.UpstreamTimeout
+		a.CA == b.CA && a.ServerName == b.ServerName && a.InsecureSkipVerify == b.InsecureSkipVerify
 }
 
 func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {

@@ -10,22 +10,18 @@ import (
 	"etcd-tlsproxy/proxy/v2v3"
 )
 
-const (
-	// shadowShare is the share of the memory, as a divisor, of what waits for the shadow, and maxShadow a bound of it.
-	shadowShare, maxShadow = 16, 64 << 20
-	// shadowRequests is how many requests the shadow has under way at the v2 API. It reads one event after the other.
-	shadowRequests = 2
-)
+// shadowShare is the share of the memory, as a divisor, of what waits for the shadow, and maxShadow a bound of it.
+const shadowShare, maxShadow = 16, 64 << 20
 
-// openShadow gives a state its shadow: that of the previous state if only the share has changed, or otherwise
-// another one. A shadow that cannot be reached is opened all the same: it is not needed for serving.
+// openShadow gives a state its shadow: that of the previous state if it can go on, or otherwise another one. A
+// shadow that cannot be reached is opened all the same: it is not needed for serving.
 func (l *loader) openShadow(state, before *loaded) error {
 	state.shadow, state.snapshot.Shadow = nil, nil
 	if state.config.Shadow.Sample == 0 || state.servesStore() {
 		return nil
 	}
 	share := float64(state.config.Shadow.Sample) / 100
-	if before != nil && before.shadow != nil && before.snapshot.Upstream == state.snapshot.Upstream && state.sameShadow(before) {
+	if before != nil && before.shadow != nil && state.sameShadow(before) {
 		before.shadow.SetSample(share)
 		state.shadow, state.snapshot.Shadow = before.shadow, before.shadow
 		return nil
@@ -33,7 +29,7 @@ func (l *loader) openShadow(state, before *loaded) error {
 	limits := &state.config.Limits
 	pool, err := upstream.New(upstream.Options{
 		Endpoints: state.endpoints, TLS: state.origin.tls, Authorization: state.origin.authorization, RawSockets: state.config.RawSockets,
-		MaxRequests: shadowRequests, MaxWatches: shadowRequests, MaxIdle: shadowRequests, Probe: state.probe(),
+		MaxRequests: shadow.MaxRequests, MaxWatches: shadow.MaxRequests, MaxIdle: shadow.MaxRequests, Probe: state.probe(),
 		HeaderTimeout: limits.UpstreamTimeout.Duration(), BodyTimeout: limits.UpstreamTimeout.Duration(),
 	})
 	if err != nil {
@@ -49,9 +45,10 @@ func (l *loader) openShadow(state, before *loaded) error {
 	return nil
 }
 
-// sameShadow reports whether the options of the shadow are the same, except the share.
+// sameShadow reports whether the shadow can go on: another one would have to read the events that wait again, and
+// etcd forgets them soon. A time limit is not worth that.
 func (s *loaded) sameShadow(before *loaded) bool {
-	return s.config.ShadowPrefix() == before.config.ShadowPrefix() && slices.Equal(s.shadowEndpoints, before.shadowEndpoints) &&
+	return s.sameOrigin(before) && s.config.ShadowPrefix() == before.config.ShadowPrefix() && slices.Equal(s.shadowEndpoints, before.shadowEndpoints) &&
 		s.config.Upstream.Compact == before.config.Upstream.Compact && s.config.Upstream.QuotaBytes == before.config.Upstream.QuotaBytes
 }
 

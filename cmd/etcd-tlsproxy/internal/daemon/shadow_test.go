@@ -78,3 +78,25 @@ func TestAServiceWithoutACopyServesAndSaysWhyNothingIsCompared(t *testing.T) {
 	makeCopy(t, e.URL())
 	s.WaitForMetric("etcd_tlsproxy_shadow_following 1")
 }
+
+// TestAReloadKeepsTheShadowUnlessItLeadsElsewhere changes a limit of the connections to etcd, and then the prefix.
+func TestAReloadKeepsTheShadowUnlessItLeadsElsewhere(t *testing.T) {
+	e := startEtcd(t)
+	makeCopy(t, e.URL())
+	s := daemontest.Start(t, shadowed(e.URL(), "sample = 100"))
+	s.WaitForMetric("etcd_tlsproxy_shadow_following 1")
+	follows := func() int { return strings.Count(s.Log.String(), "the shadow follows the copy") }
+	s.Write("etcd-tlsproxy.toml", strings.Replace(shadowed(e.URL(), "sample = 100"), "[limits]\n", "[limits]\nupstream_timeout = \"7s\"\n", 1))
+	s.Eventually("the limit is in force", func() bool { return strings.Contains(s.Log.String(), "limits.upstream_timeout is") })
+	c := &storeClient{&http.Client{Transport: s.Transport()}, s}
+	c.do("PUT", "/v2/keys/conftool/a?value=1")
+	s.WaitForMetric(`etcd_tlsproxy_shadow_compared_total{access="write"} 1`)
+	if got := follows(); got != 1 {
+		t.Errorf("the shadow has begun %d times, want once:\n%s", got, s.Log)
+	}
+	s.Write("etcd-tlsproxy.toml", shadowed(e.URL(), "sample = 100\nprefix = \"other\""))
+	s.Eventually("there is no copy", func() bool {
+		_, body := s.Admin("GET", "/-/status.json")
+		return strings.Contains(body, "there is no copy at shadow.prefix yet")
+	})
+}
