@@ -38,6 +38,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -91,4 +93,19 @@ the exit status is 1 if there is a mismatch. Ctrl-C ends the run early, with the
 	f.BoolVar(&s.shadow, "shadow", false, "compare all answers of the v2 API with a copy in etcd's v3 store")
 	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data; after a mismatch it is always kept")
 	return cmd
+}
+
+// check refuses flags that have no meaning.
+func (s *settings) check() error {
+	switch {
+	case s.duration <= 0 || s.promise <= 0:
+		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
+	case s.api != proxytest.V2 && s.api != proxytest.V3:
+		return usage.Mark(fmt.Errorf("reading the flags: --api %q is not an API of etcd, want v2 or v3", s.api))
+	case s.shadow && s.api != proxytest.V2:
+		return usage.Mark(errors.New("reading the flags: --shadow compares answers of the v2 API; leave out --api"))
+	case s.embedded && s.etcd != "":
+		return usage.Mark(errors.New("reading the flags: --embedded is an etcd without a program; leave out --etcd"))
+	}
+	return nil
 }

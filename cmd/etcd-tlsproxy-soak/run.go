@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,7 +15,6 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
-	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -86,21 +84,6 @@ func (s *soak) acknowledge(index uint64) {
 			return
 		}
 	}
-}
-
-// check refuses flags that have no meaning.
-func (s *settings) check() error {
-	switch {
-	case s.duration <= 0 || s.promise <= 0:
-		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
-	case s.api != proxytest.V2 && s.api != proxytest.V3:
-		return usage.Mark(fmt.Errorf("reading the flags: --api %q is not an API of etcd, want v2 or v3", s.api))
-	case s.shadow && s.api != proxytest.V2:
-		return usage.Mark(errors.New("reading the flags: --shadow compares answers of the v2 API; leave out --api"))
-	case s.embedded && s.etcd != "":
-		return usage.Mark(errors.New("reading the flags: --embedded is an etcd without a program; leave out --etcd"))
-	}
-	return nil
 }
 
 // run starts everything, runs the clients, and reports.

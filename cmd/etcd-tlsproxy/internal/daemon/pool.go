@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // connect gives a state its connections to etcd, and its store: the pool of the previous state if none of
@@ -141,3 +143,29 @@ func checkDiscovered(u *config.Upstream, found []upstream.Endpoint) error {
 
 // isPlain reports whether discovered endpoints are plaintext. They are never mixed.
 func isPlain(found []upstream.Endpoint) bool { return !found[0].TLS() }
+
+// probe returns how the members are asked about themselves; nil is by the v2 API.
+func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Probed, error) {
+	if !s.config.Upstream.V3() && !s.config.Upstream.Auto() {
+		return nil
+	}
+	user, from := s.config.Upstream.User, s.origin
+	return func(ctx context.Context, e upstream.Endpoint) (found upstream.Probed, err error) {
+		var p *rpc.Probed
+		for _, at := range from.members(e) {
+			if p, err = rpc.Probe(ctx, at, user, from.password); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return upstream.Probed{}, err
+		}
+		member := func(id uint64) upstream.Member {
+			if id == 0 {
+				return upstream.Member{}
+			}
+			return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
+		}
+		return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
+	}
+}

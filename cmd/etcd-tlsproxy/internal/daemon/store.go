@@ -2,18 +2,14 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"hash/maphash"
 	"log/slog"
 	"os"
-	"strconv"
 	"time"
 
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
-	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // storePatience is how long a start and a reload wait until a store is loaded. A hundred
@@ -124,50 +120,6 @@ func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
 		o.Endpoints = append(o.Endpoints, s.origin.members(e)...)
 	}
 	return o
-}
-
-// members returns the addresses of an endpoint for the v3 API.
-func (o *origin) members(e upstream.Endpoint) (list []v2v3.Endpoint) {
-	var secure *tls.Config
-	if e.TLS() {
-		secure = &tls.Config{MinVersion: tls.VersionTLS12}
-		if o.tls != nil {
-			secure = o.tls.Clone()
-		}
-		if secure.ServerName == "" {
-			secure.ServerName = e.Host()
-		}
-	}
-	for _, address := range e.Addresses() {
-		list = append(list, v2v3.Endpoint{Addr: address, TLS: secure})
-	}
-	return list
-}
-
-// probe returns how the members are asked about themselves; nil is by the v2 API.
-func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Probed, error) {
-	if !s.config.Upstream.V3() && !s.config.Upstream.Auto() {
-		return nil
-	}
-	user, from := s.config.Upstream.User, s.origin
-	return func(ctx context.Context, e upstream.Endpoint) (found upstream.Probed, err error) {
-		var p *rpc.Probed
-		for _, at := range from.members(e) {
-			if p, err = rpc.Probe(ctx, at, user, from.password); err == nil {
-				break
-			}
-		}
-		if err != nil {
-			return upstream.Probed{}, err
-		}
-		member := func(id uint64) upstream.Member {
-			if id == 0 {
-				return upstream.Member{}
-			}
-			return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
-		}
-		return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
-	}
 }
 
 // StoreOptions reads a configuration and returns the options of its store, for commands that
