@@ -12,6 +12,7 @@ const (
 	store  = "./proxy/v2v3"
 	mirror = "./proxy/v2v3/mirror"
 	layout = "./proxy/v2v3/layout"
+	shadow = "./proxy/shadow"
 )
 
 var bugs = []bug{
@@ -107,7 +108,7 @@ var bugs = []bug{
 	{"a new generation is overlooked", "proxy/v2v3/mirror/mirror.go",
 		"if meta.Generation != m.Meta.Generation || meta.Offset != m.Meta.Offset {", "if meta.Offset < m.Meta.Offset {",
 		store, "TestANewGenerationBreaksWatchesOff"},
-	{"a partitioned member is followed for ever", "proxy/v2v3/seen.go",
+	{"a partitioned member is followed for ever", "proxy/v2v3/barrier.go",
 		"	return l.since > int(maxBehind/tick) && idle > l.idle+1", "	return l.since > int(maxBehind/tick) && idle < l.idle",
 		store, "TestTheStoreMovesToTheMemberThatShowedMore"},
 	{"a member without a leader is followed", "proxy/v2v3/rpc/watch.go",
@@ -156,4 +157,18 @@ var bugs = []bug{
 	{"a compaction cuts into the history of v2", "proxy/v2v3/compact.go",
 		"return s.eventsAgo(ctx, st, maxPast)", "return s.eventsAgo(ctx, st, maxPast/2)",
 		store, "TestCompactionKeepsTheLastEvents"},
+
+	// The shadow.
+	{"a tree within a batch is not seen", "proxy/v2v3/mirror/batch.go",
+		"r.Batch[i+1].Index == b.Index {", "true {",
+		mirror, "TestAWitnessSeesTheTreeAtEachIndexOfABatch"},
+	{"a value that a batch replaces is stored", "proxy/v2v3/layout/batch.go",
+		"			t.Change(list[i].Change(time), nil)\n		}\n", "		}\n		t.Change(list[i].Change(time), nil)\n",
+		layout, "TestABatchPutsAndDeletesEachKeyOnce"},
+	{"events behind a gap are appended twice", "proxy/shadow/poll.go",
+		"case i == 0 || e.index > found[i-1].index:", "case i >= 0:",
+		shadow, "TestAShadowCatchesUpWithWhatEtcdStillHas"},
+	{"events do not wait for those that they depend on", "proxy/shadow/batch.go",
+		"if n, changed := b.nodes[key]; changed {", "if n, changed := b.nodes[key]; changed && false {",
+		shadow, "TestEventsThatWaitAreAppendedTogether"},
 }
