@@ -57,6 +57,7 @@ func (s *Server) handshake(p pending) {
 	} else {
 		s.metrics.Handshake("full")
 	}
+	c.BoundReads(s.reads, p.place.account, s.metrics.ReadDelayed)
 	switch peer := peerOf(t, p.place); {
 	case state.NegotiatedProtocol == "h2":
 		s.std.PutHTTP2(t, peer)

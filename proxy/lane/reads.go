@@ -1,0 +1,108 @@
+package lane
+
+import (
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"etcd-tlsproxy/proxy/account"
+)
+
+// reads bounds how often a connection makes the proxy read for nothing: PINGs, settings, windows and
+// resets of HTTP/2, heads and bodies that arrive byte by byte. To send something small costs a client
+// less than it costs the proxy to decrypt it, and no answer of etcd slows that down.
+//
+// Each read uses up credit, and whatever is of use gives it back: an answer, or many bytes at once.
+// Clients that make requests never run out of it, however many they are behind one address. A read
+// without credit needs a unit of the rate of the account, and waits until it is due.
+type reads struct {
+	rate    *account.Rate // nil as long as there is no bound
+	account *account.Account
+	waited  func() // counts the reads that waited
+	credit  atomic.Int64
+	windows atomic.Int64 // reads of frames that widen windows for what was sent lately
+	sent    atomic.Int64 // when that was, in nanoseconds since 1970
+}
+
+const (
+	// firstCredit is what a connection begins with: enough for what any client sends before its first
+	// answer. A thousand connections that are used for nothing else cost half a second.
+	firstCredit = 32
+	// maxCredit is the most that a connection can have.
+	maxCredit = 64
+	// payingRead is how many bytes pay for one read. Each read of something large pays for itself.
+	payingRead = 512
+	// maxWindows bounds the reads for windows, and windowStep is how many bytes that were sent give one:
+	// a client that reads 4 KiB at a time widens two windows for that, in two reads each. It does that
+	// soon after they were sent, or slowly.
+	maxWindows  = 4 << 10
+	windowStep  = 1 << 10
+	windowsLast = time.Second
+)
+
+// errTooManyReads ends a connection of a client many of whose connections wait already.
+var errTooManyReads = errors.New("the client sends too much that is no request, on too many connections")
+
+// BoundReads bounds the reads of the connection, from now on. waited is called for each read that had
+// to wait.
+func (c *ClientConn) BoundReads(rate *account.Rate, a *account.Account, waited func()) {
+	c.reads.rate, c.reads.account, c.reads.waited = rate, a, waited
+	c.reads.credit.Store(firstCredit)
+}
+
+// Served gives credit back for so many reads. A lane calls it for each answer, with what its client has
+// to send for it at most, until its next one.
+func (c *ClientConn) Served(reads int) { c.reads.earn(int64(reads)) }
+
+// Sent gives credit back for the windows of HTTP/2 that a client widens when it has taken so many bytes.
+func (c *ClientConn) Sent(bytes int) {
+	r := &c.reads
+	if r.rate != nil && bytes >= windowStep {
+		r.windows.Store(min(maxWindows, max(0, r.windows.Load())+int64(bytes/windowStep)))
+		r.sent.Store(time.Now().UnixNano())
+	}
+}
+
+// window pays for a read by what was sent lately.
+func (r *reads) window() bool {
+	return r.windows.Load() > 0 && time.Since(time.Unix(0, r.sent.Load())) < windowsLast && r.windows.Add(-1) >= 0
+}
+
+// AnswerReads is what a request and its answer are worth on HTTP/1: its client has no reason to send it
+// in more pieces.
+const AnswerReads = maxCredit
+
+func (r *reads) earn(n int64) {
+	if n > 0 && r.rate != nil && r.credit.Add(n) > maxCredit {
+		r.credit.Store(maxCredit) // what is used meanwhile does not matter
+	}
+}
+
+// pay pays for a read, and waits until it is due.
+func (c *ClientConn) pay() error {
+	r := &c.reads
+	if r.rate == nil || r.credit.Add(-1) >= 0 {
+		return nil
+	}
+	r.credit.Add(1)
+	if r.window() {
+		return nil
+	}
+	wait, ok := r.rate.Reserve(r.account)
+	if !ok {
+		return errTooManyReads
+	}
+	if wait <= 0 {
+		return nil
+	}
+	r.waited()
+	due := time.NewTimer(wait)
+	defer due.Stop()
+	select {
+	case <-due.C:
+		return nil
+	case <-c.ended:
+		return net.ErrClosed
+	}
+}
