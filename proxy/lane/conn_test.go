@@ -208,8 +208,8 @@ func TestAClosedConnectionLingersForItsClientWithinBounds(t *testing.T) {
 			if got := time.Since(conn.start); got != c.want || !conn.halfClosed {
 				t.Errorf("%s: got %v and the sending side closed: %t, want %v and true", what, got, conn.halfClosed, c.want)
 			}
-			if len(conn.reads) > 1 && conn.reads[0] != 64 || len(conn.reads) > 2 && (conn.reads[1] != lingerBuffer || conn.reads[2] != lingerBuffer) {
-				t.Errorf("%s: got reads of %v bytes, want one of 64 and then %d", what, conn.reads, lingerBuffer)
+			if len(conn.reads) > 1 && conn.reads[0] != 64 || len(conn.reads) > 2 && (conn.reads[1] != LingerUnit || conn.reads[2] != LingerUnit) {
+				t.Errorf("%s: got reads of %v bytes, want one of 64 and then %d", what, conn.reads, LingerUnit)
 			}
 		}
 	})

@@ -17,9 +17,8 @@ import (
 // Clients that make requests never run out of it, however many they are behind one address. A read
 // without credit needs a unit of the rate of the account, and waits until it is due.
 type reads struct {
-	rate    *account.Rate // nil as long as there is no bound
+	bounds  *Bounds // nil as long as there are none
 	account *account.Account
-	waited  func() // counts the reads that waited
 	credit  atomic.Int64
 	windows atomic.Int64 // reads of frames that widen windows for what was sent lately
 	sent    atomic.Int64 // when that was, in nanoseconds since 1970
@@ -44,10 +43,19 @@ const (
 // errTooManyReads ends a connection of a client many of whose connections wait already.
 var errTooManyReads = errors.New("the client sends too much that is no request, on too many connections")
 
-// BoundReads bounds the reads of the connection, from now on. waited is called for each read that had
-// to wait.
-func (c *ClientConn) BoundReads(rate *account.Rate, a *account.Account, waited func()) {
-	c.reads.rate, c.reads.account, c.reads.waited = rate, a, waited
+// Bounds are the rates of what connections make the proxy receive for nothing.
+type Bounds struct {
+	// Reads is the rate of reads that nothing pays for, and Delayed is called for each that waits.
+	Reads   *account.Rate
+	Delayed func()
+	// Lingering is the rate of what is received behind last answers, in units of [LingerUnit]; nil
+	// means that there is no bound.
+	Lingering *account.Rate
+}
+
+// Bound sets bounds for the connection, which is charged to an account, from now on.
+func (c *ClientConn) Bound(b *Bounds, a *account.Account) {
+	c.reads.bounds, c.reads.account = b, a
 	c.reads.credit.Store(firstCredit)
 }
 
@@ -58,7 +66,7 @@ func (c *ClientConn) Served(reads int) { c.reads.earn(int64(reads)) }
 // Sent gives credit back for the windows of HTTP/2 that a client widens when it has taken so many bytes.
 func (c *ClientConn) Sent(bytes int) {
 	r := &c.reads
-	if r.rate != nil && bytes >= windowStep {
+	if r.bounds != nil && bytes >= windowStep {
 		r.windows.Store(min(maxWindows, max(0, r.windows.Load())+int64(bytes/windowStep)))
 		r.sent.Store(time.Now().UnixNano())
 	}
@@ -74,7 +82,7 @@ func (r *reads) window() bool {
 const AnswerReads = maxCredit
 
 func (r *reads) earn(n int64) {
-	if n > 0 && r.rate != nil && r.credit.Add(n) > maxCredit {
+	if n > 0 && r.bounds != nil && r.credit.Add(n) > maxCredit {
 		r.credit.Store(maxCredit) // what is used meanwhile does not matter
 	}
 }
@@ -82,22 +90,27 @@ func (r *reads) earn(n int64) {
 // pay pays for a read, and waits until it is due.
 func (c *ClientConn) pay() error {
 	r := &c.reads
-	if r.rate == nil || r.credit.Add(-1) >= 0 {
+	if r.bounds == nil || r.credit.Add(-1) >= 0 {
 		return nil
 	}
 	r.credit.Add(1)
 	if r.window() {
 		return nil
 	}
-	wait, ok := r.rate.Reserve(r.account)
+	wait, ok := r.bounds.Reads.Reserve(r.account)
 	if !ok {
 		return errTooManyReads
 	}
 	if wait <= 0 {
 		return nil
 	}
-	r.waited()
-	due := time.NewTimer(wait)
+	r.bounds.Delayed()
+	return c.sleep(wait)
+}
+
+// sleep waits for a while, or until the connection is closed.
+func (c *ClientConn) sleep(d time.Duration) error {
+	due := time.NewTimer(d)
 	defer due.Stop()
 	select {
 	case <-due.C:

@@ -19,7 +19,7 @@ func boundConn(t *testing.T, perSecond int) (c *ClientConn, waited *int) {
 	t.Cleanup(func() { near.Close(); far.Close() })
 	waited = new(int)
 	c = NewClientConn(near, false, func() {})
-	c.BoundReads(account.NewRate(perSecond, perSecond), account.NewTable().Address(netip.MustParseAddr("192.0.2.1")), func() { *waited++ })
+	c.Bound(&Bounds{Reads: account.NewRate(perSecond, perSecond), Delayed: func() { *waited++ }}, account.NewTable().Address(netip.MustParseAddr("192.0.2.1")))
 	return c, waited
 }
 
@@ -126,7 +126,7 @@ func TestEachReadOfTLSPaysAndLargeOnesPayForThemselves(t *testing.T) {
 	client, server, _ := accepted(t)
 	waited := 0
 	clientTLS, serverTLS := handshake(t, client, server)
-	server.BoundReads(account.NewRate(1, 1), account.NewTable().Address(netip.MustParseAddr("192.0.2.1")), func() { waited++ })
+	server.Bound(&Bounds{Reads: account.NewRate(1, 1), Delayed: func() { waited++ }}, account.NewTable().Address(netip.MustParseAddr("192.0.2.1")))
 	receive := func(size int) {
 		t.Helper()
 		if _, err := clientTLS.Write(make([]byte, size)); err != nil {

@@ -95,12 +95,12 @@ func (r *rig) connect() (client *proxytest.Raw, served *conn, closed chan struct
 			r.t.Errorf("the handshake failed: %v", err)
 		}
 		if r.delayed != nil {
-			lane.Wire(t).BoundReads(account.NewRate(1, 1), account.NewTable().Address(seed.Peer().Addr.Addr()), func() {
+			lane.Wire(t).Bound(&lane.Bounds{Reads: account.NewRate(1, 1), Delayed: func() {
 				select {
 				case r.delayed <- struct{}{}:
 				default:
 				}
-			})
+			}}, account.NewTable().Address(seed.Peer().Addr.Addr()))
 		}
 		c := newConn(r.Lane, t, seed.Peer())
 		r.Conns.Register(lane.Fast, c, nil)

@@ -117,12 +117,12 @@ func (r *rig) accept(config *tls.Config) {
 		peer := seed.Peer()
 		peer.Account = r.account
 		if r.bounded.Load() {
-			lane.Wire(t).BoundReads(account.NewRate(1, 1), r.account, func() {
+			lane.Wire(t).Bound(&lane.Bounds{Reads: account.NewRate(1, 1), Delayed: func() {
 				select {
 				case r.delayed <- struct{}{}:
 				default:
 				}
-			})
+			}}, r.account)
 		}
 		if t.ConnectionState().NegotiatedProtocol == "h2" {
 			r.PutHTTP2(t, peer)
