@@ -52,7 +52,9 @@ func Linger(c net.Conn) {
 		if received += n; n == len(buf) && n < LingerUnit {
 			buf = make([]byte, LingerUnit)
 		}
-		if charged && client.payLingering(end) != nil {
+		// The first piece is free: it is all that an honest client sends, who may have thousands of
+		// connections that end in a second.
+		if charged && received > n && client.payLingering(end) != nil {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -61,6 +62,35 @@ func TestConnectionsOfAClientThatLingerHaveARateTogether(t *testing.T) {
 		seconds := 1 + int(maxLinger/time.Second) // the units of the first second are there at once
 		if limit := seconds*perSecond + len(all)*2*LingerUnit; sum > limit || sum < perSecond || time.Since(began) > maxLinger {
 			t.Errorf("got %d bytes in %v, want at most %d within %v", sum, time.Since(began), limit, maxLinger)
+		}
+	})
+}
+
+// leaves is the connection of a client that sends its close_notify and closes.
+type leaves struct {
+	sendsOn
+	reads int
+}
+
+func (c *leaves) Read([]byte) (int, error) {
+	if c.reads++; c.reads > 1 {
+		return 0, io.EOF
+	}
+	return 24, nil
+}
+
+func TestAConnectionThatEndsDoesNotWaitForOthersThatLinger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bounds := &Bounds{Lingering: account.NewRate(1, 1)}
+		a := account.NewTable().Address(netip.MustParseAddr("192.0.2.1"))
+		useUp(bounds.Lingering, a)
+		from := &leaves{}
+		c := NewClientConn(from, false, func() {})
+		c.Bound(bounds, a)
+		began := time.Now()
+		Linger(c)
+		if from.reads != 2 || time.Since(began) > 0 {
+			t.Errorf("got %d reads within %v, want 2 at once", from.reads, time.Since(began))
 		}
 	})
 }

@@ -13,15 +13,17 @@ import (
 // resets of HTTP/2, heads and bodies that arrive byte by byte. To send something small costs a client
 // less than it costs the proxy to decrypt it, and no answer of etcd slows that down.
 //
-// Each read uses up credit, and whatever is of use gives it back: an answer, or many bytes at once.
-// Clients that make requests never run out of it, however many they are behind one address. A read
-// without credit needs a unit of the rate of the account, and waits until it is due.
+// Each read uses up credit, and whatever is of use gives it back: an answer, or many bytes at once; and
+// a little comes with time. Clients that make requests, or a PING now and then, never run out of it,
+// however many they are behind one address. A read without credit needs a unit of the rate of the
+// account, and waits until it is due.
 type reads struct {
 	bounds  *Bounds // nil as long as there are none
 	account *account.Account
 	credit  atomic.Int64
 	windows atomic.Int64 // reads of frames that widen windows for what was sent lately
 	sent    atomic.Int64 // when that was, in nanoseconds since 1970
+	rested  time.Time    // until when time has given credit; only the goroutine that reads uses it
 }
 
 const (
@@ -30,6 +32,10 @@ const (
 	firstCredit = 32
 	// maxCredit is the most that a connection can have.
 	maxCredit = 64
+	// restPays is how much time gives credit for one read. A PING is two reads, so that clients that
+	// send one each ten seconds on idle connections never wait, and those on all connections that the
+	// proxy may have cost a tenth of a processor.
+	restPays = 4 * time.Second
 	// payingRead is how many bytes pay for one read. Each read of something large pays for itself.
 	payingRead = 512
 	// maxWindows bounds the reads for windows, and windowStep is how many bytes that were sent give one:
@@ -57,6 +63,7 @@ type Bounds struct {
 func (c *ClientConn) Bound(b *Bounds, a *account.Account) {
 	c.reads.bounds, c.reads.account = b, a
 	c.reads.credit.Store(firstCredit)
+	c.reads.rested = time.Now()
 }
 
 // Served gives credit back for so many reads. A lane calls it for each answer, with what its client has
@@ -77,6 +84,18 @@ func (r *reads) window() bool {
 	return r.windows.Load() > 0 && time.Since(time.Unix(0, r.sent.Load())) < windowsLast && r.windows.Add(-1) >= 0
 }
 
+// rest pays for a read by the time that has passed.
+func (r *reads) rest() bool {
+	now := time.Now()
+	n := int64(now.Sub(r.rested) / restPays)
+	if n <= 0 {
+		return false
+	}
+	r.rested = now
+	r.earn(min(n, firstCredit) - 1) // one is used at once
+	return true
+}
+
 // AnswerReads is what a request and its answer are worth on HTTP/1: its client has no reason to send it
 // in more pieces.
 const AnswerReads = maxCredit
@@ -94,7 +113,7 @@ func (c *ClientConn) pay() error {
 		return nil
 	}
 	r.credit.Add(1)
-	if r.window() {
+	if r.rest() || r.window() {
 		return nil
 	}
 	wait, ok := r.bounds.Reads.Reserve(r.account)

@@ -68,6 +68,34 @@ func TestReadsThatAnAnswerPaysForNeverWait(t *testing.T) {
 	})
 }
 
+func TestPINGsEachTenSecondsNeverWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, waited := boundConn(t, 10)
+		payFor(t, c, firstCredit)
+		for range 1000 {
+			time.Sleep(10 * time.Second) //nolint:forbidigo // the clock is the bubble's: nothing waits
+			useUp(c.reads.bounds.Reads, c.reads.account)
+			payFor(t, c, 2)
+		}
+		if *waited > 0 {
+			t.Errorf("%d reads waited, want none", *waited)
+		}
+		time.Sleep(time.Hour) //nolint:forbidigo // the clock is the bubble's: nothing waits
+		payFor(t, c, firstCredit)
+		useUp(c.reads.bounds.Reads, c.reads.account)
+		if err := c.pay(); !errors.Is(err, errTooManyReads) {
+			t.Errorf("one read more than what an hour may give: got the error %v, want %v", err, errTooManyReads)
+		}
+	})
+}
+
+// useUp takes all units that an account can have, as its other connections do.
+func useUp(r *account.Rate, a *account.Account) {
+	for ok := true; ok; {
+		_, ok = r.Reserve(a)
+	}
+}
+
 func TestReadsOfWindowsForWhatWasSentLatelyDoNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, waited := boundConn(t, 10)
@@ -111,14 +139,10 @@ func TestAConnectionEndsIfTooManyReadsWaitAlready(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := boundConn(t, 1)
 		payFor(t, c, firstCredit+1)
-		for range account.MaxWait/time.Second + 1 {
-			go func() { _ = c.pay() }() // as other connections of the account do
-		}
-		synctest.Wait()
+		useUp(c.reads.bounds.Reads, c.reads.account)
 		if err := c.pay(); !errors.Is(err, errTooManyReads) {
 			t.Errorf("got the error %v, want %v", err, errTooManyReads)
 		}
-		c.Close()
 	})
 }
 
@@ -127,6 +151,7 @@ func TestEachReadOfTLSPaysAndLargeOnesPayForThemselves(t *testing.T) {
 	waited := 0
 	clientTLS, serverTLS := handshake(t, client, server)
 	server.Bound(&Bounds{Reads: account.NewRate(1, 1), Delayed: func() { waited++ }}, account.NewTable().Address(netip.MustParseAddr("192.0.2.1")))
+	server.reads.rested = time.Now().Add(time.Hour) // the time that passes gives nothing
 	receive := func(size int) {
 		t.Helper()
 		if _, err := clientTLS.Write(make([]byte, size)); err != nil {
