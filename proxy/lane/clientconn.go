@@ -112,8 +112,17 @@ func (c *ClientConn) receive(p []byte) (int, error) {
 // NewClientConn wraps an accepted connection. raw selects the system calls of package
 // rawio. closed is called once, when the connection is closed.
 func NewClientConn(c net.Conn, raw bool, closed func()) *ClientConn {
-	return &ClientConn{Corked: rawio.NewCorked(rawio.New(c, raw)), closed: closed, ended: make(chan struct{})}
+	socket := rawio.New(c, raw)
+	socket.GiveUpAfter(maxUntaken)
+	return &ClientConn{Corked: rawio.NewCorked(socket), closed: closed, ended: make(chan struct{})}
 }
+
+// maxUntaken is how long a client may take nothing of an answer that the kernel has accepted. Requests of
+// such a client often do not arrive any more, because its kernel drops the acknowledgments that come
+// with answers, so that its connection looks like one that waits for the next request. As long as that
+// take the kernel's probes of a silent connection, 9 of them 15 seconds apart: no watch ends sooner when
+// the network fails for a while.
+const maxUntaken = 150 * time.Second
 
 // SetClient replaces the address of the peer, a load balancer, by that of the client. It must be
 // called before the connection is handed to others.
