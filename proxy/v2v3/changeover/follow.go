@@ -106,7 +106,7 @@ func (p *Proxy) followAt() error {
 		p.session.Saw(session, 0)
 		return errAgain
 	}
-	w, err := p.client.Watch(ctx, p.keys.Meta(), nil, answer.Header.Revision+1, false)
+	w, err := p.client.Watch(ctx, p.keys.Meta(), nil, answer.Header.Revision+1, answer.Header.Revision, false)
 	if err != nil {
 		return err
 	}
