@@ -3,16 +3,13 @@ package changeover
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 func TestWithoutATreeTheV2APITakesWrites(t *testing.T) {
@@ -257,35 +254,6 @@ func TestAReadCatchesUpWithAMove(t *testing.T) {
 	}
 }
 
-// TestADeadEndpointDelaysNothingForLong has a first endpoint at which nothing listens.
-func TestADeadEndpointDelaysNothingForLong(t *testing.T) {
-	f := newFleet(t)
-	m := f.proxy(func(o *Options) {
-		o.Endpoints = append([]rpc.Endpoint{{Addr: "127.0.0.1:1"}}, o.Endpoints...)
-		o.maxHold = 20 * time.Second
-	})
-	w := f.admitted(m)
-	defer w.Done()
-	if err := w.Confirm(f.context()); err != nil {
-		t.Errorf("a write at the second endpoint: got %v, want it confirmed", err)
-	}
-}
-
-// TestAnEndpointThatHangsIsLeft has an endpoint that accepts connections and says nothing.
-func TestAnEndpointThatHangsIsLeft(t *testing.T) {
-	f := newFleet(t)
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	m := f.proxy(func(o *Options) {
-		o.Endpoints = append([]rpc.Endpoint{{Addr: silent.Addr().String()}}, o.Endpoints...)
-		o.maxHold = 20 * time.Second
-	})
-	f.admitted(m).Done()
-}
-
 // TestATreeWhoseDescriptionIsGoneIsNotTakenForNone removes the description of a live tree, as by mistake, and as
 // a proxy finds it that starts afterwards.
 func TestATreeWhoseDescriptionIsGoneIsNotTakenForNone(t *testing.T) {
@@ -339,39 +307,4 @@ func TestAFullStoreThawsBySomethingThatItTakes(t *testing.T) {
 	if err := <-held; err != nil {
 		t.Errorf("a write that was held by a command that is gone, in a full store: got %v, want it admitted", err)
 	}
-}
-
-// TestWhatIsNotHeardForLongIsNotKnown lets the description not be followed for longer than reads may rely on it.
-func TestWhatIsNotHeardForLongIsNotKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stale := 0
-		p := &Proxy{o: Options{Stale: func() { stale++ }}, changed: make(chan struct{})}
-		p.known.Store(true)
-		p.lose(errSilent)
-		advance(maxStale - 1)
-		p.lose(errSilent) // at the next endpoint
-		if !p.Known() || stale != 0 {
-			t.Error("before the time is over: it is not known any more who takes writes")
-		}
-		advance(1)
-		if p.Known() || stale != 1 {
-			t.Errorf("after %s: known %t, and watches were broken off %d times; want neither, and once", maxStale, p.Known(), stale)
-		}
-		p.forget()
-		if !p.Known() {
-			t.Error("followed again: it is still not known who takes writes")
-		}
-		p.o.ServeStale = true
-		p.lose(errSilent)
-		advance(time.Hour)
-		if !p.Known() {
-			t.Error("with stale reads: it is not known any more who takes writes")
-		}
-	})
-}
-
-// advance moves the clock of the synctest bubble.
-func advance(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the clock is the bubble's: nothing waits
-	synctest.Wait()
 }

@@ -75,8 +75,10 @@ type Proxy struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	// freezing is the work for the description that froze the tree last. Only the follower uses it.
+	// freezing is the work for the description that froze the tree last, and line the connection at which it is
+	// followed. Only the follower uses them.
 	freezing freezing
+	line     line
 
 	// known is set once the store has said who takes writes. tree is set if it is the tree, as far as
 	// that is known. stale is set while neither has been heard for long.

@@ -1,0 +1,58 @@
+package changeover
+
+import (
+	"errors"
+	"time"
+)
+
+// maxStale is how long reads are answered although the description is not followed. A member that changes its
+// leader, or the next endpoint, needs less.
+const maxStale = 10 * time.Second
+
+// lose takes note that the description is not followed.
+func (p *Proxy) lose(err error) {
+	p.update(func() {
+		p.name = ""
+		if !p.known.Load() && !errors.Is(err, errAgain) {
+			p.reason = err.Error()
+		}
+		if p.lost != nil || p.o.ServeStale {
+			return
+		}
+		var lost *time.Timer
+		lost = time.AfterFunc(maxStale, func() { p.expire(lost) })
+		p.lost = lost
+	})
+}
+
+// expire makes what is known stale, unless the description has been followed again since a timer was started. The
+// lock orders it and what stops the timer.
+func (p *Proxy) expire(lost *time.Timer) {
+	p.mu.Lock()
+	expired := p.lost == lost
+	if expired {
+		p.stale.Store(true)
+	}
+	p.mu.Unlock()
+	if expired && p.known.Load() {
+		p.breakOff()
+	}
+}
+
+// breakOff has watches of the v2 API broken off, if there are any.
+func (p *Proxy) breakOff() {
+	if !p.Tree() && p.o.Stale != nil {
+		p.o.Stale()
+	}
+}
+
+// forget ends what lose has begun.
+func (p *Proxy) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost != nil {
+		p.lost.Stop()
+		p.lost = nil
+	}
+	p.stale.Store(false)
+}
