@@ -186,6 +186,33 @@ func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
 	}
 }
 
+// TestADescriptionThatCannotBeReadEndsReads has a command of a newer program move the keys to the tree.
+func TestADescriptionThatCannotBeReadEndsReads(t *testing.T) {
+	f := newFleet(t)
+	stale := make(chan struct{}, 1)
+	m := f.proxy(func(o *Options) { o.Stale = func() { stale <- struct{}{} } })
+	f.reach(m, V2)
+	f.put(f.keys.Meta(), []byte(`{"schema":9,"min_read":9,"min_write":9,"state":"live","moved":true}`), 0)
+	if tree, err := m.CatchUp(f.context()); err == nil || !strings.Contains(err.Error(), "version 9") {
+		t.Errorf("a read with a quorum: got the tree %t, %v; want an error, because the description cannot be read", tree, err)
+	}
+	if m.Known() {
+		t.Error("reads of the v2 API go on below a description that cannot be read")
+	}
+	select {
+	case <-stale:
+	case <-f.context().Done():
+		t.Error("watches of the v2 API were not broken off")
+	}
+	f.describe(layout.Unfinished)
+	if tree, err := m.CatchUp(f.context()); err != nil || tree || !m.Known() {
+		t.Errorf("below a description that can be read: got the tree %t, %v and known %t; want the v2 API", tree, err, m.Known())
+	}
+	if len(stale) > 0 {
+		t.Error("watches of the v2 API were broken off twice")
+	}
+}
+
 func TestTheStoreTellsWhereTheFleetStands(t *testing.T) {
 	f := newFleet(t)
 	m := f.proxy(func(o *Options) { o.Version = "1.2.3" })

@@ -115,7 +115,12 @@ func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue
 		found = verdict{reason: "the description of the tree is gone; restore it, or the store"}
 	}
 	before, reasonBefore := p.Phase()
-	if found.phase != Unknown {
+	if found.phase == Unknown {
+		// It may say in a newer form that the tree has the keys.
+		if p.known.Swap(false) {
+			p.breakOff()
+		}
+	} else {
 		changed := p.tree.Swap(found.tree) != found.tree
 		p.update(func() { p.known.Store(true) })
 		if changed {

@@ -80,8 +80,8 @@ type Proxy struct {
 	freezing freezing
 	line     line
 
-	// known is set once the store has said who takes writes. tree is set if it is the tree, as far as
-	// that is known. stale is set while neither has been heard for long.
+	// known is set while the store says who takes writes, as far as it was heard. tree is set if it is the tree, as
+	// far as that is known. stale is set while neither has been heard for long.
 	known, tree, stale atomic.Bool
 
 	counts counts
@@ -158,7 +158,7 @@ func (p *Proxy) Frozen() bool {
 	return phase == Frozen
 }
 
-// Known reports whether the store has said who takes writes, not too long ago. Otherwise reads could be answered
+// Known reports whether the store says who takes writes, and was heard not too long ago. Otherwise reads could be answered
 // by an API that nobody writes any more.
 func (p *Proxy) Known() bool { return p.known.Load() && !p.stale.Load() }
 
