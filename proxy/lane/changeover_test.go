@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
@@ -71,5 +73,41 @@ func TestAnOperationWaitsUntilTheTreeAndItsDescriptionAgree(t *testing.T) {
 		if failures := r.failures(t); len(failures) != 0 {
 			t.Errorf("%s: counted the failures %v, want none", method, failures)
 		}
+	}
+}
+
+// TestAHeldWriteIsNotExecutedOnceItsClientHasLeft has a store that takes writes as soon as the client has left.
+func TestAHeldWriteIsNotExecutedOnceItsClientHasLeft(t *testing.T) {
+	store := &answers{answer: found(3)}
+	present, leave := context.WithCancel(t.Context())
+	asked := 0
+	store.asked = func(*v2store.Operation) {
+		switch asked++; asked {
+		case 1:
+			store.err = &v2v3.Error{Kind: v2v3.NotLive, Reason: "it is in the state \"frozen\""}
+		case 2:
+			leave()
+		default:
+			store.err = nil
+		}
+	}
+	r := newStoreRig(t, store)
+	r.snapshot.Changeover = follower(t)
+	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+	call.Present = present
+	if _, refusal, err := r.Do(t.Context(), call, room(100)); refusal != nil || !errors.Is(err, ErrBrokenOff) || asked != 2 {
+		t.Errorf("got the refusal %v and the error %v after %d attempts; want %v after two", refusal, err, asked, ErrBrokenOff)
+	}
+}
+
+// TestAllWaitsOfAWriteEndTogether has a store that never agrees with the description of its tree.
+func TestAllWaitsOfAWriteEndTogether(t *testing.T) {
+	store := &answers{err: &v2v3.Error{Kind: v2v3.NotLive, Reason: "it is in the state \"frozen\""}}
+	r := newStoreRig(t, store)
+	h := held{c: follower(t), present: t.Context(), until: time.Now()}
+	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+	call.account = call.Peer.Account
+	if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
+		t.Errorf("a write whose time was over before the store was asked: got the refusal %v and the error %v, want %v", refusal, err, gate.RefuseHeld)
 	}
 }

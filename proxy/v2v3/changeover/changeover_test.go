@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +151,62 @@ func TestAWriteIsNotHeldForEver(t *testing.T) {
 	if _, err := m.Admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "moved to another API") {
 		t.Errorf("a write that was held for too long: got %v, want %v with the reason", err, ErrHeld)
 	}
+}
+
+// TestAWriteIsNotHeldAfterItsTime has a write that has waited elsewhere.
+func TestAWriteIsNotHeldAfterItsTime(t *testing.T) {
+	f := newFleet(t)
+	defer f.lock()()
+	f.describe(layout.Frozen)
+	m := f.proxy(func(o *Options) { o.maxHold = time.Hour })
+	f.reach(m, Frozen)
+	if _, err := m.AdmitUntil(f.context(), time.Now()); !errors.Is(err, ErrHeld) {
+		t.Errorf("a write whose time is over: got %v, want %v", err, ErrHeld)
+	}
+}
+
+// TestAHeldWriteWhoseClientHasLeftIsNotAdmitted lets writes go on, and only then looks whether the client is there.
+func TestAHeldWriteWhoseClientHasLeftIsNotAdmitted(t *testing.T) {
+	for _, state := range []string{layout.Live, layout.Unfinished} {
+		f := newFleet(t)
+		release := f.lock()
+		f.describe(layout.Frozen)
+		m := f.proxy(nil)
+		f.reach(m, Frozen)
+		client := &leaving{Context: f.context(), waits: make(chan struct{})}
+		done := make(chan error, 1)
+		go func() {
+			_, err := m.Admit(client)
+			done <- err
+		}()
+		<-client.waits
+		client.left.Store(true)
+		f.describe(state)
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v, want that the client has left", state, err)
+		}
+		release()
+	}
+}
+
+// leaving is a client whose end nobody is told, as that of a connection which nothing reads.
+type leaving struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{} // closed when somebody waits
+	left  atomic.Bool
+}
+
+func (l *leaving) Done() <-chan struct{} {
+	l.once.Do(func() { close(l.waits) })
+	return nil
+}
+
+func (l *leaving) Err() error {
+	if l.left.Load() {
+		return context.Canceled
+	}
+	return nil
 }
 
 func TestAHeldWriteEndsWithItsClient(t *testing.T) {

@@ -1,6 +1,7 @@
 package changeover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,12 +23,20 @@ type Write struct {
 	name string // of the session
 }
 
-// Admit waits until writes are taken. It returns the write if the v2 API takes it; then the caller
-// must call [Write.Done]. The error is ErrSwitched, ErrHeld, or the cause of ctx, which ends when the client
-// has left. In each of these cases nothing was executed.
+// Admit is AdmitUntil for a write that may be held for as long as any.
 func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
+	return p.AdmitUntil(ctx, time.Now().Add(p.o.maxHold))
+}
+
+// AdmitUntil waits until writes are taken, or until a time. It returns the write if the v2 API takes
+// it; then the caller must call [Write.Done]. The error is ErrSwitched, ErrHeld, or that of ctx, which ends when the
+// client has left. In each of these cases nothing was executed.
+func (p *Proxy) AdmitUntil(ctx context.Context, until time.Time) (*Write, error) {
 	var late <-chan time.Time
 	for {
+		if late != nil && ctx.Err() != nil {
+			return nil, cmp.Or(context.Cause(ctx), ctx.Err())
+		}
 		session, _, ok := p.session.Fence()
 		p.mu.Lock()
 		phase, reason, changed := p.phase, p.reason, p.changed
@@ -41,7 +50,7 @@ func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
 			return nil, ErrSwitched
 		}
 		if late == nil {
-			timer := time.NewTimer(p.o.maxHold)
+			timer := time.NewTimer(time.Until(until))
 			defer timer.Stop()
 			late = timer.C
 			p.counts.held.Add(1)
@@ -51,7 +60,6 @@ func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		case <-late:
 			p.counts.refused.Add(1)
 			return nil, fmt.Errorf("%w: %s", ErrHeld, p.cause(phase, reason))
