@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
@@ -371,25 +369,4 @@ func TestAHungWriteDoesNotKeepTheTreeFrozen(t *testing.T) {
 	f.reach(m, Frozen)
 	release()
 	f.reach(m, V2)
-}
-
-// TestAFullStoreThawsBySomethingThatItTakes raises the alarm of a store that is full, which takes only removals.
-func TestAFullStoreThawsBySomethingThatItTakes(t *testing.T) {
-	f := newFleet(t)
-	m := f.proxy(nil)
-	f.admitted(m).Done()
-	release := f.lock()
-	f.await(f.describe(layout.Frozen))
-	held := f.held(m)
-	status, err := f.client.Maintenance().Status(f.context(), &pb.StatusRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.client.Maintenance().Alarm(f.context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: status.Header.MemberId, Alarm: pb.AlarmType_NOSPACE}); err != nil {
-		t.Fatal(err)
-	}
-	release()
-	if err := <-held; err != nil {
-		t.Errorf("a write that was held by a command that is gone, in a full store: got %v, want it admitted", err)
-	}
 }
