@@ -47,6 +47,7 @@ func (p *Proxy) followAt() error {
 	ctx, cancel := context.WithCancelCause(p.ctx)
 	defer cancel(nil)
 	session, changed := p.session.Current()
+	alone := session == "" && p.session.Full()
 	// The session was put before this read. See the package comment.
 	begin, done := context.WithTimeout(ctx, readTimeout)
 	defer done()
@@ -81,7 +82,7 @@ func (p *Proxy) followAt() error {
 		meta = kvs[0]
 	}
 	for hasLog := len(answer.Responses[1].GetResponseRange().Kvs) > 0; ; {
-		p.apply(ctx, session, meta, hasLog)
+		p.apply(ctx, session, alone, meta, hasLog)
 		for meta = nil; meta == nil; {
 			_, events, err := w.Next()
 			if err != nil {
@@ -106,7 +107,7 @@ func get(key []byte) *pb.RequestOp {
 }
 
 // apply takes note of a description of the tree; nil is none.
-func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue, hasLog bool) {
+func (p *Proxy) apply(ctx context.Context, session string, alone bool, meta *mvccpb.KeyValue, hasLog bool) {
 	p.freezing.end()
 	found, revision := read(meta), int64(0)
 	if meta != nil {
@@ -131,11 +132,14 @@ func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue
 		if found.phase != p.phase {
 			p.since = time.Now()
 		}
-		p.phase, p.reason, p.name = found.phase, found.reason, session
+		p.phase, p.reason, p.name, p.alone = found.phase, found.reason, session, alone
 		p.described, p.describedTree = revision, p.Tree()
 	})
 	if found.phase != before || found.reason != reasonBefore {
 		p.o.Log.Info("another API takes writes", "before", before.String(), "now", found.phase.String(), "reason", found.reason)
+	}
+	if alone && found.phase == V2 {
+		p.o.Log.Warn("etcd's v3 store is full and takes no session of this proxy; writes to the v2 API go on without one")
 	}
 	if found.phase == Frozen {
 		f := freeze{p: p, session: session, revision: meta.ModRevision, meta: found.meta}

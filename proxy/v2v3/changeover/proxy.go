@@ -97,8 +97,10 @@ type Proxy struct {
 	describedTree bool
 	// lost makes what is known stale; nil while the description is followed.
 	lost *time.Timer
-	// name is the session in which the phase was read; "" while it may be another one.
-	name string
+	// name is the session in which the phase was read; "" while it may be another one. alone is set if it was read
+	// without a session, because the store is full.
+	name  string
+	alone bool
 	// under is the number of writes under way at the v2 API.
 	under int
 	// changed is closed when the fields above change, except for a new write.

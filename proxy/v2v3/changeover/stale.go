@@ -12,7 +12,7 @@ const maxStale = 10 * time.Second
 // lose takes note that the description is not followed.
 func (p *Proxy) lose(err error) {
 	p.update(func() {
-		p.name = ""
+		p.name, p.alone = "", false
 		if !p.known.Load() && !errors.Is(err, errAgain) {
 			p.reason = err.Error()
 		}

@@ -1,6 +1,7 @@
 package changeover
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,12 +11,15 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
-// fill raises the alarm of a store that is full, which takes only removals.
-func (f *fleet) fill() {
+// fill raises the alarm of a store that is full, which takes only removals, and makeRoom ends it.
+func (f *fleet) fill()     { f.alarm(pb.AlarmRequest_ACTIVATE) }
+func (f *fleet) makeRoom() { f.alarm(pb.AlarmRequest_DEACTIVATE) }
+
+func (f *fleet) alarm(action pb.AlarmRequest_AlarmAction) {
 	f.Helper()
 	status, err := f.client.Maintenance().Status(f.context(), &pb.StatusRequest{})
 	if err == nil {
-		_, err = f.client.Maintenance().Alarm(f.context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: status.Header.MemberId, Alarm: pb.AlarmType_NOSPACE})
+		_, err = f.client.Maintenance().Alarm(f.context(), &pb.AlarmRequest{Action: action, MemberID: status.Header.MemberId, Alarm: pb.AlarmType_NOSPACE})
 	}
 	if err != nil {
 		f.Fatal(err)
@@ -99,5 +103,47 @@ func TestAFreezeIsEndedInAFullStore(t *testing.T) {
 	f.reach(m, V2)
 	if left := f.left(); left != "p/a/other" {
 		t.Errorf("the store has %q, want nothing but the key of another program", left)
+	}
+}
+
+// TestAFullStoreDoesNotStopTheV2API has a proxy start when the store takes no session.
+func TestAFullStoreDoesNotStopTheV2API(t *testing.T) {
+	f := newFleet(t)
+	f.fill()
+	m := f.proxy(nil)
+	w, next := f.admitted(m), f.admitted(m)
+	if err := w.Confirm(f.context()); err != nil {
+		t.Errorf("a write without a session: got %v, want it confirmed", err)
+	}
+	w.Done()
+	// A command moves the keys while the other write is under way.
+	f.makeRoom()
+	f.lock()
+	revision := f.describe(layout.Frozen)
+	if err := next.Confirm(f.context()); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a write without a session that was executed after the tree was frozen: got %v, want %v", err, ErrUnknown)
+	}
+	next.Done()
+	f.await(revision) // the proxy has a session now
+	held := f.held(m)
+	f.describe(layout.Unfinished)
+	if err := <-held; err != nil {
+		t.Errorf("a write after the freeze: got %v, want it admitted", err)
+	}
+	last := f.admitted(m)
+	defer last.Done()
+	if last.name == "" {
+		t.Error("a store that has room: a write was admitted without a session")
+	}
+}
+
+// TestAFullStoreBelowALiveTreeTakesNoWriteOfTheV2API has a proxy without a session learn of a move.
+func TestAFullStoreBelowALiveTreeTakesNoWriteOfTheV2API(t *testing.T) {
+	f := newFleet(t)
+	f.describe(layout.Live)
+	f.fill()
+	m := f.proxy(nil)
+	if w, err := m.Admit(f.context()); !errors.Is(err, ErrSwitched) {
+		t.Errorf("got %v, %v; want %v", w, err, ErrSwitched)
 	}
 }

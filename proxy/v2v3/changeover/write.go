@@ -19,8 +19,10 @@ var (
 
 // Write is a write at the v2 API.
 type Write struct {
-	p    *Proxy
-	name string // of the session
+	p *Proxy
+	// name is that of the session; "" for none. described is the revision of the description of the tree.
+	name      string
+	described int64
 }
 
 // Admit is AdmitUntil for a write that may be held for as long as any.
@@ -40,10 +42,11 @@ func (p *Proxy) AdmitUntil(ctx context.Context, until time.Time) (*Write, error)
 		session, _, ok := p.session.Fence()
 		p.mu.Lock()
 		phase, reason, changed := p.phase, p.reason, p.changed
-		if phase == V2 && ok && session == p.name {
+		if phase == V2 && (ok && session == p.name || !ok && p.alone) {
 			p.under++
+			w := &Write{p, session, p.described}
 			p.mu.Unlock()
-			return &Write{p, session}, nil
+			return w, nil
 		}
 		p.mu.Unlock()
 		if phase == V3 {
@@ -87,16 +90,18 @@ func (p *Proxy) cause(phase Phase, reason string) string {
 // unknown.
 func (w *Write) Confirm(ctx context.Context) error {
 	r, err := w.p.confirm.wait(ctx)
-	if err != nil || r.session != w.name {
-		w.p.counts.unknown.Add(1)
-	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnknown, err)
-	case r.session != w.name:
-		return fmt.Errorf("%w: the session of this proxy has ended meanwhile", ErrUnknown)
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	case w.name != "" && r.session != w.name:
+		err = fmt.Errorf("%w: the session of this proxy has ended meanwhile", ErrUnknown)
+	case w.name == "" && r.meta != w.described:
+		err = fmt.Errorf("%w: the tree is in another state, and this proxy had no session", ErrUnknown)
 	}
-	return nil
+	if err != nil {
+		w.p.counts.unknown.Add(1)
+	}
+	return err
 }
 
 // Done ends the write, however it ended.
