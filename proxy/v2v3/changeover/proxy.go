@@ -96,7 +96,7 @@ type Proxy struct {
 	// describedTree is what Tree says since then.
 	describedTree bool
 	// lost makes what is known stale; nil while the description is followed.
-	lost *time.Timer
+	lost *loss
 	// name is the session in which the phase was read; "" while it may be another one. alone is set if it was read
 	// without a session, because the store is full.
 	name  string

@@ -9,6 +9,9 @@ import (
 // leader, or the next endpoint, needs less.
 const maxStale = 10 * time.Second
 
+// loss is the time since which the description is not followed.
+type loss struct{ timer *time.Timer }
+
 // lose takes note that the description is not followed.
 func (p *Proxy) lose(err error) {
 	p.update(func() {
@@ -19,17 +22,17 @@ func (p *Proxy) lose(err error) {
 		if p.lost != nil || p.o.ServeStale {
 			return
 		}
-		var lost *time.Timer
-		lost = time.AfterFunc(maxStale, func() { p.expire(lost) })
-		p.lost = lost
+		l := new(loss)
+		l.timer = time.AfterFunc(maxStale, func() { p.expire(l) })
+		p.lost = l
 	})
 }
 
-// expire makes what is known stale, unless the description has been followed again since a timer was started. The
-// lock orders it and what stops the timer.
-func (p *Proxy) expire(lost *time.Timer) {
+// expire makes what is known stale, unless the description has been followed again since it was lost. The lock orders
+// it and what stops the timer.
+func (p *Proxy) expire(l *loss) {
 	p.mu.Lock()
-	expired := p.lost == lost
+	expired := p.lost == l
 	if expired {
 		p.stale.Store(true)
 	}
@@ -51,7 +54,7 @@ func (p *Proxy) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lost != nil {
-		p.lost.Stop()
+		p.lost.timer.Stop()
 		p.lost = nil
 	}
 	p.stale.Store(false)
