@@ -22,6 +22,12 @@ import (
 // follower is a proxy of a fleet whose tree has the keys.
 func follower(t *testing.T) *changeover.Proxy {
 	t.Helper()
+	return followerOf(t, layout.Meta{State: layout.Live})
+}
+
+// followerOf is a proxy of a fleet whose tree is in a state, which a command keeps there.
+func followerOf(t *testing.T, meta layout.Meta) *changeover.Proxy {
+	t.Helper()
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -33,9 +39,11 @@ func follower(t *testing.T) *changeover.Proxy {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Live, Moved: true, Generation: "g"}
-	if _, err := client.Put(t.Context(), &pb.PutRequest{Key: layout.Keys("p").Meta(), Value: meta.Encode()}); err != nil {
-		t.Fatal(err)
+	meta.Schema, meta.MinRead, meta.MinWrite, meta.Moved, meta.Generation = layout.Schema, layout.Schema, layout.Schema, true, "g"
+	for _, put := range []*pb.PutRequest{{Key: layout.Keys("p").Lock()}, {Key: layout.Keys("p").Meta(), Value: meta.Encode()}} {
+		if _, err := client.Put(t.Context(), put); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c, err := changeover.Open(changeover.Options{Endpoints: endpoints, Prefix: "p", Timeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler), Switched: func() {}})
 	if err != nil {
@@ -109,5 +117,17 @@ func TestAllWaitsOfAWriteEndTogether(t *testing.T) {
 	call.account = call.Peer.Account
 	if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
 		t.Errorf("a write whose time was over before the store was asked: got the refusal %v and the error %v, want %v", refusal, err, gate.RefuseHeld)
+	}
+}
+
+// TestAWriteThatHasWaitedIsNotHeldForLongAgain has a tree freeze when the time of a write is over.
+func TestAWriteThatHasWaitedIsNotHeldForLongAgain(t *testing.T) {
+	r := newStoreRig(t, &answers{answer: found(3)})
+	present, leave := context.WithTimeout(t.Context(), 5*time.Second)
+	defer leave()
+	h := held{c: followerOf(t, layout.Meta{State: layout.Frozen, Before: layout.Live}), present: present, until: time.Now()}
+	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+	if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
+		t.Errorf("got the refusal %v and the error %v, want %v at once", refusal, err, gate.RefuseHeld)
 	}
 }
