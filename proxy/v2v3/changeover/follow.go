@@ -63,9 +63,7 @@ func (p *Proxy) followAt() error {
 		p.session.Saw(session, 0)
 		return errAgain
 	}
-	late := time.AfterFunc(readTimeout, func() { cancel(errSilent) })
-	w, err := p.client.Watch(ctx, p.keys.Meta(), nil, answer.Header.Revision+1, answer.Header.Revision, false)
-	late.Stop()
+	w, err := p.watch(ctx, cancel, answer.Header.Revision)
 	if err != nil {
 		return err
 	}
@@ -100,6 +98,14 @@ func (p *Proxy) followAt() error {
 			return errAgain // whether there was a tree is to be seen as well
 		}
 	}
+}
+
+// watch opens the watch of what comes after a revision. It ends with ctx, and cancel ends that if the member takes
+// longer than for a read.
+func (p *Proxy) watch(ctx context.Context, cancel context.CancelCauseFunc, after int64) (*rpc.Watch, error) {
+	late := time.AfterFunc(readTimeout, func() { cancel(errSilent) })
+	defer late.Stop()
+	return p.client.Watch(ctx, p.keys.Meta(), nil, after+1, after, false)
 }
 
 func get(key []byte) *pb.RequestOp {

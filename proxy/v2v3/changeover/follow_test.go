@@ -1,8 +1,12 @@
 package changeover
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -71,6 +75,40 @@ func TestAnEndpointThatHangsIsLeft(t *testing.T) {
 		o.maxHold = 20 * time.Second
 	})
 	f.admitted(m).Done()
+}
+
+// TestAWatchThatDoesNotOpenIsGivenUp has a member that can be connected to, and allows no streams.
+func TestAWatchThatDoesNotOpenIsGivenUp(t *testing.T) {
+	member, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	defer member.Close()
+	serving.Go(func() {
+		conn, err := member.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		// SETTINGS_MAX_CONCURRENT_STREAMS is 0.
+		_, _ = conn.Write([]byte{0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0})
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	client, err := rpc.New([]rpc.Endpoint{{Addr: member.Addr().String()}}, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	p := &Proxy{client: client, keys: "p"}
+	within, done := context.WithTimeout(t.Context(), 20*time.Second)
+	defer done()
+	ctx, cancel := context.WithCancelCause(within)
+	defer cancel(nil)
+	if _, err := p.watch(ctx, cancel, 1); err == nil || !errors.Is(context.Cause(ctx), errSilent) {
+		t.Errorf("got the error %v because of %v, want it because of %v", err, context.Cause(ctx), errSilent)
+	}
 }
 
 // TestWhatIsNotHeardForLongIsNotKnown lets the description not be followed for longer than reads may rely on it.
