@@ -272,7 +272,7 @@ func TestADescriptionThatCannotBeReadEndsReads(t *testing.T) {
 func TestTheStoreTellsWhereTheFleetStands(t *testing.T) {
 	f := newFleet(t)
 	m := f.proxy(func(o *Options) { o.Version = "1.2.3" })
-	f.reach(m, V2)
+	f.admitted(m).Done() // it has a session
 	look := func() *Fleet {
 		t.Helper()
 		found, err := Look(f.context(), f.client, f.keys)

@@ -36,7 +36,8 @@ func RequireLeader(ctx context.Context) context.Context {
 //
 // Reached is a revision that the store is known to have; 0 if none is known. Etcd answers no heartbeat before the
 // revision exists that it was asked for, which is never in a store that nobody writes to. So it is asked for that one
-// at most, and what is older than wanted is dropped.
+// at most, and what is older than wanted is dropped. It looks for what such a watch has missed every tenth of a second,
+// so that the first events may be that late.
 //
 // Etcd sends responses of more than 2 MiB in fragments if it is asked for them. The time that it
 // needs for a fragment grows with the square of the number of its events, so that the removal of
