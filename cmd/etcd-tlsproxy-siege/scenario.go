@@ -163,6 +163,10 @@ func scenarios() []scenario {
 			what: "POSTs to one queue on 200 connections, as fast as it can",
 		},
 		{
+			name: "20", attack: "frames", allowed: latencyAllowed, protocols: []string{attack.HTTP2}, attackers: []string{one, four, network24},
+			what: "sends PINGs, settings and empty frames on 1,000 connections, 25,000 a second in all, and takes the answers",
+		},
+		{
 			name: "handshakes", attack: "handshakes", allowed: floodAllowed, protocols: onlyTLS, attackers: []string{one, four, network24, network48},
 			what: "full handshakes without a request, as fast as it can",
 		},
