@@ -218,7 +218,7 @@ func TestAMoveBackThatFailsIsTakenBackAtOnce(t *testing.T) {
 		"an expiry is written past them":          {past("prove", func(f *moved) { f.fleet.write("/short", url.Values{"value": {"3"}, "ttl": {"100"}}) }), `"/short" expires`},
 		"a hidden key is removed past them":       {past("prove", func(f *moved) { f.remove("/_hidden/a") }), `"/_hidden/a" is missing`},
 		"the tree is written past the command":    {past("serve", func(f *moved) { f.put("p.v2/log", "{}") }), "the lock of the command was lost"},
-		"the endpoint is a proxy before the tree": {past("copy", func(f *moved) { f.put("p.v2/f"+ownKey, "{}") }), "--endpoints leads to a proxy"},
+		"the endpoint is a proxy before the tree": {past("unlock", func(f *moved) { f.put("p.v2/f"+ownKey, "{}") }), "--endpoints leads to a proxy"},
 		"a proxy comes": {past("hold", func(f *moved) {
 			p := layout.Presence{Host: "conf1009", Auto: true}
 			f.put(string(layout.Keys("p").Session("new")), string(p.Encode()))

@@ -9,8 +9,8 @@ import (
 	"etcd-tlsproxy/proxy/v2store"
 )
 
-// edits are what makes one tree of another through the v2 API, in this order. Removing a directory removes
-// everything below it.
+// edits are what makes one tree of another through the v2 API, in this order. What is removed are first the files, and
+// then the directories, those below others first: each is empty then.
 type edits struct {
 	remove, dirs, files []v2store.Record
 	// due says what has expired meanwhile.
@@ -31,7 +31,7 @@ func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *
 	}
 	isGone := func(key string) bool { return gone[key] }
 	for i := range from {
-		if key := from[i].Key; gone[key] && !anyAbove(parent(key), isGone) {
+		if anyAbove(from[i].Key, isGone) {
 			e.remove = append(e.remove, from[i])
 		}
 	}
@@ -46,6 +46,17 @@ func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *
 			e.files = append(e.files, *t)
 		}
 	}
+	slices.SortStableFunc(e.remove, func(a, b v2store.Record) int {
+		switch {
+		case a.Dir && b.Dir:
+			return depth(b.Key) - depth(a.Key)
+		case a.Dir:
+			return 1
+		case b.Dir:
+			return -1
+		}
+		return 0
+	})
 	slices.SortStableFunc(e.dirs, func(a, b v2store.Record) int { return depth(a.Key) - depth(b.Key) })
 	return e
 }

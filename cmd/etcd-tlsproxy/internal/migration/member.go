@@ -22,8 +22,9 @@ import (
 type member struct {
 	client            client.Client
 	id, name, version string
-	// cluster is the one to which it must belong.
+	// cluster is the one to which it must belong: that of the files, or else that of the store.
 	cluster memberhost.ID
+	files   bool
 }
 
 // get is the request of a read. The library has no functions for most of them.
@@ -48,7 +49,7 @@ func (r *Rehearsal) member(ctx context.Context) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.cluster = identity.Cluster
+	m.cluster, m.files = identity.Cluster, true
 	if id, err := strconv.ParseUint(m.id, 16, 64); err != nil || memberhost.ID(id) != identity.Member {
 		return nil, fmt.Errorf("the member at %s is %s, but the data folder %s belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member or of a proxy of several)", r.Connection.Endpoints[0], m.id, r.DataDir, identity.Member)
 	}
@@ -117,7 +118,11 @@ func (m *member) keys(ctx context.Context, query string) (*node, uint64, error) 
 	if err != nil || answer.Node == nil {
 		return nil, 0, errors.New("reading the keys of the member: the answer lacks the node or the index")
 	}
-	if of := head.Get("X-Etcd-Cluster-Id"); of != m.cluster.String() {
+	switch of := head.Get("X-Etcd-Cluster-Id"); {
+	case of == m.cluster.String():
+	case !m.files:
+		return nil, 0, fmt.Errorf("the member belongs to the cluster %s, but the v3 store of the configuration to %s (hint: --endpoints must name members of the cluster in upstream.endpoints)", of, m.cluster)
+	default:
 		return nil, 0, fmt.Errorf("the member belongs to the cluster %s, but the keys to %s (hint: the data folder is perhaps that of an earlier cluster; give that of the running etcd with --data-dir)", of, m.cluster)
 	}
 	return answer.Node, index, nil

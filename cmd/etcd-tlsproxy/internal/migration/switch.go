@@ -57,7 +57,7 @@ func (w *Switch) Run(ctx context.Context) (*Switched, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	release, err := s.acquire(ctx)
+	ctx, release, err := s.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,7 @@ type move struct {
 	store  *store
 	meta   layout.Meta // as it was put last
 	copied *Content    // what the tree has
+	lock   string      // the password of the lock of the v2 API; "" if it is not locked
 	frozen time.Time
 	result *Switched
 }
