@@ -171,7 +171,7 @@ func (m *move) serve(ctx context.Context) error {
 	if err != nil && !m.store.describedAs(ctx, &live) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
 	}
-	m.meta = live
+	m.meta, m.generation = live, live.Generation
 	m.result.Held, m.result.Nodes = since(m.frozen), m.copied.Nodes()
 	if m.lock == "" {
 		return nil

@@ -13,6 +13,8 @@ import (
 type Switch struct {
 	Rehearsal
 	Fleet
+
+	generation string // of the tree that it has made
 }
 
 // Steps are those of a switch, in their order. Writes are held from the second one on.
