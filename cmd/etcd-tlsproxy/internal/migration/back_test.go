@@ -78,6 +78,7 @@ func TestAMoveBackBringsAllKeys(t *testing.T) {
 			f := newMoved(t, 3)
 			if dataDir {
 				f.back.DataDir = f.sw.DataDir
+				f.back.Connection.Endpoints = []string{f.url, f.url + "/"} // the first is that of the files
 			}
 			f.write("/bytes", value("\xff\xfe"))
 			f.write("/dir/key1", value("a&b=c%; é"))

@@ -1,12 +1,15 @@
 package migration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,6 +97,43 @@ func (m *member) read(ctx context.Context, g get, answer any) (http.Header, erro
 		return nil, fmt.Errorf("its answer to %s is not valid JSON", g.path)
 	}
 	return response.Header, nil
+}
+
+// change is a request that changes etcd's own users. The library has no function for revoking.
+type change struct {
+	method, path string
+	body         any
+	password     string // of root; "" for nobody
+}
+
+// HTTPRequest implements the action of the library.
+func (c change) HTTPRequest(endpoint url.URL) *http.Request {
+	endpoint.Path = c.path
+	r := &http.Request{Method: c.method, URL: &endpoint, Host: endpoint.Host, Header: make(http.Header)}
+	if c.body != nil {
+		body, err := json.Marshal(c.body)
+		if err != nil {
+			panic("BUG: a change of etcd's users cannot be encoded: " + err.Error())
+		}
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.password != "" {
+		r.SetBasicAuth("root", c.password)
+	}
+	return r
+}
+
+// change sends a request, which must succeed, or have a status that is accepted.
+func (m *member) change(ctx context.Context, c change, accepted ...int) error {
+	response, _, err := m.client.Do(ctx, c) //nolint:bodyclose // Do reads and closes the body
+	if err != nil {
+		return cluster.OneLine(err)
+	}
+	if response.StatusCode >= 300 && !slices.Contains(accepted, response.StatusCode) {
+		return fmt.Errorf("etcd answers %s %s with the status %d", c.method, c.path, response.StatusCode)
+	}
+	return nil
 }
 
 // node is a node in an answer.

@@ -77,7 +77,9 @@ func (r *retreat) unlock(ctx context.Context) error {
 // nodes that the tree knows.
 func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
 	if r.DataDir != "" {
-		c, err := r.Take(ctx)
+		first := r.Rehearsal
+		first.Connection.Endpoints = first.Connection.Endpoints[:1]
+		c, err := first.Take(ctx)
 		if err != nil {
 			return nil, err
 		}

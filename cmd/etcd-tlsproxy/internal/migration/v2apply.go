@@ -40,21 +40,6 @@ func (w *v2writer) apply(ctx context.Context, e *edits, add func(int64)) error {
 	return err
 }
 
-// levels does something for directories, those of one depth after those of another.
-func levels(ctx context.Context, dirs []v2store.Record, add func(int64), do func(context.Context, *v2store.Record) error) error {
-	for len(dirs) > 0 {
-		n := 0
-		for n < len(dirs) && depth(dirs[n].Key) == depth(dirs[0].Key) {
-			n++
-		}
-		if err := spread(ctx, dirs[:n], add, do); err != nil {
-			return err
-		}
-		dirs = dirs[n:]
-	}
-	return nil
-}
-
 // learn takes the indexes of nodes that were read.
 func (w *v2writer) learn(records []v2store.Record) {
 	w.indexes = make(map[string]uint64, len(records))

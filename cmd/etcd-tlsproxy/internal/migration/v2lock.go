@@ -1,43 +1,15 @@
 package migration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
-
-// change is a request that changes etcd's own users. The library has no function for revoking.
-type change struct {
-	method, path string
-	body         any
-	password     string // of root; "" for nobody
-}
-
-// HTTPRequest implements the action of the library.
-func (c change) HTTPRequest(endpoint url.URL) *http.Request {
-	endpoint.Path = c.path
-	r := &http.Request{Method: c.method, URL: &endpoint, Host: endpoint.Host, Header: make(http.Header)}
-	if c.body != nil {
-		body, err := json.Marshal(c.body)
-		if err != nil {
-			panic("BUG: a change of etcd's users cannot be encoded: " + err.Error())
-		}
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if c.password != "" {
-		r.SetBasicAuth("root", c.password)
-	}
-	return r
-}
 
 // The parts of the lock. Etcd gives its role guest to all who do not log in. The role with the name of mark is put
 // before anything else is changed, and removed last: what is found beside it is the lock's, and not somebody else's.
@@ -221,18 +193,6 @@ type keeper interface {
 
 // errWritable means that the changes have had no effect.
 var errWritable = errors.New("etcd still takes writes of those who do not log in")
-
-// change sends a request, which must succeed, or have a status that is accepted.
-func (m *member) change(ctx context.Context, c change, accepted ...int) error {
-	response, _, err := m.client.Do(ctx, c) //nolint:bodyclose // Do reads and closes the body
-	if err != nil {
-		return cluster.OneLine(err)
-	}
-	if response.StatusCode >= 300 && !slices.Contains(accepted, response.StatusCode) {
-		return fmt.Errorf("etcd answers %s %s with the status %d", c.method, c.path, response.StatusCode)
-	}
-	return nil
-}
 
 // unlock undoes lock with its password, and reports whether there was one. It can be repeated, and undoes nothing that
 // the lock has not done.

@@ -13,14 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/proxy/v2store"
 )
-
-// maxSenders is how many writes to the v2 API are under way. Etcd agrees on them together.
-const maxSenders = 64
 
 // ownTTL is how long the key lives with which the index is raised.
 const ownTTL = 600 * time.Second
@@ -239,28 +234,4 @@ func (w *v2writer) list(ctx context.Context, key, query string) ([]v2store.Recor
 // seconds returns a time to live as etcd takes it, rounded up.
 func seconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
-}
-
-// spread does something for each of a list, maxSenders at a time.
-func spread[T any](ctx context.Context, list []T, add func(int64), do func(context.Context, *T) error) error {
-	senders, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	var mu sync.Mutex // only one goroutine may report
-	for range min(maxSenders, len(list)) {
-		senders.Go(func() error {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(list) {
-					return nil
-				}
-				if err := do(ctx, &list[i]); err != nil {
-					return err
-				}
-				mu.Lock()
-				add(1)
-				mu.Unlock()
-			}
-		})
-	}
-	return senders.Wait()
 }
