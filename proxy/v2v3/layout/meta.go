@@ -3,6 +3,7 @@ package layout
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // Schema is the version of the layout that this package reads and writes.
@@ -44,6 +45,10 @@ type Meta struct {
 	Left uint64 `json:"left,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
+
+	// unknown are the fields that this version does not know, as the value of meta has them; "" for none. Who changes
+	// a state keeps them.
+	unknown string
 }
 
 // Readable returns an error if this program is too old for the tree.
@@ -61,7 +66,15 @@ func (m *Meta) Index(revision int64) uint64 { return uint64(revision + m.Offset)
 func (m *Meta) Revision(index uint64) int64 { return int64(index) - m.Offset }
 
 // Encode returns the value of meta.
-func (m *Meta) Encode() []byte { return marshal(m) }
+func (m *Meta) Encode() []byte {
+	known := marshal(m)
+	if m.unknown == "" {
+		return known
+	}
+	all := fields([]byte(m.unknown))
+	maps.Copy(all, fields(known))
+	return marshal(all)
+}
 
 // DecodeMeta decodes the value of meta.
 func DecodeMeta(value []byte) (*Meta, error) {
@@ -73,5 +86,20 @@ func DecodeMeta(value []byte) (*Meta, error) {
 		return nil, fmt.Errorf("decoding the description of the tree: found the schema %d with the oldest readers %d and writers %d, want versions from 1 on",
 			m.Schema, m.MinRead, m.MinWrite)
 	}
+	all := fields(value)
+	for name := range fields(marshal(m)) {
+		delete(all, name)
+	}
+	if len(all) > 0 {
+		m.unknown = string(marshal(all))
+	}
 	return m, nil
+}
+
+// fields returns the fields of a value that is known to be an object.
+func fields(value []byte) (all map[string]json.RawMessage) {
+	if err := json.Unmarshal(value, &all); err != nil {
+		panic("BUG: the description of a tree is no object: " + err.Error())
+	}
+	return all
 }

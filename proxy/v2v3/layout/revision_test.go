@@ -161,6 +161,20 @@ func TestARevisionThatCannotBeReadIsAnError(t *testing.T) {
 	}
 }
 
+// TestAThawKeepsFieldsThatThisVersionDoesNotKnow has a description of a newer program.
+func TestAThawKeepsFieldsThatThisVersionDoesNotKnow(t *testing.T) {
+	m, err := layout.DecodeMeta([]byte(`{"schema":2,"min_read":1,"min_write":1,"offset":7,"state":"frozen","before":"live","generation":"g","newer":{"b":1,"a":[2]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := layout.Txn{Keys: "p"}
+	tx.Thaw(m)
+	want := `{"generation":"g","min_read":1,"min_write":1,"newer":{"b":1,"a":[2]},"offset":7,"schema":2,"state":"live"}`
+	if got := string(tx.Success[0].GetRequestPut().Value); got != want {
+		t.Errorf("got the description %s, want %s", got, want)
+	}
+}
+
 func TestAMetaIsDecodedAsItWasEncoded(t *testing.T) {
 	want := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, Offset: -5, State: layout.Live, Generation: "g"}
 	got, err := layout.DecodeMeta(want.Encode())

@@ -30,12 +30,13 @@ type Session struct {
 	name     string
 	revision int64
 	lease    int64
-	begun    chan struct{} // closed while there is a session
+	begun    chan struct{} // closed while there is a session, and when full has changed without one
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
 	put      int64         // the number of attempts to put up a fence
 	frozen   int64         // what the key says of it
 	failure  error         // why the last session could not begin, or has ended
+	full     bool          // there is no session because the store is full
 	asked    chan struct{} // has room for one
 }
 
@@ -75,7 +76,8 @@ func (n *Session) Fence() (name string, revision int64, ok bool) {
 	return n.name, n.revision, n.name != ""
 }
 
-// Current returns the session, or "" if there is none. changed is closed when that is not so any more.
+// Current returns the session, or "" if there is none. changed is closed when that is not so any more, or what
+// [Session.Full] says.
 func (n *Session) Current() (name string, changed <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,16 +85,6 @@ func (n *Session) Current() (name string, changed <-chan struct{}) {
 		return "", n.begun
 	}
 	return n.name, n.ended
-}
-
-// Failure returns why there is no session, or "" if that is not known.
-func (n *Session) Failure() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.name != "" || n.failure == nil {
-		return ""
-	}
-	return rpc.Reason(n.failure)
 }
 
 // Saw takes note of the revision at which the key of a session was put last, or of 0 if there is no
@@ -119,9 +111,7 @@ func (n *Session) Keep() {
 			n.leave()
 		}
 		n.Log.Debug("the session has ended", "error", err)
-		n.mu.Lock()
-		n.failure = err
-		n.mu.Unlock()
+		n.fail(err)
 		select {
 		case <-n.Context.Done():
 		case <-time.After(100 * time.Millisecond):
@@ -148,6 +138,7 @@ func (n *Session) begin() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.name, n.revision, n.lease, n.ended = name, put.Header.Revision, lease.ID, make(chan struct{})
+	n.full = false
 	close(n.begun)
 	return nil
 }
