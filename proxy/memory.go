@@ -75,16 +75,15 @@ type usage struct{ live, mapped, collections uint64 }
 // TLS in that time, and a poll costs some microseconds.
 const memoryPoll = 50 * time.Millisecond
 
-// maxPollsWithoutGC is the number of polls without a garbage collection after which one is
-// forced: a second.
+// maxPollsWithoutGC is how many polls, a second's, pass before a garbage collection is forced.
 const maxPollsWithoutGC = int(time.Second / memoryPoll)
 
 // reclaimShare is the share of the limit, as a divisor, that is taken back at each poll: all of
-// it in ten seconds.
-const reclaimShare = 200
-
-// reclaimPart is the part of the time, as a divisor, in which memory is taken back at most.
-const reclaimPart = 5
+// it in ten seconds. reclaimPart is the part of the time in which memory is taken back at most.
+const (
+	reclaimShare = 200
+	reclaimPart  = 5
+)
 
 // minHeap is the size, in bytes, that the heap may reach before garbage is collected, however
 // little of it is live. With Go's default, a proxy with few clients would collect after every few

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
+	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -43,8 +44,8 @@ func lookAtShadow(ctx context.Context, file string) (*shadowStatus, error) {
 		return nil, err
 	}
 	s := &shadowStatus{Prefix: o.Prefix, Proxies: []shadowProxy{}}
-	err = withMember(ctx, o, func(client *rpc.Client, keys layout.Keys) error {
-		f, err := changeover.Look(ctx, client, keys)
+	err = withMember(ctx, o, func(client *rpc.Client, o *v2v3.Options) error {
+		f, err := changeover.Look(ctx, client, layout.Keys(o.Prefix))
 		if err != nil {
 			return err
 		}

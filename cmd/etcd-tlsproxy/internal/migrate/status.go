@@ -14,6 +14,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migration"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
@@ -38,11 +39,22 @@ configuration, it also shows what the proxies have compared with the copy of a r
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
 		defer cancel()
-		f, err := Look(ctx, *file)
+		var status *fleetStatus
+		err := withStore(ctx, *file, func(client *rpc.Client, o *v2v3.Options) error {
+			keys := layout.Keys(o.Prefix)
+			f, err := changeover.Look(ctx, client, keys)
+			if err != nil {
+				return err
+			}
+			status = statusOf(f)
+			if status.V2Writable, err = migration.Unguarded(ctx, client, keys, o.Endpoints); err != nil {
+				c.NoteText("whether the v2 API takes writes is not known: " + err.Error())
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		status := statusOf(f)
 		if status.Shadow, err = lookAtShadow(ctx, *file); err != nil {
 			return err
 		}
@@ -53,8 +65,8 @@ configuration, it also shows what the proxies have compared with the copy of a r
 
 // Look reads what the store of a configuration says about its tree and the proxies.
 func Look(ctx context.Context, file string) (f *changeover.Fleet, err error) {
-	err = withStore(ctx, file, func(client *rpc.Client, keys layout.Keys) error {
-		f, err = changeover.Look(ctx, client, keys)
+	err = withStore(ctx, file, func(client *rpc.Client, o *v2v3.Options) error {
+		f, err = changeover.Look(ctx, client, layout.Keys(o.Prefix))
 		return err
 	})
 	return f, err
@@ -68,7 +80,7 @@ func timeoutFlag(cmd *cobra.Command) *time.Duration {
 }
 
 // withStore calls a function with the first member of the store of a configuration that answers.
-func withStore(ctx context.Context, file string, do func(*rpc.Client, layout.Keys) error) error {
+func withStore(ctx context.Context, file string, do func(*rpc.Client, *v2v3.Options) error) error {
 	o, err := daemon.EitherStoreOptions(ctx, file, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -77,7 +89,7 @@ func withStore(ctx context.Context, file string, do func(*rpc.Client, layout.Key
 }
 
 // withMember calls a function with the first member of a store that answers.
-func withMember(ctx context.Context, o *v2v3.Options, do func(*rpc.Client, layout.Keys) error) error {
+func withMember(ctx context.Context, o *v2v3.Options, do func(*rpc.Client, *v2v3.Options) error) error {
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return err
@@ -85,7 +97,7 @@ func withMember(ctx context.Context, o *v2v3.Options, do func(*rpc.Client, layou
 	defer client.Close()
 	for at := range o.Endpoints {
 		if err = client.Use(at); err == nil {
-			err = do(client, layout.Keys(o.Prefix))
+			err = do(client, o)
 		}
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -103,10 +115,12 @@ type fleetStatus struct {
 	// Index is that of the last event in the store; 0 if the v2 API has the keys.
 	Index uint64 `json:"index"`
 	// Gap is how far the index has grown since the keys were moved from the v2 API; 0 if that is not known.
-	Gap     uint64        `json:"gap"`
-	Locked  bool          `json:"locked"`
-	Keeper  string        `json:"keeper"`
-	Proxies []proxyStatus `json:"proxies"`
+	Gap    uint64 `json:"gap"`
+	Locked bool   `json:"locked"`
+	// V2Writable is set if the store has the keys, and the v2 API still takes writes, which nobody reads.
+	V2Writable bool          `json:"v2_writable"`
+	Keeper     string        `json:"keeper"`
+	Proxies    []proxyStatus `json:"proxies"`
 	// Shadow is the copy with which answers are compared; null if none are.
 	Shadow *shadowStatus `json:"shadow"`
 }
@@ -170,6 +184,9 @@ func (s *fleetStatus) write(w io.Writer) error {
 	}
 	if s.Locked {
 		fmt.Fprintln(&b, "a command works on the tree")
+	}
+	if s.V2Writable {
+		fmt.Fprintln(&b, "the v2 API takes writes, which nobody reads (hint: etcd-tlsproxy migrate lock, unless a migrate back runs)")
 	}
 	if s.Keeper != "" {
 		fmt.Fprintf(&b, "keys are expired by the proxy at %s\n", s.Keeper)

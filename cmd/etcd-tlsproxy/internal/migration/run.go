@@ -42,7 +42,7 @@ func (r *Rehearsal) Run(ctx context.Context, c *Content) (*Result, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	release, err := s.acquire(ctx)
+	ctx, release, err := s.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 type Switch struct {
 	Rehearsal
 	Fleet
+
+	generation string // of the tree that it has made
 }
 
 // Steps are those of a switch, in their order. Writes are held from the second one on.
@@ -57,7 +59,7 @@ func (w *Switch) Run(ctx context.Context) (*Switched, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	release, err := s.acquire(ctx)
+	ctx, release, err := s.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +80,7 @@ type move struct {
 	store  *store
 	meta   layout.Meta // as it was put last
 	copied *Content    // what the tree has
+	lock   string      // the password of the lock of the v2 API; "" if it is not locked
 	frozen time.Time
 	result *Switched
 }

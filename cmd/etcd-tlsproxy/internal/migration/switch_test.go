@@ -186,6 +186,32 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 	}
 }
 
+// TestWritesOfAMoveBackAreNotNamedAsLate moves the keys back while the v2 API is watched.
+func TestWritesOfAMoveBackAreNotNamedAsLate(t *testing.T) {
+	f := newFleet(t, 1)
+	result, err := f.sw.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := f.moveBack()
+	m.write("/dir/key3", value("2"))
+	m.back.before = func(step string) error {
+		if step == "raise" { // what was copied is in the v2 API
+			if late := f.sw.WatchLate(t.Context(), result.Content, func(key string) { t.Errorf("while a move back copies: got %q", key) }); late != 0 {
+				t.Errorf("got %d late writes, want none", late)
+			}
+		}
+		return nil
+	}
+	if _, err := m.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.v2write("PUT", "/dir/key4", value("3"))
+	if late := f.sw.WatchLate(t.Context(), result.Content, func(key string) { t.Errorf("after a move back: got %q", key) }); late != 0 {
+		t.Errorf("got %d late writes, want none", late)
+	}
+}
+
 // lateWrite sends a write to the v2 API, as its root if there is a password, and returns the status.
 func (f *fleet) lateWrite(method, key, password string) int {
 	f.t.Helper()
