@@ -22,7 +22,7 @@ func TestAnotherProxyGoesOnWithTheCopy(t *testing.T) {
 		f.do(nil, fmt.Sprintf("PUT /key%d?value=1", i))
 	}
 	f.Shadow = second
-	last := f.do([]*Shadow{second}, "PUT /a?value=2&prevValue=1")
+	last := f.write("PUT /a?value=2&prevValue=1")
 	f.reach(second, last.index)
 	f.do([]*Shadow{second}, "GET /?recursive=true")
 	f.eventually("both answers are looked at", func() bool { return total(second.Status()) == 2 })
@@ -105,8 +105,9 @@ func TestAShadowCatchesUpWithWhatEtcdStillHas(t *testing.T) {
 	f.reach(f.Shadow, last.index)
 	f.do([]*Shadow{f.Shadow}, "GET /?recursive=true")
 	f.do([]*Shadow{f.Shadow}, "GET /_hidden19")
-	f.do([]*Shadow{f.Shadow}, "PUT /last?value=2&prevValue=1")
-	f.eventually("the answers are looked at", func() bool { return total(f.Status()) == 3 })
+	f.eventually("the reads are looked at", func() bool { return total(f.Status()) == 2 })
+	f.write("PUT /last?value=2&prevValue=1")
+	f.eventually("the write is looked at", func() bool { return total(f.Status()) == 3 })
 	// The listing has files of which the shadow cannot know that they were refreshed.
 	if st := f.Status(); st.Lost || st.Differing() > 0 || st.ComparedReads != 1 || st.ComparedWrites != 1 || st.Skipped[Refresh] != 1 {
 		t.Errorf("got %+v, want no difference", st)

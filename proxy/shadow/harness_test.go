@@ -111,6 +111,21 @@ func (f *fixture) do(to []*Shadow, request string) reply {
 	return f.send(to, &v2store.Request{Method: method, Path: path, Query: query})
 }
 
+// write sends a write, and lets the shadow read its event only when the answer waits for it. Otherwise the event may be
+// the faster one, and the answer is skipped.
+func (f *fixture) write(request string) reply {
+	f.Helper()
+	f.v2.Cut()
+	defer f.v2.Mend()
+	r := f.do([]*Shadow{f.Shadow}, request)
+	f.eventually("the answer waits for its event", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return len(f.waiting) > 0
+	})
+	return r
+}
+
 func (f *fixture) send(to []*Shadow, r *v2store.Request) reply {
 	f.Helper()
 	var samples []*Sample

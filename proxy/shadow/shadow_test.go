@@ -92,7 +92,7 @@ func TestAWriteThatTheShadowWouldRefuseIsADifference(t *testing.T) {
 	f.follow()
 	f.reach(f.Shadow, f.do(nil, "PUT /a?value=1").index)
 	f.change("/a", "2")
-	f.do([]*Shadow{f.Shadow}, "PUT /a?value=3&prevValue=1")
+	f.write("PUT /a?value=3&prevValue=1")
 	f.eventually("a difference is found", func() bool { st := f.Status(); return st.Differences[Verdict] > 0 })
 	if what := f.Status().First[0].What; !strings.Contains(what, "refuses it with 101") {
 		t.Errorf("got the difference %q, want that the shadow refuses it", what)
