@@ -22,6 +22,8 @@ type Fleet struct {
 	Prefix, State string
 	// Moved is set if the tree was moved from the v2 API.
 	Moved bool
+	// V2Keys says what became of the keys of the v2 API since: [layout.Dropping], [layout.Dropped], or "".
+	V2Keys string
 	// Index is that of the last event of the tree; 0 if there is none.
 	Index uint64
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
@@ -63,7 +65,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 		if f.meta, err = layout.DecodeMeta(kvs[0].Value); err != nil {
 			return nil, err
 		}
-		f.State, f.Moved, f.Left, f.revision = f.meta.State, f.meta.Moved, f.meta.Left, kvs[0].ModRevision
+		f.State, f.Moved, f.V2Keys, f.Left, f.revision = f.meta.State, f.meta.Moved, f.meta.V2Keys, f.meta.Left, kvs[0].ModRevision
 		if log := answer.Responses[1].GetResponseRange().Kvs; len(log) > 0 {
 			f.Index = f.meta.Index(log[0].ModRevision)
 		}

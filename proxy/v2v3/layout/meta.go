@@ -23,6 +23,14 @@ const (
 	Rehearsal = "rehearsal"
 )
 
+// What became of the keys of the v2 API since the tree has them.
+const (
+	// Dropping means that a command deletes them, or has ended early while it did.
+	Dropping = "dropping"
+	// Dropped means that they were deleted.
+	Dropped = "dropped"
+)
+
 // Meta describes a tree. There is one if and only if the store has a tree.
 type Meta struct {
 	Schema int `json:"schema"`
@@ -42,6 +50,8 @@ type Meta struct {
 	Moved bool `json:"moved,omitempty"`
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
 	Left uint64 `json:"left,omitempty"`
+	// V2Keys is Dropping, Dropped, or "" if the v2 API has the keys as they were when the tree was moved.
+	V2Keys string `json:"v2_keys,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
 }

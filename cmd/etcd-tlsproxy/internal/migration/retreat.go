@@ -60,6 +60,14 @@ func (r *retreat) unlock(ctx context.Context) error {
 	if _, err := r.check(ctx, r.store); err != nil {
 		return err
 	}
+	if r.meta.V2Keys != "" { // that will not be so any more
+		meta := r.meta
+		meta.V2Keys = ""
+		if err := r.store.putMeta(ctx, &meta); err != nil {
+			return err
+		}
+		r.meta = meta
+	}
 	var err error
 	r.unlocked, err = r.to.unlock(ctx, r.meta.V2Password)
 	return err

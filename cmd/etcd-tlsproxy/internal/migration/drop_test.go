@@ -1,0 +1,334 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/changeover"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+)
+
+// drop returns a deletion of the keys of the v2 API.
+func (f *fleet) drop(expect int) *Drop {
+	r := f.sw.Rehearsal
+	r.Progress = f.Progress
+	return &Drop{Rehearsal: r, Fleet: Fleet{Expect: expect}, Discard: expect == 0, Observe: time.Millisecond}
+}
+
+// dropped makes sure that the v2 API has nothing that etcd 3.6 refuses, and that the tree says so.
+func (f *fleet) dropped(state string) {
+	f.t.Helper()
+	c := f.take()
+	if c.Nodes() > 0 || len(c.users)+len(c.roles) > 0 {
+		f.t.Errorf("the v2 API has %d nodes, the users %q and the roles %q, want none", c.Nodes(), c.users, c.roles)
+	}
+	if now := f.look(); now.V2Keys != state || now.Locked {
+		f.t.Errorf("the tree says %+v; want that the keys of the v2 API are %q, and no lock", now, state)
+	}
+	f.fixture.write("/open", value("1")) // which etcd refuses while it has users
+	f.remove("/open")
+}
+
+func (f *fleet) look() *changeover.Fleet {
+	f.t.Helper()
+	found, err := changeover.Look(f.t.Context(), f.client, "p")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return found
+}
+
+func TestADropLeavesNothingThatEtcdRefuses(t *testing.T) {
+	f := newMoved(t, 3)
+	d := f.drop(3)
+	found, err := d.Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found.Served != 3 || found.Hidden != 2 || len(found.Users) != 1 || len(found.Roles) != 1 || len(found.Members) != 1 || found.Members[0].Version == "" {
+		t.Errorf("before: got %+v, want three proxies, a hidden directory with a file, a user, a role, and a member with its version", found)
+	}
+	result, err := d.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Nodes != found.Nodes || result.Requests != 3 {
+		t.Errorf("got %d nodes and %d requests; want %d, and one for each of /dir, /_hidden and /short", result.Nodes, result.Requests, found.Nodes)
+	}
+	f.dropped(layout.Dropped)
+	f.live()
+	if a := f.do(f.tree, "GET", "/dir/key7", ""); !strings.Contains(string(a.Body), `"value":"changed"`) {
+		t.Errorf("a key of the tree: got %s", a.Body)
+	}
+	if again, err := d.Run(t.Context()); err != nil || again.Nodes != 0 || again.Requests != 0 {
+		t.Errorf("a second time: got %+v and %v, want nothing to delete", again, err)
+	}
+}
+
+// TestADropThatIsKilledAtAnyStepCanBeRepeated kills a deletion before each of its steps. Afterwards it can be
+// repeated, and the keys can be moved back instead.
+func TestADropThatIsKilledAtAnyStepCanBeRepeated(t *testing.T) {
+	for _, step := range DropSteps {
+		for _, back := range []bool{false, true} {
+			t.Run(fmt.Sprint(step, " back ", back), func(t *testing.T) {
+				t.Parallel()
+				f := newMoved(t, 2)
+				d := f.drop(2)
+				d.before = func(now string) error {
+					if now == step {
+						return errKilled
+					}
+					return nil
+				}
+				if _, err := d.Run(t.Context()); !errors.Is(err, errKilled) {
+					t.Fatalf("got %v, want that it was killed", err)
+				}
+				want := layout.Dropping
+				if step == DropSteps[0] {
+					want = ""
+				}
+				if now := f.look(); now.V2Keys != want || now.State != layout.Live {
+					t.Errorf("after the kill the tree says %+v, want the state %q, and that the keys of the v2 API are %q", now, layout.Live, want)
+				}
+				f.expireLock()
+				f.write("/dir/key7", value("again"))
+				if !back {
+					if _, err := f.drop(2).Run(t.Context()); err != nil {
+						t.Fatalf("the deletion is run again: %v", err)
+					}
+					f.dropped(layout.Dropped)
+					return
+				}
+				f.isMovedBack("/dir/key7", "again")
+			})
+		}
+	}
+}
+
+// isMovedBack moves the keys back, and makes sure that the v2 API has one.
+func (f *moved) isMovedBack(key, value string) {
+	f.t.Helper()
+	if _, err := f.back.Run(f.t.Context()); err != nil {
+		f.t.Fatalf("the keys are moved back: %v", err)
+	}
+	if status, _, body := f.v2(key); status != 200 || !strings.Contains(body, `"value":"`+value+`"`) {
+		f.t.Errorf("%s at the v2 API: got %d %s, want the value %q", key, status, body, value)
+	}
+	if now := f.look(); now.V2Keys != "" || now.State != layout.Unfinished {
+		f.t.Errorf("the tree says %+v, want the state %q, and nothing of the keys of the v2 API", now, layout.Unfinished)
+	}
+}
+
+func TestKeysThatWereDroppedCanBeMovedBack(t *testing.T) {
+	f := newMoved(t, 1)
+	if _, err := f.drop(1).Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.isMovedBack("/_hidden/a", "2")
+}
+
+// TestADropThatFailsLocksTheV2APIAgain has somebody who writes again what was deleted.
+func TestADropThatFailsLocksTheV2APIAgain(t *testing.T) {
+	f := newMoved(t, 1)
+	f.imported = func() { f.fixture.write("/again", value("1")) }
+	if _, err := f.drop(1).Run(t.Context()); err == nil || !strings.Contains(err.Error(), `"/again" is there although everything was deleted`) {
+		t.Fatalf("got %v, want that somebody writes to the v2 API", err)
+	}
+	if status := f.lateWrite(http.MethodPut, "/late", ""); status != http.StatusUnauthorized {
+		t.Errorf("a write to the v2 API: got the status %d, want %d", status, http.StatusUnauthorized)
+	}
+	f.imported = func() {}
+	if _, err := f.drop(1).Run(t.Context()); err != nil {
+		t.Fatalf("without these writes: %v", err)
+	}
+	f.dropped(layout.Dropped)
+}
+
+// TestKeysThatAreServedAreNotDropped has what must be refused. Nothing is changed then.
+func TestKeysThatAreServedAreNotDropped(t *testing.T) {
+	put := func(f *fleet, change func(*layout.Meta)) {
+		m := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, State: layout.Live, Generation: "g"}
+		change(&m)
+		f.put("p.v2/meta", string(m.Encode()))
+	}
+	for name, c := range map[string]struct {
+		prepare func(*fleet)
+		expect  int
+		want    string
+	}{
+		"the v2 API has the keys":              {func(*fleet) {}, 2, "the proxies at conf1001, conf1001 serve the v2 API"},
+		"they are to be discarded":             {func(*fleet) {}, 0, "the proxies at conf1001, conf1001 serve the v2 API"},
+		"nobody serves them":                   {(*fleet).stopProxies, 2, "the v3 store does not have the keys, so that they would be lost"},
+		"the tree is not complete":             {func(f *fleet) { f.stopProxies(); put(f, func(m *layout.Meta) { m.State = layout.Unfinished }) }, 2, "the v3 store does not have the keys"},
+		"the keys are being moved":             {func(f *fleet) { f.stopProxies(); put(f, func(m *layout.Meta) { m.State = layout.Frozen }) }, 0, "the keys are being moved"},
+		"a proxy is missing":                   {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 3, "2 proxies serve the v3 store (conf1001, conf1001), want 3"},
+		"the tree has what is to be discarded": {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 0, "nothing of the v2 API is to be discarded"},
+		"somebody watches a key":               {func(f *fleet) { put(f, func(*layout.Meta) {}); f.watchV2("/dir") }, 2, "1 clients watch keys at the v2 API"},
+		"another command works on the tree": {func(f *fleet) {
+			put(f, func(*layout.Meta) {})
+			f.put("p.v2/lock", "{}")
+		}, 2, "another command works on the tree"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 2)
+			before := f.take().Nodes()
+			c.prepare(f)
+			if _, err := f.drop(c.expect).Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+			if after := f.take().Nodes(); after != before {
+				t.Errorf("the v2 API has %d nodes, want %d as before", after, before)
+			}
+		})
+	}
+}
+
+// stopProxies ends the proxies, and their sessions.
+func (f *fleet) stopProxies() {
+	for _, p := range f.proxies {
+		p.Close()
+	}
+	f.proxies = nil
+	for len(f.look().Members) > 0 {
+		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // etcd ends the leases by itself
+	}
+}
+
+// watchV2 has a client that watches a key at the v2 API.
+func (f *fleet) watchV2(key string) {
+	f.t.Helper()
+	ctx, cancel := context.WithCancel(f.t.Context())
+	f.t.Cleanup(cancel)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, f.url+"/v2/keys"+key+"?wait=true&recursive=true", nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { resp.Body.Close() })
+}
+
+// TestOldKeysAreDiscardedWithTheirUsers has a cluster without a tree, whose v2 API has users of its own.
+func TestOldKeysAreDiscardedWithTheirUsers(t *testing.T) {
+	f := newFleet(t, 1)
+	f.stopProxies()
+	m, err := f.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const password = "root-of-v2"
+	for _, c := range []change{
+		{http.MethodPut, "/v2/auth/users/root", map[string]string{"user": "root", "password": password}, ""},
+		{http.MethodPut, "/v2/auth/users/_conftool", map[string]string{"user": "_conftool", "password": "x"}, ""},
+		{http.MethodPut, "/v2/auth/roles/editor", map[string]any{"role": "editor", "permissions": map[string]any{"kv": map[string][]string{"read": {"/*"}, "write": {"/*"}}}}, ""},
+		{http.MethodPut, "/v2/auth/enable", nil, ""},
+	} {
+		if err := m.change(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := f.drop(0)
+	if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "disabling etcd's own users of the v2 API") || !strings.Contains(err.Error(), "--user") {
+		t.Errorf("without the password of root: got %v, want that it is needed", err)
+	}
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Connection.User, d.Connection.PasswordFile = "root", file
+	found, err := d.Check(t.Context())
+	if err != nil || len(found.Users) != 2 || len(found.Roles) != 2 {
+		t.Errorf("before: got %+v and %v, want two users and two roles", found, err)
+	}
+	if _, err := d.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.dropped("")
+}
+
+// TestReadsOfTheV2APIAreCounted has a client that reads a key while the member is observed.
+func TestReadsOfTheV2APIAreCounted(t *testing.T) {
+	f := newMoved(t, 1)
+	d := f.drop(1)
+	d.Observe = 300 * time.Millisecond
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			resp, err := http.Get(f.url + "/v2/keys/dir/key3")
+			if err != nil {
+				t.Errorf("reading: %v", err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}()
+	found, err := d.Check(t.Context())
+	stop()
+	<-ended
+	if err != nil || found.Reads == 0 {
+		t.Errorf("got %+v and %v, want some reads", found, err)
+	}
+}
+
+func TestPiecesAreSmallAndCoverAllNodes(t *testing.T) {
+	var records []v2store.Record
+	add := func(key string, dir bool) { records = append(records, v2store.Record{Key: key, Dir: dir}) }
+	add("/flat", true)
+	for i := range 30 {
+		add(fmt.Sprint("/flat/", i), false)
+	}
+	add("/deep", true)
+	for i := range 4 {
+		add(fmt.Sprint("/deep/", i), true)
+		for j := range 7 {
+			add(fmt.Sprint("/deep/", i, "/", j), false)
+		}
+	}
+	add("/deep/more", true)
+	add("/deep/more/most", true)
+	for i := range 12 {
+		add(fmt.Sprint("/deep/more/most/", i), false)
+	}
+	add("/file", false)
+	const most = 10
+	small, large := pieces(records, most)
+	covered := map[string]bool{}
+	cover := func(p piece) {
+		n := 0
+		for _, r := range records {
+			if r.Key == p.key || strings.HasPrefix(r.Key, p.key+"/") {
+				if !covered[r.Key] {
+					n++
+				}
+				covered[r.Key] = true
+			}
+		}
+		if n != p.nodes || n > most {
+			t.Errorf("the piece %+v deletes %d nodes, want as many, and at most %d", p, n, most)
+		}
+	}
+	for _, p := range small {
+		cover(p)
+	}
+	for _, p := range large {
+		cover(p)
+	}
+	if len(covered) != len(records) || len(small) != 30+4+12+1 || len(large) != 4 {
+		t.Errorf("got %d and %d pieces with %d of %d nodes, want 47 and 4 with all", len(small), len(large), len(covered), len(records))
+	}
+}
