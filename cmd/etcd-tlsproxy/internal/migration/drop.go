@@ -18,7 +18,7 @@ type Drop struct {
 	Fleet
 	// Discard means that there is no such tree, and that nobody needs the keys. It replaces Fleet.Expect.
 	Discard bool
-	// Observe is how long to look whether somebody still reads the v2 API of the member.
+	// Observe is how long [Drop.Check] looks whether somebody still reads the v2 API of the member.
 	Observe time.Duration
 }
 
@@ -56,16 +56,16 @@ func (d *Drop) Check(ctx context.Context) (*Doomed, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	return d.look(ctx, s)
+	return d.look(ctx, s, d.Observe)
 }
 
-// look finds out what there is, and who uses it.
-func (d *Drop) look(ctx context.Context, s *store) (*Doomed, error) {
+// look finds out what there is, and who uses it in a time.
+func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doomed, error) {
 	f, err := d.unneeded(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	reads, err := d.observe(ctx)
+	reads, err := d.observe(ctx, observe)
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +123,8 @@ func (d *Drop) unneeded(ctx context.Context, s *store) (f *changeover.Fleet, err
 	return f, nil
 }
 
-// serving returns the number of proxies that have a session. One that follows the changeover has two while it serves
-// the tree.
+// serving returns the number of proxies that have a session. One that follows the changeover has others besides: that
+// of the tree, and for some seconds that of a tree which it has served before.
 func serving(f *changeover.Fleet) (n int) {
 	auto, other := map[string]int{}, map[string]int{}
 	for _, m := range f.Members {
@@ -136,7 +136,9 @@ func serving(f *changeover.Fleet) (n int) {
 		}
 	}
 	for host, all := range other {
-		n += max(0, all-auto[host])
+		if auto[host] == 0 {
+			n += all
+		}
 	}
 	return n
 }
@@ -154,7 +156,7 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 	}
 	defer func() { release(d.killed) }()
 	r := &removal{Drop: d, store: s, start: time.Now()}
-	if r.result.Doomed, err = d.look(ctx, s); err != nil {
+	if r.result.Doomed, err = d.look(ctx, s, 0); err != nil {
 		return nil, err
 	}
 	err = d.Fleet.run(ctx, DropSteps, map[string]func(context.Context) error{

@@ -285,6 +285,23 @@ func TestReadsOfTheV2APIAreCounted(t *testing.T) {
 	}
 }
 
+func TestAProxyCountsOnce(t *testing.T) {
+	auto, tree := func(host string) changeover.Member { return changeover.Member{Host: host, Auto: true} }, func(host string) changeover.Member { return changeover.Member{Host: host} }
+	for name, c := range map[string]struct {
+		members []changeover.Member
+		want    int
+	}{
+		"with a session of the tree and an old one": {[]changeover.Member{auto("a"), tree("a"), tree("a")}, 1},
+		"one of the tree only":                      {[]changeover.Member{auto("a"), tree("a"), tree("b")}, 2},
+		"two on one machine":                        {[]changeover.Member{auto("a"), auto("a"), tree("a"), tree("b"), tree("b")}, 4},
+		"nobody":                                    {nil, 0},
+	} {
+		if got := serving(&changeover.Fleet{Members: c.members}); got != c.want {
+			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		}
+	}
+}
+
 func TestPiecesAreSmallAndCoverAllNodes(t *testing.T) {
 	var records []v2store.Record
 	add := func(key string, dir bool) { records = append(records, v2store.Record{Key: key, Dir: dir}) }

@@ -82,9 +82,9 @@ type usage struct {
 	GetsFail    uint64 `json:"getsFail"`
 }
 
-// observe returns how often the v2 API of the member is read meanwhile. It is an error if somebody watches keys: each
+// observe returns how often the v2 API of the member is read in a time. It is an error if somebody watches keys: each
 // of them would be told that it was deleted.
-func (d *Drop) observe(ctx context.Context) (reads uint64, err error) {
+func (d *Drop) observe(ctx context.Context, long time.Duration) (reads uint64, err error) {
 	m, err := d.member(ctx)
 	if err != nil {
 		return 0, err
@@ -102,7 +102,7 @@ func (d *Drop) observe(ctx context.Context) (reads uint64, err error) {
 	select {
 	case <-ctx.Done():
 		return 0, ctx.Err()
-	case <-time.After(d.Observe):
+	case <-time.After(long):
 	}
 	after, err := look()
 	return after.GetsSuccess + after.GetsFail - before.GetsSuccess - before.GetsFail, err
