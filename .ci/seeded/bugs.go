@@ -41,7 +41,7 @@ var bugs = []bug{
 		"	if c.Action == v2store.Set || c.Action == v2store.Create {\n", "	if c.Action == v2store.Create {\n",
 		layout, "TestOnlyAChangeThatKeepsTheNodeKeepsUnknownFields"},
 	{"a program that is too old writes", "proxy/v2v3/propose.go",
-		"m.Meta.MinWrite > layout.Schema", "m.Meta.MinWrite < 0",
+		`s.readOnly != ""`, "false",
 		store, "TestATreeOfANewerLayoutIsRefused"},
 	{"a POST after conflicts does not compare its queue", "proxy/v2v3/propose.go",
 		"			t.Modified(s.keys.Queue(op.Key), m.Queues[op.Key].Revision)\n", "",

@@ -42,6 +42,8 @@ type Options struct {
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
+	// known is the version of the layout that this program knows. Tests replace it.
+	known int
 	// unserved allows a tree to be loaded that is not for clients.
 	unserved bool
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.

@@ -174,7 +174,7 @@ func get(key []byte) *pb.RequestOp {
 // apply takes note of a description of the tree; nil is none.
 func (p *Proxy) apply(ctx context.Context, session string, meta *mvccpb.KeyValue, hasLog bool) {
 	p.freezing.end()
-	found, revision := read(meta), int64(0)
+	found, revision := p.read(meta), int64(0)
 	if meta != nil {
 		revision = meta.ModRevision
 	} else if hasLog || p.Tree() {
@@ -215,13 +215,13 @@ type verdict struct {
 }
 
 // read returns what a description says; nil is none.
-func read(meta *mvccpb.KeyValue) verdict {
+func (p *Proxy) read(meta *mvccpb.KeyValue) verdict {
 	if meta == nil {
 		return verdict{phase: V2}
 	}
 	m, err := layout.DecodeMeta(meta.Value)
 	if err == nil {
-		err = m.Readable()
+		err = m.Readable(p.o.known)
 	}
 	switch {
 	case err != nil:

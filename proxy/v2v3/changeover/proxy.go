@@ -1,6 +1,7 @@
 package changeover
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -55,6 +56,8 @@ type Options struct {
 	// Switched is called when [Proxy.Tree] has changed, before writes that were held go on.
 	Switched func()
 
+	// known is the version of the layout that this program knows. Tests replace it.
+	known int
 	// maxHold replaces the time for which a write is held in tests.
 	maxHold time.Duration
 }
@@ -108,9 +111,7 @@ func Open(o Options) (*Proxy, error) {
 	if len(o.Endpoints) == 0 || o.Timeout <= 0 || o.Log == nil || o.Switched == nil {
 		return nil, errors.New("following a changeover: it needs an endpoint, a timeout, a log and who is told")
 	}
-	if o.maxHold == 0 {
-		o.maxHold = maxHold
-	}
+	o.known, o.maxHold = cmp.Or(o.known, layout.Schema), cmp.Or(o.maxHold, maxHold)
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,9 @@ package layout
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"reflect"
+	"strings"
 )
 
 // Schema is the version of the layout that this package reads and writes.
@@ -54,14 +57,25 @@ type Meta struct {
 	V2Keys string `json:"v2_keys,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
+
+	// extra has the fields that this program does not know. They are kept when the description is put again.
+	extra map[string]json.RawMessage
 }
 
-// Readable returns an error if this program is too old for the tree.
-func (m *Meta) Readable() error {
-	if m.MinRead > Schema {
-		return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d", m.MinRead, Schema)
+// Readable returns an error if a program that knows a version of the layout is too old for the tree.
+func (m *Meta) Readable(known int) error {
+	if m.MinRead > known {
+		return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d (hint: upgrade this program)", m.MinRead, known)
 	}
 	return nil
+}
+
+// Writable returns an error if a program that knows a version of the layout is too old to write the tree.
+func (m *Meta) Writable(known int) error {
+	if m.MinWrite > known {
+		return fmt.Errorf("the tree may be written by programs that know the version %d of its layout, and this one knows %d (hint: upgrade this program)", m.MinWrite, known)
+	}
+	return m.Readable(known)
 }
 
 // Index returns the index of a revision.
@@ -71,13 +85,41 @@ func (m *Meta) Index(revision int64) uint64 { return uint64(revision + m.Offset)
 func (m *Meta) Revision(index uint64) int64 { return int64(index) - m.Offset }
 
 // Encode returns the value of meta.
-func (m *Meta) Encode() []byte { return marshal(m) }
+func (m *Meta) Encode() []byte {
+	value := marshal(m)
+	if len(m.extra) == 0 {
+		return value
+	}
+	all := maps.Clone(m.extra)
+	if err := json.Unmarshal(value, &all); err != nil {
+		panic("BUG: the description of a tree is no JSON object: " + err.Error())
+	}
+	return marshal(all)
+}
+
+// metaFields are the names of the fields of meta that this program knows.
+var metaFields = func() (names []string) {
+	for field := range reflect.TypeFor[Meta]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}()
 
 // DecodeMeta decodes the value of meta.
 func DecodeMeta(value []byte) (*Meta, error) {
 	m := new(Meta)
 	if err := json.Unmarshal(value, m); err != nil {
 		return nil, fmt.Errorf("decoding the description of the tree: %w", err)
+	}
+	if err := json.Unmarshal(value, &m.extra); err != nil {
+		return nil, fmt.Errorf("decoding the description of the tree: %w", err)
+	}
+	for _, name := range metaFields {
+		delete(m.extra, name)
+	}
+	if len(m.extra) == 0 {
+		m.extra = nil
 	}
 	if m.Schema < 1 || m.MinRead < 1 || m.MinWrite < 1 {
 		return nil, fmt.Errorf("decoding the description of the tree: found the schema %d with the oldest readers %d and writers %d, want versions from 1 on",

@@ -173,6 +173,7 @@ func TestKeysThatAreServedAreNotDropped(t *testing.T) {
 		"a proxy is missing":                   {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 3, "2 proxies serve the v3 store (conf1001, conf1001), want 3"},
 		"the tree has what is to be discarded": {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 0, "nothing of the v2 API is to be discarded"},
 		"somebody watches a key":               {func(f *fleet) { put(f, func(*layout.Meta) {}); f.watchV2("/dir") }, 2, "1 clients watch keys at the v2 API"},
+		"the tree is that of a newer release":  {func(f *fleet) { put(f, func(m *layout.Meta) { m.MinWrite = 9 }) }, 2, "know the version 9 of its layout, and this one knows 1"},
 		"another command works on the tree": {func(f *fleet) {
 			put(f, func(*layout.Meta) {})
 			f.put("p.v2/lock", "{}")

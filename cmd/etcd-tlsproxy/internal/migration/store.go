@@ -93,7 +93,7 @@ func (s *store) describe(ctx context.Context) error {
 		return err
 	}
 	s.meta = found.Kvs[0].ModRevision
-	return nil
+	return s.found.Writable(layout.Schema)
 }
 
 func (s *store) inspect(ctx context.Context) error {
