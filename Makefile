@@ -1,6 +1,6 @@
 # Build results go to dist/. The version of a build comes from git; see deploy/README.md.
 .DEFAULT_GOAL := help
-.PHONY: help build cross stores test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container check-image release check-release clean
+.PHONY: help build profile cross stores test lint race fuzz mutants bench siege vuln ci deb check-deb check-systemd check-container check-image release check-release clean
 
 # Linters are not part of the product: their version is pinned here and not in go.mod.
 GOLANGCI_LINT := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
@@ -39,8 +39,16 @@ mutants: ## Report small changes of a package that its tests do not notice: PKG=
 	@test -n "$(PKG)" || { echo 'PKG is empty: name a package, such as make mutants PKG=./acl' >&2; exit 2; }
 	go run ./.ci/mutants -seed $(or $(SEED),1) -n $(or $(N),60) $(PKG)
 
-bench: ## Run a short benchmark; BENCH='--rounds 7' and other flags of cmd/etcd-tlsproxy-bench replace it
-	go run ./cmd/etcd-tlsproxy-bench $(or $(BENCH),--quick)
+bench: build ## Run a short benchmark; BENCH='--rounds 7' and other flags of cmd/etcd-tlsproxy-bench replace it
+	go run ./cmd/etcd-tlsproxy-bench $(or $(BENCH),--quick --proxy dist/etcd-tlsproxy)
+
+# The profile stays useful while the code changes: what is not found in it is compiled as usual. -trimpath keeps the paths
+# of this machine out of it.
+profile: ## Measure which functions are busy, for which a release is optimized: deploy/profile.pgo
+	rm -rf dist/profiles
+	GOFLAGS=-trimpath go run ./cmd/etcd-tlsproxy-bench --profiles dist/profiles --only ours --rounds 1 --duration 8s \
+		--scenarios get-null,put-null,get-500-keys,get-tree,handshake-full,rules,v3-get-500-keys,v3-get-tree,v3-get-quorum,v3-put
+	go tool pprof -proto dist/profiles/*.pprof >deploy/profile.pgo
 
 siege: ## Attack the proxy in every way known; SIEGE='--attacks ^3/' and other flags of cmd/etcd-tlsproxy-siege replace it
 	go run ./cmd/etcd-tlsproxy-siege $(or $(SIEGE),--quick)

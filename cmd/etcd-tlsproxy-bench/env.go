@@ -39,6 +39,7 @@ type env struct {
 	store    *store // nil until a scenario needs it
 	trees    bool   // the other trees are written
 	keep     bool   // dir is not removed
+	profiles string // the folder for CPU profiles; "" for none
 	closers  []func()
 }
 

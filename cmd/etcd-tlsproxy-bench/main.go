@@ -41,6 +41,7 @@ type settings struct {
 	scenarios []string
 	only      []string
 	json      string
+	profiles  string
 	html      string
 	quick     bool
 	keep      bool
@@ -78,6 +79,7 @@ the noise.`,
 	f.StringSliceVar(&s.scenarios, "scenarios", nil, "`names` of the scenarios to run (default: all)")
 	f.StringSliceVar(&s.only, "only", nil, "`names` of the proxies to measure: ours, tuned, profile, haproxy (default: all)")
 	f.StringVar(&s.json, "json", "", "`file` to which the figures are written as well")
+	f.StringVar(&s.profiles, "profiles", "", "`folder` to which CPU profiles of etcd-tlsproxy are written: of the last round of each scenario but those of watches")
 	f.StringVar(&s.html, "html", "", "`file` to which a report with plots is written as well")
 	f.BoolVar(&s.quick, "quick", false, "one round of 2 s: all scenarios in less than 3 minutes, with more noise")
 	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data, and print its path")

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -128,9 +130,13 @@ func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration tim
 	m = &sample{Memory: float64(t.proc.rss()-memory) / float64(l.Conns)}
 	proxy, upstream := t.proc.cpu(), e.upstreamCPU(sc, t)
 	g.release()
+	profile := e.profile(ctx, t, sc, l.Duration)
 	var r result
 	if err := g.result(&r); err != nil {
 		return nil, err
+	}
+	if err := <-profile; err != nil {
+		return nil, fmt.Errorf("profiling: %w", err)
 	}
 	proxy, upstream = t.proc.cpu()-proxy, e.upstreamCPU(sc, t)-upstream
 	m.Errors, m.FirstError = r.Errors, r.FirstError
@@ -150,6 +156,42 @@ func (e *env) measure(ctx context.Context, t *target, sc *scenario, duration tim
 		m.Refused = float64(other.Requests) / other.Seconds
 	}
 	return m, nil
+}
+
+// profile writes a CPU profile of a target that is loaded for a while, if one is wanted. The result is
+// sent when it is written.
+func (e *env) profile(ctx context.Context, t *target, sc *scenario, length time.Duration) <-chan error {
+	done := make(chan error, 1)
+	if t.admin == "" {
+		done <- nil
+		return done
+	}
+	go func() {
+		url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", t.admin, max(1, int(length.Seconds())))
+		done <- download(ctx, url, filepath.Join(e.profiles, sc.name+"-"+t.name+".pprof"))
+	}()
+	return done
+}
+
+// download writes the body of a response to a file.
+func download(ctx context.Context, url, file string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("got %s from %s, want 200", resp.Status, url)
+	}
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o644)
 }
 
 // upstreamCPU returns the CPU time that the upstream of a target has used.

@@ -27,8 +27,13 @@ func (s *settings) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	e.keep = s.keep
+	e.keep, e.profiles = s.keep, s.profiles
 	defer e.close()
+	if s.profiles != "" {
+		if err := os.MkdirAll(s.profiles, 0o755); err != nil {
+			return err
+		}
+	}
 	if s.keep {
 		fmt.Fprintf(out, "configurations and logs are kept in %s\n", e.dir)
 	}

@@ -167,12 +167,17 @@ func TestABriefRun(t *testing.T) {
 		}
 	})
 	t.Run("builds", func(t *testing.T) {
-		out, comparisons := measureBriefly(t, program, "--proxy", "old="+proxy, "--proxy", "new="+proxy, "--scenarios", "get-null")
+		out, comparisons := measureBriefly(t, program, "--proxy", "old="+proxy, "--proxy", "new="+proxy, "--scenarios", "get-null", "--profiles", filepath.Join(dir, "profiles"))
 		if !strings.Contains(out, "summary: ") {
 			t.Errorf("the report lacks a summary:\n%s", out)
 		}
 		if len(comparisons) != 1 || !slices.Equal(comparisons[0].Order, []string{"old", "new"}) {
 			t.Fatalf("got %+v, want one scenario with old and new", comparisons)
+		}
+		for _, build := range comparisons[0].Order {
+			if data, err := os.ReadFile(filepath.Join(dir, "profiles", "get-null-"+build+".pprof")); err != nil || len(data) == 0 {
+				t.Errorf("profile of %s: got %d bytes and error %v, want some", build, len(data), err)
+			}
 		}
 		checkSamples(t, comparisons[0])
 		for name, samples := range comparisons[0].Samples {

@@ -14,6 +14,7 @@ import (
 type target struct {
 	contender
 	address string
+	admin   string // has the profiles; "" if none are wanted
 	proc    *process
 }
 
@@ -59,7 +60,12 @@ func (e *env) startTarget(c contender, upstream string) (*target, error) {
 			}
 			upstream, api = e.store.address, fmt.Sprintf("api = \"v3\"\nprefix = %q\n", cmp.Or(c.prefix, benchPrefix))
 		}
-		text, command = e.ownConfig(t.address, upstream, api, c.limits)+c.config, []string{c.program, "serve", "--config", file}
+		if e.profiles != "" {
+			if t.admin, err = proxytest.FreeAddress(); err != nil {
+				return nil, err
+			}
+		}
+		text, command = e.ownConfig(t, upstream, api)+c.config, []string{c.program, "serve", "--config", file}
 	case "tuned", "profile":
 		text, command = e.nginxConfig(t, upstream, dir), []string{"nginx", "-p", dir, "-c", file}
 	case "haproxy":
@@ -86,12 +92,10 @@ func (e *env) startTarget(c contender, upstream string) (*target, error) {
 	return t, nil
 }
 
-func (e *env) ownConfig(listen, upstream, api, limits string) string {
-	if limits == "" {
-		limits = noAddressLimits
-	}
+func (e *env) ownConfig(t *target, upstream, api string) string {
 	return fmt.Sprintf(`listen = %q
-admin = "127.0.0.1:0"
+admin = %q
+admin_profiles = %t
 [upstream]
 endpoints = ["http://%s"]
 %s[tls]
@@ -108,7 +112,7 @@ level = "error"
 "/" = ["root"]
 "/conftool" = ["root", "conftool"]
 "/eventlogging" = []
-`, listen, upstream, api, e.path("server.crt"), e.path("server.key"), e.path("htpasswd"), limits)
+`, t.address, cmp.Or(t.admin, "127.0.0.1:0"), t.admin != "", upstream, api, e.path("server.crt"), e.path("server.key"), e.path("htpasswd"), cmp.Or(t.limits, noAddressLimits))
 }
 
 // nginxConfig is a site with the same rules. "profile" is the site that this proxy

@@ -26,7 +26,7 @@ type conn struct {
 	began    time.Time // when the request was about to be sent
 
 	access        syscall.RawConn // for raw
-	probe         func(fd uintptr) bool
+	probe         func(fd uintptr)
 	peeked        [1]byte
 	wouldBlock    bool // set by probe
 	writeThenWait func(fd uintptr) bool
@@ -50,10 +50,9 @@ const (
 // newConn returns a connection over raw. The closures of its socket are made once.
 func newConn(raw *rawio.Conn, at *endpoint) *conn {
 	c := &conn{Conn: raw, raw: raw, at: at, access: raw.RawConn()}
-	c.probe = func(fd uintptr) bool {
+	c.probe = func(fd uintptr) {
 		_, err := raw.Peek(fd, c.peeked[:])
 		c.wouldBlock = err == syscall.EAGAIN //nolint:errorlint // never wrapped: package rawio returns the bare errno
-		return true
 	}
 	c.writeThenWait = func(fd uintptr) bool {
 		if c.written > 0 {
@@ -71,8 +70,7 @@ func newConn(raw *rawio.Conn, at *endpoint) *conn {
 // lose the next request.
 func (c *conn) isIdle() bool {
 	c.wouldBlock = false
-	// The last deadline may have passed.
-	if c.access == nil || c.arm() != nil || c.access.Read(c.probe) != nil || !c.wouldBlock {
+	if c.access == nil || c.arm() != nil || c.access.Control(c.probe) != nil || !c.wouldBlock {
 		return false
 	}
 	if c.plain() {

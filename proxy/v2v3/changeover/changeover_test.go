@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -345,18 +346,18 @@ func TestAFullStoreThawsBySomethingThatItTakes(t *testing.T) {
 // TestWhatIsNotHeardForLongIsNotKnown lets the description not be followed for longer than reads may rely on it.
 func TestWhatIsNotHeardForLongIsNotKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		stale := 0
-		p := &Proxy{o: Options{Stale: func() { stale++ }}, changed: make(chan struct{})}
+		var stale atomic.Int32
+		p := &Proxy{o: Options{Stale: func() { stale.Add(1) }}, changed: make(chan struct{})}
 		p.known.Store(true)
 		p.lose(errSilent)
 		advance(maxStale - 1)
 		p.lose(errSilent) // at the next endpoint
-		if !p.Known() || stale != 0 {
+		if !p.Known() || stale.Load() != 0 {
 			t.Error("before the time is over: it is not known any more who takes writes")
 		}
 		advance(1)
-		if p.Known() || stale != 1 {
-			t.Errorf("after %s: known %t, and watches were broken off %d times; want neither, and once", maxStale, p.Known(), stale)
+		if p.Known() || stale.Load() != 1 {
+			t.Errorf("after %s: known %t, and watches were broken off %d times; want neither, and once", maxStale, p.Known(), stale.Load())
 		}
 		p.forget()
 		if !p.Known() {

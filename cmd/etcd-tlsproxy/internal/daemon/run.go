@@ -218,9 +218,9 @@ func (s *service) logStart(first *loaded) {
 		s.logs.service.Info("endpoints were found", "domain", domain, "endpoints", endpointsOf(first))
 	}
 	table, rules := tableOf(first)
+	s.logs.records.Note("start", slog.String("version", s.version), slog.String("table", table), slog.Any("rules", rules))
 	s.logs.service.Info("serving", "version", s.version, "listen", strings.Join(s.sockets.addresses(), ","),
 		"admin", s.sockets.admin.Addr().String(), "inherited", s.sockets.inherited, "table", table)
-	s.logs.records.Note("start", slog.String("version", s.version), slog.String("table", table), slog.Any("rules", rules))
 }
 
 // drain lets running requests finish. The admin address answers until the end, so
