@@ -233,8 +233,11 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	migrate(1, "nothing is to be ended: the v3 store has the keys", "abort", "--yes")
 
 	migrate(console.ExitUsage, "--expect is missing", "back")
-	migrate(1, "3 proxies follow the changeover", "back", "--expect", "4", "--endpoints", etcd.URL())
-	migrate(console.ExitPlanned, "keep hidden keys in the v2 API", "back", "--expect", "3", "--endpoints", etcd.URL())
+	migrate(console.ExitUsage, "one of --data-dir and --hidden-may-return must be given", "back", "--expect", "3", "--endpoints", etcd.URL())
+	migrate(1, "3 proxies follow the changeover", "back", "--expect", "4", "--hidden-may-return", "--endpoints", etcd.URL())
+	migrate(console.ExitPlanned, "keep hidden keys in the v2 API", "back", "--expect", "3", "--hidden-may-return", "--endpoints", etcd.URL())
+	migrate(console.ExitPlanned, "refuse writes if the v3 store has the keys", "lock", "--endpoints", etcd.URL())
+	migrate(0, "the v2 API refuses writes", "lock", "--endpoints", etcd.URL(), "--yes")
 	migrate(console.ExitPlanned, "also hidden keys", append([]string{"back", "--expect", "3"}, member...)...)
 	progress()
 	outdated := func() int {
@@ -243,12 +246,13 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 		return s.errors["a watch asked for an index before the first of the tree"]
 	}
 	before := outdated()
-	migrate(0, "the v2 API has the keys now", "back", "--expect", "3", "--endpoints", etcd.URL(), "--yes")
+	migrate(0, "the v2 API has the keys now", "back", "--expect", "3", "--hidden-may-return", "--endpoints", etcd.URL(), "--yes")
+	migrate(0, "the v2 API has the keys, and takes writes", "lock", "--endpoints", etcd.URL(), "--yes")
 	progress()
 	// What the command has written is no event for them.
 	s.fleet[0].Eventually("all watchers are told that their index is too old", func() bool { return outdated() >= before+n })
 	migrate(0, "the v2 API has the keys; the store has an old or incomplete copy", "status")
-	migrate(1, `the store has a tree in the state "unfinished"`, "back", "--expect", "3", "--endpoints", etcd.URL())
+	migrate(1, `the store has a tree in the state "unfinished"`, "back", "--expect", "3", "--hidden-may-return", "--endpoints", etcd.URL())
 	migrate(0, "the v3 store has the keys now", append(switchArgs, "--yes", "--watch", "1ms")...)
 	progress()
 	close(stop)

@@ -10,6 +10,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
+	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -23,7 +24,8 @@ func newAbort() *cobra.Command {
 that still moves the keys cannot go on, and says so. If the command that froze the tree was
 killed, the proxies do the same by themselves within some seconds.
 
-It never undoes a move that has ended.`,
+It never undoes a move that has ended. If it ends a migrate back that was killed, migrate status
+may say that the v2 API takes writes: migrate lock ends that.`,
 		Example: `  etcd-tlsproxy migrate abort --yes`,
 		Args:    console.Arguments,
 	}
@@ -43,7 +45,7 @@ It never undoes a move that has ended.`,
 		if err := c.Confirm("let writes go on where they went before, and stop the command that moves the keys"); err != nil {
 			return err
 		}
-		err = withStore(ctx, *file, func(client *rpc.Client, keys layout.Keys) error { return f.Abort(ctx, client, keys) })
+		err = withStore(ctx, *file, func(client *rpc.Client, o *v2v3.Options) error { return f.Abort(ctx, client, layout.Keys(o.Prefix)) })
 		if errors.Is(err, changeover.ErrNotFrozen) {
 			err = nil // it has ended meanwhile
 		}

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migration"
+	"etcd-tlsproxy/cmd/internal/usage"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 func newBack() *cobra.Command {
@@ -37,13 +40,15 @@ If anything is not as it must be, the v3 store keeps the keys, held writes go th
 the command says what it was. That also holds if this command, a proxy or a member is
 killed: the proxies notice within some seconds. Run it again then.
 
-It runs anywhere. --endpoints names members, not proxies. etcd does not list hidden keys (_name):
-those that were removed since migrate switch stay in the v2 API, and come back, unless the
-command runs on the machine of a member with --data-dir, and --endpoints names that member.
+--endpoints names members, not proxies. Name all from which proxies read: the command writes
+through the first of them, and waits until each has what was written. etcd does not list hidden
+keys (_name). Run the command on the machine of the first member, with --data-dir. With
+--hidden-may-return instead it runs anywhere, but hidden keys that were removed since migrate
+switch stay in the v2 API, and come back.
 
 Without --yes the command checks the fleet, loads the keys, and prints what it would do.`,
-		Example: `  etcd-tlsproxy migrate back --expect 3
-  etcd-tlsproxy migrate back --expect 3 --data-dir /var/lib/etcd/default --yes`,
+		Example: `  etcd-tlsproxy migrate back --expect 3 --data-dir /var/lib/etcd/default
+  etcd-tlsproxy migrate back --expect 3 --hidden-may-return --endpoints http://conf1001:2379 --yes`,
 		Args: cobra.MatchAll(console.Arguments, console.Required("expect")),
 	}
 	c := console.NewConfirming(cmd)
@@ -52,16 +57,20 @@ Without --yes the command checks the fleet, loads the keys, and prints what it w
 	file := flags.Config(cmd)
 	f := cmd.Flags()
 	f.StringVar(&b.DataDir, "data-dir", "", "etcd's data `folder`, to find all hidden keys")
+	hidden := f.Bool("hidden-may-return", false, "do without --data-dir: hidden keys that were removed may come back")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
 	f.IntVar(&b.Expect, "expect", 0, "`number` of proxies of the cluster")
 	console.DurationVar(f, &b.MaxHold, "max-hold", 10*time.Second, "how long writes may be held; then the v3 store keeps the keys")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if (b.DataDir == "") != *hidden {
+			return usage.Mark(errors.New("one of --data-dir and --hidden-may-return must be given: etcd does not list hidden keys (_name), and those that were removed since the switch come back unless its files are read (hint: --data-dir on the machine of a member)"))
+		}
 		options, err := daemon.AutoStoreOptions(cmd.Context(), *file, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
 		b.Store, b.Served = *options, options.Prefix
-		return runBack(cmd.Context(), c, b)
+		return runBack(cmd.Context(), c, b, *file)
 	}
 	return cmd
 }
@@ -69,12 +78,12 @@ Without --yes the command checks the fleet, loads the keys, and prints what it w
 // raisedPerSecond is about how many writes etcd takes in a second on ordinary disks.
 const raisedPerSecond = 10_000
 
-func runBack(ctx context.Context, c *console.Console, b *migration.Back) error {
+func runBack(ctx context.Context, c *console.Console, b *migration.Back, file string) error {
 	outlook, err := b.Check(ctx)
 	if err != nil {
 		return err
 	}
-	hidden := "keep hidden keys in the v2 API that the store no longer has, because --data-dir was not given"
+	hidden := "keep hidden keys in the v2 API that the store no longer has, so that they come back"
 	if b.DataDir != "" {
 		hidden = "remove from the v2 API what the store no longer has, also hidden keys"
 	}
@@ -87,7 +96,7 @@ func runBack(ctx context.Context, c *console.Console, b *migration.Back) error {
 	}
 	result, err := b.Run(ctx)
 	if err != nil {
-		return fmt.Errorf("%w; the v3 store keeps the keys (hint: mend that, and run the command again)", err)
+		return fmt.Errorf("%w; %s", err, standing(ctx, file, layout.Live))
 	}
 	return c.Print(result, func(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "moved %s; the index of the v2 API is %d\nchanged %d of them there in %.1f s, and raised the index by %d in %.1f s; %s were changed meanwhile\nheld writes for %.2f s\nthe v2 API has the keys now\n",

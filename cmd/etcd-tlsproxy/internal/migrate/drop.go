@@ -29,9 +29,10 @@ after migrate switch. With --discard there is no such store, and the keys are lo
 proxy serves the v2 API, and nobody needs its keys. It refuses if clients watch keys at the
 member, because each of them would be told that its keys were deleted.
 
-The keys are deleted in pieces of at most 500 nodes, because etcd does nothing else while
-it deletes one. Then the files of the member are read again, which must have none. The
-command can be killed at any moment, and run again.
+Each file is deleted only if it is still the one that was read, and each directory when it is
+empty. If somebody writes to the v2 API meanwhile, the command fails. Then the files of the
+member are read again, which must have no keys. The command can be killed at any moment, and
+run again.
 
 From its beginning until all members run without --enable-v2, anybody who reaches a member
 may write to the v2 API: etcd refuses writes there only as long as it has users of its own,
@@ -85,6 +86,10 @@ func runDrop(ctx context.Context, c *console.Console, d *migration.Drop) error {
 		plan = append(plan, fmt.Sprintf("let everybody write to the v2 API, and delete etcd's own users there: %s and %s",
 			english.Plural(len(found.Users), "user", ""), english.Plural(len(found.Roles), "role", "")))
 	}
+	if found.Later > 0 {
+		plan = append(plan, fmt.Sprintf("keep in mind: %s written after the keys were moved, by somebody past the proxies or by an earlier migrate back, and the v3 store does not have that",
+			english.PluralWord(found.Later, "one of the files was", fmt.Sprintf("%d of the files were", found.Later))))
+	}
 	if found.Reads > 0 {
 		plan = append(plan, fmt.Sprintf("keep in mind: somebody read the v2 API %s in %s; with --enable-v2, each request for /health counts as well", english.Plural(int(found.Reads), "time", ""), d.Observe))
 	}
@@ -96,9 +101,9 @@ func runDrop(ctx context.Context, c *console.Console, d *migration.Drop) error {
 		return fmt.Errorf("%w (hint: what was deleted is gone; run the command again to delete the rest)", err)
 	}
 	return c.Print(result, func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "deleted %s of the v2 API with %s in %.1f s\nthe v2 API has no keys and no users now\n"+
+		_, err := fmt.Fprintf(w, "deleted %s of the v2 API in %.1f s\nthe v2 API has no keys and no users now\n"+
 			"next: on each machine in turn, restart etcd without --enable-v2 and with --snapshot-count=1, and wait until etcd-tlsproxy migrate ready and cluster-health are content\n",
-			english.Plural(result.Nodes, "node", ""), english.Plural(result.Requests, "request", ""), result.Seconds)
+			english.Plural(result.Nodes, "node", ""), result.Seconds)
 		return err
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/console"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/daemon"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/flags"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/migration"
+	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -36,11 +38,22 @@ session. A proxy with "auto" that serves the store has two sessions.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), *limit)
 		defer cancel()
-		f, err := Look(ctx, *file)
+		var status *fleetStatus
+		err := withStore(ctx, *file, func(client *rpc.Client, o *v2v3.Options) error {
+			keys := layout.Keys(o.Prefix)
+			f, err := changeover.Look(ctx, client, keys)
+			if err != nil {
+				return err
+			}
+			status = statusOf(f)
+			if status.V2Writable, err = migration.Unguarded(ctx, client, keys, o.Endpoints); err != nil {
+				c.NoteText("whether the v2 API takes writes is not known: " + err.Error())
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		status := statusOf(f)
 		return c.Print(status, status.write)
 	}
 	return cmd
@@ -48,8 +61,8 @@ session. A proxy with "auto" that serves the store has two sessions.`,
 
 // Look reads what the store of a configuration says about its tree and the proxies.
 func Look(ctx context.Context, file string) (f *changeover.Fleet, err error) {
-	err = withStore(ctx, file, func(client *rpc.Client, keys layout.Keys) error {
-		f, err = changeover.Look(ctx, client, keys)
+	err = withStore(ctx, file, func(client *rpc.Client, o *v2v3.Options) error {
+		f, err = changeover.Look(ctx, client, layout.Keys(o.Prefix))
 		return err
 	})
 	return f, err
@@ -63,7 +76,7 @@ func timeoutFlag(cmd *cobra.Command) *time.Duration {
 }
 
 // withStore calls a function with the first member of the store of a configuration that answers.
-func withStore(ctx context.Context, file string, do func(*rpc.Client, layout.Keys) error) error {
+func withStore(ctx context.Context, file string, do func(*rpc.Client, *v2v3.Options) error) error {
 	o, err := daemon.EitherStoreOptions(ctx, file, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -75,7 +88,7 @@ func withStore(ctx context.Context, file string, do func(*rpc.Client, layout.Key
 	defer client.Close()
 	for at := range o.Endpoints {
 		if err = client.Use(at); err == nil {
-			err = do(client, layout.Keys(o.Prefix))
+			err = do(client, o)
 		}
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -96,10 +109,12 @@ type fleetStatus struct {
 	// when the keys were moved.
 	V2Keys string `json:"v2_keys"`
 	// Gap is how far the index has grown since the keys were moved from the v2 API; 0 if that is not known.
-	Gap     uint64        `json:"gap"`
-	Locked  bool          `json:"locked"`
-	Keeper  string        `json:"keeper"`
-	Proxies []proxyStatus `json:"proxies"`
+	Gap    uint64 `json:"gap"`
+	Locked bool   `json:"locked"`
+	// V2Writable is set if the store has the keys, and the v2 API still takes writes, which nobody reads.
+	V2Writable bool          `json:"v2_writable"`
+	Keeper     string        `json:"keeper"`
+	Proxies    []proxyStatus `json:"proxies"`
 }
 
 type proxyStatus struct {
@@ -163,10 +178,13 @@ func (s *fleetStatus) write(w io.Writer) error {
 	case layout.Dropping:
 		fmt.Fprintln(&b, "the keys of the v2 API are being deleted, or a command that did was killed (hint: run etcd-tlsproxy migrate drop-v2 again)")
 	case layout.Dropped:
-		fmt.Fprintln(&b, "the v2 API has no keys any more; migrate back would write all of them there")
+		fmt.Fprintln(&b, "the v2 API has no keys any more, and takes writes until all members run without --enable-v2; migrate back would write all keys there")
 	}
 	if s.Locked {
 		fmt.Fprintln(&b, "a command works on the tree")
+	}
+	if s.V2Writable {
+		fmt.Fprintln(&b, "the v2 API takes writes, which nobody reads (hint: etcd-tlsproxy migrate lock, unless a migrate back runs)")
 	}
 	if s.Keeper != "" {
 		fmt.Fprintf(&b, "keys are expired by the proxy at %s\n", s.Keeper)

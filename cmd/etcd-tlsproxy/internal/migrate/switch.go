@@ -92,7 +92,7 @@ func runSwitch(ctx context.Context, c *console.Console, w *migration.Switch, fil
 	}
 	result, err := w.Run(ctx)
 	if err != nil {
-		return fmt.Errorf("%w; %s", err, standing(ctx, file))
+		return fmt.Errorf("%w; %s", err, standing(ctx, file, layout.Unfinished))
 	}
 	err = c.Print(result, func(out io.Writer) error {
 		_, err := fmt.Fprintf(out, "moved %s at the index %d\ncopied in %.1f s; %s were changed meanwhile\nheld writes for %.2f s; %s expired meanwhile\nthe v3 store has the keys now\n",
@@ -114,18 +114,23 @@ func runSwitch(ctx context.Context, c *console.Console, w *migration.Switch, fil
 	return nil
 }
 
-// standing says which API has the keys when a command that moves them has failed.
-func standing(ctx context.Context, file string) string {
+// standing says which API has the keys when a command that moves them from the state before has failed.
+func standing(ctx context.Context, file, before string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	f, err := Look(ctx, file)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "which API has the keys is not known (hint: etcd-tlsproxy migrate status says it once etcd answers)"
-	case f.State == layout.Frozen:
-		return "writes wait, until the proxies end that within some seconds (hint: etcd-tlsproxy migrate status; etcd-tlsproxy migrate abort --yes)"
-	case f.State == layout.Live:
-		return "the v3 store has the keys"
 	}
-	return "the v2 API keeps the keys (hint: mend that, and run the command again)"
+	text := "the v2 API has the keys"
+	switch f.State {
+	case layout.Frozen:
+		return "writes wait, until the proxies end that within some seconds (hint: etcd-tlsproxy migrate status; etcd-tlsproxy migrate abort --yes)"
+	case layout.Live:
+		text = "the v3 store has the keys"
+	}
+	if (f.State == layout.Live) == (before == layout.Live) {
+		text += " as before (hint: mend that, and run the command again)"
+	}
+	return text
 }

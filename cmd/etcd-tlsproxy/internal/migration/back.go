@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 
 	"etcd-tlsproxy/acl"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
@@ -20,6 +19,10 @@ import (
 type Back struct {
 	Rehearsal
 	Fleet
+
+	// now is the clock, and settling how long a write of which nothing is known is waited for; in tests.
+	now      func() time.Time
+	settling time.Duration
 }
 
 // BackSteps are those of a move back, in their order. Writes are held from the step "freeze" on.
@@ -81,21 +84,21 @@ func (b *Back) Run(ctx context.Context) (*Returned, error) {
 		return nil, err
 	}
 	defer r.store.client.Close()
-	release, err := r.store.acquire(ctx)
+	held, release, err := r.store.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { release(b.killed) }()
-	err = b.Fleet.run(ctx, BackSteps, map[string]func(context.Context) error{
+	err = b.Fleet.run(held, BackSteps, map[string]func(context.Context) error{
 		"unlock": r.unlock, "copy": r.copy, "raise": r.raise, "freeze": r.freeze, "hold": r.hold, "read": r.load, "update": r.update, "outdate": r.outdate, "prove": r.prove, "serve": r.serve,
 	})
+	if err != nil && r.meta.State == layout.Frozen && !b.killed {
+		err = errors.Join(err, r.undo(ctx))
+	}
+	release(b.killed)
+	if err != nil && r.unlocked && !b.killed {
+		err = errors.Join(err, r.lockAgain(ctx, r.meta.V2Password))
+	}
 	if err != nil {
-		if r.meta.State == layout.Frozen && !b.killed {
-			err = errors.Join(err, r.undo(ctx))
-		}
-		if r.unlocked && !b.killed {
-			err = errors.Join(err, r.lockAgain(ctx))
-		}
 		return nil, err
 	}
 	return &r.result, nil
@@ -106,6 +109,8 @@ type retreat struct {
 	*Back
 	store *store
 	to    *v2writer
+	// members are those at the endpoints. The first of them is written to.
+	members []*member
 	// unlocked is set if the v2 API refused writes before.
 	unlocked bool
 	meta     layout.Meta // as it was put last
@@ -139,15 +144,13 @@ func (r *retreat) connect(ctx context.Context) error {
 		return errors.New("the store has no tree that was moved from the v2 API, so that there is no way back (hint: etcd-tlsproxy migrate status says what it has)")
 	}
 	r.meta = *s.found
-	m, err := r.Back.Rehearsal.connect(ctx)
-	if err != nil {
+	if err := r.connectAll(ctx); err != nil {
 		return err
 	}
-	m.cluster = memberhost.ID(s.cluster)
-	if _, err := m.index(ctx); err != nil {
-		return err
+	r.to = &v2writer{member: r.members[0], held: (&holding{store: s}).still, now: time.Now}
+	if r.now != nil {
+		r.to.now = r.now
 	}
-	r.to = &v2writer{member: m}
 	return nil
 }
 

@@ -78,6 +78,7 @@ func TestAMoveBackBringsAllKeys(t *testing.T) {
 			f := newMoved(t, 3)
 			if dataDir {
 				f.back.DataDir = f.sw.DataDir
+				f.back.Connection.Endpoints = []string{f.url, f.url + "/"} // the first is that of the files
 			}
 			f.write("/bytes", value("\xff\xfe"))
 			f.write("/dir/key1", value("a&b=c%; é"))
@@ -218,7 +219,7 @@ func TestAMoveBackThatFailsIsTakenBackAtOnce(t *testing.T) {
 		"an expiry is written past them":          {past("prove", func(f *moved) { f.fleet.write("/short", url.Values{"value": {"3"}, "ttl": {"100"}}) }), `"/short" expires`},
 		"a hidden key is removed past them":       {past("prove", func(f *moved) { f.remove("/_hidden/a") }), `"/_hidden/a" is missing`},
 		"the tree is written past the command":    {past("serve", func(f *moved) { f.put("p.v2/log", "{}") }), "the lock of the command was lost"},
-		"the endpoint is a proxy before the tree": {past("copy", func(f *moved) { f.put("p.v2/f"+ownKey, "{}") }), "--endpoints leads to a proxy"},
+		"the endpoint is a proxy before the tree": {past("unlock", func(f *moved) { f.put("p.v2/f"+ownKey, "{}") }), "--endpoints leads to a proxy"},
 		"a proxy comes": {past("hold", func(f *moved) {
 			p := layout.Presence{Host: "conf1009", Auto: true}
 			f.put(string(layout.Keys("p").Session("new")), string(p.Encode()))

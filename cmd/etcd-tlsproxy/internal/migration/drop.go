@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"etcd-tlsproxy/proxy/v2v3/changeover"
-	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 // Drop deletes the keys of the v2 API of a cluster, and etcd's own users there. It needs the data folder of a
@@ -18,8 +15,10 @@ type Drop struct {
 	Fleet
 	// Discard means that there is no such tree, and that nobody needs the keys. It replaces Fleet.Expect.
 	Discard bool
-	// Observe is how long [Drop.Check] looks whether somebody still reads the v2 API of the member.
+	// Observe is how long [Drop.Check] looks whether somebody still uses the v2 API of the member.
 	Observe time.Duration
+
+	checked *Content
 }
 
 // DropSteps are those of a deletion, in their order. Etcd's own users are out of the way from "unlock" on, and are
@@ -33,6 +32,8 @@ type Doomed struct {
 	// Users and Roles are etcd's own of the v2 API.
 	Users []string `json:"users"`
 	Roles []string `json:"roles"`
+	// Later is the number of files that were written after the keys were moved. The tree does not have that.
+	Later int `json:"later"`
 	// Reads is how often the v2 API of the member was read while it was observed.
 	Reads uint64 `json:"reads"`
 	// Members are those of the cluster.
@@ -44,9 +45,7 @@ type Doomed struct {
 // DroppedKeys says how a deletion went.
 type DroppedKeys struct {
 	*Doomed
-	// Requests is the number of deletions that etcd has executed, each of a part of the tree.
-	Requests int     `json:"requests"`
-	Seconds  Seconds `json:"seconds"`
+	Seconds Seconds `json:"seconds"`
 }
 
 // Check returns what would be deleted, and an error unless nobody needs it.
@@ -65,23 +64,74 @@ func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doom
 	if err != nil {
 		return nil, err
 	}
-	reads, err := d.observe(ctx, observe)
+	m, err := d.member(ctx)
 	if err != nil {
+		return nil, err
+	}
+	ids, peers, err := s.peers(ctx, &d.Store)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.owns(ctx, m, ids); err != nil {
 		return nil, err
 	}
 	c, err := d.take(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	peers, err := s.peers(ctx, &d.Store)
+	if err := d.unchanged(d.checked, c); err != nil {
+		return nil, err
+	}
+	reads, err := d.observe(ctx, m, observe)
 	if err != nil {
 		return nil, err
 	}
-	found := &Doomed{Content: c, Nodes: c.Nodes(), Users: c.users, Roles: c.roles, Reads: reads, Members: peers}
+	d.checked = c
+	if behind, err := d.Since(ctx, c); err != nil {
+		return nil, err
+	} else if behind > 0 {
+		if d.checked, err = d.take(ctx, s); err != nil {
+			return nil, err
+		}
+		if err := d.unchanged(c, d.checked); err != nil {
+			return nil, err
+		}
+	}
+	found := &Doomed{Content: d.checked, Nodes: d.checked.Nodes(), Users: d.checked.users, Roles: d.checked.roles, Reads: reads, Members: peers}
 	if !d.Discard {
-		found.Served = serving(f)
+		found.Served, found.Later = serving(f), later(d.checked, f.Left)
 	}
 	return found, nil
+}
+
+// unchanged returns an error if somebody has written to the v2 API since it was read. Etcd goes on expiring nodes there.
+func (d *Drop) unchanged(before, now *Content) error {
+	if before == nil {
+		return nil
+	}
+	put, gone := changes(before.records, now.records)
+	for _, r := range put {
+		return used(r.Key)
+	}
+	for _, key := range unexpired(gone, time.Now()) {
+		return used(key)
+	}
+	return nil
+}
+
+// used is the error that somebody has written to a key.
+func used(key string) error {
+	return fmt.Errorf("%q was written at the v2 API meanwhile (hint: find the program, or the proxy with upstream.api = \"v2\", that writes there, and run the command again)", key)
+}
+
+// later returns the number of files that were written after an index, at which the keys were moved.
+func later(c *Content, moved uint64) (n int) {
+	for i := range c.records {
+		if !c.records[i].Dir && c.records[i].Modified > moved {
+			n++
+		}
+	}
+	return n
 }
 
 // take reads the v2 store, and makes sure that all of it was read.
@@ -96,53 +146,6 @@ func (d *Drop) take(ctx context.Context, s *store) (*Content, error) {
 	return c, c.belongs(s.cluster)
 }
 
-// unneeded returns an error unless the proxies serve the tree, or there is none and nobody needs the keys.
-func (d *Drop) unneeded(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
-	err = s.call(ctx, func(ctx context.Context) error {
-		f, err = changeover.Look(ctx, s.client, s.keys)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	live, err := f.HasKeys()
-	switch n := serving(f); {
-	case err != nil:
-		return nil, err
-	case live && d.Discard:
-		return nil, errors.New("the v3 store has the keys, so that nothing of the v2 API is to be discarded (hint: say with --expect how many proxies serve that store)")
-	case live && n != d.Expect:
-		return nil, fmt.Errorf("%d proxies serve the v3 store (%s), want %d (hint: a proxy with upstream.api = \"v2\" serves what would be deleted; etcd-tlsproxy migrate status lists the others)", n, hosts(f.Members), d.Expect)
-	case live:
-		return f, nil
-	case len(followers(f)) > 0:
-		return nil, fmt.Errorf("the proxies at %s serve the v2 API (hint: move its keys with etcd-tlsproxy migrate switch)", hosts(followers(f)))
-	case !d.Discard:
-		return nil, errors.New("the v3 store does not have the keys, so that they would be lost (hint: move them with etcd-tlsproxy migrate switch; --discard deletes keys that nobody needs)")
-	}
-	return f, nil
-}
-
-// serving returns the number of proxies that have a session. One that follows the changeover has others besides: that
-// of the tree, and for some seconds that of a tree which it has served before.
-func serving(f *changeover.Fleet) (n int) {
-	auto, other := map[string]int{}, map[string]int{}
-	for _, m := range f.Members {
-		if m.Auto {
-			auto[m.Host]++
-			n++
-		} else {
-			other[m.Host]++
-		}
-	}
-	for host, all := range other {
-		if auto[host] == 0 {
-			n += all
-		}
-	}
-	return n
-}
-
 // Run deletes the keys. If it fails or is killed, what it has deleted is gone; it can be run again.
 func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 	s, err := openAny(ctx, &d.Store)
@@ -150,53 +153,51 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	release, err := s.acquire(ctx)
+	held, release, err := s.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { release(d.killed) }()
-	r := &removal{Drop: d, store: s, start: time.Now()}
-	if r.result.Doomed, err = d.look(ctx, s, 0); err != nil {
-		return nil, err
+	defer func() { d.checked = nil }()
+	r := &removal{Drop: d, store: s, lock: &holding{store: s}, start: time.Now()}
+	err = r.run(held)
+	if err != nil && !d.killed {
+		err = errors.Join(err, r.enableAgain(ctx))
 	}
-	err = d.Fleet.run(ctx, DropSteps, map[string]func(context.Context) error{
-		"mark": r.mark, "unlock": r.unlock, "delete": r.delete, "prove": r.prove, "users": r.removeUsers, "finish": r.finish,
-	})
+	release(d.killed)
+	if err != nil && r.unlocked && !d.killed && r.password() != "" {
+		err = errors.Join(err, r.lockAgain(ctx, r.password()))
+	}
 	if err != nil {
-		if r.unlocked && !d.killed {
-			err = errors.Join(err, r.lockAgain(ctx))
-		}
 		return nil, err
 	}
 	return &r.result, nil
 }
 
-// mark says in the description of the tree, if there is one, that the keys of the v2 API are not all there any more.
-func (r *removal) mark(ctx context.Context) error {
-	if r.Discard {
-		return nil
-	}
-	meta := *r.store.found
-	meta.V2Keys = layout.Dropping
-	return r.describe(ctx, &meta)
+// usage is how much a member has been used through the v2 API since it was started.
+type usage struct {
+	Watchers    uint64 `json:"watchers"`
+	GetsSuccess uint64 `json:"getsSuccess"`
+	GetsFail    uint64 `json:"getsFail"`
 }
 
-// finish says that none of them are there, and forgets the password of the user who is not there either.
-func (r *removal) finish(ctx context.Context) error {
-	r.result.Seconds = since(r.start)
-	if r.Discard {
-		return nil
+// observe returns how often the v2 API of the member is read in a time. It is an error if somebody watches keys: each
+// of them would be told that it was deleted.
+func (d *Drop) observe(ctx context.Context, m *member, long time.Duration) (reads uint64, err error) {
+	look := func() (u usage, err error) {
+		if _, err = m.read(ctx, get{path: "/v2/stats/store"}, &u); err == nil && u.Watchers > 0 {
+			err = fmt.Errorf("%d clients watch keys at the v2 API of the member %s, and would be told that these are deleted (hint: they connect to the member itself, or to a proxy with upstream.api = \"v2\"; stop them, and restart etcd if its /v2/stats/store still counts some)", u.Watchers, m.name)
+		}
+		return u, err
 	}
-	meta := *r.store.found
-	meta.V2Keys, meta.V2Password = layout.Dropped, ""
-	return r.describe(ctx, &meta)
-}
-
-// describe puts the description of the tree.
-func (r *removal) describe(ctx context.Context, meta *layout.Meta) error {
-	err := r.store.putMeta(ctx, meta)
-	if err == nil {
-		r.store.found = meta
+	before, err := look()
+	if err != nil {
+		return 0, err
 	}
-	return err
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(long):
+	}
+	after, err := look()
+	return after.GetsSuccess + after.GetsFail - before.GetsSuccess - before.GetsFail, err
 }

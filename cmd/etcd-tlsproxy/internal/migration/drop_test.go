@@ -9,10 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
@@ -54,22 +55,22 @@ func TestADropLeavesNothingThatEtcdRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if found.Served != 3 || found.Hidden != 2 || len(found.Users) != 1 || len(found.Roles) != 1 || len(found.Members) != 1 || found.Members[0].Version == "" {
-		t.Errorf("before: got %+v, want three proxies, a hidden directory with a file, a user, a role, and a member with its version", found)
+	if found.Served != 3 || found.Hidden != 2 || len(found.Users) != 1 || len(found.Roles) != 2 || len(found.Members) != 1 || found.Members[0].Version == "" {
+		t.Errorf("before: got %+v, want three proxies, a hidden directory with a file, a user, two roles, and a member with its version", found)
 	}
 	result, err := d.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.Nodes != found.Nodes || result.Requests != 3 {
-		t.Errorf("got %d nodes and %d requests; want %d, and one for each of /dir, /_hidden and /short", result.Nodes, result.Requests, found.Nodes)
+	if result.Nodes != found.Nodes || found.Later != 0 {
+		t.Errorf("got %d nodes, and %d files that are newer than the tree; want %d, and none", result.Nodes, found.Later, found.Nodes)
 	}
 	f.dropped(layout.Dropped)
 	f.live()
 	if a := f.do(f.tree, "GET", "/dir/key7", ""); !strings.Contains(string(a.Body), `"value":"changed"`) {
 		t.Errorf("a key of the tree: got %s", a.Body)
 	}
-	if again, err := d.Run(t.Context()); err != nil || again.Nodes != 0 || again.Requests != 0 {
+	if again, err := d.Run(t.Context()); err != nil || again.Nodes != 0 {
 		t.Errorf("a second time: got %+v and %v, want nothing to delete", again, err)
 	}
 }
@@ -136,27 +137,173 @@ func TestKeysThatWereDroppedCanBeMovedBack(t *testing.T) {
 	f.isMovedBack("/_hidden/a", "2")
 }
 
-// TestADropThatFailsLocksTheV2APIAgain has somebody who writes again what was deleted.
+// TestADropThatFailsLocksTheV2APIAgain has somebody who writes while keys are deleted: one that is there, and one that is
+// not.
 func TestADropThatFailsLocksTheV2APIAgain(t *testing.T) {
+	for key, step := range map[string]string{"/dir/key3": "delete", "/again": "prove"} {
+		t.Run(key, func(t *testing.T) {
+			t.Parallel()
+			f := newMoved(t, 1)
+			d := f.drop(1)
+			d.before = func(now string) error {
+				if now == step {
+					f.fixture.write(key, value("new"))
+				}
+				return nil
+			}
+			if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q was written at the v2 API meanwhile", key)) {
+				t.Fatalf("got %v, want that somebody writes %q to the v2 API", err, key)
+			}
+			if status, _, body := f.v2(key); status != 200 || !strings.Contains(body, `"value":"new"`) {
+				t.Errorf("what was written meanwhile: got %d %s, want it", status, body)
+			}
+			if status := f.lateWrite(http.MethodPut, "/late", ""); status != http.StatusUnauthorized {
+				t.Errorf("a write to the v2 API: got the status %d, want %d", status, http.StatusUnauthorized)
+			}
+			found, err := f.drop(1).Check(t.Context())
+			if err != nil || found.Later != 1 {
+				t.Errorf("afterwards: got %+v and %v, want one file that the tree does not have", found, err)
+			}
+			if _, err := f.drop(1).Run(t.Context()); err != nil {
+				t.Fatalf("without these writes: %v", err)
+			}
+			f.dropped(layout.Dropped)
+		})
+	}
+}
+
+// TestADropThatWasStoppedDeletesNothingWhenItGoesOn stops a deletion before a step, or in the middle of one, and lets a
+// move back end, after which clients write to the v2 API.
+func TestADropThatWasStoppedDeletesNothingWhenItGoesOn(t *testing.T) {
+	for _, at := range append([]string{"nodes deleted"}, DropSteps...) {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			f := newMoved(t, 1)
+			stopped, resume := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			stop := func(now string) {
+				if now == at {
+					once.Do(func() { close(stopped); <-resume })
+				}
+			}
+			d := f.drop(1)
+			d.before = func(step string) error { stop(step); return nil }
+			d.Progress = func(what string, _ int64) (func(int64), func()) { return func(int64) { stop(what) }, func() {} }
+			done := make(chan error)
+			go func() { _, err := d.Run(t.Context()); done <- err }()
+			<-stopped
+			f.expireLocks()
+			f.live()
+			if _, err := f.again().Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			f.v2write("PUT", "/dir/key3", value("new"))
+			want := f.take()
+			close(resume)
+			if err := <-done; err == nil {
+				t.Error("the command that was stopped: got no error")
+			}
+			if put, gone := changes(want.records, f.take().records); len(put)+len(gone) > 0 {
+				t.Errorf("%d nodes were changed and %d removed, want none", len(put), len(gone))
+			}
+			if status := f.v2write("PUT", "/after", value("2")); status != 201 {
+				t.Errorf("a write at the v2 API, which has the keys: got the status %d", status)
+			}
+			if now := f.look(); now.State != layout.Unfinished {
+				t.Errorf("the tree says %+v, want the state %q", now, layout.Unfinished)
+			}
+		})
+	}
+}
+
+// TestADeletionThatEtcdExecutesLateDeletesNothing has etcd get all deletions of files when a move back has ended.
+func TestADeletionThatEtcdExecutesLateDeletesNothing(t *testing.T) {
 	f := newMoved(t, 1)
-	f.imported = func() { f.fixture.write("/again", value("1")) }
-	if _, err := f.drop(1).Run(t.Context()); err == nil || !strings.Contains(err.Error(), `"/again" is there although everything was deleted`) {
-		t.Fatalf("got %v, want that somebody writes to the v2 API", err)
+	r := f.relay()
+	d := f.drop(1)
+	d.Connection.Endpoints, d.Connection.Timeout = []string{r.url}, time.Second
+	r.choose(func(r *http.Request) bool {
+		return r.Method == http.MethodDelete && strings.HasPrefix(r.URL.Path, "/v2/keys/") && r.URL.Path != "/v2/keys"+ownKey
+	})
+	failed := make(chan error)
+	go func() { _, err := d.Run(t.Context()); failed <- err }()
+	for range 22 { // the files
+		<-r.came
 	}
-	if status := f.lateWrite(http.MethodPut, "/late", ""); status != http.StatusUnauthorized {
-		t.Errorf("a write to the v2 API: got the status %d, want %d", status, http.StatusUnauthorized)
+	f.expireLocks()
+	if err := <-failed; err == nil {
+		t.Fatal("a deletion without answers: got no error")
 	}
-	f.imported = func() {}
-	if _, err := f.drop(1).Run(t.Context()); err != nil {
-		t.Fatalf("without these writes: %v", err)
+	f.live()
+	if _, err := f.again().Run(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	f.dropped(layout.Dropped)
+	want := f.take()
+	for _, l := range r.held {
+		if status := l.deliver(); status != http.StatusPreconditionFailed {
+			t.Errorf("a deletion that comes late: got the status %d, want %d", status, http.StatusPreconditionFailed)
+		}
+	}
+	if put, gone := changes(want.records, f.take().records); len(put)+len(gone) > 0 {
+		t.Errorf("%d nodes were changed and %d removed, want none", len(put), len(gone))
+	}
+}
+
+// TestAWriteBetweenThePlanAndTheDeletionIsNoticed has somebody write when the plan was made.
+func TestAWriteBetweenThePlanAndTheDeletionIsNoticed(t *testing.T) {
+	f := newFleet(t, 1)
+	f.stopProxies()
+	d := f.drop(0)
+	if _, err := d.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.write("/dir/key9", value("new"))
+	if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), `"/dir/key9" was written at the v2 API meanwhile`) {
+		t.Errorf("got %v, want that somebody writes", err)
+	}
+	if status := f.v2Status("/dir/key9"); status != 200 {
+		t.Errorf("the key: got the status %d, want that it is there", status)
+	}
+}
+
+// TestAProxyThatStartsEndsTheDiscarding has a proxy start that serves the v2 API, after a part of the keys was deleted.
+func TestAProxyThatStartsEndsTheDiscarding(t *testing.T) {
+	f := newFleet(t, 1)
+	f.stopProxies()
+	d := f.drop(0)
+	d.before = func(step string) error {
+		if step == "delete" {
+			f.follow()
+		}
+		return nil
+	}
+	if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the proxies at conf1001 serve the v2 API") {
+		t.Errorf("got %v, want that a proxy serves the v2 API", err)
+	}
+	if n := f.take().Nodes(); n == 0 {
+		t.Error("all keys were deleted")
+	}
+}
+
+// TestAnotherClusterWithTheSameIdsIsNotEmptied has a member of another cluster at the endpoint. Both were started without
+// names.
+func TestAnotherClusterWithTheSameIdsIsNotEmptied(t *testing.T) {
+	f, other := newMoved(t, 1), start(t, proxytest.Options{})
+	other.write("/needed", value("1"))
+	d := f.drop(1)
+	d.Connection.Endpoints, d.DataDir = []string{other.url}, other.DataDir
+	if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "these are two clusters with the same id") {
+		t.Errorf("got %v, want that these are two clusters", err)
+	}
+	if n := other.take().Nodes(); n != 1 {
+		t.Errorf("the other cluster has %d nodes, want one", n)
+	}
 }
 
 // TestKeysThatAreServedAreNotDropped has what must be refused. Nothing is changed then.
 func TestKeysThatAreServedAreNotDropped(t *testing.T) {
 	put := func(f *fleet, change func(*layout.Meta)) {
-		m := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, State: layout.Live, Generation: "g"}
+		m := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, State: layout.Live, Moved: true, Generation: "g"}
 		change(&m)
 		f.put("p.v2/meta", string(m.Encode()))
 	}
@@ -165,15 +312,16 @@ func TestKeysThatAreServedAreNotDropped(t *testing.T) {
 		expect  int
 		want    string
 	}{
-		"the v2 API has the keys":              {func(*fleet) {}, 2, "the proxies at conf1001, conf1001 serve the v2 API"},
-		"they are to be discarded":             {func(*fleet) {}, 0, "the proxies at conf1001, conf1001 serve the v2 API"},
-		"nobody serves them":                   {(*fleet).stopProxies, 2, "the v3 store does not have the keys, so that they would be lost"},
-		"the tree is not complete":             {func(f *fleet) { f.stopProxies(); put(f, func(m *layout.Meta) { m.State = layout.Unfinished }) }, 2, "the v3 store does not have the keys"},
-		"the keys are being moved":             {func(f *fleet) { f.stopProxies(); put(f, func(m *layout.Meta) { m.State = layout.Frozen }) }, 0, "the keys are being moved"},
-		"a proxy is missing":                   {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 3, "2 proxies serve the v3 store (conf1001, conf1001), want 3"},
-		"the tree has what is to be discarded": {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 0, "nothing of the v2 API is to be discarded"},
-		"somebody watches a key":               {func(f *fleet) { put(f, func(*layout.Meta) {}); f.watchV2("/dir") }, 2, "1 clients watch keys at the v2 API"},
-		"the tree is that of a newer release":  {func(f *fleet) { put(f, func(m *layout.Meta) { m.MinWrite = 9 }) }, 2, "know the version 9 of its layout, and this one knows 1"},
+		"the v2 API has the keys":                {func(*fleet) {}, 2, "the proxies at conf1001, conf1001 serve the v2 API"},
+		"they are to be discarded":               {func(*fleet) {}, 0, "the proxies at conf1001, conf1001 serve the v2 API"},
+		"nobody serves them":                     {(*fleet).stopProxies, 2, "the v3 store does not have the keys, so that they would be lost"},
+		"the tree is not complete":               {func(f *fleet) { f.stopProxies(); put(f, func(m *layout.Meta) { m.State = layout.Unfinished }) }, 2, "the v3 store does not have the keys"},
+		"the keys are being moved":               {func(f *fleet) { f.stopProxies(); put(f, func(m *layout.Meta) { m.State = layout.Frozen }) }, 0, "the keys are being moved"},
+		"a proxy is missing":                     {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 3, "2 proxies serve the v3 store (conf1001, conf1001), want 3"},
+		"the tree has what is to be discarded":   {func(f *fleet) { put(f, func(*layout.Meta) {}) }, 0, "nothing of the v2 API is to be discarded"},
+		"the tree was not moved from the v2 API": {func(f *fleet) { put(f, func(m *layout.Meta) { m.Moved = false }) }, 2, "the v3 store has a tree that was not moved from the v2 API"},
+		"somebody watches a key":                 {func(f *fleet) { put(f, func(*layout.Meta) {}); f.watchV2("/dir") }, 2, "1 clients watch keys at the v2 API"},
+		"the tree is that of a newer release":    {func(f *fleet) { put(f, func(m *layout.Meta) { m.MinWrite = 9 }) }, 2, "know the version 9 of its layout, and this one knows 1"},
 		"another command works on the tree": {func(f *fleet) {
 			put(f, func(*layout.Meta) {})
 			f.put("p.v2/lock", "{}")
@@ -300,53 +448,5 @@ func TestAProxyCountsOnce(t *testing.T) {
 		if got := serving(&changeover.Fleet{Members: c.members}); got != c.want {
 			t.Errorf("%s: got %d, want %d", name, got, c.want)
 		}
-	}
-}
-
-func TestPiecesAreSmallAndCoverAllNodes(t *testing.T) {
-	var records []v2store.Record
-	add := func(key string, dir bool) { records = append(records, v2store.Record{Key: key, Dir: dir}) }
-	add("/flat", true)
-	for i := range 30 {
-		add(fmt.Sprint("/flat/", i), false)
-	}
-	add("/deep", true)
-	for i := range 4 {
-		add(fmt.Sprint("/deep/", i), true)
-		for j := range 7 {
-			add(fmt.Sprint("/deep/", i, "/", j), false)
-		}
-	}
-	add("/deep/more", true)
-	add("/deep/more/most", true)
-	for i := range 12 {
-		add(fmt.Sprint("/deep/more/most/", i), false)
-	}
-	add("/file", false)
-	const most = 10
-	small, large := pieces(records, most)
-	covered := map[string]bool{}
-	cover := func(p piece) {
-		n := 0
-		for _, r := range records {
-			if r.Key == p.key || strings.HasPrefix(r.Key, p.key+"/") {
-				if !covered[r.Key] {
-					n++
-				}
-				covered[r.Key] = true
-			}
-		}
-		if n != p.nodes || n > most {
-			t.Errorf("the piece %+v deletes %d nodes, want as many, and at most %d", p, n, most)
-		}
-	}
-	for _, p := range small {
-		cover(p)
-	}
-	for _, p := range large {
-		cover(p)
-	}
-	if len(covered) != len(records) || len(small) != 30+4+12+1 || len(large) != 4 {
-		t.Errorf("got %d and %d pieces with %d of %d nodes, want 47 and 4 with all", len(small), len(large), len(covered), len(records))
 	}
 }

@@ -1,16 +1,21 @@
 package migration
 
 import (
+	"context"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"etcd-tlsproxy/proxy/v2store"
 )
 
-// edits are what makes one tree of another through the v2 API, in this order. Removing a directory removes
-// everything below it.
+// edits are what makes one tree of another through the v2 API, in this order. What is removed are first the files, and
+// then the directories, those below others first: each is empty then.
 type edits struct {
 	remove, dirs, files []v2store.Record
 	// due says what has expired meanwhile.
@@ -31,7 +36,7 @@ func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *
 	}
 	isGone := func(key string) bool { return gone[key] }
 	for i := range from {
-		if key := from[i].Key; gone[key] && !anyAbove(parent(key), isGone) {
+		if anyAbove(from[i].Key, isGone) {
 			e.remove = append(e.remove, from[i])
 		}
 	}
@@ -46,6 +51,17 @@ func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *
 			e.files = append(e.files, *t)
 		}
 	}
+	slices.SortStableFunc(e.remove, func(a, b v2store.Record) int {
+		switch {
+		case a.Dir && b.Dir:
+			return depth(b.Key) - depth(a.Key)
+		case a.Dir:
+			return 1
+		case b.Dir:
+			return -1
+		}
+		return 0
+	})
 	slices.SortStableFunc(e.dirs, func(a, b v2store.Record) int { return depth(a.Key) - depth(b.Key) })
 	return e
 }
@@ -125,4 +141,46 @@ func surelySame(got, want *v2store.Record) bool {
 // unchanged reports whether a node has had no event.
 func unchanged(from, to *v2store.Record) bool {
 	return from.Dir == to.Dir && from.Created == to.Created && from.Modified == to.Modified
+}
+
+// maxSenders is how many writes to the v2 API are under way. Etcd agrees on them together.
+const maxSenders = 64
+
+// spread does something for each of a list, maxSenders at a time.
+func spread[T any](ctx context.Context, list []T, add func(int64), do func(context.Context, *T) error) error {
+	senders, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	var mu sync.Mutex // only one goroutine may report
+	for range min(maxSenders, len(list)) {
+		senders.Go(func() error {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(list) {
+					return nil
+				}
+				if err := do(ctx, &list[i]); err != nil {
+					return err
+				}
+				mu.Lock()
+				add(1)
+				mu.Unlock()
+			}
+		})
+	}
+	return senders.Wait()
+}
+
+// levels does something for directories, those of one depth after those of another.
+func levels(ctx context.Context, dirs []v2store.Record, add func(int64), do func(context.Context, *v2store.Record) error) error {
+	for len(dirs) > 0 {
+		n := 0
+		for n < len(dirs) && depth(dirs[n].Key) == depth(dirs[0].Key) {
+			n++
+		}
+		if err := spread(ctx, dirs[:n], add, do); err != nil {
+			return err
+		}
+		dirs = dirs[n:]
+	}
+	return nil
 }

@@ -32,13 +32,13 @@ func TestEditsMakeOneTreeOfAnother(t *testing.T) {
 	}{
 		"equal trees":                     {tree{dir("/a"), file("/a/b", "1", later)}, tree{dir("/a"), file("/a/b", "1", later+int64(time.Second))}, nil, nil, nil},
 		"what is new":                     {nil, tree{file("/a/b/c", "1"), dir("/a/b"), dir("/a")}, nil, []string{"/a", "/a/b"}, []string{"/a/b/c"}},
-		"what is gone, and all below":     {tree{dir("/a"), dir("/a/b"), file("/a/b/c", "1"), file("/d", "2")}, nil, []string{"/a", "/d"}, nil, nil},
+		"what is gone, and all below":     {tree{dir("/a"), dir("/a/b"), file("/a/b/c", "1"), file("/d", "2")}, nil, []string{"/a/b/c", "/d", "/a/b", "/a"}, nil, nil},
 		"another value":                   {tree{file("/a", "1")}, tree{file("/a", "2")}, nil, nil, []string{"/a"}},
 		"a value that may be another":     {tree{file("/a", "\uFFFD")}, tree{file("/a", "\uFFFD")}, nil, nil, []string{"/a"}},
 		"another expiry":                  {tree{file("/a", "1", later)}, tree{file("/a", "1")}, nil, nil, []string{"/a"}},
 		"a file that became a directory":  {tree{file("/a", "1")}, tree{dir("/a"), file("/a/b", "1")}, []string{"/a"}, []string{"/a"}, []string{"/a/b"}},
-		"a directory that became a file":  {tree{dir("/a"), file("/a/b", "1")}, tree{file("/a", "1")}, []string{"/a"}, nil, []string{"/a"}},
-		"a directory with another expiry": {tree{dir("/a"), dir("/a/c"), file("/a/b", "1")}, tree{dir("/a", later), dir("/a/c"), file("/a/b", "1")}, []string{"/a"}, []string{"/a", "/a/c"}, []string{"/a/b"}},
+		"a directory that became a file":  {tree{dir("/a"), file("/a/b", "1")}, tree{file("/a", "1")}, []string{"/a/b", "/a"}, nil, []string{"/a"}},
+		"a directory with another expiry": {tree{dir("/a"), dir("/a/c"), file("/a/b", "1")}, tree{dir("/a", later), dir("/a/c"), file("/a/b", "1")}, []string{"/a/b", "/a/c", "/a"}, []string{"/a", "/a/c"}, []string{"/a/b"}},
 	} {
 		e := edit(c.from, c.to, surelySame)
 		for i, list := range [][]v2store.Record{e.remove, e.dirs, e.files} {
@@ -62,9 +62,13 @@ func TestNothingIsWrittenBelowADirectoryThatHasExpired(t *testing.T) {
 		t.Errorf("got %v, want only /e", left)
 	}
 	e := edit(nil, list, surelySame)
-	w := &v2writer{} // whose use would panic
+	w := &v2writer{now: time.Now} // whose use would panic
 	for _, r := range list[:4] {
-		if err := w.put(t.Context(), e, &r, nil); err != nil {
+		put := w.putFile
+		if r.Dir {
+			put = w.putDir
+		}
+		if err := put(t.Context(), e, &r); err != nil {
 			t.Errorf("%s: got %v, want that nothing is written", r.Key, err)
 		}
 	}

@@ -69,6 +69,26 @@ func hosts(members []changeover.Member) string {
 	return strings.Join(names, ", ")
 }
 
+// serving returns the number of proxies that have a session. One that follows the changeover has others besides: that
+// of the tree, and for some seconds that of a tree which it has served before.
+func serving(f *changeover.Fleet) (n int) {
+	auto, other := map[string]int{}, map[string]int{}
+	for _, m := range f.Members {
+		if m.Auto {
+			auto[m.Host]++
+			n++
+		} else {
+			other[m.Host]++
+		}
+	}
+	for host, all := range other {
+		if auto[host] == 0 {
+			n += all
+		}
+	}
+	return n
+}
+
 // hold waits until all proxies hold their writes.
 func (w *Fleet) hold(ctx context.Context, s *store) error {
 	for {
@@ -122,4 +142,33 @@ func (w *Fleet) run(ctx context.Context, names []string, steps map[string]func(c
 		}
 	}
 	return nil
+}
+
+// unneeded returns an error unless the proxies serve the tree, or there is none and nobody needs the keys.
+func (d *Drop) unneeded(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		f, err = changeover.Look(ctx, s.client, s.keys)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	live, err := f.HasKeys()
+	switch n := serving(f); {
+	case err != nil:
+		return nil, err
+	case live && !f.Moved && !d.Discard:
+		return nil, errors.New("the v3 store has a tree that was not moved from the v2 API, so that the keys there would be lost (hint: --discard deletes keys that nobody needs)")
+	case live && f.Moved && d.Discard:
+		return nil, errors.New("the v3 store has the keys, so that nothing of the v2 API is to be discarded (hint: say with --expect how many proxies serve that store)")
+	case live && n != d.Expect:
+		return nil, fmt.Errorf("%d proxies serve the v3 store (%s), want %d (hint: a proxy with upstream.api = \"v2\" serves what would be deleted; etcd-tlsproxy migrate status lists the others)", n, hosts(f.Members), d.Expect)
+	case live && f.Moved:
+		return f, nil
+	case len(followers(f)) > 0:
+		return nil, fmt.Errorf("the proxies at %s serve the v2 API (hint: move its keys with etcd-tlsproxy migrate switch)", hosts(followers(f)))
+	case !d.Discard:
+		return nil, errors.New("the v3 store does not have the keys, so that they would be lost (hint: move them with etcd-tlsproxy migrate switch; --discard deletes keys that nobody needs)")
+	}
+	return f, nil
 }

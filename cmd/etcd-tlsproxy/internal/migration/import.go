@@ -105,16 +105,25 @@ func (s *store) putMetaIf(ctx context.Context, meta *layout.Meta, t *layout.Txn)
 	return nil
 }
 
-// describedAs reports whether the tree has a description although the answer to the put was an error.
+// describedAs reports whether the tree has the description of this command although the answer to the put was an
+// error. That of another one may be the same, but it has taken the lock for it.
 func (s *store) describedAs(ctx context.Context, meta *layout.Meta) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	var found *pb.RangeResponse
+	t := layout.Txn{Keys: s.keys}
+	t.Modified(s.keys.Lock(), s.lock)
+	t.Value(s.keys.Meta(), meta.Encode())
+	t.Success = append(t.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: s.keys.Meta(), KeysOnly: true}}})
+	var found *pb.TxnResponse
 	err := s.call(ctx, func(ctx context.Context) (err error) {
-		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Meta()})
+		found, err = s.client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
 		return err
 	})
-	return err == nil && len(found.Kvs) == 1 && string(found.Kvs[0].Value) == string(meta.Encode())
+	if err != nil || !found.Succeeded {
+		return false
+	}
+	s.meta = found.Responses[0].GetResponseRange().Kvs[0].ModRevision
+	return true
 }
 
 // putMetaAfter is putMeta, but only if the log is the one of a revision.

@@ -1,12 +1,15 @@
 package migration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +25,9 @@ import (
 type member struct {
 	client            client.Client
 	id, name, version string
-	// cluster is the one to which it must belong.
+	// cluster is the one to which it must belong: that of the files, or else that of the store.
 	cluster memberhost.ID
+	files   bool
 }
 
 // get is the request of a read. The library has no functions for most of them.
@@ -48,7 +52,7 @@ func (r *Rehearsal) member(ctx context.Context) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.cluster = identity.Cluster
+	m.cluster, m.files = identity.Cluster, true
 	if id, err := strconv.ParseUint(m.id, 16, 64); err != nil || memberhost.ID(id) != identity.Member {
 		return nil, fmt.Errorf("the member at %s is %s, but the data folder %s belongs to %s (hint: --endpoints must be the client URL of the member on this machine, not that of another member or of a proxy of several)", r.Connection.Endpoints[0], m.id, r.DataDir, identity.Member)
 	}
@@ -95,6 +99,43 @@ func (m *member) read(ctx context.Context, g get, answer any) (http.Header, erro
 	return response.Header, nil
 }
 
+// change is a request that changes etcd's own users. The library has no function for revoking.
+type change struct {
+	method, path string
+	body         any
+	password     string // of root; "" for nobody
+}
+
+// HTTPRequest implements the action of the library.
+func (c change) HTTPRequest(endpoint url.URL) *http.Request {
+	endpoint.Path = c.path
+	r := &http.Request{Method: c.method, URL: &endpoint, Host: endpoint.Host, Header: make(http.Header)}
+	if c.body != nil {
+		body, err := json.Marshal(c.body)
+		if err != nil {
+			panic("BUG: a change of etcd's users cannot be encoded: " + err.Error())
+		}
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.password != "" {
+		r.SetBasicAuth("root", c.password)
+	}
+	return r
+}
+
+// change sends a request, which must succeed, or have a status that is accepted.
+func (m *member) change(ctx context.Context, c change, accepted ...int) error {
+	response, _, err := m.client.Do(ctx, c) //nolint:bodyclose // Do reads and closes the body
+	if err != nil {
+		return cluster.OneLine(err)
+	}
+	if response.StatusCode >= 300 && !slices.Contains(accepted, response.StatusCode) {
+		return fmt.Errorf("etcd answers %s %s with the status %d", c.method, c.path, response.StatusCode)
+	}
+	return nil
+}
+
 // node is a node in an answer.
 type node struct {
 	Key           string
@@ -117,7 +158,11 @@ func (m *member) keys(ctx context.Context, query string) (*node, uint64, error) 
 	if err != nil || answer.Node == nil {
 		return nil, 0, errors.New("reading the keys of the member: the answer lacks the node or the index")
 	}
-	if of := head.Get("X-Etcd-Cluster-Id"); of != m.cluster.String() {
+	switch of := head.Get("X-Etcd-Cluster-Id"); {
+	case of == m.cluster.String():
+	case !m.files:
+		return nil, 0, fmt.Errorf("the member belongs to the cluster %s, but the v3 store of the configuration to %s (hint: --endpoints must name members of the cluster in upstream.endpoints)", of, m.cluster)
+	default:
 		return nil, 0, fmt.Errorf("the member belongs to the cluster %s, but the keys to %s (hint: the data folder is perhaps that of an earlier cluster; give that of the running etcd with --data-dir)", of, m.cluster)
 	}
 	return answer.Node, index, nil

@@ -22,6 +22,9 @@ func (m *move) copy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.password(ctx); err != nil {
+		return err
+	}
 	if err := m.removeEarlier(ctx, m.store); err != nil {
 		return err
 	}
@@ -38,6 +41,27 @@ func (m *move) copy(ctx context.Context) error {
 	err = m.store.put(ctx, c.records, add)
 	m.result.Copied = since(start)
 	return err
+}
+
+// password chooses the password of the lock of the v2 API, unless users of etcd decide there who may write.
+func (m *move) password(ctx context.Context) error {
+	v2, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	earlier := ""
+	if m.store.found != nil {
+		earlier = m.store.found.V2Password
+	}
+	switch err := v2.lockable(ctx, earlier); {
+	case errors.Is(err, errUsers):
+		m.Note("the v2 API will not be locked: " + err.Error())
+	case err != nil:
+		return err
+	default:
+		m.lock = rand.Text()
+	}
+	return nil
 }
 
 // take reads the v2 store, and makes sure that all of it was read.
@@ -142,17 +166,24 @@ func (m *move) serve(ctx context.Context) error {
 	}
 	live := m.meta
 	live.State, live.Moved, live.Offset, live.Left = layout.Live, true, int64(m.copied.Index)+int64(m.copied.Expiring)+lockEvents-revision, m.copied.Index
-	live.V2Password = rand.Text()
+	live.V2Password = m.lock
 	err = m.store.putMetaAfter(ctx, &live, revision)
 	if err != nil && !m.store.describedAs(ctx, &live) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
 	}
-	m.meta = live
+	m.meta, m.generation = live, live.Generation
 	m.result.Held, m.result.Nodes = since(m.frozen), m.copied.Nodes()
+	if m.lock == "" {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
 	defer cancel()
-	if err := m.lockV2(ctx, live.V2Password); err != nil { // the keys are moved all the same
-		m.Note("the v2 API still takes writes: " + err.Error())
+	v2, err := m.connect(ctx)
+	if err == nil {
+		err = v2.lock(ctx, m.lock, &holding{store: m.store})
+	}
+	if err != nil { // the keys are moved all the same
+		m.Note("the v2 API perhaps still takes writes, which nobody reads: " + err.Error() + " (hint: etcd-tlsproxy migrate lock)")
 	}
 	return nil
 }

@@ -4,108 +4,228 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
-// maxPiece is how many nodes one request deletes. Etcd does nothing else meanwhile, on any member.
-const maxPiece = 500
-
 // removal is a deletion under way.
+//
+// It deletes nodes one by one, because etcd has conditions only for these: a file goes if it has the index with which it
+// was read before a read has shown that the lock of the tree is held, and a directory goes if it is empty. So a command
+// that was stopped, or a request that etcd executes late, deletes nothing that a client has written since, nor anything
+// that a move back has brought: that gives a new index to each file once a deletion has begun. And etcd does nothing else
+// for as long as it deletes a large directory.
 type removal struct {
 	*Drop
 	store *store
+	lock  *holding
 	to    *v2writer
 	// unlocked is set if etcd's own users were enabled before.
 	unlocked bool
 	start    time.Time
 	result   DroppedKeys
+
+	mu     sync.Mutex
+	looked time.Time // when the proxies were looked at last
 }
 
-// delete deletes all nodes, in pieces.
+func (r *removal) run(ctx context.Context) (err error) {
+	if r.result.Doomed, err = r.look(ctx, r.store, 0); err != nil {
+		return err
+	}
+	return r.Fleet.run(ctx, DropSteps, map[string]func(context.Context) error{
+		"mark": r.mark, "unlock": r.unlock, "delete": r.delete, "prove": r.prove, "users": r.removeUsers, "finish": r.finish,
+	})
+}
+
+// lookEvery is the time between two looks at the proxies.
+const lookEvery = time.Second
+
+// held returns an error unless this command has its lock, and nobody needs the keys. A tree that has them cannot cease to
+// while the lock is held. But where there is none, a proxy that is started would serve the v2 API.
+func (r *removal) held(ctx context.Context) error {
+	if err := r.lock.still(ctx); err != nil || !r.Discard {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.looked) < lookEvery {
+		return nil
+	}
+	_, err := r.unneeded(ctx, r.store)
+	r.looked = time.Now()
+	return err
+}
+
+// mark says in the description of the tree, if it has the keys, that those of the v2 API are not all there any more.
+func (r *removal) mark(ctx context.Context) error {
+	if r.Discard {
+		return nil
+	}
+	meta := *r.store.found
+	meta.V2Keys = layout.Dropping
+	return r.describe(ctx, &meta)
+}
+
+// delete deletes all nodes.
 func (r *removal) delete(ctx context.Context) error {
 	if _, err := r.unneeded(ctx, r.store); err != nil { // the users have taken a while
 		return err
 	}
-	return r.deleteAll(ctx, r.result.records)
+	if _, err := r.store.apart(ctx, r.to); err != nil {
+		return err
+	}
+	if err := r.to.removeOwn(ctx); err != nil {
+		return err
+	}
+	e := edit(r.result.records, nil, sameNode)
+	add, done := r.Progress("nodes deleted", int64(len(e.remove)))
+	defer done()
+	n := 0
+	for n < len(e.remove) && !e.remove[n].Dir {
+		n++
+	}
+	if err := spread(ctx, e.remove[:n], add, r.remove); err != nil {
+		return err
+	}
+	return levels(ctx, e.remove[n:], add, r.remove)
 }
 
-func (r *removal) deleteAll(ctx context.Context, records []v2store.Record) error {
-	small, large := pieces(records, maxPiece)
-	add, done := r.Progress("nodes deleted", int64(len(records)))
-	defer done()
-	var mu sync.Mutex // only one goroutine may report
-	remove := func(ctx context.Context, p *piece) error {
-		err := r.to.write(ctx, request{method: http.MethodDelete, key: p.key, query: "recursive=true"}, codeNotFound)
-		mu.Lock()
-		defer mu.Unlock()
-		if err == nil {
-			add(int64(p.nodes))
-			r.result.Requests++
+// remove deletes a node, unless it is not the one that was read any more. It may have expired.
+func (r *removal) remove(ctx context.Context, record *v2store.Record) error {
+	c := request{method: http.MethodDelete, key: record.Key, query: url.Values{"dir": {"true"}}}
+	if !record.Dir {
+		c.query = url.Values{"prevIndex": {strconv.FormatUint(record.Modified, 10)}}
+	}
+	return r.to.rounds(ctx, record.Key, func() (done bool, err error) {
+		_, code, err := r.to.edit(ctx, c, codeNotFound, codeCompare, codeNotDir, codeNotEmpty)
+		switch {
+		case isUnanswered(err):
+			return false, pause(ctx)
+		case err != nil:
+			return false, err
+		case code != 0 && code != codeNotFound:
+			return false, used(record.Key)
 		}
+		return true, nil
+	})
+}
+
+// prove reads the v2 store again, which must be empty.
+func (r *removal) prove(ctx context.Context) error {
+	c, err := r.take(ctx, r.store)
+	switch {
+	case err != nil:
+		return err
+	case c.Nodes() > 0:
+		return fmt.Errorf("after everything was deleted: %w", used(c.records[0].Key))
+	}
+	r.result.users, r.result.roles = c.users, c.roles
+	return nil
+}
+
+// unlock lets everybody write: etcd needs too long for each write that comes with a password. Whoever writes until
+// the end is found when the store is read again.
+func (r *removal) unlock(ctx context.Context) error {
+	m, err := r.member(ctx)
+	if err != nil {
 		return err
 	}
-	if err := spread(ctx, small, func(int64) {}, remove); err != nil {
+	r.to = &v2writer{member: m, held: r.held, now: time.Now}
+	var auth struct{ Enabled bool }
+	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil || !auth.Enabled {
 		return err
 	}
-	for i := range large { // what is in them is gone
-		if err := remove(ctx, &large[i]); err != nil {
-			return err
-		}
+	if err := r.held(ctx); err != nil {
+		return err
+	}
+	r.unlocked = true // from now on it may be, whatever the answer is
+	if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, r.password()}); err != nil {
+		return fmt.Errorf("disabling etcd's own users of the v2 API: %w (hint: give the user root with --user and --password-file)", err)
 	}
 	return nil
 }
 
-// piece is what one request deletes: a node, and what is below it.
-type piece struct {
-	key   string
-	nodes int
+// password returns that of root with which a switch has locked the v2 API; "" if it is that of the connection.
+func (r *removal) password() string {
+	if r.store.found == nil || r.Connection.User != "" {
+		return ""
+	}
+	return r.store.found.V2Password
 }
 
-// pieces divides a tree into parts that have at most a number of nodes, and into the directories that have more. Of
-// these each is empty when the parts and the directories before it are deleted.
-func pieces(records []v2store.Record, most int) (small, large []piece) {
-	sizes := map[string]int{}
-	for i := range records {
-		for key := records[i].Key; key != ""; key = parent(key) {
-			sizes[key]++
+// enableAgain enables the users again if they are not those of a lock: the keys are not all gone.
+func (r *removal) enableAgain(ctx context.Context) error {
+	if !r.unlocked || r.password() != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	var auth struct{ Enabled bool }
+	_, err := r.to.read(ctx, get{path: enablePath}, &auth)
+	if err == nil && !auth.Enabled {
+		if err = r.lock.still(ctx); err == nil {
+			err = r.to.change(ctx, change{http.MethodPut, enablePath, nil, ""})
 		}
 	}
-	for i := range records {
-		key := records[i].Key
-		above := parent(key)
-		switch {
-		case sizes[key] > most:
-			large = append(large, piece{key, 1})
-		case above == "" || sizes[above] > most:
-			small = append(small, piece{key, sizes[key]})
-		}
+	if err != nil {
+		return fmt.Errorf("the v2 API perhaps takes writes of everybody now: %w (hint: enable its users with etcdctl auth enable)", err)
 	}
-	slices.SortStableFunc(large, func(a, b piece) int { return depth(b.key) - depth(a.key) })
-	return small, large
+	return nil
 }
 
-// maxRemains is how often nodes are deleted that have come meanwhile.
-const maxRemains = 3
-
-// prove reads the v2 store again, which must be empty.
-func (r *removal) prove(ctx context.Context) error {
-	for attempt := 1; ; attempt++ {
-		c, err := r.take(ctx, r.store)
-		switch {
-		case err != nil:
-			return err
-		case c.Nodes() == 0:
-			r.result.users, r.result.roles = c.users, c.roles
-			return nil
-		case attempt == maxRemains:
-			return fmt.Errorf("%q is there although everything was deleted; somebody writes to the v2 API (hint: find the program, or the proxy with upstream.api = \"v2\", that does, and run the command again)", c.records[0].Key)
-		}
-		if err := r.deleteAll(ctx, c.records); err != nil {
-			return err
+// removeUsers deletes etcd's own users of the v2 API and their roles, which etcd 3.6 refuses like keys. The mark of a lock
+// is the last of them.
+func (r *removal) removeUsers(ctx context.Context) error {
+	var paths []string
+	for _, user := range r.result.users {
+		paths = append(paths, "/v2/auth/users/"+user)
+	}
+	for _, role := range r.result.roles {
+		if role != mark {
+			paths = append(paths, "/v2/auth/roles/"+role)
 		}
 	}
+	if slices.Contains(r.result.roles, mark) {
+		paths = append(paths, markPath)
+	}
+	for _, path := range paths {
+		if err := r.held(ctx); err != nil {
+			return err
+		}
+		if err := r.to.change(ctx, change{http.MethodDelete, path, nil, ""}, http.StatusNotFound); err != nil {
+			return fmt.Errorf("deleting etcd's own users of the v2 API: %w", err)
+		}
+	}
+	r.unlocked = false // there is nothing left to be enabled
+	return nil
+}
+
+// finish says that none of them are there, and forgets the password of the user who is not there either.
+func (r *removal) finish(ctx context.Context) error {
+	r.result.Seconds = since(r.start)
+	if r.Discard {
+		return nil
+	}
+	meta := *r.store.found
+	meta.V2Keys, meta.V2Password = layout.Dropped, ""
+	return r.describe(ctx, &meta)
+}
+
+// describe puts the description of the tree.
+func (r *removal) describe(ctx context.Context, meta *layout.Meta) error {
+	err := r.store.putMeta(ctx, meta)
+	if err != nil && r.store.describedAs(ctx, meta) {
+		err = nil
+	}
+	if err == nil {
+		r.store.found = meta
+	}
+	return err
 }

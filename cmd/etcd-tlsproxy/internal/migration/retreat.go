@@ -1,14 +1,13 @@
 package migration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
-
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
@@ -25,9 +24,6 @@ const (
 
 // copy copies the nodes while the tree is served, so that little is left for later.
 func (r *retreat) copy(ctx context.Context) error {
-	if err := r.apart(ctx); err != nil {
-		return err
-	}
 	start := time.Now()
 	if err := r.load(ctx); err != nil {
 		return err
@@ -40,12 +36,9 @@ func (r *retreat) copy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.copied = living(r.records, time.Now())
-	same := surelySame
-	if r.DataDir != "" {
-		same = sameNode
-	}
-	e := edit(had, r.copied, same)
+	r.copied = living(r.records, r.to.now())
+	r.to.learn(had)
+	e := edit(had, r.copied, r.same)
 	r.result.Written = e.count()
 	add, done := r.Progress("nodes written", int64(e.count()))
 	defer done()
@@ -54,48 +47,38 @@ func (r *retreat) copy(ctx context.Context) error {
 	return err
 }
 
+// same reports whether a node of the v2 API can stay as it is. A file that has changed since the keys were moved cannot:
+// an earlier command may still be about to make of it what it was once. If one has deleted keys, none can: it may still
+// be about to delete the rest.
+func (r *retreat) same(from, to *v2store.Record) bool {
+	same := surelySame
+	if r.DataDir != "" {
+		same = sameNode
+	}
+	return same(from, to) && (to.Dir || to.Modified <= r.meta.Left && r.meta.V2Keys == "")
+}
+
 // unlock lets the v2 API take writes again: etcd needs too long for each that comes with a password. What others
 // write there until the end is found when the keys are compared.
 func (r *retreat) unlock(ctx context.Context) error {
 	if _, err := r.check(ctx, r.store); err != nil {
 		return err
 	}
-	if r.meta.V2Keys != "" { // that will not be so any more
+	for _, m := range r.members {
+		if err := r.apart(ctx, m); err != nil {
+			return err
+		}
+	}
+	if r.meta.V2Keys == layout.Dropped { // some of them will be there
 		meta := r.meta
-		meta.V2Keys = ""
+		meta.V2Keys = layout.Dropping
 		if err := r.store.putMeta(ctx, &meta); err != nil {
 			return err
 		}
 		r.meta = meta
 	}
-	var err error
-	r.unlocked, err = r.to.unlock(ctx, r.meta.V2Password)
-	return err
-}
-
-// lockAgain makes the v2 API refuse writes again, because the tree keeps the keys.
-func (r *retreat) lockAgain(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
-	defer cancel()
-	if err := r.lockV2(ctx, r.meta.V2Password); err != nil {
-		return fmt.Errorf("the v2 API takes writes now, which nobody reads: %w", err)
-	}
-	return nil
-}
-
-// apart makes sure that what is written to the v2 API does not come to the tree.
-func (r *retreat) apart(ctx context.Context) error {
-	if err := r.to.putOwn(ctx); err != nil {
-		return err
-	}
-	var found *pb.RangeResponse
-	err := r.store.call(ctx, func(ctx context.Context) (err error) {
-		found, err = r.store.client.Range(ctx, &pb.RangeRequest{Key: r.store.keys.File(ownKey), KeysOnly: true})
-		return err
-	})
-	if err == nil && len(found.Kvs) > 0 {
-		err = errors.Join(errProxy, r.to.removeOwn(ctx))
-	}
+	r.unlocked = r.meta.V2Password != "" // from now on it may be, whatever the answer is
+	_, err := r.to.unlock(ctx, r.meta.V2Password, r.to.held)
 	return err
 }
 
@@ -103,7 +86,9 @@ func (r *retreat) apart(ctx context.Context) error {
 // nodes that the tree knows.
 func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
 	if r.DataDir != "" {
-		c, err := r.Take(ctx)
+		first := r.Rehearsal
+		first.Connection.Endpoints = first.Connection.Endpoints[:1]
+		c, err := first.Take(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -154,10 +139,20 @@ func (r *retreat) raise(ctx context.Context) error {
 			return err
 		}
 		if r.index = f.Index; r.index <= r.to.last.Load()+maxRest {
-			return nil
+			return r.quiet(ctx)
 		}
 	}
 	return errors.New("clients write to the tree about as fast as the index of the v2 API can be raised (hint: try again when they write less)")
+}
+
+// quiet waits until nothing that was written is under way any more.
+func (r *retreat) quiet(ctx context.Context) error {
+	if err := r.to.settle(ctx, cmp.Or(r.settling, settling)); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxLag)
+	defer cancel()
+	return r.caughtUp(ctx)
 }
 
 // freeze makes the proxies hold their writes.
@@ -174,7 +169,7 @@ func (r *retreat) hold(ctx context.Context) error { return r.Fleet.hold(ctx, r.s
 
 // update makes of the copy what the tree is now.
 func (r *retreat) update(ctx context.Context) error {
-	now := living(r.records, time.Now())
+	now := living(r.records, r.to.now())
 	e := edit(r.copied, now, unchanged)
 	r.result.Changed = e.count()
 	return r.to.apply(ctx, e, func(int64) {})
@@ -190,8 +185,17 @@ func (r *retreat) outdate(ctx context.Context) error {
 	return r.to.removeOwn(ctx)
 }
 
+// errUnsettled means that etcd has not answered a write.
+var errUnsettled = errors.New("etcd has not answered a write, and might execute it when clients write to the v2 API (hint: run the command again when all members answer)")
+
 // prove reads the v2 API again, and compares it with the tree.
 func (r *retreat) prove(ctx context.Context) error {
+	if r.to.unsettled.Load() {
+		return errUnsettled
+	}
+	if err := r.caughtUp(ctx); err != nil {
+		return err
+	}
 	last := r.to.last.Load()
 	got, err := r.read(ctx)
 	if err != nil {
@@ -201,7 +205,7 @@ func (r *retreat) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, expired := compareCopy(r.records, got, time.Now())
+	d, expired := compareCopy(r.records, got, r.to.now())
 	switch {
 	case d.Count > 0:
 		return fmt.Errorf("the v2 API does not have what the tree has: %d differences, the first is that %q %s (hint: somebody writes to etcd past the proxies, or the clock of this machine is wrong)", d.Count, d.First[0].Key, d.First[0].What)
@@ -212,10 +216,11 @@ func (r *retreat) prove(ctx context.Context) error {
 	return nil
 }
 
-// serve makes the v2 API the one that proxies serve. The tree stays until the next switch replaces it.
+// serve makes the v2 API the one that proxies serve. The tree stays until the next switch replaces it, and with it the
+// password, in case that a command which was stopped locks the v2 API all the same.
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
-	meta.State, meta.Before, meta.V2Password = layout.Unfinished, "", ""
+	meta.State, meta.Before, meta.V2Keys = layout.Unfinished, "", ""
 	err := r.store.putMetaAfter(ctx, &meta, r.log)
 	if err != nil && !r.store.describedAs(ctx, &meta) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)

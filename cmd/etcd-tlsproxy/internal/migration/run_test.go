@@ -80,7 +80,7 @@ func TestARehearsalWithoutItsLockWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.client.Close()
-	release, err := s.acquire(t.Context())
+	_, release, err := s.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

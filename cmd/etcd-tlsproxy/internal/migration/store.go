@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -19,8 +20,9 @@ import (
 type store struct {
 	client *rpc.Client
 	keys   layout.Keys
-	// state is that of a copy which is not complete, or not for clients.
+	// state is that of a copy which is not complete, or not for clients. or are others that it may have.
 	state string
+	or    []string
 	// found is the description that the tree had at first; nil if it had none. cluster is the id of etcd's.
 	found   *layout.Meta
 	cluster uint64
@@ -39,14 +41,14 @@ func (r *Rehearsal) open(ctx context.Context) (*store, error) {
 	return open(ctx, &r.Store, layout.Rehearsal)
 }
 
-// open connects to a store, and finds out what is at the prefix: nothing, or a copy in the state. Anything else
+// open connects to a store, and finds out what is at the prefix: nothing, or a copy in one of the states. Anything else
 // is an error.
-func open(ctx context.Context, o *v2v3.Options, state string) (*store, error) {
+func open(ctx context.Context, o *v2v3.Options, state string, or ...string) (*store, error) {
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err
 	}
-	s := &store{client: client, keys: layout.Keys(o.Prefix), state: state}
+	s := &store{client: client, keys: layout.Keys(o.Prefix), state: state, or: or}
 	if err := s.inspect(ctx); err != nil {
 		client.Close()
 		return nil, fmt.Errorf("finding out what the v3 store has at the prefix %q: %w", o.Prefix, err)
@@ -105,6 +107,7 @@ func (s *store) inspect(ctx context.Context) error {
 		return v2v3.Vacant(ctx, s.client, s.keys)
 	}
 	switch {
+	case slices.Contains(s.or, meta.State):
 	case meta.State != s.state && s.state == layout.Live:
 		return fmt.Errorf("the store has a tree in the state %q, want one in the state %q (hint: the v3 store does not have the keys; see etcd-tlsproxy migrate status)", meta.State, layout.Live)
 	case meta.State != s.state:

@@ -37,14 +37,7 @@ func newFleet(t *testing.T, proxies int) *fleet {
 	f.Rehearsal.Store.Prefix, f.Rehearsal.Store.Host = "p", "conf1001"
 	f.sw = &Switch{Rehearsal: *f.Rehearsal, Fleet: Fleet{Expect: proxies, MaxHold: 10 * time.Second}}
 	for range proxies {
-		p, err := changeover.Open(changeover.Options{Endpoints: f.sw.Store.Endpoints, Prefix: "p", Timeout: 10 * time.Second, Host: "conf1001",
-			Log: slog.New(slog.DiscardHandler), Switched: func() {}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(p.Close)
-		f.proxies = append(f.proxies, p)
-		f.admitted(p).Done()
+		f.follow()
 	}
 	for i := range 20 {
 		f.write(fmt.Sprint("/dir/key", i), value("1"))
@@ -53,6 +46,19 @@ func newFleet(t *testing.T, proxies int) *fleet {
 	f.write("/short", url.Values{"value": {"3"}, "ttl": {"600"}})
 	f.write("/dir/key7", value("changed"))
 	return f
+}
+
+// follow starts a proxy that follows the changeover.
+func (f *fleet) follow() {
+	f.t.Helper()
+	p, err := changeover.Open(changeover.Options{Endpoints: f.sw.Store.Endpoints, Prefix: "p", Timeout: 10 * time.Second, Host: "conf1001",
+		Log: slog.New(slog.DiscardHandler), Switched: func() {}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(p.Close)
+	f.proxies = append(f.proxies, p)
+	f.admitted(p).Done()
 }
 
 // admitted returns a write that the v2 API takes.
@@ -183,6 +189,32 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 	})
 	if want := []string{"/dir/late", "/dir/key3"}; late != 2 || !slices.Equal(keys, want) {
 		t.Errorf("got %d late writes, of %q, want %q", late, keys, want)
+	}
+}
+
+// TestWritesOfAMoveBackAreNotNamedAsLate moves the keys back while the v2 API is watched.
+func TestWritesOfAMoveBackAreNotNamedAsLate(t *testing.T) {
+	f := newFleet(t, 1)
+	result, err := f.sw.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := f.moveBack()
+	m.write("/dir/key3", value("2"))
+	m.back.before = func(step string) error {
+		if step == "raise" { // what was copied is in the v2 API
+			if late := f.sw.WatchLate(t.Context(), result.Content, func(key string) { t.Errorf("while a move back copies: got %q", key) }); late != 0 {
+				t.Errorf("got %d late writes, want none", late)
+			}
+		}
+		return nil
+	}
+	if _, err := m.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.v2write("PUT", "/dir/key4", value("3"))
+	if late := f.sw.WatchLate(t.Context(), result.Content, func(key string) { t.Errorf("after a move back: got %q", key) }); late != 0 {
+		t.Errorf("got %d late writes, want none", late)
 	}
 }
 

@@ -1,106 +1,231 @@
 package migration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
+	"slices"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 )
 
-// change is a request that changes etcd's own users. The library has no function for revoking.
-type change struct {
-	method, path string
-	body         any
-	password     string // of root; "" for nobody
+// The parts of the lock. Etcd gives its role guest to all who do not log in. The role with the name of mark is put
+// before anything else is changed, and removed last: what is found beside it is the lock's, and not somebody else's.
+const (
+	enablePath = "/v2/auth/enable"
+	rootPath   = "/v2/auth/users/root"
+	guestPath  = "/v2/auth/roles/guest"
+	mark       = "etcd-tlsproxy-lock"
+	markPath   = "/v2/auth/roles/" + mark
+)
+
+// rights is a role of etcd.
+type rights struct {
+	Role        string `json:"role"`
+	Permissions struct {
+		KV struct{ Read, Write []string } `json:"kv"`
+	} `json:"permissions"`
 }
 
-// HTTPRequest implements the action of the library.
-func (c change) HTTPRequest(endpoint url.URL) *http.Request {
-	endpoint.Path = c.path
-	r := &http.Request{Method: c.method, URL: &endpoint, Host: endpoint.Host, Header: make(http.Header)}
-	if c.body != nil {
-		body, err := json.Marshal(c.body)
-		if err != nil {
-			panic("BUG: a change of etcd's users cannot be encoded: " + err.Error())
-		}
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		r.Header.Set("Content-Type", "application/json")
-	}
-	if c.password != "" {
-		r.SetBasicAuth("root", c.password)
-	}
-	return r
-}
+// mayWrite reports whether the role guest is as etcd makes it.
+func (r *rights) mayWrite() bool { return slices.Contains(r.Permissions.KV.Write, "/*") }
 
-// guestsMayNotWrite revokes the right that etcd gives to all who do not log in.
-var guestsMayNotWrite = map[string]any{"role": "guest", "revoke": map[string]any{"kv": map[string]any{"read": []string{}, "write": []string{"/*"}}}}
+var (
+	allKeys           = map[string]any{"kv": map[string]any{"read": []string{}, "write": []string{"/*"}}}
+	guestsMayNotWrite = map[string]any{"role": "guest", "revoke": allKeys}
+	guestsMayWrite    = map[string]any{"role": "guest", "grant": allKeys}
+	markRole          = map[string]any{"role": mark, "permissions": map[string]any{"kv": map[string]any{"read": []string{}, "write": []string{}}}}
+)
 
-// errUsers means that the v2 API has users of its own, which decide who may write there.
-var errUsers = errors.New("etcd's own users are enabled for the v2 API, so they decide who may still write there (hint: take the rights to write away from them)")
+var (
+	// errUsers means that the v2 API has users of its own, which decide who may write there.
+	errUsers = errors.New("etcd's own users are enabled for the v2 API, so they decide who may still write there (hint: take the rights to write away from them)")
+	// errLocked means that an earlier lock is left.
+	errLocked = errors.New("the v2 API is locked, although it has the keys (hint: etcd-tlsproxy migrate lock)")
+	// errPrepared means that the lock would destroy what somebody has prepared.
+	errPrepared = errors.New("etcd's own users are not enabled for the v2 API, but there is a user root or a role guest that was changed, which the lock of the v2 API would replace (hint: remove them, or enable the users and take the rights to write away from them)")
+)
 
-// lockV2 makes the v2 API refuse writes, by etcd's own authentication: nobody but its user root, who has the
-// password, may write. Reads and the v3 API are not affected.
-func (r *Rehearsal) lockV2(ctx context.Context, password string) error {
-	m, err := r.connect(ctx)
-	if err != nil {
+// lockable returns an error unless the v2 API can be locked, and nobody has users there who would be lost. The password
+// is that of an earlier lock.
+func (m *member) lockable(ctx context.Context, password string) error {
+	enabled, marked, err := m.users(ctx, password)
+	switch {
+	case err != nil:
 		return err
-	}
-	var auth struct{ Enabled bool }
-	if _, err := m.read(ctx, get{path: "/v2/auth/enable"}, &auth); err != nil {
-		return err
-	}
-	if auth.Enabled {
+	case enabled && marked:
+		return errLocked
+	case enabled:
 		return errUsers
+	case marked:
+		return nil
 	}
-	for _, c := range []change{
-		{http.MethodPut, "/v2/auth/users/root", map[string]string{"user": "root", "password": password}, ""},
-		{http.MethodPut, "/v2/auth/enable", nil, ""},
-		{http.MethodPut, "/v2/auth/roles/guest", guestsMayNotWrite, password},
-	} {
-		if err := m.change(ctx, c); err != nil {
-			return fmt.Errorf("locking the v2 API: %w", err)
+	root, err := m.exists(ctx, rootPath, "", nil)
+	if err != nil {
+		return err
+	}
+	var guest rights
+	if found, err := m.exists(ctx, guestPath, "", &guest); err != nil {
+		return err
+	} else if root || found && (!guest.mayWrite() || !slices.Contains(guest.Permissions.KV.Read, "/*")) {
+		return errPrepared
+	}
+	return nil
+}
+
+// users reports whether etcd's users are enabled, and whether a lock with the password has left its mark.
+func (m *member) users(ctx context.Context, password string) (enabled, marked bool, err error) {
+	var auth struct{ Enabled bool }
+	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil {
+		return false, false, err
+	}
+	if marked, err = m.exists(ctx, markPath, password, nil); auth.Enabled && errors.Is(err, errDenied) {
+		marked, err = false, nil
+	}
+	return auth.Enabled, marked, err
+}
+
+// writable reports whether the v2 API takes writes of those who do not log in.
+func (m *member) writable(ctx context.Context, password string) (bool, error) {
+	enabled, marked, err := m.users(ctx, password)
+	switch {
+	case err != nil || !enabled:
+		return true, err
+	case !marked:
+		return false, errUsers
+	}
+	var guest rights
+	found, err := m.exists(ctx, guestPath, password, &guest)
+	return found && guest.mayWrite(), err
+}
+
+// errDenied means that only root may see that, and that the password is not root's.
+var errDenied = errors.New("etcd refuses the password of root")
+
+// exists reads a user or a role, and reports whether there is one.
+func (m *member) exists(ctx context.Context, path, password string, found any) (bool, error) {
+	response, body, err := m.client.Do(ctx, change{http.MethodGet, path, nil, password}) //nolint:bodyclose // Do reads and closes the body
+	switch {
+	case err != nil:
+		return false, cluster.OneLine(err)
+	case response.StatusCode == http.StatusNotFound:
+		return false, nil
+	case response.StatusCode == http.StatusUnauthorized:
+		return false, errDenied
+	case response.StatusCode != http.StatusOK:
+		return false, fmt.Errorf("etcd answers GET %s with the status %d", path, response.StatusCode)
+	case found != nil && json.Unmarshal(body, found) != nil:
+		return false, fmt.Errorf("etcd's answer to GET %s is not valid JSON", path)
+	}
+	return true, nil
+}
+
+// lock makes the v2 API refuse writes, by etcd's own authentication: nobody but its user root, who has the password,
+// may write. Reads and the v3 API are not affected. It can be repeated. Nothing in etcd binds these changes to the
+// lock of the tree. So the keeper is asked before each of them, and after the last. If one came too late, and the tree
+// does not have the keys any more, they are undone.
+func (m *member) lock(ctx context.Context, password string, k keeper) error {
+	changed, err := m.tryLock(ctx, password, k)
+	if err == nil {
+		return nil
+	}
+	if err = fmt.Errorf("locking the v2 API: %w", err); !changed || !errors.Is(err, errLost) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	switch live, unknown := k.live(ctx); {
+	case unknown != nil:
+		err = errors.Join(err, unknown)
+	case !live:
+		_, undone := m.unlock(ctx, password, func(context.Context) error { return nil })
+		err = errors.Join(err, undone)
+	}
+	return err
+}
+
+// tryLock reports whether anything was changed.
+func (m *member) tryLock(ctx context.Context, password string, k keeper) (changed bool, err error) {
+	enabled, _, err := m.users(ctx, password)
+	if err != nil {
+		return false, err
+	}
+	var changes []change
+	if !enabled {
+		if err := m.lockable(ctx, password); err != nil {
+			return false, err
+		}
+		changes = []change{
+			{http.MethodPut, markPath, markRole, ""},
+			{http.MethodPut, rootPath, map[string]string{"user": "root", "password": password}, ""},
+			{http.MethodPut, enablePath, nil, ""},
+			{http.MethodPut, guestPath, guestsMayNotWrite, password},
+		}
+	} else if writable, err := m.writable(ctx, password); err != nil {
+		return false, err
+	} else if writable {
+		changes = []change{{http.MethodPut, guestPath, guestsMayNotWrite, password}}
+	}
+	for _, c := range changes {
+		if err := k.still(ctx); err != nil {
+			return changed, err
+		}
+		changed = true
+		if err := m.change(ctx, c, http.StatusConflict, http.StatusBadRequest); err != nil { // it is so already
+			return changed, err
 		}
 	}
-	return nil
+	if writable, err := m.writable(ctx, password); err != nil || writable {
+		return changed, errors.Join(err, errWritable)
+	}
+	return changed, k.still(ctx)
 }
 
-// change sends a request, which must succeed.
-func (m *member) change(ctx context.Context, c change) error {
-	response, _, err := m.client.Do(ctx, c) //nolint:bodyclose // Do reads and closes the body
-	if err != nil {
-		return cluster.OneLine(err)
-	}
-	if response.StatusCode >= 300 {
-		return fmt.Errorf("etcd answers %s %s with the status %d", c.method, c.path, response.StatusCode)
-	}
-	return nil
+// keeper knows whether the tree has the keys.
+type keeper interface {
+	// still returns errLost unless this command has the lock of the tree, as of a moment after the call.
+	still(ctx context.Context) error
+	// live reports whether the tree has the keys, whoever has the lock.
+	live(ctx context.Context) (bool, error)
 }
 
-// guestsMayWrite gives back what guestsMayNotWrite takes away.
-var guestsMayWrite = map[string]any{"role": "guest", "grant": map[string]any{"kv": map[string]any{"read": []string{}, "write": []string{"/*"}}}}
+// errWritable means that the changes have had no effect.
+var errWritable = errors.New("etcd still takes writes of those who do not log in")
 
-// unlock undoes lockV2 with its password, and reports whether there was one. It can be repeated.
-func (m *member) unlock(ctx context.Context, password string) (bool, error) {
+// unlock undoes lock with its password, and reports whether there was one. It can be repeated, and undoes nothing that
+// the lock has not done.
+func (m *member) unlock(ctx context.Context, password string, still func(context.Context) error) (bool, error) {
 	if password == "" {
 		return false, nil
 	}
-	var auth struct{ Enabled bool }
-	if _, err := m.read(ctx, get{path: "/v2/auth/enable"}, &auth); err != nil {
+	enabled, marked, err := m.users(ctx, password)
+	if err == nil {
+		err = still(ctx)
+	}
+	if err != nil {
 		return false, err
 	}
-	if auth.Enabled {
-		if err := m.change(ctx, change{http.MethodDelete, "/v2/auth/enable", nil, password}); err != nil {
+	if enabled {
+		if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, password}); err != nil {
 			return false, fmt.Errorf("unlocking the v2 API: %w (hint: if somebody else has enabled etcd's own users there, disable them with etcdctl auth disable)", err)
 		}
 	}
-	// An attempt that was interrupted may have done these already.
-	_ = m.change(ctx, change{http.MethodPut, "/v2/auth/roles/guest", guestsMayWrite, ""})
-	_ = m.change(ctx, change{http.MethodDelete, "/v2/auth/users/root", nil, ""})
+	if !marked {
+		return true, nil
+	}
+	for _, c := range []change{
+		{http.MethodPut, guestPath, guestsMayWrite, ""}, // conflict: they may
+		{http.MethodDelete, rootPath, nil, ""},
+		{http.MethodDelete, markPath, nil, ""},
+	} {
+		if err := still(ctx); err != nil {
+			return true, err
+		}
+		if err := m.change(ctx, c, http.StatusConflict, http.StatusNotFound); err != nil {
+			return true, fmt.Errorf("unlocking the v2 API: %w", err)
+		}
+	}
 	return true, nil
 }

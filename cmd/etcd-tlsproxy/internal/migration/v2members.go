@@ -1,0 +1,216 @@
+package migration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
+)
+
+const (
+	// maxClock is how far the clock of this machine may be from that of a member: expiries are compared with it.
+	maxClock = time.Second
+	// maxLag is how long a member may need to catch up with the others before writes are held.
+	maxLag = time.Minute
+)
+
+// connectAll connects to each endpoint. All of them must be members of the cluster that has the store: that of another
+// one would be written, too.
+func (r *retreat) connectAll(ctx context.Context) error {
+	ids, err := r.store.members(ctx)
+	if err != nil {
+		return err
+	}
+	for _, endpoint := range r.Connection.Endpoints {
+		one := r.Rehearsal
+		one.Connection.Endpoints = []string{endpoint}
+		m, err := one.connect(ctx)
+		if err != nil {
+			return fmt.Errorf("%w (hint: leave a member that is dead out of --endpoints)", err)
+		}
+		m.cluster = memberhost.ID(r.store.cluster)
+		if err := r.store.owns(ctx, m, ids); err != nil {
+			return fmt.Errorf("the endpoint %s: %w", endpoint, err)
+		}
+		r.members = append(r.members, m)
+	}
+	if len(r.members) == 0 {
+		return errors.New("--endpoints names no endpoint")
+	}
+	return nil
+}
+
+// members returns the ids of the members, or nothing if etcd does not show them.
+func (s *store) members(ctx context.Context) (ids []string, err error) {
+	list, err := s.listMembers(ctx)
+	for _, m := range list {
+		ids = append(ids, strconv.FormatUint(m.ID, 16))
+	}
+	return ids, err
+}
+
+func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
+	var list *pb.MemberListResponse
+	err := s.call(ctx, func(ctx context.Context) (err error) {
+		if list, err = s.client.Cluster().MemberList(ctx, &pb.MemberListRequest{}); rpc.Denied(err) {
+			err = nil // etcd shows them to its root only
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the members: %w", err)
+	}
+	return list.GetMembers(), nil
+}
+
+// owns returns an error unless a member is one of the cluster that has the store. Clusters of one member that were
+// started without names have the same ids. So the index of the cluster's log is compared, too: a read through the
+// member makes an entry there.
+func (s *store) owns(ctx context.Context, m *member, ids []string) error {
+	if len(ids) > 0 && !slices.Contains(ids, m.id) {
+		return fmt.Errorf("it is the member %s, which the v3 store of the configuration does not have (hint: --endpoints must name members of the cluster in upstream.endpoints)", m.id)
+	}
+	before, err := s.raftIndex(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := m.index(ctx); err != nil {
+		return err
+	}
+	var root struct{}
+	head, err := m.read(ctx, get{"/v2/keys/", "quorum=true"}, &root)
+	if err != nil {
+		return err
+	}
+	at, err := strconv.ParseUint(head.Get("X-Raft-Index"), 10, 64)
+	if err != nil {
+		return errors.New("its answer has no X-Raft-Index, so that it is not etcd's")
+	}
+	after, err := s.raftIndex(ctx)
+	if err == nil && (at <= before || at > after) {
+		err = fmt.Errorf("the log of its cluster is at the index %d, and that of the v3 store of the configuration between %d and %d: these are two clusters with the same id (hint: --endpoints must name members of the cluster in upstream.endpoints)", at, before, after)
+	}
+	return err
+}
+
+// raftIndex returns the index of the log of the cluster, which is no older than the call.
+func (s *store) raftIndex(ctx context.Context) (index uint64, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		if _, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Meta(), KeysOnly: true}); err != nil {
+			return err
+		}
+		status, err := s.client.Maintenance().Status(ctx, &pb.StatusRequest{})
+		if err == nil {
+			index = status.RaftIndex
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("reading the index of the cluster's log: %w", err)
+	}
+	return index, nil
+}
+
+// apart makes sure that what is written to the v2 API through a member does not come to the tree. It returns what was
+// written.
+func (s *store) apart(ctx context.Context, w *v2writer) (*node, error) {
+	n, err := w.putOwn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found *pb.RangeResponse
+	err = s.call(ctx, func(ctx context.Context) (err error) {
+		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.File(ownKey), KeysOnly: true})
+		return err
+	})
+	if err == nil && len(found.Kvs) > 0 {
+		err = errors.Join(errProxy, w.removeOwn(ctx))
+	}
+	return n, err
+}
+
+// apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
+// of this machine is that of the member.
+func (r *retreat) apart(ctx context.Context, m *member) error {
+	sent := r.to.now()
+	n, err := r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
+	answered := r.to.now()
+	switch {
+	case err != nil:
+		return err
+	case n.Expiration == nil:
+		return errors.New("etcd's answer to a write has no expiration")
+	}
+	switch clock := n.Expiration.Add(-ownTTL); {
+	case sent.Sub(clock) > maxClock:
+		return fmt.Errorf("the clock of this machine is ahead of that of the member %s by %s, want at most %s: keys would expire early (hint: set the clocks)", m.name, sent.Sub(clock).Round(time.Millisecond), maxClock)
+	case clock.Sub(answered) > maxClock:
+		return fmt.Errorf("the clock of this machine is behind that of the member %s by %s, want at most %s: keys would expire late (hint: set the clocks)", m.name, clock.Sub(answered).Round(time.Millisecond), maxClock)
+	}
+	return nil
+}
+
+// caughtUp waits until each member has what was written: it answers plain reads from that.
+func (r *retreat) caughtUp(ctx context.Context) error {
+	for _, m := range r.members {
+		for {
+			response, _, err := m.client.Do(ctx, get{path: "/v2/keys" + ownKey}) //nolint:bodyclose // Do reads and closes the body
+			if err != nil {
+				return fmt.Errorf("the member %s does not answer: %w (hint: leave a member that is dead out of --endpoints)", m.name, err)
+			}
+			index, err := m.own(response.Header)
+			if err != nil {
+				return err
+			}
+			if index >= r.to.last.Load() {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("the member %s has the index %d, want %d: it is slower than the others (hint: repair it, or leave it out of --endpoints and of those of all proxies)", m.name, index, r.to.last.Load())
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// errProxy means that what was written to the v2 API went to the tree.
+var errProxy = errors.New("--endpoints leads to a proxy that serves the v3 store (hint: give the client URLs of members, which run with --enable-v2)")
+
+// Peer is a member of the cluster.
+type Peer struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	// Version is "" if the configuration does not name the member.
+	Version string `json:"version"`
+}
+
+// peers returns the members of the cluster, and nothing if etcd does not show them.
+func (s *store) peers(ctx context.Context, o *v2v3.Options) (ids []string, peers []Peer, err error) {
+	list, err := s.listMembers(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	versions := map[uint64]string{}
+	for _, e := range o.Endpoints {
+		once, cancel := context.WithTimeout(ctx, lockTimeout)
+		if p, err := rpc.Probe(once, e, o.User, o.Password); err == nil {
+			versions[p.ID] = p.Version
+		}
+		cancel()
+	}
+	for _, m := range list {
+		ids = append(ids, strconv.FormatUint(m.ID, 16))
+		peers = append(peers, Peer{m.Name, memberhost.ID(m.ID).String(), versions[m.ID]})
+	}
+	return ids, peers, nil
+}
