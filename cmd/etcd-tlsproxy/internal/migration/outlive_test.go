@@ -15,7 +15,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
-	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
@@ -387,32 +386,6 @@ func TestACommandThatWasStoppedAtAStepLeavesTheV2APIToClients(t *testing.T) {
 	}
 }
 
-// TestAMoveBackWithAnEndpointOfAnotherClusterWritesNothing has two endpoints. The clusters have the same ids, as those that
-// are started without names have.
-func TestAMoveBackWithAnEndpointOfAnotherClusterWritesNothing(t *testing.T) {
-	f := newMoved(t, 1)
-	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	for endpoint, want := range map[string]string{e.URL(): "these are two clusters with the same id", "http://127.0.0.1:1": "leave a member that is dead out of --endpoints"} {
-		for _, endpoints := range [][]string{{f.url, endpoint}, {endpoint, f.url}} {
-			f.back.Connection.Endpoints = endpoints
-			if _, err := f.back.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("got %v, want %q", err, want)
-			}
-		}
-	}
-	resp, err := http.Get(e.URL() + "/v2/keys" + ownKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp.Body.Close(); resp.StatusCode != 404 {
-		t.Errorf("the key of the command in the other cluster: got the status %d, want 404", resp.StatusCode)
-	}
-}
-
 // TestAnAnswerOfAnotherClusterEndsAMoveBack has the member replaced while the keys are copied.
 func TestAnAnswerOfAnotherClusterEndsAMoveBack(t *testing.T) {
 	f := newMoved(t, 1)
@@ -463,5 +436,24 @@ func TestAClockThatIsWrongMovesNothing(t *testing.T) {
 		if _, err := f.back.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", skew, err, want)
 		}
+	}
+}
+
+// TestAMoveBackWhoseLastAnswerWasLostHasSucceeded has etcd carry out the last step, and the command get an error for it.
+func TestAMoveBackWhoseLastAnswerWasLostHasSucceeded(t *testing.T) {
+	f := newMoved(t, 1)
+	f.back.before = func(step string) error {
+		if step == "serve" {
+			meta := f.description()
+			meta.State, meta.Before = layout.Unfinished, ""
+			f.put(string(layout.Keys("p").Meta()), string(meta.Encode()))
+		}
+		return nil
+	}
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Errorf("got %v, want that the keys are moved", err)
+	}
+	if status := f.v2write("PUT", "/after", value("1")); status != http.StatusCreated {
+		t.Errorf("a write at the v2 API, which has the keys: got the status %d, want %d", status, http.StatusCreated)
 	}
 }
