@@ -158,7 +158,8 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 		return nil, err
 	}
 	defer func() { d.checked = nil }()
-	r := &removal{Drop: d, store: s, lock: &holding{store: s}, start: time.Now()}
+	r := &removal{Drop: d, store: s, start: time.Now()}
+	r.lock = &holding{store: s, also: r.needless}
 	err = r.run(held)
 	if err != nil && !d.killed {
 		err = errors.Join(err, r.enableAgain(ctx))

@@ -178,7 +178,11 @@ func TestADropThatWasStoppedDeletesNothingWhenItGoesOn(t *testing.T) {
 	for _, at := range append([]string{"nodes deleted"}, DropSteps...) {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			f := newMoved(t, 1)
+			fleet := newFleet(t, 1)
+			for i := range 200 {
+				fleet.write(fmt.Sprint("/many/", i), value("1"))
+			}
+			f := fleet.switched()
 			stopped, resume := make(chan struct{}), make(chan struct{})
 			var once sync.Once
 			stop := func(now string) {
@@ -266,22 +270,51 @@ func TestAWriteBetweenThePlanAndTheDeletionIsNoticed(t *testing.T) {
 	}
 }
 
-// TestAProxyThatStartsEndsTheDiscarding has a proxy start that serves the v2 API, after a part of the keys was deleted.
+// TestAProxyThatStartsEndsTheDiscarding has a proxy start that serves the v2 API, before the keys are deleted and in the
+// middle of that.
 func TestAProxyThatStartsEndsTheDiscarding(t *testing.T) {
-	f := newFleet(t, 1)
-	f.stopProxies()
-	d := f.drop(0)
+	for _, at := range []string{"delete", "nodes deleted"} {
+		t.Run(at, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, 1)
+			f.stopProxies()
+			for i := range 200 {
+				f.write(fmt.Sprint("/many/", i), value("1"))
+			}
+			var once sync.Once
+			begin := func(now string) {
+				if now == at {
+					once.Do(f.follow)
+				}
+			}
+			d := f.drop(0)
+			d.before = func(step string) error { begin(step); return nil }
+			d.Progress = func(what string, _ int64) (func(int64), func()) { return func(int64) { begin(what) }, func() {} }
+			if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the proxies at conf1001 serve the v2 API") {
+				t.Errorf("got %v, want that a proxy serves the v2 API", err)
+			}
+			if n := f.take().Nodes(); n < 100 {
+				t.Errorf("%d nodes are left, want most of them", n)
+			}
+		})
+	}
+}
+
+// TestNothingIsDeletedThroughAProxy has an endpoint whose writes come to the tree.
+func TestNothingIsDeletedThroughAProxy(t *testing.T) {
+	f := newMoved(t, 1)
+	d := f.drop(1)
 	d.before = func(step string) error {
 		if step == "delete" {
-			f.follow()
+			f.put("p.v2/f"+ownKey, "{}")
 		}
 		return nil
 	}
-	if _, err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "the proxies at conf1001 serve the v2 API") {
-		t.Errorf("got %v, want that a proxy serves the v2 API", err)
+	if _, err := d.Run(t.Context()); !errors.Is(err, errProxy) {
+		t.Errorf("got %v, want %v", err, errProxy)
 	}
-	if n := f.take().Nodes(); n == 0 {
-		t.Error("all keys were deleted")
+	if n := f.take().Nodes(); n != 24 {
+		t.Errorf("the v2 API has %d nodes, want 24", n)
 	}
 }
 

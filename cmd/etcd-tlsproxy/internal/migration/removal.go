@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
@@ -30,9 +29,6 @@ type removal struct {
 	unlocked bool
 	start    time.Time
 	result   DroppedKeys
-
-	mu     sync.Mutex
-	looked time.Time // when the proxies were looked at last
 }
 
 func (r *removal) run(ctx context.Context) (err error) {
@@ -44,22 +40,13 @@ func (r *removal) run(ctx context.Context) (err error) {
 	})
 }
 
-// lookEvery is the time between two looks at the proxies.
-const lookEvery = time.Second
-
-// held returns an error unless this command has its lock, and nobody needs the keys. A tree that has them cannot cease to
-// while the lock is held. But where there is none, a proxy that is started would serve the v2 API.
-func (r *removal) held(ctx context.Context) error {
-	if err := r.lock.still(ctx); err != nil || !r.Discard {
-		return err
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if time.Since(r.looked) < lookEvery {
+// needless returns an error if somebody needs the keys now. A tree that has them cannot cease to while the lock is held.
+// But where there is none, a proxy that is started would serve the v2 API.
+func (r *removal) needless(ctx context.Context) error {
+	if !r.Discard {
 		return nil
 	}
 	_, err := r.unneeded(ctx, r.store)
-	r.looked = time.Now()
 	return err
 }
 
@@ -137,12 +124,12 @@ func (r *removal) unlock(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.to = &v2writer{member: m, held: r.held, now: time.Now}
+	r.to = &v2writer{member: m, held: r.lock.still, now: time.Now}
 	var auth struct{ Enabled bool }
 	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil || !auth.Enabled {
 		return err
 	}
-	if err := r.held(ctx); err != nil {
+	if err := r.lock.still(ctx); err != nil {
 		return err
 	}
 	r.unlocked = true // from now on it may be, whatever the answer is
@@ -196,7 +183,7 @@ func (r *removal) removeUsers(ctx context.Context) error {
 		paths = append(paths, markPath)
 	}
 	for _, path := range paths {
-		if err := r.held(ctx); err != nil {
+		if err := r.lock.still(ctx); err != nil {
 			return err
 		}
 		if err := r.to.change(ctx, change{http.MethodDelete, path, nil, ""}, http.StatusNotFound); err != nil {
