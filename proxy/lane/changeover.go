@@ -23,28 +23,42 @@ func (s *Snapshot) changing(op *gate.Operation) bool {
 // The decision about it stands, as that about any request that is under way during a reload.
 //
 // The snapshot, the changeover and the store learn of a new description of the tree one after the other. An
-// operation that finds them apart is tried again.
+// operation that finds them apart is tried again. All its waits end together, and with the client: who has left does
+// not expect that a write is executed.
 func (x *Exchange) whileChanging(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
-	c := call.Snapshot.Changeover
-	var late context.Context
+	h := held{c: call.Snapshot.Changeover, present: call.Present}
+	if h.present == nil {
+		h.present = ctx
+	}
+	h.until = time.Now().Add(h.c.MaxHold())
+	return x.whileHeld(ctx, &h, call, buffer)
+}
+
+// held says how an operation waits.
+type held struct {
+	c       *changeover.Proxy
+	present context.Context // ends with the client
+	until   time.Time
+}
+
+// whileHeld tries an operation until nothing is apart.
+func (x *Exchange) whileHeld(ctx context.Context, h *held, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	for {
-		a, refusal, apart, err := x.onceChanging(ctx, c, call, buffer)
-		if !apart {
+		a, refusal, apart, err := x.onceChanging(ctx, h, call, buffer)
+		switch {
+		case !apart:
 			return a, refusal, err
-		}
-		if late == nil {
-			var cancel context.CancelFunc
-			late, cancel = context.WithTimeout(ctx, c.MaxHold())
-			defer cancel()
+		case !time.Now().Before(h.until):
+			x.Log.Warn("a request was held for too long and refused", "reason", "the tree and its description do not say the same")
+			return Answer{}, gate.RefuseHeld, nil
 		}
 		select {
 		case <-time.After(apartPause):
-		case <-late.Done():
-			if ctx.Err() != nil {
-				return Answer{}, nil, ErrBrokenOff
-			}
-			x.Log.Warn("a request was held for too long and refused", "reason", "the tree and its description do not say the same")
-			return Answer{}, gate.RefuseHeld, nil
+		case <-h.present.Done():
+		case <-ctx.Done():
+		}
+		if h.present.Err() != nil || ctx.Err() != nil {
+			return Answer{}, nil, ErrBrokenOff
 		}
 		call.Snapshot = x.Current.Load()
 	}
@@ -52,15 +66,11 @@ func (x *Exchange) whileChanging(ctx context.Context, call *Call, buffer func() 
 
 // onceChanging tries an operation. It was not executed if apart is set: the tree and its description do not say
 // the same yet.
-func (x *Exchange) onceChanging(ctx context.Context, c *changeover.Proxy, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, apart bool, err error) {
+func (x *Exchange) onceChanging(ctx context.Context, h *held, call *Call, buffer func() []byte) (a Answer, refusal *gate.Refusal, apart bool, err error) {
 	if !call.Op.IsWrite() {
-		return x.readChanging(ctx, c, call, buffer)
+		return x.readChanging(ctx, h.c, call, buffer)
 	}
-	present := call.Present
-	if present == nil {
-		present = ctx
-	}
-	write, err := c.Admit(present)
+	write, err := h.c.AdmitUntil(h.present, h.until)
 	switch {
 	case err == nil:
 		a, refusal, err = x.writeToEtcd(ctx, call, buffer, write)

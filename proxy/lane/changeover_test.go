@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
@@ -19,6 +21,12 @@ import (
 
 // follower is a proxy of a fleet whose tree has the keys.
 func follower(t *testing.T) *changeover.Proxy {
+	t.Helper()
+	return followerOf(t, layout.Meta{State: layout.Live})
+}
+
+// followerOf is a proxy of a fleet whose tree is in a state, which a command keeps there.
+func followerOf(t *testing.T, meta layout.Meta) *changeover.Proxy {
 	t.Helper()
 	etcd, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -31,9 +39,11 @@ func follower(t *testing.T) *changeover.Proxy {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Live, Moved: true, Generation: "g"}
-	if _, err := client.Put(t.Context(), &pb.PutRequest{Key: layout.Keys("p").Meta(), Value: meta.Encode()}); err != nil {
-		t.Fatal(err)
+	meta.Schema, meta.MinRead, meta.MinWrite, meta.Moved, meta.Generation = layout.Schema, layout.Schema, layout.Schema, true, "g"
+	for _, put := range []*pb.PutRequest{{Key: layout.Keys("p").Lock()}, {Key: layout.Keys("p").Meta(), Value: meta.Encode()}} {
+		if _, err := client.Put(t.Context(), put); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c, err := changeover.Open(changeover.Options{Endpoints: endpoints, Prefix: "p", Timeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler), Switched: func() {}})
 	if err != nil {
@@ -71,5 +81,53 @@ func TestAnOperationWaitsUntilTheTreeAndItsDescriptionAgree(t *testing.T) {
 		if failures := r.failures(t); len(failures) != 0 {
 			t.Errorf("%s: counted the failures %v, want none", method, failures)
 		}
+	}
+}
+
+// TestAHeldWriteIsNotExecutedOnceItsClientHasLeft has a store that takes writes as soon as the client has left.
+func TestAHeldWriteIsNotExecutedOnceItsClientHasLeft(t *testing.T) {
+	store := &answers{answer: found(3)}
+	present, leave := context.WithCancel(t.Context())
+	asked := 0
+	store.asked = func(*v2store.Operation) {
+		switch asked++; asked {
+		case 1:
+			store.err = &v2v3.Error{Kind: v2v3.NotLive, Reason: "it is in the state \"frozen\""}
+		case 2:
+			leave()
+		default:
+			store.err = nil
+		}
+	}
+	r := newStoreRig(t, store)
+	r.snapshot.Changeover = follower(t)
+	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+	call.Present = present
+	if _, refusal, err := r.Do(t.Context(), call, room(100)); refusal != nil || !errors.Is(err, ErrBrokenOff) || asked != 2 {
+		t.Errorf("got the refusal %v and the error %v after %d attempts; want %v after two", refusal, err, asked, ErrBrokenOff)
+	}
+}
+
+// TestAllWaitsOfAWriteEndTogether has a store that never agrees with the description of its tree.
+func TestAllWaitsOfAWriteEndTogether(t *testing.T) {
+	store := &answers{err: &v2v3.Error{Kind: v2v3.NotLive, Reason: "it is in the state \"frozen\""}}
+	r := newStoreRig(t, store)
+	h := held{c: follower(t), present: t.Context(), until: time.Now()}
+	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+	call.account = call.Peer.Account
+	if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
+		t.Errorf("a write whose time was over before the store was asked: got the refusal %v and the error %v, want %v", refusal, err, gate.RefuseHeld)
+	}
+}
+
+// TestAWriteThatHasWaitedIsNotHeldForLongAgain has a tree freeze when the time of a write is over.
+func TestAWriteThatHasWaitedIsNotHeldForLongAgain(t *testing.T) {
+	r := newStoreRig(t, &answers{answer: found(3)})
+	present, leave := context.WithTimeout(t.Context(), 5*time.Second)
+	defer leave()
+	h := held{c: followerOf(t, layout.Meta{State: layout.Frozen, Before: layout.Live}), present: present, until: time.Now()}
+	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+	if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
+		t.Errorf("got the refusal %v and the error %v, want %v at once", refusal, err, gate.RefuseHeld)
 	}
 }

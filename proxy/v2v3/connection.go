@@ -66,7 +66,7 @@ func (c *connection) run(ctx context.Context) error {
 		c.maxSilence = longSilence
 	}
 	start, end := s.keys.Range()
-	if c.watch, err = s.client.Watch(ctx, start, end, after+1, s.fragments); err != nil {
+	if c.watch, err = s.client.Watch(ctx, start, end, after+1, st.revision, s.fragments); err != nil {
 		return err
 	}
 	c.hear()

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -129,7 +128,7 @@ func (r *restorable) putMark(meta layout.Meta) {
 	r.Helper()
 	t := layout.Txn{Keys: r.keys}
 	t.Put(r.keys.Log(), (&layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}).Encode())
-	if !reflect.DeepEqual(meta, *r.current().Meta) {
+	if meta != *r.current().Meta {
 		t.Put(r.keys.Meta(), meta.Encode())
 	}
 	if _, err := r.client().Txn(testContext(r.T), &pb.TxnRequest{Success: t.Success}); err != nil {

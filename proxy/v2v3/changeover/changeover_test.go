@@ -3,17 +3,13 @@ package changeover
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-
 	"etcd-tlsproxy/proxy/v2v3/layout"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 func TestWithoutATreeTheV2APITakesWrites(t *testing.T) {
@@ -155,6 +151,62 @@ func TestAWriteIsNotHeldForEver(t *testing.T) {
 	}
 }
 
+// TestAWriteIsNotHeldAfterItsTime has a write that has waited elsewhere.
+func TestAWriteIsNotHeldAfterItsTime(t *testing.T) {
+	f := newFleet(t)
+	defer f.lock()()
+	f.describe(layout.Frozen)
+	m := f.proxy(func(o *Options) { o.maxHold = time.Hour })
+	f.reach(m, Frozen)
+	if _, err := m.AdmitUntil(f.context(), time.Now()); !errors.Is(err, ErrHeld) {
+		t.Errorf("a write whose time is over: got %v, want %v", err, ErrHeld)
+	}
+}
+
+// TestAHeldWriteWhoseClientHasLeftIsNotAdmitted lets writes go on, and only then looks whether the client is there.
+func TestAHeldWriteWhoseClientHasLeftIsNotAdmitted(t *testing.T) {
+	for _, state := range []string{layout.Live, layout.Unfinished} {
+		f := newFleet(t)
+		release := f.lock()
+		f.describe(layout.Frozen)
+		m := f.proxy(nil)
+		f.reach(m, Frozen)
+		client := &leaving{Context: f.context(), waits: make(chan struct{})}
+		done := make(chan error, 1)
+		go func() {
+			_, err := m.Admit(client)
+			done <- err
+		}()
+		<-client.waits
+		client.left.Store(true)
+		f.describe(state)
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v, want that the client has left", state, err)
+		}
+		release()
+	}
+}
+
+// leaving is a client whose end nobody is told, as that of a connection which nothing reads.
+type leaving struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{} // closed when somebody waits
+	left  atomic.Bool
+}
+
+func (l *leaving) Done() <-chan struct{} {
+	l.once.Do(func() { close(l.waits) })
+	return nil
+}
+
+func (l *leaving) Err() error {
+	if l.left.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
 func TestAHeldWriteEndsWithItsClient(t *testing.T) {
 	f := newFleet(t)
 	defer f.lock()()
@@ -191,10 +243,37 @@ func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
 	}
 }
 
+// TestADescriptionThatCannotBeReadEndsReads has a command of a newer program move the keys to the tree.
+func TestADescriptionThatCannotBeReadEndsReads(t *testing.T) {
+	f := newFleet(t)
+	stale := make(chan struct{}, 1)
+	m := f.proxy(func(o *Options) { o.Stale = func() { stale <- struct{}{} } })
+	f.reach(m, V2)
+	f.put(f.keys.Meta(), []byte(`{"schema":9,"min_read":9,"min_write":9,"state":"live","moved":true}`), 0)
+	if tree, err := m.CatchUp(f.context()); err == nil || !strings.Contains(err.Error(), "version 9") {
+		t.Errorf("a read with a quorum: got the tree %t, %v; want an error, because the description cannot be read", tree, err)
+	}
+	if m.Known() {
+		t.Error("reads of the v2 API go on below a description that cannot be read")
+	}
+	select {
+	case <-stale:
+	case <-f.context().Done():
+		t.Error("watches of the v2 API were not broken off")
+	}
+	f.describe(layout.Unfinished)
+	if tree, err := m.CatchUp(f.context()); err != nil || tree || !m.Known() {
+		t.Errorf("below a description that can be read: got the tree %t, %v and known %t; want the v2 API", tree, err, m.Known())
+	}
+	if len(stale) > 0 {
+		t.Error("watches of the v2 API were broken off twice")
+	}
+}
+
 func TestTheStoreTellsWhereTheFleetStands(t *testing.T) {
 	f := newFleet(t)
 	m := f.proxy(func(o *Options) { o.Version = "1.2.3" })
-	f.reach(m, V2)
+	f.admitted(m).Done() // it has a session
 	look := func() *Fleet {
 		t.Helper()
 		found, err := Look(f.context(), f.client, f.keys)
@@ -259,35 +338,6 @@ func TestAReadCatchesUpWithAMove(t *testing.T) {
 	}
 }
 
-// TestADeadEndpointDelaysNothingForLong has a first endpoint at which nothing listens.
-func TestADeadEndpointDelaysNothingForLong(t *testing.T) {
-	f := newFleet(t)
-	m := f.proxy(func(o *Options) {
-		o.Endpoints = append([]rpc.Endpoint{{Addr: "127.0.0.1:1"}}, o.Endpoints...)
-		o.maxHold = 20 * time.Second
-	})
-	w := f.admitted(m)
-	defer w.Done()
-	if err := w.Confirm(f.context()); err != nil {
-		t.Errorf("a write at the second endpoint: got %v, want it confirmed", err)
-	}
-}
-
-// TestAnEndpointThatHangsIsLeft has an endpoint that accepts connections and says nothing.
-func TestAnEndpointThatHangsIsLeft(t *testing.T) {
-	f := newFleet(t)
-	silent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	m := f.proxy(func(o *Options) {
-		o.Endpoints = append([]rpc.Endpoint{{Addr: silent.Addr().String()}}, o.Endpoints...)
-		o.maxHold = 20 * time.Second
-	})
-	f.admitted(m).Done()
-}
-
 // TestATreeWhoseDescriptionIsGoneIsNotTakenForNone removes the description of a live tree, as by mistake, and as
 // a proxy finds it that starts afterwards.
 func TestATreeWhoseDescriptionIsGoneIsNotTakenForNone(t *testing.T) {
@@ -320,60 +370,4 @@ func TestAHungWriteDoesNotKeepTheTreeFrozen(t *testing.T) {
 	f.reach(m, Frozen)
 	release()
 	f.reach(m, V2)
-}
-
-// TestAFullStoreThawsBySomethingThatItTakes raises the alarm of a store that is full, which takes only removals.
-func TestAFullStoreThawsBySomethingThatItTakes(t *testing.T) {
-	f := newFleet(t)
-	m := f.proxy(nil)
-	f.admitted(m).Done()
-	release := f.lock()
-	f.await(f.describe(layout.Frozen))
-	held := f.held(m)
-	status, err := f.client.Maintenance().Status(f.context(), &pb.StatusRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.client.Maintenance().Alarm(f.context(), &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: status.Header.MemberId, Alarm: pb.AlarmType_NOSPACE}); err != nil {
-		t.Fatal(err)
-	}
-	release()
-	if err := <-held; err != nil {
-		t.Errorf("a write that was held by a command that is gone, in a full store: got %v, want it admitted", err)
-	}
-}
-
-// TestWhatIsNotHeardForLongIsNotKnown lets the description not be followed for longer than reads may rely on it.
-func TestWhatIsNotHeardForLongIsNotKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var stale atomic.Int32
-		p := &Proxy{o: Options{Stale: func() { stale.Add(1) }}, changed: make(chan struct{})}
-		p.known.Store(true)
-		p.lose(errSilent)
-		advance(maxStale - 1)
-		p.lose(errSilent) // at the next endpoint
-		if !p.Known() || stale.Load() != 0 {
-			t.Error("before the time is over: it is not known any more who takes writes")
-		}
-		advance(1)
-		if p.Known() || stale.Load() != 1 {
-			t.Errorf("after %s: known %t, and watches were broken off %d times; want neither, and once", maxStale, p.Known(), stale.Load())
-		}
-		p.forget()
-		if !p.Known() {
-			t.Error("followed again: it is still not known who takes writes")
-		}
-		p.o.ServeStale = true
-		p.lose(errSilent)
-		advance(time.Hour)
-		if !p.Known() {
-			t.Error("with stale reads: it is not known any more who takes writes")
-		}
-	})
-}
-
-// advance moves the clock of the synctest bubble.
-func advance(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the clock is the bubble's: nothing waits
-	synctest.Wait()
 }

@@ -23,4 +23,10 @@
 // API has answered only after it has seen, in one linearizable read, that its session still exists.
 // Then the command still waits for this proxy, and the copy that it makes has the write. Otherwise
 // the outcome of the write is unknown, and the client is told so.
+//
+// A store that is full takes no session, and no description that freezes the tree either. A proxy that can have no
+// session for that reason takes writes without. It acknowledges one only after it has seen, in a linearizable read,
+// that the description is the same as before the write was sent: then the tree was not frozen when the v2 API executed
+// the write, or nothing has become of that freeze. A command that has the keys moved once there is room again may not
+// know of the proxy and not wait for it, so that the outcome of such a write is unknown.
 package changeover

@@ -110,16 +110,23 @@ func (f *Fleet) Abort(ctx context.Context, client *rpc.Client, keys layout.Keys)
 	if f.State != layout.Frozen {
 		return ErrNotFrozen
 	}
-	done, err := Thaw(ctx, client, keys, f.meta, func(t *layout.Txn) {
-		t.Modified(keys.Meta(), f.revision)
-		t.Modified(keys.Lock(), f.lock)
-		t.Delete(keys.Lock())
-	})
-	switch {
-	case err != nil:
+	// Without its lock the command cannot go on, whatever becomes of the rest.
+	t := layout.Txn{Keys: keys}
+	t.Modified(keys.Meta(), f.revision)
+	t.Modified(keys.Lock(), f.lock)
+	t.Delete(keys.Lock())
+	answer, err := client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: t.Success})
+	if err == nil && !answer.Succeeded {
+		return fmt.Errorf("%w meanwhile (hint: look at it again)", errChanged)
+	}
+	if err == nil { // if that is not done, a proxy has done it
+		_, err = Thaw(ctx, client, keys, f.meta, func(t *layout.Txn) {
+			t.Modified(keys.Meta(), f.revision)
+			t.Vacant(keys.Lock(), nil)
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("ending the freeze: %s (hint: the proxies end it themselves once the command is gone)", rpc.Reason(err))
-	case !done:
-		return errors.New("the state of the tree has changed meanwhile (hint: look at it again)")
 	}
 	return nil
 }

@@ -78,11 +78,13 @@ type Proxy struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	// freezing is the work for the description that froze the tree last. Only the follower uses it.
+	// freezing is the work for the description that froze the tree last, and line the connection at which it is
+	// followed. Only the follower uses them.
 	freezing freezing
+	line     line
 
-	// known is set once the store has said who takes writes. tree is set if it is the tree, as far as
-	// that is known. stale is set while neither has been heard for long.
+	// known is set while the store says who takes writes, as far as it was heard. tree is set if it is the tree, as
+	// far as that is known. stale is set while neither has been heard for long.
 	known, tree, stale atomic.Bool
 
 	counts counts
@@ -97,9 +99,11 @@ type Proxy struct {
 	// describedTree is what Tree says since then.
 	describedTree bool
 	// lost makes what is known stale; nil while the description is followed.
-	lost *time.Timer
-	// name is the session in which the phase was read; "" while it may be another one.
-	name string
+	lost *loss
+	// name is the session in which the phase was read; "" while it may be another one. alone is set if it was read
+	// without a session, because the store is full.
+	name  string
+	alone bool
 	// under is the number of writes under way at the v2 API.
 	under int
 	// changed is closed when the fields above change, except for a new write.
@@ -157,7 +161,7 @@ func (p *Proxy) Frozen() bool {
 	return phase == Frozen
 }
 
-// Known reports whether the store has said who takes writes, not too long ago. Otherwise reads could be answered
+// Known reports whether the store says who takes writes, and was heard not too long ago. Otherwise reads could be answered
 // by an API that nobody writes any more.
 func (p *Proxy) Known() bool { return p.known.Load() && !p.stale.Load() }
 

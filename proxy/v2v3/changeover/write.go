@@ -1,6 +1,7 @@
 package changeover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,30 +19,41 @@ var (
 
 // Write is a write at the v2 API.
 type Write struct {
-	p    *Proxy
-	name string // of the session
+	p *Proxy
+	// name is that of the session; "" for none. described is the revision of the description of the tree.
+	name      string
+	described int64
 }
 
-// Admit waits until writes are taken. It returns the write if the v2 API takes it; then the caller
-// must call [Write.Done]. The error is ErrSwitched, ErrHeld, or the cause of ctx, which ends when the client
-// has left. In each of these cases nothing was executed.
+// Admit is AdmitUntil for a write that may be held for as long as any.
 func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
+	return p.AdmitUntil(ctx, time.Now().Add(p.o.maxHold))
+}
+
+// AdmitUntil waits until writes are taken, or until a time. It returns the write if the v2 API takes
+// it; then the caller must call [Write.Done]. The error is ErrSwitched, ErrHeld, or that of ctx, which ends when the
+// client has left. In each of these cases nothing was executed.
+func (p *Proxy) AdmitUntil(ctx context.Context, until time.Time) (*Write, error) {
 	var late <-chan time.Time
 	for {
+		if late != nil && ctx.Err() != nil {
+			return nil, cmp.Or(context.Cause(ctx), ctx.Err())
+		}
 		session, _, ok := p.session.Fence()
 		p.mu.Lock()
 		phase, reason, changed := p.phase, p.reason, p.changed
-		if phase == V2 && ok && session == p.name {
+		if phase == V2 && (ok && session == p.name || !ok && p.alone) {
 			p.under++
+			w := &Write{p, session, p.described}
 			p.mu.Unlock()
-			return &Write{p, session}, nil
+			return w, nil
 		}
 		p.mu.Unlock()
 		if phase == V3 {
 			return nil, ErrSwitched
 		}
 		if late == nil {
-			timer := time.NewTimer(p.o.maxHold)
+			timer := time.NewTimer(time.Until(until))
 			defer timer.Stop()
 			late = timer.C
 			p.counts.held.Add(1)
@@ -51,7 +63,6 @@ func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
 		case <-late:
 			p.counts.refused.Add(1)
 			return nil, fmt.Errorf("%w: %s", ErrHeld, p.cause(phase, reason))
@@ -79,16 +90,18 @@ func (p *Proxy) cause(phase Phase, reason string) string {
 // unknown.
 func (w *Write) Confirm(ctx context.Context) error {
 	r, err := w.p.confirm.wait(ctx)
-	if err != nil || r.session != w.name {
-		w.p.counts.unknown.Add(1)
-	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %w", ErrUnknown, err)
-	case r.session != w.name:
-		return fmt.Errorf("%w: the session of this proxy has ended meanwhile", ErrUnknown)
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
+	case w.name != "" && r.session != w.name:
+		err = fmt.Errorf("%w: the session of this proxy has ended meanwhile", ErrUnknown)
+	case w.name == "" && r.meta != w.described:
+		err = fmt.Errorf("%w: the tree is in another state, and this proxy had no session", ErrUnknown)
 	}
-	return nil
+	if err != nil {
+		w.p.counts.unknown.Add(1)
+	}
+	return err
 }
 
 // Done ends the write, however it ended.

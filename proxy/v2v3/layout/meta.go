@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
-	"strings"
 )
 
 // Schema is the version of the layout that this package reads and writes.
@@ -58,8 +56,9 @@ type Meta struct {
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
 
-	// extra has the fields that this program does not know. They are kept when the description is put again.
-	extra map[string]json.RawMessage
+	// unknown are the fields that this version does not know, as the value of meta has them; "" for none. Who changes
+	// a state keeps them.
+	unknown string
 }
 
 // Readable returns an error if a program that knows a version of the layout is too old for the tree.
@@ -86,25 +85,14 @@ func (m *Meta) Revision(index uint64) int64 { return int64(index) - m.Offset }
 
 // Encode returns the value of meta.
 func (m *Meta) Encode() []byte {
-	value := marshal(m)
-	if len(m.extra) == 0 {
-		return value
+	known := marshal(m)
+	if m.unknown == "" {
+		return known
 	}
-	all := maps.Clone(m.extra)
-	if err := json.Unmarshal(value, &all); err != nil {
-		panic("BUG: the description of a tree is no JSON object: " + err.Error())
-	}
+	all := fields([]byte(m.unknown))
+	maps.Copy(all, fields(known))
 	return marshal(all)
 }
-
-// metaFields are the names of the fields of meta that this program knows.
-var metaFields = func() (names []string) {
-	for field := range reflect.TypeFor[Meta]().Fields() {
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		names = append(names, name)
-	}
-	return names
-}()
 
 // DecodeMeta decodes the value of meta.
 func DecodeMeta(value []byte) (*Meta, error) {
@@ -112,18 +100,24 @@ func DecodeMeta(value []byte) (*Meta, error) {
 	if err := json.Unmarshal(value, m); err != nil {
 		return nil, fmt.Errorf("decoding the description of the tree: %w", err)
 	}
-	if err := json.Unmarshal(value, &m.extra); err != nil {
-		return nil, fmt.Errorf("decoding the description of the tree: %w", err)
-	}
-	for _, name := range metaFields {
-		delete(m.extra, name)
-	}
-	if len(m.extra) == 0 {
-		m.extra = nil
-	}
 	if m.Schema < 1 || m.MinRead < 1 || m.MinWrite < 1 {
 		return nil, fmt.Errorf("decoding the description of the tree: found the schema %d with the oldest readers %d and writers %d, want versions from 1 on",
 			m.Schema, m.MinRead, m.MinWrite)
 	}
+	all := fields(value)
+	for name := range fields(marshal(m)) {
+		delete(all, name)
+	}
+	if len(all) > 0 {
+		m.unknown = string(marshal(all))
+	}
 	return m, nil
+}
+
+// fields returns the fields of a value that is known to be an object.
+func fields(value []byte) (all map[string]json.RawMessage) {
+	if err := json.Unmarshal(value, &all); err != nil {
+		panic("BUG: the description of a tree is no object: " + err.Error())
+	}
+	return all
 }

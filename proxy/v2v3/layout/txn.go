@@ -53,6 +53,9 @@ func (t *Txn) Put(key, value []byte) {
 // Delete adds the deletion of one key.
 func (t *Txn) Delete(key []byte) { t.delete(key, nil) }
 
+// DeleteRange adds the deletion of all keys of a range.
+func (t *Txn) DeleteRange(start, end []byte) { t.delete(start, end) }
+
 // Thaw gives a tree the state that it had before it was frozen.
 func (t *Txn) Thaw(m *Meta) {
 	before := *m

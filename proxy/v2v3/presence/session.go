@@ -30,12 +30,13 @@ type Session struct {
 	name     string
 	revision int64
 	lease    int64
-	begun    chan struct{} // closed while there is a session
+	begun    chan struct{} // closed while there is a session, and when full has changed without one
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
 	put      int64         // the number of attempts to put up a fence
 	frozen   int64         // what the key says of it
 	failure  error         // why the last session could not begin, or has ended
+	full     bool          // there is no session because the store is full
 	asked    chan struct{} // has room for one
 }
 
@@ -75,7 +76,8 @@ func (n *Session) Fence() (name string, revision int64, ok bool) {
 	return n.name, n.revision, n.name != ""
 }
 
-// Current returns the session, or "" if there is none. changed is closed when that is not so any more.
+// Current returns the session, or "" if there is none. changed is closed when that is not so any more, or what
+// [Session.Full] says.
 func (n *Session) Current() (name string, changed <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,6 +85,25 @@ func (n *Session) Current() (name string, changed <-chan struct{}) {
 		return "", n.begun
 	}
 	return n.name, n.ended
+}
+
+// Full reports whether there is no session because the store is full, which refuses one.
+func (n *Session) Full() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.full
+}
+
+// fail takes note of why there is no session.
+func (n *Session) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failure = err
+	if full := rpc.NoSpace(err); full != n.full {
+		n.full = full
+		close(n.begun)
+		n.begun = make(chan struct{})
+	}
 }
 
 // Failure returns why there is no session, or "" if that is not known.
@@ -119,9 +140,7 @@ func (n *Session) Keep() {
 			n.leave()
 		}
 		n.Log.Debug("the session has ended", "error", err)
-		n.mu.Lock()
-		n.failure = err
-		n.mu.Unlock()
+		n.fail(err)
 		select {
 		case <-n.Context.Done():
 		case <-time.After(100 * time.Millisecond):
@@ -148,6 +167,7 @@ func (n *Session) begin() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.name, n.revision, n.lease, n.ended = name, put.Header.Revision, lease.ID, make(chan struct{})
+	n.full = false
 	close(n.begun)
 	return nil
 }

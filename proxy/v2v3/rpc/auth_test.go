@@ -146,7 +146,7 @@ func TestAWrongPasswordIsARefusal(t *testing.T) {
 		if !Refused(err) || !strings.HasPrefix(err.Error(), "authenticating at etcd: ") || strings.Contains(err.Error(), "wrong") {
 			t.Errorf("got the error %v, want a refusal without the password", err)
 		}
-		if w, err := c.Watch(testContext(t), []byte("a/1"), nil, 0, false); w != nil || !Refused(err) {
+		if w, err := c.Watch(testContext(t), []byte("a/1"), nil, 0, 0, false); w != nil || !Refused(err) {
 			t.Errorf("a watch: got the error %v, want a refusal", err)
 		}
 	}

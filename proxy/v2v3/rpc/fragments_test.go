@@ -26,7 +26,7 @@ func TestFragmentsAreReturnedAsTheyArrive(t *testing.T) {
 		}
 		want[answer.Header.Revision] = len(r.Success)
 	}
-	w, err := c.Watch(ctx, []byte("k/"), []byte("k0"), 1, true)
+	w, err := c.Watch(ctx, []byte("k/"), []byte("k0"), 1, 0, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func get(t *testing.T, c *Client, key string) string {
 // watch starts a watch, and waits until etcd has it.
 func watch(t *testing.T, c *Client, key string, revision int64, fragments bool) *Watch {
 	t.Helper()
-	w, err := c.Watch(testContext(t), []byte(key), nil, revision, fragments)
+	w, err := c.Watch(testContext(t), []byte(key), nil, revision, 0, fragments)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ type Watch struct {
 	events  []*mvccpb.Event
 	partial bool
 	id      int64
+	// from is the first revision whose events are returned.
+	from int64
 }
 
 // RequireLeader returns a context for calls that etcd ends if its member has no leader.
@@ -30,12 +32,17 @@ func RequireLeader(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, rpctypes.MetadataRequireLeaderKey, rpctypes.MetadataHasLeader)
 }
 
-// Watch starts to watch a range from a revision on. It ends with the context, or with Close.
+// Watch starts to watch a range from a revision on; 0 is the next one. It ends with the context, or with Close.
+//
+// Reached is a revision that the store is known to have; 0 if none is known. Etcd answers no heartbeat before the
+// revision exists that it was asked for, which is never in a store that nobody writes to. So it is asked for that one
+// at most, and what is older than wanted is dropped. It looks for what such a watch has missed every tenth of a second,
+// so that the first events may be that late.
 //
 // Etcd sends responses of more than 2 MiB in fragments if it is asked for them. The time that it
 // needs for a fragment grows with the square of the number of its events, so that the removal of
 // many nodes takes minutes. Otherwise it sends up to 1,000 revisions in one response.
-func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64, fragments bool) (*Watch, error) {
+func (c *Client) Watch(ctx context.Context, start, end []byte, revision, reached int64, fragments bool) (*Watch, error) {
 	conn := c.current()
 	ctx, cancel := context.WithCancel(RequireLeader(ctx))
 	authentic, err := c.withToken(ctx, conn, false)
@@ -43,7 +50,10 @@ func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64, f
 		cancel()
 		return nil, err
 	}
-	w := &Watch{cancel: cancel}
+	w := &Watch{cancel: cancel, from: revision}
+	if reached != 0 {
+		revision = min(revision, reached)
+	}
 	if w.stream, err = pb.NewWatchClient(conn).Watch(authentic); err == nil {
 		err = w.stream.Send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: &pb.WatchCreateRequest{
 			Key: start, RangeEnd: end, StartRevision: revision, Fragment: fragments}}})
@@ -58,22 +68,27 @@ func (c *Client) Watch(ctx context.Context, start, end []byte, revision int64, f
 // Next returns the next events, and the header of their response. A revision is never split, but a response
 // may be. There may be no events: the response then only shows that the stream is alive.
 func (w *Watch) Next() (*pb.ResponseHeader, []*mvccpb.Event, error) {
-	r, err := w.stream.Recv()
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("watching: %w", err)
-	case r.Canceled && r.CompactRevision != 0:
-		return nil, nil, fmt.Errorf("watching: %w", ErrCompacted)
-	case r.Canceled:
-		return nil, nil, fmt.Errorf("watching: etcd ended the watch: %s", r.CancelReason)
-	case r.Created:
-		w.id = r.WatchId
-		return r.Header, nil, nil
-	case r.WatchId != w.id && len(r.Events) > 0:
-		return nil, nil, fmt.Errorf("watching: found events of the watch %d, want those of %d", r.WatchId, w.id)
+	for {
+		r, err := w.stream.Recv()
+		switch {
+		case err != nil:
+			return nil, nil, fmt.Errorf("watching: %w", err)
+		case r.Canceled && r.CompactRevision != 0:
+			return nil, nil, fmt.Errorf("watching: %w", ErrCompacted)
+		case r.Canceled:
+			return nil, nil, fmt.Errorf("watching: etcd ended the watch: %s", r.CancelReason)
+		case r.Created:
+			w.id = r.WatchId
+			return r.Header, nil, nil
+		case r.WatchId != w.id && len(r.Events) > 0:
+			return nil, nil, fmt.Errorf("watching: found events of the watch %d, want those of %d", r.WatchId, w.id)
+		}
+		w.partial = r.Fragment
+		wanted := slices.DeleteFunc(r.Events, func(e *mvccpb.Event) bool { return e.Kv.ModRevision < w.from })
+		if len(wanted) > 0 || len(r.Events) == 0 {
+			return r.Header, w.complete(wanted), nil
+		}
 	}
-	w.partial = r.Fragment
-	return r.Header, w.complete(r.Events), nil
 }
 
 // complete adds events, and returns those of all revisions that are complete. The last revision of a

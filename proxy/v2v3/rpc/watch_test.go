@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"etcd-tlsproxy/proxy/proxytest"
 )
 
 func TestAWatchReceivesTheEventsFromItsRevisionOn(t *testing.T) {
@@ -16,7 +20,7 @@ func TestAWatchReceivesTheEventsFromItsRevisionOn(t *testing.T) {
 	first := put(t, c, "w/a", "1")
 	put(t, c, "w/b", "2")
 	put(t, c, "x", "3")
-	w, err := c.Watch(testContext(t), []byte("w/"), []byte("w0"), first, false)
+	w, err := c.Watch(testContext(t), []byte("w/"), []byte("w0"), first, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +52,7 @@ func TestAWatchOfACompactedRevisionSaysSo(t *testing.T) {
 	if _, err := c.Compact(testContext(t), &pb.CompactionRequest{Revision: put(t, c, "a", "2")}); err != nil {
 		t.Fatal(err)
 	}
-	w, err := c.Watch(testContext(t), []byte("a"), nil, first, false)
+	w, err := c.Watch(testContext(t), []byte("a"), nil, first, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +71,7 @@ func TestAWatchOfACompactedRevisionSaysSo(t *testing.T) {
 func TestAWatchThatEtcdEndsTellsWhy(t *testing.T) {
 	e := endpoint(t, startEtcd(t).URL())
 	protect(t, e)
-	w, err := newClient(t, "proxy", "p", e).Watch(testContext(t), []byte("b"), nil, 0, false)
+	w, err := newClient(t, "proxy", "p", e).Watch(testContext(t), []byte("b"), nil, 0, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +131,70 @@ func TestProgressIsAnsweredWithoutEvents(t *testing.T) {
 	ended(t, w)
 }
 
+// TestAnIdleStoreAnswersHeartbeats watches what comes after the newest revision, as a follower does that has read the
+// store. Nobody writes.
+func TestAnIdleStoreAnswersHeartbeats(t *testing.T) {
+	for _, release := range proxytest.Releases() {
+		t.Run(release.Name, func(t *testing.T) {
+			t.Parallel()
+			etcd, err := release.Cluster(t.TempDir(), 1)
+			t.Cleanup(etcd.Close)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := newClient(t, "", "", endpoint(t, etcd.URLs()[0]))
+			newest := put(t, c, "a", "1")
+			w, err := c.Watch(testContext(t), []byte("a"), nil, newest+1, newest, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer beat(t, w)()
+			for range 5 { // the first response is that to the watch itself
+				if _, events, err := w.Next(); err != nil || len(events) > 0 {
+					t.Fatalf("got %d events, %v; want an answer to a heartbeat without any", len(events), err)
+				}
+			}
+			revision := put(t, c, "a", "2")
+			for {
+				_, events, err := w.Next()
+				if err != nil || len(events) > 0 && events[0].Kv.ModRevision != revision {
+					t.Fatalf("got the events %v, %v; want that of the revision %d", events, err, revision)
+				}
+				if len(events) > 0 {
+					return
+				}
+			}
+		})
+	}
+}
+
+// beat asks for progress until the result is called.
+func beat(t *testing.T, w *Watch) (end func()) {
+	t.Helper()
+	var beating sync.WaitGroup
+	stop := make(chan struct{})
+	beating.Go(func() {
+		ticker := time.NewTicker(20 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-ticker.C:
+			}
+			if err := w.AskProgress(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return func() {
+		close(stop)
+		beating.Wait()
+		w.Close()
+	}
+}
+
 // script is a stream of responses that etcd does not send.
 type script struct {
 	pb.Watch_WatchClient
@@ -166,13 +234,13 @@ func TestAWatchThatCannotStartLeavesNothing(t *testing.T) {
 	link, e := newLink(t, etcd)
 	c := newClient(t, "", "", e)
 	link.Cut()
-	if w, err := c.Watch(unknown{testContext(t), make(chan struct{})}, []byte("a"), nil, 0, false); w != nil || err == nil || !strings.HasPrefix(err.Error(), "starting the watch: ") {
+	if w, err := c.Watch(unknown{testContext(t), make(chan struct{})}, []byte("a"), nil, 0, 0, false); w != nil || err == nil || !strings.HasPrefix(err.Error(), "starting the watch: ") {
 		t.Errorf("without etcd: got the error %v, want that it says what failed", err)
 	}
 	link.Mend()
 	protect(t, e)
 	wrong := newClient(t, "proxy", "wrong", e)
-	if w, err := wrong.Watch(unknown{testContext(t), make(chan struct{})}, []byte("a"), nil, 0, false); w != nil || err == nil {
+	if w, err := wrong.Watch(unknown{testContext(t), make(chan struct{})}, []byte("a"), nil, 0, 0, false); w != nil || err == nil {
 		t.Errorf("without a token: got the error %v, want one", err)
 	}
 }

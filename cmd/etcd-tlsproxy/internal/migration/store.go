@@ -139,7 +139,7 @@ func (s *store) call(ctx context.Context, do func(context.Context) error) error 
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case rpc.NoSpace(err):
-			return errors.New("etcd's v3 store is full: " + rpc.Reason(err) + " (hint: etcd refuses all writes to it now, also those of others; remove the rehearsal with --clean, compact and defragment, and then disarm the alarm)")
+			return s.full(err)
 		case rpc.Denied(err):
 			start, end := s.keys.Range()
 			return fmt.Errorf("etcd's user may not do this: %s (hint: its role needs the permission readwrite for the range from %s to %s)", rpc.Reason(err), start, end)
@@ -159,6 +159,15 @@ func (s *store) call(ctx context.Context, do func(context.Context) error) error 
 		case <-time.After(callPause):
 		}
 	}
+}
+
+// full says what to do about a store that is full.
+func (s *store) full(err error) error {
+	remove := ""
+	if s.state == layout.Rehearsal {
+		remove = "remove the rehearsal with --clean, "
+	}
+	return fmt.Errorf("etcd's v3 store is full: %s (hint: etcd refuses all writes to it now, also those of others; %scompact and defragment it, and then disarm the alarm)", rpc.Reason(err), remove)
 }
 
 // away reports whether an error says that a member cannot answer now.

@@ -266,6 +266,9 @@ func TestASwitchThatIsKilledAtAnyStepIsTakenBack(t *testing.T) {
 			}
 			f.expireLock()
 			for _, p := range f.proxies {
+				if _, err := p.CatchUp(t.Context()); err != nil { // it may not have heard of the freeze yet
+					t.Fatal(err)
+				}
 				w := f.admitted(p)
 				if err := w.Confirm(t.Context()); err != nil {
 					t.Errorf("a write after the switch was killed: got %v, want it confirmed", err)
