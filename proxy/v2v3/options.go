@@ -38,6 +38,8 @@ type Options struct {
 	Host string
 	// Version is that of this program, for operators.
 	Version string
+	// Process names this process, which may have several stores one after the other; "" if that is not known.
+	Process string
 	Log     *slog.Logger
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time

@@ -152,7 +152,7 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) host() presence.Host {
-	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host, Version: s.o.Version,
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host, Version: s.o.Version, Process: s.o.Process,
 		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
 			s.header(header)
 			s.seen.show(revision, endpoint)

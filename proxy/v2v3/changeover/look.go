@@ -43,6 +43,8 @@ type Fleet struct {
 // Member is a proxy that has a session.
 type Member struct {
 	Host, Version string
+	// Process is the same for all sessions of a proxy; "" if that is not known.
+	Process string
 	// Auto is set if it follows the changeover. Such a proxy has a session of its own for the tree, which is
 	// another member.
 	Auto bool
@@ -85,7 +87,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 		if err != nil {
 			return nil, err
 		}
-		f.Members = append(f.Members, Member{Host: p.Host, Version: p.Version, Auto: p.Auto, Since: time.Unix(0, p.Time).UTC(),
+		f.Members = append(f.Members, Member{Host: p.Host, Version: p.Version, Process: p.Process, Auto: p.Auto, Since: time.Unix(0, p.Time).UTC(),
 			Holds: f.State == layout.Frozen && p.Frozen == f.revision})
 	}
 	slices.SortStableFunc(f.Members, func(a, b Member) int { return cmp.Compare(a.Host, b.Host) })

@@ -47,7 +47,9 @@ type Options struct {
 	Timeout time.Duration
 	// Host and Version are the names of this machine and of the program, for operators.
 	Host, Version string
-	Log           *slog.Logger
+	// Process names this process, which may have several sessions; "" if that is not known.
+	Process string
+	Log     *slog.Logger
 	// ServeStale lets reads of the v2 API go on however long etcd's v3 API is away.
 	ServeStale bool
 	// Stale is called when watches of the v2 API must be broken off, because it has not been known for a while
@@ -123,7 +125,7 @@ func Open(o Options) (*Proxy, error) {
 	p := &Proxy{o: o, keys: layout.Keys(o.Prefix), client: client, reason: "etcd has not been asked yet", since: time.Now(), changed: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.session = presence.NewSession(presence.Host{Context: p.ctx, Client: client, Keys: p.keys, Log: o.Log, Now: time.Now, Name: name,
-		Machine: o.Host, Version: o.Version, Auto: true, Seen: func(*pb.ResponseHeader, int64, int) {}})
+		Machine: o.Host, Version: o.Version, Process: o.Process, Auto: true, Seen: func(*pb.ResponseHeader, int64, int) {}})
 	p.confirm.init(p)
 	p.running.Go(p.session.Keep)
 	p.running.Go(p.confirm.run)

@@ -99,7 +99,7 @@ func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doom
 	}
 	found := &Doomed{Content: d.checked, Nodes: d.checked.Nodes(), Users: d.checked.users, Roles: d.checked.roles, Reads: reads, Members: peers}
 	if !d.Discard {
-		found.Served, found.Later = serving(f), later(d.checked, f.Left)
+		found.Served, found.Later = len(serving(f)), later(d.checked, f.Left)
 	}
 	return found, nil
 }

@@ -468,18 +468,25 @@ func TestReadsOfTheV2APIAreCounted(t *testing.T) {
 }
 
 func TestAProxyCountsOnce(t *testing.T) {
-	auto, tree := func(host string) changeover.Member { return changeover.Member{Host: host, Auto: true} }, func(host string) changeover.Member { return changeover.Member{Host: host} }
+	session := func(host, process string, auto bool) changeover.Member {
+		return changeover.Member{Host: host, Process: process, Auto: auto}
+	}
 	for name, c := range map[string]struct {
-		members []changeover.Member
-		want    int
+		members           []changeover.Member
+		following, others int
 	}{
-		"with a session of the tree and an old one": {[]changeover.Member{auto("a"), tree("a"), tree("a")}, 1},
-		"one of the tree only":                      {[]changeover.Member{auto("a"), tree("a"), tree("b")}, 2},
-		"two on one machine":                        {[]changeover.Member{auto("a"), auto("a"), tree("a"), tree("b"), tree("b")}, 4},
-		"nobody":                                    {nil, 0},
+		"with a session of the tree and an old one": {[]changeover.Member{session("a", "1", false), session("a", "1", true), session("a", "1", false)}, 1, 0},
+		"with other members since":                  {[]changeover.Member{session("a", "1", true), session("a", "1", true), session("a", "1", false)}, 1, 0},
+		"one of the tree only":                      {[]changeover.Member{session("a", "1", true), session("b", "2", false), session("b", "2", false)}, 1, 1},
+		"restarted without following":               {[]changeover.Member{session("a", "1", true), session("a", "2", false)}, 1, 1},
+		"two on one machine":                        {[]changeover.Member{session("a", "1", true), session("a", "2", true)}, 2, 0},
+		"earlier releases":                          {[]changeover.Member{session("a", "", true), session("a", "", true), session("a", "", false), session("b", "", false), session("b", "", false)}, 2, 2},
+		"an earlier release beside this one":        {[]changeover.Member{session("a", "1", true), session("a", "", false)}, 1, 1},
+		"nobody":                                    {nil, 0, 0},
 	} {
-		if got := serving(&changeover.Fleet{Members: c.members}); got != c.want {
-			t.Errorf("%s: got %d, want %d", name, got, c.want)
+		following, others := proxies(&changeover.Fleet{Members: c.members})
+		if len(following) != c.following || len(others) != c.others {
+			t.Errorf("%s: got %d that follow and %d others, want %d and %d", name, len(following), len(others), c.following, c.others)
 		}
 	}
 }
