@@ -33,7 +33,12 @@ type fleet struct {
 // newFleet starts a fleet whose v2 store has hidden and expiring nodes.
 func newFleet(t *testing.T, proxies int) *fleet {
 	t.Helper()
-	f := &fleet{fixture: start(t, proxytest.Options{})}
+	return start(t, proxytest.Options{}).fleet(proxies)
+}
+
+// fleet starts a fleet before the etcd of a fixture.
+func (e *fixture) fleet(proxies int) *fleet {
+	f := &fleet{fixture: e}
 	f.Rehearsal.Store.Prefix, f.Rehearsal.Store.Host = "p", "conf1001"
 	f.sw = &Switch{Rehearsal: *f.Rehearsal, Fleet: Fleet{Expect: proxies, MaxHold: 10 * time.Second}}
 	for range proxies {
