@@ -89,35 +89,6 @@ func (n *Session) Current() (name string, changed <-chan struct{}) {
 	return n.name, n.ended
 }
 
-// Full reports whether there is no session because the store is full, which refuses one.
-func (n *Session) Full() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.full
-}
-
-// fail takes note of why there is no session.
-func (n *Session) fail(err error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.failure = err
-	if full := rpc.NoSpace(err); full != n.full {
-		n.full = full
-		close(n.begun)
-		n.begun = make(chan struct{})
-	}
-}
-
-// Failure returns why there is no session, or "" if that is not known.
-func (n *Session) Failure() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.name != "" || n.failure == nil {
-		return ""
-	}
-	return rpc.Reason(n.failure)
-}
-
 // Saw takes note of the revision at which the key of a session was put last, or of 0 if there is no
 // key any more. Nobody else puts it.
 func (n *Session) Saw(name string, revision int64) {
