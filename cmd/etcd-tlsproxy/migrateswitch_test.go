@@ -166,7 +166,7 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	}
 	t.Cleanup(etcd.Close)
 	s := &switching{T: t, counters: map[int]int{}, unknown: map[int]int{}, errors: map[string]int{}}
-	config := strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL()), "[upstream]\n", "[upstream]\napi = \"auto\"\n", 1)
+	config := strings.Replace(fmt.Sprintf(daemontest.SeedConfig, etcd.URL()), "[upstream]\n", "[upstream]\napi = \"auto\"\n", 1) + "[surfaces]\nmembers = [\"root\"]\n"
 	for range 3 {
 		service := daemontest.Start(t, config)
 		s.fleet = append(s.fleet, service)
@@ -225,12 +225,17 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	progress()
 	switchArgs := append([]string{"switch", "--expect", "3"}, member...)
 	migrate(console.ExitPlanned, "make 3 proxies hold their writes", switchArgs...)
+	migrate(1, "; the v2 API has the keys as before", append(switchArgs, "--max-hold", "1ns", "--yes")...)
 	progress()
 	migrate(0, "the v3 store has the keys now", append(switchArgs, "--yes", "--watch", "1ms")...)
 	progress()
 	migrate(0, "the v3 store has the keys\n", "status")
 	migrate(0, "above that of the v2 API when the keys were moved", "status")
 	migrate(1, "nothing is to be ended: the v3 store has the keys", "abort", "--yes")
+	// A member would refuse that, as its v2 API is locked.
+	if status, body, err := s.send(s.clients[0], 0, "DELETE", "/v2/members/123", nil); err != nil || status != http.StatusNotFound {
+		t.Errorf("a change of the members through a proxy: got %d %s, %v, want %d", status, body, err, http.StatusNotFound)
+	}
 
 	migrate(console.ExitUsage, "--expect is missing", "back")
 	migrate(console.ExitUsage, "one of --data-dir and --hidden-may-return must be given", "back", "--expect", "3", "--endpoints", etcd.URL())
@@ -239,6 +244,7 @@ func TestAFleetMovesItsKeysUnderLoad(t *testing.T) {
 	migrate(console.ExitPlanned, "refuse writes if the v3 store has the keys", "lock", "--endpoints", etcd.URL())
 	migrate(0, "the v2 API refuses writes", "lock", "--endpoints", etcd.URL(), "--yes")
 	migrate(console.ExitPlanned, "also hidden keys", append([]string{"back", "--expect", "3"}, member...)...)
+	migrate(1, "; the v3 store has the keys as before", "back", "--expect", "3", "--hidden-may-return", "--endpoints", etcd.URL(), "--max-hold", "1ns", "--yes")
 	progress()
 	outdated := func() int {
 		s.mu.Lock()

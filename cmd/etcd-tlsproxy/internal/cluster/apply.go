@@ -137,7 +137,7 @@ func (c *Connection) refusal(endpoint string, got *response) error {
 		}
 		hint = ` (hint: the proxy refuses membership changes unless its configuration has [surfaces] members = ["` + c.userOrRoot() + `"], and is not read_only; or connect to etcd itself with --endpoints)`
 	case http.StatusUnauthorized:
-		hint = " (hint: give --user and --password-file of a user that surfaces.members of the proxy names)"
+		hint = " (hint: give --user and --password-file of a user that surfaces.members of the proxy names; a member refuses the change after migrate switch, so give the URL of a proxy)"
 	case http.StatusGone:
 		hint = " (hint: the member was already removed)"
 	}

@@ -101,11 +101,11 @@ func (w *Switch) WatchLate(ctx context.Context, moved *Content, report func(key 
 	ticker := time.NewTicker(lateEvery)
 	defer ticker.Stop()
 	for last, failing := moved, false; ; {
-		if moved, err := w.movedOn(ctx); err == nil && moved {
+		found, err := w.late(ctx, &last)
+		if moved, unknown := w.movedOn(ctx); unknown == nil && moved { // perhaps what was found is of that command
 			w.Note("another command works on the tree, so that the v2 store is not watched any more")
 			return late
 		}
-		found, err := w.late(ctx, &last)
 		switch {
 		case ctx.Err() != nil:
 			return late

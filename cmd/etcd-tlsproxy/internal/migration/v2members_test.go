@@ -158,7 +158,7 @@ func TestAMemberThatStaysBehindEndsAMoveBack(t *testing.T) {
 		return nil
 	}
 	if _, err := f.back.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "it is slower than the others") {
-		t.Errorf("got %v, want that a member is slower than the others", err)
+		t.Fatalf("got %v, want that a member is slower than the others", err)
 	}
 	f.live()
 }
