@@ -60,7 +60,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 	answer, err := client.Txn(rpc.RequireLeader(ctx), &pb.TxnRequest{Success: []*pb.RequestOp{get(keys.Meta()), get(keys.Log()), get(keys.Lock()), get(keys.Keeper()),
 		{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: sessions, RangeEnd: layout.End(sessions)}}}}})
 	if err != nil {
-		return nil, fmt.Errorf("reading the state of the tree: %s", rpc.Reason(err))
+		return nil, rpc.Named("reading the state of the tree", err)
 	}
 	f := &Fleet{Cluster: answer.Header.ClusterId, Prefix: string(keys)}
 	if kvs := answer.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
