@@ -32,7 +32,8 @@ type Doomed struct {
 	// Users and Roles are etcd's own of the v2 API.
 	Users []string `json:"users"`
 	Roles []string `json:"roles"`
-	// Later is the number of files that were written after the keys were moved. The tree does not have that.
+	// Later is the number of files that were written after the keys were moved, as far as that is known. The tree does
+	// not have that.
 	Later int `json:"later"`
 	// Reads is how often the v2 API of the member was read while it was observed.
 	Reads uint64 `json:"reads"`
@@ -110,11 +111,11 @@ func (d *Drop) unchanged(before, now *Content) error {
 		return nil
 	}
 	put, gone := changes(before.records, now.records)
-	for _, r := range put {
-		return used(r.Key)
+	if len(put) > 0 {
+		return used(put[0].Key)
 	}
-	for _, key := range unexpired(gone, time.Now()) {
-		return used(key)
+	if keys := unexpired(gone, time.Now()); len(keys) > 0 {
+		return used(keys[0])
 	}
 	return nil
 }
@@ -124,10 +125,10 @@ func used(key string) error {
 	return fmt.Errorf("%q was written at the v2 API meanwhile (hint: find the program, or the proxy with upstream.api = \"v2\", that writes there, and run the command again)", key)
 }
 
-// later returns the number of files that were written after an index, at which the keys were moved.
+// later returns the number of files that were written after an index, at which the keys were moved; 0 is not known.
 func later(c *Content, moved uint64) (n int) {
 	for i := range c.records {
-		if !c.records[i].Dir && c.records[i].Modified > moved {
+		if !c.records[i].Dir && moved > 0 && c.records[i].Modified > moved {
 			n++
 		}
 	}

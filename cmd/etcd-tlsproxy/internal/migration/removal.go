@@ -134,7 +134,7 @@ func (r *removal) unlock(ctx context.Context) error {
 	}
 	r.unlocked = true // from now on it may be, whatever the answer is
 	if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, r.password()}); err != nil {
-		return fmt.Errorf("disabling etcd's own users of the v2 API: %w (hint: give the user root with --user and --password-file)", err)
+		return fmt.Errorf("disabling etcd's own users of the v2 API: %w (hint: if they are not those of a switch, give root with --user and --password-file)", err)
 	}
 	return nil
 }
