@@ -36,6 +36,7 @@ func (s *Server) handshake(p pending) {
 		_ = c.Close()
 		return
 	}
+	c.Bound(&s.bounds, p.place.account)
 	t := tls.Server(c, s.tls)
 	err := st.within(s.options.HandshakeTimeout, func() error {
 		// Often a handshake ends with bytes of the client that are not answered. A client

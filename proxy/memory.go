@@ -36,6 +36,7 @@ type memory struct {
 
 	taken        atomic.Int64 // bytes that were taken back since the start
 	promised     int64        // bytes that were taken back since the last collection
+	nextReclaim  time.Time    // when bytes may be taken back again
 	collections  uint64       // garbage collections at the last poll
 	pollsSinceGC int
 }
@@ -74,13 +75,15 @@ type usage struct{ live, mapped, collections uint64 }
 // TLS in that time, and a poll costs some microseconds.
 const memoryPoll = 50 * time.Millisecond
 
-// maxPollsWithoutGC is the number of polls without a garbage collection after which one is
-// forced: a second.
+// maxPollsWithoutGC is how many polls, a second's, pass before a garbage collection is forced.
 const maxPollsWithoutGC = int(time.Second / memoryPoll)
 
 // reclaimShare is the share of the limit, as a divisor, that is taken back at each poll: all of
-// it in ten seconds.
-const reclaimShare = 200
+// it in ten seconds. reclaimPart is the part of the time in which memory is taken back at most.
+const (
+	reclaimShare = 200
+	reclaimPart  = 5
+)
 
 // minHeap is the size, in bytes, that the heap may reach before garbage is collected, however
 // little of it is live. With Go's default, a proxy with few clients would collect after every few
@@ -167,9 +170,7 @@ func (m *memory) poll() {
 	}
 	// What was taken back since the last collection is still counted as live.
 	if excess := int64(now.live) - int64(m.limit*shortPercent/100) - m.promised; excess >= 0 {
-		taken := m.ledger.Reclaim(max(1, min(excess, int64(m.limit/reclaimShare))))
-		m.promised += taken
-		m.taken.Add(taken)
+		m.reclaim(min(excess, int64(m.limit/reclaimShare)))
 	}
 	// While everything is refused nothing is allocated, so the collection that would
 	// reveal free memory might never run. Force one.
@@ -177,6 +178,19 @@ func (m *memory) poll() {
 		m.pollsSinceGC = 0
 		runtime.GC()
 	}
+}
+
+// reclaim takes back some bytes, unless that would use more than a fifth of a processor: many thousand
+// clients may have to be looked at.
+func (m *memory) reclaim(bytes int64) {
+	began := time.Now()
+	if began.Before(m.nextReclaim) {
+		return
+	}
+	taken := m.ledger.Reclaim(max(1, bytes))
+	m.promised += taken
+	m.taken.Add(taken)
+	m.nextReclaim = began.Add(reclaimPart * time.Since(began))
 }
 
 // admits reports whether there is memory for one more operation of a client.

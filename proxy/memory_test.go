@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"etcd-tlsproxy/proxy/account"
 )
@@ -65,5 +67,34 @@ func TestThePaceOfCollectionsThatTheOperatorHasSetIsKept(t *testing.T) {
 	m := newMemory(1<<30, func() usage { return usage{live: 1} }, account.NewTable().NewLedger(), func(int) {})
 	if m.poll(); m.setPace != nil || m.pace != 0 {
 		t.Errorf("with GOGC=50: got a pace of %d, want none to be set", m.pace)
+	}
+}
+
+// slowLedger takes a while to take back what is wanted.
+type slowLedger struct {
+	ledger
+	takes time.Duration
+	calls int
+}
+
+func (l *slowLedger) Reclaim(bytes int64) int64 {
+	l.calls++
+	time.Sleep(l.takes) //nolint:forbidigo // the clock is the bubble's: nothing waits
+	return 0
+}
+
+func TestTakingMemoryBackUsesAFifthOfTheTimeAtMost(t *testing.T) {
+	for takes, want := range map[time.Duration]int{0: 20, 10 * time.Millisecond: 17, 50 * time.Millisecond: 4, 400 * time.Millisecond: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &slowLedger{takes: takes}
+			m := &memory{limit: 100, ledger: l, publish: func(int) {}, read: func() usage { return usage{live: 90} }}
+			for began := time.Now(); time.Since(began) < time.Second; {
+				m.poll()
+				time.Sleep(memoryPoll) //nolint:forbidigo // the clock is the bubble's: nothing waits
+			}
+			if l.calls != want {
+				t.Errorf("a call takes %v: got %d in a second, want %d", takes, l.calls, want)
+			}
+		})
 	}
 }

@@ -88,6 +88,7 @@ type Server struct {
 	headers        *account.Pool // connections of load balancers whose header is awaited
 	handshakes     *account.Pool // those that compute at the moment
 	rate           *handshakeRate
+	bounds         lane.Bounds
 	logins         *logins
 	bodies         *account.Pool
 	memory         *memory
@@ -115,6 +116,7 @@ func NewServer(o Options) *Server {
 		options: o, log: o.Log, observer: o.Observer, metrics: o.Observer.Metrics,
 		accounts: account.NewTable(),
 		rate:     newHandshakeRate(o.MaxAddressHandshakes, o.HandshakeTimeout),
+		bounds:   newBounds(o.Observer.Metrics),
 	}
 	s.connections = s.accounts.NewPool(account.Options{
 		Name: "connections", Total: int64(o.MaxConnections), Reserve: int64(o.MaxConnections / 8), ForNewcomers: true,

@@ -1,5 +1,10 @@
 package account
 
+import (
+	"maps"
+	"slices"
+)
+
 // Class is what a holder is doing. Holders of the lower classes are revoked first.
 type Class int
 
@@ -49,4 +54,11 @@ func (a *Account) holdersOf(p *Pool) (all []Holder) {
 		}
 	}
 	return all
+}
+
+// registrations returns the account's holders of all pools.
+func (a *Account) registrations() []registration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.AppendSeq(make([]registration, 0, len(a.holders)), maps.Keys(a.holders))
 }

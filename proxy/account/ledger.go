@@ -19,10 +19,24 @@ import (
 type Ledger struct {
 	table *Table
 
-	mu       sync.Mutex
-	held     int64 // by all accounts
+	surveying sync.Mutex // is held during a survey
+
+	mu   sync.Mutex
+	last *ledgerSurvey
+	due  time.Time // of the next survey
+}
+
+// ledgerSurvey is what networks held at one moment. It does not change.
+type ledgerSurvey struct {
+	held     int64
 	networks map[netip.Prefix]*usage
-	due      time.Time // of the next survey
+}
+
+// accountHolding is the memory that one account holds, beside all of its network.
+type accountHolding struct {
+	account *Account
+	held    int64
+	network *usage
 }
 
 // NewLedger returns the ledger of a table.
@@ -48,25 +62,50 @@ func (l *Ledger) Held() (bytes int64) {
 // came: an account that is alone is not modest. It may be wrong for as long as a survey lasts.
 // Reading what all accounts hold takes a while, so it is for times when memory is short.
 func (l *Ledger) Modest(a *Account) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now := time.Now(); !now.Before(l.due) {
-		l.survey(now)
-	}
-	networks := int64(len(l.networks)) + 1
+	s := l.recent()
+	networks := int64(len(s.networks)) + 1
 	accounts := int64(1)
-	if network := l.networks[a.key.network]; network != nil {
+	if network := s.networks[a.key.network]; network != nil {
 		accounts = max(1, network.accounts)
 	} else {
 		networks++
 	}
-	return l.heldBy(a)*networks*accounts <= l.held
+	return l.heldBy(a)*networks*accounts <= s.held
 }
 
-// survey counts all accounts; l.mu is held.
-func (l *Ledger) survey(now time.Time) (all []*Account) {
-	l.held, l.networks = 0, make(map[netip.Prefix]*usage)
-	pools := l.table.Pools()
+// recent returns the last survey, and makes one if it is too old. It does not wait while somebody
+// else makes one: surveys last for as long as there are accounts to look at, and every request asks.
+func (l *Ledger) recent() *ledgerSurvey {
+	l.mu.Lock()
+	last, due := l.last, l.due
+	l.mu.Unlock()
+	if last != nil && time.Now().Before(due) {
+		return last
+	}
+	if last != nil {
+		if !l.surveying.TryLock() {
+			return last
+		}
+		defer l.surveying.Unlock()
+		last, _ = l.survey()
+		return last
+	}
+	last, _ = l.current()
+	return last
+}
+
+// current makes a survey.
+func (l *Ledger) current() (*ledgerSurvey, []accountHolding) {
+	l.surveying.Lock()
+	defer l.surveying.Unlock()
+	return l.survey()
+}
+
+// survey looks at all accounts, and returns those that hold something as well; l.surveying is held.
+func (l *Ledger) survey() (s *ledgerSurvey, all []accountHolding) {
+	began := time.Now()
+	s = &ledgerSurvey{networks: make(map[netip.Prefix]*usage)}
+	pools := l.memoryPools()
 	l.table.each(func(a *Account) {
 		held := int64(0)
 		for _, p := range pools {
@@ -75,18 +114,25 @@ func (l *Ledger) survey(now time.Time) (all []*Account) {
 		if held == 0 {
 			return
 		}
-		network := l.networks[a.key.network]
+		network := s.networks[a.key.network]
 		if network == nil {
 			network = &usage{}
-			l.networks[a.key.network] = network
+			s.networks[a.key.network] = network
 		}
 		network.held += held
 		network.accounts++
-		l.held += held
-		all = append(all, a)
+		s.held += held
+		all = append(all, accountHolding{a, held, network})
 	})
-	l.due = now.Add(max(surveyEvery, surveyShare*time.Since(now)))
-	return all
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.due = s, began.Add(max(surveyEvery, surveyShare*time.Since(began)))
+	return s, all
+}
+
+// memoryPools returns the pools whose units are memory.
+func (l *Ledger) memoryPools() []*Pool {
+	return slices.DeleteFunc(l.table.Pools(), func(p *Pool) bool { return p.bytes == 0 })
 }
 
 // MemoryHolding is the memory that one account holds.
@@ -98,47 +144,13 @@ type MemoryHolding struct {
 
 // Top returns the accounts that hold the most memory, at most limit of them.
 func (l *Ledger) Top(limit int) []MemoryHolding {
-	l.mu.Lock()
-	all := l.survey(time.Now())
-	l.mu.Unlock()
+	_, all := l.current()
 	list := make([]MemoryHolding, 0, len(all))
-	for _, a := range all {
-		list = append(list, MemoryHolding{Account: a.String(), Network: a.Network(), Bytes: l.heldBy(a), Proved: a.HasProved()})
+	for _, h := range all {
+		list = append(list, MemoryHolding{Account: h.account.String(), Network: h.account.Network(), Bytes: h.held, Proved: h.account.HasProved()})
 	}
 	slices.SortFunc(list, func(a, b MemoryHolding) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Account, b.Account))
 	})
 	return list[:min(limit, len(list))]
-}
-
-// creditor is an account that memory is taken back from.
-type creditor struct {
-	account *Account
-	excess  int64 // bytes that it can lose
-	network int64 // bytes that its network holds
-	proved  bool
-	above   bool // it holds more than its share
-}
-
-// creditors returns the accounts that hold more than their share, and then those that hold
-// less, from which only what is of no use to them may be taken.
-func (l *Ledger) creditors() (above, rest []creditor) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, a := range l.survey(time.Now()) {
-		network, held := l.networks[a.key.network], l.heldBy(a)
-		share := l.held / (int64(len(l.networks)) * network.accounts)
-		c := creditor{account: a, excess: held - share, network: network.held, proved: a.HasProved()}
-		if c.above = c.excess > 0; c.above {
-			above = append(above, c)
-		} else {
-			rest = append(rest, c)
-		}
-	}
-	for _, all := range [][]creditor{above, rest} {
-		slices.SortFunc(all, func(a, b creditor) int {
-			return cmp.Or(cmp.Compare(b.network, a.network), cmp.Compare(b.excess, a.excess))
-		})
-	}
-	return above, rest
 }

@@ -21,12 +21,19 @@ type plan struct {
 // donor is an account above its share.
 type donor struct {
 	account  *Account
+	network  int64 // units that its network holds
 	excess   int64 // units that it can lose
 	forOther bool  // its network is above its share as well
 	proved   bool
 	// onlySilent is set if the share is less than one unit. A running watch must not end
 	// only because another one would like to start.
 	onlySilent bool
+}
+
+// order compares two donors: those whose networks hold most give first, and then those that are
+// farthest above their share.
+func (d donor) order(other donor) int {
+	return cmp.Or(cmp.Compare(other.network, d.network), cmp.Compare(other.excess, d.excess))
 }
 
 // planFor plans to revoke up to need units for those that wait; p.mu is held.
@@ -58,8 +65,8 @@ func (p *Pool) keeps(a *Account) int64 {
 	return max(1, p.total/(networks*accounts))
 }
 
-// donors returns the accounts above their share of so many units, if some more networks came,
-// first those whose networks hold the most; p.mu is held.
+// donors returns the accounts above their share of so many units, if some more networks came; p.mu is
+// held.
 func (p *Pool) donors(total, newcomers int64) (all []donor) {
 	p.table.each(func(a *Account) {
 		held := a.Held(p)
@@ -68,18 +75,13 @@ func (p *Pool) donors(total, newcomers int64) (all []donor) {
 		if held*networks*accounts <= total {
 			return
 		}
+		network := p.usages.held(a.key.network)
 		all = append(all, donor{
-			account: a, excess: max(1, held-max(1, total/(networks*accounts))),
-			forOther:   p.usages.held(a.key.network) > total/networks,
+			account: a, network: network, excess: max(1, held-max(1, total/(networks*accounts))),
+			forOther:   network > total/networks,
 			proved:     a.HasProved(),
 			onlySilent: held == 1, // above the share, which is less than that
 		})
-	})
-	slices.SortFunc(all, func(a, b donor) int {
-		return cmp.Or(
-			cmp.Compare(p.usages.held(b.account.key.network), p.usages.held(a.account.key.network)),
-			cmp.Compare(b.excess, a.excess),
-		)
 	})
 	return all
 }
@@ -95,10 +97,14 @@ type candidate struct {
 // last, and the classes in their order within both.
 type ranks [2 * Busy][]candidate
 
-// ranked returns the candidates of the donors, no more of each rank than are needed even if
-// half of them decline.
+// ranked returns the candidates of the donors in their order, no more of each rank than are needed even
+// if half of them decline. It ends when there are enough of the first rank: a flood has many donors.
 func (pl *plan) ranked() (all ranks) {
+	slices.SortFunc(pl.donors, donor.order)
 	for i := range pl.donors {
+		if int64(len(all[Silent])) >= 2*pl.quota {
+			break
+		}
 		d := &pl.donors[i]
 		for _, h := range d.account.holdersOf(pl.pool) {
 			class := h.Class()

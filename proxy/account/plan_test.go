@@ -36,6 +36,7 @@ func planned(p *Pool, need int64) *plan {
 
 // describe returns the donors of a plan in their order.
 func (pl *plan) describe() (text string) {
+	slices.SortFunc(pl.donors, donor.order)
 	for _, d := range pl.donors {
 		text += fmt.Sprintf("%s excess %d", d.account, d.excess)
 		if d.forOther {

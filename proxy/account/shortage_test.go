@@ -45,19 +45,20 @@ func TestThoseWhoseNetworksHoldMostGiveFirst(t *testing.T) {
 	}
 	hold(t, large, client(table, 2, 0), 10, Busy) // 100 bytes
 	client(table, 1, 0).Proved()
-	describe := func(all []creditor) (text []string) {
-		for _, c := range all {
-			text = append(text, fmt.Sprintf("%s excess %d of %d, proved %t, above %t", c.account, c.excess, c.network, c.proved, c.above))
+	describe := func(all []*creditor) (text []string) {
+		order := newCreditorOrder(all)
+		for c := order.next(); c != nil; c = order.next() {
+			text = append(text, fmt.Sprintf("%s excess %d of %d, proved %t", c.account, c.excess, c.network, c.proved))
 		}
 		return text
 	}
 	// They hold 888 bytes: 177 for each of five networks, and 59 for each of three accounts.
 	above, rest := ledger.creditors()
-	if got, want := describe(above), []string{"10.0.1.0 excess 241 of 501, proved true, above true", "10.0.1.1 excess 141 of 501, proved false, above true", "10.0.0.0 excess 12 of 110, proved false, above true"}; !slices.Equal(got, want) {
+	if got, want := describe(above), []string{"10.0.1.0 excess 241 of 501, proved true", "10.0.1.1 excess 141 of 501, proved false", "10.0.0.0 excess 12 of 110, proved false"}; !slices.Equal(got, want) {
 		t.Errorf("those above their share: got %q, want %q", got, want)
 	}
-	if got, want := describe(rest), []string{"10.0.1.2 excess -58 of 501, proved false, above false", "10.0.4.0 excess -27 of 150, proved false, above false", "10.0.2.0 excess -57 of 120, proved false, above false",
-		"10.0.0.1 excess -78 of 110, proved false, above false", "10.0.3.0 excess -170 of 7, proved false, above false"}; !slices.Equal(got, want) {
+	if got, want := describe(rest), []string{"10.0.1.2 excess -58 of 501, proved false", "10.0.4.0 excess -27 of 150, proved false", "10.0.2.0 excess -57 of 120, proved false",
+		"10.0.0.1 excess -78 of 110, proved false", "10.0.3.0 excess -170 of 7, proved false"}; !slices.Equal(got, want) {
 		t.Errorf("the others: got %q, want %q", got, want)
 	}
 }

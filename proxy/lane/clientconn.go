@@ -19,7 +19,8 @@ type ClientConn struct {
 	*rawio.Corked
 	once   sync.Once
 	closed func()
-	client *net.TCPAddr // as a load balancer names it; nil without one
+	ended  chan struct{} // closed with the connection
+	client *net.TCPAddr  // as a load balancer names it; nil without one
 
 	turns    Turns
 	flight   int  // bytes that may be received between two writes while there are turns
@@ -27,6 +28,8 @@ type ClientConn struct {
 
 	bounded bool
 	left    int // bytes that may be received, if bounded
+
+	reads reads
 }
 
 // Turns lets a client's handshake compute only when it is its turn. Waiting for the client is
@@ -52,10 +55,17 @@ var ErrTooLarge = errors.New("the client has sent too much of one message of TLS
 // time, and keep its memory as long as the connection.
 const maxUnread = FullRecord + 4<<10
 
-// Receive is t.Read for connections of clients. It fails if too much arrives that is no data.
+// Receive is t.Read for connections of clients. It fails if too much arrives that is no data, and may
+// wait if the client makes the proxy read too often for nothing.
 func Receive(t *tls.Conn, p []byte) (int, error) {
-	Wire(t).expect(maxUnread)
-	return t.Read(p)
+	wire := Wire(t)
+	if err := wire.pay(); err != nil {
+		return 0, err
+	}
+	wire.expect(maxUnread)
+	n, err := t.Read(p)
+	wire.reads.earn(int64(n / payingRead))
+	return n, err
 }
 
 // ReceiveMore is [Receive] for the rest of something that has begun. Other connections have their
@@ -102,8 +112,17 @@ func (c *ClientConn) receive(p []byte) (int, error) {
 // NewClientConn wraps an accepted connection. raw selects the system calls of package
 // rawio. closed is called once, when the connection is closed.
 func NewClientConn(c net.Conn, raw bool, closed func()) *ClientConn {
-	return &ClientConn{Corked: rawio.NewCorked(rawio.New(c, raw)), closed: closed}
+	socket := rawio.New(c, raw)
+	socket.GiveUpAfter(maxUntaken)
+	return &ClientConn{Corked: rawio.NewCorked(socket), closed: closed, ended: make(chan struct{})}
 }
+
+// maxUntaken is how long a client may take nothing of an answer that the kernel has accepted. Requests of
+// such a client often do not arrive any more, because its kernel drops the acknowledgments that come
+// with answers, so that its connection looks like one that waits for the next request. As long as that
+// take the kernel's probes of a silent connection, 9 of them 15 seconds apart: no watch ends sooner when
+// the network fails for a while.
+const maxUntaken = 150 * time.Second
 
 // SetClient replaces the address of the peer, a load balancer, by that of the client. It must be
 // called before the connection is handed to others.
@@ -142,7 +161,10 @@ func (c *ClientConn) Write(p []byte) (int, error) {
 // Close closes the connection.
 func (c *ClientConn) Close() error {
 	err := c.Corked.Close()
-	c.once.Do(c.closed)
+	c.once.Do(func() {
+		close(c.ended)
+		c.closed()
+	})
 	return err
 }
 

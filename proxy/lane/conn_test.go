@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -208,8 +210,8 @@ func TestAClosedConnectionLingersForItsClientWithinBounds(t *testing.T) {
 			if got := time.Since(conn.start); got != c.want || !conn.halfClosed {
 				t.Errorf("%s: got %v and the sending side closed: %t, want %v and true", what, got, conn.halfClosed, c.want)
 			}
-			if len(conn.reads) > 1 && conn.reads[0] != 64 || len(conn.reads) > 2 && (conn.reads[1] != lingerBuffer || conn.reads[2] != lingerBuffer) {
-				t.Errorf("%s: got reads of %v bytes, want one of 64 and then %d", what, conn.reads, lingerBuffer)
+			if len(conn.reads) > 1 && conn.reads[0] != 64 || len(conn.reads) > 2 && (conn.reads[1] != LingerUnit || conn.reads[2] != LingerUnit) {
+				t.Errorf("%s: got reads of %v bytes, want one of 64 and then %d", what, conn.reads, LingerUnit)
 			}
 		}
 	})
@@ -301,5 +303,17 @@ func TestCutClosesAConnectionWithItsEndOfTLS(t *testing.T) {
 	Cut(server)
 	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) || closed.Load() != 1 {
 		t.Errorf("the client of a connection that was cut: got the error %v, want %v, the end that TLS announces", err, io.EOF)
+	}
+}
+
+func TestTheKernelGivesAClientUpThatTakesNothing(t *testing.T) {
+	_, server, _ := accepted(t)
+	var got int
+	var err error
+	if controlErr := server.RawConn().Control(func(fd uintptr) { got, err = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT) }); controlErr != nil || err != nil {
+		t.Fatal(controlErr, err)
+	}
+	if want := int(maxUntaken.Milliseconds()); got != want {
+		t.Errorf("got a timeout of %d ms, want %d", got, want)
 	}
 }

@@ -17,6 +17,11 @@ const (
 	LingerTimeout = 500 * time.Millisecond
 	// maxLinger bounds the whole time, in which a client can finish sending a large body.
 	maxLinger = 5 * time.Second
+	// maxLingered is how many bytes are received meanwhile: more than what a client sends at once of
+	// a body that is too large, before it reads the answer.
+	maxLingered = 16 << 20
+	// LingerUnit is the most bytes that a unit of [Bounds.Lingering] stands for, which is a read.
+	LingerUnit = 16 << 10
 )
 
 // Linger closes the sending direction of a connection, and discards what the peer still
@@ -26,12 +31,13 @@ func Linger(c net.Conn) {
 		_ = half.CloseWrite()
 	}
 	var from io.Reader = c
-	if client, ok := c.(*ClientConn); ok {
-		from = client.Corked // nothing of it is kept, so it may be any amount
+	client, charged := c.(*ClientConn)
+	if charged {
+		from = client.Corked // nothing of it is kept, so it may be larger than a message of TLS
 	}
 	end := time.Now().Add(maxLinger)
 	buf := make([]byte, 64) // nearly all peers send nothing but their close_notify
-	for {
+	for received := 0; received < maxLingered; {
 		deadline := time.Now().Add(LingerTimeout)
 		if deadline.After(end) {
 			deadline = end
@@ -43,13 +49,30 @@ func Linger(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if n == len(buf) && n < lingerBuffer {
-			buf = make([]byte, lingerBuffer)
+		if received += n; n == len(buf) && n < LingerUnit {
+			buf = make([]byte, LingerUnit)
+		}
+		// The first piece is free: it is all that an honest client sends, who may have thousands of
+		// connections that end in a second.
+		if charged && received > n && client.payLingering(end) != nil {
+			return
 		}
 	}
 }
 
-const lingerBuffer = 16 << 10
+// payLingering pays for one more read behind the last answer, and waits until it is due, but not for
+// longer than until end. Meanwhile the kernel keeps the client waiting.
+func (c *ClientConn) payLingering(end time.Time) error {
+	r := &c.reads
+	if r.bounds == nil || r.bounds.Lingering == nil {
+		return nil
+	}
+	wait, ok := r.bounds.Lingering.Reserve(r.account)
+	if !ok || time.Until(end) < wait {
+		return errTooManyReads
+	}
+	return c.sleep(wait)
+}
 
 // Finish ends a TLS connection behind an answer so that the client can read all of it.
 func Finish(t *tls.Conn) error {

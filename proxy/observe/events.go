@@ -106,6 +106,9 @@ func (m *Metrics) ConnectionRefused(reason string) { m.refusedConns.WithLabelVal
 // ConnectionShed counts a client connection that was closed to make room for others.
 func (m *Metrics) ConnectionShed() { m.shed.Inc() }
 
+// ReadDelayed counts a read that had to wait; its client makes the proxy read too often for nothing.
+func (m *Metrics) ReadDelayed() { m.readsDelayed.Inc() }
+
 // HandshakeFailed counts why a TLS handshake failed.
 func (m *Metrics) HandshakeFailed(reason string) { m.handshakeFailures.WithLabelValues(reason).Inc() }
 

@@ -32,6 +32,7 @@ type Metrics struct {
 	connections  prometheus.Gauge
 	refusedConns *prometheus.CounterVec
 	shed         prometheus.Counter
+	readsDelayed prometheus.Counter
 	recordsLost  *prometheus.CounterVec
 	memoryLevel  prometheus.Gauge
 	handedOver   prometheus.Counter
@@ -88,6 +89,7 @@ func NewMetrics(version string) *Metrics {
 		connections:  gauge("connections", "Open client connections."),
 		refusedConns: counter("connections_refused_total", "Client connections closed before their handshake by reason: the limit on all connections (connections), the limits on one address (address), the lack of memory (memory), or a load balancer that sends no valid header of the PROXY protocol (proxy_header).", "reason"),
 		shed:         f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_shed_total", Help: "Client connections closed to make room for others: idle ones, or of clients above their share."}),
+		readsDelayed: f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_reads_delayed_total", Help: "Reads from clients that had to wait, because their network sends too much that is no request, such as PINGs of HTTP/2."}),
 		recordsLost:  counter("log_records_lost_total", "Records that could not be written to a log (access, audit), or that went to a file that was not at its path any more.", "log"),
 		memoryLevel:  gauge("memory_pressure", "0 while there is enough memory, 1 while reads of clients above their share are refused for lack of it, 2 while all requests of these clients are, 3 while all requests are."),
 		handedOver:   f.NewCounter(prometheus.CounterOpts{Name: "etcd_tlsproxy_connections_handed_over_total", Help: "Client connections that moved from the fast lane to the standard lane."}),

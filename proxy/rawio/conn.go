@@ -19,6 +19,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,6 +72,15 @@ func nonblocking(socket syscall.RawConn) (yes bool) {
 		yes = err == nil && flags&unix.O_NONBLOCK != 0
 	})
 	return yes && err == nil
+}
+
+// GiveUpAfter makes the kernel end the connection when the peer has taken nothing for so long of what
+// was written. No deadline ends it otherwise: what the kernel holds is written, whether the peer takes it
+// or not. Probes of a silent connection last for as long at most.
+func (c *Conn) GiveUpAfter(d time.Duration) {
+	if c.socket != nil {
+		c.giveUpAfter(d)
+	}
 }
 
 // RawConn returns the socket; nil if there is none.

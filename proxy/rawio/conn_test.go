@@ -160,3 +160,25 @@ func TestWhatIsNoSocketIsReadAndWrittenAsBefore(t *testing.T) {
 	a.Close()
 	b.Close()
 }
+
+// TestAPeerThatTakesNothingIsGivenUp writes what the kernel accepts at once. A read waits for the peer.
+func TestAPeerThatTakesNothingIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []bool{false, true} {
+		c, peer := pair(t, "tcp")
+		c = New(c.Conn, raw)
+		c.GiveUpAfter(100 * time.Millisecond)
+		if err := errors.Join(peer.(*net.TCPConn).SetReadBuffer(4<<10), c.Conn.(*net.TCPConn).SetWriteBuffer(1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(make([]byte, 128<<10)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ETIMEDOUT) {
+			t.Errorf("raw calls %v: reading from a peer that takes nothing: got the error %v, want %v", raw, err, syscall.ETIMEDOUT)
+		}
+	}
+}

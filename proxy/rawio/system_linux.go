@@ -1,6 +1,10 @@
 package rawio
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // hangup is the event that the peer has closed its sending direction, even if unread bytes
 // precede the end.
@@ -12,5 +16,13 @@ func (c *Conn) ack() {
 	_ = c.socket.Control(func(fd uintptr) {
 		// A Unix socket has nothing to acknowledge and refuses the option.
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+	})
+}
+
+// giveUpAfter sets the time for the socket.
+func (c *Conn) giveUpAfter(d time.Duration) {
+	_ = c.socket.Control(func(fd uintptr) {
+		// A Unix socket has no such time and refuses the option.
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
 	})
 }

@@ -2,7 +2,11 @@
 
 package rawio
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // hangup is the event that the peer has closed the connection. Only the operator's verbs
 // run on other systems, and they do not use it.
@@ -10,3 +14,6 @@ const hangup = unix.POLLHUP
 
 // ack does nothing.
 func (c *Conn) ack() {}
+
+// giveUpAfter does nothing.
+func (c *Conn) giveUpAfter(time.Duration) {}

@@ -75,6 +75,7 @@ func (c *conn) serve() {
 			return
 		}
 		c.run.Served()
+		c.wire.Served(lane.AnswerReads)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"etcd-tlsproxy/certs"
+	"etcd-tlsproxy/proxy/account"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/proxytest"
@@ -34,6 +35,8 @@ type rig struct {
 	pki    *proxytest.PKI
 	certs  *certs.Generation
 	served []*conn
+	// delayed receives an element when a read had to wait; if it is nil, reads are not bounded.
+	delayed chan struct{}
 }
 
 func newRig(t *testing.T, limits lane.Limits) *rig {
@@ -90,6 +93,14 @@ func (r *rig) connect() (client *proxytest.Raw, served *conn, closed chan struct
 		t := tls.Server(lane.NewClientConn(socket, true, func() { close(closed) }), certs.Server(func() *certs.Generation { return r.certs }))
 		if err := t.Handshake(); err != nil {
 			r.t.Errorf("the handshake failed: %v", err)
+		}
+		if r.delayed != nil {
+			lane.Wire(t).Bound(&lane.Bounds{Reads: account.NewRate(1, 1), Delayed: func() {
+				select {
+				case r.delayed <- struct{}{}:
+				default:
+				}
+			}}, account.NewTable().Address(seed.Peer().Addr.Addr()))
 		}
 		c := newConn(r.Lane, t, seed.Peer())
 		r.Conns.Register(lane.Fast, c, nil)

@@ -32,6 +32,8 @@ type rig struct {
 	// received is called once when bytes of a client have arrived, before the lane sees them.
 	received atomic.Pointer[func()]
 	opened   chan registeredConn // the connections that net/http has begun to serve
+	bounded  atomic.Bool         // reads of new connections are bounded
+	delayed  chan struct{}       // has an element if such a read had to wait
 }
 
 // newRig starts a lane. atIdle is called by net/http when a connection has become idle.
@@ -48,7 +50,7 @@ func newRigBefore(t *testing.T, etcd http.HandlerFunc, atIdle func(*rig)) *rig {
 	x := lanetest.NewExchange(t, standIn.URL, limits)
 	table := account.NewTable()
 	pool := table.NewPool(account.Options{Name: "connections", Total: 1000})
-	r := &rig{t: t, opened: make(chan registeredConn, 1), conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
+	r := &rig{t: t, opened: make(chan registeredConn, 1), delayed: make(chan struct{}, 1), conns: &lane.Conns{Pool: pool, Revoked: func() {}}, account: table.Address(seed.Peer().Addr.Addr())}
 	r.table, r.memory = table, table.NewPool(account.Options{Name: "streams", Total: 1000 * streamUnits})
 	if !pool.TryAcquire(r.account, 100, account.Ordinary) { // more than any test opens
 		t.Fatal("an empty pool refused a place")
@@ -114,6 +116,14 @@ func (r *rig) accept(config *tls.Config) {
 		}
 		peer := seed.Peer()
 		peer.Account = r.account
+		if r.bounded.Load() {
+			lane.Wire(t).Bound(&lane.Bounds{Reads: account.NewRate(1, 1), Delayed: func() {
+				select {
+				case r.delayed <- struct{}{}:
+				default:
+				}
+			}}, r.account)
+		}
 		if t.ConnectionState().NegotiatedProtocol == "h2" {
 			r.PutHTTP2(t, peer)
 		} else {

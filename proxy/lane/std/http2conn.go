@@ -176,14 +176,26 @@ func (c *http2Conn) Write(p []byte) (int, error) {
 	for rest := p[:n]; len(rest) > 0; {
 		before := c.sent.complete()
 		rest = rest[c.sent.next(rest):]
-		if c.sent.complete() && !before && c.sent.ends() {
-			c.streams.end(c.sent.stream())
+		if c.sent.complete() && !before {
+			c.wrote(&c.sent)
 		}
 		if c.sent.complete() && c.sent.left == 0 {
 			c.sent.have = 0
 		}
 	}
 	return n, err
+}
+
+// wrote follows a frame whose head was written.
+func (c *http2Conn) wrote(f *frameHeads) {
+	if f.answers() {
+		wire := lane.Wire(c.tls)
+		wire.Served(answerReads)
+		wire.Sent(f.left)
+	}
+	if f.ends() {
+		c.streams.end(f.stream())
+	}
 }
 
 // stuck reports whether the client has accepted nothing for some seconds.

@@ -40,6 +40,14 @@ func (f *frameHeads) ends() bool {
 	return f.kind() == frameReset
 }
 
+// answerReads is how many reads each frame of an answer is worth. For a request of two frames and an
+// answer of two, a client sends three more to widen windows and acknowledge settings, and each is read in
+// two pieces.
+const answerReads = 6
+
+// answers reports whether the frame is part of an answer.
+func (f *frameHeads) answers() bool { return f.kind() == frameData || f.kind() == frameHeaders }
+
 func (f *frameHeads) kind() byte         { return f.head[3] }
 func (f *frameHeads) has(flag byte) bool { return f.head[4]&flag != 0 }
 func (f *frameHeads) stream() uint32     { return binary.BigEndian.Uint32(f.head[5:]) &^ (1 << 31) }

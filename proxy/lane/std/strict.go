@@ -232,6 +232,7 @@ func (c *strictConn) setState(state http.ConnState) {
 	c.pending--
 	c.served = true
 	c.mu.Unlock()
+	lane.Wire(c.Conn).Served(lane.AnswerReads)
 	_ = c.SetWriteDeadline(time.Time{}) // the deadline was the last answer's
 }
 

@@ -103,6 +103,7 @@ var attacks = map[string]func(ctx context.Context, c *crew, ready func()) error{
 	"deepkey":     deepKey,
 	"fill":        fill,
 	"fleet":       fleet,
+	"frames":      frames,
 	"guesses":     guesses,
 	"halfheads":   halfHeads,
 	"handshakes":  handshakes,

@@ -188,8 +188,8 @@ func (m *move) serve(ctx context.Context) error {
 	return nil
 }
 
-// lockTimeout bounds the locking of the v2 API, which hashes a password.
-const lockTimeout = 10 * time.Second
+// lockTimeout bounds the locking of the v2 API, for which etcd hashes a password several times. That is slow by intention.
+const lockTimeout = 30 * time.Second
 
 // lockEvents is more than the number of events by which locking the v2 API raises its index.
 const lockEvents = 16

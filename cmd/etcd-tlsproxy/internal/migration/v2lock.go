@@ -177,8 +177,11 @@ func (m *member) tryLock(ctx context.Context, password string, k keeper) (change
 			return changed, err
 		}
 	}
-	if writable, err := m.writable(ctx, password); err != nil || writable {
-		return changed, errors.Join(err, errWritable)
+	var guest rights
+	if found, err := m.exists(ctx, guestPath, password, &guest); err != nil {
+		return changed, err
+	} else if found && guest.mayWrite() {
+		return changed, errWritable
 	}
 	return changed, k.still(ctx)
 }

@@ -10,6 +10,7 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -161,26 +162,31 @@ func (r *retreat) apart(ctx context.Context, m *member) error {
 // caughtUp waits until each member has what was written: it answers plain reads from that.
 func (r *retreat) caughtUp(ctx context.Context) error {
 	for _, m := range r.members {
-		for {
-			response, _, err := m.client.Do(ctx, get{path: "/v2/keys" + ownKey}) //nolint:bodyclose // Do reads and closes the body
-			if err != nil {
-				return fmt.Errorf("the member %s does not answer: %w (hint: leave a member that is dead out of --endpoints)", m.name, err)
-			}
-			index, err := m.own(response.Header)
-			if err != nil {
-				return err
-			}
-			if index >= r.to.last.Load() {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("the member %s has the index %d, want %d: it is slower than the others (hint: repair it, or leave it out of --endpoints and of those of all proxies)", m.name, index, r.to.last.Load())
-			case <-time.After(20 * time.Millisecond):
-			}
+		if err := m.reach(ctx, r.to.last.Load()); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// reach waits until a member itself has an index.
+func (m *member) reach(ctx context.Context, want uint64) error {
+	for index := uint64(0); ; {
+		response, _, err := m.client.Do(ctx, get{path: "/v2/keys" + ownKey}) //nolint:bodyclose // Do reads and closes the body
+		switch {
+		case err == nil:
+			if index, err = m.own(response.Header); err != nil || index >= want {
+				return err
+			}
+		case ctx.Err() == nil || index == 0:
+			return fmt.Errorf("the member %s does not answer: %w (hint: leave a member that is dead out of --endpoints)", m.name, cluster.OneLine(err))
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the member %s has the index %d, want %d: it is slower than the others (hint: repair it, or leave it out of --endpoints and of those of all proxies)", m.name, index, want)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // errProxy means that what was written to the v2 API went to the tree.

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -138,27 +139,31 @@ func TestClientsDoNotUseTheV2APIBeforeAllMembersHaveWhatWasWritten(t *testing.T)
 	}
 }
 
-// TestAMemberThatStaysBehindEndsAMoveBack has a second member that does not catch up.
-func TestAMemberThatStaysBehindEndsAMoveBack(t *testing.T) {
+// TestAMemberThatStaysBehindIsNamed has a second member that does not catch up until the time is over.
+func TestAMemberThatStaysBehindIsNamed(t *testing.T) {
 	f := newMoved(t, 1)
 	id := f.cluster()
-	var lags atomic.Bool
+	ctx, over := context.WithCancel(t.Context())
+	looks := 0
 	f.second(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodGet || r.URL.Path != "/v2/keys"+ownKey || !lags.Load() {
+		if r.Method != http.MethodGet || r.URL.Path != "/v2/keys"+ownKey {
 			return false
+		}
+		if looks++; looks == 2 {
+			over()
 		}
 		w.Header().Set("X-Etcd-Cluster-Id", id)
 		w.Header().Set("X-Etcd-Index", "1")
 		w.WriteHeader(http.StatusNotFound)
 		return true
 	})
-	f.back.MaxHold = 2 * time.Second
-	f.back.before = func(step string) error {
-		lags.Store(step == "prove")
-		return nil
+	r, err := f.back.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := f.back.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "it is slower than the others") {
-		t.Fatalf("got %v, want that a member is slower than the others", err)
+	defer r.store.client.Close()
+	r.to.last.Store(2)
+	if err := r.caughtUp(ctx); err == nil || !strings.Contains(err.Error(), "the member default has the index 1, want 2: it is slower than the others") {
+		t.Errorf("got %v, want that a member is slower than the others", err)
 	}
-	f.live()
 }
