@@ -156,6 +156,7 @@ func NewServer(o Options) *Server {
 		Watches:  lane.NewWatches(o.MaxWatches, o.MaxUserWatches, s.metrics),
 		Log:      o.Log,
 		Outage:   lane.NewOutage(o.Log),
+		Held:     lane.NewHeld(o.Log),
 	}
 	s.exchange.Watches.Pool = s.accounts.NewPool(account.Options{
 		Name: "watches", Total: int64(o.MaxWatches), Reserve: int64(o.MaxWatches / 8), ForNewcomers: true,

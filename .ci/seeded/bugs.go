@@ -13,6 +13,7 @@ const (
 	mirror = "./proxy/v2v3/mirror"
 	layout = "./proxy/v2v3/layout"
 	shadow = "./proxy/shadow"
+	moves  = "./cmd/etcd-tlsproxy/internal/migration"
 )
 
 var bugs = []bug{
@@ -42,7 +43,7 @@ var bugs = []bug{
 		"	if c.Action == v2store.Set || c.Action == v2store.Create {\n", "	if c.Action == v2store.Create {\n",
 		layout, "TestOnlyAChangeThatKeepsTheNodeKeepsUnknownFields"},
 	{"a program that is too old writes", "proxy/v2v3/propose.go",
-		"m.Meta.MinWrite > layout.Schema", "m.Meta.MinWrite < 0",
+		`s.readOnly != ""`, "false",
 		store, "TestATreeOfANewerLayoutIsRefused"},
 	{"a POST after conflicts does not compare its queue", "proxy/v2v3/propose.go",
 		"			t.Modified(s.keys.Queue(op.Key), m.Queues[op.Key].Revision)\n", "",
@@ -157,6 +158,20 @@ var bugs = []bug{
 	{"a compaction cuts into the history of v2", "proxy/v2v3/compact.go",
 		"return s.eventsAgo(ctx, st, maxPast)", "return s.eventsAgo(ctx, st, maxPast/2)",
 		store, "TestCompactionKeepsTheLastEvents"},
+
+	// The deletion of the keys of the v2 API.
+	{"a move back keeps files that a deletion may still delete", "cmd/etcd-tlsproxy/internal/migration/retreat.go",
+		" && r.meta.V2Keys == \"\"", "",
+		moves, "TestADeletionThatEtcdExecutesLateDeletesNothing"},
+	{"a file is deleted that was written meanwhile", "cmd/etcd-tlsproxy/internal/migration/removal.go",
+		"{\"prevIndex\": {strconv.FormatUint(record.Modified, 10)}}", "{\"prevExist\": {strconv.FormatBool(record.Modified > 0)}}",
+		moves, "TestADropThatFailsLocksTheV2APIAgain"},
+	{"keys are discarded although a proxy serves them now", "cmd/etcd-tlsproxy/internal/migration/removal.go",
+		"	if !r.Discard {\n", "	if r != nil {\n",
+		moves, "TestAProxyThatStartsEndsTheDiscarding"},
+	{"keys are dropped through a proxy that serves the tree", "cmd/etcd-tlsproxy/internal/migration/removal.go",
+		"	if _, err := r.store.apart(ctx, r.to); err != nil {\n", "	if _, err := r.store.apart(ctx, r.to); err != nil && r == nil {\n",
+		moves, "TestNothingIsDeletedThroughAProxy"},
 
 	// The shadow.
 	{"a tree within a batch is not seen", "proxy/v2v3/mirror/batch.go",

@@ -9,11 +9,20 @@ import (
 
 	"etcd-tlsproxy/proxy/proxytest"
 	"etcd-tlsproxy/proxy/proxytest/dnstest"
+	"etcd-tlsproxy/proxy/proxytest/etcd35"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(waiting{m}, map[string]func(){"etcd-tlsproxy": main})
+	testscript.Main(waiting{m}, map[string]func(){"etcd-tlsproxy": main, etcd35Name: func() {
+		if err := etcd35.Run(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}})
 }
+
+// etcd35Name is the name under which the program of the tests is an etcd 3.5.
+const etcd35Name = "etcd35"
 
 // waiting are the tests of this package, not its commands.
 type waiting struct{ *testing.M }

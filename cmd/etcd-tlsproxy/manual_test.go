@@ -90,7 +90,7 @@ const v3Section = "A cluster with etcd 3.6"
 func TestTheManual(t *testing.T) {
 	m := newMachines(t)
 	story := newStory(t, m)
-	follow(t, m, story, func(b *block) bool { return b.section != v3Section }, story.before)
+	follow(t, m, story, func(b *block) bool { return b.section != v3Section && b.section != moveSection }, story.before)
 	story.stopClient()
 }
 

@@ -47,9 +47,12 @@ func (x *Exchange) whileHeld(ctx context.Context, h *held, call *Call, buffer fu
 		a, refusal, apart, err := x.onceChanging(ctx, h, call, buffer)
 		switch {
 		case !apart:
+			if call.Op.IsWrite() && refusal == nil && err == nil {
+				x.Held.Succeeded()
+			}
 			return a, refusal, err
 		case !time.Now().Before(h.until):
-			x.Log.Warn("a request was held for too long and refused", "reason", "the tree and its description do not say the same")
+			x.Held.Failed("reason", "the tree and its description do not say the same")
 			return Answer{}, gate.RefuseHeld, nil
 		}
 		select {
@@ -76,7 +79,7 @@ func (x *Exchange) onceChanging(ctx context.Context, h *held, call *Call, buffer
 		a, refusal, err = x.writeToEtcd(ctx, call, buffer, write)
 		return a, refusal, false, err
 	case errors.Is(err, changeover.ErrHeld):
-		x.Log.Warn("a write was held for too long and refused", "reason", err)
+		x.Held.Failed("reason", err)
 		return Answer{}, gate.RefuseHeld, false, nil
 	case !errors.Is(err, changeover.ErrSwitched):
 		return Answer{}, nil, false, ErrBrokenOff

@@ -113,10 +113,17 @@ func TestAllWaitsOfAWriteEndTogether(t *testing.T) {
 	store := &answers{err: &v2v3.Error{Kind: v2v3.NotLive, Reason: "it is in the state \"frozen\""}}
 	r := newStoreRig(t, store)
 	h := held{c: follower(t), present: t.Context(), until: time.Now()}
-	call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
-	call.account = call.Peer.Account
-	if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
-		t.Errorf("a write whose time was over before the store was asked: got the refusal %v and the error %v, want %v", refusal, err, gate.RefuseHeld)
+	var log strings.Builder
+	r.Held = NewHeld(slog.New(slog.NewTextHandler(&log, nil)))
+	for range 3 {
+		call := r.clientCall(t, "PUT", "/v2/keys/a?value=1")
+		call.account = call.Peer.Account
+		if _, refusal, err := r.whileHeld(t.Context(), &h, call, room(100)); refusal != gate.RefuseHeld || err != nil {
+			t.Errorf("a write whose time was over before the store was asked: got the refusal %v and the error %v, want %v", refusal, err, gate.RefuseHeld)
+		}
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), "a request was held for too long and refused") {
+		t.Errorf("got %d lines in the log, the first %q, want one for all refusals", lines, log.String())
 	}
 }
 

@@ -30,6 +30,8 @@ type Exchange struct {
 	Written *account.Tally
 	// Outage logs that etcd does not answer.
 	Outage *observe.Outage
+	// Held logs that requests are refused because they were held for too long.
+	Held *observe.Outage
 }
 
 // NewOutage returns what logs the failures of etcd.
@@ -37,6 +39,13 @@ func NewOutage(log *slog.Logger) *observe.Outage {
 	o := &observe.Outage{Began: "etcd did not answer", Lasts: "etcd still does not answer every request", Ended: "etcd answers again", Log: log}
 	o.Watch()
 	return o
+}
+
+// NewHeld returns what logs the requests that were held for too long. A command that moves keys, and takes too long,
+// has all writes of all clients refused.
+func NewHeld(log *slog.Logger) *observe.Outage {
+	return &observe.Outage{Began: "a request was held for too long and refused", Lasts: "requests are still held for too long and refused",
+		Ended: "writes are taken again", Log: log}
 }
 
 // ErrBrokenOff means that the client cannot get a complete answer: it has disconnected, or

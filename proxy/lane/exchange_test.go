@@ -59,6 +59,7 @@ func newRig(t *testing.T, handle http.HandlerFunc) *rig {
 		Watches:  NewWatches(10, 2, metrics),
 		Log:      slog.New(slog.DiscardHandler),
 		Outage:   NewOutage(slog.New(slog.DiscardHandler)),
+		Held:     NewHeld(slog.New(slog.DiscardHandler)),
 	}
 	r.Current.Publish(r.snapshot)
 	return r

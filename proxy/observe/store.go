@@ -13,6 +13,7 @@ type StoreStatus struct {
 	Endpoint        string  `json:"endpoint"`         // the member in use
 	Serving         bool    `json:"serving"`          // plain reads are answered
 	Reason          string  `json:"reason"`           // why not
+	ReadOnly        string  `json:"read_only"`        // why this program must not write: it is too old for the tree; empty if it may
 	Behind          float64 `json:"behind_seconds"`   // how long there have been no events of etcd; 0 if they are followed
 	BehindRevisions int64   `json:"behind_revisions"` // revisions that etcd has shown and that are not in the copy yet
 	Revision        int64   `json:"revision"`         // revision of the newest event
@@ -72,7 +73,7 @@ func shownStores(stores []StoreStatus) []StoreStatus {
 	list := append([]StoreStatus{}, stores...)
 	for i := range list {
 		s := &list[i]
-		s.Reason, s.Difference, s.KeeperName = shown(s.Reason), shown(s.Difference), shown(s.KeeperName)
+		s.Reason, s.ReadOnly, s.Difference, s.KeeperName = shown(s.Reason), shown(s.ReadOnly), shown(s.Difference), shown(s.KeeperName)
 	}
 	return list
 }
@@ -115,6 +116,7 @@ func newStoreCollector() *storeCollector {
 		add(prometheus.CounterValue, name, help, value)
 	}
 	gauge("serving", "1 if reads are answered from the v3 store, else 0. This and the other series of the store are missing with the v2 API.", func(s *StoreStatus) float64 { return one(s.Serving) })
+	gauge("read_only", "1 if this program is too old to write the v3 store, so that it refuses writes, else 0.", func(s *StoreStatus) float64 { return one(s.ReadOnly != "") })
 	gauge("behind_seconds", "Time since the events of the store were last followed; 0 while they are.", func(s *StoreStatus) float64 { return s.Behind })
 	gauge("behind_revisions", "Revisions that etcd has shown and that are not in the copy of the store yet.", func(s *StoreStatus) float64 { return float64(s.BehindRevisions) })
 	gauge("nodes", "Files and directories in the store.", func(s *StoreStatus) float64 { return float64(s.Nodes) })

@@ -28,7 +28,7 @@ func TestEachFigureOfAStoreHasItsMetric(t *testing.T) {
 	at := func(second int64) time.Time { return time.Unix(second, 0) }
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(storeMetrics{newStoreCollector(), &StoreStatus{
-		Serving: true, Keeper: true, Behind: 2, BehindRevisions: 3, Nodes: 4, Bytes: 5, NoKeeperSince: at(6), ClocksApart: 7, Expired: 8, Late: 9, Loads: 10, Conflicts: 11,
+		Serving: true, ReadOnly: "it is too old", Keeper: true, Behind: 2, BehindRevisions: 3, Nodes: 4, Bytes: 5, NoKeeperSince: at(6), ClocksApart: 7, Expired: 8, Late: 9, Loads: 10, Conflicts: 11,
 		BarrierWaits: 12, BarrierSeconds: 13, BarrierReads: 14, Fences: 15, LastAudit: at(16), Differences: 17, Mended: 18, Compacted: 19, CompactedAt: at(20), NotCompactedSince: at(21),
 		FileBytes: 22, UsedBytes: 23, QuotaBytes: 24, LostExecuted: 25, LostNotExecuted: 26, LostUnknown: 27, Alarm: "corrupt",
 	}, 28})
@@ -50,7 +50,7 @@ func TestEachFigureOfAStoreHasItsMetric(t *testing.T) {
 		}
 	}
 	want := map[string]float64{
-		"serving": 1, "keeper": 1, "behind_seconds": 2, "behind_revisions": 3, "nodes": 4, "bytes": 5, "no_keeper_since_timestamp_seconds": 6, "clocks_apart": 7, "expired_total": 8,
+		"serving": 1, "read_only": 1, "keeper": 1, "behind_seconds": 2, "behind_revisions": 3, "nodes": 4, "bytes": 5, "no_keeper_since_timestamp_seconds": 6, "clocks_apart": 7, "expired_total": 8,
 		"expiry_late_seconds": 9, "loads_total": 10, "conflicts_total": 11, "barrier_waits_total": 12, "barrier_wait_seconds_total": 13, "barrier_reads_total": 14, "fences_total": 15,
 		"audited_timestamp_seconds": 16, "audit_differences_total": 17, "audit_mended_total": 18, "compacted_revision": 19, "compacted_timestamp_seconds": 20,
 		"not_compacted_since_timestamp_seconds": 21, "file_bytes": 22, "used_bytes": 23, "quota_bytes": 24, "lost_responses_total executed": 25, "lost_responses_total not_executed": 26,
@@ -64,9 +64,9 @@ func TestEachFigureOfAStoreHasItsMetric(t *testing.T) {
 // TestWhatOthersHaveWrittenIsSafeToShow has texts that another proxy, or a client of v3, could have chosen.
 func TestWhatOthersHaveWrittenIsSafeToShow(t *testing.T) {
 	const hostile = "a\u202eb"
-	stores := []StoreStatus{{Reason: hostile, Difference: hostile, KeeperName: hostile + strings.Repeat("x", 1000)}}
+	stores := []StoreStatus{{Reason: hostile, ReadOnly: hostile, Difference: hostile, KeeperName: hostile + strings.Repeat("x", 1000)}}
 	got := shownStores(stores)[0]
-	for _, text := range []string{got.Reason, got.Difference, got.KeeperName} {
+	for _, text := range []string{got.Reason, got.ReadOnly, got.Difference, got.KeeperName} {
 		if !strings.HasPrefix(text, `a\u202eb`) || len(text) > 300 {
 			t.Errorf("got %q, want a short text without runes that do not print", text)
 		}

@@ -39,6 +39,9 @@ func (s *Store) apply(m *mirror.Mirror, r *layout.Revision, used bool) error {
 	}
 	var due delivery
 	if used {
+		if len(r.Other) > 0 {
+			s.checkVersion()
+		}
 		due, s.due = s.due, delivery{}
 	}
 	s.mu.Unlock()
@@ -94,8 +97,21 @@ func (s *Store) replace(m *mirror.Mirror) {
 	s.connected()
 }
 
+// checkVersion takes note of whether this program may write the tree. The caller holds the lock.
+func (s *Store) checkVersion() {
+	reason := ""
+	if err := s.m.Meta.Writable(s.o.known); err != nil {
+		reason = err.Error()
+	}
+	if reason != "" && reason != s.readOnly {
+		s.o.Log.Error("this program is too old to write the tree; writes are refused", "reason", reason)
+	}
+	s.readOnly = reason
+}
+
 // connected takes note that there are events again. The caller holds the lock.
 func (s *Store) connected() {
+	s.checkVersion()
 	_, address := s.client.Endpoint()
 	s.o.Log.Info("the events of etcd are followed", "endpoint", address, "index", s.m.Tree.Index())
 	if !s.lost.IsZero() {

@@ -49,6 +49,13 @@ func (k keeping) Keeper() (keeper *mvccpb.KeyValue, others []string, ok bool) {
 	return s.m.Control[string(s.keys.Keeper())], others, true
 }
 
+// Writes implements [presence.Tree].
+func (k keeping) Writes() bool {
+	k.s.mu.RLock()
+	defer k.s.mu.RUnlock()
+	return k.s.readOnly == ""
+}
+
 // Expire implements [presence.Tree].
 func (k keeping) Expire(ctx context.Context, keeper int64, now time.Time) (more bool) {
 	s := k.s

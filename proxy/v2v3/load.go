@@ -17,7 +17,7 @@ import (
 
 // load reads the tree at a revision. What came later is applied from the stream of events.
 func (s *Store) load(ctx context.Context, st *state, revision int64) (*mirror.Mirror, error) {
-	l := mirror.NewLoading(s.keys, st.cluster, st.meta, st.metaAt, revision)
+	l := mirror.NewLoading(s.keys, s.o.known, st.cluster, st.meta, st.metaAt, revision)
 	size := 0
 	err := s.loadKeys(ctx, revision, func(kvs []*mvccpb.KeyValue) error {
 		for _, kv := range kvs {
@@ -48,7 +48,7 @@ func LoadCopy(ctx context.Context, o Options) (*mirror.Mirror, error) {
 		return nil, err
 	}
 	defer client.Close()
-	o.unserved = true
+	o.unserved, o.known = true, layout.Schema
 	s := &Store{o: o, keys: layout.Keys(o.Prefix), client: client}
 	for at := range o.Endpoints {
 		var st *state

@@ -38,6 +38,8 @@ type Options struct {
 	Host string
 	// Version is that of this program, for operators.
 	Version string
+	// Process names this process, which may have several stores one after the other; "" if that is not known.
+	Process string
 	Log     *slog.Logger
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
@@ -46,6 +48,8 @@ type Options struct {
 	// serves clients.
 	Rehearsal Witness
 
+	// known is the version of the layout that this program knows. Tests replace it.
+	known int
 	// unserved allows a tree to be loaded that is not for clients.
 	unserved bool
 	// preferEvery replaces the time between two probes of the preferred endpoint in tests.

@@ -81,11 +81,11 @@ func (s *Store) writable() error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	switch m := s.m; {
-	case m.Meta.MinWrite > layout.Schema:
-		return &Error{Kind: NotExecuted, Reason: "the tree needs a newer program for writes"}
-	case m.Meta.State != layout.Live:
-		return notLive(m.Meta)
+	if s.readOnly != "" {
+		return &Error{Kind: NotExecuted, Reason: s.readOnly}
+	}
+	if s.m.Meta.State != layout.Live {
+		return notLive(s.m.Meta)
 	}
 	return nil
 }

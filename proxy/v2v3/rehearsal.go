@@ -98,7 +98,10 @@ func (s *Store) planAppend(plan func(*mirror.Mirror) ([]layout.Batched, string))
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	if !s.lost.IsZero() {
+	switch {
+	case s.readOnly != "":
+		return nil, errors.New(s.readOnly)
+	case !s.lost.IsZero():
 		return nil, errAway
 	}
 	list, origin := plan(m)

@@ -78,7 +78,7 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 	if st.meta, err = layout.DecodeMeta(found[1][0].Value); err != nil {
 		return nil, err
 	}
-	if err := st.meta.Readable(); err != nil {
+	if err := st.meta.Readable(s.o.known); err != nil {
 		return nil, err
 	}
 	switch {

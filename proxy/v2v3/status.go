@@ -20,6 +20,8 @@ type Status struct {
 	// Serving means that plain reads are answered. Otherwise Reason says why not.
 	Serving bool   `json:"serving"`
 	Reason  string `json:"reason,omitempty"`
+	// ReadOnly says why this program must not write the tree: it is too old for it. Otherwise it is "".
+	ReadOnly string `json:"read_only,omitempty"`
 	// Behind is for how long there have been no events of etcd, in seconds; 0 if they are followed.
 	Behind float64 `json:"behind_seconds"`
 	// BehindRevisions is how many revisions etcd has shown that were not applied yet.
@@ -126,6 +128,7 @@ func (s *Store) Status() Status {
 	if st.Serving = err == nil; err != nil {
 		st.Reason = err.Reason
 	}
+	st.ReadOnly = s.readOnly
 	if !s.lost.IsZero() {
 		st.Behind = time.Since(s.lost).Seconds()
 	}

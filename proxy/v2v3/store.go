@@ -1,6 +1,7 @@
 package v2v3
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -65,6 +66,8 @@ type Store struct {
 	m  *mirror.Mirror // nil until the tree is loaded
 	// reason says why the mirror must not be used; "" if it may.
 	reason string
+	// readOnly says why this program must not write the tree; "" if it may.
+	readOnly string
 	// lost is when the stream of events ended; zero while there is one.
 	lost time.Time
 	// back is closed when there is one again.
@@ -107,6 +110,7 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.known = cmp.Or(o.known, layout.Schema)
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err
@@ -148,7 +152,7 @@ func (s *Store) Ready(ctx context.Context) error {
 }
 
 func (s *Store) host() presence.Host {
-	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host, Version: s.o.Version,
+	return presence.Host{Context: s.ctx, Client: s.client, Keys: s.keys, Log: s.o.Log, Now: s.o.Now, Name: randomName, Machine: s.o.Host, Version: s.o.Version, Process: s.o.Process,
 		Seen: func(header *pb.ResponseHeader, revision int64, endpoint int) {
 			s.header(header)
 			s.seen.show(revision, endpoint)

@@ -44,6 +44,7 @@ func NewExchange(t testing.TB, endpoint string, limits lane.Limits) *lane.Exchan
 		Watches:  lane.NewWatches(100, 100, metrics),
 		Log:      slog.New(slog.DiscardHandler),
 		Outage:   lane.NewOutage(slog.New(slog.DiscardHandler)),
+		Held:     lane.NewHeld(slog.New(slog.DiscardHandler)),
 	}
 	x.Current.Publish(&lane.Snapshot{Policy: *seed.Policy(t), FastLane: true, Limits: limits, Upstream: pool, Watches: watches})
 	return x

@@ -227,6 +227,7 @@ func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
 		`{"schema":1,"min_read":1,"min_write":1,"state":"live"}`:                             "was not moved",
 		`{"schema":1,"min_read":1,"min_write":1,"state":"strange","moved":true}`:             `the state "strange"`,
 		`{"schema":9,"min_read":9,"min_write":9,"state":"live","moved":true}`:                "version 9",
+		`{"schema":9,"min_read":9,"min_write":9,"state":"unfinished"}`:                       "this one knows 1 (hint: upgrade",
 		`{"schema":9,"min_read":9,"min_write":9,"state":"frozen"}`:                           "version 9",
 		`{"schema":1,"min_read":1,"min_write":1,"state":"frozen","before":"x"}`:              "was not moved",
 		`{"schema":1,"min_read":1,"min_write":1,"state":"frozen","before":"x","moved":true}`: `the state "frozen"`,

@@ -115,7 +115,7 @@ func get(key []byte) *pb.RequestOp {
 // apply takes note of a description of the tree; nil is none.
 func (p *Proxy) apply(ctx context.Context, session string, alone bool, meta *mvccpb.KeyValue, hasLog bool) {
 	p.freezing.end()
-	found, revision := read(meta), int64(0)
+	found, revision := p.read(meta), int64(0)
 	if meta != nil {
 		revision = meta.ModRevision
 	} else if hasLog || p.Tree() {

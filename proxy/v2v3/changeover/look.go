@@ -22,6 +22,8 @@ type Fleet struct {
 	Prefix, State string
 	// Moved is set if the tree was moved from the v2 API.
 	Moved bool
+	// V2Keys says what became of the keys of the v2 API since: [layout.Dropping], [layout.Dropped], or "".
+	V2Keys string
 	// Index is that of the last event of the tree; 0 if there is none.
 	Index uint64
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
@@ -43,6 +45,8 @@ type Fleet struct {
 // Member is a proxy that has a session.
 type Member struct {
 	Host, Version string
+	// Process is the same for all sessions of a proxy; "" if that is not known.
+	Process string
 	// Auto is set if it follows the changeover. Such a proxy has a session of its own for the tree, which is
 	// another member.
 	Auto bool
@@ -60,14 +64,14 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 	answer, err := client.Txn(rpc.RequireLeader(ctx), &pb.TxnRequest{Success: []*pb.RequestOp{get(keys.Meta()), get(keys.Log()), get(keys.Lock()), get(keys.Keeper()),
 		{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: sessions, RangeEnd: layout.End(sessions)}}}}})
 	if err != nil {
-		return nil, fmt.Errorf("reading the state of the tree: %s", rpc.Reason(err))
+		return nil, rpc.Named("reading the state of the tree", err)
 	}
 	f := &Fleet{Cluster: answer.Header.ClusterId, Prefix: string(keys)}
 	if kvs := answer.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
 		if f.meta, err = layout.DecodeMeta(kvs[0].Value); err != nil {
 			return nil, err
 		}
-		f.State, f.Moved, f.Left, f.Copied, f.revision = f.meta.State, f.meta.Moved, f.meta.Left, f.meta.Copied, kvs[0].ModRevision
+		f.State, f.Moved, f.V2Keys, f.Left, f.Copied, f.revision = f.meta.State, f.meta.Moved, f.meta.V2Keys, f.meta.Left, f.meta.Copied, kvs[0].ModRevision
 		if log := answer.Responses[1].GetResponseRange().Kvs; len(log) > 0 {
 			f.Index = f.meta.Index(log[0].ModRevision)
 		}
@@ -87,7 +91,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 		if err != nil {
 			return nil, err
 		}
-		f.Members = append(f.Members, Member{Host: p.Host, Version: p.Version, Auto: p.Auto, Since: time.Unix(0, p.Time).UTC(), Shadow: p.Shadow,
+		f.Members = append(f.Members, Member{Host: p.Host, Version: p.Version, Process: p.Process, Auto: p.Auto, Since: time.Unix(0, p.Time).UTC(), Shadow: p.Shadow,
 			Holds: f.State == layout.Frozen && p.Frozen == f.revision})
 	}
 	slices.SortStableFunc(f.Members, func(a, b Member) int { return cmp.Compare(a.Host, b.Host) })

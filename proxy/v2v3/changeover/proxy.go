@@ -1,6 +1,7 @@
 package changeover
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -46,7 +47,9 @@ type Options struct {
 	Timeout time.Duration
 	// Host and Version are the names of this machine and of the program, for operators.
 	Host, Version string
-	Log           *slog.Logger
+	// Process names this process, which may have several sessions; "" if that is not known.
+	Process string
+	Log     *slog.Logger
 	// ServeStale lets reads of the v2 API go on however long etcd's v3 API is away.
 	ServeStale bool
 	// Stale is called when watches of the v2 API must be broken off, because it has not been known for a while
@@ -55,6 +58,8 @@ type Options struct {
 	// Switched is called when [Proxy.Tree] has changed, before writes that were held go on.
 	Switched func()
 
+	// known is the version of the layout that this program knows. Tests replace it.
+	known int
 	// maxHold replaces the time for which a write is held in tests.
 	maxHold time.Duration
 }
@@ -112,9 +117,7 @@ func Open(o Options) (*Proxy, error) {
 	if len(o.Endpoints) == 0 || o.Timeout <= 0 || o.Log == nil || o.Switched == nil {
 		return nil, errors.New("following a changeover: it needs an endpoint, a timeout, a log and who is told")
 	}
-	if o.maxHold == 0 {
-		o.maxHold = maxHold
-	}
+	o.known, o.maxHold = cmp.Or(o.known, layout.Schema), cmp.Or(o.maxHold, maxHold)
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return nil, err
@@ -122,7 +125,7 @@ func Open(o Options) (*Proxy, error) {
 	p := &Proxy{o: o, keys: layout.Keys(o.Prefix), client: client, reason: "etcd has not been asked yet", since: time.Now(), changed: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.session = presence.NewSession(presence.Host{Context: p.ctx, Client: client, Keys: p.keys, Log: o.Log, Now: time.Now, Name: name,
-		Machine: o.Host, Version: o.Version, Auto: true, Seen: func(*pb.ResponseHeader, int64, int) {}})
+		Machine: o.Host, Version: o.Version, Process: o.Process, Auto: true, Seen: func(*pb.ResponseHeader, int64, int) {}})
 	p.confirm.init(p)
 	p.running.Go(p.session.Keep)
 	p.running.Go(p.confirm.run)

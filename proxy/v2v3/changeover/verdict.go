@@ -19,13 +19,13 @@ type verdict struct {
 }
 
 // read returns what a description says; nil is none.
-func read(meta *mvccpb.KeyValue) verdict {
+func (p *Proxy) read(meta *mvccpb.KeyValue) verdict {
 	if meta == nil {
 		return verdict{phase: V2}
 	}
 	m, err := layout.DecodeMeta(meta.Value)
 	if err == nil {
-		err = m.Readable()
+		err = m.Readable(p.o.known)
 	}
 	switch {
 	case err != nil:

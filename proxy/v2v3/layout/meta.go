@@ -24,6 +24,14 @@ const (
 	Rehearsal = "rehearsal"
 )
 
+// What became of the keys of the v2 API since the tree has them.
+const (
+	// Dropping means that a command deletes them, or has ended early while it did.
+	Dropping = "dropping"
+	// Dropped means that they were deleted.
+	Dropped = "dropped"
+)
+
 // Meta describes a tree. There is one if and only if the store has a tree.
 type Meta struct {
 	Schema int `json:"schema"`
@@ -43,6 +51,8 @@ type Meta struct {
 	Moved bool `json:"moved,omitempty"`
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
 	Left uint64 `json:"left,omitempty"`
+	// V2Keys is Dropping, Dropped, or "" if the v2 API has the keys as they were when the tree was moved.
+	V2Keys string `json:"v2_keys,omitempty"`
 	// Copied is the index of the v2 API of which the tree is a copy, if it is that of a rehearsal and was complete then;
 	// 0 otherwise.
 	Copied uint64 `json:"copied,omitempty"`
@@ -54,12 +64,20 @@ type Meta struct {
 	unknown string
 }
 
-// Readable returns an error if this program is too old for the tree.
-func (m *Meta) Readable() error {
-	if m.MinRead > Schema {
-		return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d", m.MinRead, Schema)
+// Readable returns an error if a program that knows a version of the layout is too old for the tree.
+func (m *Meta) Readable(known int) error {
+	if m.MinRead > known {
+		return fmt.Errorf("the tree needs programs that know the version %d of its layout, and this one knows %d (hint: upgrade this program)", m.MinRead, known)
 	}
 	return nil
+}
+
+// Writable returns an error if a program that knows a version of the layout is too old to write the tree.
+func (m *Meta) Writable(known int) error {
+	if m.MinWrite > known {
+		return fmt.Errorf("the tree may be written by programs that know the version %d of its layout, and this one knows %d (hint: upgrade this program)", m.MinWrite, known)
+	}
+	return m.Readable(known)
 }
 
 // Index returns the index of a revision.

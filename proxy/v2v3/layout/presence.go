@@ -15,6 +15,8 @@ type Presence struct {
 	Host string `json:"h,omitempty"`
 	// Version is that of the program, for operators.
 	Version string `json:"v,omitempty"`
+	// Process names the program that runs, which may have several sessions; "" if that is not known.
+	Process string `json:"p,omitempty"`
 	// Auto is set for a proxy that writes through the v2 API until the tree says otherwise. Whoever
 	// freezes the tree waits for it.
 	Auto bool `json:"auto,omitempty"`

@@ -178,12 +178,16 @@ func TestAThawKeepsFieldsThatThisVersionDoesNotKnow(t *testing.T) {
 func TestAMetaIsDecodedAsItWasEncoded(t *testing.T) {
 	want := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, Offset: -5, State: layout.Live, Generation: "g"}
 	got, err := layout.DecodeMeta(want.Encode())
-	if err != nil || *got != want || got.Readable() != nil {
+	if err != nil || *got != want || got.Readable(1) != nil || got.Writable(1) != nil {
 		t.Errorf("got %+v and the error %v, want %+v", got, err, want)
 	}
 	want.MinRead = 2
-	if want.Readable() == nil {
-		t.Error("a newer layout is readable")
+	if want.Readable(1) == nil || want.Writable(1) == nil || want.Writable(2) != nil {
+		t.Error("a newer layout is readable or writable")
+	}
+	want.MinRead, want.MinWrite = 1, 2
+	if want.Readable(1) != nil || want.Writable(1) == nil {
+		t.Error("a layout that is to be read only is not readable, or is writable")
 	}
 	if n, err := layout.DecodeQueue(layout.EncodeQueue(1 << 63)); err != nil || n != 1<<63 {
 		t.Errorf("got %d and the error %v", n, err)

@@ -133,7 +133,7 @@ func damaged() []*mvccpb.KeyValue {
 }
 
 func TestDamagedNodesAreLeftOut(t *testing.T) {
-	l := mirror.NewLoading("", 7, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1}, 1, 30)
+	l := mirror.NewLoading("", layout.Schema, 7, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1}, 1, 30)
 	if err := l.Add(damaged()[:5]); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestDamagedNodesAreLeftOut(t *testing.T) {
 }
 
 func TestTheLastFilesAreLeftOutIfTheyHaveNoValue(t *testing.T) {
-	l := mirror.NewLoading("", 7, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1}, 1, 30)
+	l := mirror.NewLoading("", layout.Schema, 7, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1}, 1, 30)
 	kvs := []*mvccpb.KeyValue{{Key: []byte(".v2/log"), Value: []byte(`{"a":"none"}`), ModRevision: 20}, at(".v2/f/a", 20), at(".v2/f/b", 20), at(".v2/f/c", 20), at("/a", 20)}
 	if err := l.Add(kvs); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestTheLastFilesAreLeftOutIfTheyHaveNoValue(t *testing.T) {
 
 func TestAValueIsNotLoadedBeforeTheLog(t *testing.T) {
 	for _, key := range []string{"/a", "/foreign"} {
-		l := mirror.NewLoading("", 1, &layout.Meta{}, 1, 20)
+		l := mirror.NewLoading("", layout.Schema, 1, &layout.Meta{}, 1, 20)
 		if err := l.Add([]*mvccpb.KeyValue{at(".v2/f/a", 20), at(key, 20)}); err == nil {
 			t.Errorf("%s: got no error", key)
 		}
@@ -196,7 +196,7 @@ func TestAValueIsNotLoadedBeforeTheLog(t *testing.T) {
 
 func TestKeysThatCannotBeReadAreAnError(t *testing.T) {
 	for _, kv := range []*mvccpb.KeyValue{{Key: []byte(".v2/f/a"), Value: []byte("x")}, {Key: []byte(".v2/d/a"), Value: []byte("x")}, {Key: []byte(".v2/q/a"), Value: []byte("x")}} {
-		l := mirror.NewLoading("", 1, &layout.Meta{}, 1, 20)
+		l := mirror.NewLoading("", layout.Schema, 1, &layout.Meta{}, 1, 20)
 		if err := l.Add([]*mvccpb.KeyValue{kv}); err == nil {
 			t.Errorf("%s: got no error", kv.Key)
 		}

@@ -20,8 +20,8 @@ type Loading struct {
 }
 
 // NewLoading returns a mirror without nodes, as of a revision.
-func NewLoading(keys layout.Keys, cluster uint64, meta *layout.Meta, metaRevision, revision int64) *Loading {
-	return &Loading{m: &Mirror{Keys: keys, Cluster: cluster, Meta: meta, MetaRevision: metaRevision, Applied: revision, Replaying: true,
+func NewLoading(keys layout.Keys, known int, cluster uint64, meta *layout.Meta, metaRevision, revision int64) *Loading {
+	return &Loading{m: &Mirror{Keys: keys, known: known, Cluster: cluster, Meta: meta, MetaRevision: metaRevision, Applied: revision, Replaying: true,
 		Watches: v2store.NewWatches(), Queues: map[string]Queue{}, Extras: map[Node]layout.Extra{}, Foreign: map[string]struct{}{},
 		Control: map[string]*mvccpb.KeyValue{}, broken: map[string]struct{}{}, overwrites: map[string]int64{}, rendered: map[uint64]*Event{}}}
 }

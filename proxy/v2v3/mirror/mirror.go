@@ -16,6 +16,8 @@ type Mirror struct {
 	Keys    layout.Keys
 	Cluster uint64
 	Meta    *layout.Meta
+	// known is the version of the layout that the program knows.
+	known int
 	// MetaRevision and LogRevision are those at which the keys were put.
 	MetaRevision, LogRevision int64
 	Log                       []byte
@@ -188,7 +190,7 @@ func (m *Mirror) applyMeta(e *mvccpb.Event, put bool) error {
 	if meta.Generation != m.Meta.Generation || meta.Offset != m.Meta.Offset {
 		return fmt.Errorf("the tree has another past since the revision %d", e.Kv.ModRevision)
 	}
-	if err := meta.Readable(); err != nil {
+	if err := meta.Readable(m.known); err != nil {
 		return err
 	}
 	m.Meta, m.MetaRevision = meta, e.Kv.ModRevision

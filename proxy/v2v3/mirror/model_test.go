@@ -154,7 +154,7 @@ func load(t *testing.T, k *keyspace, meta *layout.Meta) *mirror.Mirror {
 // loadPages loads the records of some files at a time, and then their values.
 func loadPages(t *testing.T, k *keyspace, meta *layout.Meta, size int) *mirror.Mirror {
 	t.Helper()
-	l := mirror.NewLoading("p", 1, meta, 1, k.revision)
+	l := mirror.NewLoading("p", layout.Schema, 1, meta, 1, k.revision)
 	add := func(kvs []*mvccpb.KeyValue) {
 		t.Helper()
 		if err := l.Add(kvs); err != nil {

@@ -22,7 +22,7 @@ func remove(key string) *mvccpb.Event {
 // small returns a mirror at the revision 20 with the files /d/a and /d/b.
 func small(t *testing.T) *mirror.Mirror {
 	t.Helper()
-	l := mirror.NewLoading("", 1, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, Generation: "g"}, 1, 20)
+	l := mirror.NewLoading("", layout.Schema, 1, &layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, Generation: "g"}, 1, 20)
 	var kvs []*mvccpb.KeyValue
 	for _, pair := range [][2]string{{".v2/d/d", ""}, {".v2/f/d/a", ""}, {".v2/f/d/b", `{"new":1}`}, {".v2/log", `{"a":"none"}`}, {".v2/q/d", "7"}, {"/d/a", "1"}, {"/d/b", "1"}, {"/foreign", "1"}} {
 		kvs = append(kvs, &mvccpb.KeyValue{Key: []byte(pair[0]), Value: []byte(pair[1]), ModRevision: 20})

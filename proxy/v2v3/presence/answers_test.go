@@ -23,6 +23,8 @@ func (c *counted) Keeper() (*mvccpb.KeyValue, []string, bool) {
 
 func (c *counted) Expire(context.Context, int64, time.Time) bool { c.sweeps.Add(1); return false }
 
+func (c *counted) Writes() bool { return true }
+
 func (c *counted) Compact(context.Context) {}
 
 // advance moves the clock of the synctest bubble.

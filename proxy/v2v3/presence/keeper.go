@@ -33,6 +33,8 @@ type Tree interface {
 	// Keeper returns the key of the keeper, or nil if there is none, and the other sessions. It
 	// fails if that is not known at the moment.
 	Keeper() (keeper *mvccpb.KeyValue, others []string, ok bool)
+	// Writes reports whether this program may write the tree, as far as is known.
+	Writes() bool
 	// Expire expires nodes that are due at a time, if the key of the keeper was put at a revision. It
 	// reports whether there may be more.
 	Expire(ctx context.Context, keeper int64, now time.Time) (more bool)
@@ -107,7 +109,7 @@ func (k *Keeper) Run() {
 		keeper, _, ok := k.tree.Keeper()
 		session, fence, present := k.session.Fence()
 		vacant := k.note(ok && keeper == nil)
-		if vacant.IsZero() || !present || k.clock.rests() || time.Since(vacant) < preference && !k.leads() {
+		if vacant.IsZero() || !present || !k.tree.Writes() || k.clock.rests() || time.Since(vacant) < preference && !k.leads() {
 			continue
 		}
 		if err := k.serve(session, fence); err != nil {
@@ -191,6 +193,8 @@ func (k *Keeper) keep(ctx context.Context, session string, revision int64) error
 		switch {
 		case name != session:
 			return errors.New("the session is over")
+		case !k.tree.Writes():
+			return errors.New("this program is too old to write the tree")
 		case !ok:
 			continue // without events, nothing is known to be due
 		case keeper == nil || keeper.ModRevision != revision:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // tree is a tree whose keys are those at etcd, or those that the test sets.
 type tree struct {
 	read func() (*mvccpb.KeyValue, []string, bool)
+	old  atomic.Bool // this program must not write it
 
 	mu        sync.Mutex
 	expired   []int64 // the revisions of the keeper
@@ -25,6 +27,8 @@ type tree struct {
 }
 
 func (t *tree) Keeper() (*mvccpb.KeyValue, []string, bool) { return t.read() }
+
+func (t *tree) Writes() bool { return !t.old.Load() }
 
 func (t *tree) Expire(_ context.Context, keeper int64, _ time.Time) bool {
 	t.mu.Lock()
@@ -279,4 +283,22 @@ func TestAProxyWithoutASessionDoesNotBecomeTheKeeper(t *testing.T) {
 	if k.Keeps() || p.leases() != 0 {
 		t.Errorf("the proxy keeps: %v, with %d leases, want that it takes no part", k.Keeps(), p.leases())
 	}
+}
+
+// TestAProgramThatIsTooOldLeavesThePlaceToOthers has a keeper that may not write the tree any more.
+func TestAProgramThatIsTooOldLeavesThePlaceToOthers(t *testing.T) {
+	t.Parallel()
+	p := begin(t)
+	tr := p.stored()
+	k := p.runs(p.keep(), tr)
+	eventually(t, "the keeper has expired nodes", func() bool { expired, _ := tr.counts(); return expired > 0 })
+	tr.old.Store(true)
+	eventually(t, "there is no keeper", func() bool { return !k.Keeps() && p.get(p.Keys.Keeper()) == nil })
+	vacant := time.Now()
+	eventually(t, "it has had the time to become keeper again", func() bool { return time.Since(vacant) > 2*sweepPeriod+preference })
+	if k.Keeps() || p.get(p.Keys.Keeper()) != nil {
+		t.Error("the program has become the keeper again, want that it takes no part")
+	}
+	tr.old.Store(false)
+	eventually(t, "it is the keeper again", k.Keeps)
 }

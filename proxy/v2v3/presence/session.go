@@ -54,6 +54,8 @@ type Host struct {
 	Name func() string
 	// Machine and Version are the names of this machine and of the program, for operators.
 	Machine, Version string
+	// Process names the program that runs: all its sessions are those of one proxy.
+	Process string
 	// Auto is set if the proxy writes through the v2 API until the tree says otherwise.
 	Auto bool
 	// Seen takes note of a response, and of a revision of the tree's range that it has shown.
@@ -62,7 +64,7 @@ type Host struct {
 
 // presence returns the value of the session's key or, with the name of the session, of the keeper's.
 func (h *Host) presence(session string) layout.Presence {
-	return layout.Presence{Time: h.Now().UnixNano(), Session: session, Host: h.Machine, Version: h.Version}
+	return layout.Presence{Time: h.Now().UnixNano(), Session: session, Host: h.Machine, Version: h.Version, Process: h.Process}
 }
 
 // NewSession returns a session that begins with [Session.Keep].

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -48,6 +49,16 @@ func Missing(err error) bool { return status.Code(err) == codes.NotFound }
 
 // Reason returns the text of an error without the words of gRPC.
 func Reason(err error) string { return rpctypes.ErrorDesc(err) }
+
+// Named returns an error that says what has failed, without the words of gRPC. Its code is that of the error.
+func Named(what string, err error) error { return fmt.Errorf("%s: %w", what, reason{err}) }
+
+// reason is an error of gRPC without its words.
+type reason struct{ err error }
+
+func (r reason) Error() string { return Reason(r.err) }
+
+func (r reason) Unwrap() error { return r.err }
 
 // Pause waits a moment before a call is repeated, and reports whether there is time left.
 func Pause(ctx context.Context) bool {

@@ -110,6 +110,14 @@ func TestAReasonHasNoWordsOfTheTransport(t *testing.T) {
 	}
 }
 
+func TestAnErrorWithANameKeepsItsCode(t *testing.T) {
+	err := Named("reading the state", status.Error(codes.Unavailable, "etcdserver: leader changed"))
+	const want = "reading the state: etcdserver: leader changed"
+	if err.Error() != want || Reason(err) != want || status.Code(err) != codes.Unavailable {
+		t.Errorf("got %q with the reason %q and the code %s, want %q twice and %s", err, Reason(err), status.Code(err), want, codes.Unavailable)
+	}
+}
+
 func TestAPauseEndsWithTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -18,7 +18,7 @@ func (l *loader) followChangeover(ctx context.Context, state, before *loaded) er
 	} else {
 		o := state.storeOptions(l.log)
 		c, err := changeover.Open(changeover.Options{Endpoints: o.Endpoints, Prefix: o.Prefix, User: o.User, Password: o.Password,
-			Timeout: o.Timeout, Host: o.Host, Version: o.Version, Log: o.Log, ServeStale: o.ServeStale, Switched: l.switched, Stale: l.stale})
+			Timeout: o.Timeout, Host: o.Host, Version: o.Version, Process: o.Process, Log: o.Log, ServeStale: o.ServeStale, Switched: l.switched, Stale: l.stale})
 		if err != nil {
 			return err
 		}

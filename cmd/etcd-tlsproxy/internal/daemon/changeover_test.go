@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -61,6 +62,28 @@ func (m *mover) acknowledged(revision int64) bool {
 		}
 	}
 	return false
+}
+
+// processes returns how many sessions there are of proxies that follow, and of how many processes.
+func (m *mover) processes() (sessions, processes int) {
+	m.Helper()
+	all := map[string]bool{}
+	start := m.keys.Session("")
+	answer, err := m.kv.Range(m.Context(), &pb.RangeRequest{Key: start, RangeEnd: layout.End(start)})
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, kv := range answer.Kvs {
+		p, err := layout.DecodePresence(kv.Value)
+		if err != nil {
+			m.Fatal(err)
+		}
+		if p.Process == "" {
+			m.Errorf("the session %s does not say whose it is", kv.Value)
+		}
+		all[p.Process] = true
+	}
+	return len(answer.Kvs), len(all)
 }
 
 // live gives the store a tree with one key, whose last event has the given index.
@@ -168,5 +191,20 @@ func TestTheKeysMoveFromTheV2APIToTheStore(t *testing.T) {
 	after := &storeClient{&http.Client{Transport: later.Transport()}, later}
 	if status, body := after.do("GET", "/v2/keys/conftool/b"); status != 200 || !strings.Contains(body, `"value":"2"`) {
 		t.Errorf("a proxy that starts later: got %d %s, want the value 2", status, body)
+	}
+}
+
+// TestAllSessionsOfAProxyAreThoseOfOneProcess has a reload change the connections to the members. The session by the
+// earlier ones stays for a while.
+func TestAllSessionsOfAProxyAreThoseOfOneProcess(t *testing.T) {
+	e := startEtcd(t)
+	s := daemontest.Start(t, autoConfig(e.URL()))
+	m := &mover{t, v3Client(t, e.URL()), "p"}
+	defer m.kv.Close()
+	s.Write("etcd-tlsproxy.toml", strings.Replace(s.Read("etcd-tlsproxy.toml"), "[limits]\n", "[limits]\nupstream_requests = 500\n", 1))
+	s.Hangup <- syscall.SIGHUP
+	s.Eventually("the reload has made a second session", func() bool { sessions, _ := m.processes(); return sessions == 2 })
+	if _, processes := m.processes(); processes != 1 {
+		t.Errorf("got the sessions of %d processes, want one", processes)
 	}
 }

@@ -27,6 +27,7 @@ import (
 type loader struct {
 	file     string
 	version  string // of the program
+	process  string // names this process; "" if it does not serve
 	files    int64  // that this process may have open; 0 if it does not serve
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
@@ -58,6 +59,7 @@ type loaded struct {
 	// changeover says whether the v2 API or the store has the keys; nil if the configuration does.
 	changeover *changeover.Proxy
 	version    string // of the program
+	process    string // names this process; "" if it does not serve
 	// shadow compares answers; nil if that is off, or if the store serves. Its endpoints are nil if they are those of etcd.
 	shadow          *shadow.Shadow
 	shadowEndpoints []upstream.Endpoint
@@ -99,7 +101,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
-	state := &loaded{version: l.version, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints, shadowEndpoints: c.ShadowEndpoints}
+	state := &loaded{version: l.version, process: l.process, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints, shadowEndpoints: c.ShadowEndpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -87,7 +88,7 @@ func Run(ctx context.Context, o Options) error {
 func load(ctx context.Context, o *Options) (*service, *loaded, error) {
 	metrics := observe.NewMetrics(o.Version)
 	loader := &loader{
-		file: o.File, version: o.Version, files: preflight.OpenFiles(), counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
+		file: o.File, version: o.Version, process: rand.Text(), files: preflight.OpenFiles(), counters: metrics.Upstream, saved: &metrics.SharedReads, watches: metrics.Watches, seed: maphash.MakeSeed(),
 	}
 	first, seen, err := loader.load(ctx, nil)
 	if err != nil {

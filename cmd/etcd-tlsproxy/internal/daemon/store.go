@@ -113,7 +113,7 @@ func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
 		Timeout:      s.config.Limits.UpstreamTimeout.Duration(),
 		Linearizable: u.PlainReads == "linearizable",
 		ServeStale:   u.ServeStale, Compact: u.Compact, QuotaBytes: u.QuotaBytes,
-		Log: log, Version: s.version,
+		Log: log, Version: s.version, Process: s.process,
 	}
 	o.Host, _ = os.Hostname() // which is only shown
 	for _, e := range s.endpoints {

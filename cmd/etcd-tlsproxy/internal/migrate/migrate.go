@@ -27,7 +27,7 @@ keys of a v2 store to it and back.`,
 		Args: console.OnlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newInit(), newRehearse(), newStatus(), newSwitch(), newBack(), newAbort(), newLock())
+	cmd.AddCommand(newInit(), newRehearse(), newStatus(), newSwitch(), newBack(), newAbort(), newDrop(), newReady(), newLock())
 	return cmd
 }
 

@@ -114,6 +114,9 @@ type fleetStatus struct {
 	Prefix string `json:"prefix"`
 	// Index is that of the last event in the store; 0 if the v2 API has the keys.
 	Index uint64 `json:"index"`
+	// V2Keys is "dropping" or "dropped" if migrate drop-v2 has begun or done that, and "" if the v2 API has what it had
+	// when the keys were moved.
+	V2Keys string `json:"v2_keys"`
 	// Gap is how far the index has grown since the keys were moved from the v2 API; 0 if that is not known.
 	Gap    uint64 `json:"gap"`
 	Locked bool   `json:"locked"`
@@ -139,7 +142,7 @@ func statusOf(f *changeover.Fleet) *fleetStatus {
 	case layout.Frozen:
 		s.API = "none"
 	case layout.Live:
-		s.API, s.Index = "v3", f.Index
+		s.API, s.Index, s.V2Keys = "v3", f.Index, f.V2Keys
 		if f.Left > 0 && f.Index > f.Left {
 			s.Gap = f.Index - f.Left
 		}
@@ -181,6 +184,12 @@ func (s *fleetStatus) write(w io.Writer) error {
 			fmt.Fprintf(&b, ", %d above that of the v2 API when the keys were moved", s.Gap)
 		}
 		fmt.Fprintln(&b)
+	}
+	switch s.V2Keys {
+	case layout.Dropping:
+		fmt.Fprintln(&b, "the keys of the v2 API are being deleted, or a command that did was killed (hint: run etcd-tlsproxy migrate drop-v2 again)")
+	case layout.Dropped:
+		fmt.Fprintln(&b, "the v2 API has no keys any more, and takes writes until all members run without --enable-v2; migrate back would write all keys there")
 	}
 	if s.Locked {
 		fmt.Fprintln(&b, "a command works on the tree")

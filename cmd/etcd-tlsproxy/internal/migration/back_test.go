@@ -28,11 +28,16 @@ type moved struct {
 
 func newMoved(t *testing.T, proxies int) *moved {
 	t.Helper()
-	f := newFleet(t, proxies)
-	if _, err := f.sw.Run(t.Context()); err != nil {
-		t.Fatal(err)
+	return newFleet(t, proxies).switched()
+}
+
+// switched moves the keys of a fleet.
+func (f *fleet) switched() *moved {
+	f.t.Helper()
+	if _, err := f.sw.Run(f.t.Context()); err != nil {
+		f.t.Fatal(err)
 	}
-	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: proxies, MaxHold: 10 * time.Second}}
+	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: f.sw.Fleet}
 	b.DataDir = ""
 	return &moved{f, b, f.tree()}
 }

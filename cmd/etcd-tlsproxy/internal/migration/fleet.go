@@ -22,8 +22,7 @@ type Fleet struct {
 	killed bool
 }
 
-// check returns what the store says about the fleet, and an error unless all proxies follow. A proxy that serves
-// the tree has a session for it besides its own, and keeps that for some seconds when the keys have gone back.
+// check returns what the store says about the fleet, and an error unless all proxies follow.
 func (w *Fleet) check(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
 	err = s.call(ctx, func(ctx context.Context) error {
 		f, err = changeover.Look(ctx, s.client, s.keys)
@@ -32,18 +31,9 @@ func (w *Fleet) check(ctx context.Context, s *store) (f *changeover.Fleet, err e
 	if err != nil {
 		return nil, err
 	}
-	following := followers(f)
-	at := map[string]int{}
-	for _, m := range following {
-		at[m.Host]++
-	}
-	for _, m := range f.Members {
-		if m.Auto {
-			continue
-		}
-		if at[m.Host]--; at[m.Host] < 0 {
-			return f, fmt.Errorf("the proxy at %s does not follow the changeover (hint: set upstream.api = \"auto\" there and restart it; one that was restarted less than 10s ago may still have a session)", m.Host)
-		}
+	following, others := proxies(f)
+	if len(others) > 0 {
+		return f, fmt.Errorf("the proxy at %s does not follow the changeover (hint: set upstream.api = \"auto\" there and restart it; one that was restarted less than 10s ago may still have a session)", others[0].Host)
 	}
 	if len(following) != w.Expect {
 		return f, fmt.Errorf("%d proxies follow the changeover (%s), want %d (hint: a proxy without upstream.api = \"auto\" would go on using one API; etcd-tlsproxy migrate status lists them)", len(following), hosts(following), w.Expect)
@@ -67,6 +57,44 @@ func hosts(members []changeover.Member) string {
 		names = append(names, m.Host)
 	}
 	return strings.Join(names, ", ")
+}
+
+// proxies returns one session of each proxy that follows the changeover, and of each other one. A proxy may have several:
+// one that follows and serves the tree has two, and for some seconds those of the tree and of the members that it used
+// before. A release that does not say which sessions belong together has one that follows for each other one, on the
+// same machine.
+func proxies(f *changeover.Fleet) (following, others []changeover.Member) {
+	seen, left := map[string]bool{}, map[string]int{}
+	is := func(m *changeover.Member) bool {
+		found := seen[m.Process]
+		seen[m.Process] = m.Process != ""
+		return found
+	}
+	for i := range f.Members {
+		if m := &f.Members[i]; m.Auto && !is(m) {
+			following = append(following, *m)
+			if m.Process == "" {
+				left[m.Host]++
+			}
+		}
+	}
+	for i := range f.Members {
+		m := &f.Members[i]
+		switch {
+		case m.Auto || is(m):
+		case m.Process == "" && left[m.Host] > 0:
+			left[m.Host]--
+		default:
+			others = append(others, *m)
+		}
+	}
+	return following, others
+}
+
+// serving returns the proxies that have a session.
+func serving(f *changeover.Fleet) []changeover.Member {
+	following, others := proxies(f)
+	return append(following, others...)
 }
 
 // hold waits until all proxies hold their writes.
@@ -122,4 +150,33 @@ func (w *Fleet) run(ctx context.Context, names []string, steps map[string]func(c
 		}
 	}
 	return nil
+}
+
+// unneeded returns an error unless the proxies serve the tree, or there is none and nobody needs the keys.
+func (d *Drop) unneeded(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		f, err = changeover.Look(ctx, s.client, s.keys)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	live, err := f.HasKeys()
+	switch all := serving(f); {
+	case err != nil:
+		return nil, err
+	case live && !f.Moved && !d.Discard:
+		return nil, errors.New("the v3 store has a tree that was not moved from the v2 API, so that the keys there would be lost (hint: --discard deletes keys that nobody needs)")
+	case live && f.Moved && d.Discard:
+		return nil, errors.New("the v3 store has the keys, so that nothing of the v2 API is to be discarded (hint: say with --expect how many proxies serve that store)")
+	case live && len(all) != d.Expect:
+		return nil, fmt.Errorf("%d proxies serve the v3 store (%s), want %d (hint: a proxy with upstream.api = \"v2\" serves what would be deleted; etcd-tlsproxy migrate status lists the others)", len(all), hosts(all), d.Expect)
+	case live && f.Moved:
+		return f, nil
+	case len(followers(f)) > 0:
+		return nil, fmt.Errorf("the proxies at %s serve the v2 API (hint: move its keys with etcd-tlsproxy migrate switch)", hosts(followers(f)))
+	case !d.Discard:
+		return nil, errors.New("the v3 store does not have the keys, so that they would be lost (hint: move them with etcd-tlsproxy migrate switch; --discard deletes keys that nobody needs)")
+	}
+	return f, nil
 }

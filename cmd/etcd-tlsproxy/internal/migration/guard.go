@@ -69,7 +69,7 @@ func (r *Rehearsal) lockAgain(ctx context.Context, password string) error {
 }
 
 // Unguarded reports whether the tree has the keys, was moved from the v2 API, and a member still takes writes there,
-// which nobody reads. The error is that of a member that does not answer.
+// which nobody reads. Without the keys of the v2 API there is no lock. The error is that of a member that does not answer.
 func Unguarded(ctx context.Context, store *rpc.Client, keys layout.Keys, members []rpc.Endpoint) (bool, error) {
 	found, err := store.Range(ctx, &pb.RangeRequest{Key: keys.Meta()})
 	if err != nil {
@@ -79,7 +79,7 @@ func Unguarded(ctx context.Context, store *rpc.Client, keys layout.Keys, members
 		return false, nil
 	}
 	meta, err := layout.DecodeMeta(found.Kvs[0].Value)
-	if err != nil || meta.State != layout.Live || !meta.Moved {
+	if err != nil || meta.State != layout.Live || !meta.Moved || meta.V2Keys == layout.Dropped {
 		return false, err
 	}
 	for _, e := range members {

@@ -122,6 +122,8 @@ func (s *store) compare(ctx context.Context, lock, meta int64) (bool, error) {
 // before it is sent share it.
 type holding struct {
 	*store
+	// also says what must hold besides; nil for nothing.
+	also    func(context.Context) error
 	reading sync.Mutex
 	mu      sync.Mutex
 	next    *look
@@ -161,8 +163,12 @@ func (h *holding) run(ctx context.Context, l *look, lock, meta int64) {
 		held, err = h.compare(ctx, lock, meta)
 		return err
 	})
-	if l.err == nil && !held {
+	switch {
+	case l.err != nil:
+	case !held:
 		l.err = errLost
+	case h.also != nil:
+		l.err = h.also(ctx)
 	}
 	close(l.done)
 }

@@ -39,14 +39,23 @@ func start(t *testing.T, o proxytest.Options) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	endpoints := []rpc.Endpoint{{Addr: strings.TrimPrefix(e.URL(), "http://")}}
+	return fixtureOf(t, o.Dir, e.URL())
+}
+
+// fixtureOf is a rehearsal of a cluster, with the data folder of the first of its members.
+func fixtureOf(t *testing.T, dir string, urls ...string) *fixture {
+	t.Helper()
+	var endpoints []rpc.Endpoint
+	for _, url := range urls {
+		endpoints = append(endpoints, rpc.Endpoint{Addr: strings.TrimPrefix(url, "http://")})
+	}
 	client, err := rpc.New(endpoints, "", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	f := &fixture{t: t, url: e.URL(), client: client, imported: func() {}}
-	f.Rehearsal = &Rehearsal{Connection: cluster.Connection{Endpoints: []string{e.URL()}, Timeout: 10 * time.Second}, DataDir: o.Dir,
+	f := &fixture{t: t, url: urls[0], client: client, imported: func() {}}
+	f.Rehearsal = &Rehearsal{Connection: cluster.Connection{Endpoints: urls[:1], Timeout: 10 * time.Second}, DataDir: dir,
 		Store: v2v3.Options{Endpoints: endpoints, Prefix: "rehearsal", Timeout: 10 * time.Second, Log: slog.New(slog.DiscardHandler)},
 		Note:  func(text string) { t.Log(text) },
 		Progress: func(string, int64) (func(int64), func()) {

@@ -6,7 +6,7 @@
 // that no proxy serves, loads them from there in the way of a proxy, and compares again. The cluster goes on
 // meanwhile, and nothing of it is changed. A [Switch] does the same at the prefix that proxies serve, and makes
 // the copy the tree that they serve; see package changeover for what they do meanwhile. A [Back] writes the tree to
-// the v2 API again.
+// the v2 API again. A [Drop] deletes what the v2 API has.
 //
 // The tree at such a prefix is in the state [layout.Rehearsal] or [layout.Unfinished] from its first key on, and
 // whoever changes it holds its lock, which goes with a lease. So an attempt that was interrupted is recognized and
@@ -65,6 +65,8 @@ type Content struct {
 
 	records []v2store.Record
 	cluster memberhost.ID
+	// users and roles are the names of etcd's own.
+	users, roles []string
 }
 
 // belongs returns an error unless the content is that of the cluster with an id: that of the v3 store.
@@ -133,6 +135,7 @@ func (r *Rehearsal) Take(ctx context.Context) (*Content, error) {
 		}
 		c := &Content{cluster: m.cluster, Member: m.name, Version: m.version, Index: index, Snapshot: state.Snapshot, Entries: state.Entries}
 		c.add(state)
+		c.users, c.roles = state.Users(), state.Roles()
 		c.Read = since(start)
 		c.Differences = compareVisible(visible, c.records)
 		return c, nil

@@ -48,13 +48,14 @@ func (r *retreat) copy(ctx context.Context) error {
 }
 
 // same reports whether a node of the v2 API can stay as it is. A file that has changed since the keys were moved cannot:
-// an earlier command may still be about to make of it what it was once.
+// an earlier command may still be about to make of it what it was once. If one has deleted keys, none can: it may still
+// be about to delete the rest.
 func (r *retreat) same(from, to *v2store.Record) bool {
 	same := surelySame
 	if r.DataDir != "" {
 		same = sameNode
 	}
-	return same(from, to) && (to.Dir || to.Modified <= r.meta.Left)
+	return same(from, to) && (to.Dir || to.Modified <= r.meta.Left && r.meta.V2Keys == "")
 }
 
 // unlock lets the v2 API take writes again: etcd needs too long for each that comes with a password. What others
@@ -67,6 +68,14 @@ func (r *retreat) unlock(ctx context.Context) error {
 		if err := r.apart(ctx, m); err != nil {
 			return err
 		}
+	}
+	if r.meta.V2Keys == layout.Dropped { // some of them will be there
+		meta := r.meta
+		meta.V2Keys = layout.Dropping
+		if err := r.store.putMeta(ctx, &meta); err != nil {
+			return err
+		}
+		r.meta = meta
 	}
 	r.unlocked = r.meta.V2Password != "" // from now on it may be, whatever the answer is
 	_, err := r.to.unlock(ctx, r.meta.V2Password, r.to.held)
@@ -211,7 +220,7 @@ func (r *retreat) prove(ctx context.Context) error {
 // password, in case that a command which was stopped locks the v2 API all the same.
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
-	meta.State, meta.Before = layout.Unfinished, ""
+	meta.State, meta.Before, meta.V2Keys = layout.Unfinished, "", ""
 	err := r.store.putMetaAfter(ctx, &meta, r.log)
 	if err != nil && !r.store.describedAs(ctx, &meta) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)

@@ -63,7 +63,22 @@ func within(a, b layout.Keys) bool {
 	return string(startA) < string(endB) && string(startB) < string(endA)
 }
 
-func (s *store) inspect(ctx context.Context) error {
+// openAny is open for a tree in any state, or none.
+func openAny(ctx context.Context, o *v2v3.Options) (*store, error) {
+	client, err := rpc.New(o.Endpoints, o.User, o.Password)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{client: client, keys: layout.Keys(o.Prefix)}
+	if err := s.describe(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("finding out what the v3 store has at the prefix %q: %w", o.Prefix, err)
+	}
+	return s, nil
+}
+
+// describe reads the description of the tree, if there is one.
+func (s *store) describe(ctx context.Context) error {
 	var found *pb.RangeResponse
 	err := s.call(ctx, func(ctx context.Context) (err error) {
 		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.Meta()})
@@ -74,11 +89,22 @@ func (s *store) inspect(ctx context.Context) error {
 	}
 	s.cluster = found.Header.ClusterId
 	if len(found.Kvs) == 0 {
-		return v2v3.Vacant(ctx, s.client, s.keys)
+		return nil
 	}
-	meta, err := layout.DecodeMeta(found.Kvs[0].Value)
-	if err != nil {
+	if s.found, err = layout.DecodeMeta(found.Kvs[0].Value); err != nil {
 		return err
+	}
+	s.meta = found.Kvs[0].ModRevision
+	return s.found.Writable(layout.Schema)
+}
+
+func (s *store) inspect(ctx context.Context) error {
+	if err := s.describe(ctx); err != nil {
+		return err
+	}
+	meta := s.found
+	if meta == nil {
+		return v2v3.Vacant(ctx, s.client, s.keys)
 	}
 	switch {
 	case slices.Contains(s.or, meta.State):
@@ -87,7 +113,6 @@ func (s *store) inspect(ctx context.Context) error {
 	case meta.State != s.state:
 		return fmt.Errorf("the prefix %q has a tree in the state %q, want none, or one in the state %q (hint: use another prefix, or see etcd-tlsproxy migrate status)", string(s.keys), meta.State, s.state)
 	}
-	s.found, s.meta = meta, found.Kvs[0].ModRevision
 	return nil
 }
 

@@ -33,18 +33,16 @@ type fleet struct {
 // newFleet starts a fleet whose v2 store has hidden and expiring nodes.
 func newFleet(t *testing.T, proxies int) *fleet {
 	t.Helper()
-	f := &fleet{fixture: start(t, proxytest.Options{})}
+	return start(t, proxytest.Options{}).fleet(proxies)
+}
+
+// fleet starts a fleet before the etcd of a fixture.
+func (e *fixture) fleet(proxies int) *fleet {
+	f := &fleet{fixture: e}
 	f.Rehearsal.Store.Prefix, f.Rehearsal.Store.Host = "p", "conf1001"
 	f.sw = &Switch{Rehearsal: *f.Rehearsal, Fleet: Fleet{Expect: proxies, MaxHold: 10 * time.Second}}
 	for range proxies {
-		p, err := changeover.Open(changeover.Options{Endpoints: f.sw.Store.Endpoints, Prefix: "p", Timeout: 10 * time.Second, Host: "conf1001",
-			Log: slog.New(slog.DiscardHandler), Switched: func() {}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(p.Close)
-		f.proxies = append(f.proxies, p)
-		f.admitted(p).Done()
+		f.follow()
 	}
 	for i := range 20 {
 		f.write(fmt.Sprint("/dir/key", i), value("1"))
@@ -53,6 +51,19 @@ func newFleet(t *testing.T, proxies int) *fleet {
 	f.write("/short", url.Values{"value": {"3"}, "ttl": {"600"}})
 	f.write("/dir/key7", value("changed"))
 	return f
+}
+
+// follow starts a proxy that follows the changeover.
+func (f *fleet) follow() {
+	f.t.Helper()
+	p, err := changeover.Open(changeover.Options{Endpoints: f.sw.Store.Endpoints, Prefix: "p", Timeout: 10 * time.Second, Host: "conf1001",
+		Log: slog.New(slog.DiscardHandler), Switched: func() {}})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(p.Close)
+	f.proxies = append(f.proxies, p)
+	f.admitted(p).Done()
 }
 
 // admitted returns a write that the v2 API takes.

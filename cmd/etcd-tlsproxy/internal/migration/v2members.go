@@ -12,6 +12,7 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
@@ -37,7 +38,7 @@ func (r *retreat) connectAll(ctx context.Context) error {
 			return fmt.Errorf("%w (hint: leave a member that is dead out of --endpoints)", err)
 		}
 		m.cluster = memberhost.ID(r.store.cluster)
-		if err := r.belongs(ctx, m, ids); err != nil {
+		if err := r.store.owns(ctx, m, ids); err != nil {
 			return fmt.Errorf("the endpoint %s: %w", endpoint, err)
 		}
 		r.members = append(r.members, m)
@@ -50,8 +51,16 @@ func (r *retreat) connectAll(ctx context.Context) error {
 
 // members returns the ids of the members, or nothing if etcd does not show them.
 func (s *store) members(ctx context.Context) (ids []string, err error) {
+	list, err := s.listMembers(ctx)
+	for _, m := range list {
+		ids = append(ids, strconv.FormatUint(m.ID, 16))
+	}
+	return ids, err
+}
+
+func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
 	var list *pb.MemberListResponse
-	err = s.call(ctx, func(ctx context.Context) (err error) {
+	err := s.call(ctx, func(ctx context.Context) (err error) {
 		if list, err = s.client.Cluster().MemberList(ctx, &pb.MemberListRequest{}); rpc.Denied(err) {
 			err = nil // etcd shows them to its root only
 		}
@@ -60,20 +69,17 @@ func (s *store) members(ctx context.Context) (ids []string, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the members: %w", err)
 	}
-	for _, m := range list.GetMembers() {
-		ids = append(ids, strconv.FormatUint(m.ID, 16))
-	}
-	return ids, nil
+	return list.GetMembers(), nil
 }
 
-// belongs returns an error unless a member is one of the cluster that has the store. Clusters of one member that were
+// owns returns an error unless a member is one of the cluster that has the store. Clusters of one member that were
 // started without names have the same ids. So the index of the cluster's log is compared, too: a read through the
 // member makes an entry there.
-func (r *retreat) belongs(ctx context.Context, m *member, ids []string) error {
+func (s *store) owns(ctx context.Context, m *member, ids []string) error {
 	if len(ids) > 0 && !slices.Contains(ids, m.id) {
 		return fmt.Errorf("it is the member %s, which the v3 store of the configuration does not have (hint: --endpoints must name members of the cluster in upstream.endpoints)", m.id)
 	}
-	before, err := r.store.raftIndex(ctx)
+	before, err := s.raftIndex(ctx)
 	if err != nil {
 		return err
 	}
@@ -89,7 +95,7 @@ func (r *retreat) belongs(ctx context.Context, m *member, ids []string) error {
 	if err != nil {
 		return errors.New("its answer has no X-Raft-Index, so that it is not etcd's")
 	}
-	after, err := r.store.raftIndex(ctx)
+	after, err := s.raftIndex(ctx)
 	if err == nil && (at <= before || at > after) {
 		err = fmt.Errorf("the log of its cluster is at the index %d, and that of the v3 store of the configuration between %d and %d: these are two clusters with the same id (hint: --endpoints must name members of the cluster in upstream.endpoints)", at, before, after)
 	}
@@ -114,26 +120,33 @@ func (s *store) raftIndex(ctx context.Context) (index uint64, err error) {
 	return index, nil
 }
 
+// apart makes sure that what is written to the v2 API through a member does not come to the tree. It returns what was
+// written.
+func (s *store) apart(ctx context.Context, w *v2writer) (*node, error) {
+	n, err := w.putOwn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var found *pb.RangeResponse
+	err = s.call(ctx, func(ctx context.Context) (err error) {
+		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.File(ownKey), KeysOnly: true})
+		return err
+	})
+	if err == nil && len(found.Kvs) > 0 {
+		err = errors.Join(errProxy, w.removeOwn(ctx))
+	}
+	return n, err
+}
+
 // apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
 // of this machine is that of the member.
 func (r *retreat) apart(ctx context.Context, m *member) error {
-	w := &v2writer{member: m, password: r.meta.V2Password}
 	sent := r.to.now()
-	n, err := w.putOwn(ctx)
-	if err != nil {
-		return err
-	}
+	n, err := r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
 	answered := r.to.now()
-	var found *pb.RangeResponse
-	err = r.store.call(ctx, func(ctx context.Context) (err error) {
-		found, err = r.store.client.Range(ctx, &pb.RangeRequest{Key: r.store.keys.File(ownKey), KeysOnly: true})
-		return err
-	})
 	switch {
 	case err != nil:
 		return err
-	case len(found.Kvs) > 0:
-		return errors.Join(errProxy, w.removeOwn(ctx))
 	case n.Expiration == nil:
 		return errors.New("etcd's answer to a write has no expiration")
 	}
@@ -178,3 +191,32 @@ func (m *member) reach(ctx context.Context, want uint64) error {
 
 // errProxy means that what was written to the v2 API went to the tree.
 var errProxy = errors.New("--endpoints leads to a proxy that serves the v3 store (hint: give the client URLs of members, which run with --enable-v2)")
+
+// Peer is a member of the cluster.
+type Peer struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	// Version is "" if the configuration does not name the member.
+	Version string `json:"version"`
+}
+
+// peers returns the members of the cluster, and nothing if etcd does not show them.
+func (s *store) peers(ctx context.Context, o *v2v3.Options) (ids []string, peers []Peer, err error) {
+	list, err := s.listMembers(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	versions := map[uint64]string{}
+	for _, e := range o.Endpoints {
+		once, cancel := context.WithTimeout(ctx, lockTimeout)
+		if p, err := rpc.Probe(once, e, o.User, o.Password); err == nil {
+			versions[p.ID] = p.Version
+		}
+		cancel()
+	}
+	for _, m := range list {
+		ids = append(ids, strconv.FormatUint(m.ID, 16))
+		peers = append(peers, Peer{m.Name, memberhost.ID(m.ID).String(), versions[m.ID]})
+	}
+	return ids, peers, nil
+}

@@ -30,7 +30,7 @@ func readState(ctx context.Context, client *rpc.Client, keys layout.Keys) (*layo
 	}
 	meta, err := layout.DecodeMeta(found[0].Value)
 	if err == nil {
-		err = meta.Readable()
+		err = meta.Readable(layout.Schema)
 	}
 	return meta, found[1], header, err
 }

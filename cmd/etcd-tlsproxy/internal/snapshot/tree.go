@@ -113,7 +113,7 @@ func (s *summary) finish(revision int64) (*Tree, error) {
 	case t.loggedAt == 0:
 		return nil, errors.New("it has a tree whose log is missing")
 	}
-	if err := t.meta.Readable(); err != nil {
+	if err := t.meta.Readable(layout.Schema); err != nil {
 		return nil, err
 	}
 	t.Broken += len(s.files)

@@ -25,6 +25,8 @@ func storeProblems(s *observe.StoreStatus, now time.Time) (list []string) {
 	switch {
 	case !s.Serving:
 		add("Keys are not served from the v3 store: %s.", s.Reason)
+	case s.ReadOnly != "":
+		add("Keys of the v3 store are read only, and all writes are refused: %s.", s.ReadOnly)
 	case s.Behind >= lagSeconds:
 		add("The events of the v3 store have not been followed for %s: keys are read from an older copy, and writes fail.", age(s.Behind))
 	case !s.Session:

@@ -23,6 +23,8 @@ func TestTheProblemsOfAStore(t *testing.T) {
 			[]string{"The events of the v3 store have not been followed for 5 min: keys are read from an older copy, and writes fail."}},
 		"on the way to another member": {func(s *observe.StoreStatus) { s.Behind = 4.9 }, nil},
 		"without a session":            {func(s *observe.StoreStatus) { s.Session = false }, []string{"The proxy has no session at the v3 store: writes fail."}},
+		"too old to write": {func(s *observe.StoreStatus) { s.ReadOnly = "it needs version 2" },
+			[]string{"Keys of the v3 store are read only, and all writes are refused: it needs version 2."}},
 		"full": {func(s *observe.StoreStatus) { s.Alarm, s.QuotaPercent = "no space", 100 },
 			[]string{"etcd has no space left: it refuses all writes, removals too. The manual says how to make space: A store that is full."}},
 		"corrupt": {func(s *observe.StoreStatus) { s.Alarm = "corrupt" },

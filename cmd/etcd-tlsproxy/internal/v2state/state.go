@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,12 @@ import (
 
 // Keys is where the store has the keys of clients.
 const Keys = "/1"
+
+// users2 and roles2 are where the store has etcd's own users, and their roles.
+const (
+	users2 = "/2/users"
+	roles2 = "/2/roles"
+)
 
 // ErrNotYet means that the files do not have the index yet, or not any more. It is worth another attempt,
 // after another quorum read.
@@ -51,6 +58,20 @@ func (s *State) Records() iter.Seq[v2store.Record] {
 			}
 		}
 	}
+}
+
+// Users returns the names of etcd's own users of the v2 API.
+func (s *State) Users() []string { return s.names(users2) }
+
+// Roles returns the names of the roles of these users.
+func (s *State) Roles() []string { return s.names(roles2) }
+
+// names returns the names of what is in a directory.
+func (s *State) names(dir string) (names []string) {
+	for r := range s.tree.Below(dir) {
+		names = append(names, path.Base(r.Key))
+	}
+	return names
 }
 
 // Read reads the store as it was at an index.
@@ -97,11 +118,11 @@ func (s *Source) snapshot(index uint64) (tree *v2store.Tree, name string, from u
 			continue
 		}
 		found = true
-		path := filepath.Join(folder, entry.Name())
-		tree, from, err := readSnapshot(path)
+		file := filepath.Join(folder, entry.Name())
+		tree, from, err := readSnapshot(file)
 		switch {
 		case err != nil:
-			failed = errors.Join(failed, fmt.Errorf("reading the snapshot %s: %w", path, err))
+			failed = errors.Join(failed, fmt.Errorf("reading the snapshot %s: %w", file, err))
 		case tree.Index() <= index:
 			return tree, entry.Name(), from, nil
 		}
