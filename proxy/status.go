@@ -52,6 +52,7 @@ func (s *Server) state() observe.State {
 	return observe.State{
 		Stores:          stores,
 		Changeovers:     changeovers,
+		Shadows:         snapshot.Shadows(),
 		Written:         s.exchange.Written,
 		UpstreamFailing: failing.UTC(), UpstreamRecovered: recovered.UTC(), UpstreamAnswered: s.exchange.Outage.Answered().UTC(),
 		Draining: s.Draining(), EmptyingSince: s.emptyingSince(),

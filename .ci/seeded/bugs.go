@@ -12,6 +12,7 @@ const (
 	store  = "./proxy/v2v3"
 	mirror = "./proxy/v2v3/mirror"
 	layout = "./proxy/v2v3/layout"
+	shadow = "./proxy/shadow"
 	moves  = "./cmd/etcd-tlsproxy/internal/migration"
 )
 
@@ -108,7 +109,7 @@ var bugs = []bug{
 	{"a new generation is overlooked", "proxy/v2v3/mirror/mirror.go",
 		"if meta.Generation != m.Meta.Generation || meta.Offset != m.Meta.Offset {", "if meta.Offset < m.Meta.Offset {",
 		store, "TestANewGenerationBreaksWatchesOff"},
-	{"a partitioned member is followed for ever", "proxy/v2v3/seen.go",
+	{"a partitioned member is followed for ever", "proxy/v2v3/barrier.go",
 		"	return l.since > int(maxBehind/tick) && idle > l.idle+1", "	return l.since > int(maxBehind/tick) && idle < l.idle",
 		store, "TestTheStoreMovesToTheMemberThatShowedMore"},
 	{"a member without a leader is followed", "proxy/v2v3/rpc/watch.go",
@@ -171,4 +172,18 @@ var bugs = []bug{
 	{"keys are dropped through a proxy that serves the tree", "cmd/etcd-tlsproxy/internal/migration/removal.go",
 		"	if _, err := r.store.apart(ctx, r.to); err != nil {\n", "	if _, err := r.store.apart(ctx, r.to); err != nil && r == nil {\n",
 		moves, "TestNothingIsDeletedThroughAProxy"},
+
+	// The shadow.
+	{"a tree within a batch is not seen", "proxy/v2v3/mirror/batch.go",
+		"r.Batch[i+1].Index == b.Index {", "true {",
+		mirror, "TestAWitnessSeesTheTreeAtEachIndexOfABatch"},
+	{"a value that a batch replaces is stored", "proxy/v2v3/layout/batch.go",
+		"			t.Change(list[i].Change(time), nil)\n		}\n", "		}\n		t.Change(list[i].Change(time), nil)\n",
+		layout, "TestABatchPutsAndDeletesEachKeyOnce"},
+	{"events behind a gap are appended twice", "proxy/shadow/poll.go",
+		"case i == 0 || e.index > found[i-1].index:", "case i >= 0:",
+		shadow, "TestAShadowCatchesUpWithWhatEtcdStillHas"},
+	{"events do not wait for those that they depend on", "proxy/shadow/batch.go",
+		"if n, changed := b.nodes[key]; changed {", "if n, changed := b.nodes[key]; changed && false {",
+		shadow, "TestEventsThatWaitAreAppendedTogether"},
 }

@@ -2,6 +2,7 @@
 //
 //	go run ./cmd/etcd-tlsproxy-soak --duration 10m
 //	go run ./cmd/etcd-tlsproxy-soak --duration 10m --api v3 --etcd dist/etcd36
+//	go run ./cmd/etcd-tlsproxy-soak --duration 10m --shadow
 //
 // It builds etcd-tlsproxy and runs it as a process in front of an etcd: the installed
 // one as a process, or else one that is linked in. The connections between them can be
@@ -29,11 +30,16 @@
 // Revisions are only forgotten in the first half of a run. In the second half the proxies
 // alone keep the store from exceeding its quota, which is small.
 //
+// With --shadow the proxy compares all answers with a copy of the keys in the v3 store of the same etcd, which
+// follows the v2 API; any difference is a mismatch.
+//
 // A seed repeats the choices of a run, but not the order in which the machine carries
 // them out. Everything stays on loopback and ends with the command.
 package main
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -57,6 +63,7 @@ type settings struct {
 	seed     uint64
 	json     string
 	embedded bool
+	shadow   bool
 	keep     bool
 }
 
@@ -83,6 +90,22 @@ the exit status is 1 if there is a mismatch. Ctrl-C ends the run early, with the
 	f.Uint64Var(&s.seed, "seed", rand.Uint64(), "seed of the random choices of clients and faults")
 	f.StringVar(&s.json, "json", "", "`file` to which the report is written as well")
 	f.BoolVar(&s.embedded, "embedded", false, "use the etcd that is linked in, even if one is installed")
+	f.BoolVar(&s.shadow, "shadow", false, "compare all answers of the v2 API with a copy in etcd's v3 store")
 	f.BoolVar(&s.keep, "keep", false, "keep the folder of configurations, logs and data; after a mismatch it is always kept")
 	return cmd
+}
+
+// check refuses flags that have no meaning.
+func (s *settings) check() error {
+	switch {
+	case s.duration <= 0 || s.promise <= 0:
+		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
+	case s.api != proxytest.V2 && s.api != proxytest.V3:
+		return usage.Mark(fmt.Errorf("reading the flags: --api %q is not an API of etcd, want v2 or v3", s.api))
+	case s.shadow && s.api != proxytest.V2:
+		return usage.Mark(errors.New("reading the flags: --shadow compares answers of the v2 API; leave out --api"))
+	case s.embedded && s.etcd != "":
+		return usage.Mark(errors.New("reading the flags: --embedded is an etcd without a program; leave out --etcd"))
+	}
+	return nil
 }

@@ -30,6 +30,8 @@ type report struct {
 	Start, End      env.Usage
 	// StoreHalf and StoreEnd are the sizes of a v3 store half-way and at the end.
 	StoreHalf, StoreEnd env.Size
+	// Shadow is what was compared; nil without a shadow.
+	Shadow *env.Shadow
 
 	Wrong                 int
 	Lost, Doubled, Ghosts int
@@ -94,6 +96,9 @@ func (r *report) print(out io.Writer) {
 		fmt.Fprintln(w, "\nthe store's\thalf-way\tat the end\t")
 		fmt.Fprintf(w, "file, MiB\t%d\t%d\t\n", r.StoreHalf.File>>20, r.StoreEnd.File>>20)
 		fmt.Fprintf(w, "used, MiB\t%d\t%d\t(from half-way on the proxies alone compact)\n", r.StoreHalf.Used>>20, r.StoreEnd.Used>>20)
+	}
+	if r.Shadow != nil {
+		fmt.Fprintf(w, "\ncompared with the shadow\t%v\tskipped %v, different %v\n", r.Shadow.Compared, r.Shadow.Skipped, r.Shadow.Differences)
 	}
 	_ = w.Flush() // to a terminal; the report file checks its errors
 	interrupted := ""

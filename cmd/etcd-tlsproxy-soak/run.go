@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,7 +15,6 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/check"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/env"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy-soak/internal/transport"
-	"etcd-tlsproxy/cmd/internal/usage"
 	"etcd-tlsproxy/proxy/proxytest"
 )
 
@@ -27,7 +25,8 @@ type soak struct {
 
 	files  *env.Files
 	etcd   env.Etcd
-	store  *store // nil with the v2 API
+	store  *store      // nil with the v2 API
+	shadow *env.Shadow // nil without one
 	proxy  *env.Proxy
 	prober *transport.Client // sees whether faults are over
 
@@ -85,19 +84,6 @@ func (s *soak) acknowledge(index uint64) {
 			return
 		}
 	}
-}
-
-// check refuses flags that have no meaning.
-func (s *settings) check() error {
-	switch {
-	case s.duration <= 0 || s.promise <= 0:
-		return usage.Mark(errors.New("reading the flags: --duration and --promise must be above 0"))
-	case s.api != proxytest.V2 && s.api != proxytest.V3:
-		return usage.Mark(fmt.Errorf("reading the flags: --api %q is not an API of etcd, want v2 or v3", s.api))
-	case s.embedded && s.etcd != "":
-		return usage.Mark(errors.New("reading the flags: --embedded is an etcd without a program; leave out --etcd"))
-	}
-	return nil
 }
 
 // run starts everything, runs the clients, and reports.
@@ -159,9 +145,14 @@ func (s *settings) run(ctx context.Context, out io.Writer) (err error) {
 
 // start starts the proxy. The caller must close what it returns, also with an error.
 func (s *settings) start(program string, files *env.Files, etcd env.Etcd) (k *soak, err error) {
-	files.EtcdURL = etcd.URL()
+	files.EtcdURL, files.Shadow = etcd.URL(), s.shadow
 	if err := files.Configure(func(*env.Configuration) {}, ""); err != nil {
 		return nil, err
+	}
+	if s.shadow {
+		if err := env.Rehearse(program, files, etcd); err != nil {
+			return nil, err
+		}
 	}
 	if s.api == proxytest.V2 {
 		k = newSoak(files, etcd, env.V2Content(etcd.URL()), s.seed)
@@ -241,6 +232,7 @@ func (s *soak) run(ctx context.Context, duration time.Duration) (*report, error)
 		s.findings.Mismatch("a proxy's log", "%s", line)
 	}
 	r.fill(s.findings.Totals())
+	r.Shadow = s.shadow
 	if s.store != nil {
 		r.StoreHalf, r.StoreEnd = s.store.half, s.store.end
 	}

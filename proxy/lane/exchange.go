@@ -114,8 +114,8 @@ func (x *Exchange) Do(ctx context.Context, call *Call, buffer func() []byte) (An
 	return x.fromEtcd(ctx, call, buffer)
 }
 
-// fromEtcd is Do for an operation that etcd answers.
-func (x *Exchange) fromEtcd(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
+// askEtcd is Do for an operation that etcd answers.
+func (x *Exchange) askEtcd(ctx context.Context, call *Call, buffer func() []byte) (Answer, *gate.Refusal, error) {
 	s, op := call.Snapshot, call.Op
 	a := Answer{slot: x.newSlot(call), claim: x.newClaim(call)}
 	var lead share.Lead

@@ -8,6 +8,7 @@ import (
 
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/observe"
+	"etcd-tlsproxy/proxy/shadow"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
@@ -29,6 +30,8 @@ type Snapshot struct {
 	Origin *Origin
 	// Changeover says whether the v2 API of etcd still answers; nil if it always does, or never.
 	Changeover *changeover.Proxy
+	// Shadow compares answers of the v2 API with those of a copy in a v3 store; nil compares none.
+	Shadow *shadow.Shadow
 	// Upstream is the pool of connections to etcd.
 	Upstream *upstream.Pool
 	// Reads shares equal reads through Upstream; nil sends each read on its own.

@@ -29,6 +29,7 @@ type collector struct {
 
 	store      *storeCollector
 	changeover *changeoverCollector
+	shadow     *shadowCollector
 }
 
 // source is where the state comes from.
@@ -67,7 +68,7 @@ func newCollector() *collector {
 		logFailing:   desc("log_failing", "1 while records of a log (access, audit) are lost: because it cannot be written, or because its file is not at its path any more and cannot be opened there; else 0.", "log"),
 		poolWaiting:  desc("pool_waiting", "Requests or connections that wait for their turn at a pool.", "pool"),
 
-		store: newStoreCollector(), changeover: newChangeoverCollector(),
+		store: newStoreCollector(), changeover: newChangeoverCollector(), shadow: newShadowCollector(),
 	}
 	c.limits.Store(&map[string]float64{})
 	return c
@@ -81,6 +82,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	}
 	c.store.describe(descs)
 	c.changeover.describe(descs)
+	c.shadow.describe(descs)
 }
 
 // Collect implements [prometheus.Collector].
@@ -135,6 +137,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	}
 	for i := range s.Changeovers {
 		c.changeover.collect(out, &s.Changeovers[i])
+	}
+	for i := range s.Shadows {
+		c.shadow.collect(out, &s.Shadows[i])
 	}
 	c.collectRules(out, s.Counts)
 	c.collectUsers(out, s.Counts)

@@ -27,6 +27,7 @@ type State struct {
 	Upstream            *upstream.Pool
 	Stores              []StoreStatus      // the v3 store; empty with the v2 API
 	Changeovers         []ChangeoverStatus // empty unless the store says which API has the keys
+	Shadows             []ShadowStatus     // empty unless answers are compared
 	Written             *account.Tally     // what clients have written to it, in bytes
 	// UpstreamFailing is the beginning of the outage of etcd, or zero.
 	UpstreamFailing time.Time
@@ -51,6 +52,7 @@ func (o *Observer) Status(s State) *Status {
 		Upstream:     o.Members(s.Upstream),
 		Stores:       shownStores(s.Stores),
 		Changeovers:  shownChangeovers(s.Changeovers),
+		Shadows:      shownShadows(s.Shadows),
 		Writers:      writers(s.Written),
 		Refusals:     o.refusals.status(),
 		Certificates: certificates(s.Policy.Certs, time.Now()),

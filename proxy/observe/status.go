@@ -33,6 +33,8 @@ type Status struct {
 	// Changeovers has the place of this proxy in the changeover from the v2 API to the v3 store;
 	// none unless upstream.api is "auto".
 	Changeovers []ChangeoverStatus `json:"changeovers"`
+	// Shadows has the state of the shadow; none unless shadow.sample is set.
+	Shadows []ShadowStatus `json:"shadows"`
 	// Writers are the clients that have written most to the v3 store through this proxy in the
 	// last half hour or hour, at most 10.
 	Writers []WriterStatus `json:"writers"`

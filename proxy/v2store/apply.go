@@ -10,6 +10,21 @@ import (
 // If the change does not fit the tree, the tree stays as it is: whoever follows a store has
 // missed something then, and needs to load the tree again.
 func (t *Tree) Apply(c *Change, index uint64) (*Event, error) {
+	if index <= t.index {
+		return nil, fmt.Errorf("applying %s of %q at index %d: the tree has index %d, want a larger index than that", c.Action, c.Key, index, t.index)
+	}
+	return t.applyAt(c, index)
+}
+
+// ApplyBeside is [Tree.Apply] for one more change that has the index of the tree.
+func (t *Tree) ApplyBeside(c *Change, index uint64) (*Event, error) {
+	if index != t.index {
+		return nil, fmt.Errorf("applying %s of %q at index %d: the tree has index %d, want the same", c.Action, c.Key, index, t.index)
+	}
+	return t.applyAt(c, index)
+}
+
+func (t *Tree) applyAt(c *Change, index uint64) (*Event, error) {
 	e, err := t.apply(c, index)
 	if err != nil {
 		return nil, fmt.Errorf("applying %s of %q at index %d: %w", c.Action, c.Key, index, err)
@@ -19,9 +34,6 @@ func (t *Tree) Apply(c *Change, index uint64) (*Event, error) {
 }
 
 func (t *Tree) apply(c *Change, index uint64) (*Event, error) {
-	if index <= t.index {
-		return nil, fmt.Errorf("the tree has index %d, want a larger index than that", t.index)
-	}
 	e := &Event{Action: c.Action, Index: index, Refresh: c.Refresh}
 	now := time.Unix(0, c.Time)
 	switch c.Action {
@@ -128,4 +140,34 @@ func (t *Tree) applyRemove(c *Change, e *Event, now time.Time) error {
 	e.Node = &Node{Key: n.key, Dir: n.dir(), ModifiedIndex: e.Index, CreatedIndex: n.created}
 	e.Removed = t.remove(n, nil)
 	return nil
+}
+
+// Preview returns the event that [Tree.Apply] would return for a change that fits the tree, without
+// changing the tree. It does not say what a removal removes below the node.
+func (t *Tree) Preview(c *Change, index uint64) *Event {
+	now := time.Unix(0, c.Time)
+	e := &Event{Action: c.Action, Index: index, Refresh: c.Refresh}
+	old, err := t.find(c.Key)
+	if err == nil {
+		e.PrevNode = old.view(now)
+	} else {
+		old = nil
+	}
+	if c.Put == nil {
+		e.Node = &Node{Key: c.Key, ModifiedIndex: index}
+		if old != nil {
+			e.Node.Dir, e.Node.CreatedIndex = old.dir(), old.created
+		}
+		return e
+	}
+	e.Node = &Node{Key: c.Key, Dir: c.Put.Dir, ModifiedIndex: index, CreatedIndex: orIndex(c.Put.Created, index)}
+	if !c.Put.Dir {
+		value := c.Put.Value
+		if c.KeepValue && old != nil {
+			value = old.value
+		}
+		e.Node.Value = &value
+	}
+	e.Node.expire(c.Put.Expires, now)
+	return e
 }

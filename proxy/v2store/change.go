@@ -69,6 +69,15 @@ func (t *Tree) Recorded(key string) (index uint64, dir, found bool) {
 	return n.recorded, n.dir(), true
 }
 
+// Record returns the state of a node. The root has none.
+func (t *Tree) Record(key string) (r Record, found bool) {
+	n, err := t.find(key)
+	if err != nil || n == t.root {
+		return Record{}, false
+	}
+	return n.record(), true
+}
+
 func (c *Change) rest(facts ...Fact) { c.Facts = append(c.Facts, facts...) }
 
 // Holds reports whether a fact is true of a tree.

@@ -172,13 +172,16 @@ func (t *Tree) Below(key string) iter.Seq[Record] {
 // each calls yield for each node below a directory, until it returns false.
 func (n *node) each(yield func(Record) bool) bool {
 	for _, child := range n.contents.nodes {
-		r := Record{Key: child.key, Dir: child.dir(), Value: child.value, Created: child.created, Modified: child.modified,
-			Recorded: child.recorded, Expires: child.expires}
+		r := child.record()
 		if !yield(r) || r.Dir && !child.each(yield) {
 			return false
 		}
 	}
 	return true
+}
+
+func (n *node) record() Record {
+	return Record{Key: n.key, Dir: n.dir(), Value: n.value, Created: n.created, Modified: n.modified, Recorded: n.recorded, Expires: n.expires}
 }
 
 // Get answers a read as of a time.

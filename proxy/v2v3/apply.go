@@ -88,6 +88,9 @@ func (s *Store) replace(m *mirror.Mirror) {
 	s.counted = m.Applied
 	s.loads.Add(1)
 	s.audits.loaded()
+	if m.Witness = s.o.Rehearsal; m.Witness != nil {
+		m.Witness.Loaded(m)
+	}
 	close(s.rebuilt)
 	s.rebuilt = make(chan struct{})
 	s.advance(m.Applied)

@@ -44,6 +44,10 @@ type Options struct {
 	// Now is the system's clock, by which nodes expire; nil for that of this machine.
 	Now func() time.Time
 
+	// Rehearsal sees the tree, which is that of a rehearsal then, and is for nobody else; nil for a tree that
+	// serves clients.
+	Rehearsal Witness
+
 	// known is the version of the layout that this program knows. Tests replace it.
 	known int
 	// unserved allows a tree to be loaded that is not for clients.

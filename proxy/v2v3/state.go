@@ -66,6 +66,9 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 		found[i] = r.GetResponseRange().Kvs
 	}
 	if len(found[1]) == 0 {
+		if s.o.Rehearsal != nil {
+			return nil, errNoCopy
+		}
 		return nil, errNoTree
 	}
 	if len(found[0]) == 0 {
@@ -78,7 +81,14 @@ func (s *Store) readState(ctx context.Context) (*state, error) {
 	if err := st.meta.Readable(s.o.known); err != nil {
 		return nil, err
 	}
-	if err := served(st.meta); err != nil && !s.o.unserved {
+	switch {
+	case s.o.unserved:
+	case s.o.Rehearsal != nil:
+		err = rehearsed(st.meta)
+	default:
+		err = served(st.meta)
+	}
+	if err != nil {
 		return nil, err
 	}
 	for _, kv := range append(found[2], found[3]...) {

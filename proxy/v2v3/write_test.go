@@ -181,6 +181,10 @@ func TestAWriteThatIsTooLargeForEtcdIsRefused(t *testing.T) {
 			t.Errorf("a value of %d bytes: got the answer %d %.200s and the error %v, want 413 with the code 300", size, a.Status, a.Body, err)
 		}
 	}
+	a, err := f.Do(testContext(t), parse(t, "PUT /large"+strings.Repeat("/d", 130)+"?value=1"))
+	if err != nil || a.Status != 413 || !strings.Contains(string(a.Body), `"errorCode":300`) {
+		t.Errorf("a key in 130 new directories: got the answer %d %.200s and the error %v, want 413 with the code 300", a.Status, a.Body, err)
+	}
 	f.want("GET /large", `404 `+f.indexText()+` {"errorCode":100,"message":"Key not found","cause":"/large","index":`+f.indexText()+`}`)
 }
 

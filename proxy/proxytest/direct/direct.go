@@ -3,13 +3,18 @@ package direct
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // timeout bounds each call.
@@ -25,6 +30,29 @@ func Init(at v2v3.Endpoint, prefix string, index uint64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return v2v3.Init(ctx, options(at, prefix), index)
+}
+
+// Copy makes what a rehearsal makes of a v2 store without keys that has an index.
+func Copy(at v2v3.Endpoint, prefix string, index uint64) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	client, err := rpc.New([]v2v3.Endpoint{at}, "", "")
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	keys := layout.Keys(prefix)
+	mark := layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}
+	put, err := client.Put(ctx, &pb.PutRequest{Key: keys.Log(), Value: mark.Encode()})
+	if err != nil {
+		return fmt.Errorf("putting the log: %w", err)
+	}
+	meta := layout.Meta{Schema: layout.Schema, MinRead: layout.Schema, MinWrite: layout.Schema, State: layout.Rehearsal,
+		Generation: rand.Text(), Copied: index, Offset: int64(index) - put.Header.Revision}
+	if _, err := client.Put(ctx, &pb.PutRequest{Key: keys.Meta(), Value: meta.Encode()}); err != nil {
+		return fmt.Errorf("putting the description: %w", err)
+	}
+	return nil
 }
 
 // Writer writes to a tree.

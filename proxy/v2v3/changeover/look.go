@@ -28,6 +28,8 @@ type Fleet struct {
 	Index uint64
 	// Left is the index of the v2 API when the tree was moved from there; 0 if that is not known.
 	Left uint64
+	// Copied is the index of the v2 API of which the tree is a copy, if it is that of a rehearsal; 0 otherwise.
+	Copied uint64
 	// Locked is set while a command works on the tree.
 	Locked bool
 	// Keeper is the machine of the proxy that expires nodes; "" if there is none.
@@ -52,6 +54,8 @@ type Member struct {
 	Holds bool
 	// Since is when it said something last, by its own clock.
 	Since time.Time
+	// Shadow is what it says about comparisons with the tree; nil if it makes none.
+	Shadow *layout.Shadow
 }
 
 // Look reads what a store says, as of one revision.
@@ -67,7 +71,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 		if f.meta, err = layout.DecodeMeta(kvs[0].Value); err != nil {
 			return nil, err
 		}
-		f.State, f.Moved, f.V2Keys, f.Left, f.revision = f.meta.State, f.meta.Moved, f.meta.V2Keys, f.meta.Left, kvs[0].ModRevision
+		f.State, f.Moved, f.V2Keys, f.Left, f.Copied, f.revision = f.meta.State, f.meta.Moved, f.meta.V2Keys, f.meta.Left, f.meta.Copied, kvs[0].ModRevision
 		if log := answer.Responses[1].GetResponseRange().Kvs; len(log) > 0 {
 			f.Index = f.meta.Index(log[0].ModRevision)
 		}
@@ -87,7 +91,7 @@ func Look(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Fleet, er
 		if err != nil {
 			return nil, err
 		}
-		f.Members = append(f.Members, Member{Host: p.Host, Version: p.Version, Process: p.Process, Auto: p.Auto, Since: time.Unix(0, p.Time).UTC(),
+		f.Members = append(f.Members, Member{Host: p.Host, Version: p.Version, Process: p.Process, Auto: p.Auto, Since: time.Unix(0, p.Time).UTC(), Shadow: p.Shadow,
 			Holds: f.State == layout.Frozen && p.Frozen == f.revision})
 	}
 	slices.SortStableFunc(f.Members, func(a, b Member) int { return cmp.Compare(a.Host, b.Host) })

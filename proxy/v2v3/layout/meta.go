@@ -53,6 +53,9 @@ type Meta struct {
 	Left uint64 `json:"left,omitempty"`
 	// V2Keys is Dropping, Dropped, or "" if the v2 API has the keys as they were when the tree was moved.
 	V2Keys string `json:"v2_keys,omitempty"`
+	// Copied is the index of the v2 API of which the tree is a copy, if it is that of a rehearsal and was complete then;
+	// 0 otherwise.
+	Copied uint64 `json:"copied,omitempty"`
 	// Generation is random. Another one means that the tree has another past.
 	Generation string `json:"generation"`
 

@@ -23,6 +23,20 @@ type Presence struct {
 	// Frozen is the revision of the description of the tree that froze it, once the proxy has
 	// no write under way any more.
 	Frozen int64 `json:"f,omitempty"`
+	// Shadow is what a proxy says that compares its answers with the tree; nil for others.
+	Shadow *Shadow `json:"sh,omitempty"`
+}
+
+// Shadow is what a proxy says about its comparisons with the tree of a rehearsal, for operators.
+type Shadow struct {
+	// Index is that of the v2 API which the tree has, as the proxy knows.
+	Index uint64 `json:"i"`
+	// Compared, Skipped and Differences are numbers of answers since the start of the proxy.
+	Compared    int64 `json:"c"`
+	Skipped     int64 `json:"s"`
+	Differences int64 `json:"d"`
+	// Reason is why the tree does not follow; "" if it does.
+	Reason string `json:"r,omitempty"`
 }
 
 // Encode returns the value.

@@ -108,6 +108,8 @@ type Entry struct {
 	Refresh bool  `json:"r,omitempty"`
 	// Origin is the session that wrote it, a dot, and the number of the write.
 	Origin string `json:"o,omitempty"`
+	// Batch are the changes of a batch.
+	Batch []Batched `json:"b,omitempty"`
 }
 
 // Mark is the action of an entry that is no event. It only raises the index.

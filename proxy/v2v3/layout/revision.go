@@ -18,6 +18,8 @@ type Revision struct {
 	Entry *Entry
 	// Change is nil if the revision is no event, or only a mark.
 	Change *v2store.Change
+	// Batch are the changes of a batch; nil if it is none.
+	Batch []Batched
 	// Removed is the number of nodes that were removed, a replaced file included.
 	Removed int
 	// Extra are the unknown fields of the record that was put.
@@ -44,7 +46,11 @@ func (k Keys) Read(number int64, events []*mvccpb.Event) (*Revision, error) {
 			r.Entry, r.Log = entry, e.Kv.Value
 		}
 	}
-	if r.Entry != nil && r.Entry.Action != Mark {
+	switch {
+	case r.Entry == nil || r.Entry.Action == Mark:
+	case r.Entry.Action == Batch:
+		r.Batch = r.Entry.Batch
+	default:
 		r.Change = &v2store.Change{Action: r.Entry.Action, Key: r.Entry.Key, Time: r.Entry.Time, Refresh: r.Entry.Refresh}
 	}
 	if err := r.read(k, events); err != nil {
@@ -68,6 +74,10 @@ func (r *Revision) read(k Keys, events []*mvccpb.Event) error {
 			r.Other = append(r.Other, e)
 		case r.Entry == nil:
 			r.Strange = append(r.Strange, e)
+		case r.Batch != nil:
+			if kind == Data && put {
+				r.fill(key, e.Kv.Value)
+			}
 		case c == nil:
 			// A mark may come with any change. Whoever has the tree loads it again.
 		case kind == Data:

@@ -65,7 +65,7 @@ func TestAChangeIsReadBackAsItWasStored(t *testing.T) {
 			}
 			want := c
 			want.Facts = nil
-			if r.Number != 9 || r.Removed != test.removed || *r.Entry != entry || string(r.Log) != string(entry.Encode()) || len(r.Strange) != 0 || !reflect.DeepEqual(*r.Change, want) {
+			if r.Number != 9 || r.Removed != test.removed || !reflect.DeepEqual(*r.Entry, entry) || string(r.Log) != string(entry.Encode()) || len(r.Strange) != 0 || !reflect.DeepEqual(*r.Change, want) {
 				t.Errorf("%+v is read as %+v, %+v", c, *r.Change, *r)
 			}
 			slices.Reverse(list)

@@ -35,6 +35,8 @@ type Mirror struct {
 	Foreign map[string]struct{}
 	// Control are the keys of sessions and of the keeper, by their key in the store.
 	Control map[string]*mvccpb.KeyValue
+	// Witness sees the batches that are applied; nil if nobody does.
+	Witness Witness
 	// Replaying means that the mirror is not in use yet. Doubtful means that it may differ from the
 	// store, because a client of v3 has changed a node, or for a reason that its user has.
 	Replaying, Doubtful bool
@@ -80,6 +82,9 @@ func (m *Mirror) Apply(r *layout.Revision) (*v2store.Event, error) {
 	m.Applied = r.Number
 	if r.Entry == nil {
 		return nil, nil
+	}
+	if r.Batch != nil {
+		return nil, m.applyBatch(r)
 	}
 	if r.Change == nil {
 		return nil, fmt.Errorf("a command has changed the tree as a whole")

@@ -33,8 +33,9 @@ type Session struct {
 	begun    chan struct{} // closed while there is a session, and when full has changed without one
 	ended    chan struct{} // closed when the session turned out to be over
 	fences   map[string]*fencing
-	put      int64         // the number of attempts to put up a fence
-	frozen   int64         // what the key says of it
+	put      int64 // the number of attempts to put up a fence
+	frozen   int64 // what the key says of it
+	shadow   *layout.Shadow
 	failure  error         // why the last session could not begin, or has ended
 	full     bool          // there is no session because the store is full
 	asked    chan struct{} // has room for one
@@ -151,44 +152,6 @@ func (n *Session) Ask() {
 	case n.asked <- struct{}{}:
 	default:
 	}
-}
-
-// Acknowledge makes the key of a session say that the tree was frozen at a revision, and that this
-// proxy has no write under way. It fails if the session or the time is over.
-func (n *Session) Acknowledge(ctx context.Context, name string, frozen int64) error {
-	for {
-		n.mu.Lock()
-		if n.name != name {
-			n.mu.Unlock()
-			return errors.New("the session is over")
-		}
-		n.frozen = frozen
-		revision := n.revision
-		n.mu.Unlock()
-		if _, err := n.FenceOff(ctx, name, revision); err != nil {
-			return err
-		}
-		// A put that was under way may have had the old value.
-		answer, err := n.Client.Range(ctx, &pb.RangeRequest{Key: n.Keys.Session(name)})
-		if err == nil && len(answer.Kvs) == 1 {
-			if found, err := layout.DecodePresence(answer.Kvs[0].Value); err == nil && found.Frozen == frozen {
-				return nil
-			}
-		}
-		if !rpc.Pause(ctx) {
-			return ctx.Err()
-		}
-	}
-}
-
-// value returns the value of the key.
-func (n *Session) value() []byte {
-	value := n.presence("")
-	value.Auto = n.Auto
-	n.mu.Lock()
-	value.Frozen = n.frozen
-	n.mu.Unlock()
-	return value.Encode()
 }
 
 // leave ends the session. Its key goes at once if etcd can be reached, so that others need not wait

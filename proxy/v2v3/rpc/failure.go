@@ -34,10 +34,10 @@ func Compacted(err error) bool {
 // NoSpace reports whether the store is full.
 func NoSpace(err error) bool { return is(err, rpctypes.ErrGRPCNoSpace) }
 
-// TooLarge reports whether a request is larger than etcd allows, or a response larger than this
-// package allows.
+// TooLarge reports whether a request is larger or has more operations than etcd allows, or a response
+// is larger than this package allows.
 func TooLarge(err error) bool {
-	return is(err, rpctypes.ErrGRPCRequestTooLarge) ||
+	return is(err, rpctypes.ErrGRPCRequestTooLarge) || is(err, rpctypes.ErrGRPCTooManyOps) ||
 		status.Code(err) == codes.ResourceExhausted && strings.Contains(rpctypes.ErrorDesc(err), "larger than max")
 }
 

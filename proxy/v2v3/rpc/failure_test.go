@@ -54,6 +54,15 @@ func TestTheErrorsOfEtcdAreTold(t *testing.T) {
 			_, err := c.Put(testContext(t), &pb.PutRequest{Key: []byte("a"), Value: make([]byte, 2<<20)})
 			return err
 		}},
+		{"TooLarge Refused", func() error {
+			request := &pb.TxnRequest{}
+			for i := range 129 { // etcd allows 128
+				put := &pb.PutRequest{Key: fmt.Append(nil, i)}
+				request.Success = append(request.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: put}})
+			}
+			_, err := c.Txn(testContext(t), request)
+			return err
+		}},
 		{"Missing", func() error {
 			_, err := c.Lease().LeaseRevoke(testContext(t), &pb.LeaseRevokeRequest{ID: 1})
 			return err

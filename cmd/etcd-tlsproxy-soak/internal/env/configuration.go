@@ -20,6 +20,9 @@ type Configuration struct {
 // upstream returns the lines about an etcd at a URL.
 func (f *Files) upstream(url string) string {
 	text := fmt.Sprintf("[upstream]\nendpoints = [%q]\napi = %q\n", url, f.API)
+	if f.Shadow {
+		text += "[shadow]\nsample = 100\n"
+	}
 	if f.API == proxytest.V3 {
 		text += fmt.Sprintf("quota_bytes = %d\n", Quota)
 	}

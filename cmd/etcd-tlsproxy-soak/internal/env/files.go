@@ -24,6 +24,7 @@ type Files struct {
 	Listen, Admin string // the proxy's addresses
 	EtcdURL       string
 	API           string // of etcd, in which the keys are
+	Shadow        bool   // answers are compared with a copy in the v3 store
 
 	companionListen, companionAdmin string
 

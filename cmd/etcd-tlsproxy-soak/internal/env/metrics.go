@@ -38,6 +38,33 @@ func (p *Proxy) KeepsStore() (bool, error) {
 	return m["etcd_tlsproxy_store_keeper"] == 1, err
 }
 
+// Shadow is what the proxy says about its shadow.
+type Shadow struct {
+	// Following means that the copy follows, and Waiting counts the events that are not in it yet.
+	Following bool
+	Waiting   int
+	// Compared are numbers of answers by access, Skipped by reason, and Differences by kind.
+	Compared, Skipped, Differences map[string]int
+}
+
+// Shadow reads what the proxy says about its shadow.
+func (p *Proxy) Shadow() (*Shadow, error) {
+	m, err := p.Metrics()
+	if err != nil {
+		return nil, err
+	}
+	s := &Shadow{Following: m["etcd_tlsproxy_shadow_following"] == 1, Waiting: int(m["etcd_tlsproxy_shadow_waiting_events"]),
+		Compared: map[string]int{}, Skipped: map[string]int{}, Differences: map[string]int{}}
+	for series, value := range m {
+		name, label, _ := strings.Cut(series, "{")
+		of := map[string]map[string]int{"compared_total": s.Compared, "skipped_total": s.Skipped, "differences_total": s.Differences}[strings.TrimPrefix(name, "etcd_tlsproxy_shadow_")]
+		if _, quoted, found := strings.Cut(label, `"`); found && of != nil && value > 0 {
+			of[strings.TrimSuffix(quoted, `"}`)] = int(value)
+		}
+	}
+	return s, nil
+}
+
 // Metrics reads all metrics, by name and labels.
 func (p *Proxy) Metrics() (map[string]float64, error) {
 	resp, err := p.client.Get(p.admin + "/metrics")

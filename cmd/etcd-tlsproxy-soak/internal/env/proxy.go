@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -43,6 +44,24 @@ func InitStore(program string, f *Files) error {
 		return fmt.Errorf("making an empty tree: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// Rehearse makes the copy in the v3 store of an etcd that the shadow of the proxy needs.
+func Rehearse(program string, f *Files, e Etcd) error {
+	data := f.Path("etcd")
+	if own := filepath.Join(data, "data"); isFolder(own) { // of an etcd that runs as a process
+		data = own
+	}
+	cmd := exec.Command(program, "migrate", "rehearse", "--config", f.Path(proxyFile), "--endpoints", "http://"+e.Target(), "--data-dir", data, "--yes")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("making the copy: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func startProxy(program, config, log, listen, admin string) (p *Proxy, err error) {

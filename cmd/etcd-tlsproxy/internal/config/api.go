@@ -11,7 +11,8 @@ func (u *Upstream) V3() bool { return u.API == "v3" }
 func (u *Upstream) Auto() bool { return u.API == "auto" }
 
 // checkAPI checks the settings that depend on the API of etcd.
-func (u *Upstream) checkAPI(errs *Errors) {
+func (c *Parsed) checkAPI(errs *Errors) {
+	u := &c.Upstream
 	if !u.V3() && !u.Auto() {
 		usual := Default().Upstream
 		onlyV3 := func(set bool, key string) {
@@ -22,8 +23,9 @@ func (u *Upstream) checkAPI(errs *Errors) {
 		onlyV3(u.Prefix != usual.Prefix, "prefix")
 		onlyV3(u.PlainReads != usual.PlainReads, "plain_reads")
 		onlyV3(u.ServeStale != usual.ServeStale, "serve_stale")
-		onlyV3(u.Compact != usual.Compact, "compact")
-		onlyV3(u.QuotaBytes != usual.QuotaBytes, "quota_bytes")
+		shadow := c.Shadow.Sample > 0
+		onlyV3(!shadow && u.Compact != usual.Compact, "compact")
+		onlyV3(!shadow && u.QuotaBytes != usual.QuotaBytes, "quota_bytes")
 		return
 	}
 	if u.Forwards() {

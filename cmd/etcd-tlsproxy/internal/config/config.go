@@ -55,6 +55,7 @@ type Config struct {
 	ProxyProtocol ProxyProtocol `toml:"proxy_protocol"`
 
 	Upstream Upstream `toml:"upstream"`
+	Shadow   Shadow   `toml:"shadow"`
 	TLS      TLS      `toml:"tls"`
 	Auth     Auth     `toml:"auth"`
 	// ACLs is the table of prefixes. The value of a prefix is the list of users who may
@@ -151,6 +152,21 @@ type Upstream struct {
 	// last 1,000 events. Above a half of it, writes of clients that wrote most are refused, and above 80 %
 	// all but DELETE. When it is used up, etcd refuses all writes.
 	QuotaBytes int64 `toml:"quota_bytes" unit:"bytes" default:"2147483648" min:"16777216" max:"1125899906842624"`
+}
+
+// Shadow describes a copy of the keys in a v3 store that follows the v2 API, and with which answers of the v2 API
+// are compared. migrate rehearse makes the copy. Clients notice nothing of it. Set it alike for all proxies: one of
+// them makes the changes of the copy for all.
+type Shadow struct {
+	// Sample is the share of the answers that is compared, in percent. With 0 there is no shadow. Each change of a key
+	// costs a write to the v3 store, whatever the share is.
+	Sample int `toml:"sample" default:"0" min:"0" max:"100"`
+	// Prefix is what the keys of the copy begin with, as --prefix of migrate rehearse. The default is that of
+	// upstream.prefix with "rehearsal" behind it.
+	Prefix string `toml:"prefix" default:""`
+	// Endpoints are the client URLs of another etcd whose v3 store has the copy, with the credentials and CAs of the
+	// table upstream. The default are the endpoints of upstream.
+	Endpoints []string `toml:"endpoints" default:""`
 }
 
 // TLS describes the certificate of this server and the certificates of clients.

@@ -199,6 +199,7 @@ func TestTheFirstReleasesConfigurationMeansTheSame(t *testing.T) {
 	u := &full.Upstream
 	u.Certificate, u.Key, u.User, u.PasswordFile = "", "", "", ""
 	u.API, u.Prefix, u.PlainReads, u.ServeStale, u.Compact, u.QuotaBytes = "v2", "", "mirror", false, true, 2<<30
+	full.Shadow = Shadow{}
 	if old.Auth.Certificates != nil || old.Log.AuditRequired {
 		t.Errorf("auth.certificates and log.audit_required of a file without the keys: got %q and %t, want none and false", old.Auth.Certificates, old.Log.AuditRequired)
 	}

@@ -21,7 +21,8 @@ func (c *Parsed) checkUpstream(errs *Errors) {
 			"upstream", "insecure_skip_verify")
 	}
 	u.checkUser(errs)
-	u.checkAPI(errs)
+	c.checkAPI(errs)
+	c.checkShadow(errs)
 	if u.Certificate == "" && u.Key != "" {
 		errs.Add("there is a key, but no certificate", "name the PEM file with the client certificate in upstream.certificate, or remove the key", "upstream", "key")
 	}

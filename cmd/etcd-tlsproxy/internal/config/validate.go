@@ -22,6 +22,8 @@ type Parsed struct {
 	Surfaces map[string]acl.Group
 	// Endpoints is nil if the endpoints have to be discovered.
 	Endpoints []upstream.Endpoint
+	// ShadowEndpoints is nil if the shadow is in the store of the endpoints.
+	ShadowEndpoints []upstream.Endpoint
 	// Balancers are the networks of load balancers.
 	Balancers []netip.Prefix
 	NameRule  certs.NameRule

@@ -16,6 +16,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/preflight"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/lane"
+	"etcd-tlsproxy/proxy/shadow"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
@@ -31,12 +32,13 @@ type loader struct {
 	counters *upstream.Counters
 	saved    *atomic.Uint64 // counts reads that were answered by another read's request
 	watches  *share.WatchCounters
-	log      *slog.Logger // nil until the logs are open
-	hasher   *acl.Hasher  // created with the first configuration, and kept
-	seed     maphash.Seed // of the order of discovered endpoints, which is kept as well
-	switched func()       // is called when another API has the keys
-	stale    func()       // is called when it is not known any more which one has them
-	began    time.Time    // when the last load began: a file that was changed later may not be part of it
+	compared shadow.Counts // of all shadows, one after the other
+	log      *slog.Logger  // nil until the logs are open
+	hasher   *acl.Hasher   // created with the first configuration, and kept
+	seed     maphash.Seed  // of the order of discovered endpoints, which is kept as well
+	switched func()        // is called when another API has the keys
+	stale    func()        // is called when it is not known any more which one has them
+	began    time.Time     // when the last load began: a file that was changed later may not be part of it
 }
 
 // loaded is one state of all files.
@@ -58,6 +60,9 @@ type loaded struct {
 	changeover *changeover.Proxy
 	version    string // of the program
 	process    string // names this process; "" if it does not serve
+	// shadow compares answers; nil if that is off, or if the store serves. Its endpoints are nil if they are those of etcd.
+	shadow          *shadow.Shadow
+	shadowEndpoints []upstream.Endpoint
 }
 
 // load reads everything. Everything that has not changed is carried over from the previous
@@ -96,7 +101,7 @@ func (l *loader) assemble(disk *files.Reader, doc *config.Document, merged *conf
 	if l.hasher == nil {
 		l.hasher = acl.NewHasher(acl.HasherOptions{})
 	}
-	state := &loaded{version: l.version, process: l.process, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints}
+	state := &loaded{version: l.version, process: l.process, config: c.Config, doc: doc, onDisk: doc, old: *old, pending: pending, endpoints: c.Endpoints, shadowEndpoints: c.ShadowEndpoints}
 	errs := c.Document.NewErrors()
 	state.snapshot = &lane.Snapshot{
 		Policy:   gate.Policy{ReadOnly: c.ReadOnly, MaxTarget: c.Limits.TargetBytes, EtcdUsers: etcdUsers(&c.Upstream)},
@@ -153,7 +158,7 @@ func (s *loaded) checkFiles(most int64) {
 // same reports whether the state serves like the old one.
 func (s *loaded) same(old *loaded) bool {
 	a, b := s.snapshot, old.snapshot
-	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Waiting == b.Waiting && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin
+	return bytes.Equal(s.text, old.text) && s.old.equal(&old.old) && a.Users == b.Users && a.Waiting == b.Waiting && a.Certs == b.Certs && a.Upstream == b.Upstream && a.Origin == b.Origin && a.Shadow == b.Shadow
 }
 
 func (s *loaded) logWarnings(log *slog.Logger) {

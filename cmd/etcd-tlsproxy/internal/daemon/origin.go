@@ -14,6 +14,7 @@ import (
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/files"
 	"etcd-tlsproxy/proxy/gate"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3"
 )
 
 // origin holds what the files of [upstream] contain.
@@ -154,4 +155,22 @@ func describeOrigin(u *config.Upstream) string {
 		return fmt.Sprintf("upstream.user: etcd receives all requests as from its user %q", u.User)
 	}
 	return ""
+}
+
+// members returns the addresses of an endpoint for the v3 API.
+func (o *origin) members(e upstream.Endpoint) (list []v2v3.Endpoint) {
+	var secure *tls.Config
+	if e.TLS() {
+		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+		if o.tls != nil {
+			secure = o.tls.Clone()
+		}
+		if secure.ServerName == "" {
+			secure.ServerName = e.Host()
+		}
+	}
+	for _, address := range e.Addresses() {
+		list = append(list, v2v3.Endpoint{Addr: address, TLS: secure})
+	}
+	return list
 }

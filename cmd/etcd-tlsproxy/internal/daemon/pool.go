@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/config"
 	"etcd-tlsproxy/proxy/share"
 	"etcd-tlsproxy/proxy/upstream"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // connect gives a state its connections to etcd, and its store: the pool of the previous state if none of
@@ -34,11 +36,15 @@ func (l *loader) connect(ctx context.Context, state, before *loaded) error {
 }
 
 func (s *loaded) samePool(before *loaded) bool {
-	a, b := before.config, s.config
+	a, b := &before.config.Limits, &s.config.Limits
+	return s.sameOrigin(before) && a.UpstreamRequests == b.UpstreamRequests && a.UpstreamTimeout == b.UpstreamTimeout
+}
+
+// sameOrigin reports whether the members of etcd, and what proves who they and this proxy are, are the same.
+func (s *loaded) sameOrigin(before *loaded) bool {
+	a, b := &before.config.Upstream, &s.config.Upstream
 	return slices.Equal(before.endpoints, s.endpoints) && s.origin.same(&before.origin) &&
-		a.Upstream.CA == b.Upstream.CA && a.Upstream.ServerName == b.Upstream.ServerName &&
-		a.Upstream.InsecureSkipVerify == b.Upstream.InsecureSkipVerify &&
-		a.Limits.UpstreamRequests == b.Limits.UpstreamRequests && a.Limits.UpstreamTimeout == b.Limits.UpstreamTimeout
+		a.CA == b.CA && a.ServerName == b.ServerName && a.InsecureSkipVerify == b.InsecureSkipVerify
 }
 
 func (l *loader) newPool(s *loaded) (*upstream.Pool, error) {
@@ -137,3 +143,29 @@ func checkDiscovered(u *config.Upstream, found []upstream.Endpoint) error {
 
 // isPlain reports whether discovered endpoints are plaintext. They are never mixed.
 func isPlain(found []upstream.Endpoint) bool { return !found[0].TLS() }
+
+// probe returns how the members are asked about themselves; nil is by the v2 API.
+func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Probed, error) {
+	if !s.config.Upstream.V3() && !s.config.Upstream.Auto() {
+		return nil
+	}
+	user, from := s.config.Upstream.User, s.origin
+	return func(ctx context.Context, e upstream.Endpoint) (found upstream.Probed, err error) {
+		var p *rpc.Probed
+		for _, at := range from.members(e) {
+			if p, err = rpc.Probe(ctx, at, user, from.password); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			return upstream.Probed{}, err
+		}
+		member := func(id uint64) upstream.Member {
+			if id == 0 {
+				return upstream.Member{}
+			}
+			return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
+		}
+		return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
+	}
+}

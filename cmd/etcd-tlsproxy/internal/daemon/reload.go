@@ -207,6 +207,9 @@ func (r *reloader) publish(next *loaded) {
 	if c := old.changeover; c != nil && c != next.changeover {
 		r.retire(c, old.config.Limits.UpstreamTimeout.Duration())
 	}
+	if s := old.shadow; s != nil && s != next.shadow {
+		r.retire(s, 0)
+	}
 	if n := old.successor; n != nil && n != next.successor && n.store != next.store {
 		r.retire(n.store, 0)
 	}

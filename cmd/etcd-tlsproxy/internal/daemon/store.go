@@ -2,18 +2,14 @@ package daemon
 
 import (
 	"context"
-	"crypto/tls"
 	"hash/maphash"
 	"log/slog"
 	"os"
-	"strconv"
 	"time"
 
 	"etcd-tlsproxy/proxy/lane"
 	"etcd-tlsproxy/proxy/share"
-	"etcd-tlsproxy/proxy/upstream"
 	"etcd-tlsproxy/proxy/v2v3"
-	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // storePatience is how long a start and a reload wait until a store is loaded. A hundred
@@ -36,6 +32,9 @@ const treeShare = 2
 func (l *loader) openStore(ctx context.Context, state, before *loaded) error {
 	state.successor = nil
 	if err := l.followChangeover(ctx, state, before); err != nil {
+		return err
+	}
+	if err := l.openShadow(state, before); err != nil {
 		return err
 	}
 	if !state.servesStore() {
@@ -123,50 +122,6 @@ func (s *loaded) storeOptions(log *slog.Logger) v2v3.Options {
 	return o
 }
 
-// members returns the addresses of an endpoint for the v3 API.
-func (o *origin) members(e upstream.Endpoint) (list []v2v3.Endpoint) {
-	var secure *tls.Config
-	if e.TLS() {
-		secure = &tls.Config{MinVersion: tls.VersionTLS12}
-		if o.tls != nil {
-			secure = o.tls.Clone()
-		}
-		if secure.ServerName == "" {
-			secure.ServerName = e.Host()
-		}
-	}
-	for _, address := range e.Addresses() {
-		list = append(list, v2v3.Endpoint{Addr: address, TLS: secure})
-	}
-	return list
-}
-
-// probe returns how the members are asked about themselves; nil is by the v2 API.
-func (s *loaded) probe() func(context.Context, upstream.Endpoint) (upstream.Probed, error) {
-	if !s.config.Upstream.V3() && !s.config.Upstream.Auto() {
-		return nil
-	}
-	user, from := s.config.Upstream.User, s.origin
-	return func(ctx context.Context, e upstream.Endpoint) (found upstream.Probed, err error) {
-		var p *rpc.Probed
-		for _, at := range from.members(e) {
-			if p, err = rpc.Probe(ctx, at, user, from.password); err == nil {
-				break
-			}
-		}
-		if err != nil {
-			return upstream.Probed{}, err
-		}
-		member := func(id uint64) upstream.Member {
-			if id == 0 {
-				return upstream.Member{}
-			}
-			return upstream.Member{ID: strconv.FormatUint(id, 16), Name: p.Names[id]}
-		}
-		return upstream.Probed{Member: member(p.ID), Leader: member(p.Leader), Version: p.Version}, nil
-	}
-}
-
 // StoreOptions reads a configuration and returns the options of its store, for commands that
 // prepare it.
 func StoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
@@ -199,6 +154,16 @@ func EitherStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2
 }
 
 func storeOptions(ctx context.Context, file string, log *slog.Logger, check func(*loaded) error) (*v2v3.Options, error) {
+	state, err := loadOptions(ctx, file, check)
+	if err != nil {
+		return nil, err
+	}
+	o := state.storeOptions(log)
+	return &o, nil
+}
+
+// loadOptions reads a configuration whose endpoints are found.
+func loadOptions(ctx context.Context, file string, check func(*loaded) error) (*loaded, error) {
 	loader := &loader{file: file, seed: maphash.MakeSeed()}
 	state, err := loader.read()
 	if err == nil {
@@ -207,11 +172,7 @@ func storeOptions(ctx context.Context, file string, log *slog.Logger, check func
 	if err == nil {
 		err = loader.discover(ctx, state, nil)
 	}
-	if err != nil {
-		return nil, err
-	}
-	o := state.storeOptions(log)
-	return &o, nil
+	return state, err
 }
 
 // retire closes a store, or what follows a changeover, that is not in force any more. Its running writes may
@@ -235,6 +196,9 @@ func (r *reloader) close() {
 	r.mu.Unlock()
 	if last.changeover != nil {
 		last.changeover.Close()
+	}
+	if last.shadow != nil {
+		last.shadow.Close()
 	}
 	if last.store != nil {
 		last.store.Close()

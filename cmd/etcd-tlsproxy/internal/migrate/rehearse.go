@@ -71,7 +71,7 @@ The exit status is 3 if there are differences. They are listed by key, without v
 		}
 		r.Store, r.Served = *options, options.Prefix
 		if r.Store.Prefix = *prefix; *prefix == "" {
-			r.Store.Prefix = options.Prefix + "rehearsal"
+			r.Store.Prefix = (&config.Upstream{Prefix: options.Prefix}).RehearsalPrefix()
 		}
 		if *clean {
 			return cleanRehearsal(cmd.Context(), c, r)

@@ -27,7 +27,8 @@ func newStatus() *cobra.Command {
 		Short: "Show which API has the keys, and which proxies follow",
 		Long: `Shows what the v3 store says: which API has the keys, and which proxies have a session
 there. It lists proxies with upstream.api = "auto" and "v3"; those with "v2" have no
-session. A proxy with "auto" that serves the store has two sessions.`,
+session. A proxy with "auto" that serves the store has two sessions. With shadow.sample in the
+configuration, it also shows what the proxies have compared with the copy of a rehearsal.`,
 		Example: `  etcd-tlsproxy migrate status
   etcd-tlsproxy migrate status --output json`,
 		Args: console.Arguments,
@@ -52,6 +53,9 @@ session. A proxy with "auto" that serves the store has two sessions.`,
 			return nil
 		})
 		if err != nil {
+			return err
+		}
+		if status.Shadow, err = lookAtShadow(ctx, *file); err != nil {
 			return err
 		}
 		return c.Print(status, status.write)
@@ -81,6 +85,11 @@ func withStore(ctx context.Context, file string, do func(*rpc.Client, *v2v3.Opti
 	if err != nil {
 		return err
 	}
+	return withMember(ctx, o, do)
+}
+
+// withMember calls a function with the first member of a store that answers.
+func withMember(ctx context.Context, o *v2v3.Options, do func(*rpc.Client, *v2v3.Options) error) error {
 	client, err := rpc.New(o.Endpoints, o.User, o.Password)
 	if err != nil {
 		return err
@@ -115,6 +124,8 @@ type fleetStatus struct {
 	V2Writable bool          `json:"v2_writable"`
 	Keeper     string        `json:"keeper"`
 	Proxies    []proxyStatus `json:"proxies"`
+	// Shadow is the copy with which answers are compared; null if none are.
+	Shadow *shadowStatus `json:"shadow"`
 }
 
 type proxyStatus struct {
@@ -203,9 +214,13 @@ func (s *fleetStatus) write(w io.Writer) error {
 		}
 		fmt.Fprintf(table, "%q\t%s\t%s\t%s\t%s\n", p.Host, p.Version, p.API, holds, p.Since.Format(time.DateTime))
 	}
-	if err := table.Flush(); err != nil {
+	err := table.Flush()
+	if err == nil && s.Shadow != nil {
+		err = s.Shadow.write(&b)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := io.WriteString(w, b.String())
+	_, err = io.WriteString(w, b.String())
 	return err
 }

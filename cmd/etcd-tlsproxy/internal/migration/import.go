@@ -38,7 +38,7 @@ func (s *store) write(ctx context.Context, c *Content, add func(int64)) error {
 	if err != nil {
 		return err
 	}
-	meta.Offset = int64(c.Index) - revision
+	meta.Offset, meta.Copied = int64(c.Index)-revision, c.Index
 	return s.putMeta(ctx, meta)
 }
 

@@ -79,6 +79,8 @@ func format(value any, as string, now time.Time) (text, mood string) {
 		return holders(value), ""
 	case "serving":
 		return serving(value)
+	case "following":
+		return following(value)
 	case "why":
 		return why(value), ""
 	case "mood":

@@ -78,6 +78,7 @@
     holders,
     fill: (row) => (row.total ? rate(percentage(row)) + " %" : missing),
     serving: (row) => (row.serving ? "yes" : "no: " + row.reason),
+    following: (row) => (row.following ? "yes" : (row.lost ? "lost: " : "no: ") + row.reason),
     lag: number(age),
     has: (on) => (on ? "yes" : "no"),
     yes: (on) => (on ? "yes" : "no"),
@@ -91,6 +92,7 @@
       case "share": return value >= nearPercent ? "warn" : "";
       case "fill": return percentage(value) >= nearPercent ? "warn" : "";
       case "serving": return value.serving ? "good" : "bad";
+      case "following": return value.following ? "good" : value.lost ? "bad" : "warn";
       case "lag": return value > 0 ? "warn" : "";
       case "has":
       case "verdict": return value ? "good" : "bad";

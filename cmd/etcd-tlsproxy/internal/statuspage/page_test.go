@@ -32,6 +32,9 @@ func example() *Status {
 				{Endpoint: "http://127.0.0.1:2379", Health: "up", Role: "follower", Name: hostile, Version: "3.4.23", Took: .994, Checked: at},
 				{Endpoint: "http://127.0.0.1:2380", Health: "no leader", Took: 999.4999, Error: hostile, Checked: at, Since: at.Add(-time.Hour)},
 			}},
+			Shadows: []observe.ShadowStatus{{Prefix: "rehearsal", Reason: hostile, Index: 77, ComparedReads: 5, Skipped: 1, Differing: 2, LastDifference: at,
+				SkippedBy: []observe.ShadowCount{{Of: "late", Answers: 1}}, DifferingBy: []observe.ShadowCount{{Of: "value", Answers: 2}},
+				First: []observe.ShadowDifference{{Time: at, Kind: "value", Method: "GET", Key: hostile, What: hostile}}}},
 			Stores: []observe.StoreStatus{
 				{Endpoint: "http://127.0.0.1:2379", Serving: true, Revision: 1234567, Index: 1234000, Session: true, Keeper: true, Nodes: 5000, Bytes: 7 << 20, LastAudit: at,
 					KeeperName: "conf1001.example.org", KeeperSince: at.Add(-time.Hour), Expired: 4711, Compacted: 1214567, CompactedAt: at,
@@ -181,6 +184,7 @@ func TestTheJSONHasItsPromisedNames(t *testing.T) {
 		"state", "totals.reads", "windows.2.write_p99_ms", "history.read_p50_ms.59", "history.times.0", "connections.open", "watches.running", "watches.largest_hubs.0.key",
 		"sharing.reads_saved", "upstream.leader", "upstream.endpoints.1.health", "rules.1.read.users.0", "rules.0.writes_refused", "users.1.user", "refusals.0.key", "refusals.0.times", "stores.0.revision", "stores.1.reason", "stores.0.keeper_name", "stores.0.keeper_since", "stores.0.quota_bytes", "stores.0.alarm",
 		"stores.0.compacted_revision", "stores.1.difference", "stores.1.lost_unknown", "stores.1.barrier_waits", "writers.0.account", "writers.0.bytes",
+		"shadows.0.reason", "shadows.0.skipped_by.0.of", "shadows.0.differing_by.0.answers", "shadows.0.first.0.what",
 		"certificates.0.not_after", "memory.live_bytes", "memory.held_bytes", "memory.taken_bytes", "memory.largest.0.account", "pools.1.unit", "pools.1.largest.0.used",
 	} {
 		if v := valueAt(root, path); v == nil || v == "" {

@@ -90,6 +90,9 @@ func (s *Status) problems() []string {
 	for i := range s.Changeovers {
 		list = append(list, changeoverProblems(&s.Changeovers[i])...)
 	}
+	for i := range s.Shadows {
+		list = append(list, shadowProblems(&s.Shadows[i], s.Time)...)
+	}
 	for i := range s.Stores {
 		list = append(list, storeProblems(&s.Stores[i], s.Time)...)
 	}

@@ -90,6 +90,19 @@ func serving(value any) (text, mood string) {
 	return "no: " + reason, "bad"
 }
 
+// following returns whether a shadow follows and, if not, why.
+func following(value any) (text, mood string) {
+	row, _ := value.(map[string]any)
+	reason, _ := row["reason"].(string)
+	switch {
+	case row["following"] == true:
+		return "yes", "good"
+	case row["lost"] == true:
+		return "lost: " + reason, "bad"
+	}
+	return "no: " + reason, "warn"
+}
+
 // why returns the status and the reason of a refusal. The refusal of an identity has a
 // reason of its own.
 func why(value any) string {

@@ -29,6 +29,14 @@ func tableOf(name string) table {
 			{"Endpoint", "endpoint", "key"}, {"Health", "health", "mood"}, {"Role", "role", "text"}, {"Member", "name", "name"},
 			{"Version", "version", "text"}, {"Response time", "took_ms", "ms"}, {"Checked", "checked", "since"}, {"Not up since", "failing_since", "time"}, {"Error", "error", "error"},
 		}},
+		{List: "shadows", Title: "Shadow of the v2 API in a v3 store", Optional: true, Columns: []column{
+			{"Prefix", "prefix", "key"}, {"Following", "", "following"}, {"Index", "index", "count"}, {"Appends here", "appends", "yes"}, {"Events waiting", "events_waiting", "count"},
+			{"Memory", "bytes", "bytes"}, {"Reads compared", "compared_reads", "count"}, {"Writes compared", "compared_writes", "count"}, {"Skipped", "skipped", "count"},
+			{"Differences", "differing", "alarm"}, {"Last", "last_difference", "time"},
+		}},
+		{Name: "shadow differences", List: "shadows.0.first", Title: "First differences from the shadow", Optional: true, Columns: []column{
+			{"Found", "time", "time"}, {"Kind", "kind", "text"}, {"Method", "method", "text"}, {"Key", "key", "key"}, {"Difference", "what", "error"},
+		}},
 		{List: "stores", Title: "v3 store", Optional: true, Columns: []column{
 			{"Member in use", "endpoint", "key"}, {"Serving", "", "serving"}, {"Revision", "revision", "count"}, {"Index", "index", "count"}, {"Lag", "behind_seconds", "lag"},
 			{"Session", "session", "has"}, {"Nodes", "nodes", "count"}, {"Memory", "bytes", "bytes"}, {"Foreign", "foreign", "alarm"},

@@ -1,0 +1,11 @@
+package shadow
+
+import (
+	"testing"
+
+	"etcd-tlsproxy/proxy/proxytest"
+)
+
+func TestMain(m *testing.M) {
+	proxytest.VerifyNoLeaks(m)
+}
