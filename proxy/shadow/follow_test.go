@@ -9,6 +9,7 @@ import (
 )
 
 func TestAnotherProxyGoesOnWithTheCopy(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	second := f.open()
@@ -32,6 +33,7 @@ func TestAnotherProxyGoesOnWithTheCopy(t *testing.T) {
 }
 
 func TestAShadowOutlivesItsStore(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.link.Cut()
@@ -50,6 +52,7 @@ func TestAShadowOutlivesItsStore(t *testing.T) {
 
 // TestEventsThatWaitAreAppendedTogether makes changes that depend on each other while the v3 store is away.
 func TestEventsThatWaitAreAppendedTogether(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.do(nil, "PUT /dir/one?value=1")
@@ -90,6 +93,7 @@ func TestEventsThatWaitAreAppendedTogether(t *testing.T) {
 
 // TestAShadowCatchesUpWithWhatEtcdStillHas makes changes while there is no shadow, with gaps between their indexes.
 func TestAShadowCatchesUpWithWhatEtcdStillHas(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.Close()
@@ -116,6 +120,7 @@ func TestAShadowCatchesUpWithWhatEtcdStillHas(t *testing.T) {
 
 // TestAKeyInTooManyNewDirectoriesLosesTheShadow makes a change that the v3 store cannot make.
 func TestAKeyInTooManyNewDirectoriesLosesTheShadow(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.do(nil, "PUT "+strings.Repeat("/d", 150)+"?value=1")
@@ -127,6 +132,7 @@ func TestAKeyInTooManyNewDirectoriesLosesTheShadow(t *testing.T) {
 
 // TestAShadowIsLostIfEtcdHasForgottenItsEvents lets more events happen than etcd keeps, while there is no shadow.
 func TestAShadowIsLostIfEtcdHasForgottenItsEvents(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.Close()
@@ -144,6 +150,7 @@ func TestAShadowIsLostIfEtcdHasForgottenItsEvents(t *testing.T) {
 
 // TestAShadowFollowsAgainWithoutAWrite takes the v2 API away for a moment, and writes nothing afterwards.
 func TestAShadowFollowsAgainWithoutAWrite(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.v2.Cut()

@@ -21,6 +21,7 @@ func (*drawn) Modified(string) uint64 { return 0 }
 // TestAShadowOfAnEqualStoreNeverDiffers sends random requests of several clients, hidden keys, nodes that expire and
 // refreshes among them.
 func TestAShadowOfAnEqualStoreNeverDiffers(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	seed := rand.Uint64()

@@ -27,6 +27,7 @@ func (f *fixture) reach(s *Shadow, index uint64) {
 }
 
 func TestHiddenKeysReachTheCopy(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.do(nil, "PUT /a/_hidden?value=1")
@@ -40,6 +41,7 @@ func TestHiddenKeysReachTheCopy(t *testing.T) {
 }
 
 func TestTheCopyHasTheIndexesOfTheV2API(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	created := f.do(nil, "PUT /a/b/c?value=1").index
@@ -72,6 +74,7 @@ func (f *fixture) change(key, value string) {
 }
 
 func TestAChangedValueIsFoundByTheNextReadAndNotShown(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.reach(f.Shadow, f.do(nil, "PUT /a?value=secret-one").index)
@@ -88,6 +91,7 @@ func TestAChangedValueIsFoundByTheNextReadAndNotShown(t *testing.T) {
 }
 
 func TestAWriteThatTheShadowWouldRefuseIsADifference(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	f.reach(f.Shadow, f.do(nil, "PUT /a?value=1").index)
@@ -100,6 +104,7 @@ func TestAWriteThatTheShadowWouldRefuseIsADifference(t *testing.T) {
 }
 
 func TestAnswersAreSkippedIfThereIsNoRoom(t *testing.T) {
+	t.Parallel()
 	f := start(t)
 	f.follow()
 	body := bytes.Repeat([]byte("x"), maxBody)
@@ -121,6 +126,7 @@ func TestAnswersAreSkippedIfThereIsNoRoom(t *testing.T) {
 }
 
 func TestDifferencesAreLoggedSeldomAndKeptUpToABound(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	var c Counts
 	for range 10 * maxDifferences {
@@ -135,6 +141,7 @@ func TestDifferencesAreLoggedSeldomAndKeptUpToABound(t *testing.T) {
 }
 
 func TestAShareOfTheAnswersIsChosen(t *testing.T) {
+	t.Parallel()
 	var s Shadow
 	for _, share := range []float64{0, 0.25, 1} {
 		s.SetSample(share)

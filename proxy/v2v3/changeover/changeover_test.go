@@ -13,6 +13,7 @@ import (
 )
 
 func TestWithoutATreeTheV2APITakesWrites(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(nil)
 	w := f.admitted(m)
@@ -26,6 +27,7 @@ func TestWithoutATreeTheV2APITakesWrites(t *testing.T) {
 }
 
 func TestAFrozenTreeIsAcknowledgedWhenNoWriteIsUnderWay(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m, idle := f.proxy(nil), f.proxy(nil)
 	w := f.admitted(m)
@@ -68,6 +70,7 @@ func TestAFrozenTreeIsAcknowledgedWhenNoWriteIsUnderWay(t *testing.T) {
 }
 
 func TestATreeWhoseCommandIsGoneIsThawed(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m, other := f.proxy(nil), f.proxy(nil)
 	f.reach(m, V2)
@@ -102,6 +105,7 @@ func TestATreeWhoseCommandIsGoneIsThawed(t *testing.T) {
 }
 
 func TestAWriteWhoseSessionHasEndedIsUnknown(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(nil)
 	w := f.admitted(m)
@@ -126,6 +130,7 @@ func TestAWriteWhoseSessionHasEndedIsUnknown(t *testing.T) {
 // TestAWriteOfAProxyThatWasAsleepIsNotAcknowledged has a proxy whose session ends while etcd executes a
 // write. The command does not wait for it.
 func TestAWriteOfAProxyThatWasAsleepIsNotAcknowledged(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	asleep, awake := f.proxy(nil), f.proxy(nil)
 	f.reach(awake, V2)
@@ -141,6 +146,7 @@ func TestAWriteOfAProxyThatWasAsleepIsNotAcknowledged(t *testing.T) {
 }
 
 func TestAWriteIsNotHeldForEver(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	defer f.lock()()
 	f.describe(layout.Frozen)
@@ -153,6 +159,7 @@ func TestAWriteIsNotHeldForEver(t *testing.T) {
 
 // TestAWriteIsNotHeldAfterItsTime has a write that has waited elsewhere.
 func TestAWriteIsNotHeldAfterItsTime(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	defer f.lock()()
 	f.describe(layout.Frozen)
@@ -165,6 +172,7 @@ func TestAWriteIsNotHeldAfterItsTime(t *testing.T) {
 
 // TestAHeldWriteWhoseClientHasLeftIsNotAdmitted lets writes go on, and only then looks whether the client is there.
 func TestAHeldWriteWhoseClientHasLeftIsNotAdmitted(t *testing.T) {
+	t.Parallel()
 	for _, state := range []string{layout.Live, layout.Unfinished} {
 		f := newFleet(t)
 		release := f.lock()
@@ -208,6 +216,7 @@ func (l *leaving) Err() error {
 }
 
 func TestAHeldWriteEndsWithItsClient(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	defer f.lock()()
 	f.describe(layout.Frozen)
@@ -222,6 +231,7 @@ func TestAHeldWriteEndsWithItsClient(t *testing.T) {
 }
 
 func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
+	t.Parallel()
 	for text, want := range map[string]string{
 		"{": "decoding the description",
 		`{"schema":1,"min_read":1,"min_write":1,"state":"live"}`:                             "was not moved",
@@ -233,6 +243,7 @@ func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
 		`{"schema":1,"min_read":1,"min_write":1,"state":"frozen","before":"x","moved":true}`: `the state "frozen"`,
 	} {
 		t.Run(want, func(t *testing.T) {
+			t.Parallel()
 			f := newFleet(t)
 			f.put(f.keys.Meta(), []byte(text), 0)
 			m := f.proxy(func(o *Options) { o.maxHold = time.Second })
@@ -245,6 +256,7 @@ func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
 
 // TestADescriptionThatCannotBeReadEndsReads has a command of a newer program move the keys to the tree.
 func TestADescriptionThatCannotBeReadEndsReads(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	stale := make(chan struct{}, 1)
 	m := f.proxy(func(o *Options) { o.Stale = func() { stale <- struct{}{} } })
@@ -271,6 +283,7 @@ func TestADescriptionThatCannotBeReadEndsReads(t *testing.T) {
 }
 
 func TestTheStoreTellsWhereTheFleetStands(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(func(o *Options) { o.Version = "1.2.3" })
 	f.admitted(m).Done() // it has a session
@@ -313,6 +326,7 @@ func TestTheStoreTellsWhereTheFleetStands(t *testing.T) {
 
 // TestAReadCatchesUpWithAMove has a proxy learn late of a move.
 func TestAReadCatchesUpWithAMove(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	m := f.proxy(func(o *Options) {
@@ -341,6 +355,7 @@ func TestAReadCatchesUpWithAMove(t *testing.T) {
 // TestATreeWhoseDescriptionIsGoneIsNotTakenForNone removes the description of a live tree, as by mistake, and as
 // a proxy finds it that starts afterwards.
 func TestATreeWhoseDescriptionIsGoneIsNotTakenForNone(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(func(o *Options) { o.maxHold = time.Second })
 	f.put(f.keys.Log(), []byte("{}"), 0)
@@ -361,6 +376,7 @@ func TestATreeWhoseDescriptionIsGoneIsNotTakenForNone(t *testing.T) {
 
 // TestAHungWriteDoesNotKeepTheTreeFrozen has a command that is gone while a write is under way.
 func TestAHungWriteDoesNotKeepTheTreeFrozen(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(nil)
 	w := f.admitted(m)

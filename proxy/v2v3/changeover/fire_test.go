@@ -73,6 +73,7 @@ func (s *v2Store) write(f *fleet, m *member) (acknowledged []int, unknown int) {
 // TestNoAcknowledgedWriteIsMissingInTheCopy moves the keys while clients of three proxies write, whose sessions
 // often end while a write is under way. Before that, two commands end early.
 func TestNoAcknowledgedWriteIsMissingInTheCopy(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	store := &v2Store{executed: map[int]bool{}}
 	var writers sync.WaitGroup

@@ -17,6 +17,7 @@ import (
 
 // TestADeadEndpointDelaysNothingForLong has a first endpoint at which nothing listens.
 func TestADeadEndpointDelaysNothingForLong(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(func(o *Options) {
 		o.Endpoints = append([]rpc.Endpoint{{Addr: "127.0.0.1:1"}}, o.Endpoints...)
@@ -32,6 +33,7 @@ func TestADeadEndpointDelaysNothingForLong(t *testing.T) {
 // TestAnIdleMemberIsKept follows the description at an etcd to which nobody writes, for longer than a member may be
 // silent.
 func TestAnIdleMemberIsKept(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(nil)
 	f.admitted(m).Done()
@@ -44,6 +46,7 @@ func TestAnIdleMemberIsKept(t *testing.T) {
 
 // TestAMemberThatAnswersNothingGetsMoreTime also has one that has answered, and is dead then.
 func TestAMemberThatAnswersNothingGetsMoreTime(t *testing.T) {
+	t.Parallel()
 	var l line
 	silent := fmt.Errorf("%w for 4s", errSilent)
 	for _, want := range []time.Duration{maxSilence, 2 * maxSilence, longSilence, longSilence} {
@@ -64,6 +67,7 @@ func TestAMemberThatAnswersNothingGetsMoreTime(t *testing.T) {
 
 // TestAnEndpointThatHangsIsLeft has an endpoint that accepts connections and says nothing.
 func TestAnEndpointThatHangsIsLeft(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,6 +83,7 @@ func TestAnEndpointThatHangsIsLeft(t *testing.T) {
 
 // TestAWatchThatDoesNotOpenIsGivenUp has a member that can be connected to, and allows no streams.
 func TestAWatchThatDoesNotOpenIsGivenUp(t *testing.T) {
+	t.Parallel()
 	member, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +118,7 @@ func TestAWatchThatDoesNotOpenIsGivenUp(t *testing.T) {
 
 // TestWhatIsNotHeardForLongIsNotKnown lets the description not be followed for longer than reads may rely on it.
 func TestWhatIsNotHeardForLongIsNotKnown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var stale atomic.Int64
 		p := &Proxy{o: Options{Stale: func() { stale.Add(1) }}, changed: make(chan struct{})}
@@ -142,6 +148,7 @@ func TestWhatIsNotHeardForLongIsNotKnown(t *testing.T) {
 
 // TestATimerThatFiresTooLateMakesNothingStale has the time be over just when the description is followed again.
 func TestATimerThatFiresTooLateMakesNothingStale(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &Proxy{changed: make(chan struct{}), o: Options{Stale: func() { t.Error("watches were broken off") }}}
 		p.known.Store(true)
@@ -157,6 +164,7 @@ func TestATimerThatFiresTooLateMakesNothingStale(t *testing.T) {
 
 // TestADescriptionThatIsReadAgainAndAgainGetsStale has a session end whenever the description is read.
 func TestADescriptionThatIsReadAgainAndAgainGetsStale(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &Proxy{changed: make(chan struct{})}
 		p.known.Store(true)

@@ -15,7 +15,10 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	proxytest.VerifyNoLeaks(m)
+}
 
 // fleet is an etcd, and what a command does there.
 type fleet struct {

@@ -60,6 +60,7 @@ func (f *fleet) left() string {
 
 // TestAFullStoreThawsByTheRemovalOfTheTree has more files than one transaction removes.
 func TestAFullStoreThawsByTheRemovalOfTheTree(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(nil)
 	f.admitted(m).Done()
@@ -86,6 +87,7 @@ func TestAFullStoreThawsByTheRemovalOfTheTree(t *testing.T) {
 }
 
 func TestAFreezeIsEndedInAFullStore(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	m := f.proxy(nil)
 	f.admitted(m).Done()
@@ -108,6 +110,7 @@ func TestAFreezeIsEndedInAFullStore(t *testing.T) {
 
 // TestAFullStoreDoesNotStopTheV2API has a proxy start when the store takes no session.
 func TestAFullStoreDoesNotStopTheV2API(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.fill()
 	m := f.proxy(nil)
@@ -139,6 +142,7 @@ func TestAFullStoreDoesNotStopTheV2API(t *testing.T) {
 
 // TestAFullStoreBelowALiveTreeTakesNoWriteOfTheV2API has a proxy without a session learn of a move.
 func TestAFullStoreBelowALiveTreeTakesNoWriteOfTheV2API(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t)
 	f.describe(layout.Live)
 	f.fill()
