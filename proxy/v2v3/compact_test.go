@@ -60,7 +60,7 @@ func TestCompactionKeepsWhatIsYoung(t *testing.T) {
 	for i := range 100 {
 		f.do(fmt.Sprintf("PUT /a?value=%d", i))
 		if i == 89 {
-			forgotten = f.current().LogRevision
+			forgotten = f.logRevision()
 		}
 	}
 	for _, test := range []struct {

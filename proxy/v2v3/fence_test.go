@@ -182,8 +182,8 @@ func TestASessionThatIsOverIsAFence(t *testing.T) {
 		t.Fatal(err)
 	}
 	fence, err := f.session.FenceOff(testContext(t), p.session, p.sessionRevision)
-	if err != nil || fence != f.current().LogRevision {
-		t.Errorf("got a fence at %d, %v, want the revision of the last event, %d", fence, err, f.current().LogRevision)
+	if err != nil || fence != f.logRevision() {
+		t.Errorf("got a fence at %d, %v, want the revision of the last event, %d", fence, err, f.logRevision())
 	}
 	f.notExecuted(late)
 	if _, err := f.settle(testContext(t), p, errors.New("lost")); !errors.Is(err, errNotExecuted) {

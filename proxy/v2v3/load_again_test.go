@@ -32,7 +32,7 @@ func (l *loads) see(ctx context.Context, method string, direction int, message [
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.revisions = append(l.revisions, r.Revision)
-	l.events = append(l.events, l.f.current().LogRevision)
+	l.events = append(l.events, l.f.logRevision())
 	if l.left == 0 {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (l *loads) forget(ctx context.Context) error {
 		if i > 0 {
 			continue
 		}
-		compact := &pb.CompactionRequest{Revision: l.f.current().LogRevision, Physical: true}
+		compact := &pb.CompactionRequest{Revision: l.f.logRevision(), Physical: true}
 		if _, err := l.f.Store.client.Compact(ctx, compact); err != nil {
 			return err
 		}

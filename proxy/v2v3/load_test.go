@@ -184,7 +184,7 @@ func TestATreeOfANewerLayoutIsRefused(t *testing.T) {
 		{layout.Meta{Schema: 2, MinRead: 1, MinWrite: 1}, true, true},
 	} {
 		m := test.meta
-		m.State, m.Offset, m.Generation = layout.Live, f.m.Meta.Offset, f.m.Meta.Generation
+		m.State, m.Offset, m.Generation = layout.Live, f.described().Offset, f.described().Generation
 		if _, err := c.Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: m.Encode()}); err != nil {
 			t.Fatal(err)
 		}

@@ -23,16 +23,14 @@ func TestProxiesOfTwoLayoutsShareAStore(t *testing.T) {
 	c := older.client()
 	describe := func(minRead, minWrite int) {
 		t.Helper()
-		m := *newer.current().Meta
+		m := newer.described()
 		m.Schema, m.MinRead, m.MinWrite = layout.Schema+1, minRead, minWrite
 		answer, err := c.Put(testContext(t), &pb.PutRequest{Key: older.keys.Meta(), Value: m.Encode()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "both have seen the description", func() bool {
-			older.mu.RLock()
-			defer older.mu.RUnlock()
-			return newer.current().MetaRevision >= answer.Header.Revision && (older.m.MetaRevision >= answer.Header.Revision || older.reason != "")
+			return newer.knows(answer.Header.Revision) && older.knows(answer.Header.Revision)
 		})
 	}
 	write := func(s *Store, key string) error {

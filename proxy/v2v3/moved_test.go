@@ -13,7 +13,7 @@ import (
 func (f *fixture) describe(state, before string) {
 	f.Helper()
 	f.mu.RLock()
-	meta := *f.m.Meta
+	meta := f.described()
 	f.mu.RUnlock()
 	meta.State, meta.Before = state, before
 	if _, err := f.client().Put(testContext(f.T), &pb.PutRequest{Key: f.keys.Meta(), Value: meta.Encode()}); err != nil {

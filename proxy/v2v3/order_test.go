@@ -52,7 +52,7 @@ func TestASessionThatBeginsAfterTheLoadDoesNotWriteByOldRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, c := f.events(), f.client()
-	meta := *late.current().Meta
+	meta := late.described()
 	meta.State = "frozen"
 	if _, err := c.Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: meta.Encode()}); err != nil {
 		t.Fatal(err)

@@ -110,14 +110,14 @@ func (r *restorable) recoverByRevision(seen int64) {
 		revision = put.Header.Revision
 	}
 	r.compact()
-	r.putMark(*r.current().Meta)
+	r.putMark(r.described())
 }
 
 // recoverByOffset makes the store go on after a restore that has lowered the revision: the offset is
 // raised so far that no index is used again.
 func (r *restorable) recoverByOffset(seen int64) {
 	r.Helper()
-	meta := *r.current().Meta
+	meta := r.described()
 	meta.Offset += seen
 	meta.Generation = randomName()
 	r.putMark(meta)
@@ -128,7 +128,7 @@ func (r *restorable) putMark(meta layout.Meta) {
 	r.Helper()
 	t := layout.Txn{Keys: r.keys}
 	t.Put(r.keys.Log(), (&layout.Entry{Action: layout.Mark, Time: time.Now().UnixNano()}).Encode())
-	if meta != *r.current().Meta {
+	if meta != r.described() {
 		t.Put(r.keys.Meta(), meta.Encode())
 	}
 	if _, err := r.client().Txn(testContext(r.T), &pb.TxnRequest{Success: t.Success}); err != nil {

@@ -68,7 +68,7 @@ func TestAWriteThatWasPlannedBeforeAFreezeFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, meta := f.client(), *f.m.Meta
+	c, meta := f.client(), f.described()
 	meta.State = "frozen"
 	if _, err := c.Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: meta.Encode()}); err != nil {
 		t.Fatal(err)
@@ -96,7 +96,7 @@ func TestANewGenerationBreaksWatchesOff(t *testing.T) {
 	f := start(t)
 	f.do("PUT /a?value=1")
 	_, lost, _ := f.watch("GET /a?wait=true")
-	c, meta := f.client(), *f.m.Meta
+	c, meta := f.client(), f.described()
 	meta.Generation, meta.Offset = "another", meta.Offset+1000
 	before := f.index()
 	if _, err := c.Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: meta.Encode()}); err != nil {

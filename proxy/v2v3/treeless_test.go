@@ -57,7 +57,7 @@ func TestTheLogNamesTheCommandThatMakesATree(t *testing.T) {
 func TestATreeOfARehearsalIsNeverServed(t *testing.T) {
 	f := start(t)
 	f.do("PUT /a?value=1")
-	meta := *f.m.Meta
+	meta := f.described()
 	meta.State, meta.Generation = layout.Rehearsal, "another"
 	if _, err := f.client().Put(testContext(t), &pb.PutRequest{Key: f.keys.Meta(), Value: meta.Encode()}); err != nil {
 		t.Fatal(err)
