@@ -284,6 +284,25 @@ func TestNothingThatExpiresComesBack(t *testing.T) {
 	}
 }
 
+// TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack has nothing else change: a refresh leaves the indexes.
+func TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack(t *testing.T) {
+	f := newMoved(t, 1)
+	f.write("/svc", url.Values{"dir": {"true"}, "ttl": {"300"}})
+	f.write("/svc/a", value("1"))
+	f.back.before = func(step string) error {
+		if step == "freeze" {
+			f.write("/svc?prevExist=true", url.Values{"dir": {"true"}, "ttl": {"600"}})
+		}
+		return nil
+	}
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d, expired := compareCopy(f.records(), f.take().records, time.Now()); d.Count > 0 || expired > 0 {
+		t.Errorf("the v2 API: got %d nodes that have expired and the differences %+v, want none", expired, d)
+	}
+}
+
 func TestATreeThatWasNotMovedIsNotMovedBack(t *testing.T) {
 	f := newFleet(t, 1)
 	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: 1, MaxHold: time.Second}}

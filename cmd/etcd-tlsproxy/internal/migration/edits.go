@@ -23,7 +23,8 @@ type edits struct {
 }
 
 // edit returns how to make a tree that has the nodes to of one that has the nodes from. A directory that is not the
-// same is removed and made again: etcd 3.5 does not carry out the update of a directory.
+// same is removed and made again: etcd 3.5 does not carry out the update of a directory, and that of 3.4 has no condition,
+// so that it could give the directory of a client an end if it was executed late.
 func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *edits {
 	e := &edits{due: expiriesOf(to)}
 	have, want := byKey(from), byKey(to)
@@ -138,9 +139,9 @@ func surelySame(got, want *v2store.Record) bool {
 	return sameNode(got, want) && !strings.ContainsRune(got.Value, utf8.RuneError)
 }
 
-// unchanged reports whether a node has had no event.
+// unchanged reports whether a node has had no event. That by which a directory gets another time to live leaves its indexes.
 func unchanged(from, to *v2store.Record) bool {
-	return from.Dir == to.Dir && from.Created == to.Created && from.Modified == to.Modified
+	return from.Dir == to.Dir && from.Created == to.Created && from.Modified == to.Modified && from.Expires == to.Expires
 }
 
 // maxSenders is how many writes to the v2 API are under way. Etcd agrees on them together.
