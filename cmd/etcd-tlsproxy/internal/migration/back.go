@@ -121,6 +121,8 @@ type retreat struct {
 	// copied are those that the v2 API has.
 	copied []v2store.Record
 	frozen time.Time
+	// right is when the clock was compared last.
+	right  time.Time
 	result Returned
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -436,6 +437,32 @@ func TestAClockThatIsWrongMovesNothing(t *testing.T) {
 		if _, err := f.back.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", skew, err, want)
 		}
+	}
+}
+
+// TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires has a key whose time to live is over by the clock of the command only.
+func TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires(t *testing.T) {
+	for _, step := range []string{"copy", "freeze", "prove"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			f := newMoved(t, 1)
+			f.write("/dir/key3", url.Values{"value": {"2"}, "ttl": {"100"}})
+			var ahead atomic.Int64
+			f.back.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			f.back.before = func(now string) error {
+				if now == step {
+					ahead.Store(int64(2 * time.Minute))
+				}
+				return nil
+			}
+			_, err := f.back.Run(t.Context())
+			if status, _, body := f.v2("/dir/key3"); err == nil && !strings.Contains(body, `"value":"2"`) {
+				t.Errorf("the keys are moved, and one that has not expired: got %d %s", status, body)
+			}
+			if step != "prove" && (err == nil || !strings.Contains(err.Error(), "the clock of this machine is ahead")) {
+				t.Errorf("got %v, want that the clock is wrong", err)
+			}
+		})
 	}
 }
 

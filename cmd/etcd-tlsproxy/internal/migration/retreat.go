@@ -176,10 +176,14 @@ func (r *retreat) update(ctx context.Context) error {
 }
 
 // outdate raises the index of the v2 API so far that it has forgotten all events of the copy: a client that waits for an
-// index is told so, and never sees them.
+// index is told so, and never sees them. Before they use the copy, the clock is compared again: if it was
+// set since, nodes may have been left out as expired that are not.
 func (r *retreat) outdate(ctx context.Context) error {
 	to := max(r.to.last.Load(), r.index) + keptEvents + 1
 	if err := r.to.raise(ctx, to, func(int64) {}); err != nil {
+		return err
+	}
+	if err := r.rightClock(r.to.member, func() (*node, error) { return r.to.putOwn(ctx) }); err != nil {
 		return err
 	}
 	return r.to.removeOwn(ctx)
@@ -205,7 +209,8 @@ func (r *retreat) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, expired := compareCopy(r.records, got, r.to.now())
+	now := r.right.Add(time.Since(r.right)) // also if the clock was set since
+	d, expired := compareCopy(r.records, got, now)
 	switch {
 	case d.Count > 0:
 		return fmt.Errorf("the v2 API does not have what the tree has: %d differences, the first is that %q %s (hint: somebody writes to etcd past the proxies, or the clock of this machine is wrong)", d.Count, d.First[0].Key, d.First[0].What)

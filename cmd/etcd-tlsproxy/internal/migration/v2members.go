@@ -141,8 +141,15 @@ func (s *store) apart(ctx context.Context, w *v2writer) (*node, error) {
 // apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
 // of this machine is that of the member.
 func (r *retreat) apart(ctx context.Context, m *member) error {
+	return r.rightClock(m, func() (*node, error) {
+		return r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
+	})
+}
+
+// rightClock makes sure that the clock of this machine is that of a member, which writes the key of the command.
+func (r *retreat) rightClock(m *member, write func() (*node, error)) error {
 	sent := r.to.now()
-	n, err := r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
+	n, err := write()
 	answered := r.to.now()
 	switch {
 	case err != nil:
@@ -150,6 +157,7 @@ func (r *retreat) apart(ctx context.Context, m *member) error {
 	case n.Expiration == nil:
 		return errors.New("etcd's answer to a write has no expiration")
 	}
+	r.right = answered
 	switch clock := n.Expiration.Add(-ownTTL); {
 	case sent.Sub(clock) > maxClock:
 		return fmt.Errorf("the clock of this machine is ahead of that of the member %s by %s, want at most %s: keys would expire early (hint: set the clocks)", m.name, sent.Sub(clock).Round(time.Millisecond), maxClock)
