@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
@@ -19,6 +23,8 @@ import (
 type Back struct {
 	Rehearsal
 	Fleet
+	// Dead are the names or the ids of members that are not there, so that no client reads from them.
+	Dead []string
 
 	// now is the clock, and settling how long a write of which nothing is known is waited for; in tests.
 	now      func() time.Time
@@ -33,6 +39,8 @@ const (
 	maxGap = 5_000_000
 	// ownKey is written to raise the index. Etcd does not list it, and removes it by itself after a kill.
 	ownKey = "/_etcd-tlsproxy-migrate"
+	// maxClock is how far the clock of this machine may be from that of a member: expiries are compared with it.
+	maxClock = time.Second
 )
 
 // Outlook is what a move back would have to do.
@@ -109,7 +117,7 @@ type retreat struct {
 	*Back
 	store *store
 	to    *v2writer
-	// members are those at the endpoints. The first of them is written to.
+	// members are those at the endpoints, and all others that are not dead. The first of them is written to.
 	members []*member
 	// unlocked is set if the v2 API refused writes before.
 	unlocked bool
@@ -149,9 +157,46 @@ func (r *retreat) connect(ctx context.Context) error {
 	if err := r.connectAll(ctx); err != nil {
 		return err
 	}
+	if err := r.connectRest(ctx); err != nil {
+		return err
+	}
 	r.to = &v2writer{member: r.members[0], held: (&holding{store: s}).still, now: time.Now}
 	if r.now != nil {
 		r.to.now = r.now
+	}
+	return nil
+}
+
+// isDead reports whether a member is named as dead.
+func (b *Back) isDead(p *pb.Member) bool {
+	return slices.Contains(b.Dead, memberhost.ID(p.ID).String()) || p.Name != "" && slices.Contains(b.Dead, p.Name)
+}
+
+// apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
+// of this machine is that of the member.
+func (r *retreat) apart(ctx context.Context, m *member) error {
+	return r.rightClock(m, func() (*node, error) {
+		return r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
+	})
+}
+
+// rightClock makes sure that the clock of this machine is that of a member, which writes the key of the command.
+func (r *retreat) rightClock(m *member, write func() (*node, error)) error {
+	sent := r.to.now()
+	n, err := write()
+	answered := r.to.now()
+	switch {
+	case err != nil:
+		return err
+	case n.Expiration == nil:
+		return errors.New("etcd's answer to a write has no expiration")
+	}
+	r.right = answered
+	switch clock := n.Expiration.Add(-ownTTL); {
+	case sent.Sub(clock) > maxClock:
+		return fmt.Errorf("the clock of this machine is ahead of that of the member %s by %s, want at most %s: keys would expire early (hint: set the clocks)", m.name, sent.Sub(clock).Round(time.Millisecond), maxClock)
+	case clock.Sub(answered) > maxClock:
+		return fmt.Errorf("the clock of this machine is behind that of the member %s by %s, want at most %s: keys would expire late (hint: set the clocks)", m.name, clock.Sub(answered).Round(time.Millisecond), maxClock)
 	}
 	return nil
 }

@@ -12,16 +12,11 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
-	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-const (
-	// maxClock is how far the clock of this machine may be from that of a member: expiries are compared with it.
-	maxClock = time.Second
-	// maxLag is how long a member may need to catch up with the others before writes are held.
-	maxLag = time.Minute
-)
+// maxLag is how long a member may need to catch up with the others before writes are held.
+const maxLag = time.Minute
 
 // connectAll connects to each endpoint. All of them must be members of the cluster that has the store: that of another
 // one would be written, too.
@@ -45,6 +40,57 @@ func (r *retreat) connectAll(ctx context.Context) error {
 	}
 	if len(r.members) == 0 {
 		return errors.New("--endpoints names no endpoint")
+	}
+	return nil
+}
+
+// connectRest connects to the members that --endpoints does not name, but for those that are said to be dead: clients read
+// from all of them. Their URLs are those by which proxies reach them, or which they advertise. If etcd does not show its
+// members, they are those that proxies reach.
+func (r *retreat) connectRest(ctx context.Context) error {
+	list, err := r.store.listMembers(ctx)
+	if err != nil {
+		return err
+	}
+	shown := len(list) > 0
+	var urls []string
+	for _, e := range r.Store.Endpoints {
+		scheme := "http://"
+		if e.TLS != nil {
+			scheme = "https://"
+		}
+		urls = append(urls, scheme+e.Addr)
+		if !shown {
+			list = append(list, &pb.Member{Name: e.Addr, ClientURLs: []string{scheme + e.Addr}})
+		}
+	}
+	var known []string
+	for _, p := range list {
+		id := strconv.FormatUint(p.ID, 16)
+		has := func(m *member) bool { return m.id == id }
+		known = append(known, p.Name, memberhost.ID(p.ID).String())
+		if p.IsLearner || slices.ContainsFunc(r.members, has) || r.isDead(p) {
+			continue
+		}
+		if !shown {
+			id, urls = "", nil
+		}
+		m, err := r.memberAt(ctx, slices.Concat(urls, p.ClientURLs), id)
+		if err != nil {
+			return fmt.Errorf("the member %q, %s, cannot be asked whether it has the keys, which clients may read there: %w (hint: give its client URL with --endpoints as well; if it is dead, and no client can reach it, name it with --dead)", p.Name, memberhost.ID(p.ID), err)
+		}
+		m.cluster = memberhost.ID(r.store.cluster)
+		if err := r.store.owns(ctx, m, nil); err != nil {
+			return fmt.Errorf("the member %q: %w", p.Name, err)
+		}
+		if id = m.id; !slices.ContainsFunc(r.members, has) {
+			r.members = append(r.members, m)
+		}
+	}
+	for _, name := range r.Dead {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("--dead names %q, which is none of the members (hint: etcdctl member list)", name)
+		}
 	}
 	return nil
 }
@@ -138,35 +184,6 @@ func (s *store) apart(ctx context.Context, w *v2writer) (*node, error) {
 	return n, err
 }
 
-// apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
-// of this machine is that of the member.
-func (r *retreat) apart(ctx context.Context, m *member) error {
-	return r.rightClock(m, func() (*node, error) {
-		return r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
-	})
-}
-
-// rightClock makes sure that the clock of this machine is that of a member, which writes the key of the command.
-func (r *retreat) rightClock(m *member, write func() (*node, error)) error {
-	sent := r.to.now()
-	n, err := write()
-	answered := r.to.now()
-	switch {
-	case err != nil:
-		return err
-	case n.Expiration == nil:
-		return errors.New("etcd's answer to a write has no expiration")
-	}
-	r.right = answered
-	switch clock := n.Expiration.Add(-ownTTL); {
-	case sent.Sub(clock) > maxClock:
-		return fmt.Errorf("the clock of this machine is ahead of that of the member %s by %s, want at most %s: keys would expire early (hint: set the clocks)", m.name, sent.Sub(clock).Round(time.Millisecond), maxClock)
-	case clock.Sub(answered) > maxClock:
-		return fmt.Errorf("the clock of this machine is behind that of the member %s by %s, want at most %s: keys would expire late (hint: set the clocks)", m.name, clock.Sub(answered).Round(time.Millisecond), maxClock)
-	}
-	return nil
-}
-
 // caughtUp waits until each member has what was written: it answers plain reads from that.
 func (r *retreat) caughtUp(ctx context.Context) error {
 	for _, m := range r.members {
@@ -199,32 +216,3 @@ func (m *member) reach(ctx context.Context, want uint64) error {
 
 // errProxy means that what was written to the v2 API went to the tree.
 var errProxy = errors.New("--endpoints leads to a proxy that serves the v3 store (hint: give the client URLs of members, which run with --enable-v2)")
-
-// Peer is a member of the cluster.
-type Peer struct {
-	Name string `json:"name"`
-	ID   string `json:"id"`
-	// Version is "" if the configuration does not name the member.
-	Version string `json:"version"`
-}
-
-// peers returns the members of the cluster, and nothing if etcd does not show them.
-func (s *store) peers(ctx context.Context, o *v2v3.Options) (ids []string, peers []Peer, err error) {
-	list, err := s.listMembers(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	versions := map[uint64]string{}
-	for _, e := range o.Endpoints {
-		once, cancel := context.WithTimeout(ctx, lockTimeout)
-		if p, err := rpc.Probe(once, e, o.User, o.Password); err == nil {
-			versions[p.ID] = p.Version
-		}
-		cancel()
-	}
-	for _, m := range list {
-		ids = append(ids, strconv.FormatUint(m.ID, 16))
-		peers = append(peers, Peer{m.Name, memberhost.ID(m.ID).String(), versions[m.ID]})
-	}
-	return ids, peers, nil
-}
