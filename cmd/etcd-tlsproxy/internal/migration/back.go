@@ -209,6 +209,9 @@ func (r *retreat) load(ctx context.Context) error {
 	}
 	r.records, r.log, r.index = nil, tree.LogRevision, tree.Tree.Index()
 	for record := range tree.Tree.Below("") {
+		if record.Key == ownKey && !record.Dir { // an earlier release has moved it, and it expires
+			continue
+		}
 		if acl.Key(record.Key).Reserved() || record.Key == ownKey || strings.HasPrefix(record.Key, ownKey+"/") {
 			return fmt.Errorf("the tree has the key %q, which must not be written to the v2 API (hint: remove it)", record.Key)
 		}

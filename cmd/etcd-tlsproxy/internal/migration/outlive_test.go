@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -463,6 +464,58 @@ func TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires(t *testing.T) {
 				t.Errorf("got %v, want that the clock is wrong", err)
 			}
 		})
+	}
+}
+
+// TestTheKeyOfACommandThatWasStoppedIsNotMoved has it in the v2 API during a switch, and in a tree that an earlier release
+// has moved.
+func TestTheKeyOfACommandThatWasStoppedIsNotMoved(t *testing.T) {
+	f := newFleet(t, 1)
+	f.write(ownKey, url.Values{"value": {""}, "ttl": {"600"}})
+	f.sw.before = func(step string) error {
+		if step == "compare" { // etcd expires it
+			(&moved{fleet: f}).v2write("DELETE", ownKey, nil)
+		}
+		return nil
+	}
+	m := f.switched()
+	if a := m.do(m.tree, "GET", ownKey, ""); a.Status != 404 {
+		t.Errorf("the key in the tree: got %s, want none", a.Body)
+	}
+	m.write(ownKey, url.Values{"value": {""}, "ttl": {"600"}})
+	if _, err := m.back.Run(t.Context()); err != nil {
+		t.Errorf("moving the keys back: %v", err)
+	}
+	if status, _, body := m.v2(ownKey); status != 404 {
+		t.Errorf("the key in the v2 API: got %s, want none", body)
+	}
+}
+
+// TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex has it lose the lock after some writes.
+func TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex(t *testing.T) {
+	f := newMoved(t, 1)
+	r, err := f.back.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.store.client.Close()
+	var asked atomic.Int64
+	r.to.held = func(context.Context) error {
+		if asked.Add(1) > maxSenders {
+			return errLost
+		}
+		return nil
+	}
+	r.to.password = r.meta.V2Password
+	if _, err := r.to.putOwn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.to.unlock(t.Context(), r.meta.V2Password, (&holding{store: r.store}).still); err != nil {
+		t.Fatal(err)
+	}
+	r.to.password = ""
+	if err := r.to.raise(t.Context(), r.to.last.Load()+10*askEvery*maxSenders, func(int64) {}); !errors.Is(err, errLost) {
+		t.Errorf("got %v, want %v", err, errLost)
 	}
 }
 

@@ -95,13 +95,7 @@ func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
 		if d := &c.Differences; d.Count > 0 {
 			return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
 		}
-		var all []v2store.Record
-		for _, record := range c.records {
-			if record.Key != ownKey {
-				all = append(all, record)
-			}
-		}
-		return all, nil
+		return c.records, nil
 	}
 	all, _, err := r.to.readAll(ctx)
 	if err != nil {

@@ -169,19 +169,32 @@ func (s *store) raftIndex(ctx context.Context) (index uint64, err error) {
 // apart makes sure that what is written to the v2 API through a member does not come to the tree. It returns what was
 // written.
 func (s *store) apart(ctx context.Context, w *v2writer) (*node, error) {
+	before, err := s.revisionOfOwn(ctx)
+	if err != nil {
+		return nil, err
+	}
 	n, err := w.putOwn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found *pb.RangeResponse
-	err = s.call(ctx, func(ctx context.Context) (err error) {
-		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.File(ownKey), KeysOnly: true})
-		return err
-	})
-	if err == nil && len(found.Kvs) > 0 {
+	after, err := s.revisionOfOwn(ctx)
+	if err == nil && after > before {
 		err = errors.Join(errProxy, w.removeOwn(ctx))
 	}
 	return n, err
+}
+
+// revisionOfOwn returns the revision of the key of the command in the tree, and 0 if it is not there. It may be left of a
+// release that has moved it.
+func (s *store) revisionOfOwn(ctx context.Context) (revision int64, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		found, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.File(ownKey), KeysOnly: true})
+		if err == nil && len(found.Kvs) > 0 {
+			revision = found.Kvs[0].ModRevision
+		}
+		return err
+	})
+	return revision, err
 }
 
 // caughtUp waits until each member has what was written: it answers plain reads from that.

@@ -135,11 +135,19 @@ func (m *member) own(head http.Header) (uint64, error) {
 	return index, nil
 }
 
+// askEvery is how many writes that raise the index each sender sends before it asks again whether the lock is held.
+const askEvery = 16
+
 // raise raises the index of the v2 API to one at least.
 func (w *v2writer) raise(ctx context.Context, to uint64, add func(int64)) error {
 	var mu sync.Mutex // only one goroutine may report
 	return spread(ctx, make([]struct{}, maxSenders), func(int64) {}, func(ctx context.Context, _ *struct{}) error {
-		for w.last.Load() < to {
+		for n := 0; w.last.Load() < to; n++ {
+			if n%askEvery == 0 {
+				if err := w.held(ctx); err != nil {
+					return err
+				}
+			}
 			if _, err := w.putOwn(ctx); err != nil {
 				return err
 			}
