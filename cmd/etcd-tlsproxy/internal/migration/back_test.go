@@ -302,6 +302,36 @@ func TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack(t *testing.T) 
 	}
 }
 
+// TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld looks at the v2 API when they are about to be.
+func TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld(t *testing.T) {
+	f := newMoved(t, 1)
+	f.back.before = func(step string) error {
+		switch step {
+		case "raise":
+			f.write("/dir/key3", value("2"))
+			f.write("/late", value("3"))
+			f.do(f.tree, "DELETE", "/dir/key4", "")
+		case "freeze":
+			for key, want := range map[string]int{"/late": 200, "/dir/key4": 404} {
+				if status, _, body := f.v2(key); status != want {
+					t.Errorf("%s before writes are held: got %d %s, want %d", key, status, body, want)
+				}
+			}
+			if _, _, body := f.v2("/dir/key3"); !strings.Contains(body, `"value":"2"`) {
+				t.Errorf("before writes are held: got %s, want the value 2", body)
+			}
+		}
+		return nil
+	}
+	result, err := f.back.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Changed != 3 {
+		t.Errorf("got %d nodes that were changed meanwhile, want 3", result.Changed)
+	}
+}
+
 func TestATreeThatWasNotMovedIsNotMovedBack(t *testing.T) {
 	f := newFleet(t, 1)
 	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: 1, MaxHold: time.Second}}

@@ -16,7 +16,7 @@ import (
 const (
 	// maxPasses bounds how often the index is raised to where that of the tree has got meanwhile.
 	maxPasses = 10
-	// maxRest is how far it may be below when writes are held.
+	// maxRest is how far it may be below, and how many nodes may have changed while others were copied, when writes are held.
 	maxRest = 1_000
 	// keptEvents is how many events the v2 API remembers.
 	keptEvents = 1_000
@@ -118,7 +118,7 @@ func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
 	return all, err
 }
 
-// raise raises the index of the v2 API to about that of the tree, which grows meanwhile.
+// raise raises the index of the v2 API to about that of the tree, which grows meanwhile, and copies what changes meanwhile.
 func (r *retreat) raise(ctx context.Context) error {
 	start := time.Now()
 	add, done := r.Progress("index raised", int64(r.result.Raised))
@@ -127,16 +127,23 @@ func (r *retreat) raise(ctx context.Context) error {
 		if err := r.to.raise(ctx, r.index, add); err != nil {
 			return err
 		}
+		if err := r.load(ctx); err != nil {
+			return err
+		}
+		before := r.result.Changed
+		if err := r.update(ctx); err != nil {
+			return err
+		}
 		r.result.Raising = since(start)
 		f, err := r.check(ctx, r.store)
 		if err != nil {
 			return err
 		}
-		if r.index = f.Index; r.index <= r.to.last.Load()+maxRest {
+		if r.index = f.Index; r.index <= r.to.last.Load()+maxRest && r.result.Changed-before <= maxRest {
 			return r.quiet(ctx)
 		}
 	}
-	return errors.New("clients write to the tree about as fast as the index of the v2 API can be raised (hint: try again when they write less)")
+	return errors.New("clients write to the tree about as fast as that can be copied to the v2 API, or its index be raised (hint: try again when they write less)")
 }
 
 // quiet waits until nothing that was written is under way any more.
@@ -165,7 +172,8 @@ func (r *retreat) hold(ctx context.Context) error { return r.Fleet.hold(ctx, r.s
 func (r *retreat) update(ctx context.Context) error {
 	now := living(r.records, r.to.now())
 	e := edit(r.copied, now, unchanged)
-	r.result.Changed = e.count()
+	r.result.Changed += e.count()
+	r.copied = now
 	return r.to.apply(ctx, e, func(int64) {})
 }
 
