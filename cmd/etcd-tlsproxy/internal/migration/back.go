@@ -99,8 +99,12 @@ func (b *Back) Run(ctx context.Context) (*Returned, error) {
 	err = b.Fleet.run(held, BackSteps, map[string]func(context.Context) error{
 		"unlock": r.unlock, "copy": r.copy, "raise": r.raise, "freeze": r.freeze, "hold": r.hold, "read": r.load, "update": r.update, "outdate": r.outdate, "prove": r.prove, "serve": r.serve,
 	})
-	if err != nil && r.meta.State == layout.Frozen && !b.killed {
+	switch {
+	case err == nil || b.killed:
+	case r.meta.State == layout.Frozen:
 		err = errors.Join(err, r.undo(ctx))
+	case r.meta.V2Edits && !r.to.unsettled.Load():
+		_ = r.undo(ctx) // otherwise the next command waits
 	}
 	release(b.killed)
 	if err != nil && r.unlocked && !b.killed {
@@ -164,6 +168,7 @@ func (r *retreat) connect(ctx context.Context) error {
 	if r.now != nil {
 		r.to.now = r.now
 	}
+	r.to.unsettled.Store(r.meta.V2Edits || r.meta.V2Keys != "")
 	return nil
 }
 

@@ -38,7 +38,7 @@ func (f *fleet) switched() *moved {
 		f.t.Fatal(err)
 	}
 	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: f.sw.Fleet}
-	b.DataDir = ""
+	b.DataDir, b.settling = "", 50*time.Millisecond
 	return &moved{f, b, f.tree()}
 }
 

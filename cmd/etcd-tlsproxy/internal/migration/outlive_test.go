@@ -441,6 +441,71 @@ func TestAClockThatIsWrongMovesNothing(t *testing.T) {
 	}
 }
 
+// TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne has the removal of a directory that is not answered. Etcd would execute it
+// on a file as well.
+func TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne(t *testing.T) {
+	fl := newFleet(t, 1)
+	(&moved{fleet: fl}).v2write("PUT", "/empty", url.Values{"dir": {"true"}})
+	f := fl.switched()
+	f.do(f.tree, "DELETE", "/empty?dir=true", "")
+	waits := func() bool {
+		r, err := f.again().open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.store.client.Close()
+		return r.to.unsettled.Load()
+	}
+	if waits() {
+		t.Error("before the first one: it waits, and need not")
+	}
+	r := f.relay()
+	r.through(f)
+	r.choose(func(r *http.Request) bool { return r.Method == http.MethodDelete && r.URL.Path == "/v2/keys/empty" })
+	failed := make(chan error)
+	go func() { _, err := f.back.Run(t.Context()); failed <- err }()
+	<-r.came
+	f.expireLocks()
+	if err := <-failed; err == nil {
+		t.Fatal("a move back without answers: got no error")
+	}
+	f.live()
+	if !waits() {
+		t.Error("after a removal that was not answered: the next one does not wait")
+	}
+	if _, err := f.again().Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if f.description().V2Edits {
+		t.Error("after the keys were moved: the description says that a removal is under way")
+	}
+}
+
+// TestAMoveBackThatFailsWithAllAnswersDelaysNoOther has it fail when it has made a directory.
+func TestAMoveBackThatFailsWithAllAnswersDelaysNoOther(t *testing.T) {
+	f := newMoved(t, 1)
+	f.write("/new", url.Values{"dir": {"true"}})
+	for _, step := range []string{"freeze", "update"} {
+		f.back.before = func(now string) error {
+			if now == step {
+				if !f.description().V2Edits {
+					t.Errorf("%s: the description does not say that directories were made", step)
+				}
+				f.back.Expect = 9
+			}
+			return nil
+		}
+		f.back.MaxHold = time.Nanosecond
+		if _, err := f.back.Run(t.Context()); err == nil {
+			t.Errorf("%s: got no error", step)
+		}
+		f.live()
+		if f.description().V2Edits {
+			t.Errorf("%s: the description says that directories are under way", step)
+		}
+	}
+}
+
 // TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires has a key whose time to live is over by the clock of the command only.
 func TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires(t *testing.T) {
 	for _, step := range []string{"copy", "freeze", "prove"} {
@@ -525,7 +590,7 @@ func TestAMoveBackWhoseLastAnswerWasLostHasSucceeded(t *testing.T) {
 	f.back.before = func(step string) error {
 		if step == "serve" {
 			meta := f.description()
-			meta.State, meta.Before = layout.Unfinished, ""
+			meta.State, meta.Before, meta.V2Edits = layout.Unfinished, "", false
 			f.put(string(layout.Keys("p").Meta()), string(meta.Encode()))
 		}
 		return nil

@@ -5,11 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 	"time"
 
-	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
@@ -42,20 +39,9 @@ func (r *retreat) copy(ctx context.Context) error {
 	r.result.Written = e.count()
 	add, done := r.Progress("nodes written", int64(e.count()))
 	defer done()
-	err = r.to.apply(ctx, e, add)
+	err = r.apply(ctx, e, add)
 	r.result.Copied = since(start)
 	return err
-}
-
-// same reports whether a node of the v2 API can stay as it is. A file that has changed since the keys were moved cannot:
-// an earlier command may still be about to make of it what it was once. If one has deleted keys, none can: it may still
-// be about to delete the rest.
-func (r *retreat) same(from, to *v2store.Record) bool {
-	same := surelySame
-	if r.DataDir != "" {
-		same = sameNode
-	}
-	return same(from, to) && (to.Dir || to.Modified <= r.meta.Left && r.meta.V2Keys == "")
 }
 
 // unlock lets the v2 API take writes again: etcd needs too long for each that comes with a password. What others
@@ -80,42 +66,6 @@ func (r *retreat) unlock(ctx context.Context) error {
 	r.unlocked = r.meta.V2Password != "" // from now on it may be, whatever the answer is
 	_, err := r.to.unlock(ctx, r.meta.V2Password, r.to.held)
 	return err
-}
-
-// read reads the v2 API: from the files of a member if there are any, and otherwise what it lists, and the hidden
-// nodes that the tree knows.
-func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
-	if r.DataDir != "" {
-		first := r.Rehearsal
-		first.Connection.Endpoints = first.Connection.Endpoints[:1]
-		c, err := first.Take(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if d := &c.Differences; d.Count > 0 {
-			return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
-		}
-		return c.records, nil
-	}
-	all, _, err := r.to.readAll(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var unlisted []string
-	for i := range r.records {
-		if key := r.records[i].Key; strings.HasPrefix(key[len(parent(key)):], "/_") {
-			unlisted = append(unlisted, key)
-		}
-	}
-	var mu sync.Mutex
-	err = spread(ctx, unlisted, func(int64) {}, func(ctx context.Context, key *string) error {
-		list, err := r.to.below(ctx, *key)
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, list...)
-		return err
-	})
-	return all, err
 }
 
 // raise raises the index of the v2 API to about that of the tree, which grows meanwhile, and copies what changes meanwhile.
@@ -148,6 +98,11 @@ func (r *retreat) raise(ctx context.Context) error {
 
 // quiet waits until nothing that was written is under way any more.
 func (r *retreat) quiet(ctx context.Context) error {
+	for _, m := range r.members {
+		if _, err := m.index(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.to.settle(ctx, cmp.Or(r.settling, settling)); err != nil {
 		return err
 	}
@@ -160,7 +115,7 @@ func (r *retreat) quiet(ctx context.Context) error {
 func (r *retreat) freeze(ctx context.Context) error {
 	r.frozen = time.Now()
 	meta := r.meta
-	meta.State, meta.Before = layout.Frozen, layout.Live
+	meta.State, meta.Before, meta.V2Edits = layout.Frozen, layout.Live, true
 	r.meta = meta // from now on it may be frozen, whatever the answer is
 	return r.store.putMeta(ctx, &meta)
 }
@@ -174,7 +129,7 @@ func (r *retreat) update(ctx context.Context) error {
 	e := edit(r.copied, now, unchanged)
 	r.result.Changed += e.count()
 	r.copied = now
-	return r.to.apply(ctx, e, func(int64) {})
+	return r.apply(ctx, e, func(int64) {})
 }
 
 // outdate raises the index of the v2 API so far that it has forgotten all events of the copy: a client that waits for an
@@ -227,7 +182,7 @@ func (r *retreat) prove(ctx context.Context) error {
 // password, in case that a command which was stopped locks the v2 API all the same.
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
-	meta.State, meta.Before, meta.V2Keys = layout.Unfinished, "", ""
+	meta.State, meta.Before, meta.V2Keys, meta.V2Edits = layout.Unfinished, "", "", false
 	err := r.store.putMetaAfter(ctx, &meta, r.log)
 	if err != nil && !r.store.describedAs(ctx, &meta) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
@@ -237,12 +192,12 @@ func (r *retreat) serve(ctx context.Context) error {
 	return nil
 }
 
-// undo ends the freeze.
+// undo ends the freeze, and says that nothing is under way if etcd has answered everything.
 func (r *retreat) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	meta := r.meta
-	meta.State, meta.Before = layout.Live, ""
+	meta.State, meta.Before, meta.V2Edits = layout.Live, "", r.to.unsettled.Load()
 	if err := r.store.putMeta(ctx, &meta); err != nil {
 		return fmt.Errorf("ending the freeze: %w (hint: the proxies end it themselves within %s)", err, lockTTL)
 	}
