@@ -41,9 +41,8 @@ the command says what it was. That also holds if this command, a proxy or a memb
 killed: the proxies notice within some seconds. Run it again then.
 
 --endpoints names members, not proxies. The command writes through the first of them, and
-waits until all members of the cluster have what was written. It finds those that --endpoints
-does not name by upstream.endpoints and by the client URLs that they advertise. Name a member
-that is dead with --dead. etcd does not list hidden keys (_name). Run the command on the machine of the first member, with --data-dir. With
+waits until all that --endpoints or upstream.endpoints names have what was written. It says
+which other members there are, unless --dead names them. etcd does not list hidden keys (_name). Run the command on the machine of the first member, with --data-dir. With
 --hidden-may-return instead it runs anywhere, but hidden keys that were removed since migrate
 switch stay in the v2 API, and come back.
 

@@ -83,7 +83,7 @@ func (r *Rehearsal) connect(ctx context.Context) (*member, error) {
 
 // memberAt returns the member with an id, or any if that is "", to which one of the URLs leads.
 func (r *Rehearsal) memberAt(ctx context.Context, urls []string, id string) (*member, error) {
-	last := errors.New("none of upstream.endpoints and of the URLs that it advertises leads to it")
+	last := errors.New("none of upstream.endpoints leads to it")
 	for _, url := range urls {
 		one := *r
 		one.Connection.Endpoints = []string{url}

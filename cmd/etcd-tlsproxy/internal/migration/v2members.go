@@ -45,8 +45,8 @@ func (r *retreat) connectAll(ctx context.Context) error {
 }
 
 // connectRest connects to the members that --endpoints does not name, but for those that are said to be dead: clients read
-// from all of them. Their URLs are those by which proxies reach them, or which they advertise. If etcd does not show its
-// members, they are those that proxies reach.
+// from all of them. Their URLs are those by which proxies reach them: what they advertise is often that of a proxy. A member
+// that only its own machine reaches is named. If etcd does not show its members, they are those that proxies reach.
 func (r *retreat) connectRest(ctx context.Context) error {
 	list, err := r.store.listMembers(ctx)
 	if err != nil {
@@ -73,11 +73,12 @@ func (r *retreat) connectRest(ctx context.Context) error {
 			continue
 		}
 		if !shown {
-			id, urls = "", nil
+			id, urls = "", p.ClientURLs
 		}
-		m, err := r.memberAt(ctx, slices.Concat(urls, p.ClientURLs), id)
+		m, err := r.memberAt(ctx, urls, id)
 		if err != nil {
-			return fmt.Errorf("the member %q, %s, cannot be asked whether it has the keys, which clients may read there: %w (hint: give its client URL with --endpoints as well; if it is dead, and no client can reach it, name it with --dead)", p.Name, memberhost.ID(p.ID), err)
+			r.Note(fmt.Sprintf("nobody waits until the member %q, %s, has the keys, so that clients may read old ones there for a while if it lags: %v (hint: give its client URL with --endpoints as well, or name it with --dead)", p.Name, memberhost.ID(p.ID), err))
+			continue
 		}
 		m.cluster = memberhost.ID(r.store.cluster)
 		if err := r.store.owns(ctx, m, nil); err != nil {
