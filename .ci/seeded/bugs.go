@@ -160,7 +160,7 @@ var bugs = []bug{
 		store, "TestCompactionKeepsTheLastEvents"},
 
 	// The deletion of the keys of the v2 API.
-	{"a move back keeps files that a deletion may still delete", "cmd/etcd-tlsproxy/internal/migration/retreat.go",
+	{"a move back keeps files that a deletion may still delete", "cmd/etcd-tlsproxy/internal/migration/edits.go",
 		" && r.meta.V2Keys == \"\"", "",
 		moves, "TestADeletionThatEtcdExecutesLateDeletesNothing"},
 	{"a file is deleted that was written meanwhile", "cmd/etcd-tlsproxy/internal/migration/removal.go",

@@ -99,7 +99,7 @@ func TestForIcingaAWrongCommandLineIsUnknown(t *testing.T) {
 // anyText names the flags whose values cannot be wrong by themselves: names of files, of
 // users and of hosts.
 var anyText = strings.Fields("as ca-file cert-file config data-dir dir etcd etcd-service etcd-arg etcdctl file help htpasswd keys metrics-file nginx hiera pools password-file key-file owner " +
-	"remote-shell user username wal-dir what write backup backup-wal-dir name domain host peer-ca-file peer-cert-file peer-key-file output yes version running diff method first")
+	"remote-shell user username wal-dir what write backup backup-wal-dir name domain host peer-ca-file peer-cert-file peer-key-file output yes version running diff method first dead")
 
 // TestEveryFlagIsGivenWrongly finds flags without a wrong command line.
 func TestEveryFlagIsGivenWrongly(t *testing.T) {

@@ -53,6 +53,8 @@ type Meta struct {
 	Left uint64 `json:"left,omitempty"`
 	// V2Keys is Dropping, Dropped, or "" if the v2 API has the keys as they were when the tree was moved.
 	V2Keys string `json:"v2_keys,omitempty"`
+	// V2Edits is set from when a command writes nodes of the v2 API until it knows that etcd executes none of that any more.
+	V2Edits bool `json:"v2_edits,omitempty"`
 	// Copied is the index of the v2 API of which the tree is a copy, if it is that of a rehearsal and was complete then;
 	// 0 otherwise.
 	Copied uint64 `json:"copied,omitempty"`

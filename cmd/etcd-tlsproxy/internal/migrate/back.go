@@ -40,9 +40,9 @@ If anything is not as it must be, the v3 store keeps the keys, held writes go th
 the command says what it was. That also holds if this command, a proxy or a member is
 killed: the proxies notice within some seconds. Run it again then.
 
---endpoints names members, not proxies. Name all from which proxies read: the command writes
-through the first of them, and waits until each has what was written. etcd does not list hidden
-keys (_name). Run the command on the machine of the first member, with --data-dir. With
+--endpoints names members, not proxies. The command writes through the first of them, and
+waits until all that --endpoints or upstream.endpoints names have what was written. It says
+which other members there are, unless --dead names them. etcd does not list hidden keys (_name). Run the command on the machine of the first member, with --data-dir. With
 --hidden-may-return instead it runs anywhere, but hidden keys that were removed since migrate
 switch stay in the v2 API, and come back.
 
@@ -59,6 +59,7 @@ Without --yes the command checks the fleet, loads the keys, and prints what it w
 	f.StringVar(&b.DataDir, "data-dir", "", "etcd's data `folder`, to find all hidden keys")
 	hidden := f.Bool("hidden-may-return", false, "do without --data-dir: hidden keys that were removed may come back")
 	f.StringVar(&b.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
+	f.StringSliceVar(&b.Dead, "dead", nil, "`names` or ids of members that are dead, separated by commas: nobody waits for them")
 	f.IntVar(&b.Expect, "expect", 0, "`number` of proxies of the cluster")
 	console.DurationVar(f, &b.MaxHold, "max-hold", 10*time.Second, "how long writes may be held; then the v3 store keeps the keys")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

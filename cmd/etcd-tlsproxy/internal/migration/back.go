@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"etcd-tlsproxy/acl"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
@@ -19,6 +23,8 @@ import (
 type Back struct {
 	Rehearsal
 	Fleet
+	// Dead are the names or the ids of members that are not there, so that no client reads from them.
+	Dead []string
 
 	// now is the clock, and settling how long a write of which nothing is known is waited for; in tests.
 	now      func() time.Time
@@ -33,6 +39,8 @@ const (
 	maxGap = 5_000_000
 	// ownKey is written to raise the index. Etcd does not list it, and removes it by itself after a kill.
 	ownKey = "/_etcd-tlsproxy-migrate"
+	// maxClock is how far the clock of this machine may be from that of a member: expiries are compared with it.
+	maxClock = time.Second
 )
 
 // Outlook is what a move back would have to do.
@@ -91,8 +99,12 @@ func (b *Back) Run(ctx context.Context) (*Returned, error) {
 	err = b.Fleet.run(held, BackSteps, map[string]func(context.Context) error{
 		"unlock": r.unlock, "copy": r.copy, "raise": r.raise, "freeze": r.freeze, "hold": r.hold, "read": r.load, "update": r.update, "outdate": r.outdate, "prove": r.prove, "serve": r.serve,
 	})
-	if err != nil && r.meta.State == layout.Frozen && !b.killed {
+	switch {
+	case err == nil || b.killed:
+	case r.meta.State == layout.Frozen:
 		err = errors.Join(err, r.undo(ctx))
+	case r.meta.V2Edits && !r.to.unsettled.Load():
+		_ = r.undo(ctx) // otherwise the next command waits
 	}
 	release(b.killed)
 	if err != nil && r.unlocked && !b.killed {
@@ -109,7 +121,7 @@ type retreat struct {
 	*Back
 	store *store
 	to    *v2writer
-	// members are those at the endpoints. The first of them is written to.
+	// members are those at the endpoints, and all others that are not dead. The first of them is written to.
 	members []*member
 	// unlocked is set if the v2 API refused writes before.
 	unlocked bool
@@ -121,6 +133,8 @@ type retreat struct {
 	// copied are those that the v2 API has.
 	copied []v2store.Record
 	frozen time.Time
+	// right is when the clock was compared last.
+	right  time.Time
 	result Returned
 }
 
@@ -147,9 +161,47 @@ func (r *retreat) connect(ctx context.Context) error {
 	if err := r.connectAll(ctx); err != nil {
 		return err
 	}
+	if err := r.connectRest(ctx); err != nil {
+		return err
+	}
 	r.to = &v2writer{member: r.members[0], held: (&holding{store: s}).still, now: time.Now}
 	if r.now != nil {
 		r.to.now = r.now
+	}
+	r.to.unsettled.Store(r.meta.V2Edits || r.meta.V2Keys != "")
+	return nil
+}
+
+// isDead reports whether a member is named as dead.
+func (b *Back) isDead(p *pb.Member) bool {
+	return slices.Contains(b.Dead, memberhost.ID(p.ID).String()) || p.Name != "" && slices.Contains(b.Dead, p.Name)
+}
+
+// apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
+// of this machine is that of the member.
+func (r *retreat) apart(ctx context.Context, m *member) error {
+	return r.rightClock(m, func() (*node, error) {
+		return r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
+	})
+}
+
+// rightClock makes sure that the clock of this machine is that of a member, which writes the key of the command.
+func (r *retreat) rightClock(m *member, write func() (*node, error)) error {
+	sent := r.to.now()
+	n, err := write()
+	answered := r.to.now()
+	switch {
+	case err != nil:
+		return err
+	case n.Expiration == nil:
+		return errors.New("etcd's answer to a write has no expiration")
+	}
+	r.right = answered
+	switch clock := n.Expiration.Add(-ownTTL); {
+	case sent.Sub(clock) > maxClock:
+		return fmt.Errorf("the clock of this machine is ahead of that of the member %s by %s, want at most %s: keys would expire early (hint: set the clocks)", m.name, sent.Sub(clock).Round(time.Millisecond), maxClock)
+	case clock.Sub(answered) > maxClock:
+		return fmt.Errorf("the clock of this machine is behind that of the member %s by %s, want at most %s: keys would expire late (hint: set the clocks)", m.name, clock.Sub(answered).Round(time.Millisecond), maxClock)
 	}
 	return nil
 }
@@ -162,6 +214,9 @@ func (r *retreat) load(ctx context.Context) error {
 	}
 	r.records, r.log, r.index = nil, tree.LogRevision, tree.Tree.Index()
 	for record := range tree.Tree.Below("") {
+		if record.Key == ownKey && !record.Dir { // an earlier release has moved it, and it expires
+			continue
+		}
 		if acl.Key(record.Key).Reserved() || record.Key == ownKey || strings.HasPrefix(record.Key, ownKey+"/") {
 			return fmt.Errorf("the tree has the key %q, which must not be written to the v2 API (hint: remove it)", record.Key)
 		}

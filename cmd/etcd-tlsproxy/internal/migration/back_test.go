@@ -38,7 +38,7 @@ func (f *fleet) switched() *moved {
 		f.t.Fatal(err)
 	}
 	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: f.sw.Fleet}
-	b.DataDir = ""
+	b.DataDir, b.settling = "", 50*time.Millisecond
 	return &moved{f, b, f.tree()}
 }
 
@@ -217,14 +217,13 @@ func TestAMoveBackThatFailsIsTakenBackAtOnce(t *testing.T) {
 		prepare func(*moved)
 		want    string
 	}{
-		"a key is written past the proxies":       {past("prove", func(f *moved) { f.fleet.write("/dir/past", value("1")) }), `"/dir/past" is there, and must not be`},
-		"a value is written past the proxies":     {past("prove", func(f *moved) { f.fleet.write("/dir/key3", value("9")) }), `"/dir/key3" has another value`},
-		"a value is written again past them":      {past("prove", func(f *moved) { f.fleet.write("/dir/key3", value("1")) }), "the index of the v2 API has grown by 1"},
-		"a key is removed past the proxies":       {past("prove", func(f *moved) { f.remove("/dir/key3") }), `"/dir/key3" is missing`},
-		"an expiry is written past them":          {past("prove", func(f *moved) { f.fleet.write("/short", url.Values{"value": {"3"}, "ttl": {"100"}}) }), `"/short" expires`},
-		"a hidden key is removed past them":       {past("prove", func(f *moved) { f.remove("/_hidden/a") }), `"/_hidden/a" is missing`},
-		"the tree is written past the command":    {past("serve", func(f *moved) { f.put("p.v2/log", "{}") }), "the lock of the command was lost"},
-		"the endpoint is a proxy before the tree": {past("unlock", func(f *moved) { f.put("p.v2/f"+ownKey, "{}") }), "--endpoints leads to a proxy"},
+		"a key is written past the proxies":    {past("prove", func(f *moved) { f.fleet.write("/dir/past", value("1")) }), `"/dir/past" is there, and must not be`},
+		"a value is written past the proxies":  {past("prove", func(f *moved) { f.fleet.write("/dir/key3", value("9")) }), `"/dir/key3" has another value`},
+		"a value is written again past them":   {past("prove", func(f *moved) { f.fleet.write("/dir/key3", value("1")) }), "the index of the v2 API has grown by 1"},
+		"a key is removed past the proxies":    {past("prove", func(f *moved) { f.remove("/dir/key3") }), `"/dir/key3" is missing`},
+		"an expiry is written past them":       {past("prove", func(f *moved) { f.fleet.write("/short", url.Values{"value": {"3"}, "ttl": {"100"}}) }), `"/short" expires`},
+		"a hidden key is removed past them":    {past("prove", func(f *moved) { f.remove("/_hidden/a") }), `"/_hidden/a" is missing`},
+		"the tree is written past the command": {past("serve", func(f *moved) { f.put("p.v2/log", "{}") }), "the lock of the command was lost"},
 		"a proxy comes": {past("hold", func(f *moved) {
 			p := layout.Presence{Host: "conf1009", Auto: true}
 			f.put(string(layout.Keys("p").Session("new")), string(p.Encode()))
@@ -281,6 +280,55 @@ func TestNothingThatExpiresComesBack(t *testing.T) {
 			return
 		}
 		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // only etcd's clock ends them
+	}
+}
+
+// TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack has nothing else change: a refresh leaves the indexes.
+func TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack(t *testing.T) {
+	f := newMoved(t, 1)
+	f.write("/svc", url.Values{"dir": {"true"}, "ttl": {"300"}})
+	f.write("/svc/a", value("1"))
+	f.back.before = func(step string) error {
+		if step == "freeze" {
+			f.write("/svc?prevExist=true", url.Values{"dir": {"true"}, "ttl": {"600"}})
+		}
+		return nil
+	}
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d, expired := compareCopy(f.records(), f.take().records, time.Now()); d.Count > 0 || expired > 0 {
+		t.Errorf("the v2 API: got %d nodes that have expired and the differences %+v, want none", expired, d)
+	}
+}
+
+// TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld looks at the v2 API when they are about to be.
+func TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld(t *testing.T) {
+	f := newMoved(t, 1)
+	f.back.before = func(step string) error {
+		switch step {
+		case "raise":
+			f.write("/dir/key3", value("2"))
+			f.write("/late", value("3"))
+			f.do(f.tree, "DELETE", "/dir/key4", "")
+		case "freeze":
+			for key, want := range map[string]int{"/late": 200, "/dir/key4": 404} {
+				if status, _, body := f.v2(key); status != want {
+					t.Errorf("%s before writes are held: got %d %s, want %d", key, status, body, want)
+				}
+			}
+			if _, _, body := f.v2("/dir/key3"); !strings.Contains(body, `"value":"2"`) {
+				t.Errorf("before writes are held: got %s, want the value 2", body)
+			}
+		}
+		return nil
+	}
+	result, err := f.back.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Changed != 3 {
+		t.Errorf("got %d nodes that were changed meanwhile, want 3", result.Changed)
 	}
 }
 

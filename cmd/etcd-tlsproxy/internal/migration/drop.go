@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
+
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/proxy/v2v3"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // Drop deletes the keys of the v2 API of a cluster, and etcd's own users there. It needs the data folder of a
@@ -202,4 +207,33 @@ func (d *Drop) observe(ctx context.Context, m *member, long time.Duration) (read
 	}
 	after, err := look()
 	return after.GetsSuccess + after.GetsFail - before.GetsSuccess - before.GetsFail, err
+}
+
+// Peer is a member of the cluster.
+type Peer struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	// Version is "" if the configuration does not name the member.
+	Version string `json:"version"`
+}
+
+// peers returns the members of the cluster, and nothing if etcd does not show them.
+func (s *store) peers(ctx context.Context, o *v2v3.Options) (ids []string, peers []Peer, err error) {
+	list, err := s.listMembers(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	versions := map[uint64]string{}
+	for _, e := range o.Endpoints {
+		once, cancel := context.WithTimeout(ctx, lockTimeout)
+		if p, err := rpc.Probe(once, e, o.User, o.Password); err == nil {
+			versions[p.ID] = p.Version
+		}
+		cancel()
+	}
+	for _, m := range list {
+		ids = append(ids, strconv.FormatUint(m.ID, 16))
+		peers = append(peers, Peer{m.Name, memberhost.ID(m.ID).String(), versions[m.ID]})
+	}
+	return ids, peers, nil
 }

@@ -303,13 +303,15 @@ func TestAProxyThatStartsEndsTheDiscarding(t *testing.T) {
 // TestNothingIsDeletedThroughAProxy has an endpoint whose writes come to the tree.
 func TestNothingIsDeletedThroughAProxy(t *testing.T) {
 	f := newMoved(t, 1)
-	d := f.drop(1)
-	d.before = func(step string) error {
-		if step == "delete" {
+	f.second(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut && r.URL.Path == "/v2/keys"+ownKey {
 			f.put("p.v2/f"+ownKey, "{}")
 		}
-		return nil
-	}
+		return false
+	})
+	d := f.drop(1)
+	d.Connection = f.back.Connection
+	d.Connection.Endpoints = d.Connection.Endpoints[1:]
 	if _, err := d.Run(t.Context()); !errors.Is(err, errProxy) {
 		t.Errorf("got %v, want %v", err, errProxy)
 	}

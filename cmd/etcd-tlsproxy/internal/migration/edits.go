@@ -2,6 +2,7 @@ package migration
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -23,7 +24,8 @@ type edits struct {
 }
 
 // edit returns how to make a tree that has the nodes to of one that has the nodes from. A directory that is not the
-// same is removed and made again: etcd 3.5 does not carry out the update of a directory.
+// same is removed and made again: etcd 3.5 does not carry out the update of a directory, and that of 3.4 has no condition,
+// so that it could give the directory of a client an end if it was executed late.
 func edit(from, to []v2store.Record, same func(from, to *v2store.Record) bool) *edits {
 	e := &edits{due: expiriesOf(to)}
 	have, want := byKey(from), byKey(to)
@@ -138,9 +140,56 @@ func surelySame(got, want *v2store.Record) bool {
 	return sameNode(got, want) && !strings.ContainsRune(got.Value, utf8.RuneError)
 }
 
-// unchanged reports whether a node has had no event.
+// unchanged reports whether a node has had no event. That by which a directory gets another time to live leaves its indexes.
 func unchanged(from, to *v2store.Record) bool {
-	return from.Dir == to.Dir && from.Created == to.Created && from.Modified == to.Modified
+	return from.Dir == to.Dir && from.Created == to.Created && from.Modified == to.Modified && from.Expires == to.Expires
+}
+
+// same reports whether a node of the v2 API can stay as it is. A file that has changed since the keys were moved cannot:
+// an earlier command may still be about to make of it what it was once. If one has deleted keys, none can: it may still
+// be about to delete the rest.
+func (r *retreat) same(from, to *v2store.Record) bool {
+	same := surelySame
+	if r.DataDir != "" {
+		same = sameNode
+	}
+	return same(from, to) && (to.Dir || to.Modified <= r.meta.Left && r.meta.V2Keys == "")
+}
+
+// read reads the v2 API: from the files of a member if there are any, and otherwise what it lists, and the hidden
+// nodes that the tree knows.
+func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
+	if r.DataDir != "" {
+		first := r.Rehearsal
+		first.Connection.Endpoints = first.Connection.Endpoints[:1]
+		c, err := first.Take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if d := &c.Differences; d.Count > 0 {
+			return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
+		}
+		return c.records, nil
+	}
+	all, _, err := r.to.readAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var unlisted []string
+	for i := range r.records {
+		if key := r.records[i].Key; strings.HasPrefix(key[len(parent(key)):], "/_") {
+			unlisted = append(unlisted, key)
+		}
+	}
+	var mu sync.Mutex
+	err = spread(ctx, unlisted, func(int64) {}, func(ctx context.Context, key *string) error {
+		list, err := r.to.below(ctx, *key)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, list...)
+		return err
+	})
+	return all, err
 }
 
 // maxSenders is how many writes to the v2 API are under way. Etcd agrees on them together.

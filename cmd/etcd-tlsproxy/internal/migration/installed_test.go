@@ -154,7 +154,7 @@ func (f *installed) survives(what, step string, of *Fleet, run func() error) {
 // returns moves the keys back.
 func (f *installed) returns() {
 	f.t.Helper()
-	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: 2, MaxHold: time.Minute}}
+	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: 2, MaxHold: time.Minute}, settling: 50 * time.Millisecond}
 	b.DataDir, b.Connection.Endpoints = "", f.cluster.URLs()
 	if _, err := b.Run(f.t.Context()); err != nil {
 		f.t.Fatalf("moving the keys back: %v", err)

@@ -81,6 +81,23 @@ func (r *Rehearsal) connect(ctx context.Context) (*member, error) {
 	return m, nil
 }
 
+// memberAt returns the member with an id, or any if that is "", to which one of the URLs leads.
+func (r *Rehearsal) memberAt(ctx context.Context, urls []string, id string) (*member, error) {
+	last := errors.New("none of upstream.endpoints leads to it")
+	for _, url := range urls {
+		one := *r
+		one.Connection.Endpoints = []string{url}
+		m, err := one.connect(ctx)
+		switch {
+		case err != nil:
+			last = err
+		case id == "" || m.id == id:
+			return m, nil
+		}
+	}
+	return nil, last
+}
+
 // updatesDirs reports whether the member performs updates of directories.
 func (m *member) updatesDirs() bool { return !strings.HasPrefix(m.version, "3.5.") }
 

@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -439,13 +441,156 @@ func TestAClockThatIsWrongMovesNothing(t *testing.T) {
 	}
 }
 
+// TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne has the removal of a directory that is not answered. Etcd would execute it
+// on a file as well.
+func TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne(t *testing.T) {
+	fl := newFleet(t, 1)
+	(&moved{fleet: fl}).v2write("PUT", "/empty", url.Values{"dir": {"true"}})
+	f := fl.switched()
+	f.do(f.tree, "DELETE", "/empty?dir=true", "")
+	waits := func() bool {
+		r, err := f.again().open(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.store.client.Close()
+		return r.to.unsettled.Load()
+	}
+	if waits() {
+		t.Error("before the first one: it waits, and need not")
+	}
+	r := f.relay()
+	r.through(f)
+	r.choose(func(r *http.Request) bool { return r.Method == http.MethodDelete && r.URL.Path == "/v2/keys/empty" })
+	failed := make(chan error)
+	go func() { _, err := f.back.Run(t.Context()); failed <- err }()
+	<-r.came
+	f.expireLocks()
+	if err := <-failed; err == nil {
+		t.Fatal("a move back without answers: got no error")
+	}
+	f.live()
+	if !waits() {
+		t.Error("after a removal that was not answered: the next one does not wait")
+	}
+	if _, err := f.again().Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if f.description().V2Edits {
+		t.Error("after the keys were moved: the description says that a removal is under way")
+	}
+}
+
+// TestAMoveBackThatFailsWithAllAnswersDelaysNoOther has it fail when it has made a directory.
+func TestAMoveBackThatFailsWithAllAnswersDelaysNoOther(t *testing.T) {
+	f := newMoved(t, 1)
+	f.write("/new", url.Values{"dir": {"true"}})
+	for _, step := range []string{"freeze", "update"} {
+		f.back.before = func(now string) error {
+			if now == step {
+				if !f.description().V2Edits {
+					t.Errorf("%s: the description does not say that directories were made", step)
+				}
+				f.back.Expect = 9
+			}
+			return nil
+		}
+		f.back.MaxHold = time.Nanosecond
+		if _, err := f.back.Run(t.Context()); err == nil {
+			t.Errorf("%s: got no error", step)
+		}
+		f.live()
+		if f.description().V2Edits {
+			t.Errorf("%s: the description says that directories are under way", step)
+		}
+	}
+}
+
+// TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires has a key whose time to live is over by the clock of the command only.
+func TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires(t *testing.T) {
+	for _, step := range []string{"copy", "freeze", "prove"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			f := newMoved(t, 1)
+			f.write("/dir/key3", url.Values{"value": {"2"}, "ttl": {"100"}})
+			var ahead atomic.Int64
+			f.back.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+			f.back.before = func(now string) error {
+				if now == step {
+					ahead.Store(int64(2 * time.Minute))
+				}
+				return nil
+			}
+			_, err := f.back.Run(t.Context())
+			if status, _, body := f.v2("/dir/key3"); err == nil && !strings.Contains(body, `"value":"2"`) {
+				t.Errorf("the keys are moved, and one that has not expired: got %d %s", status, body)
+			}
+			if step != "prove" && (err == nil || !strings.Contains(err.Error(), "the clock of this machine is ahead")) {
+				t.Errorf("got %v, want that the clock is wrong", err)
+			}
+		})
+	}
+}
+
+// TestTheKeyOfACommandThatWasStoppedIsNotMoved has it in the v2 API during a switch, and in a tree that an earlier release
+// has moved.
+func TestTheKeyOfACommandThatWasStoppedIsNotMoved(t *testing.T) {
+	f := newFleet(t, 1)
+	f.write(ownKey, url.Values{"value": {""}, "ttl": {"600"}})
+	f.sw.before = func(step string) error {
+		if step == "compare" { // etcd expires it
+			(&moved{fleet: f}).v2write("DELETE", ownKey, nil)
+		}
+		return nil
+	}
+	m := f.switched()
+	if a := m.do(m.tree, "GET", ownKey, ""); a.Status != 404 {
+		t.Errorf("the key in the tree: got %s, want none", a.Body)
+	}
+	m.write(ownKey, url.Values{"value": {""}, "ttl": {"600"}})
+	if _, err := m.back.Run(t.Context()); err != nil {
+		t.Errorf("moving the keys back: %v", err)
+	}
+	if status, _, body := m.v2(ownKey); status != 404 {
+		t.Errorf("the key in the v2 API: got %s, want none", body)
+	}
+}
+
+// TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex has it lose the lock after some writes.
+func TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex(t *testing.T) {
+	f := newMoved(t, 1)
+	r, err := f.back.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.store.client.Close()
+	var asked atomic.Int64
+	r.to.held = func(context.Context) error {
+		if asked.Add(1) > maxSenders {
+			return errLost
+		}
+		return nil
+	}
+	r.to.password = r.meta.V2Password
+	if _, err := r.to.putOwn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.to.unlock(t.Context(), r.meta.V2Password, (&holding{store: r.store}).still); err != nil {
+		t.Fatal(err)
+	}
+	r.to.password = ""
+	if err := r.to.raise(t.Context(), r.to.last.Load()+10*askEvery*maxSenders, func(int64) {}); !errors.Is(err, errLost) {
+		t.Errorf("got %v, want %v", err, errLost)
+	}
+}
+
 // TestAMoveBackWhoseLastAnswerWasLostHasSucceeded has etcd carry out the last step, and the command get an error for it.
 func TestAMoveBackWhoseLastAnswerWasLostHasSucceeded(t *testing.T) {
 	f := newMoved(t, 1)
 	f.back.before = func(step string) error {
 		if step == "serve" {
 			meta := f.description()
-			meta.State, meta.Before = layout.Unfinished, ""
+			meta.State, meta.Before, meta.V2Edits = layout.Unfinished, "", false
 			f.put(string(layout.Keys("p").Meta()), string(meta.Encode()))
 		}
 		return nil

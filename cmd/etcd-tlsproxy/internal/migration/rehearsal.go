@@ -63,7 +63,9 @@ type Content struct {
 	// Differences are those between the files and the answer of the member.
 	Differences Differences `json:"read_differences"`
 
+	// records are the nodes, but for the key of a command that writes to the v2 API. own is set if that is there.
 	records []v2store.Record
+	own     bool
 	cluster memberhost.ID
 	// users and roles are the names of etcd's own.
 	users, roles []string
@@ -145,6 +147,10 @@ func (r *Rehearsal) Take(ctx context.Context) (*Content, error) {
 // add adds the nodes of a store.
 func (c *Content) add(state *v2state.State) {
 	for record := range state.Records() {
+		if record.Key == ownKey && !record.Dir {
+			c.own = true
+			continue
+		}
 		c.records = append(c.records, record)
 		c.Bytes += int64(len(record.Key) + len(record.Value))
 		if record.Dir {

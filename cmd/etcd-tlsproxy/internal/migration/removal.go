@@ -110,6 +110,8 @@ func (r *removal) prove(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
+	case c.own:
+		return fmt.Errorf("after everything was deleted: %w", used(ownKey))
 	case c.Nodes() > 0:
 		return fmt.Errorf("after everything was deleted: %w", used(c.records[0].Key))
 	}

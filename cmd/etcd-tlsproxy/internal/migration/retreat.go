@@ -5,18 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
 	"time"
 
-	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 const (
 	// maxPasses bounds how often the index is raised to where that of the tree has got meanwhile.
 	maxPasses = 10
-	// maxRest is how far it may be below when writes are held.
+	// maxRest is how far it may be below, and how many nodes may have changed while others were copied, when writes are held.
 	maxRest = 1_000
 	// keptEvents is how many events the v2 API remembers.
 	keptEvents = 1_000
@@ -42,20 +39,9 @@ func (r *retreat) copy(ctx context.Context) error {
 	r.result.Written = e.count()
 	add, done := r.Progress("nodes written", int64(e.count()))
 	defer done()
-	err = r.to.apply(ctx, e, add)
+	err = r.apply(ctx, e, add)
 	r.result.Copied = since(start)
 	return err
-}
-
-// same reports whether a node of the v2 API can stay as it is. A file that has changed since the keys were moved cannot:
-// an earlier command may still be about to make of it what it was once. If one has deleted keys, none can: it may still
-// be about to delete the rest.
-func (r *retreat) same(from, to *v2store.Record) bool {
-	same := surelySame
-	if r.DataDir != "" {
-		same = sameNode
-	}
-	return same(from, to) && (to.Dir || to.Modified <= r.meta.Left && r.meta.V2Keys == "")
 }
 
 // unlock lets the v2 API take writes again: etcd needs too long for each that comes with a password. What others
@@ -82,49 +68,7 @@ func (r *retreat) unlock(ctx context.Context) error {
 	return err
 }
 
-// read reads the v2 API: from the files of a member if there are any, and otherwise what it lists, and the hidden
-// nodes that the tree knows.
-func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
-	if r.DataDir != "" {
-		first := r.Rehearsal
-		first.Connection.Endpoints = first.Connection.Endpoints[:1]
-		c, err := first.Take(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if d := &c.Differences; d.Count > 0 {
-			return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
-		}
-		var all []v2store.Record
-		for _, record := range c.records {
-			if record.Key != ownKey {
-				all = append(all, record)
-			}
-		}
-		return all, nil
-	}
-	all, _, err := r.to.readAll(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var unlisted []string
-	for i := range r.records {
-		if key := r.records[i].Key; strings.HasPrefix(key[len(parent(key)):], "/_") {
-			unlisted = append(unlisted, key)
-		}
-	}
-	var mu sync.Mutex
-	err = spread(ctx, unlisted, func(int64) {}, func(ctx context.Context, key *string) error {
-		list, err := r.to.below(ctx, *key)
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, list...)
-		return err
-	})
-	return all, err
-}
-
-// raise raises the index of the v2 API to about that of the tree, which grows meanwhile.
+// raise raises the index of the v2 API to about that of the tree, which grows meanwhile, and copies what changes meanwhile.
 func (r *retreat) raise(ctx context.Context) error {
 	start := time.Now()
 	add, done := r.Progress("index raised", int64(r.result.Raised))
@@ -133,20 +77,32 @@ func (r *retreat) raise(ctx context.Context) error {
 		if err := r.to.raise(ctx, r.index, add); err != nil {
 			return err
 		}
+		if err := r.load(ctx); err != nil {
+			return err
+		}
+		before := r.result.Changed
+		if err := r.update(ctx); err != nil {
+			return err
+		}
 		r.result.Raising = since(start)
 		f, err := r.check(ctx, r.store)
 		if err != nil {
 			return err
 		}
-		if r.index = f.Index; r.index <= r.to.last.Load()+maxRest {
+		if r.index = f.Index; r.index <= r.to.last.Load()+maxRest && r.result.Changed-before <= maxRest {
 			return r.quiet(ctx)
 		}
 	}
-	return errors.New("clients write to the tree about as fast as the index of the v2 API can be raised (hint: try again when they write less)")
+	return errors.New("clients write to the tree about as fast as that can be copied to the v2 API, or its index be raised (hint: try again when they write less)")
 }
 
 // quiet waits until nothing that was written is under way any more.
 func (r *retreat) quiet(ctx context.Context) error {
+	for _, m := range r.members {
+		if _, err := m.index(ctx); err != nil {
+			return err
+		}
+	}
 	if err := r.to.settle(ctx, cmp.Or(r.settling, settling)); err != nil {
 		return err
 	}
@@ -159,7 +115,7 @@ func (r *retreat) quiet(ctx context.Context) error {
 func (r *retreat) freeze(ctx context.Context) error {
 	r.frozen = time.Now()
 	meta := r.meta
-	meta.State, meta.Before = layout.Frozen, layout.Live
+	meta.State, meta.Before, meta.V2Edits = layout.Frozen, layout.Live, true
 	r.meta = meta // from now on it may be frozen, whatever the answer is
 	return r.store.putMeta(ctx, &meta)
 }
@@ -171,15 +127,20 @@ func (r *retreat) hold(ctx context.Context) error { return r.Fleet.hold(ctx, r.s
 func (r *retreat) update(ctx context.Context) error {
 	now := living(r.records, r.to.now())
 	e := edit(r.copied, now, unchanged)
-	r.result.Changed = e.count()
-	return r.to.apply(ctx, e, func(int64) {})
+	r.result.Changed += e.count()
+	r.copied = now
+	return r.apply(ctx, e, func(int64) {})
 }
 
 // outdate raises the index of the v2 API so far that it has forgotten all events of the copy: a client that waits for an
-// index is told so, and never sees them.
+// index is told so, and never sees them. Before they use the copy, the clock is compared again: if it was
+// set since, nodes may have been left out as expired that are not.
 func (r *retreat) outdate(ctx context.Context) error {
 	to := max(r.to.last.Load(), r.index) + keptEvents + 1
 	if err := r.to.raise(ctx, to, func(int64) {}); err != nil {
+		return err
+	}
+	if err := r.rightClock(r.to.member, func() (*node, error) { return r.to.putOwn(ctx) }); err != nil {
 		return err
 	}
 	return r.to.removeOwn(ctx)
@@ -205,7 +166,8 @@ func (r *retreat) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, expired := compareCopy(r.records, got, r.to.now())
+	now := r.right.Add(time.Since(r.right)) // also if the clock was set since
+	d, expired := compareCopy(r.records, got, now)
 	switch {
 	case d.Count > 0:
 		return fmt.Errorf("the v2 API does not have what the tree has: %d differences, the first is that %q %s (hint: somebody writes to etcd past the proxies, or the clock of this machine is wrong)", d.Count, d.First[0].Key, d.First[0].What)
@@ -220,7 +182,7 @@ func (r *retreat) prove(ctx context.Context) error {
 // password, in case that a command which was stopped locks the v2 API all the same.
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
-	meta.State, meta.Before, meta.V2Keys = layout.Unfinished, "", ""
+	meta.State, meta.Before, meta.V2Keys, meta.V2Edits = layout.Unfinished, "", "", false
 	err := r.store.putMetaAfter(ctx, &meta, r.log)
 	if err != nil && !r.store.describedAs(ctx, &meta) {
 		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
@@ -230,12 +192,12 @@ func (r *retreat) serve(ctx context.Context) error {
 	return nil
 }
 
-// undo ends the freeze.
+// undo ends the freeze, and says that nothing is under way if etcd has answered everything.
 func (r *retreat) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
 	meta := r.meta
-	meta.State, meta.Before = layout.Live, ""
+	meta.State, meta.Before, meta.V2Edits = layout.Live, "", r.to.unsettled.Load()
 	if err := r.store.putMeta(ctx, &meta); err != nil {
 		return fmt.Errorf("ending the freeze: %w (hint: the proxies end it themselves within %s)", err, lockTTL)
 	}

@@ -97,7 +97,8 @@ func (f *fleet) tree() *v2v3.Store {
 // do executes an operation on the tree.
 func (f *fleet) do(s *v2v3.Store, method, path, form string) v2store.Answer {
 	f.t.Helper()
-	op, invalid := v2store.Parse(&v2store.Request{Method: method, Path: path, ContentType: "application/x-www-form-urlencoded", Body: form}, time.Now())
+	path, query, _ := strings.Cut(path, "?")
+	op, invalid := v2store.Parse(&v2store.Request{Method: method, Path: path, Query: query, ContentType: "application/x-www-form-urlencoded", Body: form}, time.Now())
 	if invalid != nil {
 		f.t.Fatal(invalid)
 	}

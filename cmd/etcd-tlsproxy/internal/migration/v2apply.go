@@ -40,6 +40,20 @@ func (w *v2writer) apply(ctx context.Context, e *edits, add func(int64)) error {
 	return err
 }
 
+// apply makes edits. Before the first it says so in the description, so that a later command waits until etcd executes none
+// of them any more: some have no condition.
+func (r *retreat) apply(ctx context.Context, e *edits, add func(int64)) error {
+	if e.count() > 0 && !r.meta.V2Edits {
+		meta := r.meta
+		meta.V2Edits = true
+		if err := r.store.putMeta(ctx, &meta); err != nil {
+			return err
+		}
+		r.meta = meta
+	}
+	return r.to.apply(ctx, e, add)
+}
+
 // learn takes the indexes of nodes that were read.
 func (w *v2writer) learn(records []v2store.Record) {
 	w.indexes = make(map[string]uint64, len(records))
@@ -69,7 +83,7 @@ func (w *v2writer) edit(ctx context.Context, c request, accepted ...int) (*node,
 		return nil, 0, err
 	}
 	n, code, err := w.send(ctx, c, accepted...)
-	if isUnanswered(err) && !c.query.Has("prevIndex") {
+	if (isUnanswered(err) || ctx.Err() != nil) && !c.query.Has("prevIndex") {
 		w.unsettled.Store(true)
 	}
 	return n, code, err

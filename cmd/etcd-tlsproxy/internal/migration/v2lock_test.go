@@ -47,7 +47,7 @@ func (f *fleet) mustAuth(method, path, password string, body any) {
 
 // moveBack returns a move back of a fleet whose keys were moved.
 func (f *fleet) moveBack() *moved {
-	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: len(f.proxies), MaxHold: 10 * time.Second}}
+	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: len(f.proxies), MaxHold: 10 * time.Second}, settling: 50 * time.Millisecond}
 	b.DataDir = ""
 	return &moved{f, b, f.tree()}
 }

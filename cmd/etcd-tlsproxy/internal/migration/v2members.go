@@ -12,16 +12,11 @@ import (
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
-	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-const (
-	// maxClock is how far the clock of this machine may be from that of a member: expiries are compared with it.
-	maxClock = time.Second
-	// maxLag is how long a member may need to catch up with the others before writes are held.
-	maxLag = time.Minute
-)
+// maxLag is how long a member may need to catch up with the others before writes are held.
+const maxLag = time.Minute
 
 // connectAll connects to each endpoint. All of them must be members of the cluster that has the store: that of another
 // one would be written, too.
@@ -45,6 +40,58 @@ func (r *retreat) connectAll(ctx context.Context) error {
 	}
 	if len(r.members) == 0 {
 		return errors.New("--endpoints names no endpoint")
+	}
+	return nil
+}
+
+// connectRest connects to the members that --endpoints does not name, but for those that are said to be dead: clients read
+// from all of them. Their URLs are those by which proxies reach them: what they advertise is often that of a proxy. A member
+// that only its own machine reaches is named. If etcd does not show its members, they are those that proxies reach.
+func (r *retreat) connectRest(ctx context.Context) error {
+	list, err := r.store.listMembers(ctx)
+	if err != nil {
+		return err
+	}
+	shown := len(list) > 0
+	var urls []string
+	for _, e := range r.Store.Endpoints {
+		scheme := "http://"
+		if e.TLS != nil {
+			scheme = "https://"
+		}
+		urls = append(urls, scheme+e.Addr)
+		if !shown {
+			list = append(list, &pb.Member{Name: e.Addr, ClientURLs: []string{scheme + e.Addr}})
+		}
+	}
+	var known []string
+	for _, p := range list {
+		id := strconv.FormatUint(p.ID, 16)
+		has := func(m *member) bool { return m.id == id }
+		known = append(known, p.Name, memberhost.ID(p.ID).String())
+		if p.IsLearner || slices.ContainsFunc(r.members, has) || r.isDead(p) {
+			continue
+		}
+		if !shown {
+			id, urls = "", p.ClientURLs
+		}
+		m, err := r.memberAt(ctx, urls, id)
+		if err != nil {
+			r.Note(fmt.Sprintf("nobody waits until the member %q, %s, has the keys, so that clients may read old ones there for a while if it lags: %v (hint: give its client URL with --endpoints as well, or name it with --dead)", p.Name, memberhost.ID(p.ID), err))
+			continue
+		}
+		m.cluster = memberhost.ID(r.store.cluster)
+		if err := r.store.owns(ctx, m, nil); err != nil {
+			return fmt.Errorf("the member %q: %w", p.Name, err)
+		}
+		if id = m.id; !slices.ContainsFunc(r.members, has) {
+			r.members = append(r.members, m)
+		}
+	}
+	for _, name := range r.Dead {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("--dead names %q, which is none of the members (hint: etcdctl member list)", name)
+		}
 	}
 	return nil
 }
@@ -123,40 +170,32 @@ func (s *store) raftIndex(ctx context.Context) (index uint64, err error) {
 // apart makes sure that what is written to the v2 API through a member does not come to the tree. It returns what was
 // written.
 func (s *store) apart(ctx context.Context, w *v2writer) (*node, error) {
+	before, err := s.revisionOfOwn(ctx)
+	if err != nil {
+		return nil, err
+	}
 	n, err := w.putOwn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var found *pb.RangeResponse
-	err = s.call(ctx, func(ctx context.Context) (err error) {
-		found, err = s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.File(ownKey), KeysOnly: true})
-		return err
-	})
-	if err == nil && len(found.Kvs) > 0 {
+	after, err := s.revisionOfOwn(ctx)
+	if err == nil && after > before {
 		err = errors.Join(errProxy, w.removeOwn(ctx))
 	}
 	return n, err
 }
 
-// apart makes sure that what is written to the v2 API through a member does not come to the tree, and that the clock
-// of this machine is that of the member.
-func (r *retreat) apart(ctx context.Context, m *member) error {
-	sent := r.to.now()
-	n, err := r.store.apart(ctx, &v2writer{member: m, password: r.meta.V2Password})
-	answered := r.to.now()
-	switch {
-	case err != nil:
+// revisionOfOwn returns the revision of the key of the command in the tree, and 0 if it is not there. It may be left of a
+// release that has moved it.
+func (s *store) revisionOfOwn(ctx context.Context) (revision int64, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		found, err := s.client.Range(ctx, &pb.RangeRequest{Key: s.keys.File(ownKey), KeysOnly: true})
+		if err == nil && len(found.Kvs) > 0 {
+			revision = found.Kvs[0].ModRevision
+		}
 		return err
-	case n.Expiration == nil:
-		return errors.New("etcd's answer to a write has no expiration")
-	}
-	switch clock := n.Expiration.Add(-ownTTL); {
-	case sent.Sub(clock) > maxClock:
-		return fmt.Errorf("the clock of this machine is ahead of that of the member %s by %s, want at most %s: keys would expire early (hint: set the clocks)", m.name, sent.Sub(clock).Round(time.Millisecond), maxClock)
-	case clock.Sub(answered) > maxClock:
-		return fmt.Errorf("the clock of this machine is behind that of the member %s by %s, want at most %s: keys would expire late (hint: set the clocks)", m.name, clock.Sub(answered).Round(time.Millisecond), maxClock)
-	}
-	return nil
+	})
+	return revision, err
 }
 
 // caughtUp waits until each member has what was written: it answers plain reads from that.
@@ -191,32 +230,3 @@ func (m *member) reach(ctx context.Context, want uint64) error {
 
 // errProxy means that what was written to the v2 API went to the tree.
 var errProxy = errors.New("--endpoints leads to a proxy that serves the v3 store (hint: give the client URLs of members, which run with --enable-v2)")
-
-// Peer is a member of the cluster.
-type Peer struct {
-	Name string `json:"name"`
-	ID   string `json:"id"`
-	// Version is "" if the configuration does not name the member.
-	Version string `json:"version"`
-}
-
-// peers returns the members of the cluster, and nothing if etcd does not show them.
-func (s *store) peers(ctx context.Context, o *v2v3.Options) (ids []string, peers []Peer, err error) {
-	list, err := s.listMembers(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	versions := map[uint64]string{}
-	for _, e := range o.Endpoints {
-		once, cancel := context.WithTimeout(ctx, lockTimeout)
-		if p, err := rpc.Probe(once, e, o.User, o.Password); err == nil {
-			versions[p.ID] = p.Version
-		}
-		cancel()
-	}
-	for _, m := range list {
-		ids = append(ids, strconv.FormatUint(m.ID, 16))
-		peers = append(peers, Peer{m.Name, memberhost.ID(m.ID).String(), versions[m.ID]})
-	}
-	return ids, peers, nil
-}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -165,5 +166,42 @@ func TestAMemberThatStaysBehindIsNamed(t *testing.T) {
 	r.to.last.Store(2)
 	if err := r.caughtUp(ctx); err == nil || !strings.Contains(err.Error(), "the member default has the index 1, want 2: it is slower than the others") {
 		t.Errorf("got %v, want that a member is slower than the others", err)
+	}
+}
+
+// TestAllMembersAreWaitedForAndThoseThatCannotBeAskedAreNamed has a cluster of which --endpoints names one member.
+func TestAllMembersAreWaitedForAndThoseThatCannotBeAskedAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: dir, Advertise: make([]string, 3)})
+	t.Cleanup(c.Close)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := fixtureOf(t, filepath.Join(dir, c.Members[0].Name()), c.URLs()...).fleet(1).switched()
+	said := ""
+	f.back.Note = func(text string) { said += text }
+	members := func(dead ...string) (int, error) {
+		f.back.Dead = dead
+		r, err := f.back.open(t.Context())
+		if err != nil {
+			return 0, err
+		}
+		r.store.client.Close()
+		return len(r.members), nil
+	}
+	if n, err := members(); err != nil || n != 3 {
+		t.Errorf("all members: got %d and %v, want 3", n, err)
+	}
+	if _, err := members("conf9"); err == nil || !strings.Contains(err.Error(), `--dead names "conf9", which is none of the members`) {
+		t.Errorf("a member that is not there: got %v", err)
+	}
+	last := c.Members[2]
+	last.Close()
+	if n, err := members(); err != nil || n != 2 || !strings.Contains(said, fmt.Sprintf("the member %q, ", last.Name())) {
+		t.Errorf("a member that is dead: got %d members, %v and the note %q, want 2 and that it is named", n, err, said)
+	}
+	said = ""
+	if n, err := members(last.Name()); err != nil || n != 2 || said != "" {
+		t.Errorf("a member that is named as dead: got %d members and %v, want 2", n, err)
 	}
 }

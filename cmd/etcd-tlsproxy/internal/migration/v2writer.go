@@ -33,7 +33,11 @@ const ownTTL = 600 * time.Second
 //   - Each command gives a new index to every file that has changed since the keys were moved. A change that an
 //     earlier command has decided on expects the old one.
 //
-// Etcd has no such condition for directories. At most they come back, or go, empty.
+// Etcd has no such condition for directories. So a command says in the description of the tree that it writes, and one
+// that finds this waits before the freeze until etcd has ended all requests of before. What is left is a command
+// that is itself stopped between the read and its request until another one has moved the keys. Then an empty directory
+// goes, or a file that a client has written in its place. Or a directory comes back, with the time to live that it had, and
+// takes with it what clients write there; and the creation of a file makes those above it for good.
 type v2writer struct {
 	*member
 	// held returns an error unless the command has its lock, and now is the clock.
@@ -135,11 +139,19 @@ func (m *member) own(head http.Header) (uint64, error) {
 	return index, nil
 }
 
+// askEvery is how many writes that raise the index each sender sends before it asks again whether the lock is held.
+const askEvery = 16
+
 // raise raises the index of the v2 API to one at least.
 func (w *v2writer) raise(ctx context.Context, to uint64, add func(int64)) error {
 	var mu sync.Mutex // only one goroutine may report
 	return spread(ctx, make([]struct{}, maxSenders), func(int64) {}, func(ctx context.Context, _ *struct{}) error {
-		for w.last.Load() < to {
+		for n := 0; w.last.Load() < to; n++ {
+			if n%askEvery == 0 {
+				if err := w.held(ctx); err != nil {
+					return err
+				}
+			}
 			if _, err := w.putOwn(ctx); err != nil {
 				return err
 			}
