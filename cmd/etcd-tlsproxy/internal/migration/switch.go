@@ -48,7 +48,11 @@ func (w *Switch) Check(ctx context.Context) (*changeover.Fleet, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	return w.check(ctx, s)
+	f, err := w.check(ctx, s)
+	if err != nil {
+		return f, err
+	}
+	return f, w.belongs(ctx, s)
 }
 
 // Run moves the keys. If it fails, the v2 API has them as before, and what was copied is left in the store for the

@@ -531,3 +531,25 @@ func TestKeysAreNotMovedToTheStoreOfAnotherCluster(t *testing.T) {
 		t.Errorf("the store of another cluster has %q, want nothing of the keys", keys)
 	}
 }
+
+// TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved has the files and the endpoint of another etcd that was started without a
+// name: its ids are the same.
+func TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved(t *testing.T) {
+	f := newFleet(t, 1)
+	other := start(t, proxytest.Options{})
+	other.write("/other", value("1"))
+	f.sw.Connection, f.sw.DataDir = other.Connection, other.DataDir
+	const want = "these are two clusters with the same id"
+	if _, err := f.sw.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Check: got %v, want %q", err, want)
+	}
+	if _, err := f.sw.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Run: got %v, want %q", err, want)
+	}
+	if keys := f.keys(); slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "p/") }) {
+		t.Errorf("the store has %q, want nothing of the keys", keys)
+	}
+	if status := other.putV2("/other", value("2")); status != http.StatusOK {
+		t.Errorf("a write at the other cluster: got the status %d, want that its v2 API is not locked", status)
+	}
+}
