@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	client "go.etcd.io/etcd/client/v2"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -38,7 +39,7 @@ func (r *Rehearsal) guard(ctx context.Context, wanted func(*layout.Meta) bool) (
 		return false, err
 	}
 	defer release(false)
-	m, err := r.connect(ctx)
+	m, err := r.anyMember(ctx, s)
 	if err != nil {
 		return false, err
 	}
@@ -48,6 +49,32 @@ func (r *Rehearsal) guard(ctx context.Context, wanted func(*layout.Meta) bool) (
 	}
 	_, err = m.unlock(ctx, s.found.V2Password, h.still)
 	return false, err
+}
+
+// anyMember connects to the first endpoint that is a member of the cluster that has the store: the v2 API of another one
+// must not be locked, or unlocked.
+func (r *Rehearsal) anyMember(ctx context.Context, s *store) (*member, error) {
+	ids, err := s.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	failed := errors.New("--endpoints names no endpoint")
+	for i, endpoint := range r.Connection.Endpoints {
+		one := *r
+		one.Connection.Endpoints = []string{endpoint}
+		m, err := one.connect(ctx)
+		if err == nil {
+			m.cluster = memberhost.ID(s.cluster)
+			err = s.owns(ctx, m, ids)
+		}
+		switch {
+		case err == nil:
+			return m, nil
+		case i == 0:
+			failed = fmt.Errorf("the endpoint %s: %w", endpoint, err)
+		}
+	}
+	return nil, failed
 }
 
 // lockAgain makes the v2 API refuse writes again if the tree still has the keys that were moved with a password. If

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 // auth changes etcd's users of the v2 API, as root if there is a password, and returns the status and the answer.
@@ -166,15 +169,50 @@ func TestAV2APIThatAKilledCommandLeftUnlockedIsLocked(t *testing.T) {
 	}
 }
 
+// TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked gives the command that locks it the endpoint of another etcd that was
+// started without a name: its ids are the same.
+func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
+	f := newMoved(t, 1)
+	other := start(t, proxytest.Options{})
+	elsewhere := f.back.Rehearsal
+	elsewhere.Connection = other.Connection
+	const want = "these are two clusters with the same id"
+	if locked, err := elsewhere.Guard(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("while the tree has the keys: got locked %t and %v, want %q", locked, err, want)
+	}
+	if status := other.putV2("/other", value("1")); status != http.StatusCreated {
+		t.Errorf("a write at the other cluster: got the status %d, want that its v2 API is not locked", status)
+	}
+	meta := f.description()
+	meta.State = layout.Unfinished
+	f.put(string(layout.Keys("p").Meta()), string(meta.Encode()))
+	if locked, err := elsewhere.Guard(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("while the v2 API has the keys: got locked %t and %v, want %q", locked, err, want)
+	}
+	// A member that is dead is not in the way.
+	own := f.back.Rehearsal
+	own.Connection.Endpoints = []string{"http://127.0.0.1:1", f.url}
+	if locked, err := own.Guard(t.Context()); err != nil || locked {
+		t.Errorf("with an endpoint that is dead: got locked %t and %v, want the v2 API unlocked", locked, err)
+	}
+	if status := f.v2write("PUT", "/after", value("1")); status != http.StatusCreated {
+		t.Errorf("a write at the v2 API, which has the keys: got the status %d, want %d", status, http.StatusCreated)
+	}
+}
+
 // losing is a keeper whose lock is lost after some looks.
 type losing struct {
 	looks, after int
 	has          bool // the tree has the keys
+	looking      func(look int)
 }
 
 func (l *losing) still(context.Context) error {
 	if l.looks++; l.looks > l.after {
 		return errLost
+	}
+	if l.looking != nil {
+		l.looking(l.looks)
 	}
 	return nil
 }
