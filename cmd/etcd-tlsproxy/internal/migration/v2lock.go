@@ -176,11 +176,18 @@ func (m *member) tryLock(ctx context.Context, password string, k keeper) (change
 		if err := m.change(ctx, c, http.StatusConflict, http.StatusBadRequest); err != nil { // it is so already
 			return changed, err
 		}
+		if c.path != enablePath {
+			continue
+		}
+		if enabled, _, err := m.users(ctx, password); err != nil {
+			return changed, err
+		} else if !enabled { // a conflict also means that there is no user root
+			return changed, errWritable
+		}
 	}
-	var guest rights
-	if found, err := m.exists(ctx, guestPath, password, &guest); err != nil {
+	if writable, err := m.writable(ctx, password); err != nil {
 		return changed, err
-	} else if found && guest.mayWrite() {
+	} else if writable {
 		return changed, errWritable
 	}
 	return changed, k.still(ctx)

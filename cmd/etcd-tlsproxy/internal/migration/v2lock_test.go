@@ -200,6 +200,36 @@ func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
 	}
 }
 
+// TestALockWithoutEffectIsAnError has the last request of an earlier unlock come before the users are enabled.
+func TestALockWithoutEffectIsAnError(t *testing.T) {
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := func(look int) {
+		if look == 3 { // before the users are enabled
+			f.mustAuth("DELETE", "/users/root", "", nil)
+		}
+	}
+	if err := m.lock(t.Context(), password, &losing{after: 100, looking: late}); !errors.Is(err, errWritable) {
+		t.Errorf("without a user root: got %v, want %v", err, errWritable)
+	}
+	if status := f.v2write("PUT", "/after", value("1")); status != http.StatusCreated {
+		t.Errorf("a write: got the status %d, want that the v2 API takes it", status)
+	}
+	if err := m.lock(t.Context(), password, &losing{after: 100}); err != nil {
+		t.Errorf("a second attempt: got %v", err)
+	}
+	if status := f.v2write("PUT", "/after", value("2")); status != http.StatusUnauthorized {
+		t.Errorf("a write after that: got the status %d, want %d", status, http.StatusUnauthorized)
+	}
+}
+
 // losing is a keeper whose lock is lost after some looks.
 type losing struct {
 	looks, after int
