@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	client "go.etcd.io/etcd/client/v2"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -139,4 +141,76 @@ func takesWrites(ctx context.Context, e rpc.Endpoint, password string) (bool, er
 		return false, nil
 	}
 	return writable, err
+}
+
+// unlock undoes lock with its password, and reports whether there was one. It can be repeated, and undoes nothing that
+// the lock has not done.
+func (m *member) unlock(ctx context.Context, password string, still func(context.Context) error) (bool, error) {
+	if password == "" {
+		return false, nil
+	}
+	enabled, marked, err := m.users(ctx, password)
+	if err == nil {
+		err = still(ctx)
+	}
+	if err != nil {
+		return false, err
+	}
+	if enabled {
+		if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, password}); err != nil {
+			return false, fmt.Errorf("unlocking the v2 API: %w (hint: if somebody else has enabled etcd's own users there, disable them with etcdctl auth disable)", err)
+		}
+	}
+	root, guests := marked, marked
+	if !marked {
+		if root, guests, err = m.remains(ctx); err != nil {
+			return true, fmt.Errorf("unlocking the v2 API: %w", err)
+		}
+	}
+	var changes []change
+	if guests {
+		changes = append(changes, change{http.MethodPut, guestPath, guestsMayWrite, ""}) // conflict: they may
+	}
+	if root {
+		changes = append(changes, change{http.MethodDelete, rootPath, nil, ""})
+	}
+	if marked {
+		changes = append(changes, change{http.MethodDelete, markPath, nil, ""})
+	}
+	for _, c := range changes {
+		if err := still(ctx); err != nil {
+			return true, err
+		}
+		if err := m.change(ctx, c, http.StatusConflict, http.StatusNotFound); err != nil {
+			return true, fmt.Errorf("unlocking the v2 API: %w", err)
+		}
+	}
+	return true, nil
+}
+
+// remains reports which parts of a lock are there without the mark.
+func (m *member) remains(ctx context.Context) (root, guests bool, err error) {
+	if _, root, err = m.root(ctx); err != nil {
+		return false, false, err
+	}
+	var guest rights
+	_, err = m.exists(ctx, guestPath, "", &guest)
+	return root, guest.own(), err
+}
+
+// root reports whether there is a user root, and whether a lock has made it. Etcd's users must not be enabled. Etcd says of
+// a user with a role that does not exist that there is no such role.
+func (m *member) root(ctx context.Context) (found, own bool, err error) {
+	response, body, err := m.client.Do(ctx, change{http.MethodGet, rootPath, nil, ""}) //nolint:bodyclose // Do reads and closes the body
+	if err != nil {
+		return false, false, cluster.OneLine(err)
+	}
+	own = bytes.Contains(body, []byte(mark))
+	switch response.StatusCode {
+	case http.StatusOK:
+		return true, own, nil
+	case http.StatusNotFound:
+		return own, own, nil
+	}
+	return false, false, fmt.Errorf("etcd answers GET %s with the status %d", rootPath, response.StatusCode)
 }

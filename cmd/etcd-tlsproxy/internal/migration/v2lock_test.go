@@ -230,6 +230,83 @@ func TestALockWithoutEffectIsAnError(t *testing.T) {
 	}
 }
 
+// TestALockThatEtcdExecutesLateIsNotInTheWay has etcd execute each request of a lock when the keys are in the v2 API again.
+func TestALockThatEtcdExecutesLateIsNotInTheWay(t *testing.T) {
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &losing{after: 1000}
+	for _, c := range lockChanges(password, false) {
+		if err := m.change(t.Context(), c, http.StatusConflict, http.StatusUnauthorized); err != nil {
+			t.Fatal(err)
+		}
+		if status := f.v2write("PUT", "/after", value("1")); status > 201 {
+			t.Errorf("%s came late: a write at the v2 API gets the status %d, want that it is taken", c.path, status)
+		}
+		// The next lock takes it for its own.
+		if err := m.lockable(t.Context(), password); err != nil {
+			t.Errorf("%s came late: the next switch gets %v", c.path, err)
+		}
+		if err := m.lock(t.Context(), "another", k); err != nil {
+			t.Errorf("%s came late: the next lock gets %v", c.path, err)
+		}
+		if status := f.v2write("PUT", "/after", value("1")); status != http.StatusUnauthorized {
+			t.Errorf("%s came late: a write after the next lock gets the status %d, want %d", c.path, status, http.StatusUnauthorized)
+		}
+		if _, err := m.unlock(t.Context(), "another", k.still); err != nil {
+			t.Errorf("%s came late: the next unlock gets %v", c.path, err)
+		}
+		f.unusedUsers(c.path + " came late, and the next lock was undone")
+		// So does the command that unlocks.
+		if err := m.change(t.Context(), c, http.StatusConflict, http.StatusUnauthorized); err != nil {
+			t.Fatal(err)
+		}
+		if locked, err := f.back.Guard(t.Context()); err != nil || locked {
+			t.Errorf("%s came late: got locked %t and %v, want the v2 API unlocked", c.path, locked, err)
+		}
+		f.unusedUsers(c.path + " came late, and the v2 API was unlocked")
+	}
+}
+
+// unusedUsers makes sure that etcd has no users of the v2 API, and the role guest as it makes it.
+func (f *fleet) unusedUsers(when string) {
+	f.t.Helper()
+	if status, answer := f.auth("GET", "/users/root", "", nil); status != http.StatusNotFound || strings.Contains(answer, mark) {
+		f.t.Errorf("%s: the user root is %s, want none", when, answer)
+	}
+	if _, answer := f.auth("GET", "/roles/guest", "", nil); !strings.Contains(answer, `"read":["/*"],"write":["/*"]`) {
+		f.t.Errorf("%s: the role guest is %s, want it as etcd makes it", when, answer)
+	}
+}
+
+// TestAnUndoneLockLeavesNoUser has another command remove the mark of a lock that comes too late.
+func TestAnUndoneLockLeavesNoUser(t *testing.T) {
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := func(look int) {
+		if look == 2 { // before the user root is made
+			f.mustAuth("DELETE", "/roles/"+mark, "", nil)
+		}
+	}
+	if err := m.lock(t.Context(), password, &losing{after: 2, looking: late}); !errors.Is(err, errLost) {
+		t.Errorf("got %v, want %v", err, errLost)
+	}
+	f.unusedUsers("the lock was undone")
+}
+
 // losing is a keeper whose lock is lost after some looks.
 type losing struct {
 	looks, after int
