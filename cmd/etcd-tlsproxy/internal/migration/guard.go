@@ -20,11 +20,12 @@ import (
 // Guard makes the v2 API refuse writes if the tree has the keys, and take them if it has none. A command that was
 // killed may have left that undone. It reports whether writes are refused now.
 func (r *Rehearsal) Guard(ctx context.Context) (locked bool, err error) {
-	return r.guard(ctx, func(*layout.Meta) bool { return true })
+	return r.guard(ctx, true, func(*layout.Meta) bool { return true })
 }
 
-// guard is Guard, if the description of the tree is the one that is wanted.
-func (r *Rehearsal) guard(ctx context.Context, wanted func(*layout.Meta) bool) (locked bool, err error) {
+// guard is Guard, if the description of the tree is the one that is wanted. guards is false if it is a part of a command
+// that has changed keys.
+func (r *Rehearsal) guard(ctx context.Context, guards bool, wanted func(*layout.Meta) bool) (locked bool, err error) {
 	s, err := open(ctx, &r.Store, layout.Live, layout.Unfinished)
 	if err != nil {
 		return false, err
@@ -36,6 +37,7 @@ func (r *Rehearsal) guard(ctx context.Context, wanted func(*layout.Meta) bool) (
 	case s.meta == 0 || s.found.V2Password == "":
 		return false, errors.New("no command has locked the v2 API, or the users that etcd has there decide who may write (hint: etcd-tlsproxy migrate status says which API has the keys)")
 	}
+	s.guards = guards
 	_, release, err := s.acquire(ctx)
 	if err != nil {
 		return false, err
@@ -85,7 +87,7 @@ func (r *Rehearsal) lockAgain(ctx context.Context, password string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
 	defer cancel()
 	for {
-		_, err := r.guard(ctx, func(m *layout.Meta) bool { return m.State == layout.Live && m.V2Password == password })
+		_, err := r.guard(ctx, false, func(m *layout.Meta) bool { return m.State == layout.Live && m.V2Password == password })
 		if err == nil {
 			return nil
 		}

@@ -223,6 +223,38 @@ func TestWritesOfAMoveBackAreNotNamedAsLate(t *testing.T) {
 	}
 }
 
+// TestLateWritesAreNamedWhileTheV2APIIsLocked has the command that locks the v2 API hold the lock of the tree.
+func TestLateWritesAreNamedWhileTheV2APIIsLocked(t *testing.T) {
+	f := newFleet(t, 1)
+	result, err := f.sw.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := f.moveBack()
+	f.lateWrite(http.MethodPut, "/dir/late", m.description().V2Password)
+	s, err := open(t.Context(), &f.sw.Store, layout.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.client.Close()
+	s.guards = true
+	_, release, err := s.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release(false)
+	ctx, stop := context.WithCancel(t.Context())
+	var keys []string
+	f.sw.WatchLate(ctx, result.Content, func(key string) {
+		keys = append(keys, key)
+		stop()
+	})
+	if want := []string{"/dir/late"}; !slices.Equal(keys, want) || ctx.Err() == nil {
+		t.Errorf("got the late writes %q, want %q", keys, want)
+	}
+	stop()
+}
+
 // lateWrite sends a write to the v2 API, as its root if there is a password, and returns the status.
 func (f *fleet) lateWrite(method, key, password string) int {
 	f.t.Helper()
