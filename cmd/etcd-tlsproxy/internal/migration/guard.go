@@ -3,6 +3,7 @@ package migration
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,7 +35,7 @@ func (r *Rehearsal) guard(ctx context.Context, guards bool, wanted func(*layout.
 	switch {
 	case s.meta != 0 && !wanted(s.found):
 		return false, nil
-	case s.meta == 0 || s.found.V2Password == "":
+	case s.meta == 0 || s.found.V2Password == "" && !lacksLock(s.found):
 		return false, errors.New("no command has locked the v2 API, or the users that etcd has there decide who may write (hint: etcd-tlsproxy migrate status says which API has the keys)")
 	}
 	s.guards = guards
@@ -47,12 +48,28 @@ func (r *Rehearsal) guard(ctx context.Context, guards bool, wanted func(*layout.
 	if err != nil {
 		return false, err
 	}
+	if s.found.V2Password == "" {
+		if err := m.lockable(ctx, ""); err != nil {
+			return false, err
+		}
+		meta := *s.found
+		meta.V2Password = rand.Text()
+		if err := s.putMeta(ctx, &meta); err != nil {
+			return false, err
+		}
+		s.found = &meta
+	}
 	h := &holding{store: s}
 	if s.found.State == layout.Live {
 		return true, m.lock(ctx, s.found.V2Password, h)
 	}
 	_, err = m.unlock(ctx, s.found.V2Password, h.still)
 	return false, err
+}
+
+// lacksLock reports whether the users that etcd had for the v2 API decided at the switch who may write there.
+func lacksLock(m *layout.Meta) bool {
+	return m.State == layout.Live && m.Moved && m.V2Keys == ""
 }
 
 // anyMember connects to the first endpoint that is a member of the cluster that has the store: the v2 API of another one

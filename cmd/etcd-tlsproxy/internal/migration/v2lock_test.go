@@ -307,6 +307,36 @@ func TestAnUndoneLockLeavesNoUser(t *testing.T) {
 	f.unusedUsers("the lock was undone")
 }
 
+// TestAV2APIWhoseUsersWereDisabledIsLocked has users who decided at the switch who may write, and were disabled and removed
+// since.
+func TestAV2APIWhoseUsersWereDisabledIsLocked(t *testing.T) {
+	f := newFleet(t, 1)
+	f.mustAuth("PUT", "/users/root", "", map[string]string{"user": "root", "password": "admins"})
+	f.mustAuth("PUT", "/enable", "", nil)
+	m := f.switched()
+	if _, err := m.back.Guard(t.Context()); !errors.Is(err, errUsers) {
+		t.Errorf("while the users are enabled: got %v, want %v", err, errUsers)
+	}
+	f.mustAuth("DELETE", "/enable", "admins", nil)
+	if _, err := m.back.Guard(t.Context()); !errors.Is(err, errPrepared) {
+		t.Errorf("with a user root that is left: got %v, want %v", err, errPrepared)
+	}
+	if password := m.description().V2Password; password != "" {
+		t.Error("the tree has a password of a lock that was refused, want none")
+	}
+	f.mustAuth("DELETE", "/users/root", "", nil)
+	if locked, err := m.back.Guard(t.Context()); err != nil || !locked {
+		t.Errorf("without users: got locked %t and %v, want the v2 API locked", locked, err)
+	}
+	if status := m.v2write("PUT", "/forgotten", value("1")); status != http.StatusUnauthorized {
+		t.Errorf("a write at the v2 API: got the status %d, want %d", status, http.StatusUnauthorized)
+	}
+	if _, err := m.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.unusedUsers("the keys were moved back")
+}
+
 // losing is a keeper whose lock is lost after some looks.
 type losing struct {
 	looks, after int
