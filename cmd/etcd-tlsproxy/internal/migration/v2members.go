@@ -49,20 +49,6 @@ func (r *retreat) connectAll(ctx context.Context) error {
 	return nil
 }
 
-// belongs returns an error unless the member whose files are read is one of the cluster that has the store.
-func (r *Rehearsal) belongs(ctx context.Context, s *store) error {
-	m, err := r.member(ctx)
-	if err != nil {
-		return err
-	}
-	ids, err := s.members(ctx)
-	if err != nil {
-		return err
-	}
-	m.cluster = memberhost.ID(s.cluster)
-	return s.owns(ctx, m, ids)
-}
-
 // members returns the ids of the members, or nothing if etcd does not show them.
 func (s *store) members(ctx context.Context) (ids []string, err error) {
 	list, err := s.listMembers(ctx)
