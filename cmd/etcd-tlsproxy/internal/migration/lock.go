@@ -64,11 +64,21 @@ func (s *store) acquire(ctx context.Context) (held context.Context, release func
 	return held, release, nil
 }
 
+// guarding is the value of the lock of a command that changes no keys, but only who may write at the v2 API.
+const guarding = `{"guards":true}`
+
+func (s *store) lockValue() []byte {
+	if s.guards {
+		return []byte(guarding)
+	}
+	return []byte("{}")
+}
+
 func (s *store) putLock(ctx context.Context, lease int64) error {
 	t := layout.Txn{Keys: s.keys}
 	t.Modified(s.keys.Lock(), 0)
 	t.Modified(s.keys.Meta(), s.meta)
-	t.Put(s.keys.Lock(), []byte("{}"))
+	t.Put(s.keys.Lock(), s.lockValue())
 	t.Success[0].GetRequestPut().Lease = lease
 	var put *pb.TxnResponse
 	err := s.call(ctx, func(ctx context.Context) (err error) {

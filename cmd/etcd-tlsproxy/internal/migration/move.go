@@ -22,6 +22,9 @@ func (m *move) copy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.belongs(ctx, m.store); err != nil {
+		return err
+	}
 	if err := m.password(ctx); err != nil {
 		return err
 	}
@@ -129,6 +132,9 @@ func (m *move) prove(ctx context.Context) error {
 // compare makes sure that nobody has written through the v2 API since it was read. Etcd goes on expiring nodes
 // there, which is done in the tree as well.
 func (m *move) compare(ctx context.Context) error {
+	if err := m.belongs(ctx, m.store); err != nil { // the address may lead elsewhere meanwhile
+		return err
+	}
 	for range maxExpiries {
 		behind, err := m.Since(ctx, m.copied)
 		if err != nil || behind == 0 {

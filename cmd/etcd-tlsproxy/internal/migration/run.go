@@ -56,6 +56,9 @@ func (r *Rehearsal) Run(ctx context.Context, c *Content) (*Result, error) {
 	if err := c.belongs(s.cluster); err != nil {
 		return nil, err
 	}
+	if err := r.belongs(ctx, s); err != nil {
+		return nil, err
+	}
 	if err := r.removeEarlier(ctx, s); err != nil {
 		return nil, err
 	}

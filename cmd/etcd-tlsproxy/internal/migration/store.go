@@ -29,6 +29,8 @@ type store struct {
 	// meta and lock are the revisions of these keys; 0 means that there is none. The lock is that of this
 	// command.
 	meta, lock int64
+	// guards is set if the command changes no keys; see guarding.
+	guards bool
 }
 
 // open connects to the store, and finds out what is at the prefix: nothing, or an earlier rehearsal. Anything

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 )
@@ -48,7 +50,11 @@ func (w *Switch) Check(ctx context.Context) (*changeover.Fleet, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	return w.check(ctx, s)
+	f, err := w.check(ctx, s)
+	if err != nil {
+		return f, err
+	}
+	return f, w.belongs(ctx, s)
 }
 
 // Run moves the keys. If it fails, the v2 API has them as before, and what was copied is left in the store for the
@@ -96,7 +102,7 @@ const lateEvery = 5 * time.Second
 
 // WatchLate watches the v2 store after a switch until ctx ends, and reports each key that somebody writes or removes
 // there: nobody reads it any more. It also ends when another command works on the tree, or has: that may write there, and
-// let clients do so. It returns how many there were.
+// let clients do so. One that locks the v2 API does neither. It returns how many there were.
 func (w *Switch) WatchLate(ctx context.Context, moved *Content, report func(key string)) (late int) {
 	ticker := time.NewTicker(lateEvery)
 	defer ticker.Stop()
@@ -153,10 +159,17 @@ func (w *Switch) movedOn(ctx context.Context) (bool, error) {
 	if s.found == nil || s.found.Generation != w.generation || s.found.State != layout.Live {
 		return true, nil
 	}
-	free := false
+	t := layout.Txn{Keys: s.keys}
+	t.Modified(s.keys.Meta(), s.meta)
+	lock := &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: &pb.RangeRequest{Key: s.keys.Lock()}}}
+	var found *pb.TxnResponse
 	err = s.call(ctx, func(ctx context.Context) (err error) {
-		free, err = s.compare(ctx, 0, s.meta)
+		found, err = s.client.Txn(ctx, &pb.TxnRequest{Compare: t.Compare, Success: []*pb.RequestOp{lock}})
 		return err
 	})
-	return !free, err
+	if err != nil || !found.Succeeded {
+		return err == nil, err
+	}
+	held := found.Responses[0].GetResponseRange().Kvs
+	return len(held) > 0 && string(held[0].Value) != guarding, nil
 }

@@ -224,6 +224,38 @@ func TestWritesOfAMoveBackAreNotNamedAsLate(t *testing.T) {
 	}
 }
 
+// TestLateWritesAreNamedWhileTheV2APIIsLocked has the command that locks the v2 API hold the lock of the tree.
+func TestLateWritesAreNamedWhileTheV2APIIsLocked(t *testing.T) {
+	f := newFleet(t, 1)
+	result, err := f.sw.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := f.moveBack()
+	f.lateWrite(http.MethodPut, "/dir/late", m.description().V2Password)
+	s, err := open(t.Context(), &f.sw.Store, layout.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.client.Close()
+	s.guards = true
+	_, release, err := s.acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release(false)
+	ctx, stop := context.WithCancel(t.Context())
+	var keys []string
+	f.sw.WatchLate(ctx, result.Content, func(key string) {
+		keys = append(keys, key)
+		stop()
+	})
+	if want := []string{"/dir/late"}; !slices.Equal(keys, want) || ctx.Err() == nil {
+		t.Errorf("got the late writes %q, want %q", keys, want)
+	}
+	stop()
+}
+
 // lateWrite sends a write to the v2 API, as its root if there is a password, and returns the status.
 func (f *fleet) lateWrite(method, key, password string) int {
 	f.t.Helper()
@@ -530,5 +562,27 @@ func TestKeysAreNotMovedToTheStoreOfAnotherCluster(t *testing.T) {
 	}
 	if keys := f.keys(); slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "p/") }) {
 		t.Errorf("the store of another cluster has %q, want nothing of the keys", keys)
+	}
+}
+
+// TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved has the files and the endpoint of another etcd that was started without a
+// name: its ids are the same.
+func TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved(t *testing.T) {
+	f := newFleet(t, 1)
+	other := start(t, proxytest.Options{})
+	other.write("/other", value("1"))
+	f.sw.Connection, f.sw.DataDir = other.Connection, other.DataDir
+	const want = "these are two clusters with the same id"
+	if _, err := f.sw.Check(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Check: got %v, want %q", err, want)
+	}
+	if _, err := f.sw.Run(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Run: got %v, want %q", err, want)
+	}
+	if keys := f.keys(); slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "p/") }) {
+		t.Errorf("the store has %q, want nothing of the keys", keys)
+	}
+	if status := other.putV2("/other", value("2")); status != http.StatusOK {
+		t.Errorf("a write at the other cluster: got the status %d, want that its v2 API is not locked", status)
 	}
 }

@@ -12,13 +12,17 @@ import (
 )
 
 // The parts of the lock. Etcd gives its role guest to all who do not log in. The role with the name of mark is put
-// before anything else is changed, and removed last: what is found beside it is the lock's, and not somebody else's.
+// before anything else is changed, and removed last: what is found beside it is the lock's, and not somebody else's. The
+// others say that by themselves as well, because etcd may execute a request late, when the mark has been removed: the
+// user root has that role, and the role guest has guestMark.
 const (
 	enablePath = "/v2/auth/enable"
 	rootPath   = "/v2/auth/users/root"
 	guestPath  = "/v2/auth/roles/guest"
 	mark       = "etcd-tlsproxy-lock"
 	markPath   = "/v2/auth/roles/" + mark
+	// guestMark is a key that the role guest may read, as all others, while the lock has changed the role.
+	guestMark = "/_" + mark
 )
 
 // rights is a role of etcd.
@@ -32,12 +36,33 @@ type rights struct {
 // mayWrite reports whether the role guest is as etcd makes it.
 func (r *rights) mayWrite() bool { return slices.Contains(r.Permissions.KV.Write, "/*") }
 
+// own reports whether the lock has changed the role guest.
+func (r *rights) own() bool { return slices.Contains(r.Permissions.KV.Read, guestMark) }
+
 var (
-	allKeys           = map[string]any{"kv": map[string]any{"read": []string{}, "write": []string{"/*"}}}
+	allKeys           = permissions(nil, []string{"/*"})
 	guestsMayNotWrite = map[string]any{"role": "guest", "revoke": allKeys}
-	guestsMayWrite    = map[string]any{"role": "guest", "grant": allKeys}
-	markRole          = map[string]any{"role": mark, "permissions": map[string]any{"kv": map[string]any{"read": []string{}, "write": []string{}}}}
+	guestsAreLocked   = map[string]any{"role": "guest", "revoke": allKeys, "grant": permissions([]string{guestMark}, nil)}
+	guestsMayWrite    = map[string]any{"role": "guest", "grant": allKeys, "revoke": permissions([]string{guestMark}, nil)}
+	markRole          = map[string]any{"role": mark, "permissions": permissions(nil, nil)}
 )
+
+func permissions(read, write []string) map[string]any {
+	return map[string]any{"kv": map[string]any{"read": slices.Concat([]string{}, read), "write": slices.Concat([]string{}, write)}}
+}
+
+// lockChanges are those of the lock. Etcd refuses to make a user root with roles if there is one. One that is left of an
+// earlier lock is removed, because nobody knows its password.
+func lockChanges(password string, left bool) []change {
+	changes := []change{{http.MethodPut, markPath, markRole, ""}}
+	if left {
+		changes = append(changes, change{http.MethodDelete, rootPath, nil, ""})
+	}
+	return append(changes,
+		change{http.MethodPut, rootPath, map[string]any{"user": "root", "password": password, "roles": []string{mark}}, ""},
+		change{http.MethodPut, enablePath, nil, ""},
+		change{http.MethodPut, guestPath, guestsAreLocked, password})
+}
 
 var (
 	// errUsers means that the v2 API has users of its own, which decide who may write there.
@@ -62,14 +87,14 @@ func (m *member) lockable(ctx context.Context, password string) error {
 	case marked:
 		return nil
 	}
-	root, err := m.exists(ctx, rootPath, "", nil)
+	root, own, err := m.root(ctx)
 	if err != nil {
 		return err
 	}
 	var guest rights
 	if found, err := m.exists(ctx, guestPath, "", &guest); err != nil {
 		return err
-	} else if root || found && (!guest.mayWrite() || !slices.Contains(guest.Permissions.KV.Read, "/*")) {
+	} else if root && !own || found && (!guest.mayWrite() && !guest.own() || !slices.Contains(guest.Permissions.KV.Read, "/*")) {
 		return errPrepared
 	}
 	return nil
@@ -157,30 +182,47 @@ func (m *member) tryLock(ctx context.Context, password string, k keeper) (change
 		if err := m.lockable(ctx, password); err != nil {
 			return false, err
 		}
-		changes = []change{
-			{http.MethodPut, markPath, markRole, ""},
-			{http.MethodPut, rootPath, map[string]string{"user": "root", "password": password}, ""},
-			{http.MethodPut, enablePath, nil, ""},
-			{http.MethodPut, guestPath, guestsMayNotWrite, password},
+		left, _, err := m.root(ctx)
+		if err != nil {
+			return false, err
 		}
+		changes = lockChanges(password, left)
 	} else if writable, err := m.writable(ctx, password); err != nil {
 		return false, err
 	} else if writable {
-		changes = []change{{http.MethodPut, guestPath, guestsMayNotWrite, password}}
+		var guest rights
+		if _, err := m.exists(ctx, guestPath, password, &guest); err != nil {
+			return false, err
+		}
+		changes = []change{{http.MethodPut, guestPath, guestsAreLocked, password}}
+		if guest.own() { // etcd refuses to grant what is granted
+			changes[0].body = guestsMayNotWrite
+		}
 	}
 	for _, c := range changes {
 		if err := k.still(ctx); err != nil {
 			return changed, err
 		}
 		changed = true
-		if err := m.change(ctx, c, http.StatusConflict, http.StatusBadRequest); err != nil { // it is so already
+		accepted := []int{http.StatusConflict, http.StatusBadRequest, http.StatusNotFound} // it is so already
+		if c.path == rootPath && c.method == http.MethodPut {
+			accepted = nil // the password of another user root is not known
+		}
+		if err := m.change(ctx, c, accepted...); err != nil {
 			return changed, err
 		}
+		if c.path != enablePath {
+			continue
+		}
+		if enabled, _, err := m.users(ctx, password); err != nil {
+			return changed, err
+		} else if !enabled { // a conflict also means that there is no user root
+			return changed, errWritable
+		}
 	}
-	var guest rights
-	if found, err := m.exists(ctx, guestPath, password, &guest); err != nil {
+	if writable, err := m.writable(ctx, password); err != nil {
 		return changed, err
-	} else if found && guest.mayWrite() {
+	} else if writable {
 		return changed, errWritable
 	}
 	return changed, k.still(ctx)
@@ -196,39 +238,3 @@ type keeper interface {
 
 // errWritable means that the changes have had no effect.
 var errWritable = errors.New("etcd still takes writes of those who do not log in")
-
-// unlock undoes lock with its password, and reports whether there was one. It can be repeated, and undoes nothing that
-// the lock has not done.
-func (m *member) unlock(ctx context.Context, password string, still func(context.Context) error) (bool, error) {
-	if password == "" {
-		return false, nil
-	}
-	enabled, marked, err := m.users(ctx, password)
-	if err == nil {
-		err = still(ctx)
-	}
-	if err != nil {
-		return false, err
-	}
-	if enabled {
-		if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, password}); err != nil {
-			return false, fmt.Errorf("unlocking the v2 API: %w (hint: if somebody else has enabled etcd's own users there, disable them with etcdctl auth disable)", err)
-		}
-	}
-	if !marked {
-		return true, nil
-	}
-	for _, c := range []change{
-		{http.MethodPut, guestPath, guestsMayWrite, ""}, // conflict: they may
-		{http.MethodDelete, rootPath, nil, ""},
-		{http.MethodDelete, markPath, nil, ""},
-	} {
-		if err := still(ctx); err != nil {
-			return true, err
-		}
-		if err := m.change(ctx, c, http.StatusConflict, http.StatusNotFound); err != nil {
-			return true, fmt.Errorf("unlocking the v2 API: %w", err)
-		}
-	}
-	return true, nil
-}

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"etcd-tlsproxy/proxy/proxytest"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 // auth changes etcd's users of the v2 API, as root if there is a password, and returns the status and the answer.
@@ -166,15 +169,187 @@ func TestAV2APIThatAKilledCommandLeftUnlockedIsLocked(t *testing.T) {
 	}
 }
 
+// TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked gives the command that locks it the endpoint of another etcd that was
+// started without a name: its ids are the same.
+func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
+	f := newMoved(t, 1)
+	other := start(t, proxytest.Options{})
+	elsewhere := f.back.Rehearsal
+	elsewhere.Connection = other.Connection
+	const want = "these are two clusters with the same id"
+	if locked, err := elsewhere.Guard(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("while the tree has the keys: got locked %t and %v, want %q", locked, err, want)
+	}
+	if status := other.putV2("/other", value("1")); status != http.StatusCreated {
+		t.Errorf("a write at the other cluster: got the status %d, want that its v2 API is not locked", status)
+	}
+	meta := f.description()
+	meta.State = layout.Unfinished
+	f.put(string(layout.Keys("p").Meta()), string(meta.Encode()))
+	if locked, err := elsewhere.Guard(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("while the v2 API has the keys: got locked %t and %v, want %q", locked, err, want)
+	}
+	// A member that is dead is not in the way.
+	own := f.back.Rehearsal
+	own.Connection.Endpoints = []string{"http://127.0.0.1:1", f.url}
+	if locked, err := own.Guard(t.Context()); err != nil || locked {
+		t.Errorf("with an endpoint that is dead: got locked %t and %v, want the v2 API unlocked", locked, err)
+	}
+	if status := f.v2write("PUT", "/after", value("1")); status != http.StatusCreated {
+		t.Errorf("a write at the v2 API, which has the keys: got the status %d, want %d", status, http.StatusCreated)
+	}
+}
+
+// TestALockWithoutEffectIsAnError has the last request of an earlier unlock come before the users are enabled.
+func TestALockWithoutEffectIsAnError(t *testing.T) {
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := func(look int) {
+		if look == 3 { // before the users are enabled
+			f.mustAuth("DELETE", "/users/root", "", nil)
+		}
+	}
+	if err := m.lock(t.Context(), password, &losing{after: 100, looking: late}); !errors.Is(err, errWritable) {
+		t.Errorf("without a user root: got %v, want %v", err, errWritable)
+	}
+	if status := f.v2write("PUT", "/after", value("1")); status != http.StatusCreated {
+		t.Errorf("a write: got the status %d, want that the v2 API takes it", status)
+	}
+	if err := m.lock(t.Context(), password, &losing{after: 100}); err != nil {
+		t.Errorf("a second attempt: got %v", err)
+	}
+	if status := f.v2write("PUT", "/after", value("2")); status != http.StatusUnauthorized {
+		t.Errorf("a write after that: got the status %d, want %d", status, http.StatusUnauthorized)
+	}
+}
+
+// TestALockThatEtcdExecutesLateIsNotInTheWay has etcd execute each request of a lock when the keys are in the v2 API again.
+func TestALockThatEtcdExecutesLateIsNotInTheWay(t *testing.T) {
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &losing{after: 1000}
+	for _, c := range lockChanges(password, false) {
+		if err := m.change(t.Context(), c, http.StatusConflict, http.StatusUnauthorized); err != nil {
+			t.Fatal(err)
+		}
+		if status := f.v2write("PUT", "/after", value("1")); status > 201 {
+			t.Errorf("%s came late: a write at the v2 API gets the status %d, want that it is taken", c.path, status)
+		}
+		// The next lock takes it for its own.
+		if err := m.lockable(t.Context(), password); err != nil {
+			t.Errorf("%s came late: the next switch gets %v", c.path, err)
+		}
+		if err := m.lock(t.Context(), "another", k); err != nil {
+			t.Errorf("%s came late: the next lock gets %v", c.path, err)
+		}
+		if status := f.v2write("PUT", "/after", value("1")); status != http.StatusUnauthorized {
+			t.Errorf("%s came late: a write after the next lock gets the status %d, want %d", c.path, status, http.StatusUnauthorized)
+		}
+		if _, err := m.unlock(t.Context(), "another", k.still); err != nil {
+			t.Errorf("%s came late: the next unlock gets %v", c.path, err)
+		}
+		f.unusedUsers(c.path + " came late, and the next lock was undone")
+		// So does the command that unlocks.
+		if err := m.change(t.Context(), c, http.StatusConflict, http.StatusUnauthorized); err != nil {
+			t.Fatal(err)
+		}
+		if locked, err := f.back.Guard(t.Context()); err != nil || locked {
+			t.Errorf("%s came late: got locked %t and %v, want the v2 API unlocked", c.path, locked, err)
+		}
+		f.unusedUsers(c.path + " came late, and the v2 API was unlocked")
+	}
+}
+
+// unusedUsers makes sure that etcd has no users of the v2 API, and the role guest as it makes it.
+func (f *fleet) unusedUsers(when string) {
+	f.t.Helper()
+	if status, answer := f.auth("GET", "/users/root", "", nil); status != http.StatusNotFound || strings.Contains(answer, mark) {
+		f.t.Errorf("%s: the user root is %s, want none", when, answer)
+	}
+	if _, answer := f.auth("GET", "/roles/guest", "", nil); !strings.Contains(answer, `"read":["/*"],"write":["/*"]`) {
+		f.t.Errorf("%s: the role guest is %s, want it as etcd makes it", when, answer)
+	}
+}
+
+// TestAnUndoneLockLeavesNoUser has another command remove the mark of a lock that comes too late.
+func TestAnUndoneLockLeavesNoUser(t *testing.T) {
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := func(look int) {
+		if look == 2 { // before the user root is made
+			f.mustAuth("DELETE", "/roles/"+mark, "", nil)
+		}
+	}
+	if err := m.lock(t.Context(), password, &losing{after: 2, looking: late}); !errors.Is(err, errLost) {
+		t.Errorf("got %v, want %v", err, errLost)
+	}
+	f.unusedUsers("the lock was undone")
+}
+
+// TestAV2APIWhoseUsersWereDisabledIsLocked has users who decided at the switch who may write, and were disabled and removed
+// since.
+func TestAV2APIWhoseUsersWereDisabledIsLocked(t *testing.T) {
+	f := newFleet(t, 1)
+	f.mustAuth("PUT", "/users/root", "", map[string]string{"user": "root", "password": "admins"})
+	f.mustAuth("PUT", "/enable", "", nil)
+	m := f.switched()
+	if _, err := m.back.Guard(t.Context()); !errors.Is(err, errUsers) {
+		t.Errorf("while the users are enabled: got %v, want %v", err, errUsers)
+	}
+	f.mustAuth("DELETE", "/enable", "admins", nil)
+	if _, err := m.back.Guard(t.Context()); !errors.Is(err, errPrepared) {
+		t.Errorf("with a user root that is left: got %v, want %v", err, errPrepared)
+	}
+	if password := m.description().V2Password; password != "" {
+		t.Error("the tree has a password of a lock that was refused, want none")
+	}
+	f.mustAuth("DELETE", "/users/root", "", nil)
+	if locked, err := m.back.Guard(t.Context()); err != nil || !locked {
+		t.Errorf("without users: got locked %t and %v, want the v2 API locked", locked, err)
+	}
+	if status := m.v2write("PUT", "/forgotten", value("1")); status != http.StatusUnauthorized {
+		t.Errorf("a write at the v2 API: got the status %d, want %d", status, http.StatusUnauthorized)
+	}
+	if _, err := m.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.unusedUsers("the keys were moved back")
+}
+
 // losing is a keeper whose lock is lost after some looks.
 type losing struct {
 	looks, after int
 	has          bool // the tree has the keys
+	looking      func(look int)
 }
 
 func (l *losing) still(context.Context) error {
 	if l.looks++; l.looks > l.after {
 		return errLost
+	}
+	if l.looking != nil {
+		l.looking(l.looks)
 	}
 	return nil
 }

@@ -210,6 +210,7 @@ func (r *retreat) caughtUp(ctx context.Context) error {
 
 // reach waits until a member itself has an index.
 func (m *member) reach(ctx context.Context, want uint64) error {
+	wait, failures := 20*time.Millisecond, 0
 	for index := uint64(0); ; {
 		response, _, err := m.client.Do(ctx, get{path: "/v2/keys" + ownKey}) //nolint:bodyclose // Do reads and closes the body
 		switch {
@@ -217,13 +218,17 @@ func (m *member) reach(ctx context.Context, want uint64) error {
 			if index, err = m.own(response.Header); err != nil || index >= want {
 				return err
 			}
+			wait, failures = 20*time.Millisecond, 0
+		case ctx.Err() == nil && failures < maxCalls:
+			wait = callPause
+			failures++
 		case ctx.Err() == nil || index == 0:
 			return fmt.Errorf("the member %s does not answer: %w (hint: leave a member that is dead out of --endpoints)", m.name, cluster.OneLine(err))
 		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("the member %s has the index %d, want %d: it is slower than the others (hint: repair it, or leave it out of --endpoints and of those of all proxies)", m.name, index, want)
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -140,6 +140,28 @@ func TestClientsDoNotUseTheV2APIBeforeAllMembersHaveWhatWasWritten(t *testing.T)
 	}
 }
 
+// TestAReadOfAMemberThatFailsOnceIsRepeated has a second member that has no leader for a moment.
+func TestAReadOfAMemberThatFailsOnceIsRepeated(t *testing.T) {
+	f := newMoved(t, 1)
+	failed := false
+	f.second(func(w http.ResponseWriter, r *http.Request) bool {
+		if failed || r.Method != http.MethodGet || r.URL.Path != "/v2/keys"+ownKey {
+			return false
+		}
+		failed = true
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	r, err := f.back.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.store.client.Close()
+	if err := r.caughtUp(t.Context()); err != nil || !failed {
+		t.Errorf("got %v, want that the read is repeated", err)
+	}
+}
+
 // TestAMemberThatStaysBehindIsNamed has a second member that does not catch up until the time is over.
 func TestAMemberThatStaysBehindIsNamed(t *testing.T) {
 	f := newMoved(t, 1)
