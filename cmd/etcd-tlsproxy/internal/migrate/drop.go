@@ -46,7 +46,7 @@ with which etcd 3.6 does not start. Restart the members next, one after another,
 --enable-v2 and with --snapshot-count=1. etcd-tlsproxy migrate ready says on each machine
 whether etcd 3.6 accepts its data.
 
-As long as the members still run with --enable-v2, etcd-tlsproxy migrate back moves the keys back to
+As long as all members still run with --enable-v2, etcd-tlsproxy migrate back moves the keys back to
 the v2 API, which has nothing then.
 
 Run it on the machine of a member, as a user who may read its data folder. --endpoints must
@@ -87,6 +87,9 @@ func agreed(cmd *cobra.Command, _ []string) error {
 	}
 	if discard, err := f.GetBool("discard"); err == nil && f.Changed("discard") && !discard {
 		return errors.New("want one of --expect and --discard, got --discard=false")
+	}
+	if f.Changed("despite-reads") && !f.Changed("discard") {
+		return errors.New("--despite-reads wants --discard")
 	}
 	return nil
 }
