@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/v2usage"
-	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 // Drop deletes the keys of the v2 API of a cluster, and etcd's own users there. It needs the data folder of a
@@ -164,6 +163,15 @@ func (d *Drop) take(ctx context.Context, s *store) (*Content, error) {
 	return c, c.belongs(s.cluster)
 }
 
+// nothing reads the v2 store again, and returns an error if it has nodes.
+func (d *Drop) nothing(ctx context.Context, s *store) (*Content, error) {
+	c, err := d.take(ctx, s)
+	if err == nil && c.Nodes() > 0 {
+		err = fmt.Errorf("after everything was deleted: %w", used(c.records[0].Key))
+	}
+	return c, err
+}
+
 // Run deletes the keys. If it fails or is killed, what it has deleted is gone; it can be run again.
 func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 	s, err := openAny(ctx, &d.Store)
@@ -190,26 +198,6 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 		return nil, err
 	}
 	return &r.result, nil
-}
-
-// observe finds out how often the v2 API of the members is read in a time, and which members cannot be asked. Without
-// a time it looks only whether somebody watches keys.
-func (d *Drop) observe(ctx context.Context, m *member, ids []string, found *Doomed, long time.Duration) error {
-	source := v2usage.Source{Endpoints: d.Store.Endpoints, User: d.Store.User, Password: d.Store.Password, Key: layout.Keys(d.Store.Prefix).Meta()}
-	o, err := source.Observe(ctx, &v2usage.Member{ID: m.id, Name: m.name, Client: m.client}, long)
-	if err != nil {
-		return err
-	}
-	found.Reads, found.Unobserved = d.reads+o.Reads, []string{}
-	if len(ids) == 0 { // etcd does not show its members
-		found.Unobserved = append(found.Unobserved, o.Silent...)
-	}
-	for i, id := range ids {
-		if !o.Asked[id] {
-			found.Unobserved = append(found.Unobserved, found.Members[i].Name)
-		}
-	}
-	return nil
 }
 
 // needed returns an error if what was observed says that somebody needs the keys that are to be discarded.

@@ -2,9 +2,6 @@ package migration
 
 import (
 	"context"
-	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -186,24 +183,4 @@ func levels(ctx context.Context, dirs []v2store.Record, add func(int64), do func
 		dirs = dirs[n:]
 	}
 	return nil
-}
-
-// deleteDir removes a directory. If that has become a file meanwhile, it puts the file back, and returns a code that
-// says so.
-func (w *v2writer) deleteDir(ctx context.Context, c request, accepted ...int) (*node, int, error) {
-	n, code, err := w.edit(ctx, c, accepted...)
-	if err != nil || n == nil || n.previous == nil || n.previous.Dir {
-		return n, code, err
-	}
-	form := url.Values{"value": {n.previous.Value}}
-	if end := n.previous.Expiration; end != nil {
-		form.Set("ttl", seconds(max(time.Until(*end), time.Second)))
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
-	defer cancel()
-	c = request{method: http.MethodPut, key: c.key, query: url.Values{"prevExist": {"false"}}, form: form}
-	if _, _, err := w.repeat(ctx, c, codeExists); err != nil {
-		return nil, 0, fmt.Errorf("the directory %q has become a file, which was deleted, and is to be put back: %w", c.key, err)
-	}
-	return nil, codeNotDir, nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/v2usage"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -221,6 +222,26 @@ func (d *Drop) elsewhere(ctx context.Context, s *store) error {
 			return fmt.Errorf("the proxies at %s, whose prefix is %q, serve the v2 API (hint: --config must be their configuration; move the keys with etcd-tlsproxy migrate switch)", hosts(auto), string(prefix))
 		case f.Moved && d.Discard:
 			return fmt.Errorf("the v3 store has the keys at the prefix %q, which the proxies at %s serve, so that nothing of the v2 API is to be discarded (hint: give their configuration with --config, and --expect)", string(prefix), hosts(auto))
+		}
+	}
+	return nil
+}
+
+// observe finds out how often the v2 API of the members is read in a time, and which members cannot be asked. Without
+// a time it looks only whether somebody watches keys.
+func (d *Drop) observe(ctx context.Context, m *member, ids []string, found *Doomed, long time.Duration) error {
+	source := v2usage.Source{Endpoints: d.Store.Endpoints, User: d.Store.User, Password: d.Store.Password, Key: layout.Keys(d.Store.Prefix).Meta()}
+	o, err := source.Observe(ctx, &v2usage.Member{ID: m.id, Name: m.name, Client: m.client}, long)
+	if err != nil {
+		return err
+	}
+	found.Reads, found.Unobserved = d.reads+o.Reads, []string{}
+	if len(ids) == 0 { // etcd does not show its members
+		found.Unobserved = append(found.Unobserved, o.Silent...)
+	}
+	for i, id := range ids {
+		if !o.Asked[id] {
+			found.Unobserved = append(found.Unobserved, found.Members[i].Name)
 		}
 	}
 	return nil

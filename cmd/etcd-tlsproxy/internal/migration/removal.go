@@ -113,23 +113,34 @@ func (r *removal) remove(ctx context.Context, record *v2store.Record) error {
 	})
 }
 
+// deleteDir removes a directory. If that has become a file meanwhile, it puts the file back, and returns a code that
+// says so.
+func (w *v2writer) deleteDir(ctx context.Context, c request, accepted ...int) (*node, int, error) {
+	n, code, err := w.edit(ctx, c, accepted...)
+	if err != nil || n == nil || n.previous == nil || n.previous.Dir {
+		return n, code, err
+	}
+	form := url.Values{"value": {n.previous.Value}}
+	if end := n.previous.Expiration; end != nil {
+		form.Set("ttl", seconds(max(time.Until(*end), time.Second)))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	c = request{method: http.MethodPut, key: c.key, query: url.Values{"prevExist": {"false"}}, form: form}
+	if _, _, err := w.repeat(ctx, c, codeExists); err != nil {
+		return nil, 0, fmt.Errorf("the directory %q has become a file, which was deleted, and is to be put back: %w", c.key, err)
+	}
+	return nil, codeNotDir, nil
+}
+
 // prove reads the v2 store again, which must be empty.
 func (r *removal) prove(ctx context.Context) error {
-	c, err := r.nothing(ctx)
+	c, err := r.nothing(ctx, r.store)
 	if err != nil {
 		return err
 	}
 	r.result.users, r.result.roles = c.users, c.roles
 	return nil
-}
-
-// nothing reads the v2 store again, and returns an error if it has nodes.
-func (r *removal) nothing(ctx context.Context) (*Content, error) {
-	c, err := r.take(ctx, r.store)
-	if err == nil && c.Nodes() > 0 {
-		err = fmt.Errorf("after everything was deleted: %w", used(c.records[0].Key))
-	}
-	return c, err
 }
 
 // unlock lets everybody write: etcd needs too long for each write that comes with a password. Whoever writes until
@@ -211,7 +222,7 @@ func (r *removal) removeUsers(ctx context.Context) error {
 // finish says that none of them are there, and forgets the password of the user who is not there either. Everybody could
 // write while the users were deleted.
 func (r *removal) finish(ctx context.Context) error {
-	if _, err := r.nothing(ctx); err != nil {
+	if _, err := r.nothing(ctx, r.store); err != nil {
 		return err
 	}
 	r.result.Seconds = since(r.start)
