@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -36,6 +38,14 @@ func TestOldKeysOfTheV2APIAreDiscarded(t *testing.T) {
 		if code != status || !strings.Contains(stdout, want) {
 			t.Errorf("ready: got the status %d, the output %q and the errors %q, want %d and %q", code, stdout, stderr, status, want)
 		}
+	}
+	drop(console.ExitFailure, "the configuration serves the keys of the v2 API", "--discard", "--yes")
+	text, err := os.ReadFile(r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.config, bytes.Replace(text, []byte("[upstream]\n"), []byte("[upstream]\napi = \"auto\"\n"), 1), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	ready(console.ExitNo, "requests of that are in the log behind it (hint: restart etcd")
 	drop(console.ExitFailure, "the v3 store does not have the keys, so that they would be lost", "--expect", "3", "--yes")

@@ -17,11 +17,11 @@ import (
 //
 // A store that is full takes nothing but removals. If there is no state before, all of the tree is removed then:
 // nobody has ever served it, and it may be what has filled the store. What was removed when ctx ends need not be
-// removed again.
+// removed again. A tree whose layout this program may not write is not removed.
 func Thaw(ctx context.Context, client *rpc.Client, keys layout.Keys, frozen *layout.Meta, compare func(*layout.Txn)) (done bool, err error) {
 	r := removal{client: client, keys: keys, compare: compare}
 	done, err = r.txn(ctx, func(t *layout.Txn) { t.Thaw(frozen) })
-	if !rpc.NoSpace(err) || frozen.Before != "" {
+	if !rpc.NoSpace(err) || frozen.Before != "" || frozen.Writable(layout.Schema) != nil {
 		return done, err
 	}
 	// A full store does not compare before it refuses.

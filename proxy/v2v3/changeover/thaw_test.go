@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
 	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // fill raises the alarm of a store that is full, which takes only removals, and makeRoom ends it.
@@ -84,6 +85,22 @@ func TestAFullStoreThawsByTheRemovalOfTheTree(t *testing.T) {
 	if left := f.left(); left != "p/a/other" {
 		t.Errorf("the store has %q, want nothing but the key of another program", left)
 	}
+}
+
+// TestATreeOfANewerLayoutIsNotRemovedByAThaw has a full store, and a tree that only a newer program may write.
+func TestATreeOfANewerLayoutIsNotRemovedByAThaw(t *testing.T) {
+	f := newFleet(t)
+	f.copied(3)
+	before := f.left()
+	f.fill()
+	meta := &layout.Meta{MinRead: 1, MinWrite: layout.Schema + 1}
+	if done, err := Thaw(f.context(), f.client, f.keys, meta, func(*layout.Txn) {}); done || !rpc.NoSpace(err) {
+		t.Errorf("got %t, %v; want that the store is full", done, err)
+	}
+	if left := f.left(); left != before {
+		t.Errorf("the keys were %s, and are %s", before, left)
+	}
+	f.makeRoom()
 }
 
 func TestAFreezeIsEndedInAFullStore(t *testing.T) {

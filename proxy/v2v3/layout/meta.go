@@ -74,7 +74,9 @@ func (m *Meta) Readable(known int) error {
 	return nil
 }
 
-// Writable returns an error if a program that knows a version of the layout is too old to write the tree.
+// Writable returns an error if a program that knows a version of the layout is too old to write the tree. The end of a
+// freeze is the exception: any program that can read the description gives it the state before, and keeps the fields that
+// it does not know, because clients would wait until a newer program is there. It removes nothing of such a tree.
 func (m *Meta) Writable(known int) error {
 	if m.MinWrite > known {
 		return fmt.Errorf("the tree may be written by programs that know the version %d of its layout, and this one knows %d (hint: upgrade this program)", m.MinWrite, known)

@@ -153,6 +153,19 @@ func EitherStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2
 	return storeOptions(ctx, file, log, func(*loaded) error { return nil })
 }
 
+// UnservedStoreOptions is StoreOptions for commands that remove what the v2 API has. The configuration must not serve
+// that.
+func UnservedStoreOptions(ctx context.Context, file string, log *slog.Logger) (*v2v3.Options, error) {
+	return storeOptions(ctx, file, log, func(state *loaded) error {
+		if state.config.Upstream.V3() || state.config.Upstream.Auto() {
+			return nil
+		}
+		errs := state.doc.NewErrors()
+		errs.Add("the configuration serves the keys of the v2 API", `set upstream.api = "auto" for all proxies, and restart them; or "v3"`, "upstream", "api")
+		return errs.Err()
+	})
+}
+
 func storeOptions(ctx context.Context, file string, log *slog.Logger, check func(*loaded) error) (*v2v3.Options, error) {
 	state, err := loadOptions(ctx, file, check)
 	if err != nil {

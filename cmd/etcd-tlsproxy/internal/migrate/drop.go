@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,8 +27,13 @@ start with them. The v3 store is not changed.
 
 With --expect N it does so only if the v3 store has the keys and N proxies serve them, as
 after migrate switch. With --discard there is no such store, and the keys are lost: no
-proxy serves the v2 API, and nobody needs its keys. It refuses if clients watch keys at the
-member, because each of them would be told that its keys were deleted.
+proxy serves the v2 API, and nobody needs its keys. So upstream.api must not be "v2", and
+the v2 API must not be read while the members are observed. It refuses if clients watch keys
+at a member, because each of them would be told that its keys were deleted.
+
+It observes the members in upstream.endpoints, and names those of the cluster that it could
+not observe. A proxy with upstream.api = "v2" is found by its reads and watches only. Proxies
+that follow the changeover are found wherever their keys are.
 
 Each file is deleted only if it is still the one that was read, and each directory when it is
 empty. If somebody writes to the v2 API meanwhile, the command fails. Then the files of the
@@ -40,16 +46,16 @@ with which etcd 3.6 does not start. Restart the members next, one after another,
 --enable-v2 and with --snapshot-count=1. etcd-tlsproxy migrate ready says on each machine
 whether etcd 3.6 accepts its data.
 
-As long as the members still run with --enable-v2, etcd-tlsproxy migrate back moves the keys back to
+As long as all members still run with --enable-v2, etcd-tlsproxy migrate back moves the keys back to
 the v2 API, which has nothing then.
 
 Run it on the machine of a member, as a user who may read its data folder. --endpoints must
-name that member. Without --yes the command checks all that, and prints what it would do: do
-so on the machines of the other members first, because it observes this member only.`,
+name that member. Without --yes the command checks all that, and prints what it would do.
+Take a backup before.`,
 		Example: `  etcd-tlsproxy migrate drop-v2 --expect 3
   etcd-tlsproxy migrate drop-v2 --expect 3 --data-dir /var/lib/etcd/default --yes
   etcd-tlsproxy migrate drop-v2 --discard --yes`,
-		Args: cobra.MatchAll(console.Arguments, console.OneOf("expect", "discard")),
+		Args: cobra.MatchAll(console.Arguments, console.OneOf("expect", "discard"), agreed),
 	}
 	c := console.NewConfirming(cmd)
 	d := &migration.Drop{Rehearsal: migration.Rehearsal{Note: c.NoteText, Progress: c.ReportProgress}}
@@ -60,9 +66,10 @@ so on the machines of the other members first, because it observes this member o
 	f.StringVar(&d.WALDir, "wal-dir", "", "`folder` of etcd's log, if etcd runs with --wal-dir")
 	f.IntVar(&d.Expect, "expect", 0, "`number` of proxies that serve the v3 store instead")
 	f.BoolVar(&d.Discard, "discard", false, "delete keys that the v3 store does not have")
-	console.DurationVar(f, &d.Observe, "observe", 5*time.Second, "how long to look whether somebody still reads the v2 API of the member")
+	f.BoolVar(&d.DespiteReads, "despite-reads", false, "discard keys although somebody reads the v2 API")
+	console.DurationVar(f, &d.Observe, "observe", 5*time.Second, "how long to look whether somebody still reads the v2 API of the members")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		options, err := daemon.EitherStoreOptions(cmd.Context(), *file, slog.New(slog.DiscardHandler))
+		options, err := daemon.UnservedStoreOptions(cmd.Context(), *file, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err
 		}
@@ -70,6 +77,21 @@ so on the machines of the other members first, because it observes this member o
 		return runDrop(cmd.Context(), c, d)
 	}
 	return cmd
+}
+
+// agreed accepts a command line that says how many proxies serve the store instead, or that nobody needs the keys.
+func agreed(cmd *cobra.Command, _ []string) error {
+	f := cmd.Flags()
+	if n, err := f.GetInt("expect"); err == nil && f.Changed("expect") && n < 1 {
+		return fmt.Errorf("--expect wants a number above 0, got %d", n)
+	}
+	if discard, err := f.GetBool("discard"); err == nil && f.Changed("discard") && !discard {
+		return errors.New("want one of --expect and --discard, got --discard=false")
+	}
+	if f.Changed("despite-reads") && !f.Changed("discard") {
+		return errors.New("--despite-reads wants --discard")
+	}
+	return nil
 }
 
 func runDrop(ctx context.Context, c *console.Console, d *migration.Drop) error {
@@ -92,6 +114,9 @@ func runDrop(ctx context.Context, c *console.Console, d *migration.Drop) error {
 	}
 	if found.Reads > 0 {
 		plan = append(plan, fmt.Sprintf("keep in mind: somebody read the v2 API %s in %s; with --enable-v2, each request for /health counts as well", english.Plural(int(found.Reads), "time", ""), d.Observe))
+	}
+	if len(found.Unobserved) > 0 {
+		plan = append(plan, fmt.Sprintf("keep in mind: nobody knows whether the v2 API of these members is used, because they are not in upstream.endpoints, or do not answer: %s", strings.Join(found.Unobserved, ", ")))
 	}
 	if err := c.Confirm(plan...); err != nil {
 		return err

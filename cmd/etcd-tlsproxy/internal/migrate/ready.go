@@ -67,7 +67,8 @@ func (r *readiness) write(w io.Writer) error {
 	}
 	hint := "restart etcd without --enable-v2 and with --snapshot-count=1"
 	if r.Keys+r.Users > 0 {
-		hint = "if etcd-tlsproxy migrate drop-v2 has deleted them already, " + hint
+		hint = "if etcd-tlsproxy migrate drop-v2 has deleted them already, " + hint +
+			"; if they are there again after that, they were written later: restart one member with --enable-v2, run migrate drop-v2 there, and restart it without"
 	}
 	_, err := fmt.Fprintf(w, "etcd 3.6 refuses the data of the member %s: the newest snapshot has %s and %s, and %s in the log behind it (hint: %s)\n",
 		r.Member, english.Plural(r.Keys, "node of the v2 API", "nodes of the v2 API"), english.Plural(r.Users, "user or role", "users and roles"),

@@ -179,3 +179,33 @@ func compareCopy(want, got []v2store.Record, now time.Time) (d Differences, expi
 	}
 	return d, expired
 }
+
+// unwritten returns an error if somebody has written to the v2 API since it was read. Etcd goes on expiring nodes there.
+func unwritten(before, now *Content) error {
+	if before == nil {
+		return nil
+	}
+	put, gone := changes(before.records, now.records)
+	if len(put) > 0 {
+		return used(put[0].Key)
+	}
+	if keys := unexpired(gone, time.Now()); len(keys) > 0 {
+		return used(keys[0])
+	}
+	return nil
+}
+
+// used is the error that somebody has written to a key.
+func used(key string) error {
+	return fmt.Errorf("%q was written at the v2 API meanwhile (hint: find the program, or the proxy with upstream.api = \"v2\", that writes there, and run the command again)", key)
+}
+
+// later returns the number of files that were written after an index, at which the keys were moved; 0 is not known.
+func later(c *Content, moved uint64) (n int) {
+	for i := range c.records {
+		if !c.records[i].Dir && moved > 0 && c.records[i].Modified > moved {
+			n++
+		}
+	}
+	return n
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/v2usage"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -20,10 +21,14 @@ type Drop struct {
 	Fleet
 	// Discard means that there is no such tree, and that nobody needs the keys. It replaces Fleet.Expect.
 	Discard bool
-	// Observe is how long [Drop.Check] looks whether somebody still uses the v2 API of the member.
+	// DespiteReads means that keys are discarded although somebody reads the v2 API.
+	DespiteReads bool
+	// Observe is how long [Drop.Check] looks whether somebody still uses the v2 API of the members.
 	Observe time.Duration
 
+	// checked and reads are what Check has found.
 	checked *Content
+	reads   uint64
 }
 
 // DropSteps are those of a deletion, in their order. Etcd's own users are out of the way from "unlock" on, and are
@@ -40,10 +45,11 @@ type Doomed struct {
 	// Later is the number of files that were written after the keys were moved, as far as that is known. The tree does
 	// not have that.
 	Later int `json:"later"`
-	// Reads is how often the v2 API of the member was read while it was observed.
+	// Reads is how often the v2 API of the members was read while they were observed.
 	Reads uint64 `json:"reads"`
-	// Members are those of the cluster.
-	Members []Peer `json:"members"`
+	// Members are those of the cluster. Unobserved are the names of those that could not be asked.
+	Members    []Peer   `json:"members"`
+	Unobserved []string `json:"unobserved"`
 	// Served is the number of proxies that serve the tree instead.
 	Served int `json:"served"`
 }
@@ -61,13 +67,25 @@ func (d *Drop) Check(ctx context.Context) (*Doomed, error) {
 		return nil, err
 	}
 	defer s.client.Close()
-	return d.look(ctx, s, d.Observe)
+	d.reads = 0
+	found, err := d.look(ctx, s, d.Observe)
+	if err != nil {
+		return nil, err
+	}
+	d.reads = found.Reads
+	return found, d.needed(found)
 }
 
 // look finds out what there is, and who uses it in a time.
 func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doomed, error) {
 	f, err := d.unneeded(ctx, s)
 	if err != nil {
+		return nil, err
+	}
+	if err := d.elsewhere(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := d.serves(ctx); err != nil {
 		return nil, err
 	}
 	m, err := d.member(ctx)
@@ -81,15 +99,18 @@ func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doom
 	if err := s.owns(ctx, m, ids); err != nil {
 		return nil, err
 	}
+	if err := m.unlockable(ctx, d.password(s)); err != nil {
+		return nil, err
+	}
 	c, err := d.take(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.unchanged(d.checked, c); err != nil {
+	if err := unwritten(d.checked, c); err != nil {
 		return nil, err
 	}
-	reads, err := d.observe(ctx, m, observe)
-	if err != nil {
+	found := &Doomed{Members: peers}
+	if err := d.observe(ctx, m, ids, found, observe); err != nil {
 		return nil, err
 	}
 	d.checked = c
@@ -99,46 +120,40 @@ func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doom
 		if d.checked, err = d.take(ctx, s); err != nil {
 			return nil, err
 		}
-		if err := d.unchanged(c, d.checked); err != nil {
+		if err := unwritten(c, d.checked); err != nil {
 			return nil, err
 		}
 	}
-	found := &Doomed{Content: d.checked, Nodes: d.checked.Nodes(), Users: d.checked.users, Roles: d.checked.roles, Reads: reads, Members: peers}
+	found.Content, found.Nodes, found.Users, found.Roles = d.checked, d.checked.Nodes(), named(d.checked.users), named(d.checked.roles)
 	if !d.Discard {
 		found.Served, found.Later = len(serving(f)), later(d.checked, f.Left)
 	}
 	return found, nil
 }
 
-// unchanged returns an error if somebody has written to the v2 API since it was read. Etcd goes on expiring nodes there.
-func (d *Drop) unchanged(before, now *Content) error {
-	if before == nil {
-		return nil
+// serves returns an error if the member answers, but not at the v2 API. A key that was written there before the last
+// member was restarted without it comes with all of them.
+func (d *Drop) serves(ctx context.Context) error {
+	transport, err := d.Connection.Transport()
+	if err != nil || len(d.Connection.Endpoints) != 1 {
+		return err
 	}
-	put, gone := changes(before.records, now.records)
-	if len(put) > 0 {
-		return used(put[0].Key)
+	if has, err := v2usage.Serves(ctx, d.Connection.Endpoints[0], transport); err != nil || has {
+		return nil // whoever connects to it says what is wrong
 	}
-	if keys := unexpired(gone, time.Now()); len(keys) > 0 {
-		return used(keys[0])
-	}
-	return nil
+	return fmt.Errorf("the member at %s does not serve the v2 API (hint: if etcd-tlsproxy migrate ready finds nodes there, restart this member alone with --enable-v2, run the command, and restart it without)", d.Connection.Endpoints[0])
 }
 
-// used is the error that somebody has written to a key.
-func used(key string) error {
-	return fmt.Errorf("%q was written at the v2 API meanwhile (hint: find the program, or the proxy with upstream.api = \"v2\", that writes there, and run the command again)", key)
+// password returns that of root with which a switch has locked the v2 API; "" if it is that of the connection.
+func (d *Drop) password(s *store) string {
+	if s.found == nil || d.Connection.User != "" {
+		return ""
+	}
+	return s.found.V2Password
 }
 
-// later returns the number of files that were written after an index, at which the keys were moved; 0 is not known.
-func later(c *Content, moved uint64) (n int) {
-	for i := range c.records {
-		if !c.records[i].Dir && moved > 0 && c.records[i].Modified > moved {
-			n++
-		}
-	}
-	return n
-}
+// named returns names that are a list in JSON, although there are none.
+func named(names []string) []string { return append([]string{}, names...) }
 
 // take reads the v2 store, and makes sure that all of it was read.
 func (d *Drop) take(ctx context.Context, s *store) (*Content, error) {
@@ -152,6 +167,19 @@ func (d *Drop) take(ctx context.Context, s *store) (*Content, error) {
 	return c, c.belongs(s.cluster)
 }
 
+// nothing reads the v2 store again, and returns an error if it has nodes.
+func (d *Drop) nothing(ctx context.Context, s *store) (*Content, error) {
+	c, err := d.take(ctx, s)
+	switch {
+	case err != nil:
+	case c.own:
+		err = fmt.Errorf("after everything was deleted: %w", used(ownKey))
+	case c.Nodes() > 0:
+		err = fmt.Errorf("after everything was deleted: %w", used(c.records[0].Key))
+	}
+	return c, err
+}
+
 // Run deletes the keys. If it fails or is killed, what it has deleted is gone; it can be run again.
 func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 	s, err := openAny(ctx, &d.Store)
@@ -163,7 +191,7 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { d.checked = nil }()
+	defer func() { d.checked, d.reads = nil, 0 }()
 	r := &removal{Drop: d, store: s, start: time.Now()}
 	r.lock = &holding{store: s, also: r.needless}
 	err = r.run(held)
@@ -171,8 +199,8 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 		err = errors.Join(err, r.enableAgain(ctx))
 	}
 	release(d.killed)
-	if err != nil && r.unlocked && !d.killed && r.password() != "" {
-		err = errors.Join(err, r.lockAgain(ctx, r.password()))
+	if err != nil && r.unlocked && !d.killed && r.rootPassword() != "" {
+		err = errors.Join(err, r.lockAgain(ctx, r.rootPassword()))
 	}
 	if err != nil {
 		return nil, err
@@ -180,33 +208,12 @@ func (d *Drop) Run(ctx context.Context) (*DroppedKeys, error) {
 	return &r.result, nil
 }
 
-// usage is how much a member has been used through the v2 API since it was started.
-type usage struct {
-	Watchers    uint64 `json:"watchers"`
-	GetsSuccess uint64 `json:"getsSuccess"`
-	GetsFail    uint64 `json:"getsFail"`
-}
-
-// observe returns how often the v2 API of the member is read in a time. It is an error if somebody watches keys: each
-// of them would be told that it was deleted.
-func (d *Drop) observe(ctx context.Context, m *member, long time.Duration) (reads uint64, err error) {
-	look := func() (u usage, err error) {
-		if _, err = m.read(ctx, get{path: "/v2/stats/store"}, &u); err == nil && u.Watchers > 0 {
-			err = fmt.Errorf("%d clients watch keys at the v2 API of the member %s, and would be told that these are deleted (hint: they connect to the member itself, or to a proxy with upstream.api = \"v2\"; stop them, and restart etcd if its /v2/stats/store still counts some)", u.Watchers, m.name)
-		}
-		return u, err
+// needed returns an error if what was observed says that somebody needs the keys that are to be discarded.
+func (d *Drop) needed(found *Doomed) error {
+	if !d.Discard || d.DespiteReads || found.Reads == 0 {
+		return nil
 	}
-	before, err := look()
-	if err != nil {
-		return 0, err
-	}
-	select {
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-time.After(long):
-	}
-	after, err := look()
-	return after.GetsSuccess + after.GetsFail - before.GetsSuccess - before.GetsFail, err
+	return fmt.Errorf("the v2 API of the members was read %d times in %s, so that somebody needs its keys (hint: it is a client of a member, or a proxy with upstream.api = \"v2\"; with --enable-v2, each request for /health counts as well, and --despite-reads deletes the keys nevertheless)", found.Reads, d.Observe)
 }
 
 // Peer is a member of the cluster.

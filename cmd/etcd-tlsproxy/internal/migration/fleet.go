@@ -7,7 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/v2usage"
 	"etcd-tlsproxy/proxy/v2v3/changeover"
+	"etcd-tlsproxy/proxy/v2v3/layout"
+	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
 // Fleet says which proxies take part when the keys are moved, and for how long they may hold writes.
@@ -169,14 +172,77 @@ func (d *Drop) unneeded(ctx context.Context, s *store) (f *changeover.Fleet, err
 		return nil, errors.New("the v3 store has a tree that was not moved from the v2 API, so that the keys there would be lost (hint: --discard deletes keys that nobody needs)")
 	case live && f.Moved && d.Discard:
 		return nil, errors.New("the v3 store has the keys, so that nothing of the v2 API is to be discarded (hint: say with --expect how many proxies serve that store)")
+	case live && d.Discard: // whoever has a session serves the tree
+		return f, nil
 	case live && len(all) != d.Expect:
 		return nil, fmt.Errorf("%d proxies serve the v3 store (%s), want %d (hint: a proxy with upstream.api = \"v2\" serves what would be deleted; etcd-tlsproxy migrate status lists the others)", len(all), hosts(all), d.Expect)
 	case live && f.Moved:
 		return f, nil
 	case len(followers(f)) > 0:
 		return nil, fmt.Errorf("the proxies at %s serve the v2 API (hint: move its keys with etcd-tlsproxy migrate switch)", hosts(followers(f)))
+	case d.Discard && f.State == layout.Unfinished:
+		return nil, fmt.Errorf("the v3 store has a tree in the state %q, so that the v2 API has the only keys: a migrate back has brought them there, or a migrate switch has ended early (hint: move them with etcd-tlsproxy migrate switch; if nobody needs them, first delete the description of that tree with etcdctl del %s)", f.State, s.keys.Meta())
 	case !d.Discard:
 		return nil, errors.New("the v3 store does not have the keys, so that they would be lost (hint: move them with etcd-tlsproxy migrate switch; --discard deletes keys that nobody needs)")
 	}
 	return f, nil
+}
+
+// elsewhere returns an error if proxies follow a changeover whose tree is at another prefix, and perhaps serve the v2
+// API: that has the same keys for all prefixes.
+func (d *Drop) elsewhere(ctx context.Context, s *store) error {
+	prefixes, err := changeover.Prefixes(ctx, s.client)
+	if rpc.Denied(err) && !d.Discard { // the tree has the keys, and as many proxies serve it as are expected
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking for proxies whose keys are at another prefix: %s (hint: if etcd's authentication is on, upstream.user must be its root for this)", rpc.Reason(err))
+	}
+	for _, prefix := range prefixes {
+		if prefix == s.keys {
+			continue
+		}
+		var f *changeover.Fleet
+		err := s.call(ctx, func(ctx context.Context) (err error) {
+			f, err = changeover.Look(ctx, s.client, prefix)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		auto := followers(f)
+		if len(auto) == 0 { // those with "v3" do not use the v2 API
+			continue
+		}
+		live, err := f.HasKeys()
+		switch {
+		case err != nil:
+			return err
+		case !live:
+			return fmt.Errorf("the proxies at %s, whose prefix is %q, serve the v2 API (hint: --config must be their configuration; move the keys with etcd-tlsproxy migrate switch)", hosts(auto), string(prefix))
+		case f.Moved && d.Discard:
+			return fmt.Errorf("the v3 store has the keys at the prefix %q, which the proxies at %s serve, so that nothing of the v2 API is to be discarded (hint: give their configuration with --config, and --expect)", string(prefix), hosts(auto))
+		}
+	}
+	return nil
+}
+
+// observe finds out how often the v2 API of the members is read in a time, and which members cannot be asked. Without
+// a time it looks only whether somebody watches keys.
+func (d *Drop) observe(ctx context.Context, m *member, ids []string, found *Doomed, long time.Duration) error {
+	source := v2usage.Source{Endpoints: d.Store.Endpoints, User: d.Store.User, Password: d.Store.Password, Key: layout.Keys(d.Store.Prefix).Meta()}
+	o, err := source.Observe(ctx, &v2usage.Member{ID: m.id, Name: m.name, Client: m.client}, long)
+	if err != nil {
+		return err
+	}
+	found.Reads, found.Unobserved = d.reads+o.Reads, []string{}
+	if len(ids) == 0 { // etcd does not show its members
+		found.Unobserved = append(found.Unobserved, o.Silent...)
+	}
+	for i, id := range ids {
+		if !o.Asked[id] {
+			found.Unobserved = append(found.Unobserved, found.Members[i].Name)
+		}
+	}
+	return nil
 }

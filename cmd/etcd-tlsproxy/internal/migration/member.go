@@ -176,6 +176,8 @@ type node struct {
 	ModifiedIndex uint64
 	Expiration    *time.Time
 	Nodes         []*node
+
+	previous *node // what a write has replaced
 }
 
 // keys reads keys with a quorum, and returns the index of the store at that moment.
@@ -229,4 +231,22 @@ func (n *node) flat(to []v2store.Record) []v2store.Record {
 		to = child.flat(to)
 	}
 	return to
+}
+
+// unlockable returns an error if etcd's own users are enabled, and the password is not that of root; "" is that of the connection.
+func (m *member) unlockable(ctx context.Context, password string) error {
+	var auth struct{ Enabled bool }
+	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil || !auth.Enabled {
+		return err
+	}
+	_, err := m.exists(ctx, rootPath, password, nil)
+	if err != nil {
+		err = disabling(err)
+	}
+	return err
+}
+
+// disabling is the error that etcd's own users cannot be disabled.
+func disabling(err error) error {
+	return fmt.Errorf("disabling etcd's own users of the v2 API: %w (hint: if they are not those of a switch, give root with --user and --password-file)", err)
 }

@@ -17,9 +17,12 @@ import (
 //
 // It deletes nodes one by one, because etcd has conditions only for these: a file goes if it has the index with which it
 // was read before a read has shown that the lock of the tree is held, and a directory goes if it is empty. So a command
-// that was stopped, or a request that etcd executes late, deletes nothing that a client has written since, nor anything
-// that a move back has brought: that gives a new index to each file once a deletion has begun. And etcd does nothing else
-// for as long as it deletes a large directory.
+// that was stopped, or the deletion of a file that etcd executes late, deletes nothing that a client has written since,
+// nor anything that a move back has brought: that gives a new index to each file once a deletion has begun. And etcd does
+// nothing else for as long as it deletes a large directory.
+//
+// The deletion of a directory also deletes a file that has its name meanwhile. Such a file is put back when etcd's answer
+// says so. If there is no answer, because the command has ended before etcd executes the request, it is lost.
 type removal struct {
 	*Drop
 	store *store
@@ -65,6 +68,9 @@ func (r *removal) delete(ctx context.Context) error {
 	if _, err := r.unneeded(ctx, r.store); err != nil { // the users have taken a while
 		return err
 	}
+	if err := r.elsewhere(ctx, r.store); err != nil {
+		return err
+	}
 	if _, err := r.store.apart(ctx, r.to); err != nil {
 		return err
 	}
@@ -87,11 +93,14 @@ func (r *removal) delete(ctx context.Context) error {
 // remove deletes a node, unless it is not the one that was read any more. It may have expired.
 func (r *removal) remove(ctx context.Context, record *v2store.Record) error {
 	c := request{method: http.MethodDelete, key: record.Key, query: url.Values{"dir": {"true"}}}
-	if !record.Dir {
+	edit := r.to.edit
+	if record.Dir {
+		edit = r.to.deleteDir
+	} else {
 		c.query = url.Values{"prevIndex": {strconv.FormatUint(record.Modified, 10)}}
 	}
 	return r.to.rounds(ctx, record.Key, func() (done bool, err error) {
-		_, code, err := r.to.edit(ctx, c, codeNotFound, codeCompare, codeNotDir, codeNotEmpty)
+		_, code, err := edit(ctx, c, codeNotFound, codeCompare, codeNotDir, codeNotEmpty)
 		switch {
 		case isUnanswered(err):
 			return false, pause(ctx)
@@ -104,16 +113,31 @@ func (r *removal) remove(ctx context.Context, record *v2store.Record) error {
 	})
 }
 
+// deleteDir removes a directory. If that has become a file meanwhile, it puts the file back, and returns a code that
+// says so.
+func (w *v2writer) deleteDir(ctx context.Context, c request, accepted ...int) (*node, int, error) {
+	n, code, err := w.edit(ctx, c, accepted...)
+	if err != nil || n == nil || n.previous == nil || n.previous.Dir {
+		return n, code, err
+	}
+	form := url.Values{"value": {n.previous.Value}}
+	if end := n.previous.Expiration; end != nil {
+		form.Set("ttl", seconds(max(time.Until(*end), time.Second)))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
+	defer cancel()
+	c = request{method: http.MethodPut, key: c.key, query: url.Values{"prevExist": {"false"}}, form: form}
+	if _, _, err := w.repeat(ctx, c, codeExists); err != nil {
+		return nil, 0, fmt.Errorf("the directory %q has become a file, which was deleted, and is to be put back: %w", c.key, err)
+	}
+	return nil, codeNotDir, nil
+}
+
 // prove reads the v2 store again, which must be empty.
 func (r *removal) prove(ctx context.Context) error {
-	c, err := r.take(ctx, r.store)
-	switch {
-	case err != nil:
+	c, err := r.nothing(ctx, r.store)
+	if err != nil {
 		return err
-	case c.own:
-		return fmt.Errorf("after everything was deleted: %w", used(ownKey))
-	case c.Nodes() > 0:
-		return fmt.Errorf("after everything was deleted: %w", used(c.records[0].Key))
 	}
 	r.result.users, r.result.roles = c.users, c.roles
 	return nil
@@ -135,23 +159,17 @@ func (r *removal) unlock(ctx context.Context) error {
 		return err
 	}
 	r.unlocked = true // from now on it may be, whatever the answer is
-	if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, r.password()}); err != nil {
-		return fmt.Errorf("disabling etcd's own users of the v2 API: %w (hint: if they are not those of a switch, give root with --user and --password-file)", err)
+	if err := m.change(ctx, change{http.MethodDelete, enablePath, nil, r.rootPassword()}); err != nil {
+		return disabling(err)
 	}
 	return nil
 }
 
-// password returns that of root with which a switch has locked the v2 API; "" if it is that of the connection.
-func (r *removal) password() string {
-	if r.store.found == nil || r.Connection.User != "" {
-		return ""
-	}
-	return r.store.found.V2Password
-}
+func (r *removal) rootPassword() string { return r.password(r.store) }
 
 // enableAgain enables the users again if they are not those of a lock: the keys are not all gone.
 func (r *removal) enableAgain(ctx context.Context) error {
-	if !r.unlocked || r.password() != "" {
+	if !r.unlocked || r.rootPassword() != "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
@@ -164,22 +182,27 @@ func (r *removal) enableAgain(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the v2 API perhaps takes writes of everybody now: %w (hint: enable its users with etcdctl auth enable)", err)
+		return fmt.Errorf("the v2 API perhaps takes writes of everybody now: %w (hint: run the command again, which deletes the rest; or enable its users with etcdctl auth enable, if root is among them)", err)
 	}
 	return nil
 }
 
-// removeUsers deletes etcd's own users of the v2 API and their roles, which etcd 3.6 refuses like keys. The mark of a lock
-// is the last of them.
+// removeUsers deletes etcd's own users of the v2 API and their roles, which etcd 3.6 refuses like keys. Root, without whom
+// they cannot be enabled again, and the mark of a lock are the last of them.
 func (r *removal) removeUsers(ctx context.Context) error {
 	var paths []string
 	for _, user := range r.result.users {
-		paths = append(paths, "/v2/auth/users/"+user)
+		if user != "root" {
+			paths = append(paths, "/v2/auth/users/"+user)
+		}
 	}
 	for _, role := range r.result.roles {
 		if role != mark {
 			paths = append(paths, "/v2/auth/roles/"+role)
 		}
+	}
+	if slices.Contains(r.result.users, "root") {
+		paths = append(paths, rootPath)
 	}
 	if slices.Contains(r.result.roles, mark) {
 		paths = append(paths, markPath)
@@ -196,8 +219,12 @@ func (r *removal) removeUsers(ctx context.Context) error {
 	return nil
 }
 
-// finish says that none of them are there, and forgets the password of the user who is not there either.
+// finish says that none of them are there, and forgets the password of the user who is not there either. Everybody could
+// write while the users were deleted.
 func (r *removal) finish(ctx context.Context) error {
+	if _, err := r.nothing(ctx, r.store); err != nil {
+		return err
+	}
 	r.result.Seconds = since(r.start)
 	if r.Discard {
 		return nil

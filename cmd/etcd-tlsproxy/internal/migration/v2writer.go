@@ -111,12 +111,13 @@ func (w *v2writer) send(ctx context.Context, c request, accepted ...int) (n *nod
 		last = w.last.Load()
 	}
 	var answer struct {
-		Node      *node
-		ErrorCode int
-		Message   string
+		Node, PrevNode *node
+		ErrorCode      int
+		Message        string
 	}
 	invalid := json.Unmarshal(body, &answer) != nil
 	if response.StatusCode < 300 && !invalid && answer.Node != nil {
+		answer.Node.previous = answer.PrevNode
 		return answer.Node, 0, nil
 	}
 	for _, code := range accepted {
