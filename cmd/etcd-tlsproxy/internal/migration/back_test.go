@@ -77,6 +77,7 @@ func (f *moved) records() []v2store.Record {
 }
 
 func TestAMoveBackBringsAllKeys(t *testing.T) {
+	t.Parallel()
 	for _, dataDir := range []bool{false, true} {
 		t.Run(fmt.Sprint("with a data folder ", dataDir), func(t *testing.T) {
 			t.Parallel()
@@ -152,6 +153,7 @@ func TestAMoveBackBringsAllKeys(t *testing.T) {
 
 // TestAMoveBackThatIsKilledAtAnyStepIsTakenBack kills a move back before each of its steps.
 func TestAMoveBackThatIsKilledAtAnyStepIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, step := range BackSteps {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
@@ -203,6 +205,7 @@ func (f *moved) live() {
 
 // TestAMoveBackThatFailsIsTakenBackAtOnce has what is not as it must be.
 func TestAMoveBackThatFailsIsTakenBackAtOnce(t *testing.T) {
+	t.Parallel()
 	past := func(step string, do func(*moved)) func(*moved) {
 		return func(f *moved) {
 			f.back.before = func(now string) error {
@@ -257,6 +260,7 @@ func TestAMoveBackThatFailsIsTakenBackAtOnce(t *testing.T) {
 
 // TestNothingThatExpiresComesBack has nodes that are due while the keys are moved back.
 func TestNothingThatExpiresComesBack(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/gone/dir", url.Values{"dir": {"true"}, "ttl": {"1"}})
 	f.write("/gone/dir/file", value("1"))
@@ -285,6 +289,7 @@ func TestNothingThatExpiresComesBack(t *testing.T) {
 
 // TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack has nothing else change: a refresh leaves the indexes.
 func TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/svc", url.Values{"dir": {"true"}, "ttl": {"300"}})
 	f.write("/svc/a", value("1"))
@@ -304,6 +309,7 @@ func TestADirectoryWhoseTimeToLiveIsRefreshedMeanwhileIsMovedBack(t *testing.T) 
 
 // TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld looks at the v2 API when they are about to be.
 func TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.back.before = func(step string) error {
 		switch step {
@@ -333,6 +339,7 @@ func TestWhatChangesWhileTheIndexIsRaisedIsCopiedBeforeWritesAreHeld(t *testing.
 }
 
 func TestATreeThatWasNotMovedIsNotMovedBack(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	b := &Back{Rehearsal: f.sw.Rehearsal, Fleet: Fleet{Expect: 1, MaxHold: time.Second}}
 	if _, err := b.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "the store has no tree that was moved") {
@@ -347,6 +354,7 @@ func TestATreeThatWasNotMovedIsNotMovedBack(t *testing.T) {
 }
 
 func TestAnIndexThatIsTooFarAwayIsNotRaised(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.tree.Close()
 	found, err := f.client.Range(t.Context(), &pb.RangeRequest{Key: layout.Keys("p").Meta()})

@@ -49,6 +49,7 @@ func (f *fleet) look() *changeover.Fleet {
 }
 
 func TestADropLeavesNothingThatEtcdRefuses(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 3)
 	d := f.drop(3)
 	found, err := d.Check(t.Context())
@@ -78,6 +79,7 @@ func TestADropLeavesNothingThatEtcdRefuses(t *testing.T) {
 // TestADropThatIsKilledAtAnyStepCanBeRepeated kills a deletion before each of its steps. Afterwards it can be
 // repeated, and the keys can be moved back instead.
 func TestADropThatIsKilledAtAnyStepCanBeRepeated(t *testing.T) {
+	t.Parallel()
 	for _, step := range DropSteps {
 		for _, back := range []bool{false, true} {
 			t.Run(fmt.Sprint(step, " back ", back), func(t *testing.T) {
@@ -130,6 +132,7 @@ func (f *moved) isMovedBack(key, value string) {
 }
 
 func TestKeysThatWereDroppedCanBeMovedBack(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	if _, err := f.drop(1).Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -140,6 +143,7 @@ func TestKeysThatWereDroppedCanBeMovedBack(t *testing.T) {
 // TestADropThatFailsLocksTheV2APIAgain has somebody who writes while keys are deleted: one that is there, and one that is
 // not.
 func TestADropThatFailsLocksTheV2APIAgain(t *testing.T) {
+	t.Parallel()
 	for key, step := range map[string]string{"/dir/key3": "delete", "/again": "prove"} {
 		t.Run(key, func(t *testing.T) {
 			t.Parallel()
@@ -175,6 +179,7 @@ func TestADropThatFailsLocksTheV2APIAgain(t *testing.T) {
 // TestADropThatWasStoppedDeletesNothingWhenItGoesOn stops a deletion before a step, or in the middle of one, and lets a
 // move back end, after which clients write to the v2 API.
 func TestADropThatWasStoppedDeletesNothingWhenItGoesOn(t *testing.T) {
+	t.Parallel()
 	for _, at := range append([]string{"nodes deleted"}, DropSteps...) {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
@@ -222,6 +227,7 @@ func TestADropThatWasStoppedDeletesNothingWhenItGoesOn(t *testing.T) {
 
 // TestADeletionThatEtcdExecutesLateDeletesNothing has etcd get all deletions of files when a move back has ended.
 func TestADeletionThatEtcdExecutesLateDeletesNothing(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	r := f.relay()
 	d := f.drop(1)
@@ -255,6 +261,7 @@ func TestADeletionThatEtcdExecutesLateDeletesNothing(t *testing.T) {
 
 // TestAWriteBetweenThePlanAndTheDeletionIsNoticed has somebody write when the plan was made.
 func TestAWriteBetweenThePlanAndTheDeletionIsNoticed(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.stopProxies()
 	d := f.drop(0)
@@ -273,6 +280,7 @@ func TestAWriteBetweenThePlanAndTheDeletionIsNoticed(t *testing.T) {
 // TestAProxyThatStartsEndsTheDiscarding has a proxy start that serves the v2 API, before the keys are deleted and in the
 // middle of that.
 func TestAProxyThatStartsEndsTheDiscarding(t *testing.T) {
+	t.Parallel()
 	for _, at := range []string{"delete", "nodes deleted"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
@@ -302,6 +310,7 @@ func TestAProxyThatStartsEndsTheDiscarding(t *testing.T) {
 
 // TestNothingIsDeletedThroughAProxy has an endpoint whose writes come to the tree.
 func TestNothingIsDeletedThroughAProxy(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.second(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut && r.URL.Path == "/v2/keys"+ownKey {
@@ -323,6 +332,7 @@ func TestNothingIsDeletedThroughAProxy(t *testing.T) {
 // TestAnotherClusterWithTheSameIdsIsNotEmptied has a member of another cluster at the endpoint. Both were started without
 // names.
 func TestAnotherClusterWithTheSameIdsIsNotEmptied(t *testing.T) {
+	t.Parallel()
 	f, other := newMoved(t, 1), start(t, proxytest.Options{})
 	other.write("/needed", value("1"))
 	d := f.drop(1)
@@ -337,6 +347,7 @@ func TestAnotherClusterWithTheSameIdsIsNotEmptied(t *testing.T) {
 
 // TestKeysThatAreServedAreNotDropped has what must be refused. Nothing is changed then.
 func TestKeysThatAreServedAreNotDropped(t *testing.T) {
+	t.Parallel()
 	put := func(f *fleet, change func(*layout.Meta)) {
 		m := layout.Meta{Schema: 1, MinRead: 1, MinWrite: 1, State: layout.Live, Moved: true, Generation: "g"}
 		change(&m)
@@ -406,6 +417,7 @@ func (f *fleet) watchV2(key string) {
 
 // TestOldKeysAreDiscardedWithTheirUsers has a cluster without a tree, whose v2 API has users of its own.
 func TestOldKeysAreDiscardedWithTheirUsers(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.stopProxies()
 	m, err := f.connect(t.Context())
@@ -444,6 +456,7 @@ func TestOldKeysAreDiscardedWithTheirUsers(t *testing.T) {
 
 // TestReadsOfTheV2APIAreCounted has a client that reads a key while the member is observed.
 func TestReadsOfTheV2APIAreCounted(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	d := f.drop(1)
 	d.Observe = 300 * time.Millisecond
@@ -470,6 +483,7 @@ func TestReadsOfTheV2APIAreCounted(t *testing.T) {
 }
 
 func TestAProxyCountsOnce(t *testing.T) {
+	t.Parallel()
 	session := func(host, process string, auto bool) changeover.Member {
 		return changeover.Member{Host: host, Process: process, Auto: auto}
 	}

@@ -24,6 +24,7 @@ func dir(key string, expires ...int64) v2store.Record {
 }
 
 func TestEditsMakeOneTreeOfAnother(t *testing.T) {
+	t.Parallel()
 	later := time.Now().Add(time.Hour).UnixNano()
 	type tree = []v2store.Record
 	for name, c := range map[string]struct {
@@ -55,6 +56,7 @@ func TestEditsMakeOneTreeOfAnother(t *testing.T) {
 
 // TestNothingIsWrittenBelowADirectoryThatHasExpired has a directory that the v2 API would make anew for it.
 func TestNothingIsWrittenBelowADirectoryThatHasExpired(t *testing.T) {
+	t.Parallel()
 	past := time.Now().Add(-time.Second).UnixNano()
 	list := []v2store.Record{dir("/a", past), dir("/a/b"), file("/a/b/c", "1"), file("/d", "2", past), file("/e", "3")}
 	left := living(list, time.Now())

@@ -18,6 +18,7 @@ func (f *fleet) alarm(action pb.AlarmRequest_AlarmAction) {
 
 // TestASwitchWorksAfterOneThatFilledTheStore has the store be full when the proxies hold their writes.
 func TestASwitchWorksAfterOneThatFilledTheStore(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.sw.MaxHold = time.Second
 	f.sw.before = func(step string) error {

@@ -51,6 +51,7 @@ func (f *installed) same(before *Content) (now *Content) {
 }
 
 func TestTheKeysMoveThereAndBackWithAnInstalledEtcd(t *testing.T) {
+	t.Parallel()
 	for _, members := range []int{1, 3} {
 		t.Run(strconv.Itoa(members), func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +84,7 @@ var leaderless = map[string]bool{"switch freeze": true, "switch serve": true, "b
 // TestTheKeysMoveAlthoughTheLeaderDies kills the leader of three members before a step of a command. It fails or succeeds,
 // and then all keys are there.
 func TestTheKeysMoveAlthoughTheLeaderDies(t *testing.T) {
+	t.Parallel()
 	all := os.Getenv("ETCD_TLSPROXY_TEST_MOVE") == "1"
 	f := newInstalled(t, 3, 2)
 	want := f.take()

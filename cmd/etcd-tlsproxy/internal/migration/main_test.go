@@ -19,7 +19,10 @@ import (
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
 
-func TestMain(m *testing.M) { proxytest.VerifyNoLeaks(m) }
+func TestMain(m *testing.M) {
+	proxytest.WaitTogether()
+	proxytest.VerifyNoLeaks(m)
+}
 
 // fixture is an etcd that has both stores, and a rehearsal of it.
 type fixture struct {

@@ -33,6 +33,7 @@ func (f *fleet) refused(d *Drop, want string) {
 
 // TestAWatchAtAnyMemberEndsADeletion has a client that watches a key at a member that is not the one of the files.
 func TestAWatchAtAnyMemberEndsADeletion(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: dir, Advertise: make([]string, 3)})
 	t.Cleanup(c.Close)
@@ -58,6 +59,7 @@ func TestAWatchAtAnyMemberEndsADeletion(t *testing.T) {
 
 // TestKeysThatAreReadAreNotDiscarded has a client that reads a key while the member is observed.
 func TestKeysThatAreReadAreNotDiscarded(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.stopProxies()
 	stop := f.reads("/dir/key3")
@@ -98,6 +100,7 @@ func (f *fleet) reads(key string) (stop func()) {
 
 // TestKeysOfProxiesWithAnotherPrefixAreNotDeleted has the configuration of another tree than the proxies.
 func TestKeysOfProxiesWithAnotherPrefixAreNotDeleted(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	d := f.drop(0)
 	d.Store.Prefix, d.Served = "", ""
@@ -110,6 +113,7 @@ func TestKeysOfProxiesWithAnotherPrefixAreNotDeleted(t *testing.T) {
 
 // TestTheOnlyCopyIsNotDiscarded has the keys at the v2 API after a move back, and no proxy that runs.
 func TestTheOnlyCopyIsNotDiscarded(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	if _, err := f.back.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -125,6 +129,7 @@ func TestTheOnlyCopyIsNotDiscarded(t *testing.T) {
 
 // TestOldKeysAreDiscardedBesideATreeThatWasMadeEmpty has a proxy that serves a tree which was never moved.
 func TestOldKeysAreDiscardedBesideATreeThatWasMadeEmpty(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.stopProxies()
 	if err := v2v3.Init(t.Context(), f.sw.Store, 0); err != nil {
@@ -144,6 +149,7 @@ func TestOldKeysAreDiscardedBesideATreeThatWasMadeEmpty(t *testing.T) {
 
 // TestAKeyThatIsWrittenWhileUsersAreDeletedFailsTheDeletion has a client that writes when the keys are gone.
 func TestAKeyThatIsWrittenWhileUsersAreDeletedFailsTheDeletion(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	d := f.drop(1)
 	d.before = func(now string) error {
@@ -166,6 +172,7 @@ func TestAKeyThatIsWrittenWhileUsersAreDeletedFailsTheDeletion(t *testing.T) {
 
 // TestAFileInThePlaceOfADirectoryIsPutBack has a client replace an empty directory when its deletion is on its way.
 func TestAFileInThePlaceOfADirectoryIsPutBack(t *testing.T) {
+	t.Parallel()
 	fl := newFleet(t, 1)
 	fl.write("/cfg/x", value("1"))
 	fl.remove("/cfg/x")
@@ -193,6 +200,7 @@ func TestAFileInThePlaceOfADirectoryIsPutBack(t *testing.T) {
 
 // TestAMemberWithoutTheV2APISaysWhatToDo has the last members restarted already.
 func TestAMemberWithoutTheV2APISaysWhatToDo(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.second(func(w http.ResponseWriter, r *http.Request) bool {
 		off := strings.HasPrefix(r.URL.Path, "/v2/")
@@ -229,6 +237,7 @@ func (f *fleet) own() {
 
 // TestADeletionWithoutThePasswordOfRootBeginsNothing has users of the v2 API that no switch has made.
 func TestADeletionWithoutThePasswordOfRootBeginsNothing(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	d := f.drop(1)
 	f.own()

@@ -157,6 +157,7 @@ func (f *moved) expireLocks() { f.put(string(layout.Keys("p").Lock())) }
 // TestWhatEtcdExecutesLateChangesNothingThatClientsWrote has etcd get all writes of a move back when another one has moved the
 // keys, and clients have written and removed them.
 func TestWhatEtcdExecutesLateChangesNothingThatClientsWrote(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	const n = 40
 	for i := range n {
@@ -201,6 +202,7 @@ func TestWhatEtcdExecutesLateChangesNothingThatClientsWrote(t *testing.T) {
 // TestAWriteWithoutAnAnswerIsNotExecutedAfterTheMove has etcd get the first attempt of a change and of a creation when the
 // move back has succeeded.
 func TestAWriteWithoutAnAnswerIsNotExecutedAfterTheMove(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/dir/key3", value("old"))
 	r := f.relay()
@@ -228,6 +230,7 @@ func TestAWriteWithoutAnAnswerIsNotExecutedAfterTheMove(t *testing.T) {
 
 // TestWritesAreNotHeldWhileACreationMayStillBeExecuted has a creation that is not answered.
 func TestWritesAreNotHeldWhileACreationMayStillBeExecuted(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/big/new", value("1"))
 	r := f.relay()
@@ -259,6 +262,7 @@ func TestWritesAreNotHeldWhileACreationMayStillBeExecuted(t *testing.T) {
 
 // TestAFileThatIsCreatedLateExpires has the creation of a file come when the keys were moved, and a client has removed it.
 func TestAFileThatIsCreatedLateExpires(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/big/new", value("old"))
 	r := f.relay()
@@ -287,6 +291,7 @@ func TestAFileThatIsCreatedLateExpires(t *testing.T) {
 // TestACommandThatWasStoppedChangesNothingWhenItGoesOn stops a move back in the middle of its copy, and lets another one
 // move the keys.
 func TestACommandThatWasStoppedChangesNothingWhenItGoesOn(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	const n = 300
 	for i := range n {
@@ -345,6 +350,7 @@ func TestACommandThatWasStoppedChangesNothingWhenItGoesOn(t *testing.T) {
 // TestACommandThatWasStoppedAtAStepLeavesTheV2APIToClients stops a move back before a step, and lets another one move the
 // keys.
 func TestACommandThatWasStoppedAtAStepLeavesTheV2APIToClients(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"copy", "raise", "freeze", "serve"} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
@@ -383,6 +389,7 @@ func TestACommandThatWasStoppedAtAStepLeavesTheV2APIToClients(t *testing.T) {
 
 // TestAnAnswerOfAnotherClusterEndsAMoveBack has the member replaced while the keys are copied.
 func TestAnAnswerOfAnotherClusterEndsAMoveBack(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	r := f.relay()
 	r.through(f)
@@ -405,6 +412,7 @@ func TestAnAnswerOfAnotherClusterEndsAMoveBack(t *testing.T) {
 // TestAChangeThatAnEarlierCommandDecidedOnIsNotExecutedLate has a value change and change back, so that the second command
 // finds in the v2 API what it wants.
 func TestAChangeThatAnEarlierCommandDecidedOnIsNotExecutedLate(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/dir/key3", value("old"))
 	r := f.relay()
@@ -430,6 +438,7 @@ func TestAChangeThatAnEarlierCommandDecidedOnIsNotExecutedLate(t *testing.T) {
 
 // TestAClockThatIsWrongMovesNothing has the clock of the command wrong by two seconds.
 func TestAClockThatIsWrongMovesNothing(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	for skew, want := range map[time.Duration]string{2 * time.Second: "is ahead of that of the member default by ", -2 * time.Second: "is behind that of the member default by "} {
 		f.back.now = func() time.Time { return time.Now().Add(skew) }
@@ -442,6 +451,7 @@ func TestAClockThatIsWrongMovesNothing(t *testing.T) {
 // TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne has the removal of a directory that is not answered. Etcd would execute it
 // on a file as well.
 func TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne(t *testing.T) {
+	t.Parallel()
 	fl := newFleet(t, 1)
 	(&moved{fleet: fl}).v2write("PUT", "/empty", url.Values{"dir": {"true"}})
 	f := fl.switched()
@@ -481,6 +491,7 @@ func TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne(t *testing.T) {
 
 // TestAMoveBackThatFailsWithAllAnswersDelaysNoOther has it fail when it has made a directory.
 func TestAMoveBackThatFailsWithAllAnswersDelaysNoOther(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.write("/new", url.Values{"dir": {"true"}})
 	for _, step := range []string{"freeze", "update"} {
@@ -506,6 +517,7 @@ func TestAMoveBackThatFailsWithAllAnswersDelaysNoOther(t *testing.T) {
 
 // TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires has a key whose time to live is over by the clock of the command only.
 func TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires(t *testing.T) {
+	t.Parallel()
 	for _, step := range []string{"copy", "freeze", "prove"} {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
@@ -533,6 +545,7 @@ func TestAClockThatIsSetMeanwhileLosesNoKeyThatExpires(t *testing.T) {
 // TestTheKeyOfACommandThatWasStoppedIsNotMoved has it in the v2 API during a switch, and in a tree that an earlier release
 // has moved.
 func TestTheKeyOfACommandThatWasStoppedIsNotMoved(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.write(ownKey, url.Values{"value": {""}, "ttl": {"600"}})
 	f.sw.before = func(step string) error {
@@ -556,6 +569,7 @@ func TestTheKeyOfACommandThatWasStoppedIsNotMoved(t *testing.T) {
 
 // TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex has it lose the lock after some writes.
 func TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	r, err := f.back.open(t.Context())
 	if err != nil {
@@ -584,6 +598,7 @@ func TestACommandThatHasLostItsLockDoesNotGoOnRaisingTheIndex(t *testing.T) {
 
 // TestAMoveBackWhoseLastAnswerWasLostHasSucceeded has etcd carry out the last step, and the command get an error for it.
 func TestAMoveBackWhoseLastAnswerWasLostHasSucceeded(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	f.back.before = func(step string) error {
 		if step == "serve" {

@@ -13,6 +13,7 @@ import (
 
 // TestTheProofFindsEachDifference changes the copy in each way in which it can be wrong.
 func TestTheProofFindsEachDifference(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	for _, key := range []string{"value", "created", "modified", "expires", "gone", "_hidden/gone", "file", "broken", "a/b"} {
 		f.write("/"+key, value("secret"))
@@ -67,6 +68,7 @@ func TestTheProofFindsEachDifference(t *testing.T) {
 }
 
 func TestKindsAreCompared(t *testing.T) {
+	t.Parallel()
 	file, dir := v2store.Record{Key: "/a"}, v2store.Record{Key: "/a", Dir: true}
 	if got := differs(&file, &dir); got != "is a directory, want a file" {
 		t.Errorf("got %q of a directory", got)
@@ -77,6 +79,7 @@ func TestKindsAreCompared(t *testing.T) {
 }
 
 func TestOnlyTheFirstDifferencesAreListed(t *testing.T) {
+	t.Parallel()
 	var want []v2store.Record
 	for i := range maxListed + 5 {
 		want = append(want, v2store.Record{Key: fmt.Sprint("/", i)})
@@ -89,6 +92,7 @@ func TestOnlyTheFirstDifferencesAreListed(t *testing.T) {
 
 // TestBytesThatAreNotTextAreMoved has a value that etcd answers with replacement characters.
 func TestBytesThatAreNotTextAreMoved(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.write("/bytes", value("a\xff\xfeb"))
 	c := f.take()
@@ -102,6 +106,7 @@ func TestBytesThatAreNotTextAreMoved(t *testing.T) {
 
 // TestTheMemberGoesOnMeanwhile writes all the time, to a member that writes many snapshots.
 func TestTheMemberGoesOnMeanwhile(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{SnapshotCount: 50})
 	for i := range 300 {
 		f.write(fmt.Sprint("/key", i), value("1"))

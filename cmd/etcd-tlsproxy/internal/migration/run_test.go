@@ -23,6 +23,7 @@ func (f *fixture) fill() {
 }
 
 func TestARehearsalThatWasInterruptedIsRunAgain(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.fill()
 	c := f.take()
@@ -53,6 +54,7 @@ func TestARehearsalThatWasInterruptedIsRunAgain(t *testing.T) {
 }
 
 func TestTwoRehearsalsExcludeEachOther(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.fill()
 	c := f.take()
@@ -73,6 +75,7 @@ func TestTwoRehearsalsExcludeEachOther(t *testing.T) {
 
 // TestARehearsalWithoutItsLockWritesNothing takes the lock away, as an etcd that was stopped for long.
 func TestARehearsalWithoutItsLockWritesNothing(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.write("/a", value("1"))
 	c := f.take()
@@ -97,6 +100,7 @@ func TestARehearsalWithoutItsLockWritesNothing(t *testing.T) {
 
 // TestCleaningKeepsKeysOfOtherPrograms puts keys among those of the copy.
 func TestCleaningKeepsKeysOfOtherPrograms(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.write("/a/b", value("1"))
 	if _, err := f.Run(t.Context(), f.take()); err != nil {
@@ -115,6 +119,7 @@ func TestCleaningKeepsKeysOfOtherPrograms(t *testing.T) {
 
 // TestAFullStoreIsReportedAndCleaned has a store that another program fills.
 func TestAFullStoreIsReportedAndCleaned(t *testing.T) {
+	t.Parallel()
 	const quota = 4 << 20
 	f := start(t, proxytest.Options{Quota: quota})
 	f.write("/a", value("1"))
@@ -153,6 +158,7 @@ func TestAFullStoreIsReportedAndCleaned(t *testing.T) {
 }
 
 func TestACopyThatDoesNotFitIsNotBegun(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.write("/a", value(strings.Repeat("x", 100<<10)))
 	f.Store.QuotaBytes = 150 << 10
@@ -165,6 +171,7 @@ func TestACopyThatDoesNotFitIsNotBegun(t *testing.T) {
 }
 
 func TestAValueThatIsTooLargeIsNamed(t *testing.T) {
+	t.Parallel()
 	f := start(t, proxytest.Options{})
 	f.write("/small", value("1"))
 	f.write("/large", value(strings.Repeat("x", 2<<20)))

@@ -121,6 +121,7 @@ func (f *fleet) v2Status(key string) int {
 }
 
 func TestASwitchMovesAllKeys(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	f.sw.before = func(step string) error {
 		if step == "freeze" { // after the nodes were copied
@@ -161,6 +162,7 @@ var errKilled = errors.New("killed")
 
 // TestWritesToTheV2APIAfterASwitchAreNamed has a program that still writes to a member, and a node that expires.
 func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.write("/expires", url.Values{"value": {"1"}, "ttl": {"1"}})
 	result, err := f.sw.Run(t.Context())
@@ -200,6 +202,7 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 
 // TestWritesOfAMoveBackAreNotNamedAsLate moves the keys back while the v2 API is watched.
 func TestWritesOfAMoveBackAreNotNamedAsLate(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	result, err := f.sw.Run(t.Context())
 	if err != nil {
@@ -226,6 +229,7 @@ func TestWritesOfAMoveBackAreNotNamedAsLate(t *testing.T) {
 
 // TestLateWritesAreNamedWhileTheV2APIIsLocked has the command that locks the v2 API hold the lock of the tree.
 func TestLateWritesAreNamedWhileTheV2APIIsLocked(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	result, err := f.sw.Run(t.Context())
 	if err != nil {
@@ -289,6 +293,7 @@ func (f *fleet) expireLock() {
 // TestASwitchThatIsKilledAtAnyStepIsTakenBack kills a switch before each of its steps. Its lock goes with its
 // lease.
 func TestASwitchThatIsKilledAtAnyStepIsTakenBack(t *testing.T) {
+	t.Parallel()
 	for _, step := range Steps {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
@@ -326,6 +331,7 @@ func TestASwitchThatIsKilledAtAnyStepIsTakenBack(t *testing.T) {
 
 // TestASwitchThatFailsIsTakenBackAtOnce has what is not as it must be.
 func TestASwitchThatFailsIsTakenBackAtOnce(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		prepare func(*fleet)
 		want    string
@@ -425,6 +431,7 @@ func (f *fleet) remove(key string) {
 }
 
 func TestAFleetThatIsNotAsExpectedIsNotSwitched(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 2)
 	f.sw.Expect = 3
 	if _, err := f.sw.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "2 proxies follow the changeover (conf1001, conf1001), want 3") {
@@ -443,6 +450,7 @@ func TestAFleetThatIsNotAsExpectedIsNotSwitched(t *testing.T) {
 
 // TestAProxyThatStillHasASessionForTheTreeIsSwitched has a second session of one proxy, which holds no writes.
 func TestAProxyThatStillHasASessionForTheTreeIsSwitched(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 2)
 	p := layout.Presence{Host: "conf1001"}
 	f.put(string(layout.Keys("p").Session("tree")), string(p.Encode()))
@@ -454,6 +462,7 @@ func TestAProxyThatStillHasASessionForTheTreeIsSwitched(t *testing.T) {
 // TestNodesThatExpireWhileWritesAreHeldExpireInTheTree lets a file and a directory expire after the v2 store
 // was read.
 func TestNodesThatExpireWhileWritesAreHeldExpireInTheTree(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.write("/gone/dir", url.Values{"dir": {"true"}, "ttl": {"2"}})
 	f.write("/gone/dir/file", value("1"))
@@ -478,6 +487,7 @@ func TestNodesThatExpireWhileWritesAreHeldExpireInTheTree(t *testing.T) {
 
 // TestNoWriteIsLostInASwitch has clients that write through the proxies while the keys are moved.
 func TestNoWriteIsLostInASwitch(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 3)
 	tree := sync.OnceValue(f.tree)
 	var writers sync.WaitGroup
@@ -534,6 +544,7 @@ func TestNoWriteIsLostInASwitch(t *testing.T) {
 }
 
 func TestAMemberOfAnotherClusterIsNotMoved(t *testing.T) {
+	t.Parallel()
 	c := &Content{Member: "conf1", cluster: 1}
 	if err := c.belongs(1); err != nil {
 		t.Errorf("a member of the cluster: got %v", err)
@@ -545,6 +556,7 @@ func TestAMemberOfAnotherClusterIsNotMoved(t *testing.T) {
 
 // TestKeysAreNotMovedToTheStoreOfAnotherCluster has a configuration that names the members of another cluster.
 func TestKeysAreNotMovedToTheStoreOfAnotherCluster(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	program, _, found := proxytest.FindEtcd()
 	if !found {
@@ -568,6 +580,7 @@ func TestKeysAreNotMovedToTheStoreOfAnotherCluster(t *testing.T) {
 // TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved has the files and the endpoint of another etcd that was started without a
 // name: its ids are the same.
 func TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	other := start(t, proxytest.Options{})
 	other.write("/other", value("1"))

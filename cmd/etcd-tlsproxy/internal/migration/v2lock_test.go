@@ -57,6 +57,7 @@ func (f *fleet) moveBack() *moved {
 
 // TestUsersOfTheV2APIAreLeftAsTheyAre has an administrator who has enabled etcd's users, and lets root write only.
 func TestUsersOfTheV2APIAreLeftAsTheyAre(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.mustAuth("PUT", "/users/root", "", map[string]string{"user": "root", "password": "admins"})
 	f.mustAuth("PUT", "/enable", "", nil)
@@ -83,6 +84,7 @@ func TestUsersOfTheV2APIAreLeftAsTheyAre(t *testing.T) {
 
 // TestUsersThatArePreparedAreNotReplaced has a user root while etcd's users are not enabled.
 func TestUsersThatArePreparedAreNotReplaced(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.mustAuth("PUT", "/users/root", "", map[string]string{"user": "root", "password": "admins"})
 	if _, err := f.sw.Run(t.Context()); !errors.Is(err, errPrepared) {
@@ -103,6 +105,7 @@ func TestUsersThatArePreparedAreNotReplaced(t *testing.T) {
 
 // TestTheLockLeavesNothingBehind moves the keys there and back.
 func TestTheLockLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	if _, err := f.back.Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -116,6 +119,7 @@ func TestTheLockLeavesNothingBehind(t *testing.T) {
 
 // TestAV2APIThatAKilledCommandLeftUnlockedIsLocked kills a move back that has unlocked the v2 API.
 func TestAV2APIThatAKilledCommandLeftUnlockedIsLocked(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	unguarded := func() bool {
 		t.Helper()
@@ -172,6 +176,7 @@ func TestAV2APIThatAKilledCommandLeftUnlockedIsLocked(t *testing.T) {
 // TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked gives the command that locks it the endpoint of another etcd that was
 // started without a name: its ids are the same.
 func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	other := start(t, proxytest.Options{})
 	elsewhere := f.back.Rehearsal
@@ -202,6 +207,7 @@ func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
 
 // TestALockWithoutEffectIsAnError has the last request of an earlier unlock come before the users are enabled.
 func TestALockWithoutEffectIsAnError(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	password := f.description().V2Password
 	if _, err := f.back.Run(t.Context()); err != nil {
@@ -232,6 +238,7 @@ func TestALockWithoutEffectIsAnError(t *testing.T) {
 
 // TestALockThatEtcdExecutesLateIsNotInTheWay has etcd execute each request of a lock when the keys are in the v2 API again.
 func TestALockThatEtcdExecutesLateIsNotInTheWay(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	password := f.description().V2Password
 	if _, err := f.back.Run(t.Context()); err != nil {
@@ -287,6 +294,7 @@ func (f *fleet) unusedUsers(when string) {
 
 // TestAnUndoneLockLeavesNoUser has another command remove the mark of a lock that comes too late.
 func TestAnUndoneLockLeavesNoUser(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	password := f.description().V2Password
 	if _, err := f.back.Run(t.Context()); err != nil {
@@ -310,6 +318,7 @@ func TestAnUndoneLockLeavesNoUser(t *testing.T) {
 // TestAV2APIWhoseUsersWereDisabledIsLocked has users who decided at the switch who may write, and were disabled and removed
 // since.
 func TestAV2APIWhoseUsersWereDisabledIsLocked(t *testing.T) {
+	t.Parallel()
 	f := newFleet(t, 1)
 	f.mustAuth("PUT", "/users/root", "", map[string]string{"user": "root", "password": "admins"})
 	f.mustAuth("PUT", "/enable", "", nil)
@@ -358,6 +367,7 @@ func (l *losing) live(context.Context) (bool, error) { return l.has, nil }
 
 // TestALockThatComesTooLateIsUndone loses the lock of the tree while the v2 API is being locked.
 func TestALockThatComesTooLateIsUndone(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	password := f.description().V2Password
 	if _, err := f.back.Run(t.Context()); err != nil {

@@ -53,6 +53,7 @@ func (f *moved) cluster() string {
 // TestAMoveBackWithAnEndpointOfAnotherClusterWritesNothing has two endpoints. The clusters have the same ids, as those that
 // are started without names have.
 func TestAMoveBackWithAnEndpointOfAnotherClusterWritesNothing(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	e, err := proxytest.StartEmbedded(proxytest.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -78,6 +79,7 @@ func TestAMoveBackWithAnEndpointOfAnotherClusterWritesNothing(t *testing.T) {
 
 // TestAProxyAmongTheEndpointsIsFoundBeforeTheV2APIIsUnlocked has a second endpoint that writes to the tree.
 func TestAProxyAmongTheEndpointsIsFoundBeforeTheV2APIIsUnlocked(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	id := f.cluster()
 	f.second(func(w http.ResponseWriter, r *http.Request) bool {
@@ -109,6 +111,7 @@ func TestAProxyAmongTheEndpointsIsFoundBeforeTheV2APIIsUnlocked(t *testing.T) {
 
 // TestClientsDoNotUseTheV2APIBeforeAllMembersHaveWhatWasWritten has a second member that has old indexes for a while.
 func TestClientsDoNotUseTheV2APIBeforeAllMembersHaveWhatWasWritten(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	id := f.cluster()
 	var looks, lags atomic.Int64
@@ -142,6 +145,7 @@ func TestClientsDoNotUseTheV2APIBeforeAllMembersHaveWhatWasWritten(t *testing.T)
 
 // TestAReadOfAMemberThatFailsOnceIsRepeated has a second member that has no leader for a moment.
 func TestAReadOfAMemberThatFailsOnceIsRepeated(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	failed := false
 	f.second(func(w http.ResponseWriter, r *http.Request) bool {
@@ -164,6 +168,7 @@ func TestAReadOfAMemberThatFailsOnceIsRepeated(t *testing.T) {
 
 // TestAMemberThatStaysBehindIsNamed has a second member that does not catch up until the time is over.
 func TestAMemberThatStaysBehindIsNamed(t *testing.T) {
+	t.Parallel()
 	f := newMoved(t, 1)
 	id := f.cluster()
 	ctx, over := context.WithCancel(t.Context())
@@ -193,6 +198,7 @@ func TestAMemberThatStaysBehindIsNamed(t *testing.T) {
 
 // TestAllMembersAreWaitedForAndThoseThatCannotBeAskedAreNamed has a cluster of which --endpoints names one member.
 func TestAllMembersAreWaitedForAndThoseThatCannotBeAskedAreNamed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: dir, Advertise: make([]string, 3)})
 	t.Cleanup(c.Close)
