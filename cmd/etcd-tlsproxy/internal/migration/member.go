@@ -59,20 +59,6 @@ func (r *Rehearsal) member(ctx context.Context) (*member, error) {
 	return m, nil
 }
 
-// belongs returns an error unless the member whose files are read is one of the cluster that has the store.
-func (r *Rehearsal) belongs(ctx context.Context, s *store) error {
-	m, err := r.member(ctx)
-	if err != nil {
-		return err
-	}
-	ids, err := s.members(ctx)
-	if err != nil {
-		return err
-	}
-	m.cluster = memberhost.ID(s.cluster)
-	return s.owns(ctx, m, ids)
-}
-
 // connect connects to a member, and checks that it serves the v2 API.
 func (r *Rehearsal) connect(ctx context.Context) (*member, error) {
 	etcd, err := r.Connection.Client()

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -199,4 +200,18 @@ func (s *store) txn(ctx context.Context, t *layout.Txn) (*pb.TxnResponse, error)
 		err = errLost
 	}
 	return answer, err
+}
+
+// belongs returns an error unless the member whose files are read is one of the cluster that has the store.
+func (r *Rehearsal) belongs(ctx context.Context, s *store) error {
+	m, err := r.member(ctx)
+	if err != nil {
+		return err
+	}
+	ids, err := s.members(ctx)
+	if err != nil {
+		return err
+	}
+	m.cluster = memberhost.ID(s.cluster)
+	return s.owns(ctx, m, ids)
 }
