@@ -25,9 +25,11 @@ stores: ## Build etcd 3.6 and 3.7 for the tests: dist/etcd36 and dist/etcd37, wi
 test: ## Run the tests against a real etcd; needs only Go
 	go test ./... ./.ci/mutants ./.ci/seeded
 
+# Each checkout has a cache of its own: in a shared one, findings of a file carry the path of the checkout that was looked
+# at first, and comments that suppress them are not found if that is gone.
 lint: ## Run the linters of .golangci.yml, and check that each go.mod is tidy
 	set -e; for module in . proxy/proxytest/etcd36 proxy/proxytest/etcd37; do (cd $$module && go mod tidy -diff); done
-	go run $(GOLANGCI_LINT) run ./... ./.ci/mutants ./.ci/seeded
+	GOLANGCI_LINT_CACHE=$(CURDIR)/dist/golangci-lint go run $(GOLANGCI_LINT) run ./... ./.ci/mutants ./.ci/seeded
 
 # Tests of these packages mostly wait for an etcd within the test, which the race detector makes ten times slower where
 # passwords are hashed. .ci/long runs them.
