@@ -35,7 +35,7 @@ lint: ## Run the linters of .golangci.yml, and check that each go.mod is tidy
 # passwords are hashed. .ci/long runs them.
 RACE_SLOW = cmd/etcd-tlsproxy/internal/(migration|recovery)
 race: ## Run shortened tests with the race detector; needs a C compiler
-	$(or $(GOTEST),go test) -race -short -timeout 20m $(if $(GOTEST),--) \
+	$(or $(GOTEST),go test) -race -short -timeout 10m $(if $(GOTEST),--) \
 		$$(go list ./acl ./certs ./proxy/... ./cmd/... | grep -vE '/$(RACE_SLOW)$$')
 
 fuzz: ## Run each fuzz target for FUZZTIME (10s); FUZZ=pattern selects targets
