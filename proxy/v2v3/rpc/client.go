@@ -29,6 +29,14 @@ type Endpoint struct {
 	TLS *tls.Config
 }
 
+// URL returns the client URL of the member, at which it may have the v2 API as well.
+func (e Endpoint) URL() string {
+	if e.TLS != nil {
+		return "https://" + e.Addr
+	}
+	return "http://" + e.Addr
+}
+
 // Client calls one of its endpoints.
 type Client struct {
 	endpoints      []Endpoint

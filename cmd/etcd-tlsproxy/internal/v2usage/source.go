@@ -38,12 +38,8 @@ func (s *Source) member(ctx context.Context, e rpc.Endpoint, transport *http.Tra
 	if err != nil {
 		return nil, false, err
 	}
-	scheme := "http://"
-	if e.TLS != nil {
-		scheme = "https://"
-	}
 	m = &Member{ID: strconv.FormatUint(answer.Header.MemberId, 16), Name: e.Addr}
-	if m.Client, err = client.New(client.Config{Endpoints: []string{scheme + e.Addr}, Transport: transport}); err != nil {
+	if m.Client, err = client.New(client.Config{Endpoints: []string{e.URL()}, Transport: transport}); err != nil {
 		return nil, false, err
 	}
 	has, err = serves(ctx, m.Client)
