@@ -102,7 +102,7 @@ func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doom
 	if err := m.unlockable(ctx, d.password(s)); err != nil {
 		return nil, err
 	}
-	c, err := d.take(ctx, s)
+	c, err := d.takeOf(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +117,7 @@ func (d *Drop) look(ctx context.Context, s *store, observe time.Duration) (*Doom
 	if behind, err := d.Since(ctx, c); err != nil {
 		return nil, err
 	} else if behind > 0 {
-		if d.checked, err = d.take(ctx, s); err != nil {
+		if d.checked, err = d.takeOf(ctx, s); err != nil {
 			return nil, err
 		}
 		if err := unwritten(c, d.checked); err != nil {
@@ -155,21 +155,9 @@ func (d *Drop) password(s *store) string {
 // named returns names that are a list in JSON, although there are none.
 func named(names []string) []string { return append([]string{}, names...) }
 
-// take reads the v2 store, and makes sure that all of it was read.
-func (d *Drop) take(ctx context.Context, s *store) (*Content, error) {
-	c, err := d.Take(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if n := &c.Differences; n.Count > 0 {
-		return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", n.Count, n.First[0].Key, n.First[0].What)
-	}
-	return c, c.belongs(s.cluster)
-}
-
 // nothing reads the v2 store again, and returns an error if it has nodes.
 func (d *Drop) nothing(ctx context.Context, s *store) (*Content, error) {
-	c, err := d.take(ctx, s)
+	c, err := d.takeOf(ctx, s)
 	switch {
 	case err != nil:
 	case c.own:

@@ -2,7 +2,6 @@ package migration
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -160,14 +159,9 @@ func (r *retreat) same(from, to *v2store.Record) bool {
 // nodes that the tree knows.
 func (r *retreat) read(ctx context.Context) ([]v2store.Record, error) {
 	if r.DataDir != "" {
-		first := r.Rehearsal
-		first.Connection.Endpoints = first.Connection.Endpoints[:1]
-		c, err := first.Take(ctx)
+		c, err := r.at(r.Connection.Endpoints[0]).takeAll(ctx)
 		if err != nil {
 			return nil, err
-		}
-		if d := &c.Differences; d.Count > 0 {
-			return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
 		}
 		return c.records, nil
 	}
@@ -217,6 +211,18 @@ func spread[T any](ctx context.Context, list []T, add func(int64), do func(conte
 		})
 	}
 	return senders.Wait()
+}
+
+// removeAll removes what is to be removed, in its order.
+func (e *edits) removeAll(ctx context.Context, add func(int64), remove func(context.Context, *v2store.Record) error) error {
+	files := 0
+	for files < len(e.remove) && !e.remove[files].Dir {
+		files++
+	}
+	if err := spread(ctx, e.remove[:files], add, remove); err != nil {
+		return err
+	}
+	return levels(ctx, e.remove[files:], add, remove)
 }
 
 // levels does something for directories, those of one depth after those of another.

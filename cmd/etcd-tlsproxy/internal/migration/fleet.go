@@ -27,11 +27,7 @@ type Fleet struct {
 
 // check returns what the store says about the fleet, and an error unless all proxies follow.
 func (w *Fleet) check(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
-	err = s.call(ctx, func(ctx context.Context) error {
-		f, err = changeover.Look(ctx, s.client, s.keys)
-		return err
-	})
-	if err != nil {
+	if f, err = s.fleet(ctx, s.keys); err != nil {
 		return nil, err
 	}
 	following, others := proxies(f)
@@ -42,6 +38,15 @@ func (w *Fleet) check(ctx context.Context, s *store) (f *changeover.Fleet, err e
 		return f, fmt.Errorf("%d proxies follow the changeover (%s), want %d (hint: a proxy without upstream.api = \"auto\" would go on using one API; etcd-tlsproxy migrate status lists them)", len(following), hosts(following), w.Expect)
 	}
 	return f, nil
+}
+
+// fleet returns what the store says about the tree at a prefix, and the proxies before it.
+func (s *store) fleet(ctx context.Context, prefix layout.Keys) (f *changeover.Fleet, err error) {
+	err = s.call(ctx, func(ctx context.Context) error {
+		f, err = changeover.Look(ctx, s.client, prefix)
+		return err
+	})
+	return f, err
 }
 
 // followers returns the sessions of proxies that follow the changeover.
@@ -116,10 +121,8 @@ func (w *Fleet) hold(ctx context.Context, s *store) error {
 		if len(late) == 0 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if wait(ctx, 20*time.Millisecond) != nil {
 			return fmt.Errorf("these proxies do not say that they hold their writes: %s", hosts(late))
-		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
@@ -157,11 +160,7 @@ func (w *Fleet) run(ctx context.Context, names []string, steps map[string]func(c
 
 // unneeded returns an error unless the proxies serve the tree, or there is none and nobody needs the keys.
 func (d *Drop) unneeded(ctx context.Context, s *store) (f *changeover.Fleet, err error) {
-	err = s.call(ctx, func(ctx context.Context) error {
-		f, err = changeover.Look(ctx, s.client, s.keys)
-		return err
-	})
-	if err != nil {
+	if f, err = s.fleet(ctx, s.keys); err != nil {
 		return nil, err
 	}
 	live, err := f.HasKeys()
@@ -202,11 +201,7 @@ func (d *Drop) elsewhere(ctx context.Context, s *store) error {
 		if prefix == s.keys {
 			continue
 		}
-		var f *changeover.Fleet
-		err := s.call(ctx, func(ctx context.Context) (err error) {
-			f, err = changeover.Look(ctx, s.client, prefix)
-			return err
-		})
+		f, err := s.fleet(ctx, prefix)
 		if err != nil {
 			return err
 		}

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	client "go.etcd.io/etcd/client/v2"
 
 	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/cluster"
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
 )
@@ -81,12 +79,9 @@ func (r *Rehearsal) anyMember(ctx context.Context, s *store) (*member, error) {
 	}
 	failed := errors.New("--endpoints names no endpoint")
 	for i, endpoint := range r.Connection.Endpoints {
-		one := *r
-		one.Connection.Endpoints = []string{endpoint}
-		m, err := one.connect(ctx)
+		m, err := r.at(endpoint).connect(ctx)
 		if err == nil {
-			m.cluster = memberhost.ID(s.cluster)
-			err = s.owns(ctx, m, ids)
+			err = s.adopt(ctx, m, ids)
 		}
 		switch {
 		case err == nil:
@@ -108,10 +103,8 @@ func (r *Rehearsal) lockAgain(ctx context.Context, password string) error {
 		if err == nil {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if wait(ctx, callPause) != nil {
 			return fmt.Errorf("the v2 API perhaps takes writes now, which nobody reads: %w (hint: etcd-tlsproxy migrate lock)", err)
-		case <-time.After(callPause):
 		}
 	}
 }
@@ -143,11 +136,7 @@ func Unguarded(ctx context.Context, store *rpc.Client, keys layout.Keys, members
 func takesWrites(ctx context.Context, e rpc.Endpoint, password string) (bool, error) {
 	transport := &http.Transport{TLSClientConfig: e.TLS}
 	defer transport.CloseIdleConnections()
-	scheme := "http://"
-	if e.TLS != nil {
-		scheme = "https://"
-	}
-	etcd, err := client.New(client.Config{Endpoints: []string{scheme + e.Addr}, Transport: transport})
+	etcd, err := client.New(client.Config{Endpoints: []string{e.URL()}, Transport: transport})
 	if err != nil {
 		return false, err
 	}

@@ -105,6 +105,15 @@ func (s *store) putMetaIf(ctx context.Context, meta *layout.Meta, t *layout.Txn)
 	return nil
 }
 
+// conclude puts the description that ends a move, if the log is as it was put at a revision.
+func (s *store) conclude(ctx context.Context, meta *layout.Meta, log int64) error {
+	err := s.putMetaAfter(ctx, meta, log)
+	if err != nil && !s.describedAs(ctx, meta) {
+		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
+	}
+	return nil
+}
+
 // describedAs reports whether the tree has the description of this command although the answer to the put was an
 // error. That of another one may be the same, but it has taken the lock for it.
 func (s *store) describedAs(ctx context.Context, meta *layout.Meta) bool {

@@ -59,6 +59,13 @@ func (r *Rehearsal) member(ctx context.Context) (*member, error) {
 	return m, nil
 }
 
+// at returns the rehearsal with one endpoint.
+func (r *Rehearsal) at(endpoint string) *Rehearsal {
+	one := *r
+	one.Connection.Endpoints = []string{endpoint}
+	return &one
+}
+
 // connect connects to a member, and checks that it serves the v2 API.
 func (r *Rehearsal) connect(ctx context.Context) (*member, error) {
 	etcd, err := r.Connection.Client()
@@ -85,9 +92,7 @@ func (r *Rehearsal) connect(ctx context.Context) (*member, error) {
 func (r *Rehearsal) memberAt(ctx context.Context, urls []string, id string) (*member, error) {
 	last := errors.New("none of upstream.endpoints leads to it")
 	for _, url := range urls {
-		one := *r
-		one.Connection.Endpoints = []string{url}
-		m, err := one.connect(ctx)
+		m, err := r.at(url).connect(ctx)
 		switch {
 		case err != nil:
 			last = err
@@ -221,12 +226,11 @@ func (n *node) flat(to []v2store.Record) []v2store.Record {
 
 // unlockable returns an error if etcd's own users are enabled, and the password is not that of root; "" is that of the connection.
 func (m *member) unlockable(ctx context.Context, password string) error {
-	var auth struct{ Enabled bool }
-	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil || !auth.Enabled {
+	enabled, err := m.enabled(ctx)
+	if err != nil || !enabled {
 		return err
 	}
-	_, err := m.exists(ctx, rootPath, password, nil)
-	if err != nil {
+	if _, err = m.exists(ctx, rootPath, password, nil); err != nil {
 		err = disabling(err)
 	}
 	return err

@@ -18,7 +18,7 @@ func (m *move) copy(ctx context.Context) error {
 		return err
 	}
 	start := time.Now()
-	c, err := m.take(ctx)
+	c, err := m.takeOf(ctx, m.store)
 	if err != nil {
 		return err
 	}
@@ -67,18 +67,6 @@ func (m *move) password(ctx context.Context) error {
 	return nil
 }
 
-// take reads the v2 store, and makes sure that all of it was read.
-func (m *move) take(ctx context.Context) (*Content, error) {
-	c, err := m.Take(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if d := &c.Differences; d.Count > 0 {
-		return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
-	}
-	return c, c.belongs(m.store.cluster)
-}
-
 // freeze makes the proxies hold their writes.
 func (m *move) freeze(ctx context.Context) error {
 	m.frozen = time.Now()
@@ -93,7 +81,7 @@ func (m *move) hold(ctx context.Context) error { return m.Fleet.hold(ctx, m.stor
 
 // read reads the v2 store as it is now.
 func (m *move) read(ctx context.Context) error {
-	c, err := m.take(ctx)
+	c, err := m.takeOf(ctx, m.store)
 	m.result.Content = c
 	return err
 }
@@ -177,9 +165,8 @@ func (m *move) serve(ctx context.Context) error {
 	live := m.meta
 	live.State, live.Moved, live.Offset, live.Left = layout.Live, true, int64(m.copied.Index)+int64(m.copied.Expiring)+lockEvents-revision, m.copied.Index
 	live.V2Password = m.lock
-	err = m.store.putMetaAfter(ctx, &live, revision)
-	if err != nil && !m.store.describedAs(ctx, &live) {
-		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
+	if err := m.store.conclude(ctx, &live, revision); err != nil {
+		return err
 	}
 	m.meta, m.generation = live, live.Generation
 	m.result.Held, m.result.Nodes = since(m.frozen), m.copied.Nodes()

@@ -128,10 +128,8 @@ func (r *Rehearsal) Take(ctx context.Context) (*Content, error) {
 				return nil, fmt.Errorf("reading the files of the member: %w (hint: --data-dir and --wal-dir must be the folders of the member at --endpoints)", err)
 			}
 			r.Note("reading the files again: " + err.Error())
-			select {
-			case <-ctx.Done():
-				return nil, ctx.Err()
-			case <-time.After(attemptPause):
+			if err := wait(ctx, attemptPause); err != nil {
+				return nil, err
 			}
 			continue
 		}
@@ -142,6 +140,27 @@ func (r *Rehearsal) Take(ctx context.Context) (*Content, error) {
 		c.Differences = compareVisible(visible, c.records)
 		return c, nil
 	}
+}
+
+// takeAll is Take, and makes sure that all of it was read.
+func (r *Rehearsal) takeAll(ctx context.Context) (*Content, error) {
+	c, err := r.Take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if d := &c.Differences; d.Count > 0 {
+		return nil, fmt.Errorf("the files of the member are not what it answers: %d differences, the first is that %q %s", d.Count, d.First[0].Key, d.First[0].What)
+	}
+	return c, nil
+}
+
+// takeOf is takeAll for the cluster that has a store.
+func (r *Rehearsal) takeOf(ctx context.Context, s *store) (*Content, error) {
+	c, err := r.takeAll(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.belongs(s.cluster)
 }
 
 // add adds the nodes of a store.

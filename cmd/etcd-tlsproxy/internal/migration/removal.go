@@ -80,14 +80,7 @@ func (r *removal) delete(ctx context.Context) error {
 	e := edit(r.result.records, nil, sameNode)
 	add, done := r.Progress("nodes deleted", int64(len(e.remove)))
 	defer done()
-	n := 0
-	for n < len(e.remove) && !e.remove[n].Dir {
-		n++
-	}
-	if err := spread(ctx, e.remove[:n], add, r.remove); err != nil {
-		return err
-	}
-	return levels(ctx, e.remove[n:], add, r.remove)
+	return e.removeAll(ctx, add, r.remove)
 }
 
 // remove deletes a node, unless it is not the one that was read any more. It may have expired.
@@ -103,7 +96,7 @@ func (r *removal) remove(ctx context.Context, record *v2store.Record) error {
 		_, code, err := edit(ctx, c, codeNotFound, codeCompare, codeNotDir, codeNotEmpty)
 		switch {
 		case isUnanswered(err):
-			return false, pause(ctx)
+			return false, wait(ctx, callPause)
 		case err != nil:
 			return false, err
 		case code != 0 && code != codeNotFound:
@@ -151,8 +144,7 @@ func (r *removal) unlock(ctx context.Context) error {
 		return err
 	}
 	r.to = &v2writer{member: m, held: r.lock.still, now: time.Now}
-	var auth struct{ Enabled bool }
-	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil || !auth.Enabled {
+	if enabled, err := m.enabled(ctx); err != nil || !enabled {
 		return err
 	}
 	if err := r.lock.still(ctx); err != nil {
@@ -174,9 +166,8 @@ func (r *removal) enableAgain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lockTimeout)
 	defer cancel()
-	var auth struct{ Enabled bool }
-	_, err := r.to.read(ctx, get{path: enablePath}, &auth)
-	if err == nil && !auth.Enabled {
+	enabled, err := r.to.enabled(ctx)
+	if err == nil && !enabled {
 		if err = r.lock.still(ctx); err == nil {
 			err = r.to.change(ctx, change{http.MethodPut, enablePath, nil, ""})
 		}

@@ -56,12 +56,9 @@ func (r *retreat) unlock(ctx context.Context) error {
 		}
 	}
 	if r.meta.V2Keys == layout.Dropped { // some of them will be there
-		meta := r.meta
-		meta.V2Keys = layout.Dropping
-		if err := r.store.putMeta(ctx, &meta); err != nil {
+		if err := r.describe(ctx, func(m *layout.Meta) { m.V2Keys = layout.Dropping }); err != nil {
 			return err
 		}
-		r.meta = meta
 	}
 	r.unlocked = r.meta.V2Password != "" // from now on it may be, whatever the answer is
 	_, err := r.to.unlock(ctx, r.meta.V2Password, r.to.held)
@@ -183,13 +180,23 @@ func (r *retreat) prove(ctx context.Context) error {
 func (r *retreat) serve(ctx context.Context) error {
 	meta := r.meta
 	meta.State, meta.Before, meta.V2Keys, meta.V2Edits = layout.Unfinished, "", "", false
-	err := r.store.putMetaAfter(ctx, &meta, r.log)
-	if err != nil && !r.store.describedAs(ctx, &meta) {
-		return fmt.Errorf("%w (hint: etcd-tlsproxy migrate status says which API has the keys now)", err)
+	if err := r.store.conclude(ctx, &meta, r.log); err != nil {
+		return err
 	}
 	r.meta = meta
 	r.result.Held = since(r.frozen)
 	return nil
+}
+
+// describe changes the description of the tree.
+func (r *retreat) describe(ctx context.Context, change func(*layout.Meta)) error {
+	meta := r.meta
+	change(&meta)
+	err := r.store.putMeta(ctx, &meta)
+	if err == nil {
+		r.meta = meta
+	}
+	return err
 }
 
 // undo ends the freeze, and says that nothing is under way if etcd has answered everything.

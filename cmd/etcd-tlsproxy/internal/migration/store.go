@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"etcd-tlsproxy/cmd/etcd-tlsproxy/internal/memberhost"
 	"etcd-tlsproxy/proxy/v2v3"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/rpc"
@@ -156,11 +155,19 @@ func (s *store) call(ctx context.Context, do func(context.Context) error) error 
 				return err
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(callPause):
+		if err := wait(ctx, callPause); err != nil {
+			return err
 		}
+	}
+}
+
+// wait waits for a while. It fails if ctx ends before.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 
@@ -212,6 +219,5 @@ func (r *Rehearsal) belongs(ctx context.Context, s *store) error {
 	if err != nil {
 		return err
 	}
-	m.cluster = memberhost.ID(s.cluster)
-	return s.owns(ctx, m, ids)
+	return s.adopt(ctx, m, ids)
 }

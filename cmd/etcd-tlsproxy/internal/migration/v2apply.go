@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"etcd-tlsproxy/proxy/v2store"
+	"etcd-tlsproxy/proxy/v2v3/layout"
 )
 
 const (
@@ -23,14 +24,12 @@ const (
 
 // apply makes edits.
 func (w *v2writer) apply(ctx context.Context, e *edits, add func(int64)) error {
-	n := 0
-	for n < len(e.remove) && !e.remove[n].Dir {
-		n++
-	}
-	err := spread(ctx, e.remove[:n], add, func(ctx context.Context, r *v2store.Record) error { return w.removeFile(ctx, r.Key) })
-	if err == nil {
-		err = levels(ctx, e.remove[n:], add, func(ctx context.Context, r *v2store.Record) error { return w.removeDir(ctx, r.Key) })
-	}
+	err := e.removeAll(ctx, add, func(ctx context.Context, r *v2store.Record) error {
+		if r.Dir {
+			return w.removeDir(ctx, r.Key)
+		}
+		return w.removeFile(ctx, r.Key)
+	})
 	if err == nil {
 		err = levels(ctx, e.dirs, add, func(ctx context.Context, r *v2store.Record) error { return w.putDir(ctx, e, r) })
 	}
@@ -44,12 +43,9 @@ func (w *v2writer) apply(ctx context.Context, e *edits, add func(int64)) error {
 // of them any more: some have no condition.
 func (r *retreat) apply(ctx context.Context, e *edits, add func(int64)) error {
 	if e.count() > 0 && !r.meta.V2Edits {
-		meta := r.meta
-		meta.V2Edits = true
-		if err := r.store.putMeta(ctx, &meta); err != nil {
+		if err := r.describe(ctx, func(m *layout.Meta) { m.V2Edits = true }); err != nil {
 			return err
 		}
-		r.meta = meta
 	}
 	return r.to.apply(ctx, e, add)
 }
@@ -214,17 +210,15 @@ func (w *v2writer) rounds(ctx context.Context, key string, do func() (done bool,
 }
 
 // settle waits until etcd cannot execute any write any more that it has not answered.
-func (w *v2writer) settle(ctx context.Context, wait time.Duration) error {
+func (w *v2writer) settle(ctx context.Context, long time.Duration) error {
 	if !w.unsettled.Load() {
 		return nil
 	}
 	if _, err := w.index(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(wait):
+	if err := wait(ctx, long); err != nil {
+		return err
 	}
 	if _, err := w.index(ctx); err != nil {
 		return err

@@ -102,14 +102,20 @@ func (m *member) lockable(ctx context.Context, password string) error {
 
 // users reports whether etcd's users are enabled, and whether a lock with the password has left its mark.
 func (m *member) users(ctx context.Context, password string) (enabled, marked bool, err error) {
-	var auth struct{ Enabled bool }
-	if _, err := m.read(ctx, get{path: enablePath}, &auth); err != nil {
+	if enabled, err = m.enabled(ctx); err != nil {
 		return false, false, err
 	}
-	if marked, err = m.exists(ctx, markPath, password, nil); auth.Enabled && errors.Is(err, errDenied) {
+	if marked, err = m.exists(ctx, markPath, password, nil); enabled && errors.Is(err, errDenied) {
 		marked, err = false, nil
 	}
-	return auth.Enabled, marked, err
+	return enabled, marked, err
+}
+
+// enabled reports whether etcd's users are enabled.
+func (m *member) enabled(ctx context.Context) (bool, error) {
+	var auth struct{ Enabled bool }
+	_, err := m.read(ctx, get{path: enablePath}, &auth)
+	return auth.Enabled, err
 }
 
 // writable reports whether the v2 API takes writes of those who do not log in.

@@ -26,14 +26,11 @@ func (r *retreat) connectAll(ctx context.Context) error {
 		return err
 	}
 	for _, endpoint := range r.Connection.Endpoints {
-		one := r.Rehearsal
-		one.Connection.Endpoints = []string{endpoint}
-		m, err := one.connect(ctx)
+		m, err := r.at(endpoint).connect(ctx)
 		if err != nil {
 			return fmt.Errorf("%w (hint: leave a member that is dead out of --endpoints)", err)
 		}
-		m.cluster = memberhost.ID(r.store.cluster)
-		if err := r.store.owns(ctx, m, ids); err != nil {
+		if err := r.store.adopt(ctx, m, ids); err != nil {
 			return fmt.Errorf("the endpoint %s: %w", endpoint, err)
 		}
 		r.members = append(r.members, m)
@@ -55,13 +52,9 @@ func (r *retreat) connectRest(ctx context.Context) error {
 	shown := len(list) > 0
 	var urls []string
 	for _, e := range r.Store.Endpoints {
-		scheme := "http://"
-		if e.TLS != nil {
-			scheme = "https://"
-		}
-		urls = append(urls, scheme+e.Addr)
+		urls = append(urls, e.URL())
 		if !shown {
-			list = append(list, &pb.Member{Name: e.Addr, ClientURLs: []string{scheme + e.Addr}})
+			list = append(list, &pb.Member{Name: e.Addr, ClientURLs: []string{e.URL()}})
 		}
 	}
 	var known []string
@@ -80,8 +73,7 @@ func (r *retreat) connectRest(ctx context.Context) error {
 			r.Note(fmt.Sprintf("nobody waits until the member %q, %s, has the keys, so that clients may read old ones there for a while if it lags: %v (hint: give its client URL with --endpoints as well, or name it with --dead)", p.Name, memberhost.ID(p.ID), err))
 			continue
 		}
-		m.cluster = memberhost.ID(r.store.cluster)
-		if err := r.store.owns(ctx, m, nil); err != nil {
+		if err := r.store.adopt(ctx, m, nil); err != nil {
 			return fmt.Errorf("the member %q: %w", p.Name, err)
 		}
 		if id = m.id; !slices.ContainsFunc(r.members, has) {
@@ -117,6 +109,12 @@ func (s *store) listMembers(ctx context.Context) ([]*pb.Member, error) {
 		return nil, fmt.Errorf("reading the members: %w", err)
 	}
 	return list.GetMembers(), nil
+}
+
+// adopt is owns for a member whose answers must be those of the cluster from now on.
+func (s *store) adopt(ctx context.Context, m *member, ids []string) error {
+	m.cluster = memberhost.ID(s.cluster)
+	return s.owns(ctx, m, ids)
 }
 
 // owns returns an error unless a member is one of the cluster that has the store. Clusters of one member that were
@@ -210,7 +208,7 @@ func (r *retreat) caughtUp(ctx context.Context) error {
 
 // reach waits until a member itself has an index.
 func (m *member) reach(ctx context.Context, want uint64) error {
-	wait, failures := 20*time.Millisecond, 0
+	pause, failures := 20*time.Millisecond, 0
 	for index := uint64(0); ; {
 		response, _, err := m.client.Do(ctx, get{path: "/v2/keys" + ownKey}) //nolint:bodyclose // Do reads and closes the body
 		switch {
@@ -218,17 +216,15 @@ func (m *member) reach(ctx context.Context, want uint64) error {
 			if index, err = m.own(response.Header); err != nil || index >= want {
 				return err
 			}
-			wait, failures = 20*time.Millisecond, 0
+			pause, failures = 20*time.Millisecond, 0
 		case ctx.Err() == nil && failures < maxCalls:
-			wait = callPause
+			pause = callPause
 			failures++
 		case ctx.Err() == nil || index == 0:
 			return fmt.Errorf("the member %s does not answer: %w (hint: leave a member that is dead out of --endpoints)", m.name, cluster.OneLine(err))
 		}
-		select {
-		case <-ctx.Done():
+		if wait(ctx, pause) != nil {
 			return fmt.Errorf("the member %s has the index %d, want %d: it is slower than the others (hint: repair it, or leave it out of --endpoints and of those of all proxies)", m.name, index, want)
-		case <-time.After(wait):
 		}
 	}
 }

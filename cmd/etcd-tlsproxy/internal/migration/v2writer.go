@@ -183,18 +183,9 @@ func (w *v2writer) repeat(ctx context.Context, c request, accepted ...int) (n *n
 		if !isUnanswered(err) || attempt == maxCalls {
 			return n, code, err
 		}
-		if err := pause(ctx); err != nil {
+		if err := wait(ctx, callPause); err != nil {
 			return nil, 0, err
 		}
-	}
-}
-
-func pause(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(callPause):
-		return nil
 	}
 }
 
@@ -212,7 +203,7 @@ func (w *v2writer) find(ctx context.Context, key string) (*v2store.Record, error
 		case !isUnanswered(err) || attempt == maxCalls:
 			return nil, err
 		}
-		if err := pause(ctx); err != nil {
+		if err := wait(ctx, callPause); err != nil {
 			return nil, err
 		}
 	}
