@@ -20,19 +20,15 @@ func (a *Sample) compareForms() {
 // compare compares an answer with what a tree of its index answers. It is that to a read, or a refusal.
 func (a *Sample) compare(p *place, t *v2store.Tree) {
 	if a.op.Write() {
-		if _, failure := v2store.Plan(a.op, t, a.began); failure != nil {
-			if a.answer.Code == v2store.CodeTestFailed && a.refreshedCause(p, t) {
-				a.Skip(Refresh)
-				return
-			}
-			a.compareErrors(failure)
-			return
-		}
-		if a.answer.Code == v2store.CodeTestFailed && a.refreshedCause(p, t) {
+		_, failure := v2store.Plan(a.op, t, a.began)
+		switch {
+		case a.answer.Code == v2store.CodeTestFailed && a.refreshedCause(p, t):
 			a.Skip(Refresh)
-			return
+		case failure != nil:
+			a.compareErrors(failure)
+		default:
+			a.differs(Verdict, "the v2 API refuses it with "+describe(a.answer.Code, a.answer.Message)+", and the shadow does it")
 		}
-		a.differs(Verdict, "the v2 API refuses it with "+describe(a.answer.Code, a.answer.Message)+", and the shadow does it")
 		return
 	}
 	e, failure := t.Get(a.op, a.ended)

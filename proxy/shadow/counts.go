@@ -102,9 +102,7 @@ func (c *Counts) skip(why Reason) {
 // differs takes note of a difference.
 func (c *Counts) differs(d Difference, log *slog.Logger) {
 	d.At = time.Now().UTC().Truncate(time.Millisecond)
-	if len(d.Key) > maxKey {
-		d.Key = d.Key[:maxKey]
-	}
+	d.Key = clip(d.Key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.differences == nil {

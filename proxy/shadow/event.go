@@ -45,7 +45,7 @@ func newEvent(after uint64, body []byte) (*event, error) {
 		return nil, err
 	}
 	if m.Node == nil || m.Node.ModifiedIndex <= after || m.Node.Key == "" {
-		return nil, fmt.Errorf("it is no event after the index %d", after)
+		return nil, fmt.Errorf("it is not an event after the index %d", after)
 	}
 	switch m.Action {
 	case v2store.Set, v2store.Create, v2store.Update, v2store.CompareAndSwap, v2store.Delete, v2store.CompareAndDelete, v2store.Expire:

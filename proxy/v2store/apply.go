@@ -147,11 +147,9 @@ func (t *Tree) applyRemove(c *Change, e *Event, now time.Time) error {
 func (t *Tree) Preview(c *Change, index uint64) *Event {
 	now := time.Unix(0, c.Time)
 	e := &Event{Action: c.Action, Index: index, Refresh: c.Refresh}
-	old, err := t.find(c.Key)
-	if err == nil {
+	old, _ := t.find(c.Key) // nil if there is none
+	if old != nil {
 		e.PrevNode = old.view(now)
-	} else {
-		old = nil
 	}
 	if c.Put == nil {
 		e.Node = &Node{Key: c.Key, ModifiedIndex: index}
