@@ -124,7 +124,7 @@ func DecodeMeta(value []byte) (*Meta, error) {
 // fields returns the fields of a value that is known to be an object.
 func fields(value []byte) (all map[string]json.RawMessage) {
 	if err := json.Unmarshal(value, &all); err != nil {
-		panic("BUG: the description of a tree is no object: " + err.Error())
+		panic("BUG: the description of a tree is not an object: " + err.Error())
 	}
 	return all
 }
