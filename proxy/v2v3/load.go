@@ -1,7 +1,6 @@
 package v2v3
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -140,7 +139,7 @@ func (s *Store) pages(ctx context.Context, r *pb.RangeRequest, add func([]*mvccp
 		}
 		size, last := answer.Size(), len(answer.Kvs)-1
 		if answer.More && last >= 0 {
-			r.Key = append(bytes.Clone(answer.Kvs[last].Key), 0)
+			r.Key = layout.Behind(answer.Kvs[last].Key)
 		}
 		if err := add(answer.Kvs); err != nil {
 			return fmt.Errorf("reading the tree: %w", err)

@@ -1,7 +1,6 @@
 package changeover
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -76,7 +75,7 @@ func (r *removal) removeFiles(ctx context.Context) (done bool, err error) {
 		if done, err := r.removePage(ctx, files); !done || err != nil {
 			return false, err
 		}
-		start = behind(files[len(files)-1])
+		start = layout.Behind(files[len(files)-1])
 	}
 }
 
@@ -93,7 +92,7 @@ func (r *removal) removePage(ctx context.Context, files [][]byte) (done bool, er
 					_, key := r.keys.Parse(file)
 					t.Delete(r.keys.Data(key))
 				}
-				t.DeleteRange(some[0], behind(some[len(some)-1]))
+				t.DeleteRange(some[0], layout.Behind(some[len(some)-1]))
 			})
 			if err == nil && !done {
 				err = errChanged
@@ -122,6 +121,3 @@ func (r *removal) txn(ctx context.Context, change func(*layout.Txn)) (done bool,
 	}
 	return answer.Succeeded, nil
 }
-
-// behind returns the key that follows a key.
-func behind(key []byte) []byte { return append(bytes.Clone(key), 0) }

@@ -77,6 +77,9 @@ func End(prefix []byte) []byte {
 	return end
 }
 
+// Behind returns the key that follows a key.
+func Behind(key []byte) []byte { return append(key[:len(key):len(key)], 0) }
+
 // Parse returns the kind of a key, and which one of its kind it is.
 func (k Keys) Parse(key []byte) (Kind, string) {
 	rest, found := strings.CutPrefix(string(key), string(k))

@@ -1,7 +1,6 @@
 package migration
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -185,6 +184,6 @@ func (s *store) removeKeys(ctx context.Context, start []byte, remove func(contex
 		if !page.More || len(records) == 0 {
 			return n, nil
 		}
-		start = append(bytes.Clone(page.Kvs[len(page.Kvs)-1].Key), 0)
+		start = layout.Behind(page.Kvs[len(page.Kvs)-1].Key)
 	}
 }

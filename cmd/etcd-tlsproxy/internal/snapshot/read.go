@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func readStore(ctx context.Context, client *rpc.Client, keys layout.Keys) (*Tree
 		if len(answer.Kvs) == 0 {
 			return nil, errors.New("reading the tree: an answer has no keys, and more would follow")
 		}
-		r.Key = append(bytes.Clone(answer.Kvs[len(answer.Kvs)-1].Key), 0)
+		r.Key = layout.Behind(answer.Kvs[len(answer.Kvs)-1].Key)
 	}
 }
 
