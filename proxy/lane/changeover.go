@@ -73,7 +73,7 @@ func (x *Exchange) onceChanging(ctx context.Context, h *held, call *Call, buffer
 	if !call.Op.IsWrite() {
 		return x.readChanging(ctx, h.c, call, buffer)
 	}
-	write, err := h.c.AdmitUntil(h.present, h.until)
+	write, err := h.c.Admit(h.present, h.until)
 	switch {
 	case err == nil:
 		a, refusal, err = x.writeToEtcd(ctx, call, buffer, write)

@@ -152,7 +152,7 @@ func TestAWriteIsNotHeldForEver(t *testing.T) {
 	f.describe(layout.Frozen)
 	m := f.proxy(func(o *Options) { o.maxHold = time.Millisecond })
 	f.reach(m, Frozen)
-	if _, err := m.Admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "moved to another API") {
+	if _, err := m.admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "moved to another API") {
 		t.Errorf("a write that was held for too long: got %v, want %v with the reason", err, ErrHeld)
 	}
 }
@@ -165,7 +165,7 @@ func TestAWriteIsNotHeldAfterItsTime(t *testing.T) {
 	f.describe(layout.Frozen)
 	m := f.proxy(func(o *Options) { o.maxHold = time.Hour })
 	f.reach(m, Frozen)
-	if _, err := m.AdmitUntil(f.context(), time.Now()); !errors.Is(err, ErrHeld) {
+	if _, err := m.Admit(f.context(), time.Now()); !errors.Is(err, ErrHeld) {
 		t.Errorf("a write whose time is over: got %v, want %v", err, ErrHeld)
 	}
 }
@@ -182,7 +182,7 @@ func TestAHeldWriteWhoseClientHasLeftIsNotAdmitted(t *testing.T) {
 		client := &leaving{Context: f.context(), waits: make(chan struct{})}
 		done := make(chan error, 1)
 		go func() {
-			_, err := m.Admit(client)
+			_, err := m.admit(client)
 			done <- err
 		}()
 		<-client.waits
@@ -225,7 +225,7 @@ func TestAHeldWriteEndsWithItsClient(t *testing.T) {
 	left := errors.New("the client has left")
 	ctx, cancel := context.WithCancelCause(f.context())
 	cancel(left)
-	if _, err := m.Admit(ctx); !errors.Is(err, left) {
+	if _, err := m.admit(ctx); !errors.Is(err, left) {
 		t.Errorf("a held write whose client has left: got %v, want %v", err, left)
 	}
 }
@@ -247,7 +247,7 @@ func TestADescriptionThatCannotBeReliedOnHoldsWrites(t *testing.T) {
 			f := newFleet(t)
 			f.put(f.keys.Meta(), []byte(text), 0)
 			m := f.proxy(func(o *Options) { o.maxHold = time.Second })
-			if w, err := m.Admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), want) {
+			if w, err := m.admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), want) {
 				t.Errorf("a write below the description %s: got %v, %v, want it held because of %q", text, w, err, want)
 			}
 		})
@@ -365,7 +365,7 @@ func TestATreeWhoseDescriptionIsGoneIsNotTakenForNone(t *testing.T) {
 	f.reach(m, Unknown)
 	later := f.proxy(func(o *Options) { o.maxHold = time.Second })
 	for _, p := range []*member{m, later} {
-		if _, err := p.Admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "the description of the tree is gone") {
+		if _, err := p.admit(f.context()); !errors.Is(err, ErrHeld) || !strings.Contains(err.Error(), "the description of the tree is gone") {
 			t.Errorf("a write below a tree without a description: got %v, want it held because of that", err)
 		}
 	}

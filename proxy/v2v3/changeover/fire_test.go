@@ -46,7 +46,7 @@ func (s *v2Store) copied() map[int]bool {
 // while, and one in eight takes longer than the session lives.
 func (s *v2Store) write(f *fleet, m *member) (acknowledged []int, unknown int) {
 	for {
-		w, err := m.Admit(f.context())
+		w, err := m.admit(f.context())
 		if err != nil {
 			if !errors.Is(err, ErrSwitched) {
 				f.Errorf("a write was not admitted: %v", err)

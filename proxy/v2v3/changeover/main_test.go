@@ -174,10 +174,15 @@ func (f *fleet) reach(m *member, want Phase) {
 	}
 }
 
+// admit begins a write that may be held for as long as any.
+func (p *Proxy) admit(ctx context.Context) (*Write, error) {
+	return p.Admit(ctx, time.Now().Add(p.MaxHold()))
+}
+
 // admitted returns a write that is under way.
 func (f *fleet) admitted(m *member) *Write {
 	f.Helper()
-	w, err := m.Admit(f.context())
+	w, err := m.admit(f.context())
 	if err != nil {
 		f.Fatalf("a write was not admitted: %v", err)
 	}
@@ -188,7 +193,7 @@ func (f *fleet) admitted(m *member) *Write {
 func (f *fleet) held(m *member) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		w, err := m.Admit(f.context())
+		w, err := m.admit(f.context())
 		if err == nil {
 			w.Done()
 		}

@@ -164,7 +164,7 @@ func TestAFullStoreBelowALiveTreeTakesNoWriteOfTheV2API(t *testing.T) {
 	f.describe(layout.Live)
 	f.fill()
 	m := f.proxy(nil)
-	if w, err := m.Admit(f.context()); !errors.Is(err, ErrSwitched) {
+	if w, err := m.admit(f.context()); !errors.Is(err, ErrSwitched) {
 		t.Errorf("got %v, %v; want %v", w, err, ErrSwitched)
 	}
 }

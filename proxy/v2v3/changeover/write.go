@@ -25,15 +25,10 @@ type Write struct {
 	described int64
 }
 
-// Admit is AdmitUntil for a write that may be held for as long as any.
-func (p *Proxy) Admit(ctx context.Context) (*Write, error) {
-	return p.AdmitUntil(ctx, time.Now().Add(p.o.maxHold))
-}
-
-// AdmitUntil waits until writes are taken, or until a time. It returns the write if the v2 API takes
-// it; then the caller must call [Write.Done]. The error is ErrSwitched, ErrHeld, or that of ctx, which ends when the
-// client has left. In each of these cases nothing was executed.
-func (p *Proxy) AdmitUntil(ctx context.Context, until time.Time) (*Write, error) {
+// Admit waits until writes are taken, or until a time; a write may be held for [Proxy.MaxHold]. It returns the write if
+// the v2 API takes it; then the caller must call [Write.Done]. The error is ErrSwitched, ErrHeld, or that of ctx, which
+// ends when the client has left. In each of these cases nothing was executed.
+func (p *Proxy) Admit(ctx context.Context, until time.Time) (*Write, error) {
 	var late <-chan time.Time
 	for {
 		if late != nil && ctx.Err() != nil {

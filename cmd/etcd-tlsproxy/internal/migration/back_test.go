@@ -185,7 +185,7 @@ func TestAMoveBackThatIsKilledAtAnyStepIsTakenBack(t *testing.T) {
 func (f *moved) live() {
 	f.t.Helper()
 	for _, p := range f.proxies {
-		if _, err := p.Admit(f.t.Context()); !errors.Is(err, changeover.ErrSwitched) {
+		if _, err := admit(f.t.Context(), p); !errors.Is(err, changeover.ErrSwitched) {
 			f.t.Errorf("a write: got %v, want that the tree takes it", err)
 		}
 	}

@@ -66,12 +66,17 @@ func (f *fleet) follow() {
 	f.admitted(p).Done()
 }
 
+// admit begins a write that may be held for as long as any.
+func admit(ctx context.Context, p *changeover.Proxy) (*changeover.Write, error) {
+	return p.Admit(ctx, time.Now().Add(p.MaxHold()))
+}
+
 // admitted returns a write that the v2 API takes.
 func (f *fleet) admitted(p *changeover.Proxy) *changeover.Write {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
 	defer cancel()
-	w, err := p.Admit(ctx)
+	w, err := admit(ctx, p)
 	if err != nil {
 		f.t.Fatalf("the v2 API does not take a write: %v", err)
 	}
@@ -139,7 +144,7 @@ func TestASwitchMovesAllKeys(t *testing.T) {
 		t.Errorf("got the index %d, %d nodes and %d that were changed; want %d, %d and 2", result.Index, result.Nodes, result.Changed, want.Index+2, want.Nodes()+1)
 	}
 	for _, p := range f.proxies {
-		if _, err := p.Admit(t.Context()); !errors.Is(err, changeover.ErrSwitched) || !p.Tree() {
+		if _, err := admit(t.Context(), p); !errors.Is(err, changeover.ErrSwitched) || !p.Tree() {
 			t.Errorf("a write after the switch: got %v, want %v", err, changeover.ErrSwitched)
 		}
 	}
@@ -501,7 +506,7 @@ func TestNoWriteIsLostInASwitch(t *testing.T) {
 			for n := 0; ; n++ {
 				key := fmt.Sprintf("/load/%d-%d", i, n)
 				began := time.Now()
-				w, err := p.Admit(t.Context())
+				w, err := admit(t.Context(), p)
 				switch {
 				case errors.Is(err, changeover.ErrSwitched):
 					f.do(tree(), "PUT", key, "value=1")
