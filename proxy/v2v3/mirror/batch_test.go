@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
-
 	"etcd-tlsproxy/proxy/v2store"
 	"etcd-tlsproxy/proxy/v2v3/layout"
 	"etcd-tlsproxy/proxy/v2v3/mirror"
@@ -35,12 +33,7 @@ func (s *seen) Applied(m *mirror.Mirror, index uint64, keys []string) {
 
 // TestAWitnessSeesTheTreeAtEachIndexOfABatch applies a batch whose changes replace each other.
 func TestAWitnessSeesTheTreeAtEachIndexOfABatch(t *testing.T) {
-	k := &keyspace{keys: map[string]*mvccpb.KeyValue{}, revision: 10}
-	meta := &layout.Meta{Offset: 1000}
-	start := layout.Txn{Keys: "p", Meta: meta}
-	start.Put(start.Keys.Log(), (&layout.Entry{Action: layout.Mark}).Encode())
-	k.execute(start.Success)
-	m := load(t, k, meta)
+	k, meta, m := loadEmpty(t)
 	var got seen
 	m.Witness = &got
 
@@ -77,12 +70,7 @@ func TestAWitnessSeesTheTreeAtEachIndexOfABatch(t *testing.T) {
 }
 
 func TestABatchThatDoesNotFitTheTreeIsAnError(t *testing.T) {
-	k := &keyspace{keys: map[string]*mvccpb.KeyValue{}, revision: 10}
-	meta := &layout.Meta{Offset: 1000}
-	start := layout.Txn{Keys: "p", Meta: meta}
-	start.Put(start.Keys.Log(), (&layout.Entry{Action: layout.Mark}).Encode())
-	k.execute(start.Success)
-	m := load(t, k, meta)
+	k, meta, m := loadEmpty(t)
 	tx := layout.Txn{Keys: "p", Meta: meta}
 	tx.Batch([]layout.Batched{{Index: 5, Action: v2store.Delete, Key: "/missing"}}, 1, "s.5")
 	r, err := tx.Keys.Read(k.revision+1, k.execute(tx.Success))

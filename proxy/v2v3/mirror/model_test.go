@@ -59,17 +59,23 @@ func (k *keyspace) all() []*mvccpb.KeyValue {
 	return kvs
 }
 
+// loadEmpty loads a tree without nodes.
+func loadEmpty(t *testing.T) (*keyspace, *layout.Meta, *mirror.Mirror) {
+	t.Helper()
+	k := &keyspace{keys: map[string]*mvccpb.KeyValue{}, revision: 10}
+	meta := &layout.Meta{Offset: 1000}
+	start := layout.Txn{Keys: "p", Meta: meta}
+	start.Put(start.Keys.Log(), (&layout.Entry{Action: layout.Mark}).Encode())
+	k.execute(start.Success)
+	return k, meta, load(t, k, meta)
+}
+
 // TestAMirrorIsTheTreeThatWasStored plans random writes on a tree, stores them, and shuffles the events of each revision before
 // the mirror applies them. The tree, its events, and a mirror that is loaded later must be equal.
 func TestAMirrorIsTheTreeThatWasStored(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		k := &keyspace{keys: map[string]*mvccpb.KeyValue{}, revision: 10}
-		meta := &layout.Meta{Offset: 1000}
-		start := layout.Txn{Keys: "p", Meta: meta}
-		start.Put(start.Keys.Log(), (&layout.Entry{Action: layout.Mark}).Encode())
-		k.execute(start.Success)
-		m := load(t, k, meta)
+		k, meta, m := loadEmpty(t)
 		tree := v2store.New(m.Tree.Index())
 		now := time.Unix(1e9, 0)
 		for range 150 {
