@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,8 +46,9 @@ func (m *mover) freeze() int64 {
 	return m.put(m.keys.Meta(), meta.Encode())
 }
 
-// acknowledged reports whether a proxy holds its writes because of a revision.
-func (m *mover) acknowledged(revision int64) bool {
+// sessions returns what all sessions of proxies say.
+func (m *mover) sessions() (all []*layout.Presence) {
+	m.Helper()
 	start := m.keys.Session("")
 	answer, err := m.kv.Range(m.Context(), &pb.RangeRequest{Key: start, RangeEnd: layout.End(start)})
 	if err != nil {
@@ -57,33 +59,29 @@ func (m *mover) acknowledged(revision int64) bool {
 		if err != nil {
 			m.Fatal(err)
 		}
-		if p.Auto && p.Frozen == revision {
-			return true
-		}
+		all = append(all, p)
 	}
-	return false
+	return all
 }
 
-// processes returns how many sessions there are of proxies that follow, and of how many processes.
+// acknowledged reports whether a proxy holds its writes because of a revision.
+func (m *mover) acknowledged(revision int64) bool {
+	m.Helper()
+	return slices.ContainsFunc(m.sessions(), func(p *layout.Presence) bool { return p.Auto && p.Frozen == revision })
+}
+
+// processes returns how many sessions there are, and of how many processes.
 func (m *mover) processes() (sessions, processes int) {
 	m.Helper()
 	all := map[string]bool{}
-	start := m.keys.Session("")
-	answer, err := m.kv.Range(m.Context(), &pb.RangeRequest{Key: start, RangeEnd: layout.End(start)})
-	if err != nil {
-		m.Fatal(err)
-	}
-	for _, kv := range answer.Kvs {
-		p, err := layout.DecodePresence(kv.Value)
-		if err != nil {
-			m.Fatal(err)
-		}
+	list := m.sessions()
+	for _, p := range list {
 		if p.Process == "" {
-			m.Errorf("the session %s does not say whose it is", kv.Value)
+			m.Errorf("the session %+v does not say whose it is", *p)
 		}
 		all[p.Process] = true
 	}
-	return len(answer.Kvs), len(all)
+	return len(list), len(all)
 }
 
 // live gives the store a tree with one key, whose last event has the given index.
