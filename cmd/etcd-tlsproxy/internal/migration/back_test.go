@@ -239,16 +239,8 @@ func TestAMoveBackThatFailsIsTakenBackAtOnce(t *testing.T) {
 			if _, err := f.back.Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("got the error %v, want %q", err, c.want)
 			}
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, f.url+"/v2/keys/late?value=1", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp, err := http.DefaultClient.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if resp.Body.Close(); resp.StatusCode != http.StatusUnauthorized {
-				t.Errorf("a write at the v2 API: got %d, want that it is locked again", resp.StatusCode)
+			if status := f.v2write(http.MethodPut, "/late", value("1")); status != http.StatusUnauthorized {
+				t.Errorf("a write at the v2 API: got %d, want that it is locked again", status)
 			}
 			found, err := changeover.Look(t.Context(), f.client, "p")
 			if err != nil || found.State != layout.Live || found.Locked || !found.Moved {

@@ -161,7 +161,7 @@ func TestADropThatFailsLocksTheV2APIAgain(t *testing.T) {
 			if status, _, body := f.v2(key); status != 200 || !strings.Contains(body, `"value":"new"`) {
 				t.Errorf("what was written meanwhile: got %d %s, want it", status, body)
 			}
-			if status := f.lateWrite(http.MethodPut, "/late", ""); status != http.StatusUnauthorized {
+			if status := f.v2write(http.MethodPut, "/late", value("1")); status != http.StatusUnauthorized {
 				t.Errorf("a write to the v2 API: got the status %d, want %d", status, http.StatusUnauthorized)
 			}
 			found, err := f.drop(1).Check(t.Context())

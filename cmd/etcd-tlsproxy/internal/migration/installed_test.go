@@ -30,13 +30,20 @@ func newInstalled(t *testing.T, members, proxies int) *installed {
 		t.Skip("no etcd 3.4 or 3.5 is installed")
 	}
 	t.Logf("etcd %s", version)
-	dir := t.TempDir()
-	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Etcd: etcd, Dir: dir, Advertise: make([]string, members)})
+	c, f := startCluster(t, proxytest.ClusterOptions{Etcd: etcd, Advertise: make([]string, members)}, "data")
+	return &installed{f.fleet(proxies), c}
+}
+
+// startCluster starts a cluster. The first member is that whose files are read; its data are in a folder of its own.
+func startCluster(t *testing.T, o proxytest.ClusterOptions, data string) (*proxytest.Cluster, *fixture) {
+	t.Helper()
+	o.Dir = t.TempDir()
+	c, err := proxytest.NewCluster(o)
 	t.Cleanup(c.Close)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &installed{fixtureOf(t, filepath.Join(dir, c.Members[0].Name(), "data"), c.URLs()...).fleet(proxies), c}
+	return c, fixtureOf(t, filepath.Join(o.Dir, c.Members[0].Name(), data), c.URLs()...)
 }
 
 // same makes sure that the v2 API has the same nodes as before, and returns them. The indexes are others, and each move

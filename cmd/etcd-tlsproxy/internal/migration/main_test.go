@@ -70,19 +70,28 @@ func fixtureOf(t *testing.T, dir string, urls ...string) *fixture {
 // write writes a key of the v2 store.
 func (f *fixture) write(key string, form url.Values) {
 	f.t.Helper()
-	if status := f.putV2(key, form); status > 201 {
+	if status := f.v2write(http.MethodPut, key, form); status > 201 {
 		f.t.Fatalf("PUT %s: got the status %d", key, status)
 	}
 }
 
-// putV2 writes a key of the v2 store, and returns the status.
-func (f *fixture) putV2(key string, form url.Values) int {
+// v2write writes to the v2 API, and returns the status.
+func (f *fixture) v2write(method, key string, form url.Values) int {
 	f.t.Helper()
-	r, err := http.NewRequest(http.MethodPut, f.url+"/v2/keys"+key, strings.NewReader(form.Encode()))
+	return f.v2writeAs("", method, key, form)
+}
+
+// v2writeAs is v2write as root, if there is a password.
+func (f *fixture) v2writeAs(password, method, key string, form url.Values) int {
+	f.t.Helper()
+	r, err := http.NewRequest(method, f.url+"/v2/keys"+key, strings.NewReader(form.Encode()))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if password != "" {
+		r.SetBasicAuth("root", password)
+	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		f.t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,13 +33,8 @@ func (f *fleet) refused(d *Drop, want string) {
 // TestAWatchAtAnyMemberEndsADeletion has a client that watches a key at a member that is not the one of the files.
 func TestAWatchAtAnyMemberEndsADeletion(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: dir, Advertise: make([]string, 3)})
-	t.Cleanup(c.Close)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := fixtureOf(t, filepath.Join(dir, c.Members[0].Name()), c.URLs()...).fleet(1)
+	c, all := startCluster(t, proxytest.ClusterOptions{Advertise: make([]string, 3)}, "")
+	f := all.fleet(1)
 	f.stopProxies()
 	found, err := f.drop(0).Check(t.Context())
 	if err != nil || len(found.Unobserved) > 0 || len(found.Members) != 3 {

@@ -107,22 +107,6 @@ func (r *relay) choose(hold func(*http.Request) bool) {
 	r.hold = hold
 }
 
-// v2write writes to the v2 API, and returns the status.
-func (f *moved) v2write(method, path string, form url.Values) int {
-	f.t.Helper()
-	r, err := http.NewRequestWithContext(f.t.Context(), method, f.url+"/v2/keys"+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	resp.Body.Close()
-	return resp.StatusCode
-}
-
 // description returns that of the tree.
 func (f *moved) description() *layout.Meta {
 	f.t.Helper()
@@ -135,6 +119,21 @@ func (f *moved) description() *layout.Meta {
 		f.t.Fatal(err)
 	}
 	return meta
+}
+
+// leave ends the lock of a move back when so many of its requests are held, which fails then.
+func (f *moved) leave(r *relay, held int) {
+	f.t.Helper()
+	failed := make(chan error)
+	go func() { _, err := f.back.Run(f.t.Context()); failed <- err }()
+	for range held {
+		<-r.came
+	}
+	f.expireLocks()
+	if err := <-failed; err == nil {
+		f.t.Fatal("a move back without answers: got no error")
+	}
+	f.live()
 }
 
 // isEdit reports whether a request writes one of the keys of a test, and not that of the command.
@@ -171,16 +170,7 @@ func TestWhatEtcdExecutesLateChangesNothingThatClientsWrote(t *testing.T) {
 		return r.Method != http.MethodGet && (strings.HasPrefix(r.URL.Path, "/v2/keys/dir/") || strings.HasPrefix(r.URL.Path, "/v2/keys/big/"))
 	}
 	r.choose(edits)
-	failed := make(chan error)
-	go func() { _, err := f.back.Run(t.Context()); failed <- err }()
-	for range 10 { // the removals come first
-		<-r.came
-	}
-	f.expireLocks()
-	if err := <-failed; err == nil {
-		t.Fatal("a move back without answers: got no error")
-	}
-	f.live()
+	f.leave(r, 10) // the removals come first
 	if _, err := f.again().Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -268,14 +258,7 @@ func TestAFileThatIsCreatedLateExpires(t *testing.T) {
 	r := f.relay()
 	r.through(f)
 	r.choose(isEdit)
-	failed := make(chan error)
-	go func() { _, err := f.back.Run(t.Context()); failed <- err }()
-	<-r.came
-	f.expireLocks()
-	if err := <-failed; err == nil {
-		t.Fatal("a move back without answers: got no error")
-	}
-	f.live()
+	f.leave(r, 1)
 	f.do(f.tree, "DELETE", "/big/new", "")
 	if _, err := f.again().Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -418,14 +401,7 @@ func TestAChangeThatAnEarlierCommandDecidedOnIsNotExecutedLate(t *testing.T) {
 	r := f.relay()
 	r.through(f)
 	r.choose(func(r *http.Request) bool { return r.Method == http.MethodPut && r.URL.Path == "/v2/keys/dir/key3" })
-	failed := make(chan error)
-	go func() { _, err := f.back.Run(t.Context()); failed <- err }()
-	<-r.came
-	f.expireLocks()
-	if err := <-failed; err == nil {
-		t.Fatal("a move back without answers: got no error")
-	}
-	f.live()
+	f.leave(r, 1)
 	f.write("/dir/key3", value("1")) // as in the v2 API
 	if _, err := f.again().Run(t.Context()); err != nil {
 		t.Fatal(err)
@@ -453,7 +429,7 @@ func TestAClockThatIsWrongMovesNothing(t *testing.T) {
 func TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne(t *testing.T) {
 	t.Parallel()
 	fl := newFleet(t, 1)
-	(&moved{fleet: fl}).v2write("PUT", "/empty", url.Values{"dir": {"true"}})
+	fl.v2write("PUT", "/empty", url.Values{"dir": {"true"}})
 	f := fl.switched()
 	f.do(f.tree, "DELETE", "/empty?dir=true", "")
 	waits := func() bool {
@@ -470,14 +446,7 @@ func TestAMoveBackWaitsForTheDirectoriesOfAnEarlierOne(t *testing.T) {
 	r := f.relay()
 	r.through(f)
 	r.choose(func(r *http.Request) bool { return r.Method == http.MethodDelete && r.URL.Path == "/v2/keys/empty" })
-	failed := make(chan error)
-	go func() { _, err := f.back.Run(t.Context()); failed <- err }()
-	<-r.came
-	f.expireLocks()
-	if err := <-failed; err == nil {
-		t.Fatal("a move back without answers: got no error")
-	}
-	f.live()
+	f.leave(r, 1)
 	if !waits() {
 		t.Error("after a removal that was not answered: the next one does not wait")
 	}
@@ -550,7 +519,7 @@ func TestTheKeyOfACommandThatWasStoppedIsNotMoved(t *testing.T) {
 	f.write(ownKey, url.Values{"value": {""}, "ttl": {"600"}})
 	f.sw.before = func(step string) error {
 		if step == "compare" { // etcd expires it
-			(&moved{fleet: f}).v2write("DELETE", ownKey, nil)
+			f.v2write("DELETE", ownKey, nil)
 		}
 		return nil
 	}

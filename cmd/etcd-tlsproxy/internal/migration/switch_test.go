@@ -177,7 +177,7 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 	for f.v2Status("/expires") != 404 {
 		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // only etcd's clock ends it
 	}
-	if status := f.lateWrite(http.MethodPut, "/dir/late", ""); status != http.StatusUnauthorized {
+	if status := f.v2write(http.MethodPut, "/dir/late", value("1")); status != http.StatusUnauthorized {
 		t.Errorf("a write to the v2 API after the switch: got the status %d, want %d", status, http.StatusUnauthorized)
 	}
 	if status := f.v2Status("/dir/key3"); status != http.StatusOK {
@@ -191,8 +191,8 @@ func TestWritesToTheV2APIAfterASwitchAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.lateWrite(http.MethodPut, "/dir/late", meta.V2Password)
-	f.lateWrite(http.MethodDelete, "/dir/key3", meta.V2Password)
+	f.v2writeAs(meta.V2Password, http.MethodPut, "/dir/late", value("1"))
+	f.v2writeAs(meta.V2Password, http.MethodDelete, "/dir/key3", nil)
 	ctx, stop := context.WithCancel(t.Context())
 	var keys []string
 	late := f.sw.WatchLate(ctx, result.Content, func(key string) {
@@ -241,7 +241,7 @@ func TestLateWritesAreNamedWhileTheV2APIIsLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := f.moveBack()
-	f.lateWrite(http.MethodPut, "/dir/late", m.description().V2Password)
+	f.v2writeAs(m.description().V2Password, http.MethodPut, "/dir/late", value("1"))
 	s, err := open(t.Context(), &f.sw.Store, layout.Live)
 	if err != nil {
 		t.Fatal(err)
@@ -263,24 +263,6 @@ func TestLateWritesAreNamedWhileTheV2APIIsLocked(t *testing.T) {
 		t.Errorf("got the late writes %q, want %q", keys, want)
 	}
 	stop()
-}
-
-// lateWrite sends a write to the v2 API, as its root if there is a password, and returns the status.
-func (f *fleet) lateWrite(method, key, password string) int {
-	f.t.Helper()
-	r, err := http.NewRequest(method, f.url+"/v2/keys"+key+"?value=1", nil)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if password != "" {
-		r.SetBasicAuth("root", password)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	resp.Body.Close()
-	return resp.StatusCode
 }
 
 // expireLock ends the lease of a lock, as etcd does some seconds after a kill.
@@ -424,15 +406,7 @@ func TestASwitchThatFailsIsTakenBackAtOnce(t *testing.T) {
 // remove removes a key of the v2 store.
 func (f *fleet) remove(key string) {
 	f.t.Helper()
-	r, err := http.NewRequest(http.MethodDelete, f.url+"/v2/keys"+key, nil)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	resp.Body.Close()
+	f.v2write(http.MethodDelete, key, nil)
 }
 
 func TestAFleetThatIsNotAsExpectedIsNotSwitched(t *testing.T) {
@@ -600,7 +574,7 @@ func TestKeysOfAnotherClusterWithTheSameIDsAreNotMoved(t *testing.T) {
 	if keys := f.keys(); slices.ContainsFunc(keys, func(key string) bool { return strings.HasPrefix(key, "p/") }) {
 		t.Errorf("the store has %q, want nothing of the keys", keys)
 	}
-	if status := other.putV2("/other", value("2")); status != http.StatusOK {
+	if status := other.v2write(http.MethodPut, "/other", value("2")); status != http.StatusOK {
 		t.Errorf("a write at the other cluster: got the status %d, want that its v2 API is not locked", status)
 	}
 }

@@ -55,6 +55,21 @@ func (f *fleet) moveBack() *moved {
 	return &moved{f, b, f.tree()}
 }
 
+// newReturned returns a fleet whose keys were moved there and back, a member, and the password of the lock that was undone.
+func newReturned(t *testing.T) (*moved, *member, string) {
+	t.Helper()
+	f := newMoved(t, 1)
+	password := f.description().V2Password
+	if _, err := f.back.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.back.connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, m, password
+}
+
 // TestUsersOfTheV2APIAreLeftAsTheyAre has an administrator who has enabled etcd's users, and lets root write only.
 func TestUsersOfTheV2APIAreLeftAsTheyAre(t *testing.T) {
 	t.Parallel()
@@ -185,7 +200,7 @@ func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
 	if locked, err := elsewhere.Guard(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("while the tree has the keys: got locked %t and %v, want %q", locked, err, want)
 	}
-	if status := other.putV2("/other", value("1")); status != http.StatusCreated {
+	if status := other.v2write(http.MethodPut, "/other", value("1")); status != http.StatusCreated {
 		t.Errorf("a write at the other cluster: got the status %d, want that its v2 API is not locked", status)
 	}
 	meta := f.description()
@@ -208,15 +223,7 @@ func TestTheV2APIOfAnotherClusterIsNeitherLockedNorUnlocked(t *testing.T) {
 // TestALockWithoutEffectIsAnError has the last request of an earlier unlock come before the users are enabled.
 func TestALockWithoutEffectIsAnError(t *testing.T) {
 	t.Parallel()
-	f := newMoved(t, 1)
-	password := f.description().V2Password
-	if _, err := f.back.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	m, err := f.back.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, m, password := newReturned(t)
 	late := func(look int) {
 		if look == 3 { // before the users are enabled
 			f.mustAuth("DELETE", "/users/root", "", nil)
@@ -239,15 +246,7 @@ func TestALockWithoutEffectIsAnError(t *testing.T) {
 // TestALockThatEtcdExecutesLateIsNotInTheWay has etcd execute each request of a lock when the keys are in the v2 API again.
 func TestALockThatEtcdExecutesLateIsNotInTheWay(t *testing.T) {
 	t.Parallel()
-	f := newMoved(t, 1)
-	password := f.description().V2Password
-	if _, err := f.back.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	m, err := f.back.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, m, password := newReturned(t)
 	k := &losing{after: 1000}
 	for _, c := range lockChanges(password, false) {
 		if err := m.change(t.Context(), c, http.StatusConflict, http.StatusUnauthorized); err != nil {
@@ -295,15 +294,7 @@ func (f *fleet) unusedUsers(when string) {
 // TestAnUndoneLockLeavesNoUser has another command remove the mark of a lock that comes too late.
 func TestAnUndoneLockLeavesNoUser(t *testing.T) {
 	t.Parallel()
-	f := newMoved(t, 1)
-	password := f.description().V2Password
-	if _, err := f.back.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	m, err := f.back.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, m, password := newReturned(t)
 	late := func(look int) {
 		if look == 2 { // before the user root is made
 			f.mustAuth("DELETE", "/roles/"+mark, "", nil)
@@ -368,15 +359,7 @@ func (l *losing) live(context.Context) (bool, error) { return l.has, nil }
 // TestALockThatComesTooLateIsUndone loses the lock of the tree while the v2 API is being locked.
 func TestALockThatComesTooLateIsUndone(t *testing.T) {
 	t.Parallel()
-	f := newMoved(t, 1)
-	password := f.description().V2Password
-	if _, err := f.back.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	m, err := f.back.connect(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, m, password := newReturned(t)
 	const looks = 5 // before each of four changes, and after them
 	for after := range looks {
 		if err := m.lock(t.Context(), password, &losing{after: after}); !errors.Is(err, errLost) {

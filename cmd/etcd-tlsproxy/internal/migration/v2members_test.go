@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -199,13 +198,8 @@ func TestAMemberThatStaysBehindIsNamed(t *testing.T) {
 // TestAllMembersAreWaitedForAndThoseThatCannotBeAskedAreNamed has a cluster of which --endpoints names one member.
 func TestAllMembersAreWaitedForAndThoseThatCannotBeAskedAreNamed(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	c, err := proxytest.NewCluster(proxytest.ClusterOptions{Dir: dir, Advertise: make([]string, 3)})
-	t.Cleanup(c.Close)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := fixtureOf(t, filepath.Join(dir, c.Members[0].Name()), c.URLs()...).fleet(1).switched()
+	c, all := startCluster(t, proxytest.ClusterOptions{Advertise: make([]string, 3)}, "")
+	f := all.fleet(1).switched()
 	said := ""
 	f.back.Note = func(text string) { said += text }
 	members := func(dead ...string) (int, error) {
